@@ -1,0 +1,333 @@
+"""What crosses the API: the structs that server and client share.
+
+Times are seconds since the epoch as float, durations seconds as float, sizes bytes. Paths of scripts are POSIX and relative to
+the project's ``scripts/`` folder. Every struct is immutable; fields that may be absent have a default, so that an older client
+reads a newer engine's answer and the other way round.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import Any
+
+import msgspec
+
+API_VERSION = 1
+"""Raised when a client of the previous version could misread an answer."""
+
+
+class Mode(StrEnum):
+    """What a run may do (DESIGN 4.4)."""
+
+    RESTRICTED = "RESTRICTED"
+    ADMIN = "ADMIN"
+
+
+class Outcome(StrEnum):
+    """How a run ended, decided from its RESULT frame and its wait status together (DESIGN 4.3)."""
+
+    OK = "ok"
+    SCRIPT_ERROR = "script_error"
+    IMPORT_DENIED = "import_denied"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    MEMORY = "memory"
+    OUTPUT_LIMIT = "output_limit"
+    CRASHED = "crashed"
+    EXITED = "exited"
+    PROTOCOL = "protocol"
+    INTERRUPTED = "interrupted"
+    SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+
+
+class RunState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+class RunKind(StrEnum):
+    EXEC = "exec"
+    EVAL = "eval"
+    CALL = "call"
+    SCRIPT = "script"
+
+
+class Priority(IntEnum):
+    """Lower goes first; waiting makes a run older and so more urgent."""
+
+    INTERACTIVE = 0
+    API = 1
+    BATCH = 2
+
+
+class Stream(StrEnum):
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+class SlotState(StrEnum):
+    """``starting``: no zygote yet. ``preparing``: its next child is being made. ``ready``: a parked child waits."""
+
+    STARTING = "starting"
+    PREPARING = "preparing"
+    READY = "ready"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of everything that crosses the API."""
+
+
+class RunRequest(Model):
+    """What a client asks to run.
+
+    ``kind`` decides which fields count: ``exec`` and ``eval`` read ``code``; ``call`` reads ``module`` and ``function``;
+    ``script`` reads ``script`` (its path). ``files`` maps a parameter's name to the id of an uploaded buffer.
+    """
+
+    kind: RunKind
+    code: str = ""
+    module: str = ""
+    function: str = ""
+    script: str = ""
+    params: dict[str, Any] = {}
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
+    files: dict[str, str] = {}
+    entrypoint: str | None = None
+    mode: str = Mode.RESTRICTED
+    timeout: float | None = None
+    name: str | None = None
+    """What lists show for code that has no file, "<exec>" if not given. The console names the script being edited."""
+    batch: bool = False
+
+
+class RunError(Model):
+    """What went wrong, in the script's own terms."""
+
+    type: str
+    message: str
+    filename: str | None = None
+    line: int | None = None
+
+
+class RunInfo(Model):
+    """One run: queued, running or finished. It is also the row of the history."""
+
+    id: int
+    kind: RunKind
+    name: str
+    state: RunState
+    mode: Mode
+    actor: str
+    source: str
+    """``console``, ``cli``, ``rest`` or ``library``."""
+    queued_at: float
+    timeout: float
+    code_sha256: str
+    isolation: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    duration: float | None = None
+    queue_position: int | None = None
+    """1 is next."""
+    queue_reason: str | None = None
+    slot: int | None = None
+    outcome: Outcome | None = None
+    signal: int | None = None
+    value: Any = None
+    has_value: bool = False
+    """False: the script left no result, or one that JSON cannot carry (then ``note`` says so and ``result`` is its text)."""
+    result: str | None = None
+    note: str | None = None
+    error: RunError | None = None
+    traceback: str | None = None
+    output_bytes: int = 0
+    output_complete: bool = True
+    """False when the output limit cut it, or when the engine no longer holds all of it."""
+
+
+class OutputChunk(Model):
+    """A piece of output in the order in which the script wrote it. ``seq`` starts at 0 and has no gaps."""
+
+    seq: int
+    stream: Stream
+    text: str
+    at: float
+
+
+class OutputPage(Model):
+    run_id: int
+    chunks: list[OutputChunk]
+    next_seq: int
+    finished: bool
+
+
+class RunList(Model):
+    runs: list[RunInfo]
+    """Newest first."""
+    next_before: int | None = None
+    """Pass as ``before`` to get the next page; None on the last one."""
+
+
+class SlotInfo(Model):
+    slot: int
+    state: SlotState
+    since: float
+    """When it entered this state."""
+    runs: int = 0
+    restarts: int = 0
+    run_id: int | None = None
+    script: str | None = None
+    actor: str | None = None
+    pid: int | None = None
+    """Of the child, as the engine's host sees it."""
+    isolation: str = ""
+    problem: str | None = None
+
+
+class QueueEntry(Model):
+    run_id: int
+    name: str
+    actor: str
+    position: int
+    reason: str
+    queued_at: float
+
+
+class PoolInfo(Model):
+    size: int
+    slots: list[SlotInfo]
+    queue: list[QueueEntry] = []
+    running: int = 0
+    ready: int = 0
+    runs_last_minute: int = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    isolation: str = ""
+
+
+class ParamType(StrEnum):
+    STR = "str"
+    INT = "int"
+    FLOAT = "float"
+    BOOL = "bool"
+    LIST = "list"
+    FILE = "file"
+    CHOICE = "choice"
+
+
+class ParamInfo(Model):
+    name: str
+    type: ParamType = ParamType.STR
+    default: Any = None
+    required: bool = True
+    help: str = ""
+    choices: list[str] = []
+
+
+class ScriptInfo(Model):
+    path: str
+    title: str
+    kind: str = "utility"
+    description: str = ""
+    entrypoint: str | None = None
+    enabled: bool = True
+    tags: list[str] = []
+    params: list[ParamInfo] = []
+    timeout: float | None = None
+    memory: int | None = None
+    sha256: str = ""
+    size: int = 0
+    modified: float = 0.0
+    problem: str | None = None
+    """One sentence when the file cannot be used as it is; the rest of the list works on."""
+
+
+class ScriptText(Model):
+    info: ScriptInfo
+    text: str
+
+
+class ScriptList(Model):
+    scripts: list[ScriptInfo]
+
+
+class SaveRequest(Model):
+    """``base_sha256`` is the hash of the text the author loaded; None means "this is a new script"."""
+
+    text: str
+    base_sha256: str | None = None
+
+
+class BufferInfo(Model):
+    """An uploaded file, held by the engine until a run uses it or its lease ends."""
+
+    id: str
+    name: str
+    size: int
+    sha256: str
+
+
+class GitFile(Model):
+    path: str
+    """Relative to the repository's root."""
+    index: str
+    worktree: str
+    """The two letters of ``git status --porcelain`` (git-status(1))."""
+
+
+class GitStatus(Model):
+    available: bool
+    problem: str | None = None
+    branch: str | None = None
+    files: list[GitFile] = []
+
+
+class GitCommit(Model):
+    sha: str
+    author: str
+    at: float
+    subject: str
+
+
+class GitLog(Model):
+    commits: list[GitCommit]
+    more: bool = False
+
+
+class EngineInfo(Model):
+    """The engine's answer to a handshake."""
+
+    version: str
+    api_version: int
+    pid: int
+    project: str
+    owner: str
+    started_at: float
+    isolation: str = ""
+    log_file: str = ""
+    problems: list[str] = []
+    """What the user should know: a lost log line, a full disk, a missing sandbox layer."""
+
+
+class Event(Model):
+    """One line of the event stream. ``data`` is a RunInfo, PoolInfo, ScriptInfo … as plain JSON, by ``type``."""
+
+    seq: int
+    type: str
+    at: float
+    data: Any = None
+
+
+class ErrorBody(Model, omit_defaults=False):
+    """Body of every answer that is not a success (DESIGN 6)."""
+
+    error: str
+    code: str
+    hint: str | None = None
+    success: bool = False
