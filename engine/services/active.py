@@ -1,0 +1,160 @@
+"""One run while the engine holds it: its latest record, its output so far, and whoever follows it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from engine.models import OutputChunk, RunInfo, RunState, Stream
+from engine.services.buffers import Buffer
+
+SEAL_AFTER = 0.02
+"""Seconds that output is collected before it becomes a chunk that followers and the record get."""
+
+SEAL_BYTES = 64 << 10
+MAX_PARTS = 200
+"""Alternations of stdout and stderr kept apart within one collection; beyond it the last part takes the rest of its stream."""
+
+
+class RunListener(Protocol):
+    """Who must hear of a run's changes: the service that records and publishes them."""
+
+    def run_changed(self, run: ActiveRun) -> None: ...
+
+    def run_queue_moved(self, run: ActiveRun) -> None: ...
+
+    def run_output(self, run: ActiveRun, chunks: list[OutputChunk]) -> None: ...
+
+
+class ActiveRun:
+    """Implements the pool's ``RunSink``: the pool reports here, followers and the recorder read from here."""
+
+    __slots__ = (
+        "_changed",
+        "_loop",
+        "_part_streams",
+        "_parts",
+        "_pending",
+        "_seal_timer",
+        "_version",
+        "buffers",
+        "chunks",
+        "done",
+        "info",
+        "listener",
+        "owner",
+    )
+
+    def __init__(self, info: RunInfo, owner: int, buffers: list[Buffer], listener: RunListener) -> None:
+        self.info = info
+        self.owner = owner
+        self.buffers = buffers
+        self.listener = listener
+        self.chunks: list[OutputChunk] = []
+        self._loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[RunInfo] = self._loop.create_future()
+        self._parts: list[list[str]] = []
+        self._part_streams: list[Stream] = []
+        self._pending = 0
+        self._seal_timer: asyncio.TimerHandle | None = None
+        self._version = 0
+        self._changed: asyncio.Event | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.info.state is RunState.FINISHED
+
+    def queued(self, position: int, reason: str) -> None:
+        self.info = replace(self.info, queue_position=position, queue_reason=reason)
+        self._bump()
+        self.listener.run_queue_moved(self)
+
+    def started(self, slot: int, pid: int, isolation: str) -> None:  # noqa: ARG002 - the slot's own record has the pid
+        self.info = replace(
+            self.info,
+            state=RunState.RUNNING,
+            started_at=time.time(),
+            slot=slot,
+            isolation=isolation,
+            queue_position=None,
+            queue_reason=None,
+        )
+        self._bump()
+        self.listener.run_changed(self)
+
+    def output(self, stream: Stream, text: str) -> None:
+        streams = self._part_streams
+        if streams and (streams[-1] is stream or len(streams) >= MAX_PARTS):
+            self._append(stream, text)
+        else:
+            streams.append(stream)
+            self._parts.append([text])
+        self._pending += len(text)
+        if self._pending >= SEAL_BYTES:
+            self.seal()
+        elif self._seal_timer is None:
+            self._seal_timer = self._loop.call_later(SEAL_AFTER, self.seal)
+
+    def finish(self, info: RunInfo) -> None:
+        """Take the final record: nothing changes after this."""
+        self.seal()
+        self.info = info
+        self.done.set_result(info)
+        self._bump()
+        self.listener.run_changed(self)
+
+    def seal(self) -> None:
+        """Turn what was collected into chunks."""
+        if self._seal_timer is not None:
+            self._seal_timer.cancel()
+            self._seal_timer = None
+        if not self._pending:
+            return
+        at, first = time.time(), len(self.chunks)
+        for stream, parts in zip(self._part_streams, self._parts, strict=True):
+            self.chunks.append(OutputChunk(seq=len(self.chunks), stream=stream, text="".join(parts), at=at))
+        self._parts, self._part_streams, self._pending = [], [], 0
+        self._bump()
+        self.listener.run_output(self, self.chunks[first:])
+
+    async def follow(self, after: int) -> AsyncIterator[list[OutputChunk] | RunInfo]:
+        """Everything from chunk ``after`` on, the record at once and whenever it changes, the final record last."""
+        seen: RunInfo | None = None
+        while True:
+            version = self._version
+            if after < len(self.chunks):
+                fresh = self.chunks[after:]
+                after = len(self.chunks)
+                yield fresh
+            info = self.info
+            if info is not seen:
+                seen = info
+                yield info
+            if info.state is RunState.FINISHED:
+                return
+            if version == self._version:
+                await self._next_change()
+
+    def _append(self, stream: Stream, text: str) -> None:
+        """Add to the latest part of ``stream``."""
+        for index in range(len(self._part_streams) - 1, -1, -1):
+            if self._part_streams[index] is stream:
+                self._parts[index].append(text)
+                return
+
+    def _bump(self) -> None:
+        self._version += 1
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
+
+    async def _next_change(self) -> None:
+        if self._changed is None:
+            self._changed = asyncio.Event()
+        await self._changed.wait()
+
+

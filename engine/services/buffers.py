@@ -1,0 +1,148 @@
+"""Files that a client hands to a run: content only, in sealed memory, never a path that the engine would open.
+
+A buffer is a memfd that is filled while the upload streams in and then sealed, so that neither the engine nor the script can change
+it (memfd_create(2), fcntl(2) F_ADD_SEALS). It lives until its lease ends, unless a run still holds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from engine.models import BufferInfo
+from engine.services.access import Actor, ServiceError
+
+LEASE = 600.0
+SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+@dataclass(slots=True)
+class Buffer:
+    """``fd`` belongs to the service. ``holders`` counts the runs that use it."""
+
+    info: BufferInfo
+    fd: int
+    owner: int
+    expires: float
+    holders: int = 0
+
+
+class BufferWriter:
+    """Takes an upload piece by piece; ``finish`` seals it, ``abort`` forgets it."""
+
+    def __init__(self, service: BufferService, name: str, owner: int) -> None:
+        self._service = service
+        self._name = name
+        self._owner = owner
+        self._fd = os.memfd_create("gatewright-buffer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self._size = 0
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes) -> None:
+        """Append ``data``.
+
+        Raises:
+            ServiceError: ``buffer_too_large`` when this upload or all uploads together would pass their limit.
+        """
+        self._service.reserve(self._size, len(data))
+        self._size += len(data)
+        self._hash.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+
+    def finish(self) -> BufferInfo:
+        fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, SEALS)
+        info = BufferInfo(id=secrets.token_hex(16), name=self._name, size=self._size, sha256=self._hash.hexdigest())
+        self._service.keep(info, self._fd, self._owner)
+        return info
+
+    def abort(self) -> None:
+        self._service.release_bytes(self._size)
+        os.close(self._fd)
+
+
+class BufferService:
+    """All uploads of one engine. ``max_buffer`` and ``max_total`` are bytes."""
+
+    def __init__(
+        self, *, max_buffer: int = 256 << 20, max_total: int = 1 << 30, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._max_buffer = max_buffer
+        self._max_total = max_total
+        self._clock = clock
+        self._buffers: dict[str, Buffer] = {}
+        self._total = 0
+
+    def create(self, name: str, actor: Actor) -> BufferWriter:
+        """Start an upload. ``name`` is what the script sees, the file's own name without folders."""
+        self.expire()
+        base = os.path.basename(name) or "file"
+        if len(base) > 255 or not base.isprintable():
+            raise ServiceError("bad_name", "A file's name must be printable and at most 255 characters long.")
+        return BufferWriter(self, base, actor.uid)
+
+    def hold(self, ids: Iterable[str], actor: Actor) -> list[Buffer]:
+        """Take buffers for a run: all of them or none. Give each back with ``give_back``."""
+        found = [self._find(buffer_id, actor) for buffer_id in ids]
+        for buffer in found:
+            buffer.holders += 1
+        return found
+
+    def give_back(self, buffers: Iterable[Buffer]) -> None:
+        for buffer in buffers:
+            buffer.holders -= 1
+            buffer.expires = self._clock() + LEASE
+        self.expire()
+
+    def expire(self) -> None:
+        """Drop what nobody holds and whose lease has ended."""
+        now = self._clock()
+        for buffer in [b for b in self._buffers.values() if not b.holders and b.expires <= now]:
+            self._drop(buffer)
+
+    def close(self) -> None:
+        for buffer in list(self._buffers.values()):
+            self._drop(buffer)
+
+    def reserve(self, so_far: int, more: int) -> None:
+        """Count ``more`` bytes of an upload that holds ``so_far``; called by the writer."""
+        if so_far + more > self._max_buffer:
+            raise ServiceError(
+                "buffer_too_large",
+                f"A file may have at most {self._max_buffer >> 20} MiB.",
+                hint="Cut the file, for example with tail, or raise limits.max_upload in the settings.",
+                status=413,
+            )
+        if self._total + more > self._max_total:
+            raise ServiceError(
+                "buffer_too_large",
+                "The engine holds too many uploaded files right now.",
+                hint="Wait for runs to end and try again.",
+                status=413,
+            )
+        self._total += more
+
+    def release_bytes(self, size: int) -> None:
+        self._total -= size
+
+    def keep(self, info: BufferInfo, fd: int, owner: int) -> None:
+        self._buffers[info.id] = Buffer(info=info, fd=fd, owner=owner, expires=self._clock() + LEASE)
+
+    def _find(self, buffer_id: str, actor: Actor) -> Buffer:
+        buffer = self._buffers.get(buffer_id)
+        if buffer is None or buffer.owner != actor.uid:
+            raise ServiceError(
+                "no_buffer", "That uploaded file is gone: uploads are kept for ten minutes.", hint="Upload it again."
+            )
+        return buffer
+
+    def _drop(self, buffer: Buffer) -> None:
+        del self._buffers[buffer.info.id]
+        self._total -= buffer.info.size
+        os.close(buffer.fd)

@@ -1,0 +1,155 @@
+"""A script's declared parameters: from what a client sent to what the script gets.
+
+Clients send typed JSON or, from a command line, text. Both become the declared type or one sentence that names the parameter.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from engine.models import ParamInfo, ParamType
+from engine.services.access import ServiceError
+
+TRUE = frozenset({"true", "yes", "on", "1"})
+FALSE = frozenset({"false", "no", "off", "0"})
+
+
+class _Unfit(Exception):
+    """The value cannot become the declared type."""
+
+
+def bind(declared: Sequence[ParamInfo], given: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+    """Values for every declared parameter that is not a file, defaults filled in.
+
+    A script without declared parameters takes whatever it is given.
+
+    Args:
+        declared: The parameters of the script's frontmatter.
+        given: Values by name.
+        files: Names of the parameters that come as uploaded files.
+
+    Raises:
+        ServiceError: ``bad_params`` for an unknown name, a missing value or one of the wrong type.
+    """
+    if not declared:
+        return dict(given)
+    by_name = {param.name: param for param in declared}
+    _refuse_unknown(by_name, [*given, *files])
+    values: dict[str, Any] = {}
+    for param in declared:
+        if param.type is ParamType.FILE:
+            _check_file(param, given, files)
+        elif param.name in given:
+            values[param.name] = convert(param, given[param.name])
+        elif param.required:
+            raise _bad(f"The parameter {param.name!r} ({param.type}) is missing.", _usage(declared))
+        else:
+            values[param.name] = param.default
+    return values
+
+
+def convert(param: ParamInfo, value: Any) -> Any:
+    """``value`` as the type that ``param`` declares.
+
+    Raises:
+        ServiceError: ``bad_params``.
+    """
+    try:
+        return _CONVERT[param.type](param, value)
+    except _Unfit as reason:
+        raise _bad(f"The parameter {param.name!r} takes {reason}, not {_short(value)}.") from None
+
+
+def _check_file(param: ParamInfo, given: Mapping[str, Any], files: Mapping[str, str]) -> None:
+    if param.name in given:
+        raise _bad(
+            f"The parameter {param.name!r} is a file.", f"Hand it over with --file {param.name}=PATH, or upload it."
+        )
+    if param.name not in files and param.required:
+        raise _bad(f"The parameter {param.name!r} (file) is missing.", f"Hand it over with --file {param.name}=PATH.")
+
+
+def _refuse_unknown(by_name: Mapping[str, ParamInfo], names: Sequence[str]) -> None:
+    for name in names:
+        if name not in by_name:
+            raise _bad(f"This script has no parameter {name!r}.", _usage(list(by_name.values())))
+
+
+def _bad(message: str, hint: str | None = None) -> ServiceError:
+    return ServiceError("bad_params", message, hint=hint)
+
+
+def _usage(declared: Sequence[ParamInfo]) -> str:
+    return "It takes " + ", ".join(f"{p.name} ({p.type}{'' if p.required else ', optional'})" for p in declared) + "."
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _to_str(_: ParamInfo, value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise _Unfit("text")
+
+
+def _to_int(_: ParamInfo, value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            pass
+    raise _Unfit("a whole number")
+
+
+def _to_float(_: ParamInfo, value: Any) -> float:
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    raise _Unfit("a finite number")
+
+
+def _to_bool(_: ParamInfo, value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in TRUE | FALSE:
+        return value.lower() in TRUE
+    raise _Unfit("true or false")
+
+
+def _to_list(_: ParamInfo, value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    if isinstance(value, str):
+        return [item.strip() for item in value.split(",") if item.strip()]
+    raise _Unfit("a list, or text with commas")
+
+
+def _to_choice(param: ParamInfo, value: Any) -> str:
+    if isinstance(value, str) and value in param.choices:
+        return value
+    raise _Unfit("one of " + ", ".join(param.choices))
+
+
+def _to_file(_: ParamInfo, value: Any) -> Any:
+    raise _Unfit("an uploaded file")
+
+
+_CONVERT: dict[ParamType, Callable[[ParamInfo, Any], Any]] = {
+    ParamType.STR: _to_str,
+    ParamType.INT: _to_int,
+    ParamType.FLOAT: _to_float,
+    ParamType.BOOL: _to_bool,
+    ParamType.LIST: _to_list,
+    ParamType.CHOICE: _to_choice,
+    ParamType.FILE: _to_file,
+}

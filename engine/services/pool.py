@@ -1,0 +1,66 @@
+"""The pool as surfaces see it: its slots and queue beside the figures of the last minute, and the hands on it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from msgspec.structs import replace
+
+from engine.models import PoolInfo
+from engine.pool import Pool
+from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.events import EventBus
+from engine.services.metrics import RunMetrics
+
+
+ANNOUNCE_AFTER = 0.05
+"""Seconds in which changes of the pool become one event: a slot changes four times a run."""
+
+
+class PoolService:
+    def __init__(self, pool: Pool, metrics: RunMetrics, events: EventBus) -> None:
+        self._pool = pool
+        self._metrics = metrics
+        self._events = events
+        self._loop = asyncio.get_running_loop()
+        self._announcement: asyncio.TimerHandle | None = None
+        pool.on_change = self._changed
+
+    def info(self) -> PoolInfo:
+        figures = self._metrics.figures()
+        return replace(
+            self._pool.info(),
+            runs_last_minute=figures.runs_last_minute,
+            p50_ms=figures.p50_ms,
+            p99_ms=figures.p99_ms,
+        )
+
+    def resize(self, size: int, actor: Actor) -> PoolInfo:
+        """Change the number of slots at once; a busy slot leaves when its run has ended."""
+        require(actor, Role.ADMIN, "resize the pool")
+        try:
+            self._pool.resize(size)
+        except ValueError as error:
+            raise ServiceError("bad_size", str(error)) from None
+        return self.info()
+
+    def restart_slot(self, slot: int, actor: Actor) -> PoolInfo:
+        """Give a slot a new zygote; what runs there ends as cancelled."""
+        require(actor, Role.ADMIN, "restart slots")
+        try:
+            self._pool.restart_slot(slot)
+        except (KeyError, ValueError):
+            raise ServiceError("no_slot", f"There is no slot {slot}.", status=404) from None
+        return self.info()
+
+    def close(self) -> None:
+        if self._announcement is not None:
+            self._announcement.cancel()
+
+    def _changed(self) -> None:
+        if self._announcement is None:
+            self._announcement = self._loop.call_later(ANNOUNCE_AFTER, self._announce)
+
+    def _announce(self) -> None:
+        self._announcement = None
+        self._events.publish("pool", self.info())

@@ -1,0 +1,115 @@
+"""Writes runs and their output to the durable state, in groups, without ever delaying a run (DESIGN section 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from engine.models import OutputChunk, RunInfo, RunState
+from engine.services.rows import output_row, run_row
+from store.errors import StoreError
+from store.rows import OutputRow, RunRow
+
+log = logging.getLogger(__name__)
+
+FLUSH_EVERY = 0.1
+FLUSH_BYTES = 64 << 10
+
+
+class RunStore(Protocol):
+    """The part of ``store.state.StateDB`` that takes records."""
+
+    async def apply(
+        self, started: Iterable[RunRow], output: Iterable[OutputRow], finished: Iterable[RunRow]
+    ) -> None: ...
+
+
+class Recorder:
+    """Collects what changed and commits it as one transaction every 100 ms, sooner when much output waits."""
+
+    def __init__(self, state: RunStore, on_durable: Callable[[list[int]], None]) -> None:
+        """``on_durable`` gets the ids of the finished runs that a commit made durable."""
+        self._state = state
+        self._on_durable = on_durable
+        self._runs: dict[int, RunInfo] = {}
+        self._output: list[tuple[int, OutputChunk]] = []
+        self._output_bytes = 0
+        self._lost_output: set[int] = set()
+        self._work = asyncio.Event()
+        self._full = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self.problem: str | None = None
+        """Set while records cannot be written; one sentence for the user."""
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="recorder")
+
+    def run_changed(self, info: RunInfo) -> None:
+        """Record the latest state of a run."""
+        self._runs[info.id] = info
+        self._work.set()
+
+    def output(self, run_id: int, chunks: Iterable[OutputChunk]) -> None:
+        for chunk in chunks:
+            self._output.append((run_id, chunk))
+            self._output_bytes += len(chunk.text)
+        self._work.set()
+        if self._output_bytes >= FLUSH_BYTES:
+            self._full.set()
+
+    async def close(self) -> None:
+        """Write what is left and stop."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Commit everything collected so far. A failure keeps the records of the runs for the next try and drops the output."""
+        async with self._flushing:
+            runs, self._runs = self._runs, {}
+            output, self._output = self._output, []
+            self._output_bytes = 0
+            if not runs and not output:
+                return
+            await self._commit(runs, output)
+
+    async def _commit(self, runs: dict[int, RunInfo], output: list[tuple[int, OutputChunk]]) -> None:
+        finished = [info for info in runs.values() if info.state is RunState.FINISHED]
+        started = [info for info in runs.values() if info.state is not RunState.FINISHED]
+        try:
+            await self._state.apply(
+                [run_row(info) for info in started],
+                [output_row(run_id, chunk) for run_id, chunk in output],
+                [run_row(info, output_lost=info.id in self._lost_output) for info in finished],
+            )
+        except StoreError as error:
+            self._keep(runs, output, error)
+            return
+        if self.problem is not None:
+            log.warning("records are written again")
+            self.problem = None
+        self._lost_output.difference_update(info.id for info in finished)
+        self._on_durable([info.id for info in finished])
+
+    def _keep(self, runs: dict[int, RunInfo], output: list[tuple[int, OutputChunk]], error: StoreError) -> None:
+        self._runs = runs | self._runs
+        self._lost_output.update(run_id for run_id, _ in output)
+        self._work.set()
+        if self.problem is None:
+            log.error("run records cannot be written: %s", error)
+        self.problem = f"Runs and their output are not being recorded: {error}"
+
+    async def _run(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), 1.0 if self.problem else FLUSH_EVERY)
+            self._full.clear()
+            await asyncio.shield(self.flush())

@@ -1,0 +1,436 @@
+"""Running things: the only place where a run starts, is cancelled, is followed and becomes history."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import math
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from msgspec.structs import replace
+
+from engine.models import (
+    Mode,
+    Outcome,
+    OutputChunk,
+    OutputPage,
+    Priority,
+    RunInfo,
+    RunKind,
+    RunList,
+    RunRequest,
+    RunState,
+)
+from engine.pool import Ending, FileInput, Job, JobRejected, Limits, Pool, QueueFull
+from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.active import ActiveRun
+from engine.services.buffers import Buffer, BufferService
+from engine.services.events import EventBus
+from engine.services.metrics import RunMetrics
+from engine.services.params import bind
+from engine.services.recorder import Recorder
+from engine.services.rows import output_chunk, run_info
+from engine.services.scripts import ScriptService, ScriptSource
+from store.state import StateDB
+
+PAGE = 500
+"""Output chunks read from the state at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCeilings:
+    """What the settings allow; ``limits`` are the defaults of a run."""
+
+    limits: Limits = Limits()
+    max_timeout: float = 3600.0
+    max_memory: int = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A request after every check, ready to become a job."""
+
+    name: str
+    filename: str
+    source: bytes
+    limits: Limits
+    params: dict[str, Any]
+    entrypoint: str | None = None
+    max_parallel: int | None = None
+
+
+class RunQueue(Protocol):
+    """The part of the pool that runs need."""
+
+    def submit(self, job: Job) -> asyncio.Future[Ending]: ...
+
+    def cancel(self, run_id: int) -> bool: ...
+
+
+class RunService:
+    """Implements ``RunListener`` for its active runs."""
+
+    def __init__(
+        self,
+        pool: Pool | RunQueue,
+        state: StateDB,
+        scripts: ScriptService,
+        buffers: BufferService,
+        events: EventBus,
+        metrics: RunMetrics,
+        ceilings: RunCeilings,
+        next_id: int,
+    ) -> None:
+        self._pool = pool
+        self._state = state
+        self._scripts = scripts
+        self._buffers = buffers
+        self._events = events
+        self._metrics = metrics
+        self._ceilings = ceilings
+        self._next_id = next_id
+        self._active: dict[int, ActiveRun] = {}
+        self.recorder = Recorder(state, self._durable)
+
+    @property
+    def unfinished(self) -> int:
+        """Runs that are queued or running."""
+        return sum(not run.finished for run in self._active.values())
+
+    async def start(self, request: RunRequest, actor: Actor, source: str) -> RunInfo:
+        """Check ``request``, queue it and return its first record.
+
+        Args:
+            request: What to run.
+            actor: Who asks.
+            source: ``console``, ``cli``, ``rest`` or ``library``.
+
+        Raises:
+            ServiceError: The request is refused; nothing was started.
+        """
+        return (await self.launch(request, actor, source)).info
+
+    async def launch(self, request: RunRequest, actor: Actor, source: str) -> ActiveRun:
+        """Like ``start``, for callers in this process that want to follow the run."""
+        mode = _mode(request.mode, actor)
+        prepared = await self._prepare(request, actor)
+        buffers = self._buffers.hold(request.files.values(), actor)
+        try:
+            return self._submit(request, prepared, buffers, mode, actor, source)
+        except BaseException:
+            self._buffers.give_back(buffers)
+            raise
+
+    async def wait(self, run_id: int, actor: Actor) -> RunInfo:
+        """The final record, once there is one."""
+        run = self._active.get(run_id)
+        if run is None:
+            return await self.get(run_id, actor)
+        self._check_sees(run.info, actor)
+        return await asyncio.shield(run.done)
+
+    async def get(self, run_id: int, actor: Actor) -> RunInfo:
+        run = self._active.get(run_id)
+        info = run.info if run is not None else await self._recorded(run_id)
+        self._check_sees(info, actor)
+        return info
+
+    async def list(
+        self, actor: Actor, *, limit: int = 50, before: int | None = None, name: str | None = None
+    ) -> RunList:
+        """The newest runs, active and recorded together."""
+        if not 1 <= limit <= 500:
+            raise ServiceError("bad_request", "limit must be 1 to 500.")
+        own = None if actor.role >= Role.AUTHOR else actor.name
+        rows = await self._state.runs(limit=limit + 1, before=before, name=name)
+        found = {row.id: run_info(row) for row in rows}
+        for run_id, run in self._active.items():
+            if (before is None or run_id < before) and (name is None or run.info.name == name):
+                found[run_id] = run.info
+        newest = [found[run_id] for run_id in sorted(found, reverse=True)]
+        page = [info for info in newest[:limit] if own is None or info.actor == own]
+        more = len(newest) > limit
+        return RunList(runs=page, next_before=newest[limit - 1].id if more else None)
+
+    async def output(self, run_id: int, actor: Actor, *, after: int = 0, limit: int = PAGE) -> OutputPage:
+        """Up to ``limit`` chunks from ``after`` on."""
+        if after < 0 or not 1 <= limit <= 10_000:
+            raise ServiceError("bad_request", "after must not be negative and limit must be 1 to 10000.")
+        info = await self.get(run_id, actor)
+        run = self._active.get(run_id)
+        if run is not None:
+            chunks = run.chunks[after : after + limit]
+        else:
+            chunks = [output_chunk(row) for row in await self._state.output(run_id, after, limit)]
+        next_seq = chunks[-1].seq + 1 if chunks else after
+        return OutputPage(
+            run_id=run_id, chunks=chunks, next_seq=next_seq, finished=info.state is RunState.FINISHED
+        )
+
+    async def follow(
+        self, run_id: int, actor: Actor, *, after: int = 0
+    ) -> AsyncIterator[list[OutputChunk] | RunInfo]:
+        """Output from chunk ``after`` on as it comes, the record whenever it changes; ends with the final record."""
+        run = self._active.get(run_id)
+        if run is not None:
+            self._check_sees(run.info, actor)
+            async for item in run.follow(after):
+                yield item
+            return
+        info = await self.get(run_id, actor)
+        while chunks := [output_chunk(row) for row in await self._state.output(run_id, after, PAGE)]:
+            after = chunks[-1].seq + 1
+            yield chunks
+        yield info
+
+    async def cancel(self, run_id: int, actor: Actor) -> RunInfo:
+        """Stop a queued or running run and return its final record; a finished one is returned as it is."""
+        info = await self.get(run_id, actor)
+        if info.state is RunState.FINISHED:
+            return info
+        require(actor, Role.OPERATOR, "stop runs")
+        self._pool.cancel(run_id)
+        return await self.wait(run_id, actor)
+
+    def run_changed(self, run: ActiveRun) -> None:
+        self.recorder.run_changed(run.info)
+        self._publish(run.info)
+
+    def run_queue_moved(self, run: ActiveRun) -> None:
+        self._publish(run.info)
+
+    def run_output(self, run: ActiveRun, chunks: Iterable[OutputChunk]) -> None:  # noqa: D102
+        self.recorder.output(run.info.id, chunks)
+
+    async def close(self) -> None:
+        """Wait for the last records to be written. The pool is closed before this."""
+        for run in list(self._active.values()):
+            if not run.finished:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await run.done
+        await self.recorder.close()
+
+    async def _prepare(self, request: RunRequest, actor: Actor) -> _Prepared:
+        match request.kind:
+            case RunKind.SCRIPT:
+                return await self._prepare_script(request, actor)
+            case RunKind.CALL:
+                require(actor, Role.AUTHOR, "call module functions")
+                return self._prepare_call(request)
+            case RunKind.EXEC | RunKind.EVAL:
+                require(actor, Role.AUTHOR, "run code of their own")
+                return self._prepare_code(request)
+
+    async def _prepare_script(self, request: RunRequest, actor: Actor) -> _Prepared:
+        """A saved script, or the unsaved text of one when ``code`` is given."""
+        if request.code:
+            require(actor, Role.AUTHOR, "run code of their own")
+            script = self._scripts.source_of(request.script, request.code)
+        else:
+            require(actor, Role.OPERATOR, "run scripts")
+            script = await self._scripts.source(request.script)
+        return _Prepared(
+            name=script.info.path,
+            filename=script.info.path,
+            source=script.data,
+            limits=self._limits(request.timeout, script),
+            params=bind(script.info.params, request.params, request.files),
+            entrypoint=request.entrypoint or script.info.entrypoint,
+        )
+
+    def _prepare_call(self, request: RunRequest) -> _Prepared:
+        for part in (*request.module.split("."), request.function):
+            if not part.isidentifier():
+                raise ServiceError("bad_request", f"{part!r} is not a name of a module or a function.")
+        target = f"{request.module}.{request.function}"
+        limits = self._limits(request.timeout)
+        return _Prepared(name=target, filename=f"<{target}>", source=b"", limits=limits, params=dict(request.params))
+
+    def _prepare_code(self, request: RunRequest) -> _Prepared:
+        default = f"<{request.kind}>"
+        if not request.code.strip():
+            raise ServiceError("bad_request", "There is no code to run.")
+        return _Prepared(
+            name=request.name or default,
+            filename=request.name or default,
+            source=_encode(request.code),
+            limits=self._limits(request.timeout),
+            params=dict(request.params),
+            entrypoint=request.entrypoint,
+        )
+
+    def _limits(self, timeout: float | None, script: ScriptSource | None = None) -> Limits:
+        base = self._ceilings.limits
+        declared = script.info.timeout if script else None
+        memory = (script.info.memory if script else None) or base.memory
+        wall = timeout if timeout is not None else declared if declared is not None else base.wall
+        if not math.isfinite(wall) or not 0 < wall <= self._ceilings.max_timeout:
+            raise ServiceError(
+                "bad_timeout", f"The timeout must be above 0 and at most {self._ceilings.max_timeout:g} seconds."
+            )
+        if memory > self._ceilings.max_memory:
+            raise ServiceError(
+                "bad_limit",
+                f"This script asks for {memory >> 20} MiB of memory; the ceiling is {self._ceilings.max_memory >> 20}.",
+                hint="Lower limits.memory in the script, or raise the ceiling in the settings.",
+            )
+        if wall == base.wall and memory == base.memory:
+            return base
+        return Limits(
+            wall=wall,
+            memory=memory,
+            output=base.output,
+            result=base.result,
+            code=base.code,
+            scratch=base.scratch,
+            inodes=base.inodes,
+            open_files=base.open_files,
+        )
+
+    def _submit(
+        self,
+        request: RunRequest,
+        prepared: _Prepared,
+        buffers: list[Buffer],
+        mode: Mode,
+        actor: Actor,
+        source: str,
+    ) -> ActiveRun:
+        digest = hashlib.sha256(prepared.source).hexdigest()
+        info = RunInfo(
+            id=self._next_id,
+            kind=request.kind,
+            name=prepared.name,
+            state=RunState.QUEUED,
+            mode=mode,
+            actor=actor.name,
+            source=source,
+            queued_at=time.time(),
+            timeout=prepared.limits.wall,
+            code_sha256=digest,
+        )
+        run = ActiveRun(info, actor.uid, buffers, self)
+        files = {
+            name: FileInput(name=buffer.info.name, fd=buffer.fd, size=buffer.info.size)
+            for name, buffer in zip(request.files, buffers, strict=True)
+        }
+        job = Job(
+            run_id=info.id,
+            kind=request.kind,
+            name=prepared.name,
+            actor=actor.name,
+            source=prepared.source,
+            filename=prepared.filename,
+            sink=run,
+            module=request.module,
+            function=request.function,
+            entrypoint=prepared.entrypoint,
+            params=prepared.params,
+            args=request.args,
+            kwargs=request.kwargs,
+            variables=request.variables,
+            files=files,
+            limits=prepared.limits,
+            priority=_priority(request, source),
+            source_sha256=digest,
+            max_parallel=prepared.max_parallel,
+        )
+        self._active[info.id] = run
+        try:
+            ending = self._pool.submit(job)
+        except (QueueFull, JobRejected) as refusal:
+            del self._active[info.id]
+            raise _refused(refusal) from None
+        self._next_id += 1
+        if run.info.state is RunState.QUEUED:
+            self.run_changed(run)
+        ending.add_done_callback(lambda future: self._ended(run, future))
+        return run
+
+    def _ended(self, run: ActiveRun, future: asyncio.Future[Ending]) -> None:
+        self._buffers.give_back(run.buffers)
+        ending = _interrupted() if future.cancelled() else future.result()
+        self._metrics.finished(ending.duration)
+        run.seal()
+        run.finish(
+            replace(
+                run.info,
+                state=RunState.FINISHED,
+                finished_at=time.time(),
+                duration=ending.duration,
+                isolation=ending.isolation or run.info.isolation,
+                outcome=ending.outcome,
+                signal=ending.signal,
+                value=ending.value,
+                has_value=ending.has_value,
+                result=ending.text,
+                note=ending.note,
+                error=ending.error,
+                traceback=ending.traceback,
+                output_bytes=sum(len(chunk.text) for chunk in run.chunks),
+                output_complete=not ending.output_truncated,
+                queue_position=None,
+                queue_reason=None,
+            )
+        )
+
+    def _publish(self, info: RunInfo) -> None:
+        self._events.publish("run", replace(info, value=None, result=None, traceback=None))
+
+    def _durable(self, run_ids: list[int]) -> None:
+        for run_id in run_ids:
+            self._active.pop(run_id, None)
+
+    async def _recorded(self, run_id: int) -> RunInfo:
+        row = await self._state.run(run_id)
+        if row is None:
+            raise ServiceError(
+                "no_run", f"There is no run {run_id}.", hint="See gatewright runs list.", status=404
+            )
+        return run_info(row)
+
+    def _check_sees(self, info: RunInfo, actor: Actor) -> None:
+        if info.actor != actor.name:
+            require(actor, Role.AUTHOR, "see other people's runs")
+
+
+def _mode(text: str, actor: Actor) -> Mode:
+    """The mode a request names; nothing is ever silently lowered or raised."""
+    if text == Mode.RESTRICTED:
+        return Mode.RESTRICTED
+    if text == Mode.ADMIN:
+        require(actor, Role.ADMIN, "run in ADMIN mode")
+        raise ServiceError(
+            "mode_unavailable",
+            "This version runs scripts in RESTRICTED mode only.",
+            hint="Leave the mode out.",
+            status=403,
+        )
+    raise ServiceError("bad_mode", f"There is no mode {text!r}; the modes are RESTRICTED and ADMIN.")
+
+
+def _priority(request: RunRequest, source: str) -> Priority:
+    if request.batch:
+        return Priority.BATCH
+    return Priority.API if source == "rest" else Priority.INTERACTIVE
+
+
+def _encode(code: str) -> bytes:
+    try:
+        return code.encode()
+    except UnicodeEncodeError:
+        raise ServiceError("bad_request", "The code holds a lone surrogate, which UTF-8 cannot carry.") from None
+
+
+def _refused(refusal: QueueFull | JobRejected) -> ServiceError:
+    if isinstance(refusal, QueueFull):
+        return ServiceError("queue_full", str(refusal), hint="Try again when some runs have ended.", status=429)
+    return ServiceError("bad_request", str(refusal))
+
+
+def _interrupted() -> Ending:
+    return Ending(outcome=Outcome.INTERRUPTED, duration=0.0, isolation="")

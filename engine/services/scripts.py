@@ -1,0 +1,196 @@
+"""The project's scripts as every surface sees them: listed, loaded, saved, prepared for a run."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hashlib
+from dataclasses import dataclass
+
+from engine.models import ParamInfo, ParamType, SaveRequest, ScriptInfo, ScriptList, ScriptText
+from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.events import EventBus
+from store.errors import BadName, Conflict, NotFound, StoreError
+from store.files import ScriptFile, ScriptFiles
+from store.frontmatter import Frontmatter, parse
+from store.names import script_path
+
+Stamp = tuple[int, int]
+"""(mtime in ns, size): when it is unchanged the file is not read again for a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptSource:
+    """A script as a run needs it."""
+
+    info: ScriptInfo
+    data: bytes
+
+
+class ScriptService:
+    def __init__(self, files: ScriptFiles, events: EventBus) -> None:
+        self._files = files
+        self._events = events
+        self._seen: dict[str, tuple[Stamp, ScriptInfo]] = {}
+
+    async def list(self) -> ScriptList:
+        """Every script, by path. One that cannot be read says why in ``problem``."""
+        return await asyncio.to_thread(self._list)
+
+    async def load(self, path: str) -> ScriptText:
+        """Raises ``no_script`` or ``unreadable``."""
+        source = await self.source(path, allow_problem=True)
+        try:
+            text = source.data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ServiceError(
+                "unreadable",
+                f"{path} is not UTF-8 text (byte {error.start}).",
+                hint="Convert it, for example with iconv, and open it again.",
+                status=422,
+            ) from None
+        return ScriptText(info=source.info, text=text)
+
+    async def save(self, path: str, request: SaveRequest, actor: Actor) -> ScriptInfo:
+        """Write a script's text durably; it is on disk when this returns.
+
+        Raises:
+            ServiceError: ``conflict`` when the file is not what the author loaded, and nothing was written.
+        """
+        require(actor, Role.AUTHOR, "save scripts")
+        try:
+            data = request.text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ServiceError("bad_text", "The text holds a lone surrogate, which UTF-8 cannot carry.") from None
+        info = await asyncio.shield(asyncio.to_thread(self._save, path, data, request.base_sha256))
+        change = "created" if request.base_sha256 is None else "saved"
+        self._events.publish("script", {"path": info.path, "change": change})
+        return info
+
+    async def source(self, name: str, *, allow_problem: bool = False) -> ScriptSource:
+        """The script that ``name`` means: a path, with or without ``.py``, or a file name that only one script has."""
+        path = await asyncio.to_thread(self._resolve, name)
+        source = await asyncio.to_thread(self._read, path)
+        if source.info.problem and not allow_problem:
+            raise ServiceError("bad_script", f"{path} cannot run: {source.info.problem}", status=422)
+        if not source.info.enabled and not allow_problem:
+            raise ServiceError(
+                "disabled", f"{path} is disabled.", hint="Set enabled = true in its frontmatter.", status=409
+            )
+        return source
+
+    def source_of(self, name: str, text: str) -> ScriptSource:
+        """Unsaved text of the script ``name``, as a run needs it."""
+        try:
+            path = script_path(name)
+            data = text.encode("utf-8")
+        except BadName as error:
+            raise _refused(error) from None
+        except UnicodeEncodeError:
+            raise ServiceError("bad_text", "The text holds a lone surrogate, which UTF-8 cannot carry.") from None
+        info = _info(path, parse(text, path), data, 0.0)
+        if info.problem:
+            raise ServiceError("bad_script", f"{path} cannot run: {info.problem}", status=422)
+        return ScriptSource(info=info, data=data)
+
+    def _list(self) -> ScriptList:
+        seen: dict[str, tuple[Stamp, ScriptInfo]] = {}
+        for file in self._files.list():
+            stamp = (file.mtime_ns, file.size)
+            known = self._seen.get(file.path)
+            info = known[1] if known and known[0] == stamp else self._describe(file)
+            seen[file.path] = (stamp, info)
+        self._seen = seen
+        return ScriptList(scripts=[seen[path][1] for path in sorted(seen)])
+
+    def _describe(self, file: ScriptFile) -> ScriptInfo:
+        if file.problem is None:
+            try:
+                return self._read(file.path).info
+            except ServiceError as error:
+                return ScriptInfo(path=file.path, title=file.path, problem=error.message)
+        return ScriptInfo(path=file.path, title=file.path, size=file.size, problem=file.problem)
+
+    def _read(self, path: str) -> ScriptSource:
+        try:
+            data = self._files.read(path)
+        except NotFound:
+            raise self._unknown(path) from None
+        except StoreError as error:
+            raise _refused(error) from None
+        text = data.decode("utf-8", "replace")
+        return ScriptSource(info=_info(path, parse(text, path), data, self._files.mtime(path)), data=data)
+
+    def _save(self, path: str, data: bytes, base: str | None) -> ScriptInfo:
+        try:
+            path = script_path(path)
+            self._files.save(path, data, base)
+        except Conflict as error:
+            raise _conflict(path, base, error) from None
+        except StoreError as error:
+            raise _refused(error) from None
+        return self._read(path).info
+
+    def _resolve(self, name: str) -> str:
+        paths = [file.path for file in self._files.list()]
+        wanted = name if name.endswith(".py") else name + ".py"
+        if wanted in paths:
+            return wanted
+        matches = [path for path in paths if path.rpartition("/")[2] == wanted]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise ServiceError(
+                "ambiguous", f"{name!r} could be {' or '.join(matches)}.", hint="Give the whole path.", status=409
+            )
+        raise self._unknown(name, paths)
+
+    def _unknown(self, name: str, paths: list[str] | None = None) -> ServiceError:
+        known = paths if paths is not None else [file.path for file in self._files.list()]
+        near = difflib.get_close_matches(name, known + [path.removesuffix(".py") for path in known], n=3)
+        hint = f"Did you mean {' or '.join(near)}?" if near else "See gatewright scripts list."
+        return ServiceError("no_script", f"There is no script {name!r}.", hint=hint, status=404)
+
+
+def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> ScriptInfo:
+    return ScriptInfo(
+        path=path,
+        title=front.title,
+        kind=front.kind,
+        description=front.description,
+        entrypoint=front.entrypoint,
+        enabled=front.enabled,
+        tags=list(front.tags),
+        params=[
+            ParamInfo(
+                name=param.name,
+                type=ParamType(param.type),
+                default=param.default,
+                required=param.required,
+                help=param.help,
+                choices=list(param.choices),
+            )
+            for param in front.params
+        ],
+        timeout=front.limits.timeout,
+        memory=front.limits.memory,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        modified=modified,
+        problem=front.problem,
+    )
+
+
+def _conflict(path: str, base: str | None, error: Conflict) -> ServiceError:
+    happened = "exists already" if base is None else "changed on disk while you edited it"
+    return ServiceError(
+        "conflict",
+        f"{path} {happened}; nothing was written.",
+        hint="Load it again to see both versions, then decide which one to keep.",
+        status=409,
+    )
+
+
+def _refused(error: StoreError) -> ServiceError:
+    code, status = ("bad_name", 400) if isinstance(error, BadName) else ("store", 422)
+    return ServiceError(code, error.sentence, hint=error.hint, status=status)

@@ -1,0 +1,102 @@
+"""Uploads: sealed, limited, leased."""
+
+import os
+
+import pytest
+
+from engine.services.access import Actor, Role, ServiceError
+from engine.services.buffers import LEASE, BufferService
+
+ALICE = Actor(name="alice", uid=1001, role=Role.ADMIN)
+BOB = Actor(name="bob", uid=1002, role=Role.ADMIN)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def upload(service: BufferService, data: bytes, actor: Actor = ALICE) -> str:
+    writer = service.create("wrapper.log", actor)
+    writer.write(data)
+    return writer.finish().id
+
+
+def test_what_was_uploaded_comes_back_and_cannot_be_changed() -> None:
+    service = BufferService()
+    [buffer] = service.hold([upload(service, b"line one\nline two\n")], ALICE)
+    assert os.pread(buffer.fd, 100, 0) == b"line one\nline two\n"
+    with pytest.raises(PermissionError):
+        os.pwrite(buffer.fd, b"X", 0)
+    with pytest.raises(PermissionError):
+        os.ftruncate(buffer.fd, 1)
+    service.close()
+
+
+def test_only_the_one_who_uploaded_may_use_it() -> None:
+    service = BufferService()
+    buffer_id = upload(service, b"secret")
+    with pytest.raises(ServiceError, match="gone"):
+        service.hold([buffer_id], BOB)
+    service.close()
+
+
+def test_one_unknown_id_holds_none() -> None:
+    clock = Clock()
+    service = BufferService(clock=clock)
+    buffer_id = upload(service, b"x")
+    with pytest.raises(ServiceError):
+        service.hold([buffer_id, "nonsense"], ALICE)
+    clock.now = LEASE + 1
+    service.expire()
+    with pytest.raises(ServiceError):
+        service.hold([buffer_id], ALICE)
+
+
+def test_a_lease_ends_but_not_while_a_run_holds_the_buffer() -> None:
+    clock = Clock()
+    service = BufferService(clock=clock)
+    held = service.hold([upload(service, b"x")], ALICE)
+    clock.now = LEASE + 1
+    service.expire()
+    assert os.pread(held[0].fd, 1, 0) == b"x"
+    service.give_back(held)
+    clock.now += LEASE + 1
+    service.expire()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(held[0].fd)
+
+
+def test_too_large_alone_and_together() -> None:
+    service = BufferService(max_buffer=100, max_total=150)
+    writer = service.create("a", ALICE)
+    writer.write(b"x" * 100)
+    with pytest.raises(ServiceError) as too_large:
+        writer.write(b"x")
+    assert too_large.value.status == 413
+    writer.finish()
+    second = service.create("b", ALICE)
+    with pytest.raises(ServiceError):
+        second.write(b"x" * 51)
+    second.write(b"x" * 50)
+    second.abort()
+    third = service.create("c", ALICE)
+    third.write(b"x" * 50)
+    third.abort()
+    service.close()
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b]0;x\x07", "x" * 300])
+def test_a_name_that_could_drive_a_terminal_is_refused(name: str) -> None:
+    with pytest.raises(ServiceError):
+        BufferService().create(name, ALICE)
+
+
+def test_only_the_last_part_of_a_path_is_kept() -> None:
+    service = BufferService()
+    writer = service.create("/var/log/secret/wrapper.log", ALICE)
+    assert writer.finish().name == "wrapper.log"
+    service.close()

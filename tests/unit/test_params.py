@@ -1,0 +1,79 @@
+"""Declared parameters: conversion and refusals."""
+
+from typing import Any
+
+import pytest
+
+from engine.models import ParamInfo, ParamType
+from engine.services.access import ServiceError
+from engine.services.params import bind, convert
+
+HOURS = ParamInfo(name="hours", type=ParamType.INT, default=24, required=False)
+LOG = ParamInfo(name="log", type=ParamType.FILE)
+LEVEL = ParamInfo(name="level", type=ParamType.CHOICE, choices=["warn", "error"])
+
+
+@pytest.mark.parametrize(
+    ("type_", "given", "want"),
+    [
+        (ParamType.INT, "42", 42),
+        (ParamType.INT, -7, -7),
+        (ParamType.FLOAT, "2.5", 2.5),
+        (ParamType.FLOAT, 3, 3.0),
+        (ParamType.BOOL, "yes", True),
+        (ParamType.BOOL, "Off", False),
+        (ParamType.BOOL, True, True),
+        (ParamType.LIST, "a, b,,c", ["a", "b", "c"]),
+        (ParamType.LIST, [1, 2], [1, 2]),
+        (ParamType.STR, "007", "007"),
+    ],
+)
+def test_converts_to_the_declared_type(type_: ParamType, given: Any, want: Any) -> None:
+    got = convert(ParamInfo(name="x", type=type_), given)
+    assert got == want
+    assert type(got) is type(want)
+
+
+@pytest.mark.parametrize(
+    ("type_", "given"),
+    [
+        (ParamType.INT, "4.5"),
+        (ParamType.INT, True),
+        (ParamType.INT, None),
+        (ParamType.FLOAT, "nan"),
+        (ParamType.FLOAT, "1e999"),
+        (ParamType.FLOAT, 10**400),
+        (ParamType.BOOL, "maybe"),
+        (ParamType.BOOL, 1),
+        (ParamType.LIST, {"a": 1}),
+        (ParamType.STR, 7),
+        (ParamType.CHOICE, "other"),
+    ],
+)
+def test_refuses_what_does_not_fit_and_names_the_parameter(type_: ParamType, given: Any) -> None:
+    with pytest.raises(ServiceError, match="'x' takes") as refusal:
+        convert(ParamInfo(name="x", type=type_, choices=["one"]), given)
+    assert refusal.value.code == "bad_params"
+
+
+def test_defaults_are_filled_in_and_files_stay_out() -> None:
+    assert bind([LOG, HOURS], {}, {"log": "id"}) == {"hours": 24}
+
+
+def test_a_script_that_declares_nothing_takes_everything() -> None:
+    assert bind([], {"a": 1}, {"b": "id"}) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "files", "message"),
+    [
+        ({"horus": 3, "level": "warn"}, {"log": "id"}, "no parameter 'horus'"),
+        ({"level": "warn"}, {}, r"'log' \(file\) is missing"),
+        ({}, {"log": "id"}, r"'level' \(choice\) is missing"),
+        ({"log": "/etc/passwd", "level": "warn"}, {}, "'log' is a file"),
+        ({"level": "warn"}, {"log": "id", "extra": "id"}, "no parameter 'extra'"),
+    ],
+)
+def test_refusals(given: dict[str, Any], files: dict[str, str], message: str) -> None:
+    with pytest.raises(ServiceError, match=message):
+        bind([LOG, HOURS, LEVEL], given, files)
