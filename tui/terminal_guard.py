@@ -1,0 +1,30 @@
+r"""Text of others made harmless before a terminal sees it.
+
+Script text, output, git output and file names may hold control characters. A terminal obeys them (ECMA-48: C0, DEL and C1; an escape
+sequence begins with one of them), and bidirectional controls (Unicode TR 9) reorder what a person reads. Each becomes its visible
+escape, ``\x1b`` for escape, so nothing is lost and nothing is obeyed. Standard library only: console and command line both use it.
+"""
+
+from __future__ import annotations
+
+import re
+
+_HARMFUL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_IN_TEXT = re.compile(f"[{_HARMFUL}]")
+_IN_LINE = re.compile(f"[{_HARMFUL}\t\n]")
+
+
+def sanitise(text: str) -> str:
+    """``text`` for a terminal: newlines and tabs stay, a carriage return ends the line, every other control is shown."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _IN_TEXT.sub(_visible, text)
+
+
+def sanitise_line(text: str) -> str:
+    """``text`` as one line, for names, titles and table cells: newlines and tabs are shown too."""
+    return _IN_LINE.sub(_visible, text)
+
+
+def _visible(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode("ascii")
