@@ -1,8 +1,9 @@
 r"""Text of others made harmless before a terminal sees it.
 
-Script text, output, git output and file names may hold control characters. A terminal obeys them (ECMA-48: C0, DEL and C1; an escape
-sequence begins with one of them), and bidirectional controls (Unicode TR 9) reorder what a person reads. Each becomes its visible
-escape, ``\x1b`` for escape, so nothing is lost and nothing is obeyed. Standard library only: console and command line both use it.
+Script text, output, git output and file names may hold control characters. A terminal obeys them (ECMA-48: C0, DEL and
+C1; an escape sequence begins with one of them), and bidirectional controls (Unicode TR 9) reorder what a person reads.
+Each becomes its visible escape, ``\x1b`` for escape, so nothing is lost and nothing is obeyed. Standard library only:
+console and command line both use it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _IN_LINE = re.compile(f"[{_HARMFUL}\t\n]")
 
 
 def sanitise(text: str) -> str:
-    """``text`` for a terminal: newlines and tabs stay, a carriage return ends the line, every other control is shown."""
+    """``text`` for a terminal: newlines and tabs stay, a carriage return ends the line, other controls are shown."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _IN_TEXT.sub(_visible, text)
