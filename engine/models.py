@@ -81,7 +81,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of everything that crosses the API."""
 
 
-class RunRequest(Model):
+class RunRequest(Model, frozen=True):
     """What a client asks to run.
 
     ``kind`` decides which fields count: ``exec`` and ``eval`` read ``code``; ``call`` reads ``module`` and ``function``;
@@ -106,7 +106,7 @@ class RunRequest(Model):
     batch: bool = False
 
 
-class RunError(Model):
+class RunError(Model, frozen=True):
     """What went wrong, in the script's own terms."""
 
     type: str
@@ -115,7 +115,7 @@ class RunError(Model):
     line: int | None = None
 
 
-class RunInfo(Model):
+class RunInfo(Model, frozen=True):
     """One run: queued, running or finished. It is also the row of the history."""
 
     id: int
@@ -151,7 +151,7 @@ class RunInfo(Model):
     """False when the output limit cut it, or when the engine no longer holds all of it."""
 
 
-class OutputChunk(Model):
+class OutputChunk(Model, frozen=True):
     """A piece of output in the order in which the script wrote it. ``seq`` starts at 0 and has no gaps."""
 
     seq: int
@@ -160,21 +160,21 @@ class OutputChunk(Model):
     at: float
 
 
-class OutputPage(Model):
+class OutputPage(Model, frozen=True):
     run_id: int
     chunks: list[OutputChunk]
     next_seq: int
     finished: bool
 
 
-class RunList(Model):
+class RunList(Model, frozen=True):
     runs: list[RunInfo]
     """Newest first."""
     next_before: int | None = None
     """Pass as ``before`` to get the next page; None on the last one."""
 
 
-class SlotInfo(Model):
+class SlotInfo(Model, frozen=True):
     slot: int
     state: SlotState
     since: float
@@ -190,7 +190,7 @@ class SlotInfo(Model):
     problem: str | None = None
 
 
-class QueueEntry(Model):
+class QueueEntry(Model, frozen=True):
     run_id: int
     name: str
     actor: str
@@ -199,7 +199,7 @@ class QueueEntry(Model):
     queued_at: float
 
 
-class PoolInfo(Model):
+class PoolInfo(Model, frozen=True):
     size: int
     slots: list[SlotInfo]
     queue: list[QueueEntry] = []
@@ -221,7 +221,7 @@ class ParamType(StrEnum):
     CHOICE = "choice"
 
 
-class ParamInfo(Model):
+class ParamInfo(Model, frozen=True):
     name: str
     type: ParamType = ParamType.STR
     default: Any = None
@@ -230,7 +230,7 @@ class ParamInfo(Model):
     choices: list[str] = []
 
 
-class ScriptInfo(Model):
+class ScriptInfo(Model, frozen=True):
     path: str
     title: str
     kind: str = "utility"
@@ -248,23 +248,23 @@ class ScriptInfo(Model):
     """One sentence when the file cannot be used as it is; the rest of the list works on."""
 
 
-class ScriptText(Model):
+class ScriptText(Model, frozen=True):
     info: ScriptInfo
     text: str
 
 
-class ScriptList(Model):
+class ScriptList(Model, frozen=True):
     scripts: list[ScriptInfo]
 
 
-class SaveRequest(Model):
+class SaveRequest(Model, frozen=True):
     """``base_sha256`` is the hash of the text the author loaded; None means "this is a new script"."""
 
     text: str
     base_sha256: str | None = None
 
 
-class BufferInfo(Model):
+class BufferInfo(Model, frozen=True):
     """An uploaded file, held by the engine until a run uses it or its lease ends."""
 
     id: str
@@ -273,7 +273,7 @@ class BufferInfo(Model):
     sha256: str
 
 
-class GitFile(Model):
+class GitFile(Model, frozen=True):
     path: str
     """Relative to the repository's root."""
     index: str
@@ -281,26 +281,26 @@ class GitFile(Model):
     """The two letters of ``git status --porcelain`` (git-status(1))."""
 
 
-class GitStatus(Model):
+class GitStatus(Model, frozen=True):
     available: bool
     problem: str | None = None
     branch: str | None = None
     files: list[GitFile] = []
 
 
-class GitCommit(Model):
+class GitCommit(Model, frozen=True):
     sha: str
     author: str
     at: float
     subject: str
 
 
-class GitLog(Model):
+class GitLog(Model, frozen=True):
     commits: list[GitCommit]
     more: bool = False
 
 
-class EngineInfo(Model):
+class EngineInfo(Model, frozen=True):
     """The engine's answer to a handshake."""
 
     version: str
@@ -315,7 +315,17 @@ class EngineInfo(Model):
     """What the user should know: a lost log line, a full disk, a missing sandbox layer."""
 
 
-class Event(Model):
+class StopRequest(Model, frozen=True):
+    """``force`` stops the engine although runs go on; they end as interrupted."""
+
+    force: bool = False
+
+
+class ResizeRequest(Model, frozen=True):
+    size: int
+
+
+class Event(Model, frozen=True):
     """One line of the event stream. ``data`` is a RunInfo, PoolInfo, ScriptInfo … as plain JSON, by ``type``."""
 
     seq: int
@@ -324,7 +334,7 @@ class Event(Model):
     data: Any = None
 
 
-class ErrorBody(Model, omit_defaults=False):
+class ErrorBody(Model, frozen=True, omit_defaults=False):
     """Body of every answer that is not a success (DESIGN 6)."""
 
     error: str
