@@ -1,0 +1,49 @@
+"""Rows of ``state.db``: one run, one piece of its output. The services turn them into what crosses the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run. The fields are the columns of table ``run`` (migrations/001_runs.sql), in their order."""
+
+    id: int
+    kind: str
+    name: str
+    state: str
+    """``queued``, ``running`` or ``finished``."""
+    mode: str
+    actor: str
+    source: str
+    queued_at: float
+    timeout: float
+    code_sha256: str
+    isolation: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    duration: float | None = None
+    slot: int | None = None
+    outcome: str | None = None
+    signal: int | None = None
+    value: str | None = None
+    """JSON text; None when the run left no value."""
+    result: str | None = None
+    note: str | None = None
+    error: str | None = None
+    """JSON text."""
+    traceback: str | None = None
+    output_bytes: int = 0
+    output_complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OutputRow:
+    """One piece of a run's output. ``seq`` starts at 0 in each run and has no gaps."""
+
+    run_id: int
+    seq: int
+    stream: str
+    text: str
+    at: float

@@ -1,0 +1,289 @@
+"""``state.db``: the durable record of runs and their output."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from store import migrations
+from store.database import Database
+from store.rows import OutputRow, RunRow
+
+UNRECORDED_IDS = 1_000
+"""Ids left out after an engine that was killed: more than it can have given out within one group commit."""
+
+PRUNE_RUNS = 200
+"""Runs per transaction of ``prune``, so that the writer is never held up for long."""
+
+VACUUM_PAGES = 2_000
+"""Pages given back to the file system per transaction."""
+
+_COLUMNS = tuple(field.name for field in fields(RunRow))
+_BULKY = {"value", "result", "traceback"}
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM run"  # noqa: S608 - names of our own columns
+_SELECT_SUMMARY = f"SELECT {', '.join('NULL' if name in _BULKY else name for name in _COLUMNS)} FROM run"  # noqa: S608
+
+# A late record of a start must not reopen a finished run.
+_UPSERT = f"""
+    INSERT INTO run ({", ".join(_COLUMNS)}) VALUES ({", ".join("?" for _ in _COLUMNS)})
+    ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name}=excluded.{name}" for name in _COLUMNS if name != "id")}
+    WHERE run.state <> 'finished' OR excluded.state = 'finished'
+"""  # noqa: S608
+
+_INSERT_OUTPUT = "INSERT INTO output (run_id, seq, stream, at, text) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much is kept; seconds and bytes."""
+
+    output_age: float = 14 * 86_400
+    output_bytes: int = 1 << 30
+    run_age: float = 90 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What ``prune`` removed."""
+
+    outputs: int = 0
+    runs: int = 0
+
+
+class StateDB:
+    """Runs and output. Reads see every transaction that ``apply`` has returned from."""
+
+    def __init__(self, database: Database, next_id: int) -> None:
+        self._database = database
+        self._next_id = next_id
+        self._closed = False
+
+    @classmethod
+    async def open(cls, path: Path) -> StateDB:
+        """Open or create the database.
+
+        Raises:
+            StoreError: It cannot be used, for example because a newer version wrote it; the file was not touched.
+        """
+        database = await Database.open(path, migrations.scripts())
+        try:
+            next_id = await database.write(_begin)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database, next_id)
+
+    @property
+    def problems(self) -> list[str]:
+        """What the user should know about how the database was found, one sentence each."""
+        return self._database.problems
+
+    async def close(self) -> None:
+        """Checkpoint and close; the file alone then holds everything."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._database.write(_end)
+        finally:
+            await self._database.close()
+
+    async def next_run_id(self) -> int:
+        """An id that no run has had, not even one that a killed engine gave out and could not record."""
+        self._next_id += 1
+        return self._next_id - 1
+
+    async def apply(self, started: Iterable[RunRow], output: Iterable[OutputRow], finished: Iterable[RunRow]) -> None:
+        """Record runs and output in one transaction. Applying the same records again changes nothing.
+
+        Raises:
+            StoreError: Nothing of it was recorded. ``LowDisk`` when the disk is full.
+        """
+        runs = [_values(row) for row in (*started, *finished)]
+        chunks = [(row.run_id, row.seq, row.stream, row.at, _utf8(row.text)) for row in output]
+        await self._database.write(lambda connection: _record(connection, runs, chunks))
+
+    async def run(self, run_id: int) -> RunRow | None:
+        """The whole record of one run."""
+        rows = await self._database.read(
+            lambda connection: connection.execute(f"{_SELECT} WHERE id = ?", (run_id,)).fetchall()
+        )
+        return _row(rows[0]) if rows else None
+
+    async def runs(self, limit: int, before: int | None = None, name: str | None = None) -> list[RunRow]:
+        """The newest runs, newest first, without ``value``, ``result`` and ``traceback``, which can be large.
+
+        Args:
+            limit: How many at most.
+            before: Only runs with a smaller id.
+            name: Only runs of exactly this name.
+        """
+        terms = [("id < ?", before), ("name = ?", name)]
+        used = [(term, value) for term, value in terms if value is not None]
+        where = " WHERE " + " AND ".join(term for term, _ in used) if used else ""
+        values = (*(value for _, value in used), limit)
+        rows = await self._database.read(
+            lambda connection: connection.execute(
+                f"{_SELECT_SUMMARY}{where} ORDER BY id DESC LIMIT ?", values
+            ).fetchall()
+        )
+        return [_row(row) for row in rows]
+
+    async def output(self, run_id: int, after: int = 0, limit: int = 1_000) -> list[OutputRow]:
+        """Up to ``limit`` pieces of a run's output, from the one with ``seq`` = ``after`` on."""
+        query = "SELECT run_id, seq, stream, text, at FROM output WHERE run_id = ? AND seq >= ? ORDER BY seq LIMIT ?"
+        rows = await self._database.read(
+            lambda connection: connection.execute(query, (run_id, after, limit)).fetchall()
+        )
+        return [OutputRow(run_id, seq, stream, str(text, "utf-8"), at) for run_id, seq, stream, text, at in rows]
+
+    async def output_bytes(self) -> int:
+        """Bytes of all stored output."""
+        return await self._database.read(_output_bytes)
+
+    async def interrupt_unfinished(self, at: float) -> int:
+        """Mark the runs that a dead engine left queued or running as interrupted, and say how many there were."""
+        return await self._database.write(lambda connection: _interrupt(connection, at))
+
+    async def prune(self, now: float, keep: Retention | None = None) -> Pruned:
+        """Remove what is older than ``keep`` allows, and the oldest output above its size, in small transactions."""
+        keep = keep or Retention()
+        outputs = runs = 0
+        while batch := await self._database.write(lambda connection: _prune_output(connection, now, keep)):
+            outputs += batch
+        while batch := await self._database.write(lambda connection: _prune_runs(connection, now - keep.run_age)):
+            runs += batch
+        if outputs or runs:
+            while await self._database.write(_give_back_space):
+                pass
+        return Pruned(outputs, runs)
+
+
+def _values(row: RunRow) -> tuple[Any, ...]:
+    return tuple(_storable(getattr(row, name)) for name in _COLUMNS)
+
+
+def _storable(value: object) -> object:
+    return str(_utf8(value), "utf-8") if isinstance(value, str) else value
+
+
+def _utf8(text: str) -> bytes:
+    """Lone surrogates, which UTF-8 cannot carry, are kept readable as ``\\udc80``."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _row(values: Sequence[Any]) -> RunRow:
+    named = dict(zip(_COLUMNS, values, strict=True))
+    named["output_complete"] = bool(named["output_complete"])
+    return RunRow(**named)
+
+
+def _begin(connection: sqlite3.Connection) -> int:
+    """Note that an engine is at work and find the first free id."""
+    first = _newest_id(connection) + 1
+    if not _meta(connection).get("clean", 1):
+        first += UNRECORDED_IDS
+    _set_meta(connection, clean=0, last_id=first - 1)
+    return first
+
+
+def _end(connection: sqlite3.Connection) -> None:
+    _set_meta(connection, clean=1)
+
+
+def _meta(connection: sqlite3.Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT key, value FROM meta"))
+
+
+def _set_meta(connection: sqlite3.Connection, **values: int) -> None:
+    connection.executemany(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        values.items(),
+    )
+
+
+def _newest_id(connection: sqlite3.Connection) -> int:
+    """The highest id a run ever had, also of runs removed since."""
+    recorded = connection.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()[0]
+    return max(int(recorded), _meta(connection).get("last_id", 0))
+
+
+Chunk = tuple[int, int, str, float, bytes]
+"""Run, sequence number, stream, time, text: a row of table ``output``."""
+
+
+def _record(connection: sqlite3.Connection, runs: list[tuple[Any, ...]], chunks: list[Chunk]) -> None:
+    connection.executemany(_UPSERT, runs)
+    inserted = connection.executemany(_INSERT_OUTPUT, chunks).rowcount if chunks else 0
+    if inserted == len(chunks):
+        sizes: dict[int, int] = {}
+        for run_id, _, _, _, text in chunks:
+            sizes[run_id] = sizes.get(run_id, 0) + len(text)
+        connection.executemany(
+            "UPDATE run SET stored_bytes = stored_bytes + ? WHERE id = ?",
+            [(size, run_id) for run_id, size in sizes.items()],
+        )
+    else:  # some were recorded before
+        connection.executemany(
+            "UPDATE run SET stored_bytes = (SELECT sum(length(text)) FROM output WHERE run_id = id) WHERE id = ?",
+            [(run_id,) for run_id in {chunk[0] for chunk in chunks}],
+        )
+
+
+def _output_bytes(connection: sqlite3.Connection) -> int:
+    total = connection.execute("SELECT coalesce(sum(stored_bytes), 0) FROM run WHERE stored_bytes > 0").fetchone()[0]
+    return int(total)
+
+
+def _interrupt(connection: sqlite3.Connection, at: float) -> int:
+    """What ran may have written more than was recorded; what was queued has written nothing."""
+    return connection.execute(
+        """
+        UPDATE run SET output_complete = state = 'queued', state = 'finished', outcome = 'interrupted', finished_at = ?,
+            note = 'The engine stopped before this run had ended.'
+        WHERE state <> 'finished'
+        """,
+        (at,),
+    ).rowcount
+
+
+def _prune_output(connection: sqlite3.Connection, now: float, keep: Retention) -> int:
+    """Drop the output of some of the oldest runs; returns of how many, 0 when all is within bounds."""
+    excess = _output_bytes(connection) - keep.output_bytes
+    doomed: list[int] = []
+    candidates = connection.execute(
+        "SELECT id, finished_at, stored_bytes FROM run WHERE stored_bytes > 0 AND finished_at IS NOT NULL "
+        "ORDER BY finished_at LIMIT ?",
+        (PRUNE_RUNS,),
+    )
+    for run_id, finished_at, size in candidates:
+        if finished_at >= now - keep.output_age and excess <= 0:
+            break
+        doomed.append(run_id)
+        excess -= size
+    ids = [(run_id,) for run_id in doomed]
+    connection.executemany("DELETE FROM output WHERE run_id = ?", ids)
+    connection.executemany("UPDATE run SET stored_bytes = 0, output_complete = 0 WHERE id = ?", ids)
+    return len(ids)
+
+
+def _prune_runs(connection: sqlite3.Connection, before: float) -> int:
+    newest = _newest_id(connection)
+    removed = connection.execute(
+        "DELETE FROM run WHERE id IN (SELECT id FROM run WHERE finished_at < ? ORDER BY finished_at LIMIT ?)",
+        (before, PRUNE_RUNS),
+    ).rowcount
+    if removed:
+        _set_meta(connection, last_id=newest)
+    return removed
+
+
+def _give_back_space(connection: sqlite3.Connection) -> bool:
+    """Return some free pages to the file system; False when there are none left to return."""
+    before = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+    after = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    return bool(0 < after < before)
