@@ -1,0 +1,253 @@
+"""The script editor: what people expect of an editor, on a text area that stays quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import TextArea
+from textual.widgets.text_area import Edit, EditResult, Location, Selection
+
+from tui.terminal.guard import pictures
+from tui.widgets.editor.area import FlatTextArea
+from tui.widgets.editor.blocks import LineEdits, dedented, indentation_after, indented, toggled_comments
+from tui.widgets.editor.colours import THEMES, theme_for
+from tui.widgets.editor.document import normalise
+from tui.widgets.editor.saved import SavedText
+
+_APP_KEYS = frozenset({"f6", "f7"})
+"""Keys that ``TextArea`` binds and that are the application's here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the user is in a text: cursor and scroll position."""
+
+    row: int = 0
+    column: int = 0
+    scroll_x: int = 0
+    scroll_y: int = 0
+
+
+def _own_bindings() -> list[BindingType]:
+    """Textual's bindings without the application's keys, and ours."""
+    kept = [binding for binding in TextArea.BINDINGS if not (isinstance(binding, Binding) and binding.key in _APP_KEYS)]
+    ours = [
+        Binding("ctrl+home", "text_start", "To the start", show=False),
+        Binding("ctrl+end", "text_end", "To the end", show=False),
+        Binding("ctrl+shift+home", "text_start(True)", "Select to the start", show=False),
+        Binding("ctrl+shift+end", "text_end(True)", "Select to the end", show=False),
+        Binding("alt+a", "select_all", "Select all", show=False),
+        Binding("shift+tab", "dedent", "Dedent", show=False),
+        # ctrl+/ arrives as 0x1f on plain terminals.
+        Binding("ctrl+underscore,ctrl+slash", "toggle_comment", "Comment or uncomment", show=False),
+    ]
+    return [*kept, *ours]
+
+
+class Editor(FlatTextArea, inherit_bindings=False):
+    """A Python editor.
+
+    ``load`` puts a text in, ``text`` is what to save, byte for byte what was loaded if nothing changed, and
+    ``mark_saved`` says that it was. Undoing back to what was saved makes the editor clean again.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = _own_bindings()
+
+    DEFAULT_CSS = """
+    Editor {
+        border: none;
+        padding: 0;
+        scrollbar-size: 1 1;
+        &:focus { border: none; }
+        /* The row of the cursor is marked in the gutter only: a coloured row is 400 bytes for each arrow key. */
+        & .text-area--cursor-line { background: $surface; }
+        & .text-area--cursor-gutter { background: $surface; color: $foreground; text-style: bold; }
+    }
+    """
+
+    dirty: reactive[bool] = reactive(False, init=False)
+    """Whether the text differs from what was loaded or saved last."""
+
+    @dataclass
+    class DirtyChanged(Message):
+        """The text began or ceased to differ from what is saved."""
+
+        editor: Editor
+        dirty: bool
+
+        @property
+        def control(self) -> Editor:
+            return self.editor
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        language: str | None = "python",
+        fast: bool = True,
+        soft_wrap: bool = False,
+        read_only: bool = False,
+        name: str | None = None,
+        id: str | None = None,  # noqa: A002  (Textual's name)
+        classes: str | None = None,
+    ) -> None:
+        """Make an editor.
+
+        Args:
+            text: What it shows first.
+            language: ``"python"``, or None for plain text. It may be set later, after the first paint.
+            fast: False leaves Textual's own text area, in case a later Textual and the fast one do not agree.
+            soft_wrap: Whether long lines wrap.
+            read_only: Whether keys may change the text.
+            name: The widget's name.
+            id: The widget's id.
+            classes: The widget's classes.
+        """
+        self._saved = SavedText()
+        super().__init__(
+            text,
+            language=language,
+            fast=fast,
+            soft_wrap=soft_wrap,
+            read_only=read_only,
+            name=name,
+            id=id,
+            classes=classes,
+        )
+        self.cursor_blink = False
+        for theme in THEMES.values():
+            self.register_theme(theme)
+        self.theme = "dark"
+        self._remember_saved()
+
+    def on_mount(self) -> None:
+        self.watch(self.app, "theme", self._use_app_colours)
+
+    def _use_app_colours(self) -> None:
+        self.theme = theme_for(self.app.current_theme)
+
+    # Loading and saving.
+
+    def load(self, text: str, *, language: str | None = "python") -> None:
+        """Show ``text`` from its start, as saved and without history."""
+        if language != self.language:
+            self.language = language
+        self.load_text(text)
+        self.move_cursor((0, 0))
+        self.scroll_to(0, 0, animate=False, immediate=True)
+        self._remember_saved()
+
+    def mark_saved(self) -> None:
+        """What is in the editor now is what is saved."""
+        self._remember_saved()
+
+    def _remember_saved(self) -> None:
+        self._saved.remember(self.document)
+        self.dirty = False
+
+    def compare_with(self, saved: str) -> None:
+        """Keep the text but compare it with ``saved`` from now on: recovered text is not what is on disk."""
+        self._saved.remember_text(saved)
+        self._update_dirty()
+
+    def _update_dirty(self) -> None:
+        self.dirty = self._saved.differs_from(self.document)
+
+    def watch_dirty(self, dirty: bool) -> None:
+        self.post_message(self.DirtyChanged(self, dirty))
+
+    @property
+    def place(self) -> Place:
+        row, column = self.cursor_location
+        return Place(row, column, self.scroll_offset.x, self.scroll_offset.y)
+
+    def restore(self, place: Place) -> None:
+        """Go back to a place, as far as the text still has it."""
+        self.move_cursor((place.row, place.column))
+        self.scroll_to(place.scroll_x, place.scroll_y, animate=False, immediate=True, force=True)
+
+    def go_to_line(self, number: int) -> None:
+        """Put the cursor at the start of a line, counted from 1, in the middle of the editor."""
+        row = max(0, min(number, self.document.line_count) - 1)
+        self.move_cursor((row, 0), center=True)
+
+    # Editing.
+
+    def edit(self, edit: Edit) -> EditResult:
+        edit.text = normalise(edit.text)
+        result = super().edit(edit)
+        self._update_dirty()
+        return result
+
+    def undo(self) -> None:
+        super().undo()
+        self._update_dirty()
+
+    def redo(self) -> None:
+        super().redo()
+        self._update_dirty()
+
+    def get_line(self, line_index: int) -> Text:
+        return Text(pictures(self.document[line_index]), end="", no_wrap=True)
+
+    async def _on_key(self, event: events.Key) -> None:
+        handler = {"enter": self._new_line, "tab": self._indent_selection}.get(event.key)
+        if handler is not None and not self.read_only and handler():
+            event.stop()
+            event.prevent_default()
+
+    def _new_line(self) -> bool:
+        start, end = sorted(self.selection)
+        before = self.document[start[0]][: start[1]]
+        self._replace_via_keyboard("\n" + indentation_after(before, self.indent_width), start, end)
+        return True
+
+    def _indent_selection(self) -> bool:
+        """Indent the selected lines; a tab without a selection is typed."""
+        (first, _), (last, _) = sorted(self.selection)
+        if first == last:
+            return False
+        self._change_lines(lambda lines: indented(lines, self.indent_width))
+        return True
+
+    def action_dedent(self) -> None:
+        self._change_lines(lambda lines: dedented(lines, self.indent_width))
+
+    def action_toggle_comment(self) -> None:
+        self._change_lines(toggled_comments)
+
+    def _change_lines(self, change: LineEdits) -> None:
+        """Replace the selected lines as one edit, and keep the same lines selected."""
+        if self.read_only:
+            return
+        selection = self.selection
+        (first, _), (last, last_column) = sorted(selection)
+        if last > first and last_column == 0:
+            last -= 1
+        old = self.document[first : last + 1]
+        new = change(old)
+        if new == old:
+            return
+        self.replace("\n".join(new), (first, 0), (last, len(old[-1])))
+        grown = {row: len(new[row - first]) - len(old[row - first]) for row in range(first, last + 1)}
+        self.selection = Selection(_moved(selection.start, grown), _moved(selection.end, grown))
+
+    # Moving.
+
+    def action_text_start(self, select: bool = False) -> None:
+        self.move_cursor((0, 0), select=select)
+
+    def action_text_end(self, select: bool = False) -> None:
+        self.move_cursor(self.document.end, select=select)
+
+
+def _moved(location: Location, grown: dict[int, int]) -> Location:
+    """A location whose row grew by some characters at its front; the start of a line stays the start."""
+    row, column = location
+    return (row, max(0, column + grown.get(row, 0)) if column else 0)
