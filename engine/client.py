@@ -1,0 +1,337 @@
+"""The one client of an engine: console and command line speak to it through this, whatever carries the connection.
+
+Cheap to import on purpose (asyncio, h11, msgspec): ``gatewright exec`` pays for it on every call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+
+from engine import registry
+from engine.models import (
+    BufferInfo,
+    EngineInfo,
+    ErrorBody,
+    Event,
+    GitLog,
+    GitStatus,
+    Model,
+    OutputChunk,
+    OutputPage,
+    PoolInfo,
+    ResizeRequest,
+    RunInfo,
+    RunList,
+    RunRequest,
+    SaveRequest,
+    ScriptInfo,
+    ScriptList,
+    ScriptText,
+    StopRequest,
+)
+from engine.registry import Operation
+from engine.sse_parser import EventTooLargeError, ServerEvent, SseParser
+from engine.transport import Connect, Headers, Response, Transport, TransportError
+
+RunEvent = list[OutputChunk] | RunInfo
+T = TypeVar("T")
+
+MAX_ANSWER = 64 << 20
+ANSWER_TIMEOUT = 60.0
+"""Seconds for a whole answer. A durable save on a slow disk takes long; a stopped engine never answers."""
+
+UPLOAD_TIMEOUT = 600.0
+
+SILENCE_TIMEOUT = 45.0
+"""Seconds without a byte after which a stream counts as dead: the engine sends a comment every 15."""
+
+RECONNECT_DELAYS = (0.0, 0.1, 0.3, 0.6, 1.0)
+"""Seconds to wait before each attempt to resume a broken stream."""
+
+
+class EngineError(Exception):
+    """The engine said no."""
+
+    def __init__(self, code: str, message: str, hint: str | None, status: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.status = status
+
+
+class EngineUnreachable(Exception):  # noqa: N818 - named for what the user is told
+    """Nothing answers, or the answer broke off."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class EngineClient:
+    """Typed calls to one engine. Usable from several tasks at once; a cancelled call closes its connection.
+
+    Every method raises ``EngineError`` when the engine refuses and ``EngineUnreachable`` when it cannot be reached.
+
+    Args:
+        connect: Opens a connection to the engine; raises OSError where nothing listens.
+        client: ``console`` or ``cli``: runs started here are recorded with it.
+    """
+
+    def __init__(self, connect: Connect, client: str) -> None:
+        self._transport = Transport(connect, [(registry.CLIENT_HEADER, client)])
+
+    async def engine_info(self) -> EngineInfo:
+        return await self._call(registry.ENGINE_INFO, EngineInfo)
+
+    async def stop_engine(self, force: bool = False) -> EngineInfo:
+        """Ask the engine to leave; it refuses with ``busy`` while runs go on, unless ``force``."""
+        return await self._call(registry.ENGINE_STOP, EngineInfo, body=StopRequest(force=force))
+
+    async def pool(self) -> PoolInfo:
+        return await self._call(registry.POOL_INFO, PoolInfo)
+
+    async def resize_pool(self, size: int) -> PoolInfo:
+        return await self._call(registry.POOL_RESIZE, PoolInfo, body=ResizeRequest(size=size))
+
+    async def restart_slot(self, slot: int) -> PoolInfo:
+        return await self._call(registry.POOL_RESTART, PoolInfo, registry.SlotParams(slot=slot))
+
+    async def start_run(self, request: RunRequest) -> RunInfo:
+        return await self._call(registry.RUNS_START, RunInfo, body=request)
+
+    async def get_run(self, run_id: int) -> RunInfo:
+        return await self._call(registry.RUNS_GET, RunInfo, registry.RunParams(run_id=run_id))
+
+    async def list_runs(self, limit: int = 50, before: int | None = None, name: str | None = None) -> RunList:
+        return await self._call(
+            registry.RUNS_LIST, RunList, registry.RunListParams(limit=limit, before=before, name=name)
+        )
+
+    async def cancel_run(self, run_id: int) -> RunInfo:
+        """Stop a run; its final record, also if it had ended before."""
+        return await self._call(registry.RUNS_CANCEL, RunInfo, registry.RunParams(run_id=run_id))
+
+    async def run_output(self, run_id: int, after: int = 0, limit: int = 500) -> OutputPage:
+        """Up to ``limit`` chunks from chunk ``after`` on."""
+        return await self._call(
+            registry.RUNS_OUTPUT, OutputPage, registry.OutputParams(run_id=run_id, after=after, limit=limit)
+        )
+
+    async def follow_run(self, run_id: int, after: int = 0) -> AsyncGenerator[RunEvent, None]:
+        """Output from chunk ``after`` on as it comes and the run's record when it changes; ends after the final one.
+
+        A broken connection is resumed where it broke.
+        """
+        place = _Place(run_id, after)
+        retry = _Retry()
+        while True:
+            target = registry.RUNS_EVENTS.target(registry.RunEventsParams(run_id=run_id, after=place.after))
+            try:
+                async with aclosing(_until_finished(self._stream(registry.RUNS_EVENTS, target), place)) as items:
+                    async for item in items:
+                        retry.reset()
+                        yield item
+            except EngineUnreachable as error:
+                await retry.pause(error)
+            else:
+                return
+
+    async def run_and_follow(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
+        """Start a run and follow it, in one round trip. The first item is its record."""
+        target = registry.RUNS_START.target(registry.StartParams(follow=True))
+        place = _Place()
+        stream = self._stream(registry.RUNS_START, target, msgspec.json.encode(request))
+        try:
+            async with aclosing(_until_finished(stream, place)) as items:
+                async for item in items:
+                    yield item
+        except EngineUnreachable:
+            if place.run_id is None:
+                raise
+        else:
+            return
+        async with aclosing(self.follow_run(place.run_id, place.after)) as items:
+            async for item in items:
+                yield item
+
+    async def list_scripts(self) -> ScriptList:
+        return await self._call(registry.SCRIPTS_LIST, ScriptList)
+
+    async def load_script(self, path: str) -> ScriptText:
+        return await self._call(registry.SCRIPTS_LOAD, ScriptText, registry.ScriptParams(path=path))
+
+    async def save_script(self, path: str, request: SaveRequest) -> ScriptInfo:
+        """Save durably; raises ``EngineError`` with code ``conflict`` when the file is not what the author loaded."""
+        return await self._call(registry.SCRIPTS_SAVE, ScriptInfo, registry.ScriptParams(path=path), request)
+
+    async def upload(
+        self, name: str, chunks: Iterable[bytes] | AsyncIterable[bytes], size: int | None = None
+    ) -> BufferInfo:
+        """Hand a file's content to the engine. ``size``, if known, must be right to the byte."""
+        operation = registry.BUFFERS_CREATE
+        target = operation.target(registry.BufferParams(name=name))
+        with _unreachable():
+            async with (
+                asyncio.timeout(UPLOAD_TIMEOUT),
+                self._transport.upload(operation.method, target, chunks, size) as response,
+            ):
+                return await _answer(response, BufferInfo)
+
+    async def git_status(self) -> GitStatus:
+        return await self._call(registry.GIT_STATUS, GitStatus)
+
+    async def git_log(self, path: str | None = None, limit: int = 50, skip: int = 0) -> GitLog:
+        return await self._call(registry.GIT_LOG, GitLog, registry.GitLogParams(path=path, limit=limit, skip=skip))
+
+    async def events(self, after: int | None = None) -> AsyncGenerator[Event, None]:
+        """Everything that happens in the engine, from event ``after`` on or from now.
+
+        A broken connection is resumed where it broke. An event of type ``lagged`` tells that some are missing: this
+        reader was too slow, or another engine answers now. Read again what you show.
+        """
+        target = registry.EVENTS.target(registry.EventsParams(after=after))
+        resume: Headers = ()
+        retry = _Retry()
+        while True:
+            try:
+                async with aclosing(self._stream(registry.EVENTS, target, headers=resume)) as stream:
+                    async for event in stream:
+                        retry.reset()
+                        resume = [("Last-Event-ID", event.id)]
+                        yield _decode(event.data, Event)
+            except EngineUnreachable as error:
+                await retry.pause(error)
+
+    async def close(self) -> None:
+        """Close every connection; calls and streams that still go on end with ``EngineUnreachable``."""
+        await self._transport.close()
+
+    async def _call(
+        self, operation: Operation, answer: type[T], params: Model | None = None, body: Model | None = None
+    ) -> T:
+        data = None if body is None else msgspec.json.encode(body)
+        with _unreachable():
+            async with (
+                asyncio.timeout(ANSWER_TIMEOUT),
+                self._transport.exchange(operation.method, operation.target(params), data) as response,
+            ):
+                return await _answer(response, answer)
+
+    async def _stream(
+        self, operation: Operation, target: str, body: bytes | None = None, headers: Headers = ()
+    ) -> AsyncGenerator[ServerEvent, None]:
+        """Events until the consumer has enough; the end of the stream is always ``EngineUnreachable``."""
+        with _unreachable():
+            async with self._transport.exchange(operation.method, target, body, headers) as response:
+                if response.status >= 400:
+                    await _answer(response, ErrorBody)
+                parser = SseParser()
+                chunks = response.chunks()
+                while True:
+                    async with asyncio.timeout(SILENCE_TIMEOUT):
+                        chunk = await anext(chunks, b"")
+                    if not chunk:
+                        raise TransportError("it ended the stream")
+                    for event in parser.feed(chunk):
+                        yield event
+
+
+@dataclass(slots=True)
+class _Place:
+    """How far a run was followed."""
+
+    run_id: int | None = None
+    after: int = 0
+
+    def reach(self, item: RunEvent) -> None:
+        if isinstance(item, RunInfo):
+            self.run_id = item.id
+        elif item:
+            self.after = item[-1].seq + 1
+
+
+class _Retry:
+    """How often a broken stream is opened again before the engine counts as gone."""
+
+    def __init__(self) -> None:
+        self._delays = iter(RECONNECT_DELAYS)
+
+    def reset(self) -> None:
+        self._delays = iter(RECONNECT_DELAYS)
+
+    async def pause(self, error: EngineUnreachable) -> None:
+        delay = next(self._delays, None)
+        if delay is None:
+            raise error
+        await asyncio.sleep(delay)
+
+
+async def _until_finished(stream: AsyncGenerator[ServerEvent, None], place: _Place) -> AsyncGenerator[RunEvent]:
+    async with aclosing(stream):
+        async for event in stream:
+            item: RunEvent = (
+                _decode(event.data, list[OutputChunk]) if event.type == "output" else _decode(event.data, RunInfo)
+            )
+            place.reach(item)
+            yield item
+            if event.type == "finished":
+                return
+
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+def _decoder(answer: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 - any type that msgspec can build
+    decoder = _decoders.get(answer)
+    if decoder is None:
+        decoder = _decoders[answer] = msgspec.json.Decoder(answer)
+    return decoder
+
+
+def _decode(data: bytes, answer: type[T]) -> T:
+    try:
+        decoded: T = _decoder(answer).decode(data)
+    except msgspec.DecodeError as error:
+        raise EngineUnreachable(
+            "The engine's answer makes no sense to this version.",
+            f"Restart the engine: gatewright engine stop ({error}).",
+        ) from error
+    return decoded
+
+
+async def _answer(response: Response, answer: type[T]) -> T:
+    """The typed answer.
+
+    Raises:
+        EngineError: The engine refused.
+    """
+    data = await response.read(MAX_ANSWER)
+    if response.status < 400:
+        return _decode(data, answer)
+    try:
+        body: ErrorBody = _decoder(ErrorBody).decode(data)
+    except msgspec.DecodeError:
+        message = f"The engine answered with HTTP status {response.status}."
+        raise EngineError("http", message, None, response.status) from None
+    raise EngineError(body.code, body.error, body.hint, response.status)
+
+
+@contextmanager
+def _unreachable() -> Iterator[None]:
+    """Everything that can break between here and the engine, as one sentence."""
+    try:
+        yield
+    except TimeoutError:
+        raise EngineUnreachable(
+            "The engine does not answer.", "See its log; gatewright engine stop and start again if it hangs."
+        ) from None
+    except (TransportError, EventTooLargeError) as error:
+        raise EngineUnreachable(f"The engine cannot be reached: {error}.") from error

@@ -1,0 +1,245 @@
+"""HTTP/1.1 over asyncio streams, the little that a client of one engine needs: keep-alive connections, streamed bodies.
+
+A connection is used again only when an exchange ended exactly where it should. Whatever else happens (an error, a
+timeout, a cancelled task, a reader who had enough) closes it, so that no answer can reach the wrong request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+
+import h11
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Connect = Callable[[], Awaitable[Streams]]
+Headers = Sequence[tuple[str, str]]
+
+MAX_IDLE = 4
+"""Connections kept for the next request."""
+
+MAX_IDLE_AGE = 20.0
+"""Seconds; well below the engine's own keep-alive of 75, so that a request never meets a connection being closed."""
+
+READ_SIZE = 64 << 10
+
+
+class TransportError(Exception):
+    """The exchange broke: nothing answers, or what answers is cut off or is no HTTP."""
+
+
+class Response:
+    """The head of an answer, and its body to be read once."""
+
+    def __init__(self, connection: _Connection, head: h11.Response) -> None:
+        self._connection = connection
+        self.status = head.status_code
+        self.content_type = next(
+            (value.decode("latin-1") for name, value in head.headers if name == b"content-type"), ""
+        )
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives."""
+        while True:
+            event = await self._connection.next_event()
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                return
+            else:
+                raise TransportError("the connection was closed in the middle of an answer")
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body.
+
+        Raises:
+            TransportError: It broke off, or has more than ``limit`` bytes.
+        """
+        body = bytearray()
+        async for chunk in self.chunks():
+            body += chunk
+            if len(body) > limit:
+                raise TransportError(f"the answer is larger than {limit >> 20} MiB")
+        return bytes(body)
+
+
+class Transport:
+    """Exchanges with one engine. Usable from several tasks at once.
+
+    Args:
+        connect: Opens a new connection.
+        headers: Sent with every request.
+    """
+
+    def __init__(self, connect: Connect, headers: Headers) -> None:
+        self._connect = connect
+        self._headers = [("Host", "engine"), *headers]
+        self._idle: list[_Connection] = []
+        self._open: set[_Connection] = set()
+        self._closed = False
+
+    @contextlib.asynccontextmanager
+    async def exchange(
+        self, method: str, target: str, body: bytes | None = None, headers: Headers = ()
+    ) -> AsyncIterator[Response]:
+        """Send a request and hand out its answer; what was not read of it is dropped with the connection.
+
+        Raises:
+            TransportError: The engine cannot be reached or the exchange broke.
+        """
+        sent = [*self._headers, *headers]
+        events: list[h11.Event] = []
+        if body is not None:
+            sent += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+            events.append(h11.Data(data=body))
+        async with self._connection() as connection:
+            await connection.send(h11.Request(method=method, target=target, headers=sent), *events, h11.EndOfMessage())
+            yield Response(connection, await connection.response_head())
+
+    @contextlib.asynccontextmanager
+    async def upload(
+        self, method: str, target: str, chunks: Iterable[bytes] | AsyncIterable[bytes], size: int | None
+    ) -> AsyncIterator[Response]:
+        """Like ``exchange`` with a body sent piece by piece; an early answer, which is a refusal, ends the sending."""
+        length = ("Transfer-Encoding", "chunked") if size is None else ("Content-Length", str(size))
+        headers = [*self._headers, length, ("Content-Type", "application/octet-stream")]
+        async with self._connection() as connection:
+            await connection.send(h11.Request(method=method, target=target, headers=headers))
+            answer = asyncio.ensure_future(connection.response_head())
+            try:
+                await _send_chunks(connection, chunks, answer)
+                head = await answer
+            finally:
+                answer.cancel()
+                await asyncio.wait({answer})
+            yield Response(connection, head)
+
+    async def close(self) -> None:
+        """Close every connection, also those in use: their readers see the exchange break."""
+        self._closed = True
+        self._idle.clear()
+        connections = list(self._open)
+        for connection in connections:
+            self._drop(connection)
+        for connection in connections:
+            await connection.closed()
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[_Connection]:
+        connection = self._take_idle() or await self._new()
+        try:
+            yield connection
+        except BaseException:
+            self._drop(connection)
+            raise
+        self._give_back(connection)
+
+    def _take_idle(self) -> _Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.fresh:
+                return connection
+            self._drop(connection)
+        return None
+
+    async def _new(self) -> _Connection:
+        if self._closed:
+            raise TransportError("this client is closed")
+        try:
+            connection = _Connection(*await self._connect())
+        except OSError as error:
+            raise TransportError(error.strerror or str(error)) from error
+        self._open.add(connection)
+        return connection
+
+    def _give_back(self, connection: _Connection) -> None:
+        if self._closed or len(self._idle) >= MAX_IDLE or not connection.rest():
+            self._drop(connection)
+        else:
+            self._idle.append(connection)
+
+    def _drop(self, connection: _Connection) -> None:
+        self._open.discard(connection)
+        connection.abort()
+
+
+class _Connection:
+    """One connection and where its protocol stands."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._http = h11.Connection(h11.CLIENT)
+        self._idle_since = 0.0
+
+    async def send(self, *events: h11.Event) -> None:
+        try:
+            self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
+            await self._writer.drain()
+        except (OSError, h11.LocalProtocolError) as error:
+            raise TransportError(str(error)) from error
+
+    async def next_event(self) -> h11.Event:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                self._http.receive_data(await self._reader.read(READ_SIZE))
+        except (OSError, h11.RemoteProtocolError) as error:
+            raise TransportError(str(error)) from error
+        if not isinstance(event, h11.Event):
+            raise TransportError("the answer was read past its end")
+        return event
+
+    async def response_head(self) -> h11.Response:
+        event = await self.next_event()
+        while isinstance(event, h11.InformationalResponse):
+            event = await self.next_event()
+        if not isinstance(event, h11.Response):
+            raise TransportError("the connection was closed before an answer came")
+        return event
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the next request may use it."""
+        closed = self._reader.at_eof() or self._writer.is_closing()
+        return not closed and time.monotonic() - self._idle_since < MAX_IDLE_AGE
+
+    def rest(self) -> bool:
+        """Make ready for the next exchange, if this one ended where it should."""
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        self._idle_since = time.monotonic()
+        return True
+
+    def abort(self) -> None:
+        self._writer.transport.abort()
+
+    async def closed(self) -> None:
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+
+async def _send_chunks(
+    connection: _Connection, chunks: Iterable[bytes] | AsyncIterable[bytes], answer: asyncio.Future[h11.Response]
+) -> None:
+    """Send until done or answered. A connection cut while sending is left for ``answer`` to explain."""
+    try:
+        async for chunk in _pieces(chunks):
+            if answer.done():
+                return
+            await connection.send(h11.Data(data=chunk))
+        await connection.send(h11.EndOfMessage())
+    except TransportError:
+        if not answer.done():
+            raise
+
+
+async def _pieces(chunks: Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    if isinstance(chunks, AsyncIterable):
+        async for chunk in chunks:
+            yield chunk
+        return
+    for chunk in chunks:
+        yield chunk
