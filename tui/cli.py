@@ -1,0 +1,125 @@
+"""``gatewright``: from a command line to the command that it names.
+
+A command's module is imported when the command is called, so that ``gatewright exec`` does not wait for code that it
+does not use.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import click
+
+from tui.commands import exit_codes
+from tui.commands.invocation import CommandError, Invocation, common_options, open_option
+
+COMMANDS: Mapping[str, str] = MappingProxyType(
+    {
+        "run": "tui.commands.run:run_script",
+        "exec": "tui.commands.run:exec_code",
+        "eval": "tui.commands.run:eval_expression",
+        "runs": "tui.commands.runs:runs",
+        "scripts": "tui.commands.scripts:scripts",
+        "engine": "tui.commands.engine:engine",
+        "doctor": "tui.commands.doctor:doctor",
+    }
+)
+"""Where each command is, in the order of the help."""
+
+CONSOLE = "tui.commands.console:console"
+
+
+class CommandLine(click.Group):
+    """The commands, and a project's folder where a command's name would stand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        where = COMMANDS.get(cmd_name)
+        return None if where is None else _load(where)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that ``args`` begin with; the console if they begin with a folder."""
+        first = args[0]
+        if first in COMMANDS:
+            return super().resolve_command(ctx, args)
+        if os.sep in first or os.path.isdir(first):
+            return "console", _load(CONSOLE), args
+        near = difflib.get_close_matches(first, COMMANDS, n=1)
+        meant = f"Did you mean {near[0]!r}? " if near else ""
+        raise click.UsageError(f"{first!r} is no command and no folder. {meant}For a new project write ./{first}", ctx)
+
+
+@click.group(
+    cls=CommandLine,
+    invoke_without_command=True,
+    subcommand_metavar="[PROJECT | COMMAND] ...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@open_option
+@common_options
+@click.version_option(package_name="gatewright", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> int:
+    """Edit, run and watch Python scripts on a gateway host.
+
+    Without a command it opens the console on PROJECT, or on the project around the current folder. A project whose
+    folder is called like a command is reached as ./name.
+
+    Exit codes: 0 ok, 1 the script failed, 2 usage, 3 no engine answers, 4 refused, 5 conflict, 124 timeout,
+    130 cancelled.
+    """
+    if ctx.invoked_subcommand is None:
+        return int(ctx.invoke(_load(CONSOLE)))
+    if ctx.obj is not None and ctx.obj.open_script is not None and ctx.invoked_subcommand in COMMANDS:
+        raise click.UsageError("--open belongs to the console; it takes no command.")
+    return exit_codes.OK
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: does what the arguments say and exits."""
+    invocation = Invocation()
+    code = _call(arguments, invocation)
+    if invocation.streams.out.problem and code == exit_codes.OK:
+        invocation.streams.say(f"the output could not be written: {invocation.streams.out.problem}")
+        code = exit_codes.FAILED
+    sys.exit(code)
+
+
+def _call(arguments: Sequence[str] | None, invocation: Invocation) -> int:
+    try:
+        code = cli.main(arguments, prog_name="gatewright", standalone_mode=False, obj=invocation)
+    except CommandError as error:
+        return _report(invocation, error)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return exit_codes.CANCELLED
+    return code if isinstance(code, int) else exit_codes.OK
+
+
+def _report(invocation: Invocation, error: CommandError) -> int:
+    """Tell the user, and with ``--json`` the program that reads us."""
+    if invocation.json:
+        invocation.print_error(error)
+    invocation.streams.say(error.message, error.hint)
+    return error.exit_code
+
+
+def _load(where: str) -> click.Command:
+    module, _, name = where.partition(":")
+    command: click.Command = getattr(importlib.import_module(module), name)
+    return command
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""The console: what ``gatewright`` does when no command is named."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tui.commands import exit_codes
+from tui.commands.invocation import CommandError, Invocation, common_options, open_option
+
+
+@click.command("console", hidden=True)
+@click.argument("folder", metavar="[PROJECT]", required=False)
+@open_option
+@common_options
+@click.pass_obj
+def console(invocation: Invocation, folder: str | None) -> int:
+    """Open the console on a project; a folder that does not exist yet is made a new project."""
+    if folder is not None and invocation.project is not None:
+        raise click.UsageError("The project is given twice: as an argument and by --project.")
+    if invocation.json:
+        raise click.UsageError("--json needs a command; the console is for people.")
+    if not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
+        raise CommandError(
+            "the console needs a terminal",
+            hint="gatewright --help lists the commands that work without one.",
+            exit_code=exit_codes.USAGE,
+        )
+    from tui.console_main import run_console
+
+    project = invocation.folder() if folder is None else Path(folder).expanduser()
+    return run_console(project, invocation.open_script)

@@ -1,0 +1,146 @@
+"""``engine``: the project's daemon."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from tui.commands import exit_codes
+from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.formats import age, clock, milliseconds
+
+if TYPE_CHECKING:
+    from engine.client import EngineClient
+    from engine.models import EngineInfo, PoolInfo
+
+STOP_SECONDS = 10.0
+"""How long ``engine stop`` waits for the process to be gone."""
+
+
+@click.group("engine")
+@common_options
+def engine() -> None:
+    """Start, stop and look at the project's engine."""
+
+
+@engine.command("start")
+@common_options
+@click.pass_obj
+def start(invocation: Invocation) -> None:
+    """Start the engine in the background, if it does not run."""
+    from tui.commands.session import with_engine
+
+    info = with_engine(invocation, _info)
+    if invocation.json:
+        invocation.print_json(info)
+    else:
+        invocation.streams.say(f"the engine of {info.project} runs as process {info.pid}")
+
+
+@engine.command("stop")
+@click.option("--force", is_flag=True, help="Also when runs go on; they are stopped.")
+@common_options
+@click.pass_obj
+def stop(invocation: Invocation, force: bool) -> None:
+    """Stop the engine; with runs going on only by --force."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> tuple[EngineInfo, int | None]:
+        process = _process((await client.engine_info()).pid)
+        return await client.stop_engine(force=force), process
+
+    try:
+        info, process = with_engine(invocation, work, start=False)
+    except CommandError as error:
+        if error.exit_code != exit_codes.UNREACHABLE:
+            raise
+        invocation.streams.say("no engine runs for this project")
+        return
+    if process is not None and not select.select([process], [], [], STOP_SECONDS)[0]:
+        raise CommandError(
+            f"the engine (process {info.pid}) is still closing after {STOP_SECONDS:g} seconds",
+            hint=f"Its log is {info.log_file}." if info.log_file else None,
+        )
+    if invocation.json:
+        invocation.print_json(info)
+    else:
+        invocation.streams.say(f"the engine of {info.project} has stopped")
+
+
+@engine.command("status")
+@common_options
+@click.pass_obj
+def status(invocation: Invocation) -> None:
+    """Show the engine and its pool; exit code 3 if none runs."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> tuple[EngineInfo, PoolInfo]:
+        return await _info(client), await client.pool()
+
+    info, pool = with_engine(invocation, work, start=False)
+    if invocation.json:
+        invocation.print_json({"engine": info, "pool": pool})
+    else:
+        _print_status(invocation, info, pool)
+
+
+@engine.command("serve", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@common_options
+@click.pass_context
+def serve(ctx: click.Context) -> None:
+    """Be the engine, in the foreground, until stopped: for systemd and for looking at its log."""
+    from engine.launch import daemon_command
+
+    command = [*daemon_command(ctx.obj.folder()), *ctx.args]
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606 - no shell: this process becomes the engine
+
+
+async def _info(client: EngineClient) -> EngineInfo:
+    return await client.engine_info()
+
+
+def _process(pid: int) -> int | None:
+    """A pidfd, readable once the process has ended (pidfd_open(2)); None when it cannot be watched from here."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def _print_status(invocation: Invocation, info: EngineInfo, pool: PoolInfo) -> None:
+    import time
+
+    from tui.commands.table import fields, render, terminal_width
+
+    out, now = invocation.streams.out, time.time()
+    out.line(
+        fields(
+            [
+                ("engine", f"{info.version}, process {info.pid}, since {clock(info.started_at)}"),
+                ("project", info.project),
+                ("owner", info.owner),
+                ("isolation", info.isolation),
+                ("log", info.log_file),
+                ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
+                ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),
+            ]
+        )
+    )
+    for problem in info.problems:
+        out.line(f"problem: {problem}")
+    width = terminal_width(out.is_terminal)
+    rows = [
+        [str(slot.slot), slot.state, slot.script or "-", slot.actor or "-", age(now - slot.since), str(slot.runs)]
+        for slot in pool.slots
+    ]
+    out.line()
+    out.line(render(["slot", "state", "script", "who", "age", "runs"], rows, right="slot age runs", width=width))
+    if pool.queue:
+        out.line()
+        queue = [[str(e.position), str(e.run_id), e.name, e.actor, e.reason] for e in pool.queue]
+        out.line(render(["queue", "run", "script", "who", "reason"], queue, right="queue run", width=width))

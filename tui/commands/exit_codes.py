@@ -1,0 +1,62 @@
+"""What a command's exit code says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from engine.models import Outcome
+
+OK = 0
+FAILED = 1
+"""The script failed, or what a command did went wrong."""
+USAGE = 2
+"""What was asked for does not exist or cannot be understood."""
+UNREACHABLE = 3
+"""No engine answers."""
+REFUSED = 4
+"""Refused by a role, a policy or the sandbox."""
+CONFLICT = 5
+"""Something changed meanwhile, or is in use."""
+TIMEOUT = 124
+"""As timeout(1) has it."""
+CANCELLED = 130
+"""As a shell reports a program that Ctrl+C ended."""
+
+_BY_OUTCOME: Mapping[Outcome, int] = MappingProxyType(
+    {
+        Outcome.OK: OK,
+        Outcome.SCRIPT_ERROR: FAILED,
+        Outcome.IMPORT_DENIED: FAILED,
+        Outcome.MEMORY: FAILED,
+        Outcome.OUTPUT_LIMIT: FAILED,
+        Outcome.CRASHED: FAILED,
+        Outcome.EXITED: FAILED,
+        Outcome.PROTOCOL: FAILED,
+        Outcome.INTERRUPTED: FAILED,
+        Outcome.SANDBOX_UNAVAILABLE: REFUSED,
+        Outcome.TIMEOUT: TIMEOUT,
+        Outcome.CANCELLED: CANCELLED,
+    }
+)
+
+_BY_STATUS: Mapping[int, int] = MappingProxyType(
+    {400: USAGE, 404: USAGE, 413: USAGE, 422: USAGE, 401: REFUSED, 403: REFUSED, 429: REFUSED, 409: CONFLICT}
+)
+
+_BY_CODE: Mapping[str, int] = MappingProxyType(
+    {
+        "ambiguous": USAGE,  # 409, but it is the name that does not say enough
+        "disabled": REFUSED,  # 409, but by a policy of the script's author
+    }
+)
+
+
+def of_outcome(outcome: Outcome | None) -> int:
+    """The exit code for how a run ended; a run without an outcome was never seen to end."""
+    return FAILED if outcome is None else _BY_OUTCOME[outcome]
+
+
+def of_refusal(status: int, code: str) -> int:
+    """The exit code for the engine's answer ``status`` with the error code ``code``."""
+    return _BY_CODE.get(code, _BY_STATUS.get(status, FAILED))

@@ -1,0 +1,153 @@
+"""Start a run, show its output as it comes, stop it on Ctrl+C, show how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import msgspec
+
+from engine.client import EngineClient, EngineError, EngineUnreachable, RunEvent
+from engine.models import Outcome, OutputChunk, RunInfo, RunRequest, RunState, Stream
+from tui.commands import exit_codes
+from tui.commands.interrupt import Interrupts
+from tui.commands.invocation import CommandError
+from tui.commands.streams import Streams
+from tui.formats import duration
+
+
+async def run_to_end(client: EngineClient, request: RunRequest, streams: Streams, *, as_json: bool) -> int:
+    """Run ``request`` and return the exit code that its outcome has.
+
+    Ctrl+C, or a reader of stdout that goes away, cancels the run in the engine.
+    """
+    with Interrupts() as interrupts:
+        follower = _Follower(client, streams, interrupts, keep=as_json)
+        info = await follower.follow(client.run_and_follow(request))
+    if as_json:
+        streams.out.line(run_json(info, follower.chunks))
+    else:
+        show_end(info, streams)
+    return exit_codes.of_outcome(info.outcome)
+
+
+class _Follower:
+    def __init__(self, client: EngineClient, streams: Streams, interrupts: Interrupts, *, keep: bool) -> None:
+        self._client = client
+        self._streams = streams
+        self._interrupts = interrupts
+        self._keep = keep
+        self._told_waiting = False
+        self.chunks: list[OutputChunk] = []
+        self.info: RunInfo | None = None
+        self._run_id: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def follow(self, events: AsyncIterator[RunEvent]) -> RunInfo:
+        """Handle ``events`` to the last one, the run's final record."""
+        stopper = asyncio.create_task(self._stop_when_asked())
+        try:
+            async for event in events:
+                if isinstance(event, RunInfo):
+                    self._record(event)
+                else:
+                    self._output(event)
+        except EngineUnreachable as error:
+            raise self._lost(error) from None
+        finally:
+            stopper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await stopper
+        if self.info is None or self.info.state is not RunState.FINISHED:
+            raise self._lost(None)
+        return self.info
+
+    def _record(self, info: RunInfo) -> None:
+        self.info = info
+        if not self._run_id.done():
+            self._run_id.set_result(info.id)
+        self._interrupts.run_id = info.id
+        if info.queue_reason and self._streams.err.is_terminal and not self._told_waiting:
+            self._told_waiting = True
+            self._streams.say(f"run {info.id} waits at position {info.queue_position}: {info.queue_reason}")
+
+    def _output(self, chunks: Sequence[OutputChunk]) -> None:
+        if self._keep:
+            self.chunks.extend(chunks)
+            return
+        write_output(chunks, self._streams)
+        if self._streams.out.closed:
+            self._interrupts.requested.set()
+
+    async def _stop_when_asked(self) -> None:
+        await self._interrupts.requested.wait()
+        run_id = await self._run_id
+        with contextlib.suppress(EngineError, EngineUnreachable):  # it ended meanwhile; the follower hears how
+            await self._client.cancel_run(run_id)
+
+    def _lost(self, error: EngineUnreachable | None) -> CommandError:
+        if error is not None and self.info is None:
+            return CommandError(
+                error.message, hint=error.hint, exit_code=exit_codes.UNREACHABLE, code="unreachable"
+            )
+        named = f"run {self.info.id}" if self.info else "the run"
+        return CommandError(
+            f"the engine stopped answering while {named} went on",
+            hint="gatewright runs list tells how it ended.",
+            exit_code=exit_codes.UNREACHABLE,
+            code="unreachable",
+        )
+
+
+def write_output(chunks: Sequence[OutputChunk], streams: Streams) -> None:
+    """The script's stdout to ours and its stderr to ours, in the order in which it wrote them."""
+    for stream, text in _joined(chunks):
+        (streams.out if stream is Stream.STDOUT else streams.err).write(text)
+
+
+def show_end(info: RunInfo, streams: Streams) -> None:
+    """The result of a run to stdout; what went wrong to stderr."""
+    if info.result is not None and not (info.has_value and info.value is None):
+        streams.out.fresh_line()
+        streams.out.line(info.result)
+    if info.note:
+        streams.say(info.note)
+    if info.outcome is Outcome.OK:
+        return
+    if info.traceback:
+        streams.err.write(info.traceback if info.traceback.endswith("\n") else info.traceback + "\n")
+    streams.say(ending(info))
+
+
+def ending(info: RunInfo) -> str:
+    """How a run ended, in a line."""
+    text = f"run {info.id} ({info.name}) ended with {info.outcome}"
+    if info.signal is not None:
+        text += f", signal {info.signal}"
+    if info.duration is not None:
+        text += f" after {duration(info.duration)}"
+    if info.error is not None and not info.traceback:
+        text += f": {info.error.message}"
+    return text
+
+
+def run_json(info: RunInfo, chunks: Sequence[OutputChunk]) -> str:
+    """The run's record with every field, and its output."""
+    record = msgspec.structs.asdict(info)
+    for stream in Stream:
+        record[stream.value] = "".join(chunk.text for chunk in chunks if chunk.stream is stream)
+    return msgspec.json.encode(record).decode()
+
+
+def _joined(chunks: Sequence[OutputChunk]) -> Iterator[tuple[Stream, str]]:
+    """Neighbours of the same stream as one text: one write instead of hundreds."""
+    texts: list[str] = []
+    current: Stream | None = None
+    for chunk in chunks:
+        if chunk.stream is not current and current is not None:
+            yield current, "".join(texts)
+            texts = []
+        current = chunk.stream
+        texts.append(chunk.text)
+    if current is not None:
+        yield current, "".join(texts)

@@ -1,0 +1,154 @@
+"""``run``, ``exec`` and ``eval``."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.models import Mode, RunKind, RunRequest
+from tui.commands import exit_codes
+from tui.commands.invocation import CommandError, Invocation, common_options
+
+if TYPE_CHECKING:
+    from engine.client import EngineClient
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What ``run``, ``exec`` and ``eval`` have in common."""
+
+    params: dict[str, str]
+    files: dict[str, str]
+    timeout: float | None
+    mode: str
+
+
+def assignments(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=VALUE`` of every use of an option, by name."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name.isidentifier():
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE with a Python name before the equals sign.")
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice.")
+        found[name] = _utf8(text) if param.name == "params" else text
+    return found
+
+
+_OPTIONS = (
+    click.option(
+        "-p", "--param", "params", metavar="NAME=VALUE", multiple=True, callback=assignments, help="A parameter."
+    ),
+    click.option(
+        "--file",
+        "files",
+        metavar="NAME=PATH",
+        multiple=True,
+        callback=assignments,
+        help="A file parameter, read here with your rights; - is the standard input.",
+    ),
+    click.option("--timeout", type=float, metavar="S", help="Seconds from its start until it is stopped."),
+    click.option(
+        "--mode",
+        type=click.Choice([mode.value.lower() for mode in Mode], case_sensitive=False),
+        default=Mode.RESTRICTED.value.lower(),
+        help="What it may do.",
+    ),
+    common_options,
+)
+
+
+def run_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Adds the options and hands them to ``command`` as one ``RunOptions``."""
+
+    def with_options(
+        invocation: Invocation,
+        /,
+        params: dict[str, str],
+        files: dict[str, str],
+        timeout: float | None,
+        mode: str,
+        **rest: str | None,
+    ) -> int:
+        return command(invocation, RunOptions(params, files, timeout, mode.upper()), **rest)
+
+    wrapped: Callable[..., int] = functools.update_wrapper(click.pass_obj(with_options), command)
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+@click.command("run")
+@click.argument("script")
+@run_options
+def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
+    """Run a saved script.
+
+    SCRIPT is its path without scripts/, with or without .py, or just its file name. Its output comes as it is written;
+    its result follows on stdout.
+    """
+    return _run(invocation, options, RunRequest(kind=RunKind.SCRIPT, script=script))
+
+
+@click.command("exec")
+@click.argument("code", required=False)
+@run_options
+def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> int:
+    """Run CODE, or what the standard input holds; a value left in `result` is printed."""
+    if code in (None, "-") and "-" in options.files.values():
+        raise click.UsageError("The standard input cannot be both the code and a file.")
+    text = _standard_input(invocation) if code is None or code == "-" else _utf8(code)
+    return _run(invocation, options, RunRequest(kind=RunKind.EXEC, code=text))
+
+
+@click.command("eval")
+@click.argument("expr")
+@run_options
+def eval_expression(invocation: Invocation, options: RunOptions, expr: str) -> int:
+    """Print the value of one expression."""
+    return _run(invocation, options, RunRequest(kind=RunKind.EVAL, code=_utf8(expr)))
+
+
+def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> int:
+    import msgspec
+
+    from tui.commands.following import run_to_end
+    from tui.commands.session import with_engine
+    from tui.commands.uploads import upload_files
+
+    async def work(client: EngineClient) -> int:
+        buffers = await upload_files(client, options.files, invocation.streams)
+        wanted = msgspec.structs.replace(
+            request, params=dict(options.params), files=buffers, timeout=options.timeout, mode=options.mode
+        )
+        return await run_to_end(client, wanted, invocation.streams, as_json=invocation.json)
+
+    return with_engine(invocation, work)
+
+
+def _standard_input(invocation: Invocation) -> str:
+    if sys.stdin is None:
+        raise click.UsageError("There is no code: give it as an argument or on the standard input.")
+    if sys.stdin.isatty():
+        invocation.streams.say("reading code from the terminal; Ctrl+D on an empty line ends it")
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CommandError(
+            f"the code on the standard input is not UTF-8 (byte {error.start})", exit_code=exit_codes.USAGE
+        ) from None
+
+
+def _utf8(text: str) -> str:
+    """``text`` if it is UTF-8; other arguments arrive with lone surrogates (PEP 383), which no JSON carries."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise CommandError("an argument is not UTF-8", exit_code=exit_codes.USAGE) from None
+    return text

@@ -1,0 +1,193 @@
+"""``runs``: what ran, what it wrote, and stopping what still runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.models import OutputPage, RunInfo, RunList, RunState
+from tui.commands.invocation import Invocation, common_options
+from tui.formats import clock, duration, size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.client import EngineClient
+
+PAGE = 1000
+"""Output chunks asked for at a time."""
+
+
+@click.group("runs")
+@common_options
+def runs() -> None:
+    """See runs, their output, and stop them."""
+
+
+@runs.command("list")
+@click.option("-n", "--limit", type=click.IntRange(1, 500), default=20, help="How many, newest first.")
+@click.option("--before", type=int, metavar="ID", help="Only runs older than this one.")
+@click.option("--name", metavar="SCRIPT", help="Only runs of this script, by its whole path.")
+@common_options
+@click.pass_obj
+def list_runs(invocation: Invocation, limit: int, before: int | None, name: str | None) -> None:
+    """List the newest runs."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> RunList:
+        return await client.list_runs(limit=limit, before=before, name=name)
+
+    found = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(found)
+    elif not found.runs:
+        invocation.streams.say("there are no runs yet")
+    else:
+        _print_runs(invocation, found.runs)
+        if found.next_before is not None:
+            invocation.streams.say(f"older ones: gatewright runs list --before {found.next_before}")
+
+
+@runs.command("show")
+@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
+@common_options
+@click.pass_obj
+def show_run(invocation: Invocation, run_id: int) -> None:
+    """Show everything known of one run, except its output."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> RunInfo:
+        return await client.get_run(run_id)
+
+    info = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(info)
+    else:
+        _print_run(invocation, info)
+
+
+@runs.command("output")
+@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
+@click.option("-f", "--follow", is_flag=True, help="Wait for what is still to come, to the end of the run.")
+@common_options
+@click.pass_obj
+def run_output(invocation: Invocation, run_id: int, follow: bool) -> None:
+    """Print what a run wrote: its stdout to stdout, its stderr to stderr."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> None:
+        if invocation.json:
+            invocation.print_json(await _whole_output(client, run_id, follow=follow))
+        else:
+            await _print_output(client, invocation, run_id, follow=follow)
+
+    with_engine(invocation, work)
+
+
+@runs.command("cancel")
+@click.argument("run_ids", metavar="ID...", type=click.IntRange(min=0), nargs=-1, required=True)
+@common_options
+@click.pass_obj
+def cancel_runs(invocation: Invocation, run_ids: tuple[int, ...]) -> None:
+    """Stop runs, queued or running."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> list[RunInfo]:
+        return [await client.cancel_run(run_id) for run_id in run_ids]
+
+    cancelled = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(RunList(runs=cancelled))
+        return
+    for info in cancelled:
+        invocation.streams.say(f"run {info.id} ({info.name}) is {info.outcome or 'being stopped'}")
+
+
+def _print_runs(invocation: Invocation, found: Sequence[RunInfo]) -> None:
+    from tui.commands.table import render, terminal_width
+
+    rows = [
+        [str(info.id), info.name, outcome_text(info), _lasted(info), info.actor, info.source, clock(info.queued_at)]
+        for info in found
+    ]
+    headers = ["run", "script", "outcome", "lasted", "who", "from", "when"]
+    width = terminal_width(invocation.streams.out.is_terminal)
+    invocation.streams.out.line(render(headers, rows, right="run lasted", width=width))
+
+
+def _print_run(invocation: Invocation, info: RunInfo) -> None:
+    from tui.commands.table import fields
+
+    out = invocation.streams.out
+    out.line(
+        fields(
+            [
+                ("run", str(info.id)),
+                ("script", info.name),
+                ("outcome", outcome_text(info)),
+                ("queue", _queue(info)),
+                ("lasted", _lasted(info)),
+                ("timeout", duration(info.timeout)),
+                ("who", f"{info.actor}, from {info.source}"),
+                ("when", clock(info.queued_at)),
+                ("mode", info.mode),
+                ("isolation", info.isolation),
+                ("sha256", info.code_sha256),
+                ("output", size(info.output_bytes) + ("" if info.output_complete else ", cut")),
+                ("note", info.note or ""),
+                ("error", f"{info.error.type}: {info.error.message}" if info.error else ""),
+            ]
+        )
+    )
+    for text in (info.traceback, info.result):
+        if text:
+            out.line()
+            out.write(text)
+            out.fresh_line()
+
+
+def outcome_text(info: RunInfo) -> str:
+    """The outcome, with the signal of a crash; the state of a run that has none yet."""
+    if info.outcome is None:
+        return info.state.value
+    return f"{info.outcome} ({info.signal})" if info.signal is not None else info.outcome.value
+
+
+def _lasted(info: RunInfo) -> str:
+    return "" if info.duration is None else duration(info.duration)
+
+
+def _queue(info: RunInfo) -> str:
+    if info.state is not RunState.QUEUED or info.queue_position is None:
+        return ""
+    return f"position {info.queue_position}: {info.queue_reason or ''}"
+
+
+async def _print_output(client: EngineClient, invocation: Invocation, run_id: int, *, follow: bool) -> None:
+    from tui.commands.following import write_output
+
+    if follow:
+        async for event in client.follow_run(run_id):
+            if not isinstance(event, RunInfo):
+                write_output(event, invocation.streams)
+            if invocation.streams.out.closed:
+                return
+        return
+    after, more = 0, True
+    while more and not invocation.streams.out.closed:
+        page = await client.run_output(run_id, after=after, limit=PAGE)
+        write_output(page.chunks, invocation.streams)
+        after, more = page.next_seq, len(page.chunks) == PAGE
+
+
+async def _whole_output(client: EngineClient, run_id: int, *, follow: bool) -> OutputPage:
+    if follow:
+        async for _ in client.follow_run(run_id):
+            pass
+    page = await client.run_output(run_id, limit=PAGE)
+    chunks = list(page.chunks)
+    while len(page.chunks) == PAGE:
+        page = await client.run_output(run_id, after=page.next_seq, limit=PAGE)
+        chunks.extend(page.chunks)
+    return OutputPage(run_id=run_id, chunks=chunks, next_seq=page.next_seq, finished=page.finished)

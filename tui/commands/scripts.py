@@ -1,0 +1,156 @@
+"""``scripts``: the project's scripts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from engine.models import SaveRequest, ScriptInfo, ScriptList, ScriptText
+from tui.commands import exit_codes
+from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.formats import clock, size
+
+if TYPE_CHECKING:
+    from engine.client import EngineClient
+    from engine.models import ParamInfo
+
+
+@click.group("scripts")
+@common_options
+def scripts() -> None:
+    """See the project's scripts and make new ones."""
+
+
+@scripts.command("list")
+@click.argument("part", required=False)
+@common_options
+@click.pass_obj
+def list_scripts(invocation: Invocation, part: str | None) -> None:
+    """List the scripts; with PART those that have it in their path, title or tags."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> ScriptList:
+        return await client.list_scripts()
+
+    found = with_engine(invocation, work)
+    chosen = [info for info in found.scripts if part is None or _matches(info, part)]
+    if invocation.json:
+        invocation.print_json(ScriptList(scripts=chosen))
+    elif not chosen:
+        invocation.streams.say("no script matches" if found.scripts else "there are no scripts yet")
+    else:
+        _print_scripts(invocation, chosen)
+
+
+@scripts.command("show")
+@click.argument("script")
+@click.option("--about", is_flag=True, help="Its description and parameters instead of its text.")
+@common_options
+@click.pass_obj
+def show_script(invocation: Invocation, script: str, about: bool) -> None:
+    """Print a script's text."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> ScriptText:
+        return await client.load_script(script)
+
+    loaded = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(loaded)
+    elif about:
+        _print_about(invocation, loaded.info)
+    else:
+        invocation.streams.out.write(loaded.text)
+
+
+@scripts.command("new")
+@click.argument("path")
+@click.option("--title", help="Shown in lists; else made from the file's name.")
+@click.option("--from", "source", metavar="FILE", type=click.File("rb"), help="Its text; - is the standard input.")
+@common_options
+@click.pass_obj
+def new_script(invocation: Invocation, path: str, title: str | None, source: BinaryIO | None) -> None:
+    """Make a new script; an existing one is never touched."""
+    from tui.commands.session import with_engine
+    from tui.new_script import skeleton
+
+    path = path if path.endswith(".py") else path + ".py"
+    text = skeleton(path, title) if source is None else _decode(source.read(), source.name)
+
+    async def work(client: EngineClient) -> ScriptInfo:
+        return await client.save_script(path, SaveRequest(text=text))
+
+    made = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(made)
+    else:
+        invocation.streams.say(f"made {made.path}; gatewright --open {made.path} edits it")
+        if made.problem:
+            invocation.streams.say(made.problem)
+
+
+def _matches(info: ScriptInfo, part: str) -> bool:
+    wanted = part.casefold()
+    return any(wanted in text.casefold() for text in (info.path, info.title, *info.tags))
+
+
+def _print_scripts(invocation: Invocation, chosen: list[ScriptInfo]) -> None:
+    from tui.commands.table import render, terminal_width
+
+    rows = [
+        [info.path.removesuffix(".py"), info.kind, info.title, _state(info), size(info.size), clock(info.modified)]
+        for info in chosen
+    ]
+    headers = ["script", "kind", "title", "state", "size", "changed"]
+    width = terminal_width(invocation.streams.out.is_terminal)
+    invocation.streams.out.line(render(headers, rows, right="size", width=width))
+
+
+def _state(info: ScriptInfo) -> str:
+    if info.problem:
+        return info.problem
+    return "" if info.enabled else "disabled"
+
+
+def _print_about(invocation: Invocation, info: ScriptInfo) -> None:
+    from tui.commands.table import fields, render, terminal_width
+
+    out = invocation.streams.out
+    out.line(
+        fields(
+            [
+                ("script", info.path),
+                ("title", info.title),
+                ("kind", info.kind),
+                ("description", info.description),
+                ("entrypoint", info.entrypoint or ""),
+                ("tags", ", ".join(info.tags)),
+                ("state", _state(info)),
+                ("timeout", f"{info.timeout:g} s" if info.timeout else ""),
+                ("memory", size(info.memory) if info.memory else ""),
+                ("sha256", info.sha256),
+            ]
+        )
+    )
+    if info.params:
+        rows = [[param.name, _type(param), _default(param), param.help] for param in info.params]
+        out.line()
+        out.line(render(["parameter", "type", "default", ""], rows, width=terminal_width(out.is_terminal)))
+
+
+def _type(param: ParamInfo) -> str:
+    return "|".join(param.choices) if param.choices else param.type.value
+
+
+def _default(param: ParamInfo) -> str:
+    if param.required:
+        return "(required)"
+    return "" if param.default is None else str(param.default)
+
+
+def _decode(data: bytes, name: str) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{name} is not UTF-8 text (byte {error.start})", exit_code=exit_codes.USAGE) from None

@@ -1,0 +1,85 @@
+"""Where a command writes: the script's own text and tables to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+from tui.terminal_guard import sanitise, sanitise_line
+
+
+class Writer:
+    """One of the process's output streams.
+
+    A terminal gets sanitised text; a pipe or a file gets exactly what the script wrote. When the reader has gone,
+    ``closed`` says so and what follows is dropped: a closed pipe is how ``head`` says "enough", not a failure.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        """``stream`` is None when the process was started with that descriptor closed: then nobody wants to read."""
+        self._stream = stream
+        self.closed = False
+        self.is_terminal = stream is not None and stream.isatty()
+        self.problem: str | None = None
+        """Why it could not take everything, a reader that left apart."""
+        self._mid_line = False
+
+    def write(self, text: str) -> None:
+        """Write and flush."""
+        if not text:
+            return
+        self._mid_line = not text.endswith("\n")
+        self._send((sanitise(text) if self.is_terminal else text).encode(self._encoding, "backslashreplace"))
+
+    @property
+    def _encoding(self) -> str:
+        return self._stream.encoding if self._stream is not None and self.is_terminal else "utf-8"
+
+    def line(self, text: str = "") -> None:
+        self.write(text + "\n")
+
+    def overwrite(self, text: str) -> None:
+        """Show ``text`` in place of a terminal's current line (ECMA-48: CR, then EL erases the rest)."""
+        if self.is_terminal:
+            self._send(f"\r{sanitise_line(text)}\x1b[K".encode(self._encoding, "backslashreplace"))
+
+    def fresh_line(self) -> None:
+        """End the line that the script left open, if it did."""
+        if self._mid_line:
+            self.line()
+
+    def _send(self, data: bytes) -> None:
+        if self._stream is None or self.closed:
+            return
+        try:
+            self._stream.buffer.write(data)
+            self._stream.buffer.flush()
+        except BrokenPipeError:
+            self._drop()
+        except OSError as error:
+            self.problem = error.strerror
+            self._drop()
+
+    def _drop(self) -> None:
+        """The interpreter flushes once more at exit: let that go nowhere, quietly."""
+        self.closed = True
+        if self._stream is not None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+class Streams:
+    """Both output streams of a command."""
+
+    def __init__(self) -> None:
+        self.out = Writer(sys.stdout)
+        self.err = Writer(sys.stderr)
+
+    def say(self, message: str, hint: str | None = None) -> None:
+        """A message of ours, to stderr."""
+        self.err.fresh_line()
+        self.err.line(f"gatewright: {message}")
+        if hint:
+            self.err.line(f"  {hint}")

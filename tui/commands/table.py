@@ -1,0 +1,86 @@
+"""Tables for people: aligned, harmless, and as wide as the terminal at most."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from collections.abc import Sequence
+
+from tui.terminal_guard import sanitise_line
+
+GAP = "  "
+NARROWEST = 6
+"""A column is not cut below this many cells."""
+
+
+def terminal_width(is_terminal: bool) -> int | None:
+    """Columns to fit a table into; None in a pipe, where nothing is cut."""
+    return shutil.get_terminal_size().columns if is_terminal else None
+
+
+def cells(text: str) -> int:
+    """How many terminal cells ``text`` takes (Unicode TR 11; combining characters take none)."""
+    return sum(_cell(char) for char in text)
+
+
+def cut(text: str, width: int) -> str:
+    """``text``, shortened with an ellipsis to ``width`` cells."""
+    if cells(text) <= width:
+        return text
+    kept, used = [], 1
+    for char in text:
+        used += _cell(char)
+        if used > width:
+            break
+        kept.append(char)
+    return "".join(kept) + "…"
+
+
+def render(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "", width: int | None = None) -> str:
+    """The table as lines.
+
+    Args:
+        headers: The column names.
+        rows: The cells; hostile text is made visible.
+        right: The names of the columns that are aligned to the right, with spaces between.
+        width: Cells that a line may take; the widest column is cut until it fits. None: no limit.
+    """
+    grid = [[sanitise_line(cell) for cell in row] for row in [headers, *rows]]
+    widths = [max(cells(row[column]) for row in grid) for column in range(len(headers))]
+    if width is not None:
+        _shrink(widths, width - len(GAP) * (len(headers) - 1))
+    rights = right.split()
+    lines = []
+    for row in grid:
+        padded = (
+            _pad(cut(cell, widths[column]), widths[column], to_right=headers[column] in rights)
+            for column, cell in enumerate(row)
+        )
+        lines.append(GAP.join(padded).rstrip())
+    return "\n".join(lines)
+
+
+def fields(pairs: Sequence[tuple[str, str]]) -> str:
+    """Names and values, one pair a line; empty values are left out."""
+    shown = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in shown), default=0)
+    return "\n".join(f"{name:<{width}}{GAP}{sanitise_line(value)}" for name, value in shown)
+
+
+def _shrink(widths: list[int], total: int) -> None:
+    while sum(widths) > total:
+        widest = max(range(len(widths)), key=widths.__getitem__)
+        if widths[widest] <= NARROWEST:
+            return
+        widths[widest] -= 1
+
+
+def _pad(text: str, width: int, *, to_right: bool) -> str:
+    space = " " * (width - cells(text))
+    return space + text if to_right else text + space
+
+
+def _cell(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

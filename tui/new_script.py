@@ -1,0 +1,32 @@
+"""The text that a new script begins with."""
+
+from __future__ import annotations
+
+import json
+
+_SKELETON = '''# /// script
+# [tool.gatewright]
+# title = {title}
+# description = ""
+# kind = "utility"
+# entrypoint = "main"
+# ///
+
+
+def main():
+    print("hello")
+    return None
+'''
+
+
+def skeleton(path: str, title: str | None = None) -> str:
+    """A script that runs as it is. Without ``title`` it gets one made from the file's name."""
+    if title is None:
+        stem = path.rpartition("/")[2].removesuffix(".py")
+        title = stem.replace("_", " ").replace("-", " ").strip().capitalize() or stem
+    return _SKELETON.format(title=_toml_string(title))
+
+
+def _toml_string(text: str) -> str:
+    """A JSON string is a TOML basic string (TOML 1.0), but for the delete character, which TOML wants escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
