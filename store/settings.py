@@ -1,0 +1,53 @@
+"""The settings file of a new project: every setting with its default, explained. The engine reads it."""
+
+SETTINGS_TEMPLATE = """\
+# Settings of this Gatewright project. Lines that begin with "#" show the default; remove the "#" to change one.
+# The engine reads this file when it starts. It must belong to the project's owner and be writable by nobody else.
+
+[pool]
+# Scripts that can run at the same time, 3 to 20.
+# size = 3
+
+# Runs that may wait for a free slot; one more is refused.
+# queue_limit = 1000
+
+# Seconds that a run may wait for a free slot before it is refused.
+# queue_wait = 300.0
+
+# Seconds between two health probes of an idle slot.
+# health_interval = 30.0
+
+[limits]
+# What a run gets when its script does not ask for more. Sizes are bytes or text such as "512 MiB".
+# Seconds from the start of a run until it is stopped.
+# timeout = 30.0
+
+# Memory of a run.
+# memory = "512 MiB"
+
+# Output of a run; what goes beyond it is cut off with a line that says so.
+# output = "1 MiB"
+
+# Size of a run's result as JSON.
+# result = "1 MiB"
+
+[ceilings]
+# The most that a script's frontmatter or a request may ask for.
+# timeout = 3600.0
+# memory = "4 GiB"
+
+[engine]
+# Minutes without a client, a run or a task after which an engine that was started in the background ends. 0: never.
+# idle_exit_minutes = 30
+
+# Where the engine and its git look for programs.
+# path = "/usr/local/bin:/usr/bin:/bin"
+
+[retention]
+# Days for which the output of runs is kept, and its size in all.
+# output_days = 14
+# output_size = "1 GiB"
+
+# Days for which the records of runs are kept.
+# run_days = 90
+"""
