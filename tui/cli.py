@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -53,8 +54,8 @@ class CommandLine(click.Group):
             return super().resolve_command(ctx, args)
         if os.sep in first or os.path.isdir(first):
             return "console", _load(CONSOLE), args
-        near = difflib.get_close_matches(first, COMMANDS, n=1)
-        meant = f"Did you mean {near[0]!r}? " if near else ""
+        near = difflib.get_close_matches(first, COMMANDS, n=2)
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
         raise click.UsageError(f"{first!r} is no command and no folder. {meant}For a new project write ./{first}", ctx)
 
 
@@ -100,7 +101,9 @@ def _call(arguments: Sequence[str] | None, invocation: Invocation) -> int:
     except CommandError as error:
         return _report(invocation, error)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        invocation.streams.err.write(shown.getvalue())
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return exit_codes.CANCELLED

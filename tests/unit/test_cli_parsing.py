@@ -1,0 +1,150 @@
+"""What a command line means, before any engine is asked."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tui.cli import COMMANDS, cli
+from tui.commands.invocation import Invocation
+from tui.commands.run import assignments
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Invocation]]:
+    """Replaces the console; every call of it is noted as its folder argument and the invocation."""
+    calls: list[tuple[str, Invocation]] = []
+
+    def note(invocation: Invocation, folder: str | None) -> int:
+        calls.append((folder or "", invocation))
+        return 0
+
+    monkeypatch.setattr("tui.commands.console.console.callback", click.pass_obj(note))
+    return calls
+
+
+def call(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli, list(arguments), obj=Invocation(), prog_name="gatewright")
+    return result.exit_code, result.output
+
+
+def test_no_argument_opens_the_console(seen: list[tuple[str, Invocation]]) -> None:
+    assert call()[0] == 0
+    assert [folder for folder, _ in seen] == [""]
+
+
+@pytest.mark.parametrize("position", ["before", "after"])
+def test_a_path_is_the_project(seen: list[tuple[str, Invocation]], position: str) -> None:
+    arguments = ["--open", "a/b.py", "./plant"] if position == "before" else ["./plant", "--open", "a/b.py"]
+    assert call(*arguments)[0] == 0
+    assert [(folder, invocation.open_script) for folder, invocation in seen] == [("./plant", "a/b.py")]
+
+
+def test_an_existing_folder_without_a_slash_is_the_project(
+    seen: list[tuple[str, Invocation]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plant").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert call("plant")[0] == 0
+    assert [folder for folder, _ in seen] == ["plant"]
+
+
+def test_a_command_goes_before_a_folder_of_its_name(
+    seen: list[tuple[str, Invocation]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code, output = call("runs", "--help")
+    assert code == 0
+    assert "cancel" in output
+    assert call("./runs")[0] == 0
+    assert [folder for folder, _ in seen] == ["./runs"]
+
+
+def test_a_misspelt_command_is_not_made_a_project(seen: list[tuple[str, Invocation]]) -> None:
+    code, output = call("rusn", "list")
+    assert code == 2
+    assert "Did you mean runs or run?" in output
+    assert "./rusn" in output
+    assert seen == []
+
+
+def test_open_belongs_to_the_console() -> None:
+    code, output = call("--open", "x.py", "runs", "list")
+    assert code == 2
+    assert "--open" in output
+
+
+def test_a_project_given_twice_is_refused() -> None:
+    code, output = call("--project", "a", "./b")
+    assert code == 2
+    assert "twice" in output
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself_and_takes_the_common_options(name: str) -> None:
+    code, output = call(name, "--help")
+    assert code == 0
+    assert "--project" in output
+    assert "--json" in output
+
+
+@pytest.mark.parametrize("arguments", [("--project", "p", "--json"), ("p",)])
+def test_the_common_options_stand_on_either_side(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[Invocation] = []
+    monkeypatch.setattr("tui.commands.runs.list_runs.callback", click.pass_obj(lambda obj, **_: noted.append(obj)))
+    if arguments[0] == "p":
+        assert call("runs", "list", "--project", "p", "--json")[0] == 0
+    else:
+        assert call(*arguments, "runs", "list")[0] == 0
+    assert [(invocation.project, invocation.json) for invocation in noted] == [("p", True)]
+
+
+def test_parameters_keep_everything_behind_the_first_equals_sign() -> None:
+    param = click.Option(["-p", "params"])
+    values = ("a=1", "b=x=y", "c=", "d= space ")
+    assert assignments(click.Context(cli), param, values) == {"a": "1", "b": "x=y", "c": "", "d": " space "}
+
+
+@pytest.mark.parametrize("bad", [("a",), ("=1",), ("1a=2",), ("a b=2",), ("a=1", "a=2")])
+def test_what_is_no_parameter_is_refused(bad: tuple[str, ...]) -> None:
+    with pytest.raises(click.BadParameter):
+        assignments(click.Context(cli), click.Option(["-p", "params"]), bad)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("exec", "1", "--timeout", "soon"), ("exec", "1", "--mode", "root"), ("eval",), ("run",), ("runs", "show", "x")],
+)
+def test_usage_errors_exit_with_2(arguments: tuple[str, ...]) -> None:
+    assert call(*arguments)[0] == 2
+
+
+def test_without_a_terminal_the_console_says_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tui.cli", "."], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_terminal_gets_no_control_sequences() -> None:
+    """The error names what was typed or expanded from a file name; the terminal must not obey it."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tui.cli", "exec", "--\x1b[2J"], stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    assert process.wait(20) == 2
+    shown = os.read(controller, 4096)
+    os.close(controller)
+    assert rb"\x1b[2J" in shown
+    assert b"\x1b" not in shown
