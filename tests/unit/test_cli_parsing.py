@@ -71,7 +71,7 @@ def test_a_command_goes_before_a_folder_of_its_name(
 def test_a_misspelt_command_is_not_made_a_project(seen: list[tuple[str, Invocation]]) -> None:
     code, output = call("rusn", "list")
     assert code == 2
-    assert "Did you mean runs or run?" in output
+    assert "Did you mean run or runs?" in output
     assert "./rusn" in output
     assert seen == []
 
