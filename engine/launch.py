@@ -1,0 +1,252 @@
+"""The client's side of an engine's life: find the project, check whose it is, reach its engine or start one.
+
+Whether there is an engine is decided by the lock that it holds as long as it lives (``engine.lifetime``), never by the
+socket file, which a killed engine leaves behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import pwd
+import stat
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from engine import sockets, starter
+from engine.client import EngineClient, EngineError, EngineUnreachable
+from engine.lifetime import engine_lives, holder_of
+from engine.models import API_VERSION, EngineInfo
+from engine.paths import PRIVATE, EnginePaths
+from engine.starter import LaunchError, daemon_command, daemon_environment
+
+__all__ = ["LaunchError", "connect", "daemon_command", "daemon_environment", "find_project", "stop"]
+
+HANDSHAKE_TIMEOUT = 5.0
+"""Seconds in which an engine that takes a connection must say who it is."""
+
+HANDOVER_TIMEOUT = 10.0
+"""Seconds for an engine that holds the lock without answering: it is leaving, or about to bind its socket again."""
+
+POLL = 0.03
+
+
+def find_project(explicit: str | None) -> Path:
+    """The project's folder: ``explicit``, else the nearest one upwards that is a project, else the current folder.
+
+    Raises:
+        LaunchError: There is no such folder.
+    """
+    if explicit is not None:
+        folder = Path(explicit).expanduser()
+        if not folder.is_dir():
+            raise LaunchError(f"There is no folder {folder}.", "Make it first, then open it as a project.", exit_code=2)
+        return folder.resolve()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        raise LaunchError("The current folder is gone.", "Change to one that exists.", exit_code=2) from None
+    return next((folder for folder in (here, *here.parents) if (folder / PRIVATE).is_dir()), here)
+
+
+async def connect(project: Path, *, client: str, start: bool = True) -> EngineClient:
+    """Connect to the project's engine; start one if none answers and ``start`` is set.
+
+    A client run by root becomes the project's owner first, for good: the engine and all its files are the owner's.
+
+    Args:
+        project: The project's folder; need not hold a project yet.
+        client: ``console`` or ``cli``.
+        start: Whether a missing engine is started. The project is made by the engine if it does not exist.
+
+    Raises:
+        LaunchError: It cannot be reached or started, or this account may not.
+    """
+    paths = _paths(project)
+    _become_owner(paths)
+    for _ in range(2):
+        found = await _reach(paths, client)
+        if found is None and start:
+            await _start(paths)
+            found = await _reach(paths, client)
+        if found is None:
+            raise _no_engine(paths, started=start)
+        engine, info = found
+        if info.api_version == API_VERSION:
+            return engine
+        await _retire(engine, info)
+        await _wait_until_left(paths)
+    raise LaunchError("The engine was restarted, but one of another version answers again.")
+
+
+async def stop(project: Path, *, client: str, force: bool = False) -> bool:
+    """Stop the project's engine and wait until it has left. False if none was running.
+
+    Raises:
+        LaunchError: This account may not, or the engine did not leave.
+        EngineError: The engine refuses: runs go on and ``force`` is not set.
+    """
+    paths = _paths(project)
+    _become_owner(paths)
+    found = await _reach(paths, client)
+    if found is None:
+        return False
+    engine, _ = found
+    try:
+        await engine.stop_engine(force)
+    finally:
+        await engine.close()
+    await _wait_until_left(paths)
+    return True
+
+
+def _paths(project: Path) -> EnginePaths:
+    return EnginePaths(project.resolve())
+
+
+async def _reach(paths: EnginePaths, client: str) -> tuple[EngineClient, EngineInfo] | None:
+    """A client of the engine that answers now, and what that engine said about itself; None where nothing answers."""
+    if not paths.private.is_dir():
+        return None
+    engine = EngineClient(functools.partial(sockets.connect, paths, os.geteuid()), client)
+    try:
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+            return engine, await engine.engine_info()
+    except EngineUnreachable:
+        await engine.close()
+        return None
+    except TimeoutError:
+        await engine.close()
+        raise _silent(paths) from None
+    except EngineError as error:
+        await engine.close()
+        raise LaunchError(error.message, error.hint, exit_code=4 if error.status == 403 else 3) from None
+    except BaseException:
+        await engine.close()
+        raise
+
+
+async def _retire(engine: EngineClient, info: EngineInfo) -> None:
+    """Ask an idle engine of an older version to leave, so that ours can start."""
+    try:
+        if info.api_version > API_VERSION:
+            raise LaunchError(
+                f"The project's engine is of a newer version ({info.version}) than this command.",
+                "Use the newer gatewright, or stop that engine first: gatewright engine stop.",
+            )
+        await engine.stop_engine()
+    except EngineError as error:
+        raise LaunchError(
+            f"The project's engine is of an older version ({info.version}) and cannot be restarted: {error.message}",
+            "Try again when its runs have ended, or end them: gatewright engine stop --force.",
+        ) from None
+    finally:
+        await engine.close()
+
+
+async def _start(paths: EnginePaths) -> None:
+    """Start an engine, unless another client was quicker."""
+    starter.prepare_folders(paths)
+    async with _start_lock(paths):
+        deadline = time.monotonic() + HANDOVER_TIMEOUT
+        while engine_lives(paths.lifetime_lock):
+            if await _listens(paths):
+                return
+            if (holder := holder_of(paths.lifetime_lock)) is not None and holder.elsewhere:
+                raise LaunchError(f"The engine of this project runs on {holder.host}.", "Use gatewright there.")
+            if time.monotonic() > deadline:
+                raise _silent(paths)
+            await asyncio.sleep(POLL)
+        await starter.start_engine(paths)
+
+
+@asynccontextmanager
+async def _start_lock(paths: EnginePaths) -> AsyncIterator[None]:
+    fd = starter.open_lock(paths.start_lock)
+    try:
+        deadline = time.monotonic() + starter.START_TIMEOUT + HANDOVER_TIMEOUT
+        while not starter.try_lock(fd):
+            if time.monotonic() > deadline:
+                raise LaunchError("Another gatewright is starting the engine and does not come to an end.")
+            await asyncio.sleep(POLL)
+        yield
+    finally:
+        os.close(fd)
+
+
+async def _listens(paths: EnginePaths) -> bool:
+    try:
+        _, writer = await sockets.connect(paths, os.geteuid())
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _wait_until_left(paths: EnginePaths) -> None:
+    deadline = time.monotonic() + HANDOVER_TIMEOUT
+    while engine_lives(paths.lifetime_lock):
+        if time.monotonic() > deadline:
+            raise _silent(paths)
+        await asyncio.sleep(POLL)
+
+
+def _become_owner(paths: EnginePaths) -> None:
+    """Go on only as the account that owns the project: root becomes it, everybody else is told whom to ask."""
+    try:
+        info = paths.private.lstat()
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        raise LaunchError(f"This account may not look into {paths.project}.", exit_code=4) from None
+    if not stat.S_ISDIR(info.st_mode):
+        raise LaunchError(f"{paths.private} is not a folder.", "Move it away and try again.", exit_code=2)
+    if info.st_uid == os.geteuid():
+        return
+    if os.geteuid() == 0:
+        _become(info.st_uid, info.st_gid)
+        return
+    raise LaunchError(
+        f"This project belongs to {_account_name(info.st_uid)}; ask for `gatewright engine install --system`.",
+        exit_code=4,
+    )
+
+
+def _become(uid: int, gid: int) -> None:
+    """Drop to another account for good: groups first, the uid last (setuid(2) takes the right to change the others)."""
+    try:
+        account = pwd.getpwuid(uid)
+    except KeyError:
+        home, name = "/", str(uid)
+        os.setgroups([])
+    else:
+        home, name, gid = account.pw_dir, account.pw_name, account.pw_gid
+        os.initgroups(name, gid)
+    os.setgid(gid)
+    os.setuid(uid)
+    os.environ.update(HOME=home, USER=name, LOGNAME=name)
+    for variable in [key for key in os.environ if key.startswith(("XDG_", "DBUS_", "SSH_AUTH"))]:
+        del os.environ[variable]
+
+
+def _account_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _no_engine(paths: EnginePaths, *, started: bool) -> LaunchError:
+    if started:
+        return LaunchError("The engine was started but does not answer.", f"See {paths.log}.")
+    return LaunchError("No engine runs for this project.", "Start one: gatewright engine start.")
+
+
+def _silent(paths: EnginePaths) -> LaunchError:
+    holder = holder_of(paths.lifetime_lock)
+    who = f" ({holder})" if holder else ""
+    end = f" If it hangs, end it: kill {holder.pid}." if holder else ""
+    return LaunchError(f"The project's engine{who} runs but does not answer.", f"See {paths.log}.{end}")
