@@ -1,0 +1,268 @@
+"""The engine's settings: the project's ``settings.toml``, then the environment, then flags; the later wins.
+
+The file decides what scripts may do, so it counts only when nobody but the project's owner can write it. Whatever is
+wrong in it is refused with one sentence that names the file, the key and what would be right; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+import re
+import stat
+import tomllib
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+ENVIRONMENT_PREFIX = "GATEWRIGHT_"
+MAX_FILE = 1 << 20
+
+UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used. Nothing was started.
+
+    Attributes:
+        message: One sentence that names the file or variable and the key.
+        hint: What to do about it.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What a number may be. ``size``: bytes, which people may write as "512 MiB"."""
+
+    title: str
+    low: float
+    high: float
+    size: bool = False
+
+    def __str__(self) -> str:
+        return f"{self._show(self.low)} to {self._show(self.high)}"
+
+    def _show(self, number: float) -> str:
+        if not self.size:
+            return f"{number:g}" if number < 1e6 else f"{number:.0f}"
+        unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if number >= UNITS[unit])
+        return f"{number / UNITS[unit]:g} {unit}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSection:
+    """``[pool]``: how many scripts run at the same time, and who waits how long."""
+
+    size: Annotated[int, Range("pool size", 3, 20)] = 3
+    """Slots; each runs one script at a time."""
+
+    queue_limit: Annotated[int, Range("queue limit", 1, 100_000)] = 1000
+    """Runs that may wait for a free slot; one more is refused."""
+
+    queue_wait: Annotated[float, Range("queue wait", 1, 86_400)] = 300.0
+    """Seconds that a run may wait for a free slot before it is refused."""
+
+    health_interval: Annotated[float, Range("health interval", 1, 3600)] = 30.0
+    """Seconds between two health probes of an idle slot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsSection:
+    """``[limits]``: what a run gets when its script does not ask for more."""
+
+    timeout: Annotated[float, Range("timeout", 0.1, 86_400)] = 30.0
+    """Seconds from the start of a run until it is stopped."""
+
+    memory: Annotated[int, Range("memory", 64 << 20, 64 << 30, size=True)] = 512 << 20
+    """Memory of a run."""
+
+    output: Annotated[int, Range("output", 1 << 10, 256 << 20, size=True)] = 1 << 20
+    """Output of a run; what goes beyond it is cut off with a line that says so."""
+
+    result: Annotated[int, Range("result", 1 << 10, 16 << 20, size=True)] = 1 << 20
+    """Size of a run's result as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CeilingsSection:
+    """``[ceilings]``: the most that a script's frontmatter or a request may ask for."""
+
+    timeout: Annotated[float, Range("timeout ceiling", 0.1, 86_400)] = 3600.0
+    """Seconds."""
+
+    memory: Annotated[int, Range("memory ceiling", 64 << 20, 64 << 30, size=True)] = 4 << 30
+    """Memory of a run."""
+
+    upload: Annotated[int, Range("upload ceiling", 1 << 20, 16 << 30, size=True)] = 256 << 20
+    """Size of one file that is handed to a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSection:
+    """``[engine]``: the life of the engine itself."""
+
+    idle_exit_minutes: Annotated[float, Range("idle exit", 0, 525_600)] = 30.0
+    """Minutes without a client, a run or a task after which an engine started in the background ends. 0: never."""
+
+    path: str = "/usr/local/bin:/usr/bin:/bin"
+    """Where the engine and its git look for programs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSection:
+    """``[retention]``: how long the past is kept."""
+
+    output_days: Annotated[float, Range("output retention", 1, 36_500)] = 14.0
+    """Days for which the output of runs is kept."""
+
+    output_size: Annotated[int, Range("output retention", 1 << 20, 1 << 40, size=True)] = 1 << 30
+    """Size of all kept output together; the oldest goes first."""
+
+    run_days: Annotated[float, Range("run retention", 1, 36_500)] = 90.0
+    """Days for which the records of runs are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of an engine. ``Settings()`` is what holds where nobody set anything."""
+
+    pool: PoolSection = field(default_factory=PoolSection)
+    limits: LimitsSection = field(default_factory=LimitsSection)
+    ceilings: CeilingsSection = field(default_factory=CeilingsSection)
+    engine: EngineSection = field(default_factory=EngineSection)
+    retention: RetentionSection = field(default_factory=RetentionSection)
+
+    @classmethod
+    def load(
+        cls, file: Path, environ: Mapping[str, str] = os.environ, flags: Mapping[str, str | float] | None = None
+    ) -> Settings:
+        """Read the settings of a project.
+
+        Args:
+            file: Its ``settings.toml``; a missing one means defaults.
+            environ: ``GATEWRIGHT_POOL_SIZE`` sets ``pool.size`` and so on.
+            flags: From the command line, by key: ``{"pool.size": 5}``.
+
+        Raises:
+            ConfigError: Something in it cannot be used.
+        """
+        chosen: dict[str, Any] = {}
+        for key, value in _of_file(file):
+            chosen[key] = _checked(key, value, str(file))
+        for name, key in _variables(environ):
+            chosen[key] = _checked(key, environ[name], f"the environment variable {name}")
+        for key, value in (flags or {}).items():
+            chosen[key] = _checked(key, value, "the command line")
+        return _built(chosen)
+
+
+def _sections() -> dict[str, type[Any]]:
+    return typing.get_type_hints(Settings)
+
+
+def _keys() -> dict[str, Any]:
+    """Every key such as ``pool.size`` with its annotated type."""
+    return {
+        f"{section}.{name}": hint
+        for section, type_ in _sections().items()
+        for name, hint in typing.get_type_hints(type_, include_extras=True).items()
+    }
+
+
+def _built(chosen: Mapping[str, Any]) -> Settings:
+    settings = Settings()
+    for section, type_ in _sections().items():
+        prefix = f"{section}."
+        values = {key.removeprefix(prefix): value for key, value in chosen.items() if key.startswith(prefix)}
+        settings = dataclasses.replace(settings, **{section: type_(**values)})
+    return settings
+
+
+def _of_file(file: Path) -> Iterator[tuple[str, Any]]:
+    text = _read_trusted(file)
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}.", "Correct that line, or delete the file.") from None
+    for section, values in document.items():
+        if section not in _sections() or not isinstance(values, dict):
+            raise _unknown(section, [f"[{name}]" for name in _sections()], str(file), "section")
+        for name, value in values.items():
+            yield f"{section}.{name}", value
+
+
+def _read_trusted(file: Path) -> str:
+    """The file's text, if only the engine's own account could have written it (or root, who could do anything)."""
+    try:
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
+    with open(fd, "rb") as stream:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_FILE:
+            raise ConfigError(f"{file} is not a settings file.", "Move it away; the engine then uses its defaults.")
+        if info.st_uid not in (os.geteuid(), 0):
+            raise ConfigError(f"{file} belongs to another account (uid {info.st_uid}).", f"chown it: {file}")
+        if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ConfigError(f"{file} can be written by other accounts.", f"chmod 600 {file}")
+        data = stream.read(MAX_FILE)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} is not UTF-8 text.", "Convert it, for example with iconv.") from None
+
+
+def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Settings among the environment's variables: name and key. Others of ours, for other tools, are left alone."""
+    known = {ENVIRONMENT_PREFIX + key.replace(".", "_").upper(): key for key in _keys()}
+    for name in environ:
+        if name in known:
+            yield name, known[name]
+        elif name.startswith(tuple(f"{ENVIRONMENT_PREFIX}{section.upper()}_" for section in _sections())):
+            raise _unknown(name, list(known), "the environment", "variable")
+
+
+def _unknown(name: str, valid: list[str], where: str, what: str) -> ConfigError:
+    nearest = difflib.get_close_matches(name, valid, n=1, cutoff=0.4)
+    hint = f"Did you mean {nearest[0]}?" if nearest else f"There are: {', '.join(valid)}."
+    return ConfigError(f"{where} sets the unknown {what} {name}.", hint)
+
+
+def _checked(key: str, value: object, where: str) -> object:
+    """``value`` as the setting's own type, within its range."""
+    keys = _keys()
+    if key not in keys:
+        raise _unknown(key, list(keys), where, "key")
+    hint = keys[key]
+    if hint is str:
+        if not isinstance(value, str):
+            raise ConfigError(f"{where}: {key} must be text.")
+        return value
+    kind, allowed = typing.get_args(hint)
+    number = _number(value, allowed)
+    if number is None or not allowed.low <= number <= allowed.high or (kind is int and number != int(number)):
+        raise ConfigError(f"{where}: {allowed.title} must be {allowed}, not {value}.", f"Correct {key}.")
+    return kind(number)
+
+
+def _number(value: object, allowed: Range) -> float | None:
+    """A number, also one written as text (a variable, a size with its unit); None if it is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value if math.isfinite(value) else None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+    if match is None or (match[2] and not allowed.size) or match[2] not in UNITS:
+        return None
+    return float(match[1]) * UNITS[match[2]]
