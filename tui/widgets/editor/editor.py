@@ -19,6 +19,7 @@ from tui.widgets.editor.blocks import LineEdits, dedented, indentation_after, in
 from tui.widgets.editor.colours import THEMES, theme_for
 from tui.widgets.editor.document import normalise
 from tui.widgets.editor.saved import SavedText
+from tui.widgets.editor.search import Found, next_occurrence, occurrences
 
 _APP_KEYS = frozenset({"f6", "f7"})
 """Keys that ``TextArea`` binds and that are the application's here."""
@@ -238,7 +239,29 @@ class Editor(FlatTextArea, inherit_bindings=False):
         grown = {row: len(new[row - first]) - len(old[row - first]) for row in range(first, last + 1)}
         self.selection = Selection(_moved(selection.start, grown), _moved(selection.end, grown))
 
-    # Moving.
+    # Moving and finding.
+
+    def find(self, pattern: str, *, forward: bool = True, again: bool = True) -> Found:
+        """Select the next occurrence of ``pattern``, or the one before; capitals count if it has any.
+
+        Args:
+            pattern: What to find, literally.
+            forward: Which way, around the end if need be.
+            again: Whether one that is selected now does not count; False while the pattern is being typed.
+        """
+        here = min(self.selection)
+        found = next_occurrence(occurrences(self.document.lines, pattern), here, forward=forward, again=again)
+        if found.start is not None:
+            row, column = found.start
+            self.selection = Selection((row, column), (row, column + len(pattern)))
+            self.scroll_cursor_visible(center=not self._is_in_view(row))
+        elif not self.selection.is_empty:
+            self.move_cursor(here)
+        return found
+
+    def _is_in_view(self, row: int) -> bool:
+        top = self.scroll_offset.y
+        return top <= row < top + self.size.height
 
     def action_text_start(self, select: bool = False) -> None:
         self.move_cursor((0, 0), select=select)
