@@ -143,10 +143,27 @@ def exchange(folder: int, first: str, second: str) -> None:
     raise kind(code, os.strerror(code), second)
 
 
+def sync(folder: int, name: str) -> None:
+    """Make sure that a file and its name are on the disk."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.fsync(folder)
+
+
 def remove_quietly(folder: int, name: str) -> None:
     """Remove a temporary file. What cannot be removed now is found and cleared at the next start."""
     with contextlib.suppress(OSError):
         os.unlink(name, dir_fd=folder)
+
+
+def remove_temps(folder: int) -> None:
+    """Remove the temporary files that a crash left in a folder."""
+    for name in os.listdir(folder):
+        if TEMP_NAME.fullmatch(name):
+            remove_quietly(folder, name)
 
 
 @contextlib.contextmanager

@@ -234,7 +234,9 @@ def _is_new(folder: Path, repository: GitRepo) -> bool:
 
 
 def _make_layout(folder: Path, private: int) -> None:
+    disk.remove_temps(private)
     with disk.open_folder(folder) as root:
+        disk.remove_temps(root)
         for name in (SCRIPTS, DOCUMENTS):
             disk.make_folder(name, root)
             _check_inside(folder / name)
@@ -258,6 +260,7 @@ def _seed(folder: Path, bundle: Mapping[str, bytes]) -> dict[str, str]:
         if not parts or parts[0] not in (SCRIPTS, DOCUMENTS) or any(part in ("", ".", "..") for part in (*parts, name)):
             raise ProjectError(f"A bundled file has no place in a project: {path}")
         with disk.open_folder(folder) as root, disk.walk_to(root, parts, create=True) as target:
+            disk.remove_temps(target)
             disk.create_file(target, name, data, None)
     return {path: hashlib.sha256(data).hexdigest() for path, data in bundle.items()}
 

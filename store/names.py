@@ -1,0 +1,103 @@
+"""What a script may be called: its path below ``scripts/``, which is also its identity."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from store.errors import BadName
+
+SUFFIX = ".py"
+MAX_PART = 200
+"""Bytes of one component. Linux allows 255 (NAME_MAX), and a temporary file beside it has a longer name."""
+MAX_PATH = 500
+MAX_DEPTH = 8
+
+_FORBIDDEN = {
+    "Cc": "a control character",
+    "Cf": "an invisible formatting character",
+    "Cs": "a character that is not valid Unicode",
+    "Co": "a private-use character",
+    "Cn": "a character that Unicode does not know",
+    "Zl": "a line separator",
+    "Zp": "a paragraph separator",
+}
+_NOT_PORTABLE = frozenset('\\:*?"<>|')
+"""What other systems refuse in file names: a clone of the project must work there too."""
+
+
+def script_path(text: str) -> str:
+    """The script path that ``text`` means: checked, in Unicode form NFC, with ``.py`` added where there is no suffix.
+
+    Raises:
+        BadName: With a sentence that says what is wrong with it.
+    """
+    path = unicodedata.normalize("NFC", text)
+    if path and "." not in path.rpartition("/")[2]:
+        path += SUFFIX
+    problem = path_problem(path)
+    if problem is not None:
+        raise BadName(f"{_quoted(text)} cannot be a script's name: {problem}.", "A good one: reports/daily_summary.py")
+    return path
+
+
+def path_problem(path: str) -> str | None:
+    """What is wrong with ``path`` as it stands, or None."""
+    if not path:
+        return "it is empty"
+    if path.startswith("/"):
+        return "it must be relative to the project's scripts folder"
+    parts = path.split("/")
+    for part in parts:
+        if problem := _part_problem(part):
+            return problem
+    if not path.endswith(SUFFIX):
+        return "it must end in .py"
+    if len(parts) > MAX_DEPTH:
+        return f"it has more than {MAX_DEPTH} levels"
+    if len(path.encode()) > MAX_PATH:
+        return f"it is longer than {MAX_PATH} bytes"
+    return None
+
+
+def folder_problem(name: str) -> str | None:
+    """What is wrong with one folder's name, or None."""
+    return _part_problem(name)
+
+
+def _part_problem(part: str) -> str | None:
+    if not part:
+        return "it has an empty component"
+    if part in (".", ".."):
+        return f"it must not contain {part!r}"
+    if problem := _character_problem(part):
+        return problem
+    if part[0] in ".-":
+        return f"no component may begin with {part[0]!r}"
+    if part != part.strip() or part.endswith("."):
+        return "no component may begin or end with a blank, or end with a full stop"
+    if part == SUFFIX or part.removesuffix(SUFFIX).strip() == "":
+        return "it has no name before .py"
+    if len(part.encode()) > MAX_PART:
+        return f"a component is longer than {MAX_PART} bytes"
+    return None
+
+
+def _character_problem(part: str) -> str | None:
+    for character in part:
+        if kind := _FORBIDDEN.get(unicodedata.category(character)):
+            return f"it contains {kind} (U+{ord(character):04X})"
+        if character in _NOT_PORTABLE:
+            return f"it contains {character!r}, which some systems refuse in file names"
+    if not unicodedata.is_normalized("NFC", part):
+        return "its accents are not in the usual form (Unicode NFC)"
+    return None
+
+
+def shown(path: str) -> str:
+    """``path`` with everything escaped that cannot be sent or could drive a terminal."""
+    text = path.encode("utf-8", "backslashreplace").decode()
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
+def _quoted(text: str) -> str:
+    return f'"{shown(text[:80])}{"…" if len(text) > 80 else ""}"'

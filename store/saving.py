@@ -1,0 +1,178 @@
+"""Replacing one file: swap, look, keep or swap back. Part of the save protocol of ``store.files``."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from store import disk
+from store.errors import Conflict, StoreError
+
+MAX_SIZE = 2 << 20
+"""Bytes of a script."""
+
+MAX_SWAPS = 16
+"""How often a save gives way to somebody who keeps replacing the same file at the same instant."""
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+}
+
+Inode = tuple[int, int]
+
+
+class Place(NamedTuple):
+    """Where a script is: its folder's descriptor, its name there, its path for messages, the history folder."""
+
+    folder: int
+    name: str
+    path: str
+    history: int
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    data: bytes
+    mode: int
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def read(folder: int, name: str, path: str) -> Content:
+    """The content of a regular file; a link, pipe or device is not even opened."""
+    refuse_special(os.stat(name, dir_fd=folder, follow_symlinks=False), path)
+    descriptor = os.open(name, _READ, dir_fd=folder)
+    with open(descriptor, "rb", buffering=0) as file:
+        found = os.fstat(descriptor)
+        refuse_special(found, path)
+        # One byte more than allowed: the file may grow while it is read.
+        data = _read_up_to(file.fileno(), MAX_SIZE + 1)
+    if len(data) > MAX_SIZE:
+        raise StoreError(f"{path} is larger than a script may be ({MAX_SIZE:,} bytes).")
+    return Content(data, stat.S_IMODE(found.st_mode))
+
+
+def special(found: os.stat_result) -> str | None:
+    """What a file is if not an ordinary one: ``"a symbolic link"``."""
+    if stat.S_ISREG(found.st_mode):
+        return None
+    return _KINDS.get(stat.S_IFMT(found.st_mode), "a device")
+
+
+def refuse_special(found: os.stat_result, path: str) -> None:
+    if kind := special(found):
+        raise StoreError(f"{path} is {kind}; scripts are ordinary files.")
+
+
+def replace(place: Place, data: bytes, base_sha256: str) -> None:
+    """Put ``data`` where the content with hash ``base_sha256`` is, or change nothing."""
+    current = read(place.folder, place.name, place.path)
+    if current.data == data:
+        # Perhaps the answer to an earlier save was lost before the disk had it.
+        disk.sync(place.folder, place.name)
+        return
+    _require_seen(place, current, base_sha256)
+    temp = disk.write_temp(place.folder, place.name, data, current.mode & 0o777)
+    try:
+        mine = _inode(place.folder, temp)
+        disk.exchange(place.folder, temp, place.name)
+    except disk.ExchangeUnsupportedError:
+        _replace_unchecked(place, temp, base_sha256)
+    except BaseException:
+        disk.remove_quietly(place.folder, temp)
+        raise
+    else:
+        _settle(place, temp, mine, base_sha256)
+    os.fsync(place.folder)
+    os.fsync(place.history)
+
+
+def keep(folder: int, name: str, history: int) -> None:
+    """Move a file into the history, under the hash of its content."""
+    descriptor = os.open(name, _READ, dir_fd=folder)
+    with open(descriptor, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            os.rename(name, digest, src_dir_fd=folder, dst_dir_fd=history)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            file.seek(0)
+            disk.create_file(history, digest, file.read(), 0o600)
+            os.unlink(name, dir_fd=folder)
+
+
+def _settle(place: Place, temp: str, mine: Inode, base_sha256: str) -> None:
+    """``temp`` now names what was in place: keep it if the author had seen it, else put it back."""
+    try:
+        _require_seen(place, read(place.folder, temp, place.path), base_sha256)
+        keep(place.folder, temp, place.history)
+    except BaseException:
+        _put_back(place, temp, mine)
+        raise
+
+
+def _put_back(place: Place, temp: str, mine: Inode) -> None:
+    """Undo a swap. Whoever replaced the file in between stays on top, and what that superseded goes to the history."""
+    expected = mine
+    for _ in range(MAX_SWAPS):
+        placed = _inode(place.folder, temp)
+        try:
+            disk.exchange(place.folder, temp, place.name)
+        except FileNotFoundError:  # removed in between, which is the latest word on it
+            break
+        got = _inode(place.folder, temp)
+        if got == expected:
+            break
+        expected = placed
+    if _inode(place.folder, temp) == mine:
+        disk.remove_quietly(place.folder, temp)
+    else:
+        keep(place.folder, temp, place.history)
+    os.fsync(place.folder)
+
+
+def _replace_unchecked(place: Place, temp: str, base_sha256: str) -> None:
+    """Without an atomic swap: look once more, keep a copy, rename. A write in between, microseconds, would be lost."""
+    try:
+        current = read(place.folder, place.name, place.path)
+        _require_seen(place, current, base_sha256)
+        disk.create_file(place.history, base_sha256, current.data, 0o600)
+        os.rename(temp, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
+    except BaseException:
+        disk.remove_quietly(place.folder, temp)
+        raise
+
+
+def _require_seen(place: Place, current: Content, base_sha256: str) -> None:
+    digest = sha256(current.data)
+    if digest != base_sha256:
+        raise Conflict(
+            f"{place.path} has changed since it was loaded; nothing was written.",
+            "Load it again to see both versions, then decide which one to keep.",
+            current.data,
+            digest,
+        )
+
+
+def _inode(folder: int, name: str) -> Inode:
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    return found.st_dev, found.st_ino
+
+
+def _read_up_to(descriptor: int, size: int) -> bytes:
+    parts: list[bytes] = []
+    while size > 0 and (part := os.read(descriptor, size)):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
