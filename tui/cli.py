@@ -6,7 +6,6 @@ does not use.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import io
 import os
@@ -54,6 +53,8 @@ class CommandLine(click.Group):
             return super().resolve_command(ctx, args)
         if os.sep in first or os.path.isdir(first):
             return "console", _load(CONSOLE), args
+        import difflib
+
         near = difflib.get_close_matches(first, COMMANDS, n=2)
         meant = f"Did you mean {' or '.join(near)}? " if near else ""
         raise click.UsageError(f"{first!r} is no command and no folder. {meant}For a new project write ./{first}", ctx)

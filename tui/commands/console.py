@@ -30,5 +30,20 @@ def console(invocation: Invocation, folder: str | None) -> int:
         )
     from tui.console_main import run_console
 
-    project = invocation.folder() if folder is None else Path(folder).expanduser()
-    return run_console(project, invocation.open_script)
+    return run_console(_project(invocation) if folder is None else _made(Path(folder).expanduser()), invocation.open_script)
+
+
+def _project(invocation: Invocation) -> Path:
+    from tui.commands.session import refusals
+
+    with refusals():
+        return invocation.folder()
+
+
+def _made(folder: Path) -> Path:
+    """``folder``, made if its parent exists: a slip of the pen shall not make a whole tree."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"{folder} cannot be made a project: {error.strerror}", exit_code=exit_codes.USAGE) from None
+    return folder.resolve()

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import os
-import select
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.invocation import Invocation, common_options
 from tui.formats import age, clock, milliseconds
 
 if TYPE_CHECKING:
     from engine.client import EngineClient
     from engine.models import EngineInfo, PoolInfo
-
-STOP_SECONDS = 10.0
-"""How long ``engine stop`` waits for the process to be gone."""
 
 
 @click.group("engine")
@@ -47,28 +41,18 @@ def start(invocation: Invocation) -> None:
 @click.pass_obj
 def stop(invocation: Invocation, force: bool) -> None:
     """Stop the engine; with runs going on only by --force."""
-    from tui.commands.session import with_engine
+    import asyncio
 
-    async def work(client: EngineClient) -> tuple[EngineInfo, int | None]:
-        process = _process((await client.engine_info()).pid)
-        return await client.stop_engine(force=force), process
+    from engine import launch
+    from tui.commands.session import CLIENT, refusals
 
-    try:
-        info, process = with_engine(invocation, work, start=False)
-    except CommandError as error:
-        if error.exit_code != exit_codes.UNREACHABLE:
-            raise
-        invocation.streams.say("no engine runs for this project")
-        return
-    if process is not None and not select.select([process], [], [], STOP_SECONDS)[0]:
-        raise CommandError(
-            f"the engine (process {info.pid}) is still closing after {STOP_SECONDS:g} seconds",
-            hint=f"Its log is {info.log_file}." if info.log_file else None,
-        )
+    with refusals():
+        folder = invocation.folder()
+        stopped = asyncio.run(launch.stop(folder, client=CLIENT, force=force))
     if invocation.json:
-        invocation.print_json(info)
+        invocation.print_json({"project": str(folder), "stopped": stopped})
     else:
-        invocation.streams.say(f"the engine of {info.project} has stopped")
+        invocation.streams.say(f"the engine of {folder} has stopped" if stopped else "no engine runs for this project")
 
 
 @engine.command("status")
@@ -93,23 +77,16 @@ def status(invocation: Invocation) -> None:
 @click.pass_context
 def serve(ctx: click.Context) -> None:
     """Be the engine, in the foreground, until stopped: for systemd and for looking at its log."""
-    from engine.launch import daemon_command
+    from engine.launch import daemon_command, daemon_environment
+    from tui.commands.session import refusals
 
-    command = [*daemon_command(ctx.obj.folder()), *ctx.args]
-    sys.stdout.flush()
-    os.execv(command[0], command)  # noqa: S606 - no shell: this process becomes the engine
+    with refusals():
+        command = [*daemon_command(ctx.obj.folder()), *ctx.args]
+    os.execve(command[0], command, daemon_environment())  # noqa: S606 - no shell: this process becomes the engine
 
 
 async def _info(client: EngineClient) -> EngineInfo:
     return await client.engine_info()
-
-
-def _process(pid: int) -> int | None:
-    """A pidfd, readable once the process has ended (pidfd_open(2)); None when it cannot be watched from here."""
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return None
 
 
 def _print_status(invocation: Invocation, info: EngineInfo, pool: PoolInfo) -> None:

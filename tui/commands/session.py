@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-from engine.launch import LaunchError, connect
-
 from engine.client import EngineClient, EngineError, EngineUnreachable
+from engine.launch import LaunchError, connect
+from engine.paths import PRIVATE
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation
 
 Answer = TypeVar("Answer")
+
+CLIENT = "cli"
+"""How runs started here are recorded."""
 
 
 def with_engine(
@@ -28,28 +32,34 @@ def with_engine(
     Raises:
         CommandError: No engine could be reached, or it refused.
     """
-    return asyncio.run(_session(invocation, work, start))
 
-
-async def _session(invocation: Invocation, work: Callable[[EngineClient], Awaitable[Answer]], start: bool) -> Answer:
-    try:
-        client = await connect(invocation.folder(), client="cli", start=start)
+    async def session() -> Answer:
+        folder = invocation.folder()
+        is_new = not (folder / PRIVATE).is_dir()
+        client = await connect(folder, client=CLIENT, start=start)
         try:
+            if is_new:
+                invocation.streams.say(f"{folder} is a new project now")
             return await work(client)
         finally:
             await client.close()
+
+    with refusals():
+        return asyncio.run(session())
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Whatever keeps us from the engine, or the engine from doing it, becomes the command's failure."""
+    try:
+        yield
     except EngineError as error:
-        raise refusal(error) from None
+        exit_code = exit_codes.of_refusal(error.status, error.code)
+        raise CommandError(error.message, hint=error.hint, exit_code=exit_code, code=error.code) from None
     except LaunchError as error:
-        raise CommandError(error.message, hint=error.hint, exit_code=error.exit_code, code="unreachable") from None
+        code = "forbidden" if error.exit_code == exit_codes.REFUSED else "unreachable"
+        raise CommandError(error.message, hint=error.hint, exit_code=error.exit_code, code=code) from None
     except EngineUnreachable as error:
         raise CommandError(
             error.message, hint=error.hint, exit_code=exit_codes.UNREACHABLE, code="unreachable"
         ) from None
-
-
-def refusal(error: EngineError) -> CommandError:
-    """The engine's answer as the command's failure."""
-    return CommandError(
-        error.message, hint=error.hint, exit_code=exit_codes.of_refusal(error.status, error.code), code=error.code
-    )
