@@ -30,10 +30,11 @@ def console(invocation: Invocation, folder: str | None) -> int:
         )
     from tui.console_main import run_console
 
-    return run_console(_project(invocation) if folder is None else _made(Path(folder).expanduser()), invocation.open_script)
+    project = _found(invocation) if folder is None else _made(Path(folder).expanduser())
+    return run_console(project, invocation.open_script)
 
 
-def _project(invocation: Invocation) -> Path:
+def _found(invocation: Invocation) -> Path:
     from tui.commands.session import refusals
 
     with refusals():
