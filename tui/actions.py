@@ -1,0 +1,123 @@
+"""The one table of what a user can do. Bindings, footer hints, the palette and the help screen all read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from textual.binding import Binding, BindingType
+
+from tui.keymap import key_label, keys_of
+
+
+class Scope(StrEnum):
+    """Where an action's keys work; the value is its heading on the help screen."""
+
+    EVERYWHERE = "Everywhere"
+    CONSOLE = "Console"
+    LIST = "Scripts list"
+    PANEL = "Output, tasks and git"
+    OUTPUT = "Output"
+    TASKS = "Tasks"
+    POOL = "Pool"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something a user can do.
+
+    Attributes:
+        name: Its name in the keymap, and of the ``action_`` method that does it.
+        hint: One or two words for the footer.
+        help: A sentence without a full stop for the palette and the help screen.
+        scope: Where its keys work.
+        footer: Position among the footer hints of its scope, 0 for none.
+        palette: Whether the palette offers it; movements and keys of a table row do not belong there.
+        priority: Whether its keys go before those of the focused widget (text areas take ctrl+j, f6 and more).
+    """
+
+    name: str
+    hint: str
+    help: str
+    scope: Scope
+    footer: int = 0
+    palette: bool = False
+    priority: bool = False
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return keys_of(self.name)
+
+    @property
+    def key(self) -> str:
+        """The key that hints show, as people write it."""
+        return key_label(self.keys[0])
+
+
+def _everywhere(name: str, hint: str, text: str, footer: int = 0, *, palette: bool = True) -> Action:
+    return Action(name, hint, text, Scope.EVERYWHERE, footer, palette=palette, priority=True)
+
+
+def _console(name: str, hint: str, text: str, footer: int = 0) -> Action:
+    return Action(name, hint, text, Scope.CONSOLE, footer, palette=True, priority=True)
+
+
+ACTIONS: tuple[Action, ...] = (
+    _console("run", "run", "Run what the editor shows", 1),
+    _console("stop", "stop", "Stop the run shown in the output", 2),
+    _console("save", "save", "Save the script", 3),
+    _console("open", "open", "Open a script by a part of its name", 4),
+    _console("new_script", "new", "Make a new script"),
+    _console("find", "find", "Find in the script", 5),
+    _console("focus_list", "list", "Go to the scripts list", 6),
+    _console("focus_panel", "panel", "Go to the panel, and from tab to tab in it", 7),
+    _console("pool", "pool", "Show the pool"),
+    Action("focus_editor", "editor", "From the list or the panel back to the editor", Scope.CONSOLE),
+    _everywhere("palette", "all", "All actions and scripts", 8, palette=False),
+    _everywhere("help", "help", "This help", 9),
+    _everywhere("retry", "retry", "Try the engine again when it is away"),
+    _everywhere("redraw", "redraw", "Draw the whole screen again"),
+    _everywhere("quit", "quit", "Leave the console; runs go on in the engine"),
+    Action("filter", "filter", "Filter the list by a part of a path, title or tag", Scope.LIST),
+    Action("panel_output", "output", "Show the output", Scope.PANEL, palette=True),
+    Action("panel_tasks", "tasks", "Show the tasks: runs now and just finished", Scope.PANEL, palette=True),
+    Action("panel_git", "git", "Show git: branch, changed files, log of the open script", Scope.PANEL, palette=True),
+    Action("zoom", "zoom", "Make the panel large, and small again", Scope.PANEL, palette=True),
+    Action("copy_output", "copy", "Copy the selected output, or all of it", Scope.OUTPUT, palette=True),
+    Action("clear_output", "clear", "Clear the output", Scope.OUTPUT, palette=True),
+    Action("show_task", "output", "Show the output of the run under the cursor", Scope.TASKS),
+    Action("kill_task", "kill", "Kill the run under the cursor", Scope.TASKS),
+    Action("kill_run", "kill run", "Kill the run of the slot under the cursor", Scope.POOL, 1),
+    Action("show_run", "output", "Show the output of the slot's run in the console", Scope.POOL, 2),
+    Action("grow", "more slots", "Add a slot", Scope.POOL, 3),
+    Action("shrink", "fewer", "Remove a slot; a run on it goes on to its end", Scope.POOL, 4),
+    Action("restart_slot", "restart slot", "Restart the slot under the cursor", Scope.POOL, 5),
+    Action("back", "back", "Back to the console", Scope.POOL, 6),
+)
+
+_BY_NAME = {action.name: action for action in ACTIONS}
+
+
+def action(name: str) -> Action:
+    """The action of that name."""
+    return _BY_NAME[name]
+
+
+def in_scope(*scopes: Scope) -> list[Action]:
+    """The actions of these scopes, in the order of the table."""
+    return [item for item in ACTIONS if item.scope in scopes]
+
+
+def bindings(*scopes: Scope) -> list[BindingType]:
+    """Textual bindings for the actions of these scopes."""
+    return [
+        Binding(",".join(item.keys), item.name, item.help, key_display=item.key, show=False, priority=item.priority)
+        for item in in_scope(*scopes)
+    ]
+
+
+def footer_hints(*scopes: Scope) -> list[Action]:
+    """The actions that the footer shows for these scopes, in their order there."""
+    return sorted((item for item in in_scope(*scopes) if item.footer), key=lambda item: item.footer)
+
+

@@ -1,0 +1,193 @@
+"""The console application: theme, signals, the connection, and messages handed to the screens."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import App
+from textual.binding import BindingType
+from textual.filter import LineFilter
+from textual.message import Message
+from textual.theme import Theme
+
+from tui.actions import Scope, action, bindings
+from tui.recovery import RecoveryError, RecoveryJournal
+from tui.screens.console import ConsoleScreen
+from tui.terminal.guard import HostileTextFilter
+from tui.widgets.header_bar import HeaderBar
+from tui.widgets.key_hints import KeyHints
+
+if TYPE_CHECKING:
+    from tui.connection import EngineConnection
+
+STYLES = Path(__file__).parent / "styles"
+
+GONE_WITHIN = 1.5
+"""Seconds between a hangup and the end of the process, whatever still hangs: a dead terminal makes writes fail or block."""
+
+DARK = Theme(
+    name="gatewright",
+    primary="#5fafd7",
+    accent="#5fafd7",
+    secondary="#5f87af",
+    warning="#ff5f5f",
+    error="#ff5f5f",
+    success="#5fafd7",
+    foreground="#d0d0d0",
+    background="#1c1c1c",
+    surface="#1c1c1c",
+    panel="#303030",
+    dark=True,
+)
+"""One accent colour, one danger colour, greys. All are entries of the 256-colour table, so nothing shifts without truecolor."""
+
+
+class GatewrightApp(App[int]):
+    """The console of one project.
+
+    Args:
+        project: Its folder.
+        open_script: Script to open first.
+        journal: Where unsaved text is kept.
+        place: Project as the header shows it, ``host:path`` if not given.
+    """
+
+    TITLE = "gatewright"
+    ENABLE_COMMAND_PALETTE = False
+    CSS_PATH = sorted(STYLES.glob("*.tcss"))
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.EVERYWHERE)
+
+    def __init__(
+        self,
+        project: Path,
+        open_script: str | None = None,
+        journal: RecoveryJournal | None = None,
+        place: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._project = project
+        self._journal = journal or RecoveryJournal(os.path.realpath(project))
+        self._console = ConsoleScreen(place or f"{socket.gethostname()}:{project}", self._journal, open_script)
+        self._connection: EngineConnection | None = None
+        self._quitting = False
+        self.animation_level = "none"
+        self.register_theme(DARK)
+        self.theme = DARK.name
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What is drawn by others' text never holds control characters (DESIGN 1.8)."""
+        return [*super().get_line_filters(), HostileTextFilter()]
+
+    async def on_mount(self) -> None:
+        self._listen_to_signals()
+        await self.push_screen(self._console)
+        self.call_after_refresh(self._begin)
+
+    async def _begin(self) -> None:
+        """After the first paint: everything that takes time."""
+        from tui.connection import EngineConnection
+        from tui.console_parts import ConsoleParts
+
+        self._connection = EngineConnection(self._project, self.publish)
+        await self._console.attach(ConsoleParts(self._console, self._connection, self._journal))
+        self.run_worker(self._connection.run(), group="connection", exit_on_error=True)
+        gc.freeze()
+        gc.enable()
+
+    def publish(self, message: Message) -> None:
+        """Hand what the connection says to every screen."""
+        for screen in self.screen_stack:
+            screen.post_message(message)
+
+    # Actions.
+
+    def action_help(self) -> None:
+        from tui.screens.help import HelpScreen
+        from tui.widgets.editor import Editor
+
+        self.push_screen(HelpScreen(Editor.BINDINGS))
+
+    def action_palette(self) -> None:
+        from tui.palette import ACTION, SCRIPT, action_entries, script_entries
+        from tui.screens.picker import PickerScreen
+        from tui.widgets.script_list import ScriptList
+
+        async def picked(key: str | None) -> None:
+            if key is None:
+                return
+            if key.startswith(SCRIPT):
+                self._console.open_script(key.removeprefix(SCRIPT))
+            else:
+                await self.do(key.removeprefix(ACTION))
+
+        while self.screen is not self._console and self.screen.is_modal is False:
+            self.pop_screen()
+        if self.screen is self._console:
+            scripts = self._console.query_one(ScriptList).scripts
+            entries = [*action_entries(), *script_entries(scripts, verb="open")]
+            self.push_screen(PickerScreen("what to do: type a part of it", entries), picked)
+
+    async def do(self, name: str) -> None:
+        """Do an action by its name, wherever it belongs."""
+        owner = {Scope.EVERYWHERE: self, Scope.CONSOLE: self._console}.get(action(name).scope)
+        target = owner or self._console.owner_of(action(name).scope)
+        await self.run_action(name, target)
+
+    def action_redraw(self) -> None:
+        """Draw everything anew: another program wrote over the screen."""
+        self.screen.refresh(layout=True)
+
+    def action_retry(self) -> None:
+        if self._connection is not None:
+            self._connection.retry()
+
+    async def action_quit(self) -> None:
+        if not self._quitting and self.screen is self._console:
+            self._quitting = True
+            self.run_worker(self._quit(), group="quit")
+
+    async def _quit(self) -> None:
+        try:
+            if await self._console.may_quit():
+                self.exit(0)
+        finally:
+            self._quitting = False
+
+    @on(KeyHints.Pressed)
+    @on(HeaderBar.Pressed)
+    async def _pressed(self, event: KeyHints.Pressed | HeaderBar.Pressed) -> None:
+        await self.run_action(event.action, self.screen if hasattr(self.screen, f"action_{event.action}") else self)
+
+    # The end.
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self._hang_up, number)
+
+    def _hang_up(self, number: signal.Signals) -> None:
+        """The terminal is gone or somebody wants us gone: keep the text, then leave, in the ordinary way if that still works."""
+        code = 128 + number
+        watchdog = threading.Timer(GONE_WITHIN, os._exit, (code,))
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            self._console.hang_up()
+        except RecoveryError as error:
+            self.log.error(str(error))
+        self.exit(code, return_code=code)
+
+    async def on_unload(self) -> None:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+

@@ -1,0 +1,167 @@
+"""The console's line to its engine: connect, listen, notice that it is gone, come back.
+
+The connection knows no widget. It tells what happened by messages to one function; the app hands them to its screens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+from textual.message import Message
+
+from engine.client import EngineClient, EngineError, EngineUnreachable
+from engine.launch import LaunchError, connect
+from engine.models import EngineInfo, Event, PoolInfo, RunInfo
+from tui.messages import EngineAway, EngineConnected, PoolChanged, RunChanged, RunsMissed, ScriptsChanged
+
+RETRY_AFTER = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Seconds between attempts; the last one repeats."""
+
+STOPPED = "The engine was stopped"
+
+
+class ConnectionState(StrEnum):
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    AWAY = "away"
+
+
+class EngineConnection:
+    """Keeps a client connected to a project's engine and starts the engine when none answers.
+
+    An engine that says that it stops was stopped by somebody: then the connection waits for it to come back, or for ``retry``,
+    and does not start it behind that person's back.
+
+    Args:
+        project: The project's folder.
+        publish: Gets a message for everything that happens.
+    """
+
+    def __init__(self, project: Path, publish: Callable[[Message], None]) -> None:
+        self._project = project
+        self._publish = publish
+        self._client: EngineClient | None = None
+        self._wake = asyncio.Event()
+        self._may_start = True
+        self._last_seq: int | None = None
+        self._reason = ""
+        self.state = ConnectionState.CONNECTING
+        self.connected = asyncio.Event()
+        """Set while a client is connected."""
+        self.info: EngineInfo | None = None
+        self.pool: PoolInfo | None = None
+
+    @property
+    def client(self) -> EngineClient:
+        """The connected client.
+
+        Raises:
+            EngineUnreachable: There is none right now.
+        """
+        if self._client is None:
+            raise EngineUnreachable("The engine is not connected.", "The text stays here; try again when the engine is back.")
+        return self._client
+
+    async def run(self) -> None:
+        """Hold the connection until cancelled."""
+        attempt = 0
+        try:
+            while True:
+                if await self._open():
+                    attempt = 0
+                    await self._listen()
+                    await self._drop()
+                await self._pause(RETRY_AFTER[min(attempt, len(RETRY_AFTER) - 1)])
+                attempt += 1
+        finally:
+            await self._drop()
+
+    def retry(self) -> None:
+        """Try now, and start the engine even if somebody stopped it."""
+        self._may_start = True
+        self._wake.set()
+
+    async def _open(self) -> bool:
+        """Try once to get a client that answers; False, and the reason published, if there is none."""
+        try:
+            client = await connect(self._project, client="console", start=self._may_start)
+        except (LaunchError, EngineUnreachable, EngineError) as error:
+            self._away(error.message, error.hint)
+            return False
+        try:
+            info, pool = await client.engine_info(), await client.pool()
+        except (EngineUnreachable, EngineError) as error:
+            await client.close()
+            self._away(error.message, error.hint)
+            return False
+        if self.info is None or (info.pid, info.started_at) != (self.info.pid, self.info.started_at):
+            self._last_seq = None  # a new engine counts its events from the start
+        self._client, self.info, self.pool = client, info, pool
+        self.state = ConnectionState.CONNECTED
+        self.connected.set()
+        self._may_start, self._reason = True, ""
+        self._publish(EngineConnected(info))
+        self._publish(PoolChanged(pool))
+        return True
+
+    async def _listen(self) -> None:
+        """Publish events until the engine is gone."""
+        reason, hint = "The engine stopped answering", None
+        try:
+            async for event in self.client.events(after=self._last_seq):
+                self._last_seq = event.seq
+                self._handle(event)
+        except EngineUnreachable as error:
+            hint = error.hint
+        except EngineError as error:
+            reason, hint = error.message, error.hint
+        if not self._may_start:
+            reason, hint = STOPPED, None
+        self._away(reason, hint)
+
+    def _handle(self, event: Event) -> None:
+        match event.type:
+            case "pool":
+                self.pool = msgspec.convert(event.data, PoolInfo)
+                self._publish(PoolChanged(self.pool))
+            case "run":
+                self._publish(RunChanged(msgspec.convert(event.data, RunInfo)))
+            case "script":
+                self._publish(ScriptsChanged())
+            case "lagged":
+                self._publish(RunsMissed())
+                self._publish(ScriptsChanged())
+            case "engine" if isinstance(event.data, dict) and event.data.get("state") == "stopping":
+                self._may_start = False
+
+    def _away(self, reason: str, hint: str | None) -> None:
+        """Say once that the engine is away; the same reason again is no news."""
+        self.connected.clear()
+        if self.state is ConnectionState.AWAY and reason == self._reason:
+            return
+        self.state, self._reason = ConnectionState.AWAY, reason
+        self._publish(EngineAway(reason, hint))
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        self._wake.clear()
+
+    async def _drop(self) -> None:
+        client, self._client, self.pool = self._client, None, None
+        if client is not None:
+            await client.close()
+
+
+@contextlib.contextmanager
+def problems_told(tell: Callable[[str], None]) -> Iterator[None]:
+    """Turn what the engine refuses, or that it is away, into one sentence for the user."""
+    try:
+        yield
+    except (EngineError, EngineUnreachable) as error:
+        tell(f"{error.message} {error.hint}" if error.hint else error.message)

@@ -1,0 +1,37 @@
+"""What the console needs besides its first picture: imported and built after that is painted."""
+
+from __future__ import annotations
+
+from textual.screen import Screen
+
+from tui.connection import EngineConnection, problems_told
+from tui.desk import Desk
+from tui.recovery import RecoveryError, RecoveryJournal, state_home
+from tui.run_follower import RunFollower
+from tui.run_starter import RunStarter
+from tui.screens.console import ConsoleScreen
+from tui.screens.pool import PoolScreen
+from tui.widgets.editor import Editor
+from tui.widgets.git_pane import GitPane, git_detail
+from tui.widgets.output_pane import OutputPane
+from tui.widgets.task_pane import TaskPane
+
+
+class ConsoleParts:
+    """The panes, the desk, and those who start and follow runs, built around one connection."""
+
+    problems_told = staticmethod(problems_told)
+    git_detail = staticmethod(git_detail)
+    recovery_error = RecoveryError
+
+    def __init__(self, screen: ConsoleScreen, connection: EngineConnection, journal: RecoveryJournal) -> None:
+        self.connection = connection
+        self.output = OutputPane(state_home() / "gatewright", id="output")
+        self.tasks = TaskPane(id="tasks")
+        self.git = GitPane(id="git")
+        self.desk = Desk(screen, screen.query_one(Editor), connection, journal)
+        self.follower = RunFollower(connection, self.output)
+        self.starter = RunStarter(screen, self.desk, connection, self.follower)
+
+    def pool_screen(self) -> Screen[int | None]:
+        return PoolScreen(self.connection)

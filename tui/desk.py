@@ -1,0 +1,328 @@
+"""The desk: the script being edited, and everything that may happen to its text between opening and saving.
+
+The desk decides; the editor shows, the engine stores, the journal keeps what was not saved. Text is never thrown away without a
+question that names what would happen to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from textual.screen import Screen
+
+from engine.client import EngineError, EngineUnreachable
+from engine.models import SaveRequest, ScriptInfo, ScriptText
+from tui.connection import EngineConnection, problems_told
+from tui.formats import clock
+from tui.new_script import skeleton
+from tui.recovery import RecoveryError, RecoveryJournal, UnsavedText
+from tui.screens.ask import AskScreen
+from tui.screens.choice import Answer, ChoiceScreen
+from tui.widgets.editor import Editor, Place
+
+JOURNAL_AFTER = 1.0
+"""Seconds after the last key."""
+
+JOURNAL_AT_LEAST = 5.0
+"""Seconds after which the text is journaled although somebody types without a pause."""
+
+Result = TypeVar("Result")
+
+
+class DeskHost(Protocol):
+    """The screen that the desk stands on."""
+
+    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
+        """Show a dialog and wait for its answer."""
+
+    def say(self, text: str) -> None:
+        """Tell the user what happened."""
+
+    def complain(self, text: str) -> None:
+        """Tell the user what did not work."""
+
+    def desk_changed(self) -> None:
+        """Another script is open, or its text is unsaved now, or saved."""
+
+
+class Desk:
+    """One script at a time.
+
+    Attributes:
+        path: Of the open script, empty for a text without a name.
+        info: What the engine said of it when it was loaded or saved last; None if it was never saved.
+    """
+
+    def __init__(self, host: DeskHost, editor: Editor, connection: EngineConnection, journal: RecoveryJournal) -> None:
+        self._host = host
+        self._editor = editor
+        self._connection = connection
+        self._journal = journal
+        self._base_sha256: str | None = None
+        self._disk = asyncio.Lock()
+        self._due: asyncio.TimerHandle | None = None
+        self._unwritten_since: float | None = None
+        self._journaling: set[asyncio.Task[None]] = set()
+        self.path = ""
+        self.info: ScriptInfo | None = None
+
+    @property
+    def dirty(self) -> bool:
+        return self._editor.dirty
+
+    @property
+    def text(self) -> str:
+        return self._editor.text
+
+    @property
+    def untouched(self) -> bool:
+        """Nothing is open and nothing was typed: the state right after the start."""
+        return not self.path and not self.dirty
+
+    # Opening.
+
+    async def open(self, path: str, place: Place | None = None) -> bool:
+        """Show a script, after the text on the desk is safe; False if the user stays with that."""
+        if (path == self.path and self.path) or not await self.may_leave():
+            self._editor.focus()
+            return path == self.path
+        with problems_told(self._host.complain):
+            loaded = await self._connection.client.load_script(path)
+            self._put(loaded.info.path, loaded.info, loaded.text, loaded.info.sha256)
+            if place is not None:
+                self._editor.restore(place)
+            await self.offer_left_behind(path)
+            return True
+        return False
+
+    async def make_new(self) -> None:
+        """Ask for a name and make a script that runs as it is."""
+        if not await self.may_leave():
+            return
+        path, problem = "", ""
+        while True:
+            answer = await self._host.push_screen_wait(AskScreen("Name of the new script, like folder/name", path, problem))
+            if answer is None:
+                return
+            path = answer if answer.endswith(".py") else f"{answer}.py"
+            text = skeleton(path)
+            try:
+                info = await self._connection.client.save_script(path, SaveRequest(text=text))
+            except EngineError as error:
+                problem = error.message
+            except EngineUnreachable:
+                self._put(path, None, text, None)
+                self._editor.compare_with("")
+                self._host.say(f"{path} is not saved yet: the engine is away")
+                return
+            else:
+                self._put(info.path, info, text, info.sha256)
+                self._host.say(f"made {info.path}")
+                return
+
+    async def may_leave(self) -> bool:
+        """Whether the text on the desk may go; asks if it is unsaved."""
+        if not self.dirty:
+            return True
+        name = self.path or "The text without a name"
+        answer = await self._host.push_screen_wait(
+            ChoiceScreen(
+                f"{name} has unsaved text",
+                [Answer("s", "save it and go on"), Answer("x", "throw the unsaved text away and go on")],
+                "back to editing",
+            )
+        )
+        if answer == "s":
+            return await self.save()
+        if answer == "x":
+            await self._forget(self.path)
+            return True
+        return False
+
+    # Saving.
+
+    async def save(self) -> bool:
+        """Save the text; True when it is on the engine's disk."""
+        if not self.path:
+            return await self._save_as()
+        return await self._save_to(self.path, self._base_sha256)
+
+    async def _save_as(self) -> bool:
+        path, problem = "", ""
+        while True:
+            answer = await self._host.push_screen_wait(AskScreen("Save as, like folder/name", path, problem))
+            if answer is None:
+                return False
+            path = answer if answer.endswith(".py") else f"{answer}.py"
+            try:
+                return await self._write(path, None)
+            except EngineError as error:
+                problem = error.message
+            except EngineUnreachable as error:
+                self._host.complain(f"{error.message} {error.hint or ''}")
+                return False
+
+    async def _save_to(self, path: str, base: str | None) -> bool:
+        try:
+            return await self._write(path, base)
+        except EngineError as error:
+            if error.code == "conflict":
+                return await self._resolve_conflict(path)
+            self._host.complain(f"{error.message} {error.hint or ''}")
+        except EngineUnreachable as error:
+            self._host.complain(f"Not saved. {error.message} The text is kept in the recovery journal.")
+            self._journal_soon(0)
+        return False
+
+    async def _write(self, path: str, base: str | None) -> bool:
+        text = self.text
+        info = await self._connection.client.save_script(path, SaveRequest(text=text, base_sha256=base))
+        was, self.path, self.info, self._base_sha256 = self.path, info.path, info, info.sha256
+        if self.text == text:
+            self._editor.mark_saved()
+        else:
+            self._editor.compare_with(text)  # somebody typed while it was being saved
+        await self._forget(was)
+        self._host.say(f"saved {info.path}")
+        self._host.desk_changed()
+        return True
+
+    async def _resolve_conflict(self, path: str) -> bool:
+        """Both versions are there: show them and do what the user chooses."""
+        theirs = await self._theirs(path)
+        mine = self.text
+        if theirs is None:
+            question, base, theirs_text = f"{path} is no longer on disk", None, ""
+            answers = [Answer("k", "keep mine: write it again")]
+        else:
+            question, base, theirs_text = f"{path} changed on disk while you edited it", theirs.info.sha256, theirs.text
+            answers = [
+                Answer("k", "keep mine; theirs goes into history"),
+                Answer("t", "take theirs; mine goes into recovery"),
+            ]
+        answer = await self._host.push_screen_wait(
+            ChoiceScreen(question, answers, "back to editing, nothing written", lambda: (theirs_text, mine))
+        )
+        if answer == "k":
+            return await self._save_to(path, base)
+        if answer == "t" and theirs is not None:
+            await self._set_aside()
+            self._put(path, theirs.info, theirs.text, theirs.info.sha256)
+            self._host.say("took the version on disk; yours is offered when the script is opened next")
+        return False
+
+    async def _theirs(self, path: str) -> ScriptText | None:
+        """The version on disk; None if there is none any more."""
+        try:
+            return await self._connection.client.load_script(path)
+        except EngineError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    # Recovery.
+
+    def text_changed(self) -> None:
+        """The user typed: the text goes into the journal when they pause."""
+        now = time.monotonic()
+        if self._unwritten_since is None:
+            self._unwritten_since = now
+        waited = now - self._unwritten_since
+        self._journal_soon(min(JOURNAL_AFTER, max(0.0, JOURNAL_AT_LEAST - waited)))
+
+    def journal_now(self) -> None:
+        """Put unsaved text on disk before this returns: the console is about to die."""
+        if self.dirty:
+            self._journal.keep(self._unsaved())
+
+    async def offer_left_behind(self, path: str | None = None) -> None:
+        """Offer unsaved texts that earlier consoles left: of one script, or the newest of all."""
+        entries = await asyncio.to_thread(self._journal.left_behind)
+        entry = next((item for item in entries if path is None or item.path == path), None)
+        if entry is not None:
+            await self._offer(entry)
+
+    async def left_behind_paths(self) -> set[str]:
+        """Scripts with unsaved text of earlier consoles."""
+        return {entry.path for entry in await asyncio.to_thread(self._journal.left_behind)}
+
+    async def _offer(self, entry: UnsavedText) -> None:
+        saved = await self._saved_version(entry.path)
+        saved_text = "" if saved is None else saved.text
+        if saved is not None and saved.text == entry.text:
+            await asyncio.to_thread(self._journal.discard, entry)
+            return
+        name = entry.path or "a text without a name"
+        answer = await self._host.push_screen_wait(
+            ChoiceScreen(
+                f"Unsaved text of {name}, {clock(entry.at)}, was not lost",
+                [Answer("r", "restore it into the editor"), Answer("x", "discard it")],
+                "decide later",
+                lambda: (saved_text, entry.text),
+            )
+        )
+        if answer == "x":
+            await asyncio.to_thread(self._journal.discard, entry)
+        elif answer == "r" and await self.may_leave():
+            await self._restore(entry, saved)
+        self._host.desk_changed()
+
+    async def _restore(self, entry: UnsavedText, saved: ScriptText | None) -> None:
+        """Put the text back as unsaved, grown from the version that it grew from: a save notices what happened meanwhile."""
+        self._put(entry.path, saved.info if saved else None, entry.text, entry.base_sha256)
+        self._editor.compare_with(saved.text if saved else "")
+        self._editor.restore(Place(entry.row, entry.column))
+        await self._keep()
+        await asyncio.to_thread(self._journal.discard, entry)
+
+    async def _saved_version(self, path: str) -> ScriptText | None:
+        if not path:
+            return None
+        try:
+            return await self._connection.client.load_script(path)
+        except (EngineError, EngineUnreachable):
+            return None
+
+    def _journal_soon(self, seconds: float) -> None:
+        if self._due is not None:
+            self._due.cancel()
+        self._due = asyncio.get_running_loop().call_later(seconds, self._start_journaling)
+
+    def _start_journaling(self) -> None:
+        self._due = self._unwritten_since = None
+        task = asyncio.create_task(self._keep() if self.dirty else self._forget(self.path))
+        self._journaling.add(task)
+        task.add_done_callback(self._journaling.discard)
+
+    async def _keep(self) -> None:
+        await self._on_disk(self._journal.keep)
+
+    async def _set_aside(self) -> None:
+        await self._on_disk(self._journal.set_aside)
+        await self._forget(self.path)
+
+    async def _on_disk(self, write: Callable[[UnsavedText], None]) -> None:
+        async with self._disk:
+            if not self.dirty:
+                return
+            try:
+                await asyncio.to_thread(write, self._unsaved())
+            except RecoveryError as error:
+                self._host.complain(str(error))
+
+    async def _forget(self, path: str) -> None:
+        async with self._disk:
+            await asyncio.to_thread(self._journal.forget, path)
+
+    def _unsaved(self) -> UnsavedText:
+        place = self._editor.place
+        return UnsavedText(self.path, self.text, self._base_sha256, place.row, place.column)
+
+    def _put(self, path: str, info: ScriptInfo | None, text: str, base: str | None) -> None:
+        self.path, self.info, self._base_sha256 = path, info, base
+        self._editor.load(text)
+        self._editor.focus()
+        self._host.desk_changed()

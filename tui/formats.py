@@ -1,0 +1,52 @@
+"""How times, durations and sizes are written on screen."""
+
+from __future__ import annotations
+
+import time
+
+
+def clock(at: float) -> str:
+    """Time of day of ``at``; with the date when that is not today."""
+    moment, now = time.localtime(at), time.localtime()
+    today = moment[:3] == now[:3]
+    return time.strftime("%H:%M:%S" if today else "%d %b %H:%M", moment)
+
+
+def duration(seconds: float) -> str:
+    """A measured duration: ``0.8 ms``, ``1.20 s``, ``2 min 05 s``."""
+    if seconds < 1:
+        return f"{seconds * 1000:.1f} ms"
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+
+
+def age(seconds: float) -> str:
+    """How long something has been going on; coarse, so that a figure on screen changes once a second at most."""
+    seconds = max(0.0, seconds)
+    if seconds < 60:
+        return f"{int(seconds)} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min"
+    if seconds < 86400:
+        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d}"
+    return f"{int(seconds // 86400)} d"
+
+
+def size(count: int) -> str:
+    """A number of bytes: ``512 B``, ``3.4 KB``, ``20.0 MB``."""
+    if count < 1000:
+        return f"{count} B"
+    amount = float(count)
+    for unit in ("KB", "MB", "GB"):
+        amount /= 1000
+        if amount < 1000:
+            return f"{amount:.1f} {unit}"
+    return f"{amount / 1000:.1f} TB"
+
+
+def milliseconds(value: float | None) -> str:
+    """A latency of the pool: ``0.2 ms``, ``-`` when nothing ran yet."""
+    if value is None:
+        return "-"
+    return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"

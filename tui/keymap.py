@@ -1,0 +1,86 @@
+"""Which keys start which action, and how a key is written for people.
+
+Only keys that a plain terminal can send: ctrl+enter arrives on few terminals, so it never stands alone; ctrl+i, ctrl+m and ctrl+h are
+tab, enter and backspace there; ctrl+shift+letter arrives as ctrl+letter. The first key of an action is the one that hints show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        # Everywhere.
+        "help": ("f1",),
+        "palette": ("ctrl+p",),
+        "redraw": ("ctrl+l",),
+        "quit": ("ctrl+q",),
+        "retry": ("ctrl+r",),
+        # The console.
+        "run": ("f5", "ctrl+j", "ctrl+enter"),
+        "stop": ("f6",),
+        "save": ("ctrl+s",),
+        "open": ("ctrl+o",),
+        "new_script": ("ctrl+n",),
+        "find": ("ctrl+f",),
+        "focus_list": ("f2",),
+        "focus_panel": ("f3",),
+        "pool": ("f4",),
+        "focus_editor": ("escape",),
+        # The scripts list.
+        "filter": ("slash",),
+        # The panel below the editor.
+        "panel_output": ("1",),
+        "panel_tasks": ("2",),
+        "panel_git": ("3",),
+        "zoom": ("z",),
+        "copy_output": ("c",),
+        "clear_output": ("x",),
+        "show_task": ("enter",),
+        "kill_task": ("k",),
+        # The pool.
+        "show_run": ("enter",),
+        "kill_run": ("k",),
+        "grow": ("plus", "equals_sign"),
+        "shrink": ("minus",),
+        "restart_slot": ("r",),
+        "back": ("escape", "f4"),
+    }
+)
+
+_NAMES = {
+    "escape": "Esc",
+    "enter": "Enter",
+    "slash": "/",
+    "plus": "+",
+    "minus": "-",
+    "equals_sign": "=",
+    "space": "Space",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "underscore": "_",
+    "question_mark": "?",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "backslash": "\\",
+}
+
+
+def keys_of(action: str) -> tuple[str, ...]:
+    """The keys of an action; the first one is shown in hints."""
+    return KEYMAP[action]
+
+
+def key_label(key: str) -> str:
+    """How a key is written on screen: ``ctrl+s`` as ``^S``, ``f5`` as ``F5``, ``shift+tab`` as ``Shift+Tab``.
+
+    ctrl with a key that has a name (``ctrl+enter``) is written out, because ``^Enter`` reads as two keys.
+    """
+    *modifiers, last = key.split("+")
+    name = _NAMES.get(last, last.upper() if len(last) == 1 or last[1:].isdigit() else last.capitalize())
+    if modifiers == ["ctrl"] and len(name) == 1:
+        return f"^{name}"
+    if not modifiers and len(last) == 1:
+        return last
+    return "+".join([*(part.capitalize() for part in modifiers), name])

@@ -1,0 +1,47 @@
+"""What the connection tells the screens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+if TYPE_CHECKING:
+    from engine.models import EngineInfo, PoolInfo, RunInfo
+
+
+class EngineMessage(Message, bubble=False):
+    """Base of the messages that the app hands to every screen."""
+
+
+class EngineConnected(EngineMessage):
+    def __init__(self, info: EngineInfo) -> None:
+        super().__init__()
+        self.info = info
+
+
+class EngineAway(EngineMessage):
+    def __init__(self, reason: str, hint: str | None) -> None:
+        super().__init__()
+        self.reason = reason
+        self.hint = hint
+
+
+class PoolChanged(EngineMessage):
+    def __init__(self, pool: PoolInfo) -> None:
+        super().__init__()
+        self.pool = pool
+
+
+class RunChanged(EngineMessage):
+    def __init__(self, run: RunInfo) -> None:
+        super().__init__()
+        self.run = run
+
+
+class RunsMissed(EngineMessage):
+    """The engine dropped events of this listener: what it knows of runs may be old."""
+
+
+class ScriptsChanged(EngineMessage):
+    """A script was made or saved, here or elsewhere."""

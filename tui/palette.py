@@ -1,0 +1,28 @@
+"""What the palette offers: every action, and every script to open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tui.actions import ACTIONS
+from tui.screens.picker import Entry
+from tui.terminal_guard import sanitise_line
+
+if TYPE_CHECKING:
+    from engine.models import ScriptInfo
+
+ACTION, SCRIPT = "action:", "script:"
+
+
+def action_entries() -> list[Entry]:
+    """An entry per action that the table marks for the palette."""
+    return [Entry(ACTION + item.name, item.help, f"{item.key} ") for item in ACTIONS if item.palette]
+
+
+def script_entries(scripts: Iterable[ScriptInfo], *, verb: str = "") -> list[Entry]:
+    """An entry per script: its path, and its title at the right."""
+    lead = f"{verb} " if verb else ""
+    return [
+        Entry(SCRIPT + script.path, lead + sanitise_line(script.path), f"{sanitise_line(script.title)[:36]} ") for script in scripts
+    ]

@@ -1,0 +1,110 @@
+"""Follows one run at a time for the output tab, over lost connections and new engines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Protocol
+
+from engine.client import EngineError, EngineUnreachable, RunEvent
+from engine.models import OutputChunk, RunInfo, RunRequest
+from tui.connection import EngineConnection
+
+
+class RunView(Protocol):
+    """What shows the followed run."""
+
+    def begin(self) -> None:
+        """Another run is followed, from its first chunk."""
+
+    def show_run(self, run: RunInfo) -> None:
+        """The run's record changed; the last one is finished."""
+
+    def show_output(self, chunks: list[OutputChunk]) -> None:
+        """More of its output, in order."""
+
+    def show_problem(self, sentence: str) -> None:
+        """The run can be followed no further."""
+
+
+class RunFollower:
+    """Hands a run's records and output to a view until the run ends or another one is followed.
+
+    Attributes:
+        run: The followed run as last heard of; None before the first one.
+    """
+
+    def __init__(self, connection: EngineConnection, view: RunView) -> None:
+        self._connection = connection
+        self._view = view
+        self._next_chunk = 0
+        self._task: asyncio.Task[None] | None = None
+        self.run: RunInfo | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the followed run has not ended."""
+        return self.run is not None and self.run.state != "finished"
+
+    async def start(self, request: RunRequest) -> None:
+        """Start a run and follow it from now on.
+
+        Raises:
+            EngineError: The engine refuses the run; what was followed before still is.
+            EngineUnreachable: There is no engine; nothing was started.
+        """
+        events = self._connection.client.run_and_follow(request)
+        first = await anext(events)
+        await self._switch_to(first, events)
+
+    async def follow(self, run_id: int) -> None:
+        """Show a run from its beginning, and follow it if it goes on.
+
+        Raises:
+            EngineError: The engine does not show this run.
+            EngineUnreachable: There is no engine.
+        """
+        client = self._connection.client
+        await self._switch_to(await client.get_run(run_id), client.follow_run(run_id))
+
+    async def close(self) -> None:
+        """Follow no further."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _switch_to(self, first: RunEvent, events: AsyncGenerator[RunEvent, None]) -> None:
+        await self.close()
+        self.run, self._next_chunk = None, 0
+        self._view.begin()
+        self._take(first)
+        self._task = asyncio.create_task(self._follow_to_the_end(events))
+
+    async def _follow_to_the_end(self, events: AsyncGenerator[RunEvent, None]) -> None:
+        """Also after a lost connection: the run goes on in the engine, or a new engine knows that it ended."""
+        while True:
+            try:
+                async with aclosing(events):
+                    async for event in events:
+                        self._take(event)
+            except EngineUnreachable:
+                pass
+            except EngineError as error:
+                self._view.show_problem(error.message)
+                return
+            if self.run is None or not self.is_running:
+                return
+            await self._connection.connected.wait()
+            events = self._connection.client.follow_run(self.run.id, self._next_chunk)
+
+    def _take(self, event: RunEvent) -> None:
+        if isinstance(event, RunInfo):
+            self.run = event
+            self._view.show_run(event)
+        elif event:
+            self._next_chunk = event[-1].seq + 1
+            self._view.show_output(event)

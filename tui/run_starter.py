@@ -1,0 +1,103 @@
+"""From F5 to a run: what the editor shows, with parameters if the script declares any."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from textual.screen import Screen
+
+from engine.client import EngineError
+from engine.models import RunKind, RunRequest, ScriptInfo
+from tui.connection import EngineConnection
+from tui.desk import Desk
+from tui.file_inputs import FileInputError, upload_all
+from tui.run_follower import RunFollower
+from tui.screens.run_form import FilledForm, RunFormScreen
+
+Result = TypeVar("Result")
+
+NO_NAME = "<unsaved>"
+
+
+class RunHost(Protocol):
+    """The screen that asks for parameters."""
+
+    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
+        """Show a dialog and wait for its answer."""
+
+    def say(self, text: str) -> None:
+        """Tell the user what happened."""
+
+    def complain(self, text: str) -> None:
+        """Tell the user what did not work."""
+
+
+class RunStarter:
+    """Starts runs of the text on the desk; remembers what was typed into each script's form for the session."""
+
+    def __init__(self, host: RunHost, desk: Desk, connection: EngineConnection, follower: RunFollower) -> None:
+        self._host = host
+        self._desk = desk
+        self._connection = connection
+        self._follower = follower
+        self._typed: dict[str, tuple[str, ...]] = {}
+
+    async def run(self) -> None:
+        """Run what the editor shows: the saved script, or its text if that is unsaved. Returns when the run has started.
+
+        Raises:
+            EngineError: The engine refuses.
+            EngineUnreachable: There is no engine.
+        """
+        if not self._desk.text.strip():
+            self._host.complain("There is nothing to run: the editor is empty.")
+            return
+        info = self._desk.info
+        if info is None or not info.params:
+            await self._start(FilledForm({}, {}, None, ()))
+            return
+        await self._run_with_form(info)
+
+    async def _run_with_form(self, info: ScriptInfo) -> None:
+        """Ask until the engine takes the parameters or the user gives up."""
+        problem = ""
+        while True:
+            last = self._typed.get(info.path, ())
+            form = await self._host.push_screen_wait(RunFormScreen(info, last, problem))
+            if form is None:
+                return
+            self._typed[info.path] = form.typed
+            try:
+                await self._start(form)
+            except EngineError as error:
+                if error.code != "bad_params":
+                    raise
+                problem = error.message
+                if self._desk.dirty:
+                    problem += " This form shows the parameters of the saved text; save first if you changed them."
+            except FileInputError as error:
+                problem = str(error)
+            else:
+                return
+
+    async def _start(self, form: FilledForm) -> None:
+        if form.files:
+            self._host.say("sending " + ", ".join(file.name for file in form.files.values()))
+        files = await upload_all(self._connection.client, form.files)
+        await self._follower.start(self._request(form, files))
+
+    def _request(self, form: FilledForm, files: dict[str, str]) -> RunRequest:
+        desk = self._desk
+        params = dict(form.params)
+        if not desk.path:
+            return RunRequest(kind=RunKind.EXEC, code=desk.text, name=NO_NAME)
+        if desk.dirty or desk.info is None:
+            self._host.say("running the unsaved text")
+        return RunRequest(
+            kind=RunKind.SCRIPT,
+            script=desk.path,
+            code=desk.text if desk.dirty or desk.info is None else "",
+            params=params,
+            files=files,
+            timeout=form.timeout,
+        )

@@ -1,0 +1,73 @@
+"""Pick one of many by typing a part of it: the palette and quick open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Input
+
+from tui.matching import best_matches
+from tui.screens.dialog import Dialog
+from tui.widgets.row_list import Row, RowList
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something to pick; ``text`` is searched and shown, ``right`` shown beside it. Both free of control characters."""
+
+    key: str
+    text: str
+    right: str = ""
+
+
+class PickerScreen(Dialog[str]):
+    """The result is the key of the entry, or None for Esc. Movement keys work while typing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "rows('move', -1)", "Up", show=False, priority=True),
+        Binding("down", "rows('move', 1)", "Down", show=False, priority=True),
+        Binding("pageup", "rows('page', -1)", "Page up", show=False, priority=True),
+        Binding("pagedown", "rows('page', 1)", "Page down", show=False, priority=True),
+    ]
+
+    def __init__(self, prompt: str, entries: Sequence[Entry]) -> None:
+        super().__init__()
+        self._prompt = prompt
+        self._entries = entries
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog--box -tall"):
+            yield Input(placeholder=self._prompt, compact=True, id="query")
+            yield RowList(empty="Nothing matches.", classes="-driven", id="matches")
+
+    def on_mount(self) -> None:
+        self.query_one("#query").focus()
+        self._show("")
+
+    def action_rows(self, how: str, by: int) -> None:
+        rows = self.query_one(RowList)
+        (rows.action_move if how == "move" else rows.action_page)(by)
+
+    @on(Input.Changed)
+    def _changed(self, event: Input.Changed) -> None:
+        self._show(event.value)
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self.query_one(RowList).action_choose()
+
+    @on(RowList.Chosen)
+    def _chosen(self, event: RowList.Chosen) -> None:
+        self.dismiss(event.key)
+
+    def _show(self, query: str) -> None:
+        found = best_matches(query, self._entries, lambda entry: entry.text)
+        rows = self.query_one(RowList)
+        rows.set_rows([Row(entry.key, f" {entry.text}", entry.right) for entry in found])
+        rows.action_edge(False)

@@ -1,0 +1,177 @@
+"""The pool: every slot live, the queue, and what can be done about them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+from typing import ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widgets import Static
+
+from engine.models import PoolInfo, SlotInfo
+from tui.actions import Scope, bindings, footer_hints
+from tui.connection import EngineConnection, problems_told
+from tui.formats import age, milliseconds
+from tui.messages import EngineAway, PoolChanged
+from tui.screens.too_small import TooSmall
+from tui.terminal_guard import sanitise_line
+from tui.widgets.key_hints import KeyHints
+from tui.widgets.live_table import Column, LiveTable, TableRow
+from tui.widgets.row_list import RowList
+from tui.widgets.status_bar import StatusBar
+
+_COLUMNS = (
+    Column("slot", 4),
+    Column("state", 9),
+    Column("script"),
+    Column("who", 8),
+    Column("age", 6),
+    Column("runs", 5),
+    Column("isolation", 18),
+)
+
+QUEUE_LINES = 4
+
+
+class PoolScreen(Screen[int | None]):
+    """The result is the run whose output the user wants to see, or None."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.POOL)
+
+    def __init__(self, connection: EngineConnection) -> None:
+        super().__init__()
+        self._connection = connection
+        self._pool = connection.pool
+
+    def compose(self) -> ComposeResult:
+        yield Static("", id="pool-heading", markup=False)
+        yield LiveTable(_COLUMNS, empty="The engine is away.", id="slots")
+        yield Static("", id="queue", markup=False)
+        yield StatusBar()
+        yield KeyHints(footer_hints(Scope.POOL))
+        yield TooSmall()
+
+    def on_mount(self) -> None:
+        self.query_one("#slots RowList").focus()
+        self.set_interval(1.0, self._refresh_ages)
+        if self._pool is None:
+            self.query_one(StatusBar).show_away("no answer yet")
+        else:
+            self._show(self._pool)
+
+    def on_pool_changed(self, message: PoolChanged) -> None:
+        self._show(message.pool)
+
+    def on_engine_away(self, message: EngineAway) -> None:
+        self._pool = None
+        self.query_one(LiveTable).show_rows([])
+        self.query_one(StatusBar).show_away(message.reason)
+
+    # Actions.
+
+    def action_grow(self) -> None:
+        self._resize(1)
+
+    def action_shrink(self) -> None:
+        self._resize(-1)
+
+    def action_kill_run(self) -> None:
+        slot = self._slot
+        if slot is None or slot.run_id is None:
+            self._say("nothing runs on this slot")
+        else:
+            self._ask(self._connection.client.cancel_run(slot.run_id), f"killed #{slot.run_id}")
+
+    def action_restart_slot(self) -> None:
+        slot = self._slot
+        if slot is not None:
+            self._ask(self._connection.client.restart_slot(slot.slot), f"slot {slot.slot} restarts")
+
+    def action_show_run(self) -> None:
+        slot = self._slot
+        if slot is None or slot.run_id is None:
+            self._say("nothing runs on this slot")
+        else:
+            self.dismiss(slot.run_id)
+
+    def action_back(self) -> None:
+        self.dismiss(None)
+
+    @on(RowList.Chosen)
+    def _chosen(self, event: RowList.Chosen) -> None:
+        event.stop()
+        self.action_show_run()
+
+    def _resize(self, by: int) -> None:
+        if self._pool is not None:
+            size = self._pool.size + by
+            self._ask(self._connection.client.resize_pool(size), f"{size} slots")
+
+    def _ask(self, request: Awaitable[object], done: str) -> None:
+        self.run_worker(self._asked(request, done))
+
+    async def _asked(self, request: Awaitable[object], done: str) -> None:
+        with problems_told(self._complain):
+            await request
+            self._say(done)
+
+    # Showing.
+
+    @property
+    def _slot(self) -> SlotInfo | None:
+        """The slot under the cursor."""
+        key = self.query_one(LiveTable).current
+        slots = [] if self._pool is None else self._pool.slots
+        return next((slot for slot in slots if str(slot.slot) == key), None)
+
+    def _show(self, pool: PoolInfo) -> None:
+        self._pool = pool
+        self.query_one("#pool-heading", Static).update(_heading(pool))
+        self.query_one("#queue", Static).update(_queue(pool))
+        self.query_one(StatusBar).show_pool(pool)
+        self._refresh_ages()
+
+    def _refresh_ages(self) -> None:
+        if self._pool is not None:
+            now = time.time()
+            self.query_one(LiveTable).show_rows([_row(slot, now) for slot in self._pool.slots])
+
+    def _say(self, text: str) -> None:
+        self.query_one(StatusBar).say(text)
+
+    def _complain(self, text: str) -> None:
+        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
+
+
+def _row(slot: SlotInfo, now: float) -> TableRow:
+    tone = {"running": "accent", "failed": "danger", "ready": ""}.get(slot.state, "dim")
+    script = sanitise_line(slot.script or slot.problem or "-")
+    who = sanitise_line(slot.actor or "-")
+    cells = (str(slot.slot), str(slot.state), script, who, age(now - slot.since), str(slot.runs))
+    return TableRow(str(slot.slot), (*cells, sanitise_line(slot.isolation or "-")), tone)
+
+
+def _heading(pool: PoolInfo) -> Text:
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append(" pool  ", "bold")
+    slots = "1 slot" if pool.size == 1 else f"{pool.size} slots"
+    text.append(f"{slots}   {pool.running} running   {pool.ready} ready   queue {len(pool.queue)}   ")
+    text.append(f"{pool.runs_last_minute}/min   p50 {milliseconds(pool.p50_ms)}   p99 {milliseconds(pool.p99_ms)}")
+    return text
+
+
+def _queue(pool: PoolInfo) -> Text:
+    if not pool.queue:
+        return Text(" queue: empty")
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for entry in pool.queue[:QUEUE_LINES]:
+        name, actor, reason = (sanitise_line(part) for part in (entry.name, entry.actor, entry.reason))
+        text.append(f" queue {entry.position}: #{entry.run_id} {name}  {actor}  {reason}\n")
+    if len(pool.queue) > QUEUE_LINES:
+        text.append(f" and {len(pool.queue) - QUEUE_LINES} more")
+    return text

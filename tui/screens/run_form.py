@@ -1,0 +1,184 @@
+"""Run with parameters: one line per declared parameter.
+
+The form collects text. The engine turns it into the declared types, by the same code for every client; only what the engine never
+sees, the path of a file, is checked here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Input, Static
+
+from engine.models import ParamInfo, ParamType, ScriptInfo
+from tui.screens.dialog import Dialog
+from tui.terminal_guard import sanitise_line
+from tui.widgets.choice_field import ChoiceField
+
+DEFAULT_TIMEOUT = 30.0
+_TIMEOUT = "timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class FilledForm:
+    """What the user entered.
+
+    Attributes:
+        params: As typed; what was left at its default is not among them.
+        files: Where the console reads the file parameters from.
+        timeout: None for the script's own.
+        typed: Every line of the form, to be shown again next time.
+    """
+
+    params: Mapping[str, str]
+    files: Mapping[str, Path]
+    timeout: float | None
+    typed: tuple[str, ...]
+
+
+class BadValueError(ValueError):
+    """What was typed cannot be used; the message is a sentence."""
+
+
+class RunFormScreen(Dialog[FilledForm]):
+    """The form; None for Esc.
+
+    Args:
+        script: With at least one parameter.
+        last: What was typed last time in this session, empty for the first time.
+        problem: Why the engine refused what was typed last time.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,f5,ctrl+j", "run", "Run", show=False, priority=True),
+        Binding("ctrl+r", "as_last_time", "As last time", show=False, priority=True),
+        Binding("up", "app.focus_previous", "Up", show=False),
+        Binding("down", "app.focus_next", "Down", show=False),
+    ]
+
+    def __init__(self, script: ScriptInfo, last: tuple[str, ...] = (), problem: str = "") -> None:
+        super().__init__()
+        self._script = script
+        self._last = last
+        self._problem = problem
+        self._defaults = [_as_typed(param) for param in script.params] + [f"{script.timeout or DEFAULT_TIMEOUT:g}"]
+
+    def compose(self) -> ComposeResult:
+        title = f"Run {self._script.path}" + (f": {self._script.title}" if self._script.title else "")
+        with Vertical(classes="dialog--box"):
+            yield Static(sanitise_line(title), classes="dialog--title", markup=False)
+            with VerticalScroll(can_focus=False, classes="form--rows"):
+                for index, param in enumerate(self._script.params):
+                    yield self._row(param.name, param.type.value, self._field_of(index, param), _note(param))
+                timeout = Input(self._defaults[-1], compact=True, select_on_focus=False, id=self._field_id(-1))
+                yield self._row(_TIMEOUT, "s", timeout, "then the run is stopped")
+            yield Static("", classes="dialog--problem", markup=False)
+            again = "   ^R as last time" if self._last else ""
+            yield Static(f"Enter run   Esc back{again}", classes="dialog--keys", markup=False)
+
+    def on_mount(self) -> None:
+        if self._problem:
+            self.action_as_last_time()
+        self._tell(self._problem)
+        self._field(0).focus()
+
+    def action_as_last_time(self) -> None:
+        """Show what was typed last time, if the form still has the same lines."""
+        if len(self._last) == len(self._defaults):
+            for index, typed in enumerate(self._last):
+                self._field(index).value = typed
+
+    def action_run(self) -> None:
+        typed = tuple(self._field(index).value for index in range(len(self._defaults)))
+        params: dict[str, str] = {}
+        files: dict[str, Path] = {}
+        for index, param in enumerate(self._script.params):
+            try:
+                if param.type is ParamType.FILE:
+                    files |= _file(param, typed[index])
+                elif typed[index] != self._defaults[index] or param.required:
+                    params[param.name] = typed[index]
+            except BadValueError as problem:
+                self._tell(str(problem))
+                self._field(index).focus()
+                return
+        try:
+            timeout = None if typed[-1] == self._defaults[-1] else float(typed[-1])
+        except ValueError:
+            self._tell("The timeout is a number of seconds.")
+            self._field(len(typed) - 1).focus()
+            return
+        self.dismiss(FilledForm(params, files, timeout, typed))
+
+    @on(Input.Changed)
+    @on(ChoiceField.Changed)
+    def _changed(self) -> None:
+        if self.is_mounted and self.focused is not None:
+            self._tell("")
+
+    def _tell(self, problem: str) -> None:
+        line = self.query_one(".dialog--problem", Static)
+        line.update(sanitise_line(problem))
+        line.display = bool(problem)
+
+    def _row(self, name: str, kind: str, field: Input | ChoiceField, note: str) -> Horizontal:
+        return Horizontal(
+            Static(sanitise_line(name), classes="form--name", markup=False),
+            Static(kind, classes="form--type", markup=False),
+            field,
+            Static(sanitise_line(note), classes="form--help", markup=False),
+            classes="form--row",
+        )
+
+    def _field_of(self, index: int, param: ParamInfo) -> Input | ChoiceField:
+        value = self._defaults[index]
+        if param.type is ParamType.BOOL:
+            return ChoiceField(["yes", "no"], value or "no", id=self._field_id(index))
+        if param.type is ParamType.CHOICE:
+            return ChoiceField(param.choices, value, id=self._field_id(index))
+        return Input(value, compact=True, select_on_focus=False, id=self._field_id(index))
+
+    def _field_id(self, index: int) -> str:
+        return f"field-{index % len(self._defaults)}"
+
+    def _field(self, index: int) -> Any:
+        """The field: an ``Input`` or a ``ChoiceField``, which both have a ``value``."""
+        return self.query_one(f"#{self._field_id(index)}")
+
+
+def _note(param: ParamInfo) -> str:
+    note = param.help or {ParamType.FILE: "read as you", ParamType.LIST: "with commas"}.get(param.type, "")
+    return f"{note} (needed)".strip() if param.required and param.default is None else note
+
+
+def _as_typed(param: ParamInfo) -> str:
+    """A default as a user would type it."""
+    value = param.default
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def _file(param: ParamInfo, typed: str) -> dict[str, Path]:
+    if not typed.strip():
+        if param.required:
+            raise BadValueError(f"{param.name} is the path of a file and is needed.")
+        return {}
+    file = Path(typed.strip()).expanduser()
+    try:
+        with file.open("rb"):
+            pass
+    except OSError as error:
+        raise BadValueError(f"{typed} cannot be read: {error.strerror}.") from error
+    return {param.name: file}

@@ -1,0 +1,81 @@
+"""A table of lines: a heading, rows in aligned columns, a cursor. Showing new rows repaints only the cells that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from tui.widgets.row_list import Row, RowList
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; width 0 takes the room that the others leave."""
+
+    title: str
+    width: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A row; its cells are already free of control characters."""
+
+    key: str
+    cells: tuple[str, ...]
+    tone: str = ""
+
+
+class LiveTable(Vertical):
+    """The table. Its rows are a ``RowList``, whose messages pass through."""
+
+    def __init__(self, columns: Sequence[Column], *, empty: str, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._columns = columns
+        self._empty = empty
+        self._table: Sequence[TableRow] = ()
+
+    def compose(self) -> ComposeResult:
+        yield Static(classes="live-table--heading", markup=False)
+        yield RowList(empty=self._empty)
+
+    def on_resize(self) -> None:
+        self._lay_out()
+
+    def show_rows(self, rows: Sequence[TableRow], *, cursor: str | None = None) -> None:
+        """Show these rows; the cursor stays on the row that it is on, or goes to the given one."""
+        if rows != self._table or cursor is not None:
+            self._table = rows
+            self._lay_out(cursor)
+
+    @property
+    def current(self) -> str | None:
+        """Key of the row under the cursor."""
+        row = self.query_one(RowList).current
+        return None if row is None else row.key
+
+    def _lay_out(self, cursor: str | None = None) -> None:
+        widths = self._widths()
+        heading = _line([column.title for column in self._columns], widths)
+        self.query_one(".live-table--heading", Static).update(heading)
+        lines = [Row(row.key, _line(row.cells, widths), tone=row.tone) for row in self._table]
+        self.query_one(RowList).set_rows(lines, cursor=cursor)
+
+    def _widths(self) -> list[int]:
+        taken = sum(column.width + 2 for column in self._columns if column.width)
+        open_ended = max(1, sum(1 for column in self._columns if not column.width))
+        room = max(8, (self.size.width - 2 - taken) // open_ended - 2)
+        return [column.width or room for column in self._columns]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return " " + "  ".join(_fit(cell, width) for cell, width in zip(cells, widths, strict=True))
+
+
+def _fit(cell: str, width: int) -> str:
+    """Cut with a visible mark: a name that is shortened must not look like another name."""
+    return set_cell_size(cell, width) if cell_len(cell) <= width else set_cell_size(cell, width - 1) + "~"

@@ -1,0 +1,123 @@
+"""The output tab: a line that says which run, its output as it comes, then its result and traceback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.timer import Timer
+from textual.widgets import Static
+
+from engine.models import OutputChunk, RunInfo
+from tui.actions import Scope, bindings
+from tui.formats import clock
+from tui.terminal_guard import sanitise_line
+from tui.widgets.output_view import OutputView
+from tui.widgets.task_pane import state_text, time_text
+
+NOTHING_YET = "No run yet. F5 runs the script in the editor; ^O opens another one."
+
+
+class OutputPane(Vertical):
+    """Shows the run that the follower hands it.
+
+    Args:
+        folder: For the spool file.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.OUTPUT)
+
+    _ticker: Timer | None = None
+    _run: RunInfo | None = None
+
+    def __init__(self, folder: Path, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._view = OutputView(folder)
+
+    def compose(self) -> ComposeResult:
+        yield Static(Text(f" {NOTHING_YET}", "dim"), id="run-line", markup=False)
+        yield self._view
+
+    def on_mount(self) -> None:
+        self._ticker = self.set_interval(1.0, self._refresh_line, pause=True)
+
+    # What the follower says.
+
+    def begin(self) -> None:
+        self._run = None
+        self._view.clear()
+
+    def show_run(self, run: RunInfo) -> None:
+        self._run = run
+        self._refresh_line()
+        finished = run.state == "finished"
+        if self._ticker is not None:
+            (self._ticker.pause if finished else self._ticker.resume)()
+        if finished:
+            self._show_ending(run)
+
+    def show_output(self, chunks: list[OutputChunk]) -> None:
+        for chunk in chunks:
+            self._view.feed(chunk.text, chunk.stream)
+
+    def show_problem(self, sentence: str) -> None:
+        self._view.finish(sanitise_line(sentence))
+
+    # Actions.
+
+    def action_copy_output(self) -> None:
+        if self._view.copy_selection() is None:
+            self._view.copy_all()
+
+    def action_clear_output(self) -> None:
+        self._view.clear()
+
+    def _show_ending(self, run: RunInfo) -> None:
+        """Everything that came with the end of the run, then a line that says that this was all."""
+        if run.traceback:
+            self._view.feed(_on_its_own_line(run.traceback), "stderr")
+        elif run.error is not None:
+            self._view.feed(f"{run.error.type}: {run.error.message}\n", "stderr")
+        if not run.output_complete:
+            self._view.finish("- output was cut at its limit -")
+        result = _result_text(run)
+        if result is not None:
+            self._view.finish(f"result: {result}")
+        if run.note:
+            self._view.finish(f"note: {run.note}")
+        self._view.finish("- end of output -")
+
+    def _refresh_line(self) -> None:
+        if self._run is not None:
+            self.query_one("#run-line", Static).update(run_line(self._run, self.app.current_theme.error or "red"))
+
+
+def run_line(run: RunInfo, danger: str) -> Text:
+    """``#41 defaults/log_digest.py  ok  0.8 ms  full  alice  12:04:31``."""
+    state = state_text(run)
+    bad = run.outcome is not None and run.outcome != "ok"
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f" #{run.id} {sanitise_line(run.name)}  ", "bold")
+    line.append(state, f"bold {danger}" if bad else "bold")
+    reason = run.queue_reason if run.state == "queued" else None
+    rest = [reason, time_text(run), run.isolation, run.actor, clock(run.finished_at or run.started_at or run.queued_at)]
+    line.append("  " + "  ".join(sanitise_line(part) for part in rest if part))
+    return line
+
+
+def _result_text(run: RunInfo) -> str | None:
+    """What the script left as its result; nothing for None, which most scripts leave."""
+    if run.has_value and run.value is None:
+        return None
+    if run.result is not None:
+        return run.result
+    return json.dumps(run.value, ensure_ascii=False) if run.has_value else None
+
+
+def _on_its_own_line(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"

@@ -1,0 +1,147 @@
+"""The panel below the editor: a line of tabs and one pane at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.text import Text
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import ContentSwitcher
+
+from tui.actions import Scope, bindings
+from tui.terminal_guard import sanitise_line
+
+
+class TabLine(Widget):
+    """``── Output ──── Tasks 2 ──── Git main +1 ─────``: one row, the active tab marked."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"tab-line--line", "tab-line--tab", "tab-line--active"}
+
+    active: reactive[str] = reactive("")
+    labels: reactive[tuple[tuple[str, str], ...]] = reactive(())
+    """Pane and what its tab says."""
+
+    @dataclass
+    class Pressed(Message):
+        """A tab was clicked."""
+
+        pane: str
+
+    def render(self) -> Text:
+        line_style = self.get_component_rich_style("tab-line--line")
+        line = Text(no_wrap=True, overflow="crop")
+        for pane, label, start, _ in self._spans():
+            line.append("\u2500" * (start - len(line)), line_style)
+            name = "active" if pane == self.active else "tab"
+            line.append(label, self.get_component_rich_style(f"tab-line--{name}"))
+        line.append("\u2500" * max(0, self.size.width - len(line)), line_style)
+        return line
+
+    def on_click(self, event: events.Click) -> None:
+        for pane, _, start, end in self._spans():
+            if start <= event.x < end:
+                self.post_message(self.Pressed(pane))
+
+    def _spans(self) -> list[tuple[str, str, int, int]]:
+        spans, at = [], 2
+        for pane, text in self.labels:
+            label = f" {text} "
+            spans.append((pane, label, at, at + len(label)))
+            at += len(label) + 3
+        return spans
+
+
+class Panel(Vertical):
+    """Shows one of its panes. Panes are mounted after the first paint; until then the panel shows its tabs only."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.PANEL)
+
+    @dataclass
+    class Shown(Message):
+        """Another pane is on show."""
+
+        pane: str
+
+    def __init__(self, tabs: Sequence[tuple[str, str]], *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._names = dict(tabs)
+        self._details: dict[str, str] = {}
+
+    def compose(self) -> ComposeResult:
+        yield TabLine()
+        yield ContentSwitcher()
+
+    def on_mount(self) -> None:
+        self.query_one(TabLine).active = next(iter(self._names))
+        self._refresh_labels()
+
+    @property
+    def active(self) -> str:
+        return self.query_one(TabLine).active
+
+    async def add_panes(self, panes: Sequence[Widget]) -> None:
+        """Mount the panes; their ids are those of the tabs."""
+        switcher = self.query_one(ContentSwitcher)
+        for pane in panes:
+            pane.display = pane.id == self.active
+        await switcher.mount_all(panes)
+        switcher.current = self.active
+
+    def show(self, pane: str, *, focus: bool = False) -> None:
+        """Put a pane on show."""
+        switcher = self.query_one(ContentSwitcher)
+        if not switcher.children:
+            return
+        changed = self.active != pane
+        self.query_one(TabLine).active = switcher.current = pane
+        if focus:
+            self._focus_pane()
+        if changed or focus:
+            self.post_message(self.Shown(pane))
+
+    def show_next(self) -> None:
+        """From tab to tab, keeping the focus in the panel."""
+        names = list(self._names)
+        self.show(names[(names.index(self.active) + 1) % len(names)], focus=True)
+
+    def set_detail(self, pane: str, detail: str) -> None:
+        """What a tab says behind its name: a count, a branch."""
+        if self._details.get(pane, "") != detail:
+            self._details[pane] = detail
+            self._refresh_labels()
+
+    def action_panel_output(self) -> None:
+        self.show("output", focus=True)
+
+    def action_panel_tasks(self) -> None:
+        self.show("tasks", focus=True)
+
+    def action_panel_git(self) -> None:
+        self.show("git", focus=True)
+
+    def action_zoom(self) -> None:
+        self.toggle_class("-zoomed")
+
+    def on_tab_line_pressed(self, event: TabLine.Pressed) -> None:
+        event.stop()
+        self.show(event.pane, focus=True)
+
+    def _focus_pane(self) -> None:
+        current = self.query_one(ContentSwitcher).visible_content
+        target = None if current is None else next((w for w in (current, *current.query("*")) if w.focusable), None)
+        if target is not None:
+            target.focus()
+
+    def _refresh_labels(self) -> None:
+        self.query_one(TabLine).labels = tuple(
+            (pane, f"{name} {sanitise_line(self._details[pane])}" if self._details.get(pane) else name)
+            for pane, name in self._names.items()
+        )

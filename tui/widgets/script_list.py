@@ -1,0 +1,209 @@
+"""The scripts of the project: folders, marks and a live filter."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Input
+
+from tui.actions import Scope, bindings
+from tui.terminal_guard import sanitise_line
+from tui.widgets.row_list import Row, RowList
+
+if TYPE_CHECKING:
+    from engine.models import ScriptInfo
+
+NO_SCRIPTS = "No scripts yet. ^N makes one; the tour is under defaults."
+NO_MATCH = "Nothing matches. Esc shows all."
+NOT_LOADED = "..."
+
+_KINDS = {"macro": "M", "transform": "T"}
+_FOLDER, _SCRIPT = "folder:", "script:"
+
+
+class FilterInput(Input):
+    """The filter line; keys that belong to the list go to the list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "to_list", "To the list", show=False),
+        Binding("escape", "give_up", "Clear the filter", show=False),
+    ]
+
+    class ToList(Message):
+        """Down was pressed."""
+
+    class GivenUp(Message):
+        """Esc was pressed."""
+
+    def action_to_list(self) -> None:
+        self.post_message(self.ToList())
+
+    def action_give_up(self) -> None:
+        self.post_message(self.GivenUp())
+
+
+class ScriptList(Vertical):
+    """The list and its filter. It asks for a script to be opened by a message; others tell it what to mark."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings(Scope.LIST),
+        Binding("space,left,right", "fold", "Fold or unfold the folder", show=False),
+    ]
+
+    @dataclass
+    class OpenRequested(Message):
+        """The user chose a script."""
+
+        path: str
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._scripts: Sequence[ScriptInfo] = ()
+        self._loaded = False
+        self._folded: set[str] = set()
+        self._open_path = ""
+        self._unsaved: frozenset[str] = frozenset()
+        self._failed: set[str] = set()
+
+    def compose(self) -> ComposeResult:
+        yield FilterInput(placeholder="/ filter", compact=True, select_on_focus=False, id="script-filter")
+        yield RowList(empty=NOT_LOADED, id="script-rows")
+
+    @property
+    def scripts(self) -> Sequence[ScriptInfo]:
+        return self._scripts
+
+    def info(self, path: str) -> ScriptInfo | None:
+        """What the list knows of a script."""
+        return next((script for script in self._scripts if script.path == path), None)
+
+    def show_scripts(self, scripts: Sequence[ScriptInfo]) -> None:
+        """Show these scripts in place of the previous ones; cursor, filter and folds stay."""
+        self._scripts, self._loaded = sorted(scripts, key=lambda script: _place(script.path)), True
+        self._refresh_rows()
+
+    def show_open(self, path: str) -> None:
+        """Mark the script that the editor shows, and put the cursor on it."""
+        self._open_path = path
+        self._folded.discard(posixpath.dirname(path))
+        self._refresh_rows(cursor=_SCRIPT + path)
+
+    def show_unsaved(self, paths: Iterable[str]) -> None:
+        """Mark the scripts with unsaved text."""
+        unsaved = frozenset(paths)
+        if unsaved != self._unsaved:
+            self._unsaved = unsaved
+            self._refresh_rows()
+
+    def show_outcome(self, path: str, *, failed: bool) -> None:
+        """Mark a script whose last run failed, or take the mark away."""
+        if failed != (path in self._failed):
+            (self._failed.add if failed else self._failed.discard)(path)
+            self._refresh_rows()
+
+    def focus_rows(self) -> None:
+        self._rows.focus()
+
+    def action_filter(self) -> None:
+        self._filter.focus()
+
+    def action_fold(self) -> None:
+        row = self._rows.current
+        if row is not None and row.key.startswith(_FOLDER):
+            self._folded ^= {row.key.removeprefix(_FOLDER)}
+            self._refresh_rows()
+
+    @property
+    def _rows(self) -> RowList:
+        return self.query_one("#script-rows", RowList)
+
+    @property
+    def _filter(self) -> Input:
+        return self.query_one("#script-filter", Input)
+
+    @on(RowList.Chosen)
+    def _chosen(self, event: RowList.Chosen) -> None:
+        event.stop()
+        if event.key.startswith(_FOLDER):
+            self.action_fold()
+        else:
+            self.post_message(self.OpenRequested(event.key.removeprefix(_SCRIPT)))
+
+    @on(RowList.Moved)
+    def _moved(self, event: RowList.Moved) -> None:
+        event.stop()
+
+    @on(Input.Changed)
+    def _filter_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self._refresh_rows()
+
+    @on(Input.Submitted)
+    def _filter_submitted(self, event: Input.Submitted) -> None:
+        """Enter in the filter opens the first match."""
+        event.stop()
+        first = next((row for row in self._rows.rows if row.key.startswith(_SCRIPT)), None)
+        if first is not None and event.value:
+            self.post_message(self.OpenRequested(first.key.removeprefix(_SCRIPT)))
+
+    @on(FilterInput.ToList)
+    def _to_list(self, event: FilterInput.ToList) -> None:
+        event.stop()
+        self.focus_rows()
+
+    @on(FilterInput.GivenUp)
+    def _filter_given_up(self, event: FilterInput.GivenUp) -> None:
+        event.stop()
+        self._filter.value = ""
+        self.focus_rows()
+
+    def on_key(self, event: events.Key) -> None:
+        """Up from the first row goes back to the filter."""
+        if event.key == "up" and self._rows.has_focus and self._rows.cursor == 0:
+            event.prevent_default()
+            self.action_filter()
+
+    def _refresh_rows(self, cursor: str | None = None) -> None:
+        wanted = self._filter.value.casefold().split()
+        shown = [script for script in self._scripts if _matches(script, wanted)]
+        if self._loaded:
+            self._rows.set_empty(NO_MATCH if self._scripts else NO_SCRIPTS)
+        self._rows.set_rows(list(self._make_rows(shown, filtered=bool(wanted))), cursor=cursor)
+
+    def _make_rows(self, scripts: Iterable[ScriptInfo], *, filtered: bool) -> Iterable[Row]:
+        folder = ""
+        for script in scripts:
+            place, name = posixpath.split(script.path)
+            if place != folder:
+                folder = place
+                folded = folder in self._folded and not filtered
+                yield Row(_FOLDER + folder, f" {'+' if folded else 'v'} {sanitise_line(folder)}", tone="dim")
+            if filtered or folder not in self._folded:
+                yield self._script_row(script, name)
+
+    def _script_row(self, script: ScriptInfo, name: str) -> Row:
+        is_open = script.path == self._open_path
+        failed, problem = script.path in self._failed, script.problem is not None
+        marks = ("*" if script.path in self._unsaved else "") + ("!" if problem else "x" if failed else "")
+        left = f"{'>' if is_open else ' '}{_KINDS.get(script.kind, ' ')} {sanitise_line(name.removesuffix('.py'))}"
+        tone = "accent" if is_open else "danger" if problem else "" if script.enabled else "dim"
+        return Row(_SCRIPT + script.path, left, f"{marks} " if marks else "", tone)
+
+
+def _place(path: str) -> tuple[str, str]:
+    """Scripts outside folders come first: they are the user's own."""
+    folder, name = posixpath.split(path)
+    return folder, name
+
+
+def _matches(script: ScriptInfo, words: Iterable[str]) -> bool:
+    text = "\n".join([script.path, script.title, *script.tags]).casefold()
+    return all(word in text for word in words)

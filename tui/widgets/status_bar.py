@@ -1,0 +1,78 @@
+"""The line above the footer: the pool figure, the engine's state, and what just happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+from textual.reactive import reactive
+from textual.timer import Timer
+from textual.widget import Widget
+
+from tui.actions import action
+from tui.formats import milliseconds
+from tui.terminal_guard import sanitise_line
+
+if TYPE_CHECKING:
+    from engine.models import PoolInfo
+
+SAID_FOR = 6.0
+"""Seconds that a remark stays."""
+
+
+class StatusBar(Widget):
+    """``pool [#..] 1/3  queue 0  12/min  p50 0.2 ms``, and a remark at the right for a few seconds."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"status-bar--away", "status-bar--remark", "status-bar--busy"}
+
+    figure: reactive[str] = reactive("")
+    away: reactive[str] = reactive("")
+    remark: reactive[str] = reactive("")
+
+    _timer: Timer | None = None
+
+    def show_connecting(self) -> None:
+        self.away, self.figure = "", "connecting to the engine ..."
+
+    def show_pool(self, pool: PoolInfo) -> None:
+        self.away, self.figure = "", pool_figure(pool)
+
+    def show_away(self, reason: str) -> None:
+        """Say that the engine is away, and the key that tries again."""
+        self.away = f"engine away: {sanitise_line(reason).rstrip('.')}; {action('retry').key} tries now, editing goes on"
+
+    def say(self, text: str) -> None:
+        """Show a remark for a few seconds."""
+        if self._timer is not None:
+            self._timer.stop()
+        self.remark = sanitise_line(text)
+        self._timer = self.set_timer(SAID_FOR, self._unsay)
+
+    def render(self) -> Text:
+        width = self.size.width
+        line = Text(no_wrap=True, overflow="ellipsis")
+        if self.away:
+            line.append(f" {self.away}", self.get_component_rich_style("status-bar--away"))
+        else:
+            line.append(f" {self.figure}")
+        if self.remark:
+            room = width - cell_len(self.remark) - 1
+            remark_style = self.get_component_rich_style("status-bar--remark")
+            if self.away or room < cell_len(line.plain) + 2:
+                line = Text(f" {self.remark}", remark_style, no_wrap=True, overflow="ellipsis")
+            else:
+                line.append(set_cell_size("", room - cell_len(line.plain)))
+                line.append(self.remark, remark_style)
+        return line
+
+    def _unsay(self) -> None:
+        self.remark, self._timer = "", None
+
+
+def pool_figure(pool: PoolInfo) -> str:
+    """``pool [#..] 1/3  queue 0  12/min  p50 0.2 ms``: a ``#`` per busy slot; up to ten marks, then the numbers must do."""
+    marks = "#" * pool.running + "." * (pool.size - pool.running)
+    bar = f"[{marks}] " if pool.size <= 10 else ""
+    figure = f"pool {bar}{pool.running}/{pool.size}  queue {len(pool.queue)}  {pool.runs_last_minute}/min"
+    return f"{figure}  p50 {milliseconds(pool.p50_ms)}"

@@ -1,0 +1,136 @@
+"""The tasks tab: runs that wait, go on, or just ended, and those of the history behind them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.message import Message
+from textual.timer import Timer
+
+from tui.actions import Scope, bindings
+from tui.formats import age, clock, duration
+from tui.terminal_guard import sanitise_line
+from tui.widgets.live_table import Column, LiveTable, TableRow
+from tui.widgets.row_list import RowList
+
+if TYPE_CHECKING:
+    from engine.models import RunInfo
+
+KEPT = 200
+"""Runs held; older ones are in the history."""
+
+_COLUMNS = (Column("run", 6), Column("script"), Column("state", 16), Column("time", 11), Column("who", 8), Column("at", 12))
+
+
+class TaskPane(LiveTable):
+    """The table of runs. It is told of every change; ages are redrawn once a second while one of them moves."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.TASKS)
+
+    @dataclass
+    class ShowRequested(Message):
+        """The user wants to see a run's output."""
+
+        run_id: int
+
+    @dataclass
+    class KillRequested(Message):
+        """The user wants a run to stop."""
+
+        run_id: int
+
+    _ticker: Timer | None = None
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(_COLUMNS, empty="No runs yet. F5 runs the script in the editor.", id=id)
+        self._runs: dict[int, RunInfo] = {}
+
+    def on_mount(self) -> None:
+        self._ticker = self.set_interval(1.0, self._refresh_rows, pause=True)
+
+    @property
+    def unfinished(self) -> list[RunInfo]:
+        """Runs that wait or go on, newest first."""
+        return [run for run in self._newest() if run.state != "finished"]
+
+    def run(self, run_id: int) -> RunInfo | None:
+        """What is known of a run."""
+        return self._runs.get(run_id)
+
+    def show_history(self, runs: Iterable[RunInfo]) -> None:
+        """Show these runs in place of what was known."""
+        self._runs = {run.id: run for run in runs}
+        self._refresh_rows()
+
+    def show_run(self, run: RunInfo) -> None:
+        """Show the news of one run."""
+        known = self._runs.get(run.id)
+        if known is not None and known.state == "finished" and run.state != "finished":
+            return  # an answer that was overtaken by its own event
+        self._runs[run.id] = run
+        for old in sorted(self._runs)[:-KEPT]:
+            del self._runs[old]
+        self._refresh_rows()
+
+    def action_show_task(self) -> None:
+        if self.current is not None:
+            self.post_message(self.ShowRequested(int(self.current)))
+
+    def action_kill_task(self) -> None:
+        if self.current is not None:
+            self.post_message(self.KillRequested(int(self.current)))
+
+    @on(RowList.Chosen)
+    def _chosen(self, event: RowList.Chosen) -> None:
+        event.stop()
+        self.action_show_task()
+
+    @on(RowList.Moved)
+    def _moved(self, event: RowList.Moved) -> None:
+        event.stop()
+
+    def _newest(self) -> list[RunInfo]:
+        return [self._runs[run_id] for run_id in sorted(self._runs, reverse=True)]
+
+    def _refresh_rows(self) -> None:
+        self.show_rows([_row(run) for run in self._newest()])
+        if self._ticker is not None:
+            (self._ticker.resume if self.unfinished else self._ticker.pause)()
+
+
+def _row(run: RunInfo) -> TableRow:
+    failed = run.state == "finished" and run.outcome != "ok"
+    tone = "danger" if failed else "accent" if run.state == "running" else ""
+    at = run.finished_at or run.started_at or run.queued_at
+    who = sanitise_line(run.actor)
+    return TableRow(
+        str(run.id), (f"#{run.id}", sanitise_line(run.name), state_text(run), time_text(run), who, clock(at)), tone
+    )
+
+
+def state_text(run: RunInfo) -> str:
+    """``running``, ``queued, 2nd`` … or how the run ended."""
+    if run.state == "queued":
+        return f"queued {run.queue_position}" if run.queue_position else "queued"
+    if run.outcome is None:
+        return str(run.state)
+    return outcome_text(run)
+
+
+def outcome_text(run: RunInfo) -> str:
+    """The outcome in words; a crash with its signal."""
+    text = str(run.outcome or "").replace("_", " ")
+    return f"{text}, signal {run.signal}" if run.outcome == "crashed" and run.signal else text
+
+
+def time_text(run: RunInfo) -> str:
+    """How long the run took, or has been going on."""
+    if run.duration is not None:
+        return duration(run.duration)
+    since = run.started_at if run.state == "running" else run.queued_at
+    return age(time.time() - since) if since is not None else ""
