@@ -1,0 +1,331 @@
+"""The leading PEP 723 block of a script: what it says about itself under ``[tool.gatewright]``.
+
+The block is read leniently (byte order mark, ``#!`` line, coding cookie, other comments before it, CRLF) and judged key
+by key: a wrong value gives one sentence and that key its default, and all other keys count. Nothing a file holds makes
+``parse`` raise or take long. Unknown keys belong to other tools and are left alone.
+
+PEP 723, "Specification": https://peps.python.org/pep-0723/
+"""
+
+from __future__ import annotations
+
+import keyword
+import math
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+MAX_BLOCK = 64 << 10
+"""Characters of a block."""
+MAX_TITLE = 200
+MAX_TEXT = 2_000
+MAX_ITEMS = 100
+
+PARAM_TYPES = ("str", "int", "float", "bool", "list", "file", "choice")
+
+_TOO_DEEP = re.compile(r"""(?:(?:(?<![\w-])[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){50}""")
+"""A dotted key of more than 50 levels: tomllib's time grows with the square of their number."""
+
+_OPENING = re.compile(r"# /// ([a-zA-Z0-9-]+)[ \t]*")
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*(B|[KMGT]i?B)", re.IGNORECASE)
+_UNITS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+_INT64 = range(-(1 << 63), 1 << 63)
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class FrontmatterError(ValueError):
+    """The block cannot be read; the message is a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One parameter of a script. ``default`` counts only when it is not ``required``."""
+
+    name: str
+    type: str = "str"
+    default: Any = None
+    required: bool = True
+    help: str = ""
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the script asks for: seconds and bytes, None where it does not say."""
+
+    timeout: float | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Frontmatter:
+    """What a script says about itself, with defaults for what it does not say."""
+
+    title: str
+    description: str = ""
+    kind: str = "utility"
+    entrypoint: str | None = None
+    enabled: bool = True
+    tags: tuple[str, ...] = ()
+    preload: tuple[str, ...] = ()
+    params: tuple[Param, ...] = ()
+    limits: Limits = Limits()
+    permissions: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    """As written; judged when an administrator is asked to approve them."""
+    requires_python: str | None = None
+    dependencies: tuple[str, ...] = ()
+    problem: str | None = None
+    """The first thing that is wrong, one sentence with the key."""
+
+
+def parse(text: str, path: str = "") -> Frontmatter:
+    """Read the block of a script.
+
+    Args:
+        text: The script.
+        path: Its path, which gives the title when the block has none.
+    """
+    reader = _Reader()
+    document = reader.document(text)
+    tool = reader.table(document, "tool", "tool")
+    own = reader.table(tool, "gatewright", "tool.gatewright")
+    limits = reader.table(own, "limits", "limits")
+    return Frontmatter(
+        title=reader.line(own, "title") or title_from_path(path),
+        description=reader.line(own, "description", MAX_TEXT),
+        kind=reader.line(own, "kind") or "utility",
+        entrypoint=reader.identifier(own, "entrypoint"),
+        enabled=reader.value(own, "enabled", bool, "true or false", True),
+        tags=reader.lines(own, "tags", "tags"),
+        preload=reader.lines(own, "preload", "preload"),
+        params=reader.params(own),
+        limits=Limits(timeout=reader.seconds(limits), memory=reader.memory(limits)),
+        permissions=MappingProxyType(dict(reader.table(own, "permissions", "permissions"))),
+        requires_python=reader.line(document, "requires-python") or None,
+        dependencies=reader.lines(document, "dependencies", "dependencies"),
+        problem=reader.problem,
+    )
+
+
+def title_from_path(path: str) -> str:
+    """``reports/daily_summary.py`` is called "Daily summary"."""
+    stem = path.rpartition("/")[2].removesuffix(".py")
+    words = " ".join(re.split(r"[\s_-]+", stem)).strip()
+    return _clean(words[:1].upper() + words[1:], MAX_TITLE)
+
+
+def find_block(text: str) -> str | None:
+    """The TOML of the leading ``script`` block, or None when the script does not begin with one.
+
+    Raises:
+        FrontmatterError: The block does not end, or is too large.
+    """
+    # One character of CR per line at most, and what stands before the block, fit into the same again.
+    lines = text[: 2 * MAX_BLOCK].removeprefix("\ufeff").split("\n")
+    for number, raw in enumerate(lines):
+        line = raw.rstrip("\r")
+        opening = _OPENING.fullmatch(line)
+        if opening is not None and opening[1] == "script":
+            return _content(lines[number + 1 :], cut=len(text) > 2 * MAX_BLOCK)
+        if line.strip() and not line.startswith("#"):
+            return None
+    return None
+
+
+def _content(lines: list[str], *, cut: bool) -> str:
+    """The comment lines up to the last ``# ///`` among them, as PEP 723 wants, without their ``#``."""
+    content: list[str] = []
+    end: int | None = None
+    for raw in lines:
+        line = raw.rstrip("\r")
+        if line.rstrip(" \t") == "# ///":
+            end = len(content)
+        if line != "#" and not line.startswith("# "):
+            cut = False
+            break
+        content.append(line[2:])
+    if end is None:
+        raise FrontmatterError(
+            f"The frontmatter is larger than {MAX_BLOCK // 1024} KiB."
+            if cut
+            else "The frontmatter has no closing line (# ///)."
+        )
+    block = "\n".join(content[:end])
+    if len(block) > MAX_BLOCK:
+        raise FrontmatterError(f"The frontmatter is larger than {MAX_BLOCK // 1024} KiB.")
+    return block
+
+
+def _loads(block: str) -> Mapping[str, Any]:
+    if _TOO_DEEP.search(block):
+        raise FrontmatterError("The frontmatter is nested too deeply.")
+    try:
+        return tomllib.loads(block)
+    except tomllib.TOMLDecodeError as error:
+        raise FrontmatterError(f"The frontmatter is not valid TOML: {_clean(str(error), MAX_TITLE)}.") from error
+    except RecursionError as error:
+        raise FrontmatterError("The frontmatter is nested too deeply.") from error
+    except ValueError as error:  # int() refuses thousands of digits
+        raise FrontmatterError("A number in the frontmatter is too large.") from error
+
+
+class _Reader:
+    """Takes values out of a document; the first thing that is wrong becomes ``problem``."""
+
+    def __init__(self) -> None:
+        self.problem: str | None = None
+
+    def wrong(self, sentence: str) -> None:
+        self.problem = self.problem or sentence
+
+    def document(self, text: str) -> Mapping[str, Any]:
+        try:
+            block = find_block(text)
+            return tomllib.loads(block) if block is not None else _NOTHING
+        except tomllib.TOMLDecodeError as error:
+            self.wrong(f"The frontmatter is not valid TOML: {_clean(str(error), MAX_TITLE)}.")
+        except RecursionError:
+            self.wrong("The frontmatter is nested too deeply.")
+        except ValueError as error:
+            # Ours, or of int() for a number of thousands of digits.
+            self.wrong(_clean(str(error), MAX_TITLE))
+        return _NOTHING
+
+    def value(
+        self, table: Mapping[str, Any], key: str, kind: type | tuple[type, ...], wanted: str, default: object
+    ) -> Any:  # noqa: ANN401 - of type ``kind``, or the default
+        """``table[key]`` if it has the right type. TOML's true and false are no numbers."""
+        found = table.get(key, default)
+        if found is default:
+            return default
+        if isinstance(found, kind) and (not isinstance(found, bool) or kind is bool):
+            return found
+        self.wrong(f"{_clean(key, 40)} must be {wanted}, not {_named(found)}.")
+        return default
+
+    def table(self, table: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
+        found = table.get(key, _NOTHING)
+        if isinstance(found, Mapping):
+            return found
+        self.wrong(f"[{name}] must be a table, not {_named(found)}.")
+        return _NOTHING
+
+    def line(self, table: Mapping[str, Any], key: str, limit: int = MAX_TITLE) -> str:
+        return _clean(self.value(table, key, str, "text", ""), limit)
+
+    def lines(self, table: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
+        found = self.value(table, key, list, "a list of texts", ())
+        if any(not isinstance(item, str) for item in found):
+            self.wrong(f"{name} must be a list of texts.")
+            return ()
+        if len(found) > MAX_ITEMS:
+            self.wrong(f"{name} has more than {MAX_ITEMS} entries.")
+        return tuple(_clean(item, MAX_TITLE) for item in found[:MAX_ITEMS])
+
+    def identifier(self, table: Mapping[str, Any], key: str) -> str | None:
+        found: str | None = self.value(table, key, str, "the name of a function", None)
+        if found is None or _is_name(found):
+            return found
+        self.wrong(f"{key} must be the name of a function, not {_quoted(found)}.")
+        return None
+
+    def seconds(self, limits: Mapping[str, Any]) -> float | None:
+        found = self.value(limits, "timeout", (int, float), "a number of seconds", None)
+        if found is None:
+            return None
+        if not _FITS["float"](found) or found <= 0:
+            self.wrong("limits.timeout must be a number of seconds above 0.")
+            return None
+        return float(found)
+
+    def memory(self, limits: Mapping[str, Any]) -> int | None:
+        found = self.value(limits, "memory", (int, str), 'a size such as "512 MiB"', None)
+        if found is None:
+            return None
+        size = parse_size(found) if isinstance(found, str) else found
+        if size is None or size <= 0 or size not in _INT64:
+            self.wrong(f'limits.memory must be a size such as "512 MiB", not {_quoted(str(found)[:80])}.')
+            return None
+        return size
+
+    def params(self, own: Mapping[str, Any]) -> tuple[Param, ...]:
+        table = self.table(own, "params", "tool.gatewright.params")
+        if len(table) > MAX_ITEMS:
+            self.wrong(f"There are more than {MAX_ITEMS} params.")
+        read = (self._param(name, spec) for name, spec in list(table.items())[:MAX_ITEMS])
+        return tuple(param for param in read if param is not None)
+
+    def _param(self, name: str, spec: object) -> Param | None:
+        if not _is_name(name):
+            self.wrong(f"{_quoted(name)} cannot be the name of a param.")
+            return None
+        key = f"params.{_clean(name, 40)}"
+        if not isinstance(spec, Mapping):
+            self.wrong(f"[{key}] must be a table, not {_named(spec)}.")
+            return None
+        kind = self.value(spec, "type", str, "text", "str")
+        if kind not in PARAM_TYPES:
+            self.wrong(f"{key}.type must be one of {', '.join(PARAM_TYPES)}, not {_quoted(kind)}.")
+            return None
+        choices = self.lines(spec, "choices", f"{key}.choices")
+        if kind == "choice" and not choices:
+            self.wrong(f"{key}.choices must list at least one text.")
+            return None
+        default = spec.get("default")
+        if default is not None and not _fits(default, kind, choices):
+            self.wrong(f"{key}.default does not fit its type, {kind}.")
+            default = None
+        required = self.value(spec, "required", bool, "true or false", default is None)
+        return Param(name, kind, default, required, self.line(spec, "help", MAX_TEXT), choices)
+
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "int": lambda value: isinstance(value, int) and not isinstance(value, bool) and value in _INT64,
+    "float": lambda value: (isinstance(value, float) and math.isfinite(value)) or _FITS["int"](value),
+    "bool": lambda value: isinstance(value, bool),
+    "list": lambda value: isinstance(value, list) and all(_is_plain(item) for item in value),
+    "file": lambda _: False,  # a file comes with the run
+    "choice": lambda value: isinstance(value, str),
+}
+
+
+def _fits(value: object, kind: str, choices: tuple[str, ...]) -> bool:
+    return _FITS[kind](value) and (kind != "choice" or value in choices)
+
+
+def _is_plain(value: object) -> bool:
+    """What JSON can carry without structure: TOML also has dates and tables."""
+    return isinstance(value, str) or _FITS["bool"](value) or _FITS["float"](value)
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes meant by ``"512 MiB"``, ``"1.5 GB"`` or ``"800 B"``; None if it is not a size."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        return None
+    unit = found[2].lower()
+    return int(float(found[1]) * (1024 if "i" in unit else 1000) ** _UNITS[unit[0]])
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text) and len(text) <= MAX_TITLE
+
+
+def _clean(text: str, limit: int) -> str:
+    """One line of valid Unicode without control characters, cut to ``limit``."""
+    line = " ".join(text[: 2 * limit].split())
+    valid = line.encode("utf-8", "backslashreplace").decode()
+    return "".join(character if character.isprintable() else "\ufffd" for character in valid)[:limit]
+
+
+def _quoted(text: str) -> str:
+    return f'"{_clean(text, 80)}"'
+
+
+def _named(value: object) -> str:
+    names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
+    return names.get(type(value), "a date or time")
