@@ -26,9 +26,16 @@ MAX_ITEMS = 100
 
 PARAM_TYPES = ("str", "int", "float", "bool", "list", "file", "choice")
 
-_TOO_DEEP = re.compile(r"""(?:(?:(?<![\w-])[\w-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){50}""")
-"""A dotted key of more than 50 levels: tomllib's time grows with the square of their number."""
+MAX_KEY_LEVELS = 50
+"""Levels of a dotted key: tomllib's time grows with the square of their number."""
 
+_TOKEN = re.compile(
+    r"""(?sx) \#[^\n]*                                        # comment
+    | \"{3} (?:[^\\]|\\.)*? (?:"{3,5}|\Z) | '{3} .*? (?:'{3,5}|\Z)
+    | " (?:[^"\\\n]|\\.)* "? | ' [^'\n]* '?
+    | [\w-]+ | [ \t]+ | .
+    """
+)
 _OPENING = re.compile(r"# /// ([a-zA-Z0-9-]+)[ \t]*")
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*(B|[KMGT]i?B)", re.IGNORECASE)
 _UNITS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
@@ -160,7 +167,7 @@ def _content(lines: list[str], *, cut: bool) -> str:
 
 
 def _loads(block: str) -> Mapping[str, Any]:
-    if _TOO_DEEP.search(block):
+    if _has_deep_key(block):
         raise FrontmatterError("The frontmatter is nested too deeply.")
     try:
         return tomllib.loads(block)
@@ -170,6 +177,22 @@ def _loads(block: str) -> Mapping[str, Any]:
         raise FrontmatterError("The frontmatter is nested too deeply.") from error
     except ValueError as error:  # int() refuses thousands of digits
         raise FrontmatterError("A number in the frontmatter is too large.") from error
+
+
+def _has_deep_key(block: str) -> bool:
+    """Whether a dotted key has too many levels. A key never goes over the end of a line."""
+    if all(line.count(".") < MAX_KEY_LEVELS for line in block.split("\n")):
+        return False
+    dots = 0
+    for found in _TOKEN.finditer(block):
+        piece = found[0]
+        if piece == ".":
+            dots += 1
+            if dots >= MAX_KEY_LEVELS:
+                return True
+        elif len(piece) == 1 and not (piece.isalnum() or piece in "_- \t"):
+            dots = 0
+    return False
 
 
 class _Reader:
@@ -184,15 +207,10 @@ class _Reader:
     def document(self, text: str) -> Mapping[str, Any]:
         try:
             block = find_block(text)
-            return tomllib.loads(block) if block is not None else _NOTHING
-        except tomllib.TOMLDecodeError as error:
-            self.wrong(f"The frontmatter is not valid TOML: {_clean(str(error), MAX_TITLE)}.")
-        except RecursionError:
-            self.wrong("The frontmatter is nested too deeply.")
-        except ValueError as error:
-            # Ours, or of int() for a number of thousands of digits.
-            self.wrong(_clean(str(error), MAX_TITLE))
-        return _NOTHING
+            return _NOTHING if block is None else _loads(block)
+        except FrontmatterError as error:
+            self.wrong(str(error))
+            return _NOTHING
 
     def value(
         self, table: Mapping[str, Any], key: str, kind: type | tuple[type, ...], wanted: str, default: object
