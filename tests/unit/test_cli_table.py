@@ -54,3 +54,7 @@ def test_wide_characters_take_two_cells() -> None:
 
 def test_fields_leave_out_what_is_empty() -> None:
     assert fields([("run", "1"), ("note", ""), ("isolation", "full")]) == "run        1\nisolation  full"
+
+
+def test_long_values_go_on_below() -> None:
+    assert fields([("note", "one two three")], width=14) == "note  one two\n      three"

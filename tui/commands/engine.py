@@ -95,6 +95,7 @@ def _print_status(invocation: Invocation, info: EngineInfo, pool: PoolInfo) -> N
     from tui.commands.table import fields, render, terminal_width
 
     out, now = invocation.streams.out, time.time()
+    width = terminal_width(out.is_terminal)
     out.line(
         fields(
             [
@@ -105,12 +106,12 @@ def _print_status(invocation: Invocation, info: EngineInfo, pool: PoolInfo) -> N
                 ("log", info.log_file),
                 ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
                 ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),
-            ]
+            ],
+            width=width,
         )
     )
     for problem in info.problems:
         out.line(f"problem: {problem}")
-    width = terminal_width(out.is_terminal)
     rows = [
         [str(slot.slot), slot.state, slot.script or "-", slot.actor or "-", age(now - slot.since), str(slot.runs)]
         for slot in pool.slots

@@ -117,7 +117,7 @@ def _print_runs(invocation: Invocation, found: Sequence[RunInfo]) -> None:
 
 
 def _print_run(invocation: Invocation, info: RunInfo) -> None:
-    from tui.commands.table import fields
+    from tui.commands.table import fields, terminal_width
 
     out = invocation.streams.out
     out.line(
@@ -137,7 +137,8 @@ def _print_run(invocation: Invocation, info: RunInfo) -> None:
                 ("output", size(info.output_bytes) + ("" if info.output_complete else ", cut")),
                 ("note", info.note or ""),
                 ("error", f"{info.error.type}: {info.error.message}" if info.error else ""),
-            ]
+            ],
+            width=terminal_width(out.is_terminal),
         )
     )
     for text in (info.traceback, info.result):

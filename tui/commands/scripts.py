@@ -130,7 +130,8 @@ def _print_about(invocation: Invocation, info: ScriptInfo) -> None:
                 ("timeout", f"{info.timeout:g} s" if info.timeout else ""),
                 ("memory", size(info.memory) if info.memory else ""),
                 ("sha256", info.sha256),
-            ]
+            ],
+            width=terminal_width(out.is_terminal),
         )
     )
     if info.params:

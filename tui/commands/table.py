@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 
@@ -60,11 +61,16 @@ def render(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: str 
     return "\n".join(lines)
 
 
-def fields(pairs: Sequence[tuple[str, str]]) -> str:
-    """Names and values, one pair a line; empty values are left out."""
-    shown = [(name, value) for name, value in pairs if value]
-    width = max((len(name) for name, _ in shown), default=0)
-    return "\n".join(f"{name:<{width}}{GAP}{sanitise_line(value)}" for name, value in shown)
+def fields(pairs: Sequence[tuple[str, str]], *, width: int | None = None) -> str:
+    """Names and values, one pair a line; empty values are left out, long ones go on in further lines of ``width``."""
+    shown = [(name, sanitise_line(value)) for name, value in pairs if value]
+    indent = max((len(name) for name, _ in shown), default=0) + len(GAP)
+    lines = []
+    for name, value in shown:
+        first, *more = [value] if width is None else textwrap.wrap(value, max(width - indent, NARROWEST))
+        lines.append(name.ljust(indent) + first)
+        lines += [" " * indent + line for line in more]
+    return "\n".join(lines)
 
 
 def _shrink(widths: list[int], total: int) -> None:
