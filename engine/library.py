@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from default_scripts import bundle
 from engine.config import Settings
+from engine.lifetime import LifetimeLock
 from engine.models import Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
 from engine.pool import Limits, Pool, PoolSettings
 from engine.pool.environment import ensure_environment
@@ -26,14 +27,20 @@ from engine.services.active import ActiveRun
 from engine.services.buffers import BufferService
 from engine.services.events import EventBus
 from engine.services.git import GitService
+from engine.services.housekeeping import keep_house
 from engine.services.metrics import RunMetrics
 from engine.services.pool import PoolService
-from engine.services.runs import RunCeilings, RunService
+from engine.services.requests import RequestChecks, RunCeilings
+from engine.services.runs import RunService
 from engine.services.scripts import ScriptService
 from store.files import ScriptFiles
 from store.git import GitRepo
 from store.project import Project
-from store.state import StateDB
+from store.state import Retention, StateDB
+
+DAY = 86_400.0
+MIN_SIZE = 3
+"""Slots of a served engine; a library user may ask for one."""
 
 
 class Run(Model):
@@ -65,6 +72,7 @@ class Engine:
         buffers: BufferService,
         pool_service: PoolService,
         events: EventBus,
+        state: StateDB,
     ) -> None:
         self.project = project
         self.pool = pool
@@ -75,11 +83,23 @@ class Engine:
         self.pool_service = pool_service
         self.events = events
         self.owner = owner_actor()
+        self._state = state
+
+    @property
+    def problems(self) -> list[str]:
+        """What the user should know, one sentence each."""
+        recorder = self.runs.recorder.problem
+        return [*self.project.problems, *self._state.problems, *([recorder] if recorder else [])]
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, project: Path | str, *, pool_size: int | None = None, settings: Settings | None = None
+        cls,
+        project: Path | str,
+        *,
+        pool_size: int | None = None,
+        settings: Settings | None = None,
+        lock: LifetimeLock | None = None,
     ) -> AsyncIterator[Engine]:
         """Open a project, made first if it does not exist, and start its pool.
 
@@ -87,13 +107,15 @@ class Engine:
             project: The project's folder.
             pool_size: Overrides the settings.
             settings: Overrides the project's own ``settings.toml``.
+            lock: The project's lifetime lock, if the caller holds it already.
 
         Raises:
+            AlreadyRunning: Another engine has this project.
             StoreError: The folder cannot be used; the sentence says why.
             ConfigError: ``settings.toml`` cannot be used.
         """
         async with AsyncExitStack() as stack:
-            yield await _compose(cls, stack, Path(project), pool_size, settings)
+            yield await _compose(cls, stack, Path(project), pool_size, settings, lock)
 
     async def execute(
         self,
@@ -148,6 +170,83 @@ class Engine:
             self.pool.cancel(active.info.id)
             raise
         return _run(info, active)
+
+
+async def _compose(
+    make: type[Engine],
+    stack: AsyncExitStack,
+    root: Path,
+    pool_size: int | None,
+    settings: Settings | None,
+    lock: LifetimeLock | None,
+) -> Engine:
+    """Build every part and leave its undoing on ``stack``, so that a failure half way takes down what stands."""
+    project = await asyncio.to_thread(Project.create, root, bundle())
+    if lock is None:
+        lock = LifetimeLock(project.lock_file)
+        lock.acquire()
+        stack.callback(lock.release)
+    settings = settings or Settings.load(project.settings_file)
+    files = ScriptFiles(project.scripts, project.history)
+    await asyncio.to_thread(files.recover)
+    state = await StateDB.open(project.state_db)
+    stack.push_async_callback(state.close)
+    await state.interrupt_unfinished(time.time())
+    interpreter = await ensure_environment(project.environments)
+
+    events = EventBus()
+    stack.callback(events.close)
+    buffers = BufferService(max_buffer=settings.ceilings.upload)
+    stack.callback(buffers.close)
+    metrics = RunMetrics()
+    pool = Pool(_pool_settings(settings, interpreter, pool_size))
+    scripts = ScriptService(files, events)
+    runs = RunService(pool, state, RequestChecks(scripts, _ceilings(settings)), buffers, events, metrics)
+    runs.recorder.start()
+    stack.push_async_callback(runs.close)
+    pool_service = PoolService(pool, metrics, events)
+    stack.callback(pool_service.close)
+    await pool.start()
+    stack.push_async_callback(pool.close)
+    housekeeping = asyncio.create_task(keep_house(state, buffers, _retention(settings)), name="housekeeping")
+    stack.push_async_callback(_cancelled, housekeeping)
+    return make(project, pool, runs, scripts, GitService(GitRepo(project.root)), buffers, pool_service, events, state)
+
+
+def _pool_settings(settings: Settings, interpreter: Path, size: int | None) -> PoolSettings:
+    return PoolSettings(
+        interpreter=interpreter,
+        size=settings.pool.size if size is None else size,
+        min_size=1 if size is not None else MIN_SIZE,
+        queue_limit=settings.pool.queue_limit,
+        queue_wait=settings.pool.queue_wait,
+        health_interval=settings.pool.health_interval,
+        limits=_limits(settings),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    limits = settings.limits
+    return Limits(wall=limits.timeout, memory=limits.memory, output=limits.output, result=limits.result)
+
+
+def _ceilings(settings: Settings) -> RunCeilings:
+    return RunCeilings(
+        limits=_limits(settings), max_timeout=settings.ceilings.timeout, max_memory=settings.ceilings.memory
+    )
+
+
+def _retention(settings: Settings) -> Retention:
+    keep = settings.retention
+    return Retention(
+        output_age=keep.output_days * DAY, output_bytes=keep.output_size, run_age=keep.run_days * DAY
+    )
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _run(info: RunInfo, active: ActiveRun) -> Run:

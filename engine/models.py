@@ -85,7 +85,7 @@ class RunRequest(Model, frozen=True):
     """What a client asks to run.
 
     ``kind`` decides which fields count: ``exec`` and ``eval`` read ``code``; ``call`` reads ``module`` and ``function``;
-    ``script`` reads ``script`` (its path). ``files`` maps a parameter's name to the id of an uploaded buffer.
+    ``script`` reads ``script`` (its path) and, to run text that is not saved yet as that script, ``code``. ``files`` maps a parameter's name to the id of an uploaded buffer.
     """
 
     kind: RunKind

@@ -1,7 +1,7 @@
 """Who asks, and what they may do (DESIGN 4.4 and 6).
 
-A role is a ladder: each one may do what the ones below it may. In this slice the owner of the project is ``admin`` and nobody else
-gets in; mapped groups and tokens hang in here later.
+A role is a ladder: each one may do what the ones below it may. In this slice the owner of the project is ``admin`` and
+nobody else gets in; mapped groups and tokens hang in here later.
 """
 
 from __future__ import annotations

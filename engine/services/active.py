@@ -17,7 +17,7 @@ SEAL_AFTER = 0.02
 
 SEAL_BYTES = 64 << 10
 MAX_PARTS = 200
-"""Alternations of stdout and stderr kept apart within one collection; beyond it the last part takes the rest of its stream."""
+"""Alternations of the streams kept apart within one collection; beyond it each stream's last part takes the rest."""
 
 
 class RunListener(Protocol):

@@ -1,7 +1,7 @@
 """Files that a client hands to a run: content only, in sealed memory, never a path that the engine would open.
 
-A buffer is a memfd that is filled while the upload streams in and then sealed, so that neither the engine nor the script can change
-it (memfd_create(2), fcntl(2) F_ADD_SEALS). It lives until its lease ends, unless a run still holds it.
+A buffer is a memfd, filled while the upload streams in and then sealed, so that neither the engine nor the script can
+change it (memfd_create(2), fcntl(2) F_ADD_SEALS). It lives until its lease ends, unless a run still holds it.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class BufferService:
             raise ServiceError(
                 "buffer_too_large",
                 f"A file may have at most {self._max_buffer >> 20} MiB.",
-                hint="Cut the file, for example with tail, or raise limits.max_upload in the settings.",
+                hint="Cut the file, for example with tail, or raise ceilings.upload in the settings.",
                 status=413,
             )
         if self._total + more > self._max_total:

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import deque
 from itertools import islice
-from typing import Any
 
 from engine.models import Event
 
@@ -14,7 +13,7 @@ RING = 4096
 """Events kept for listeners that lag or resume; at the usual few events a second that is many minutes."""
 
 COALESCE = 0.02
-"""Seconds a listener collects events before it wakes: one wake-up per event saturated a core at 5,000 events a second."""
+"""Seconds a listener collects events before it wakes: a wake-up per event saturated a core at 5,000 a second."""
 
 
 class EventBus:
@@ -34,7 +33,7 @@ class EventBus:
     def closed(self) -> bool:
         return self._closed
 
-    def publish(self, type_: str, data: Any = None) -> None:
+    def publish(self, type_: str, data: object = None) -> None:
         self._ring.append(Event(seq=self._next, type=type_, at=time.time(), data=data))
         self._next += 1
         self._wake()

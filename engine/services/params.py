@@ -1,6 +1,7 @@
 """A script's declared parameters: from what a client sent to what the script gets.
 
-Clients send typed JSON or, from a command line, text. Both become the declared type or one sentence that names the parameter.
+Clients send typed JSON or, from a command line, text. Both become the declared type or one sentence that names the
+parameter.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ TRUE = frozenset({"true", "yes", "on", "1"})
 FALSE = frozenset({"false", "no", "off", "0"})
 
 
-class _Unfit(Exception):
+class _UnfitError(Exception):
     """The value cannot become the declared type."""
 
 
@@ -50,7 +51,7 @@ def bind(declared: Sequence[ParamInfo], given: Mapping[str, Any], files: Mapping
     return values
 
 
-def convert(param: ParamInfo, value: Any) -> Any:
+def convert(param: ParamInfo, value: object) -> object:
     """``value`` as the type that ``param`` declares.
 
     Raises:
@@ -58,7 +59,7 @@ def convert(param: ParamInfo, value: Any) -> Any:
     """
     try:
         return _CONVERT[param.type](param, value)
-    except _Unfit as reason:
+    except _UnfitError as reason:
         raise _bad(f"The parameter {param.name!r} takes {reason}, not {_short(value)}.") from None
 
 
@@ -85,18 +86,18 @@ def _usage(declared: Sequence[ParamInfo]) -> str:
     return "It takes " + ", ".join(f"{p.name} ({p.type}{'' if p.required else ', optional'})" for p in declared) + "."
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _to_str(_: ParamInfo, value: Any) -> str:
+def _to_str(_: ParamInfo, value: object) -> str:
     if isinstance(value, str):
         return value
-    raise _Unfit("text")
+    raise _UnfitError("text")
 
 
-def _to_int(_: ParamInfo, value: Any) -> int:
+def _to_int(_: ParamInfo, value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -104,10 +105,10 @@ def _to_int(_: ParamInfo, value: Any) -> int:
             return int(value)
         except ValueError:
             pass
-    raise _Unfit("a whole number")
+    raise _UnfitError("a whole number")
 
 
-def _to_float(_: ParamInfo, value: Any) -> float:
+def _to_float(_: ParamInfo, value: object) -> float:
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
             number = float(value)
@@ -115,41 +116,36 @@ def _to_float(_: ParamInfo, value: Any) -> float:
             number = math.nan
         if math.isfinite(number):
             return number
-    raise _Unfit("a finite number")
+    raise _UnfitError("a finite number")
 
 
-def _to_bool(_: ParamInfo, value: Any) -> bool:
+def _to_bool(_: ParamInfo, value: object) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in TRUE | FALSE:
         return value.lower() in TRUE
-    raise _Unfit("true or false")
+    raise _UnfitError("true or false")
 
 
-def _to_list(_: ParamInfo, value: Any) -> list[Any]:
+def _to_list(_: ParamInfo, value: object) -> list[object]:
     if isinstance(value, list):
         return value
     if isinstance(value, str):
         return [item.strip() for item in value.split(",") if item.strip()]
-    raise _Unfit("a list, or text with commas")
+    raise _UnfitError("a list, or text with commas")
 
 
-def _to_choice(param: ParamInfo, value: Any) -> str:
+def _to_choice(param: ParamInfo, value: object) -> str:
     if isinstance(value, str) and value in param.choices:
         return value
-    raise _Unfit("one of " + ", ".join(param.choices))
+    raise _UnfitError("one of " + ", ".join(param.choices))
 
 
-def _to_file(_: ParamInfo, value: Any) -> Any:
-    raise _Unfit("an uploaded file")
-
-
-_CONVERT: dict[ParamType, Callable[[ParamInfo, Any], Any]] = {
+_CONVERT: dict[ParamType, Callable[[ParamInfo, object], object]] = {
     ParamType.STR: _to_str,
     ParamType.INT: _to_int,
     ParamType.FLOAT: _to_float,
     ParamType.BOOL: _to_bool,
     ParamType.LIST: _to_list,
     ParamType.CHOICE: _to_choice,
-    ParamType.FILE: _to_file,
 }

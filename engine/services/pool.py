@@ -12,7 +12,6 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
 from engine.services.metrics import RunMetrics
 
-
 ANNOUNCE_AFTER = 0.05
 """Seconds in which changes of the pool become one event: a slot changes four times a run."""
 

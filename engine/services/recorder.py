@@ -70,7 +70,7 @@ class Recorder:
         await self.flush()
 
     async def flush(self) -> None:
-        """Commit everything collected so far. A failure keeps the records of the runs for the next try and drops the output."""
+        """Commit what was collected so far. A failure keeps the runs' records for the next try and drops the output."""
         async with self._flushing:
             runs, self._runs = self._runs, {}
             output, self._output = self._output, []

@@ -1,4 +1,4 @@
-"""Between the API's structs and the rows of the durable state: the store knows nothing of ours, so the two meet here."""
+"""Between the API's structs and the rows of the durable state, which knows nothing of ours: the two meet here."""
 
 from __future__ import annotations
 

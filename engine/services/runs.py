@@ -5,62 +5,35 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import math
 import time
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec.structs import replace
 
 from engine.models import (
-    Mode,
     Outcome,
     OutputChunk,
     OutputPage,
     Priority,
     RunInfo,
-    RunKind,
     RunList,
     RunRequest,
     RunState,
 )
-from engine.pool import Ending, FileInput, Job, JobRejected, Limits, Pool, QueueFull
+from engine.pool import Ending, FileInput, Job, JobRejected, QueueFull
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.active import ActiveRun
 from engine.services.buffers import Buffer, BufferService
 from engine.services.events import EventBus
 from engine.services.metrics import RunMetrics
-from engine.services.params import bind
 from engine.services.recorder import Recorder
+from engine.services.requests import Prepared, RequestChecks
 from engine.services.rows import output_chunk, run_info
-from engine.services.scripts import ScriptService, ScriptSource
 from store.state import StateDB
 
 PAGE = 500
 """Output chunks read from the state at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunCeilings:
-    """What the settings allow; ``limits`` are the defaults of a run."""
-
-    limits: Limits = Limits()
-    max_timeout: float = 3600.0
-    max_memory: int = 2 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A request after every check, ready to become a job."""
-
-    name: str
-    filename: str
-    source: bytes
-    limits: Limits
-    params: dict[str, Any]
-    entrypoint: str | None = None
-    max_parallel: int | None = None
 
 
 class RunQueue(Protocol):
@@ -76,23 +49,19 @@ class RunService:
 
     def __init__(
         self,
-        pool: Pool | RunQueue,
+        pool: RunQueue,
         state: StateDB,
-        scripts: ScriptService,
+        checks: RequestChecks,
         buffers: BufferService,
         events: EventBus,
         metrics: RunMetrics,
-        ceilings: RunCeilings,
-        next_id: int,
     ) -> None:
         self._pool = pool
         self._state = state
-        self._scripts = scripts
+        self._checks = checks
         self._buffers = buffers
         self._events = events
         self._metrics = metrics
-        self._ceilings = ceilings
-        self._next_id = next_id
         self._active: dict[int, ActiveRun] = {}
         self.recorder = Recorder(state, self._durable)
 
@@ -116,11 +85,11 @@ class RunService:
 
     async def launch(self, request: RunRequest, actor: Actor, source: str) -> ActiveRun:
         """Like ``start``, for callers in this process that want to follow the run."""
-        mode = _mode(request.mode, actor)
-        prepared = await self._prepare(request, actor)
+        prepared = await self._checks.prepare(request, actor)
+        run_id = await self._state.next_run_id()
         buffers = self._buffers.hold(request.files.values(), actor)
         try:
-            return self._submit(request, prepared, buffers, mode, actor, source)
+            return self._submit(run_id, request, prepared, buffers, actor, source)
         except BaseException:
             self._buffers.give_back(buffers)
             raise
@@ -203,7 +172,7 @@ class RunService:
     def run_queue_moved(self, run: ActiveRun) -> None:
         self._publish(run.info)
 
-    def run_output(self, run: ActiveRun, chunks: Iterable[OutputChunk]) -> None:  # noqa: D102
+    def run_output(self, run: ActiveRun, chunks: Iterable[OutputChunk]) -> None:
         self.recorder.output(run.info.id, chunks)
 
     async def close(self) -> None:
@@ -214,99 +183,22 @@ class RunService:
                     await run.done
         await self.recorder.close()
 
-    async def _prepare(self, request: RunRequest, actor: Actor) -> _Prepared:
-        match request.kind:
-            case RunKind.SCRIPT:
-                return await self._prepare_script(request, actor)
-            case RunKind.CALL:
-                require(actor, Role.AUTHOR, "call module functions")
-                return self._prepare_call(request)
-            case RunKind.EXEC | RunKind.EVAL:
-                require(actor, Role.AUTHOR, "run code of their own")
-                return self._prepare_code(request)
-
-    async def _prepare_script(self, request: RunRequest, actor: Actor) -> _Prepared:
-        """A saved script, or the unsaved text of one when ``code`` is given."""
-        if request.code:
-            require(actor, Role.AUTHOR, "run code of their own")
-            script = self._scripts.source_of(request.script, request.code)
-        else:
-            require(actor, Role.OPERATOR, "run scripts")
-            script = await self._scripts.source(request.script)
-        return _Prepared(
-            name=script.info.path,
-            filename=script.info.path,
-            source=script.data,
-            limits=self._limits(request.timeout, script),
-            params=bind(script.info.params, request.params, request.files),
-            entrypoint=request.entrypoint or script.info.entrypoint,
-        )
-
-    def _prepare_call(self, request: RunRequest) -> _Prepared:
-        for part in (*request.module.split("."), request.function):
-            if not part.isidentifier():
-                raise ServiceError("bad_request", f"{part!r} is not a name of a module or a function.")
-        target = f"{request.module}.{request.function}"
-        limits = self._limits(request.timeout)
-        return _Prepared(name=target, filename=f"<{target}>", source=b"", limits=limits, params=dict(request.params))
-
-    def _prepare_code(self, request: RunRequest) -> _Prepared:
-        default = f"<{request.kind}>"
-        if not request.code.strip():
-            raise ServiceError("bad_request", "There is no code to run.")
-        return _Prepared(
-            name=request.name or default,
-            filename=request.name or default,
-            source=_encode(request.code),
-            limits=self._limits(request.timeout),
-            params=dict(request.params),
-            entrypoint=request.entrypoint,
-        )
-
-    def _limits(self, timeout: float | None, script: ScriptSource | None = None) -> Limits:
-        base = self._ceilings.limits
-        declared = script.info.timeout if script else None
-        memory = (script.info.memory if script else None) or base.memory
-        wall = timeout if timeout is not None else declared if declared is not None else base.wall
-        if not math.isfinite(wall) or not 0 < wall <= self._ceilings.max_timeout:
-            raise ServiceError(
-                "bad_timeout", f"The timeout must be above 0 and at most {self._ceilings.max_timeout:g} seconds."
-            )
-        if memory > self._ceilings.max_memory:
-            raise ServiceError(
-                "bad_limit",
-                f"This script asks for {memory >> 20} MiB of memory; the ceiling is {self._ceilings.max_memory >> 20}.",
-                hint="Lower limits.memory in the script, or raise the ceiling in the settings.",
-            )
-        if wall == base.wall and memory == base.memory:
-            return base
-        return Limits(
-            wall=wall,
-            memory=memory,
-            output=base.output,
-            result=base.result,
-            code=base.code,
-            scratch=base.scratch,
-            inodes=base.inodes,
-            open_files=base.open_files,
-        )
-
     def _submit(
         self,
+        run_id: int,
         request: RunRequest,
-        prepared: _Prepared,
+        prepared: Prepared,
         buffers: list[Buffer],
-        mode: Mode,
         actor: Actor,
         source: str,
     ) -> ActiveRun:
         digest = hashlib.sha256(prepared.source).hexdigest()
         info = RunInfo(
-            id=self._next_id,
+            id=run_id,
             kind=request.kind,
             name=prepared.name,
             state=RunState.QUEUED,
-            mode=mode,
+            mode=prepared.mode,
             actor=actor.name,
             source=source,
             queued_at=time.time(),
@@ -337,7 +229,6 @@ class RunService:
             limits=prepared.limits,
             priority=_priority(request, source),
             source_sha256=digest,
-            max_parallel=prepared.max_parallel,
         )
         self._active[info.id] = run
         try:
@@ -345,7 +236,6 @@ class RunService:
         except (QueueFull, JobRejected) as refusal:
             del self._active[info.id]
             raise _refused(refusal) from None
-        self._next_id += 1
         if run.info.state is RunState.QUEUED:
             self.run_changed(run)
         ending.add_done_callback(lambda future: self._ended(run, future))
@@ -398,32 +288,10 @@ class RunService:
             require(actor, Role.AUTHOR, "see other people's runs")
 
 
-def _mode(text: str, actor: Actor) -> Mode:
-    """The mode a request names; nothing is ever silently lowered or raised."""
-    if text == Mode.RESTRICTED:
-        return Mode.RESTRICTED
-    if text == Mode.ADMIN:
-        require(actor, Role.ADMIN, "run in ADMIN mode")
-        raise ServiceError(
-            "mode_unavailable",
-            "This version runs scripts in RESTRICTED mode only.",
-            hint="Leave the mode out.",
-            status=403,
-        )
-    raise ServiceError("bad_mode", f"There is no mode {text!r}; the modes are RESTRICTED and ADMIN.")
-
-
 def _priority(request: RunRequest, source: str) -> Priority:
     if request.batch:
         return Priority.BATCH
     return Priority.API if source == "rest" else Priority.INTERACTIVE
-
-
-def _encode(code: str) -> bytes:
-    try:
-        return code.encode()
-    except UnicodeEncodeError:
-        raise ServiceError("bad_request", "The code holds a lone surrogate, which UTF-8 cannot carry.") from None
 
 
 def _refused(refusal: QueueFull | JobRejected) -> ServiceError:

@@ -125,8 +125,8 @@ class ScriptService:
         try:
             path = script_path(path)
             self._files.save(path, data, base)
-        except Conflict as error:
-            raise _conflict(path, base, error) from None
+        except Conflict:
+            raise _conflict(path, base) from None
         except StoreError as error:
             raise _refused(error) from None
         return self._read(path).info
@@ -181,7 +181,7 @@ def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> Script
     )
 
 
-def _conflict(path: str, base: str | None, error: Conflict) -> ServiceError:
+def _conflict(path: str, base: str | None) -> ServiceError:
     happened = "exists already" if base is None else "changed on disk while you edited it"
     return ServiceError(
         "conflict",
