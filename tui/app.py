@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -22,6 +23,7 @@ from textual.theme import Theme
 from tui.actions import Scope, action, bindings
 from tui.recovery import RecoveryError, RecoveryJournal
 from tui.screens.console import ConsoleScreen
+from tui.terminal.diff_driver import DiffDriver
 from tui.terminal.guard import HostileTextFilter
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 STYLES = Path(__file__).parent / "styles"
 
 GONE_WITHIN = 1.5
-"""Seconds between a hangup and the end of the process, whatever still hangs: a dead terminal makes writes fail or block."""
+"""Seconds between a hangup and the end of the process, whatever hangs: on a dead terminal writes fail or block."""
 
 DARK = Theme(
     name="gatewright",
@@ -48,7 +50,7 @@ DARK = Theme(
     panel="#303030",
     dark=True,
 )
-"""One accent colour, one danger colour, greys. All are entries of the 256-colour table, so nothing shifts without truecolor."""
+"""One accent colour, one danger colour, greys; all from the 256-colour table, so nothing shifts without truecolor."""
 
 
 class GatewrightApp(App[int]):
@@ -73,7 +75,7 @@ class GatewrightApp(App[int]):
         journal: RecoveryJournal | None = None,
         place: str | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=DiffDriver)
         self._project = project
         self._journal = journal or RecoveryJournal(os.path.realpath(project))
         self._console = ConsoleScreen(place or f"{socket.gethostname()}:{project}", self._journal, open_script)
@@ -144,6 +146,8 @@ class GatewrightApp(App[int]):
 
     def action_redraw(self) -> None:
         """Draw everything anew: another program wrote over the screen."""
+        if isinstance(self._driver, DiffDriver):
+            self._driver.forget()
         self.screen.refresh(layout=True)
 
     def action_retry(self) -> None:
@@ -175,15 +179,13 @@ class GatewrightApp(App[int]):
             loop.add_signal_handler(number, self._hang_up, number)
 
     def _hang_up(self, number: signal.Signals) -> None:
-        """The terminal is gone or somebody wants us gone: keep the text, then leave, in the ordinary way if that still works."""
+        """The terminal is gone, or somebody wants us gone: keep the text, then leave, orderly if that still works."""
         code = 128 + number
         watchdog = threading.Timer(GONE_WITHIN, os._exit, (code,))
         watchdog.daemon = True
         watchdog.start()
-        try:
+        with contextlib.suppress(RecoveryError):  # nobody is there to be told
             self._console.hang_up()
-        except RecoveryError as error:
-            self.log.error(str(error))
         self.exit(code, return_code=code)
 
     async def on_unload(self) -> None:

@@ -34,8 +34,8 @@ class ConnectionState(StrEnum):
 class EngineConnection:
     """Keeps a client connected to a project's engine and starts the engine when none answers.
 
-    An engine that says that it stops was stopped by somebody: then the connection waits for it to come back, or for ``retry``,
-    and does not start it behind that person's back.
+    An engine that says that it stops was stopped by somebody: then the connection waits for it to come back, or for
+    ``retry``, and does not start it behind that person's back.
 
     Args:
         project: The project's folder.
@@ -64,7 +64,7 @@ class EngineConnection:
             EngineUnreachable: There is none right now.
         """
         if self._client is None:
-            raise EngineUnreachable("The engine is not connected.", "The text stays here; try again when the engine is back.")
+            raise EngineUnreachable("The engine is not connected.", "Try again when it is back; the text stays here.")
         return self._client
 
     async def run(self) -> None:

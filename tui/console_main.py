@@ -14,8 +14,8 @@ def run_console(project: Path, open_script: str | None = None) -> int:
         project: Its folder; made a project if it is none yet.
         open_script: Script to open first.
     """
-    # The start makes many objects that live as long as the console: collecting them again and again costs 30 ms. The app turns
-    # collection on again when it is ready.
+    # The start makes many objects that live as long as the console: looking for garbage among them costs 30 ms.
+    # The app turns collection on again when it is ready.
     gc.disable()
     # No frames are spent on movement: over a slow line each one is seen.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")

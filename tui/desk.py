@@ -1,7 +1,7 @@
 """The desk: the script being edited, and everything that may happen to its text between opening and saving.
 
-The desk decides; the editor shows, the engine stores, the journal keeps what was not saved. Text is never thrown away without a
-question that names what would happen to it.
+The desk decides; the editor shows, the engine stores, the journal keeps what was not saved. Text is never thrown away
+without a question that names what would happen to it.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class Desk:
             return
         path, problem = "", ""
         while True:
-            answer = await self._host.push_screen_wait(AskScreen("Name of the new script, like folder/name", path, problem))
+            question = "Name of the new script, like folder/name"
+            answer = await self._host.push_screen_wait(AskScreen(question, path, problem))
             if answer is None:
                 return
             path = answer if answer.endswith(".py") else f"{answer}.py"
@@ -271,7 +272,7 @@ class Desk:
         self._host.desk_changed()
 
     async def _restore(self, entry: UnsavedText, saved: ScriptText | None) -> None:
-        """Put the text back as unsaved, grown from the version that it grew from: a save notices what happened meanwhile."""
+        """Put the text back as unsaved, with the version that it grew from: saving notices what happened meanwhile."""
         self._put(entry.path, saved.info if saved else None, entry.text, entry.base_sha256)
         self._editor.compare_with(saved.text if saved else "")
         self._editor.restore(Place(entry.row, entry.column))

@@ -1,7 +1,8 @@
 """Which keys start which action, and how a key is written for people.
 
-Only keys that a plain terminal can send: ctrl+enter arrives on few terminals, so it never stands alone; ctrl+i, ctrl+m and ctrl+h are
-tab, enter and backspace there; ctrl+shift+letter arrives as ctrl+letter. The first key of an action is the one that hints show.
+Only keys that a plain terminal can send: ctrl+enter arrives on few terminals, so it never stands alone; ctrl+i, ctrl+m
+and ctrl+h are tab, enter and backspace there; ctrl+shift+letter arrives as ctrl+letter. The first key of an action is
+the one that hints show.
 """
 
 from __future__ import annotations

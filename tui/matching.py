@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def best_matches(query: str, items: Iterable[T], text_of: Callable[[T], str]) -> list[T]:
-    """The items whose text has the query's characters in order, best first: whole words in a row before scattered letters.
+    """The items whose text has the query's characters in order, best first: one piece before scattered letters.
 
     An empty query keeps all items in their order.
     """

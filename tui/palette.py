@@ -24,5 +24,6 @@ def script_entries(scripts: Iterable[ScriptInfo], *, verb: str = "") -> list[Ent
     """An entry per script: its path, and its title at the right."""
     lead = f"{verb} " if verb else ""
     return [
-        Entry(SCRIPT + script.path, lead + sanitise_line(script.path), f"{sanitise_line(script.title)[:36]} ") for script in scripts
+        Entry(SCRIPT + script.path, lead + sanitise_line(script.path), f"{sanitise_line(script.title)[:36]} ")
+        for script in scripts
     ]

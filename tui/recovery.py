@@ -1,8 +1,8 @@
-"""The recovery journal: unsaved text that survives the console, whatever becomes of terminal, engine or network (DESIGN 5).
+"""The recovery journal: unsaved text outlives the console, whatever becomes of terminal, engine or network (DESIGN 5).
 
-One folder per engine under ``$XDG_STATE_HOME/gatewright/recovery`` (XDG Base Directory Specification), one file per script and
-console. A file names the console that wrote it by pid and start time, so that the text of a console that still lives is never
-offered to another one, and two consoles on the same script never overwrite each other's text.
+One folder per engine under ``$XDG_STATE_HOME/gatewright/recovery`` (XDG Base Directory Specification), one file per
+script and console. A file names the console that wrote it by pid and start time, so that the text of a console that
+still lives is never offered to another one, and two consoles on the same script never overwrite each other's text.
 
 Everything here is ordinary blocking file work, safe to call from a thread and from the end of a dying process.
 """
@@ -157,7 +157,8 @@ class RecoveryJournal:
                 self._make_folder()
                 _write_durably(self._folder, name, data)
             except OSError as error:
-                raise RecoveryError(f"The recovery journal {self._folder} cannot be written: {error.strerror}.") from error
+                where = f"The recovery journal {self._folder}"
+                raise RecoveryError(f"{where} cannot be written: {error.strerror}.") from error
 
     def _make_folder(self) -> None:
         for folder in (self._folder.parent.parent, self._folder.parent, self._folder):
@@ -205,7 +206,7 @@ def _digest(text: str) -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot: field 22 of ``/proc/PID/stat`` (proc(5)). None if it is gone."""
+    """When a process started, in ticks since boot: field 22 of ``/proc/PID/stat`` (proc(5)). None if it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii", "replace")
     except OSError:

@@ -43,7 +43,7 @@ class RunStarter:
         self._typed: dict[str, tuple[str, ...]] = {}
 
     async def run(self) -> None:
-        """Run what the editor shows: the saved script, or its text if that is unsaved. Returns when the run has started.
+        """Run what the editor shows: the saved script, or its unsaved text. Returns when the run has started.
 
         Raises:
             EngineError: The engine refuses.

@@ -19,7 +19,7 @@ from tui.messages import EngineAway, PoolChanged, RunChanged
 from tui.recovery import Session
 from tui.screens.picker import PickerScreen
 from tui.screens.too_small import TooSmall
-from tui.widgets.editor import Editor, Place
+from tui.widgets.editor import Editor, EditorPane, Place
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.panel import Panel
@@ -51,6 +51,7 @@ class ConsoleScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.CONSOLE)
     AUTO_FOCUS = "Editor"
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-wide")]
 
     def __init__(self, place: str, journal: RecoveryJournal, open_first: str | None = None) -> None:
         super().__init__()
@@ -65,7 +66,7 @@ class ConsoleScreen(Screen[None]):
         yield HeaderBar()
         with Horizontal(id="work"):
             yield ScriptList(id="scripts")
-            yield Editor(language=None, id="editor")
+            yield EditorPane(Editor(language=None, id="editor"))
         yield Panel([("output", "Output"), ("tasks", "Tasks"), ("git", "Git")], id="panel")
         yield StatusBar()
         yield KeyHints(footer_hints(Scope.CONSOLE, Scope.EVERYWHERE))
@@ -285,7 +286,7 @@ class ConsoleScreen(Screen[None]):
         self.app.push_screen(PickerScreen("open a script: type a part of its name", entries), opened)
 
     def action_find(self) -> None:
-        self.query_one(Editor).focus()
+        self.query_one(EditorPane).action_find()
 
     def action_pool(self) -> None:
         if (parts := self._parts) is None:

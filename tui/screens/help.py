@@ -16,8 +16,8 @@ from tui.keymap import key_label
 from tui.screens.dialog import Dialog
 
 _INTRO = (
-    "Keys go to the pane that has the focus. Scripts run in the engine: runs go on when the console is closed, and their output is "
-    "there when it is opened again."
+    "Keys go to the pane that has the focus. Scripts run in the engine: runs go on when the console is closed, and "
+    "their output is there when it is opened again."
 )
 _KEYS_WIDTH = 16
 
@@ -48,7 +48,8 @@ class HelpScreen(Dialog[None]):
     def _text(self) -> Text:
         text = Text(_INTRO + "\n")
         for scope in Scope:
-            _section(text, scope.value, (([key_label(key) for key in item.keys], item.help) for item in in_scope(scope)))
+            lines = (([key_label(key) for key in item.keys], item.help) for item in in_scope(scope))
+            _section(text, scope.value, lines)
         _section(text, "Editor", _described(self._editor))
         return text
 

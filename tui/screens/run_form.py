@@ -1,7 +1,7 @@
 """Run with parameters: one line per declared parameter.
 
-The form collects text. The engine turns it into the declared types, by the same code for every client; only what the engine never
-sees, the path of a file, is checked here.
+The form collects text. The engine turns it into the declared types, by the same code for every client; only what the
+engine never sees, the path of a file, is checked here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -148,9 +148,8 @@ class RunFormScreen(Dialog[FilledForm]):
     def _field_id(self, index: int) -> str:
         return f"field-{index % len(self._defaults)}"
 
-    def _field(self, index: int) -> Any:
-        """The field: an ``Input`` or a ``ChoiceField``, which both have a ``value``."""
-        return self.query_one(f"#{self._field_id(index)}")
+    def _field(self, index: int) -> Input | ChoiceField:
+        return cast("Input | ChoiceField", self.query_one(f"#{self._field_id(index)}"))
 
 
 def _note(param: ParamInfo) -> str:

@@ -45,7 +45,8 @@ class GitPane(VerticalScroll, can_focus=True):
 
 
 def _append_log(text: Text, log: GitLog, script: str) -> None:
-    text.append(f" log of {sanitise_line(script)}\n" if log.commits else f" {sanitise_line(script)}: no commit yet\n", "bold")
+    name = sanitise_line(script)
+    text.append(f" log of {name}\n" if log.commits else f" {name}: no commit yet\n", "bold")
     for commit in log.commits:
         author, subject = sanitise_line(commit.author), sanitise_line(commit.subject)
         text.append(f"  {commit.sha[:8]}  {clock(commit.at)}  {author}  {subject}\n")

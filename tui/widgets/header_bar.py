@@ -38,7 +38,7 @@ class HeaderBar(Widget):
         button = self._button
         right = f"  {self.mode}  "
         room = self.size.width - len(right) - len(button)
-        script = f"{self.script or 'no name yet'}{' *' if self.dirty else ''}"
+        script = f"{self.script or 'unnamed'}{' *' if self.dirty else ''}"
         brand = " gatewright  "
         left = Text(no_wrap=True, overflow="crop")
         left.append(brand, "bold")

@@ -1,4 +1,4 @@
-"""A table of lines: a heading, rows in aligned columns, a cursor. Showing new rows repaints only the cells that changed."""
+"""A table of lines: a heading, rows in aligned columns, a cursor that stays on its row when the rows change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A list of one-line rows with a cursor. It renders lines itself, so that ten thousand rows cost what the visible ones cost."""
+"""A list of one-line rows with a cursor. It draws lines itself: ten thousand rows cost what the visible ones cost."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class RowList(ScrollView, can_focus=True):
         if index >= len(self._rows):
             return Strip.blank(width, self.rich_style)
         row = self._rows[index]
-        on_cursor = ("cursor" if self.has_focus_within_list else "cursor-blurred") if index == self.cursor else ""
+        on_cursor = ("cursor" if self._takes_keys else "cursor-blurred") if index == self.cursor else ""
         style = self.get_component_rich_style(f"row-list--{row.tone or 'row'}")
         if on_cursor:
             style += self.get_component_rich_style(f"row-list--{on_cursor}")
@@ -153,8 +153,8 @@ class RowList(ScrollView, can_focus=True):
         return Strip([Segment(text, style)]).adjust_cell_length(width, style)
 
     @property
-    def has_focus_within_list(self) -> bool:
-        """Whether the cursor shows as the place where keys go; an owner whose input drives the list says so by a class."""
+    def _takes_keys(self) -> bool:
+        """Whether keys move the cursor; an owner whose input passes them on says so by a class."""
         return self.has_focus or self.has_class("-driven")
 
     def _render_empty(self, y: int, width: int) -> Strip:

@@ -40,7 +40,8 @@ class StatusBar(Widget):
 
     def show_away(self, reason: str) -> None:
         """Say that the engine is away, and the key that tries again."""
-        self.away = f"engine away: {sanitise_line(reason).rstrip('.')}; {action('retry').key} tries now, editing goes on"
+        why = sanitise_line(reason).rstrip(".")
+        self.away = f"engine away, {action('retry').key} tries now: {why}"
 
     def say(self, text: str) -> None:
         """Show a remark for a few seconds."""
@@ -71,7 +72,7 @@ class StatusBar(Widget):
 
 
 def pool_figure(pool: PoolInfo) -> str:
-    """``pool [#..] 1/3  queue 0  12/min  p50 0.2 ms``: a ``#`` per busy slot; up to ten marks, then the numbers must do."""
+    """``pool [#..] 1/3  queue 0  12/min  p50 0.2 ms``: a ``#`` per busy slot, up to ten slots."""
     marks = "#" * pool.running + "." * (pool.size - pool.running)
     bar = f"[{marks}] " if pool.size <= 10 else ""
     figure = f"pool {bar}{pool.running}/{pool.size}  queue {len(pool.queue)}  {pool.runs_last_minute}/min"

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
 KEPT = 200
 """Runs held; older ones are in the history."""
 
-_COLUMNS = (Column("run", 6), Column("script"), Column("state", 16), Column("time", 11), Column("who", 8), Column("at", 12))
+_COLUMNS = (
+    Column("run", 6),
+    Column("script"),
+    Column("state", 16),
+    Column("time", 11),
+    Column("who", 8),
+    Column("at", 12),
+)
 
 
 class TaskPane(LiveTable):

@@ -1,0 +1,85 @@
+"""The one table of actions: complete, free of clashes, with keys that a plain terminal can send."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tui.actions import ACTIONS, Scope, footer_hints, in_scope
+from tui.app import GatewrightApp
+from tui.keymap import KEYMAP, key_label
+from tui.screens.console import ConsoleScreen
+from tui.screens.pool import PoolScreen
+from tui.widgets.output_pane import OutputPane
+from tui.widgets.panel import Panel
+from tui.widgets.script_list import ScriptList
+from tui.widgets.task_pane import TaskPane
+
+OWNERS = {
+    Scope.EVERYWHERE: GatewrightApp,
+    Scope.CONSOLE: ConsoleScreen,
+    Scope.LIST: ScriptList,
+    Scope.PANEL: Panel,
+    Scope.OUTPUT: OutputPane,
+    Scope.TASKS: TaskPane,
+    Scope.POOL: PoolScreen,
+}
+
+SEEN_TOGETHER = [
+    {Scope.EVERYWHERE, Scope.CONSOLE, Scope.LIST},
+    {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.OUTPUT},
+    {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.TASKS},
+    {Scope.EVERYWHERE, Scope.POOL},
+]
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+def test_every_action_can_be_done_by_its_owner(action):
+    assert hasattr(OWNERS[action.scope], f"action_{action.name}")
+
+
+def test_every_key_of_the_keymap_belongs_to_an_action():
+    assert set(KEYMAP) == {action.name for action in ACTIONS}
+
+
+@pytest.mark.parametrize("scopes", SEEN_TOGETHER, ids=lambda scopes: "+".join(sorted(scopes)))
+def test_no_key_means_two_things_in_one_place(scopes):
+    keys = Counter(key for action in in_scope(*scopes) for key in action.keys)
+    assert [key for key, count in keys.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("name", KEYMAP)
+def test_every_action_has_a_key_that_a_plain_terminal_sends(name):
+    assert any("ctrl+enter" not in key and "shift+" not in key and "alt+" not in key for key in KEYMAP[name])
+    assert not {"ctrl+i", "ctrl+m", "ctrl+h"} & set(KEYMAP[name])
+
+
+def test_run_has_every_key_that_some_terminal_loses():
+    assert KEYMAP["run"] == ("f5", "ctrl+j", "ctrl+enter")
+
+
+@pytest.mark.parametrize("scopes", [(Scope.CONSOLE, Scope.EVERYWHERE), (Scope.POOL,)])
+def test_footer_fits_80_columns(scopes):
+    hints = footer_hints(*scopes)
+    line = "  ".join(f"{item.key} {item.hint}" for item in hints)
+    assert 6 <= len(hints) <= 9
+    assert len(line) + 1 <= 80
+
+
+@pytest.mark.parametrize(
+    ("key", "label"),
+    [
+        ("ctrl+s", "^S"),
+        ("f5", "F5"),
+        ("ctrl+enter", "Ctrl+Enter"),
+        ("escape", "Esc"),
+        ("slash", "/"),
+        ("k", "k"),
+        ("plus", "+"),
+        ("shift+tab", "Shift+Tab"),
+        ("ctrl+underscore", "^_"),
+    ],
+)
+def test_keys_are_written_as_people_write_them(key, label):
+    assert key_label(key) == label
