@@ -199,7 +199,7 @@ async def _compose(
     buffers = BufferService(max_buffer=settings.ceilings.upload)
     stack.callback(buffers.close)
     metrics = RunMetrics()
-    pool = Pool(_pool_settings(settings, interpreter, pool_size))
+    pool = Pool(_pool_settings(project, settings, interpreter, pool_size))
     scripts = ScriptService(files, events)
     runs = RunService(pool, state, RequestChecks(scripts, _ceilings(settings)), buffers, events, metrics)
     runs.recorder.start()
@@ -213,9 +213,11 @@ async def _compose(
     return make(project, pool, runs, scripts, GitService(GitRepo(project.root)), buffers, pool_service, events, state)
 
 
-def _pool_settings(settings: Settings, interpreter: Path, size: int | None) -> PoolSettings:
+def _pool_settings(project: Project, settings: Settings, interpreter: Path, size: int | None) -> PoolSettings:
     return PoolSettings(
         interpreter=interpreter,
+        scratch=project.private / "scratch",
+        log_file=project.logs / "zygotes.log",
         size=settings.pool.size if size is None else size,
         min_size=1 if size is not None else MIN_SIZE,
         queue_limit=settings.pool.queue_limit,

@@ -1,8 +1,8 @@
 """What crosses the API: the structs that server and client share.
 
-Times are seconds since the epoch as float, durations seconds as float, sizes bytes. Paths of scripts are POSIX and relative to
-the project's ``scripts/`` folder. Every struct is immutable; fields that may be absent have a default, so that an older client
-reads a newer engine's answer and the other way round.
+Times are seconds since the epoch as float, durations seconds as float, sizes bytes. Paths of scripts are POSIX and
+relative to the project's ``scripts/`` folder. Every struct is immutable; fields that may be absent have a default, so
+that an older client reads a newer engine's answer and the other way round.
 """
 
 from __future__ import annotations
@@ -84,8 +84,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RunRequest(Model, frozen=True):
     """What a client asks to run.
 
-    ``kind`` decides which fields count: ``exec`` and ``eval`` read ``code``; ``call`` reads ``module`` and ``function``;
-    ``script`` reads ``script`` (its path) and, to run text that is not saved yet as that script, ``code``. ``files`` maps a parameter's name to the id of an uploaded buffer.
+    ``kind`` decides which fields count: ``exec`` and ``eval`` read ``code``; ``call`` reads ``module`` and
+    ``function``; ``script`` reads ``script`` (its path) and, to run text of it that is not saved yet, ``code``.
+    ``files`` maps a parameter's name to the id of an uploaded buffer.
     """
 
     kind: RunKind
@@ -141,7 +142,7 @@ class RunInfo(Model, frozen=True):
     signal: int | None = None
     value: Any = None
     has_value: bool = False
-    """False: the script left no result, or one that JSON cannot carry (then ``note`` says so and ``result`` is its text)."""
+    """False: the script left no result, or one that JSON cannot carry; ``note`` says so, ``result`` is its text."""
     result: str | None = None
     note: str | None = None
     error: RunError | None = None
