@@ -10,7 +10,6 @@ import asyncio
 import functools
 import os
 import pwd
-import stat
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -195,24 +194,26 @@ async def _wait_until_left(paths: EnginePaths) -> None:
 
 
 def _become_owner(paths: EnginePaths) -> None:
-    """Go on only as the account that owns the project: root becomes it, everybody else is told whom to ask."""
-    try:
-        info = paths.private.lstat()
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        raise LaunchError(f"This account may not look into {paths.project}.", exit_code=4) from None
-    if not stat.S_ISDIR(info.st_mode):
-        raise LaunchError(f"{paths.private} is not a folder.", "Move it away and try again.", exit_code=2)
-    if info.st_uid == os.geteuid():
+    """Go on only as the account that owns the project: root becomes it, everybody else is told whom to ask.
+
+    A folder that is no project yet would become one of its own owner.
+    """
+    owner = starter.owner_of(paths)
+    if owner.uid == os.geteuid():
         return
     if os.geteuid() == 0:
-        _become(info.st_uid, info.st_gid)
-        return
-    raise LaunchError(
-        f"This project belongs to {_account_name(info.st_uid)}; ask for `gatewright engine install --system`.",
-        exit_code=4,
-    )
+        _become(owner.uid, owner.gid)
+    elif owner.of_project:
+        raise LaunchError(
+            f"This project belongs to {_account_name(owner.uid)}; ask for `gatewright engine install --system`.",
+            exit_code=4,
+        )
+    else:
+        raise LaunchError(
+            f"The folder {paths.project} belongs to {_account_name(owner.uid)} and is no project.",
+            "Use a folder of your own.",
+            exit_code=4,
+        )
 
 
 def _become(uid: int, gid: int) -> None:

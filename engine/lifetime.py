@@ -67,6 +67,15 @@ class LifetimeLock:
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, msgspec.json.encode(holder), 0)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the lock's path still leads to what is locked; if not, another engine could take what is there."""
+        try:
+            there, held = os.stat(self._path), os.fstat(self._fd)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)
+
     def release(self) -> None:
         os.close(self._fd)
         self._fd = -1

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -39,6 +42,35 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int
     error: str = ""
     hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a folder is. ``of_project``: of a project, not of a folder that could become one."""
+
+    uid: int
+    gid: int
+    of_project: bool
+
+
+def owner_of(paths: EnginePaths) -> Owner:
+    """Whose the project is: whoever owns its private folder, or the folder itself where there is none yet.
+
+    Raises:
+        LaunchError: There is no such folder, or no looking into it.
+    """
+    try:
+        folder = paths.project.stat()
+        with contextlib.suppress(FileNotFoundError):
+            private = paths.private.lstat()
+            if not stat.S_ISDIR(private.st_mode):
+                raise LaunchError(f"{paths.private} is not a folder.", "Move it away and try again.", exit_code=2)
+            return Owner(private.st_uid, private.st_gid, of_project=True)
+    except PermissionError:
+        raise LaunchError(f"This account may not look into {paths.project}.", exit_code=4) from None
+    except OSError as error:
+        raise LaunchError(f"{paths.project} cannot be a project: {error.strerror}.", exit_code=2) from None
+    return Owner(folder.st_uid, folder.st_gid, of_project=False)
 
 
 def daemon_command(project: Path, *, background: bool = False, ready_fd: int | None = None) -> list[str]:

@@ -1,0 +1,57 @@
+"""``python -m engine``: the daemon's own entry, and the doctor's. People use ``gatewright``, which comes here."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    if options.command == "doctor":
+        return _doctor(options)
+    if options.background and os.fork():
+        # Whoever started us waits for this process only; the engine itself belongs to nobody who could forget to wait.
+        os._exit(0)
+    return _serve(options)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from engine.daemon import ServeOptions, serve
+
+    return serve(
+        ServeOptions(
+            project=options.project.resolve(),
+            background=options.background,
+            ready_fd=options.ready_fd,
+            idle_exit=options.idle_exit,
+            pool_size=options.pool_size,
+        )
+    )
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from engine.doctor import diagnose
+
+    return diagnose(options.project, as_json=options.json)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gatewright-engine", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="be the engine of a project until told to leave")
+    serve.add_argument("--project", type=Path, default=Path())
+    serve.add_argument("--background", action="store_true", help="detach, and leave when nobody needs the engine")
+    serve.add_argument("--ready-fd", type=int, help="file descriptor to report readiness to")
+    serve.add_argument("--idle-exit", type=float, metavar="SECONDS", help="leave after this time without use; 0: never")
+    serve.add_argument("--pool-size", type=int, metavar="N", help="number of slots")
+    doctor = commands.add_parser("doctor", help="what this host gives to an engine")
+    doctor.add_argument("--project", type=Path, default=None)
+    doctor.add_argument("--json", action="store_true")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

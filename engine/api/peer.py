@@ -1,0 +1,80 @@
+"""Who is at the other end of a connection, as the kernel says (unix(7), SO_PEERCRED and SO_PEERGROUPS).
+
+The credentials are those of connect(2): they cannot be forged, and a header cannot change them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from engine.models import ErrorBody
+from engine.services.access import Actor, ServiceError
+from engine.sockets import Peer, peer_of
+
+log = logging.getLogger("engine.api")
+
+MAX_HEAD = 64 << 10
+"""Bytes of a request's line and headers; the parser itself has no limit."""
+
+
+def actor_of(scope: Scope, owner: Actor) -> Actor:
+    """The caller's actor. In this slice the project's owner is its administrator, and nobody else gets in.
+
+    Raises:
+        ServiceError: ``forbidden``.
+    """
+    peer: Peer | None = scope["state"].get("peer")
+    if peer is None or peer.uid != owner.uid:
+        raise ServiceError(
+            "forbidden",
+            f"This project belongs to {owner.name}; other accounts have no access to its engine.",
+            hint="Ask for `gatewright engine install --system`.",
+            status=403,
+        )
+    return owner
+
+
+class PeerProtocol(HttpToolsProtocol):
+    """uvicorn's protocol that also knows its peer, bounds a request's head and explains malformed requests in JSON."""
+
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        sock = transport.get_extra_info("socket")
+        # A copy for this connection only: uvicorn copies it again into every request's scope["state"].
+        self.app_state: dict[str, Any] = {**self.app_state, "peer": peer_of(sock)}
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
+            self._refuse(431, f"The request's head is larger than {MAX_HEAD >> 10} KiB.")
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        self._head_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._head_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, msg if msg.endswith(".") else f"{msg}.")
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        log.warning("refused a connection: %s", sentence)
+        body = msgspec.json.encode(ErrorBody(error=sentence, code="bad_request"))
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()

@@ -1,0 +1,72 @@
+"""Runs: started, followed, read, stopped."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+
+import msgspec
+
+from engine import registry
+from engine.api.endpoint import Handler
+from engine.api.host import Call
+from engine.api.sse import EventStream, encode
+from engine.models import OutputChunk, OutputPage, RunInfo, RunList, RunState
+from engine.registry import Operation, OutputParams, RunEventsParams, RunListParams, RunParams, StartParams
+
+RunItems = AsyncIterator[list[OutputChunk] | RunInfo]
+
+
+async def start(call: Call) -> RunInfo | EventStream:
+    params: StartParams = call.params
+    run = await call.engine.runs.start(call.body, call.actor, call.source)
+    if not params.follow:
+        return run
+    return EventStream(_encoded(call.engine.runs.follow(run.id, call.actor)))
+
+
+async def events(call: Call) -> EventStream:
+    params: RunEventsParams = call.params
+    runs = call.engine.runs
+    # A run that does not exist, or is not the caller's to see, must be an error, not a stream that breaks.
+    await runs.get(params.run_id, call.actor)
+    return EventStream(_encoded(runs.follow(params.run_id, call.actor, after=params.after)))
+
+
+async def list_(call: Call) -> RunList:
+    params: RunListParams = call.params
+    return await call.engine.runs.list(call.actor, limit=params.limit, before=params.before, name=params.name)
+
+
+async def get(call: Call) -> RunInfo:
+    params: RunParams = call.params
+    return await call.engine.runs.get(params.run_id, call.actor)
+
+
+async def output(call: Call) -> OutputPage:
+    params: OutputParams = call.params
+    return await call.engine.runs.output(params.run_id, call.actor, after=params.after, limit=params.limit)
+
+
+async def cancel(call: Call) -> RunInfo:
+    params: RunParams = call.params
+    return await call.engine.runs.cancel(params.run_id, call.actor)
+
+
+async def _encoded(items: RunItems) -> AsyncGenerator[bytes, None]:
+    async for item in items:
+        if not isinstance(item, RunInfo):
+            yield encode("output", msgspec.json.encode(item))
+        elif item.state is RunState.FINISHED:
+            yield encode("finished", msgspec.json.encode(item))
+        else:
+            yield encode("run", msgspec.json.encode(item))
+
+
+HANDLERS: dict[Operation, Handler] = {
+    registry.RUNS_START: start,
+    registry.RUNS_EVENTS: events,
+    registry.RUNS_LIST: list_,
+    registry.RUNS_GET: get,
+    registry.RUNS_OUTPUT: output,
+    registry.RUNS_CANCEL: cancel,
+}

@@ -1,0 +1,30 @@
+"""The project's scripts."""
+
+from __future__ import annotations
+
+from engine import registry
+from engine.api.endpoint import Handler
+from engine.api.host import Call
+from engine.models import ScriptInfo, ScriptList, ScriptText
+from engine.registry import Operation, ScriptParams
+
+
+async def list_(call: Call) -> ScriptList:
+    return await call.engine.scripts.list()
+
+
+async def load(call: Call) -> ScriptText:
+    params: ScriptParams = call.params
+    return await call.engine.scripts.load(params.path)
+
+
+async def save(call: Call) -> ScriptInfo:
+    params: ScriptParams = call.params
+    return await call.engine.scripts.save(params.path, call.body, call.actor)
+
+
+HANDLERS: dict[Operation, Handler] = {
+    registry.SCRIPTS_LIST: list_,
+    registry.SCRIPTS_LOAD: load,
+    registry.SCRIPTS_SAVE: save,
+}

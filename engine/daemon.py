@@ -1,0 +1,192 @@
+"""The engine as a process: puts library, API and socket together, and decides when to leave.
+
+Exactly one engine serves a project: whoever holds its lifetime lock. Everything else (socket file, log, readiness pipe)
+may fail or be found stale without doubt about that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from engine import logs, process
+from engine.api.app import build_app
+from engine.api.server import EngineServer
+from engine.config import ConfigError, Settings
+from engine.library import Engine
+from engine.lifetime import AlreadyRunning, LifetimeLock
+from engine.models import API_VERSION, EngineInfo
+from engine.paths import EnginePaths
+from engine.starter import LaunchError, Readiness, prepare_folders
+from engine.watch import Place, until_idle
+from store.errors import StoreError
+
+log = logging.getLogger("engine.daemon")
+
+EXIT_FAILED = 3
+LAST_RESORT = 15
+"""Seconds for an orderly end. A process that hangs longer is killed by its own alarm; its children die with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """How an engine was started.
+
+    Attributes:
+        background: Detached by a client: it leaves when idle, and a hang-up of somebody's terminal is not its business.
+        ready_fd: Where to report that it is ready, or why not.
+        idle_exit: Seconds, instead of the setting; 0 is never.
+    """
+
+    project: Path
+    background: bool = False
+    ready_fd: int | None = None
+    idle_exit: float | None = None
+    pool_size: int | None = None
+
+
+class Report:
+    """The readiness pipe of whoever started this engine, if there is one."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd = fd
+
+    def ready(self) -> None:
+        self._send(Readiness(pid=os.getpid()))
+
+    def failed(self, sentence: str, hint: str | None) -> None:
+        sys.stderr.write(f"{sentence}{f' {hint}' if hint else ''}\n")
+        self._send(Readiness(pid=os.getpid(), error=sentence, hint=hint))
+
+    def _send(self, readiness: Readiness) -> None:
+        if self._fd is None:
+            return
+        # Whoever waited may be gone; that changes nothing for the engine.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self._fd, msgspec.json.encode(readiness))
+        os.close(self._fd)
+        self._fd = None
+
+
+class Daemon:
+    """One serving engine: what the API calls its host."""
+
+    def __init__(self, engine: Engine, paths: EnginePaths, lock: LifetimeLock, engine_log: logs.EngineLog) -> None:
+        self.engine = engine
+        self.epoch = secrets.token_hex(4)
+        self.stopping = asyncio.Event()
+        self._paths = paths
+        self._log = engine_log
+        self._version = metadata.version("gatewright")
+        self._started_at = time.time()
+        self._server = EngineServer(build_app(self))
+        self._place = Place(paths, lock, self._server)
+
+    def info(self) -> EngineInfo:
+        problems = [*self.engine.project.problems, self._log.problem, self._place.problem]
+        return EngineInfo(
+            version=self._version,
+            api_version=API_VERSION,
+            pid=os.getpid(),
+            project=str(self._paths.project),
+            owner=self.engine.owner.name,
+            started_at=self._started_at,
+            isolation=self.engine.pool_service.info().isolation,
+            log_file=str(self._paths.log),
+            problems=[problem for problem in problems if problem],
+        )
+
+    def stop(self) -> None:
+        """Begin to leave: listeners hear of it, then every stream ends."""
+        if self.stopping.is_set():
+            return
+        signal.alarm(LAST_RESORT)
+        self.engine.events.publish("engine", {"state": "stopping"})
+        self.engine.events.close()
+        self.stopping.set()
+
+    async def run(self, report: Report, *, background: bool, idle_exit: float) -> None:
+        """Serve until stopped, idle or without a place."""
+        await self._place.take()
+        self._handle_signals(background=background)
+        report.ready()
+        log.info("engine %s serves %s as process %d", self._version, self._paths.project, os.getpid())
+        async with asyncio.TaskGroup() as group:
+            watches = [group.create_task(self._leave_without_place())]
+            if idle_exit > 0:
+                watches.append(group.create_task(self._leave_when_idle(idle_exit)))
+            await self.stopping.wait()
+            for watch in watches:
+                watch.cancel()
+        log.info("the engine stops")
+        self._place.leave()
+        await self._server.shutdown()
+
+    async def _leave_when_idle(self, seconds: float) -> None:
+        await until_idle(self._server, lambda: self.engine.runs.unfinished, seconds)
+        log.info("nobody needed the engine for %g seconds", seconds)
+        self.stop()
+
+    async def _leave_without_place(self) -> None:
+        await self._place.keep()
+        self.stop()
+
+    def _handle_signals(self, *, background: bool) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        if background:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        else:
+            loop.add_signal_handler(signal.SIGHUP, self.stop)
+
+
+def serve(options: ServeOptions) -> int:
+    """Be the engine of a project until told to leave. Returns the exit code."""
+    report = Report(options.ready_fd)
+    paths = EnginePaths(options.project)
+    try:
+        prepare_folders(paths)
+        lock = LifetimeLock(paths.lifetime_lock)
+        lock.acquire()
+        engine_log = logs.configure(paths.log, foreground=not options.background)
+        settings = Settings.load(paths.private / "settings.toml")
+        process.settle(settings.engine.path)
+        uvloop.run(_serve(options, settings, paths, lock, engine_log, report))
+    except (AlreadyRunning, ConfigError, LaunchError, StoreError) as error:
+        report.failed(str(error), getattr(error, "hint", None))
+        return EXIT_FAILED
+    return 0
+
+
+async def _serve(
+    options: ServeOptions,
+    settings: Settings,
+    paths: EnginePaths,
+    lock: LifetimeLock,
+    engine_log: logs.EngineLog,
+    report: Report,
+) -> None:
+    idle_exit = options.idle_exit
+    if idle_exit is None:
+        idle_exit = settings.engine.idle_exit_minutes * 60 if options.background else 0
+    async with Engine.open(paths.project, pool_size=options.pool_size, settings=settings) as engine:
+        daemon = Daemon(engine, paths, lock, engine_log)
+        try:
+            await daemon.run(report, background=options.background, idle_exit=idle_exit)
+        except OSError as error:
+            report.failed(f"The engine cannot listen: {error.strerror or error}.", None)
+            raise
+    log.info("the engine has left")
