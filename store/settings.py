@@ -36,6 +36,9 @@ SETTINGS_TEMPLATE = """\
 # timeout = 3600.0
 # memory = "4 GiB"
 
+# Size of one file that is handed to a run.
+# upload = "256 MiB"
+
 [engine]
 # Minutes without a client, a run or a task after which an engine that was started in the background ends. 0: never.
 # idle_exit_minutes = 30

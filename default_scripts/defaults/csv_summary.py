@@ -1,0 +1,153 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = []
+# [tool.gatewright]
+# title = "CSV summary"
+# description = "Each column of a CSV file: how many values, how many differ, smallest, largest, mean"
+# kind = "utility"
+# entrypoint = "main"
+# tags = ["data"]
+# [tool.gatewright.params.table]
+# type = "file"
+# help = "a CSV file with a header line; documents/samples/tag_history.csv is one to try"
+# [tool.gatewright.params.delimiter]
+# type = "choice"
+# choices = ["auto", "comma", "semicolon", "tab"]
+# default = "auto"
+# help = "what stands between two values"
+# [tool.gatewright.limits]
+# timeout = 120
+# ///
+"""Summary of a CSV file, column by column. Quoted values may hold delimiters, quotes and line ends (RFC 4180)."""
+
+import math
+import re
+
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t"}
+
+
+class Column:
+    """What is known about one column so far."""
+
+    def __init__(self, name):
+        self.name = name
+        self.count = 0
+        self.empty = 0
+        self.values = set()
+        self.numbers = []
+
+    def add(self, value):
+        value = value.strip()
+        if not value:
+            self.empty += 1
+            return
+        self.count += 1
+        self.values.add(value)
+        number = to_number(value)
+        if number is not None:
+            self.numbers.append(number)
+
+    def summary(self):
+        """Numbers are compared as numbers only when every value is one."""
+        numeric = self.count > 0 and len(self.numbers) == self.count
+        found = self.numbers if numeric else self.values
+        return {
+            "column": self.name,
+            "type": "number" if numeric else "text",
+            "count": self.count,
+            "empty": self.empty,
+            "distinct": len(self.values),
+            "min": min(found, default=None),
+            "max": max(found, default=None),
+            "mean": math.fsum(self.numbers) / self.count if numeric else None,
+        }
+
+
+def main(table, delimiter: str = "auto"):
+    """Read ``table`` and describe its columns."""
+    print(f"Reading {table.name}, {table.size / 1e6:.1f} MB")
+    lines = iter(table)
+    header = next(lines, "").removeprefix("\ufeff")
+    if not header.strip():
+        print("The file is empty, or has no header line.")
+        return {"file": table.name, "rows": 0, "uneven_rows": 0, "columns": []}
+    separator = DELIMITERS.get(delimiter) or guess_delimiter(header)
+    rows = records(join_first(header, lines), separator)
+    columns = [Column(name.strip() or f"column {number}") for number, name in enumerate(next(rows), 1)]
+    count = uneven = 0
+    for row in rows:
+        count += 1
+        uneven += len(row) != len(columns)
+        for column, value in zip(columns, row, strict=False):
+            column.add(value)
+    report = {
+        "file": table.name,
+        "rows": count,
+        "uneven_rows": uneven,
+        "columns": [column.summary() for column in columns],
+    }
+    print_report(report)
+    return report
+
+
+def join_first(first, rest):
+    yield first
+    yield from rest
+
+
+def guess_delimiter(header):
+    """The one that occurs most often in the header line."""
+    return max(DELIMITERS.values(), key=header.count)
+
+
+def records(lines, separator):
+    """The rows as lists of texts. A row goes on over the end of a line while a quote is open."""
+    parts = []
+    is_open = False
+    for line in lines:
+        parts.append(line)
+        is_open ^= line.count('"') % 2 == 1
+        if not is_open:
+            row = "".join(parts).rstrip("\r\n")
+            parts.clear()
+            if row:
+                yield split(row, separator)
+    if parts:  # a quote that is never closed
+        yield split("".join(parts).rstrip("\r\n") + '"', separator)
+
+
+def split(row, separator):
+    if '"' not in row:
+        return row.split(separator)
+    pattern = rf'(?:^|{re.escape(separator)})(?:"((?:[^"]|"")*)"|([^{re.escape(separator)}]*))'
+    return [found[1].replace('""', '"') if found[1] is not None else found[2] for found in re.finditer(pattern, row)]
+
+
+def to_number(text):
+    """The number that ``text`` is, or None. "nan" and "inf" are words here."""
+    if not (text[0].isdigit() or text[0] in "+-."):
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def print_report(report):
+    print(f"{report['rows']:,} rows, {len(report['columns'])} columns")
+    if report["uneven_rows"]:
+        print(f"{report['uneven_rows']:,} rows have more or fewer values than the header")
+    print()
+    width = min(30, max(len(row["column"]) for row in report["columns"]))
+    print(f"{'column':{width}}  type       count   empty  distinct{'min':>22}{'max':>22}{'mean':>14}")
+    for row in report["columns"]:
+        figures = f"{row['count']:8,}  {row['empty']:6,}  {row['distinct']:8,}"
+        extremes = f"{shown(row['min']):>22}{shown(row['max']):>22}{shown(row['mean']):>14}"
+        print(f"{row['column'][:width]:{width}}  {row['type']:6}  {figures}{extremes}")
+
+
+def shown(value):
+    if value is None:
+        return "-"
+    return f"{value:,.6g}" if isinstance(value, float) else " ".join(str(value).split())[:20]
