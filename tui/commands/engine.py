@@ -106,12 +106,11 @@ def _print_status(invocation: Invocation, info: EngineInfo, pool: PoolInfo) -> N
                 ("log", info.log_file),
                 ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
                 ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),
+                *(("problem", problem) for problem in info.problems),
             ],
             width=width,
         )
     )
-    for problem in info.problems:
-        out.line(f"problem: {problem}")
     rows = [
         [str(slot.slot), slot.state, slot.script or "-", slot.actor or "-", age(now - slot.since), str(slot.runs)]
         for slot in pool.slots

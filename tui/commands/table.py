@@ -67,7 +67,8 @@ def fields(pairs: Sequence[tuple[str, str]], *, width: int | None = None) -> str
     indent = max((len(name) for name, _ in shown), default=0) + len(GAP)
     lines = []
     for name, value in shown:
-        first, *more = [value] if width is None else textwrap.wrap(value, max(width - indent, NARROWEST))
+        wrapped = [] if width is None else textwrap.wrap(value, max(width - indent, NARROWEST))
+        first, *more = wrapped or [value]
         lines.append(name.ljust(indent) + first)
         lines += [" " * indent + line for line in more]
     return "\n".join(lines)
