@@ -8,6 +8,7 @@ from engine.models import GitCommit, GitFile, GitLog, GitStatus
 from engine.services.access import ServiceError
 from store.errors import StoreError
 from store.git import GitRepo
+from store.project import SCRIPTS
 
 MAX_LOG = 200
 
@@ -34,9 +35,10 @@ class GitService:
         """Commits, newest first, of the repository or of one script."""
         if not 1 <= limit <= MAX_LOG or skip < 0:
             raise ServiceError("bad_request", f"limit must be 1 to {MAX_LOG} and skip must not be negative.")
+        place = f"{SCRIPTS}/{path}" if path else None
         try:
             async with self._turn:
-                commits = await asyncio.to_thread(self._repo.log, path, limit + 1, skip)
+                commits = await asyncio.to_thread(self._repo.log, place, limit + 1, skip)
         except StoreError as error:
             raise ServiceError("git", error.sentence, hint=error.hint, status=422) from None
         return GitLog(
