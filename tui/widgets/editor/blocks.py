@@ -61,4 +61,4 @@ def _without_step(indentation: str, width: int) -> str:
     if indentation.endswith("\t"):
         return indentation[:-1]
     spaces = len(indentation) - len(indentation.rstrip(" "))
-    return indentation[: len(indentation) - min(spaces, (spaces - 1) % width + 1 if spaces else 0)]
+    return indentation[: len(indentation) - min(spaces, width)]

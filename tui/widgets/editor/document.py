@@ -175,7 +175,7 @@ class FlatDocument(DocumentBase):
     # Syntax.
 
     def use_syntax(self, syntax: SyntaxTree) -> None:
-        syntax.load(self._lines, self._newline)
+        syntax.load(self._lines)
         self.syntax = syntax
 
     def prepare_query(self, query: str) -> Query | None:

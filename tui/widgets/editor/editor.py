@@ -170,7 +170,7 @@ class Editor(FlatTextArea, inherit_bindings=False):
 
     def restore(self, place: Place) -> None:
         """Go back to a place, as far as the text still has it."""
-        self.move_cursor((place.row, place.column))
+        self.move_cursor((min(place.row, self.document.line_count - 1), place.column))
         self.scroll_to(place.scroll_x, place.scroll_y, animate=False, immediate=True, force=True)
 
     def go_to_line(self, number: int) -> None:

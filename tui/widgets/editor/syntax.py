@@ -37,6 +37,7 @@ def byte_length(text: str) -> int:
 class SyntaxTree:
     """The tree of one document, with the document's bytes beside it.
 
+    The bytes have ``\\n`` at the end of each line whatever the file has: that is how tree-sitter counts rows.
     Rows are found by walking from the row of the last edit, because the next edit is nearly always close to it.
     """
 
@@ -44,8 +45,6 @@ class SyntaxTree:
         self._language = language
         self._parser = Parser(language)
         self._lines: Sequence[str] = ()
-        self._newline_length = 1
-        self._newline = "\n"
         self._bytes = bytearray()
         self._tree: Tree = self._parser.parse(b"")
         self._anchor = (0, 0)
@@ -55,13 +54,10 @@ class SyntaxTree:
         """Whether the text changed since the last parse."""
         self.parse_seconds = 0.0
 
-    def load(self, lines: Sequence[str], newline: str) -> None:
+    def load(self, lines: Sequence[str]) -> None:
         """Follow ``lines``, which the document goes on to change in place."""
         self._lines = lines
-        # tree-sitter counts rows by \n only.
-        self._newline = "\n" if newline == "\r" else newline
-        self._newline_length = len(newline)
-        self._bytes = bytearray(encode(self._newline.join(lines)))
+        self._bytes = bytearray(encode("\n".join(lines)))
         self._anchor = (0, 0)
         self._tree = self._parse(None)
 
@@ -85,7 +81,7 @@ class SyntaxTree:
         left_bytes, right_bytes = byte_length(first_line[:left]), byte_length(last_line[:right])
         start_byte = row_byte + left_bytes
         old_end_byte = row_byte + self._bytes_between(first, last) + right_bytes
-        data = encode(self._newline.join(inserted))
+        data = encode("\n".join(inserted))
         self._bytes[start_byte:old_end_byte] = data
         end_row = first + len(inserted) - 1
         end_column = byte_length(inserted[-1]) + (left_bytes if end_row == first else 0)
@@ -134,4 +130,4 @@ class SyntaxTree:
 
     def _bytes_between(self, first: int, last: int) -> int:
         """From the start of row ``first`` to the start of row ``last``."""
-        return sum([byte_length(line) for line in self._lines[first:last]]) + self._newline_length * (last - first)
+        return sum([byte_length(line) for line in self._lines[first:last]]) + last - first
