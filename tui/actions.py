@@ -69,24 +69,26 @@ ACTIONS: tuple[Action, ...] = (
     _console("open", "open", "Open a script by a part of its name", 4),
     _console("new_script", "new", "Make a new script"),
     _console("find", "find", "Find in the script", 5),
+    _console("go_to_line", "line", "Go to a line"),
     _console("focus_list", "list", "Go to the scripts list", 6),
     _console("focus_panel", "panel", "Go to the panel, and from tab to tab in it", 7),
     _console("pool", "pool", "Show the pool"),
-    Action("focus_editor", "editor", "From the list or the panel back to the editor", Scope.CONSOLE),
+    Action("focus_editor", "editor", "Back to the editor; closes find bar and filter", Scope.CONSOLE, priority=True),
     _everywhere("palette", "all", "All actions and scripts", 8, palette=False),
     _everywhere("help", "help", "This help", 9),
     _everywhere("retry", "retry", "Try the engine again when it is away"),
     _everywhere("redraw", "redraw", "Draw the whole screen again"),
     _everywhere("quit", "quit", "Leave the console; runs go on in the engine"),
-    Action("filter", "filter", "Filter the list by a part of a path, title or tag", Scope.LIST),
+    Action("open_row", "open", "Open the script, fold or unfold the folder", Scope.LIST, 1),
+    Action("filter", "filter", "Filter the list by a part of a path, title or tag", Scope.LIST, 2, palette=True),
     Action("panel_output", "output", "Show the output", Scope.PANEL, palette=True),
     Action("panel_tasks", "tasks", "Show the tasks: runs now and just finished", Scope.PANEL, palette=True),
     Action("panel_git", "git", "Show git: branch, changed files, log of the open script", Scope.PANEL, palette=True),
-    Action("zoom", "zoom", "Make the panel large, and small again", Scope.PANEL, palette=True),
-    Action("copy_output", "copy", "Copy the selected output, or all of it", Scope.OUTPUT, palette=True),
-    Action("clear_output", "clear", "Clear the output", Scope.OUTPUT, palette=True),
-    Action("show_task", "output", "Show the output of the run under the cursor", Scope.TASKS),
-    Action("kill_task", "kill", "Kill the run under the cursor", Scope.TASKS),
+    Action("zoom", "zoom", "Make the panel large, and small again", Scope.PANEL, 3, palette=True),
+    Action("copy_output", "copy", "Copy the selected output, or all of it", Scope.OUTPUT, 1, palette=True),
+    Action("clear_output", "clear", "Clear the output", Scope.OUTPUT, 2, palette=True),
+    Action("show_task", "output", "Show the output of the run under the cursor", Scope.TASKS, 1),
+    Action("kill_task", "kill", "Kill the run under the cursor", Scope.TASKS, 2),
     Action("kill_run", "kill run", "Kill the run of the slot under the cursor", Scope.POOL, 1),
     Action("show_run", "output", "Show the output of the slot's run in the console", Scope.POOL, 2),
     Action("grow", "more slots", "Add a slot", Scope.POOL, 3),
@@ -119,5 +121,11 @@ def bindings(*scopes: Scope) -> list[BindingType]:
 def footer_hints(*scopes: Scope) -> list[Action]:
     """The actions that the footer shows for these scopes, in their order there."""
     return sorted((item for item in in_scope(*scopes) if item.footer), key=lambda item: item.footer)
+
+
+def pane_hints(*scopes: Scope) -> list[Action]:
+    """The footer while a pane of these scopes has the focus: its own actions, then the ways out."""
+    ways_out = [action(name) for name in ("focus_editor", "focus_panel", "stop")]
+    return footer_hints(*scopes) + ways_out + footer_hints(Scope.EVERYWHERE)
 
 

@@ -25,11 +25,13 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "open": ("ctrl+o",),
         "new_script": ("ctrl+n",),
         "find": ("ctrl+f",),
+        "go_to_line": ("ctrl+g",),
         "focus_list": ("f2",),
         "focus_panel": ("f3",),
         "pool": ("f4",),
         "focus_editor": ("escape",),
         # The scripts list.
+        "open_row": ("enter",),
         "filter": ("slash",),
         # The panel below the editor.
         "panel_output": ("1",),

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tui.actions import ACTIONS, Scope, footer_hints, in_scope
+from tui.actions import ACTIONS, Scope, footer_hints, in_scope, pane_hints
 from tui.app import GatewrightApp
 from tui.keymap import KEYMAP, key_label
 from tui.screens.console import ConsoleScreen
@@ -65,6 +65,15 @@ def test_footer_fits_80_columns(scopes):
     line = "  ".join(f"{item.key} {item.hint}" for item in hints)
     assert 6 <= len(hints) <= 9
     assert len(line) + 1 <= 80
+
+
+@pytest.mark.parametrize("scopes", [(Scope.LIST,), (Scope.PANEL, Scope.OUTPUT), (Scope.PANEL, Scope.TASKS)])
+def test_footer_of_a_pane_begins_with_its_own_actions_and_fits_the_ways_out(scopes):
+    hints = pane_hints(*scopes)
+    shown = "  ".join(f"{item.key} {item.hint}" for item in hints)[:79]
+    assert hints[0].scope in scopes
+    assert "Esc editor" in shown
+    assert "F1 help" in shown
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
@@ -14,7 +14,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import TextArea
 
-from tui.actions import Scope, bindings, footer_hints
+from tui.actions import Scope, bindings, footer_hints, pane_hints
 from tui.messages import EngineAway, PoolChanged, RunChanged
 from tui.recovery import Session
 from tui.screens.picker import PickerScreen
@@ -51,7 +51,7 @@ class ConsoleScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.CONSOLE)
     AUTO_FOCUS = "Editor"
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (100, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own form
 
     def __init__(self, place: str, journal: RecoveryJournal, open_first: str | None = None) -> None:
         super().__init__()
@@ -303,7 +303,14 @@ class ConsoleScreen(Screen[None]):
 
     def action_focus_editor(self) -> None:
         self.query_one(Panel).remove_class("-zoomed")
+        self.query_one(ScriptList).clear_filter()
+        find_bar = self.query_one(EditorPane).find_bar
+        if find_bar.is_open:
+            find_bar.action_close()
         self.query_one(Editor).focus()
+
+    def action_go_to_line(self) -> None:
+        self.query_one(EditorPane).action_go_to_line()
 
     def action_focus_panel(self) -> None:
         panel = self.query_one(Panel)
@@ -334,6 +341,18 @@ class ConsoleScreen(Screen[None]):
             self._remember()
 
     # Small things.
+
+    @on(events.DescendantFocus)
+    def _show_hints(self) -> None:
+        """The footer tells what the focused pane can do."""
+        panel = self.query_one(Panel)
+        if self.query_one(ScriptList).has_focus_within:
+            hints = pane_hints(Scope.LIST)
+        elif panel.has_focus_within:
+            hints = pane_hints(Scope.PANEL, *{"output": [Scope.OUTPUT], "tasks": [Scope.TASKS]}.get(panel.active, []))
+        else:
+            hints = footer_hints(Scope.CONSOLE, Scope.EVERYWHERE)
+        self.query_one(KeyHints).set_actions(hints)
 
     async def push_screen_wait(self, screen: Screen[Result]) -> Result:
         return await self.app.push_screen_wait(screen)

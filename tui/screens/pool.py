@@ -32,7 +32,7 @@ _COLUMNS = (
     Column("who", 8),
     Column("age", 6),
     Column("runs", 5),
-    Column("isolation", 18),
+    Column("isolation", 14),
 )
 
 QUEUE_LINES = 4

@@ -59,6 +59,8 @@ class LiveTable(Vertical):
         return None if row is None else row.key
 
     def _lay_out(self, cursor: str | None = None) -> None:
+        if not self.size.width:
+            return  # not laid out yet: the first resize comes back here
         widths = self._widths()
         heading = _line([column.title for column in self._columns], widths)
         self.query_one(".live-table--heading", Static).update(heading)

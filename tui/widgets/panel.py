@@ -53,7 +53,7 @@ class TabLine(Widget):
     def _spans(self) -> list[tuple[str, str, int, int]]:
         spans, at = [], 2
         for pane, text in self.labels:
-            label = f" {text} "
+            label = f"[{text}]" if pane == self.active else f" {text} "
             spans.append((pane, label, at, at + len(label)))
             at += len(label) + 3
         return spans

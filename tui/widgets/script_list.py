@@ -34,20 +34,13 @@ class FilterInput(Input):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "to_list", "To the list", show=False),
-        Binding("escape", "give_up", "Clear the filter", show=False),
     ]
 
     class ToList(Message):
         """Down was pressed."""
 
-    class GivenUp(Message):
-        """Esc was pressed."""
-
     def action_to_list(self) -> None:
         self.post_message(self.ToList())
-
-    def action_give_up(self) -> None:
-        self.post_message(self.GivenUp())
 
 
 class ScriptList(Vertical):
@@ -112,6 +105,13 @@ class ScriptList(Vertical):
     def focus_rows(self) -> None:
         self._rows.focus()
 
+    def clear_filter(self) -> None:
+        """Show all scripts again."""
+        self._filter.value = ""
+
+    def action_open_row(self) -> None:
+        self._rows.action_choose()
+
     def action_filter(self) -> None:
         self._filter.focus()
 
@@ -157,12 +157,6 @@ class ScriptList(Vertical):
     @on(FilterInput.ToList)
     def _to_list(self, event: FilterInput.ToList) -> None:
         event.stop()
-        self.focus_rows()
-
-    @on(FilterInput.GivenUp)
-    def _filter_given_up(self, event: FilterInput.GivenUp) -> None:
-        event.stop()
-        self._filter.value = ""
         self.focus_rows()
 
     def on_key(self, event: events.Key) -> None:

@@ -25,10 +25,10 @@ KEPT = 200
 """Runs held; older ones are in the history."""
 
 _COLUMNS = (
-    Column("run", 6),
+    Column("run", 5),
     Column("script"),
-    Column("state", 16),
-    Column("time", 11),
+    Column("state", 13),
+    Column("time", 9),
     Column("who", 8),
     Column("at", 12),
 )
