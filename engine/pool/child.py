@@ -1,0 +1,246 @@
+"""The host's side of one child: its descriptors, its frames, and the output of the run it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from typing import Protocol
+
+from engine.models import Stream
+from engine.pool.frames import FrameParser, ProtocolError
+from engine.pool.job import RunSink
+from engine.pool.zygote import NewChild
+from engine.worker.wire import Frame, Order
+
+READ_SIZE = 256 << 10
+
+STRAY_DELAY = 0.005
+"""Seconds until a run's stray pipes are listened to. Most runs end sooner, and reading what is there at their end is enough then."""
+
+STREAMS = {Frame.OUT: Stream.STDOUT, Frame.ERR: Stream.STDERR}
+
+
+class ChildOwner(Protocol):
+    """Who hears what a child does: its slot."""
+
+    def child_hello(self, child: Child, payload: bytes) -> None: ...
+
+    def child_result(self, child: Child, payload: bytes) -> None: ...
+
+    def child_closed(self, child: Child) -> None:
+        """Its end of the socket is closed, and no RESULT came before."""
+
+    def child_violation(self, child: Child, problem: str) -> None: ...
+
+    def child_output_full(self, child: Child) -> None: ...
+
+
+class Output:
+    """A run's output on its way to the sink: decoded, in order, and cut at the limit with a line that says so."""
+
+    def __init__(self, sink: RunSink, limit: int) -> None:
+        self._sink = sink
+        self._limit = limit
+        self._left = limit
+        self._decoders: dict[object, codecs.IncrementalDecoder] = {}
+        self._line_open = False
+        self.full = False
+
+    def take(self, source: object, stream: Stream, data: bytes) -> None:
+        """Pass on what ``source`` wrote; each source has its own state of decoding."""
+        if self.full:
+            return
+        self.full = len(data) > self._left
+        data = data[: self._left]
+        self._left -= len(data)
+        text = self._decode(source, data)
+        if text:
+            self._line_open = text[-1] != "\n"
+            self._sink.output(stream, text)
+        if self.full:
+            newline = "\n" if self._line_open else ""
+            self._sink.output(
+                stream, f"{newline}[output limit of {describe_size(self._limit)} reached; the rest is not shown]\n"
+            )
+
+    def _decode(self, source: object, data: bytes) -> str:
+        decoder = self._decoders.get(source)
+        if decoder is None:
+            with contextlib.suppress(UnicodeDecodeError):
+                return data.decode()
+            decoder = self._decoders[source] = codecs.getincrementaldecoder("utf-8")("replace")
+        return decoder.decode(data)
+
+
+class Child:
+    """One child from its fork to its reaping. Owns its descriptors until ``close``."""
+
+    def __init__(self, new: NewChild, order: Order, result_limit: int, owner: ChildOwner) -> None:
+        self.pid = new.pid
+        self.inner_pid = new.inner_pid
+        self.scratch_device = new.scratch_device
+        self.order = order
+        self._owner = owner
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, new.run_socket)
+        self._socket.setblocking(False)
+        self._pidfd = new.pidfd
+        self._stray = {Stream.STDOUT: new.stdout, Stream.STDERR: new.stderr}
+        for fd in self._stray.values():
+            os.set_blocking(fd, False)
+        self._parser = FrameParser(result_limit)
+        self._loop = asyncio.get_running_loop()
+        self._output: Output | None = None
+        self._greeted = False
+        self._closed = False
+        self._stray_timer: asyncio.TimerHandle | None = None
+        self._stray_heard = False
+        self._unsent: memoryview | None = None
+        self._files: Sequence[int] = ()
+        self._loop.add_reader(self._socket.fileno(), self._readable)
+
+    def run(self, frame: bytes, files: Sequence[int], result_limit: int, output: Output) -> None:
+        """Send the RUN, and the descriptors of its files in a message of their own."""
+        self._output = output
+        self._files = files
+        self._parser.limit_result(result_limit)
+        self._send(memoryview(frame))
+        self._stray_timer = self._loop.call_later(STRAY_DELAY, self._hear_stray)
+
+    def kill(self) -> None:
+        """SIGKILL: with the first process of its pid namespace everything below goes too."""
+        if not self._closed:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def stop_reading(self) -> None:
+        """Nothing it writes counts any more."""
+        if self._output is not None:
+            self._drain_stray()
+        self._output = None
+        self._loop.remove_reader(self._socket.fileno())
+        if self._unsent is not None:
+            self._loop.remove_writer(self._socket.fileno())
+            self._unsent = None
+        if self._stray_timer is not None:
+            self._stray_timer.cancel()
+        if self._stray_heard:
+            for fd in self._stray.values():
+                self._loop.remove_reader(fd)
+            self._stray_heard = False
+
+    def close(self) -> None:
+        """Stop reading and give back every descriptor."""
+        if self._closed:
+            return
+        self.stop_reading()
+        self._closed = True
+        self._socket.close()
+        for fd in (self._pidfd, *self._stray.values()):
+            os.close(fd)
+
+    def _send(self, data: memoryview) -> None:
+        try:
+            data = data[self._socket.send(data) :]
+            if not data and self._files:
+                socket.send_fds(self._socket, [b"\0"], list(self._files))
+                self._files = ()
+        except BlockingIOError:
+            pass
+        except OSError:
+            return  # it has gone: the end of its socket says so
+        if data or self._files:
+            if self._unsent is None:
+                self._loop.add_writer(self._socket.fileno(), self._writable)
+            self._unsent = data
+        elif self._unsent is not None:
+            self._loop.remove_writer(self._socket.fileno())
+            self._unsent = None
+
+    def _writable(self) -> None:
+        if self._unsent is not None:
+            self._send(self._unsent)
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(READ_SIZE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._owner.child_closed(self)
+            return
+        try:
+            frames = self._parser.feed(data)
+        except ProtocolError as error:
+            self._owner.child_violation(self, str(error))
+            return
+        self._take(frames)
+
+    def _take(self, frames: list[tuple[int, bytes]]) -> None:
+        """Act on frames, neighbours of one stream together."""
+        index = 0
+        while index < len(frames):
+            kind, payload = frames[index]
+            index += 1
+            if kind in STREAMS and self._output is not None:
+                parts = [payload]
+                while index < len(frames) and frames[index][0] == kind:
+                    parts.append(frames[index][1])
+                    index += 1
+                self._take_output(kind, STREAMS[Frame(kind)], b"".join(parts))
+            elif kind == Frame.RESULT and self._output is not None:
+                self._drain_stray()
+                self._owner.child_result(self, payload)
+                return
+            elif kind == Frame.HELLO and not self._greeted:
+                self._greeted = True
+                self._owner.child_hello(self, payload)
+            else:
+                self._owner.child_violation(self, f"a {Frame(kind).name} frame out of turn")
+                return
+
+    def _take_output(self, source: object, stream: Stream, data: bytes) -> None:
+        output = self._output
+        if output is None or output.full:
+            return
+        output.take(source, stream, data)
+        if output.full:
+            self._owner.child_output_full(self)
+
+    def _hear_stray(self) -> None:
+        self._stray_timer = None
+        self._stray_heard = True
+        for stream, fd in self._stray.items():
+            self._loop.add_reader(fd, self._read_stray, stream, fd)
+
+    def _read_stray(self, stream: Stream, fd: int) -> bool:
+        """Pass on what was written to a descriptor 1 or 2 itself; False when there is nothing now."""
+        try:
+            data = os.read(fd, READ_SIZE)
+        except BlockingIOError:
+            return False
+        if not data:
+            if self._stray_heard:
+                self._loop.remove_reader(fd)
+            return False
+        self._take_output(fd, stream, data)
+        return True
+
+    def _drain_stray(self) -> None:
+        for stream, fd in self._stray.items():
+            while self._output is not None and not self._output.full and self._read_stray(stream, fd):
+                pass
+
+
+def describe_size(size: int) -> str:
+    """``1 MiB``, ``64 KiB`` or ``100 bytes``."""
+    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size} bytes"

@@ -1,0 +1,61 @@
+"""The interpreter that scripts run in: a virtual environment of the project's own, with nothing of the engine's in it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+CHECK_TIMEOUT = 10.0
+
+
+class EnvironmentProblem(Exception):
+    """The environment can neither be used nor made. The message is the sentence for the user."""
+
+
+async def ensure_environment(folder: Path) -> Path:
+    """Return the interpreter of the environment in ``folder``, made or made anew if it does not run.
+
+    Args:
+        folder: ``.gatewright/envs/default`` of a project.
+
+    Raises:
+        EnvironmentProblem: It cannot be made.
+    """
+    return await asyncio.to_thread(_ensure, folder)
+
+
+def _ensure(folder: Path) -> Path:
+    interpreter = folder / "bin" / "python"
+    if _runs(interpreter):
+        return interpreter
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _builder().create(folder)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EnvironmentProblem(f"The scripts' environment {folder} cannot be made: {error}.") from None
+    if not _runs(interpreter):
+        raise EnvironmentProblem(f"The scripts' interpreter {interpreter} does not run.")
+    return interpreter
+
+
+def _builder() -> venv.EnvBuilder:
+    # Without pip: it takes seconds, and packages are installed from outside.
+    return venv.EnvBuilder(clear=True, symlinks=True, with_pip=False)
+
+
+def _runs(interpreter: Path) -> bool:
+    """Whether it starts and is the interpreter of this very environment."""
+    if not os.access(interpreter, os.X_OK):
+        return False
+    command = [str(interpreter), "-I", "-S", "-c", "import sys; print(sys.version_info[:2] >= (3, 11))"]
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, timeout=CHECK_TIMEOUT, check=False, env={}, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.stdout.strip() == b"True"

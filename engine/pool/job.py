@@ -1,0 +1,96 @@
+"""What the pool is asked to run, and within which limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from engine.models import Mode, Priority, RunKind, Stream
+
+
+class QueueFull(Exception):
+    """As many runs wait as may. The message is the sentence for the user."""
+
+
+class JobRejected(ValueError):
+    """The job can never run as it is. The message is the sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run may use: seconds and bytes."""
+
+    wall: float = 30.0
+    """From dispatch, not from the moment it was queued. Processor time is limited to one second more."""
+
+    memory: int = 512 << 20
+    """Address space beyond what the warmed interpreter itself takes."""
+
+    output: int = 1 << 20
+    """Standard output and error together."""
+
+    result: int = 1 << 20
+    code: int = 1 << 20
+    scratch: int = 64 << 20
+    inodes: int = 4096
+    open_files: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a zygote is made for."""
+
+    mode: Mode = Mode.RESTRICTED
+    environment: str = "default"
+    preloads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileInput:
+    """A sealed memfd handed to a run. ``fd`` stays the caller's, who closes it after the run has ended."""
+
+    name: str
+    fd: int
+    size: int
+
+
+class RunSink(Protocol):
+    """Hears of a run as it happens: plain calls in the event loop, which must return soon and must not raise."""
+
+    def queued(self, position: int, reason: str) -> None:
+        """It waits; position 1 is next. Called again when that has changed."""
+
+    def started(self, slot: int, pid: int, isolation: str) -> None:
+        """It runs; ``pid`` is the child's as the engine's host sees it."""
+
+    def output(self, stream: Stream, text: str) -> None:
+        """It wrote ``text``. In order, already limited; the last text may be the line that says it was cut."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run, complete."""
+
+    run_id: int
+    kind: RunKind
+    name: str
+    actor: str
+    source: bytes
+    filename: str
+    """Shown in tracebacks: ``defaults/tour.py`` or ``<exec>``."""
+    sink: RunSink
+    module: str = ""
+    function: str = ""
+    entrypoint: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    args: Sequence[Any] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, FileInput] = field(default_factory=dict)
+    limits: Limits = Limits()
+    profile: Profile = Profile()
+    priority: Priority = Priority.API
+    source_sha256: str = ""
+    max_parallel: int | None = None
+    """How many runs of the same name may go on at once."""

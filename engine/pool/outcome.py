@@ -1,0 +1,174 @@
+"""How a run ended: decided from its RESULT frame, its wait status, and what the engine itself did to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from engine.models import Outcome, RunError
+from engine.pool.frames import ProtocolError
+from engine.worker.results import MAX_DEPTH
+from engine.worker.wire import RESULT
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of one run."""
+
+    outcome: Outcome
+    duration: float
+    """Seconds from dispatch; 0 for a run that never started."""
+
+    isolation: str
+    signal: int | None = None
+    value: Any = None
+    has_value: bool = False
+    text: str | None = None
+    """The result as text: a str as it is, else its JSON, else what ``repr`` gave."""
+
+    note: str | None = None
+    error: RunError | None = None
+    traceback: str | None = None
+    output_truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """Why the engine ended a run itself."""
+
+    outcome: Outcome
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReport:
+    """What the template told about a child it reaped."""
+
+    status: int
+    """As wait(2) gives it."""
+
+    cpu: float
+    peak_memory: int
+
+
+class _ErrorHead(msgspec.Struct, forbid_unknown_fields=True):
+    type: str
+    message: str
+    filename: str | None = None
+    line: int | None = None
+
+
+class _ResultHead(msgspec.Struct, forbid_unknown_fields=True):
+    """Head of a RESULT frame. A child may claim no other outcomes than these."""
+
+    outcome: str = Outcome.OK
+    error: _ErrorHead | None = None
+    traceback: str | None = None
+    text: str | None = None
+    note: str | None = None
+
+
+_CLAIMABLE = {Outcome.OK, Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED, Outcome.MEMORY}
+_head_decoder = msgspec.json.Decoder(_ResultHead)
+_value_decoder = msgspec.json.Decoder()
+
+
+def from_result(payload: bytes, limit: int, duration: float, isolation: str) -> Ending:
+    """The ending that a RESULT frame tells.
+
+    Raises:
+        ProtocolError: It is malformed, nested too deeply, too large, or claims what it may not.
+    """
+    if len(payload) < RESULT.size:
+        raise ProtocolError("a RESULT without its head")
+    head_end = RESULT.size + RESULT.unpack_from(payload)[0]
+    if head_end > len(payload) or len(payload) - head_end > limit:
+        raise ProtocolError("a RESULT whose lengths do not add up")
+    head = _decode_head(payload[RESULT.size : head_end]) if head_end > RESULT.size else _ResultHead()
+    if head.outcome not in _CLAIMABLE:
+        raise ProtocolError(f"a RESULT that claims the outcome {head.outcome[:40]!r}")
+    raw = payload[head_end:]
+    value = _decode_value(raw) if raw else None
+    return Ending(
+        outcome=Outcome(head.outcome),
+        duration=duration,
+        isolation=isolation,
+        value=value,
+        has_value=bool(raw),
+        text=(value if isinstance(value, str) else raw.decode()) if raw else head.text,
+        note=head.note,
+        error=RunError(**msgspec.structs.asdict(head.error)) if head.error else None,
+        traceback=head.traceback,
+    )
+
+
+def from_exit(report: ExitReport, cpu_limit: int, duration: float, isolation: str) -> Ending:
+    """The ending of a run whose process ended by itself and left no RESULT."""
+    number = os.WTERMSIG(report.status) if os.WIFSIGNALED(report.status) else None
+    if number in (signal.SIGKILL, signal.SIGXCPU) and report.cpu >= cpu_limit:
+        outcome, message = Outcome.TIMEOUT, f"The script used more than {cpu_limit} s of processor time."
+    elif number is not None:
+        outcome, message = Outcome.CRASHED, f"The script's process was killed by {_signal_name(number)}."
+    else:
+        code = os.waitstatus_to_exitcode(report.status)
+        outcome, message = Outcome.EXITED, f"The script's process left with exit status {code} before it had a result."
+    return Ending(
+        outcome=outcome,
+        duration=duration,
+        isolation=isolation,
+        signal=number if outcome is Outcome.CRASHED else None,
+        error=RunError(type=outcome, message=message),
+    )
+
+
+def from_intervention(cause: Intervention, duration: float, isolation: str) -> Ending:
+    """The ending of a run that the engine ended."""
+    return Ending(
+        outcome=cause.outcome,
+        duration=duration,
+        isolation=isolation,
+        error=RunError(type=cause.outcome, message=cause.message),
+        output_truncated=cause.outcome is Outcome.OUTPUT_LIMIT,
+    )
+
+
+def _decode_head(data: bytes) -> _ResultHead:
+    try:
+        return _head_decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ProtocolError(f"a RESULT whose head is not what it should be ({error})") from None
+
+
+def _decode_value(data: bytes) -> Any:
+    try:
+        value = _value_decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise ProtocolError(f"a RESULT whose value is not JSON ({error})") from None
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _too_deep(value):
+        raise ProtocolError(f"a RESULT nested more than {MAX_DEPTH} levels deep")
+    return value
+
+
+def _too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for item in level
+            for child in (item.values() if type(item) is dict else item)
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,278 @@
+"""The pool: its slots, its queue, and who goes where when."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from engine.models import Outcome, PoolInfo, Priority, QueueEntry, RunError, SlotState
+from engine.pool.admission import Obstacles, check
+from engine.pool.frames import cpu_seconds, run_frame
+from engine.pool.health import watch_health
+from engine.pool.job import Job, QueueFull
+from engine.pool.outcome import Ending, Intervention, from_intervention
+from engine.pool.queue import Entry, RunQueue
+from engine.pool.settings import PoolSettings
+from engine.pool.slot import Assignment, Slot, fits
+
+QUEUE_NEWS_INTERVAL = 0.1
+"""Seconds between two tellings of their positions to those who wait."""
+
+HOPELESS_FAILURES = 3
+"""Failed starts in a row on every slot, after which waiting runs are told so instead of kept waiting."""
+
+START_POLL = 0.005
+
+
+class Pool:
+    """Runs jobs on its slots. Every method belongs to the event loop's thread.
+
+    Attributes:
+        on_change: Called whenever ``info()`` would differ.
+    """
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self._settings = settings
+        self._size = self._checked(settings.size)
+        self._slots: dict[int, Slot] = {}
+        self._queue: RunQueue[Assignment] = RunQueue()
+        self._closed = False
+        self._news_timer: asyncio.TimerHandle | None = None
+        self._health: asyncio.Task[None] | None = None
+        self._departing: set[asyncio.Task[None]] = set()
+        self.on_change: Callable[[], None] = _nothing
+
+    async def start(self) -> None:
+        """Start every slot, and wait until each is ready or has failed once."""
+        self._loop = asyncio.get_running_loop()
+        self._fill()
+        self._health = self._loop.create_task(watch_health(self.slots, self._settings.health_interval))
+        while any(slot.state in (SlotState.STARTING, SlotState.PREPARING) for slot in self.slots()):
+            await asyncio.sleep(START_POLL)
+
+    async def close(self) -> None:
+        """End every run and every process. Nothing is left when this returns."""
+        self._closed = True
+        if self._health is not None:
+            self._health.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._health
+        if self._news_timer is not None:
+            self._news_timer.cancel()
+        cause = Intervention(Outcome.INTERRUPTED, "The engine was stopped.")
+        self._end_queued(cause)
+        await asyncio.gather(*(slot.close(cause) for slot in self.slots()), *self._departing)
+        self._slots.clear()
+
+    def submit(self, job: Job) -> asyncio.Future[Ending]:
+        """Run ``job`` now if a slot is free for it, else queue it.
+
+        Raises:
+            QueueFull: As many runs wait as may.
+            JobRejected: It can never run as it is.
+        """
+        check(job)
+        limits, parked = job.limits, self._settings.limits
+        frame = run_frame(job, 0 if limits.wall == parked.wall else cpu_seconds(limits.wall))
+        own_child = not fits(limits, len(job.files), parked)
+        assignment = Assignment(job, frame, own_child, self._loop.create_future())
+        slot = self._free_slot()
+        if slot is not None and not self._queue and self._obstacles().to(assignment) is None:
+            slot.run(assignment)
+        else:
+            self._enqueue(assignment)
+        return assignment.ending
+
+    def cancel(self, run_id: int) -> bool:
+        """Cancel a run, whether it waits, is being prepared or runs; False if there is none of that id."""
+        entry = self._queue.remove(run_id)
+        if entry is not None:
+            cause = Intervention(Outcome.CANCELLED, "The run was cancelled while it waited.")
+            entry.item.end(from_intervention(cause, 0.0, ""))
+            self._changed_queue()
+            return True
+        for slot in self.slots():
+            if slot.run_id == run_id:
+                slot.cancel(Intervention(Outcome.CANCELLED, "The run was cancelled."))
+                return True
+        return False
+
+    def resize(self, size: int) -> None:
+        """Have ``size`` slots from now on: new ones start at once, surplus ones leave as soon as nothing runs there.
+
+        Raises:
+            ValueError: The size is out of range; nothing changes.
+        """
+        self._size = self._checked(size)
+        self._fill()
+        staying = [slot for slot in self.slots() if not slot.leaving]
+        # Idle ones go first, and of equals the highest number, so that what remains is numbered from 1 again.
+        staying.sort(key=lambda slot: (slot.idle, slot.number))
+        for slot in staying[size:] if len(staying) > size else []:
+            slot.leave()
+        self._changed_queue()
+
+    def restart_slot(self, slot: int) -> None:
+        """Give a slot a new zygote; what runs there ends as cancelled.
+
+        Raises:
+            KeyError: There is no such slot.
+        """
+        self._slots[slot].restart()
+
+    def info(self) -> PoolInfo:
+        slots = [self._slots[number].info() for number in sorted(self._slots)]
+        obstacles = self._obstacles()
+        return PoolInfo(
+            size=self._size,
+            slots=slots,
+            queue=[
+                QueueEntry(
+                    run_id=entry.run_id,
+                    name=entry.item.job.name,
+                    actor=entry.item.job.actor,
+                    position=position,
+                    reason=reason,
+                    queued_at=entry.wall_clock,
+                )
+                for entry, position, reason in self._queue.standings(obstacles.to)
+            ],
+            running=sum(slot.run_id is not None for slot in slots),
+            ready=sum(slot.state is SlotState.READY for slot in slots),
+            isolation=next((slot.isolation for slot in slots if slot.isolation), ""),
+        )
+
+    def slots(self) -> list[Slot]:
+        return list(self._slots.values())
+
+    # -- what slots ask and report (SlotOwner) -----------------------------------------------------------------------
+
+    @property
+    def demand(self) -> bool:
+        """Whether runs wait."""
+        return len(self._queue) > 0
+
+    def slot_ready(self, slot: Slot) -> None:
+        entry = self._queue.take(self._obstacles().to)
+        if entry is not None:
+            slot.run(entry.item)
+            self._changed_queue()
+
+    def slot_changed(self) -> None:
+        self.on_change()
+
+    def slot_left(self, slot: Slot) -> None:
+        if self._slots.get(slot.number) is slot:
+            del self._slots[slot.number]
+            task = self._loop.create_task(slot.close(Intervention(Outcome.INTERRUPTED, "The slot was closed.")))
+            self._departing.add(task)
+            task.add_done_callback(self._departing.discard)
+            if not self._closed:
+                self._fill()
+        self.on_change()
+
+    def slot_lost_zygote(self) -> None:
+        if all(slot.failures >= HOPELESS_FAILURES for slot in self.slots()):
+            problem = next((slot.problem for slot in self.slots() if slot.problem), "unknown")
+            self._end_queued(Intervention(Outcome.SANDBOX_UNAVAILABLE, f"No slot can start: {problem}."))
+
+    def own_child_wanted(self) -> Assignment | None:
+        """The next run, if it is one that needs a child of its own: the slot that asks makes that child at once."""
+        obstacles = self._obstacles()
+        entry = self._queue.first(obstacles.to)
+        if entry is None or not entry.item.own_child:
+            return None
+        self._queue.remove(entry.run_id)
+        self._changed_queue()
+        return entry.item
+
+    def give_back(self, assignment: Assignment) -> None:
+        self._add(assignment)
+        self._changed_queue()
+
+    # -- queue -------------------------------------------------------------------------------------------------------
+
+    def _enqueue(self, assignment: Assignment) -> None:
+        if len(self._queue) >= self._settings.queue_limit:
+            raise QueueFull(f"{len(self._queue)} runs are waiting already, as many as may.")
+        entry = self._add(assignment)
+        slot = self._free_slot()
+        if slot is not None:  # others wait for reasons of their own
+            self.slot_ready(slot)
+        self.slot_lost_zygote()
+        if not assignment.ending.done():
+            self._tell(only=entry)
+            self._changed_queue()
+
+    def _add(self, assignment: Assignment) -> Entry[Assignment]:
+        entry = Entry(assignment, assignment.job.run_id, assignment.job.priority, self._loop.time())
+        self._queue.add(entry)
+        return entry
+
+    def _changed_queue(self) -> None:
+        """Tell those who wait how they stand now, soon and once for many changes; look who has waited too long."""
+        if self._news_timer is None and self.demand:
+            self._news_timer = self._loop.call_later(QUEUE_NEWS_INTERVAL, self._news)
+        self.on_change()
+
+    def _news(self) -> None:
+        self._news_timer = None
+        longest = self._settings.queue_wait
+        late = Intervention(Outcome.TIMEOUT, f"The run waited {longest:g} s for a free slot, as long as it may.")
+        for entry in self._queue.expired(self._loop.time(), longest):
+            entry.item.end(from_intervention(late, 0.0, ""))
+        self._tell()
+        if self.demand:
+            self._news_timer = self._loop.call_later(QUEUE_NEWS_INTERVAL, self._news)
+
+    def _tell(self, only: Entry[Assignment] | None = None) -> None:
+        for entry, position, reason in self._queue.standings(self._obstacles().to):
+            if entry.told != (position, reason) and (only is None or entry is only):
+                entry.told = (position, reason)
+                entry.item.job.sink.queued(position, reason)
+
+    def _end_queued(self, cause: Intervention) -> None:
+        for entry in list(self._queue):
+            self._queue.remove(entry.run_id)
+            entry.item.end(from_intervention(cause, 0.0, ""))
+
+    # -- slots -------------------------------------------------------------------------------------------------------
+
+    def _free_slot(self) -> Slot | None:
+        """The ready slot of the lowest number: the same few slots stay in the processor's caches."""
+        for slot in self._slots.values():
+            if slot.state is SlotState.READY and not slot.leaving:
+                return slot
+        return None
+
+    def _obstacles(self) -> Obstacles:
+        busy = [slot.assignment.job for slot in self._slots.values() if slot.assignment is not None]
+        return Obstacles(busy, self._size)
+
+    def _fill(self) -> None:
+        """Start slots until there are as many as there should be; those that were about to leave stay instead."""
+        missing = self._size - sum(not slot.leaving for slot in self.slots())
+        for slot in [slot for slot in self.slots() if slot.leaving][: max(0, missing)]:
+            slot.stay()
+            missing -= 1
+        number = 1
+        while missing > 0:
+            if number not in self._slots:
+                self._slots[number] = Slot(
+                    number, self._settings, self._settings.scratch / f"slot-{number}", self
+                )
+                self._slots = dict(sorted(self._slots.items()))
+                self._slots[number].start()
+                missing -= 1
+            number += 1
+
+    def _checked(self, size: int) -> int:
+        low, high = self._settings.min_size, self._settings.max_size
+        if not low <= size <= high:
+            raise ValueError(f"The pool's size must be {low} to {high}, not {size}.")
+        return size
+
+
+def _nothing() -> None:
+    """Nobody listens."""

@@ -1,0 +1,485 @@
+"""One slot: its zygote, the child that is parked or runs, and the state it is in.
+
+    starting ─ ready ─▶ preparing ─ HELLO ─▶ ready ─ run ─▶ running ─ end ─▶ stopping ─ exit ─▶ preparing …
+        ▲                                                                                 any ─ zygote lost ─▶ failed
+        └────────────────────────────────────── back-off ───────────────────────────────────────────────────────┘
+
+The order to reap one child and to fork the next goes out as soon as a run has ended: making the child is off every run's path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from engine.models import Outcome, RunError, SlotInfo, SlotState
+from engine.pool.child import Child, Output
+from engine.pool.frames import ProtocolError, cpu_seconds
+from engine.pool.isolation import Promise, UnfitChild, order_for
+from engine.pool.job import Job, Limits
+from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
+from engine.pool.settings import PoolSettings
+from engine.pool.zygote import NewChild, Zygote
+from engine.worker.wire import Order
+
+EXIT_GRACE = 0.5
+"""Seconds for a killed child to be reported as gone, for each 512 MiB it may have held; then its zygote is replaced."""
+
+EXIT_GRACE_MEMORY = 512 << 20
+
+FIRST_BACKOFF = 0.1
+LONGEST_BACKOFF = 30.0
+STEADY_AFTER = 5.0
+"""A zygote that lived this long was sound: the next one starts at once."""
+
+
+@dataclass(slots=True)
+class Assignment:
+    """A job on its way through the pool, and where its ending goes."""
+
+    job: Job
+    frame: bytes
+    """Its RUN."""
+    own_child: bool
+    """Its limits or files ask for another child than the parked one."""
+    ending: asyncio.Future[Ending]
+    probe: bool = False
+    """The pool's own: it appears in no list."""
+
+    def end(self, ending: Ending) -> None:
+        if not self.ending.done():
+            self.ending.set_result(ending)
+
+
+@dataclass(slots=True)
+class Run:
+    """What goes on in a running slot."""
+
+    assignment: Assignment
+    child: Child
+    output: Output
+    started: float
+    wall_timer: asyncio.TimerHandle
+    cause: Intervention | None = None
+
+
+class SlotOwner(Protocol):
+    """What a slot needs of its pool."""
+
+    def slot_ready(self, slot: Slot) -> None:
+        """A parked child waits for a run."""
+
+    def slot_changed(self) -> None: ...
+
+    def slot_left(self, slot: Slot) -> None:
+        """The slot was told to leave and has nothing more to do."""
+
+    def slot_lost_zygote(self) -> None: ...
+
+    def own_child_wanted(self) -> Assignment | None:
+        """A waiting run that needs a child of its own, handed over to be run by the next one."""
+
+    def give_back(self, assignment: Assignment) -> None:
+        """Queue a run again that was handed over and has not started."""
+
+    @property
+    def demand(self) -> bool:
+        """Whether runs wait: then the next child is not warmed, for it would only make them wait longer."""
+
+
+class Slot:
+    """Implements ``ZygoteOwner`` and ``ChildOwner``."""
+
+    def __init__(self, number: int, settings: PoolSettings, scratch: Path, owner: SlotOwner) -> None:
+        self.number = number
+        self.state = SlotState.STARTING
+        self.leaving = False
+        self.isolation = ""
+        self.problem: str | None = None
+        self.failures = 0
+        self._settings = settings
+        self._scratch = scratch
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._since = time.time()
+        self._runs = 0
+        self._restarts = 0
+        self._forks = 0
+        self._zygote: Zygote | None = None
+        self._old_zygotes: set[asyncio.Future[None]] = set()
+        self._zygote_started = 0.0
+        self._promise: Promise | None = None
+        self._order: Order | None = None
+        self._child: Child | None = None
+        self._run: Run | None = None
+        self._attached: Assignment | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # -- what the pool asks ------------------------------------------------------------------------------------------
+
+    @property
+    def run_id(self) -> int | None:
+        """Of the run that goes on here or is about to start."""
+        assignment = self._run.assignment if self._run else self._attached
+        return None if assignment is None or assignment.probe else assignment.job.run_id
+
+    @property
+    def assignment(self) -> Assignment | None:
+        return self._run.assignment if self._run else self._attached
+
+    @property
+    def parked_limits(self) -> Limits:
+        """Of the children that are parked here."""
+        return self._settings.limits
+
+    @property
+    def idle(self) -> bool:
+        return self._run is None and self._attached is None
+
+    def start(self) -> None:
+        """Start a zygote."""
+        self._enter(SlotState.STARTING)
+        self._zygote_started = self._loop.time()
+        self._forks = 0
+        self._arm(self._settings.start_timeout, "its zygote did not become ready in time")
+        try:
+            self._zygote = Zygote(self._settings, self._scratch, self)
+        except OSError as error:
+            self._replace(f"its zygote cannot be started: {error}")
+
+    def run(self, assignment: Assignment) -> None:
+        """Run on the parked child, or, if the run needs another kind of child, on one that is made for it now."""
+        if self._child is not None and not assignment.own_child:
+            self._start_run(self._child, assignment)
+        else:
+            self._attached = assignment
+            self._discard_child()
+
+    def cancel(self, cause: Intervention) -> None:
+        """End whatever goes on here or is about to."""
+        if self._run is not None:
+            self._intervene(self._run, cause)
+        elif self._attached is not None:
+            assignment, self._attached = self._attached, None
+            assignment.end(from_intervention(cause, 0.0, self.isolation))
+            self._owner.slot_changed()
+
+    def restart(self) -> None:
+        """Replace the zygote; a run that goes on ends as cancelled."""
+        self.cancel(Intervention(Outcome.CANCELLED, "The slot was restarted."))
+        self.failures = 0
+        self._replace(None)
+
+    def fail(self, problem: str) -> None:
+        """Replace the zygote because of ``problem``."""
+        self._replace(problem)
+
+    def leave(self) -> None:
+        """Go when nothing runs here any more."""
+        self.leaving = True
+        if self.idle and self.state is not SlotState.STOPPING:
+            self._go()
+
+    def stay(self) -> None:
+        self.leaving = False
+
+    async def close(self, cause: Intervention) -> None:
+        """End everything at once and wait until no process is left."""
+        self.leaving = True
+        if self._attached is not None:
+            self.cancel(cause)
+        self._drop_zygote()
+        if self._run is not None:
+            self._run.cause = self._run.cause or cause
+            self._end_run(from_intervention(self._run.cause, self._elapsed(self._run), self.isolation))
+        if self._old_zygotes:
+            await asyncio.wait(self._old_zygotes)
+
+    def info(self) -> SlotInfo:
+        assignment = self.assignment
+        shown = assignment.job if assignment is not None and not assignment.probe else None
+        return SlotInfo(
+            slot=self.number,
+            state=self.state,
+            since=self._since,
+            runs=self._runs,
+            restarts=self._restarts,
+            run_id=shown.run_id if shown else None,
+            script=shown.name if shown else None,
+            actor=shown.actor if shown else None,
+            pid=self._child.pid if self._child else None,
+            isolation=self.isolation,
+            problem=self.problem,
+        )
+
+    # -- what the zygote reports -------------------------------------------------------------------------------------
+
+    def zygote_ready(self, promise: Promise) -> None:
+        self._promise = promise
+        self._fork(reap=0)
+
+    def zygote_child(self, child: NewChild) -> None:
+        assert self._order is not None, "a child that nobody ordered"  # noqa: S101
+        self._child = Child(child, self._order, self._settings.limits.result, self)
+
+    def zygote_exit(self, inner_pid: int, report: ExitReport) -> None:
+        child = self._child
+        if child is None or child.inner_pid != inner_pid:
+            return
+        self._disarm()
+        self._child = None
+        child.close()
+        if self._run is not None:
+            self._end_run(self._ending_from(self._run, report))
+        self._after_exit()
+
+    def zygote_gone(self, problem: str) -> None:
+        self._replace(problem)
+
+    # -- what the child does -----------------------------------------------------------------------------------------
+
+    def child_hello(self, child: Child, payload: bytes) -> None:
+        assert self._promise is not None, "a child without a zygote"  # noqa: S101
+        self._disarm()
+        try:
+            self.isolation = self._promise.check(payload, child.order, child.scratch_device)
+        except UnfitChild as problem:
+            self._replace(f"a child failed its self-check: {problem}")
+            return
+        self.failures = 0
+        self.problem = None
+        assignment, self._attached = self._attached, None
+        if assignment is not None:
+            self._start_run(child, assignment)
+        elif _is_default(child.order, self._settings):
+            self._enter(SlotState.READY)
+            self._owner.slot_ready(self)
+        else:  # made for a run that was cancelled meanwhile
+            self._discard_child()
+
+    def child_result(self, child: Child, payload: bytes) -> None:
+        run = self._run
+        if run is None:
+            return
+        elapsed = self._elapsed(run)
+        try:
+            ending = from_result(payload, run.assignment.job.limits.result, elapsed, self.isolation)
+        except ProtocolError as error:
+            self.child_violation(child, str(error))
+            return
+        child.stop_reading()
+        self._end_run(ending)
+        # The waiter hears of the result first; reaping and the next child come after it.
+        self._loop.call_soon(self._retire, child)
+
+    def child_closed(self, child: Child) -> None:
+        if self._run is not None:
+            self._retire(child)
+        else:
+            self._replace("a parked child ended by itself")
+
+    def child_violation(self, child: Child, problem: str) -> None:
+        if self._run is not None:
+            message = f"The script's process broke the engine's protocol: it sent {problem}."
+            self._intervene(self._run, Intervention(Outcome.PROTOCOL, message))
+        else:
+            self._replace(f"a parked child sent {problem}")
+
+    def child_output_full(self, child: Child) -> None:
+        if self._run is not None:
+            message = "The script wrote more output than its limit allows."
+            self._intervene(self._run, Intervention(Outcome.OUTPUT_LIMIT, message))
+
+    # -- a run's course ----------------------------------------------------------------------------------------------
+
+    def _start_run(self, child: Child, assignment: Assignment) -> None:
+        job = assignment.job
+        limits = job.limits
+        output = Output(job.sink, limits.output)
+        self._run = Run(
+            assignment=assignment,
+            child=child,
+            output=output,
+            started=self._loop.time(),
+            wall_timer=self._loop.call_later(limits.wall, self._wall_over),
+        )
+        files: Sequence[int] = [file.fd for file in job.files.values()]
+        child.run(assignment.frame, files, limits.result, output)
+        self._enter(SlotState.RUNNING)
+        if not assignment.probe:
+            self._runs += 1
+            job.sink.started(self.number, child.pid, self.isolation)
+
+    def _wall_over(self) -> None:
+        if self._run is not None:
+            wall = self._run.assignment.job.limits.wall
+            self._intervene(self._run, Intervention(Outcome.TIMEOUT, f"The run took longer than {wall:g} s."))
+
+    def _intervene(self, run: Run, cause: Intervention) -> None:
+        """Kill the run's processes. Its ending comes when they are gone; the first cause counts."""
+        if run.cause is None:
+            run.cause = cause
+            self._retire(run.child)
+
+    def _end_run(self, ending: Ending) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.wall_timer.cancel()
+            run.assignment.end(ending)
+
+    def _ending_from(self, run: Run, report: ExitReport) -> Ending:
+        elapsed = self._elapsed(run)
+        if run.cause is not None:
+            return from_intervention(run.cause, elapsed, self.isolation)
+        return from_exit(report, cpu_seconds(run.assignment.job.limits.wall), elapsed, self.isolation)
+
+    def _elapsed(self, run: Run) -> float:
+        return self._loop.time() - run.started
+
+    # -- children ----------------------------------------------------------------------------------------------------
+
+    def _retire(self, child: Child) -> None:
+        """Kill a child and have it reaped, and the next one made if there is to be one."""
+        if child is not self._child or self.state is SlotState.STOPPING:
+            return
+        child.stop_reading()
+        child.kill()
+        self._enter(SlotState.STOPPING)
+        grace = EXIT_GRACE * max(1.0, child.order.memory / EXIT_GRACE_MEMORY)
+        self._arm(grace, "a killed child was not gone in time")
+        self._fork(reap=child.inner_pid)
+
+    def _discard_child(self) -> None:
+        if self._child is not None:
+            self._retire(self._child)
+
+    def _fork(self, reap: int) -> None:
+        """Order the next child, after the one with pid ``reap`` if there is one."""
+        zygote = self._zygote
+        if zygote is None:
+            return
+        fork = not self.leaving and self._forks < self._settings.recycle_after
+        if fork and self._attached is None:
+            self._attached = self._owner.own_child_wanted()
+        self._order = self._next_order(reap)._replace(fork=fork)
+        self._forks += fork
+        zygote.order(self._order)
+        if not reap:
+            self._prepare()
+
+    def _next_order(self, reap: int) -> Order:
+        if self._attached is None:
+            limits = self._settings.limits
+            cpu = cpu_seconds(limits.wall)
+            return order_for(limits, cpu=cpu, files=0, file_bytes=0, warm=not self._owner.demand, reap=reap)
+        job = self._attached.job
+        return order_for(
+            job.limits,
+            cpu=cpu_seconds(job.limits.wall),
+            files=len(job.files),
+            file_bytes=sum(file.size for file in job.files.values()),
+            warm=False,
+            reap=reap,
+        )
+
+    def _after_exit(self) -> None:
+        if self.leaving:
+            self._go()
+        elif self._order is not None and not self._order.fork:
+            self._drop_zygote()
+            self.start()
+        else:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        self._enter(SlotState.PREPARING)
+        self._arm(self._settings.prepare_timeout, "its next child was not ready in time")
+
+    # -- the zygote --------------------------------------------------------------------------------------------------
+
+    def _replace(self, problem: str | None) -> None:
+        """Give the slot a new zygote; what ran here has ended. Without a problem the new one starts at once."""
+        steady = self._loop.time() - self._zygote_started >= STEADY_AFTER
+        self._drop_zygote()
+        self.problem = problem
+        self._restarts += 1
+        if self._run is not None:
+            self._end_run(self._ending_of_lost(self._run, problem))
+        assignment, self._attached = self._attached, None
+        if assignment is not None:
+            self._owner.give_back(assignment)
+        if self.leaving:
+            self._owner.slot_left(self)
+            return
+        self.failures = 1 if steady else self.failures + 1
+        if problem is None or steady:
+            self.start()
+        else:
+            self._enter(SlotState.FAILED)
+            delay = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (self.failures - 1))
+            self._deadline = self._loop.call_later(delay, self.start)
+        self._owner.slot_lost_zygote()
+
+    def _ending_of_lost(self, run: Run, problem: str | None) -> Ending:
+        elapsed = self._elapsed(run)
+        if run.cause is not None:
+            return from_intervention(run.cause, elapsed, self.isolation)
+        message = f"The run's slot was lost: {problem or 'it was restarted'}."
+        error = RunError(type=Outcome.CRASHED, message=message)
+        return Ending(outcome=Outcome.CRASHED, duration=elapsed, isolation=self.isolation, error=error)
+
+    def _drop_zygote(self) -> None:
+        """Kill the zygote and all its children."""
+        self._disarm()
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.close()
+        zygote, self._zygote = self._zygote, None
+        if zygote is not None:
+            zygote.kill()
+            self._old_zygotes.add(zygote.gone)
+            zygote.gone.add_done_callback(self._old_zygotes.discard)
+
+    def _go(self) -> None:
+        self._drop_zygote()
+        self._owner.slot_left(self)
+
+    # -- small things ------------------------------------------------------------------------------------------------
+
+    def _enter(self, state: SlotState) -> None:
+        self.state = state
+        self._since = time.time()
+        self._owner.slot_changed()
+
+    def _arm(self, seconds: float, problem: str) -> None:
+        self._disarm()
+        self._deadline = self._loop.call_later(seconds, self._replace, problem)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def fits(limits: Limits, files: int, parked: Limits) -> bool:
+    """Whether a run can use a child parked with ``parked``: processor time can be lowered later, the rest is as it is."""
+    return (
+        files == 0
+        and limits.wall <= parked.wall
+        and limits.memory == parked.memory
+        and limits.scratch == parked.scratch
+        and limits.inodes == parked.inodes
+        and limits.open_files == parked.open_files
+    )
+
+
+def _is_default(order: Order, settings: PoolSettings) -> bool:
+    parked = order_for(
+        settings.limits, cpu=cpu_seconds(settings.limits.wall), files=0, file_bytes=0, warm=order.warm, reap=order.reap
+    )
+    return order == parked

@@ -1,0 +1,240 @@
+"""The host's side of one zygote: its processes, its control socket, and the children it hands over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+import msgspec
+
+import engine.worker
+from engine.pool.isolation import Promise, Ready
+from engine.pool.outcome import ExitReport
+from engine.pool.settings import PoolSettings
+from engine.worker.wire import CHILD, EXIT, ORDER, Order, Report
+
+WORKER = Path(engine.worker.__file__).parent
+
+CONTROL_MESSAGE = 8 << 10
+ANCILLARY_SPACE = socket.CMSG_SPACE(4 * 4) + socket.CMSG_SPACE(struct.calcsize("3i"))
+CREDENTIALS = struct.Struct("3i")
+
+KILL_GRACE = 2.0
+"""Seconds for the launcher to notice that its zygote has gone, before it is killed too."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewChild:
+    """A forked child, before its HELLO. The descriptors are the receiver's to close."""
+
+    pid: int
+    """In the engine's numbering."""
+
+    inner_pid: int
+    """In the template's, which is what an order to reap names."""
+
+    run_socket: int
+    pidfd: int
+    stdout: int
+    stderr: int
+    scratch_device: int
+
+
+class ZygoteOwner(Protocol):
+    """Who hears what a zygote reports: its slot."""
+
+    def zygote_ready(self, promise: Promise) -> None: ...
+
+    def zygote_child(self, child: NewChild) -> None: ...
+
+    def zygote_exit(self, inner_pid: int, report: ExitReport) -> None: ...
+
+    def zygote_gone(self, problem: str) -> None:
+        """Nothing more will come from it. Called once, unless ``kill`` was called first."""
+
+
+class Zygote:
+    """One launcher process and what is below it, from ``start`` to ``kill``.
+
+    Attributes:
+        gone: Done when the launcher has been reaped, and with it, in a pid namespace, everything below.
+    """
+
+    def __init__(self, settings: PoolSettings, scratch: Path, owner: ZygoteOwner) -> None:
+        self._owner: ZygoteOwner | None = owner
+        self._loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        self._init_pidfd: int | None = None
+        self._problem: str | None = None
+        self._ready = False
+        scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._control.setblocking(False)
+            # The template attaches each child's credentials; the kernel turns the pid into our numbering (unix(7)).
+            self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            try:
+                self._process = _launch(settings, scratch, theirs.fileno())
+            except OSError:
+                self._control.close()
+                raise
+        self._launcher_pidfd = os.pidfd_open(self._process.pid)
+        self._loop.add_reader(self._launcher_pidfd, self._launcher_ended)
+        self._loop.add_reader(self._control.fileno(), self._receive)
+
+    @property
+    def pid(self) -> int:
+        """The launcher's."""
+        return self._process.pid
+
+    def order(self, order: Order) -> None:
+        """Send an order to the template; if it has gone, ``zygote_gone`` is on its way."""
+        with contextlib.suppress(OSError):
+            self._control.send(ORDER.pack(*order))
+
+    def kill(self) -> None:
+        """End everything: with the first process of the pid namespace the kernel kills all others (pid_namespaces(7))."""
+        self._owner = None
+        self._close_control()
+        if self.gone.done():
+            return
+        if not self._ready:
+            self._kill_launcher()  # the rest dies with it (prctl(2), PR_SET_PDEATHSIG)
+            return
+        if self._init_pidfd is not None:
+            _kill(self._init_pidfd)
+        # Without one the launcher cleans up, once the template has left with the control socket.
+        self._loop.call_later(KILL_GRACE, self._kill_launcher)
+
+    def _kill_launcher(self) -> None:
+        if not self.gone.done():
+            _kill(self._launcher_pidfd)
+
+    def _receive(self) -> None:
+        owner = self._owner
+        if owner is None:
+            return
+        try:
+            message, ancillary, _, _ = self._control.recvmsg(CONTROL_MESSAGE, ANCILLARY_SPACE)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._lost(f"its control socket failed: {error}")
+            return
+        fds, sender = _unpack_ancillary(ancillary)
+        tag = message[:1]
+        if tag == Report.CHILD:
+            _, inner_pid, device = CHILD.unpack(message)
+            run_socket, pidfd, stdout, stderr = fds
+            owner.zygote_child(NewChild(sender or inner_pid, inner_pid, run_socket, pidfd, stdout, stderr, device))
+        elif tag == Report.EXIT:
+            _, inner_pid, status, cpu, peak = EXIT.unpack(message)
+            owner.zygote_exit(inner_pid, ExitReport(status, cpu / 1e6, peak))
+        elif tag == Report.READY:
+            self._ready = True
+            self._init_pidfd = fds[0] if fds else None
+            owner.zygote_ready(Promise.of(msgspec.json.decode(message[1:], type=Ready)))
+        elif tag == Report.FAILED:
+            self._problem = message[1:].decode("utf-8", "replace")
+        else:
+            self._lost(self._problem or "it has ended by itself")
+
+    def _lost(self, problem: str) -> None:
+        owner = self._owner
+        self.kill()
+        if owner is not None:
+            owner.zygote_gone(problem)
+
+    def _launcher_ended(self) -> None:
+        self._loop.remove_reader(self._launcher_pidfd)
+        os.close(self._launcher_pidfd)
+        status = self._process.wait()
+        self.gone.set_result(None)
+        self._lost(self._problem or f"it could not start, or was killed (status {status})")
+        if self._init_pidfd is not None:
+            _kill(self._init_pidfd)
+            os.close(self._init_pidfd)
+            self._init_pidfd = None
+
+    def _close_control(self) -> None:
+        if self._control.fileno() >= 0:
+            self._loop.remove_reader(self._control.fileno())
+            self._control.close()
+
+
+def _launch(settings: PoolSettings, scratch: Path, control: int) -> subprocess.Popen[bytes]:
+    config = {
+        "control": control,
+        "engine": os.getpid(),
+        "scratch": str(scratch),
+        "scratch_size": settings.limits.scratch,
+        "scratch_inodes": settings.limits.inodes,
+        "namespaces": settings.namespaces,
+        "preloads": list(settings.profile.preloads),
+    }
+    with _error_log(settings.log_file) as log:
+        return subprocess.Popen(
+            [str(settings.interpreter), "-I", "-X", "utf8", str(WORKER), json.dumps(config)],
+            pass_fds=[control],
+            env=worker_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+        )
+
+
+def worker_environment() -> dict[str, str]:
+    """What scripts find in ``os.environ``, with their scratch as HOME and TMPDIR: built, never inherited, so that no secret of the engine's starter is in it."""
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        # One thread: a fork would lose the others, and the slots already use every core.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        # Each arena of glibc reserves 64 MiB of address space per thread, which RLIMIT_AS counts (mallopt(3)).
+        "MALLOC_ARENA_MAX": "2",
+    }
+    if "TZ" in os.environ:
+        environment["TZ"] = os.environ["TZ"]
+    return environment
+
+
+@contextlib.contextmanager
+def _error_log(path: Path | None) -> Iterator[int | IO[bytes]]:
+    if path is None:
+        yield subprocess.DEVNULL
+        return
+    with path.open("ab") as log:
+        yield log
+
+
+def _unpack_ancillary(ancillary: list[tuple[int, int, bytes]]) -> tuple[list[int], int]:
+    """The descriptors of a message and the pid in its credentials, 0 if there are none."""
+    fds: list[int] = []
+    pid = 0
+    for level, kind, data in ancillary:
+        if level != socket.SOL_SOCKET:
+            continue
+        if kind == socket.SCM_RIGHTS:
+            fds += struct.unpack(f"{len(data) // 4}i", data)
+        elif kind == socket.SCM_CREDENTIALS:
+            pid = CREDENTIALS.unpack(data)[0]
+    return fds, pid
+
+
+def _kill(pidfd: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)

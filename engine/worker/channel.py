@@ -1,0 +1,149 @@
+"""The run's socket as the child uses it, and the ``sys.stdout`` and ``sys.stderr`` that write to it."""
+
+from __future__ import annotations
+
+import _thread
+import io
+import os
+from typing import NoReturn
+
+from .wire import HEADER, LINE_LIMIT, MAX_OUTPUT_FRAME, Frame
+
+NULL_FD = 0
+"""Standard input is /dev/null, opened for both ways: frames of a warm-up go there."""
+
+RUN_FD = 3
+"""Where a child's run socket always is."""
+
+
+class Channel:
+    """Writes whole frames, from any thread, and keeps the order in which both streams were written."""
+
+    def __init__(self) -> None:
+        self.fd = NULL_FD
+        self._lock = _thread.RLock()
+        self._pending = b""
+        self._pending_frame = Frame.OUT
+        self._only: int | None = None
+
+    def put(self, frame: Frame, data: bytes) -> None:
+        """Take output; whole lines go out at once, the rest when it grows long, is flushed, or the other stream writes."""
+        with self._lock:
+            if self._only is not None and self._only != _thread.get_ident():
+                return
+            if frame is not self._pending_frame:
+                self._send_pending()
+                self._pending_frame = frame
+            data = self._pending + data if self._pending else data
+            cut = len(data) if len(data) >= LINE_LIMIT else data.rfind(b"\n") + 1
+            self._pending = data[cut:]
+            self._send_output(frame, data, cut)
+
+    def flush(self) -> None:
+        with self._lock:
+            self._send_pending()
+
+    def send(self, frame: Frame, payload: bytes) -> None:
+        """Write one frame whole."""
+        with self._lock:
+            data = HEADER.pack(len(payload), frame) + payload
+            written = os.write(self.fd, data)
+            while written < len(data):
+                written += os.write(self.fd, memoryview(data)[written:])
+
+    def mute_other_threads(self) -> None:
+        """From here on only the calling thread is heard: the script has ended, its threads die with the process."""
+        self._only = _thread.get_ident()
+
+    def finish(self, result: bytes) -> NoReturn:
+        """Send what is pending and the RESULT, then leave at once, so that nothing can follow."""
+        try:
+            with self._lock:
+                self._send_pending()
+                self.send(Frame.RESULT, result)
+        finally:
+            os._exit(0)
+
+    def forget(self) -> None:
+        """Drop what a warm-up left pending."""
+        self._pending = b""
+        self._pending_frame = Frame.OUT
+        self._only = None
+
+    def _send_pending(self) -> None:
+        data, self._pending = self._pending, b""
+        self._send_output(self._pending_frame, data, len(data))
+
+    def _send_output(self, frame: Frame, data: bytes, end: int) -> None:
+        for start in range(0, end, MAX_OUTPUT_FRAME):
+            self.send(frame, data[start : min(start + MAX_OUTPUT_FRAME, end)])
+
+
+class ScriptStream(io.TextIOBase):
+    """``sys.stdout`` or ``sys.stderr`` of a script. Lone surrogates come out as backslash escapes."""
+
+    def __init__(self, channel: Channel, frame: Frame, fd: int) -> None:
+        self._channel = channel
+        self._frame = frame
+        self._fd = fd
+        self.mode = "w"
+        self.name = "<stdout>" if frame is Frame.OUT else "<stderr>"
+        self.buffer = _ByteStream(channel, frame, fd)
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
+    @property
+    def errors(self) -> str:  # type: ignore[override]
+        return "backslashreplace"
+
+    @property
+    def line_buffering(self) -> bool:
+        return True
+
+    def write(self, text: str, /) -> int:
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        self._channel.put(self._frame, str.encode(text, "utf-8", "backslashreplace"))
+        return len(text)
+
+    def flush(self) -> None:
+        self._channel.flush()
+
+    def reconfigure(self, **_: object) -> None:
+        """Accepted for scripts that set an encoding: it is always UTF-8, line by line."""
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def isatty(self) -> bool:
+        return False
+
+    def writable(self) -> bool:
+        return True
+
+
+class _ByteStream(io.BufferedIOBase):
+    """``sys.stdout.buffer``: bytes for the same stream."""
+
+    def __init__(self, channel: Channel, frame: Frame, fd: int) -> None:
+        self._channel = channel
+        self._frame = frame
+        self._fd = fd
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
+        raw = bytes(data)
+        self._channel.put(self._frame, raw)
+        return len(raw)
+
+    def flush(self) -> None:
+        self._channel.flush()
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def writable(self) -> bool:
+        return True

@@ -1,0 +1,134 @@
+"""One child's life: put on the layers, warm, say HELLO, wait for the RUN, run it, send the RESULT, leave."""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import socket
+from array import array
+from typing import TYPE_CHECKING, NoReturn
+
+from . import kernel, limits
+from .channel import RUN_FD, Channel
+from .inputs import InputFile
+from .layers import Setup, apply_layers
+from .program import Program, Request
+from .wire import HEADER, HELLO, RUN, Frame, Hello, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+READ_SIZE = 64 << 10
+
+_SIMPLE = b"result = 1 + 1"
+_RICH = (
+    b"items = [n * n for n in range(50)]\n"
+    b"try:\n    1 / 0\nexcept Exception as error:\n    text = str(error)\n"
+    b"print('warm', text)\n"
+    b"result = {'a': [1, 2.5, 'x', None, True]}"
+)
+_FAILING = b"def f(x):\n    return g(x)\nraise ValueError(1)"
+
+
+def warm_template(program: Program) -> None:
+    """Walk every path that runs take, so that children find their objects made and their code specialised."""
+    for _ in range(20):
+        for source in (_RICH, _SIMPLE, _FAILING):
+            _rehearse(program, source)
+
+
+def live(setup: Setup, program: Program) -> NoReturn:
+    """Be the child that ``setup`` describes. Ends the process."""
+    try:
+        apply_layers(setup)
+        gc.enable()
+        if setup.order.warm:
+            _rehearse(program, _SIMPLE)
+            _rehearse(program, _SIMPLE)
+        program.channel.fd = RUN_FD
+        program.channel.send(Frame.HELLO, HELLO.pack(*self_check()))
+        request, files = _receive(setup.order.files)
+        if request.cpu:
+            limits.set_cpu(request.cpu)
+        program.channel.finish(program.run(request, files))
+    except Exception as error:  # noqa: BLE001 - the engine's log should say why a child of ours broke
+        os.write(2, f"The child broke: {type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(70)  # EX_SOFTWARE of sysexits.h: the engine sees a child that ended without a result
+
+
+def self_check() -> Hello:
+    """What the kernel says of this process, now that every layer is on."""
+    get = resource.getrlimit
+    return Hello(
+        pid=os.getpid(),
+        no_new_privs=kernel.prctl(kernel.PR_GET_NO_NEW_PRIVS),
+        capabilities=kernel.capabilities(),
+        descriptors=len(os.listdir("/proc/self/fd")) - 1,  # one of them is the listing's own
+        scratch_device=os.stat(".").st_dev,
+        umask=_umask(),
+        session=os.getsid(0),
+        address_space=get(resource.RLIMIT_AS)[1],
+        cpu=get(resource.RLIMIT_CPU)[0],
+        open_files=get(resource.RLIMIT_NOFILE)[1],
+        file_size=get(resource.RLIMIT_FSIZE)[1],
+        core=get(resource.RLIMIT_CORE)[1],
+        locked_memory=get(resource.RLIMIT_MEMLOCK)[1],
+        message_queues=get(limits.MSGQUEUE)[1],
+        processes=get(resource.RLIMIT_NPROC)[1] & (2**64 - 1),
+    )
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _rehearse(program: Program, source: bytes) -> None:
+    """The path of a real run, its frames going to /dev/null."""
+    request = Request.parse(RUN.pack(Kind.EXEC, 0, 1 << 20, 6, 0) + b"<exec>" + source)
+    program.channel.send(Frame.RESULT, program.run(request, {}))
+    program.reset()
+
+
+def _receive(files: int) -> tuple[Request, dict[str, InputFile]]:
+    """Wait for the RUN. With ``files`` it is read exactly, for the message behind it carries descriptors."""
+    if not files:
+        return Request.parse(_read_frame(lambda left: os.read(RUN_FD, max(left, READ_SIZE)))), {}
+    request = Request.parse(_read_frame(lambda left: os.read(RUN_FD, left)))
+    fds = _receive_descriptors(files)
+    return request, {
+        parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in zip(fds, request.head["files"], strict=True)
+    }
+
+
+def _read_frame(read: Callable[[int], bytes]) -> bytes:
+    data = read(HEADER.size)
+    size = HEADER.size
+    while data:
+        if len(data) >= HEADER.size:
+            size = HEADER.size + HEADER.unpack_from(data)[0]
+            if len(data) >= size:
+                return data[HEADER.size :]
+        more = read(size - len(data))
+        if not more:
+            break
+        data += more
+    os._exit(0)  # the engine has gone, or no longer needs this child
+
+
+def _receive_descriptors(count: int) -> list[int]:
+    """The descriptors that follow a RUN, in a message of their own (unix(7), SCM_RIGHTS)."""
+    fds = array("i")
+    with socket.socket(fileno=os.dup(RUN_FD)) as run_socket:
+        _, ancillary, _, _ = run_socket.recvmsg(1, socket.CMSG_LEN(count * fds.itemsize))
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return list(fds)
+
+
+def make_program() -> Program:
+    return Program(Channel())

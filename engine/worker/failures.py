@@ -1,0 +1,85 @@
+"""How a script's failure is told: type, message, its own file and line, and a traceback without the engine's frames."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from .results import clean, encode_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MESSAGE_LIMIT = 8 << 10
+TRACEBACK_LIMIT = 64 << 10
+
+_OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def failure(error: BaseException, filename: str, outcome: str = "script_error") -> bytes:
+    """The payload of a RESULT frame for a script that ended with ``error``."""
+    try:
+        told = traceback.TracebackException.from_exception(error)
+        for part in _chain(told):
+            part.stack = traceback.StackSummary.from_list([f for f in part.stack if not _is_own(f.filename)])
+        text = _cut("".join(told.format()))
+        where = _place(told, filename)
+    except MemoryError:
+        raise
+    except BaseException as trouble:  # noqa: BLE001 - exceptions of scripts may raise in every hook the formatting calls
+        text = f"{type(error).__name__} (its traceback could not be formatted: {type(trouble).__name__})\n"
+        where = {}
+    fields = {"type": _type_name(error), "message": clean(_message(error), MESSAGE_LIMIT), **where}
+    return encode_head(outcome=outcome, error=fields, traceback=text)
+
+
+def plain_failure(kind: str, message: str, *, outcome: str = "script_error", **where: Any) -> bytes:
+    """Like ``failure``, for what is no exception of the script: one sentence, no traceback."""
+    return encode_head(outcome=outcome, error={"type": kind, "message": clean(message, MESSAGE_LIMIT), **where})
+
+
+def _chain(told: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+    """``told`` with its causes, contexts and members of groups, without recursion: scripts build long chains."""
+    todo = [told]
+    while todo:
+        part = todo.pop()
+        yield part
+        todo += [p for p in (part.__cause__, part.__context__, *(part.exceptions or ())) if p is not None]
+
+
+def _place(told: traceback.TracebackException, filename: str) -> dict[str, Any]:
+    if told.exc_type is not None and issubclass(told.exc_type, SyntaxError) and told.filename == filename:
+        return {"filename": filename, "line": int(told.lineno) if told.lineno else None}
+    for frame in reversed(told.stack):
+        if frame.filename == filename:
+            return {"filename": filename, "line": frame.lineno}
+    if told.stack:
+        return {"filename": clean(told.stack[-1].filename, 1000), "line": told.stack[-1].lineno}
+    return {}
+
+
+def _is_own(filename: str) -> bool:
+    return filename.startswith(_OWN_FOLDER)
+
+
+def _type_name(error: BaseException) -> str:
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    return clean(name, 200)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        if isinstance(error, SyntaxError):
+            return str(error.msg)
+        return str.__str__(str(error))
+    except BaseException as trouble:  # noqa: BLE001 - a script's own __str__ may raise anything
+        return f"(its message could not be read: {type(trouble).__name__})"
+
+
+def _cut(text: str) -> str:
+    if len(text) > TRACEBACK_LIMIT:
+        half = TRACEBACK_LIMIT // 2
+        text = f"{text[:half]}\n[… {len(text) - 2 * half:,} characters of the traceback are left out …]\n{text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,100 @@
+"""Kernel calls that ``os`` lacks: namespaces, mounts, capabilities and process controls, through the C library.
+
+Constants are those of the Linux user-space headers (linux/sched.h, linux/mount.h, linux/prctl.h, linux/capability.h).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWUSER = 0x1000_0000
+CLONE_NEWPID = 0x2000_0000
+
+MS_RDONLY = 0x1
+MS_NOSUID = 0x2
+MS_NODEV = 0x4
+MS_NOEXEC = 0x8
+MS_REMOUNT = 0x20
+MS_NOATIME = 0x400
+MS_REC = 0x4000
+MS_SLAVE = 0x8_0000
+MNT_DETACH = 2
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_GET_NO_NEW_PRIVS = 39
+
+CAPABILITY_VERSION_3 = 0x2008_0522
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _CapabilityHeader(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _CapabilityData(ctypes.Structure):
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+
+
+# Made once, so that a child only passes them: every object that it need not make is a page it need not copy.
+_cap_header = _CapabilityHeader(CAPABILITY_VERSION_3, 0)
+_no_caps = (_CapabilityData * 2)()
+_read_caps = (_CapabilityData * 2)()
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{what}: {os.strerror(code)}")
+    return result
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces named in ``flags`` for new ones (unshare(2))."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    """Enter the namespace behind ``fd`` (setns(2))."""
+    _check(_libc.setns(fd, kind), "setns")
+
+
+def mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:
+    """Mount ``source`` on ``target`` (mount(2))."""
+    result = _libc.mount(
+        source.encode() if source else None,
+        os.fsencode(target),
+        kind.encode() if kind else None,
+        ctypes.c_ulong(flags),
+        options.encode() if options else None,
+    )
+    _check(result, f"mount {target}")
+
+
+def detach(target: str) -> None:
+    """Take a mount out of the tree at once; it goes when its last user has gone (umount2(2), MNT_DETACH)."""
+    _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"umount {target}")
+
+
+def prctl(option: int, value: int = 0) -> int:
+    """Read or set one of this process's controls (prctl(2))."""
+    zero = ctypes.c_ulong(0)
+    result: int = _libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero)
+    return _check(result, "prctl")
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, effective, permitted and inheritable (capset(2))."""
+    _check(_libc.capset(ctypes.byref(_cap_header), ctypes.byref(_no_caps)), "capset")
+
+
+def capabilities() -> int:
+    """The union of this process's capability sets; 0 means it has none."""
+    _check(_libc.capget(ctypes.byref(_cap_header), ctypes.byref(_read_caps)), "capget")
+    low, high = _read_caps
+    return (low.effective | low.permitted | low.inheritable) | (high.effective | high.permitted | high.inheritable) << 32

@@ -1,0 +1,120 @@
+"""The launcher: the process that the engine starts. It makes a slot's other processes and outlives none of them.
+
+With namespaces: launcher → zygote (pid 1 of its own pid namespace) → template. Whoever dies takes what is below along: the zygote is
+killed when the launcher dies, the launcher when the engine does (prctl(2), PR_SET_PDEATHSIG), and with the zygote the kernel kills
+everything in its namespace. Without namespaces: launcher → template, and the launcher cleans up itself when either end has gone.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from . import kernel, namespaces
+from .descendants import kill_descendants
+from .scratch import FolderScratch, TmpfsScratch, empty_folder, mount_scratch, serve_replacements
+from .template import run_template
+
+USUAL_MODULES = ("collections", "datetime", "decimal", "functools", "itertools", "math", "random", "re", "statistics", "string")
+"""Imported ahead, for nearly every script asks for some of them."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the engine says in the one argument."""
+
+    control: int
+    engine: int
+    """The engine's pid: if it is no longer the parent, it has died already."""
+    scratch: str
+    scratch_size: int
+    scratch_inodes: int
+    namespaces: bool = True
+    preloads: list[str] = field(default_factory=list)
+
+
+def main(argument: str) -> NoReturn:
+    """Start the slot's processes as ``argument`` (JSON of ``Config``) says. Ends the process."""
+    config = Config(**json.loads(argument))
+    control = socket.socket(fileno=config.control)
+    control.set_inheritable(False)
+    problem = namespaces.trial(config.scratch) if config.namespaces else "switched off in the settings"
+    try:
+        if problem is None:
+            _start_contained(config, control)
+        else:
+            _start_plain(config, control, problem)
+    finally:
+        os._exit(0)
+
+
+def _start_contained(config: Config, control: socket.socket) -> None:
+    namespaces.enter()
+    # After enter(): a change of credentials clears it.
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != config.engine:
+        return
+    pid = os.fork()
+    if pid == 0:
+        _be_zygote(config, control)
+    control.close()
+    os.waitpid(pid, 0)
+
+
+def _be_zygote(config: Config, control: socket.socket) -> NoReturn:
+    """Own the mounts, import what runs will need, fork the template, then replace its scratch on demand."""
+    try:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        _mount_own_proc()
+        path = mount_scratch(config.scratch, config.scratch_size, config.scratch_inodes)
+        own_pidns = namespaces.own_pid_namespace()
+        _preload(config.preloads)
+        ours, templates = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            ours.close()
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            scratch = TmpfsScratch(path, templates, config.scratch_size, config.scratch_inodes)
+            run_template(control, scratch, own_pidns, None)
+        templates.close()
+        control.close()
+        serve_replacements(path, ours)
+    finally:
+        os._exit(0)
+
+
+def _start_plain(config: Config, control: socket.socket, problem: str) -> None:
+    """Without namespaces: wait until the template or the engine has gone, then leave nothing behind."""
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    _preload(config.preloads)
+    empty_folder(config.scratch)
+    pid = os.fork()
+    if pid == 0:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+        run_template(control, FolderScratch(config.scratch), None, problem)
+    control.close()
+    engine = os.pidfd_open(os.getppid()) if os.getppid() == config.engine else None
+    template = os.pidfd_open(pid)
+    if engine is not None:
+        select.select([engine, template], [], [])
+    kill_descendants()
+    empty_folder(config.scratch)
+
+
+def _mount_own_proc() -> None:
+    """Show the slot's processes only; containers may refuse, then /proc stays the host's."""
+    try:
+        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+    except PermissionError:
+        return
+
+
+def _preload(names: list[str]) -> None:
+    for name in (*USUAL_MODULES, *names):
+        importlib.import_module(name)

@@ -1,0 +1,53 @@
+"""Resource limits of a child (getrlimit(2)). The engine's timers come first; these hold when a script outwits them."""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .wire import Order
+
+MEMORY_RESERVE = 16 << 20
+"""Address space beyond the soft limit that a child takes to tell that its script ran out of memory."""
+
+PROCESSES = 64
+"""Only set inside the own user namespace: elsewhere the kernel counts every process of the account."""
+
+
+def mapped() -> int:
+    """Bytes of address space that this process has mapped, as RLIMIT_AS counts them (proc(5), statm)."""
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[0]) * resource.getpagesize()
+
+
+def forbid_leftovers() -> None:
+    """What no run may have, set once in the template: core files, locked memory, message queues outliving the run."""
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, MSGQUEUE):
+        resource.setrlimit(kind, (0, 0))
+
+
+def apply(order: Order, template_size: int, *, own_user_namespace: bool) -> None:
+    """Set the limits of one run on this process."""
+    space = template_size + order.memory
+    resource.setrlimit(resource.RLIMIT_AS, (space, space + MEMORY_RESERVE))
+    set_cpu(order.cpu)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (order.open_files, order.open_files))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (order.scratch, order.scratch))
+    if own_user_namespace:
+        resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
+
+
+def set_cpu(seconds: int) -> None:
+    """SIGXCPU at ``seconds`` of processor time; SIGKILL, which pid 1 of a namespace cannot ignore, one later."""
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+
+
+def nice() -> None:
+    """Let the gateway and the engine go first."""
+    os.nice(5)
+
+
+MSGQUEUE = 12
+"""RLIMIT_MSGQUEUE of asm-generic/resource.h, which ``resource`` does not name."""

@@ -1,0 +1,207 @@
+"""A script's run inside the child: its ``__main__`` module, the four kinds, its end, and nothing of it left behind."""
+
+from __future__ import annotations
+
+import atexit
+import builtins
+import gc
+import json
+import linecache
+import os
+import resource
+import sys
+import traceback
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .failures import failure, plain_failure
+from .results import ResultTooLarge, encode_result
+from .wire import RUN, Frame, Kind
+
+if TYPE_CHECKING:
+    from .channel import Channel
+    from .inputs import InputFile
+
+
+class Request(NamedTuple):
+    """A RUN frame, taken apart."""
+
+    kind: int
+    cpu: int
+    result_limit: int
+    filename: str
+    head: dict[str, Any]
+    source: bytes
+
+    @classmethod
+    def parse(cls, payload: bytes) -> Request:
+        kind, cpu, result_limit, name_size, head_size = RUN.unpack_from(payload)
+        head_start = RUN.size + name_size
+        source_start = head_start + head_size
+        head = json.loads(payload[head_start:source_start]) if head_size else {}
+        return cls(kind, cpu, result_limit, payload[RUN.size : head_start].decode(), head, payload[source_start:])
+
+
+class _Stop(Exception):
+    """The run ends with this RESULT payload."""
+
+    def __init__(self, result: bytes) -> None:
+        self.result = result
+
+
+class Program:
+    """Made and warmed by the template, used for one script by each child."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self._module = ModuleType("__main__")
+        self._globals = self._module.__dict__
+        self._exit_callbacks = atexit._ncallbacks()
+        self.reset()
+
+    def reset(self) -> None:
+        """Make ``__main__`` new: nothing of a warm-up stays visible."""
+        self._globals.clear()
+        self._globals.update(
+            __name__="__main__",
+            __doc__=None,
+            __package__=None,
+            __loader__=None,
+            __spec__=None,
+            __builtins__=builtins,
+            params={},
+            args=[],
+            kwargs={},
+        )
+        sys.modules["__main__"] = self._module
+        linecache.cache.clear()
+        self.channel.forget()
+
+    def run(self, request: Request, files: dict[str, InputFile]) -> bytes:
+        """Run the script to its end and return the payload of its RESULT frame. Never raises."""
+        pid = os.getpid()
+        try:
+            result = self._outcome(request, files)
+            if os.getpid() != pid:
+                self._leave_fork()
+            self._finalise()
+        except BaseException as error:  # noqa: BLE001 - whatever a script can still raise while it is being ended
+            return plain_failure(type(error).__name__, "The script failed while it was being ended.")
+        return result
+
+    def _outcome(self, request: Request, files: dict[str, InputFile]) -> bytes:
+        try:
+            value = self._evaluate(request, files)
+            return encode_result(value, request.result_limit)
+        except _Stop as stop:
+            return stop.result
+        except ResultTooLarge as error:
+            return plain_failure("ResultTooLarge", str(error))
+        except SystemExit as leaving:
+            return self._exited(leaving, request.result_limit)
+        except MemoryError as error:
+            return self._out_of_memory(error, request.filename)
+        except BaseException as error:  # noqa: BLE001 - the script's failure is the run's outcome
+            try:
+                return failure(error, request.filename)
+            except MemoryError as second:
+                return self._out_of_memory(second, request.filename)
+
+    def _evaluate(self, request: Request, files: dict[str, InputFile]) -> Any:
+        if request.head:
+            self._bind(request.head, files)
+        if request.kind == Kind.CALL:
+            return self._call(request.head)
+        code = self._compile(request)
+        if request.kind == Kind.EVAL:
+            return eval(code, self._globals)  # noqa: S307 - running scripts is what this process is for
+        exec(code, self._globals)  # noqa: S102 - as above
+        entrypoint = request.head.get("entrypoint") if request.head else None
+        if entrypoint is not None:
+            return self._enter(entrypoint)
+        return self._globals.get("result")
+
+    def _bind(self, head: dict[str, Any], files: dict[str, InputFile]) -> None:
+        self._globals.update(head.get("variables", {}))
+        for name in ("params", "args", "kwargs"):
+            if name in head:
+                self._globals[name] = head[name]
+        self._globals["params"].update(files)
+
+    def _compile(self, request: Request) -> Any:
+        source, filename = request.source, request.filename
+        try:
+            text = source.decode()
+            linecache.cache[filename] = (len(source), None, text.splitlines(keepends=True), filename)
+        except UnicodeDecodeError:
+            pass  # a declared other encoding; compile() reads the declaration, tracebacks go without source lines
+        if b"\0" in source:
+            line = source.count(b"\n", 0, source.index(b"\0")) + 1
+            raise _Stop(
+                plain_failure(
+                    "SyntaxError",
+                    f"The code holds a NUL character in line {line}; Python source cannot.",
+                    filename=filename,
+                    line=line,
+                )
+            )
+        if request.kind == Kind.EVAL:
+            return compile(source.strip(), filename, "eval", dont_inherit=True)
+        return compile(source, filename, "exec", dont_inherit=True)
+
+    def _call(self, head: dict[str, Any]) -> Any:
+        module = head["module"]
+        __import__(module)
+        target: Any = sys.modules[module]
+        for part in head["function"].split("."):
+            target = getattr(target, part)
+        return target(*head.get("args", ()), **head.get("kwargs", {}))
+
+    def _enter(self, name: str) -> Any:
+        function = self._globals.get(name)
+        if not callable(function):
+            raise _Stop(
+                plain_failure(
+                    "EntrypointError", f"The script defines no function {name!r}, which is named as its entrypoint."
+                )
+            )
+        return function(**self._globals["params"])
+
+    def _exited(self, leaving: SystemExit, result_limit: int) -> bytes:
+        """What ``sys.exit`` means, as the interpreter itself reads it."""
+        code = leaving.code
+        if code is None or (isinstance(code, int) and code == 0):
+            try:
+                return encode_result(self._globals.get("result"), result_limit)
+            except ResultTooLarge as error:
+                return plain_failure("ResultTooLarge", str(error))
+        if isinstance(code, int):
+            return plain_failure("SystemExit", f"exit status {int(code)}")
+        self.channel.put(Frame.ERR, f"{code}\n".encode("utf-8", "backslashreplace"))
+        return plain_failure("SystemExit", "exit status 1")
+
+    def _out_of_memory(self, error: MemoryError, filename: str) -> bytes:
+        """Free what the script held, take the reserve, then tell it."""
+        traceback.clear_frames(error.__traceback__)
+        error.__context__ = None
+        self._globals.clear()
+        gc.collect()
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+        try:
+            return failure(error, filename, "memory")
+        except MemoryError:
+            return plain_failure("MemoryError", "", outcome="memory")
+
+    def _leave_fork(self) -> None:
+        """A process that the script forked has come to the script's end too: it has no say in the result."""
+        self.channel.flush()
+        os._exit(0)
+
+    def _finalise(self) -> None:
+        """End the script as the interpreter would: exit callbacks, then its globals, so that open files are written."""
+        self.channel.mute_other_threads()
+        if atexit._ncallbacks() != self._exit_callbacks:
+            atexit._run_exitfuncs()
+        self._globals.clear()
+        gc.collect()

@@ -1,0 +1,190 @@
+"""The folder a run works in: empty at its start, gone at its end.
+
+With a mount namespace it is a small tmpfs that the zygote mounts anew only when a run has touched it. Without one it is a private folder
+that the template empties.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import struct
+import time
+from typing import NamedTuple, Protocol
+
+from . import kernel
+
+MOUNT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_NOATIME
+SIZES = struct.Struct("<QI")
+"""Bytes and inodes of a tmpfs: what the template asks the zygote for."""
+
+COARSE_TICK = 0.01
+"""Before Linux 6.13 timestamps advance with the timer only: a change this soon after the mount may leave no trace in ctime."""
+
+
+class Scratch(Protocol):
+    """What the template needs to know of a scratch folder."""
+
+    path: str
+    device: int
+    """Device number, by which a child proves that it works there."""
+
+    def prepare(self, size: int, inodes: int) -> None:
+        """Make it empty and as large as the next run may fill it."""
+
+    def finish(self) -> None:
+        """The run has ended: forget what it left."""
+
+
+class _Trace(NamedTuple):
+    """What any change to an empty tmpfs alters."""
+
+    status: tuple[int, ...]
+    free_inodes: int
+    free_blocks: int
+
+
+class TmpfsScratch:
+    """The template's side: notices a dirty scratch and has the zygote replace it."""
+
+    def __init__(self, path: str, zygote: socket.socket, size: int, inodes: int) -> None:
+        self.path = path
+        self._zygote = zygote
+        self._sizes = (size, inodes)
+        self._fine_timestamps = _kernel_version() >= (6, 13)
+        self._young = True
+        self._note_fresh()
+
+    def prepare(self, size: int, inodes: int) -> None:
+        if (size, inodes) != self._sizes:
+            self._replace(size, inodes)
+        self._young = not self._fine_timestamps and time.monotonic() - self._mounted_at < COARSE_TICK
+
+    def finish(self) -> None:
+        if self._young or _trace(self.path) != self._pristine:
+            self._replace(*self._sizes)
+
+    def _replace(self, size: int, inodes: int) -> None:
+        self._zygote.send(SIZES.pack(size, inodes))
+        if not self._zygote.recv(1):
+            raise OSError("the zygote left while it was asked for a new scratch")
+        self._sizes = (size, inodes)
+        self._note_fresh()
+
+    def _note_fresh(self) -> None:
+        self._pristine = _trace(self.path)
+        self.device = self._pristine.status[0]
+        self._mounted_at = time.monotonic()
+
+
+class FolderScratch:
+    """A private folder on disk, where there are no namespaces to mount in."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.device = os.stat(path).st_dev
+
+    def prepare(self, size: int, inodes: int) -> None:
+        """A folder has no size of its own: RLIMIT_FSIZE is all that holds here."""
+
+    def finish(self) -> None:
+        empty_folder(self.path)
+
+
+def mount_scratch(parent: str, size: int, inodes: int) -> str:
+    """Mount the scratch under a read-only tmpfs of its own on ``parent`` and return its path (zygote's side)."""
+    flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
+    kernel.mount("tmpfs", parent, "tmpfs", flags, "size=4k,nr_inodes=4,mode=755")
+    path = os.path.join(parent, "s")
+    os.mkdir(path, 0o700)
+    _mount_tmpfs(path, size, inodes)
+    kernel.mount(None, parent, None, kernel.MS_REMOUNT | kernel.MS_RDONLY | flags)
+    return path
+
+
+def serve_replacements(path: str, template: socket.socket) -> None:
+    """The zygote's only work: replace the scratch when the template asks; ends when the template has gone."""
+    while request := template.recv(SIZES.size):
+        kernel.detach(path)
+        _mount_tmpfs(path, *SIZES.unpack(request))
+        template.send(b"k")
+
+
+def empty_folder(path: str) -> None:
+    """Remove everything below ``path`` in constant depth: folders inside folders are first moved up to ``path``.
+
+    Recursion would end at the interpreter's limit, and one descriptor a level at the process's (scripts nest folders by the thousand).
+    """
+    root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(root, 0o700)
+        serial = 0
+        while names := os.listdir(root):
+            for name in names:
+                serial = _remove_one(root, name, serial)
+    finally:
+        os.close(root)
+
+
+def _remove_one(root: int, name: str, serial: int) -> int:
+    try:
+        os.unlink(name, dir_fd=root)
+        return serial
+    except (IsADirectoryError, PermissionError):
+        pass  # a folder, by either of the two errors that POSIX allows for it
+    os.chmod(name, 0o700, dir_fd=root, follow_symlinks=True)
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root)
+    try:
+        for inner in os.listdir(folder):
+            if stat.S_ISDIR(os.stat(inner, dir_fd=folder, follow_symlinks=False).st_mode):
+                os.chmod(inner, 0o700, dir_fd=folder)
+                serial = _move_up(folder, inner, root, serial)
+            else:
+                os.unlink(inner, dir_fd=folder)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=root)
+    return serial
+
+
+def _move_up(folder: int, name: str, root: int, serial: int) -> int:
+    """Move a folder up to ``root`` under the next free number."""
+    while True:
+        serial += 1
+        try:
+            os.rename(name, f".{serial}", src_dir_fd=folder, dst_dir_fd=root)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+        else:
+            return serial
+
+
+def _mount_tmpfs(path: str, size: int, inodes: int) -> None:
+    kernel.mount("tmpfs", path, "tmpfs", MOUNT_FLAGS, f"size={size},nr_inodes={inodes},mode=700")
+
+
+def _trace(path: str) -> _Trace:
+    status, space = os.stat(path), os.statvfs(path)
+    return _Trace(
+        (
+            status.st_dev,
+            status.st_ino,
+            status.st_mode,
+            status.st_nlink,
+            status.st_uid,
+            status.st_gid,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        ),
+        space.f_ffree,
+        space.f_bfree,
+    )
+
+
+def _kernel_version() -> tuple[int, int]:
+    major, minor, *_ = os.uname().release.split(".")
+    return int(major), int("".join(c for c in minor if c.isdigit()) or 0)

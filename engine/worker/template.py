@@ -1,0 +1,157 @@
+"""The template ``T``: a warmed, single-threaded process that forks one child per run and never runs a script itself."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from . import kernel, limits, namespaces
+from .channel import ScriptStream
+from .child import live, make_program, warm_template
+from .descendants import kill_descendants
+from .layers import Setup
+from .wire import CHILD, EXIT, ORDER, Frame, Order, Report
+
+if TYPE_CHECKING:
+    from .program import Program
+    from .scratch import Scratch
+
+CREDENTIALS = struct.Struct("3i")
+"""struct ucred of unix(7): pid, uid, gid."""
+
+
+def run_template(control: socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None) -> NoReturn:
+    """Warm up, report, then follow the engine's orders until its end of ``control`` is closed. Ends the process.
+
+    Args:
+        control: The slot's control socket.
+        scratch: Where children work.
+        own_pidns: The pid namespace this process lives in, or None without namespaces.
+        no_namespaces: Why there are none, or None.
+    """
+    try:
+        template = _Template(control, scratch, own_pidns, no_namespaces)
+        template.serve()
+    except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
+        control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
+    finally:
+        os._exit(0)
+
+
+class _Template:
+    def __init__(
+        self, control: socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None
+    ) -> None:
+        self._control = control
+        self._scratch = scratch
+        self._own_pidns = own_pidns
+        self._no_namespaces = no_namespaces
+        os.environ["HOME"] = os.environ["TMPDIR"] = scratch.path
+        self._program = _prepare_interpreter()
+        limits.forbid_leftovers()
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        os.umask(0o077)
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        if len(os.listdir("/proc/self/task")) != 1:
+            raise RuntimeError("a preloaded module has started threads, which a fork would lose")
+        self._size = limits.mapped()
+
+    def serve(self) -> None:
+        self._report_ready()
+        while message := self._control.recv(ORDER.size):
+            order = Order(*ORDER.unpack(message))
+            if order.reap:
+                self._reap(order.reap)
+            if order.fork:
+                self._fork(order)
+
+    def _report_ready(self) -> None:
+        ready = {
+            "user": _namespace("user"),
+            "pid": _namespace("pid"),
+            "mnt": _namespace("mnt"),
+            "no_namespaces": self._no_namespaces,
+            "python": sys.version.split()[0],
+            "size": self._size,
+        }
+        message = Report.READY + json.dumps(ready).encode()
+        if self._own_pidns is None:
+            self._control.send(message)
+            return
+        zygote = os.pidfd_open(1)
+        socket.send_fds(self._control, [message], [zygote])
+        os.close(zygote)
+
+    def _reap(self, pid: int) -> None:
+        """Wait for a child that the engine has killed or that has ended, and tell how."""
+        _, status, usage = os.wait4(pid, 0)
+        if self._own_pidns is None:
+            kill_descendants()
+        self._scratch.finish()
+        cpu = int((usage.ru_utime + usage.ru_stime) * 1e6)
+        self._control.send(EXIT.pack(Report.EXIT, pid, status, cpu, usage.ru_maxrss << 10))
+
+    def _fork(self, order: Order) -> None:
+        self._scratch.prepare(order.scratch, order.inodes)
+        ours, childs = socket.socketpair()
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        if self._own_pidns is not None:
+            namespaces.next_child_in_new_pid_namespace(self._own_pidns)
+        pid = os.fork()
+        if pid == 0:
+            if self._own_pidns is None:
+                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            run_socket = childs.detach()
+            ours.detach()
+            self._control.detach()
+            live(
+                Setup(
+                    order=order,
+                    run_socket=run_socket,
+                    stdout=out_write,
+                    stderr=err_write,
+                    scratch=self._scratch.path,
+                    template_size=self._size,
+                    own_user_namespace=self._own_pidns is not None,
+                ),
+                self._program,
+            )
+        pidfd = os.pidfd_open(pid)  # race-free: only this process reaps its children
+        fds = (ours.fileno(), pidfd, out_read, err_read)
+        self._send_child(pid, fds)
+        ours.close()
+        childs.close()
+        for fd in (pidfd, out_read, out_write, err_read, err_write):
+            os.close(fd)
+
+    def _send_child(self, pid: int, fds: tuple[int, int, int, int]) -> None:
+        """Report the child. Its credentials go with it: the kernel turns the pid into the engine's numbering (unix(7))."""
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("4i", *fds))]
+        if self._own_pidns is not None:
+            credentials = CREDENTIALS.pack(pid, os.geteuid(), os.getegid())
+            ancillary.append((socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials))
+        self._control.sendmsg([CHILD.pack(Report.CHILD, pid, self._scratch.device)], ancillary)
+
+
+def _prepare_interpreter() -> Program:
+    """Put the script's streams in place and warm the interpreter."""
+    program = make_program()
+    sys.stdout = sys.__stdout__ = ScriptStream(program.channel, Frame.OUT, 1)  # type: ignore[misc,assignment]
+    sys.stderr = sys.__stderr__ = ScriptStream(program.channel, Frame.ERR, 2)  # type: ignore[misc,assignment]
+    sys.argv = [""]
+    sys.path[:] = [entry for entry in sys.path if entry]
+    warm_template(program)
+    return program
+
+
+def _namespace(kind: str) -> int:
+    return os.stat(f"/proc/self/ns/{kind}").st_ino

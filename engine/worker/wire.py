@@ -1,0 +1,124 @@
+"""The formats that the engine and a slot's processes share: frames of a run, orders to the template, its reports.
+
+Frames travel on a private stream socket per run: a header of length and type, then the payload. Orders and reports travel on the
+slot's control socket, one per packet. Everything is of fixed layout or JSON; nothing is ever pickled or marshalled.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+HEADER = struct.Struct("<IB")
+"""A frame's payload length and type."""
+
+MAX_OUTPUT_FRAME = 64 << 10
+MAX_HELLO_FRAME = 4 << 10
+RESULT_HEAD_ROOM = 1 << 20
+"""What a RESULT may need beside the value itself: traceback, text and note, each capped by the child."""
+
+LINE_LIMIT = 8 << 10
+"""A partial line is sent when it has grown this long."""
+
+
+class Frame(IntEnum):
+    """What a frame carries. A child sends HELLO, OUT, ERR, CALL, RESULT and CHUNK; the engine sends RUN, REPLY and CHUNK."""
+
+    HELLO = 1
+    RUN = 2
+    OUT = 3
+    ERR = 4
+    CALL = 5
+    REPLY = 6
+    RESULT = 7
+    CHUNK = 8
+
+
+class Kind(IntEnum):
+    """How a RUN's source is to be run."""
+
+    EXEC = 0
+    EVAL = 1
+    CALL = 2
+
+
+RUN = struct.Struct("<BIIHI")
+"""Kind, CPU seconds (0: as it is), limit of the result, length of the file name, length of the JSON head.
+
+Then come the file name, the head and the source."""
+
+RESULT = struct.Struct("<I")
+"""Length of the JSON head, 0 for a plain success. Then: head, the value's JSON (empty: no value)."""
+
+
+class Order(NamedTuple):
+    """What the engine tells the template: reap one child, fork the next, or both in this order."""
+
+    reap: int
+    """Pid in the template's own namespace, 0 for none."""
+
+    fork: bool
+    warm: bool
+    cpu: int
+    memory: int
+    """Bytes of address space beyond what the template itself has mapped."""
+
+    scratch: int
+    inodes: int
+    open_files: int
+    files: int
+    """How many descriptors come with the RUN; the child then reads frame by frame."""
+
+
+ORDER = struct.Struct("<i??IQQIII")
+
+
+class Report:
+    """First byte of what the template tells the engine."""
+
+    READY = b"R"
+    """JSON: what the slot's processes are isolated by. With the pidfd of the zygote if it has its own pid namespace."""
+    CHILD = b"C"
+    EXIT = b"E"
+    FAILED = b"F"
+    """A sentence; the template ends after it."""
+
+
+CHILD = struct.Struct("<ciQ")
+"""Tag, the child's pid in the template's namespace, its scratch's device number.
+
+With four descriptors: run socket, pidfd, stray stdout, stray stderr.
+"""
+
+EXIT = struct.Struct("<ciiQQ")
+"""Tag, pid, wait status, CPU microseconds, peak resident bytes."""
+
+
+class Hello(NamedTuple):
+    """A child's self-check, each figure asked back from the kernel after the last layer was applied."""
+
+    pid: int
+    no_new_privs: int
+    capabilities: int
+    """Union of the effective, permitted and inheritable sets."""
+
+    descriptors: int
+    """How many are open: 0, 1, 2 and the run's socket."""
+
+    scratch_device: int
+    """Device number of the working folder."""
+
+    umask: int
+    session: int
+    address_space: int
+    cpu: int
+    open_files: int
+    file_size: int
+    core: int
+    locked_memory: int
+    message_queues: int
+    processes: int
+
+
+HELLO = struct.Struct("<iIQIQIiQQQQQQQQ")
