@@ -1,4 +1,4 @@
-"""Gatewright's engine. ``from engine import Engine`` is its library form; nothing is imported before it is asked for."""
+"""Gatewright's engine. ``from engine import Engine`` is its library form; nothing is imported before asked for."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ async def _compose(
     state = await StateDB.open(project.state_db)
     stack.push_async_callback(state.close)
     await state.interrupt_unfinished(time.time())
-    interpreter = await ensure_environment(project.environments)
+    interpreter = await ensure_environment(project.environments / "default")
 
     events = EventBus()
     stack.callback(events.close)

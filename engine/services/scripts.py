@@ -147,7 +147,7 @@ class ScriptService:
 
     def _unknown(self, name: str, paths: list[str] | None = None) -> ServiceError:
         known = paths if paths is not None else [file.path for file in self._files.list()]
-        near = difflib.get_close_matches(name, known + [path.removesuffix(".py") for path in known], n=3)
+        near = _near(name, known)
         hint = f"Did you mean {' or '.join(near)}?" if near else "See gatewright scripts list."
         return ServiceError("no_script", f"There is no script {name!r}.", hint=hint, status=404)
 
@@ -179,6 +179,13 @@ def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> Script
         modified=modified,
         problem=front.problem,
     )
+
+
+def _near(name: str, paths: list[str]) -> list[str]:
+    """Up to three paths that ``name`` could be meant for: by the whole path or by the file name alone."""
+    spellings = {spelling: path for path in paths for spelling in (path, path.rpartition("/")[2])}
+    wanted = name if name.endswith(".py") else name + ".py"
+    return list(dict.fromkeys(spellings[match] for match in difflib.get_close_matches(wanted, spellings, n=3)))
 
 
 def _conflict(path: str, base: str | None) -> ServiceError:
