@@ -32,7 +32,8 @@ def script_path(text: str) -> str:
         BadName: With a sentence that says what is wrong with it.
     """
     path = unicodedata.normalize("NFC", text)
-    if path and "." not in path.rpartition("/")[2]:
+    name = path.rpartition("/")[2]
+    if name and "." not in name:
         path += SUFFIX
     problem = path_problem(path)
     if problem is not None:
@@ -46,13 +47,13 @@ def path_problem(path: str) -> str | None:
         return "it is empty"
     if path.startswith("/"):
         return "it must be relative to the project's scripts folder"
-    parts = path.split("/")
-    for part in parts:
-        if problem := _part_problem(part):
+    *folders, name = path.split("/")
+    for problem in (*map(folder_problem, folders), _part_problem(name)):
+        if problem is not None:
             return problem
     if not path.endswith(SUFFIX):
         return "it must end in .py"
-    if len(parts) > MAX_DEPTH:
+    if len(folders) >= MAX_DEPTH:
         return f"it has more than {MAX_DEPTH} levels"
     if len(path.encode()) > MAX_PATH:
         return f"it is longer than {MAX_PATH} bytes"
@@ -61,6 +62,8 @@ def path_problem(path: str) -> str | None:
 
 def folder_problem(name: str) -> str | None:
     """What is wrong with one folder's name, or None."""
+    if name.endswith(SUFFIX):
+        return "a folder's name must not end in .py"
     return _part_problem(name)
 
 
@@ -75,7 +78,7 @@ def _part_problem(part: str) -> str | None:
         return f"no component may begin with {part[0]!r}"
     if part != part.strip() or part.endswith("."):
         return "no component may begin or end with a blank, or end with a full stop"
-    if part == SUFFIX or part.removesuffix(SUFFIX).strip() == "":
+    if part.removesuffix(SUFFIX).strip() == "":
         return "it has no name before .py"
     if len(part.encode()) > MAX_PART:
         return f"a component is longer than {MAX_PART} bytes"

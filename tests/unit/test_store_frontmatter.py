@@ -1,0 +1,305 @@
+"""What a script says about itself, read from files of every kind."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import tomllib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store.frontmatter import MAX_BLOCK, Frontmatter, Limits, Param, find_block, parse, parse_size, title_from_path
+
+REFERENCE = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
+"""From PEP 723, "Reference Implementation"."""
+
+FULL = """\
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["pandas>=2"]
+# [tool.gatewright]
+# title = "Wrapper log digest"
+# description = "Errors by logger"
+# kind = "utility"
+# entrypoint = "main"
+# enabled = false
+# tags = ["logs", "ignition"]
+# preload = ["numpy"]
+# colour = "blue"
+# [tool.gatewright.params.hours]
+# type = "int"
+# default = 24
+# help = "look back"
+# [tool.gatewright.params.log]
+# type = "file"
+# [tool.gatewright.params.level]
+# type = "choice"
+# choices = ["warn", "error"]
+# default = "warn"
+# [tool.gatewright.limits]
+# timeout = 60
+# memory = "1 GiB"
+# [tool.gatewright.permissions]
+# read = ["/usr/local/bin/ignition/logs"]
+# [tool.ruff]
+# line-length = 99
+# ///
+import re
+"""
+
+
+def block(*lines: str) -> str:
+    return "# /// script\n" + "".join(f"# {line}\n" for line in lines) + "# ///\n"
+
+
+def own(*lines: str) -> Frontmatter:
+    return parse(block("[tool.gatewright]", *lines), "reports/daily_summary.py")
+
+
+def test_every_key_is_read() -> None:
+    front = parse(FULL, "logs.py")
+    assert front == Frontmatter(
+        title="Wrapper log digest",
+        description="Errors by logger",
+        kind="utility",
+        entrypoint="main",
+        enabled=False,
+        tags=("logs", "ignition"),
+        preload=("numpy",),
+        params=(
+            Param("hours", "int", 24, required=False, help="look back"),
+            Param("log", "file"),
+            Param("level", "choice", "warn", required=False, choices=("warn", "error")),
+        ),
+        limits=Limits(timeout=60.0, memory=1 << 30),
+        permissions={"read": ["/usr/local/bin/ignition/logs"]},
+        requires_python=">=3.11",
+        dependencies=("pandas>=2",),
+        problem=None,
+    )
+
+
+@pytest.mark.parametrize(
+    "start", ["\ufeff", "#!/usr/bin/env python3\n", "# -*- coding: utf-8 -*-\n", "\n\n# Copyright\n#\n"]
+)
+@pytest.mark.parametrize("end_of_line", ["\n", "\r\n"])
+def test_what_may_stand_before_the_block_and_line_ends_change_nothing(start: str, end_of_line: str) -> None:
+    text = (start + FULL).replace("\n", end_of_line)
+    assert parse(text, "x.py") == parse(FULL, "x.py")
+
+
+def test_only_a_leading_script_block_counts() -> None:
+    assert find_block("import x\n" + FULL) is None
+    assert find_block(FULL.replace("/// script", "/// other")) is None
+    assert find_block("# /// other\n# a = 1\n# ///\n\n" + FULL) is not None
+    assert parse("print(1)\n", "reports/daily_summary.py") == Frontmatter(title="Daily summary")
+    assert parse("", "").title == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        FULL,
+        block("a = 1"),
+        block("a = 1") + "# a comment right below\nx = 1\n",
+        block("a = 1", "#", "b = 2"),
+        "# /// script\n#\n# a = 1\n#\n# ///\n",
+        block("a = 1", "///", "b = 2"),
+    ],
+)
+def test_the_block_is_the_one_of_the_reference_implementation(text: str) -> None:
+    found = REFERENCE.search(text)
+    assert found is not None
+    content = "".join(
+        line[2:] if line.startswith("# ") else line[1:] for line in found["content"].splitlines(keepends=True)
+    )
+    read = find_block(text)
+    assert read is not None
+    assert read.rstrip("\n") == content.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("title = 3", "title must be text, not a number"),
+        ("title = 1979-05-27", "title must be text, not a date or time"),
+        ("enabled = 1", "enabled must be true or false"),
+        ('enabled = "no"', "enabled must be true or false"),
+        ("tags = 'logs'", "tags must be a list"),
+        ("tags = ['a', 1]", "tags must be a list"),
+        ("entrypoint = 'a.b'", "entrypoint must be the name of a function"),
+        ("entrypoint = 'class'", "entrypoint must be the name of a function"),
+        ("params = 3", "[tool.gatewright.params] must be a table"),
+        ("params.hours = 3", "[params.hours] must be a table"),
+        ("params.'no name'.type = 'int'", "cannot be the name of a param"),
+        ("params.for.type = 'int'", "cannot be the name of a param"),
+        ("params.hours.type = 'integer'", "params.hours.type must be one of"),
+        ("params.hours.type = 3", "type must be text"),
+        ("params.hours = {type = 'int', default = 'x'}", "params.hours.default does not fit"),
+        ("params.hours = {type = 'int', default = true}", "params.hours.default does not fit"),
+        ("params.hours = {type = 'int', default = 99999999999999999999}", "params.hours.default does not fit"),
+        ("params.hours = {type = 'float', default = nan}", "params.hours.default does not fit"),
+        ("params.hours = {type = 'list', default = [1979-05-27]}", "params.hours.default does not fit"),
+        ("params.log = {type = 'file', default = 'x'}", "params.log.default does not fit"),
+        ("params.level = {type = 'choice'}", "params.level.choices must list"),
+        ("params.level = {type = 'choice', choices = ['a'], default = 'b'}", "params.level.default does not fit"),
+        ("params.x.required = 'yes'", "required must be true or false"),
+        ("limits = []", "[limits] must be a table"),
+        ("limits.timeout = 0", "limits.timeout must be"),
+        ("limits.timeout = -1", "limits.timeout must be"),
+        ("limits.timeout = inf", "limits.timeout must be"),
+        ("limits.timeout = nan", "limits.timeout must be"),
+        ("limits.timeout = true", "timeout must be a number"),
+        ("limits.timeout = 9999999999999999999999", "limits.timeout must be"),
+        ("limits.memory = 'much'", "limits.memory must be a size"),
+        ("limits.memory = '0 MB'", "limits.memory must be a size"),
+        ("limits.memory = 99999999999999999999999", "limits.memory must be a size"),
+        ("limits.memory = 1.5", "memory must be a size"),
+        ("permissions = 'all'", "[permissions] must be a table"),
+        ("a = 1\n# a = 2", "not valid TOML"),
+        ("a =", "not valid TOML"),
+        ('a = "\x00"', "not valid TOML"),
+        (f"a = {'9' * 5000}", "number in the frontmatter is too large"),
+        (f"a = {'[' * 30_000}", "nested too deeply"),
+        (f"{'a.' * 30_000}b = 1", "nested too deeply"),
+        (f"x = {{{'a.' * 30_000}b = 1}}", "nested too deeply"),
+    ],
+)
+def test_the_first_wrong_thing_is_one_sentence_and_the_rest_counts(line: str, reason: str) -> None:
+    front = own("description = 'kept'", line)
+    assert front.problem is not None
+    assert reason in front.problem
+    assert front.problem.isprintable()
+    assert len(front.problem) < 400
+    assert front.title == "Daily summary"
+    if "TOML" not in reason and "too" not in reason:
+        assert front.description == "kept"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("# /// script\n# a = 1\nimport x\n", "no closing line"),
+        ("# /// script\n# " + "x" * (1 << 20), "larger than 64 KiB"),
+        (block(*["a = 1"] * (MAX_BLOCK // 5)), "larger than 64 KiB"),
+        (block("tool = 3"), "[tool] must be a table"),
+        (block("[tool]", "gatewright = 3"), "[tool.gatewright] must be a table"),
+        (block("dependencies = 3"), "dependencies must be a list"),
+    ],
+)
+def test_a_broken_block_is_one_sentence(text: str, reason: str) -> None:
+    assert reason in (parse(text, "x.py").problem or "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a." * 30_000 + "b = 1",
+        '"\\""."a".' * 6_000 + "b = 1",
+        '"\\' * 32_000,
+        "'" * 64_000,
+        'x = """\n# ..""", {' + "a." * 30_000 + 'b = "x"}',
+        "x = '''a''''' # don't\n# " + "a." * 30_000 + "b = 1",
+        "x = [" + "1.5, " * 12_000 + "]",
+        'x = "' + "." * 60_000 + '"',
+        "x = 0x" + "f" * 60_000,
+        "\n".join(f"# [a{number}.b.c.d.e.f.g.h]" for number in range(2_000))[2:],
+        "\n".join("# " + ".".join([f"a{number}", *"b" * 48]) + " = 1" for number in range(600))[2:],
+    ],
+)
+def test_no_block_takes_long(line: str) -> None:
+    """One second is a hundred times what an honest block of this size takes; the bad ones took fifteen."""
+    begun = time.perf_counter()
+    parse(block(line), "x.py")
+    assert time.perf_counter() - begun < 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("512 MiB", 512 << 20),
+        ("1 GiB", 1 << 30),
+        ("512 MB", 512_000_000),
+        ("1.5 kB", 1500),
+        ("800 B", 800),
+        ("2GiB", 2 << 30),
+        ("x", None),
+        ("", None),
+        ("1e9 B", None),
+        ("-1 MB", None),
+        ("9" * 400 + " MB", None),
+    ],
+)
+def test_sizes(text: str, size: int | None) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("a/log_digest.py", "Log digest"), ("tour.py", "Tour"), ("a-b__c.py", "A b c"), ("", ""), ("Über.py", "Über")],
+)
+def test_a_title_comes_from_the_file_name(path: str, title: str) -> None:
+    assert title_from_path(path) == title
+
+
+def _sane(front: Frontmatter) -> None:
+    """What every answer must be, whatever was read: something that can be sent and shown."""
+    json.dumps([front.title, front.description, front.kind, front.tags, front.problem]).encode()
+    for param in front.params:
+        json.dumps(param.default, allow_nan=False).encode("utf-8")
+    assert front.title.isprintable()
+    assert front.limits.timeout is None or front.limits.timeout > 0
+    assert front.limits.memory is None or 0 < front.limits.memory < 1 << 63
+
+
+TOML_VALUES = st.recursive(
+    st.sampled_from(
+        [
+            "1",
+            "true",
+            '"a"',
+            "'b'",
+            "1979-05-27",
+            "07:32:00",
+            "nan",
+            "-inf",
+            "9" * 30,
+            '"\\u0000"',
+            '"512 MiB"',
+            "'main'",
+            "60",
+        ]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]")
+        | st.lists(inner, max_size=2).map(
+            lambda items: "{" + ", ".join(f"k{n} = {v}" for n, v in enumerate(items)) + "}"
+        )
+    ),
+    max_leaves=5,
+)
+KEYS = st.sampled_from(
+    [
+        *("title", "description", "kind", "entrypoint", "enabled", "tags", "preload", "other"),
+        *("params", "params.x", "params.x.type", "params.x.default", "params.x.choices", "params.x.required"),
+        *("params.x.help", "limits", "limits.timeout", "limits.memory", "permissions", "permissions.read"),
+    ]
+)
+
+
+@given(st.text() | st.text(alphabet="# /scriptab=[]{}.'\"\n\r", max_size=200).map(lambda text: "# /// script\n" + text))
+def test_any_text_is_read(text: str) -> None:
+    _sane(parse(text, text[:20]))
+
+
+@given(st.dictionaries(KEYS, TOML_VALUES, max_size=6))
+def test_any_value_of_any_key_is_read(table: dict[str, str]) -> None:
+    front = own(*(f"{key} = {value}" for key, value in table.items()))
+    _sane(front)
+    try:
+        tomllib.loads("\n".join(f"{key} = {value}" for key, value in table.items()))
+    except tomllib.TOMLDecodeError:
+        assert "TOML" in (front.problem or "")
