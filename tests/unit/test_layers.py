@@ -1,0 +1,69 @@
+"""The walls between the rooms hold: as contracts, and as what a fresh interpreter really loads."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """Top-level and dotted names of everything that importing ``modules`` loads in a fresh interpreter."""
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.split())
+
+
+def modules_in(package: str) -> list[str]:
+    """Every module of a package's folder, by dotted name."""
+    folder = ROOT.joinpath(*package.split("."))
+    return sorted(f"{package}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__")
+
+
+def test_the_contracts_hold() -> None:
+    program = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
+    assert program is not None, "import-linter is not installed beside this interpreter"
+    done = subprocess.run([program, "--no-cache"], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_command_line_loads_no_console_no_server_no_store() -> None:
+    loaded = loaded_by("tui.cli", *modules_in("tui.commands"))
+    assert "engine.client" in loaded
+    heavy = {"textual", "rich", "starlette", "uvicorn", "git", "aiosqlite", "tree_sitter", "tomlkit"}
+    assert not loaded & heavy
+    ours = {"store", "engine.services", "engine.pool", "engine.api", "engine.library", "engine.daemon", "tui.app"}
+    assert not loaded & ours
+
+
+def test_the_entry_point_alone_loads_no_client() -> None:
+    """Help and usage errors do not wait for asyncio."""
+    loaded = loaded_by("tui.cli")
+    assert not loaded & {"asyncio", "h11", "engine.client", "engine.launch"}
+
+
+def test_the_library_loads_no_console_and_no_server() -> None:
+    loaded = loaded_by("engine.library")
+    assert not loaded & {"textual", "rich", "tui", "starlette", "uvicorn", "click"}
+
+
+@pytest.mark.parametrize("package", ["store"])
+def test_the_store_loads_nothing_above_it(package: str) -> None:
+    loaded = loaded_by(*modules_in(package))
+    assert not {name for name in loaded if name.partition(".")[0] in ("engine", "tui")}
+
+
+def test_the_worker_needs_only_the_standard_library() -> None:
+    """Without site-packages there is nothing else that it could find."""
+    modules = modules_in("engine.worker")
+    assert modules, "engine.worker is empty"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {', '.join(modules)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ours = {name for name in done.stdout.split() if name.partition(".")[0] == "engine"}
+    assert ours <= {"engine", "engine.worker", *modules}
