@@ -1,0 +1,30 @@
+"""The baseline of run latency: the worker's own frames and compile path in one reused process, so without the fork.
+
+Run by file path with the folder of ``engine/worker`` as its argument and one end of a stream socket as its standard
+input. Nothing is clean here: it prices what a clean process for every run costs.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(sys.argv[1])))
+
+from engine.worker.child import make_program, warm_template
+from engine.worker.program import Request
+from engine.worker.wire import HEADER, Frame
+
+
+def main() -> None:
+    program = make_program()
+    with open(os.devnull, "r+b", buffering=0) as null:
+        run_socket = os.dup(0)
+        os.dup2(null.fileno(), 0)
+    warm_template(program)
+    program.channel.fd = run_socket
+    while data := os.read(run_socket, 1 << 20):
+        request = Request.parse(data[HEADER.size :])
+        program.channel.send(Frame.RESULT, program.run(request, {}))
+        program.reset()
+
+
+main()
