@@ -101,7 +101,7 @@ class GatewrightApp(App[int]):
 
         self._connection = EngineConnection(self._project, self.publish)
         await self._console.attach(ConsoleParts(self._console, self._connection, self._journal))
-        self.run_worker(self._connection.run(), group="connection", exit_on_error=True)
+        self.run_worker(self._connection.run, group="connection")
         gc.freeze()
         gc.enable()
 
@@ -121,7 +121,6 @@ class GatewrightApp(App[int]):
     def action_palette(self) -> None:
         from tui.palette import ACTION, SCRIPT, action_entries, script_entries
         from tui.screens.picker import PickerScreen
-        from tui.widgets.script_list import ScriptList
 
         async def picked(key: str | None) -> None:
             if key is None:
@@ -134,8 +133,7 @@ class GatewrightApp(App[int]):
         while self.screen is not self._console and self.screen.is_modal is False:
             self.pop_screen()
         if self.screen is self._console:
-            scripts = self._console.query_one(ScriptList).scripts
-            entries = [*action_entries(), *script_entries(scripts, verb="open")]
+            entries = [*action_entries(), *script_entries(self._console.scripts, verb="open")]
             self.push_screen(PickerScreen("what to do: type a part of it", entries), picked)
 
     async def do(self, name: str) -> None:
@@ -157,7 +155,7 @@ class GatewrightApp(App[int]):
     async def action_quit(self) -> None:
         if not self._quitting and self.screen is self._console:
             self._quitting = True
-            self.run_worker(self._quit(), group="quit")
+            self.run_worker(self._quit, group="quit")
 
     async def _quit(self) -> None:
         try:
@@ -188,7 +186,7 @@ class GatewrightApp(App[int]):
             self._console.hang_up()
         self.exit(code, return_code=code)
 
-    async def on_unload(self) -> None:
+    def on_unmount(self) -> None:
         for number in (signal.SIGHUP, signal.SIGTERM):
             asyncio.get_running_loop().remove_signal_handler(number)
 

@@ -43,7 +43,7 @@ class EngineConnection:
     """
 
     def __init__(self, project: Path, publish: Callable[[Message], None]) -> None:
-        self._project = project
+        self.project = project
         self._publish = publish
         self._client: EngineClient | None = None
         self._wake = asyncio.Event()
@@ -89,7 +89,7 @@ class EngineConnection:
     async def _open(self) -> bool:
         """Try once to get a client that answers; False, and the reason published, if there is none."""
         try:
-            client = await connect(self._project, client="console", start=self._may_start)
+            client = await connect(self.project, client="console", start=self._may_start)
         except (LaunchError, EngineUnreachable, EngineError) as error:
             self._away(error.message, error.hint)
             return False

@@ -11,7 +11,6 @@ from tui.run_follower import RunFollower
 from tui.run_starter import RunStarter
 from tui.screens.console import ConsoleScreen
 from tui.screens.pool import PoolScreen
-from tui.widgets.editor import Editor
 from tui.widgets.git_pane import GitPane, git_detail
 from tui.widgets.output_pane import OutputPane
 from tui.widgets.task_pane import TaskPane
@@ -29,7 +28,7 @@ class ConsoleParts:
         self.output = OutputPane(state_home() / "gatewright", id="output")
         self.tasks = TaskPane(id="tasks")
         self.git = GitPane(id="git")
-        self.desk = Desk(screen, screen.query_one(Editor), connection, journal)
+        self.desk = Desk(screen, screen.editor, connection, journal)
         self.follower = RunFollower(connection, self.output)
         self.starter = RunStarter(screen, self.desk, connection, self.follower)
 

@@ -63,7 +63,7 @@ class RunStarter:
         problem = ""
         while True:
             last = self._typed.get(info.path, ())
-            form = await self._host.push_screen_wait(RunFormScreen(info, last, problem))
+            form = await self._host.push_screen_wait(RunFormScreen(info, self._connection.project, last, problem))
             if form is None:
                 return
             self._typed[info.path] = form.typed

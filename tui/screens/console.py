@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual import events, on
@@ -27,8 +28,10 @@ from tui.widgets.script_list import ScriptList
 from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
+    from engine.models import ScriptInfo
     from tui.console_parts import ConsoleParts
     from tui.recovery import RecoveryJournal
+    from tui.widgets.task_pane import TaskPane
 
 Result = TypeVar("Result")
 
@@ -61,35 +64,50 @@ class ConsoleScreen(Screen[None]):
         self._parts: ConsoleParts | None = None
         self._desk_lock = asyncio.Lock()
         self._met_engine = False
+        self._header = HeaderBar()
+        self._scripts = ScriptList(id="scripts")
+        self._editor = EditorPane(Editor(language=None, id="editor"))
+        self._panel = Panel([("output", "Output"), ("tasks", "Tasks"), ("git", "Git")], id="panel")
+        self._status = StatusBar()
+        self._hints = KeyHints(footer_hints(Scope.CONSOLE, Scope.EVERYWHERE))
+
+    @property
+    def editor(self) -> Editor:
+        return self._editor.editor
+
+    @property
+    def scripts(self) -> Sequence[ScriptInfo]:
+        """All scripts of the project, as far as the engine has told."""
+        return self._scripts.scripts
 
     def compose(self) -> ComposeResult:
-        yield HeaderBar()
+        yield self._header
         with Horizontal(id="work"):
-            yield ScriptList(id="scripts")
-            yield EditorPane(Editor(language=None, id="editor"))
-        yield Panel([("output", "Output"), ("tasks", "Tasks"), ("git", "Git")], id="panel")
-        yield StatusBar()
-        yield KeyHints(footer_hints(Scope.CONSOLE, Scope.EVERYWHERE))
+            yield self._scripts
+            yield self._editor
+        yield self._panel
+        yield self._status
+        yield self._hints
         yield TooSmall()
 
     def on_mount(self) -> None:
-        self.query_one(HeaderBar).project = self._place
-        self.query_one(StatusBar).show_connecting()
+        self._header.project = self._place
+        self._status.show_connecting()
 
     async def attach(self, parts: ConsoleParts) -> None:
         """Mount what needs the engine, after the first paint."""
         self._parts = parts
-        await self.query_one(Panel).add_panes([parts.output, parts.tasks, parts.git])
-        if self.query_one(Editor).dirty:
+        await self._panel.add_panes([parts.output, parts.tasks, parts.git])
+        if self.editor.dirty:
             parts.desk.text_changed()
 
     # What the engine says.
 
     def on_engine_connected(self) -> None:
-        self.run_worker(self._catch_up(), group="catch-up", exclusive=True)
+        self.run_worker(self._catch_up, group="catch-up", exclusive=True)
 
     def on_engine_away(self, message: EngineAway) -> None:
-        self.query_one(StatusBar).show_away(message.reason)
+        self._status.show_away(message.reason)
         if message.hint:
             self.complain(f"{message.reason} {message.hint}")
         if not self._met_engine:
@@ -97,7 +115,7 @@ class ConsoleScreen(Screen[None]):
             self._on_desk(self._start_without_engine())
 
     def on_pool_changed(self, message: PoolChanged) -> None:
-        self.query_one(StatusBar).show_pool(message.pool)
+        self._status.show_pool(message.pool)
 
     def on_run_changed(self, message: RunChanged) -> None:
         if self._parts is not None:
@@ -107,10 +125,10 @@ class ConsoleScreen(Screen[None]):
                 self._mark_outcome(message.run.name, message.run.outcome)
 
     def on_runs_missed(self) -> None:
-        self.run_worker(self._catch_up(), group="catch-up", exclusive=True)
+        self.run_worker(self._catch_up, group="catch-up", exclusive=True)
 
     def on_scripts_changed(self) -> None:
-        self.run_worker(self._load_scripts(), group="scripts", exclusive=True)
+        self.run_worker(self._load_scripts, group="scripts", exclusive=True)
 
     async def _catch_up(self) -> None:
         """Read everything that is shown again: the engine is new, or we are."""
@@ -133,7 +151,7 @@ class ConsoleScreen(Screen[None]):
             return
         with parts.problems_told(self.complain):
             listed = await parts.connection.client.list_scripts()
-            self.query_one(ScriptList).show_scripts(listed.scripts)
+            self._scripts.show_scripts(listed.scripts)
             await self._mark_unsaved()
 
     async def _load_git(self) -> None:
@@ -144,7 +162,7 @@ class ConsoleScreen(Screen[None]):
             status = await client.git_status()
             log = await client.git_log(path, limit=GIT_COMMITS) if status.available and path else None
             parts.git.show(status, log, path)
-            self.query_one(Panel).set_detail("git", parts.git_detail(status))
+            self._panel.set_detail("git", parts.git_detail(status))
 
     async def _start_with_engine(self) -> None:
         """The first minute: unsaved text first, then the script and the run of the last session."""
@@ -157,7 +175,7 @@ class ConsoleScreen(Screen[None]):
         if not parts.desk.untouched:
             return
         path = self._open_first or session.path
-        known = {script.path for script in self.query_one(ScriptList).scripts}
+        known = {script.path for script in self._scripts.scripts}
         if self._open_first or path in known:
             place = Place(session.row, session.column) if path == session.path else None
             await parts.desk.open(path, place)
@@ -184,16 +202,15 @@ class ConsoleScreen(Screen[None]):
         """The open script is another one, or saved, or unsaved."""
         if (parts := self._parts) is None:
             return
-        header = self.query_one(HeaderBar)
-        header.script, header.dirty = parts.desk.path, parts.desk.dirty
-        self.query_one(ScriptList).show_open(parts.desk.path)
-        self.run_worker(self._mark_unsaved(), group="marks", exclusive=True)
-        self.run_worker(self._load_git(), group="git", exclusive=True)
+        self._header.script, self._header.dirty = parts.desk.path, parts.desk.dirty
+        self._scripts.show_open(parts.desk.path)
+        self.run_worker(self._mark_unsaved, group="marks", exclusive=True)
+        self.run_worker(self._load_git, group="git", exclusive=True)
 
     @on(Editor.DirtyChanged)
     def _dirty_changed(self, event: Editor.DirtyChanged) -> None:
-        self.query_one(HeaderBar).dirty = event.dirty
-        self.run_worker(self._mark_unsaved(), group="marks", exclusive=True)
+        self._header.dirty = event.dirty
+        self.run_worker(self._mark_unsaved, group="marks", exclusive=True)
 
     @on(TextArea.Changed, "#editor")
     def _text_changed(self) -> None:
@@ -212,11 +229,11 @@ class ConsoleScreen(Screen[None]):
     async def _mark_unsaved(self) -> None:
         if (parts := self._parts) is not None:
             paths = await parts.desk.left_behind_paths()
-            self.query_one(ScriptList).show_unsaved(paths | ({parts.desk.path} if parts.desk.dirty else set()))
+            self._scripts.show_unsaved(paths | ({parts.desk.path} if parts.desk.dirty else set()))
 
     def _on_desk(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do what may ask the user about the text; one thing after the other."""
-        self.run_worker(self._after_the_others(work), group="desk")
+        self.run_worker(partial(self._after_the_others, work), group="desk")
 
     async def _after_the_others(self, work: Coroutine[Any, Any, Any]) -> None:
         async with self._desk_lock:
@@ -229,11 +246,11 @@ class ConsoleScreen(Screen[None]):
     # Actions.
 
     def action_run(self) -> None:
-        self.run_worker(self._run(), group="run")
+        self.run_worker(self._run, group="run")
 
     async def _run(self) -> None:
         if (parts := self._parts) is not None:
-            self.query_one(Panel).show("output")
+            self._panel.show("output")
             with parts.problems_told(self.complain):
                 await parts.starter.run()
                 self._remember()
@@ -248,8 +265,14 @@ class ConsoleScreen(Screen[None]):
         else:
             self.kill(shown.id)
 
+    def on_task_pane_show_requested(self, event: TaskPane.ShowRequested) -> None:
+        self.show_run(event.run_id)
+
+    def on_task_pane_kill_requested(self, event: TaskPane.KillRequested) -> None:
+        self.kill(event.run_id)
+
     def kill(self, run_id: int) -> None:
-        self.run_worker(self._kill(run_id), group="kill")
+        self.run_worker(partial(self._kill, run_id), group="kill")
 
     async def _kill(self, run_id: int) -> None:
         if (parts := self._parts) is not None:
@@ -259,8 +282,8 @@ class ConsoleScreen(Screen[None]):
 
     def show_run(self, run_id: int) -> None:
         """Show a run's output, from its beginning."""
-        self.query_one(Panel).show("output", focus=True)
-        self.run_worker(self._follow(run_id), group="run")
+        self._panel.show("output", focus=True)
+        self.run_worker(partial(self._follow, run_id), group="run")
 
     async def _follow(self, run_id: int) -> None:
         if (parts := self._parts) is not None:
@@ -282,11 +305,11 @@ class ConsoleScreen(Screen[None]):
             if key is not None:
                 self.open_script(key.removeprefix(SCRIPT))
 
-        entries = script_entries(self.query_one(ScriptList).scripts)
+        entries = script_entries(self._scripts.scripts)
         self.app.push_screen(PickerScreen("open a script: type a part of its name", entries), opened)
 
     def action_find(self) -> None:
-        self.query_one(EditorPane).action_find()
+        self._editor.action_find()
 
     def action_pool(self) -> None:
         if (parts := self._parts) is None:
@@ -299,31 +322,30 @@ class ConsoleScreen(Screen[None]):
         self.app.push_screen(parts.pool_screen(), left)
 
     def action_focus_list(self) -> None:
-        self.query_one(ScriptList).focus_rows()
+        self._scripts.focus_rows()
 
     def action_focus_editor(self) -> None:
-        self.query_one(Panel).remove_class("-zoomed")
-        self.query_one(ScriptList).clear_filter()
-        find_bar = self.query_one(EditorPane).find_bar
+        self._panel.remove_class("-zoomed")
+        self._scripts.clear_filter()
+        find_bar = self._editor.find_bar
         if find_bar.is_open:
             find_bar.action_close()
-        self.query_one(Editor).focus()
+        self.editor.focus()
 
     def action_go_to_line(self) -> None:
-        self.query_one(EditorPane).action_go_to_line()
+        self._editor.action_go_to_line()
 
     def action_focus_panel(self) -> None:
-        panel = self.query_one(Panel)
-        if panel.has_focus_within:
-            panel.show_next()
+        if self._panel.has_focus_within:
+            self._panel.show_next()
         else:
-            panel.show(panel.active, focus=True)
+            self._panel.show(self._panel.active, focus=True)
 
     def owner_of(self, scope: Scope) -> Widget:
         """Whose actions those of a scope are."""
         if self._parts is not None and scope is Scope.OUTPUT:
             return self._parts.output
-        return self.query_one(ScriptList if scope is Scope.LIST else Panel)
+        return self._scripts if scope is Scope.LIST else self._panel
 
     async def may_quit(self) -> bool:
         """Whether the text is safe or given up; asks if not."""
@@ -345,20 +367,20 @@ class ConsoleScreen(Screen[None]):
     @on(events.DescendantFocus)
     def _show_hints(self) -> None:
         """The footer tells what the focused pane can do."""
-        panel = self.query_one(Panel)
-        if self.query_one(ScriptList).has_focus_within:
+        panel = self._panel
+        if self._scripts.has_focus_within:
             hints = pane_hints(Scope.LIST)
         elif panel.has_focus_within:
             hints = pane_hints(Scope.PANEL, *{"output": [Scope.OUTPUT], "tasks": [Scope.TASKS]}.get(panel.active, []))
         else:
             hints = footer_hints(Scope.CONSOLE, Scope.EVERYWHERE)
-        self.query_one(KeyHints).set_actions(hints)
+        self._hints.set_actions(hints)
 
     async def push_screen_wait(self, screen: Screen[Result]) -> Result:
         return await self.app.push_screen_wait(screen)
 
     def say(self, text: str) -> None:
-        self.query_one(StatusBar).say(text)
+        self._status.say(text)
 
     def complain(self, text: str) -> None:
         from tui.terminal_guard import sanitise_line
@@ -367,18 +389,18 @@ class ConsoleScreen(Screen[None]):
 
     def _mark_outcome(self, path: str, outcome: str | None) -> None:
         if outcome is not None:
-            self.query_one(ScriptList).show_outcome(path, failed=outcome not in ("ok", "cancelled"))
+            self._scripts.show_outcome(path, failed=outcome not in ("ok", "cancelled"))
 
     def _show_task_count(self) -> None:
         if self._parts is not None:
             count = len(self._parts.tasks.unfinished)
-            self.query_one(Panel).set_detail("tasks", str(count) if count else "")
-            self.query_one(HeaderBar).running = self._parts.follower.is_running
+            self._panel.set_detail("tasks", str(count) if count else "")
+            self._header.running = self._parts.follower.is_running
 
     def _remember(self) -> None:
         if (parts := self._parts) is None:
             return
-        place, run = self.query_one(Editor).place, parts.follower.run
+        place, run = self.editor.place, parts.follower.run
         session = Session(parts.desk.path, place.row, place.column, None if run is None else run.id)
         try:
             self._journal.remember(session)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -13,6 +14,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Static
 
+from engine.client import EngineClient
 from engine.models import PoolInfo, SlotInfo
 from tui.actions import Scope, bindings, footer_hints
 from tui.connection import EngineConnection, problems_told
@@ -47,12 +49,19 @@ class PoolScreen(Screen[int | None]):
         super().__init__()
         self._connection = connection
         self._pool = connection.pool
+        self._wanted_size: int | None = None
+        self._heading = Static("", id="pool-heading", markup=False)
+        self._slots = LiveTable(_COLUMNS, empty="The engine is away.", id="slots")
+        self._detail = Static("", id="slot-detail", markup=False)
+        self._queue = Static("", id="queue", markup=False)
+        self._status = StatusBar()
 
     def compose(self) -> ComposeResult:
-        yield Static("", id="pool-heading", markup=False)
-        yield LiveTable(_COLUMNS, empty="The engine is away.", id="slots")
-        yield Static("", id="queue", markup=False)
-        yield StatusBar()
+        yield self._heading
+        yield self._slots
+        yield self._detail
+        yield self._queue
+        yield self._status
         yield KeyHints(footer_hints(Scope.POOL))
         yield TooSmall()
 
@@ -60,7 +69,7 @@ class PoolScreen(Screen[int | None]):
         self.query_one("#slots RowList").focus()
         self.set_interval(1.0, self._refresh_ages)
         if self._pool is None:
-            self.query_one(StatusBar).show_away("no answer yet")
+            self._status.show_away("no answer yet")
         else:
             self._show(self._pool)
 
@@ -69,8 +78,8 @@ class PoolScreen(Screen[int | None]):
 
     def on_engine_away(self, message: EngineAway) -> None:
         self._pool = None
-        self.query_one(LiveTable).show_rows([])
-        self.query_one(StatusBar).show_away(message.reason)
+        self._slots.show_rows([])
+        self._status.show_away(message.reason)
 
     # Actions.
 
@@ -85,12 +94,13 @@ class PoolScreen(Screen[int | None]):
         if slot is None or slot.run_id is None:
             self._say("nothing runs on this slot")
         else:
-            self._ask(self._connection.client.cancel_run(slot.run_id), f"killed #{slot.run_id}")
+            run_id = slot.run_id
+            self._ask(lambda client: client.cancel_run(run_id), f"killed #{run_id}")
 
     def action_restart_slot(self) -> None:
         slot = self._slot
         if slot is not None:
-            self._ask(self._connection.client.restart_slot(slot.slot), f"slot {slot.slot} restarts")
+            self._ask(lambda client: client.restart_slot(slot.slot), f"slot {slot.slot} restarts")
 
     def action_show_run(self) -> None:
         slot = self._slot
@@ -102,22 +112,36 @@ class PoolScreen(Screen[int | None]):
     def action_back(self) -> None:
         self.dismiss(None)
 
+    @on(RowList.Moved)
+    def _moved(self) -> None:
+        self._refresh_ages()
+
     @on(RowList.Chosen)
     def _chosen(self, event: RowList.Chosen) -> None:
         event.stop()
         self.action_show_run()
 
     def _resize(self, by: int) -> None:
+        """Ask for another size; keys pressed faster than the engine answers add up."""
         if self._pool is not None:
-            size = self._pool.size + by
-            self._ask(self._connection.client.resize_pool(size), f"{size} slots")
+            self._wanted_size = (self._wanted_size or self._pool.size) + by
+            self.run_worker(partial(self._resized, self._wanted_size), group="resize", exclusive=True)
 
-    def _ask(self, request: Awaitable[object], done: str) -> None:
-        self.run_worker(self._asked(request, done))
+    async def _resized(self, size: int) -> None:
+        try:
+            with problems_told(self._complain):
+                self._show(await self._connection.client.resize_pool(size))
+                self._say(f"{size} slots")
+        finally:
+            if self._wanted_size == size:
+                self._wanted_size = None
 
-    async def _asked(self, request: Awaitable[object], done: str) -> None:
+    def _ask(self, request: Callable[[EngineClient], Awaitable[object]], done: str) -> None:
+        self.run_worker(partial(self._asked, request, done))
+
+    async def _asked(self, request: Callable[[EngineClient], Awaitable[object]], done: str) -> None:
         with problems_told(self._complain):
-            await request
+            await request(self._connection.client)
             self._say(done)
 
     # Showing.
@@ -125,24 +149,25 @@ class PoolScreen(Screen[int | None]):
     @property
     def _slot(self) -> SlotInfo | None:
         """The slot under the cursor."""
-        key = self.query_one(LiveTable).current
+        key = self._slots.current
         slots = [] if self._pool is None else self._pool.slots
         return next((slot for slot in slots if str(slot.slot) == key), None)
 
     def _show(self, pool: PoolInfo) -> None:
         self._pool = pool
-        self.query_one("#pool-heading", Static).update(_heading(pool))
-        self.query_one("#queue", Static).update(_queue(pool))
-        self.query_one(StatusBar).show_pool(pool)
+        self._heading.update(_heading(pool))
+        self._queue.update(_queue(pool))
+        self._status.show_pool(pool)
         self._refresh_ages()
 
     def _refresh_ages(self) -> None:
         if self._pool is not None:
             now = time.time()
-            self.query_one(LiveTable).show_rows([_row(slot, now) for slot in self._pool.slots])
+            self._slots.show_rows([_row(slot, now) for slot in self._pool.slots])
+            self._detail.update("" if self._slot is None else _detail_of(self._slot))
 
     def _say(self, text: str) -> None:
-        self.query_one(StatusBar).say(text)
+        self._status.say(text)
 
     def _complain(self, text: str) -> None:
         self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
@@ -154,6 +179,15 @@ def _row(slot: SlotInfo, now: float) -> TableRow:
     who = sanitise_line(slot.actor or "-")
     cells = (str(slot.slot), str(slot.state), script, who, age(now - slot.since), str(slot.runs))
     return TableRow(str(slot.slot), (*cells, sanitise_line(slot.isolation or "-")), tone)
+
+
+def _detail_of(slot: SlotInfo) -> Text:
+    """All of what the columns have no room for."""
+    facts = [f"slot {slot.slot}", f"run #{slot.run_id}" if slot.run_id is not None else "no run"]
+    facts += [f"pid {slot.pid}"] if slot.pid is not None else []
+    facts += [f"{slot.restarts} restarts"] if slot.restarts else []
+    facts += [sanitise_line(text) for text in (slot.isolation, slot.problem) if text]
+    return Text(f" {', '.join(facts)}", no_wrap=True, overflow="ellipsis")
 
 
 def _heading(pool: PoolInfo) -> Text:

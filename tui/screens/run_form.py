@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, cast
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -52,6 +52,7 @@ class RunFormScreen(Dialog[FilledForm]):
 
     Args:
         script: With at least one parameter.
+        folder: Where relative paths start that do not exist from the current folder on.
         last: What was typed last time in this session, empty for the first time.
         problem: Why the engine refused what was typed last time.
     """
@@ -63,9 +64,10 @@ class RunFormScreen(Dialog[FilledForm]):
         Binding("down", "app.focus_next", "Down", show=False),
     ]
 
-    def __init__(self, script: ScriptInfo, last: tuple[str, ...] = (), problem: str = "") -> None:
+    def __init__(self, script: ScriptInfo, folder: Path, last: tuple[str, ...] = (), problem: str = "") -> None:
         super().__init__()
         self._script = script
+        self._folder = folder
         self._last = last
         self._problem = problem
         self._defaults = [_as_typed(param) for param in script.params] + [f"{script.timeout or DEFAULT_TIMEOUT:g}"]
@@ -76,9 +78,10 @@ class RunFormScreen(Dialog[FilledForm]):
             yield Static(sanitise_line(title), classes="dialog--title", markup=False)
             with VerticalScroll(can_focus=False, classes="form--rows"):
                 for index, param in enumerate(self._script.params):
-                    yield self._row(param.name, param.type.value, self._field_of(index, param), _note(param))
+                    yield self._row(param.name, param.type.value, self._field_of(index, param))
                 timeout = Input(self._defaults[-1], compact=True, select_on_focus=False, id=self._field_id(-1))
-                yield self._row(_TIMEOUT, "s", timeout, "then the run is stopped")
+                yield self._row(_TIMEOUT, "s", timeout)
+            yield Static("", classes="form--help", markup=False)
             yield Static("", classes="dialog--problem", markup=False)
             again = "   ^R as last time" if self._last else ""
             yield Static(f"Enter run   Esc back{again}", classes="dialog--keys", markup=False)
@@ -102,7 +105,7 @@ class RunFormScreen(Dialog[FilledForm]):
         for index, param in enumerate(self._script.params):
             try:
                 if param.type is ParamType.FILE:
-                    files |= _file(param, typed[index])
+                    files |= _file(param, typed[index], self._folder)
                 elif typed[index] != self._defaults[index] or param.required:
                     params[param.name] = typed[index]
             except BadValueError as problem:
@@ -128,12 +131,20 @@ class RunFormScreen(Dialog[FilledForm]):
         line.update(sanitise_line(problem))
         line.display = bool(problem)
 
-    def _row(self, name: str, kind: str, field: Input | ChoiceField, note: str) -> Horizontal:
+    @on(events.DescendantFocus)
+    def _show_help(self) -> None:
+        """Say what the focused line is for."""
+        index = next((i for i in range(len(self._defaults)) if self._field(i).has_focus), None)
+        if index is not None:
+            params = self._script.params
+            note = _note(params[index]) if index < len(params) else "then the run is stopped"
+            self.query_one(".form--help", Static).update(sanitise_line(note))
+
+    def _row(self, name: str, kind: str, field: Input | ChoiceField) -> Horizontal:
         return Horizontal(
             Static(sanitise_line(name), classes="form--name", markup=False),
             Static(kind, classes="form--type", markup=False),
             field,
-            Static(sanitise_line(note), classes="form--help", markup=False),
             classes="form--row",
         )
 
@@ -153,8 +164,15 @@ class RunFormScreen(Dialog[FilledForm]):
 
 
 def _note(param: ParamInfo) -> str:
-    note = param.help or {ParamType.FILE: "read as you", ParamType.LIST: "with commas"}.get(param.type, "")
-    return f"{note} (needed)".strip() if param.required and param.default is None else note
+    """What the line takes: the author's words, and ours about its type."""
+    ours = {
+        ParamType.FILE: "read with your rights",
+        ParamType.LIST: "values with commas between them",
+        ParamType.CHOICE: "Left and Right change it",
+        ParamType.BOOL: "Left and Right change it",
+    }.get(param.type, "")
+    needed = "needed" if param.required and param.default is None else ""
+    return "; ".join(part for part in (param.help, ours, needed) if part)
 
 
 def _as_typed(param: ParamInfo) -> str:
@@ -169,12 +187,14 @@ def _as_typed(param: ParamInfo) -> str:
     return str(value)
 
 
-def _file(param: ParamInfo, typed: str) -> dict[str, Path]:
+def _file(param: ParamInfo, typed: str, folder: Path) -> dict[str, Path]:
     if not typed.strip():
         if param.required:
             raise BadValueError(f"{param.name} is the path of a file and is needed.")
         return {}
     file = Path(typed.strip()).expanduser()
+    if not file.exists() and (folder / file).exists():
+        file = folder / file
     try:
         with file.open("rb"):
             pass

@@ -21,8 +21,12 @@ _SHOWN_FILES = 200
 class GitPane(VerticalScroll, can_focus=True):
     """Shows what the engine says about the repository."""
 
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._text = Static("", markup=False)
+
     def compose(self) -> ComposeResult:
-        yield Static("", markup=False)
+        yield self._text
 
     def show(self, status: GitStatus, log: GitLog | None, script: str) -> None:
         """Show this status, and the log of a script if there is one."""
@@ -38,10 +42,10 @@ class GitPane(VerticalScroll, can_focus=True):
                 text.append(f"  and {len(status.files) - _SHOWN_FILES} more\n")
         if log is not None:
             _append_log(text, log, script)
-        self.query_one(Static).update(text)
+        self._text.update(text)
 
     def show_problem(self, sentence: str) -> None:
-        self.query_one(Static).update(Text(f" {sanitise_line(sentence)}"))
+        self._text.update(Text(f" {sanitise_line(sentence)}"))
 
 
 def _append_log(text: Text, log: GitLog, script: str) -> None:

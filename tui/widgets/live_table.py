@@ -36,12 +36,13 @@ class LiveTable(Vertical):
     def __init__(self, columns: Sequence[Column], *, empty: str, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._columns = columns
-        self._empty = empty
         self._table: Sequence[TableRow] = ()
+        self._heading = Static(classes="live-table--heading", markup=False)
+        self._rows = RowList(empty=empty)
 
     def compose(self) -> ComposeResult:
-        yield Static(classes="live-table--heading", markup=False)
-        yield RowList(empty=self._empty)
+        yield self._heading
+        yield self._rows
 
     def on_resize(self) -> None:
         self._lay_out()
@@ -55,17 +56,16 @@ class LiveTable(Vertical):
     @property
     def current(self) -> str | None:
         """Key of the row under the cursor."""
-        row = self.query_one(RowList).current
+        row = self._rows.current
         return None if row is None else row.key
 
     def _lay_out(self, cursor: str | None = None) -> None:
         if not self.size.width:
             return  # not laid out yet: the first resize comes back here
         widths = self._widths()
-        heading = _line([column.title for column in self._columns], widths)
-        self.query_one(".live-table--heading", Static).update(heading)
+        self._heading.update(_line([column.title for column in self._columns], widths))
         lines = [Row(row.key, _line(row.cells, widths), tone=row.tone) for row in self._table]
-        self.query_one(RowList).set_rows(lines, cursor=cursor)
+        self._rows.set_rows(lines, cursor=cursor)
 
     def _widths(self) -> list[int]:
         taken = sum(column.width + 2 for column in self._columns if column.width)

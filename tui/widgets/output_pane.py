@@ -38,9 +38,10 @@ class OutputPane(Vertical):
     def __init__(self, folder: Path, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._view = OutputView(folder)
+        self._line = Static(Text(f" {NOTHING_YET}", "dim"), id="run-line", markup=False)
 
     def compose(self) -> ComposeResult:
-        yield Static(Text(f" {NOTHING_YET}", "dim"), id="run-line", markup=False)
+        yield self._line
         yield self._view
 
     def on_mount(self) -> None:
@@ -94,18 +95,19 @@ class OutputPane(Vertical):
 
     def _refresh_line(self) -> None:
         if self._run is not None:
-            self.query_one("#run-line", Static).update(run_line(self._run, self.app.current_theme.error or "red"))
+            self._line.update(run_line(self._run, self.app.current_theme.error or "red"))
 
 
 def run_line(run: RunInfo, danger: str) -> Text:
-    """``#41 defaults/log_digest.py  ok  0.8 ms  full  alice  12:04:31``."""
+    """``#41 defaults/log_digest.py  ok  0.8 ms  alice  12:04:31  full``."""
     state = state_text(run)
     bad = run.outcome is not None and run.outcome != "ok"
     line = Text(no_wrap=True, overflow="ellipsis")
     line.append(f" #{run.id} {sanitise_line(run.name)}  ", "bold")
     line.append(state, f"bold {danger}" if bad else "bold")
     reason = run.queue_reason if run.state == "queued" else None
-    rest = [reason, time_text(run), run.isolation, run.actor, clock(run.finished_at or run.started_at or run.queued_at)]
+    at = clock(run.finished_at or run.started_at or run.queued_at)
+    rest = [reason, time_text(run), run.actor, at, run.isolation]
     line.append("  " + "  ".join(sanitise_line(part) for part in rest if part))
     return line
 

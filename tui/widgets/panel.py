@@ -74,34 +74,34 @@ class Panel(Vertical):
         super().__init__(id=id)
         self._names = dict(tabs)
         self._details: dict[str, str] = {}
+        self._tabs = TabLine()
+        self._switcher = ContentSwitcher()
 
     def compose(self) -> ComposeResult:
-        yield TabLine()
-        yield ContentSwitcher()
+        yield self._tabs
+        yield self._switcher
 
     def on_mount(self) -> None:
-        self.query_one(TabLine).active = next(iter(self._names))
+        self._tabs.active = next(iter(self._names))
         self._refresh_labels()
 
     @property
     def active(self) -> str:
-        return self.query_one(TabLine).active
+        return self._tabs.active
 
     async def add_panes(self, panes: Sequence[Widget]) -> None:
         """Mount the panes; their ids are those of the tabs."""
-        switcher = self.query_one(ContentSwitcher)
         for pane in panes:
             pane.display = pane.id == self.active
-        await switcher.mount_all(panes)
-        switcher.current = self.active
+        await self._switcher.mount_all(panes)
+        self._switcher.current = self.active
 
     def show(self, pane: str, *, focus: bool = False) -> None:
         """Put a pane on show."""
-        switcher = self.query_one(ContentSwitcher)
-        if not switcher.children:
+        if not self._switcher.children:
             return
         changed = self.active != pane
-        self.query_one(TabLine).active = switcher.current = pane
+        self._tabs.active = self._switcher.current = pane
         if focus:
             self._focus_pane()
         if changed or focus:
@@ -135,13 +135,13 @@ class Panel(Vertical):
         self.show(event.pane, focus=True)
 
     def _focus_pane(self) -> None:
-        current = self.query_one(ContentSwitcher).visible_content
+        current = self._switcher.visible_content
         target = None if current is None else next((w for w in (current, *current.query("*")) if w.focusable), None)
         if target is not None:
             target.focus()
 
     def _refresh_labels(self) -> None:
-        self.query_one(TabLine).labels = tuple(
+        self._tabs.labels = tuple(
             (pane, f"{name} {sanitise_line(self._details[pane])}" if self._details.get(pane) else name)
             for pane, name in self._names.items()
         )

@@ -65,10 +65,12 @@ class ScriptList(Vertical):
         self._open_path = ""
         self._unsaved: frozenset[str] = frozenset()
         self._failed: set[str] = set()
+        self._filter = FilterInput(placeholder="/ filter", compact=True, select_on_focus=False)
+        self._rows = RowList(empty=NOT_LOADED)
 
     def compose(self) -> ComposeResult:
-        yield FilterInput(placeholder="/ filter", compact=True, select_on_focus=False, id="script-filter")
-        yield RowList(empty=NOT_LOADED, id="script-rows")
+        yield self._filter
+        yield self._rows
 
     @property
     def scripts(self) -> Sequence[ScriptInfo]:
@@ -120,14 +122,6 @@ class ScriptList(Vertical):
         if row is not None and row.key.startswith(_FOLDER):
             self._folded ^= {row.key.removeprefix(_FOLDER)}
             self._refresh_rows()
-
-    @property
-    def _rows(self) -> RowList:
-        return self.query_one("#script-rows", RowList)
-
-    @property
-    def _filter(self) -> Input:
-        return self.query_one("#script-filter", Input)
 
     @on(RowList.Chosen)
     def _chosen(self, event: RowList.Chosen) -> None:

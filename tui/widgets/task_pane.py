@@ -105,7 +105,10 @@ class TaskPane(LiveTable):
         return [self._runs[run_id] for run_id in sorted(self._runs, reverse=True)]
 
     def _refresh_rows(self) -> None:
-        self.show_rows([_row(run) for run in self._newest()])
+        rows = [_row(run) for run in self._newest()]
+        # The newest run is the one people mean; but under a hand that may be about to kill, the cursor stays.
+        at_newest = bool(rows) and not self.has_focus_within
+        self.show_rows(rows, cursor=rows[0].key if at_newest else None)
         if self._ticker is not None:
             (self._ticker.resume if self.unfinished else self._ticker.pause)()
 

@@ -1,0 +1,12 @@
+"""One project with one real engine for all console tests that do not harm it."""
+
+from __future__ import annotations
+
+import pytest
+from console_support import engine_project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    with engine_project(tmp_path_factory.mktemp("console") / "plant-a") as root:
+        yield root

@@ -1,0 +1,100 @@
+"""A project with a real engine, and the console on it, driven by keys; waits for states, never for times."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from engine import launch
+from tui.app import GatewrightApp
+from tui.recovery import RecoveryJournal
+
+PATIENCE = 20.0
+
+
+@contextmanager
+def engine_project(root: Path) -> Iterator[Path]:
+    """A new project with its engine running; the engine is gone afterwards."""
+    root.mkdir(parents=True)
+
+    async def start() -> None:
+        await (await launch.connect(root, client="console")).close()
+
+    asyncio.run(start())
+    try:
+        yield root
+    finally:
+        asyncio.run(launch.stop(root, client="cli", force=True))
+
+
+def write_script(project: Path, path: str, text: str) -> None:
+    """Put a script where the engine finds it."""
+    file = project / "scripts" / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def screen_text(app: GatewrightApp) -> str:
+    """What the terminal would show now, line by line."""
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+class Console:
+    """The console under test."""
+
+    def __init__(self, app: GatewrightApp, pilot: Pilot[int]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    @property
+    def text(self) -> str:
+        return screen_text(self.app)
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        names = {" ": "space", "\n": "enter", "/": "slash", ".": "full_stop", "_": "underscore", "-": "minus"}
+        await self.pilot.press(*[names.get(character, character) for character in text])
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for a state."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"never: {what}\n{self.text}")
+            await self.pilot.pause(0.02)
+
+    async def shows(self, *texts: str) -> None:
+        """Wait until the screen shows all of these."""
+        await self.until(lambda: all(text in self.text for text in texts), f"the screen shows {texts}")
+
+    async def hides(self, text: str) -> None:
+        """Wait until the screen does not show this."""
+        await self.until(lambda: text not in self.text, f"the screen is without {text!r}")
+
+    async def open(self, path: str) -> None:
+        """Open a script by quick open."""
+        await self.press("ctrl+o")
+        await self.shows("open a script")
+        await self.type(path)
+        await self.press("enter")
+        await self.until(lambda: path in self.text.splitlines()[0], f"{path} is open")
+
+
+@asynccontextmanager
+async def console(
+    project: Path, state: Path, *, size: tuple[int, int] = (80, 24), open_script: str | None = None
+) -> AsyncIterator[Console]:
+    """The console on a project, connected."""
+    journal = RecoveryJournal(str(project), state / "recovery")
+    app = GatewrightApp(project, open_script, journal, place="gw-01:/srv/plant-a")
+    async with app.run_test(size=size, notifications=True) as pilot:
+        under_test = Console(app, pilot)
+        yield under_test

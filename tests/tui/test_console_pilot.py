@@ -1,0 +1,267 @@
+"""The console on a real engine, driven by keys."""
+
+from __future__ import annotations
+
+import pytest
+from console_support import console, write_script
+
+COUNTER = """import time
+for i in range(200):
+    print("line", i)
+    time.sleep(0.05)
+"""
+
+
+async def test_a_new_user_sees_the_tour_and_the_pool(project, tmp_path):
+    async with console(project, tmp_path) as c:
+        await c.shows("defaults/tour.py", "tour", "csv_summary", "log_digest", "pool [...] 0/3", "Run F5", "F1 help")
+
+
+async def test_a_clean_script_runs_with_its_parameters_and_shows_its_result(project, tmp_path):
+    async with console(project, tmp_path) as c:
+        await c.shows("defaults/tour.py", "pool [...]")
+        await c.press("f5")
+        await c.shows("Run defaults/tour.py", "name", "engineer", "timeout")
+        await c.type("s")
+        await c.press("tab")
+        await c.press("end", *["backspace"] * 3, "0")
+        await c.press("enter")
+        await c.shows("end of output", "result:")
+        await c.press("f3", "z")
+        await c.shows("Hello engineers!")
+
+
+async def test_output_arrives_while_it_runs_and_stop_stops_it(project, tmp_path):
+    write_script(project, "counter.py", COUNTER)
+    async with console(project, tmp_path) as c:
+        await c.shows("counter")
+        await c.open("counter.py")
+        await c.press("ctrl+j")
+        await c.shows("line 3", "running", "Stop F6", "[#..] 1/3", "Tasks 1")
+        await c.press("f6")
+        await c.shows("cancelled", "[...] 0/3", "Run F5")
+        await c.hides("Tasks 1")
+        assert "line 199" not in c.text
+
+
+async def test_the_unsaved_text_is_what_runs(project, tmp_path):
+    write_script(project, "greet.py", "print('saved')\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("greet")
+        await c.open("greet.py")
+        await c.press("ctrl+end")
+        await c.type("print(2 * 21)")
+        await c.shows("greet.py *")
+        await c.press("f5")
+        await c.shows("42", "running the unsaved text")
+        assert (project / "scripts/greet.py").read_text() == "print('saved')\n"
+        await c.press("ctrl+s")
+        await c.shows("saved greet.py")
+        await c.hides("greet.py *")
+        assert (project / "scripts/greet.py").read_text() == "print('saved')\nprint(2 * 21)"
+
+
+async def test_a_traceback_names_the_scripts_own_line_and_the_list_marks_it(project, tmp_path):
+    write_script(project, "broken.py", "x = 1\nx / 0\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("broken")
+        await c.open("broken.py")
+        await c.press("f5")
+        await c.shows("script error", "ZeroDivisionError", 'File "broken.py", line 2')
+        await c.until(lambda: any("broken" in line and " x " in line[:20] for line in c.text.splitlines()), "a mark x")
+
+
+async def test_a_new_script_is_made_runs_and_a_bad_name_is_asked_again(project, tmp_path):
+    async with console(project, tmp_path) as c:
+        await c.shows("pool [...]")
+        await c.press("ctrl+n")
+        await c.type("../evil")
+        await c.press("enter")
+        await c.until(lambda: c.app.screen.query(".dialog--problem").first().display, "a sentence says why")
+        await c.press("ctrl+u", *["backspace"] * 12)
+        await c.type("team/hello")
+        await c.press("enter")
+        await c.shows("made team/hello.py", "v team")
+        await c.press("f5")
+        await c.shows("end of output")
+        assert "hello" in c.text
+        assert not (project.parent / "evil.py").exists()
+
+
+async def test_leaving_unsaved_text_asks_and_names_what_happens(project, tmp_path):
+    write_script(project, "one.py", "a = 1\n")
+    write_script(project, "two.py", "b = 2\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("two")
+        await c.open("one.py")
+        await c.type("zz")
+        await c.press("ctrl+o")
+        await c.type("two.py")
+        await c.press("enter")
+        await c.shows("one.py has unsaved text", "save it and go on", "throw the unsaved text away", "back to editing")
+        await c.press("escape")
+        await c.hides("has unsaved text")
+        await c.shows("one.py *", "zza = 1")
+        await c.press("ctrl+q")
+        await c.shows("one.py has unsaved text")
+        await c.press("x")
+        await c.until(lambda: c.app.return_code == 0 or not c.app.is_running, "the console leaves")
+    assert (project / "scripts/one.py").read_text() == "a = 1\n"
+
+
+@pytest.mark.parametrize("keys", ["k", "t", "escape"])
+async def test_a_save_never_replaces_what_its_author_has_not_seen(project, tmp_path, keys):
+    path = f"conflict_{keys}.py"
+    write_script(project, path, "a = 1\n")
+    async with console(project, tmp_path) as c:
+        await c.shows(path[:-3])
+        await c.open(path)
+        await c.type("mine ")
+        write_script(project, path, "theirs = 2\n")
+        await c.press("ctrl+s")
+        await c.shows("changed on disk while you edited it", "keep mine", "take theirs", "nothing written")
+        assert (project / "scripts" / path).read_text() == "theirs = 2\n"
+        await c.press(keys)
+        on_disk = project / "scripts" / path
+        if keys == "k":
+            await c.shows(f"saved {path}")
+            assert on_disk.read_text() == "mine a = 1\n"
+        elif keys == "t":
+            await c.shows("theirs = 2", "took the version on disk")
+            assert on_disk.read_text() == "theirs = 2\n"
+            assert [entry.text for entry in c.app._journal.left_behind()] == ["mine a = 1\n"]
+        else:
+            await c.hides("nothing written")
+            await c.shows("mine a = 1", f"{path} *")
+            assert on_disk.read_text() == "theirs = 2\n"
+
+
+async def test_the_list_filters_as_one_types(project, tmp_path):
+    async with console(project, tmp_path) as c:
+        await c.shows("csv_summary", "log_digest")
+        await c.press("f2", "slash")
+        await c.type("diges")
+        await c.hides("csv_summary")
+        assert "log_digest" in c.text
+        await c.press("enter")
+        await c.until(lambda: "defaults/log_digest.py" in c.text.splitlines()[0], "the first match is open")
+        await c.press("escape")
+        await c.shows("csv_summary")
+
+
+async def test_palette_finds_actions_and_scripts(project, tmp_path):
+    async with console(project, tmp_path) as c:
+        await c.shows("pool [...]")
+        await c.press("ctrl+p")
+        await c.type("show the pool")
+        await c.press("enter")
+        await c.shows("3 slots", "queue: empty")
+        await c.press("escape")
+        await c.press("ctrl+p")
+        await c.type("csv_summ")
+        await c.press("pagedown", "pageup", "enter")
+        await c.until(lambda: "defaults/csv_summary.py" in c.text.splitlines()[0], "the script is open")
+
+
+async def test_page_keys_in_an_empty_palette_do_no_harm(project, tmp_path):
+    async with console(project, tmp_path) as c:
+        await c.press("ctrl+p")
+        await c.type("zzzzqq")
+        await c.shows("Nothing matches.")
+        await c.press("pagedown", "pageup", "down", "up", "enter", "escape")
+        await c.shows("pool [...]")
+
+
+async def test_tasks_show_runs_of_others_and_the_history_after_a_restart(project, tmp_path):
+    write_script(project, "quick.py", "print('quick output')\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("quick")
+        await c.open("quick.py")
+        await c.press("f5")
+        await c.shows("end of output")
+    async with console(project, tmp_path) as c:
+        await c.shows("quick output", "quick.py")
+        await c.press("f3", "f3")
+        await c.shows("quick.py", "ok", "[Tasks]")
+        await c.press("enter")
+        await c.shows("[Output]", "quick output")
+
+
+async def test_tasks_pane_kills_a_run(project, tmp_path):
+    write_script(project, "endless.py", "while True: pass\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("endless")
+        await c.open("endless.py")
+        await c.press("f5")
+        await c.shows("running")
+        await c.press("f3", "2")
+        await c.shows("[Tasks", "k kill")
+        await c.press("k")
+        await c.shows("cancelled", "[...] 0/3")
+
+
+async def test_pool_screen_is_live_resizes_and_kills(project, tmp_path):
+    write_script(project, "endless.py", "while True: pass\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("endless")
+        await c.open("endless.py")
+        await c.press("f5")
+        await c.shows("running")
+        await c.press("f4")
+        await c.shows("3 slots   1 running", "endless.py", "r restart slot")
+        await c.press("plus")
+        await c.shows("4 slots")
+        await c.press("minus")
+        await c.shows("3 slots")
+        await c.press("minus")
+        await c.until(lambda: c.app.screen.query("Toast"), "a sentence says why not")
+        await c.until(lambda: c.app.screen.query("#slots RowList").first().rows, "slots are shown")
+        running = next(line for line in c.text.splitlines() if "endless.py" in line)
+        await c.press("home", *["down"] * (int(running.split()[0]) - 1), "enter")
+        await c.shows("[Output", "#")
+        await c.press("f4")
+        await c.press("home", *["down"] * (int(running.split()[0]) - 1), "k")
+        await c.shows("0 running")
+        await c.press("escape")
+        await c.shows("cancelled")
+
+
+async def test_git_tab_shows_branch_and_changed_files(project, tmp_path):
+    write_script(project, "fresh.py", "pass\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("fresh")
+        await c.open("fresh.py")
+        await c.press("f3", "3")
+        await c.shows("[Git", "on ", "changed")
+
+
+async def test_hostile_text_reaches_no_terminal(project, tmp_path):
+    write_script(project, "evil.py", 'print("\\x1b]0;PWNED\\x07\\x1b[2Jtext\\x9b31m")\n')
+    async with console(project, tmp_path) as c:
+        await c.shows("evil")
+        await c.open("evil.py")
+        await c.press("f5")
+        await c.shows("end of output")
+        strips = c.app.screen._compositor.render_strips()
+        drawn = "".join(segment.text for strip in strips for segment in strip)
+        assert not [character for character in drawn if ord(character) < 32 or 0x7F <= ord(character) < 0xA0]
+        assert "text" in drawn
+
+
+@pytest.mark.parametrize("size", [(20, 5), (40, 10), (1, 1)])
+async def test_a_small_terminal_gets_a_sentence_and_no_crash(project, tmp_path, size):
+    async with console(project, tmp_path, size=size) as c:
+        await c.press("f5", "f4", "escape", "f1", "escape", "ctrl+p", "down", "escape", "ctrl+n", "escape", "f3", "f2")
+        if size == (20, 5):
+            await c.shows("Terminal too small")
+        await c.pilot.resize_terminal(80, 24)
+        await c.shows("F1 help", "pool [...]")
+
+
+async def test_help_lists_every_key_of_the_table(project, tmp_path):
+    from tui.actions import ACTIONS
+
+    async with console(project, tmp_path, size=(120, 90)) as c:
+        await c.press("f1")
+        await c.shows("Scripts list")
+        assert [action.help for action in ACTIONS if action.help not in c.text] == []
