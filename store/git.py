@@ -155,7 +155,11 @@ class GitRepo:
             StoreError: There is no usable repository.
         """
         self._check()
-        return self._run(["rev-parse", "--quiet", "--verify", "HEAD^{commit}"]).code == 0
+        answer = self._run(["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])
+        if answer.code == 1:
+            return False
+        _demand(answer)
+        return True
 
     def exists(self) -> bool:
         """Whether the root has a repository of its own, usable or not."""
