@@ -310,9 +310,10 @@ async def test_what_is_drawn_is_what_a_fresh_editor_draws() -> None:
             for _ in range(5):
                 await act(editor, rng.choice(ACTIONS if rng.random() < 0.6 else TYPED))
             await pilot.pause()
-            drawn = [list(editor.render_line(y)) for y in range(editor.size.height)]
+            drawn = [list(strip) for strip in editor.render_lines(editor.size.region)]
             editor._strips.clear()
-            assert drawn == [list(editor.render_line(y)) for y in range(editor.size.height)]
+            editor._styles_cache.clear()
+            assert drawn == [list(strip) for strip in editor.render_lines(editor.size.region)]
 
 
 async def test_a_parse_that_would_be_felt_waits_for_a_pause() -> None:

@@ -7,6 +7,7 @@ import inspect
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.css.styles import RenderStyles
 from textual.drivers.linux_driver import LinuxDriver
 from textual.filter import LineFilter
 from textual.widgets import TextArea
@@ -20,7 +21,8 @@ from tui.widgets.editor import Editor
     ("owner", "names"),
     [
         (TextArea, ("_set_document", "_build_highlight_map", "_render_line", "_draw_cursor")),
-        (TextArea, ("_rewrap_and_refresh_virtual_size",)),
+        (TextArea, ("_rewrap_and_refresh_virtual_size", "_exchange_repaint_regions")),
+        (RenderStyles, ("_cache_key",)),
         (TextArea, ("_on_key", "_replace_via_keyboard", "find_matching_bracket", "notify_style_update",
         "render_lines")), (WrappedDocument, ("wrap", "wrap_range", "height", "get_sections", "get_offsets",
         "get_tab_widths")), (LinuxDriver, ("write", "process_message", "start_application_mode",
@@ -71,4 +73,4 @@ def test_the_editor_overrides_nothing_that_textual_does_not_have() -> None:
     ours = {name for kind in Editor.__mro__[:2] for name, value in vars(kind).items() if inspect.isfunction(value)}
     private = {name for name in ours if name.startswith("_") and not name.startswith("__")}
     overridden = {name for name in private if hasattr(TextArea, name)}
-    assert overridden == {"_set_document", "_build_highlight_map", "_on_key"}
+    assert overridden == {"_set_document", "_build_highlight_map", "_exchange_repaint_regions", "_on_key"}

@@ -8,6 +8,7 @@ tree.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Hashable
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from textual.widgets.text_area import DocumentNavigator
 from tui.widgets.editor.brackets import partner_of
 from tui.widgets.editor.document import FlatDocument
 from tui.widgets.editor.highlights import LineHighlights
+from tui.widgets.editor.painted import PaintedRows
 from tui.widgets.editor.wrapped import FlatWrapped
 
 if TYPE_CHECKING:
@@ -65,7 +67,10 @@ class FlatTextArea(TextArea):
         classes: str | None = None,
     ) -> None:
         self.fast = fast
-        self._strips: dict[tuple[object, ...], Strip] = {}
+        self._strips: dict[Hashable, Strip] = {}
+        self._painted = PaintedRows()
+        self._look: tuple[object, ...] = ()
+        self._look_number = 0
         self._parse_timer: Timer | None = None
         self._line_highlights: LineHighlights | None = None
         self._flat: FlatDocument | None = None
@@ -133,12 +138,99 @@ class FlatTextArea(TextArea):
 
     def notify_style_update(self) -> None:
         self._strips = {}
+        self._painted.forget()
         super().notify_style_update()
 
+    def _exchange_repaint_regions(self) -> Collection[Region]:
+        """What to paint of what was asked for: of the whole widget, only the rows that are not on the screen already.
+
+        Any change of cursor or text makes Textual refresh all of it.
+        """
+        regions = super()._exchange_repaint_regions()
+        width, height = self.outer_size
+        whole = any(region.height >= height and region.width >= width for region in regions)
+        if not whole or not self._draws_rows():
+            self._painted.forget()
+            return regions
+        self._begin_frame()
+        rows = self._painted.changed(self._row_keys(0, height))
+        return regions if len(rows) == height else {Region(0, y, width, 1) for y in rows}
+
     def render_lines(self, crop: Region) -> list[Strip]:
+        """Lines as they go to the screen, each drawn only if none like it was drawn before."""
+        self._begin_frame()
+        if not self._draws_rows() or crop.column_span != (0, self.outer_size.width):
+            return super().render_lines(crop)
+        keys = self._row_keys(crop.y, crop.bottom)
+        missing = [index for index, key in enumerate(keys) if key not in self._strips]
+        if missing:
+            if len(self._strips) + len(keys) > _KEPT_STRIPS:
+                self._strips.clear()
+                missing = [0, len(keys) - 1]
+            first, last = missing[0], missing[-1]
+            drawn = super().render_lines(Region(0, crop.y + first, crop.width, last - first + 1))
+            self._strips.update(zip(keys[first : last + 1], drawn, strict=True))
+        self._painted.drawn(crop.y, keys)
+        return [self._strips[key] for key in keys]
+
+    def render_line(self, y: int) -> Strip:
+        """Textual looks whether the text is empty by joining all of it, for each line it draws."""
+        return self._render_line(y) if self._draws_rows() else super().render_line(y)
+
+    def _draws_rows(self) -> bool:
+        """Whether a row on the screen is a function of its key; if not, Textual's code draws."""
+        if not self.fast or self.soft_wrap or self.suggestion or self.styles.gutter.totals != (0, 0):
+            return False
+        return not self.placeholder or self.document.line_count > 1 or bool(self.document[0])
+
+    def _begin_frame(self) -> None:
+        """Take note of what all rows depend on, and have the colours up to date."""
         if self._line_highlights is not None:
             self._parse_or_wait(self._line_highlights)
-        return super().render_lines(crop)
+        look = (
+            self.size,
+            self.virtual_size.width,
+            self.gutter_width,
+            self.show_line_numbers,
+            self.line_number_start,
+            self.indent_width,
+            self.match_cursor_bracket,
+            self.theme,
+            self.styles._cache_key,
+            self.rich_style,
+            self.background_colors,
+            self.opacity,
+            *self.get_line_filters(),
+        )
+        if look != self._look:
+            self._look = look
+            self._look_number += 1
+
+    def _row_keys(self, top: int, bottom: int) -> list[Hashable]:
+        """For each row of the widget everything that it is a function of, so that no edit has to clear what was
+        drawn."""
+        lines, selection, bracket = self.document.lines, self.selection, self._matching_bracket_location
+        scroll_x, scroll_y = self.scroll_offset
+        first_selected, last_selected = sorted((selection.start[0], selection.end[0]))
+        cursor = (self._draw_cursor, self.read_only, self.show_cursor, self.highlight_cursor_line, bracket)
+        highlights, look = self._line_highlights, (self._look_number, scroll_x)
+        keys: list[Hashable] = []
+        for row in range(scroll_y + top, scroll_y + bottom):
+            if row >= len(lines):
+                keys.append(look)
+                continue
+            keys.append(
+                (
+                    row,
+                    lines[row],
+                    None if highlights is None else highlights[row],
+                    selection if first_selected <= row <= last_selected else None,
+                    cursor if row == selection.end[0] else None,
+                    bracket if bracket is not None and bracket[0] == row else None,
+                    look,
+                )
+            )
+        return keys
 
     def _parse_or_wait(self, highlights: LineHighlights) -> None:
         syntax = None if self._flat is None else self._flat.syntax
@@ -154,47 +246,6 @@ class FlatTextArea(TextArea):
         if self._line_highlights is not None:
             self._line_highlights.sync()
             self.refresh()
-
-    def render_line(self, y: int) -> Strip:
-        if not self.fast or self.soft_wrap or self.suggestion or self._shows_placeholder():
-            return super().render_line(y)
-        row = y + self.scroll_offset.y
-        if row >= self.document.line_count:
-            return self._render_line(y)
-        key = self._strip_key(row)
-        strip = self._strips.get(key)
-        if strip is None:
-            if len(self._strips) >= _KEPT_STRIPS:
-                self._strips.clear()
-            strip = self._strips[key] = self._render_line(y)
-        return strip
-
-    def _strip_key(self, row: int) -> tuple[object, ...]:
-        """Everything that a drawn row is a function of, so that no edit has to clear what was drawn."""
-        selection = self.selection
-        has_cursor = selection.end[0] == row
-        bracket = self._matching_bracket_location
-        highlights = self._line_highlights
-        return (
-            row,
-            self.document[row],
-            None if highlights is None else highlights[row],
-            self.scroll_offset.x,
-            self.size.width,
-            self.virtual_size.width,
-            self.gutter_width,
-            selection if selection.contains_line(row) else None,
-            (self._draw_cursor, self.read_only, self.show_cursor, self.highlight_cursor_line) if has_cursor else None,
-            bracket if bracket is not None and (has_cursor or bracket[0] == row) else None,
-            self.match_cursor_bracket,
-            self.theme,
-            self.indent_width,
-            self.show_line_numbers,
-            self.line_number_start,
-        )
-
-    def _shows_placeholder(self) -> bool:
-        return bool(self.placeholder) and self.document.line_count == 1 and not self.document[0]
 
     def find_matching_bracket(self, bracket: str, search_from: Location) -> Location | None:
         """The partner of a bracket, if it is close."""

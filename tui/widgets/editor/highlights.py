@@ -99,7 +99,8 @@ class LineHighlights(Mapping[int, Row]):
         found: dict[int, list[Span]] = {each: [] for each in range(row, end)}
         captures = self._document.query_syntax_tree(self._query, (row, 0), (end, 0))
         for name in sorted(captures, key=self._rank.__getitem__):
-            for node in captures[name]:
+            # Nodes come in no certain order; the same syntax has to give the same spans.
+            for node in sorted(captures[name], key=_place):
                 _add(found, node, name)
         for each, spans in found.items():
             self._rows[each] = self._as_shown(each, spans)
@@ -115,6 +116,10 @@ class LineHighlights(Mapping[int, Row]):
             return tuple(spans)
         places = _byte_places(line, shown)
         return tuple((places[start], None if end is None else places[end], name) for start, end, name in spans)
+
+
+def _place(node: Node) -> tuple[int, int]:
+    return (node.start_byte, -node.end_byte)
 
 
 def _add(found: dict[int, list[Span]], node: Node, name: str) -> None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Tree
 
 LONG_FILE = 10_000
-"""Lines above which a parse may wait for a pause between keys."""
-SLOW_PARSE = 0.008
-"""Seconds: in a long file, the next parse waits when the last one took longer than this."""
+"""Lines above which a parse waits for a pause between keys if the edit spanned several rows."""
+SLOW_PARSE = 0.004
+"""Seconds of CPU: the next parse waits when the last one took longer than this."""
 
 
 def encode(text: str) -> bytes:
@@ -69,9 +69,9 @@ class SyntaxTree:
     @property
     def should_wait(self) -> bool:
         """Whether a parse now could be felt between two keys."""
-        if not self.stale or len(self._lines) <= LONG_FILE:
+        if not self.stale:
             return False
-        return self._spans_rows or self.parse_seconds > SLOW_PARSE
+        return self.parse_seconds > SLOW_PARSE or (self._spans_rows and len(self._lines) > LONG_FILE)
 
     def replace(self, start: Location, end: Location, inserted: list[str]) -> None:
         """Record that the range became ``inserted``. Called before the document changes its lines."""
@@ -114,11 +114,11 @@ class SyntaxTree:
         return cursor.captures(self._tree.root_node)
 
     def _parse(self, old: Tree | None) -> Tree:
-        began = time.perf_counter()
+        began = time.thread_time()
         # From bytes: a read callback costs thousands of Python calls per parse. An edited tree may be given to one
         # parse only.
         tree = self._parser.parse(self._bytes) if old is None else self._parser.parse(self._bytes, old)
-        self.parse_seconds = time.perf_counter() - began
+        self.parse_seconds = time.thread_time() - began
         self.stale = self._spans_rows = False
         return tree
 
