@@ -125,12 +125,12 @@ class ActiveRun:
         """Everything from chunk ``after`` on, the record at once and whenever it changes, the final record last."""
         seen: RunInfo | None = None
         while True:
-            version = self._version
+            # Before the chunks: while a slow follower takes those, the run may write more and end.
+            version, info = self._version, self.info
             if after < len(self.chunks):
                 fresh = self.chunks[after:]
                 after = len(self.chunks)
                 yield fresh
-            info = self.info
             if info is not seen:
                 seen = info
                 yield info

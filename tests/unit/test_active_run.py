@@ -95,6 +95,20 @@ async def test_a_follower_sees_everything_once_and_ends_with_the_final_record() 
     assert got[-1].outcome is Outcome.OK
 
 
+async def test_a_follower_that_is_slow_with_one_batch_gets_what_was_written_meanwhile() -> None:
+    run, _ = make()
+    run.output(OUT, "first ")
+    run.seal()
+    text = ""
+    async for item in run.follow(0):
+        if isinstance(item, list):
+            text += "".join(chunk.text for chunk in item)
+        if not run.finished:  # the follower is still busy with the first batch
+            run.output(OUT, "last")
+            finish(run)
+    assert text == "first last"
+
+
 async def test_a_late_follower_starts_where_it_asks() -> None:
     run, _ = make()
     run.output(OUT, "one")
