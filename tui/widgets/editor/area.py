@@ -76,7 +76,8 @@ class FlatTextArea(TextArea):
         self._flat: FlatDocument | None = None
         self._language_in_use: str | None = None
         super().__init__(
-            text,
+            # Textual would build its own document and wrap it before it asks for ours.
+            "" if fast else text,
             language=language,
             soft_wrap=soft_wrap,
             read_only=read_only,
@@ -86,6 +87,8 @@ class FlatTextArea(TextArea):
             id=id,
             classes=classes,
         )
+        if fast:
+            self._set_document(text, language)
 
     # The document.
 
