@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, ended, read_line, wait_until
+from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, ended, in_terminal, read_line, wait_until
 
 SLEEPS = "import time\nprint('begun', flush=True)\ntime.sleep(60)"
 
@@ -144,5 +144,11 @@ tui.cli.main(["--project", {place!r}, "eval", "1"])
 def test_doctor_reports_and_is_json_too(tmp_path: Path) -> None:
     with cli_project(tmp_path / "plant") as project:
         told = project.call("doctor")
-        assert "isolation" in told.stdout
-        assert project.json("doctor")
+        assert told.returncode == 0, told.stderr
+        findings = project.json("doctor")["findings"]
+        assert {finding["level"] for finding in findings} <= {"ok", "warn", "fail"}
+        assert len(findings) > 5
+        assert all(f"{finding['tried']}: {finding['found']}" in told.stdout for finding in findings[:5])
+        status, shown = in_terminal(project.command("doctor"))
+        assert status == 0
+        assert max(map(len, shown.splitlines())) <= 80

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import click
 
 from tui.commands import exit_codes
-from tui.commands.invocation import Invocation, common_options
+from tui.commands.invocation import CommandError, Invocation, common_options
 
 PATIENCE = 60.0
 """Seconds. Its trials on the host take a fraction of one each."""
@@ -17,21 +18,41 @@ PATIENCE = 60.0
 @click.command("doctor")
 @common_options
 @click.pass_obj
-def doctor(invocation: Invocation) -> int:
+def doctor(invocation: Invocation) -> None:
     """Check the host, the project and the engine, and say what to do."""
+    report = _examined(invocation)
+    if invocation.json:
+        invocation.streams.out.write(report.decode())
+    else:
+        _print(invocation, report)
+
+
+def _examined(invocation: Invocation) -> bytes:
+    """The engine's own findings, made in a process and an environment like its own; the terminal stays."""
     from engine.launch import daemon_environment
     from tui.commands.session import refusals
 
     with refusals():
-        command = [sys.executable, "-P", "-m", "engine", "doctor", "--project", str(invocation.folder())]
-    if invocation.json:
-        command.append("--json")
+        command = [sys.executable, "-P", "-m", "engine", "doctor", "--json", "--project", str(invocation.folder())]
+    environment = {**os.environ, **daemon_environment()}
     try:
-        # In the environment that an engine gets: what this shell has in its own is no news about the host.
-        done = subprocess.run(command, env=daemon_environment(), capture_output=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
-        invocation.streams.say(f"the doctor did not come to an end within {PATIENCE:g} seconds")
-        return exit_codes.FAILED
-    invocation.streams.out.write(done.stdout.decode("utf-8", "backslashreplace"))
-    invocation.streams.err.write(done.stderr.decode("utf-8", "backslashreplace"))
-    return done.returncode
+        raise CommandError(f"the doctor did not come to an end within {PATIENCE:g} seconds") from None
+    if done.returncode != exit_codes.OK:
+        raise CommandError("the doctor broke", hint=done.stderr.decode("utf-8", "backslashreplace"))
+    return done.stdout
+
+
+def _print(invocation: Invocation, report: bytes) -> None:
+    import msgspec
+
+    from tui.commands.table import fields, terminal_width
+
+    out = invocation.streams.out
+    lines: list[tuple[str, str]] = []
+    for finding in msgspec.json.decode(report)["findings"]:
+        lines.append((finding["level"], f"{finding['tried']}: {finding['found']}"))
+        if advice := finding.get("advice"):
+            lines.append(("", advice))
+    out.line(fields(lines, width=terminal_width(out.is_terminal)))
