@@ -131,7 +131,7 @@ class EngineClient:
         A broken connection is resumed where it broke.
         """
         place = _Place(run_id, after)
-        retry = _Retry()
+        retry = _Retry(self._transport)
         while True:
             target = registry.RUNS_EVENTS.target(registry.RunEventsParams(run_id=run_id, after=place.after))
             try:
@@ -199,7 +199,7 @@ class EngineClient:
         """
         target = registry.EVENTS.target(registry.EventsParams(after=after))
         resume: Headers = ()
-        retry = _Retry()
+        retry = _Retry(self._transport)
         while True:
             try:
                 async with aclosing(self._stream(registry.EVENTS, target, headers=resume)) as stream:
@@ -261,7 +261,8 @@ class _Place:
 class _Retry:
     """How often a broken stream is opened again before the engine counts as gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
         self._delays = iter(RECONNECT_DELAYS)
 
     def reset(self) -> None:
@@ -269,7 +270,7 @@ class _Retry:
 
     async def pause(self, error: EngineUnreachable) -> None:
         delay = next(self._delays, None)
-        if delay is None:
+        if delay is None or self._transport.closed:
             raise error
         await asyncio.sleep(delay)
 

@@ -208,19 +208,22 @@ def _read_trusted(file: Path) -> str:
         return ""
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}.") from None
-    with open(fd, "rb") as stream:
-        info = os.fstat(fd)
-        if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_FILE:
-            raise ConfigError(f"{file} is not a settings file.", "Move it away; the engine then uses its defaults.")
-        if info.st_uid not in (os.geteuid(), 0):
-            raise ConfigError(f"{file} belongs to another account (uid {info.st_uid}).", f"chown it: {file}")
-        if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise ConfigError(f"{file} can be written by other accounts.", f"chmod 600 {file}")
-        data = stream.read(MAX_FILE)
     try:
-        return data.decode("utf-8")
+        _check_trusted(file, os.fstat(fd))
+        return os.read(fd, MAX_FILE).decode("utf-8")
     except UnicodeDecodeError:
         raise ConfigError(f"{file} is not UTF-8 text.", "Convert it, for example with iconv.") from None
+    finally:
+        os.close(fd)
+
+
+def _check_trusted(file: Path, info: os.stat_result) -> None:
+    if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_FILE:
+        raise ConfigError(f"{file} is not a settings file.", "Move it away; the engine then uses its defaults.")
+    if info.st_uid not in (os.geteuid(), 0):
+        raise ConfigError(f"{file} belongs to another account (uid {info.st_uid}).", f"Run: chown {os.geteuid()} {file}")
+    if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise ConfigError(f"{file} can be written by other accounts.", f"Run: chmod 600 {file}")
 
 
 def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

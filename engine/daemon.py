@@ -29,6 +29,7 @@ from engine.library import Engine
 from engine.lifetime import AlreadyRunning, LifetimeLock
 from engine.models import API_VERSION, EngineInfo
 from engine.paths import EnginePaths
+from engine.pool.environment import EnvironmentProblem
 from engine.starter import LaunchError, Readiness, prepare_folders
 from engine.watch import Place, until_idle
 from store.errors import StoreError
@@ -95,7 +96,7 @@ class Daemon:
         self._place = Place(paths, lock, self._server)
 
     def info(self) -> EngineInfo:
-        problems = [*self.engine.project.problems, self._log.problem, self._place.problem]
+        problems = [*self.engine.problems, self._log.problem, self._place.problem]
         return EngineInfo(
             version=self._version,
             api_version=API_VERSION,
@@ -162,11 +163,16 @@ def serve(options: ServeOptions) -> int:
         lock = LifetimeLock(paths.lifetime_lock)
         lock.acquire()
         engine_log = logs.configure(paths.log, foreground=not options.background)
-        settings = Settings.load(paths.private / "settings.toml")
+        flags = {} if options.pool_size is None else {"pool.size": options.pool_size}
+        settings = Settings.load(paths.private / "settings.toml", flags=flags)
         process.settle(settings.engine.path)
         uvloop.run(_serve(options, settings, paths, lock, engine_log, report))
-    except (AlreadyRunning, ConfigError, LaunchError, StoreError) as error:
+    except (AlreadyRunning, ConfigError, EnvironmentProblem, LaunchError, StoreError) as error:
         report.failed(str(error), getattr(error, "hint", None))
+        return EXIT_FAILED
+    except Exception as error:
+        log.exception("the engine failed")
+        report.failed(f"{type(error).__name__}: {error}.", f"The engine's log has the details: {paths.log}.")
         return EXIT_FAILED
     return 0
 
@@ -182,11 +188,7 @@ async def _serve(
     idle_exit = options.idle_exit
     if idle_exit is None:
         idle_exit = settings.engine.idle_exit_minutes * 60 if options.background else 0
-    async with Engine.open(paths.project, pool_size=options.pool_size, settings=settings) as engine:
+    async with Engine.open(paths.project, settings=settings, lock=lock) as engine:
         daemon = Daemon(engine, paths, lock, engine_log)
-        try:
-            await daemon.run(report, background=options.background, idle_exit=idle_exit)
-        except OSError as error:
-            report.failed(f"The engine cannot listen: {error.strerror or error}.", None)
-            raise
+        await daemon.run(report, background=options.background, idle_exit=idle_exit)
     log.info("the engine has left")

@@ -78,7 +78,7 @@ class Transport:
         self._headers = [("Host", "engine"), *headers]
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
-        self._closed = False
+        self.closed = False
 
     @contextlib.asynccontextmanager
     async def exchange(
@@ -118,7 +118,7 @@ class Transport:
 
     async def close(self) -> None:
         """Close every connection, also those in use: their readers see the exchange break."""
-        self._closed = True
+        self.closed = True
         self._idle.clear()
         connections = list(self._open)
         for connection in connections:
@@ -145,7 +145,7 @@ class Transport:
         return None
 
     async def _new(self) -> _Connection:
-        if self._closed:
+        if self.closed:
             raise TransportError("this client is closed")
         try:
             connection = _Connection(*await self._connect())
@@ -155,7 +155,7 @@ class Transport:
         return connection
 
     def _give_back(self, connection: _Connection) -> None:
-        if self._closed or len(self._idle) >= MAX_IDLE or not connection.rest():
+        if self.closed or len(self._idle) >= MAX_IDLE or not connection.rest():
             self._drop(connection)
         else:
             self._idle.append(connection)

@@ -42,7 +42,10 @@ def build_app(host: Host) -> ASGIApp:
 
 def _route(operation: Operation, host: Host) -> Route:
     endpoint = Endpoint(operation, HANDLERS[operation], host)
-    return Route(operation.path, endpoint, methods=[operation.method], name=operation.name)
+    route = Route(operation.path, endpoint, methods=[operation.method], name=operation.name)
+    # Starlette answers HEAD wherever it answers GET; here that would open streams without a body.
+    route.methods = {operation.method}
+    return route
 
 
 async def _no_route(request: Request, error: Exception) -> Response:  # noqa: ARG001 - Starlette's signature

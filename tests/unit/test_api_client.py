@@ -1,0 +1,290 @@
+"""Client and API against each other over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import aclosing, suppress
+
+import msgspec
+import pytest
+from api_support import SmallHost, chunk, eventually, run_info, serving
+
+from engine import client as client_module
+from engine import sockets
+from engine.client import EngineClient, EngineError, EngineUnreachable
+from engine.models import Event, RunKind, RunRequest, RunState, SaveRequest
+from engine.registry import OPERATIONS
+
+EXEC = RunRequest(kind=RunKind.EXEC, code="print(1)")
+DONE = run_info(state=RunState.FINISHED)
+
+
+@pytest.fixture
+async def host(tmp_path):
+    async with serving(tmp_path) as host:
+        yield host
+
+
+@pytest.fixture
+async def client(host: SmallHost):
+    client = host.client()
+    yield client
+    await client.close()
+
+
+async def test_a_call_is_typed_and_its_source_is_told(host: SmallHost, client: EngineClient) -> None:
+    assert (await client.engine_info()).version == "1"
+    assert (await client.start_run(EXEC)).state is RunState.QUEUED
+    assert host.engine.runs.requests == [(EXEC, "cli")]
+
+
+async def test_calls_share_one_connection(host: SmallHost, client: EngineClient) -> None:
+    for _ in range(5):
+        await client.pool()
+    assert host.server.connection_count == 1
+
+
+async def test_parallel_calls_get_their_own_answers(host: SmallHost, client: EngineClient) -> None:
+    host.engine.scripts.saved = {f"s{n}.py": str(n) for n in range(30)}
+    texts = await asyncio.gather(*(client.load_script(f"s{n}.py") for n in range(30)))
+    assert [text.text for text in texts] == [str(n) for n in range(30)]
+    assert host.server.connection_count <= 30
+    await client.pool()
+    await eventually(lambda: host.server.connection_count <= 4)
+
+
+async def test_a_refusal_carries_code_sentence_hint_and_status(client: EngineClient) -> None:
+    await client.save_script("a b/ü.py", SaveRequest(text="1"))
+    with pytest.raises(EngineError) as caught:
+        await client.save_script("a b/ü.py", SaveRequest(text="2"))
+    error = caught.value
+    assert (error.code, error.message, error.hint, error.status) == (
+        "conflict", "a b/ü.py has changed.", "Load it again.", 409,
+    )  # fmt: skip
+    assert (await client.load_script("a b/ü.py")).text == "1"
+
+
+async def test_a_cancelled_call_closes_its_connection(host: SmallHost, client: EngineClient) -> None:
+    await client.pool()
+    host.engine.scripts.load = lambda path: asyncio.sleep(60)
+    call = asyncio.create_task(client.load_script("x.py"))
+    await eventually(lambda: len(host.server.server_state.tasks) == 1)
+    call.cancel()
+    await asyncio.wait({call})
+    assert call.cancelled()
+    await eventually(lambda: host.server.connection_count == 0)
+    assert (await client.pool()).size == 3
+
+
+async def test_nothing_listens(host: SmallHost, client: EngineClient) -> None:
+    host.paths.socket.unlink()
+    with pytest.raises(EngineUnreachable, match="cannot be reached"):
+        await client.pool()
+
+
+async def test_an_unexpected_failure_is_a_sentence_and_a_log_line(
+    host: SmallHost, client: EngineClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(EngineError) as caught:
+        await client.start_run(RunRequest(kind=RunKind.EXEC, code="boom"))
+    assert caught.value.status == 500
+    assert "secret" not in caught.value.message
+    number = caught.value.message.split("error ")[1][:8]
+    assert f"error {number} in runs.start" in caplog.text
+    assert "the secret inside" in caplog.text
+
+
+async def test_a_run_is_followed_to_its_end(host: SmallHost, client: EngineClient) -> None:
+    host.engine.runs.items = [run_info(), [chunk(0, "a\n"), chunk(1, "é")], [chunk(2)], DONE]
+    items = [item async for item in client.follow_run(1, after=1)]
+    assert items == [run_info(), [chunk(1, "é")], [chunk(2)], DONE]
+    assert [item async for item in client.run_and_follow(EXEC)] == host.engine.runs.items
+
+
+async def test_following_an_unknown_run_is_an_error(client: EngineClient) -> None:
+    with pytest.raises(EngineError, match="no run 7"):
+        await anext(client.follow_run(7))
+
+
+async def test_a_broken_stream_is_resumed_where_it_broke(host: SmallHost, client: EngineClient) -> None:
+    host.engine.runs.items = [run_info(), [chunk(0)]]
+    seen: list[object] = []
+
+    async def follow() -> None:
+        seen.extend([item async for item in client.run_and_follow(EXEC)])
+
+    following = asyncio.create_task(follow())
+    await eventually(lambda: host.engine.runs.followers == 1)
+    await asyncio.sleep(0)
+    host.engine.runs.items = [run_info(), [chunk(0)], [chunk(1)], DONE]
+    for connection in list(host.server.server_state.connections):
+        connection.transport.abort()
+    await asyncio.wait_for(following, 5)
+    chunks = [piece for item in seen if isinstance(item, list) for piece in item]
+    assert chunks == [chunk(0), chunk(1)]
+    assert seen[-1] == DONE
+
+
+async def test_a_follower_that_had_enough_frees_its_connection(host: SmallHost, client: EngineClient) -> None:
+    host.engine.runs.items = [run_info(), [chunk(0)]]
+    async with aclosing(client.follow_run(1)) as items:
+        assert await anext(items) == run_info()
+    await eventually(lambda: host.engine.runs.followers == 0 and host.server.connection_count == 0)
+
+
+async def test_events_are_resumed_without_loss_or_repetition(host: SmallHost, client: EngineClient) -> None:
+    bus = host.engine.events
+    bus.publish("pool", 0)
+    seen: list[Event] = []
+
+    async def listen() -> None:
+        async for event in client.events(after=0):
+            seen.append(event)
+
+    listening = asyncio.create_task(listen())
+    await eventually(lambda: len(seen) == 1)
+    for connection in list(host.server.server_state.connections):
+        connection.transport.abort()
+    bus.publish("pool", 1)
+    bus.publish("pool", 2)
+    await eventually(lambda: len(seen) == 3)
+    assert [event.data for event in seen] == [0, 1, 2]
+    assert [event.seq for event in seen] == [1, 2, 3]
+    listening.cancel()
+    await asyncio.wait({listening})
+
+
+async def test_a_cursor_of_an_earlier_engine_means_lagged(host: SmallHost) -> None:
+    bus = host.engine.events
+    for number in range(5):
+        bus.publish("pool", number)
+    request = b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\nLast-Event-ID: other-2\r\n\r\n"
+    answer = await host.raw(request, until=b"\n\n")
+    assert b"event: lagged\n" in answer
+    assert b'"missed":5' in answer
+
+
+async def test_a_slow_reader_is_told_what_it_missed(host: SmallHost) -> None:
+    client = host.client()
+    bus = host.engine.events
+    events = client.events(after=0)
+    bus.publish("pool", "first")
+    assert (await anext(events)).data == "first"
+    # Nobody reads now: the socket fills, the server waits, the ring goes round.
+    filler = "x" * 50_000
+    for _ in range(300):
+        bus.publish("pool", filler)
+        await asyncio.sleep(0)
+        if bus.last_seq % 10 == 0:
+            await asyncio.sleep(0.025)
+    missed = 0
+    async with asyncio.timeout(10):
+        seqs = []
+        while not seqs or seqs[-1] < bus.last_seq:
+            event = await anext(events)
+            if event.type == "lagged":
+                missed += event.data["missed"]
+            else:
+                seqs.append(event.seq)
+    assert missed > 0
+    assert missed + len(seqs) == bus.last_seq - 1
+    await events.aclose()
+    await client.close()
+
+
+async def test_streams_end_when_the_engine_stops(
+    host: SmallHost, client: EngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "RECONNECT_DELAYS", (0.0,))
+    host.engine.runs.items = [run_info()]
+    events = client.events(after=0)
+    host.engine.events.publish("pool")
+    await anext(events)
+    follower = client.follow_run(1)
+    await anext(follower)
+    host.engine.events.publish("engine", {"state": "stopping"})
+    host.stop()
+    host.paths.socket.unlink()
+    assert (await anext(events)).data == {"state": "stopping"}
+    for stream in (events, follower):
+        with pytest.raises(EngineUnreachable):
+            await asyncio.wait_for(anext(stream), 3)
+
+
+async def test_a_silent_stream_counts_as_dead(
+    host: SmallHost, client: EngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "SILENCE_TIMEOUT", 0.05)
+    monkeypatch.setattr(client_module, "RECONNECT_DELAYS", ())
+    with pytest.raises(EngineUnreachable, match="does not answer"):
+        await anext(client.events())
+
+
+async def test_closing_the_client_ends_its_streams(host: SmallHost, client: EngineClient) -> None:
+    host.engine.runs.items = [run_info()]
+    stream = client.follow_run(1)
+    await anext(stream)
+    waiting = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    await client.close()
+    with pytest.raises(EngineUnreachable):
+        await asyncio.wait_for(waiting, 5)
+
+
+@pytest.mark.parametrize("size", [None, 3_000_000])
+async def test_an_upload_arrives_whole(host: SmallHost, client: EngineClient, size: int | None) -> None:
+    data = bytes(range(256)) * 11_719
+    data = data[:3_000_000]
+    pieces = [data[at : at + 70_000] for at in range(0, len(data), 70_000)]
+    info = await client.upload("dir/data.bin", pieces, size)
+    assert (info.name, info.size) == ("data.bin", 3_000_000)
+    (buffer,) = host.engine.buffers.hold([info.id], host.engine.owner)
+    assert os.pread(buffer.fd, 4_000_000, 0) == data
+
+
+async def test_an_upload_that_is_refused_stops_early(host: SmallHost, client: EngineClient) -> None:
+    sent = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal sent
+        while sent < 1 << 30:
+            sent += 65536
+            yield b"x" * 65536
+
+    with pytest.raises(EngineError, match="at most 4 MiB") as caught:
+        await client.upload("big", endless())
+    assert caught.value.status == 413
+    assert sent < 64 << 20
+    assert (await client.pool()).size == 3
+
+
+async def test_an_upload_that_is_cut_leaves_nothing(host: SmallHost) -> None:
+    head = b"POST /api/v1/buffers?name=x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    _, writer = await sockets.connect(host.paths, os.geteuid())
+    writer.write(head + b"x" * 500_000)
+    await writer.drain()
+    await eventually(lambda: open_buffers() == 1)
+    writer.close()
+    await eventually(lambda: open_buffers() == 0)
+
+
+def open_buffers() -> int:
+    found = 0
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found += "gatewright-buffer" in os.readlink(f"/proc/self/fd/{fd}")
+    return found
+
+
+async def test_the_document_names_every_operation(client: EngineClient, host: SmallHost) -> None:
+    answer = await host.raw(b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    document = msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])
+    names = {op["operationId"] for path in document["paths"].values() for op in path.values()}
+    assert names == {operation.name for operation in OPERATIONS}
+    cancel = document["paths"]["/runs/{run_id}/cancel"]["post"]
+    assert cancel["parameters"][0]["in"] == "path"
+    start = document["paths"]["/runs"]["post"]
+    assert start["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/RunRequest"}
+    assert "memory" in document["components"]["schemas"]["ScriptInfo"]["properties"]

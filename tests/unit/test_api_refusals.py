@@ -1,0 +1,172 @@
+"""What the API says to requests that make no sense, are too large, or come from somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import socket
+from typing import Any
+
+import msgspec
+import pytest
+from api_support import SmallHost, serving
+
+from engine.api.body import MAX_JSON
+from engine.registry import BASE, COMPAT_BASE
+
+NOBODY = 65534
+
+
+@pytest.fixture
+async def host(tmp_path):
+    async with serving(tmp_path) as host:
+        yield host
+
+
+async def ask(host: SmallHost, method: str, path: str, body: bytes = b"", headers: str = "") -> tuple[int, Any]:
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    answer = await host.raw(head.encode() + body)
+    head_part, _, content = answer.partition(b"\r\n\r\n")
+    assert b"Traceback" not in answer
+    return int(head_part.split()[1]), msgspec.json.decode(content)
+
+
+@pytest.mark.parametrize("base", [BASE, COMPAT_BASE])
+async def test_both_base_paths_serve(host: SmallHost, base: str) -> None:
+    status, answer = await ask(host, "GET", f"{base}/engine")
+    assert (status, answer["pid"]) == (200, os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code", "sentence"),
+    [
+        ("GET", "/api/v1/nothing", b"", 404, "no_route", "There is nothing at GET '/api/v1/nothing'."),
+        ("GET", "/", b"", 404, "no_route", "There is nothing at GET '/'."),
+        ("GET", "/api/v1/engine/", b"", 404, "no_route", "There is nothing at GET '/api/v1/engine/'."),
+        ("DELETE", "/api/v1/engine", b"", 405, "wrong_method", "DELETE is not possible at '/api/v1/engine'"),
+        ("POST", "/api/v1/runs", b"", 400, "bad_request", "The body is not JSON: input data was truncated."),
+        ("POST", "/api/v1/runs", b"{", 400, "bad_request", "The body is not JSON: input data was truncated."),
+        ("POST", "/api/v1/runs", b"\xff", 400, "bad_request", "The body is not JSON: invalid character (byte 0)."),
+        ("POST", "/api/v1/runs", b"[]", 400, "bad_request", "The body is wrong: expected object, got array."),
+        ("POST", "/api/v1/runs", b"{}", 400, "bad_request", "The field kind is missing."),
+        (
+            "POST",
+            "/api/v1/runs",
+            b'{"kind":"x"}',
+            400,
+            "bad_request",
+            "The field kind is wrong: invalid enum value 'x'.",
+        ),
+        (
+            "POST",
+            "/api/v1/runs",
+            b'{"kind":"exec","code":1}',
+            400,
+            "bad_request",
+            "The field code is wrong: expected str, got int.",
+        ),
+        ("POST", "/api/v1/runs", b'{"kind":"exec","variables":' + b"[" * 50_000, 400, "bad_request", ""),
+        (
+            "POST",
+            "/api/v1/runs",
+            b'{"kind":"exec","variables":{"a":' + b"[" * 50_000,
+            400,
+            "bad_request",
+            "nested too deeply",
+        ),
+        (
+            "POST",
+            "/api/v1/pool/size",
+            b'{"size":"x"}',
+            400,
+            "bad_request",
+            "The field size is wrong: expected int, got str.",
+        ),
+        ("GET", "/api/v1/runs/x", b"", 400, "bad_request", "The field run_id is wrong: expected int, got str."),
+        (
+            "GET",
+            f"/api/v1/runs/{'9' * 5000}",
+            b"",
+            400,
+            "bad_request",
+            "The field run_id is wrong: integer value out of range.",
+        ),
+        ("GET", "/api/v1/runs/-1", b"", 400, "bad_request", "The field run_id is wrong: expected int >= 0."),
+        ("GET", "/api/v1/runs?limit=0", b"", 400, "bad_request", "The field limit is wrong: expected int >= 1."),
+        ("GET", "/api/v1/runs?before=%ff", b"", 400, "bad_request", "The field before is wrong"),
+        ("POST", "/api/v1/buffers", b"x", 400, "bad_request", "The field name is missing."),
+        ("GET", "/api/v1/runs/2", b"", 404, "no_run", "There is no run 2."),
+    ],
+)
+async def test_a_wrong_request_is_one_sentence(
+    host: SmallHost, method: str, path: str, body: bytes, status: int, code: str, sentence: str
+) -> None:
+    got, answer = await ask(host, method, path, body)
+    assert (got, answer["code"], answer["success"]) == (status, code, False)
+    assert sentence in answer["error"]
+    assert host.engine.runs.requests == []
+
+
+async def test_a_body_that_is_not_announced_as_json(host: SmallHost) -> None:
+    status, answer = await ask(host, "POST", "/api/v1/runs", b"{}", "Content-Type: text/plain\r\n")
+    assert (status, answer["error"]) == (415, "The body must be JSON (Content-Type: application/json).")
+
+
+async def test_a_body_too_large_is_refused_by_its_announcement(host: SmallHost) -> None:
+    head = f"POST /api/v1/runs HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_JSON + 1}\r\n\r\n"
+    answer = await host.raw(head.encode(), until=b"}")
+    assert b" 413 " in answer.partition(b"\r\n")[0]
+    assert b"larger than 2 MiB" in answer
+
+
+async def test_a_body_too_large_is_refused_while_it_comes(host: SmallHost) -> None:
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    head = b"POST /api/v1/runs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await host.raw(head + chunk * 40, until=b"}")
+    assert b" 413 " in answer.partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    "rubbish", [b"\x00\x01\x02\r\n\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00"]
+)
+async def test_what_is_no_http_is_refused_in_json(host: SmallHost, rubbish: bytes) -> None:
+    answer = await host.raw(rubbish)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert msgspec.json.decode(body)["code"] == "bad_request"
+
+
+async def test_an_endless_head_is_refused(host: SmallHost) -> None:
+    answer = await host.raw(b"GET /api/v1/engine HTTP/1.1\r\nX: " + b"x" * 1_000_000, until=b"}")
+    assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_head_has_no_stream(host: SmallHost) -> None:
+    answer = await host.raw(b"HEAD /api/v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 405 ")
+
+
+def _ask_as(uid: int, path: str, queue: Any) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+        sock.connect(path)
+        sock.sendall(b"GET /api/v1/engine HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        queue.put(sock.makefile("rb").read())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+async def test_another_account_is_refused_even_when_it_reaches_the_socket(host: SmallHost, tmp_path) -> None:
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent, host.paths.private):
+        folder.chmod(0o755)
+    host.paths.socket.chmod(0o666)
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    child = context.Process(target=_ask_as, args=(NOBODY, str(host.paths.socket), queue))
+    child.start()
+    answer = await asyncio.to_thread(queue.get)
+    child.join()
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert b"This project belongs to " in answer

@@ -1,0 +1,58 @@
+"""The engine's log: rotated, and never a reason to fail."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine import logs
+from engine.logs import EngineLog
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    logger = logging.getLogger("tests.engine_log")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    yield logger
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def test_a_full_disk_costs_lines_and_is_reported(tmp_path: Path, logger: logging.Logger) -> None:
+    path = tmp_path / "engine.log"
+    path.symlink_to("/dev/full")
+    log = EngineLog(path)
+    logger.addHandler(log)
+    assert log.problem is None
+    logger.info("lost")
+    assert log.problem == f"A line of the log was lost ({path}): No space left on device."
+    for _ in range(4):
+        logger.info("x" * 100_000)
+    assert log.problem == f"5 lines of the log were lost ({path}): No space left on device."
+    path.unlink()
+    logger.info("there is room again")
+    assert path.read_text().endswith("there is room again\n")
+    assert "lost" not in path.read_text()
+
+
+def test_a_folder_that_is_gone_costs_lines(tmp_path: Path, logger: logging.Logger) -> None:
+    log = EngineLog(tmp_path / "gone" / "engine.log")
+    logger.addHandler(log)
+    logger.info("lost")
+    assert log.problem is not None
+    assert "No such file" in log.problem
+
+
+def test_it_keeps_five_files(tmp_path: Path, logger: logging.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "MAX_BYTES", 1000)
+    logger.addHandler(EngineLog(tmp_path / "engine.log"))
+    for number in range(200):
+        logger.info("line %d %s", number, "x" * 50)
+    files = sorted(tmp_path.iterdir())
+    assert [file.name for file in files] == ["engine.log", *(f"engine.log.{n}" for n in range(1, 5))]
+    assert all(file.stat().st_size <= 1000 for file in files)
