@@ -221,7 +221,7 @@ def _check_trusted(file: Path, info: os.stat_result) -> None:
     if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_FILE:
         raise ConfigError(f"{file} is not a settings file.", "Move it away; the engine then uses its defaults.")
     if info.st_uid not in (os.geteuid(), 0):
-        raise ConfigError(f"{file} belongs to another account (uid {info.st_uid}).", f"Run: chown {os.geteuid()} {file}")
+        raise ConfigError(f"{file} belongs to another account (uid {info.st_uid}).", "Give it back with chown.")
     if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError(f"{file} can be written by other accounts.", f"Run: chmod 600 {file}")
 

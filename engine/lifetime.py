@@ -36,7 +36,7 @@ class AlreadyRunning(Exception):  # noqa: N818 - named for what the user is told
     """Another engine serves this project."""
 
     def __init__(self, holder: Holder | None) -> None:
-        known = f" ({holder}, socket {holder.socket})" if holder else ""
+        known = f" ({holder}{f', socket {holder.socket}' if holder.socket else ''})" if holder else ""
         super().__init__(f"An engine already serves this project{known}.")
         self.holder = holder
 
@@ -59,10 +59,11 @@ class LifetimeLock:
                 raise AlreadyRunning(holder)
             time.sleep(0.02)
         self._fd = fd
+        self.note()
 
-    def note(self, socket_path: Path) -> None:
+    def note(self, socket_path: str = "") -> None:
         """Write down who holds the lock. The lock counts, not the note: a disk too full for it is no reason to stop."""
-        holder = Holder(pid=os.getpid(), host=socket.gethostname(), boot_id=boot_id(), socket=str(socket_path))
+        holder = Holder(pid=os.getpid(), host=socket.gethostname(), boot_id=boot_id(), socket=socket_path)
         with contextlib.suppress(OSError):
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, msgspec.json.encode(holder), 0)

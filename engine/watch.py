@@ -57,7 +57,7 @@ class Place:
         """
         sock, self._bound = sockets.listen(self._paths)
         self._identity = _identity(self._bound)
-        self._lock.note(self._bound)
+        self._lock.note(str(self._bound))
         await self._server.listen(sock)
 
     async def keep(self) -> None:
