@@ -12,7 +12,7 @@ from engine.pool.child import describe_size
 from engine.pool.job import Job, JobRejected
 
 if TYPE_CHECKING:
-    from engine.pool.slot import Assignment
+    from engine.pool.assignment import Assignment
 
 MAX_FILES = 64
 """Descriptors in one message: the kernel takes 253 (unix(7), SCM_MAX_FD), a child's own limit is lower."""

@@ -8,12 +8,12 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Protocol
 
 from engine.models import Stream
-from engine.pool.frames import FrameParser, ProtocolError
-from engine.pool.job import RunSink
+from engine.pool.frames import FrameParser, ProtocolError, frame_name
+from engine.pool.job import FileInput, RunSink
 from engine.pool.zygote import NewChild
 from engine.worker.wire import Frame, Order
 
@@ -22,7 +22,7 @@ READ_SIZE = 256 << 10
 STRAY_DELAY = 0.005
 """Seconds until a run's stray pipes are listened to. Most runs end sooner, and reading what is there at their end is enough then."""
 
-STREAMS = {Frame.OUT: Stream.STDOUT, Frame.ERR: Stream.STDERR}
+STREAMS: dict[int, Stream] = {Frame.OUT: Stream.STDOUT, Frame.ERR: Stream.STDERR}
 
 
 class ChildOwner(Protocol):
@@ -85,6 +85,7 @@ class Child:
         self.inner_pid = new.inner_pid
         self.scratch_device = new.scratch_device
         self.order = order
+        self.killed = False
         self._owner = owner
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, new.run_socket)
         self._socket.setblocking(False)
@@ -100,13 +101,13 @@ class Child:
         self._stray_timer: asyncio.TimerHandle | None = None
         self._stray_heard = False
         self._unsent: memoryview | None = None
-        self._files: Sequence[int] = ()
+        self._files: list[int] = []
         self._loop.add_reader(self._socket.fileno(), self._readable)
 
-    def run(self, frame: bytes, files: Sequence[int], result_limit: int, output: Output) -> None:
+    def run(self, frame: bytes, files: Collection[FileInput], result_limit: int, output: Output) -> None:
         """Send the RUN, and the descriptors of its files in a message of their own."""
         self._output = output
-        self._files = files
+        self._files = [file.fd for file in files]
         self._parser.limit_result(result_limit)
         self._send(memoryview(frame))
         self._stray_timer = self._loop.call_later(STRAY_DELAY, self._hear_stray)
@@ -114,6 +115,7 @@ class Child:
     def kill(self) -> None:
         """SIGKILL: with the first process of its pid namespace everything below goes too."""
         if not self._closed:
+            self.killed = True
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
@@ -147,8 +149,8 @@ class Child:
         try:
             data = data[self._socket.send(data) :]
             if not data and self._files:
-                socket.send_fds(self._socket, [b"\0"], list(self._files))
-                self._files = ()
+                socket.send_fds(self._socket, [b"\0"], self._files)
+                self._files = []
         except BlockingIOError:
             pass
         except OSError:
@@ -193,7 +195,7 @@ class Child:
                 while index < len(frames) and frames[index][0] == kind:
                     parts.append(frames[index][1])
                     index += 1
-                self._take_output(kind, STREAMS[Frame(kind)], b"".join(parts))
+                self._take_output(kind, STREAMS[kind], b"".join(parts))
             elif kind == Frame.RESULT and self._output is not None:
                 self._drain_stray()
                 self._owner.child_result(self, payload)
@@ -202,7 +204,7 @@ class Child:
                 self._greeted = True
                 self._owner.child_hello(self, payload)
             else:
-                self._owner.child_violation(self, f"a {Frame(kind).name} frame out of turn")
+                self._owner.child_violation(self, f"a {frame_name(kind)} frame out of turn")
                 return
 
     def _take_output(self, source: object, stream: Stream, data: bytes) -> None:

@@ -56,7 +56,7 @@ class FrameParser:
             if cap is None:
                 raise ProtocolError(f"a frame of type {kind}")
             if size > cap:
-                raise ProtocolError(f"a {Frame(kind).name} frame of {size:,} bytes, over the limit of {cap:,}")
+                raise ProtocolError(f"a {frame_name(kind)} frame of {size:,} bytes, over the limit of {cap:,}")
             stop = start + HEADER.size + size
             if stop > end:
                 break
@@ -64,6 +64,11 @@ class FrameParser:
             start = stop
         self._buffer[:] = data[start:]
         return frames
+
+
+def frame_name(kind: int) -> str:
+    """What ``Frame`` calls ``kind``."""
+    return next((name for name, number in vars(Frame).items() if number == kind), str(kind))
 
 
 def run_frame(job: Job, cpu: int) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from engine.models import Outcome, RunKind, SlotState, Stream
 from engine.pool.frames import run_frame
 from engine.pool.job import Job, Limits
-from engine.pool.slot import Assignment
+from engine.pool.assignment import Assignment
 
 if TYPE_CHECKING:
     from engine.pool.slot import Slot

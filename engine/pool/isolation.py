@@ -29,6 +29,10 @@ class Ready(msgspec.Struct, frozen=True):
     size: int
     """Address space that the template itself has mapped."""
 
+    umask: int
+    leftovers: int
+    """The largest of the limits that forbid what would outlive a run; children inherit them."""
+
 
 class UnfitChild(Exception):
     """A child's self-check is not what was promised; it must not run anything. The message says which part."""
@@ -65,18 +69,16 @@ class Promise:
     def _dues(self, hello: Hello, order: Order, scratch_device: int) -> list[tuple[str, int, int]]:
         dues = [
             ("no_new_privs", hello.no_new_privs, 1),
-            ("set of capabilities", hello.capabilities, 0),
+            ("having capabilities", hello.capabilities, False),
             ("number of open descriptors", hello.descriptors, OPEN_DESCRIPTORS),
             ("working folder's device", hello.scratch_device, scratch_device),
-            ("umask", hello.umask, UMASK),
+            ("umask", self.ready.umask, UMASK),
+            ("limit of what outlives it", self.ready.leftovers, 0),
             ("session", hello.session, hello.pid),
             ("address space limit", hello.address_space, self.ready.size + order.memory + MEMORY_RESERVE),
             ("processor time limit", hello.cpu, order.cpu),
             ("limit of open files", hello.open_files, order.open_files),
             ("file size limit", hello.file_size, order.scratch),
-            ("core file limit", hello.core, 0),
-            ("limit of locked memory", hello.locked_memory, 0),
-            ("limit of message queues", hello.message_queues, 0),
         ]
         if self.contained:
             dues += [("pid", hello.pid, 1), ("limit of processes", hello.processes, PROCESSES)]
@@ -99,6 +101,7 @@ def order_for(limits: Limits, *, cpu: int, files: int, file_bytes: int, warm: bo
     return Order(
         reap=reap,
         fork=True,
+        urgent=False,
         warm=warm,
         cpu=cpu,
         memory=limits.memory + file_bytes,

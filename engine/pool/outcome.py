@@ -52,7 +52,7 @@ class ExitReport:
     """As wait(2) gives it."""
 
     cpu: float
-    peak_memory: int
+    """Seconds of processor time."""
 
 
 class _ErrorHead(msgspec.Struct, forbid_unknown_fields=True):

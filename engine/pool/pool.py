@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
-from engine.models import Outcome, PoolInfo, Priority, QueueEntry, RunError, SlotState
+from engine.models import Outcome, PoolInfo, Priority, QueueEntry, SlotState
 from engine.pool.admission import Obstacles, check
 from engine.pool.frames import cpu_seconds, run_frame
 from engine.pool.health import watch_health
@@ -14,7 +14,8 @@ from engine.pool.job import Job, QueueFull
 from engine.pool.outcome import Ending, Intervention, from_intervention
 from engine.pool.queue import Entry, RunQueue
 from engine.pool.settings import PoolSettings
-from engine.pool.slot import Assignment, Slot, fits
+from engine.pool.assignment import Assignment, fits
+from engine.pool.slot import Slot
 
 QUEUE_NEWS_INTERVAL = 0.1
 """Seconds between two tellings of their positions to those who wait."""
@@ -78,7 +79,7 @@ class Pool:
         own_child = not fits(limits, len(job.files), parked)
         assignment = Assignment(job, frame, own_child, self._loop.create_future())
         slot = self._free_slot()
-        if slot is not None and not self._queue and self._obstacles().to(assignment) is None:
+        if slot is not None and not self._queue and self._obstacle(assignment) is None:
             slot.run(assignment)
         else:
             self._enqueue(assignment)
@@ -154,7 +155,7 @@ class Pool:
         return len(self._queue) > 0
 
     def slot_ready(self, slot: Slot) -> None:
-        entry = self._queue.take(self._obstacles().to)
+        entry = self._queue.take(self._obstacles().to) if self._queue else None
         if entry is not None:
             slot.run(entry.item)
             self._changed_queue()
@@ -179,8 +180,9 @@ class Pool:
 
     def own_child_wanted(self) -> Assignment | None:
         """The next run, if it is one that needs a child of its own: the slot that asks makes that child at once."""
-        obstacles = self._obstacles()
-        entry = self._queue.first(obstacles.to)
+        if not self._queue:
+            return None
+        entry = self._queue.first(self._obstacles().to)
         if entry is None or not entry.item.own_child:
             return None
         self._queue.remove(entry.run_id)
@@ -245,6 +247,12 @@ class Pool:
             if slot.state is SlotState.READY and not slot.leaving:
                 return slot
         return None
+
+    def _obstacle(self, assignment: Assignment) -> str | None:
+        job = assignment.job
+        if job.max_parallel is None and job.priority is not Priority.BATCH:
+            return None
+        return self._obstacles().to(assignment)
 
     def _obstacles(self) -> Obstacles:
         busy = [slot.assignment.job for slot in self._slots.values() if slot.assignment is not None]

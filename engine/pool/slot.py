@@ -1,28 +1,28 @@
 """One slot: its zygote, the child that is parked or runs, and the state it is in.
 
     starting ─ ready ─▶ preparing ─ HELLO ─▶ ready ─ run ─▶ running ─ end ─▶ stopping ─ exit ─▶ preparing …
-        ▲                                                                                 any ─ zygote lost ─▶ failed
-        └────────────────────────────────────── back-off ───────────────────────────────────────────────────────┘
+        ▲                                         any ─ zygote lost ─▶ failed
+        └──────────────────────── back-off ──────────────────────────────┘
 
-The order to reap one child and to fork the next goes out as soon as a run has ended: making the child is off every run's path.
+The order to reap one child and to fork the next goes out as soon as a run has ended: making a child is on no run's path.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from engine.models import Outcome, RunError, SlotInfo, SlotState
+from engine.pool.assignment import Assignment, Run
 from engine.pool.child import Child, Output
 from engine.pool.frames import ProtocolError, cpu_seconds
 from engine.pool.isolation import Promise, UnfitChild, order_for
-from engine.pool.job import Job, Limits
+from engine.pool.job import Limits
 from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
 from engine.pool.settings import PoolSettings
+from engine.pool.timer import DeadlineTimer
 from engine.pool.zygote import NewChild, Zygote
 from engine.worker.wire import Order
 
@@ -35,36 +35,6 @@ FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 30.0
 STEADY_AFTER = 5.0
 """A zygote that lived this long was sound: the next one starts at once."""
-
-
-@dataclass(slots=True)
-class Assignment:
-    """A job on its way through the pool, and where its ending goes."""
-
-    job: Job
-    frame: bytes
-    """Its RUN."""
-    own_child: bool
-    """Its limits or files ask for another child than the parked one."""
-    ending: asyncio.Future[Ending]
-    probe: bool = False
-    """The pool's own: it appears in no list."""
-
-    def end(self, ending: Ending) -> None:
-        if not self.ending.done():
-            self.ending.set_result(ending)
-
-
-@dataclass(slots=True)
-class Run:
-    """What goes on in a running slot."""
-
-    assignment: Assignment
-    child: Child
-    output: Output
-    started: float
-    wall_timer: asyncio.TimerHandle
-    cause: Intervention | None = None
 
 
 class SlotOwner(Protocol):
@@ -117,7 +87,10 @@ class Slot:
         self._child: Child | None = None
         self._run: Run | None = None
         self._attached: Assignment | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline = DeadlineTimer(self._missed)
+        self._missed_what = ""
+        self._wall = DeadlineTimer(self._wall_over)
+        self._backoff: asyncio.TimerHandle | None = None
 
     # -- what the pool asks ------------------------------------------------------------------------------------------
 
@@ -142,6 +115,9 @@ class Slot:
 
     def start(self) -> None:
         """Start a zygote."""
+        if self._backoff is not None:
+            self._backoff.cancel()
+            self._backoff = None
         self._enter(SlotState.STARTING)
         self._zygote_started = self._loop.time()
         self._forks = 0
@@ -193,6 +169,10 @@ class Slot:
         if self._attached is not None:
             self.cancel(cause)
         self._drop_zygote()
+        for timer in (self._deadline, self._wall):
+            timer.close()
+        if self._backoff is not None:
+            self._backoff.cancel()
         if self._run is not None:
             self._run.cause = self._run.cause or cause
             self._end_run(from_intervention(self._run.cause, self._elapsed(self._run), self.isolation))
@@ -230,7 +210,7 @@ class Slot:
         child = self._child
         if child is None or child.inner_pid != inner_pid:
             return
-        self._disarm()
+        self._deadline.clear()
         self._child = None
         child.close()
         if self._run is not None:
@@ -244,7 +224,7 @@ class Slot:
 
     def child_hello(self, child: Child, payload: bytes) -> None:
         assert self._promise is not None, "a child without a zygote"  # noqa: S101
-        self._disarm()
+        self._deadline.clear()
         try:
             self.isolation = self._promise.check(payload, child.order, child.scratch_device)
         except UnfitChild as problem:
@@ -272,6 +252,7 @@ class Slot:
             self.child_violation(child, str(error))
             return
         child.stop_reading()
+        self._enter(SlotState.STOPPING)
         self._end_run(ending)
         # The waiter hears of the result first; reaping and the next child come after it.
         self._loop.call_soon(self._retire, child)
@@ -299,16 +280,9 @@ class Slot:
     def _start_run(self, child: Child, assignment: Assignment) -> None:
         job = assignment.job
         limits = job.limits
-        output = Output(job.sink, limits.output)
-        self._run = Run(
-            assignment=assignment,
-            child=child,
-            output=output,
-            started=self._loop.time(),
-            wall_timer=self._loop.call_later(limits.wall, self._wall_over),
-        )
-        files: Sequence[int] = [file.fd for file in job.files.values()]
-        child.run(assignment.frame, files, limits.result, output)
+        child.run(assignment.frame, job.files.values(), limits.result, Output(job.sink, limits.output))
+        self._run = Run(assignment, child, time.perf_counter())
+        self._wall.set(limits.wall)
         self._enter(SlotState.RUNNING)
         if not assignment.probe:
             self._runs += 1
@@ -328,7 +302,7 @@ class Slot:
     def _end_run(self, ending: Ending) -> None:
         run, self._run = self._run, None
         if run is not None:
-            run.wall_timer.cancel()
+            self._wall.clear()
             run.assignment.end(ending)
 
     def _ending_from(self, run: Run, report: ExitReport) -> Ending:
@@ -338,17 +312,19 @@ class Slot:
         return from_exit(report, cpu_seconds(run.assignment.job.limits.wall), elapsed, self.isolation)
 
     def _elapsed(self, run: Run) -> float:
-        return self._loop.time() - run.started
+        # Not the loop's clock, which has whole milliseconds only: most runs are shorter.
+        return time.perf_counter() - run.started
 
     # -- children ----------------------------------------------------------------------------------------------------
 
     def _retire(self, child: Child) -> None:
         """Kill a child and have it reaped, and the next one made if there is to be one."""
-        if child is not self._child or self.state is SlotState.STOPPING:
+        if child is not self._child or child.killed:
             return
         child.stop_reading()
         child.kill()
-        self._enter(SlotState.STOPPING)
+        if self.state is not SlotState.STOPPING:
+            self._enter(SlotState.STOPPING)
         grace = EXIT_GRACE * max(1.0, child.order.memory / EXIT_GRACE_MEMORY)
         self._arm(grace, "a killed child was not gone in time")
         self._fork(reap=child.inner_pid)
@@ -365,7 +341,7 @@ class Slot:
         fork = not self.leaving and self._forks < self._settings.recycle_after
         if fork and self._attached is None:
             self._attached = self._owner.own_child_wanted()
-        self._order = self._next_order(reap)._replace(fork=fork)
+        self._order = self._next_order(reap)._replace(fork=fork, urgent=self._run is not None)
         self._forks += fork
         zygote.order(self._order)
         if not reap:
@@ -421,7 +397,7 @@ class Slot:
         else:
             self._enter(SlotState.FAILED)
             delay = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (self.failures - 1))
-            self._deadline = self._loop.call_later(delay, self.start)
+            self._backoff = self._loop.call_later(delay, self.start)
         self._owner.slot_lost_zygote()
 
     def _ending_of_lost(self, run: Run, problem: str | None) -> Ending:
@@ -434,7 +410,7 @@ class Slot:
 
     def _drop_zygote(self) -> None:
         """Kill the zygote and all its children."""
-        self._disarm()
+        self._deadline.clear()
         child, self._child = self._child, None
         if child is not None:
             child.kill()
@@ -457,25 +433,12 @@ class Slot:
         self._owner.slot_changed()
 
     def _arm(self, seconds: float, problem: str) -> None:
-        self._disarm()
-        self._deadline = self._loop.call_later(seconds, self._replace, problem)
+        """Replace the zygote in ``seconds`` because of ``problem``, unless disarmed by then."""
+        self._missed_what = problem
+        self._deadline.set(seconds)
 
-    def _disarm(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-
-def fits(limits: Limits, files: int, parked: Limits) -> bool:
-    """Whether a run can use a child parked with ``parked``: processor time can be lowered later, the rest is as it is."""
-    return (
-        files == 0
-        and limits.wall <= parked.wall
-        and limits.memory == parked.memory
-        and limits.scratch == parked.scratch
-        and limits.inodes == parked.inodes
-        and limits.open_files == parked.open_files
-    )
+    def _missed(self) -> None:
+        self._replace(self._missed_what)
 
 
 def _is_default(order: Order, settings: PoolSettings) -> bool:

@@ -134,12 +134,18 @@ class Zygote:
         fds, sender = _unpack_ancillary(ancillary)
         tag = message[:1]
         if tag == Report.CHILD:
-            _, inner_pid, device = CHILD.unpack(message)
+            _, inner_pid, device, *ended = CHILD.unpack(message)
+            if ended[0]:
+                owner.zygote_exit(ended[0], ExitReport(ended[1], ended[2] / 1e6))
+            if self._owner is None:  # the report of the exit was what the slot was waiting for to leave
+                for fd in fds:
+                    os.close(fd)
+                return
             run_socket, pidfd, stdout, stderr = fds
             owner.zygote_child(NewChild(sender or inner_pid, inner_pid, run_socket, pidfd, stdout, stderr, device))
         elif tag == Report.EXIT:
-            _, inner_pid, status, cpu, peak = EXIT.unpack(message)
-            owner.zygote_exit(inner_pid, ExitReport(status, cpu / 1e6, peak))
+            _, inner_pid, status, cpu = EXIT.unpack(message)
+            owner.zygote_exit(inner_pid, ExitReport(status, cpu / 1e6))
         elif tag == Report.READY:
             self._ready = True
             self._init_pidfd = fds[0] if fds else None
@@ -206,6 +212,7 @@ def worker_environment() -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         # Each arena of glibc reserves 64 MiB of address space per thread, which RLIMIT_AS counts (mallopt(3)).
         "MALLOC_ARENA_MAX": "2",
+        "LD_BIND_NOW": "1",
     }
     if "TZ" in os.environ:
         environment["TZ"] = os.environ["TZ"]

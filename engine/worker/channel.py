@@ -23,15 +23,15 @@ class Channel:
         self.fd = NULL_FD
         self._lock = _thread.RLock()
         self._pending = b""
-        self._pending_frame = Frame.OUT
+        self._pending_frame: int = Frame.OUT
         self._only: int | None = None
 
-    def put(self, frame: Frame, data: bytes) -> None:
+    def put(self, frame: int, data: bytes) -> None:
         """Take output; whole lines go out at once, the rest when it grows long, is flushed, or the other stream writes."""
         with self._lock:
             if self._only is not None and self._only != _thread.get_ident():
                 return
-            if frame is not self._pending_frame:
+            if frame != self._pending_frame:
                 self._send_pending()
                 self._pending_frame = frame
             data = self._pending + data if self._pending else data
@@ -43,7 +43,7 @@ class Channel:
         with self._lock:
             self._send_pending()
 
-    def send(self, frame: Frame, payload: bytes) -> None:
+    def send(self, frame: int, payload: bytes) -> None:
         """Write one frame whole."""
         with self._lock:
             data = HEADER.pack(len(payload), frame) + payload
@@ -74,7 +74,7 @@ class Channel:
         data, self._pending = self._pending, b""
         self._send_output(self._pending_frame, data, len(data))
 
-    def _send_output(self, frame: Frame, data: bytes, end: int) -> None:
+    def _send_output(self, frame: int, data: bytes, end: int) -> None:
         for start in range(0, end, MAX_OUTPUT_FRAME):
             self.send(frame, data[start : min(start + MAX_OUTPUT_FRAME, end)])
 
@@ -82,12 +82,12 @@ class Channel:
 class ScriptStream(io.TextIOBase):
     """``sys.stdout`` or ``sys.stderr`` of a script. Lone surrogates come out as backslash escapes."""
 
-    def __init__(self, channel: Channel, frame: Frame, fd: int) -> None:
+    def __init__(self, channel: Channel, frame: int, fd: int) -> None:
         self._channel = channel
         self._frame = frame
         self._fd = fd
         self.mode = "w"
-        self.name = "<stdout>" if frame is Frame.OUT else "<stderr>"
+        self.name = "<stdout>" if frame == Frame.OUT else "<stderr>"
         self.buffer = _ByteStream(channel, frame, fd)
 
     @property
@@ -129,7 +129,7 @@ class ScriptStream(io.TextIOBase):
 class _ByteStream(io.BufferedIOBase):
     """``sys.stdout.buffer``: bytes for the same stream."""
 
-    def __init__(self, channel: Channel, frame: Frame, fd: int) -> None:
+    def __init__(self, channel: Channel, frame: int, fd: int) -> None:
         self._channel = channel
         self._frame = frame
         self._fd = fd

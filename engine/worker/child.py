@@ -14,12 +14,14 @@ from .channel import RUN_FD, Channel
 from .inputs import InputFile
 from .layers import Setup, apply_layers
 from .program import Program, Request
-from .wire import HEADER, HELLO, RUN, Frame, Hello, Kind
+from .wire import HEADER, HELLO, RUN, Frame, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 READ_SIZE = 64 << 10
+UNSIGNED = 2**64 - 1
+"""RLIM_INFINITY comes as -1."""
 
 _SIMPLE = b"result = 1 + 1"
 _RICH = (
@@ -47,7 +49,8 @@ def live(setup: Setup, program: Program) -> NoReturn:
             _rehearse(program, _SIMPLE)
             _rehearse(program, _SIMPLE)
         program.channel.fd = RUN_FD
-        program.channel.send(Frame.HELLO, HELLO.pack(*self_check()))
+        program.channel.send(Frame.HELLO, self_check())
+        os.nice(limits.NICENESS)  # not sooner: making the next child is the engine's work, running a script is not
         request, files = _receive(setup.order.files)
         if request.cpu:
             limits.set_cpu(request.cpu)
@@ -58,32 +61,22 @@ def live(setup: Setup, program: Program) -> NoReturn:
         os._exit(70)  # EX_SOFTWARE of sysexits.h: the engine sees a child that ended without a result
 
 
-def self_check() -> Hello:
-    """What the kernel says of this process, now that every layer is on."""
+def self_check() -> bytes:
+    """A HELLO's payload: what the kernel says of this process, now that every layer is on."""
     get = resource.getrlimit
-    return Hello(
-        pid=os.getpid(),
-        no_new_privs=kernel.prctl(kernel.PR_GET_NO_NEW_PRIVS),
-        capabilities=kernel.capabilities(),
-        descriptors=len(os.listdir("/proc/self/fd")) - 1,  # one of them is the listing's own
-        scratch_device=os.stat(".").st_dev,
-        umask=_umask(),
-        session=os.getsid(0),
-        address_space=get(resource.RLIMIT_AS)[1],
-        cpu=get(resource.RLIMIT_CPU)[0],
-        open_files=get(resource.RLIMIT_NOFILE)[1],
-        file_size=get(resource.RLIMIT_FSIZE)[1],
-        core=get(resource.RLIMIT_CORE)[1],
-        locked_memory=get(resource.RLIMIT_MEMLOCK)[1],
-        message_queues=get(limits.MSGQUEUE)[1],
-        processes=get(resource.RLIMIT_NPROC)[1] & (2**64 - 1),
+    return HELLO.pack(
+        os.getpid(),
+        os.getsid(0),
+        kernel.no_new_privs(),
+        kernel.capabilities(),
+        len(os.listdir("/proc/self/fd")) - 1,  # one of them is the listing's own
+        os.stat(".").st_dev,
+        get(resource.RLIMIT_AS)[1],
+        get(resource.RLIMIT_CPU)[0],
+        get(resource.RLIMIT_NOFILE)[1],
+        get(resource.RLIMIT_FSIZE)[1],
+        get(resource.RLIMIT_NPROC)[1] & UNSIGNED,
     )
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _rehearse(program: Program, source: bytes) -> None:

@@ -31,20 +31,19 @@ PR_GET_NO_NEW_PRIVS = 39
 CAPABILITY_VERSION_3 = 0x2008_0522
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_bare_libc = ctypes.CDLL(None)
+"""For calls of every child: keeping errno makes ctypes touch pages that a child would have to copy."""
 
 
-class _CapabilityHeader(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
-
-
-class _CapabilityData(ctypes.Structure):
-    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
-
-
-# Made once, so that a child only passes them: every object that it need not make is a page it need not copy.
-_cap_header = _CapabilityHeader(CAPABILITY_VERSION_3, 0)
-_no_caps = (_CapabilityData * 2)()
-_read_caps = (_CapabilityData * 2)()
+# struct __user_cap_header_struct and two struct __user_cap_data_struct of linux/capability.h. Made once, so that a child only passes
+# them: every object that it need not make is a page that it need not copy.
+_cap_header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+_no_caps = (ctypes.c_uint32 * 6)()
+_read_caps = (ctypes.c_uint32 * 6)()
+_read_caps_bytes = memoryview(_read_caps).cast("B")
+_cap_header_ref = ctypes.byref(_cap_header)
+_no_caps_ref = ctypes.byref(_no_caps)
+_read_caps_ref = ctypes.byref(_read_caps)
 
 
 def _check(result: int, what: str) -> int:
@@ -84,17 +83,22 @@ def detach(target: str) -> None:
 def prctl(option: int, value: int = 0) -> int:
     """Read or set one of this process's controls (prctl(2))."""
     zero = ctypes.c_ulong(0)
-    result: int = _libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero)
-    return _check(result, "prctl")
+    return int(_check(_libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero), "prctl"))
 
 
 def drop_capabilities() -> None:
     """Give up every capability, effective, permitted and inheritable (capset(2))."""
-    _check(_libc.capset(ctypes.byref(_cap_header), ctypes.byref(_no_caps)), "capset")
+    if _bare_libc.capset(_cap_header_ref, _no_caps_ref):
+        raise OSError("capset was refused")
 
 
-def capabilities() -> int:
-    """The union of this process's capability sets; 0 means it has none."""
-    _check(_libc.capget(ctypes.byref(_cap_header), ctypes.byref(_read_caps)), "capget")
-    low, high = _read_caps
-    return (low.effective | low.permitted | low.inheritable) | (high.effective | high.permitted | high.inheritable) << 32
+def capabilities() -> bool:
+    """Whether this process has any capability in any set (capget(2))."""
+    if _bare_libc.capget(_cap_header_ref, _read_caps_ref):
+        raise OSError("capget was refused")
+    return any(_read_caps_bytes)
+
+
+def no_new_privs() -> int:
+    """1 once this process can gain no privileges any more."""
+    return int(_bare_libc.prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0))

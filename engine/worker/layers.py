@@ -1,12 +1,13 @@
-"""What a child puts on before it may run a script: a list of layers, applied in this order.
+"""What a process puts on before it may run a script: two lists of layers, each applied in order.
 
-The order is not free. Descriptors come first, since nothing else may see the control socket; capabilities go before the limits are
-final; no_new_privs must precede Landlock and seccomp, and seccomp must come last, for it denies what the others need.
+The template's layers are inherited by every child, so a run need not pay for them; a child adds what must be its own. The order is not
+free: descriptors come first, since nothing else may see the control socket, and whatever denies system calls comes last.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,7 +29,8 @@ class Setup(NamedTuple):
     stderr: int
     scratch: str
     template_size: int
-    own_user_namespace: bool
+    contained: bool
+    """In namespaces of its own."""
 
 
 def _descriptors(setup: Setup) -> None:
@@ -39,10 +41,11 @@ def _descriptors(setup: Setup) -> None:
     os.closerange(RUN_FD + 1, MAX_DESCRIPTOR)
 
 
-def _session(_: Setup) -> None:
-    """A session of its own: no terminal, no group to signal, and under autogroup scheduling one share of the processor."""
+def _session(setup: Setup) -> None:
+    """A session of its own: no terminal, no group to signal, under autogroup scheduling one share of the processor."""
     os.setsid()
-    limits.nice()
+    if not setup.contained:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _scratch(setup: Setup) -> None:
@@ -61,12 +64,29 @@ def _capabilities(_: Setup) -> None:
 
 
 def _limits(setup: Setup) -> None:
-    limits.apply(setup.order, setup.template_size, own_user_namespace=setup.own_user_namespace)
+    limits.apply(setup.order, setup.template_size, own_user_namespace=setup.contained)
 
 
-def _no_new_privileges(_: Setup) -> None:
+def _undumpable() -> None:
+    """Other processes of the account may neither trace this one nor read its memory or environment."""
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+
+
+def _private_files() -> None:
+    os.umask(0o077)
+
+
+def _no_new_privileges() -> None:
+    """No set-user-ID program gains anything; Landlock and seccomp ask for this first."""
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
+
+TEMPLATE_LAYERS: tuple[Callable[[], None], ...] = (
+    _undumpable,
+    _private_files,
+    limits.forbid_leftovers,
+    _no_new_privileges,
+)
 
 MAX_DESCRIPTOR = 2**31 - 1
 """``os.closerange`` is one close_range(2) call for any range where the C library has it."""
@@ -78,7 +98,6 @@ CHILD_LAYERS: tuple[Callable[[Setup], None], ...] = (
     _randomness,
     _capabilities,
     _limits,
-    _no_new_privileges,
 )
 
 

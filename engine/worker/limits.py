@@ -12,6 +12,14 @@ if TYPE_CHECKING:
 MEMORY_RESERVE = 16 << 20
 """Address space beyond the soft limit that a child takes to tell that its script ran out of memory."""
 
+NICENESS = 5
+"""The gateway and the engine go first."""
+
+MSGQUEUE = 12
+"""RLIMIT_MSGQUEUE of asm-generic/resource.h, which ``resource`` does not name."""
+
+LEFTOVERS = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, MSGQUEUE)
+
 PROCESSES = 64
 """Only set inside the own user namespace: elsewhere the kernel counts every process of the account."""
 
@@ -24,8 +32,20 @@ def mapped() -> int:
 
 def forbid_leftovers() -> None:
     """What no run may have, set once in the template: core files, locked memory, message queues outliving the run."""
-    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, MSGQUEUE):
+    for kind in LEFTOVERS:
         resource.setrlimit(kind, (0, 0))
+
+
+def leftovers() -> int:
+    """The largest of those limits; 0 when all are forbidden."""
+    return max(resource.getrlimit(kind)[1] & 2**64 - 1 for kind in LEFTOVERS)
+
+
+def umask() -> int:
+    """The mask of files to come."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def apply(order: Order, template_size: int, *, own_user_namespace: bool) -> None:
@@ -42,12 +62,3 @@ def apply(order: Order, template_size: int, *, own_user_namespace: bool) -> None
 def set_cpu(seconds: int) -> None:
     """SIGXCPU at ``seconds`` of processor time; SIGKILL, which pid 1 of a namespace cannot ignore, one later."""
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-
-
-def nice() -> None:
-    """Let the gateway and the engine go first."""
-    os.nice(5)
-
-
-MSGQUEUE = 12
-"""RLIMIT_MSGQUEUE of asm-generic/resource.h, which ``resource`` does not name."""

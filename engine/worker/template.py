@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import gc
 import json
 import os
@@ -15,7 +16,7 @@ from . import kernel, limits, namespaces
 from .channel import ScriptStream
 from .child import live, make_program, warm_template
 from .descendants import kill_descendants
-from .layers import Setup
+from .layers import TEMPLATE_LAYERS, Setup
 from .wire import CHILD, EXIT, ORDER, Frame, Order, Report
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 CREDENTIALS = struct.Struct("3i")
 """struct ucred of unix(7): pid, uid, gid."""
+
+NOBODY = (0, 0, 0)
 
 
 def run_template(control: socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None) -> NoReturn:
@@ -54,9 +57,8 @@ class _Template:
         self._no_namespaces = no_namespaces
         os.environ["HOME"] = os.environ["TMPDIR"] = scratch.path
         self._program = _prepare_interpreter()
-        limits.forbid_leftovers()
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-        os.umask(0o077)
+        for layer in TEMPLATE_LAYERS:
+            layer()
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -68,10 +70,12 @@ class _Template:
         self._report_ready()
         while message := self._control.recv(ORDER.size):
             order = Order(*ORDER.unpack(message))
-            if order.reap:
-                self._reap(order.reap)
+            ended = self._reap(order.reap) if order.reap else NOBODY
+            if order.urgent or not order.fork:
+                self._control.send(EXIT.pack(Report.EXIT, *ended))
+                ended = NOBODY
             if order.fork:
-                self._fork(order)
+                self._fork(order, ended)
 
     def _report_ready(self) -> None:
         ready = {
@@ -81,6 +85,8 @@ class _Template:
             "no_namespaces": self._no_namespaces,
             "python": sys.version.split()[0],
             "size": self._size,
+            "umask": limits.umask(),
+            "leftovers": limits.leftovers(),
         }
         message = Report.READY + json.dumps(ready).encode()
         if self._own_pidns is None:
@@ -90,56 +96,42 @@ class _Template:
         socket.send_fds(self._control, [message], [zygote])
         os.close(zygote)
 
-    def _reap(self, pid: int) -> None:
-        """Wait for a child that the engine has killed or that has ended, and tell how."""
+    def _reap(self, pid: int) -> tuple[int, int, int]:
+        """Wait for a child that the engine has killed or that has ended; return its pid, status and CPU microseconds."""
         _, status, usage = os.wait4(pid, 0)
         if self._own_pidns is None:
             kill_descendants()
         self._scratch.finish()
-        cpu = int((usage.ru_utime + usage.ru_stime) * 1e6)
-        self._control.send(EXIT.pack(Report.EXIT, pid, status, cpu, usage.ru_maxrss << 10))
+        return pid, status, int((usage.ru_utime + usage.ru_stime) * 1e6)
 
-    def _fork(self, order: Order) -> None:
+    def _fork(self, order: Order, ended: tuple[int, int, int]) -> None:
         self._scratch.prepare(order.scratch, order.inodes)
-        ours, childs = socket.socketpair()
+        # Of the C module: the sockets of ``socket`` are Python objects, whose every method call is pages to copy.
+        ours, childs = _socket.socketpair()
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
+        contained = self._own_pidns is not None
+        setup = Setup(order, childs.fileno(), out_write, err_write, self._scratch.path, self._size, contained)
         if self._own_pidns is not None:
             namespaces.next_child_in_new_pid_namespace(self._own_pidns)
         pid = os.fork()
         if pid == 0:
-            if self._own_pidns is None:
-                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-            run_socket = childs.detach()
-            ours.detach()
-            self._control.detach()
-            live(
-                Setup(
-                    order=order,
-                    run_socket=run_socket,
-                    stdout=out_write,
-                    stderr=err_write,
-                    scratch=self._scratch.path,
-                    template_size=self._size,
-                    own_user_namespace=self._own_pidns is not None,
-                ),
-                self._program,
-            )
+            live(setup, self._program)
         pidfd = os.pidfd_open(pid)  # race-free: only this process reaps its children
         fds = (ours.fileno(), pidfd, out_read, err_read)
-        self._send_child(pid, fds)
+        self._send_child(CHILD.pack(Report.CHILD, pid, self._scratch.device, *ended), pid, fds)
         ours.close()
         childs.close()
         for fd in (pidfd, out_read, out_write, err_read, err_write):
             os.close(fd)
 
-    def _send_child(self, pid: int, fds: tuple[int, int, int, int]) -> None:
+    def _send_child(self, message: bytes, pid: int, fds: tuple[int, int, int, int]) -> None:
         """Report the child. Its credentials go with it: the kernel turns the pid into the engine's numbering (unix(7))."""
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("4i", *fds))]
         if self._own_pidns is not None:
             credentials = CREDENTIALS.pack(pid, os.geteuid(), os.getegid())
             ancillary.append((socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials))
-        self._control.sendmsg([CHILD.pack(Report.CHILD, pid, self._scratch.device)], ancillary)
+        self._control.sendmsg([message], ancillary)
 
 
 def _prepare_interpreter() -> Program:
@@ -149,6 +141,7 @@ def _prepare_interpreter() -> Program:
     sys.stderr = sys.__stderr__ = ScriptStream(program.channel, Frame.ERR, 2)  # type: ignore[misc,assignment]
     sys.argv = [""]
     sys.path[:] = [entry for entry in sys.path if entry]
+    gc.freeze()  # what exists by now never becomes garbage: collections of the warm-up need not look at it
     warm_template(program)
     return program
 

@@ -7,8 +7,7 @@ slot's control socket, one per packet. Everything is of fixed layout or JSON; no
 from __future__ import annotations
 
 import struct
-from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 HEADER = struct.Struct("<IB")
 """A frame's payload length and type."""
@@ -22,25 +21,29 @@ LINE_LIMIT = 8 << 10
 """A partial line is sent when it has grown this long."""
 
 
-class Frame(IntEnum):
-    """What a frame carries. A child sends HELLO, OUT, ERR, CALL, RESULT and CHUNK; the engine sends RUN, REPLY and CHUNK."""
+class Frame:
+    """What a frame carries. Plain numbers: in the child every enum look-up is a page more to copy."""
 
-    HELLO = 1
-    RUN = 2
-    OUT = 3
-    ERR = 4
-    CALL = 5
-    REPLY = 6
-    RESULT = 7
-    CHUNK = 8
+    HELLO: Final = 1
+    """Child: its self-check; first, once."""
+    RUN: Final = 2
+    """Engine: what to run; once."""
+    OUT: Final = 3
+    ERR: Final = 4
+    CALL: Final = 5
+    """Child: a call of a host function, answered by REPLY."""
+    REPLY: Final = 6
+    RESULT: Final = 7
+    """Child: how the run ended; last, once."""
+    CHUNK: Final = 8
 
 
-class Kind(IntEnum):
+class Kind:
     """How a RUN's source is to be run."""
 
-    EXEC = 0
-    EVAL = 1
-    CALL = 2
+    EXEC: Final = 0
+    EVAL: Final = 1
+    CALL: Final = 2
 
 
 RUN = struct.Struct("<BIIHI")
@@ -59,6 +62,9 @@ class Order(NamedTuple):
     """Pid in the template's own namespace, 0 for none."""
 
     fork: bool
+    urgent: bool
+    """Somebody waits to hear how the reaped child ended: say so before the fork, not with it."""
+
     warm: bool
     cpu: int
     memory: int
@@ -71,10 +77,11 @@ class Order(NamedTuple):
     """How many descriptors come with the RUN; the child then reads frame by frame."""
 
 
-ORDER = struct.Struct("<i??IQQIII")
+ORDER = struct.Struct("<i???IQQIII")
 
 
 class Report:
+
     """First byte of what the template tells the engine."""
 
     READY = b"R"
@@ -85,23 +92,24 @@ class Report:
     """A sentence; the template ends after it."""
 
 
-CHILD = struct.Struct("<ciQ")
-"""Tag, the child's pid in the template's namespace, its scratch's device number.
+CHILD = struct.Struct("<ciQiiQ")
+"""Tag, the child's pid in the template's namespace, its scratch's device number; then, as in EXIT, the child before it (pid 0: none).
 
 With four descriptors: run socket, pidfd, stray stdout, stray stderr.
 """
 
-EXIT = struct.Struct("<ciiQQ")
-"""Tag, pid, wait status, CPU microseconds, peak resident bytes."""
+EXIT = struct.Struct("<ciiQ")
+"""Tag, pid, wait status, CPU microseconds."""
 
 
 class Hello(NamedTuple):
     """A child's self-check, each figure asked back from the kernel after the last layer was applied."""
 
     pid: int
+    session: int
     no_new_privs: int
-    capabilities: int
-    """Union of the effective, permitted and inheritable sets."""
+    capabilities: bool
+    """Whether it has any, effective, permitted or inheritable."""
 
     descriptors: int
     """How many are open: 0, 1, 2 and the run's socket."""
@@ -109,16 +117,11 @@ class Hello(NamedTuple):
     scratch_device: int
     """Device number of the working folder."""
 
-    umask: int
-    session: int
     address_space: int
     cpu: int
     open_files: int
     file_size: int
-    core: int
-    locked_memory: int
-    message_queues: int
     processes: int
 
 
-HELLO = struct.Struct("<iIQIQIiQQQQQQQQ")
+HELLO = struct.Struct("<iiI?IQQQQQQ")

@@ -1,0 +1,54 @@
+"""A job on its way through the pool."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from engine.pool.child import Child
+from engine.pool.job import Job, Limits
+from engine.pool.outcome import Ending, Intervention
+
+
+@dataclass(slots=True)
+class Assignment:
+    """A job, ready to be sent, and where its ending goes."""
+
+    job: Job
+    frame: bytes
+    """Its RUN."""
+
+    own_child: bool
+    """Its limits or files ask for another child than the parked one."""
+
+    ending: asyncio.Future[Ending]
+    probe: bool = False
+    """The pool's own: it appears in no list."""
+
+    def end(self, ending: Ending) -> None:
+        if not self.ending.done():
+            self.ending.set_result(ending)
+
+
+@dataclass(slots=True)
+class Run:
+    """What goes on in a running slot."""
+
+    assignment: Assignment
+    child: Child
+    started: float
+    """By the loop's clock."""
+
+    cause: Intervention | None = None
+    """Why the engine ended it, if it did."""
+
+
+def fits(limits: Limits, files: int, parked: Limits) -> bool:
+    """Whether a run can use a child parked with ``parked``: processor time can be lowered later, the rest is as it is."""
+    return files == 0 and (
+        limits.wall <= parked.wall
+        and limits.memory == parked.memory
+        and limits.scratch == parked.scratch
+        and limits.inodes == parked.inodes
+        and limits.open_files == parked.open_files
+    )
