@@ -2,7 +2,7 @@
 
     python tests/bench/engine_bench.py [--quick] [--json FILE]
 
-Everything runs with records on, through ``Engine.execute``. Rounds of ours and of the floor take turns, so that a machine
+Everything runs with records on, through ``Engine.execute``. Rounds of ours and of the floor take turns, so a machine
 whose speed changes changes both. Nothing here passes or fails: the printed ratios are what README quotes.
 """
 
