@@ -4,6 +4,7 @@ Run by file path with the folder of ``engine/worker`` as its argument and one en
 input. Nothing is clean here: it prices what a clean process for every run costs.
 """
 
+import gc
 import os
 import sys
 
@@ -20,6 +21,8 @@ def main() -> None:
         run_socket = os.dup(0)
         os.dup2(null.fileno(), 0)
     warm_template(program)
+    gc.collect()
+    gc.freeze()  # as the template does
     program.channel.fd = run_socket
     while data := os.read(run_socket, 1 << 20):
         request = Request.parse(data[HEADER.size :])
