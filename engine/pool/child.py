@@ -14,8 +14,9 @@ from typing import Protocol
 from engine.models import Stream
 from engine.pool.frames import FrameParser, ProtocolError, frame_name
 from engine.pool.job import FileInput, RunSink
+from engine.pool.order import Order
 from engine.pool.zygote import NewChild
-from engine.worker.wire import Frame, Order
+from engine.worker.wire import Frame
 
 READ_SIZE = 256 << 10
 

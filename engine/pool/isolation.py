@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
-from engine.pool.job import Limits
+from engine.pool.order import Order
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
-from engine.worker.wire import HELLO, Hello, Order
+from engine.worker.wire import HELLO
 
 NOT_YET = ("landlock", "seccomp", "netns")
 """Layers that runs do not have: said with every result, so that nobody takes them for granted."""
@@ -32,6 +33,22 @@ class Ready(msgspec.Struct, frozen=True):
     umask: int
     leftovers: int
     """The largest of the limits that forbid what would outlive a run; children inherit them."""
+
+
+class Hello(NamedTuple):
+    """A child's self-check, as ``engine.worker.wire.HELLO`` lays it out."""
+
+    pid: int
+    session: int
+    no_new_privs: int
+    capabilities: bool
+    descriptors: int
+    scratch_device: int
+    address_space: int
+    cpu: int
+    open_files: int
+    file_size: int
+    processes: int
 
 
 class UnfitChild(Exception):
@@ -94,19 +111,3 @@ def describe(contained: bool) -> str:
 
 def own_namespace(kind: str) -> int:
     return os.stat(f"/proc/self/ns/{kind}").st_ino
-
-
-def order_for(limits: Limits, *, cpu: int, files: int, file_bytes: int, warm: bool, reap: int) -> Order:
-    """The order for a child with these limits, after reaping ``reap``."""
-    return Order(
-        reap=reap,
-        fork=True,
-        urgent=False,
-        warm=warm,
-        cpu=cpu,
-        memory=limits.memory + file_bytes,
-        scratch=limits.scratch,
-        inodes=limits.inodes,
-        open_files=limits.open_files,
-        files=files,
-    )

@@ -18,13 +18,13 @@ from engine.models import Outcome, RunError, SlotInfo, SlotState
 from engine.pool.assignment import Assignment, Run
 from engine.pool.child import Child, Output
 from engine.pool.frames import ProtocolError, cpu_seconds
-from engine.pool.isolation import Promise, UnfitChild, order_for
+from engine.pool.isolation import Promise, UnfitChild
 from engine.pool.job import Limits
+from engine.pool.order import Order, own_child, parked_child
 from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
 from engine.pool.settings import PoolSettings
 from engine.pool.timer import DeadlineTimer
 from engine.pool.zygote import NewChild, Zygote
-from engine.worker.wire import Order
 
 EXIT_GRACE = 0.5
 """Seconds for a killed child to be reported as gone, for each 512 MiB it may have held; then its zygote is replaced."""
@@ -235,7 +235,7 @@ class Slot:
         assignment, self._attached = self._attached, None
         if assignment is not None:
             self._start_run(child, assignment)
-        elif _is_default(child.order, self._settings):
+        elif child.order.same_child(self._parked_child()):
             self._enter(SlotState.READY)
             self._owner.slot_ready(self)
         else:  # made for a run that was cancelled meanwhile
@@ -341,26 +341,15 @@ class Slot:
         fork = not self.leaving and self._forks < self._settings.recycle_after
         if fork and self._attached is None:
             self._attached = self._owner.own_child_wanted()
-        self._order = self._next_order(reap)._replace(fork=fork, urgent=self._run is not None)
+        order = self._parked_child() if self._attached is None else own_child(self._attached.job)
+        self._order = order._replace(reap=reap, fork=fork, urgent=self._run is not None)
         self._forks += fork
         zygote.order(self._order)
         if not reap:
             self._prepare()
 
-    def _next_order(self, reap: int) -> Order:
-        if self._attached is None:
-            limits = self._settings.limits
-            cpu = cpu_seconds(limits.wall)
-            return order_for(limits, cpu=cpu, files=0, file_bytes=0, warm=not self._owner.demand, reap=reap)
-        job = self._attached.job
-        return order_for(
-            job.limits,
-            cpu=cpu_seconds(job.limits.wall),
-            files=len(job.files),
-            file_bytes=sum(file.size for file in job.files.values()),
-            warm=False,
-            reap=reap,
-        )
+    def _parked_child(self) -> Order:
+        return parked_child(self._settings.limits, warm=not self._owner.demand)
 
     def _after_exit(self) -> None:
         if self.leaving:
@@ -439,10 +428,3 @@ class Slot:
 
     def _missed(self) -> None:
         self._replace(self._missed_what)
-
-
-def _is_default(order: Order, settings: PoolSettings) -> bool:
-    parked = order_for(
-        settings.limits, cpu=cpu_seconds(settings.limits.wall), files=0, file_bytes=0, warm=order.warm, reap=order.reap
-    )
-    return order == parked

@@ -19,9 +19,10 @@ import msgspec
 
 import engine.worker
 from engine.pool.isolation import Promise, Ready
+from engine.pool.order import Order
 from engine.pool.outcome import ExitReport
 from engine.pool.settings import PoolSettings
-from engine.worker.wire import CHILD, EXIT, ORDER, Order, Report
+from engine.worker.wire import CHILD, EXIT, Report
 
 WORKER = Path(engine.worker.__file__).parent
 
@@ -100,7 +101,7 @@ class Zygote:
     def order(self, order: Order) -> None:
         """Send an order to the template; if it has gone, ``zygote_gone`` is on its way."""
         with contextlib.suppress(OSError):
-            self._control.send(ORDER.pack(*order))
+            self._control.send(order.pack())
 
     def kill(self) -> None:
         """End everything: with the first process of the pid namespace the kernel kills all others (pid_namespaces(7))."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import _thread
 import io
 import os
-from typing import NoReturn
-
 from .wire import HEADER, LINE_LIMIT, MAX_OUTPUT_FRAME, Frame
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 NULL_FD = 0
 """Standard input is /dev/null, opened for both ways: frames of a warm-up go there."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import _socket
 import gc
 import os
 import resource
-import socket
 from array import array
-from typing import TYPE_CHECKING, NoReturn
 
 from . import kernel, limits
 from .channel import RUN_FD, Channel
@@ -16,8 +15,10 @@ from .layers import Setup, apply_layers
 from .program import Program, Request
 from .wire import HEADER, HELLO, RUN, Frame, Kind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
 READ_SIZE = 64 << 10
 UNSIGNED = 2**64 - 1
@@ -81,7 +82,7 @@ def self_check() -> bytes:
 
 def _rehearse(program: Program, source: bytes) -> None:
     """The path of a real run, its frames going to /dev/null."""
-    request = Request.parse(RUN.pack(Kind.EXEC, 0, 1 << 20, 6, 0) + b"<exec>" + source)
+    request = Request(RUN.pack(Kind.EXEC, 0, 1 << 20, 6, 0) + b"<exec>" + source)
     program.channel.send(Frame.RESULT, program.run(request, {}))
     program.reset()
 
@@ -89,8 +90,8 @@ def _rehearse(program: Program, source: bytes) -> None:
 def _receive(files: int) -> tuple[Request, dict[str, InputFile]]:
     """Wait for the RUN. With ``files`` it is read exactly, for the message behind it carries descriptors."""
     if not files:
-        return Request.parse(_read_frame(lambda left: os.read(RUN_FD, max(left, READ_SIZE)))), {}
-    request = Request.parse(_read_frame(lambda left: os.read(RUN_FD, left)))
+        return Request(_read_frame(lambda left: os.read(RUN_FD, max(left, READ_SIZE)))), {}
+    request = Request(_read_frame(lambda left: os.read(RUN_FD, left)))
     fds = _receive_descriptors(files)
     return request, {
         parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in zip(fds, request.head["files"], strict=True)
@@ -115,10 +116,11 @@ def _read_frame(read: Callable[[int], bytes]) -> bytes:
 def _receive_descriptors(count: int) -> list[int]:
     """The descriptors that follow a RUN, in a message of their own (unix(7), SCM_RIGHTS)."""
     fds = array("i")
-    with socket.socket(fileno=os.dup(RUN_FD)) as run_socket:
-        _, ancillary, _, _ = run_socket.recvmsg(1, socket.CMSG_LEN(count * fds.itemsize))
+    run_socket = _socket.socket(fileno=os.dup(RUN_FD))
+    _, ancillary, _, _ = run_socket.recvmsg(1, _socket.CMSG_LEN(count * fds.itemsize))
+    run_socket.close()
     for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
     return list(fds)
 

@@ -6,11 +6,10 @@ A stopped process cannot fork, so each is stopped first; the walk repeats until 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -50,13 +49,17 @@ def _below(pid: int) -> Iterator[int]:
 def _children(pid: int) -> list[int]:
     """Children of every thread of ``pid`` (proc(5), /proc/pid/task/tid/children)."""
     found: list[int] = []
-    with contextlib.suppress(OSError):
+    try:
         for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children") as children:
+            with open(f"/proc/{pid}/task/{thread}/children") as children:
                 found += map(int, children.read().split())
+    except OSError:
+        return found  # it has ended meanwhile: what it left is found in the next round
     return found
 
 
 def _signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    try:
         os.kill(pid, number)
+    except ProcessLookupError:
+        return

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import traceback
-from typing import TYPE_CHECKING, Any
 
 from .results import clean, encode_head
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 MESSAGE_LIMIT = 8 << 10
 TRACEBACK_LIMIT = 64 << 10

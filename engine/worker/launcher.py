@@ -7,43 +7,69 @@ everything in its namespace. Without namespaces: launcher → template, and the 
 
 from __future__ import annotations
 
+import _socket
+import gc
 import importlib
 import json
 import os
 import select
 import signal
-import socket
-from dataclasses import dataclass, field
-from typing import NoReturn
 
 from . import kernel, namespaces
 from .descendants import kill_descendants
 from .scratch import FolderScratch, TmpfsScratch, empty_folder, mount_scratch, serve_replacements
 from .template import run_template
 
-USUAL_MODULES = ("collections", "datetime", "decimal", "functools", "itertools", "math", "random", "re", "statistics", "string")
-"""Imported ahead, for nearly every script asks for some of them."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import NoReturn
+
+USUAL_MODULES = tuple("collections datetime functools itertools math random re string".split())
+"""Imported ahead: small, and nearly every script asks for some of them."""
 
 
-@dataclass(frozen=True)
 class Config:
-    """What the engine says in the one argument."""
+    """What the engine says in the one argument.
 
-    control: int
-    engine: int
-    """The engine's pid: if it is no longer the parent, it has died already."""
-    scratch: str
-    scratch_size: int
-    scratch_inodes: int
-    namespaces: bool = True
-    preloads: list[str] = field(default_factory=list)
+    Attributes:
+        control: Descriptor of the control socket.
+        engine: The engine's pid: if it is no longer the parent, it has died already.
+        scratch: The folder to mount, or make, the scratch in.
+        namespaces: False forgoes them.
+        preloads: Modules to import ahead.
+    """
+
+    def __init__(
+        self,
+        *,
+        control: int,
+        engine: int,
+        scratch: str,
+        scratch_size: int,
+        scratch_inodes: int,
+        namespaces: bool,
+        preloads: list[str],
+    ) -> None:
+        self.control = control
+        self.engine = engine
+        self.scratch = scratch
+        self.scratch_size = scratch_size
+        self.scratch_inodes = scratch_inodes
+        self.namespaces = namespaces
+        self.preloads = preloads
 
 
 def main(argument: str) -> NoReturn:
     """Start the slot's processes as ``argument`` (JSON of ``Config``) says. Ends the process."""
+    # One interpreter's memory serves all processes of the slot as long as nobody writes to it, and a collection writes to every
+    # object it looks at. So: import first, freeze before each fork, collect nothing.
+    gc.disable()
     config = Config(**json.loads(argument))
-    control = socket.socket(fileno=config.control)
-    control.set_inheritable(False)
+    _import_ahead(USUAL_MODULES)
+    gc.freeze()
+    control = _socket.socket(fileno=config.control)
+    os.set_inheritable(config.control, False)
     problem = namespaces.trial(config.scratch) if config.namespaces else "switched off in the settings"
     try:
         if problem is None:
@@ -54,7 +80,7 @@ def main(argument: str) -> NoReturn:
         os._exit(0)
 
 
-def _start_contained(config: Config, control: socket.socket) -> None:
+def _start_contained(config: Config, control: _socket.socket) -> None:
     namespaces.enter()
     # After enter(): a change of credentials clears it.
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -67,15 +93,16 @@ def _start_contained(config: Config, control: socket.socket) -> None:
     os.waitpid(pid, 0)
 
 
-def _be_zygote(config: Config, control: socket.socket) -> NoReturn:
+def _be_zygote(config: Config, control: _socket.socket) -> NoReturn:
     """Own the mounts, import what runs will need, fork the template, then replace its scratch on demand."""
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         _mount_own_proc()
         path = mount_scratch(config.scratch, config.scratch_size, config.scratch_inodes)
         own_pidns = namespaces.own_pid_namespace()
-        _preload(config.preloads)
-        ours, templates = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        _import_ahead(config.preloads)
+        gc.freeze()
+        ours, templates = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         if os.fork() == 0:
             ours.close()
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -88,10 +115,11 @@ def _be_zygote(config: Config, control: socket.socket) -> NoReturn:
         os._exit(0)
 
 
-def _start_plain(config: Config, control: socket.socket, problem: str) -> None:
+def _start_plain(config: Config, control: _socket.socket, problem: str) -> None:
     """Without namespaces: wait until the template or the engine has gone, then leave nothing behind."""
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    _preload(config.preloads)
+    _import_ahead(config.preloads)
+    gc.freeze()
     empty_folder(config.scratch)
     pid = os.fork()
     if pid == 0:
@@ -115,6 +143,6 @@ def _mount_own_proc() -> None:
         return
 
 
-def _preload(names: list[str]) -> None:
-    for name in (*USUAL_MODULES, *names):
+def _import_ahead(names: Iterable[str]) -> None:
+    for name in names:
         importlib.import_module(name)

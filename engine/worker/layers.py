@@ -9,28 +9,39 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NamedTuple
 
 from . import kernel, limits
 from .channel import RUN_FD
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .wire import Order
+    from .order import Order
 
 
-class Setup(NamedTuple):
-    """What the layers of one child are made from."""
+class Setup:
+    """What the layers of one child are made from. ``contained``: in namespaces of its own."""
 
-    order: Order
-    run_socket: int
-    stdout: int
-    stderr: int
-    scratch: str
-    template_size: int
-    contained: bool
-    """In namespaces of its own."""
+    __slots__ = ("contained", "order", "run_socket", "scratch", "stderr", "stdout", "template_size")
+
+    def __init__(
+        self,
+        order: Order,
+        run_socket: int,
+        stdout: int,
+        stderr: int,
+        scratch: str,
+        template_size: int,
+        contained: bool,
+    ) -> None:
+        self.order = order
+        self.run_socket = run_socket
+        self.stdout = stdout
+        self.stderr = stderr
+        self.scratch = scratch
+        self.template_size = template_size
+        self.contained = contained
 
 
 def _descriptors(setup: Setup) -> None:

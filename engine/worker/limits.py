@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import resource
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .wire import Order
+    from .order import Order
 
 MEMORY_RESERVE = 16 << 20
 """Address space beyond the soft limit that a child takes to tell that its script ran out of memory."""

@@ -12,34 +12,31 @@ import resource
 import sys
 import traceback
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .failures import failure, plain_failure
 from .results import ResultTooLarge, encode_result
 from .wire import RUN, Frame, Kind
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .channel import Channel
     from .inputs import InputFile
 
 
-class Request(NamedTuple):
+class Request:
     """A RUN frame, taken apart."""
 
-    kind: int
-    cpu: int
-    result_limit: int
-    filename: str
-    head: dict[str, Any]
-    source: bytes
+    __slots__ = ("cpu", "filename", "head", "kind", "result_limit", "source")
 
-    @classmethod
-    def parse(cls, payload: bytes) -> Request:
-        kind, cpu, result_limit, name_size, head_size = RUN.unpack_from(payload)
+    def __init__(self, payload: bytes) -> None:
+        self.kind, self.cpu, self.result_limit, name_size, head_size = RUN.unpack_from(payload)
         head_start = RUN.size + name_size
         source_start = head_start + head_size
-        head = json.loads(payload[head_start:source_start]) if head_size else {}
-        return cls(kind, cpu, result_limit, payload[RUN.size : head_start].decode(), head, payload[source_start:])
+        self.filename = payload[RUN.size : head_start].decode()
+        self.head: dict[str, Any] = json.loads(payload[head_start:source_start]) if head_size else {}
+        self.source = payload[source_start:]
 
 
 class _Stop(Exception):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import reprlib
-from typing import Any
 
 from .wire import RESULT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 MAX_DEPTH = 200
 """Levels of lists and objects. Far below what any JSON reader's stack takes, far above what people nest."""

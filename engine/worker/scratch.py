@@ -8,13 +8,30 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import stat
 import struct
 import time
-from typing import NamedTuple, Protocol
 
 from . import kernel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from typing import Protocol
+
+    class Scratch(Protocol):
+        """What the template needs to know of a scratch folder."""
+
+        path: str
+        device: int
+        """Device number, by which a child proves that it works there."""
+
+        def prepare(self, size: int, inodes: int) -> None:
+            """Make it empty and as large as the next run may fill it."""
+
+        def finish(self) -> None:
+            """The run has ended: forget what it left."""
+
 
 MOUNT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_NOATIME
 SIZES = struct.Struct("<QI")
@@ -24,32 +41,10 @@ COARSE_TICK = 0.01
 """Before Linux 6.13 timestamps advance with the timer only: a change this soon after the mount may leave no trace in ctime."""
 
 
-class Scratch(Protocol):
-    """What the template needs to know of a scratch folder."""
-
-    path: str
-    device: int
-    """Device number, by which a child proves that it works there."""
-
-    def prepare(self, size: int, inodes: int) -> None:
-        """Make it empty and as large as the next run may fill it."""
-
-    def finish(self) -> None:
-        """The run has ended: forget what it left."""
-
-
-class _Trace(NamedTuple):
-    """What any change to an empty tmpfs alters."""
-
-    status: tuple[int, ...]
-    free_inodes: int
-    free_blocks: int
-
-
 class TmpfsScratch:
     """The template's side: notices a dirty scratch and has the zygote replace it."""
 
-    def __init__(self, path: str, zygote: socket.socket, size: int, inodes: int) -> None:
+    def __init__(self, path: str, zygote: socket, size: int, inodes: int) -> None:
         self.path = path
         self._zygote = zygote
         self._sizes = (size, inodes)
@@ -75,7 +70,7 @@ class TmpfsScratch:
 
     def _note_fresh(self) -> None:
         self._pristine = _trace(self.path)
-        self.device = self._pristine.status[0]
+        self.device = self._pristine[0]
         self._mounted_at = time.monotonic()
 
 
@@ -104,7 +99,7 @@ def mount_scratch(parent: str, size: int, inodes: int) -> str:
     return path
 
 
-def serve_replacements(path: str, template: socket.socket) -> None:
+def serve_replacements(path: str, template: socket) -> None:
     """The zygote's only work: replace the scratch when the template asks; ends when the template has gone."""
     while request := template.recv(SIZES.size):
         kernel.detach(path)
@@ -166,20 +161,19 @@ def _mount_tmpfs(path: str, size: int, inodes: int) -> None:
     kernel.mount("tmpfs", path, "tmpfs", MOUNT_FLAGS, f"size={size},nr_inodes={inodes},mode=700")
 
 
-def _trace(path: str) -> _Trace:
+def _trace(path: str) -> tuple[int, ...]:
+    """What any change to an empty tmpfs alters, its device number first."""
     status, space = os.stat(path), os.statvfs(path)
-    return _Trace(
-        (
-            status.st_dev,
-            status.st_ino,
-            status.st_mode,
-            status.st_nlink,
-            status.st_uid,
-            status.st_gid,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-        ),
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_mode,
+        status.st_nlink,
+        status.st_uid,
+        status.st_gid,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
         space.f_ffree,
         space.f_bfree,
     )

@@ -6,20 +6,21 @@ import _socket
 import gc
 import json
 import os
-import signal
-import socket
 import struct
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
 from . import kernel, limits, namespaces
 from .channel import ScriptStream
 from .child import live, make_program, warm_template
 from .descendants import kill_descendants
 from .layers import TEMPLATE_LAYERS, Setup
-from .wire import CHILD, EXIT, ORDER, Frame, Order, Report
+from .order import Order
+from .wire import CHILD, EXIT, ORDER, Frame, Report
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from .program import Program
     from .scratch import Scratch
 
@@ -29,7 +30,7 @@ CREDENTIALS = struct.Struct("3i")
 NOBODY = (0, 0, 0)
 
 
-def run_template(control: socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None) -> NoReturn:
+def run_template(control: _socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None) -> NoReturn:
     """Warm up, report, then follow the engine's orders until its end of ``control`` is closed. Ends the process.
 
     Args:
@@ -49,7 +50,7 @@ def run_template(control: socket.socket, scratch: Scratch, own_pidns: int | None
 
 class _Template:
     def __init__(
-        self, control: socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None
+        self, control: _socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None
     ) -> None:
         self._control = control
         self._scratch = scratch
@@ -59,9 +60,7 @@ class _Template:
         self._program = _prepare_interpreter()
         for layer in TEMPLATE_LAYERS:
             layer()
-        gc.collect()
         gc.freeze()
-        gc.disable()
         if len(os.listdir("/proc/self/task")) != 1:
             raise RuntimeError("a preloaded module has started threads, which a fork would lose")
         self._size = limits.mapped()
@@ -69,7 +68,7 @@ class _Template:
     def serve(self) -> None:
         self._report_ready()
         while message := self._control.recv(ORDER.size):
-            order = Order(*ORDER.unpack(message))
+            order = Order(message)
             ended = self._reap(order.reap) if order.reap else NOBODY
             if order.urgent or not order.fork:
                 self._control.send(EXIT.pack(Report.EXIT, *ended))
@@ -93,7 +92,7 @@ class _Template:
             self._control.send(message)
             return
         zygote = os.pidfd_open(1)
-        socket.send_fds(self._control, [message], [zygote])
+        self._control.sendmsg([message], [_descriptors(zygote)])
         os.close(zygote)
 
     def _reap(self, pid: int) -> tuple[int, int, int]:
@@ -127,10 +126,10 @@ class _Template:
 
     def _send_child(self, message: bytes, pid: int, fds: tuple[int, int, int, int]) -> None:
         """Report the child. Its credentials go with it: the kernel turns the pid into the engine's numbering (unix(7))."""
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("4i", *fds))]
+        ancillary = [_descriptors(*fds)]
         if self._own_pidns is not None:
             credentials = CREDENTIALS.pack(pid, os.geteuid(), os.getegid())
-            ancillary.append((socket.SOL_SOCKET, socket.SCM_CREDENTIALS, credentials))
+            ancillary.append((_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS, credentials))
         self._control.sendmsg([message], ancillary)
 
 
@@ -141,9 +140,13 @@ def _prepare_interpreter() -> Program:
     sys.stderr = sys.__stderr__ = ScriptStream(program.channel, Frame.ERR, 2)  # type: ignore[misc,assignment]
     sys.argv = [""]
     sys.path[:] = [entry for entry in sys.path if entry]
-    gc.freeze()  # what exists by now never becomes garbage: collections of the warm-up need not look at it
     warm_template(program)
     return program
+
+
+def _descriptors(*fds: int) -> tuple[int, int, bytes]:
+    """The control message that carries ``fds`` (unix(7), SCM_RIGHTS)."""
+    return _socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds)
 
 
 def _namespace(kind: str) -> int:

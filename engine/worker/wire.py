@@ -7,7 +7,10 @@ slot's control socket, one per packet. Everything is of fixed layout or JSON; no
 from __future__ import annotations
 
 import struct
-from typing import Final, NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 HEADER = struct.Struct("<IB")
 """A frame's payload length and type."""
@@ -55,29 +58,8 @@ RESULT = struct.Struct("<I")
 """Length of the JSON head, 0 for a plain success. Then: head, the value's JSON (empty: no value)."""
 
 
-class Order(NamedTuple):
-    """What the engine tells the template: reap one child, fork the next, or both in this order."""
-
-    reap: int
-    """Pid in the template's own namespace, 0 for none."""
-
-    fork: bool
-    urgent: bool
-    """Somebody waits to hear how the reaped child ended: say so before the fork, not with it."""
-
-    warm: bool
-    cpu: int
-    memory: int
-    """Bytes of address space beyond what the template itself has mapped."""
-
-    scratch: int
-    inodes: int
-    open_files: int
-    files: int
-    """How many descriptors come with the RUN; the child then reads frame by frame."""
-
-
 ORDER = struct.Struct("<i???IQQIII")
+"""What the engine tells the template: reap one child, fork the next, or both in this order. The fields are those of ``Order``."""
 
 
 class Report:
@@ -102,26 +84,9 @@ EXIT = struct.Struct("<ciiQ")
 """Tag, pid, wait status, CPU microseconds."""
 
 
-class Hello(NamedTuple):
-    """A child's self-check, each figure asked back from the kernel after the last layer was applied."""
-
-    pid: int
-    session: int
-    no_new_privs: int
-    capabilities: bool
-    """Whether it has any, effective, permitted or inheritable."""
-
-    descriptors: int
-    """How many are open: 0, 1, 2 and the run's socket."""
-
-    scratch_device: int
-    """Device number of the working folder."""
-
-    address_space: int
-    cpu: int
-    open_files: int
-    file_size: int
-    processes: int
-
-
 HELLO = struct.Struct("<iiI?IQQQQQQ")
+"""A child's self-check, each figure asked back from the kernel after the last layer was applied.
+
+Pid; session; no_new_privs; whether it has any capability; number of open descriptors; device of its working folder; limits of address
+space, processor time, open files, file size and processes.
+"""
