@@ -132,19 +132,28 @@ def test_a_reader_that_leaves_ends_the_run_quietly(project: CliProject) -> None:
     assert project.newest_run()["outcome"] == "cancelled"
 
 
+@pytest.mark.parametrize("arguments", ["--help", "exec --help", "runs list", "scripts show defaults/tour"])
+def test_a_reader_that_never_reads_is_left_quietly(project: CliProject, arguments: str) -> None:
+    command = subprocess.list2cmdline(project.command()) + f" {arguments}"
+    done = subprocess.run(f"{command} | true", shell=True, capture_output=True, timeout=PATIENCE, check=True)
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["eval", "1"], ["runs", "list"]])
+def test_a_full_disk_behind_stdout_is_said(project: CliProject, arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            project.command(*arguments), stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
+        )
+    assert done.returncode == 1
+    assert b"No space left on device" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
 def test_a_pipeline_works(project: CliProject) -> None:
     command = subprocess.list2cmdline(project.command("exec", "print('b'); print('a')"))
     done = subprocess.run(f"{command} | sort", shell=True, capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout == "a\nb\n"
-
-
-def test_a_full_disk_behind_stdout_is_said(project: CliProject) -> None:
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(
-            project.command("eval", "1"), stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False
-        )
-    assert done.returncode == 1
-    assert b"could not be written" in done.stderr
 
 
 def test_a_pipe_gets_the_scripts_bytes_and_a_terminal_does_not(project: CliProject) -> None:

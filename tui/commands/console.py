@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -16,7 +17,7 @@ from tui.commands.invocation import CommandError, Invocation, common_options, op
 @open_option
 @common_options
 @click.pass_obj
-def console(invocation: Invocation, folder: str | None) -> int:
+def console(invocation: Invocation, folder: str | None) -> NoReturn:
     """Open the console on a project; a folder that does not exist yet is made a new project."""
     if folder is not None and invocation.project is not None:
         raise click.UsageError("The project is given twice: as an argument and by --project.")
@@ -31,7 +32,7 @@ def console(invocation: Invocation, folder: str | None) -> int:
     from tui.console_main import run_console
 
     project = _found(invocation) if folder is None else _made(Path(folder).expanduser())
-    return run_console(project, invocation.open_script)
+    sys.exit(run_console(project, invocation.open_script))
 
 
 def _found(invocation: Invocation) -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 from engine.client import EngineClient, EngineError, EngineUnreachable
@@ -33,9 +35,7 @@ def with_engine(
         CommandError: No engine could be reached, or it refused.
     """
 
-    async def session() -> Answer:
-        folder = invocation.folder()
-        is_new = not (folder / PRIVATE).is_dir()
+    async def session(folder: Path, is_new: bool) -> Answer:
         client = await connect(folder, client=CLIENT, start=start)
         try:
             if is_new:
@@ -45,7 +45,10 @@ def with_engine(
             await client.close()
 
     with refusals():
-        return asyncio.run(session())
+        folder = invocation.folder()
+        # Unlike Path.is_dir this takes "may not look there" for no; connect then says whose project it is.
+        is_new = not os.path.isdir(folder / PRIVATE)
+        return asyncio.run(session(folder, is_new))
 
 
 @contextmanager
