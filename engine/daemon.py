@@ -28,6 +28,7 @@ from engine.config import ConfigError, Settings
 from engine.library import Engine
 from engine.lifetime import AlreadyRunning, LifetimeLock
 from engine.models import API_VERSION, EngineInfo
+from engine.ownership import become_owner
 from engine.paths import EnginePaths
 from engine.pool.environment import EnvironmentProblem
 from engine.starter import LaunchError, Readiness, prepare_folders
@@ -68,7 +69,9 @@ class Report:
         self._send(Readiness(pid=os.getpid()))
 
     def failed(self, sentence: str, hint: str | None) -> None:
-        sys.stderr.write(f"{sentence}{f' {hint}' if hint else ''}\n")
+        # A full disk, where stderr is a file, must not keep it from whoever waits.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{sentence}{f' {hint}' if hint else ''}\n")
         self._send(Readiness(pid=os.getpid(), error=sentence, hint=hint))
 
     def _send(self, readiness: Readiness) -> None:
@@ -159,6 +162,7 @@ def serve(options: ServeOptions) -> int:
     report = Report(options.ready_fd)
     paths = EnginePaths(options.project)
     try:
+        become_owner(paths)
         prepare_folders(paths)
         lock = LifetimeLock(paths.lifetime_lock)
         lock.acquire()
@@ -169,7 +173,7 @@ def serve(options: ServeOptions) -> int:
         uvloop.run(_serve(options, settings, paths, lock, engine_log, report))
     except (AlreadyRunning, ConfigError, EnvironmentProblem, LaunchError, StoreError) as error:
         report.failed(str(error), getattr(error, "hint", None))
-        return EXIT_FAILED
+        return error.exit_code if isinstance(error, LaunchError) else EXIT_FAILED
     except Exception as error:
         log.exception("the engine failed")
         report.failed(f"{type(error).__name__}: {error}.", f"The engine's log has the details: {paths.log}.")

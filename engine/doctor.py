@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import functools
 import os
 import platform
-import pwd
 import shutil
 import sqlite3
 import subprocess
@@ -27,6 +27,7 @@ from engine.config import ConfigError, Settings
 from engine.launch import LaunchError
 from engine.lifetime import engine_lives, holder_of
 from engine.models import EngineInfo
+from engine.ownership import account_name, become_owner
 from engine.paths import EnginePaths
 from engine.worker import namespaces
 
@@ -72,20 +73,28 @@ def diagnose(project: Path | None, *, as_json: bool) -> int:
 def examine(project: Path | None) -> Iterator[Finding]:
     """Every finding; a check that fails in itself is a finding too."""
     for check in (_python, _kernel, _namespaces, _landlock, _seccomp, _sqlite, _git, _logout, _terminal):
-        yield _careful(check)
+        yield _careful(check, check.__name__)
     if project is not None:
-        paths = EnginePaths(project)
-        # The engine last: to ask it, root becomes the project's owner.
-        for check_project in (_owner, _settings, _disk, _socket_place, _engine):
-            yield _careful(lambda check=check_project: check(paths))  # type: ignore[misc]
+        yield from _examine_project(EnginePaths(project))
 
 
-def _careful(check: Callable[[], Finding]) -> Finding:
+def _examine_project(paths: EnginePaths) -> Iterator[Finding]:
+    """As its owner, which root becomes; another account hears whose it is and no more."""
+    try:
+        become_owner(paths)
+    except LaunchError as refusal:
+        tried = f"who owns {paths.project}"
+        yield Finding(level=Level.FAIL, tried=tried, found=refusal.message, advice=refusal.hint or "")
+        return
+    for check in (_owner, _settings, _disk, _socket_place, _engine):
+        yield _careful(functools.partial(check, paths), check.__name__)
+
+
+def _careful(check: Callable[[], Finding], name: str) -> Finding:
     try:
         return check()
     except Exception as error:  # noqa: BLE001 - one check that breaks must not hide the others
-        what = getattr(check, "__name__", "check").strip("_")
-        return Finding(level=Level.FAIL, tried=what, found=f"the check itself failed: {error!r}")
+        return Finding(level=Level.FAIL, tried=name.strip("_"), found=f"the check itself failed: {error!r}")
 
 
 def _python() -> Finding:
@@ -182,13 +191,10 @@ def _owner(paths: EnginePaths) -> Finding:
     if not paths.private.is_dir():
         return Finding(level=Level.OK, tried=tried, found="not a project yet: the first start makes one")
     info = paths.private.stat()
-    found = f"{_account(info.st_uid)}, mode {info.st_mode & 0o777:o}"
+    found = f"{account_name(info.st_uid)}, mode {info.st_mode & 0o777:o}"
     if info.st_mode & 0o077:
         advice = f"Run: chmod 700 {paths.private}"
         return Finding(level=Level.FAIL, tried=tried, found=f"{found}: other accounts may look inside", advice=advice)
-    if info.st_uid not in (os.geteuid(), 0) and os.geteuid() != 0:
-        advice = "Only that account starts its engine; ask for `gatewright engine install --system`."
-        return Finding(level=Level.FAIL, tried=tried, found=found, advice=advice)
     return Finding(level=Level.OK, tried=tried, found=found)
 
 
@@ -248,10 +254,3 @@ async def _ask(project: Path) -> EngineInfo:
         return await client.engine_info()
     finally:
         await client.close()
-
-
-def _account(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import pwd
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ from engine import sockets, starter
 from engine.client import EngineClient, EngineError, EngineUnreachable
 from engine.lifetime import engine_lives, holder_of
 from engine.models import API_VERSION, EngineInfo
+from engine.ownership import become_owner
 from engine.paths import PRIVATE, EnginePaths
 from engine.starter import LaunchError, daemon_command, daemon_environment
 
@@ -41,14 +41,14 @@ def find_project(explicit: str | None) -> Path:
     """
     if explicit is not None:
         folder = Path(explicit).expanduser()
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # Path.is_dir would raise where this account may not look
             raise LaunchError(f"There is no folder {folder}.", "Make it first, then open it as a project.", exit_code=2)
         return folder.resolve()
     try:
         here = Path.cwd()
     except FileNotFoundError:
         raise LaunchError("The current folder is gone.", "Change to one that exists.", exit_code=2) from None
-    return next((folder for folder in (here, *here.parents) if (folder / PRIVATE).is_dir()), here)
+    return next((folder for folder in (here, *here.parents) if os.path.isdir(folder / PRIVATE)), here)
 
 
 async def connect(project: Path, *, client: str, start: bool = True) -> EngineClient:
@@ -65,7 +65,7 @@ async def connect(project: Path, *, client: str, start: bool = True) -> EngineCl
         LaunchError: It cannot be reached or started, or this account may not.
     """
     paths = _paths(project)
-    _become_owner(paths)
+    become_owner(paths)
     for _ in range(2):
         found = await _reach(paths, client)
         if found is None and start:
@@ -89,7 +89,7 @@ async def stop(project: Path, *, client: str, force: bool = False) -> bool:
         EngineError: The engine refuses: runs go on and ``force`` is not set.
     """
     paths = _paths(project)
-    _become_owner(paths)
+    become_owner(paths)
     found = await _reach(paths, client)
     if found is None:
         return False
@@ -191,53 +191,6 @@ async def _wait_until_left(paths: EnginePaths) -> None:
         if time.monotonic() > deadline:
             raise _silent(paths)
         await asyncio.sleep(POLL)
-
-
-def _become_owner(paths: EnginePaths) -> None:
-    """Go on only as the account that owns the project: root becomes it, everybody else is told whom to ask.
-
-    A folder that is no project yet would become one of its own owner.
-    """
-    owner = starter.owner_of(paths)
-    if owner.uid == os.geteuid():
-        return
-    if os.geteuid() == 0:
-        _become(owner.uid, owner.gid)
-    elif owner.of_project:
-        raise LaunchError(
-            f"This project belongs to {_account_name(owner.uid)}; ask for `gatewright engine install --system`.",
-            exit_code=4,
-        )
-    else:
-        raise LaunchError(
-            f"The folder {paths.project} belongs to {_account_name(owner.uid)} and is no project.",
-            "Use a folder of your own.",
-            exit_code=4,
-        )
-
-
-def _become(uid: int, gid: int) -> None:
-    """Drop to another account for good: groups first, the uid last (setuid(2) takes the right to change the others)."""
-    try:
-        account = pwd.getpwuid(uid)
-    except KeyError:
-        home, name = "/", str(uid)
-        os.setgroups([])
-    else:
-        home, name, gid = account.pw_dir, account.pw_name, account.pw_gid
-        os.initgroups(name, gid)
-    os.setgid(gid)
-    os.setuid(uid)
-    os.environ.update(HOME=home, USER=name, LOGNAME=name)
-    for variable in [key for key in os.environ if key.startswith(("XDG_", "DBUS_", "SSH_AUTH"))]:
-        del os.environ[variable]
-
-
-def _account_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
 
 
 def _no_engine(paths: EnginePaths, *, started: bool) -> LaunchError:

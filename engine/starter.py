@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import os
-import stat
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -42,35 +40,6 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pid: int
     error: str = ""
     hint: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose a folder is. ``of_project``: of a project, not of a folder that could become one."""
-
-    uid: int
-    gid: int
-    of_project: bool
-
-
-def owner_of(paths: EnginePaths) -> Owner:
-    """Whose the project is: whoever owns its private folder, or the folder itself where there is none yet.
-
-    Raises:
-        LaunchError: There is no such folder, or no looking into it.
-    """
-    try:
-        folder = paths.project.stat()
-        with contextlib.suppress(FileNotFoundError):
-            private = paths.private.lstat()
-            if not stat.S_ISDIR(private.st_mode):
-                raise LaunchError(f"{paths.private} is not a folder.", "Move it away and try again.", exit_code=2)
-            return Owner(private.st_uid, private.st_gid, of_project=True)
-    except PermissionError:
-        raise LaunchError(f"This account may not look into {paths.project}.", exit_code=4) from None
-    except OSError as error:
-        raise LaunchError(f"{paths.project} cannot be a project: {error.strerror}.", exit_code=2) from None
-    return Owner(folder.st_uid, folder.st_gid, of_project=False)
 
 
 def daemon_command(project: Path, *, background: bool = False, ready_fd: int | None = None) -> list[str]:
@@ -128,17 +97,17 @@ async def start_engine(paths: EnginePaths) -> None:
     Raises:
         LaunchError: It did not get ready; the sentence says why, the hint where to read more.
     """
-    scope = logind.scope_command()
-    report = await _start(paths, scope)
+    scope, began = logind.scope_command(), time.time()
+    report = await _start(paths, scope, began)
     if report is None and scope:
-        report = await _start(paths, [])
+        report = await _start(paths, [], began)
     if report is None:
-        raise LaunchError(f"The engine did not start: {_last_words(paths)}", f"Its log: {paths.log}.")
+        raise LaunchError(f"The engine did not start: {_last_words(paths, began)}", f"Its log: {paths.log}.")
     if report.error:
         raise LaunchError(f"The engine did not start: {report.error}", report.hint or f"Its log: {paths.log}.")
 
 
-async def _start(paths: EnginePaths, scope: list[str]) -> Readiness | None:
+async def _start(paths: EnginePaths, scope: list[str], began: float) -> Readiness | None:
     """Start once. None when it ended without a word."""
     reader, writer = os.pipe()
     try:
@@ -146,7 +115,7 @@ async def _start(paths: EnginePaths, scope: list[str]) -> Readiness | None:
             process = _spawn(paths, scope, writer)
         finally:
             os.close(writer)
-        data = await _read_report(paths, reader)
+        data = await _read_report(paths, reader, began)
     finally:
         os.close(reader)
     # What was started only made the engine and has ended: the report comes after that.
@@ -183,7 +152,7 @@ def _spawn(paths: EnginePaths, scope: list[str], ready_fd: int) -> subprocess.Po
         raise LaunchError(f"The engine cannot be started: {error.strerror} ({error.filename}).") from None
 
 
-async def _read_report(paths: EnginePaths, fd: int) -> bytes:
+async def _read_report(paths: EnginePaths, fd: int, began: float) -> bytes:
     """All that the engine writes into its readiness pipe until it closes it."""
     os.set_blocking(fd, False)
     loop = asyncio.get_running_loop()
@@ -205,19 +174,23 @@ async def _read_report(paths: EnginePaths, fd: int) -> bytes:
             await done
     except TimeoutError:
         raise LaunchError(
-            f"The engine is not ready after {START_TIMEOUT:g} seconds: {_last_words(paths)}", f"Its log: {paths.log}."
+            f"The engine is not ready after {START_TIMEOUT:g} seconds: {_last_words(paths, began)}",
+            f"Its log: {paths.log}.",
         ) from None
     finally:
         loop.remove_reader(fd)
     return bytes(data)
 
 
-def _last_words(paths: EnginePaths) -> str:
-    """The last line that the engine printed or logged: usually the cause."""
+def _last_words(paths: EnginePaths, began: float) -> str:
+    """The last line that the engine printed or logged since it ``began``: usually the cause."""
     for log in (paths.start_log, paths.log):
         try:
             with open(log, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
+                info = os.fstat(file.fileno())
+                if info.st_mtime < began:  # an earlier engine's
+                    continue
+                file.seek(max(0, info.st_size - 4096))
                 lines = file.read().decode("utf-8", "replace").split("\n")
         except OSError:
             continue

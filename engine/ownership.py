@@ -1,0 +1,96 @@
+"""Whose a project is, and becoming that account: the engine and all of its files are the owner's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+
+from engine.paths import EnginePaths
+from engine.starter import LaunchError
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a folder is. ``of_project``: of a project, not of a folder that could become one."""
+
+    uid: int
+    gid: int
+    of_project: bool
+
+
+def owner_of(paths: EnginePaths) -> Owner:
+    """Whose the project is: whoever owns its private folder, or the folder itself where there is none yet.
+
+    Raises:
+        LaunchError: There is no such folder, or no looking into it.
+    """
+    try:
+        str(paths.project).encode()
+    except UnicodeEncodeError:
+        sentence = f"{paths.project} cannot be a project: its path is not UTF-8."
+        raise LaunchError(sentence, "Rename that folder.", exit_code=2) from None
+    try:
+        folder = paths.project.stat()
+        with contextlib.suppress(FileNotFoundError):
+            private = paths.private.lstat()
+            if not stat.S_ISDIR(private.st_mode):
+                raise LaunchError(f"{paths.private} is not a folder.", "Move it away and try again.", exit_code=2)
+            return Owner(private.st_uid, private.st_gid, of_project=True)
+    except PermissionError:
+        raise LaunchError(f"This account may not look into {paths.project}.", exit_code=4) from None
+    except OSError as error:
+        raise LaunchError(f"{paths.project} cannot be a project: {error.strerror}.", exit_code=2) from None
+    return Owner(folder.st_uid, folder.st_gid, of_project=False)
+
+
+def become_owner(paths: EnginePaths) -> None:
+    """Go on only as the account that owns the project: root becomes it, everybody else is told whom to ask.
+
+    A folder that is no project yet would become one of its own owner.
+
+    Raises:
+        LaunchError: The project is somebody else's.
+    """
+    owner = owner_of(paths)
+    if owner.uid == os.geteuid():
+        return
+    if os.geteuid() == 0:
+        _become(owner.uid, owner.gid)
+    elif owner.of_project:
+        raise LaunchError(
+            f"This project belongs to {account_name(owner.uid)}; ask for `gatewright engine install --system`.",
+            exit_code=4,
+        )
+    else:
+        raise LaunchError(
+            f"The folder {paths.project} belongs to {account_name(owner.uid)} and is no project.",
+            "Use a folder of your own.",
+            exit_code=4,
+        )
+
+
+def _become(uid: int, gid: int) -> None:
+    """Drop to another account for good: groups first, the uid last (setuid(2) takes the right to change the others)."""
+    try:
+        account = pwd.getpwuid(uid)
+    except KeyError:
+        home, name = "/", str(uid)
+        os.setgroups([])
+    else:
+        home, name, gid = account.pw_dir, account.pw_name, account.pw_gid
+        os.initgroups(name, gid)
+    os.setgid(gid)
+    os.setuid(uid)
+    os.environ.update(HOME=home, USER=name, LOGNAME=name)
+    for variable in [key for key in os.environ if key.startswith(("XDG_", "DBUS_", "SSH_AUTH"))]:
+        del os.environ[variable]
+
+
+def account_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

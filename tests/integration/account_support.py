@@ -1,0 +1,105 @@
+"""Commands run by an ordinary account: uid and gid of nobody else's, with an interpreter that it may execute."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from daemon_support import parents
+
+UID = 54_322
+REPOSITORY = Path(__file__).resolve().parents[2]
+PATIENCE = 60.0
+
+
+class OrdinaryAccount:
+    """An account without rights, and a folder of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def command(self, *arguments: str) -> list[str]:
+        """``gatewright`` with ``arguments``, called by this account."""
+        drop = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"] if os.geteuid() == 0 else []
+        return [*_where_all_reach_python(), *drop, sys.executable, "-m", "tui.cli", *arguments]
+
+    def command_of_root(self, *arguments: str) -> list[str]:
+        """The same, called by root where the account can execute the interpreter, too."""
+        return [*_where_all_reach_python(), sys.executable, "-m", "tui.cli", *arguments]
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE,
+            check=False, cwd="/", env=environment(),
+        )  # fmt: skip
+
+    def folder(self, name: str) -> Path:
+        """A new folder that belongs to the account."""
+        folder = self.home / name
+        folder.mkdir()
+        if os.geteuid() == 0:
+            os.chown(folder, UID, UID)
+        return folder
+
+    def processes(self) -> set[int]:
+        """What runs on its behalf, by the uid that the kernel notes; only for a uid that nobody else uses."""
+        found = set()
+        for pid in parents():
+            try:
+                if os.stat(f"/proc/{pid}").st_uid == UID:
+                    found.add(pid)
+            except FileNotFoundError:
+                continue
+        return found
+
+
+def environment() -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "HOME": "/nonexistent", "LANG": "C.UTF-8"}
+
+
+@contextmanager
+def ordinary_account() -> Iterator[OrdinaryAccount]:
+    home = Path(tempfile.mkdtemp(prefix="gatewright-account-", dir="/tmp"))
+    home.chmod(0o755)
+    try:
+        yield OrdinaryAccount(home)
+    finally:
+        shutil.rmtree(home)
+
+
+def _where_all_reach_python() -> list[str]:
+    """What to put before a command so that every account can execute the interpreter and read the repository.
+
+    Where they lie in a folder that is closed to others (/root), the command gets a mount namespace of its own, in which
+    the way to them is open.
+    """
+    if os.geteuid() != 0:
+        return []
+    closed = {tree: top for tree in _needed() if (top := _closed_top(tree)) is not None}
+    if not closed:
+        return []
+    script = ["set -e", "hold=$(mktemp -d)"]
+    for number, tree in enumerate(closed):
+        script.append(f'mkdir "$hold/{number}"; mount --bind {shlex.quote(str(tree))} "$hold/{number}"')
+    script += [f"mount -t tmpfs -o mode=755 none {shlex.quote(str(top))}" for top in sorted(set(closed.values()))]
+    for number, tree in enumerate(closed):
+        where = shlex.quote(str(tree))
+        script.append(f'mkdir -p {where}; mount --bind "$hold/{number}" {where}; umount "$hold/{number}"')
+    script.append('rm -r "$hold"; exec "$@"')
+    return ["unshare", "--mount", "--propagation", "private", "sh", "-c", "\n".join(script), "sh"]
+
+
+def _needed() -> set[Path]:
+    return {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), REPOSITORY}
+
+
+def _closed_top(tree: Path) -> Path | None:
+    """The topmost folder on the way to ``tree`` that other accounts may not pass."""
+    return next((folder for folder in [*tree.parents][::-1] if not folder.stat().st_mode & 0o001), None)
