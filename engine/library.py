@@ -43,7 +43,7 @@ MIN_SIZE = 3
 """Slots of a served engine; a library user may ask for one."""
 
 
-class Run(Model):
+class Run(Model, frozen=True):
     """A finished run with its output."""
 
     id: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -49,7 +49,7 @@ class ActiveRun:
         "owner",
     )
 
-    def __init__(self, info: RunInfo, owner: int, buffers: list[Buffer], listener: RunListener) -> None:
+    def __init__(self, info: RunInfo, owner: int, buffers: Sequence[Buffer], listener: RunListener) -> None:
         self.info = info
         self.owner = owner
         self.buffers = buffers

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -31,6 +31,9 @@ from engine.services.recorder import Recorder
 from engine.services.requests import Prepared, RequestChecks
 from engine.services.rows import output_chunk, run_info
 from store.state import StateDB
+
+RunItem = list[OutputChunk] | RunInfo
+"""What a follower gets: output as it comes, the record when it changes."""
 
 PAGE = 500
 """Output chunks read from the state at a time."""
@@ -142,7 +145,7 @@ class RunService:
 
     async def follow(
         self, run_id: int, actor: Actor, *, after: int = 0
-    ) -> AsyncIterator[list[OutputChunk] | RunInfo]:
+    ) -> AsyncIterator[RunItem]:
         """Output from chunk ``after`` on as it comes, the record whenever it changes; ends with the final record."""
         run = self._active.get(run_id)
         if run is not None:
@@ -188,7 +191,7 @@ class RunService:
         run_id: int,
         request: RunRequest,
         prepared: Prepared,
-        buffers: list[Buffer],
+        buffers: Sequence[Buffer],
         actor: Actor,
         source: str,
     ) -> ActiveRun:
@@ -271,7 +274,7 @@ class RunService:
     def _publish(self, info: RunInfo) -> None:
         self._events.publish("run", replace(info, value=None, result=None, traceback=None))
 
-    def _durable(self, run_ids: list[int]) -> None:
+    def _durable(self, run_ids: Sequence[int]) -> None:
         for run_id in run_ids:
             self._active.pop(run_id, None)
 

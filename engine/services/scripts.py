@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.models import ParamInfo, ParamType, SaveRequest, ScriptInfo, ScriptList, ScriptText
@@ -145,7 +146,7 @@ class ScriptService:
             )
         raise self._unknown(name, paths)
 
-    def _unknown(self, name: str, paths: list[str] | None = None) -> ServiceError:
+    def _unknown(self, name: str, paths: Sequence[str] | None = None) -> ServiceError:
         known = paths if paths is not None else [file.path for file in self._files.list()]
         near = _near(name, known)
         hint = f"Did you mean {' or '.join(near)}?" if near else "See gatewright scripts list."
@@ -181,7 +182,7 @@ def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> Script
     )
 
 
-def _near(name: str, paths: list[str]) -> list[str]:
+def _near(name: str, paths: Sequence[str]) -> list[str]:
     """Up to three paths that ``name`` could be meant for: by the whole path or by the file name alone."""
     spellings = {spelling: path for path in paths for spelling in (path, path.rpartition("/")[2])}
     wanted = name if name.endswith(".py") else name + ".py"
