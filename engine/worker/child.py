@@ -6,10 +6,11 @@ import _socket
 import gc
 import os
 import resource
+import sys
 from array import array
 
 from . import kernel, limits
-from .channel import RUN_FD, Channel
+from .channel import RUN_FD, Channel, ScriptStream
 from .inputs import InputFile
 from .layers import Setup, apply_layers
 from .program import Program, Request
@@ -24,6 +25,9 @@ READ_SIZE = 64 << 10
 UNSIGNED = 2**64 - 1
 """RLIM_INFINITY comes as -1."""
 
+WARM_ROUNDS = 20
+"""The interpreter specialises code after some calls (PEP 659)."""
+
 _SIMPLE = b"result = 1 + 1"
 _RICH = (
     b"items = [n * n for n in range(50)]\n"
@@ -34,11 +38,17 @@ _RICH = (
 _FAILING = b"def f(x):\n    return g(x)\nraise ValueError(1)"
 
 
-def warm_template(program: Program) -> None:
-    """Walk every path that runs take, so that children find their objects made and their code specialised."""
-    for _ in range(20):
+def prepare_interpreter() -> Program:
+    """Put a script's streams in place, and walk every path that runs take: objects are made, code is specialised."""
+    channel = Channel()
+    program = Program(channel)
+    sys.stdout = sys.__stdout__ = ScriptStream(channel, Frame.OUT, 1)  # type: ignore[misc,assignment]
+    sys.stderr = sys.__stderr__ = ScriptStream(channel, Frame.ERR, 2)  # type: ignore[misc,assignment]
+    sys.argv = [""]
+    for _ in range(WARM_ROUNDS):
         for source in (_RICH, _SIMPLE, _FAILING):
             _rehearse(program, source)
+    return program
 
 
 def live(setup: Setup, program: Program) -> NoReturn:
@@ -123,7 +133,3 @@ def _receive_descriptors(count: int) -> list[int]:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
     return list(fds)
-
-
-def make_program() -> Program:
-    return Program(Channel())

@@ -16,6 +16,7 @@ import select
 import signal
 
 from . import kernel, namespaces
+from .child import prepare_interpreter
 from .descendants import kill_descendants
 from .scratch import FolderScratch, TmpfsScratch, empty_folder, mount_scratch, serve_replacements
 from .template import run_template
@@ -24,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import NoReturn
+
+    from .program import Program
 
 USUAL_MODULES = tuple("collections datetime functools itertools math random re string".split())
 """Imported ahead: small, and nearly every script asks for some of them."""
@@ -63,24 +66,25 @@ class Config:
 def main(argument: str) -> NoReturn:
     """Start the slot's processes as ``argument`` (JSON of ``Config``) says. Ends the process."""
     # One interpreter's memory serves all processes of the slot as long as nobody writes to it, and a collection writes to every
-    # object it looks at. So: import first, freeze before each fork, collect nothing.
+    # object it looks at. So: import and warm first, freeze before each fork, collect nothing.
     gc.disable()
     config = Config(**json.loads(argument))
     _import_ahead(USUAL_MODULES)
+    program = prepare_interpreter()
     gc.freeze()
     control = _socket.socket(fileno=config.control)
     os.set_inheritable(config.control, False)
     problem = namespaces.trial(config.scratch) if config.namespaces else "switched off in the settings"
     try:
         if problem is None:
-            _start_contained(config, control)
+            _start_contained(config, program, control)
         else:
-            _start_plain(config, control, problem)
+            _start_plain(config, program, control, problem)
     finally:
         os._exit(0)
 
 
-def _start_contained(config: Config, control: _socket.socket) -> None:
+def _start_contained(config: Config, program: Program, control: _socket.socket) -> None:
     namespaces.enter()
     # After enter(): a change of credentials clears it.
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -88,12 +92,12 @@ def _start_contained(config: Config, control: _socket.socket) -> None:
         return
     pid = os.fork()
     if pid == 0:
-        _be_zygote(config, control)
+        _be_zygote(config, program, control)
     control.close()
     os.waitpid(pid, 0)
 
 
-def _be_zygote(config: Config, control: _socket.socket) -> NoReturn:
+def _be_zygote(config: Config, program: Program, control: _socket.socket) -> NoReturn:
     """Own the mounts, import what runs will need, fork the template, then replace its scratch on demand."""
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -107,7 +111,7 @@ def _be_zygote(config: Config, control: _socket.socket) -> NoReturn:
             ours.close()
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             scratch = TmpfsScratch(path, templates, config.scratch_size, config.scratch_inodes)
-            run_template(control, scratch, own_pidns, None)
+            run_template(program, control, scratch, own_pidns, None)
         templates.close()
         control.close()
         serve_replacements(path, ours)
@@ -115,7 +119,7 @@ def _be_zygote(config: Config, control: _socket.socket) -> NoReturn:
         os._exit(0)
 
 
-def _start_plain(config: Config, control: _socket.socket, problem: str) -> None:
+def _start_plain(config: Config, program: Program, control: _socket.socket, problem: str) -> None:
     """Without namespaces: wait until the template or the engine has gone, then leave nothing behind."""
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     _import_ahead(config.preloads)
@@ -125,7 +129,7 @@ def _start_plain(config: Config, control: _socket.socket, problem: str) -> None:
     if pid == 0:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        run_template(control, FolderScratch(config.scratch), None, problem)
+        run_template(program, control, FolderScratch(config.scratch), None, problem)
     control.close()
     engine = os.pidfd_open(os.getppid()) if os.getppid() == config.engine else None
     template = os.pidfd_open(pid)

@@ -10,12 +10,11 @@ import struct
 import sys
 
 from . import kernel, limits, namespaces
-from .channel import ScriptStream
-from .child import live, make_program, warm_template
+from .child import live
 from .descendants import kill_descendants
 from .layers import TEMPLATE_LAYERS, Setup
 from .order import Order
-from .wire import CHILD, EXIT, ORDER, Frame, Report
+from .wire import CHILD, EXIT, ORDER, Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,17 +29,20 @@ CREDENTIALS = struct.Struct("3i")
 NOBODY = (0, 0, 0)
 
 
-def run_template(control: _socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None) -> NoReturn:
-    """Warm up, report, then follow the engine's orders until its end of ``control`` is closed. Ends the process.
+def run_template(
+    program: Program, control: _socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None
+) -> NoReturn:
+    """Report, then follow the engine's orders until its end of ``control`` is closed. Ends the process.
 
     Args:
+        program: What children run, warmed.
         control: The slot's control socket.
         scratch: Where children work.
         own_pidns: The pid namespace this process lives in, or None without namespaces.
         no_namespaces: Why there are none, or None.
     """
     try:
-        template = _Template(control, scratch, own_pidns, no_namespaces)
+        template = _Template(program, control, scratch, own_pidns, no_namespaces)
         template.serve()
     except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
         control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
@@ -50,14 +52,14 @@ def run_template(control: _socket.socket, scratch: Scratch, own_pidns: int | Non
 
 class _Template:
     def __init__(
-        self, control: _socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None
+        self, program: Program, control: _socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None
     ) -> None:
         self._control = control
         self._scratch = scratch
         self._own_pidns = own_pidns
         self._no_namespaces = no_namespaces
+        self._program = program
         os.environ["HOME"] = os.environ["TMPDIR"] = scratch.path
-        self._program = _prepare_interpreter()
         for layer in TEMPLATE_LAYERS:
             layer()
         gc.freeze()
@@ -131,17 +133,6 @@ class _Template:
             credentials = CREDENTIALS.pack(pid, os.geteuid(), os.getegid())
             ancillary.append((_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS, credentials))
         self._control.sendmsg([message], ancillary)
-
-
-def _prepare_interpreter() -> Program:
-    """Put the script's streams in place and warm the interpreter."""
-    program = make_program()
-    sys.stdout = sys.__stdout__ = ScriptStream(program.channel, Frame.OUT, 1)  # type: ignore[misc,assignment]
-    sys.stderr = sys.__stderr__ = ScriptStream(program.channel, Frame.ERR, 2)  # type: ignore[misc,assignment]
-    sys.argv = [""]
-    sys.path[:] = [entry for entry in sys.path if entry]
-    warm_template(program)
-    return program
 
 
 def _descriptors(*fds: int) -> tuple[int, int, bytes]:
