@@ -19,6 +19,9 @@ from engine.paths import EnginePaths
 START_TIMEOUT = 20.0
 """Seconds. Usually it is a tenth of one; a new project on a slow disk takes longer."""
 
+FILE_TIME_GRAIN = 0.05
+"""Seconds that a file's time may lag behind the clock: it advances with the kernel's timer (inode(7))."""
+
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 KEPT = ("HOME", "USER", "LOGNAME", "TZ")
 OWN_PREFIX = "GATEWRIGHT_"
@@ -188,7 +191,7 @@ def _last_words(paths: EnginePaths, began: float) -> str:
         try:
             with open(log, "rb") as file:
                 info = os.fstat(file.fileno())
-                if info.st_mtime < began:  # an earlier engine's
+                if info.st_mtime < began - FILE_TIME_GRAIN:  # an earlier engine's
                     continue
                 file.seek(max(0, info.st_size - 4096))
                 lines = file.read().decode("utf-8", "replace").split("\n")
