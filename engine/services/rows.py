@@ -7,6 +7,8 @@ import msgspec
 from engine.models import Mode, Outcome, OutputChunk, RunError, RunInfo, RunKind, RunState, Stream
 from store.rows import OutputRow, RunRow
 
+OUTPUT_LOST = "Some of the output could not be recorded: the disk was full."
+
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
@@ -33,7 +35,7 @@ def run_row(info: RunInfo, *, output_lost: bool = False) -> RunRow:
         signal=info.signal,
         value=_encode(info.value).decode() if info.has_value else None,
         result=info.result,
-        note=info.note,
+        note=info.note or (OUTPUT_LOST if output_lost else None),
         error=_encode(info.error).decode() if info.error else None,
         traceback=info.traceback,
         output_bytes=info.output_bytes,
