@@ -26,7 +26,8 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 
-Inode = tuple[int, int]
+Version = tuple[int, int, str | None]
+"""Device, inode, SHA-256 of the content; no hash for what is not an ordinary file."""
 
 
 class Place(NamedTuple):
@@ -84,7 +85,7 @@ def replace(place: Place, data: bytes, base_sha256: str) -> None:
     _require_seen(place, current, base_sha256)
     temp = disk.write_temp(place.folder, place.name, data, current.mode & 0o777)
     try:
-        mine = _inode(place.folder, temp)
+        mine = _version(place.folder, temp)
         disk.exchange(place.folder, temp, place.name)
     except disk.ExchangeUnsupportedError:
         _replace_unchecked(place, temp, base_sha256)
@@ -112,7 +113,7 @@ def keep(folder: int, name: str, history: int) -> None:
             os.unlink(name, dir_fd=folder)
 
 
-def _settle(place: Place, temp: str, mine: Inode, base_sha256: str) -> None:
+def _settle(place: Place, temp: str, mine: Version, base_sha256: str) -> None:
     """``temp`` now names what was in place: keep it if the author had seen it, else put it back."""
     try:
         _require_seen(place, read(place.folder, temp, place.path), base_sha256)
@@ -122,23 +123,25 @@ def _settle(place: Place, temp: str, mine: Inode, base_sha256: str) -> None:
         raise
 
 
-def _put_back(place: Place, temp: str, mine: Inode) -> None:
-    """Undo a swap. Whoever replaced the file in between stays on top, and what that superseded goes to the history."""
+def _put_back(place: Place, temp: str, mine: Version) -> None:
+    """Undo a swap. Whoever wrote the file in between stays on top, and what that superseded goes to the history."""
     expected = mine
     for _ in range(MAX_SWAPS):
-        placed = _inode(place.folder, temp)
+        placed = _version(place.folder, temp)
         try:
             disk.exchange(place.folder, temp, place.name)
         except FileNotFoundError:  # removed in between, which is the latest word on it
             break
-        got = _inode(place.folder, temp)
-        if got == expected:
+        if _version(place.folder, temp) == expected:
             break
         expected = placed
-    if _inode(place.folder, temp) == mine:
-        disk.remove_quietly(place.folder, temp)
-    else:
+    try:
+        # Also what we wrote ourselves: an editor may have opened it while it was in place, and is about to write.
         keep(place.folder, temp, place.history)
+    except OSError:
+        # Nobody else's bytes: drop them. Others stay where they are and go to the history at the next start.
+        if _version(place.folder, temp) == mine:
+            disk.remove_quietly(place.folder, temp)
     os.fsync(place.folder)
 
 
@@ -165,9 +168,15 @@ def _require_seen(place: Place, current: Content, base_sha256: str) -> None:
         )
 
 
-def _inode(folder: int, name: str) -> Inode:
+def _version(folder: int, name: str) -> Version:
+    """Which file has this name, and what it holds: an editor may replace it, or write into it."""
     found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, None if special(found) else _digest(folder, name)
+
+
+def _digest(folder: int, name: str) -> str:
+    with open(os.open(name, _READ, dir_fd=folder), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_up_to(descriptor: int, size: int) -> bytes:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import sqlite3
 import stat
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,18 +53,30 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state.db"
 
 
+Reopen = Callable[[], Awaitable[StateDB]]
+
+
 @pytest.fixture
-async def state(path: Path) -> AsyncIterator[StateDB]:
-    state = await StateDB.open(path)
-    yield state
-    await state.close()
+async def reopen(path: Path) -> AsyncIterator[Reopen]:
+    """Opens the database, and closes it in the end: an open one keeps the process from ever ending."""
+    opened: list[StateDB] = []
+
+    async def reopen() -> StateDB:
+        opened.append(await StateDB.open(path))
+        return opened[-1]
+
+    yield reopen
+    for state in opened:
+        with contextlib.suppress(StoreError):
+            await state.close()
 
 
-async def reopened(path: Path) -> StateDB:
-    return await StateDB.open(path)
+@pytest.fixture
+async def state(reopen: Reopen) -> StateDB:
+    return await reopen()
 
 
-async def test_a_run_is_recorded_from_start_to_end(state: StateDB, path: Path) -> None:
+async def test_a_run_is_recorded_from_start_to_end(reopen: Reopen, state: StateDB, path: Path) -> None:
     row = run_row(1, isolation="full", started_at=1.5, slot=2)
     await state.apply([row], [piece(1, 0), piece(1, 1, "x")], [])
     assert await state.run(1) == row
@@ -90,7 +103,7 @@ async def test_a_run_is_recorded_from_start_to_end(state: StateDB, path: Path) -
     assert await state.run(2) is None
     await state.close()
     assert [entry.name for entry in path.parent.iterdir()] == ["state.db"], "the log was not taken over at closing"
-    again = await reopened(path)
+    again = await reopen()
     assert await again.run(1) == end
     await again.close()
 
@@ -151,18 +164,18 @@ async def test_runs_of_a_dead_engine_become_interrupted(state: StateDB) -> None:
     assert await state.output(1) == [piece(1)]
 
 
-async def test_ids_are_never_given_out_twice(path: Path) -> None:
-    state = await reopened(path)
+async def test_ids_are_never_given_out_twice(reopen: Reopen, path: Path) -> None:
+    state = await reopen()
     assert [await state.next_run_id() for _ in range(3)] == [1, 2, 3]
     await state.apply([], [], [done(1), done(2), done(3)])
     await state.prune(now=1000 * DAY)
     assert await state.run(3) is None
     await state.close()
-    state = await reopened(path)
+    state = await reopen()
     assert await state.next_run_id() == 4, "its run was removed, its id was not forgotten"
     await state.apply([], [], [done(4)])
     await state._database.close()  # as if killed: without the note that it ended well
-    state = await reopened(path)
+    state = await reopen()
     assert await state.next_run_id() == 5 + UNRECORDED_IDS
     await state.close()
 
@@ -295,13 +308,13 @@ def _page_garbage(path: Path) -> None:
     ],
     ids=["text", "zeros", "truncated", "pages"],
 )
-async def test_a_damaged_file_is_set_aside_and_said(path: Path, harm: Any) -> None:
-    state = await reopened(path)
+async def test_a_damaged_file_is_set_aside_and_said(reopen: Reopen, path: Path, harm: Any) -> None:
+    state = await reopen()
     await state.apply([], [piece(n, 0, "x" * 5_000) for n in range(1, 40)], [done(n) for n in range(1, 40)])
     await state.close()
     harm(path)
     damaged = path.read_bytes()
-    state = await reopened(path)
+    state = await reopen()
     try:
         assert len(state.problems) == 1
         aside = [entry for entry in path.parent.iterdir() if entry.name.startswith("state.db.damaged-")]
@@ -315,10 +328,10 @@ async def test_a_damaged_file_is_set_aside_and_said(path: Path, harm: Any) -> No
         await state.close()
 
 
-async def test_an_emptied_file_is_said(path: Path) -> None:
-    await (await reopened(path)).close()
+async def test_an_emptied_file_is_said(reopen: Reopen, path: Path) -> None:
+    await (await reopen()).close()
     os.truncate(path, 0)
-    state = await reopened(path)
+    state = await reopen()
     await state.close()
     assert "was empty" in state.problems[0]
 
@@ -331,39 +344,39 @@ def _sqlite(path: Path, *statements: str) -> None:
     connection.close()
 
 
-async def test_a_newer_schema_and_a_foreign_database_are_refused_and_not_touched(path: Path) -> None:
-    await (await reopened(path)).close()
+async def test_a_newer_schema_and_a_foreign_database_are_refused_and_not_touched(reopen: Reopen, path: Path) -> None:
+    await (await reopen()).close()
     _sqlite(path, "PRAGMA user_version=99")
     before = path.read_bytes()
     with pytest.raises(StoreError, match=r"newer Gatewright \(schema 99, this one knows 1\)"):
-        await reopened(path)
+        await reopen()
     assert path.read_bytes() == before
     path.unlink()
     _sqlite(path, "CREATE TABLE t (a)")
     path.chmod(0o600)
     before = path.read_bytes()
     with pytest.raises(StoreError, match="another program"):
-        await reopened(path)
+        await reopen()
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["state.db"]
 
 
-async def test_a_link_and_a_file_open_to_others_are_refused(path: Path, tmp_path: Path) -> None:
+async def test_a_link_and_a_file_open_to_others_are_refused(reopen: Reopen, path: Path, tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(StoreError, match="not an ordinary file"):
-        await reopened(path)
+        await reopen()
     path.unlink()
-    await (await reopened(path)).close()
+    await (await reopen()).close()
     path.chmod(0o640)
     with pytest.raises(StoreError, match="Other accounts") as refusal:
-        await reopened(path)
+        await reopen()
     assert refusal.value.hint == f"Run: chmod 600 '{path}'"
 
 
-async def test_the_files_are_private_and_the_settings_hold(path: Path) -> None:
+async def test_the_files_are_private_and_the_settings_hold(reopen: Reopen, path: Path) -> None:
     old = os.umask(0)
     try:
-        state = await reopened(path)
+        state = await reopen()
         await state.apply([], [], [done(1)])
     finally:
         os.umask(old)
@@ -380,8 +393,10 @@ async def test_the_files_are_private_and_the_settings_hold(path: Path) -> None:
     await state.close()
 
 
-async def test_a_failed_migration_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = await reopened(path)
+async def test_a_failed_migration_leaves_the_file_as_it_was(
+    reopen: Reopen, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = await reopen()
     await state.apply([], [], [done(1)])
     await state.close()
     with monkeypatch.context() as patch:
@@ -390,8 +405,8 @@ async def test_a_failed_migration_leaves_the_file_as_it_was(path: Path, monkeypa
         broken = [*migrations.scripts(), "ALTER TABLE run ADD COLUMN new TEXT; CREATE TABLE nonsense;"]
         patch.setattr("store.migrations.scripts", lambda: broken)
         with pytest.raises(StoreError):
-            await reopened(path)
-    state = await reopened(path)
+            await reopen()
+    state = await reopen()
     assert await state.run(1) == done(1)
     await state.close()
 
@@ -401,8 +416,8 @@ def _database_threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
 
 
-async def test_after_closing_everything_is_a_sentence_and_no_thread_is_left(path: Path) -> None:
-    state = await reopened(path)
+async def test_after_closing_everything_is_a_sentence_and_no_thread_is_left(reopen: Reopen, path: Path) -> None:
+    state = await reopen()
     assert _database_threads()
     await state.close()
     await state.close()
