@@ -80,7 +80,15 @@ ACTIONS: tuple[Action, ...] = (
     _everywhere("redraw", "redraw", "Draw the whole screen again"),
     _everywhere("quit", "quit", "Leave the console; runs go on in the engine"),
     Action("open_row", "open", "Open the script, fold or unfold the folder", Scope.LIST, 1),
-    Action("filter", "filter", "Filter the list by a part of a path, title or tag", Scope.LIST, 2, palette=True),
+    Action(
+        "filter",
+        "filter",
+        "Filter the list by a part of a path, title or tag",
+        Scope.LIST,
+        2,
+        palette=True,
+        priority=True,  # what is typed right behind it belongs to the filter already
+    ),
     Action("panel_output", "output", "Show the output", Scope.PANEL, palette=True),
     Action("panel_tasks", "tasks", "Show the tasks: runs now and just finished", Scope.PANEL, palette=True),
     Action("panel_git", "git", "Show git: branch, changed files, the script's log", Scope.PANEL, palette=True),

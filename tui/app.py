@@ -21,6 +21,7 @@ from textual.message import Message
 from textual.theme import Theme
 
 from tui.actions import Scope, action, bindings
+from tui.background import in_background
 from tui.recovery import RecoveryError, RecoveryJournal
 from tui.screens.console import ConsoleScreen
 from tui.terminal.diff_driver import DiffDriver
@@ -101,7 +102,7 @@ class GatewrightApp(App[int]):
 
         self._connection = EngineConnection(self._project, self.publish)
         await self._console.attach(ConsoleParts(self._console, self._connection, self._journal))
-        self.run_worker(self._connection.run, group="connection")
+        in_background(self, "connection", self._connection.run)
         gc.freeze()
         gc.enable()
 
@@ -155,7 +156,7 @@ class GatewrightApp(App[int]):
     async def action_quit(self) -> None:
         if not self._quitting and self.screen is self._console:
             self._quitting = True
-            self.run_worker(self._quit, group="quit")
+            in_background(self, "quit", self._quit)
 
     async def _quit(self) -> None:
         try:

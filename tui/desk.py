@@ -84,19 +84,25 @@ class Desk:
 
     # Opening.
 
-    async def open(self, path: str, place: Place | None = None) -> bool:
-        """Show a script, after the text on the desk is safe; False if the user stays with that."""
-        if (path == self.path and self.path) or not await self.may_leave():
-            self._editor.focus()
-            return path == self.path
+    async def open(self, path: str) -> None:
+        """Show a script, after the text on the desk is safe, and offer what was not saved of it."""
+        with problems_told(self._host.complain):
+            if path != self.path and await self.may_leave():
+                loaded = await self._connection.client.load_script(path)
+                if await self.may_leave():  # somebody may have typed while it was being loaded
+                    self._show(loaded)
+            if path == self.path and not self.dirty:
+                await self.offer_left_behind(path)
+        self._editor.screen.set_focus(self._editor)
+
+    async def open_at_start(self, path: str, place: Place | None) -> None:
+        """Show a script that nobody asked for just now: typing and moving about go before it."""
         with problems_told(self._host.complain):
             loaded = await self._connection.client.load_script(path)
-            self._put(loaded.info.path, loaded.info, loaded.text, loaded.info.sha256)
-            if place is not None:
-                self._editor.restore(place)
-            await self.offer_left_behind(path)
-            return True
-        return False
+            if self.untouched:
+                self._show(loaded)
+                if place is not None:
+                    self._editor.restore(place)
 
     async def make_new(self) -> None:
         """Ask for a name and make a script that runs as it is."""
@@ -211,7 +217,7 @@ class Desk:
             return await self._save_to(path, base)
         if answer == "t" and theirs is not None:
             await self._set_aside()
-            self._put(path, theirs.info, theirs.text, theirs.info.sha256)
+            self._show(theirs)
             self._host.say("took the version on disk; yours is offered when the script is opened next")
         return False
 
@@ -256,10 +262,10 @@ class Desk:
         if saved is not None and saved.text == entry.text:
             await asyncio.to_thread(self._journal.discard, entry)
             return
-        name = entry.path or "a text without a name"
+        name = f"Unsaved text of {entry.path}" if entry.path else "Unsaved text without a name"
         answer = await self._host.push_screen_wait(
             ChoiceScreen(
-                f"Unsaved text of {name}, {clock(entry.at)}, was not lost",
+                f"{name}, kept at {clock(entry.at)}",
                 [Answer("r", "restore it into the editor"), Answer("x", "discard it")],
                 "decide later",
                 lambda: (saved_text, entry.text),
@@ -322,8 +328,10 @@ class Desk:
         place = self._editor.place
         return UnsavedText(self.path, self.text, self._base_sha256, place.row, place.column)
 
+    def _show(self, loaded: ScriptText) -> None:
+        self._put(loaded.info.path, loaded.info, loaded.text, loaded.info.sha256)
+
     def _put(self, path: str, info: ScriptInfo | None, text: str, base: str | None) -> None:
         self.path, self.info, self._base_sha256 = path, info, base
         self._editor.load(text)
-        self._editor.focus()
         self._host.desk_changed()

@@ -33,7 +33,7 @@ class AskScreen(Dialog[str]):
             yield Static("Enter goes on   Esc back", classes="dialog--keys", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one("#answer").focus()
+        self.set_focus(self.query_one("#answer"))
         self.query_one(".dialog--problem").display = bool(self._problem)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

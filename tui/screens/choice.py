@@ -68,7 +68,7 @@ class ChoiceScreen(Dialog[str]):
         answers = self.query_one("#answers", RowList)
         answers.styles.height = len(rows)
         answers.set_rows(rows)
-        answers.focus()
+        self.set_focus(answers)
         self.query_one("#difference").display = False
 
     async def on_key(self, event: events.Key) -> None:
@@ -92,7 +92,7 @@ class ChoiceScreen(Dialog[str]):
         view = self.query_one("#difference", RowList)
         view.display = True
         view.set_rows(rows)
-        view.focus()
+        self.set_focus(view)
 
 
 def difference_rows(old: str, new: str) -> list[Row]:

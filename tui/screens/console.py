@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -16,6 +16,7 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from tui.actions import Scope, bindings, footer_hints, pane_hints
+from tui.background import in_background, in_place_of_the_last
 from tui.messages import EngineAway, PoolChanged, RunChanged
 from tui.recovery import Session
 from tui.screens.picker import PickerScreen
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tui.recovery import RecoveryJournal
     from tui.widgets.task_pane import TaskPane
 
+P = ParamSpec("P")
 Result = TypeVar("Result")
 
 TOUR = "defaults/tour.py"
@@ -104,7 +106,7 @@ class ConsoleScreen(Screen[None]):
     # What the engine says.
 
     def on_engine_connected(self) -> None:
-        self.run_worker(self._catch_up, group="catch-up", exclusive=True)
+        in_place_of_the_last(self, "catch-up", self._catch_up)
 
     def on_engine_away(self, message: EngineAway) -> None:
         self._status.show_away(message.reason)
@@ -112,7 +114,7 @@ class ConsoleScreen(Screen[None]):
             self.complain(f"{message.reason} {message.hint}")
         if not self._met_engine:
             self._met_engine = True
-            self._on_desk(self._start_without_engine())
+            self._on_desk(self._start_without_engine)
 
     def on_pool_changed(self, message: PoolChanged) -> None:
         self._status.show_pool(message.pool)
@@ -125,10 +127,10 @@ class ConsoleScreen(Screen[None]):
                 self._mark_outcome(message.run.name, message.run.outcome)
 
     def on_runs_missed(self) -> None:
-        self.run_worker(self._catch_up, group="catch-up", exclusive=True)
+        in_place_of_the_last(self, "catch-up", self._catch_up)
 
     def on_scripts_changed(self) -> None:
-        self.run_worker(self._load_scripts, group="scripts", exclusive=True)
+        in_place_of_the_last(self, "scripts", self._load_scripts)
 
     async def _catch_up(self) -> None:
         """Read everything that is shown again: the engine is new, or we are."""
@@ -143,7 +145,7 @@ class ConsoleScreen(Screen[None]):
             self._show_task_count()
             if not self._met_engine:
                 self._met_engine = True
-                self._on_desk(self._start_with_engine())
+                self._on_desk(self._start_with_engine)
             await self._load_git()
 
     async def _load_scripts(self) -> None:
@@ -178,9 +180,9 @@ class ConsoleScreen(Screen[None]):
         known = {script.path for script in self._scripts.scripts}
         if self._open_first or path in known:
             place = Place(session.row, session.column) if path == session.path else None
-            await parts.desk.open(path, place)
+            await parts.desk.open_at_start(path, place)
         elif TOUR in known:
-            await parts.desk.open(TOUR)
+            await parts.desk.open_at_start(TOUR, None)
 
     async def _start_without_engine(self) -> None:
         if self._parts is not None:
@@ -204,13 +206,13 @@ class ConsoleScreen(Screen[None]):
             return
         self._header.script, self._header.dirty = parts.desk.path, parts.desk.dirty
         self._scripts.show_open(parts.desk.path)
-        self.run_worker(self._mark_unsaved, group="marks", exclusive=True)
-        self.run_worker(self._load_git, group="git", exclusive=True)
+        in_place_of_the_last(self, "marks", self._mark_unsaved)
+        in_place_of_the_last(self, "git", self._load_git)
 
     @on(Editor.DirtyChanged)
     def _dirty_changed(self, event: Editor.DirtyChanged) -> None:
         self._header.dirty = event.dirty
-        self.run_worker(self._mark_unsaved, group="marks", exclusive=True)
+        in_place_of_the_last(self, "marks", self._mark_unsaved)
 
     @on(TextArea.Changed, "#editor")
     def _text_changed(self) -> None:
@@ -224,29 +226,27 @@ class ConsoleScreen(Screen[None]):
     def open_script(self, path: str) -> None:
         """Open a script, after the text on the desk is safe."""
         if self._parts is not None:
-            self._on_desk(self._parts.desk.open(path))
+            self._on_desk(self._parts.desk.open, path)
 
     async def _mark_unsaved(self) -> None:
         if (parts := self._parts) is not None:
             paths = await parts.desk.left_behind_paths()
             self._scripts.show_unsaved(paths | ({parts.desk.path} if parts.desk.dirty else set()))
 
-    def _on_desk(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _on_desk(self, work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do what may ask the user about the text; one thing after the other."""
-        self.run_worker(partial(self._after_the_others, work), group="desk")
+        in_background(self, "desk", self._after_the_others, partial(work, *args, **kwargs))
 
-    async def _after_the_others(self, work: Coroutine[Any, Any, Any]) -> None:
+    async def _after_the_others(self, work: Callable[[], Awaitable[object]]) -> None:
         async with self._desk_lock:
-            if (parts := self._parts) is None:
-                work.close()
-                return
-            with parts.problems_told(self.complain):
-                await work
+            if (parts := self._parts) is not None:
+                with parts.problems_told(self.complain):
+                    await work()
 
     # Actions.
 
     def action_run(self) -> None:
-        self.run_worker(self._run, group="run")
+        in_background(self, "run", self._run)
 
     async def _run(self) -> None:
         if (parts := self._parts) is not None:
@@ -272,7 +272,7 @@ class ConsoleScreen(Screen[None]):
         self.kill(event.run_id)
 
     def kill(self, run_id: int) -> None:
-        self.run_worker(partial(self._kill, run_id), group="kill")
+        in_background(self, "kill", self._kill, run_id)
 
     async def _kill(self, run_id: int) -> None:
         if (parts := self._parts) is not None:
@@ -283,7 +283,7 @@ class ConsoleScreen(Screen[None]):
     def show_run(self, run_id: int) -> None:
         """Show a run's output, from its beginning."""
         self._panel.show("output", focus=True)
-        self.run_worker(partial(self._follow, run_id), group="run")
+        in_background(self, "run", self._follow, run_id)
 
     async def _follow(self, run_id: int) -> None:
         if (parts := self._parts) is not None:
@@ -292,11 +292,11 @@ class ConsoleScreen(Screen[None]):
 
     def action_save(self) -> None:
         if self._parts is not None:
-            self._on_desk(self._parts.desk.save())
+            self._on_desk(self._parts.desk.save)
 
     def action_new_script(self) -> None:
         if self._parts is not None:
-            self._on_desk(self._parts.desk.make_new())
+            self._on_desk(self._parts.desk.make_new)
 
     def action_open(self) -> None:
         from tui.palette import SCRIPT, script_entries
@@ -330,7 +330,7 @@ class ConsoleScreen(Screen[None]):
         find_bar = self._editor.find_bar
         if find_bar.is_open:
             find_bar.action_close()
-        self.editor.focus()
+        self.set_focus(self.editor)
 
     def action_go_to_line(self) -> None:
         self._editor.action_go_to_line()

@@ -43,7 +43,7 @@ class HelpScreen(Dialog[None]):
             yield Static("Up and Down scroll   Esc back", classes="dialog--keys", markup=False)
 
     def on_mount(self) -> None:
-        self.query_one(VerticalScroll).focus()
+        self.set_focus(self.query_one(VerticalScroll))
 
     def _text(self) -> Text:
         text = Text(_INTRO + "\n")

@@ -47,7 +47,7 @@ class PickerScreen(Dialog[str]):
             yield RowList(empty="Nothing matches.", classes="-driven", id="matches")
 
     def on_mount(self) -> None:
-        self.query_one("#query").focus()
+        self.set_focus(self.query_one("#query"))
         self._show("")
 
     def action_rows(self, how: str, by: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -17,6 +16,7 @@ from textual.widgets import Static
 from engine.client import EngineClient
 from engine.models import PoolInfo, SlotInfo
 from tui.actions import Scope, bindings, footer_hints
+from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
 from tui.formats import age, milliseconds
 from tui.messages import EngineAway, PoolChanged
@@ -66,7 +66,7 @@ class PoolScreen(Screen[int | None]):
         yield TooSmall()
 
     def on_mount(self) -> None:
-        self.query_one("#slots RowList").focus()
+        self.set_focus(self.query_one("#slots RowList"))
         self.set_interval(1.0, self._refresh_ages)
         if self._pool is None:
             self._status.show_away("no answer yet")
@@ -125,7 +125,7 @@ class PoolScreen(Screen[int | None]):
         """Ask for another size; keys pressed faster than the engine answers add up."""
         if self._pool is not None:
             self._wanted_size = (self._wanted_size or self._pool.size) + by
-            self.run_worker(partial(self._resized, self._wanted_size), group="resize", exclusive=True)
+            in_place_of_the_last(self, "resize", self._resized, self._wanted_size)
 
     async def _resized(self, size: int) -> None:
         try:
@@ -137,7 +137,7 @@ class PoolScreen(Screen[int | None]):
                 self._wanted_size = None
 
     def _ask(self, request: Callable[[EngineClient], Awaitable[object]], done: str) -> None:
-        self.run_worker(partial(self._asked, request, done))
+        in_background(self, "ask", self._asked, request, done)
 
     async def _asked(self, request: Callable[[EngineClient], Awaitable[object]], done: str) -> None:
         with problems_told(self._complain):

@@ -90,7 +90,7 @@ class RunFormScreen(Dialog[FilledForm]):
         if self._problem:
             self.action_as_last_time()
         self._tell(self._problem)
-        self._field(0).focus()
+        self.set_focus(self._field(0))
 
     def action_as_last_time(self) -> None:
         """Show what was typed last time, if the form still has the same lines."""
@@ -110,13 +110,13 @@ class RunFormScreen(Dialog[FilledForm]):
                     params[param.name] = typed[index]
             except BadValueError as problem:
                 self._tell(str(problem))
-                self._field(index).focus()
+                self.set_focus(self._field(index))
                 return
         try:
             timeout = None if typed[-1] == self._defaults[-1] else float(typed[-1])
         except ValueError:
             self._tell("The timeout is a number of seconds.")
-            self._field(len(typed) - 1).focus()
+            self.set_focus(self._field(len(typed) - 1))
             return
         self.dismiss(FilledForm(params, files, timeout, typed))
 

@@ -60,8 +60,6 @@ class LiveTable(Vertical):
         return None if row is None else row.key
 
     def _lay_out(self, cursor: str | None = None) -> None:
-        if not self.size.width:
-            return  # not laid out yet: the first resize comes back here
         widths = self._widths()
         self._heading.update(_line([column.title for column in self._columns], widths))
         lines = [Row(row.key, _line(row.cells, widths), tone=row.tone) for row in self._table]
@@ -70,7 +68,9 @@ class LiveTable(Vertical):
     def _widths(self) -> list[int]:
         taken = sum(column.width + 2 for column in self._columns if column.width)
         open_ended = max(1, sum(1 for column in self._columns if not column.width))
-        room = max(8, (self.size.width - 2 - taken) // open_ended - 2)
+        # A hidden table has no width yet; it will most likely get that of the screen.
+        width = self.size.width or self.app.size.width
+        room = max(8, (width - 2 - taken) // open_ended - 2)
         return [column.width or room for column in self._columns]
 
 

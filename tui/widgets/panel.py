@@ -138,7 +138,7 @@ class Panel(Vertical):
         current = self._switcher.visible_content
         target = None if current is None else next((w for w in (current, *current.query("*")) if w.focusable), None)
         if target is not None:
-            target.focus()
+            self.screen.set_focus(target)
 
     def _refresh_labels(self) -> None:
         self._tabs.labels = tuple(

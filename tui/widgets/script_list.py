@@ -105,7 +105,7 @@ class ScriptList(Vertical):
             self._refresh_rows()
 
     def focus_rows(self) -> None:
-        self._rows.focus()
+        self.screen.set_focus(self._rows)
 
     def clear_filter(self) -> None:
         """Show all scripts again."""
@@ -115,7 +115,9 @@ class ScriptList(Vertical):
         self._rows.action_choose()
 
     def action_filter(self) -> None:
-        self._filter.focus()
+        if self._filter.has_focus:
+            self._filter.insert_text_at_cursor("/")
+        self.screen.set_focus(self._filter)
 
     def action_fold(self) -> None:
         row = self._rows.current
