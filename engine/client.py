@@ -148,7 +148,7 @@ class EngineClient:
         """Start a run and follow it, in one round trip. The first item is its record."""
         target = registry.RUNS_START.target(registry.StartParams(follow=True))
         place = _Place()
-        stream = self._stream(registry.RUNS_START, target, msgspec.json.encode(request))
+        stream = self._stream(registry.RUNS_START, target, _encode(request))
         try:
             async with aclosing(_until_finished(stream, place)) as items:
                 async for item in items:
@@ -217,7 +217,7 @@ class EngineClient:
     async def _call(
         self, operation: Operation, answer: type[T], params: Model | None = None, body: Model | None = None
     ) -> T:
-        data = None if body is None else msgspec.json.encode(body)
+        data = None if body is None else _encode(body)
         with _unreachable():
             async with (
                 asyncio.timeout(ANSWER_TIMEOUT),
@@ -285,6 +285,17 @@ async def _until_finished(stream: AsyncGenerator[ServerEvent, None], place: _Pla
             yield item
             if event.type == "finished":
                 return
+
+
+def _encode(body: Model) -> bytes:
+    """The body as JSON. What JSON in UTF-8 cannot carry is refused as the engine would refuse it."""
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        sentence = "The text holds a lone surrogate, which UTF-8 cannot carry."
+        raise EngineError("bad_request", sentence, "Remove the broken character.", 400) from None
+    except (TypeError, RecursionError) as error:
+        raise EngineError("bad_request", f"The request cannot be sent as JSON: {error}.", None, 400) from None
 
 
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}

@@ -8,6 +8,8 @@ import subprocess
 
 LOGIN_MANAGER = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
 ANSWER_TIMEOUT = 2.0
+BOOTED = "/run/systemd/system"
+"""There when systemd runs this host (sd_booted(3))."""
 
 
 def in_login_session() -> bool:
@@ -22,7 +24,7 @@ def in_login_session() -> bool:
 def kills_user_processes() -> bool | None:
     """What logind says; None where there is no logind or it does not answer."""
     busctl = shutil.which("busctl")
-    if busctl is None or not os.path.isdir("/run/systemd/system"):
+    if busctl is None or not os.path.isdir(BOOTED):
         return None
     try:
         answer = subprocess.run(

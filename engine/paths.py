@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,8 @@ class EnginePaths:
 
     def fallback_socket(self, owner: int) -> Path:
         """For file systems that hold no sockets: a folder of the owner's under /tmp, named after the project."""
+        import hashlib  # rarely needed, and it loads OpenSSL
+
         digest = hashlib.sha256(os.fsencode(self.project)).hexdigest()[:16]
         return Path("/tmp") / f"gatewright-{owner}-{digest}" / "engine.sock"  # noqa: S108 - owner and mode are checked
 

@@ -115,10 +115,11 @@ async def connect(paths: EnginePaths, owner: int) -> tuple[asyncio.StreamReader,
 
 
 async def _connect_first(paths: EnginePaths, owner: int) -> socket.socket:
-    fallback = paths.fallback_socket(owner)
-    if not paths.socket.exists() and fallback.exists():
-        _check_private(fallback.parent, owner)
-        return await _connect(fallback)
+    if not paths.socket.exists():
+        fallback = paths.fallback_socket(owner)
+        if fallback.exists():
+            _check_private(fallback.parent, owner)
+            return await _connect(fallback)
     return await _connect(paths.socket)
 
 

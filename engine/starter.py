@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 
-from engine import logind
 from engine.paths import EnginePaths
 
 START_TIMEOUT = 20.0
@@ -100,6 +99,8 @@ async def start_engine(paths: EnginePaths) -> None:
     Raises:
         LaunchError: It did not get ready; the sentence says why, the hint where to read more.
     """
+    from engine import logind  # only a start needs it
+
     scope, began = logind.scope_command(), time.time()
     report = await _start(paths, scope, began)
     if report is None and scope:

@@ -7,6 +7,7 @@ run's output), not in a queue of this connection.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -58,7 +59,10 @@ async def respond(stream: EventStream, receive: Receive, send: Send, stopping: a
             task.cancel()
         await asyncio.wait((pump, gone, stop))
     if not _failed(pump) and not left:
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        # A connection that is full is cut without an end: nobody reads it.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _failed(pump: asyncio.Future[None]) -> bool:

@@ -100,6 +100,25 @@ async def test_an_idle_engine_leaves_and_a_busy_one_stays(project: ProjectUnderT
     assert not project.paths.socket.exists()
 
 
+async def test_an_engine_started_for_a_client_leaves_by_the_setting(project: ProjectUnderTest) -> None:
+    project.settings("[engine]\nidle_exit_minutes = 0.01\n")
+    await (await project.connect()).close()
+    members = family(project.engine_pid)
+    await eventually(lambda: not alive(members))
+    assert "nobody needed the engine" in project.paths.log.read_text()
+
+
+async def test_who_comes_while_it_leaves_gets_the_next_one(project: ProjectUnderTest) -> None:
+    client = await project.connect()
+    old = project.engine_pid
+    await client.stop_engine()
+    after = await asyncio.gather(*(project.connect() for _ in range(3)))
+    assert {(await one.engine_info()).pid for one in after} == {project.engine_pid}
+    assert project.engine_pid != old
+    for one in [client, *after]:
+        await one.close()
+
+
 async def test_a_vanished_socket_is_back_and_nobody_is_cut_off(project: ProjectUnderTest) -> None:
     client = await project.connect()
     run = await client.start_run(FOREVER)

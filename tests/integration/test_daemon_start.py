@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from daemon_support import FOREVER, TWO, ProjectUnderTest, alive, call_client, eventually, family, wait_for
 
-from engine import launch
+from engine import launch, logind
 from engine.client import EngineUnreachable
 from engine.launch import LaunchError
 from engine.lifetime import LifetimeLock
@@ -179,6 +179,21 @@ async def test_a_lock_that_is_held_without_a_socket_is_waited_for_but_not_for_ev
         await project.connect()
     lock.release()
     await (await project.connect()).close()
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_where_logout_kills_it_starts_in_a_scope_or_else_without(
+    project: ProjectUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    mark = tmp_path / "mark"
+    runner = tmp_path / "runner"
+    runner.write_text(f'#!/bin/sh\ntouch {mark}\n{"shift" if works else "exit 1"}\nexec "$@"\n')
+    runner.chmod(0o755)
+    monkeypatch.setattr(logind, "scope_command", lambda: [str(runner), "--"])
+    client = await project.connect()
+    assert mark.exists()
+    assert (await client.engine_info()).pid == project.engine_pid
+    await client.close()
 
 
 async def test_an_older_idle_engine_is_replaced_and_a_busy_one_is_not(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
 
@@ -242,6 +243,39 @@ async def test_an_upload_arrives_whole(host: SmallHost, client: EngineClient, si
     assert (info.name, info.size) == ("data.bin", 3_000_000)
     (buffer,) = host.engine.buffers.hold([info.id], host.engine.owner)
     assert os.pread(buffer.fd, 4_000_000, 0) == data
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence", "status"),
+    [
+        (RunRequest(kind=RunKind.EXEC, code="x" * (3 << 20)), "The request is larger than 2 MiB.", 413),
+        (RunRequest(kind=RunKind.EXEC, code="'\ud800'"), "The text holds a lone surrogate", 400),
+        (RunRequest(kind=RunKind.EXEC, variables={"a": object()}), "The request cannot be sent as JSON", 400),
+    ],
+)
+async def test_what_cannot_be_asked_is_refused_like_everything_else(
+    host: SmallHost, client: EngineClient, request_: RunRequest, sentence: str, status: int
+) -> None:
+    for ask in (client.start_run(request_), anext(client.run_and_follow(request_))):
+        with pytest.raises(EngineError, match=sentence) as caught:
+            await ask
+        assert caught.value.status == status
+    assert host.engine.runs.requests == []
+    assert (await client.pool()).size == 3
+
+
+async def test_a_reader_that_stopped_reading_does_not_hold_up_the_end(host: SmallHost) -> None:
+    bus = host.engine.events
+    _, writer = await sockets.connect(host.paths, os.geteuid())
+    writer.transport.pause_reading()
+    writer.write(b"GET /api/v1/events?after=0 HTTP/1.1\r\nHost: x\r\n\r\n")
+    bus.publish("pool", "x" * 2_000_000)
+    await eventually(lambda: any(c.flow.write_paused for c in host.server.server_state.connections))
+    begin = time.monotonic()
+    host.stop()
+    await host.server.shutdown()
+    assert time.monotonic() - begin < 3
+    writer.close()
 
 
 async def test_an_upload_that_is_refused_stops_early(host: SmallHost, client: EngineClient) -> None:
