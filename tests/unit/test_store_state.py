@@ -411,9 +411,9 @@ async def test_a_failed_migration_leaves_the_file_as_it_was(
     await state.close()
 
 
-def _database_threads() -> list[str]:
+def _database_threads() -> list[threading.Thread]:
     """Not daemon threads: one that is left would keep the process from ever ending."""
-    return [thread.name for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
+    return [thread for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
 
 
 async def test_after_closing_everything_is_a_sentence_and_no_thread_is_left(reopen: Reopen, path: Path) -> None:
@@ -425,4 +425,6 @@ async def test_after_closing_everything_is_a_sentence_and_no_thread_is_left(reop
         await state.run(1)
     with pytest.raises(StoreError, match=r"state\.db is closed"):
         await state.apply([], [], [done(1)])
+    for thread in _database_threads():
+        thread.join(5)  # it answers first and ends then
     assert _database_threads() == []
