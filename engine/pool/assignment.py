@@ -44,7 +44,7 @@ class Run:
 
 
 def fits(limits: Limits, files: int, parked: Limits) -> bool:
-    """Whether a run can use a child parked with ``parked``: processor time can be lowered later, the rest is as it is."""
+    """Whether a run can use a child parked with ``parked``: its processor time can be lowered, the rest is as it is."""
     return files == 0 and (
         limits.wall <= parked.wall
         and limits.memory == parked.memory

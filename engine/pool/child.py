@@ -21,7 +21,7 @@ from engine.worker.wire import Frame
 READ_SIZE = 256 << 10
 
 STRAY_DELAY = 0.005
-"""Seconds until a run's stray pipes are listened to. Most runs end sooner, and reading what is there at their end is enough then."""
+"""Seconds until a run's stray pipes are listened to. Most runs end sooner: reading them once at the end is enough."""
 
 STREAMS: dict[int, Stream] = {Frame.OUT: Stream.STDOUT, Frame.ERR: Stream.STDERR}
 
@@ -36,9 +36,9 @@ class ChildOwner(Protocol):
     def child_closed(self, child: Child) -> None:
         """Its end of the socket is closed, and no RESULT came before."""
 
-    def child_violation(self, child: Child, problem: str) -> None: ...
+    def child_violation(self, problem: str) -> None: ...
 
-    def child_output_full(self, child: Child) -> None: ...
+    def child_output_full(self) -> None: ...
 
 
 class Output:
@@ -181,7 +181,7 @@ class Child:
         try:
             frames = self._parser.feed(data)
         except ProtocolError as error:
-            self._owner.child_violation(self, str(error))
+            self._owner.child_violation(str(error))
             return
         self._take(frames)
 
@@ -205,7 +205,7 @@ class Child:
                 self._greeted = True
                 self._owner.child_hello(self, payload)
             else:
-                self._owner.child_violation(self, f"a {frame_name(kind)} frame out of turn")
+                self._owner.child_violation(f"a {frame_name(kind)} frame out of turn")
                 return
 
     def _take_output(self, source: object, stream: Stream, data: bytes) -> None:
@@ -214,7 +214,7 @@ class Child:
             return
         output.take(source, stream, data)
         if output.full:
-            self._owner.child_output_full(self)
+            self._owner.child_output_full()
 
     def _hear_stray(self) -> None:
         self._stray_timer = None

@@ -1,11 +1,10 @@
-"""The interpreter that scripts run in: a virtual environment of the project's own, with nothing of the engine's in it."""
+"""The interpreter that scripts run in: a virtual environment of the project's own, nothing of the engine's in it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import subprocess
-import sys
 import venv
 from pathlib import Path
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.models import RunKind
-from engine.pool.job import JobRejected, Job
+from engine.pool.job import Job, JobRejected
 from engine.worker.wire import HEADER, MAX_HELLO_FRAME, MAX_OUTPUT_FRAME, RESULT_HEAD_ROOM, RUN, Frame, Kind
 
 KINDS = {RunKind.EXEC: Kind.EXEC, RunKind.SCRIPT: Kind.EXEC, RunKind.EVAL: Kind.EVAL, RunKind.CALL: Kind.CALL}

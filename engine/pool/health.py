@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from engine.models import Outcome, RunKind, SlotState, Stream
-from engine.pool.frames import run_frame
-from engine.pool.job import Job, Limits
 from engine.pool.assignment import Assignment
+from engine.pool.frames import run_frame
+from engine.pool.job import Job
 
 if TYPE_CHECKING:
     from engine.pool.slot import Slot

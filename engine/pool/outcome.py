@@ -136,6 +136,12 @@ def from_intervention(cause: Intervention, duration: float, isolation: str) -> E
     )
 
 
+def from_lost_slot(problem: str, duration: float, isolation: str) -> Ending:
+    """The ending of a run whose slot broke under it."""
+    error = RunError(type=Outcome.CRASHED, message=f"The run's slot was lost: {problem}.")
+    return Ending(outcome=Outcome.CRASHED, duration=duration, isolation=isolation, error=error)
+
+
 def _decode_head(data: bytes) -> _ResultHead:
     try:
         return _head_decoder.decode(data)
@@ -143,9 +149,9 @@ def _decode_head(data: bytes) -> _ResultHead:
         raise ProtocolError(f"a RESULT whose head is not what it should be ({error})") from None
 
 
-def _decode_value(data: bytes) -> Any:
+def _decode_value(data: bytes) -> object:
     try:
-        value = _value_decoder.decode(data)
+        value: object = _value_decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ProtocolError(f"a RESULT whose value is not JSON ({error})") from None
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _too_deep(value):
@@ -153,8 +159,8 @@ def _decode_value(data: bytes) -> Any:
     return value
 
 
-def _too_deep(value: Any) -> bool:
-    level = [value]
+def _too_deep(value: object) -> bool:
+    level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         level = [
             child

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from engine.models import Outcome, PoolInfo, Priority, QueueEntry, SlotState
 from engine.pool.admission import Obstacles, check
+from engine.pool.assignment import Assignment, fits
 from engine.pool.frames import cpu_seconds, run_frame
 from engine.pool.health import watch_health
-from engine.pool.job import Job, QueueFull
+from engine.pool.job import Job, JobRejected, QueueFull
 from engine.pool.outcome import Ending, Intervention, from_intervention
 from engine.pool.queue import Entry, RunQueue
 from engine.pool.settings import PoolSettings
-from engine.pool.assignment import Assignment, fits
 from engine.pool.slot import Slot
 
 QUEUE_NEWS_INTERVAL = 0.1
@@ -22,8 +22,6 @@ QUEUE_NEWS_INTERVAL = 0.1
 
 HOPELESS_FAILURES = 3
 """Failed starts in a row on every slot, after which waiting runs are told so instead of kept waiting."""
-
-START_POLL = 0.005
 
 
 class Pool:
@@ -49,8 +47,7 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._fill()
         self._health = self._loop.create_task(watch_health(self.slots, self._settings.health_interval))
-        while any(slot.state in (SlotState.STARTING, SlotState.PREPARING) for slot in self.slots()):
-            await asyncio.sleep(START_POLL)
+        await asyncio.gather(*(slot.settled.wait() for slot in self.slots()))
 
     async def close(self) -> None:
         """End every run and every process. Nothing is left when this returns."""
@@ -73,6 +70,8 @@ class Pool:
             QueueFull: As many runs wait as may.
             JobRejected: It can never run as it is.
         """
+        if self._closed:
+            raise JobRejected("The engine is stopping.")
         check(job)
         limits, parked = job.limits, self._settings.limits
         frame = run_frame(job, 0 if limits.wall == parked.wall else cpu_seconds(limits.wall))
@@ -110,8 +109,9 @@ class Pool:
         staying = [slot for slot in self.slots() if not slot.leaving]
         # Idle ones go first, and of equals the highest number, so that what remains is numbered from 1 again.
         staying.sort(key=lambda slot: (slot.idle, slot.number))
-        for slot in staying[size:] if len(staying) > size else []:
+        for slot in staying[size:]:
             slot.leave()
+        self._dispatch()
         self._changed_queue()
 
     def restart_slot(self, slot: int) -> None:
@@ -154,11 +154,8 @@ class Pool:
         """Whether runs wait."""
         return len(self._queue) > 0
 
-    def slot_ready(self, slot: Slot) -> None:
-        entry = self._queue.take(self._obstacles().to) if self._queue else None
-        if entry is not None:
-            slot.run(entry.item)
-            self._changed_queue()
+    def slot_ready(self, slot: Slot) -> None:  # noqa: ARG002 - whichever slot is free takes the next run
+        self._dispatch()
 
     def slot_changed(self) -> None:
         self.on_change()
@@ -171,9 +168,14 @@ class Pool:
             task.add_done_callback(self._departing.discard)
             if not self._closed:
                 self._fill()
+                self._dispatch()
         self.on_change()
 
     def slot_lost_zygote(self) -> None:
+        self._dispatch()
+        self._give_up_if_hopeless()
+
+    def _give_up_if_hopeless(self) -> None:
         if all(slot.failures >= HOPELESS_FAILURES for slot in self.slots()):
             problem = next((slot.problem for slot in self.slots() if slot.problem), "unknown")
             self._end_queued(Intervention(Outcome.SANDBOX_UNAVAILABLE, f"No slot can start: {problem}."))
@@ -191,6 +193,7 @@ class Pool:
 
     def give_back(self, assignment: Assignment) -> None:
         self._add(assignment)
+        self._dispatch()
         self._changed_queue()
 
     # -- queue -------------------------------------------------------------------------------------------------------
@@ -199,11 +202,9 @@ class Pool:
         if len(self._queue) >= self._settings.queue_limit:
             raise QueueFull(f"{len(self._queue)} runs are waiting already, as many as may.")
         entry = self._add(assignment)
-        slot = self._free_slot()
-        if slot is not None:  # others wait for reasons of their own
-            self.slot_ready(slot)
-        self.slot_lost_zygote()
-        if not assignment.ending.done():
+        self._dispatch()
+        self._give_up_if_hopeless()
+        if entry in self._queue:
             self._tell(only=entry)
             self._changed_queue()
 
@@ -240,6 +241,16 @@ class Pool:
             entry.item.end(from_intervention(cause, 0.0, ""))
 
     # -- slots -------------------------------------------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        """Start waiting runs for which there is a free slot."""
+        while self._queue:
+            slot = self._free_slot()
+            entry = self._queue.take(self._obstacles().to) if slot is not None else None
+            if slot is None or entry is None:
+                return
+            slot.run(entry.item)
+            self._changed_queue()
 
     def _free_slot(self) -> Slot | None:
         """The ready slot of the lowest number: the same few slots stay in the processor's caches."""

@@ -18,7 +18,7 @@ WAITING_FOR_SLOT = "waiting for a free slot"
 T = TypeVar("T")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry(Generic[T]):
     """One waiting run. ``told`` is what its sink was told last."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.pool.job import Limits, Profile
@@ -19,10 +19,10 @@ class PoolSettings:
     size: int = 3
     min_size: int = 3
     max_size: int = 20
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     """What parked children are made with; a run whose limits differ gets a child of its own, made on demand."""
 
-    profile: Profile = Profile()
+    profile: Profile = field(default_factory=Profile)
     queue_limit: int = 200
     queue_wait: float = 300.0
     health_interval: float = 30.0

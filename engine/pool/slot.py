@@ -4,7 +4,7 @@
         ▲                                         any ─ zygote lost ─▶ failed
         └──────────────────────── back-off ──────────────────────────────┘
 
-The order to reap one child and to fork the next goes out as soon as a run has ended: making a child is on no run's path.
+The order to reap one child and to fork the next goes out as soon as a run has ended: no run waits for the making.
 """
 
 from __future__ import annotations
@@ -14,27 +14,31 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from engine.models import Outcome, RunError, SlotInfo, SlotState
+from engine.models import Outcome, SlotInfo, SlotState
 from engine.pool.assignment import Assignment, Run
 from engine.pool.child import Child, Output
 from engine.pool.frames import ProtocolError, cpu_seconds
 from engine.pool.isolation import Promise, UnfitChild
 from engine.pool.job import Limits
+from engine.pool.keeper import ZygoteKeeper
 from engine.pool.order import Order, own_child, parked_child
-from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
+from engine.pool.outcome import (
+    Ending,
+    ExitReport,
+    Intervention,
+    from_exit,
+    from_intervention,
+    from_lost_slot,
+    from_result,
+)
 from engine.pool.settings import PoolSettings
 from engine.pool.timer import DeadlineTimer
-from engine.pool.zygote import NewChild, Zygote
+from engine.pool.zygote import NewChild
 
 EXIT_GRACE = 0.5
 """Seconds for a killed child to be reported as gone, for each 512 MiB it may have held; then its zygote is replaced."""
 
 EXIT_GRACE_MEMORY = 512 << 20
-
-FIRST_BACKOFF = 0.1
-LONGEST_BACKOFF = 30.0
-STEADY_AFTER = 5.0
-"""A zygote that lived this long was sound: the next one starts at once."""
 
 
 class SlotOwner(Protocol):
@@ -62,7 +66,12 @@ class SlotOwner(Protocol):
 
 
 class Slot:
-    """Implements ``ZygoteOwner`` and ``ChildOwner``."""
+    """Implements ``ZygoteOwner`` and ``ChildOwner``.
+
+    Attributes:
+        leaving: It goes as soon as nothing runs here.
+        settled: Set once it has been ready, or has failed, for the first time.
+    """
 
     def __init__(self, number: int, settings: PoolSettings, scratch: Path, owner: SlotOwner) -> None:
         self.number = number
@@ -70,18 +79,13 @@ class Slot:
         self.leaving = False
         self.isolation = ""
         self.problem: str | None = None
-        self.failures = 0
+        self.settled = asyncio.Event()
         self._settings = settings
-        self._scratch = scratch
+        self._keeper = ZygoteKeeper(settings, scratch, self)
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._since = time.time()
         self._runs = 0
-        self._restarts = 0
-        self._forks = 0
-        self._zygote: Zygote | None = None
-        self._old_zygotes: set[asyncio.Future[None]] = set()
-        self._zygote_started = 0.0
         self._promise: Promise | None = None
         self._order: Order | None = None
         self._child: Child | None = None
@@ -90,7 +94,6 @@ class Slot:
         self._deadline = DeadlineTimer(self._missed)
         self._missed_what = ""
         self._wall = DeadlineTimer(self._wall_over)
-        self._backoff: asyncio.TimerHandle | None = None
 
     # -- what the pool asks ------------------------------------------------------------------------------------------
 
@@ -115,15 +118,10 @@ class Slot:
 
     def start(self) -> None:
         """Start a zygote."""
-        if self._backoff is not None:
-            self._backoff.cancel()
-            self._backoff = None
         self._enter(SlotState.STARTING)
-        self._zygote_started = self._loop.time()
-        self._forks = 0
         self._arm(self._settings.start_timeout, "its zygote did not become ready in time")
         try:
-            self._zygote = Zygote(self._settings, self._scratch, self)
+            self._keeper.start()
         except OSError as error:
             self._replace(f"its zygote cannot be started: {error}")
 
@@ -147,8 +145,12 @@ class Slot:
     def restart(self) -> None:
         """Replace the zygote; a run that goes on ends as cancelled."""
         self.cancel(Intervention(Outcome.CANCELLED, "The slot was restarted."))
-        self.failures = 0
         self._replace(None)
+
+    @property
+    def failures(self) -> int:
+        """Zygotes in a row that never brought forth a child."""
+        return self._keeper.failures
 
     def fail(self, problem: str) -> None:
         """Replace the zygote because of ``problem``."""
@@ -171,13 +173,10 @@ class Slot:
         self._drop_zygote()
         for timer in (self._deadline, self._wall):
             timer.close()
-        if self._backoff is not None:
-            self._backoff.cancel()
         if self._run is not None:
             self._run.cause = self._run.cause or cause
             self._end_run(from_intervention(self._run.cause, self._elapsed(self._run), self.isolation))
-        if self._old_zygotes:
-            await asyncio.wait(self._old_zygotes)
+        await self._keeper.all_gone()
 
     def info(self) -> SlotInfo:
         assignment = self.assignment
@@ -187,7 +186,7 @@ class Slot:
             state=self.state,
             since=self._since,
             runs=self._runs,
-            restarts=self._restarts,
+            restarts=self._keeper.restarts,
             run_id=shown.run_id if shown else None,
             script=shown.name if shown else None,
             actor=shown.actor if shown else None,
@@ -230,7 +229,7 @@ class Slot:
         except UnfitChild as problem:
             self._replace(f"a child failed its self-check: {problem}")
             return
-        self.failures = 0
+        self._keeper.failures = 0
         self.problem = None
         assignment, self._attached = self._attached, None
         if assignment is not None:
@@ -249,7 +248,7 @@ class Slot:
         try:
             ending = from_result(payload, run.assignment.job.limits.result, elapsed, self.isolation)
         except ProtocolError as error:
-            self.child_violation(child, str(error))
+            self.child_violation(str(error))
             return
         child.stop_reading()
         self._enter(SlotState.STOPPING)
@@ -263,14 +262,14 @@ class Slot:
         else:
             self._replace("a parked child ended by itself")
 
-    def child_violation(self, child: Child, problem: str) -> None:
+    def child_violation(self, problem: str) -> None:
         if self._run is not None:
             message = f"The script's process broke the engine's protocol: it sent {problem}."
             self._intervene(self._run, Intervention(Outcome.PROTOCOL, message))
         else:
             self._replace(f"a parked child sent {problem}")
 
-    def child_output_full(self, child: Child) -> None:
+    def child_output_full(self) -> None:
         if self._run is not None:
             message = "The script wrote more output than its limit allows."
             self._intervene(self._run, Intervention(Outcome.OUTPUT_LIMIT, message))
@@ -335,16 +334,12 @@ class Slot:
 
     def _fork(self, reap: int) -> None:
         """Order the next child, after the one with pid ``reap`` if there is one."""
-        zygote = self._zygote
-        if zygote is None:
-            return
-        fork = not self.leaving and self._forks < self._settings.recycle_after
+        fork = not self.leaving and not self._keeper.worn
         if fork and self._attached is None:
             self._attached = self._owner.own_child_wanted()
         order = self._parked_child() if self._attached is None else own_child(self._attached.job)
         self._order = order._replace(reap=reap, fork=fork, urgent=self._run is not None)
-        self._forks += fork
-        zygote.order(self._order)
+        self._keeper.order(self._order)
         if not reap:
             self._prepare()
 
@@ -368,34 +363,24 @@ class Slot:
 
     def _replace(self, problem: str | None) -> None:
         """Give the slot a new zygote; what ran here has ended. Without a problem the new one starts at once."""
-        steady = self._loop.time() - self._zygote_started >= STEADY_AFTER
         self._drop_zygote()
         self.problem = problem
-        self._restarts += 1
         if self._run is not None:
-            self._end_run(self._ending_of_lost(self._run, problem))
+            elapsed, cause = self._elapsed(self._run), self._run.cause
+            self._end_run(
+                from_intervention(cause, elapsed, self.isolation)
+                if cause is not None
+                else from_lost_slot(problem or "it was restarted", elapsed, self.isolation)
+            )
         assignment, self._attached = self._attached, None
         if assignment is not None:
             self._owner.give_back(assignment)
         if self.leaving:
             self._owner.slot_left(self)
             return
-        self.failures = 1 if steady else self.failures + 1
-        if problem is None or steady:
-            self.start()
-        else:
+        if not self._keeper.start_again(self.start, at_once=problem is None):
             self._enter(SlotState.FAILED)
-            delay = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (self.failures - 1))
-            self._backoff = self._loop.call_later(delay, self.start)
         self._owner.slot_lost_zygote()
-
-    def _ending_of_lost(self, run: Run, problem: str | None) -> Ending:
-        elapsed = self._elapsed(run)
-        if run.cause is not None:
-            return from_intervention(run.cause, elapsed, self.isolation)
-        message = f"The run's slot was lost: {problem or 'it was restarted'}."
-        error = RunError(type=Outcome.CRASHED, message=message)
-        return Ending(outcome=Outcome.CRASHED, duration=elapsed, isolation=self.isolation, error=error)
 
     def _drop_zygote(self) -> None:
         """Kill the zygote and all its children."""
@@ -404,11 +389,7 @@ class Slot:
         if child is not None:
             child.kill()
             child.close()
-        zygote, self._zygote = self._zygote, None
-        if zygote is not None:
-            zygote.kill()
-            self._old_zygotes.add(zygote.gone)
-            zygote.gone.add_done_callback(self._old_zygotes.discard)
+        self._keeper.drop()
 
     def _go(self) -> None:
         self._drop_zygote()
@@ -419,6 +400,8 @@ class Slot:
     def _enter(self, state: SlotState) -> None:
         self.state = state
         self._since = time.time()
+        if state in (SlotState.READY, SlotState.FAILED):
+            self.settled.set()
         self._owner.slot_changed()
 
     def _arm(self, seconds: float, problem: str) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 class DeadlineTimer:
     """Calls back when a deadline passes. Setting and clearing it touch no heap of the event loop's.
 
-    A slot sets three deadlines a run, a thousand times a second, and hardly ever misses one. So a call that is already scheduled is left
-    in place, and only looks, when its time comes, whether there is a deadline and where it is by then.
+    A slot sets three deadlines a run, a thousand times a second, and hardly ever misses one. So a call that is
+    scheduled already is left in place, and looks, when its time comes, whether there is a deadline and where.
     """
 
     __slots__ = ("_callback", "_due", "_handle", "_loop")

@@ -104,7 +104,7 @@ class Zygote:
             self._control.send(order.pack())
 
     def kill(self) -> None:
-        """End everything: with the first process of the pid namespace the kernel kills all others (pid_namespaces(7))."""
+        """End everything: with the first process of a pid namespace the kernel kills the rest (pid_namespaces(7))."""
         self._owner = None
         self._close_control()
         if self.gone.done():
@@ -135,15 +135,7 @@ class Zygote:
         fds, sender = _unpack_ancillary(ancillary)
         tag = message[:1]
         if tag == Report.CHILD:
-            _, inner_pid, device, *ended = CHILD.unpack(message)
-            if ended[0]:
-                owner.zygote_exit(ended[0], ExitReport(ended[1], ended[2] / 1e6))
-            if self._owner is None:  # the report of the exit was what the slot was waiting for to leave
-                for fd in fds:
-                    os.close(fd)
-                return
-            run_socket, pidfd, stdout, stderr = fds
-            owner.zygote_child(NewChild(sender or inner_pid, inner_pid, run_socket, pidfd, stdout, stderr, device))
+            self._take_child(owner, message, fds, sender)
         elif tag == Report.EXIT:
             _, inner_pid, status, cpu = EXIT.unpack(message)
             owner.zygote_exit(inner_pid, ExitReport(status, cpu / 1e6))
@@ -155,6 +147,17 @@ class Zygote:
             self._problem = message[1:].decode("utf-8", "replace")
         else:
             self._lost(self._problem or "it has ended by itself")
+
+    def _take_child(self, owner: ZygoteOwner, message: bytes, fds: list[int], sender: int) -> None:
+        _, inner_pid, device, ended_pid, status, cpu = CHILD.unpack(message)
+        if ended_pid:
+            owner.zygote_exit(ended_pid, ExitReport(status, cpu / 1e6))
+        if self._owner is None:  # that report was all the slot was waiting for to leave
+            for fd in fds:
+                os.close(fd)
+            return
+        run_socket, pidfd, stdout, stderr = fds
+        owner.zygote_child(NewChild(sender or inner_pid, inner_pid, run_socket, pidfd, stdout, stderr, device))
 
     def _lost(self, problem: str) -> None:
         owner = self._owner
@@ -203,7 +206,10 @@ def _launch(settings: PoolSettings, scratch: Path, control: int) -> subprocess.P
 
 
 def worker_environment() -> dict[str, str]:
-    """What scripts find in ``os.environ``, with their scratch as HOME and TMPDIR: built, never inherited, so that no secret of the engine's starter is in it."""
+    """What scripts find in ``os.environ``, beside their scratch as HOME and TMPDIR.
+
+    Built, never inherited, so that no secret of whoever started the engine is in it.
+    """
     environment = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
@@ -211,9 +217,10 @@ def worker_environment() -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",
+        # Symbols bound at start: bound later, they would be bound again by every child, in pages it has to copy.
+        "LD_BIND_NOW": "1",
         # Each arena of glibc reserves 64 MiB of address space per thread, which RLIMIT_AS counts (mallopt(3)).
         "MALLOC_ARENA_MAX": "2",
-        "LD_BIND_NOW": "1",
     }
     if "TZ" in os.environ:
         environment["TZ"] = os.environ["TZ"]

@@ -8,7 +8,7 @@ PACKAGE = "_gatewright_worker"
 
 
 def _adopt_folder() -> None:
-    """Let ``PACKAGE`` be this folder: ``python -I`` puts no folder of ours on ``sys.path``, and scripts should find none there."""
+    """Let ``PACKAGE`` be this folder: ``python -I`` puts it on no path, and scripts should find it on none."""
     package = ModuleType(PACKAGE)
     package.__path__ = [os.path.dirname(os.path.abspath(__file__))]
     sys.modules[PACKAGE] = package

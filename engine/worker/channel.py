@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import io
 import os
+
 from .wire import HEADER, LINE_LIMIT, MAX_OUTPUT_FRAME, Frame
 
 TYPE_CHECKING = False
@@ -29,7 +30,7 @@ class Channel:
         self._only: int | None = None
 
     def put(self, frame: int, data: bytes) -> None:
-        """Take output; whole lines go out at once, the rest when it grows long, is flushed, or the other stream writes."""
+        """Take output: whole lines go out at once, the rest when it is long or flushed, or the other stream writes."""
         with self._lock:
             if self._only is not None and self._only != _thread.get_ident():
                 return

@@ -103,9 +103,8 @@ def _receive(files: int) -> tuple[Request, dict[str, InputFile]]:
         return Request(_read_frame(lambda left: os.read(RUN_FD, max(left, READ_SIZE)))), {}
     request = Request(_read_frame(lambda left: os.read(RUN_FD, left)))
     fds = _receive_descriptors(files)
-    return request, {
-        parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in zip(fds, request.head["files"], strict=True)
-    }
+    named = zip(fds, request.head["files"], strict=True)
+    return request, {parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in named}
 
 
 def _read_frame(read: Callable[[int], bytes]) -> bytes:

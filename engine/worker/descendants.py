@@ -1,7 +1,7 @@
 """Killing everything below this process where no pid namespace does it.
 
-The process must be a child subreaper (prctl(2)): daemons that a script leaves behind then become its children and can be found.
-A stopped process cannot fork, so each is stopped first; the walk repeats until nothing is left.
+The process must be a child subreaper (prctl(2)): daemons that a script leaves behind then become its children and can
+be found. A stopped process cannot fork, so each is stopped first; the walk repeats until nothing is left.
 """
 
 from __future__ import annotations

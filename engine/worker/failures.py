@@ -35,13 +35,13 @@ def failure(error: BaseException, filename: str, outcome: str = "script_error") 
     return encode_head(outcome=outcome, error=fields, traceback=text)
 
 
-def plain_failure(kind: str, message: str, *, outcome: str = "script_error", **where: Any) -> bytes:
+def plain_failure(kind: str, message: str, *, outcome: str = "script_error", **where: object) -> bytes:
     """Like ``failure``, for what is no exception of the script: one sentence, no traceback."""
     return encode_head(outcome=outcome, error={"type": kind, "message": clean(message, MESSAGE_LIMIT), **where})
 
 
 def _chain(told: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
-    """``told`` with its causes, contexts and members of groups, without recursion: scripts build long chains."""
+    """``told`` with its causes, contexts and members of groups; without recursion, for scripts build long chains."""
     todo = [told]
     while todo:
         part = todo.pop()
@@ -66,8 +66,8 @@ def _is_own(filename: str) -> bool:
 
 def _type_name(error: BaseException) -> str:
     kind = type(error)
-    name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-    return clean(name, 200)
+    plain = kind.__module__ in ("builtins", "__main__")
+    return clean(kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}", 200)
 
 
 def _message(error: BaseException) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator

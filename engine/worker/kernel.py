@@ -35,8 +35,8 @@ _bare_libc = ctypes.CDLL(None)
 """For calls of every child: keeping errno makes ctypes touch pages that a child would have to copy."""
 
 
-# struct __user_cap_header_struct and two struct __user_cap_data_struct of linux/capability.h. Made once, so that a child only passes
-# them: every object that it need not make is a page that it need not copy.
+# struct __user_cap_header_struct and two struct __user_cap_data_struct of linux/capability.h. Made once, so that a
+# child only passes them: every object that it need not make is a page that it need not copy.
 _cap_header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
 _no_caps = (ctypes.c_uint32 * 6)()
 _read_caps = (ctypes.c_uint32 * 6)()

@@ -1,8 +1,9 @@
 """The launcher: the process that the engine starts. It makes a slot's other processes and outlives none of them.
 
-With namespaces: launcher → zygote (pid 1 of its own pid namespace) → template. Whoever dies takes what is below along: the zygote is
-killed when the launcher dies, the launcher when the engine does (prctl(2), PR_SET_PDEATHSIG), and with the zygote the kernel kills
-everything in its namespace. Without namespaces: launcher → template, and the launcher cleans up itself when either end has gone.
+With namespaces: launcher → zygote (pid 1 of its own pid namespace) → template. Whoever dies takes what is below along:
+the zygote is killed when the launcher dies, the launcher when the engine does (prctl(2), PR_SET_PDEATHSIG), and with
+the zygote the kernel kills everything in its namespace. Without namespaces: launcher → template, and the launcher
+cleans up when either end has gone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from .program import Program
 
-USUAL_MODULES = tuple("collections datetime functools itertools math random re string".split())
+USUAL_MODULES = ("collections", "datetime", "functools", "itertools", "math", "random", "re", "string")
 """Imported ahead: small, and nearly every script asks for some of them."""
 
 
@@ -65,8 +66,8 @@ class Config:
 
 def main(argument: str) -> NoReturn:
     """Start the slot's processes as ``argument`` (JSON of ``Config``) says. Ends the process."""
-    # One interpreter's memory serves all processes of the slot as long as nobody writes to it, and a collection writes to every
-    # object it looks at. So: import and warm first, freeze before each fork, collect nothing.
+    # One interpreter's memory serves all processes of the slot as long as nobody writes to it, and a collection writes
+    # to every object it looks at. So: import and warm first, freeze before each fork, collect nothing.
     gc.disable()
     config = Config(**json.loads(argument))
     _import_ahead(USUAL_MODULES)

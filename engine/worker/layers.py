@@ -1,7 +1,8 @@
 """What a process puts on before it may run a script: two lists of layers, each applied in order.
 
-The template's layers are inherited by every child, so a run need not pay for them; a child adds what must be its own. The order is not
-free: descriptors come first, since nothing else may see the control socket, and whatever denies system calls comes last.
+The template's layers are inherited by every child, so a run need not pay for them; a child adds what must be its own.
+The order is not free: descriptors come first, since nothing else may see the control socket, and whatever denies system
+calls comes last.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Setup:
 
 
 def _descriptors(setup: Setup) -> None:
-    """Keep /dev/null as stdin, pipes that count as output as stdout and stderr, and the run's socket; close the rest."""
+    """Keep /dev/null, pipes that count as output, and the run's socket; close the rest."""
     os.dup2(setup.stdout, 1)
     os.dup2(setup.stderr, 2)
     os.dup2(setup.run_socket, RUN_FD, inheritable=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .order import Order

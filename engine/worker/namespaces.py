@@ -11,8 +11,8 @@ from . import kernel
 def enter() -> None:
     """Move this process into a new user namespace of which it owns the mount and pid namespaces to come.
 
-    Ids map to themselves: the account stays what it was (user_namespaces(7)). Mounts become slaves, so that ours never reach the host
-    while the host's still reach us, which an unmounting administrator relies on.
+    Ids map to themselves: the account stays what it was (user_namespaces(7)). Mounts become slaves, so that ours never
+    reach the host while the host's still reach us, which an unmounting administrator relies on.
     """
     uid, gid = os.geteuid(), os.getegid()
     kernel.unshare(kernel.CLONE_NEWUSER)
@@ -40,7 +40,8 @@ def next_child_in_new_pid_namespace(own: int) -> None:
 def trial(folder: str) -> str | None:
     """Do all of it for real in a child; None if it works, else what failed.
 
-    Reading sysctls is not enough: Ubuntu 24.04 lets ``unshare`` succeed and refuses the id map, containers refuse the mount.
+    Reading sysctls is not enough: Ubuntu 24.04 lets ``unshare`` succeed and refuses the id map, containers refuse the
+    mount.
     """
     read_end, write_end = os.pipe()
     pid = os.fork()

@@ -19,6 +19,7 @@ from .wire import RUN, Frame, Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import CodeType
     from typing import Any
 
     from .channel import Channel
@@ -104,14 +105,15 @@ class Program:
             except MemoryError as second:
                 return self._out_of_memory(second, request.filename)
 
-    def _evaluate(self, request: Request, files: dict[str, InputFile]) -> Any:
+    def _evaluate(self, request: Request, files: dict[str, InputFile]) -> object:
         if request.head:
             self._bind(request.head, files)
         if request.kind == Kind.CALL:
             return self._call(request.head)
         code = self._compile(request)
         if request.kind == Kind.EVAL:
-            return eval(code, self._globals)  # noqa: S307 - running scripts is what this process is for
+            value: object = eval(code, self._globals)  # noqa: S307 - running scripts is what this process is for
+            return value
         exec(code, self._globals)  # noqa: S102 - as above
         entrypoint = request.head.get("entrypoint") if request.head else None
         if entrypoint is not None:
@@ -125,7 +127,7 @@ class Program:
                 self._globals[name] = head[name]
         self._globals["params"].update(files)
 
-    def _compile(self, request: Request) -> Any:
+    def _compile(self, request: Request) -> CodeType:
         source, filename = request.source, request.filename
         try:
             text = source.decode()
@@ -146,15 +148,16 @@ class Program:
             return compile(source.strip(), filename, "eval", dont_inherit=True)
         return compile(source, filename, "exec", dont_inherit=True)
 
-    def _call(self, head: dict[str, Any]) -> Any:
+    def _call(self, head: dict[str, Any]) -> object:
         module = head["module"]
         __import__(module)
         target: Any = sys.modules[module]
         for part in head["function"].split("."):
             target = getattr(target, part)
-        return target(*head.get("args", ()), **head.get("kwargs", {}))
+        value: object = target(*head.get("args", ()), **head.get("kwargs", {}))
+        return value
 
-    def _enter(self, name: str) -> Any:
+    def _enter(self, name: str) -> object:
         function = self._globals.get(name)
         if not callable(function):
             raise _Stop(
@@ -162,7 +165,8 @@ class Program:
                     "EntrypointError", f"The script defines no function {name!r}, which is named as its entrypoint."
                 )
             )
-        return function(**self._globals["params"])
+        value: object = function(**self._globals["params"])
+        return value
 
     def _exited(self, leaving: SystemExit, result_limit: int) -> bytes:
         """What ``sys.exit`` means, as the interpreter itself reads it."""

@@ -28,7 +28,7 @@ class _NotJson(Exception):
     """Why a value has no JSON form: the rest of a sentence that begins with "The result"."""
 
 
-def encode_result(value: Any, limit: int) -> bytes:
+def encode_result(value: object, limit: int) -> bytes:
     """The payload of a RESULT frame for a script that ended well and left ``value`` (None: nothing).
 
     Raises:
@@ -45,7 +45,7 @@ def encode_result(value: Any, limit: int) -> bytes:
     return RESULT.pack(0) + data
 
 
-def encode_head(**fields: Any) -> bytes:
+def encode_head(**fields: object) -> bytes:
     """The payload of a RESULT frame that has a head and no value."""
     head = json.dumps(fields, default=str).encode()
     return RESULT.pack(len(head)) + head
@@ -78,7 +78,7 @@ def _shallow_repr(value: object) -> str:
         return f"<{type(value).__name__} object, nested too deeply for repr()>"
 
 
-def _to_json(value: Any) -> bytes:
+def _to_json(value: object) -> bytes:
     try:
         text = _encode(value)
         data = text.encode()
@@ -115,8 +115,8 @@ def _type_problem(error: TypeError) -> str:
     return f"cannot be carried by JSON ({clean(text, 200)})"
 
 
-def _too_deep(value: Any) -> bool:
-    level = [value]
+def _too_deep(value: object) -> bool:
+    level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         level = [
             child

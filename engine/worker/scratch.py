@@ -1,7 +1,7 @@
 """The folder a run works in: empty at its start, gone at its end.
 
-With a mount namespace it is a small tmpfs that the zygote mounts anew only when a run has touched it. Without one it is a private folder
-that the template empties.
+With a mount namespace it is a small tmpfs, which the zygote mounts anew when a run has touched it. Without one it is a
+private folder that the template empties.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SIZES = struct.Struct("<QI")
 """Bytes and inodes of a tmpfs: what the template asks the zygote for."""
 
 COARSE_TICK = 0.01
-"""Before Linux 6.13 timestamps advance with the timer only: a change this soon after the mount may leave no trace in ctime."""
+"""Before Linux 6.13 timestamps advance with the timer: a change this soon after the mount may leave no trace."""
 
 
 class TmpfsScratch:
@@ -110,7 +110,8 @@ def serve_replacements(path: str, template: socket) -> None:
 def empty_folder(path: str) -> None:
     """Remove everything below ``path`` in constant depth: folders inside folders are first moved up to ``path``.
 
-    Recursion would end at the interpreter's limit, and one descriptor a level at the process's (scripts nest folders by the thousand).
+    Scripts nest folders by the thousand: recursion would end at the interpreter's limit, a descriptor a level at the
+    process's own.
     """
     root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
@@ -124,16 +125,14 @@ def empty_folder(path: str) -> None:
 
 
 def _remove_one(root: int, name: str, serial: int) -> int:
-    try:
+    if not _is_folder(root, name):
         os.unlink(name, dir_fd=root)
         return serial
-    except (IsADirectoryError, PermissionError):
-        pass  # a folder, by either of the two errors that POSIX allows for it
-    os.chmod(name, 0o700, dir_fd=root, follow_symlinks=True)
+    os.chmod(name, 0o700, dir_fd=root)
     folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=root)
     try:
         for inner in os.listdir(folder):
-            if stat.S_ISDIR(os.stat(inner, dir_fd=folder, follow_symlinks=False).st_mode):
+            if _is_folder(folder, inner):
                 os.chmod(inner, 0o700, dir_fd=folder)
                 serial = _move_up(folder, inner, root, serial)
             else:
@@ -142,6 +141,10 @@ def _remove_one(root: int, name: str, serial: int) -> int:
         os.close(folder)
     os.rmdir(name, dir_fd=root)
     return serial
+
+
+def _is_folder(parent: int, name: str) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
 
 
 def _move_up(folder: int, name: str, root: int, serial: int) -> int:

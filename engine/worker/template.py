@@ -9,7 +9,7 @@ import os
 import struct
 import sys
 
-from . import kernel, limits, namespaces
+from . import limits, namespaces
 from .child import live
 from .descendants import kill_descendants
 from .layers import TEMPLATE_LAYERS, Setup
@@ -52,7 +52,12 @@ def run_template(
 
 class _Template:
     def __init__(
-        self, program: Program, control: _socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None
+        self,
+        program: Program,
+        control: _socket.socket,
+        scratch: Scratch,
+        own_pidns: int | None,
+        no_namespaces: str | None,
     ) -> None:
         self._control = control
         self._scratch = scratch
@@ -98,7 +103,7 @@ class _Template:
         os.close(zygote)
 
     def _reap(self, pid: int) -> tuple[int, int, int]:
-        """Wait for a child that the engine has killed or that has ended; return its pid, status and CPU microseconds."""
+        """Wait for a child that the engine has killed; return its pid, status and microseconds of processor time."""
         _, status, usage = os.wait4(pid, 0)
         if self._own_pidns is None:
             kill_descendants()
@@ -127,7 +132,7 @@ class _Template:
             os.close(fd)
 
     def _send_child(self, message: bytes, pid: int, fds: tuple[int, int, int, int]) -> None:
-        """Report the child. Its credentials go with it: the kernel turns the pid into the engine's numbering (unix(7))."""
+        """Report the child, with its credentials: the kernel turns their pid into the engine's numbering (unix(7))."""
         ancillary = [_descriptors(*fds)]
         if self._own_pidns is not None:
             credentials = CREDENTIALS.pack(pid, os.geteuid(), os.getegid())

@@ -1,7 +1,7 @@
 """The formats that the engine and a slot's processes share: frames of a run, orders to the template, its reports.
 
-Frames travel on a private stream socket per run: a header of length and type, then the payload. Orders and reports travel on the
-slot's control socket, one per packet. Everything is of fixed layout or JSON; nothing is ever pickled or marshalled.
+Frames travel on a private stream socket per run: a header of length and type, then the payload. Orders and reports
+travel on the slot's control socket, one per packet. All is of fixed layout or JSON; nothing is pickled or marshalled.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ RESULT = struct.Struct("<I")
 
 
 ORDER = struct.Struct("<i???IQQIII")
-"""What the engine tells the template: reap one child, fork the next, or both in this order. The fields are those of ``Order``."""
+"""What the engine tells the template: reap one child, fork the next, or both. ``Order`` explains the fields."""
 
 
 class Report:
@@ -67,7 +67,7 @@ class Report:
     """First byte of what the template tells the engine."""
 
     READY = b"R"
-    """JSON: what the slot's processes are isolated by. With the pidfd of the zygote if it has its own pid namespace."""
+    """JSON: what isolates the slot's processes. With the pidfd of the zygote if it has its own pid namespace."""
     CHILD = b"C"
     EXIT = b"E"
     FAILED = b"F"
@@ -75,7 +75,7 @@ class Report:
 
 
 CHILD = struct.Struct("<ciQiiQ")
-"""Tag, the child's pid in the template's namespace, its scratch's device number; then, as in EXIT, the child before it (pid 0: none).
+"""Tag, the child's pid in the template's namespace, its scratch's device number; then, as in EXIT, the child before it.
 
 With four descriptors: run socket, pidfd, stray stdout, stray stderr.
 """
@@ -87,6 +87,6 @@ EXIT = struct.Struct("<ciiQ")
 HELLO = struct.Struct("<iiI?IQQQQQQ")
 """A child's self-check, each figure asked back from the kernel after the last layer was applied.
 
-Pid; session; no_new_privs; whether it has any capability; number of open descriptors; device of its working folder; limits of address
-space, processor time, open files, file size and processes.
+Pid; session; no_new_privs; whether it has any capability; number of open descriptors; device of its working folder;
+limits of address space, processor time, open files, file size and processes.
 """

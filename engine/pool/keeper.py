@@ -1,0 +1,92 @@
+"""Which zygote a slot has: started, dropped, and after a failure started again, later each time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from engine.pool.order import Order
+from engine.pool.settings import PoolSettings
+from engine.pool.zygote import Zygote, ZygoteOwner
+
+FIRST_BACKOFF = 0.1
+LONGEST_BACKOFF = 30.0
+STEADY_AFTER = 5.0
+"""A zygote that lived this long was sound: the next one starts at once."""
+
+
+class ZygoteKeeper:
+    """Owns a slot's zygote.
+
+    Attributes:
+        restarts: How often a zygote had to be replaced.
+        failures: How many failed in a row without ever bringing forth a child.
+    """
+
+    def __init__(self, settings: PoolSettings, scratch: Path, owner: ZygoteOwner) -> None:
+        self.restarts = 0
+        self.failures = 0
+        self._settings = settings
+        self._scratch = scratch
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._zygote: Zygote | None = None
+        self._dying: set[asyncio.Future[None]] = set()
+        self._started_at = 0.0
+        self._forks = 0
+        self._backoff: asyncio.TimerHandle | None = None
+
+    @property
+    def worn(self) -> bool:
+        """Whether it has brought forth as many children as one zygote should."""
+        return self._forks >= self._settings.recycle_after
+
+    def start(self) -> None:
+        """Start a zygote.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        self._forget_backoff()
+        self._started_at = self._loop.time()
+        self._forks = 0
+        self._zygote = Zygote(self._settings, self._scratch, self._owner)
+
+    def order(self, order: Order) -> None:
+        """Pass ``order`` on, if there is a zygote to take it."""
+        self._forks += order.fork
+        if self._zygote is not None:
+            self._zygote.order(order)
+
+    def drop(self) -> None:
+        """Kill the zygote and everything below it."""
+        self._forget_backoff()
+        zygote, self._zygote = self._zygote, None
+        if zygote is not None:
+            zygote.kill()
+            self._dying.add(zygote.gone)
+            zygote.gone.add_done_callback(self._dying.discard)
+
+    def start_again(self, start: Callable[[], None], *, at_once: bool) -> bool:
+        """Count a replacement and call ``start``, now or after a while; True if it was now."""
+        steady = self._loop.time() - self._started_at >= STEADY_AFTER
+        self.restarts += 1
+        if at_once or steady:
+            self.failures = 0
+            start()
+            return True
+        self.failures += 1
+        delay = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** (self.failures - 1))
+        self._backoff = self._loop.call_later(delay, start)
+        return False
+
+    async def all_gone(self) -> None:
+        """Wait until no process of any zygote is left."""
+        if self._dying:
+            await asyncio.wait(self._dying)
+
+    def _forget_backoff(self) -> None:
+        if self._backoff is not None:
+            self._backoff.cancel()
+            self._backoff = None
