@@ -49,6 +49,11 @@ _UNKNOWN_TO_PYTE = re.compile(
 _UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[P_^X][^\x07\x1b]*\x1b?)?$", re.DOTALL)
 
 
+def clean_for_pyte(data: bytes) -> bytes:
+    """Output without what pyte would print instead of obeying."""
+    return _UNKNOWN_TO_PYTE.sub(b"", data)
+
+
 def key(name: str) -> bytes:
     """What a plain terminal sends for a key."""
     if name in KEYS:
@@ -177,7 +182,7 @@ class PtySession:
         unfinished = _UNFINISHED.search(data)
         cut = unfinished.start() if unfinished else len(data)
         self._rest = data[cut:]
-        self._stream.feed(_UNKNOWN_TO_PYTE.sub(b"", data[:cut]))
+        self._stream.feed(clean_for_pyte(data[:cut]))
         return not self._in_sync
 
     def settle(self, quiet: float = 0.1, limit: float = 5.0) -> None:
