@@ -54,6 +54,13 @@ class HostileTextFilter(LineFilter):
     so a line keeps its length.
     """
 
+    def __eq__(self, other: object) -> bool:
+        """All are one: what was filtered by one need not be filtered again by another."""
+        return isinstance(other, HostileTextFilter)
+
+    def __hash__(self) -> int:
+        return hash(HostileTextFilter)
+
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002  (the interface's)
         if all(_is_safe(segment) for segment in segments):
             return segments
