@@ -102,3 +102,9 @@ def capabilities() -> bool:
 def no_new_privs() -> int:
     """1 once this process can gain no privileges any more."""
     return int(_bare_libc.prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0))
+
+
+def version() -> tuple[int, int]:
+    """The running kernel's version, as ``(6, 14)``."""
+    major, minor = os.uname().release.split(".")[:2]
+    return int(major), int("".join(digit for digit in minor if digit.isdigit()))

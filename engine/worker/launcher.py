@@ -16,7 +16,7 @@ import os
 import select
 import signal
 
-from . import kernel, namespaces
+from . import kernel, limits, namespaces
 from .child import prepare_interpreter
 from .descendants import kill_descendants
 from .scratch import FolderScratch, TmpfsScratch, empty_folder, mount_scratch, serve_replacements
@@ -102,7 +102,8 @@ def _be_zygote(config: Config, program: Program, control: _socket.socket) -> NoR
     """Own the mounts, import what runs will need, fork the template, then replace its scratch on demand."""
     try:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        _mount_own_proc()
+        if _mount_own_proc():
+            limits.cap_processes()
         path = mount_scratch(config.scratch, config.scratch_size, config.scratch_inodes)
         own_pidns = namespaces.own_pid_namespace()
         _import_ahead(config.preloads)
@@ -140,12 +141,13 @@ def _start_plain(config: Config, program: Program, control: _socket.socket, prob
     empty_folder(config.scratch)
 
 
-def _mount_own_proc() -> None:
-    """Show the slot's processes only; containers may refuse, then /proc stays the host's."""
+def _mount_own_proc() -> bool:
+    """Show the slot's processes only; False where a container refuses that: /proc stays the host's then."""
     try:
         kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     except PermissionError:
-        return
+        return False
+    return True
 
 
 def _import_ahead(names: Iterable[str]) -> None:

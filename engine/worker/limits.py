@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import resource
 
+from . import kernel
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .order import Order
@@ -20,6 +22,9 @@ MSGQUEUE = 12
 
 LEFTOVERS = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, MSGQUEUE)
 
+PID_MAX = 400
+"""The kernel does not give numbers below 300 again once it has been round (RESERVED_PIDS), so a hundred are left."""
+
 PROCESSES = 64
 """Only set inside the own user namespace: elsewhere the kernel counts every process of the account."""
 
@@ -34,6 +39,17 @@ def forbid_leftovers() -> None:
     """What no run may have, set once in the template: core files, locked memory, message queues outliving the run."""
     for kind in LEFTOVERS:
         resource.setrlimit(kind, (0, 0))
+
+
+def cap_processes() -> None:
+    """Let no more than about a hundred processes exist in the own pid namespace, at all levels below it together.
+
+    Unlike RLIMIT_NPROC this holds for root too, so a fork bomb stays small. Linux 6.14 made the file one per namespace;
+    before that it is the host's own and must not be touched. ``/proc`` has to be the namespace's own.
+    """
+    if kernel.version() >= (6, 14):
+        with open("/proc/sys/kernel/pid_max", "w") as pid_max:
+            pid_max.write(str(PID_MAX))
 
 
 def leftovers() -> int:

@@ -48,7 +48,7 @@ class TmpfsScratch:
         self.path = path
         self._zygote = zygote
         self._sizes = (size, inodes)
-        self._fine_timestamps = _kernel_version() >= (6, 13)
+        self._fine_timestamps = kernel.version() >= (6, 13)
         self._young = True
         self._note_fresh()
 
@@ -180,8 +180,3 @@ def _trace(path: str) -> tuple[int, ...]:
         space.f_ffree,
         space.f_bfree,
     )
-
-
-def _kernel_version() -> tuple[int, int]:
-    major, minor, *_ = os.uname().release.split(".")
-    return int(major), int("".join(c for c in minor if c.isdigit()) or 0)
