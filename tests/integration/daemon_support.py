@@ -84,6 +84,12 @@ class ProjectUnderTest:
         assert holder is not None
         return holder.pid
 
+    @property
+    def connections(self) -> int:
+        """Connections to the engine: the kernel lists each accepted one under the socket's path, as it does the socket."""
+        with open("/proc/net/unix") as table:
+            return sum(line.rstrip().endswith(f" {self.paths.socket}") for line in table) - 1
+
     def recorded(self, sql: str) -> list[tuple[object, ...]]:
         """What the state database says on disk, read beside the engine."""
         with closing(sqlite3.connect(f"file:{self.paths.private / 'state.db'}?mode=ro", uri=True)) as database:

@@ -114,11 +114,11 @@ async def test_a_broken_stream_is_resumed_where_it_broke(host: SmallHost, client
     seen: list[object] = []
 
     async def follow() -> None:
-        seen.extend([item async for item in client.run_and_follow(EXEC)])
+        async for item in client.run_and_follow(EXEC):
+            seen.append(item)
 
     following = asyncio.create_task(follow())
-    await eventually(lambda: host.engine.runs.followers == 1)
-    await asyncio.sleep(0)
+    await eventually(lambda: len(seen) == 2)
     host.engine.runs.items = [run_info(), [chunk(0)], [chunk(1)], DONE]
     for connection in list(host.server.server_state.connections):
         connection.transport.abort()
