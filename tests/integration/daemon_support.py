@@ -86,7 +86,7 @@ class ProjectUnderTest:
 
     @property
     def connections(self) -> int:
-        """Connections to the engine: the kernel lists each accepted one under the socket's path, as it does the socket."""
+        """Connections to the engine: the kernel lists each accepted one, and the socket itself, under its path."""
         with open("/proc/net/unix") as table:
             return sum(line.rstrip().endswith(f" {self.paths.socket}") for line in table) - 1
 
