@@ -1,7 +1,5 @@
 """What the store says when it cannot do what it was asked: one sentence for people, and a hint what to do."""
 
-# ruff: noqa: N818 - the names say what happened; callers never see them
-
 from __future__ import annotations
 
 import errno
