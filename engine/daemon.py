@@ -64,6 +64,9 @@ class Report:
 
     def __init__(self, fd: int | None) -> None:
         self._fd = fd
+        if fd is not None:
+            # The reader waits for its end: no process that the engine starts may hold it open.
+            os.set_inheritable(fd, False)
 
     def ready(self) -> None:
         self._send(Readiness(pid=os.getpid()))

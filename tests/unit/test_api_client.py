@@ -14,6 +14,7 @@ from api_support import SmallHost, chunk, eventually, run_info, serving
 
 from engine import client as client_module
 from engine import sockets
+from engine.api import sse
 from engine.client import EngineClient, EngineError, EngineUnreachable
 from engine.models import Event, RunKind, RunRequest, RunState, SaveRequest
 from engine.registry import OPERATIONS
@@ -69,7 +70,8 @@ async def test_a_refusal_carries_code_sentence_hint_and_status(client: EngineCli
 
 async def test_a_cancelled_call_closes_its_connection(host: SmallHost, client: EngineClient) -> None:
     await client.pool()
-    host.engine.scripts.load = lambda path: asyncio.sleep(60)
+    gate = asyncio.Event()
+    host.engine.scripts.load = lambda path: gate.wait()
     call = asyncio.create_task(client.load_script("x.py"))
     await eventually(lambda: len(host.server.server_state.tasks) == 1)
     call.cancel()
@@ -77,6 +79,7 @@ async def test_a_cancelled_call_closes_its_connection(host: SmallHost, client: E
     assert call.cancelled()
     await eventually(lambda: host.server.connection_count == 0)
     assert (await client.pool()).size == 3
+    gate.set()
 
 
 async def test_nothing_listens(host: SmallHost, client: EngineClient) -> None:
@@ -276,6 +279,36 @@ async def test_a_reader_that_stopped_reading_does_not_hold_up_the_end(host: Smal
     await host.server.shutdown()
     assert time.monotonic() - begin < 3
     writer.close()
+
+
+async def test_a_quiet_stream_shows_that_it_lives(host: SmallHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "KEEP_ALIVE", 0.02)
+    await host.raw(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n", until=b"\r\n:\n\n")
+
+
+async def test_a_reader_that_never_reads_is_let_go(
+    host: SmallHost, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sse, "SEND_TIMEOUT", 0.1)
+    _, writer = await sockets.connect(host.paths, os.geteuid())
+    writer.transport.pause_reading()
+    writer.write(b"GET /api/v1/events?after=0 HTTP/1.1\r\nHost: x\r\n\r\n")
+    for _ in range(2):
+        host.engine.events.publish("pool", "x" * 1_000_000)
+        await asyncio.sleep(0.05)
+    await eventually(lambda: not host.server.server_state.tasks)
+    assert "whose client had not read for" in caplog.text
+    writer.transport.abort()
+
+
+async def test_an_answer_without_measure_is_not_held(
+    host: SmallHost, client: EngineClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "MAX_ANSWER", 1 << 20)
+    host.engine.scripts.saved["big.py"] = "x" * (2 << 20)
+    with pytest.raises(EngineUnreachable, match="the answer is larger than 1 MiB"):
+        await client.load_script("big.py")
+    assert (await client.pool()).size == 3
 
 
 async def test_an_upload_that_is_refused_stops_early(host: SmallHost, client: EngineClient) -> None:
