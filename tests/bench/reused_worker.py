@@ -10,17 +10,16 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(sys.argv[1])))
 
-from engine.worker.child import make_program, warm_template
+from engine.worker.child import prepare_interpreter
 from engine.worker.program import Request
 from engine.worker.wire import HEADER, Frame
 
 
 def main() -> None:
-    program = make_program()
     with open(os.devnull, "r+b", buffering=0) as null:
         run_socket = os.dup(0)
         os.dup2(null.fileno(), 0)
-    warm_template(program)
+    program = prepare_interpreter()
     gc.collect()
     gc.freeze()  # as the template does
     program.channel.fd = run_socket
