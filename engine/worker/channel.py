@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import io
 import os
+from builtins import len, memoryview, range  # noqa: A004 - not those that a script may have put in their place
 
 from .wire import HEADER, LINE_LIMIT, MAX_OUTPUT_FRAME, Frame
 
@@ -20,31 +21,39 @@ RUN_FD = 3
 
 
 class Channel:
-    """Writes whole frames, from any thread, and keeps the order in which both streams were written."""
+    """Writes whole frames from any thread, keeps lines whole, and keeps the order in which both streams were written."""
 
     def __init__(self) -> None:
         self.fd = NULL_FD
         self._lock = _thread.RLock()
-        self._pending = b""
-        self._pending_frame: int = Frame.OUT
+        self._pending: dict[int, tuple[int, bytes]] = {}
+        """For each thread the stream it wrote to last and what it has not finished there: ``print`` writes in pieces."""
         self._only: int | None = None
 
     def put(self, frame: int, data: bytes) -> None:
         """Take output: whole lines go out at once, the rest when it is long or flushed, or the other stream writes."""
+        thread = _thread.get_ident()
         with self._lock:
-            if self._only is not None and self._only != _thread.get_ident():
+            if self._only is not None and self._only != thread:
                 return
-            if frame != self._pending_frame:
-                self._send_pending()
-                self._pending_frame = frame
-            data = self._pending + data if self._pending else data
+            pending = self._pending.pop(thread, None)
+            if pending is not None:
+                if pending[0] == frame:
+                    data = pending[1] + data
+                else:
+                    self._send_output(*pending)
             cut = len(data) if len(data) >= LINE_LIMIT else data.rfind(b"\n") + 1
-            self._pending = data[cut:]
-            self._send_output(frame, data, cut)
+            if cut < len(data):
+                self._pending[thread] = frame, data[cut:]
+                data = data[:cut]
+            self._send_output(frame, data)
 
     def flush(self) -> None:
+        """Send what the calling thread has pending."""
         with self._lock:
-            self._send_pending()
+            pending = self._pending.pop(_thread.get_ident(), None)
+            if pending is not None:
+                self._send_output(*pending)
 
     def send(self, frame: int, payload: bytes) -> None:
         """Write one frame whole."""
@@ -62,24 +71,26 @@ class Channel:
         """Send what is pending and the RESULT, then leave at once, so that nothing can follow."""
         try:
             with self._lock:
-                self._send_pending()
+                self.flush_all()
                 self.send(Frame.RESULT, result)
         finally:
             os._exit(0)
 
+    def flush_all(self) -> None:
+        """Send what any thread has pending."""
+        with self._lock:
+            while self._pending:
+                _, pending = self._pending.popitem()
+                self._send_output(*pending)
+
     def forget(self) -> None:
         """Drop what a warm-up left pending."""
-        self._pending = b""
-        self._pending_frame = Frame.OUT
+        self._pending.clear()
         self._only = None
 
-    def _send_pending(self) -> None:
-        data, self._pending = self._pending, b""
-        self._send_output(self._pending_frame, data, len(data))
-
-    def _send_output(self, frame: int, data: bytes, end: int) -> None:
-        for start in range(0, end, MAX_OUTPUT_FRAME):
-            self.send(frame, data[start : min(start + MAX_OUTPUT_FRAME, end)])
+    def _send_output(self, frame: int, data: bytes) -> None:
+        for start in range(0, len(data), MAX_OUTPUT_FRAME):
+            self.send(frame, data[start : start + MAX_OUTPUT_FRAME])
 
 
 class ScriptStream(io.TextIOBase):

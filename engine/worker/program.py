@@ -196,7 +196,7 @@ class Program:
 
     def _leave_fork(self) -> None:
         """A process that the script forked has come to the script's end too: it has no say in the result."""
-        self.channel.flush()
+        self.channel.flush_all()
         os._exit(0)
 
     def _finalise(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import reprlib
+from builtins import len  # noqa: A004 - not what a script may have put in its place
 
 from .wire import RESULT
 
@@ -18,6 +19,7 @@ TEXT_LIMIT = 64 << 10
 """Characters of the text that stands in for a value that JSON cannot carry."""
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_encode_head = json.JSONEncoder(default=str).encode
 
 
 class ResultTooLarge(Exception):
@@ -47,7 +49,7 @@ def encode_result(value: object, limit: int) -> bytes:
 
 def encode_head(**fields: object) -> bytes:
     """The payload of a RESULT frame that has a head and no value."""
-    head = json.dumps(fields, default=str).encode()
+    head = _encode_head(fields).encode()
     return RESULT.pack(len(head)) + head
 
 
@@ -111,7 +113,7 @@ def _value_problem(error: ValueError) -> str:
 def _type_problem(error: TypeError) -> str:
     text = str(error)
     if text.startswith("Object of type "):
-        return f"holds a {text.split()[3]}, which JSON cannot carry"
+        return f"holds an object of type {text.split()[3]}, which JSON cannot carry"
     return f"cannot be carried by JSON ({clean(text, 200)})"
 
 

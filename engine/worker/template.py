@@ -65,6 +65,7 @@ class _Template:
         self._no_namespaces = no_namespaces
         self._program = program
         os.environ["HOME"] = os.environ["TMPDIR"] = scratch.path
+        os.environ.pop("LD_BIND_NOW", None)  # meant for these processes, not for what a script starts
         for layer in TEMPLATE_LAYERS:
             layer()
         gc.freeze()

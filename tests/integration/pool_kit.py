@@ -1,0 +1,179 @@
+"""A real pool for tests: built small, fed plain code, and checked for what it leaves in /proc."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from engine.models import Outcome, RunKind, SlotState, Stream
+from engine.pool import Ending, Job, Limits, Pool, PoolSettings
+from engine.pool.environment import _ensure
+
+PATIENCE = 20.0
+INNOCENT = "import math\nresult = {'answer': 6 * 7, 'root': math.isqrt(144)}"
+INNOCENT_VALUE = {"answer": 42, "root": 12}
+
+_run_ids = itertools.count(1)
+
+
+@dataclass
+class Sink:
+    """Remembers what the pool told about one run."""
+
+    positions: list[tuple[int, str]] = field(default_factory=list)
+    starts: list[tuple[int, int, str]] = field(default_factory=list)
+    chunks: list[tuple[Stream, str]] = field(default_factory=list)
+
+    def queued(self, position: int, reason: str) -> None:
+        self.positions.append((position, reason))
+
+    def started(self, slot: int, pid: int, isolation: str) -> None:
+        self.starts.append((slot, pid, isolation))
+
+    def output(self, stream: Stream, text: str) -> None:
+        self.chunks.append((stream, text))
+
+    @property
+    def stdout(self) -> str:
+        return "".join(text for stream, text in self.chunks if stream is Stream.STDOUT)
+
+    @property
+    def stderr(self) -> str:
+        return "".join(text for stream, text in self.chunks if stream is Stream.STDERR)
+
+
+@dataclass
+class Done:
+    """A finished run: its ending and what its sink heard."""
+
+    ending: Ending
+    sink: Sink
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.ending.outcome
+
+    @property
+    def value(self) -> Any:
+        return self.ending.value
+
+
+def make_job(code: str | bytes, **options: Any) -> Job:
+    """A job of kind ``exec`` unless said otherwise, with a sink of its own."""
+    source = code.encode("utf-8", "surrogatepass") if isinstance(code, str) else code
+    given: dict[str, Any] = {
+        "run_id": next(_run_ids), "kind": RunKind.EXEC, "name": "<exec>", "actor": "tester", "filename": "<exec>",
+        "sink": Sink(), "source": source,
+    }  # fmt: skip
+    return Job(**(given | options))
+
+
+async def run(pool: Pool, code: str | bytes, *, wall: float = 10.0, **options: Any) -> Done:
+    """Run ``code`` to its end."""
+    options.setdefault("limits", Limits(wall=wall))
+    job = make_job(code, **options)
+    ending = await asyncio.wait_for(pool.submit(job), wall + PATIENCE)
+    assert isinstance(job.sink, Sink)
+    return Done(ending, job.sink)
+
+
+async def expect_innocent(pool: Pool) -> None:
+    """The next run gives its own right answer, in an empty folder, and nothing else is heard of."""
+    done = await run(pool, INNOCENT)
+    assert (done.outcome, done.value, done.sink.chunks) == (Outcome.OK, INNOCENT_VALUE, []), done.ending
+
+
+async def until(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+    """Wait for a state, never for a time."""
+    deadline = asyncio.get_running_loop().time() + patience
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"waited {patience:g} s in vain until {what}")
+        await asyncio.sleep(0.002)
+
+
+async def until_ready(pool: Pool) -> None:
+    await until(lambda: pool.info().ready == pool.info().size == len(pool.info().slots), "every slot is ready")
+
+
+@cache
+def interpreter() -> Path:
+    """Of an environment made once for all tests."""
+    chosen = os.environ.get("GATEWRIGHT_TEST_INTERPRETER")
+    if chosen:
+        return Path(chosen)
+    return _ensure(Path(tempfile.mkdtemp(prefix="gatewright-test-env-")) / "default")
+
+
+@contextlib.asynccontextmanager
+async def pool_of(size: int = 1, **settings: Any) -> AsyncIterator[Pool]:
+    """A started pool; afterwards no process of it is left."""
+    before = descendants()
+    with tempfile.TemporaryDirectory(prefix="gatewright-test-pool-") as folder:
+        given: dict[str, Any] = {
+            "interpreter": interpreter(), "scratch": Path(folder), "size": size, "min_size": 1, "queue_wait": 60.0,
+        }  # fmt: skip
+        pool = Pool(PoolSettings(**(given | settings)))
+        await pool.start()
+        try:
+            yield pool
+        finally:
+            await pool.close()
+    left = descendants().keys() - before.keys()
+    assert not left, f"processes left behind: {left}"
+
+
+def limits(**changes: Any) -> Limits:
+    return replace(Limits(wall=10.0), **changes)
+
+
+def descendants(pid: int | None = None) -> Mapping[int, str]:
+    """Every process below this one (or ``pid``), by pid, with its command line; zombies too."""
+    parents: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                parents.setdefault(parent_of(int(entry)), []).append(int(entry))
+    found: dict[int, str] = {}
+    level = [pid or os.getpid()]
+    while level:
+        level = [child for parent in level for child in parents.get(parent, [])]
+        found |= {child: command_line(child) for child in level}
+    return found
+
+
+def parent_of(pid: int) -> int:
+    with open(f"/proc/{pid}/stat", "rb") as stat:
+        return int(stat.read().rpartition(b")")[2].split()[1])
+
+
+def command_line(pid: int) -> str:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as line:
+        return line.read().replace(b"\0", b" ").decode("utf-8", "replace")
+    return ""
+
+
+def processes_with(mark: str) -> list[int]:
+    """Live processes whose command line holds ``mark``, zombies left out."""
+    return [
+        int(entry)
+        for entry in os.listdir("/proc")
+        if entry.isdigit() and int(entry) != os.getpid() and mark in command_line(int(entry))
+    ]
+
+
+def slot_state(pool: Pool, slot: int = 1) -> SlotState:
+    return next(info.state for info in pool.info().slots if info.slot == slot)
+
+
+if sys.platform != "linux":
+    raise RuntimeError("the pool runs on Linux only")
