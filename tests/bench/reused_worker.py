@@ -24,7 +24,7 @@ def main() -> None:
     gc.freeze()  # as the template does
     program.channel.fd = run_socket
     while data := os.read(run_socket, 1 << 20):
-        request = Request.parse(data[HEADER.size :])
+        request = Request(data[HEADER.size :])
         program.channel.send(Frame.RESULT, program.run(request, {}))
         program.reset()
 
