@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import App
 from textual.binding import BindingType
 from textual.filter import LineFilter
@@ -22,6 +22,7 @@ from textual.theme import Theme
 
 from tui.actions import Scope, action, bindings
 from tui.background import in_background
+from tui.key_queue import KeyQueue
 from tui.recovery import RecoveryError, RecoveryJournal
 from tui.screens.console import ConsoleScreen
 from tui.terminal.diff_driver import DiffDriver
@@ -82,6 +83,7 @@ class GatewrightApp(App[int]):
         self._console = ConsoleScreen(place or f"{socket.gethostname()}:{project}", self._journal, open_script)
         self._connection: EngineConnection | None = None
         self._quitting = False
+        self._keys = KeyQueue(super().on_event, lambda: self.focused or self.screen)
         self.animation_level = "none"
         self.register_theme(DARK)
         self.theme = DARK.name
@@ -92,6 +94,7 @@ class GatewrightApp(App[int]):
 
     async def on_mount(self) -> None:
         self._listen_to_signals()
+        in_background(self, "keys", self._keys.run)
         await self.push_screen(self._console)
         self.call_after_refresh(self._begin)
 
@@ -105,6 +108,13 @@ class GatewrightApp(App[int]):
         in_background(self, "connection", self._connection.run)
         gc.freeze()
         gc.enable()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys and pasted text take effect in the order in which they come; ``is_forwarded`` ones are on their way."""
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            self._keys.put(event)
+        else:
+            await super().on_event(event)
 
     def publish(self, message: Message) -> None:
         """Hand what the connection says to every screen."""

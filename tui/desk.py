@@ -21,7 +21,7 @@ from tui.new_script import skeleton
 from tui.recovery import RecoveryError, RecoveryJournal, UnsavedText
 from tui.screens.ask import AskScreen
 from tui.screens.choice import Answer, ChoiceScreen
-from tui.widgets.editor import Editor, Place
+from tui.widgets.editor import Editor
 
 JOURNAL_AFTER = 1.0
 """Seconds after the last key."""
@@ -95,14 +95,13 @@ class Desk:
                 await self.offer_left_behind(path)
         self._editor.screen.set_focus(self._editor)
 
-    async def open_at_start(self, path: str, place: Place | None) -> None:
+    async def open_at_start(self, path: str, place: tuple[int, int] = (0, 0)) -> None:
         """Show a script that nobody asked for just now: typing and moving about go before it."""
         with problems_told(self._host.complain):
             loaded = await self._connection.client.load_script(path)
             if self.untouched:
                 self._show(loaded)
-                if place is not None:
-                    self._editor.restore(place)
+                self._go_to(place)
 
     async def make_new(self) -> None:
         """Ask for a name and make a script that runs as it is."""
@@ -281,7 +280,7 @@ class Desk:
         """Put the text back as unsaved, with the version that it grew from: saving notices what happened meanwhile."""
         self._put(entry.path, saved.info if saved else None, entry.text, entry.base_sha256)
         self._editor.compare_with(saved.text if saved else "")
-        self._editor.restore(Place(entry.row, entry.column))
+        self._go_to((entry.row, entry.column))
         await self._keep()
         await asyncio.to_thread(self._journal.discard, entry)
 
@@ -325,8 +324,12 @@ class Desk:
             await asyncio.to_thread(self._journal.forget, path)
 
     def _unsaved(self) -> UnsavedText:
-        place = self._editor.place
-        return UnsavedText(self.path, self.text, self._base_sha256, place.row, place.column)
+        row, column = self._editor.cursor_location
+        return UnsavedText(self.path, self.text, self._base_sha256, row, column)
+
+    def _go_to(self, place: tuple[int, int]) -> None:
+        """Put the cursor on a row and column, in the middle of the editor, once the text has its size there."""
+        self._editor.call_after_refresh(self._editor.move_cursor, place, center=True)
 
     def _show(self, loaded: ScriptText) -> None:
         self._put(loaded.info.path, loaded.info, loaded.text, loaded.info.sha256)

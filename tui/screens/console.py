@@ -21,7 +21,7 @@ from tui.messages import EngineAway, PoolChanged, RunChanged
 from tui.recovery import Session
 from tui.screens.picker import PickerScreen
 from tui.screens.too_small import TooSmall
-from tui.widgets.editor import Editor, EditorPane, Place
+from tui.widgets.editor import Editor, EditorPane
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.panel import Panel
@@ -179,10 +179,9 @@ class ConsoleScreen(Screen[None]):
         path = self._open_first or session.path
         known = {script.path for script in self._scripts.scripts}
         if self._open_first or path in known:
-            place = Place(session.row, session.column) if path == session.path else None
-            await parts.desk.open_at_start(path, place)
+            await parts.desk.open_at_start(path, (session.row, session.column) if path == session.path else (0, 0))
         elif TOUR in known:
-            await parts.desk.open_at_start(TOUR, None)
+            await parts.desk.open_at_start(TOUR)
 
     async def _start_without_engine(self) -> None:
         if self._parts is not None:
@@ -400,8 +399,8 @@ class ConsoleScreen(Screen[None]):
     def _remember(self) -> None:
         if (parts := self._parts) is None:
             return
-        place, run = self.editor.place, parts.follower.run
-        session = Session(parts.desk.path, place.row, place.column, None if run is None else run.id)
+        (row, column), run = self.editor.cursor_location, parts.follower.run
+        session = Session(parts.desk.path, row, column, None if run is None else run.id)
         try:
             self._journal.remember(session)
         except parts.recovery_error as error:
