@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from engine.models import Stream
@@ -103,6 +103,7 @@ class Child:
         self._stray_heard = False
         self._unsent: memoryview | None = None
         self._files: list[int] = []
+        self._exit_timer: asyncio.TimerHandle | None = None
         self._loop.add_reader(self._socket.fileno(), self._readable)
 
     def run(self, frame: bytes, files: Collection[FileInput], result_limit: int, output: Output) -> None:
@@ -120,8 +121,25 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
+    def await_exit(self, patience: float, then: Callable[[bool], None]) -> None:
+        """Tell ``then`` whether the process ended within ``patience`` seconds, unless reading is stopped before."""
+
+        def over(ended: bool) -> None:
+            self._stop_awaiting_exit()
+            then(ended)
+
+        self._exit_timer = self._loop.call_later(patience, over, False)
+        self._loop.add_reader(self._pidfd, over, True)
+
+    def _stop_awaiting_exit(self) -> None:
+        if self._exit_timer is not None:
+            self._exit_timer.cancel()
+            self._exit_timer = None
+            self._loop.remove_reader(self._pidfd)
+
     def stop_reading(self) -> None:
         """Nothing it writes counts any more."""
+        self._stop_awaiting_exit()
         if self._output is not None:
             self._drain_stray()
         self._output = None
@@ -176,6 +194,7 @@ class Child:
         except OSError:
             data = b""
         if not data:
+            self._loop.remove_reader(self._socket.fileno())
             self._owner.child_closed(self)
             return
         try:

@@ -40,6 +40,9 @@ EXIT_GRACE = 0.5
 
 EXIT_GRACE_MEMORY = 512 << 20
 
+LEAVING_GRACE = 0.1
+"""Seconds from the end of a process's connection to the end of the process; one that stays has closed it on purpose."""
+
 
 class SlotOwner(Protocol):
     """What a slot needs of its pool."""
@@ -257,10 +260,18 @@ class Slot:
         self._loop.call_soon(self._retire, child)
 
     def child_closed(self, child: Child) -> None:
-        if self._run is not None:
+        if self._run is None:
+            self._replace("a parked child ended by itself")
+            return
+        # Nearly always the process is leaving, and its own status tells how, if it is not killed on its way out.
+        child.await_exit(LEAVING_GRACE, lambda ended: self._closed_connection(child, ended=ended))
+
+    def _closed_connection(self, child: Child, *, ended: bool) -> None:
+        if ended or self._run is None:
             self._retire(child)
         else:
-            self._replace("a parked child ended by itself")
+            message = "The script's process closed its connection to the engine."
+            self._intervene(self._run, Intervention(Outcome.PROTOCOL, message))
 
     def child_violation(self, problem: str) -> None:
         if self._run is not None:

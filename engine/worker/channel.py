@@ -5,7 +5,7 @@ from __future__ import annotations
 import _thread
 import io
 import os
-from builtins import len, memoryview, range  # noqa: A004 - not those that a script may have put in their place
+from builtins import len, memoryview  # noqa: A004 - not those that a script may have put in their place
 
 from .wire import HEADER, LINE_LIMIT, MAX_OUTPUT_FRAME, Frame
 
