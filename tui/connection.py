@@ -22,7 +22,7 @@ from tui.messages import EngineAway, EngineConnected, PoolChanged, RunChanged, R
 RETRY_AFTER = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts; the last one repeats."""
 
-STOPPED = "The engine was stopped"
+STOPPED = "The engine was stopped."
 
 
 class ConnectionState(StrEnum):
@@ -111,7 +111,7 @@ class EngineConnection:
 
     async def _listen(self) -> None:
         """Publish events until the engine is gone."""
-        reason, hint = "The engine stopped answering", None
+        reason, hint = "The engine stopped answering.", None
         try:
             async for event in self.client.events(after=self._last_seq):
                 self._last_seq = event.seq

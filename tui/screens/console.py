@@ -110,8 +110,7 @@ class ConsoleScreen(Screen[None]):
 
     def on_engine_away(self, message: EngineAway) -> None:
         self._status.show_away(message.reason)
-        if message.hint:
-            self.complain(f"{message.reason} {message.hint}")
+        self.complain(f"{message.reason} {message.hint or ''}")
         if not self._met_engine:
             self._met_engine = True
             self._on_desk(self._start_without_engine)
