@@ -182,11 +182,12 @@ class OutputView(ScrollView, can_focus=True):
         if follows:
             self._to_end()
         elif dropped > 0:
-            self.scroll_to(y=max(0, self.scroll_offset.y - dropped), animate=False, immediate=True)
+            self.scroll_to(y=max(0, self.scroll_offset.y - dropped), animate=False, immediate=True, force=True)
         self.refresh()
 
     def _to_end(self) -> None:
-        self.scroll_end(animate=False, immediate=True, x_axis=False)
+        # Forced: the scrollbar comes with the next layout only.
+        self.scroll_end(animate=False, immediate=True, x_axis=False, force=True)
         self._follows = True
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -263,7 +264,7 @@ class OutputView(ScrollView, can_focus=True):
             row = self._spool.find(pattern, 0 if forward else total - 1, forward=forward)
         if row is None:
             return False
-        self.scroll_to(y=row, animate=False, immediate=True)
+        self.scroll_to(y=row, animate=False, immediate=True, force=True)
         self._follows = False
         return True
 
