@@ -191,7 +191,8 @@ async def test_a_fork_that_comes_to_the_end_too_has_no_say(pool: Pool) -> None:
             """
         ),
     )
-    assert (done.outcome, done.value, done.sink.stdout) == (Outcome.OK, "parent's", "child\nparent\n")
+    assert (done.outcome, done.value) == (Outcome.OK, "parent's")
+    assert sorted(done.sink.stdout.splitlines()) == ["child", "parent"]
     await expect_innocent(pool)
 
 
@@ -357,6 +358,7 @@ async def test_two_hundred_polluters_change_nothing_for_the_next(pool: Pool) -> 
     pollute = code(
         """
         import builtins, gc, json, os, random, sys, threading, time, warnings
+        threading.Thread(target=lambda: time.sleep(60)).start()  # first: start() itself counts with len()
         builtins.len = lambda x: -1
         json.dumps = lambda *a, **k: "patched"
         json.JSONEncoder.encode = lambda self, o: '"patched"'
@@ -372,7 +374,6 @@ async def test_two_hundred_polluters_change_nothing_for_the_next(pool: Pool) -> 
         open("left.txt", "w").write("left")
         os.makedirs("a/b")
         os.chdir("a")
-        threading.Thread(target=lambda: time.sleep(60)).start()
         left = globals()
         """
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -41,6 +42,13 @@ def assignments(_: click.Context, param: click.Parameter, values: tuple[str, ...
     return found
 
 
+def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    """A number as JSON has them: it would turn the others into null, and that into "no timeout given"."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number of seconds.", ctx, param)
+    return value
+
+
 _OPTIONS = (
     click.option(
         "-p", "--param", "params", metavar="NAME=VALUE", multiple=True, callback=assignments, help="A parameter."
@@ -53,7 +61,9 @@ _OPTIONS = (
         callback=assignments,
         help="A file parameter, read here with your rights; - is the standard input.",
     ),
-    click.option("--timeout", type=float, metavar="S", help="Seconds from its start until it is stopped."),
+    click.option(
+        "--timeout", type=float, callback=_finite, metavar="S", help="Seconds from its start until it is stopped."
+    ),
     click.option(
         "--mode",
         type=click.Choice([mode.value.lower() for mode in Mode], case_sensitive=False),
