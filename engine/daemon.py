@@ -23,6 +23,7 @@ import uvloop
 
 from engine import logs, process
 from engine.api.app import build_app
+from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
 from engine.config import ConfigError, Settings
 from engine.library import Engine
@@ -92,7 +93,7 @@ class Daemon:
 
     def __init__(self, engine: Engine, paths: EnginePaths, lock: LifetimeLock, engine_log: logs.EngineLog) -> None:
         self.engine = engine
-        self.epoch = secrets.token_hex(4)
+        self.wire = EventWire(secrets.token_hex(4))
         self.stopping = asyncio.Event()
         self._paths = paths
         self._log = engine_log

@@ -12,7 +12,7 @@ MAX_JSON = 2 << 20
 """Bytes. A script's text may be 1 MiB, and JSON escapes make it longer."""
 
 
-class ClientGone(Exception):  # noqa: N818 - not an error: there is nobody left to tell
+class ClientGone(Exception):
     """The client closed the connection before its request was complete."""
 
 

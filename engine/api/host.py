@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.types import Receive
 
+from engine.api.event_wire import EventWire
 from engine.models import EngineInfo
 from engine.services.access import Actor
 
@@ -22,8 +23,7 @@ class Host(Protocol):
     def engine(self) -> Engine: ...
 
     @property
-    def epoch(self) -> str:
-        """Differs from engine to engine, so that a cursor of an earlier one is not taken for one of this."""
+    def wire(self) -> EventWire: ...
 
     @property
     def stopping(self) -> asyncio.Event:

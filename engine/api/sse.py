@@ -23,6 +23,9 @@ KEEP_ALIVE = 15.0
 SEND_TIMEOUT = 60.0
 """Seconds for which a client may leave its connection full."""
 
+LOOKS = 3
+"""How often within these times a stream is looked at."""
+
 FAREWELL = 0.3
 """Seconds for the last events when the engine stops."""
 
@@ -46,53 +49,73 @@ def encode(kind: str, data: bytes, event_id: str = "") -> bytes:
 async def respond(stream: EventStream, receive: Receive, send: Send, stopping: asyncio.Event) -> None:
     """Send ``stream`` until it ends, the client leaves or the engine stops."""
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    pump = asyncio.ensure_future(_pump(stream.events, send))
+    writer = _Writer(send)
+    pump = asyncio.ensure_future(_pump(stream.events, writer))
+    watch = asyncio.ensure_future(writer.watch())
     gone = asyncio.ensure_future(_until_gone(receive))
     stop = asyncio.ensure_future(stopping.wait())
     try:
-        await asyncio.wait((pump, gone, stop), return_when=asyncio.FIRST_COMPLETED)
-        if not pump.done() and not gone.done():
-            await asyncio.wait((pump, gone), timeout=FAREWELL, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((pump, watch, gone, stop), return_when=asyncio.FIRST_COMPLETED)
+        if stop.done():
+            await asyncio.wait((pump, watch, gone), timeout=FAREWELL, return_when=asyncio.FIRST_COMPLETED)
         left = gone.done()
     finally:
-        for task in (pump, gone, stop):
+        for task in (pump, watch, gone, stop):
             task.cancel()
-        await asyncio.wait((pump, gone, stop))
-    if not _failed(pump) and not left:
+        await asyncio.wait((pump, watch, gone, stop))
+    if not _failed(pump) and not _failed(watch) and not left:
         # A connection that is full is cut without an end: nobody reads it.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _failed(pump: asyncio.Future[None]) -> bool:
-    """Whether the stream broke on our side. Its end is then not announced: the client sees the cut and resumes."""
-    error = None if pump.cancelled() else pump.exception()
-    if isinstance(error, TimeoutError):
-        log.warning("closed an event stream whose client had not read for %g seconds", SEND_TIMEOUT)
-    elif error is not None:
-        log.error("an event stream broke", exc_info=error)
-    return error is not None
+class _Writer:
+    """Sends chunks and knows how long the client has been quiet, or busy with one of them."""
 
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
+        self._busy = False
 
-async def _pump(events: AsyncGenerator[bytes, None], send: Send) -> None:
-    async with aclosing(events):
-        following = asyncio.ensure_future(anext(events, b""))
-        try:
-            while True:
-                done, _ = await asyncio.wait((following,), timeout=KEEP_ALIVE)
-                chunk = following.result() if done else COMMENT
-                if not chunk:
-                    return
-                if done:
-                    following = asyncio.ensure_future(anext(events, b""))
+    async def write(self, chunk: bytes) -> None:
+        self._busy, self._since = True, self._loop.time()
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        self._busy, self._since = False, self._loop.time()
+
+    async def watch(self) -> None:
+        """Comment on silence. One look now and then costs less than a timer for every chunk.
+
+        Raises:
+            TimeoutError: The client leaves its connection full.
+        """
+        while True:
+            await asyncio.sleep(min(KEEP_ALIVE, SEND_TIMEOUT) / LOOKS)
+            quiet = self._loop.time() - self._since
+            if self._busy and quiet >= SEND_TIMEOUT:
+                raise TimeoutError
+            if not self._busy and quiet >= KEEP_ALIVE:
                 async with asyncio.timeout(SEND_TIMEOUT):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        finally:
-            following.cancel()
-            await asyncio.wait((following,))
+                    await self.write(COMMENT)
+
+
+async def _pump(events: AsyncGenerator[bytes, None], writer: _Writer) -> None:
+    async with aclosing(events):
+        async for chunk in events:
+            await writer.write(chunk)
 
 
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+def _failed(task: asyncio.Future[None]) -> bool:
+    """Whether the stream broke on our side. Its end is then not announced: the client sees the cut and resumes."""
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, TimeoutError):
+        log.warning("closed an event stream whose client had not read for %g seconds", SEND_TIMEOUT)
+    elif error is not None:
+        log.error("an event stream broke", exc_info=error)
+    return error is not None

@@ -49,10 +49,11 @@ class EventBus:
 
     def since(self, seq: int) -> tuple[list[Event], int]:
         """Events after ``seq`` and how many of them the ring no longer holds."""
-        first_held = self._next - len(self._ring)
-        missed = max(0, first_held - seq - 1)
-        skip = max(0, seq + 1 - first_held)
-        return list(islice(self._ring, skip, None)), missed
+        new = self.last_seq - seq
+        # From its end: a deque is walked, and most listeners are nearly there.
+        events = list(islice(reversed(self._ring), new))
+        events.reverse()
+        return events, new - len(events)
 
     def add_waiter(self, waiter: asyncio.Event) -> None:
         self._waiters.add(waiter)

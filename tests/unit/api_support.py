@@ -13,6 +13,7 @@ from typing import Any
 
 from engine import sockets
 from engine.api.app import build_app
+from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
 from engine.client import EngineClient
 from engine.models import (
@@ -134,7 +135,7 @@ class SmallHost:
 
     def __init__(self, folder: Path) -> None:
         self.engine: Any = SmallEngine()
-        self.epoch = "aa"
+        self.wire = EventWire("aa")
         self.stopping = asyncio.Event()
         self.paths = EnginePaths(folder)
         self.server = EngineServer(build_app(self))
