@@ -12,6 +12,9 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.params import bind
 from engine.services.scripts import ScriptService, ScriptSource
 
+MAX_NAME = 255
+"""Characters of a run's name, as of a file's."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunCeilings:
@@ -81,20 +84,20 @@ class RequestChecks:
         for part in (*request.module.split("."), request.function):
             if not part.isidentifier():
                 raise ServiceError("bad_request", f"{part!r} is not a name of a module or a function.")
-        target = f"{request.module}.{request.function}"
+        target = _shown(f"{request.module}.{request.function}")
         limits = self._limits(request.timeout)
         return Prepared(
             mode=mode, name=target, filename=f"<{target}>", source=b"", limits=limits, params=dict(request.params)
         )
 
     def _code(self, request: RunRequest, mode: Mode) -> Prepared:
-        default = f"<{request.kind}>"
         if not request.code.strip():
             raise ServiceError("bad_request", "There is no code to run.")
+        name = _shown(request.name or f"<{request.kind}>")
         return Prepared(
             mode=mode,
-            name=request.name or default,
-            filename=request.name or default,
+            name=name,
+            filename=name,
             source=_encode(request.code),
             limits=self._limits(request.timeout),
             params=dict(request.params),
@@ -119,6 +122,15 @@ class RequestChecks:
         if wall == base.wall and memory == base.memory:
             return base
         return replace(base, wall=wall, memory=memory)
+
+
+def _shown(name: str) -> str:
+    """``name``, if lists and tracebacks can show it."""
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise ServiceError(
+            "bad_name", f"The name of a run must be printable and at most {MAX_NAME} characters long."
+        )
+    return name
 
 
 def _mode(text: str, actor: Actor) -> Mode:

@@ -42,9 +42,9 @@ class Caller:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer | {"exit": done.returncode}
 
-    def newest_run(self) -> dict[str, Any]:
+    def newest_run(self) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = json.loads(self.call("--json", "runs", "list", "-n", "1").stdout)["runs"]
-        return listed[0]
+        return listed
 
     def check_innocent(self) -> None:
         done = self.run("import math\nresult = [len('abc'), math.isqrt(144)]")
@@ -140,6 +140,14 @@ async def test_pool_sizes_out_of_range_change_nothing(caller: Caller) -> None:
         with pytest.raises(EngineError, match="The pool's size must be 3 to 20, not"):
             await client.resize_pool(size)
     assert (await client.pool()).size == 3
+    await client.close()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\nb", "\x1b[31m", "a\u202eb"])
+async def test_a_name_that_no_list_could_show_is_refused(caller: Caller, name: str) -> None:
+    client = await launch.connect(caller.project.root, client="cli")
+    with pytest.raises(EngineError, match="The name of a run must be printable and at most 255 characters long"):
+        await client.start_run(RunRequest(kind=RunKind.EXEC, code="result = 1", name=name))
     await client.close()
 
 
