@@ -2,6 +2,7 @@
 
     tui_latency.py [--quick] [--json FILE] [--sizes 200,1000,5000,50000] [--runs 3]
                    [--command 'gatewright --open {script} {project}'] [--setup KEYS] [--label NAME]
+                   [--after 'gatewright engine stop --force --project {project}']
 
 The command runs in a pty on a Python script of each size: ``{file}`` is its path, ``{project}`` a fresh project
 folder that holds it as the script ``{script}``. It is usable when the script's first line can be read. Without a
@@ -16,6 +17,7 @@ import json
 import os
 import random
 import shlex
+import subprocess
 import sys
 import tempfile
 import time
@@ -188,28 +190,49 @@ def idling(session: PtySession, seconds: float) -> Idle:
 
 
 def measure(command: str, lines: int, options: argparse.Namespace) -> dict[str, Any]:
-    """All figures of one command on a script of ``lines`` lines; of 0 lines, only what a hello can do."""
-    starts: list[Start] = []
+    """All figures of one command on a script of ``lines`` lines; of 0 lines, only what a hello can do.
+
+    The first start makes the project, and whatever the command keeps running for the next ones; it is reported apart.
+    """
     figures: dict[str, Any] = {"lines": lines}
-    for run in range(options.runs):
-        with tempfile.TemporaryDirectory(prefix="gatewright-") as folder, opened(command, folder, lines) as session:
-            starts.append(start_of(session, 60))
-            if run == options.runs - 1:
-                figures |= keys_and_idle(session, lines, options)
+    with tempfile.TemporaryDirectory(prefix="gatewright-bench-") as folder:
+        workplace = Workplace(Path(folder), lines)
+        try:
+            with workplace.opened(command) as session:
+                figures["first_start"] = asdict(start_of(session, 60))
+            starts: list[Start] = []
+            for run in range(options.runs):
+                with workplace.opened(command) as session:
+                    starts.append(start_of(session, 60))
+                    if run == options.runs - 1:
+                        figures |= keys_and_idle(session, lines, options)
+        finally:
+            if options.after and lines:
+                workplace.run(options.after)
     figures["start"] = {name: median(asdict(start)[name] for start in starts) for name in asdict(starts[0])}
     return figures
 
 
-def opened(command: str, folder: str, lines: int) -> PtySession:
-    """The command on a script in a fresh project, with a home of its own."""
-    project, home = Path(folder, "project"), Path(folder, "home")
-    file = project / "scripts" / "bench.py"
-    file.parent.mkdir(parents=True)
-    home.mkdir()
-    file.write_text(python_source(lines), encoding="utf-8")
-    words = shlex.split(command.format(file=file, project=project, script="bench.py"))
-    env = {"HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
-    return PtySession(words, rows=ROWS, columns=COLUMNS, env=env, cwd=project)
+class Workplace:
+    """A fresh project with one script, and a home of its own."""
+
+    def __init__(self, folder: Path, lines: int) -> None:
+        self.project, home = folder / "project", folder / "home"
+        self.file = self.project / "scripts" / "bench.py"
+        self.file.parent.mkdir(parents=True)
+        home.mkdir()
+        self.file.write_text(python_source(lines), encoding="utf-8")
+        self.env = {"HOME": str(home), "XDG_STATE_HOME": str(home / "state")}
+
+    def words(self, command: str) -> list[str]:
+        return shlex.split(command.format(file=self.file, project=self.project, script=self.file.name))
+
+    def opened(self, command: str) -> PtySession:
+        return PtySession(self.words(command), rows=ROWS, columns=COLUMNS, env=self.env, cwd=self.project)
+
+    def run(self, command: str) -> None:
+        env = {**os.environ, **self.env}
+        subprocess.run(self.words(command), env=env, cwd=self.project, check=True, capture_output=True)
 
 
 def keys_and_idle(session: PtySession, lines: int, options: argparse.Namespace) -> dict[str, Any]:
@@ -233,7 +256,8 @@ def table(label: str, figures: dict[str, Any]) -> str:
     began = f"first byte {start['first_byte_ms']:.0f} ms, usable {start['usable_ms']:.0f} ms"
     came_to_rest = f"settled {start['settled_ms']:.0f} ms, {start['bytes'] / 1000:.1f} KB"
     idled = f"idle {idle['cpu_percent']:.2f} % CPU, {idle['bytes_per_second']:.0f} B/s"
-    out = [f"{label}, {figures['lines']:,} lines: {began}, {came_to_rest}; {idled}"]
+    first = f"first ever {figures['first_start']['usable_ms']:.0f} ms"
+    out = [f"{label}, {figures['lines']:,} lines: {began} ({first}), {came_to_rest}; {idled}"]
     for kind in ("type", "arrow", "newline", "page"):
         if kind in figures:
             keys = figures[kind]
@@ -248,6 +272,7 @@ def table(label: str, figures: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--command", default=EDITOR, help="what to measure, with {file}, {project} and {script}")
+    parser.add_argument("--after", help="what to run at the end of each size, such as stopping an engine")
     parser.add_argument("--label", default="editor", help="its name in the results")
     parser.add_argument("--setup", default="pagedown pagedown end", help="keys pressed before the measured ones")
     parser.add_argument("--sizes", default="200,1000,5000,50000", help="lines of the script")
