@@ -157,7 +157,7 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         if background:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        else:
+        elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup(1) asked for it
             loop.add_signal_handler(signal.SIGHUP, self.stop)
 
 

@@ -352,6 +352,19 @@ async def test_an_engine_killed_under_a_follower_is_said_and_the_next_one_tells_
     await client.close()
 
 
+def test_nohup_keeps_an_engine_in_the_foreground_when_its_terminal_goes(project: ProjectUnderTest) -> None:
+    serving = subprocess.Popen(
+        ["nohup", *launch.daemon_command(project.root)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: project.paths.socket.exists() or serving.poll() is not None)
+    serving.send_signal(signal.SIGHUP)
+    done = CliProject(project.root).call("exec", "result = 1 + 1")
+    assert (done.stdout, project.engine_pid) == ("2\n", serving.pid)
+    serving.terminate()
+    assert serving.wait(20) == 0
+
+
 def idle(caller: Caller) -> bool:
     """Every slot has its next child parked; asked by a command that has left again."""
     done = caller.call("--json", "engine", "status")
