@@ -247,7 +247,8 @@ class RunService:
     def _ended(self, run: ActiveRun, future: asyncio.Future[Ending]) -> None:
         self._buffers.give_back(run.buffers)
         ending = _interrupted() if future.cancelled() else future.result()
-        self._metrics.finished(ending.duration)
+        if run.info.started_at is not None:  # what was cancelled in the queue says nothing about speed
+            self._metrics.finished(ending.duration)
         run.seal()
         run.finish(
             replace(

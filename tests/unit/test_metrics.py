@@ -1,0 +1,32 @@
+"""The figures of the last minute."""
+
+import pytest
+
+from engine.services import metrics
+from engine.services.metrics import RunMetrics
+
+
+def test_nothing_has_run() -> None:
+    figures = RunMetrics().figures()
+    assert (figures.runs_last_minute, figures.p50_ms, figures.p99_ms) == (0, None, None)
+
+
+def test_percentiles_are_of_real_durations() -> None:
+    runs = RunMetrics()
+    for number in range(1, 101):
+        runs.finished(number / 1000)
+    figures = runs.figures()
+    assert figures.runs_last_minute == 100
+    assert figures.p50_ms == pytest.approx(51.0)
+    assert figures.p99_ms == pytest.approx(100.0)
+
+
+def test_a_run_leaves_the_figures_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(metrics.time, "monotonic", lambda: now)
+    runs = RunMetrics()
+    runs.finished(0.5)
+    now += 59.0
+    assert runs.figures().runs_last_minute == 1
+    now += 2.0
+    assert runs.figures().runs_last_minute == 0
