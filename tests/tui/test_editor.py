@@ -121,6 +121,14 @@ class TestEitherWay:
             await pilot.press("ctrl+z")
             assert editor.text == "# a\n\n#   b\nc"
 
+    async def test_form_feeds_and_mixed_line_ends_survive_editing(self, fast: bool) -> None:
+        text = "a\x0cb\r\nc\u2028d\ne\x0b\r"
+        async with editing(text, fast=fast) as (editor, pilot):
+            await pilot.press("x", "backspace")
+            assert (editor.text, editor.dirty) == (text, False)
+            await pilot.press("ctrl+end", "enter")
+            assert editor.text == text + "\n"
+
     async def test_a_new_line_is_indented(self, fast: bool) -> None:
         async with editing("", fast=fast) as (editor, pilot):
             await pilot.press(*"if x:", "enter", *"return", "enter", *"y")
@@ -136,15 +144,6 @@ async def test_long_way_to_the_ends() -> None:
         assert editor.selected_text == editor.text
         await pilot.press("delete")
         assert editor.text == ""
-
-
-async def test_form_feeds_and_mixed_line_ends_survive_editing() -> None:
-    text = "a\x0cb\r\nc\u2028d\ne\x0b\r"
-    async with editing(text) as (editor, pilot):
-        await pilot.press("x", "backspace")
-        assert (editor.text, editor.dirty) == (text, False)
-        await pilot.press("ctrl+end", "enter")
-        assert editor.text == text + "\n"
 
 
 async def test_a_pasted_line_end_takes_the_style_of_the_file() -> None:

@@ -51,7 +51,7 @@ async def test_attributes_of_a_text_area_are_the_ones_read() -> None:
     app = Stock()
     async with app.run_test():
         area = app.query_one(TextArea)
-        assert {"_highlights", "_highlight_query", "_matching_bracket_location"} <= {*vars(area)}
+        assert {"_highlights", "_highlight_query", "_matching_bracket_location", "_theme"} <= {*vars(area)}
 
 
 def test_a_text_area_draws_through_the_names_that_are_overridden() -> None:

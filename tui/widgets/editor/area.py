@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widgets import TextArea
-from textual.widgets.text_area import DocumentNavigator
+from textual.widgets.text_area import DocumentNavigator, WrappedDocument
 
 from tui.widgets.editor.brackets import partner_of
 from tui.widgets.editor.document import FlatDocument
@@ -71,6 +71,7 @@ class FlatTextArea(TextArea):
         self._painted = PaintedRows()
         self._look: tuple[object, ...] = ()
         self._look_number = 0
+        self._styled_for: tuple[object, int] | None = None
         self._parse_timer: Timer | None = None
         self._line_highlights: LineHighlights | None = None
         self._flat: FlatDocument | None = None
@@ -95,6 +96,7 @@ class FlatTextArea(TextArea):
     def _set_document(self, text: str, language: str | None) -> None:
         if not self.fast:
             super()._set_document(text, language)
+            self._keep_exact(text)
             return
         document = self._flat
         if document is not None and document.text == text:
@@ -109,6 +111,17 @@ class FlatTextArea(TextArea):
         self.wrapped_document = FlatWrapped(document, tab_width=self.indent_width)
         self.navigator = DocumentNavigator(self.wrapped_document)
         self.move_cursor((0, 0))
+        self._rewrap_and_refresh_virtual_size()
+
+    def _keep_exact(self, text: str) -> None:
+        """Where Textual's document would lose something, form feeds say, edit without colours rather than lose it."""
+        if self.document.text == text:
+            return
+        self._highlight_query = None
+        self._highlights.clear()
+        self.document = FlatDocument(text)
+        self.wrapped_document = WrappedDocument(self.document, tab_width=self.indent_width)
+        self.navigator = DocumentNavigator(self.wrapped_document)
         self._rewrap_and_refresh_virtual_size()
 
     def _use_language(self, document: FlatDocument, language: str | None) -> None:
@@ -142,6 +155,7 @@ class FlatTextArea(TextArea):
     def notify_style_update(self) -> None:
         self._strips = {}
         self._painted.forget()
+        self._look = ()
         super().notify_style_update()
 
     def _exchange_repaint_regions(self) -> Collection[Region]:
@@ -171,10 +185,19 @@ class FlatTextArea(TextArea):
                 self._strips.clear()
                 missing = [0, len(keys) - 1]
             first, last = missing[0], missing[-1]
-            drawn = super().render_lines(Region(0, crop.y + first, crop.width, last - first + 1))
+            drawn = self._drawn(Region(0, crop.y + first, crop.width, last - first + 1))
             self._strips.update(zip(keys[first : last + 1], drawn, strict=True))
         self._painted.drawn(crop.y, keys)
         return [self._strips[key] for key in keys]
+
+    def _drawn(self, region: Region) -> list[Strip]:
+        """Textual's drawing, which looks up all component styles each time, unless nothing about them changed."""
+        styled_for = (self._theme, self._look_number)
+        if styled_for == self._styled_for:
+            return super(TextArea, self).render_lines(region)
+        drawn = super().render_lines(region)
+        self._styled_for = (self._theme, self._look_number)
+        return drawn
 
     def render_line(self, y: int) -> Strip:
         """Textual looks whether the text is empty by joining all of it, for each line it draws."""
@@ -201,7 +224,6 @@ class FlatTextArea(TextArea):
             self.theme,
             self.styles._cache_key,
             self.rich_style,
-            self.background_colors,
             self.opacity,
             *self.get_line_filters(),
         )
