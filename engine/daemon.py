@@ -140,6 +140,8 @@ class Daemon:
                 watch.cancel()
         log.info("the engine stops")
         self._place.leave()
+        # Runs end before their followers' connections do, so that these hear how.
+        await self.engine.pool.close()
         await self._server.shutdown()
 
     async def _leave_when_idle(self, seconds: float) -> None:

@@ -259,6 +259,8 @@ def _sentence(error: sqlite3.Error) -> StoreError:
         return Damaged(f"The database is damaged: {error}.", "Restart the engine: it sets the file aside and says so.")
     if code == sqlite3.SQLITE_BUSY:
         return StoreError("The database is locked by another program.", "Close what has it open, then try again.")
+    if code == sqlite3.SQLITE_IOERR:
+        return StoreError(f"The database failed: {error}.", "Look whether the disk is full (df) or broken (dmesg).")
     return StoreError(f"The database failed: {error}.")
 
 

@@ -72,6 +72,8 @@ class Pool:
         """
         if self._closed:
             raise JobRejected("The engine is stopping.")
+        if self._closed:
+            raise JobRejected("The engine is stopping: it takes no runs any more.")
         check(job)
         limits, parked = job.limits, self._settings.limits
         frame = run_frame(job, 0 if limits.wall == parked.wall else cpu_seconds(limits.wall))
