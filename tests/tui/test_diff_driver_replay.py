@@ -119,7 +119,7 @@ def plain_rows(one: Grid, other: Grid) -> list[int]:
 @pytest.mark.parametrize("seed", [1, 5])
 def test_every_frame_of_a_random_session(tmp_path: Path, seed: int) -> None:
     log = tmp_path / "frames"
-    record(log, seed, 45)
+    record(log, seed, 36)
     replay = Replay()
     replay.run(log)
     assert replay.frames > 30

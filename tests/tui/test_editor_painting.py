@@ -55,7 +55,7 @@ def test_a_redraw_finds_nothing_to_correct(seed: int) -> None:
         assert session.wait_for("READY", 30), session.text
         session.settle(0.3)
         steps: list[str] = []
-        for _ in range(12):
+        for _ in range(10):
             for _ in range(rng.randint(1, 6)):
                 steps.append(step(session, rng))
                 session.settle(rng.choice([0.0, 0.02]), 0.03)
