@@ -66,7 +66,7 @@ class EngineError(Exception):
         self.status = status
 
 
-class EngineUnreachable(Exception):  # noqa: N818 - named for what the user is told
+class EngineUnreachable(Exception):
     """Nothing answers, or the answer broke off."""
 
     def __init__(self, message: str, hint: str | None = None) -> None:

@@ -32,7 +32,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
         return f"pid {self.pid} on {self.host}"
 
 
-class AlreadyRunning(Exception):  # noqa: N818 - named for what the user is told
+class AlreadyRunning(Exception):
     """Another engine serves this project."""
 
     def __init__(self, holder: Holder | None) -> None:
