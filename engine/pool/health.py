@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.models import Outcome, RunKind, SlotState, Stream
 from engine.pool.assignment import Assignment
-from engine.pool.frames import run_frame
+from engine.pool.frames import cpu_seconds, run_frame
 from engine.pool.job import Job
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 PROBE_ID = 0
 PROBE_SOURCE = b"result = 6 * 7"
 PROBE_VALUE = 42
+PROBE_WALL = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +43,10 @@ async def probe(slot: Slot) -> None:
         source=PROBE_SOURCE,
         filename="<health check>",
         sink=_Unheard(),
-        limits=slot.parked_limits,
+        limits=replace(slot.parked_limits, wall=min(PROBE_WALL, slot.parked_limits.wall)),
     )
-    assignment = Assignment(job, run_frame(job, 0), False, asyncio.get_running_loop().create_future(), probe=True)
+    frame = run_frame(job, cpu_seconds(job.limits.wall))
+    assignment = Assignment(job, frame, False, asyncio.get_running_loop().create_future(), probe=True)
     slot.run(assignment)
     ending = await assignment.ending
     if ending.outcome is Outcome.INTERRUPTED:

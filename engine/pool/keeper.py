@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from engine.pool.order import Order
 from engine.pool.settings import PoolSettings
 from engine.pool.zygote import Zygote, ZygoteOwner
+from engine.worker.scratch import remove_folder
+
+log = logging.getLogger(__name__)
 
 FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 30.0
@@ -82,9 +86,13 @@ class ZygoteKeeper:
         return False
 
     async def all_gone(self) -> None:
-        """Wait until no process of any zygote is left."""
+        """Wait until no process of any zygote is left, and remove the slot's scratch folder."""
         if self._dying:
             await asyncio.wait(self._dying)
+        try:
+            await asyncio.to_thread(remove_folder, str(self._scratch))
+        except OSError as error:
+            log.warning("cannot remove the scratch folder %s: %s", self._scratch, error)
 
     def _forget_backoff(self) -> None:
         if self._backoff is not None:

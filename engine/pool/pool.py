@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from engine.models import Outcome, PoolInfo, Priority, QueueEntry, SlotState
 from engine.pool.admission import Obstacles, check
@@ -16,6 +19,9 @@ from engine.pool.outcome import Ending, Intervention, from_intervention
 from engine.pool.queue import Entry, RunQueue
 from engine.pool.settings import PoolSettings
 from engine.pool.slot import Slot
+from engine.worker.scratch import remove_folder
+
+log = logging.getLogger(__name__)
 
 QUEUE_NEWS_INTERVAL = 0.1
 """Seconds between two tellings of their positions to those who wait."""
@@ -36,6 +42,7 @@ class Pool:
         self._size = self._checked(settings.size)
         self._slots: dict[int, Slot] = {}
         self._queue: RunQueue[Assignment] = RunQueue()
+        self._serials = itertools.count(1)
         self._closed = False
         self._news_timer: asyncio.TimerHandle | None = None
         self._health: asyncio.Task[None] | None = None
@@ -45,6 +52,7 @@ class Pool:
     async def start(self) -> None:
         """Start every slot, and wait until each is ready or has failed once."""
         self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(_prepare_folder, self._settings.scratch)
         self._fill()
         self._health = self._loop.create_task(watch_health(self.slots, self._settings.health_interval))
         await asyncio.gather(*(slot.settled.wait() for slot in self.slots()))
@@ -280,9 +288,9 @@ class Pool:
         number = 1
         while missing > 0:
             if number not in self._slots:
-                self._slots[number] = Slot(
-                    number, self._settings, self._settings.scratch / f"slot-{number}", self
-                )
+                # Numbers come again, folders do not: the one of a slot that has left may not be removed yet.
+                scratch = self._settings.scratch / f"slot-{number}-{next(self._serials)}"
+                self._slots[number] = Slot(number, self._settings, scratch, self)
                 self._slots = dict(sorted(self._slots.items()))
                 self._slots[number].start()
                 missing -= 1
@@ -293,6 +301,16 @@ class Pool:
         if not low <= size <= high:
             raise ValueError(f"The pool's size must be {low} to {high}, not {size}.")
         return size
+
+
+def _prepare_folder(scratch: Path) -> None:
+    """Make the folder of all scratches, without what an engine that was killed left there."""
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in scratch.glob("slot-*"):
+        try:
+            remove_folder(str(left))
+        except OSError as error:
+            log.warning("cannot remove the scratch folder %s: %s", left, error)
 
 
 def _nothing() -> None:

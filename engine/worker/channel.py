@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import _thread
 import io
-import os
 from builtins import len, memoryview  # noqa: A004 - not those that a script may have put in their place
+from os import _exit
+from os import write as _write  # by a name of our own: scripts may patch os.write
 
 from .wire import HEADER, LINE_LIMIT, MAX_OUTPUT_FRAME, Frame
 
@@ -21,13 +22,13 @@ RUN_FD = 3
 
 
 class Channel:
-    """Writes whole frames from any thread, keeps lines whole, and keeps the order in which both streams were written."""
+    """Writes whole frames from any thread; keeps lines whole, and the order in which both streams were written."""
 
     def __init__(self) -> None:
         self.fd = NULL_FD
         self._lock = _thread.RLock()
         self._pending: dict[int, tuple[int, bytes]] = {}
-        """For each thread the stream it wrote to last and what it has not finished there: ``print`` writes in pieces."""
+        """For each thread the stream it wrote to last and the line it has begun there: ``print`` writes in pieces."""
         self._only: int | None = None
 
     def put(self, frame: int, data: bytes) -> None:
@@ -59,9 +60,9 @@ class Channel:
         """Write one frame whole."""
         with self._lock:
             data = HEADER.pack(len(payload), frame) + payload
-            written = os.write(self.fd, data)
+            written = _write(self.fd, data)
             while written < len(data):
-                written += os.write(self.fd, memoryview(data)[written:])
+                written += _write(self.fd, memoryview(data)[written:])
 
     def mute_other_threads(self) -> None:
         """From here on only the calling thread is heard: the script has ended, its threads die with the process."""
@@ -74,7 +75,7 @@ class Channel:
                 self.flush_all()
                 self.send(Frame.RESULT, result)
         finally:
-            os._exit(0)
+            _exit(0)
 
     def flush_all(self) -> None:
         """Send what any thread has pending."""

@@ -19,7 +19,7 @@ import signal
 from . import kernel, limits, namespaces
 from .child import prepare_interpreter
 from .descendants import kill_descendants
-from .scratch import FolderScratch, TmpfsScratch, empty_folder, mount_scratch, serve_replacements
+from .scratch import FolderScratch, TmpfsScratch, mount_scratch, remove_folder, serve_replacements
 from .template import run_template
 
 TYPE_CHECKING = False
@@ -126,19 +126,19 @@ def _start_plain(config: Config, program: Program, control: _socket.socket, prob
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     _import_ahead(config.preloads)
     gc.freeze()
-    empty_folder(config.scratch)
+    scratch = FolderScratch(config.scratch)
     pid = os.fork()
     if pid == 0:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        run_template(program, control, FolderScratch(config.scratch), None, problem)
+        run_template(program, control, scratch, None, problem)
     control.close()
     engine = os.pidfd_open(os.getppid()) if os.getppid() == config.engine else None
     template = os.pidfd_open(pid)
     if engine is not None:
         select.select([engine, template], [], [])
     kill_descendants()
-    empty_folder(config.scratch)
+    remove_folder(scratch.path)
 
 
 def _mount_own_proc() -> bool:

@@ -54,6 +54,8 @@ class Program:
         self.channel = channel
         self._module = ModuleType("__main__")
         self._globals = self._module.__dict__
+        self._builtins = _own_builtins()
+        self._recursion_limit = sys.getrecursionlimit()
         self._exit_callbacks = atexit._ncallbacks()
         self.reset()
 
@@ -66,12 +68,13 @@ class Program:
             __package__=None,
             __loader__=None,
             __spec__=None,
-            __builtins__=builtins,
+            __builtins__=self._builtins,
             params={},
             args=[],
             kwargs={},
         )
         sys.modules["__main__"] = self._module
+        sys.modules["builtins"] = self._builtins
         linecache.cache.clear()
         self.channel.forget()
 
@@ -80,6 +83,7 @@ class Program:
         pid = os.getpid()
         try:
             result = self._outcome(request, files)
+            sys.setrecursionlimit(self._recursion_limit)
             if os.getpid() != pid:
                 self._leave_fork()
             self._finalise()
@@ -100,6 +104,7 @@ class Program:
         except MemoryError as error:
             return self._out_of_memory(error, request.filename)
         except BaseException as error:  # noqa: BLE001 - the script's failure is the run's outcome
+            sys.setrecursionlimit(self._recursion_limit)
             try:
                 return failure(error, request.filename)
             except MemoryError as second:
@@ -206,3 +211,10 @@ class Program:
             atexit._run_exitfuncs()
         self._globals.clear()
         gc.collect()
+
+
+def _own_builtins() -> ModuleType:
+    """The ``builtins`` that scripts see: a copy, so that one who patches ``len`` patches neither us nor the library."""
+    copy = ModuleType("builtins", builtins.__doc__)
+    copy.__dict__.update(builtins.__dict__)
+    return copy

@@ -27,10 +27,7 @@ if TYPE_CHECKING:
         """Device number, by which a child proves that it works there."""
 
         def prepare(self, size: int, inodes: int) -> None:
-            """Make it empty and as large as the next run may fill it."""
-
-        def finish(self) -> None:
-            """The run has ended: forget what it left."""
+            """Empty it of what the last run left, and let the next one fill it this far."""
 
 
 MOUNT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_NOATIME
@@ -49,17 +46,13 @@ class TmpfsScratch:
         self._zygote = zygote
         self._sizes = (size, inodes)
         self._fine_timestamps = kernel.version() >= (6, 13)
-        self._young = True
+        self._young = False
         self._note_fresh()
 
     def prepare(self, size: int, inodes: int) -> None:
-        if (size, inodes) != self._sizes:
+        if self._young or (size, inodes) != self._sizes or _trace(self.path) != self._pristine:
             self._replace(size, inodes)
         self._young = not self._fine_timestamps and time.monotonic() - self._mounted_at < COARSE_TICK
-
-    def finish(self) -> None:
-        if self._young or _trace(self.path) != self._pristine:
-            self._replace(*self._sizes)
 
     def _replace(self, size: int, inodes: int) -> None:
         self._zygote.send(SIZES.pack(size, inodes))
@@ -75,16 +68,20 @@ class TmpfsScratch:
 
 
 class FolderScratch:
-    """A private folder on disk, where there are no namespaces to mount in."""
+    """A private folder on disk, where there are no namespaces to mount in.
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.device = os.stat(path).st_dev
+    Each launcher makes its own below ``parent``: the one before may still be busy removing its.
+    """
 
-    def prepare(self, size: int, inodes: int) -> None:
-        """A folder has no size of its own: RLIMIT_FSIZE is all that holds here."""
+    def __init__(self, parent: str) -> None:
+        for name in os.listdir(parent):
+            if not os.path.exists(f"/proc/{name}"):  # of a launcher that was killed
+                remove_folder(os.path.join(parent, name))
+        self.path = os.path.join(parent, str(os.getpid()))
+        os.mkdir(self.path, 0o700)
+        self.device = os.stat(self.path).st_dev
 
-    def finish(self) -> None:
+    def prepare(self, size: int, inodes: int) -> None:  # noqa: ARG002 - RLIMIT_FSIZE is all that holds here
         empty_folder(self.path)
 
 
@@ -105,6 +102,12 @@ def serve_replacements(path: str, template: socket) -> None:
         kernel.detach(path)
         _mount_tmpfs(path, *SIZES.unpack(request))
         template.send(b"k")
+
+
+def remove_folder(path: str) -> None:
+    """Remove ``path`` and everything below it."""
+    empty_folder(path)
+    os.rmdir(path)
 
 
 def empty_folder(path: str) -> None:

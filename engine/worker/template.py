@@ -108,7 +108,6 @@ class _Template:
         _, status, usage = os.wait4(pid, 0)
         if self._own_pidns is None:
             kill_descendants()
-        self._scratch.finish()
         return pid, status, int((usage.ru_utime + usage.ru_stime) * 1e6)
 
     def _fork(self, order: Order, ended: tuple[int, int, int]) -> None:

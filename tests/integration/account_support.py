@@ -27,8 +27,11 @@ class OrdinaryAccount:
 
     def command(self, *arguments: str) -> list[str]:
         """``gatewright`` with ``arguments``, called by this account."""
-        drop = ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"] if os.geteuid() == 0 else []
-        return [*_where_all_reach_python(), *drop, sys.executable, "-m", "tui.cli", *arguments]
+        return self.python("-m", "tui.cli", *arguments)
+
+    def python(self, *arguments: str) -> list[str]:
+        """The interpreter with ``arguments``, called by this account."""
+        return [*_where_all_reach_python(), *self._drop(), sys.executable, *arguments]
 
     def command_of_root(self, *arguments: str) -> list[str]:
         """The same, called by root where the account can execute the interpreter, too."""
@@ -47,6 +50,10 @@ class OrdinaryAccount:
         if os.geteuid() == 0:
             os.chown(folder, UID, UID)
         return folder
+
+    def _drop(self) -> list[str]:
+        """What to put before a command that root gives, so that it runs under this account."""
+        return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"] if os.geteuid() == 0 else []
 
     def processes(self) -> set[int]:
         """What runs on its behalf, by the uid that the kernel notes; only for a uid that nobody else uses."""

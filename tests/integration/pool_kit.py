@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import itertools
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -21,6 +23,8 @@ from engine.pool.environment import _ensure
 PATIENCE = 20.0
 INNOCENT = "import math\nresult = {'answer': 6 * 7, 'root': math.isqrt(144)}"
 INNOCENT_VALUE = {"answer": 42, "root": 12}
+DEAF = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nwhile True: pass"
+"""A loop that no signal of the script's own world can end."""
 
 _run_ids = itertools.count(1)
 
@@ -111,7 +115,9 @@ def interpreter() -> Path:
     chosen = os.environ.get("GATEWRIGHT_TEST_INTERPRETER")
     if chosen:
         return Path(chosen)
-    return _ensure(Path(tempfile.mkdtemp(prefix="gatewright-test-env-")) / "default")
+    folder = tempfile.mkdtemp(prefix="gatewright-test-env-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return _ensure(Path(folder) / "default")
 
 
 @contextlib.asynccontextmanager
@@ -120,7 +126,8 @@ async def pool_of(size: int = 1, **settings: Any) -> AsyncIterator[Pool]:
     before = descendants()
     with tempfile.TemporaryDirectory(prefix="gatewright-test-pool-") as folder:
         given: dict[str, Any] = {
-            "interpreter": interpreter(), "scratch": Path(folder), "size": size, "min_size": 1, "queue_wait": 60.0,
+            "interpreter": interpreter(), "scratch": Path(folder), "size": size, "min_size": 1,
+            "queue_wait": 60.0, "queue_limit": 1000,
         }  # fmt: skip
         pool = Pool(PoolSettings(**(given | settings)))
         await pool.start()

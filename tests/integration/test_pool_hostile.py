@@ -50,7 +50,11 @@ SEND = code(
         ("import os\nos.closerange(0, 4096)\nos._exit(3)", Outcome.EXITED, "status 3"),
         ("import os\nos.closerange(0, 4096)", Outcome.EXITED, "before it had a result"),
         ("import os\nos.closerange(0, 4096)\nwhile True: pass", Outcome.PROTOCOL, "closed its connection"),
-        ("import threading, os\nthreading.Thread(target=lambda: os._exit(9)).start()\nwhile True: pass", Outcome.EXITED, "9"),
+        (
+            "import threading, os\nthreading.Thread(target=lambda: os._exit(9)).start()\nwhile True: pass",
+            Outcome.EXITED,
+            "status 9",
+        ),
     ],
 )
 async def test_endings_without_a_result(pool: Pool, source: str, outcome: Outcome, word: str) -> None:
@@ -64,10 +68,10 @@ async def test_endings_without_a_result(pool: Pool, source: str, outcome: Outcom
 
 async def test_killing_itself_ends_no_other_run(pool: Pool) -> None:
     """The first process of a pid namespace is deaf to its own signals (pid_namespaces(7)): it goes on."""
-    done = await run(pool, "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\nos.kill(0, signal.SIGTERM)\nresult = 1")
+    done = await run(pool, "import os\nos.kill(os.getpid(), 9)\nos.kill(0, 15)\nos.killpg(0, 9)\nresult = 1")
     assert (done.outcome, done.value) == (Outcome.OK, 1)
-    done = await run(pool, "import os, signal\nos.kill(-1, signal.SIGKILL)\nresult = 1")
-    assert done.outcome is Outcome.OK or done.ending.error
+    done = await run(pool, "import os\ntry:\n  os.kill(-1, 9)\nexcept ProcessLookupError: pass\nresult = 1")
+    assert (done.outcome, done.value) == (Outcome.OK, 1)
     assert pool.info().slots[0].restarts == 0
     await expect_innocent(pool)
 
@@ -184,9 +188,9 @@ async def test_a_fork_that_comes_to_the_end_too_has_no_say(pool: Pool) -> None:
             """
             import os, time
             pid = os.fork()
-            print("parent" if pid else "child")
             if pid:
                 os.waitpid(pid, 0)
+            print("parent" if pid else "child")
             result = "parent's" if pid else "child's"
             """
         ),
@@ -285,7 +289,8 @@ async def test_a_hundred_megabytes_of_output_do_not_grow_the_engine(pool: Pool) 
 
 
 async def test_much_output_within_a_generous_limit_arrives_whole(pool: Pool) -> None:
-    done = await run(pool, "for i in range(200_000): print(i)\nresult = 'end'", wall=30, limits=limits(output=4 << 20, wall=30.0))
+    source = "for i in range(200_000): print(i)\nresult = 'end'"
+    done = await run(pool, source, wall=30, limits=limits(output=4 << 20, wall=30.0))
     assert done.value == "end"
     assert done.sink.stdout == "".join(f"{i}\n" for i in range(200_000))
 
@@ -310,13 +315,19 @@ SCRATCH_MESS = code(
 
 
 async def test_scratch_is_empty_again(pool: Pool) -> None:
-    look = "import os\nresult = [os.listdir('.'), oct(os.stat('.').st_mode)]"
+    look = "import os\nresult = [os.listdir('.'), oct(os.stat('.').st_mode), os.listxattr('.')]"
     fresh = (await run(pool, look)).value
-    assert fresh == [[], "0o40700"]
+    assert fresh == [[], "0o40700", []]
     assert (await run(pool, SCRATCH_MESS)).value == 1003
     assert (await run(pool, look)).value == fresh
-    for touch in ("os.chmod('.', 0)", "os.utime('.', (1, 1))", "os.mkdir('a'); os.rmdir('a')", "open('a', 'w').close(); os.remove('a')"):
-        assert (await run(pool, f"import os\n{touch}")).outcome is Outcome.OK
+    for touch in (
+        "os.chmod('.', 0)",
+        "os.utime('.', (1, 1))",
+        "os.mkdir('a'); os.rmdir('a')",
+        "open('a', 'w').close(); os.remove('a')",
+        "os.setxattr('.', 'user.left', b'behind')",
+    ):
+        await run(pool, f"import os\n{touch}")
         assert (await run(pool, look)).value == fresh
 
 
@@ -380,10 +391,10 @@ async def test_two_hundred_polluters_change_nothing_for_the_next(pool: Pool) -> 
     look = code(
         """
         import gc, json, math, os, sys, threading
-        result = {"len": len([1, 2, 3]), "json": json.dumps({"a": 1}), "left": os.environ.get("LEFT"), "cwd": os.listdir("."),
-                  "path": "PATH" in os.environ, "limit": sys.getrecursionlimit(), "math": math.sqrt(9), "gc": gc.isenabled(),
-                  "threads": threading.active_count(), "globals": sorted(g for g in globals() if g[0] != "_"),
-                  "sys": "/nowhere" in sys.path}
+        result = {"len": len([1, 2, 3]), "json": json.dumps({"a": 1}), "left": os.environ.get("LEFT"),
+                  "cwd": os.listdir("."), "path": "PATH" in os.environ, "limit": sys.getrecursionlimit(),
+                  "math": math.sqrt(9), "gc": gc.isenabled(), "threads": threading.active_count(),
+                  "globals": sorted(g for g in globals() if g[0] != "_"), "sys": "/nowhere" in sys.path}
         print("clean")
         """
     )
@@ -402,7 +413,8 @@ async def test_the_engines_own_descriptors_are_given_back(pool: Pool) -> None:
     await run(pool, "print('x')")
     await until(lambda: pool.info().ready == 1, "the slot is ready")
     before = len(os.listdir("/proc/self/fd"))
-    for source in ("result = 1", "import os; os._exit(1)", "import ctypes; ctypes.string_at(0)", "1/0", SEND + "send(b'x' * 50)"):
+    crash, breach = "import ctypes; ctypes.string_at(0)", SEND + "send(b'x' * 50)"
+    for source in ("result = 1", "import os; os._exit(1)", crash, "1/0", breach):
         await run(pool, source)
     await until(lambda: pool.info().ready == 1, "the slot is ready")
     assert len(os.listdir("/proc/self/fd")) == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from pool_kit import Done, expect_innocent, limits, pool_of, run
@@ -31,17 +32,16 @@ async def test_kinds(pool: Pool) -> None:
     assert (await run(pool, "  [n * n for n in range(4)]\n", kind=RunKind.EVAL)).value == [0, 1, 4, 9]
     call = {"kind": RunKind.CALL, "module": "os.path", "function": "join", "args": ["a", "b"]}
     assert (await run(pool, "", **call)).value == "a/b"
-    dotted = {"kind": RunKind.CALL, "module": "datetime", "function": "datetime.fromisoformat", "args": ["2024-02-29"]}
-    done = await run(pool, "", **dotted)
+    dotted = {"kind": RunKind.CALL, "module": "datetime", "function": "datetime.fromisoformat"}
+    done = await run(pool, "", **dotted, args=["2024-02-29"])
     assert done.ending.text == "datetime.datetime(2024, 2, 29, 0, 0)"
     keywords = {"kind": RunKind.CALL, "module": "json", "function": "dumps", "args": [{"b": 1, "a": 2}]}
     assert (await run(pool, "", **keywords, kwargs={"sort_keys": True})).value == '{"a": 2, "b": 1}'
 
 
 async def test_inputs_are_globals(pool: Pool) -> None:
-    done = await run(
-        pool, "result = [params, args, kwargs, x]", params={"a": 1}, args=["b"], kwargs={"c": None}, variables={"x": "ä"}
-    )  # fmt: skip
+    inputs = {"params": {"a": 1}, "args": ["b"], "kwargs": {"c": None}, "variables": {"x": "ä"}}
+    done = await run(pool, "result = [params, args, kwargs, x]", **inputs)
     assert done.value == [{"a": 1}, ["b"], {"c": None}, "ä"]
     assert (await run(pool, "result = [params, args, kwargs]")).value == [{}, [], {}]
 
@@ -426,8 +426,7 @@ async def test_what_a_script_leaves_open_is_written(pool: Pool, tmp_path: object
         ),
     )
     assert (done.value, done.sink.stdout) == ("done", "at exit\ndeleted\n")
-    with open(target) as file:
-        assert file.read() == "all of it"
+    assert Path(target).read_text() == "all of it"
 
 
 async def test_the_environment_is_built(monkeypatch: pytest.MonkeyPatch) -> None:

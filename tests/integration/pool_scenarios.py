@@ -1,0 +1,117 @@
+"""Runs that must be killed, without pytest, so that an ordinary account can do them too.
+
+    python pool_scenarios.py FOLDER [--plain] SCENARIO…
+
+Prints one line of JSON: the isolation that was there, and per scenario the seconds it took. Fails by a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from pool_kit import DEAF, descendants, expect_innocent, pool_of, run, until, until_ready
+
+from engine.models import Outcome
+from engine.pool import Pool
+
+BOMB = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError: pass"
+DAEMONS = """
+import os, time
+for _ in range(20):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.closerange(0, 4096)
+            while True: time.sleep(0.01)
+        os._exit(0)
+    os.wait()
+print("daemons", flush=True)
+while True: pass
+"""
+MESS = """
+import os
+root = os.getcwd()
+for i in range(3000):
+    os.mkdir("d")
+    os.chdir("d")
+os.chdir(root)
+for i in range(200):
+    open(f"file-{i}", "w").write("x")
+os.mkdir("closed")
+open("closed/inside", "w").close()
+os.chmod("closed", 0)
+os.symlink("/", "link")
+"""
+
+
+async def killed(pool: Pool, source: str) -> None:
+    """``source`` is ended at its timeout, the slot works again, nothing of it is left."""
+    await until_ready(pool)
+    before = len(descendants())
+    done = await run(pool, source, wall=1.0)
+    assert done.outcome is Outcome.TIMEOUT, done.ending
+    await expect_innocent(pool)
+    await until(lambda: len(descendants()) <= before, "no process of it is left")
+
+
+async def bomb(pool: Pool) -> None:
+    await killed(pool, BOMB)
+
+
+async def power(pool: Pool) -> None:
+    await killed(pool, "9**9**9")
+
+
+async def deaf(pool: Pool) -> None:
+    await killed(pool, DEAF)
+
+
+async def daemons(pool: Pool) -> None:
+    await killed(pool, DAEMONS)
+
+
+async def memory(pool: Pool) -> None:
+    done = await run(pool, "x = []\nwhile True: x.append(bytearray(1 << 20))")
+    assert done.outcome is Outcome.MEMORY, done.ending
+    await expect_innocent(pool)
+
+
+async def mess(pool: Pool) -> None:
+    done = await run(pool, MESS)
+    assert done.outcome is Outcome.OK, done.ending
+    look = await run(pool, "import os\nresult = os.listdir('.')")
+    assert look.value == []
+
+
+async def threads(pool: Pool) -> None:
+    source = "import threading\nts = [threading.Thread(target=print, args=(n,)) for n in range(30)]\n"
+    done = await run(pool, source + "for t in ts: t.start()\nfor t in ts: t.join()\nresult = len(ts)")
+    assert done.value == 30, done.ending
+    assert sorted(map(int, done.sink.stdout.split())) == list(range(30))
+
+
+SCENARIOS: dict[str, Callable[[Pool], Awaitable[None]]] = {
+    work.__name__: work for work in (bomb, power, deaf, daemons, memory, mess, threads)
+}
+
+
+async def main(folder: Path, plain: bool, names: list[str]) -> None:
+    took: dict[str, float] = {}
+    async with pool_of(1, scratch=folder / "scratch", namespaces=not plain) as pool:
+        for name in names:
+            start = time.monotonic()
+            await SCENARIOS[name](pool)
+            took[name] = round(time.monotonic() - start, 2)
+        isolation = pool.info().isolation
+    print(json.dumps({"uid": os.geteuid(), "isolation": isolation, "took": took}))
+
+
+if __name__ == "__main__":
+    arguments = [argument for argument in sys.argv[2:] if argument != "--plain"]
+    asyncio.run(main(Path(sys.argv[1]), "--plain" in sys.argv, arguments))

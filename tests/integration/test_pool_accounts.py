@@ -1,0 +1,75 @@
+"""What must be killed is killed, as root and as an ordinary account, with namespaces and without."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from account_support import UID, OrdinaryAccount, environment, ordinary_account
+from pool_kit import interpreter, processes_with
+
+SCRIPT = str(Path(__file__).with_name("pool_scenarios.py"))
+KILLS = ("bomb", "power", "deaf")
+OTHERS = ("daemons", "memory", "mess", "threads")
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[OrdinaryAccount]:
+    with ordinary_account() as made:
+        yield made
+
+
+def play(command: list[str], folder: Path) -> dict[str, object]:
+    """Run scenarios in a process of their own; what they leave behind would be found by the folder's name."""
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110, check=False, cwd="/",
+        env=environment() | {"TMPDIR": "/tmp"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not processes_with(str(folder))
+    answer: dict[str, object] = json.loads(done.stdout)
+    return answer
+
+
+def test_this_account_with_namespaces(tmp_path: Path) -> None:
+    answer = play([sys.executable, SCRIPT, str(tmp_path), *KILLS, *OTHERS], tmp_path)
+    assert answer["uid"] == os.geteuid()
+    assert "pidns" in str(answer["isolation"])
+
+
+def test_an_ordinary_account_with_namespaces(account: OrdinaryAccount) -> None:
+    folder = account.folder("contained")
+    answer = play(account.python(SCRIPT, str(folder), *KILLS, *OTHERS), folder)
+    assert answer["uid"] == (UID if os.geteuid() == 0 else os.geteuid())
+    assert str(answer["isolation"]).startswith("process+userns+pidns+tmpfs+rlimits,")
+
+
+def test_an_ordinary_account_without_namespaces(account: OrdinaryAccount) -> None:
+    """No fork bomb here: without namespaces nothing bounds the number of an account's processes."""
+    folder = account.folder("plain")
+    answer = play(account.python(SCRIPT, str(folder), "--plain", "power", "deaf", *OTHERS), folder)
+    assert str(answer["isolation"]).startswith("process+rlimits, no userns, no pidns, no tmpfs,")
+
+
+def test_this_account_without_namespaces(tmp_path: Path) -> None:
+    answer = play([sys.executable, SCRIPT, str(tmp_path), "--plain", "power", "deaf", *OTHERS], tmp_path)
+    assert "no userns" in str(answer["isolation"])
+
+
+def test_scripts_run_on_the_systems_python_too(account: OrdinaryAccount) -> None:
+    """An interpreter that is not the engine's own, of whatever build the distribution made."""
+    system = Path("/usr/bin/python3")
+    if not system.exists():
+        pytest.skip("this host has no /usr/bin/python3")
+    folder = account.folder("system")
+    command = ["env", f"GATEWRIGHT_TEST_INTERPRETER={system}", *account.python(SCRIPT, str(folder), *KILLS, *OTHERS)]
+    assert "pidns" in str(play(command, folder)["isolation"])
+
+
+def test_the_interpreter_for_tests_is_a_real_environment() -> None:
+    assert interpreter().parent.parent.joinpath("pyvenv.cfg").exists()
