@@ -48,7 +48,7 @@ class Output:
         self._sink = sink
         self._limit = limit
         self._left = limit
-        self._decoders: dict[object, codecs.IncrementalDecoder] = {}
+        self._decoders: dict[tuple[object, Stream], codecs.IncrementalDecoder] = {}
         self._line_open = False
         self.full = False
 
@@ -59,7 +59,7 @@ class Output:
         self.full = len(data) > self._left
         data = data[: self._left]
         self._left -= len(data)
-        text = self._decode(source, data)
+        text = self._decode((source, stream), data)
         if text:
             self._line_open = text[-1] != "\n"
             self._sink.output(stream, text)
@@ -69,7 +69,14 @@ class Output:
                 stream, f"{newline}[output limit of {describe_size(self._limit)} reached; the rest is not shown]\n"
             )
 
-    def _decode(self, source: object, data: bytes) -> str:
+    def finish(self) -> None:
+        """The run has ended: what is left of a character that never became whole is shown as one that is not UTF-8."""
+        if not self.full:
+            for (_, stream), decoder in self._decoders.items():
+                if rest := decoder.decode(b"", final=True):
+                    self._sink.output(stream, rest)
+
+    def _decode(self, source: tuple[object, Stream], data: bytes) -> str:
         decoder = self._decoders.get(source)
         if decoder is None:
             with contextlib.suppress(UnicodeDecodeError):
@@ -140,8 +147,10 @@ class Child:
     def stop_reading(self) -> None:
         """Nothing it writes counts any more."""
         self._stop_awaiting_exit()
-        if self._output is not None:
+        output = self._output
+        if output is not None:
             self._drain_stray()
+            output.finish()
         self._output = None
         self._loop.remove_reader(self._socket.fileno())
         if self._unsent is not None:
