@@ -40,19 +40,20 @@ GONE_WITHIN = 1.5
 
 DARK = Theme(
     name="gatewright",
-    primary="#5fafd7",
-    accent="#5fafd7",
+    primary="#00afd7",
+    accent="#00afd7",
     secondary="#5f87af",
     warning="#ff5f5f",
     error="#ff5f5f",
-    success="#5fafd7",
+    success="#00afd7",
     foreground="#d0d0d0",
     background="#1c1c1c",
     surface="#1c1c1c",
     panel="#303030",
     dark=True,
 )
-"""One accent colour, one danger colour, greys; all from the 256-colour table, so nothing shifts without truecolor."""
+"""One accent colour, one danger colour, greys. All are in the 256-colour table, and of the 16 colours they become cyan,
+bright red, black, dark grey and light grey."""
 
 
 class GatewrightApp(App[int]):
@@ -80,7 +81,8 @@ class GatewrightApp(App[int]):
         super().__init__(driver_class=DiffDriver)
         self._project = project
         self._journal = journal or RecoveryJournal(os.path.realpath(project))
-        self._console = ConsoleScreen(place or f"{socket.gethostname()}:{project}", self._journal, open_script)
+        self._open_script = open_script
+        self._console = ConsoleScreen(place or f"{socket.gethostname()}:{project}")
         self._connection: EngineConnection | None = None
         self._quitting = False
         self._keys = KeyQueue(super().on_event, lambda: self.focused or self.screen)
@@ -104,7 +106,8 @@ class GatewrightApp(App[int]):
         from tui.console_parts import ConsoleParts
 
         self._connection = EngineConnection(self._project, self.publish)
-        await self._console.attach(ConsoleParts(self._console, self._connection, self._journal))
+        parts = ConsoleParts(self._console, self._connection, self._journal, self._open_script)
+        await self._console.attach(parts)
         in_background(self, "connection", self._connection.run)
         gc.freeze()
         gc.enable()
@@ -164,6 +167,8 @@ class GatewrightApp(App[int]):
             self._connection.retry()
 
     async def action_quit(self) -> None:
+        while not self.screen.is_modal and self.screen is not self._console:
+            self.pop_screen()
         if not self._quitting and self.screen is self._console:
             self._quitting = True
             in_background(self, "quit", self._quit)

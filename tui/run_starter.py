@@ -84,6 +84,7 @@ class RunStarter:
         if form.files:
             self._host.say("sending " + ", ".join(file.name for file in form.files.values()))
         files = await upload_all(self._connection.client, form.files)
+        self._host.say("")
         await self._follower.start(self._request(form, files))
 
     def _request(self, form: FilledForm, files: dict[str, str]) -> RunRequest:

@@ -27,7 +27,7 @@ async def test_a_clean_script_runs_with_its_parameters_and_shows_its_result(proj
         await c.press("end", *["backspace"] * 3, "0")
         await c.press("enter")
         await c.shows("end of output", "result:")
-        await c.press("f3", "z")
+        await c.press("f3", "z", "home")
         await c.shows("Hello engineers!")
 
 

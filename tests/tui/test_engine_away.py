@@ -23,6 +23,11 @@ def connection_of(c):
     return c.app._connection
 
 
+def entries(c):
+    """The unsaved texts in the journal."""
+    return [file for file in c.app._journal.folder.glob("*.json") if file.name != "session.json"]
+
+
 async def test_a_killed_engine_is_replaced_and_editing_goes_on(project, tmp_path):
     write_script(project, "endless.py", "print('before', flush=True)\nwhile True: pass\n")
     async with console(project, tmp_path) as c:
@@ -52,15 +57,13 @@ async def test_a_save_while_the_engine_is_away_keeps_the_text(project, tmp_path)
         await c.type("y")
         await c.press("ctrl+s")
         await c.shows("Not saved", "a.py *")
-        await c.until(lambda: list(c.app._journal.folder.glob("*.json")), "the text is in the journal")
+        await c.until(lambda: entries(c), "the text is in the journal")
         assert connection_of(c).state is ConnectionState.AWAY
         await c.press("ctrl+r")
         await c.shows("pool [...] 0/3")
         await c.press("ctrl+s")
         await c.shows("saved a.py")
-        await c.until(
-            lambda: {file.name for file in c.app._journal.folder.glob("*.json")} <= {"session.json"}, "the journal is empty"
-        )
+        await c.until(lambda: not entries(c), "the journal is empty")
     assert (project / "scripts/a.py").read_text() == "yx\n"
 
 
@@ -100,8 +103,7 @@ async def test_text_is_journaled_a_second_after_the_last_key_and_gone_when_undon
     async with console(project, tmp_path) as c:
         await c.shows("defaults/tour.py", "pool [...]")
         await c.type("z")
-        entries = lambda: [f for f in c.app._journal.folder.glob("*.json") if f.name != "session.json"]  # noqa: E731
-        await c.until(entries, "the text is in the journal")
+        await c.until(lambda: entries(c), "the text is in the journal")
         await c.press("ctrl+z")
         await c.hides("tour.py *")
-        await c.until(lambda: not entries(), "the journal is empty again")
+        await c.until(lambda: not entries(c), "the journal is empty again")

@@ -23,6 +23,9 @@ COMPARED_LINES = 20_000
 """Texts longer than this are not compared line by line: it would take seconds."""
 
 
+_LEGEND = Row("legend", " -  on disk     +  unsaved", tone="dim")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One answer: its key, and what it does in plain words."""
@@ -38,7 +41,7 @@ class ChoiceScreen(Dialog[str]):
         question: One sentence.
         answers: In the order shown.
         back: What Esc does, in plain words.
-        compare: Two texts, older first, if a difference can be shown; called when it is asked for.
+        compare: What is on disk and what is unsaved, if a difference can be shown; called when it is asked for.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class ChoiceScreen(Dialog[str]):
             self.dismiss(key or None)
 
     async def _show_difference(self, old: str, new: str) -> None:
-        rows = await asyncio.to_thread(difference_rows, old, new)
+        rows = [_LEGEND, *await asyncio.to_thread(difference_rows, old, new)]
         view = self.query_one("#difference", RowList)
         view.display = True
         view.set_rows(rows)

@@ -19,7 +19,6 @@ from tui.actions import Scope, bindings, footer_hints, pane_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.messages import EngineAway, PoolChanged, RunChanged
 from tui.recovery import Session
-from tui.screens.picker import PickerScreen
 from tui.screens.too_small import TooSmall
 from tui.widgets.editor import Editor, EditorPane
 from tui.widgets.header_bar import HeaderBar
@@ -31,19 +30,11 @@ from tui.widgets.status_bar import StatusBar
 if TYPE_CHECKING:
     from engine.models import ScriptInfo
     from tui.console_parts import ConsoleParts
-    from tui.recovery import RecoveryJournal
+    from tui.widgets.output_pane import OutputPane
     from tui.widgets.task_pane import TaskPane
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
-
-TOUR = "defaults/tour.py"
-"""What a user sees who was never here before."""
-
-HISTORY = 100
-"""Finished runs that the tasks tab begins with."""
-
-GIT_COMMITS = 30
 
 
 class ConsoleScreen(Screen[None]):
@@ -51,25 +42,22 @@ class ConsoleScreen(Screen[None]):
 
     Args:
         place: Project as the header shows it.
-        open_first: Script to open, in place of that of the last session.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.CONSOLE)
     AUTO_FOCUS = "Editor"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own form
 
-    def __init__(self, place: str, journal: RecoveryJournal, open_first: str | None = None) -> None:
+    def __init__(self, place: str) -> None:
         super().__init__()
         self._place = place
-        self._journal = journal
-        self._open_first = open_first
         self._parts: ConsoleParts | None = None
         self._desk_lock = asyncio.Lock()
         self._met_engine = False
         self._header = HeaderBar()
-        self._scripts = ScriptList(id="scripts")
+        self.script_list = ScriptList(id="scripts")
         self._editor = EditorPane(Editor(language=None, id="editor"))
-        self._panel = Panel([("output", "Output"), ("tasks", "Tasks"), ("git", "Git")], id="panel")
+        self.panel = Panel([("output", "Output"), ("tasks", "Tasks"), ("git", "Git")], id="panel")
         self._status = StatusBar()
         self._hints = KeyHints(footer_hints(Scope.CONSOLE, Scope.EVERYWHERE))
 
@@ -80,14 +68,14 @@ class ConsoleScreen(Screen[None]):
     @property
     def scripts(self) -> Sequence[ScriptInfo]:
         """All scripts of the project, as far as the engine has told."""
-        return self._scripts.scripts
+        return self.script_list.scripts
 
     def compose(self) -> ComposeResult:
         yield self._header
         with Horizontal(id="work"):
-            yield self._scripts
+            yield self.script_list
             yield self._editor
-        yield self._panel
+        yield self.panel
         yield self._status
         yield self._hints
         yield TooSmall()
@@ -99,7 +87,7 @@ class ConsoleScreen(Screen[None]):
     async def attach(self, parts: ConsoleParts) -> None:
         """Mount what needs the engine, after the first paint."""
         self._parts = parts
-        await self._panel.add_panes([parts.output, parts.tasks, parts.git])
+        await self.panel.add_panes([parts.output, parts.tasks, parts.git])
         if self.editor.dirty:
             parts.desk.text_changed()
 
@@ -111,90 +99,32 @@ class ConsoleScreen(Screen[None]):
     def on_engine_away(self, message: EngineAway) -> None:
         self._status.show_away(message.reason)
         self.complain(f"{message.reason} {message.hint or ''}")
-        if not self._met_engine:
+        if self._parts is not None and not self._met_engine:
             self._met_engine = True
-            self._on_desk(self._start_without_engine)
+            self._on_desk(self._parts.arrival.without_engine)
 
     def on_pool_changed(self, message: PoolChanged) -> None:
         self._status.show_pool(message.pool)
 
     def on_run_changed(self, message: RunChanged) -> None:
         if self._parts is not None:
-            self._parts.tasks.show_run(message.run)
-            self._show_task_count()
-            if message.run.state == "finished":
-                self._mark_outcome(message.run.name, message.run.outcome)
+            self._parts.overview.run_changed(message.run)
 
     def on_runs_missed(self) -> None:
         in_place_of_the_last(self, "catch-up", self._catch_up)
 
     def on_scripts_changed(self) -> None:
-        in_place_of_the_last(self, "scripts", self._load_scripts)
+        if self._parts is not None:
+            in_place_of_the_last(self, "scripts", self._parts.overview.load_scripts)
 
     async def _catch_up(self) -> None:
-        """Read everything that is shown again: the engine is new, or we are."""
         if (parts := self._parts) is None:
             return
-        with parts.problems_told(self.complain):
-            await self._load_scripts()
-            runs = (await parts.connection.client.list_runs(limit=HISTORY)).runs
-            parts.tasks.show_history(runs)
-            for run in reversed(runs):
-                self._mark_outcome(run.name, run.outcome)
-            self._show_task_count()
-            if not self._met_engine:
-                self._met_engine = True
-                self._on_desk(self._start_with_engine)
-            await self._load_git()
-
-    async def _load_scripts(self) -> None:
-        if (parts := self._parts) is None:
-            return
-        with parts.problems_told(self.complain):
-            listed = await parts.connection.client.list_scripts()
-            self._scripts.show_scripts(listed.scripts)
-            await self._mark_unsaved()
-
-    async def _load_git(self) -> None:
-        if (parts := self._parts) is None:
-            return
-        with parts.problems_told(parts.git.show_problem):
-            client, path = parts.connection.client, parts.desk.path
-            status = await client.git_status()
-            log = await client.git_log(path, limit=GIT_COMMITS) if status.available and path else None
-            parts.git.show(status, log, path)
-            self._panel.set_detail("git", parts.git_detail(status))
-
-    async def _start_with_engine(self) -> None:
-        """The first minute: unsaved text first, then the script and the run of the last session."""
-        if (parts := self._parts) is None:
-            return
-        session = await asyncio.to_thread(self._journal.last_session)
-        if session.run_id is not None or parts.tasks.unfinished:
-            await self._show_last_run(session.run_id)
-        await parts.desk.offer_left_behind(self._open_first)
-        if not parts.desk.untouched:
-            return
-        path = self._open_first or session.path
-        known = {script.path for script in self._scripts.scripts}
-        if self._open_first or path in known:
-            await parts.desk.open_at_start(path, (session.row, session.column) if path == session.path else (0, 0))
-        elif TOUR in known:
-            await parts.desk.open_at_start(TOUR)
-
-    async def _start_without_engine(self) -> None:
-        if self._parts is not None:
-            await self._parts.desk.offer_left_behind()
-
-    async def _show_last_run(self, run_id: int | None) -> None:
-        """What the user watched when they left, or else what is going on."""
-        if (parts := self._parts) is None:
-            return
-        known = run_id is not None and parts.tasks.run(run_id) is not None
-        target = run_id if known else next((run.id for run in parts.tasks.unfinished), None)
-        if target is not None:
-            with parts.problems_told(self.complain):
-                await parts.follower.follow(target)
+        await parts.overview.catch_up()
+        if not self._met_engine:
+            self._met_engine = True
+            self._on_desk(parts.arrival.with_engine)
+        await parts.overview.load_git()
 
     # The desk.
 
@@ -203,14 +133,16 @@ class ConsoleScreen(Screen[None]):
         if (parts := self._parts) is None:
             return
         self._header.script, self._header.dirty = parts.desk.path, parts.desk.dirty
-        self._scripts.show_open(parts.desk.path)
-        in_place_of_the_last(self, "marks", self._mark_unsaved)
-        in_place_of_the_last(self, "git", self._load_git)
+        self.script_list.show_open(parts.desk.path)
+        in_place_of_the_last(self, "marks", parts.overview.mark_unsaved)
+        in_place_of_the_last(self, "git", parts.overview.load_git)
+        in_place_of_the_last(self, "session", self._remember)
 
     @on(Editor.DirtyChanged)
     def _dirty_changed(self, event: Editor.DirtyChanged) -> None:
         self._header.dirty = event.dirty
-        in_place_of_the_last(self, "marks", self._mark_unsaved)
+        if self._parts is not None:
+            in_place_of_the_last(self, "marks", self._parts.overview.mark_unsaved)
 
     @on(TextArea.Changed, "#editor")
     def _text_changed(self) -> None:
@@ -225,11 +157,6 @@ class ConsoleScreen(Screen[None]):
         """Open a script, after the text on the desk is safe."""
         if self._parts is not None:
             self._on_desk(self._parts.desk.open, path)
-
-    async def _mark_unsaved(self) -> None:
-        if (parts := self._parts) is not None:
-            paths = await parts.desk.left_behind_paths()
-            self._scripts.show_unsaved(paths | ({parts.desk.path} if parts.desk.dirty else set()))
 
     def _on_desk(self, work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do what may ask the user about the text; one thing after the other."""
@@ -248,20 +175,22 @@ class ConsoleScreen(Screen[None]):
 
     async def _run(self) -> None:
         if (parts := self._parts) is not None:
-            self._panel.show("output")
+            self.panel.show("output")
             with parts.problems_told(self.complain):
                 await parts.starter.run()
-                self._remember()
+                await self._remember()
 
     def action_stop(self) -> None:
-        """Stop the run that the output shows, else the newest one that goes on."""
+        """Stop the run that the output shows; others may be somebody else's and are stopped in the tasks tab."""
         if (parts := self._parts) is None:
             return
-        shown = parts.follower.run if parts.follower.is_running else next(iter(parts.tasks.unfinished), None)
-        if shown is None:
-            self.say("nothing is running")
+        if parts.follower.run is not None and parts.follower.is_running:
+            self.kill(parts.follower.run.id)
         else:
-            self.kill(shown.id)
+            self.say("the run in the output is not going on")
+
+    def on_output_pane_following(self, event: OutputPane.Following) -> None:
+        self._header.running = event.running
 
     def on_task_pane_show_requested(self, event: TaskPane.ShowRequested) -> None:
         self.show_run(event.run_id)
@@ -280,7 +209,7 @@ class ConsoleScreen(Screen[None]):
 
     def show_run(self, run_id: int) -> None:
         """Show a run's output, from its beginning."""
-        self._panel.show("output", focus=True)
+        self.panel.show("output", focus=True)
         in_background(self, "run", self._follow, run_id)
 
     async def _follow(self, run_id: int) -> None:
@@ -298,12 +227,13 @@ class ConsoleScreen(Screen[None]):
 
     def action_open(self) -> None:
         from tui.palette import SCRIPT, script_entries
+        from tui.screens.picker import PickerScreen
 
         def opened(key: str | None) -> None:
             if key is not None:
                 self.open_script(key.removeprefix(SCRIPT))
 
-        entries = script_entries(self._scripts.scripts)
+        entries = script_entries(self.script_list.scripts)
         self.app.push_screen(PickerScreen("open a script: type a part of its name", entries), opened)
 
     def action_find(self) -> None:
@@ -320,11 +250,11 @@ class ConsoleScreen(Screen[None]):
         self.app.push_screen(parts.pool_screen(), left)
 
     def action_focus_list(self) -> None:
-        self._scripts.focus_rows()
+        self.script_list.focus_rows()
 
     def action_focus_editor(self) -> None:
-        self._panel.remove_class("-zoomed")
-        self._scripts.clear_filter()
+        self.panel.remove_class("-zoomed")
+        self.script_list.clear_filter()
         find_bar = self._editor.find_bar
         if find_bar.is_open:
             find_bar.action_close()
@@ -334,16 +264,16 @@ class ConsoleScreen(Screen[None]):
         self._editor.action_go_to_line()
 
     def action_focus_panel(self) -> None:
-        if self._panel.has_focus_within:
-            self._panel.show_next()
+        if self.panel.has_focus_within:
+            self.panel.show_next()
         else:
-            self._panel.show(self._panel.active, focus=True)
+            self.panel.show(self.panel.active, focus=True)
 
     def owner_of(self, scope: Scope) -> Widget:
         """Whose actions those of a scope are."""
         if self._parts is not None and scope is Scope.OUTPUT:
             return self._parts.output
-        return self._scripts if scope is Scope.LIST else self._panel
+        return self.script_list if scope is Scope.LIST else self.panel
 
     async def may_quit(self) -> bool:
         """Whether the text is safe or given up; asks if not."""
@@ -351,22 +281,23 @@ class ConsoleScreen(Screen[None]):
             return True
         async with self._desk_lock:
             leave = await parts.desk.may_leave()
-        self._remember()
+        await self._remember()
         return leave
 
     def hang_up(self) -> None:
         """Put everything on disk that only this process knows; it has no time for more."""
-        if self._parts is not None:
+        session = self._session()
+        if self._parts is not None and session is not None:
             self._parts.desk.journal_now()
-            self._remember()
+            self._parts.arrival.remember(session)
 
     # Small things.
 
     @on(events.DescendantFocus)
     def _show_hints(self) -> None:
         """The footer tells what the focused pane can do."""
-        panel = self._panel
-        if self._scripts.has_focus_within:
+        panel = self.panel
+        if self.script_list.has_focus_within:
             hints = pane_hints(Scope.LIST)
         elif panel.has_focus_within:
             hints = pane_hints(Scope.PANEL, *{"output": [Scope.OUTPUT], "tasks": [Scope.TASKS]}.get(panel.active, []))
@@ -385,22 +316,11 @@ class ConsoleScreen(Screen[None]):
 
         self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
-    def _mark_outcome(self, path: str, outcome: str | None) -> None:
-        if outcome is not None:
-            self._scripts.show_outcome(path, failed=outcome not in ("ok", "cancelled"))
+    def _session(self) -> Session | None:
+        return None if self._parts is None else self._parts.arrival.session(*self.editor.cursor_location)
 
-    def _show_task_count(self) -> None:
-        if self._parts is not None:
-            count = len(self._parts.tasks.unfinished)
-            self._panel.set_detail("tasks", str(count) if count else "")
-            self._header.running = self._parts.follower.is_running
-
-    def _remember(self) -> None:
-        if (parts := self._parts) is None:
-            return
-        (row, column), run = self.editor.cursor_location, parts.follower.run
-        session = Session(parts.desk.path, row, column, None if run is None else run.id)
-        try:
-            self._journal.remember(session)
-        except parts.recovery_error as error:
-            self.complain(str(error))
+    async def _remember(self) -> None:
+        """Put the session on disk, so that even a power cut leads back to it."""
+        session = self._session()
+        if self._parts is not None and session is not None:
+            await asyncio.to_thread(self._parts.arrival.remember, session)

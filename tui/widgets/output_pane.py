@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
+from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
@@ -19,6 +21,12 @@ from tui.formats import clock
 from tui.terminal_guard import sanitise_line
 from tui.widgets.output_view import OutputView
 from tui.widgets.task_pane import state_text, time_text
+
+ONE_LINE = 60
+"""Characters of a result that are shown on one line."""
+
+LAID_OUT = 100_000
+"""Characters of a result up to which it is laid out over lines."""
 
 NOTHING_YET = "No run yet. F5 runs the script in the editor; ^O opens another one."
 
@@ -31,6 +39,12 @@ class OutputPane(Vertical):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.OUTPUT)
+
+    @dataclass
+    class Following(Message):
+        """The run on show goes on, or does not any more."""
+
+        running: bool
 
     _ticker: Timer | None = None
     _run: RunInfo | None = None
@@ -57,6 +71,7 @@ class OutputPane(Vertical):
         self._run = run
         self._refresh_line()
         finished = run.state == "finished"
+        self.post_message(self.Following(not finished))
         if self._ticker is not None:
             (self._ticker.pause if finished else self._ticker.resume)()
         if finished:
@@ -87,7 +102,7 @@ class OutputPane(Vertical):
         if not run.output_complete:
             self._view.finish("- output was cut at its limit -")
         result = _result_text(run)
-        if result is not None:
+        if result:
             self._view.finish(f"result: {result}")
         if run.note:
             self._view.finish(f"note: {run.note}")
@@ -113,12 +128,26 @@ def run_line(run: RunInfo, danger: str) -> Text:
 
 
 def _result_text(run: RunInfo) -> str | None:
-    """What the script left as its result; nothing for None, which most scripts leave."""
-    if run.has_value and run.value is None:
-        return None
-    if run.result is not None:
+    """What the script left as its result; nothing for None, which most scripts leave.
+
+    An object or a list that is too long for one line gets a line for each of its members.
+    """
+    if not run.has_value:
         return run.result
-    return json.dumps(run.value, ensure_ascii=False) if run.has_value else None
+    if run.value is None:
+        return None
+    text = run.result if run.result is not None else _compact(run.value)
+    if not ONE_LINE < len(text) <= LAID_OUT:
+        return text
+    if isinstance(run.value, dict):
+        return "".join(f"\n  {key}: {_compact(value)}" for key, value in run.value.items())
+    if isinstance(run.value, list) and any(isinstance(item, dict | list) for item in run.value):
+        return "".join(f"\n  {_compact(item)}" for item in run.value)
+    return text
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _on_its_own_line(text: str) -> str:

@@ -114,12 +114,12 @@ class TaskPane(LiveTable):
 
 
 def _row(run: RunInfo) -> TableRow:
-    failed = run.state == "finished" and run.outcome != "ok"
-    tone = "danger" if failed else "accent" if run.state == "running" else ""
+    tones = {"ok": "", "cancelled": "dim", None: "accent" if run.state == "running" else "dim"}
     at = run.finished_at or run.started_at or run.queued_at
     who = sanitise_line(run.actor)
     return TableRow(
-        str(run.id), (f"#{run.id}", sanitise_line(run.name), state_text(run), time_text(run), who, clock(at)), tone
+        str(run.id), (f"#{run.id}", sanitise_line(run.name), state_text(run), time_text(run), who, clock(at)),
+        tones.get(run.outcome, "danger"),
     )
 
 

@@ -1,0 +1,111 @@
+"""What the main screens look like at 80x24, kept as text.
+
+``UPDATE_PICTURES=1 pytest tests/tui/test_console_pictures.py`` takes new pictures; look at the difference before you
+commit it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from console_support import Console, console, engine_project, write_script
+
+PICTURES = Path(__file__).parent / "pictures"
+
+VARYING = [
+    (re.compile(r"\d\d:\d\d:\d\d"), "HH:MM:SS"),
+    (re.compile(r"\d+ s( +)"), "N s"),
+    (re.compile(r"(full|core|process\+|degraded).*"), "ISOLATION"),
+    (re.compile(r"pid \d+"), "pid N"),
+]
+"""What differs from run to run or from host to host; columns keep their places."""
+
+
+def masked(picture: str) -> str:
+    for pattern, name in VARYING:
+        picture = pattern.sub(lambda match, name=name: name.ljust(len(match[0])) if match.lastindex else name, picture)
+    return "\n".join(line.rstrip() for line in picture.splitlines()) + "\n"
+
+
+def check(c: Console, name: str) -> None:
+    file = PICTURES / f"{name}.txt"
+    taken = masked(c.text)
+    if os.environ.get("UPDATE_PICTURES"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(taken)
+    assert taken == file.read_text()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project of its own: what other tests leave behind would be in the picture."""
+    with engine_project(tmp_path_factory.mktemp("pictures") / "plant-a") as root:
+        write_script(root, "alarm_report.py", "print('one')\nprint('two')\nresult = {'alarms': 3}\n")
+        write_script(root, "old_format.py", "# /// script\n# [tool.gatewright\n# ///\n")
+        write_script(root, "macros/gallery.py", '# /// script\n# [tool.gatewright]\n# kind = "macro"\n# ///\n')
+        yield root
+
+
+@pytest.fixture
+async def c(project, tmp_path):
+    async with console(project, tmp_path) as opened:
+        await opened.shows("alarm_report", "defaults/tour.py", "pool [...] 0/3  queue 0", "Git main")
+        yield opened
+
+
+async def test_first_screen(c):
+    check(c, "first_screen")
+
+
+async def test_form(c):
+    await c.press("f2")
+    await c.open("defaults/log_digest.py")
+    await c.press("f5")
+    await c.shows("Run defaults/log_digest.py", "a wrapper.log")
+    check(c, "form")
+
+
+async def test_pool(c):
+    await c.press("f4")
+    await c.shows("3 ready", "k kill run")
+    check(c, "pool")
+
+
+async def test_help(c):
+    await c.press("f1")
+    await c.shows("Everywhere", "Esc back")
+    check(c, "help")
+
+
+async def test_palette(c):
+    await c.press("ctrl+p")
+    await c.type("panel")
+    await c.shows("Make the panel large")
+    check(c, "palette")
+
+
+async def test_conflict(c, project):
+    await c.open("alarm_report.py")
+    await c.type("# mine\n")
+    original = (project / "scripts/alarm_report.py").read_text()
+    write_script(project, "alarm_report.py", original + "# theirs\n")
+    try:
+        await c.press("ctrl+s")
+        await c.shows("changed on disk")
+        await c.press("d")
+        await c.shows("-# theirs")
+        check(c, "conflict")
+    finally:
+        write_script(project, "alarm_report.py", original)
+
+
+async def test_after_a_run(c):
+    await c.open("alarm_report.py")
+    await c.press("f5")
+    await c.shows("end of output", "1/min")
+    picture = re.sub(r"\d+\.\d+ ms|p50 \d+ ms", "N ms", masked(c.text))
+    assert "  one\n  two\n  result: {\"alarms\": 3}\n  - end of output -\n" in picture
+    assert re.search(r"^ #\d+ alarm_report.py  ok  N ms  \S+  HH:MM:SS  ISOLATION$", picture, re.MULTILINE)

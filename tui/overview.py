@@ -1,0 +1,93 @@
+"""Keeps what the console shows of the engine up to date: scripts, runs, git."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.models import RunInfo
+from tui.connection import EngineConnection, problems_told
+from tui.desk import Desk
+from tui.widgets.git_pane import GitPane, git_detail
+from tui.widgets.panel import Panel
+from tui.widgets.script_list import ScriptList
+from tui.widgets.task_pane import TaskPane
+
+HISTORY = 100
+"""Finished runs that the tasks tab begins with."""
+
+GIT_COMMITS = 30
+
+
+class Overview:
+    """Asks the engine and tells the widgets; problems go to the user as a sentence.
+
+    Args:
+        connection: May be away; then what was shown stays.
+        desk: Knows which script is open.
+        scripts: The list at the left.
+        panel: Its tabs carry counts.
+        tasks: The tasks tab.
+        git: The git tab.
+        complain: Tells the user what did not work.
+    """
+
+    def __init__(
+        self,
+        connection: EngineConnection,
+        desk: Desk,
+        *,
+        scripts: ScriptList,
+        panel: Panel,
+        tasks: TaskPane,
+        git: GitPane,
+        complain: Callable[[str], None],
+    ) -> None:
+        self._connection = connection
+        self._desk = desk
+        self._scripts = scripts
+        self._panel = panel
+        self._tasks = tasks
+        self._git = git
+        self._complain = complain
+
+    async def catch_up(self) -> None:
+        """Read everything again but git, which may take long: the engine is new, or we are."""
+        with problems_told(self._complain):
+            await self.load_scripts()
+            runs = (await self._connection.client.list_runs(limit=HISTORY)).runs
+            self._tasks.show_history(runs)
+            self._show_task_count()
+            for run in reversed(runs):
+                self._mark_outcome(run)
+
+    async def load_scripts(self) -> None:
+        with problems_told(self._complain):
+            self._scripts.show_scripts((await self._connection.client.list_scripts()).scripts)
+            await self.mark_unsaved()
+
+    async def load_git(self) -> None:
+        """Show branch, changed files and the log of the open script."""
+        with problems_told(self._git.show_problem):
+            client, path = self._connection.client, self._desk.path
+            status = await client.git_status()
+            log = await client.git_log(path, limit=GIT_COMMITS) if status.available and path else None
+            self._git.show(status, log, path)
+            self._panel.set_detail("git", git_detail(status))
+
+    async def mark_unsaved(self) -> None:
+        """Mark scripts with unsaved text, here or left behind by earlier consoles."""
+        paths = await self._desk.left_behind_paths()
+        self._scripts.show_unsaved(paths | ({self._desk.path} if self._desk.dirty else set()))
+
+    def run_changed(self, run: RunInfo) -> None:
+        self._tasks.show_run(run)
+        self._show_task_count()
+        self._mark_outcome(run)
+
+    def _show_task_count(self) -> None:
+        count = len(self._tasks.unfinished)
+        self._panel.set_detail("tasks", str(count) if count else "")
+
+    def _mark_outcome(self, run: RunInfo) -> None:
+        if run.outcome is not None:
+            self._scripts.show_outcome(run.name, failed=run.outcome not in ("ok", "cancelled"))
