@@ -17,7 +17,7 @@ ACTION, SCRIPT = "action:", "script:"
 
 def action_entries() -> list[Entry]:
     """An entry per action that the table marks for the palette."""
-    return [Entry(ACTION + item.name, item.help, f"{item.key} ") for item in ACTIONS if item.palette]
+    return [Entry(ACTION + item.name, item.help, f"{item.key} ", item.hint) for item in ACTIONS if item.palette]
 
 
 def script_entries(scripts: Iterable[ScriptInfo], *, verb: str = "") -> list[Entry]:

@@ -72,13 +72,15 @@ class RecoveryJournal:
     """
 
     def __init__(self, engine: str, root: Path | None = None) -> None:
-        self._folder = (root or state_home() / "gatewright" / "recovery") / _digest(engine)
+        self._engine = _digest(engine)
+        self._root = root
         self._owner = f"{os.getpid()}-{_started(os.getpid())}"
         self._lock = threading.Lock()
 
     @property
     def folder(self) -> Path:
-        return self._folder
+        """Looked up each time: root becomes the project's owner on connecting, and from then on has the owner's home."""
+        return (self._root or state_home() / "gatewright" / "recovery") / self._engine
 
     def keep(self, unsaved: UnsavedText) -> None:
         """Put this console's text of a script on disk, in place of its previous one.
@@ -99,7 +101,7 @@ class RecoveryJournal:
     def forget(self, path: str) -> None:
         """Remove this console's text of a script: it was saved, or given up."""
         with self._lock:
-            (self._folder / f"{_digest(path)}.{self._owner}.json").unlink(missing_ok=True)
+            (self.folder / f"{_digest(path)}.{self._owner}.json").unlink(missing_ok=True)
 
     def discard(self, unsaved: UnsavedText) -> None:
         """Remove a text that was offered."""
@@ -121,7 +123,7 @@ class RecoveryJournal:
 
     def last_session(self) -> Session:
         """The session that was remembered last; an empty one if there is none."""
-        values = _load(self._folder / SESSION_FILE)
+        values = _load(self.folder / SESSION_FILE)
         try:
             run_id = values.get("run_id")
             return Session(
@@ -135,7 +137,7 @@ class RecoveryJournal:
 
     def _abandoned(self) -> Iterator[Path]:
         with contextlib.suppress(OSError):
-            for file in sorted(self._folder.glob("*.*.json")):
+            for file in sorted(self.folder.glob("*.*.json")):
                 owner = file.name.split(".")[1]
                 if owner.startswith("aside-") or not _alive(owner):
                     yield file
@@ -155,16 +157,16 @@ class RecoveryJournal:
         with self._lock:
             try:
                 self._make_folder()
-                _write_durably(self._folder, name, data)
+                _write_durably(self.folder, name, data)
             except OSError as error:
-                where = f"The recovery journal {self._folder}"
+                where = f"The recovery journal {self.folder}"
                 raise RecoveryError(f"{where} cannot be written: {error.strerror}.") from error
 
     def _make_folder(self) -> None:
-        for folder in (self._folder.parent.parent, self._folder.parent, self._folder):
+        for folder in (self.folder.parent.parent, self.folder.parent, self.folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._folder.stat().st_mode & 0o077:
-            self._folder.chmod(0o700)
+        if self.folder.stat().st_mode & 0o077:
+            self.folder.chmod(0o700)
 
 
 def _plain(unsaved: UnsavedText) -> dict[str, Any]:

@@ -19,11 +19,18 @@ from tui.widgets.row_list import Row, RowList
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something to pick; ``text`` is searched and shown, ``right`` shown beside it. Both free of control characters."""
+    """Something to pick.
+
+    Attributes:
+        text: Shown and searched; like ``right`` free of control characters.
+        right: Shown beside it.
+        words: Searched as well.
+    """
 
     key: str
     text: str
     right: str = ""
+    words: str = ""
 
 
 class PickerScreen(Dialog[str]):
@@ -67,7 +74,7 @@ class PickerScreen(Dialog[str]):
         self.dismiss(event.key)
 
     def _show(self, query: str) -> None:
-        found = best_matches(query, self._entries, lambda entry: entry.text)
+        found = best_matches(query, self._entries, lambda entry: f"{entry.text} {entry.words}")
         rows = self.query_one(RowList)
         rows.set_rows([Row(entry.key, f" {entry.text}", entry.right) for entry in found])
         rows.action_edge(False)
