@@ -165,7 +165,7 @@ class Engine:
         """
         active = await self.runs.launch(request, actor or self.owner, "library")
         try:
-            info = await asyncio.shield(active.done)
+            info = await active.ended()
         except asyncio.CancelledError:
             self.pool.cancel(active.info.id)
             raise

@@ -41,9 +41,9 @@ class ActiveRun:
         "_pending",
         "_seal_timer",
         "_version",
+        "_waiters",
         "buffers",
         "chunks",
-        "done",
         "info",
         "listener",
         "owner",
@@ -56,7 +56,7 @@ class ActiveRun:
         self.listener = listener
         self.chunks: list[OutputChunk] = []
         self._loop = asyncio.get_running_loop()
-        self.done: asyncio.Future[RunInfo] = self._loop.create_future()
+        self._waiters: list[asyncio.Future[RunInfo]] = []
         self._parts: list[list[str]] = []
         self._part_streams: list[Stream] = []
         self._pending = 0
@@ -103,9 +103,19 @@ class ActiveRun:
         """Take the final record: nothing changes after this."""
         self.seal()
         self.info = info
-        self.done.set_result(info)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(info)
         self._bump()
         self.listener.run_changed(self)
+
+    async def ended(self) -> RunInfo:
+        """The final record. A future for each waiter: one that is cancelled takes nothing from the others."""
+        if self.finished:
+            return self.info
+        waiter: asyncio.Future[RunInfo] = self._loop.create_future()
+        self._waiters.append(waiter)
+        return await waiter
 
     def seal(self) -> None:
         """Turn what was collected into chunks."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -103,7 +102,7 @@ class RunService:
         if run is None:
             return await self.get(run_id, actor)
         self._check_sees(run.info, actor)
-        return await asyncio.shield(run.done)
+        return await run.ended()
 
     async def get(self, run_id: int, actor: Actor) -> RunInfo:
         run = self._active.get(run_id)
@@ -181,9 +180,7 @@ class RunService:
     async def close(self) -> None:
         """Wait for the last records to be written. The pool is closed before this."""
         for run in list(self._active.values()):
-            if not run.finished:
-                with contextlib.suppress(asyncio.CancelledError):
-                    await run.done
+            await run.ended()
         await self.recorder.close()
 
     def _submit(

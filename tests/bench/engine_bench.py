@@ -156,9 +156,9 @@ async def stop(engine: Engine, code: str, count: int) -> list[float]:
         while following.info.started_at is None:
             await asyncio.sleep(0)
         samples.append(time.perf_counter() - start)
-        if (await victim.done).outcome is not Outcome.CANCELLED:
+        if (await victim.ended()).outcome is not Outcome.CANCELLED:
             sys.exit("the victim was not cancelled")
-        await following.done
+        await following.ended()
     return samples
 
 
