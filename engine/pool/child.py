@@ -18,8 +18,6 @@ from engine.pool.order import Order
 from engine.pool.zygote import NewChild
 from engine.worker.wire import Frame
 
-READ_SIZE = 256 << 10
-
 STRAY_DELAY = 0.005
 """Seconds until a run's stray pipes are listened to. Most runs end sooner: reading them once at the end is enough."""
 
@@ -86,15 +84,19 @@ class Output:
 
 
 class Child:
-    """One child from its fork to its reaping. Owns its descriptors until ``close``."""
+    """One child from its fork to its reaping. Owns its descriptors until ``close``.
 
-    def __init__(self, new: NewChild, order: Order, result_limit: int, owner: ChildOwner) -> None:
+    ``buffer`` is its slot's, for reading into: a new one of that size for every read would cost more than the read.
+    """
+
+    def __init__(self, new: NewChild, order: Order, result_limit: int, buffer: bytearray, owner: ChildOwner) -> None:
         self.pid = new.pid
         self.inner_pid = new.inner_pid
         self.scratch_device = new.scratch_device
         self.order = order
         self.killed = False
         self._owner = owner
+        self._buffer = buffer
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, new.run_socket)
         self._socket.setblocking(False)
         self._pidfd = new.pidfd
@@ -105,6 +107,7 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._output: Output | None = None
         self._greeted = False
+        self._sealed = False
         self._closed = False
         self._stray_timer: asyncio.TimerHandle | None = None
         self._stray_heard = False
@@ -144,14 +147,18 @@ class Child:
             self._exit_timer = None
             self._loop.remove_reader(self._pidfd)
 
-    def stop_reading(self) -> None:
-        """Nothing it writes counts any more."""
-        self._stop_awaiting_exit()
-        output = self._output
+    def end_output(self) -> None:
+        """Take what is there now; nothing it writes from here on counts."""
+        self._drain_stray()
+        output, self._output = self._output, None
         if output is not None:
-            self._drain_stray()
             output.finish()
-        self._output = None
+        self._sealed = True
+
+    def stop_reading(self) -> None:
+        """Listen no more."""
+        self._stop_awaiting_exit()
+        self.end_output()
         self._loop.remove_reader(self._socket.fileno())
         if self._unsent is not None:
             self._loop.remove_writer(self._socket.fileno())
@@ -196,18 +203,20 @@ class Child:
             self._send(self._unsent)
 
     def _readable(self) -> None:
+        if self._sealed:
+            return
         try:
-            data = self._socket.recv(READ_SIZE)
+            size = self._socket.recv_into(self._buffer)
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
+            size = 0
+        if not size:
             self._loop.remove_reader(self._socket.fileno())
             self._owner.child_closed(self)
             return
         try:
-            frames = self._parser.feed(data)
+            frames = self._parser.feed(bytes(memoryview(self._buffer)[:size]))
         except ProtocolError as error:
             self._owner.child_violation(str(error))
             return
@@ -226,7 +235,6 @@ class Child:
                     index += 1
                 self._take_output(kind, STREAMS[kind], b"".join(parts))
             elif kind == Frame.RESULT and self._output is not None:
-                self._drain_stray()
                 self._owner.child_result(self, payload)
                 return
             elif kind == Frame.HELLO and not self._greeted:
@@ -253,17 +261,19 @@ class Child:
     def _read_stray(self, stream: Stream, fd: int) -> bool:
         """Pass on what was written to a descriptor 1 or 2 itself; False when there is nothing now."""
         try:
-            data = os.read(fd, READ_SIZE)
+            size = os.readv(fd, [self._buffer])
         except BlockingIOError:
             return False
-        if not data:
+        if not size:
             if self._stray_heard:
                 self._loop.remove_reader(fd)
             return False
-        self._take_output(fd, stream, data)
+        self._take_output(fd, stream, bytes(memoryview(self._buffer)[:size]))
         return True
 
     def _drain_stray(self) -> None:
+        if self._output is None:
+            return
         for stream, fd in self._stray.items():
             while self._output is not None and not self._output.full and self._read_stray(stream, fd):
                 pass

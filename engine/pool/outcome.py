@@ -15,8 +15,7 @@ from engine.worker.results import MAX_DEPTH
 from engine.worker.wire import RESULT
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """The end of one run."""
 
     outcome: Outcome
@@ -88,18 +87,21 @@ def from_result(payload: bytes, limit: int, duration: float, isolation: str) -> 
     head_end = RESULT.size + RESULT.unpack_from(payload)[0]
     if head_end > len(payload) or len(payload) - head_end > limit:
         raise ProtocolError("a RESULT whose lengths do not add up")
-    head = _decode_head(payload[RESULT.size : head_end]) if head_end > RESULT.size else _ResultHead()
-    if head.outcome not in _CLAIMABLE:
-        raise ProtocolError(f"a RESULT that claims the outcome {head.outcome[:40]!r}")
     raw = payload[head_end:]
     value = _decode_value(raw) if raw else None
+    text = (value if isinstance(value, str) else raw.decode()) if raw else None
+    if head_end == RESULT.size:
+        return Ending(Outcome.OK, duration, isolation, value=value, has_value=bool(raw), text=text)
+    head = _decode_head(payload[RESULT.size : head_end])
+    if head.outcome not in _CLAIMABLE:
+        raise ProtocolError(f"a RESULT that claims the outcome {head.outcome[:40]!r}")
     return Ending(
         outcome=Outcome(head.outcome),
         duration=duration,
         isolation=isolation,
         value=value,
         has_value=bool(raw),
-        text=(value if isinstance(value, str) else raw.decode()) if raw else head.text,
+        text=text if raw else head.text,
         note=head.note,
         error=RunError(**msgspec.structs.asdict(head.error)) if head.error else None,
         traceback=head.traceback,

@@ -79,8 +79,6 @@ class Pool:
             JobRejected: It can never run as it is.
         """
         if self._closed:
-            raise JobRejected("The engine is stopping.")
-        if self._closed:
             raise JobRejected("The engine is stopping: it takes no runs any more.")
         check(job)
         limits, parked = job.limits, self._settings.limits

@@ -40,6 +40,8 @@ EXIT_GRACE = 0.5
 
 EXIT_GRACE_MEMORY = 512 << 20
 
+READ_SIZE = 256 << 10
+
 LEAVING_GRACE = 0.1
 """Seconds from the end of a process's connection to the end of the process; one that stays has closed it on purpose."""
 
@@ -91,6 +93,7 @@ class Slot:
         self._runs = 0
         self._promise: Promise | None = None
         self._order: Order | None = None
+        self._buffer = bytearray(READ_SIZE)
         self._child: Child | None = None
         self._run: Run | None = None
         self._attached: Assignment | None = None
@@ -206,7 +209,7 @@ class Slot:
 
     def zygote_child(self, child: NewChild) -> None:
         assert self._order is not None, "a child that nobody ordered"  # noqa: S101
-        self._child = Child(child, self._order, self._settings.limits.result, self)
+        self._child = Child(child, self._order, self._settings.limits.result, self._buffer, self)
 
     def zygote_exit(self, inner_pid: int, report: ExitReport) -> None:
         child = self._child
@@ -253,11 +256,11 @@ class Slot:
         except ProtocolError as error:
             self.child_violation(str(error))
             return
-        child.stop_reading()
+        child.end_output()
         self._enter(SlotState.STOPPING)
         self._end_run(ending)
         # The waiter hears of the result first; reaping and the next child come after it.
-        self._loop.call_soon(self._retire, child)
+        self._loop.call_soon(self._loop.call_soon, self._retire, child)
 
     def child_closed(self, child: Child) -> None:
         if self._run is None:

@@ -6,7 +6,8 @@ import _thread
 import io
 from builtins import len, memoryview  # noqa: A004 - not those that a script may have put in their place
 from os import _exit
-from os import write as _write  # by a name of our own: scripts may patch os.write
+from os import read as _read
+from os import write as _write  # by names of our own: scripts may patch those of os
 
 from .wire import HEADER, LINE_LIMIT, MAX_OUTPUT_FRAME, Frame
 
@@ -69,11 +70,16 @@ class Channel:
         self._only = _thread.get_ident()
 
     def finish(self, result: bytes) -> NoReturn:
-        """Send what is pending and the RESULT, then leave at once, so that nothing can follow."""
+        """Send what is pending and the RESULT; nothing can follow it.
+
+        Then wait for the engine's SIGKILL: taking a process apart keeps a processor busy for longer than most runs
+        last, and it may be the one on which the engine waits to read the RESULT.
+        """
         try:
             with self._lock:
                 self.flush_all()
                 self.send(Frame.RESULT, result)
+                _read(self.fd, 1)
         finally:
             _exit(0)
 

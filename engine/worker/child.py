@@ -18,7 +18,6 @@ from .wire import HEADER, HELLO, RUN, Frame, Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import NoReturn
 
 READ_SIZE = 64 << 10
@@ -62,7 +61,9 @@ def live(setup: Setup, program: Program) -> NoReturn:
         program.channel.fd = RUN_FD
         program.channel.send(Frame.HELLO, self_check())
         os.nice(limits.NICENESS)  # not sooner: making the next child is the engine's work, running a script is not
-        request, files = _receive(setup.order.files)
+        expected = setup.order.files
+        request = _request(b"" if expected else os.read(RUN_FD, READ_SIZE))
+        files = _receive_files(request, expected) if expected else {}
         if request.cpu:
             limits.set_cpu(request.cpu)
         program.channel.finish(program.run(request, files))
@@ -91,35 +92,39 @@ def self_check() -> bytes:
 
 
 def _rehearse(program: Program, source: bytes) -> None:
-    """The path of a real run, its frames going to /dev/null."""
-    request = Request(RUN.pack(Kind.EXEC, 0, 1 << 20, 6, 0) + b"<exec>" + source)
+    """The path of a real run, from its frame to its frames, which go to /dev/null."""
+    payload = RUN.pack(Kind.EXEC, 0, 1 << 20, 6, 0) + b"<exec>" + source
+    request = _request(HEADER.pack(len(payload), Frame.RUN) + payload)
     program.channel.send(Frame.RESULT, program.run(request, {}))
     program.reset()
 
 
-def _receive(files: int) -> tuple[Request, dict[str, InputFile]]:
-    """Wait for the RUN. With ``files`` it is read exactly, for the message behind it carries descriptors."""
-    if not files:
-        return Request(_read_frame(lambda left: os.read(RUN_FD, max(left, READ_SIZE)))), {}
-    request = Request(_read_frame(lambda left: os.read(RUN_FD, left)))
-    fds = _receive_descriptors(files)
+def _request(data: bytes) -> Request:
+    """The request that begins with ``data``, the rest of it read as it comes."""
+    if len(data) < HEADER.size:
+        data = _read_on(data, HEADER.size)
+    size = HEADER.size + HEADER.unpack_from(data)[0]
+    if len(data) < size:
+        data = _read_on(data, size)
+    return Request(data[HEADER.size :])
+
+
+def _read_on(data: bytes, size: int) -> bytes:
+    """``data`` with what follows it, ``size`` bytes in all and not one more: descriptors may come behind."""
+    parts, have = [data], len(data)
+    while have < size:
+        part = os.read(RUN_FD, size - have)
+        if not part:
+            os._exit(0)  # the engine has gone, or no longer needs this child
+        parts.append(part)
+        have += len(part)
+    return b"".join(parts)
+
+
+def _receive_files(request: Request, count: int) -> dict[str, InputFile]:
+    fds = _receive_descriptors(count)
     named = zip(fds, request.head["files"], strict=True)
-    return request, {parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in named}
-
-
-def _read_frame(read: Callable[[int], bytes]) -> bytes:
-    data = read(HEADER.size)
-    size = HEADER.size
-    while data:
-        if len(data) >= HEADER.size:
-            size = HEADER.size + HEADER.unpack_from(data)[0]
-            if len(data) >= size:
-                return data[HEADER.size :]
-        more = read(size - len(data))
-        if not more:
-            break
-        data += more
-    os._exit(0)  # the engine has gone, or no longer needs this child
+    return {parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in named}
 
 
 def _receive_descriptors(count: int) -> list[int]:

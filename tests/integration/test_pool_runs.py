@@ -251,8 +251,8 @@ async def test_values(pool: Pool, expression: str, value: object, text: str | No
     [
         ("result = float('nan')", "nan", "NaN"),
         ("result = [float('inf')]", "[inf]", "infinity"),
-        ("result = {3}", "{3}", "a set"),
-        ("class Thing: pass\nThing.__repr__ = lambda self: 'a thing'\nresult = [Thing()]", "[a thing]", "a Thing"),
+        ("result = {3}", "{3}", "type set"),
+        ("class Thing: pass\nThing.__repr__ = lambda self: 'a thing'\nresult = [Thing()]", "[a thing]", "type Thing"),
         ("result = []\nresult.append(result)", "[[...]]", "itself"),
         ("result = []\nfor _ in range(10_000): result = [result]", None, "deep"),
         ("result = []\nfor _ in range(250): result = [result]", None, "deep"),
@@ -266,9 +266,9 @@ async def test_values(pool: Pool, expression: str, value: object, text: str | No
         (
             "class Bad:\n    def __repr__(self): raise SystemExit(3)\nresult = Bad()",
             "<Bad object whose repr() raised SystemExit>",
-            "Bad",
+            "type Bad",
         ),
-        ("result = {'x' * 100_000: {1}}", None, "a set"),
+        ("result = {'x' * 100_000: {1}}", None, "type set"),
     ],
 )
 async def test_results_that_are_no_json(pool: Pool, source: str, text: str | None, note: str) -> None:
