@@ -23,9 +23,10 @@ from textual.theme import Theme
 from tui.actions import Scope, action, bindings
 from tui.background import in_background
 from tui.key_queue import KeyQueue
+from tui.preferences import Preferences
 from tui.recovery import RecoveryError, RecoveryJournal
 from tui.screens.console import ConsoleScreen
-from tui.terminal.diff_driver import DiffDriver
+from tui.terminal.diff_driver import DiffDriver, driver_class
 from tui.terminal.guard import HostileTextFilter
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
@@ -64,6 +65,7 @@ class GatewrightApp(App[int]):
         open_script: Script to open first.
         journal: Where unsaved text is kept.
         place: Project as the header shows it, ``host:path`` if not given.
+        preferences: How to draw.
     """
 
     TITLE = "gatewright"
@@ -77,12 +79,14 @@ class GatewrightApp(App[int]):
         open_script: str | None = None,
         journal: RecoveryJournal | None = None,
         place: str | None = None,
+        preferences: Preferences | None = None,
     ) -> None:
-        super().__init__(driver_class=DiffDriver)
+        preferences = preferences or Preferences()
+        super().__init__(driver_class=driver_class(diff=preferences.diff))
         self._project = project
         self._journal = journal or RecoveryJournal(os.path.realpath(project))
         self._open_script = open_script
-        self._console = ConsoleScreen(place or f"{socket.gethostname()}:{project}")
+        self._console = ConsoleScreen(place or f"{socket.gethostname()}:{project}", fast_editor=preferences.fast_editor)
         self._connection: EngineConnection | None = None
         self._quitting = False
         self._keys = KeyQueue(super().on_event, lambda: self.focused or self.screen)

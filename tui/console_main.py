@@ -20,7 +20,8 @@ def run_console(project: Path, open_script: str | None = None) -> int:
     # No frames are spent on movement: over a slow line each one is seen.
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     from tui.app import GatewrightApp
+    from tui.preferences import Preferences
 
-    app = GatewrightApp(project, open_script)
+    app = GatewrightApp(project, open_script, preferences=Preferences.of(os.environ))
     app.run()
     return app.return_code or 0

@@ -79,7 +79,7 @@ class RecoveryJournal:
 
     @property
     def folder(self) -> Path:
-        """Looked up each time: root becomes the project's owner on connecting, and from then on has the owner's home."""
+        """Looked up each time: on connecting root becomes the owner and has the owner's home."""
         return (self._root or state_home() / "gatewright" / "recovery") / self._engine
 
     def keep(self, unsaved: UnsavedText) -> None:

@@ -48,7 +48,7 @@ class ConsoleScreen(Screen[None]):
     AUTO_FOCUS = "Editor"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own form
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, fast_editor: bool = True) -> None:
         super().__init__()
         self._place = place
         self._parts: ConsoleParts | None = None
@@ -56,7 +56,7 @@ class ConsoleScreen(Screen[None]):
         self._met_engine = False
         self._header = HeaderBar()
         self.script_list = ScriptList(id="scripts")
-        self._editor = EditorPane(Editor(language=None, id="editor"))
+        self._editor = EditorPane(Editor(language=None, fast=fast_editor, id="editor"))
         self.panel = Panel([("output", "Output"), ("tasks", "Tasks"), ("git", "Git")], id="panel")
         self._status = StatusBar()
         self._hints = KeyHints(footer_hints(Scope.CONSOLE, Scope.EVERYWHERE))

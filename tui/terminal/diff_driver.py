@@ -113,5 +113,5 @@ class DiffDriver(LinuxDriver):
 
 
 def driver_class(*, diff: bool = True) -> type[Driver] | None:
-    """What to give to ``App(driver_class=…)``: None, Textual's choice, if ``diff`` is off in the settings."""
+    """What to give to ``App(driver_class=…)``: None, Textual's choice, if ``diff`` is off."""
     return DiffDriver if diff else None
