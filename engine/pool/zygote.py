@@ -68,7 +68,7 @@ class Zygote:
     """One launcher process and what is below it, from ``start`` to ``kill``.
 
     Attributes:
-        gone: Done when the launcher has been reaped, and with it, in a pid namespace, everything below.
+        gone: Done when the launcher has been reaped, which waits for the template and so for everything below.
     """
 
     def __init__(self, settings: PoolSettings, scratch: Path, owner: ZygoteOwner) -> None:

@@ -1,9 +1,9 @@
 """The launcher: the process that the engine starts. It makes a slot's other processes and outlives none of them.
 
-With namespaces: launcher → zygote (pid 1 of its own pid namespace) → template. Whoever dies takes what is below along:
-the zygote is killed when the launcher dies, the launcher when the engine does (prctl(2), PR_SET_PDEATHSIG), and with
-the zygote the kernel kills everything in its namespace. Without namespaces: launcher → template, and the launcher
-cleans up when either end has gone.
+The launcher and the template that it forks are the slot's zygote. With namespaces the launcher owns them and their
+mounts, and the template is the first process of its pid namespace. Whoever dies takes what is below along: the template
+is killed when the launcher dies, the launcher when the engine does (prctl(2), PR_SET_PDEATHSIG), and with the template
+the kernel kills everything in its namespace. Without namespaces the launcher cleans up when either has gone.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from .program import Program
 
-USUAL_MODULES = ("collections", "datetime", "functools", "itertools", "math", "random", "re", "string")
-"""Imported ahead: small, and nearly every script asks for some of them."""
+USUAL_MODULES = ("collections", "datetime", "functools", "itertools", "math", "re", "string")
+"""Imported ahead: small, and most scripts ask for some of them. Not ``random``, which reseeds itself in every fork."""
 
 
 class Config:
@@ -86,39 +86,28 @@ def main(argument: str) -> NoReturn:
 
 
 def _start_contained(config: Config, program: Program, control: _socket.socket) -> None:
+    """Own the namespaces and mounts, fork the template, then replace its scratch on demand until it has gone."""
     namespaces.enter()
     # After enter(): a change of credentials clears it.
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != config.engine:
         return
+    path = mount_scratch(config.scratch, config.scratch_size, config.scratch_inodes)
+    _import_ahead(config.preloads)
+    gc.freeze()
+    ours, templates = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
-        _be_zygote(config, program, control)
-    control.close()
-    os.waitpid(pid, 0)
-
-
-def _be_zygote(config: Config, program: Program, control: _socket.socket) -> NoReturn:
-    """Own the mounts, import what runs will need, fork the template, then replace its scratch on demand."""
-    try:
+        ours.close()
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         if _mount_own_proc():
             limits.cap_processes()
-        path = mount_scratch(config.scratch, config.scratch_size, config.scratch_inodes)
-        own_pidns = namespaces.own_pid_namespace()
-        _import_ahead(config.preloads)
-        gc.freeze()
-        ours, templates = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        if os.fork() == 0:
-            ours.close()
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-            scratch = TmpfsScratch(path, templates, config.scratch_size, config.scratch_inodes)
-            run_template(program, control, scratch, own_pidns, None)
-        templates.close()
-        control.close()
-        serve_replacements(path, ours)
-    finally:
-        os._exit(0)
+        scratch = TmpfsScratch(path, templates, config.scratch_size, config.scratch_inodes)
+        run_template(program, control, scratch, namespaces.own_pid_namespace(), None)
+    templates.close()
+    control.close()
+    serve_replacements(path, ours)
+    os.waitpid(pid, 0)
 
 
 def _start_plain(config: Config, program: Program, control: _socket.socket, problem: str) -> None:

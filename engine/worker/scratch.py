@@ -1,7 +1,7 @@
 """The folder a run works in: empty at its start, gone at its end.
 
-With a mount namespace it is a small tmpfs, which the zygote mounts anew when a run has touched it. Without one it is a
-private folder that the template empties.
+With a mount namespace it is a small tmpfs, which the launcher mounts anew when a run has touched it. Without one it is
+a private folder that the template empties.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 
 MOUNT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_NOATIME
 SIZES = struct.Struct("<QI")
-"""Bytes and inodes of a tmpfs: what the template asks the zygote for."""
+"""Bytes and inodes of a tmpfs: what the template asks the launcher for."""
 
 COARSE_TICK = 0.01
 """Before Linux 6.13 timestamps advance with the timer: a change this soon after the mount may leave no trace."""
 
 
 class TmpfsScratch:
-    """The template's side: notices a dirty scratch and has the zygote replace it."""
+    """The template's side: notices a dirty scratch and has the launcher replace it."""
 
-    def __init__(self, path: str, zygote: socket, size: int, inodes: int) -> None:
+    def __init__(self, path: str, launcher: socket, size: int, inodes: int) -> None:
         self.path = path
-        self._zygote = zygote
+        self._launcher = launcher
         self._sizes = (size, inodes)
         self._fine_timestamps = kernel.version() >= (6, 13)
         self._young = False
@@ -55,9 +55,9 @@ class TmpfsScratch:
         self._young = not self._fine_timestamps and time.monotonic() - self._mounted_at < COARSE_TICK
 
     def _replace(self, size: int, inodes: int) -> None:
-        self._zygote.send(SIZES.pack(size, inodes))
-        if not self._zygote.recv(1):
-            raise OSError("the zygote left while it was asked for a new scratch")
+        self._launcher.send(SIZES.pack(size, inodes))
+        if not self._launcher.recv(1):
+            raise OSError("the launcher left while it was asked for a new scratch")
         self._sizes = (size, inodes)
         self._note_fresh()
 
@@ -86,7 +86,7 @@ class FolderScratch:
 
 
 def mount_scratch(parent: str, size: int, inodes: int) -> str:
-    """Mount the scratch under a read-only tmpfs of its own on ``parent`` and return its path (zygote's side)."""
+    """Mount the scratch under a read-only tmpfs of its own on ``parent`` and return its path (launcher's side)."""
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     kernel.mount("tmpfs", parent, "tmpfs", flags, "size=4k,nr_inodes=4,mode=755")
     path = os.path.join(parent, "s")
@@ -97,7 +97,7 @@ def mount_scratch(parent: str, size: int, inodes: int) -> str:
 
 
 def serve_replacements(path: str, template: socket) -> None:
-    """The zygote's only work: replace the scratch when the template asks; ends when the template has gone."""
+    """Replace the scratch whenever the template asks; ends when the template has gone (launcher's side)."""
     while request := template.recv(SIZES.size):
         kernel.detach(path)
         _mount_tmpfs(path, *SIZES.unpack(request))

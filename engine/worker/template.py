@@ -99,9 +99,9 @@ class _Template:
         if self._own_pidns is None:
             self._control.send(message)
             return
-        zygote = os.pidfd_open(1)
-        self._control.sendmsg([message], [_descriptors(zygote)])
-        os.close(zygote)
+        pidfd = os.pidfd_open(os.getpid())
+        self._control.sendmsg([message], [_descriptors(pidfd)])
+        os.close(pidfd)
 
     def _reap(self, pid: int) -> tuple[int, int, int]:
         """Wait for a child that the engine has killed; return its pid, status and microseconds of processor time."""

@@ -67,7 +67,7 @@ class Report:
     """First byte of what the template tells the engine."""
 
     READY = b"R"
-    """JSON: what isolates the slot's processes. With the pidfd of the zygote if it has its own pid namespace."""
+    """JSON: what isolates the template. With its pidfd if it is the first process of a pid namespace."""
     CHILD = b"C"
     EXIT = b"E"
     FAILED = b"F"

@@ -244,7 +244,7 @@ async def test_shrinking_waits_for_those_who_run() -> None:
         await cancelled(pool, *jobs[0])
         assert (await waiting).value == "later"
         await until_ready(pool)
-        await until(lambda: len(descendants()) == 4, "only one slot's processes are left")
+        await until(lambda: len(descendants()) == 3, "only one slot's processes are left")
 
 
 async def test_shrinking_takes_the_idle_first_and_growing_keeps_who_was_leaving() -> None:
@@ -280,15 +280,14 @@ async def test_resizing_up_and_down_under_load() -> None:
 
 
 def zygote_processes(pool: Pool, slot: int = 1) -> dict[str, int]:
-    """Launcher, zygote, template and child of a slot, found through /proc from its child upwards."""
+    """Launcher, template and child of a slot, found through /proc from its child upwards."""
     child = next(info.pid for info in pool.info().slots if info.slot == slot)
     assert child is not None
     template = parent_of(child)
-    zygote = parent_of(template)
-    return {"launcher": parent_of(zygote), "zygote": zygote, "template": template, "child": child}
+    return {"launcher": parent_of(template), "template": template, "child": child}
 
 
-@pytest.mark.parametrize("victim", ["launcher", "zygote", "template", "child"])
+@pytest.mark.parametrize("victim", ["launcher", "template", "child"])
 async def test_an_idle_slot_whose_processes_die_is_replaced(pool: Pool, victim: str) -> None:
     old = zygote_processes(pool)
     os.kill(old[victim], signal.SIGKILL)
@@ -299,7 +298,7 @@ async def test_an_idle_slot_whose_processes_die_is_replaced(pool: Pool, victim: 
     await until(lambda: not set(old.values()) & set(descendants()), "nothing of the old ones is left")
 
 
-@pytest.mark.parametrize("victim", ["launcher", "zygote", "template"])
+@pytest.mark.parametrize("victim", ["launcher", "template"])
 async def test_a_run_whose_slot_is_lost_ends_as_crashed(pool: Pool, victim: str) -> None:
     _, ending = await begin(pool, FOREVER)
     os.kill(zygote_processes(pool)[victim], signal.SIGKILL)
@@ -344,7 +343,7 @@ async def test_a_slot_can_be_restarted_by_hand(pool: Pool) -> None:
     pool.restart_slot(1)
     assert (await asyncio.wait_for(ending, 10)).outcome is Outcome.CANCELLED
     await expect_innocent(pool)
-    assert zygote_processes(pool)["zygote"] != old["zygote"]
+    assert zygote_processes(pool)["template"] != old["template"]
     with pytest.raises(KeyError):
         pool.restart_slot(7)
 
@@ -355,7 +354,7 @@ async def test_a_zygote_is_recycled_after_its_runs() -> None:
         for number in range(14):
             assert (await run(pool, f"result = {number}")).value == number
             await until_ready(pool)
-            zygotes.add(zygote_processes(pool)["zygote"])
+            zygotes.add(zygote_processes(pool)["template"])
         assert len(zygotes) == 3
         assert pool.info().slots[0].restarts == 0
 
