@@ -76,7 +76,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("focus_editor", "editor", "Back to the editor; closes find bar and filter", Scope.CONSOLE, priority=True),
     _everywhere("palette", "all", "All actions and scripts", 8, palette=False),
     _everywhere("help", "help", "This help", 9),
-    _everywhere("retry", "retry", "Try the engine again when it is away"),
+    # Not before the focused widget's: the form of a run has a use of its own for the key.
+    Action("retry", "retry", "Try the engine again when it is away", Scope.EVERYWHERE, palette=True),
     _everywhere("redraw", "redraw", "Draw the whole screen again"),
     _everywhere("quit", "quit", "Leave the console; runs go on in the engine"),
     Action("open_row", "open", "Open the script, fold or unfold the folder", Scope.LIST, 1),

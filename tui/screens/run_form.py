@@ -70,6 +70,7 @@ class RunFormScreen(Dialog[FilledForm]):
         self._folder = folder
         self._last = last
         self._problem = problem
+        self._refused: tuple[str, ...] = ()
         self._defaults = [_as_typed(param) for param in script.params] + [f"{script.timeout or DEFAULT_TIMEOUT:g}"]
 
     def compose(self) -> ComposeResult:
@@ -99,7 +100,7 @@ class RunFormScreen(Dialog[FilledForm]):
                 self._field(index).value = typed
 
     def action_run(self) -> None:
-        typed = tuple(self._field(index).value for index in range(len(self._defaults)))
+        typed = self._typed()
         params: dict[str, str] = {}
         files: dict[str, Path] = {}
         for index, param in enumerate(self._script.params):
@@ -123,10 +124,15 @@ class RunFormScreen(Dialog[FilledForm]):
     @on(Input.Changed)
     @on(ChoiceField.Changed)
     def _changed(self) -> None:
-        if self.is_mounted and self.focused is not None:
+        """The problem is told until what caused it is changed."""
+        if self._typed() != self._refused:
             self._tell("")
 
+    def _typed(self) -> tuple[str, ...]:
+        return tuple(self._field(index).value for index in range(len(self._defaults)))
+
     def _tell(self, problem: str) -> None:
+        self._refused = self._typed() if problem else ()
         line = self.query_one(".dialog--problem", Static)
         line.update(sanitise_line(problem))
         line.display = bool(problem)

@@ -1,0 +1,112 @@
+"""Run with parameters: text in, typed values out; a refusal leads back to the form, a file is read by the console."""
+
+from __future__ import annotations
+
+import pytest
+from console_support import console, write_script
+
+TYPED = '''# /// script
+# [tool.gatewright]
+# entrypoint = "main"
+# [tool.gatewright.params.hours]
+# type = "int"
+# default = 24
+# [tool.gatewright.params.loud]
+# type = "bool"
+# default = false
+# [tool.gatewright.params.level]
+# type = "choice"
+# choices = ["low", "high"]
+# default = "low"
+# [tool.gatewright.params.tags]
+# type = "list"
+# default = ["a", "b"]
+# [tool.gatewright.params.data]
+# type = "file"
+# required = false
+# ///
+def main(hours, loud, level, tags, data=None):
+    print(repr((hours, loud, level, tags)))
+    if data is not None:
+        print("file:", data.read()[:40])
+'''
+
+
+@pytest.fixture
+async def form(project, tmp_path):
+    write_script(project, "typed.py", TYPED)
+    async with console(project, tmp_path) as c:
+        await c.shows("typed", "pool [...]")
+        await c.open("typed.py")
+        await c.press("f5")
+        await c.shows("Run typed.py", "hours", "tags", "a, b", "timeout")
+        yield c
+
+
+async def test_defaults_are_the_scripts_own(form):
+    await form.press("enter")
+    await form.shows("(24, False, 'low', ['a', 'b'])", "end of output")
+
+
+async def test_typed_values_arrive_with_their_types(form):
+    await form.press("end", "backspace", "backspace")
+    await form.type("7")
+    await form.press("tab", "right", "tab", "space", "tab", "end")
+    await form.type(", c d")
+    await form.press("enter")
+    await form.shows("(7, True, 'high', ['a', 'b', 'c d'])")
+
+
+async def test_a_refused_value_leads_back_to_the_form_with_what_was_typed(form):
+    await form.type("x")
+    await form.press("tab", "right", "enter")
+    await form.shows("'hours' takes a whole number", "Run typed.py", "24x", "< yes >")
+    await form.press("end", "backspace", "enter")
+    await form.shows("(24, True, 'low', ['a', 'b'])")
+
+
+async def test_a_file_is_read_with_the_rights_of_the_console(form, tmp_path):
+    secret = tmp_path / "mine.csv"
+    secret.write_bytes(b"tag,value\npump,1\n")
+    secret.chmod(0o600)
+    await form.press("shift+tab", "shift+tab")
+    await form.type(str(tmp_path / "missing.csv"))
+    await form.press("enter")
+    await form.shows("cannot be read: No such file or directory")
+    await form.press("home", "ctrl+k")
+    await form.type(str(secret))
+    await form.press("enter")
+    await form.shows("file: b'tag,value\\npump,1\\n'")
+
+
+async def test_a_path_may_start_at_the_project(form, project):
+    (project / "documents").mkdir(exist_ok=True)
+    (project / "documents/here.txt").write_text("found")
+    await form.press("shift+tab", "shift+tab")
+    await form.type("documents/here.txt")
+    await form.press("enter")
+    await form.shows("file: b'found'")
+
+
+async def test_the_form_offers_what_was_typed_last_time(form):
+    await form.press("end")
+    await form.type("5")
+    await form.press("enter")
+    await form.shows("(245,")
+    await form.press("f5")
+    await form.shows("^R as last time")
+    await form.shows("int      24 ")
+    await form.press("ctrl+r")
+    await form.shows("int      245 ")
+    await form.press("escape")
+    await form.hides("Run typed.py")
+
+
+async def test_parameters_of_the_unsaved_text_that_the_form_does_not_know_are_named(form):
+    await form.press("escape", "ctrl+home", *["down"] * 5)
+    await form.press("end", "backspace")  # the default of hours is 2 now
+    await form.shows("typed.py *")
+    await form.press("f5")
+    await form.shows("Run typed.py")
+    await form.press("enter")
+    await form.shows("running the unsaved text", "end of output")
