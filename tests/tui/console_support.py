@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from textual import events
 from textual.pilot import Pilot
 
 from engine import launch
@@ -60,8 +61,12 @@ class Console:
         await self.pilot.press(*keys)
 
     async def type(self, text: str) -> None:
-        names = {" ": "space", "\n": "enter", "/": "slash", ".": "full_stop", "_": "underscore", "-": "minus"}
-        await self.pilot.press(*[names.get(character, character) for character in text])
+        """All of it at once, as a fast typist on a slow line."""
+        driver = self.app._driver
+        assert driver is not None
+        for character in text:
+            driver.send_message(events.Key("enter", "\r") if character == "\n" else events.Key(character, character))
+        await self.pilot.pause()
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait for a state."""

@@ -256,6 +256,38 @@ async def test_a_small_terminal_gets_a_sentence_and_no_crash(project, tmp_path, 
             await c.shows("Terminal too small")
         await c.pilot.resize_terminal(80, 24)
         await c.shows("F1 help", "pool [...]")
+        await c.pilot.resize_terminal(*size)
+        await c.pilot.resize_terminal(80, 24)
+        await c.shows("F1 help")
+
+
+async def test_a_terminal_made_small_and_large_again_keeps_text_and_focus(project, tmp_path):
+    async with console(project, tmp_path) as c:
+        await c.shows("defaults/tour.py", "pool [...]")
+        await c.pilot.resize_terminal(20, 5)
+        await c.shows("Terminal too small")
+        await c.type("blind")
+        await c.pilot.resize_terminal(120, 40)
+        await c.shows("Run F5", "defaults/tour.py *")
+        assert c.app._console.editor.text.startswith("blind# ///")
+        assert c.app._console.editor.has_focus
+
+
+async def test_the_mouse_can_do_what_keys_do(project, tmp_path):
+    write_script(project, "quick.py", "print('clicked')\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("quick", "pool [...]", ">  tour")
+        row = next(i for i, line in enumerate(c.text.splitlines()) if line.startswith("   csv_summary"))
+        await c.pilot.click(offset=(4, row))
+        await c.until(lambda: "csv_summary.py" in c.text.splitlines()[0], "a click opens the script")
+        await c.open("quick.py")
+        await c.pilot.click("HeaderBar", offset=(75, 0))
+        await c.shows("clicked", "end of output")
+        tabs = next(i for i, line in enumerate(c.text.splitlines()) if "[Output]" in line)
+        await c.pilot.click(offset=(c.text.splitlines()[tabs].index("Tasks"), tabs))
+        await c.shows("[Tasks")
+        await c.pilot.click(offset=(c.text.splitlines()[-1].index("help"), 23))
+        await c.shows("Everywhere")
 
 
 async def test_help_lists_every_key_of_the_table(project, tmp_path):

@@ -19,7 +19,7 @@ from tui.actions import Scope, bindings, footer_hints, pane_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.messages import EngineAway, PoolChanged, RunChanged
 from tui.recovery import Session
-from tui.screens.too_small import TooSmall
+from tui.screens.too_small import FullScreen
 from tui.widgets.editor import Editor, EditorPane
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
@@ -37,7 +37,7 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
-class ConsoleScreen(Screen[None]):
+class ConsoleScreen(FullScreen[None]):
     """The main screen. Its first paint needs no engine; ``attach`` brings the parts that do.
 
     Args:
@@ -78,7 +78,7 @@ class ConsoleScreen(Screen[None]):
         yield self.panel
         yield self._status
         yield self._hints
-        yield TooSmall()
+        yield self.too_small
 
     def on_mount(self) -> None:
         self._header.project = self._place

@@ -10,7 +10,6 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import Screen
 from textual.widgets import Static
 
 from engine.client import EngineClient
@@ -20,7 +19,7 @@ from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
 from tui.formats import age, milliseconds
 from tui.messages import EngineAway, PoolChanged
-from tui.screens.too_small import TooSmall
+from tui.screens.too_small import FullScreen
 from tui.terminal_guard import sanitise_line
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.live_table import Column, LiveTable, TableRow
@@ -40,7 +39,7 @@ _COLUMNS = (
 QUEUE_LINES = 4
 
 
-class PoolScreen(Screen[int | None]):
+class PoolScreen(FullScreen[int | None]):
     """The result is the run whose output the user wants to see, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.POOL)
@@ -63,7 +62,7 @@ class PoolScreen(Screen[int | None]):
         yield self._queue
         yield self._status
         yield KeyHints(footer_hints(Scope.POOL))
-        yield TooSmall()
+        yield self.too_small
 
     def on_mount(self) -> None:
         self.set_focus(self.query_one("#slots RowList"))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from textual import events
+from textual.geometry import Size
+from textual.screen import Screen
 from textual.widgets import Static
 
 LEAST_WIDTH = 40
 LEAST_HEIGHT = 10
+
+Result = TypeVar("Result")
 
 
 class TooSmall(Static):
@@ -16,13 +22,18 @@ class TooSmall(Static):
         super().__init__("", markup=False)
         self.display = False
 
-    def on_mount(self) -> None:
-        self.watch(self.app, "size", self._judge)
-
-    def _judge(self) -> None:
-        size = self.app.size
+    def judge(self, size: Size) -> None:
+        """Show or hide, for this size of the terminal."""
         self.display = size.width < LEAST_WIDTH or size.height < LEAST_HEIGHT
         self.update(f"Terminal too small: {size.width}x{size.height}. {LEAST_WIDTH}x{LEAST_HEIGHT} is the least.")
 
-    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002
-        self._judge()
+
+class FullScreen(Screen[Result]):
+    """A screen that says when the terminal is too small for it; its ``compose`` yields ``self.too_small`` last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.too_small = TooSmall()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.too_small.judge(event.size)
