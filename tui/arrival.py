@@ -47,16 +47,17 @@ class Arrival:
         self._tasks = tasks
         self._open_first = open_first
         self._complain = complain
+        self._offered = False
 
     async def without_engine(self) -> None:
         """Unsaved text does not need one."""
-        await self._desk.offer_left_behind(self._open_first)
+        await self._offer()
 
     async def with_engine(self) -> None:
         """Show the run of the last session, offer unsaved text, then open the script of the last session."""
         session = await asyncio.to_thread(self._journal.last_session)
         await self._show_run(session.run_id)
-        await self._desk.offer_left_behind(self._open_first)
+        await self._offer()
         if self._desk.untouched:
             await self._open_script(session)
 
@@ -71,6 +72,12 @@ class Arrival:
             self._journal.remember(session)
         except RecoveryError as error:
             self._complain(str(error))
+
+    async def _offer(self) -> None:
+        """Offer unsaved text, once: who decides later is not asked again when the engine answers at last."""
+        if not self._offered:
+            self._offered = True
+            await self._desk.offer_left_behind(self._open_first)
 
     async def _open_script(self, session: Session) -> None:
         known = {script.path for script in self._scripts.scripts}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from textual.screen import Screen
@@ -29,6 +29,7 @@ JOURNAL_AFTER = 1.0
 JOURNAL_AT_LEAST = 5.0
 """Seconds after which the text is journaled although somebody types without a pause."""
 
+Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
@@ -65,6 +66,7 @@ class Desk:
         self._disk = asyncio.Lock()
         self._due: asyncio.TimerHandle | None = None
         self._unwritten_since: float | None = None
+        self._edits = 0
         self._journaling: set[asyncio.Task[None]] = set()
         self.path = ""
         self.info: ScriptInfo | None = None
@@ -88,9 +90,10 @@ class Desk:
         """Show a script, after the text on the desk is safe, and offer what was not saved of it."""
         with problems_told(self._host.complain):
             if path != self.path and await self.may_leave():
+                edits = self._edits
                 loaded = await self._connection.client.load_script(path)
-                if await self.may_leave():  # somebody may have typed while it was being loaded
-                    self._show(loaded)
+                if edits == self._edits or await self.may_leave():  # else somebody typed while it was being loaded
+                    await self._show(loaded)
             if path == self.path and not self.dirty:
                 await self.offer_left_behind(path)
         self._editor.screen.set_focus(self._editor)
@@ -100,37 +103,28 @@ class Desk:
         with problems_told(self._host.complain):
             loaded = await self._connection.client.load_script(path)
             if self.untouched:
-                self._show(loaded)
+                await self._show(loaded)
                 self._go_to(place)
 
     async def make_new(self) -> None:
         """Ask for a name and make a script that runs as it is."""
-        if not await self.may_leave():
-            return
-        path, problem = "", ""
-        while True:
-            question = "Name of the new script, like folder/name"
-            answer = await self._host.push_screen_wait(AskScreen(question, path, problem))
-            if answer is None:
-                return
-            path = answer if answer.endswith(".py") else f"{answer}.py"
-            text = skeleton(path)
-            try:
-                info = await self._connection.client.save_script(path, SaveRequest(text=text))
-            except EngineError as error:
-                problem = error.message
-            except EngineUnreachable:
-                self._put(path, None, text, None)
-                self._editor.compare_with("")
-                self._host.say(f"{path} is not saved yet: the engine is away")
-                return
-            else:
-                self._put(info.path, info, text, info.sha256)
-                self._host.say(f"made {info.path}")
-                return
+        if await self.may_leave():
+            await self._under_a_name("Name of the new script, like folder/name", self._make)
+
+    async def _make(self, path: str) -> None:
+        text = skeleton(path)
+        try:
+            info = await self._connection.client.save_script(path, SaveRequest(text=text))
+        except EngineUnreachable:
+            await self._put(path, None, text, None)
+            self._editor.compare_with("")
+            self._host.say(f"{path} is not saved yet: the engine is away")
+        else:
+            await self._put(info.path, info, text, info.sha256)
+            self._host.say(f"made {info.path}")
 
     async def may_leave(self) -> bool:
-        """Whether the text on the desk may go; asks if it is unsaved."""
+        """Whether the text on the desk may go; asks if it is unsaved. It stays until something takes its place."""
         if not self.dirty:
             return True
         name = self.path or "The text without a name"
@@ -141,12 +135,11 @@ class Desk:
                 "back to editing",
             )
         )
-        if answer == "s":
-            return await self.save()
-        if answer == "x":
-            await self._forget(self.path)
-            return True
-        return False
+        return await self.save() if answer == "s" else answer == "x"
+
+    async def clear(self) -> None:
+        """The user leaves: what they did not save they gave up."""
+        await self._forget(self.path)
 
     # Saving.
 
@@ -157,23 +150,24 @@ class Desk:
         return await self._save_to(self.path, self._base_sha256)
 
     async def _save_as(self) -> bool:
+        return await self._under_a_name("Save as, like folder/name", lambda path: self._write(path, None))
+
+    async def _under_a_name(self, question: str, work: Callable[[str], Awaitable[None]]) -> bool:
+        """Ask for a name until ``work`` can be done under it; False if the user gives up."""
         path, problem = "", ""
-        while True:
-            answer = await self._host.push_screen_wait(AskScreen("Save as, like folder/name", path, problem))
-            if answer is None:
-                return False
+        while (answer := await self._host.push_screen_wait(AskScreen(question, path, problem))) is not None:
             path = answer if answer.endswith(".py") else f"{answer}.py"
             try:
-                return await self._write(path, None)
+                await work(path)
             except EngineError as error:
                 problem = error.message
-            except EngineUnreachable as error:
-                self._host.complain(f"{error.message} {error.hint or ''}")
-                return False
+            else:
+                return True
+        return False
 
     async def _save_to(self, path: str, base: str | None) -> bool:
         try:
-            return await self._write(path, base)
+            await self._write(path, base)
         except EngineError as error:
             if error.code == "conflict":
                 return await self._resolve_conflict(path)
@@ -181,9 +175,11 @@ class Desk:
         except EngineUnreachable as error:
             self._host.complain(f"Not saved. {error.message} The text is kept in the recovery journal.")
             self._journal_soon(0)
+        else:
+            return True
         return False
 
-    async def _write(self, path: str, base: str | None) -> bool:
+    async def _write(self, path: str, base: str | None) -> None:
         text = self.text
         info = await self._connection.client.save_script(path, SaveRequest(text=text, base_sha256=base))
         was, self.path, self.info, self._base_sha256 = self.path, info.path, info, info.sha256
@@ -194,7 +190,6 @@ class Desk:
         await self._forget(was)
         self._host.say(f"saved {info.path}")
         self._host.desk_changed()
-        return True
 
     async def _resolve_conflict(self, path: str) -> bool:
         """Both versions are there: show them and do what the user chooses."""
@@ -214,9 +209,8 @@ class Desk:
         )
         if answer == "k":
             return await self._save_to(path, base)
-        if answer == "t" and theirs is not None:
-            await self._set_aside()
-            self._show(theirs)
+        if answer == "t" and theirs is not None and await self._on_disk(self._journal.set_aside):
+            await self._show(theirs)
             self._host.say("took the version on disk; yours is offered when the script is opened next")
         return False
 
@@ -233,6 +227,7 @@ class Desk:
 
     def text_changed(self) -> None:
         """The user typed: the text goes into the journal when they pause."""
+        self._edits += 1
         now = time.monotonic()
         if self._unwritten_since is None:
             self._unwritten_since = now
@@ -259,7 +254,7 @@ class Desk:
         saved = await self._saved_version(entry.path)
         saved_text = "" if saved is None else saved.text
         if saved is not None and saved.text == entry.text:
-            await asyncio.to_thread(self._journal.discard, entry)
+            await self._told(self._journal.discard, entry)
             return
         name = f"Unsaved text of {entry.path}" if entry.path else "Unsaved text without a name"
         answer = await self._host.push_screen_wait(
@@ -271,18 +266,18 @@ class Desk:
             )
         )
         if answer == "x":
-            await asyncio.to_thread(self._journal.discard, entry)
+            await self._told(self._journal.discard, entry)
         elif answer == "r" and await self.may_leave():
             await self._restore(entry, saved)
         self._host.desk_changed()
 
     async def _restore(self, entry: UnsavedText, saved: ScriptText | None) -> None:
         """Put the text back as unsaved, with the version that it grew from: saving notices what happened meanwhile."""
-        self._put(entry.path, saved.info if saved else None, entry.text, entry.base_sha256)
+        await self._put(entry.path, saved.info if saved else None, entry.text, entry.base_sha256)
         self._editor.compare_with(saved.text if saved else "")
         self._go_to((entry.row, entry.column))
-        await self._keep()
-        await asyncio.to_thread(self._journal.discard, entry)
+        if await self._keep():
+            await self._told(self._journal.discard, entry)
 
     async def _saved_version(self, path: str) -> ScriptText | None:
         if not path:
@@ -299,29 +294,36 @@ class Desk:
 
     def _start_journaling(self) -> None:
         self._due = self._unwritten_since = None
-        task = asyncio.create_task(self._keep() if self.dirty else self._forget(self.path))
+        task = asyncio.create_task(self._bring_up_to_date())
         self._journaling.add(task)
         task.add_done_callback(self._journaling.discard)
 
-    async def _keep(self) -> None:
-        await self._on_disk(self._journal.keep)
+    async def _bring_up_to_date(self) -> None:
+        if self.dirty:
+            await self._keep()
+        else:
+            await self._forget(self.path)
 
-    async def _set_aside(self) -> None:
-        await self._on_disk(self._journal.set_aside)
-        await self._forget(self.path)
+    async def _keep(self) -> bool:
+        return await self._on_disk(self._journal.keep)
 
-    async def _on_disk(self, write: Callable[[UnsavedText], None]) -> None:
+    async def _on_disk(self, write: Callable[[UnsavedText], None]) -> bool:
+        """Journal the text if it is unsaved; False, and the user told, if the disk did not take it."""
         async with self._disk:
-            if not self.dirty:
-                return
-            try:
-                await asyncio.to_thread(write, self._unsaved())
-            except RecoveryError as error:
-                self._host.complain(str(error))
+            return not self.dirty or await self._told(write, self._unsaved())
 
     async def _forget(self, path: str) -> None:
         async with self._disk:
-            await asyncio.to_thread(self._journal.forget, path)
+            await self._told(self._journal.forget, path)
+
+    async def _told(self, work: Callable[[Argument], None], argument: Argument) -> bool:
+        """Do the journal's work in a thread; False, and the user told, if the disk did not take it."""
+        try:
+            await asyncio.to_thread(work, argument)
+        except RecoveryError as error:
+            self._host.complain(str(error))
+            return False
+        return True
 
     def _unsaved(self) -> UnsavedText:
         row, column = self._editor.cursor_location
@@ -331,10 +333,12 @@ class Desk:
         """Put the cursor on a row and column, in the middle of the editor, once the text has its size there."""
         self._editor.call_after_refresh(self._editor.move_cursor, place, center=True)
 
-    def _show(self, loaded: ScriptText) -> None:
-        self._put(loaded.info.path, loaded.info, loaded.text, loaded.info.sha256)
+    async def _show(self, loaded: ScriptText) -> None:
+        await self._put(loaded.info.path, loaded.info, loaded.text, loaded.info.sha256)
 
-    def _put(self, path: str, info: ScriptInfo | None, text: str, base: str | None) -> None:
+    async def _put(self, path: str, info: ScriptInfo | None, text: str, base: str | None) -> None:
+        """Put a text on the desk in place of the one there, which was saved, set aside or given up."""
+        await self._forget(self.path)
         self.path, self.info, self._base_sha256 = path, info, base
         self._editor.load(text)
         self._host.desk_changed()

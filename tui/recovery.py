@@ -99,14 +99,22 @@ class RecoveryJournal:
         self._write(f"{_digest(unsaved.path)}.aside-{time.time_ns()}.json", _plain(unsaved))
 
     def forget(self, path: str) -> None:
-        """Remove this console's text of a script: it was saved, or given up."""
+        """Remove this console's text of a script: it was saved, or given up.
+
+        Raises:
+            RecoveryError: It is still there.
+        """
         with self._lock:
-            (self.folder / f"{_digest(path)}.{self._owner}.json").unlink(missing_ok=True)
+            _remove(self.folder / f"{_digest(path)}.{self._owner}.json")
 
     def discard(self, unsaved: UnsavedText) -> None:
-        """Remove a text that was offered."""
+        """Remove a text that was offered.
+
+        Raises:
+            RecoveryError: It is still there.
+        """
         if unsaved.file is not None:
-            unsaved.file.unlink(missing_ok=True)
+            _remove(unsaved.file)
 
     def left_behind(self) -> list[UnsavedText]:
         """Texts that no living console holds, newest first. Files that cannot be read are passed over, not removed."""
@@ -159,8 +167,8 @@ class RecoveryJournal:
                 self._make_folder()
                 _write_durably(self.folder, name, data)
             except OSError as error:
-                where = f"The recovery journal {self.folder}"
-                raise RecoveryError(f"{where} cannot be written: {error.strerror}.") from error
+                problem = f"The recovery journal cannot be written: {error.strerror} ({self.folder})."
+                raise RecoveryError(problem) from error
 
     def _make_folder(self) -> None:
         for folder in (self.folder.parent.parent, self.folder.parent, self.folder):
@@ -181,6 +189,14 @@ def _load(file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
+
+
+def _remove(file: Path) -> None:
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            file.unlink()
+    except OSError as error:
+        raise RecoveryError(f"The recovery journal cannot be cleaned up: {error.strerror} ({file}).") from error
 
 
 def _write_durably(folder: Path, name: str, data: bytes) -> None:

@@ -102,10 +102,21 @@ async def test_leaving_unsaved_text_asks_and_names_what_happens(project, tmp_pat
         await c.press("escape")
         await c.hides("has unsaved text")
         await c.shows("one.py *", "zza = 1")
+        await c.press("ctrl+o")
+        await c.type("two.py")
+        await c.press("enter")
+        await c.shows("one.py has unsaved text")
+        await c.press("x")
+        await c.shows("b = 2")
+        assert "has unsaved text" not in c.text
+        await c.open("one.py")
+        await c.type("zz")
         await c.press("ctrl+q")
         await c.shows("one.py has unsaved text")
         await c.press("x")
         await c.until(lambda: c.app.return_code == 0 or not c.app.is_running, "the console leaves")
+        assert c.app._journal.left_behind() == []
+        assert [file.name for file in c.app._journal.folder.iterdir()] == ["session.json"]
     assert (project / "scripts/one.py").read_text() == "a = 1\n"
 
 
@@ -134,6 +145,22 @@ async def test_a_save_never_replaces_what_its_author_has_not_seen(project, tmp_p
             await c.hides("nothing written")
             await c.shows("mine a = 1", f"{path} *")
             assert on_disk.read_text() == "theirs = 2\n"
+
+
+async def test_a_journal_that_cannot_be_written_is_said_and_costs_no_text(project, tmp_path):
+    (tmp_path / "recovery").write_text("a file where the folder should be")
+    write_script(project, "full_disk.py", "a = 1\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("full_disk")
+        await c.open("full_disk.py")
+        await c.type("mine ")
+        await c.shows("cannot be written")
+        write_script(project, "full_disk.py", "theirs = 2\n")
+        await c.press("ctrl+s")
+        await c.shows("take theirs; mine goes into recovery")
+        await c.press("t")
+        await c.hides("take theirs")
+        await c.shows("mine a = 1", "full_disk.py *")
 
 
 async def test_the_list_filters_as_one_types(project, tmp_path):

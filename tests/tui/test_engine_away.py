@@ -88,6 +88,16 @@ async def test_a_project_that_cannot_be_is_said_in_a_sentence(tmp_path):
         await c.shows("engine is not connected")
 
 
+async def test_an_engine_that_answers_late_still_brings_the_first_script(tmp_path):
+    folder = tmp_path / "late"
+    async with console(folder, tmp_path) as c:
+        await c.shows("engine away")
+        folder.mkdir()
+        await c.press("ctrl+r")
+        await c.shows("defaults/tour.py", "pool [...] 0/3")
+    await launch.stop(folder, client="cli", force=True)
+
+
 async def test_unsaved_text_is_offered_while_the_engine_is_away(tmp_path):
     from tui.recovery import RecoveryJournal, UnsavedText
 

@@ -100,7 +100,6 @@ class ConsoleScreen(FullScreen[None]):
         self._status.show_away(message.reason)
         self.complain(f"{message.reason} {message.hint or ''}")
         if self._parts is not None and not self._met_engine:
-            self._met_engine = True
             self._on_desk(self._parts.arrival.without_engine)
 
     def on_pool_changed(self, message: PoolChanged) -> None:
@@ -281,6 +280,8 @@ class ConsoleScreen(FullScreen[None]):
             return True
         async with self._desk_lock:
             leave = await parts.desk.may_leave()
+            if leave:
+                await parts.desk.clear()
         await self._remember()
         return leave
 
