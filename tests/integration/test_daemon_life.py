@@ -18,7 +18,7 @@ from daemon_support import FOREVER, TWO, ProjectUnderTest, alive, eventually, fa
 
 from engine import client as client_module
 from engine.client import EngineError, EngineUnreachable
-from engine.models import Outcome, RunState, SaveRequest
+from engine.models import Event, Outcome, RunState, SaveRequest
 
 T = TypeVar("T")
 
@@ -190,21 +190,17 @@ def test_the_engine_hides_its_memory(project: ProjectUnderTest) -> None:
 
 async def test_what_happens_is_told_as_events(project: ProjectUnderTest) -> None:
     client = await project.connect()
-    events = client.events()
-    first = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0)
-    await client.pool()
+    events = client.events(after=0)
     await client.save_script("new.py", SaveRequest(text="result = 3\n"))
-    seen = [await asyncio.wait_for(first, 5)]
     await client.resize_pool(4)
     run = await client.start_run(TWO)
+    seen: list[Event] = []
     async with asyncio.timeout(10):
         while not any(e.type == "run" and e.data["state"] == "finished" for e in seen) or "pool" not in {
             e.type for e in seen
         }:
             seen.append(await anext(events))
-    assert seen[0].type == "script"
-    assert seen[0].data == {"path": "new.py", "change": "created"}
+    assert [e.data for e in seen if e.type == "script"] == [{"path": "new.py", "change": "created"}]
     finished = [event for event in seen if event.type == "run"][-1].data
     assert finished["id"] == run.id
     assert "value" not in finished
