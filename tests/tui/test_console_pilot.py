@@ -260,6 +260,9 @@ async def test_git_tab_shows_branch_and_changed_files(project, tmp_path):
         await c.open("fresh.py")
         await c.press("f3", "3")
         await c.shows("[Git", "on ", "changed")
+        write_script(project, "made_elsewhere.py", "pass\n")
+        await c.press("1", "3", "z")
+        await c.shows("[Git", "made_elsewhere.py")
 
 
 async def test_hostile_text_reaches_no_terminal(project, tmp_path):

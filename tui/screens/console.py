@@ -188,6 +188,10 @@ class ConsoleScreen(FullScreen[None]):
         else:
             self.say("the run in the output is not going on")
 
+    def on_panel_shown(self, event: Panel.Shown) -> None:
+        if self._parts is not None and event.pane == "git":
+            in_place_of_the_last(self, "git", self._parts.overview.load_git)
+
     def on_output_pane_following(self, event: OutputPane.Following) -> None:
         self._header.running = event.running
 
