@@ -124,6 +124,8 @@ class Daemon:
         self.engine.events.publish("engine", {"state": "stopping"})
         self.engine.events.close()
         self.stopping.set()
+        # At once: who connects after hearing of the stop must meet the next engine, not the rest of this one.
+        self._place.leave()
 
     async def run(self, report: Report, *, background: bool, idle_exit: float) -> None:
         """Serve until stopped, idle or without a place."""
@@ -139,7 +141,6 @@ class Daemon:
             for watch in watches:
                 watch.cancel()
         log.info("the engine stops")
-        self._place.leave()
         # Runs end before their followers' connections do, so that these hear how.
         await self.engine.pool.close()
         await self._server.shutdown()
