@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -20,7 +19,7 @@ from engine.models import (
     RunRequest,
     RunState,
 )
-from engine.pool import Ending, FileInput, Job, JobRejected, QueueFull
+from engine.pool import Ending, FileInput, Job, JobRejected, Pool, QueueFull
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.active import ActiveRun
 from engine.services.buffers import Buffer, BufferService
@@ -38,20 +37,12 @@ PAGE = 500
 """Output chunks read from the state at a time."""
 
 
-class RunQueue(Protocol):
-    """The part of the pool that runs need."""
-
-    def submit(self, job: Job) -> asyncio.Future[Ending]: ...
-
-    def cancel(self, run_id: int) -> bool: ...
-
-
 class RunService:
     """Implements ``RunListener`` for its active runs."""
 
     def __init__(
         self,
-        pool: RunQueue,
+        pool: Pool,
         state: StateDB,
         checks: RequestChecks,
         buffers: BufferService,
