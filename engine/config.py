@@ -102,8 +102,43 @@ class CeilingsSection:
     memory: Annotated[int, Range("memory ceiling", 64 << 20, 64 << 30, size=True)] = 4 << 30
     """Memory of a run."""
 
+    output: Annotated[int, Range("output ceiling", 1 << 10, 256 << 20, size=True)] = 64 << 20
+    """Output of a run."""
+
+    result: Annotated[int, Range("result ceiling", 1 << 10, 16 << 20, size=True)] = 16 << 20
+    """Size of a run's result as JSON."""
+
+    scratch: Annotated[int, Range("scratch ceiling", 1 << 20, 4 << 30, size=True)] = 256 << 20
+    """Size of the scratch folder of a run; it is memory."""
+
+    open_files: Annotated[int, Range("open files ceiling", 16, 4096)] = 256
+    """Files that a run may hold open at once."""
+
+    files: Annotated[int, Range("ceiling of returned files", 0, 256 << 20, size=True)] = 16 << 20
+    """Size in all of the files that a run leaves in its record."""
+
     upload: Annotated[int, Range("upload ceiling", 1 << 20, 16 << 30, size=True)] = 256 << 20
     """Size of one file that is handed to a run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySection:
+    """``[policy]``: what scripts may do. Only an administrator decides this, here; no script and no git pull can."""
+
+    modules: tuple[str, ...] = ()
+    """Modules that RESTRICTED scripts may import beside the built-in list, for example "pandas"."""
+
+    lifted: tuple[str, ...] = ()
+    """Modules that are refused in both modes unless they are named here, for example "threading"."""
+
+    allow_degraded: bool = False
+    """Whether RESTRICTED scripts run although this host cannot give them the sandbox. Every result then says so."""
+
+    admin_as_root: bool = False
+    """Whether there are ADMIN runs although the engine runs as root."""
+
+    admin_memory: Annotated[int, Range("memory of an ADMIN run", 64 << 20, 1 << 40, size=True)] = 2 << 30
+    """Resident memory of an ADMIN run with everything it started; more of it ends the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +173,7 @@ class Settings:
     pool: PoolSection = field(default_factory=PoolSection)
     limits: LimitsSection = field(default_factory=LimitsSection)
     ceilings: CeilingsSection = field(default_factory=CeilingsSection)
+    policy: PolicySection = field(default_factory=PolicySection)
     engine: EngineSection = field(default_factory=EngineSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
 
@@ -252,11 +288,35 @@ def _checked(key: str, value: object, where: str) -> object:
         if not isinstance(value, str):
             raise ConfigError(f"{where}: {key} must be text.")
         return value
+    if hint is bool:
+        return _truth(key, value, where)
+    if hint == tuple[str, ...]:
+        return _module_names(key, value, where)
     kind, allowed = typing.get_args(hint)
     number = _number(value, allowed)
     if number is None or not allowed.low <= number <= allowed.high or (kind is int and number != int(number)):
         raise ConfigError(f"{where}: {allowed.title} must be {allowed}, not {value}.", f"Correct {key}.")
     return kind(number)
+
+
+def _truth(key: str, value: object, where: str) -> bool:
+    """True or false, also as a variable of the environment writes them."""
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    raise ConfigError(f"{where}: {key} must be true or false, not {value}.")
+
+
+def _module_names(key: str, value: object, where: str) -> tuple[str, ...]:
+    """A list of names that can stand in an import; in a variable of the environment with commas between them."""
+    names = [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list):
+        raise ConfigError(f"{where}: {key} must be a list of module names.")
+    for name in names:
+        if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigError(f"{where}: {key} must be a list of module names; {name!r} is none.")
+    return tuple(names)
 
 
 def _number(value: object, allowed: Range) -> float | None:

@@ -116,6 +116,28 @@ class RunError(Model, frozen=True):
     line: int | None = None
 
 
+class Access(StrEnum):
+    """What a declared permission lets a script do below a path. ``write`` includes reading, making and removing."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class Grant(Model, frozen=True):
+    """One path outside the scratch folder that a script asks for, or that a run was given."""
+
+    access: Access
+    path: str
+
+
+class RunFile(Model, frozen=True):
+    """A file that a script left in its scratch folder and named in its result; kept in the run's record."""
+
+    name: str
+    size: int
+    sha256: str
+
+
 class RunInfo(Model, frozen=True):
     """One run: queued, running or finished. It is also the row of the history."""
 
@@ -150,6 +172,9 @@ class RunInfo(Model, frozen=True):
     output_bytes: int = 0
     output_complete: bool = True
     """False when the output limit cut it, or when the engine no longer holds all of it."""
+    grants: list[Grant] = []
+    """The approved permissions it ran with, by their canonical paths."""
+    files: list[RunFile] = []
 
 
 class OutputChunk(Model, frozen=True):
@@ -189,6 +214,8 @@ class SlotInfo(Model, frozen=True):
     """Of the child, as the engine's host sees it."""
     isolation: str = ""
     problem: str | None = None
+    mode: Mode = Mode.RESTRICTED
+    """What the slot's zygote is made for."""
 
 
 class QueueEntry(Model, frozen=True):
@@ -242,6 +269,15 @@ class ScriptInfo(Model, frozen=True):
     params: list[ParamInfo] = []
     timeout: float | None = None
     memory: int | None = None
+    output: int | None = None
+    result: int | None = None
+    scratch: int | None = None
+    open_files: int | None = None
+    preload: list[str] = []
+    permissions: list[Grant] = []
+    """What it asks for, as written."""
+    needs_approval: bool = False
+    """It asks for permissions and an administrator has not approved exactly this text."""
     sha256: str = ""
     size: int = 0
     modified: float = 0.0
@@ -263,6 +299,103 @@ class SaveRequest(Model, frozen=True):
 
     text: str
     base_sha256: str | None = None
+
+
+class ApprovalState(StrEnum):
+    """``none``: the script asks for nothing. ``changed``: an earlier text or set of permissions was approved."""
+
+    NONE = "none"
+    APPROVED = "approved"
+    NEEDED = "needed"
+    CHANGED = "changed"
+    REFUSED = "refused"
+
+
+class AskedPermission(Model, frozen=True):
+    """One declared permission, judged."""
+
+    access: Access
+    path: str
+    """As written."""
+    canonical: str | None = None
+    """Without symbolic links; what an approval fixes. None when it cannot be granted."""
+    folder: bool = True
+    change: str = "new"
+    """Against the last approval: ``new``, ``unchanged``."""
+    problem: str | None = None
+    """One sentence why it cannot be granted."""
+    note: str | None = None
+    """What to know before approving, for example that a single file does not survive log rotation."""
+
+
+class PermissionReview(Model, frozen=True):
+    """What an administrator is shown before approving a script's permissions."""
+
+    script: str
+    sha256: str
+    """Of the text that is judged."""
+    state: ApprovalState
+    asked: list[AskedPermission] = []
+    removed: list[Grant] = []
+    """Approved before and not asked for any more."""
+    approved_by: str | None = None
+    """Of the last approval, with its time and the text it was for."""
+    approved_at: float | None = None
+    approved_sha256: str | None = None
+    diff: str = ""
+    """Unified difference of the text since that approval, whole text when there was none."""
+
+
+class ApproveRequest(Model, frozen=True):
+    """Exactly what the administrator saw: if the script has changed since, nothing is approved."""
+
+    sha256: str
+    grants: list[Grant]
+    """Canonical."""
+
+
+class CheckRequest(Model, frozen=True):
+    text: str
+    path: str = ""
+
+
+class CheckProblem(Model, frozen=True):
+    """Something wrong with a script's text. Lines start at 1, columns at 0, in characters."""
+
+    message: str
+    line: int = 1
+    column: int = 0
+    end_line: int | None = None
+    end_column: int | None = None
+    severity: str = "error"
+    """``error``: it cannot run. ``warning``: it will probably fail."""
+
+
+class CheckedParam(Model, frozen=True):
+    """One parameter of a function, as ``inspect`` names its kind."""
+
+    name: str
+    kind: str = "positional_or_keyword"
+    required: bool = True
+    annotation: str = ""
+    default: str = ""
+
+
+class CheckedFunction(Model, frozen=True):
+    """A function at the top level of a script: it could be the entrypoint."""
+
+    name: str
+    line: int
+    params: list[CheckedParam] = []
+    summary: str = ""
+
+
+class CheckReport(Model, frozen=True):
+    """What the parser in the sandbox found."""
+
+    problems: list[CheckProblem] = []
+    functions: list[CheckedFunction] = []
+    imports: list[str] = []
 
 
 class BufferInfo(Model, frozen=True):
@@ -311,6 +444,10 @@ class EngineInfo(Model, frozen=True):
     owner: str
     started_at: float
     isolation: str = ""
+    level: str = ""
+    """What this host gives RESTRICTED runs: ``full``, ``core``, ``degraded`` or ``refused``."""
+    admin: str = ""
+    """Why there are no ADMIN runs here, one sentence; empty when administrators may start them."""
     log_file: str = ""
     problems: list[str] = []
     """What the user should know: a lost log line, a full disk, a missing sandbox layer."""

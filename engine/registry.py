@@ -15,13 +15,17 @@ import msgspec
 from msgspec import Meta
 
 from engine.models import (
+    ApproveRequest,
     BufferInfo,
+    CheckReport,
+    CheckRequest,
     EngineInfo,
     Event,
     GitLog,
     GitStatus,
     Model,
     OutputPage,
+    PermissionReview,
     PoolInfo,
     ResizeRequest,
     RunInfo,
@@ -82,6 +86,11 @@ class RunEventsParams(Model, frozen=True):
     after: Annotated[int, Meta(ge=0, le=MAX_ID, description="The first output chunk wanted.")] = 0
 
 
+class RunFileParams(Model, frozen=True):
+    run_id: Id
+    name: Annotated[str, Meta(min_length=1, max_length=1024, description="As the run's record names it.")]
+
+
 class ScriptParams(Model, frozen=True):
     path: Annotated[str, Meta(min_length=1, max_length=4096, description="Relative to the scripts folder.")]
 
@@ -111,6 +120,7 @@ class Operation:
         role: The least role that may ask (checked again, with more knowledge, by the service).
         stream: Answers with server-sent events (``runs.start`` only with ``follow``).
         raw_body: The body is a file's content, not JSON.
+        raw_answer: The answer is a file's content, not JSON.
     """
 
     name: str
@@ -124,6 +134,7 @@ class Operation:
     status: int = 200
     stream: bool = False
     raw_body: bool = False
+    raw_answer: bool = False
 
     @property
     def path_names(self) -> frozenset[str]:
@@ -203,6 +214,16 @@ RUNS_CANCEL = Operation(
     "Stop a queued or running run",
     params=RunParams,
 )
+RUNS_FILE = Operation(
+    "runs.file",
+    "GET",
+    "/runs/{run_id}/files/{name:path}",
+    bytes,
+    "viewer",
+    "A file that a run left",
+    params=RunFileParams,
+    raw_answer=True,
+)
 SCRIPTS_LIST = Operation("scripts.list", "GET", "/scripts", ScriptList, "viewer", "Every script of the project")
 SCRIPTS_LOAD = Operation(
     "scripts.load",
@@ -222,6 +243,43 @@ SCRIPTS_SAVE = Operation(
     "Save a script's text durably",
     params=ScriptParams,
     request=SaveRequest,
+)
+SCRIPTS_CHECK = Operation(
+    "scripts.check",
+    "POST",
+    "/scripts/check",
+    CheckReport,
+    "viewer",
+    "Parse a script's text in the sandbox: syntax errors, functions, imports",
+    request=CheckRequest,
+)
+PERMISSIONS_REVIEW = Operation(
+    "permissions.review",
+    "GET",
+    "/permissions/review/{path:path}",
+    PermissionReview,
+    "viewer",
+    "What a script asks for, and what changed since its last approval",
+    params=ScriptParams,
+)
+PERMISSIONS_APPROVE = Operation(
+    "permissions.approve",
+    "POST",
+    "/permissions/approve/{path:path}",
+    PermissionReview,
+    "admin",
+    "Approve a script's permissions for exactly this text",
+    params=ScriptParams,
+    request=ApproveRequest,
+)
+PERMISSIONS_REFUSE = Operation(
+    "permissions.refuse",
+    "POST",
+    "/permissions/refuse/{path:path}",
+    PermissionReview,
+    "admin",
+    "Refuse a script's permissions, or withdraw an approval",
+    params=ScriptParams,
 )
 BUFFERS_CREATE = Operation(
     "buffers.create",

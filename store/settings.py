@@ -36,8 +36,36 @@ SETTINGS_TEMPLATE = """\
 # timeout = 3600.0
 # memory = "4 GiB"
 
+# Output of a run, and the size of its result as JSON.
+# output = "64 MiB"
+# result = "16 MiB"
+
+# Size of the scratch folder of a run, which is memory, and the files a run may hold open at once.
+# scratch = "256 MiB"
+# open_files = 256
+
+# Size in all of the files that a run leaves in its record.
+# files = "16 MiB"
+
 # Size of one file that is handed to a run.
 # upload = "256 MiB"
+
+[policy]
+# Modules that RESTRICTED scripts may import beside the built-in list, such as ["numpy", "pandas"]. They must be
+# installed in the scripts' environment.
+# modules = []
+
+# Modules that are refused in both modes unless they are named here, such as ["threading"].
+# lifted = []
+
+# Whether RESTRICTED scripts run although this host cannot give them the sandbox; every result then says so.
+# allow_degraded = false
+
+# Whether there are ADMIN runs although the engine runs as root.
+# admin_as_root = false
+
+# Resident memory of an ADMIN run with everything it started.
+# admin_memory = "2 GiB"
 
 [engine]
 # Minutes without a client, a run or a task after which an engine that was started in the background ends. 0: never.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from engine.models import Mode, Priority, RunKind, Stream
+from engine.models import Access, Mode, Priority, RunKind, Stream
 
 
 class QueueFull(Exception):
@@ -38,12 +38,31 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenedGrant:
+    """An approved path as it was found just before the run.
+
+    The file is told by device and inode too: a zygote that was made for the one that lay there before is of no use to
+    this run, and a path that is swapped until the zygote opens it is noticed.
+    """
+
+    access: Access
+    path: str
+    """Canonical, absolute."""
+    device: int
+    inode: int
+    folder: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What a zygote is made for."""
 
     mode: Mode = Mode.RESTRICTED
     environment: str = "default"
     preloads: tuple[str, ...] = ()
+    grants: tuple[OpenedGrant, ...] = ()
+    tools: bool = False
+    """For parsing scripts: sandboxed like RESTRICTED, without the import rule."""
 
 
 @dataclass(frozen=True, slots=True)
