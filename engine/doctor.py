@@ -14,7 +14,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -29,7 +28,7 @@ from engine.lifetime import engine_lives, holder_of
 from engine.models import EngineInfo
 from engine.ownership import account_name, become_owner
 from engine.paths import EnginePaths
-from engine.worker import namespaces
+from engine.sandbox.probe import probe
 
 LANDLOCK_CREATE_RULESET = 444
 LANDLOCK_VERSION_FLAG = 1
@@ -111,8 +110,7 @@ def _kernel() -> Finding:
 
 def _namespaces() -> Finding:
     tried = "user, pid and mount namespaces, by a real trial"
-    with tempfile.TemporaryDirectory(prefix="gatewright-doctor-") as folder:
-        problem = namespaces.trial(folder)
+    problem = probe(Path(sys.executable)).failures["namespaces"]
     if problem is None:
         return Finding(level=Level.OK, tried=tried, found="a process can have its own")
     return Finding(

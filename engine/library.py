@@ -10,6 +10,7 @@ The daemon is this plus an HTTP surface, so benchmarks, embedders and clients al
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -22,6 +23,8 @@ from engine.lifetime import LifetimeLock
 from engine.models import Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
 from engine.pool import Limits, Pool, PoolSettings
 from engine.pool.environment import ensure_environment
+from engine.sandbox.plan import Findings, admin_plan, restricted_plan
+from engine.sandbox.probe import ProbeProblem, probe
 from engine.services.access import Actor, owner_actor
 from engine.services.active import ActiveRun
 from engine.services.buffers import BufferService
@@ -199,7 +202,9 @@ async def _compose(
     buffers = BufferService(max_buffer=settings.ceilings.upload)
     stack.callback(buffers.close)
     metrics = RunMetrics()
-    pool = Pool(_pool_settings(project, settings, interpreter, pool_size))
+    findings = await asyncio.to_thread(_findings, interpreter, project)
+    pool_settings = _pool_settings(project, settings, interpreter, findings, pool_size)
+    pool = Pool(pool_settings)
     scripts = ScriptService(files, events)
     runs = RunService(pool, state, RequestChecks(scripts, _ceilings(settings)), buffers, events, metrics)
     runs.recorder.start()
@@ -213,9 +218,26 @@ async def _compose(
     return make(project, pool, runs, scripts, GitService(GitRepo(project.root)), buffers, pool_service, events, state)
 
 
-def _pool_settings(project: Project, settings: Settings, interpreter: Path, size: int | None) -> PoolSettings:
+def _findings(interpreter: Path, project: Project) -> Findings:
+    """What this host gives; where that cannot be found out, nothing."""
+    try:
+        return probe(interpreter, kept=project.private / "sandbox.json")
+    except ProbeProblem as problem:
+        return Findings(abi=0, failures=dict.fromkeys(("seccomp", "landlock", "userns"), str(problem)))
+
+
+def _pool_settings(
+    project: Project, settings: Settings, interpreter: Path, findings: Findings, size: int | None
+) -> PoolSettings:
+    policy = settings.policy
+    root = os.geteuid() == 0
     return PoolSettings(
         interpreter=interpreter,
+        restricted=restricted_plan(findings, allow_degraded=policy.allow_degraded),
+        admin=admin_plan(findings, root=root, admin_as_root=policy.admin_as_root),
+        modules=policy.modules,
+        lifted=policy.lifted,
+        admin_memory=policy.admin_memory,
         scratch=project.private / "scratch",
         log_file=project.logs / "zygotes.log",
         size=settings.pool.size if size is None else size,

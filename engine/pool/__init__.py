@@ -1,6 +1,6 @@
 """Runs scripts on slots of warmed processes, each run in a process that nobody used before."""
 
-from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull, RunSink
+from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull, RunSink, SandboxUnavailable
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
@@ -16,4 +16,5 @@ __all__ = [
     "Profile",
     "QueueFull",
     "RunSink",
+    "SandboxUnavailable",
 ]

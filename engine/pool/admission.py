@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.models import Mode, Priority, RunKind
+from engine.models import Priority, RunKind
 from engine.pool.child import describe_size
 from engine.pool.job import Job, JobRejected
 
@@ -48,8 +48,6 @@ def check(job: Job) -> None:
             f"The code has {describe_size(len(job.source))}; the limit is {describe_size(limits.code)}. "
             "Hand large data over as a file."
         )
-    if job.profile.mode is not Mode.RESTRICTED:
-        raise JobRejected(f"This engine has no {job.profile.mode} mode.")
     if not math.isfinite(limits.wall) or limits.wall <= 0:
         raise JobRejected(f"The wall limit must be a number of seconds above 0, not {limits.wall}.")
     if min(limits.memory, limits.output, limits.result, limits.scratch, limits.inodes) < 1 or limits.open_files < 8:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.models import Outcome, RunKind, SlotState, Stream
+from engine.models import Mode, Outcome, RunKind, SlotState, Stream
 from engine.pool.assignment import Assignment
 from engine.pool.frames import cpu_seconds, run_frame
 from engine.pool.job import Job
@@ -29,6 +29,7 @@ async def watch_health(slots: Callable[[], Sequence[Slot]], interval: float) -> 
     while True:
         await asyncio.sleep(interval)
         for slot in slots():
+            slot.settle_back()
             if slot.state is SlotState.READY and not slot.leaving:
                 await probe(slot)
 
@@ -44,8 +45,9 @@ async def probe(slot: Slot) -> None:
         filename="<health check>",
         sink=_Unheard(),
         limits=replace(slot.parked_limits, wall=min(PROBE_WALL, slot.parked_limits.wall)),
+        profile=slot.profile,
     )
-    frame = run_frame(job, cpu_seconds(job.limits.wall))
+    frame = run_frame(job, 0 if slot.profile.mode is Mode.ADMIN else cpu_seconds(job.limits.wall))
     assignment = Assignment(job, frame, False, asyncio.get_running_loop().create_future(), probe=True)
     slot.run(assignment)
     ending = await assignment.ending

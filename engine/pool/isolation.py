@@ -3,29 +3,56 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
 
+from engine.models import Mode
 from engine.pool.order import Order
+from engine.sandbox.plan import Level, Plan
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
-from engine.worker.wire import HELLO
-
-NOT_YET = ("landlock", "seccomp", "netns")
-"""Layers that runs do not have: said with every result, so that nobody takes them for granted."""
+from engine.worker.namespaces import CONTAINED_KINDS, OWN_TREE_KINDS
+from engine.worker.seccomp import MODE_FILTER
+from engine.worker.wire import CHECKED_DESCRIPTORS, HELLO
 
 UMASK = 0o077
-OPEN_DESCRIPTORS = 4
+
+FILTERED = {
+    "fork": "EPERM",
+    "clone": "EPERM",
+    "clone3": "ENOSYS",
+    "execve": "EPERM",
+    "setns": "EPERM",
+    "unshare": "EPERM",
+    "unshare_user": "EPERM",
+    "capset": "EPERM",
+    "seccomp": "EPERM",
+    "prctl": "EPERM",
+    "ptrace": "EPERM",
+    "wait": "EPERM",
+    "sendmsg": "EPERM",
+    "pidfd_open": "EPERM",
+    "kill": "EPERM",
+    "mount": "EPERM",
+    "memfd_create": "EPERM",
+    "chmod": "EPERM",
+    "truncate": "EPERM",
+    "socket_inet": "EACCES",
+    "socket_unix": "EACCES",
+}
+"""What a child under the filters must be answered: exactly these errors, which the call alone would not give."""
+
+HIDDEN = ("open_root", "open_host_file", "open_proc", "open_dev", "overwrite_library", "create_outside")
+OUT_OF_REACH = {"EACCES", "ENOENT", "EROFS", "EPERM"}
+"""What a child must be answered that Landlock or the private view keeps from files."""
 
 
 class Ready(msgspec.Struct, frozen=True):
     """A template's first report. Namespaces are inode numbers, to be held against the engine's own."""
 
-    user: int
-    pid: int
-    mnt: int
-    no_namespaces: str | None
+    namespaces: dict[str, int]
     python: str
     size: int
     """Address space that the template itself has mapped."""
@@ -33,6 +60,9 @@ class Ready(msgspec.Struct, frozen=True):
     umask: int
     leftovers: int
     """The largest of the limits that forbid what would outlive a run; children inherit them."""
+
+    attempts: dict[str, str]
+    """What a child tried and was answered (``engine/worker/proofs.py``)."""
 
 
 class Hello(NamedTuple):
@@ -42,7 +72,10 @@ class Hello(NamedTuple):
     session: int
     no_new_privs: int
     capabilities: bool
-    descriptors: int
+    closed_descriptors: int
+    seccomp: int
+    opened_root: bool
+    made_socket: bool
     scratch_device: int
     address_space: int
     cpu: int
@@ -51,23 +84,34 @@ class Hello(NamedTuple):
     processes: int
 
 
+Dues = Iterator[tuple[str, int, int]]
+"""Each: what, what is shown, what is due."""
+
+
 class UnfitChild(Exception):
-    """A child's self-check is not what was promised; it must not run anything. The message says which part."""
+    """A self-check is not what was promised; nothing may run behind it. The message says which part."""
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
     """What every child of one zygote has to show."""
 
+    plan: Plan
     ready: Ready
-    contained: bool
-    """In user, mount and pid namespaces that are not the engine's."""
 
     @classmethod
-    def of(cls, ready: Ready) -> Promise:
-        """Hold a template's report against the engine's own namespaces."""
-        kinds = {"user": ready.user, "pid": ready.pid, "mnt": ready.mnt}
-        return cls(ready, all(inode != own_namespace(kind) for kind, inode in kinds.items()))
+    def of(cls, plan: Plan, ready: Ready) -> Promise:
+        """Hold a template's report against its plan.
+
+        Raises:
+            UnfitChild: It has less than was planned.
+        """
+        for kind in _own_kinds(plan):
+            if ready.namespaces.get(kind) in (None, own_namespace(kind)):
+                raise UnfitChild(f"its {kind} namespace is the engine's")
+        if plan.mode is Mode.RESTRICTED:
+            _check_attempts(plan, ready.attempts)
+        return cls(plan, ready)
 
     def check(self, payload: bytes, order: Order, scratch_device: int) -> str:
         """Return the isolation line that a HELLO proves.
@@ -81,33 +125,76 @@ class Promise:
         for what, shown, due in self._dues(hello, order, scratch_device):
             if shown != due:
                 raise UnfitChild(f"its {what} should be {due} and is {shown}")
-        return describe(self.contained)
+        return describe(self.plan)
 
-    def _dues(self, hello: Hello, order: Order, scratch_device: int) -> list[tuple[str, int, int]]:
-        dues = [
-            ("no_new_privs", hello.no_new_privs, 1),
-            ("having capabilities", hello.capabilities, False),
-            ("number of open descriptors", hello.descriptors, OPEN_DESCRIPTORS),
-            ("working folder's device", hello.scratch_device, scratch_device),
-            ("umask", self.ready.umask, UMASK),
-            ("limit of what outlives it", self.ready.leftovers, 0),
-            ("session", hello.session, hello.pid),
-            ("address space limit", hello.address_space, self.ready.size + order.memory + MEMORY_RESERVE),
-            ("processor time limit", hello.cpu, order.cpu),
-            ("limit of open files", hello.open_files, order.open_files),
-            ("file size limit", hello.file_size, order.scratch),
-        ]
-        if self.contained:
-            dues += [("pid", hello.pid, 1), ("limit of processes", hello.processes, PROCESSES)]
-        return dues
+    def _dues(self, hello: Hello, order: Order, scratch_device: int) -> Dues:
+        yield "number of closed descriptors", hello.closed_descriptors, CHECKED_DESCRIPTORS
+        yield "working folder's device", hello.scratch_device, scratch_device
+        yield "umask", self.ready.umask, UMASK
+        yield "session", hello.session, hello.pid
+        if self.plan.layers.pidns:
+            yield "pid", hello.pid, 1
+        if self.plan.mode is Mode.RESTRICTED:
+            yield from self._restricted_dues(hello, order)
+
+    def _restricted_dues(self, hello: Hello, order: Order) -> Dues:
+        layers = self.plan.layers
+        yield "no_new_privs", hello.no_new_privs, 1
+        yield "having capabilities", hello.capabilities, False
+        yield "limit of what outlives it", self.ready.leftovers, 0
+        yield "address space limit", hello.address_space, self.ready.size + order.memory + MEMORY_RESERVE
+        yield "processor time limit", hello.cpu, order.cpu
+        yield "limit of open files", hello.open_files, order.open_files
+        yield "file size limit", hello.file_size, order.scratch
+        if layers.userns:
+            yield "limit of processes", hello.processes, PROCESSES
+        if layers.landlock or layers.view:
+            yield "opening of the root folder", hello.opened_root, False
+        if layers.seccomp:
+            yield "seccomp mode", hello.seccomp, MODE_FILTER
+            yield "making of a socket", hello.made_socket, False
 
 
-def describe(contained: bool) -> str:
-    """The isolation line: what holds, then what does not."""
-    has = ["process", "userns", "pidns", "tmpfs", "rlimits"] if contained else ["process", "rlimits"]
-    lacks = [*(() if contained else ("userns", "pidns", "tmpfs")), *NOT_YET]
-    return f"{'+'.join(has)}, {', '.join(f'no {name}' for name in lacks)}"
+def describe(plan: Plan) -> str:
+    """The isolation line: the level, what holds, then what does not."""
+    layers = plan.layers
+    if plan.mode is Mode.ADMIN:
+        has = ["userns"] * layers.userns + ["pidns", "tmpfs"] * layers.pidns or ["process"]
+        return "; ".join([f"admin: {'+'.join(has)}, no sandbox", *plan.missing])
+    contained = ["userns", "pidns", "netns", "ipcns", "tmpfs"] * layers.pidns
+    has = [
+        *contained,
+        *["view"] * layers.view,
+        *[f"landlock{layers.landlock}"] * bool(layers.landlock),
+        *["seccomp"] * layers.seccomp,
+        "rlimits",
+    ]
+    lacks = [
+        *["no userns", "no scratch"] * (not layers.pidns),
+        *["no landlock"] * (not layers.landlock),
+        *["no seccomp"] * (not layers.seccomp),
+        *["no view"] * (layers.pidns and not layers.view),
+    ]
+    return ", ".join([f"{plan.level}: {'+'.join(has)}", *lacks])
 
 
 def own_namespace(kind: str) -> int:
     return os.stat(f"/proc/self/ns/{kind}").st_ino
+
+
+def _own_kinds(plan: Plan) -> tuple[str, ...]:
+    kinds = OWN_TREE_KINDS if plan.mode is Mode.ADMIN else CONTAINED_KINDS
+    return (*kinds * plan.layers.pidns, *("user",) * plan.layers.userns)
+
+
+def _check_attempts(plan: Plan, answers: dict[str, str]) -> None:
+    """Raises UnfitChild if a child could do what the planned layers should deny it."""
+    layers = plan.layers
+    if layers.seccomp:
+        for name, due in FILTERED.items():
+            if answers.get(name) != due:
+                raise UnfitChild(f"a child that tried {name} was answered {answers.get(name)} instead of {due}")
+    if plan.level in (Level.FULL, Level.CORE) or layers.view:
+        for name in HIDDEN:
+            if answers.get(name) not in OUT_OF_REACH:
+                raise UnfitChild(f"a child that tried {name} was answered {answers.get(name)}")

@@ -17,6 +17,10 @@ class JobRejected(ValueError):
     """The job can never run as it is. The message is the sentence for the user."""
 
 
+class SandboxUnavailable(JobRejected):
+    """This host does not give what the job's mode needs, so nothing runs. The message is the sentence for the user."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one run may use: seconds and bytes."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.pool.job import Profile
 from engine.pool.order import Order
 from engine.pool.settings import PoolSettings
 from engine.pool.zygote import Zygote, ZygoteOwner
@@ -46,8 +47,8 @@ class ZygoteKeeper:
         """Whether it has brought forth as many children as one zygote should."""
         return self._forks >= self._settings.recycle_after
 
-    def start(self) -> None:
-        """Start a zygote.
+    def start(self, profile: Profile) -> None:
+        """Start a zygote of this profile.
 
         Raises:
             OSError: It cannot be started.
@@ -55,7 +56,7 @@ class ZygoteKeeper:
         self._forget_backoff()
         self._started_at = self._loop.time()
         self._forks = 0
-        self._zygote = Zygote(self._settings, self._scratch, self._owner)
+        self._zygote = Zygote(self._settings, profile, self._scratch, self._owner)
 
     def order(self, order: Order) -> None:
         """Pass ``order`` on, if there is a zygote to take it."""

@@ -144,6 +144,13 @@ def from_lost_slot(problem: str, duration: float, isolation: str) -> Ending:
     return Ending(outcome=Outcome.CRASHED, duration=duration, isolation=isolation, error=error)
 
 
+def from_failed_profile(problem: str) -> Ending:
+    """The ending of a run for which no process could be made."""
+    message = f"No process could be made for this run: {problem}."
+    error = RunError(type=Outcome.SANDBOX_UNAVAILABLE, message=message)
+    return Ending(outcome=Outcome.SANDBOX_UNAVAILABLE, duration=0.0, isolation="", error=error)
+
+
 def _decode_head(data: bytes) -> _ResultHead:
     try:
         return _head_decoder.decode(data)

@@ -9,12 +9,12 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.models import Outcome, PoolInfo, Priority, QueueEntry, SlotState
+from engine.models import Mode, Outcome, PoolInfo, Priority, QueueEntry, SlotState
 from engine.pool.admission import Obstacles, check
 from engine.pool.assignment import Assignment, fits
 from engine.pool.frames import cpu_seconds, run_frame
 from engine.pool.health import watch_health
-from engine.pool.job import Job, JobRejected, QueueFull
+from engine.pool.job import Job, JobRejected, Profile, QueueFull, SandboxUnavailable
 from engine.pool.outcome import Ending, Intervention, from_intervention
 from engine.pool.queue import Entry, RunQueue
 from engine.pool.settings import PoolSettings
@@ -76,16 +76,21 @@ class Pool:
 
         Raises:
             QueueFull: As many runs wait as may.
+            SandboxUnavailable: This host does not give what the job's mode needs.
             JobRejected: It can never run as it is.
         """
         if self._closed:
             raise JobRejected("The engine is stopping: it takes no runs any more.")
         check(job)
+        refusal = self._settings.plan(job.profile.mode).refusal
+        if refusal is not None:
+            raise SandboxUnavailable(refusal)
         limits, parked = job.limits, self._settings.limits
-        frame = run_frame(job, 0 if limits.wall == parked.wall else cpu_seconds(limits.wall))
+        unlimited = limits.wall == parked.wall or job.profile.mode is Mode.ADMIN
+        frame = run_frame(job, 0 if unlimited else cpu_seconds(limits.wall))
         own_child = not fits(limits, len(job.files), parked)
         assignment = Assignment(job, frame, own_child, self._loop.create_future())
-        slot = self._free_slot()
+        slot = self._free_slot(job.profile)
         if slot is not None and not self._queue and self._obstacle(assignment) is None:
             slot.run(assignment)
         else:
@@ -149,7 +154,7 @@ class Pool:
             ],
             running=sum(slot.run_id is not None for slot in slots),
             ready=sum(slot.state is SlotState.READY for slot in slots),
-            isolation=next((slot.isolation for slot in slots if slot.isolation), ""),
+            isolation=next((slot.isolation for slot in slots if slot.isolation and slot.mode is Mode.RESTRICTED), ""),
         )
 
     def slots(self) -> list[Slot]:
@@ -188,12 +193,12 @@ class Pool:
             problem = next((slot.problem for slot in self.slots() if slot.problem), "unknown")
             self._end_queued(Intervention(Outcome.SANDBOX_UNAVAILABLE, f"No slot can start: {problem}."))
 
-    def own_child_wanted(self) -> Assignment | None:
+    def own_child_wanted(self, profile: Profile) -> Assignment | None:
         """The next run, if it is one that needs a child of its own: the slot that asks makes that child at once."""
         if not self._queue:
             return None
         entry = self._queue.first(self._obstacles().to)
-        if entry is None or not entry.item.own_child:
+        if entry is None or not entry.item.own_child or entry.item.job.profile != profile:
             return None
         self._queue.remove(entry.run_id)
         self._changed_queue()
@@ -253,19 +258,27 @@ class Pool:
     def _dispatch(self) -> None:
         """Start waiting runs for which there is a free slot."""
         while self._queue:
-            slot = self._free_slot()
-            entry = self._queue.take(self._obstacles().to) if slot is not None else None
+            entry = self._queue.first(self._obstacles().to)
+            slot = self._free_slot(entry.item.job.profile) if entry is not None else None
             if slot is None or entry is None:
                 return
+            self._queue.remove(entry.run_id)
             slot.run(entry.item)
             self._changed_queue()
 
-    def _free_slot(self) -> Slot | None:
-        """The ready slot of the lowest number: the same few slots stay in the processor's caches."""
-        for slot in self._slots.values():
-            if slot.state is SlotState.READY and not slot.leaving:
+    def _free_slot(self, profile: Profile) -> Slot | None:
+        """A slot for a run of this profile: one that is made for it, else the one whose change costs others least.
+
+        Of those that fit the lowest number, so that the same few stay in the processor's caches. Of the others the one
+        that has idled longest; the last one of the pool's own profile stays as it is.
+        """
+        free = [slot for slot in self._slots.values() if slot.available]
+        for slot in free:
+            if slot.profile == profile:
                 return slot
-        return None
+        own = [slot for slot in free if slot.profile == self._settings.profile]
+        kept = own[0] if len(own) == 1 and len(free) > 1 else None
+        return min((slot for slot in free if slot is not kept), key=lambda slot: slot.used, default=None)
 
     def _obstacle(self, assignment: Assignment) -> str | None:
         job = assignment.job

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.models import Mode
 from engine.pool.job import Limits, Profile
+from engine.sandbox.plan import Layers, Level, Plan
+
+NO_ADMIN = Plan(Mode.ADMIN, Level.REFUSED, Layers(), ("this pool was made without them",))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
     """Seconds, bytes and counts. ``interpreter`` is the python of the environment that scripts run in."""
 
@@ -38,5 +42,21 @@ class PoolSettings:
     log_file: Path | None = None
     """Takes what zygotes write to their standard error, which is nothing unless they break."""
 
-    namespaces: bool = True
-    """False keeps to what works without user namespaces, as on hosts that refuse them."""
+    restricted: Plan
+    """The layers of RESTRICTED runs."""
+
+    admin: Plan = NO_ADMIN
+    modules: tuple[str, ...] = ()
+    """What RESTRICTED scripts may import beside the built-in list."""
+
+    lifted: tuple[str, ...] = ()
+    """What is no longer refused in both modes."""
+
+    admin_memory: int = 2 << 30
+    """Resident bytes of an ADMIN run with everything it started."""
+
+    profile_keep: float = 60.0
+    """Seconds that an idle slot keeps a zygote of another profile than the pool's own."""
+
+    def plan(self, mode: Mode) -> Plan:
+        return self.admin if mode is Mode.ADMIN else self.restricted

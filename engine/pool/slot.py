@@ -14,19 +14,21 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from engine.models import Outcome, SlotInfo, SlotState
+from engine.models import Mode, Outcome, SlotInfo, SlotState
 from engine.pool.assignment import Assignment, Run
-from engine.pool.child import Child, Output
+from engine.pool.child import Child, Output, describe_size
 from engine.pool.frames import ProtocolError, cpu_seconds
 from engine.pool.isolation import Promise, UnfitChild
-from engine.pool.job import Limits
+from engine.pool.job import Limits, Profile
 from engine.pool.keeper import ZygoteKeeper
+from engine.pool.memory_watch import MemoryWatch
 from engine.pool.order import Order, own_child, parked_child
 from engine.pool.outcome import (
     Ending,
     ExitReport,
     Intervention,
     from_exit,
+    from_failed_profile,
     from_intervention,
     from_lost_slot,
     from_result,
@@ -59,8 +61,8 @@ class SlotOwner(Protocol):
 
     def slot_lost_zygote(self) -> None: ...
 
-    def own_child_wanted(self) -> Assignment | None:
-        """A waiting run that needs a child of its own, handed over to be run by the next one."""
+    def own_child_wanted(self, profile: Profile) -> Assignment | None:
+        """A waiting run that needs a child of its own of this profile, handed over to be run by the next one."""
 
     def give_back(self, assignment: Assignment) -> None:
         """Queue a run again that was handed over and has not started."""
@@ -74,12 +76,14 @@ class Slot:
     """Implements ``ZygoteOwner`` and ``ChildOwner``.
 
     Attributes:
+        profile: What its zygote is made for; a run of another one has it replaced.
         leaving: It goes as soon as nothing runs here.
         settled: Set once it has been ready, or has failed, for the first time.
     """
 
     def __init__(self, number: int, settings: PoolSettings, scratch: Path, owner: SlotOwner) -> None:
         self.number = number
+        self.profile = settings.profile
         self.state = SlotState.STARTING
         self.leaving = False
         self.isolation = ""
@@ -90,6 +94,7 @@ class Slot:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._since = time.time()
+        self._used = 0.0
         self._runs = 0
         self._promise: Promise | None = None
         self._order: Order | None = None
@@ -97,6 +102,7 @@ class Slot:
         self._child: Child | None = None
         self._run: Run | None = None
         self._attached: Assignment | None = None
+        self._watch: MemoryWatch | None = None
         self._deadline = DeadlineTimer(self._missed)
         self._missed_what = ""
         self._wall = DeadlineTimer(self._wall_over)
@@ -122,22 +128,59 @@ class Slot:
     def idle(self) -> bool:
         return self._run is None and self._attached is None
 
+    @property
+    def refused(self) -> bool:
+        """Whether this host does not give what the profile needs: only runs of another mode can begin here."""
+        return self._settings.plan(self.profile.mode).refusal is not None
+
+    @property
+    def available(self) -> bool:
+        """Whether a run can begin here now."""
+        return not self.leaving and self.idle and (self.state is SlotState.READY or self.refused)
+
+    @property
+    def used(self) -> float:
+        """When a run last began here, by the loop's clock."""
+        return self._used
+
     def start(self) -> None:
-        """Start a zygote."""
+        """Start a zygote, if this host can have one of the slot's profile."""
+        refusal = self._settings.plan(self.profile.mode).refusal
+        if refusal is not None:
+            self.problem = refusal
+            self._enter(SlotState.FAILED)
+            return
         self._enter(SlotState.STARTING)
         self._arm(self._settings.start_timeout, "its zygote did not become ready in time")
         try:
-            self._keeper.start()
+            self._keeper.start(self.profile)
         except OSError as error:
             self._replace(f"its zygote cannot be started: {error}")
 
     def run(self, assignment: Assignment) -> None:
-        """Run on the parked child, or, if the run needs another kind of child, on one that is made for it now."""
-        if self._child is not None and not assignment.own_child:
+        """Run on the parked child, or on one made for this run now, of a zygote made for it if need be."""
+        if assignment.job.profile != self.profile:
+            self._attached = assignment
+            self.change_profile(assignment.job.profile)
+        elif self._child is not None and not assignment.own_child:
             self._start_run(self._child, assignment)
         else:
             self._attached = assignment
             self._discard_child()
+
+    def change_profile(self, profile: Profile) -> None:
+        """Replace the zygote by one of another profile. Nothing may run here."""
+        self._drop_zygote()
+        self.profile = profile
+        self.problem = None
+        self.isolation = ""
+        self.start()
+
+    def settle_back(self) -> None:
+        """Become the pool's own again, if nobody has needed another profile for a while."""
+        kept = self._loop.time() - self._used >= self._settings.profile_keep
+        if kept and self.available and self.profile != self._settings.profile:
+            self.change_profile(self._settings.profile)
 
     def cancel(self, cause: Intervention) -> None:
         """End whatever goes on here or is about to."""
@@ -199,6 +242,7 @@ class Slot:
             pid=self._child.pid if self._child else None,
             isolation=self.isolation,
             problem=self.problem,
+            mode=self.profile.mode,
         )
 
     # -- what the zygote reports -------------------------------------------------------------------------------------
@@ -297,14 +341,23 @@ class Slot:
         self._run = Run(assignment, child, time.perf_counter())
         self._wall.set(limits.wall)
         self._enter(SlotState.RUNNING)
+        if self.profile.mode is Mode.ADMIN:
+            self._watch = MemoryWatch(child.pid, self._settings.admin_memory, self._memory_exceeded)
         if not assignment.probe:
             self._runs += 1
+            self._used = self._loop.time()
             job.sink.started(self.number, child.pid, self.isolation)
 
     def _wall_over(self) -> None:
         if self._run is not None:
             wall = self._run.assignment.job.limits.wall
             self._intervene(self._run, Intervention(Outcome.TIMEOUT, f"The run took longer than {wall:g} s."))
+
+    def _memory_exceeded(self, held: int) -> None:
+        if self._run is not None:
+            limit = describe_size(self._settings.admin_memory)
+            message = f"The run and what it started held {describe_size(held)} of memory; the limit is {limit}."
+            self._intervene(self._run, Intervention(Outcome.MEMORY, message))
 
     def _intervene(self, run: Run, cause: Intervention) -> None:
         """Kill the run's processes. Its ending comes when they are gone; the first cause counts."""
@@ -314,6 +367,9 @@ class Slot:
 
     def _end_run(self, ending: Ending) -> None:
         run, self._run = self._run, None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.stop()
         if run is not None:
             self._wall.clear()
             run.assignment.end(ending)
@@ -350,7 +406,7 @@ class Slot:
         """Order the next child, after the one with pid ``reap`` if there is one."""
         fork = not self.leaving and not self._keeper.worn
         if fork and self._attached is None:
-            self._attached = self._owner.own_child_wanted()
+            self._attached = self._owner.own_child_wanted(self.profile)
         order = self._parked_child() if self._attached is None else own_child(self._attached.job)
         self._order = order._replace(reap=reap, fork=fork, urgent=self._run is not None)
         self._keeper.order(self._order)
@@ -377,6 +433,7 @@ class Slot:
 
     def _replace(self, problem: str | None) -> None:
         """Give the slot a new zygote; what ran here has ended. Without a problem the new one starts at once."""
+        never_ready = self._promise is None
         self._drop_zygote()
         self.problem = problem
         if self._run is not None:
@@ -387,18 +444,26 @@ class Slot:
                 else from_lost_slot(problem or "it was restarted", elapsed, self.isolation)
             )
         assignment, self._attached = self._attached, None
+        hopeless = problem is not None and never_ready and self.profile != self._settings.profile
+        if hopeless:
+            # The run that it was made for hears why there is none, and the slot is the pool's own again.
+            if assignment is not None:
+                assignment.end(from_failed_profile(problem or ""))
+                assignment = None
+            self.profile = self._settings.profile
         if assignment is not None:
             self._owner.give_back(assignment)
         if self.leaving:
             self._owner.slot_left(self)
             return
-        if not self._keeper.start_again(self.start, at_once=problem is None):
+        if not self._keeper.start_again(self.start, at_once=problem is None or hopeless):
             self._enter(SlotState.FAILED)
         self._owner.slot_lost_zygote()
 
     def _drop_zygote(self) -> None:
         """Kill the zygote and all its children."""
         self._deadline.clear()
+        self._promise = None
         child, self._child = self._child, None
         if child is not None:
             child.kill()

@@ -17,14 +17,13 @@ from typing import IO, Protocol
 
 import msgspec
 
-import engine.worker
-from engine.pool.isolation import Promise, Ready
+from engine.pool.isolation import Promise, Ready, UnfitChild
+from engine.pool.job import Profile
 from engine.pool.order import Order
 from engine.pool.outcome import ExitReport
 from engine.pool.settings import PoolSettings
+from engine.sandbox.processes import WORKER, worker_environment
 from engine.worker.wire import CHILD, EXIT, Report
-
-WORKER = Path(engine.worker.__file__).parent
 
 CONTROL_MESSAGE = 8 << 10
 ANCILLARY_SPACE = socket.CMSG_SPACE(4 * 4) + socket.CMSG_SPACE(struct.calcsize("3i"))
@@ -71,8 +70,9 @@ class Zygote:
         gone: Done when the launcher has been reaped, which waits for the template and so for everything below.
     """
 
-    def __init__(self, settings: PoolSettings, scratch: Path, owner: ZygoteOwner) -> None:
+    def __init__(self, settings: PoolSettings, profile: Profile, scratch: Path, owner: ZygoteOwner) -> None:
         self._owner: ZygoteOwner | None = owner
+        self._plan = settings.plan(profile.mode)
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._init_pidfd: int | None = None
@@ -85,7 +85,7 @@ class Zygote:
             # The template attaches each child's credentials; the kernel turns the pid into our numbering (unix(7)).
             self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             try:
-                self._process = _launch(settings, scratch, theirs.fileno())
+                self._process = _launch(settings, profile, scratch, theirs.fileno())
             except OSError:
                 self._control.close()
                 raise
@@ -142,11 +142,19 @@ class Zygote:
         elif tag == Report.READY:
             self._ready = True
             self._init_pidfd = fds[0] if fds else None
-            owner.zygote_ready(Promise.of(msgspec.json.decode(message[1:], type=Ready)))
+            self._take_ready(owner, message[1:])
         elif tag == Report.FAILED:
             self._problem = message[1:].decode("utf-8", "replace")
         else:
             self._lost(self._problem or "it has ended by itself")
+
+    def _take_ready(self, owner: ZygoteOwner, report: bytes) -> None:
+        try:
+            promise = Promise.of(self._plan, msgspec.json.decode(report, type=Ready))
+        except UnfitChild as problem:
+            self._lost(f"it failed its self-test: {problem}")
+            return
+        owner.zygote_ready(promise)
 
     def _take_child(self, owner: ZygoteOwner, message: bytes, fds: list[int], sender: int) -> None:
         _, inner_pid, device, ended_pid, status, cpu = CHILD.unpack(message)
@@ -182,19 +190,11 @@ class Zygote:
             self._control.close()
 
 
-def _launch(settings: PoolSettings, scratch: Path, control: int) -> subprocess.Popen[bytes]:
-    config = {
-        "control": control,
-        "engine": os.getpid(),
-        "scratch": str(scratch),
-        "scratch_size": settings.limits.scratch,
-        "scratch_inodes": settings.limits.inodes,
-        "namespaces": settings.namespaces,
-        "preloads": list(settings.profile.preloads),
-    }
+def _launch(settings: PoolSettings, profile: Profile, scratch: Path, control: int) -> subprocess.Popen[bytes]:
+    config = json.dumps(_config(settings, profile, scratch, control))
     with _error_log(settings.log_file) as log:
         return subprocess.Popen(
-            [str(settings.interpreter), "-I", "-X", "utf8", str(WORKER), json.dumps(config)],
+            [str(settings.interpreter), "-I", "-X", "utf8", str(WORKER), config],
             pass_fds=[control],
             env=worker_environment(),
             stdin=subprocess.DEVNULL,
@@ -205,26 +205,21 @@ def _launch(settings: PoolSettings, scratch: Path, control: int) -> subprocess.P
         )
 
 
-def worker_environment() -> dict[str, str]:
-    """What scripts find in ``os.environ``, beside their scratch as HOME and TMPDIR.
-
-    Built, never inherited, so that no secret of whoever started the engine is in it.
-    """
-    environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        # One thread: a fork would lose the others, and the slots already use every core.
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        # Symbols bound at start: bound later, they would be bound again by every child, in pages it has to copy.
-        "LD_BIND_NOW": "1",
-        # Each arena of glibc reserves 64 MiB of address space per thread, which RLIMIT_AS counts (mallopt(3)).
-        "MALLOC_ARENA_MAX": "2",
+def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: int) -> dict[str, object]:
+    """What the launcher is told (``engine.worker.launcher.Config``). Nothing of it is secret: argv is public."""
+    rule = {"mode": profile.mode.value, "allowed": settings.modules, "lifted": settings.lifted}
+    return {
+        "control": control,
+        "engine": os.getpid(),
+        "scratch": str(scratch),
+        "scratch_size": settings.limits.scratch,
+        "scratch_inodes": settings.limits.inodes,
+        "mode": profile.mode.value,
+        "layers": msgspec.to_builtins(settings.plan(profile.mode).layers),
+        "preloads": profile.preloads,
+        "grants": [(grant.access.value, grant.path, grant.device, grant.inode) for grant in profile.grants],
+        "rule": None if profile.tools else rule,
     }
-    if "TZ" in os.environ:
-        environment["TZ"] = os.environ["TZ"]
-    return environment
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket
 import gc
+import json
 import os
 import resource
 import sys
@@ -12,17 +13,25 @@ from array import array
 from . import kernel, limits
 from .channel import RUN_FD, Channel, ScriptStream
 from .inputs import InputFile
-from .layers import Setup, apply_layers
 from .program import Program, Request
-from .wire import HEADER, HELLO, RUN, Frame, Kind
+from .proofs import attempts
+from .wire import CHECKED_DESCRIPTORS, HEADER, HELLO, RUN, Frame, Kind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
+
+    from .imports import ImportRule
+    from .layers import Setup
+
+    Layers = Sequence[Callable[[Setup], None]]
 
 READ_SIZE = 64 << 10
 UNSIGNED = 2**64 - 1
 """RLIM_INFINITY comes as -1."""
+
+_closed_descriptors = kernel.prepare_poll(RUN_FD + 1, CHECKED_DESCRIPTORS)
 
 WARM_ROUNDS = 20
 """The interpreter specialises code after some calls (PEP 659)."""
@@ -37,10 +46,10 @@ _RICH = (
 _FAILING = b"def f(x):\n    return g(x)\nraise ValueError(1)"
 
 
-def prepare_interpreter() -> Program:
+def prepare_interpreter(rule: ImportRule | None) -> Program:
     """Put a script's streams in place, and walk every path that runs take: objects are made, code is specialised."""
     channel = Channel()
-    program = Program(channel)
+    program = Program(channel, rule)
     sys.stdout = sys.__stdout__ = ScriptStream(channel, Frame.OUT, 1)  # type: ignore[misc,assignment]
     sys.stderr = sys.__stderr__ = ScriptStream(channel, Frame.ERR, 2)  # type: ignore[misc,assignment]
     sys.argv = [""]
@@ -50,10 +59,11 @@ def prepare_interpreter() -> Program:
     return program
 
 
-def live(setup: Setup, program: Program) -> NoReturn:
-    """Be the child that ``setup`` describes. Ends the process."""
+def live(setup: Setup, layers: Layers, program: Program) -> NoReturn:
+    """Be the child that ``setup`` describes, behind ``layers``. Ends the process."""
     try:
-        apply_layers(setup)
+        for layer in layers:
+            layer(setup)
         gc.enable()
         if setup.order.warm:
             _rehearse(program, _SIMPLE)
@@ -73,6 +83,16 @@ def live(setup: Setup, program: Program) -> NoReturn:
         os._exit(70)  # EX_SOFTWARE of sysexits.h: the engine sees a child that ended without a result
 
 
+def testify(setup: Setup, layers: Layers) -> NoReturn:
+    """Be a child that tries what no script may do, and writes what came of it to the run's socket. Ends the process."""
+    try:
+        for layer in layers:
+            layer(setup)
+        os.write(RUN_FD, json.dumps(attempts()).encode())
+    finally:
+        os._exit(0)
+
+
 def self_check() -> bytes:
     """A HELLO's payload: what the kernel says of this process, now that every layer is on."""
     get = resource.getrlimit
@@ -81,12 +101,15 @@ def self_check() -> bytes:
         os.getsid(0),
         kernel.no_new_privs(),
         kernel.capabilities(),
-        len(os.listdir("/proc/self/fd")) - 1,  # one of them is the listing's own
+        _closed_descriptors(),
+        kernel.seccomp_mode(),
+        kernel.can_open_root(),
+        kernel.can_make_socket(),
         os.stat(".").st_dev,
-        get(resource.RLIMIT_AS)[1],
-        get(resource.RLIMIT_CPU)[0],
-        get(resource.RLIMIT_NOFILE)[1],
-        get(resource.RLIMIT_FSIZE)[1],
+        get(resource.RLIMIT_AS)[1] & UNSIGNED,
+        get(resource.RLIMIT_CPU)[0] & UNSIGNED,
+        get(resource.RLIMIT_NOFILE)[1] & UNSIGNED,
+        get(resource.RLIMIT_FSIZE)[1] & UNSIGNED,
         get(resource.RLIMIT_NPROC)[1] & UNSIGNED,
     )
 

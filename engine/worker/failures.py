@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 
+from .imports import ImportDenied
 from .results import clean, encode_head
 
 TYPE_CHECKING = False
@@ -18,8 +19,10 @@ TRACEBACK_LIMIT = 64 << 10
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-def failure(error: BaseException, filename: str, outcome: str = "script_error") -> bytes:
+def failure(error: BaseException, filename: str, outcome: str = "") -> bytes:
     """The payload of a RESULT frame for a script that ended with ``error``."""
+    if not outcome:
+        outcome = "import_denied" if isinstance(error, ImportDenied) else "script_error"
     try:
         told = traceback.TracebackException.from_exception(error)
         for part in _chain(told):

@@ -8,9 +8,16 @@ from __future__ import annotations
 import ctypes
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CLONE_NEWNS = 0x0002_0000
+CLONE_NEWUTS = 0x0400_0000
+CLONE_NEWIPC = 0x0800_0000
 CLONE_NEWUSER = 0x1000_0000
 CLONE_NEWPID = 0x2000_0000
+CLONE_NEWNET = 0x4000_0000
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2
@@ -18,19 +25,36 @@ MS_NODEV = 0x4
 MS_NOEXEC = 0x8
 MS_REMOUNT = 0x20
 MS_NOATIME = 0x400
+MS_NODIRATIME = 0x800
+MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_SLAVE = 0x8_0000
+MS_RELATIME = 0x20_0000
 MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_GET_SECCOMP = 21
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_NO_NEW_PRIVS = 39
 
+AF_INET = 2
+SOCK_DGRAM = 2
+
 CAPABILITY_VERSION_3 = 0x2008_0522
 
+SYS_PIVOT_ROOT = 155
+SYS_SECCOMP = 317
+SYS_CLOSE_RANGE = 436
+SYS_LANDLOCK_CREATE_RULESET = 444
+SYS_LANDLOCK_ADD_RULE = 445
+SYS_LANDLOCK_RESTRICT_SELF = 446
+"""Numbers on x86-64; the last four are the same on every architecture but for seccomp."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
 _bare_libc = ctypes.CDLL(None)
 """For calls of every child: keeping errno makes ctypes touch pages that a child would have to copy."""
 
@@ -80,6 +104,21 @@ def detach(target: str) -> None:
     _check(_libc.umount2(os.fsencode(target), MNT_DETACH), f"umount {target}")
 
 
+def pivot_root(new: str, old: str) -> None:
+    """Make ``new`` the root of this mount namespace and hang the one before on ``old`` (pivot_root(2))."""
+    _check(_libc.syscall(SYS_PIVOT_ROOT, os.fsencode(new), os.fsencode(old)), "pivot_root")
+
+
+def syscall(number: int, *arguments: object, what: str = "system call") -> int:
+    """Any system call. Integers are passed as 64 bits.
+
+    Raises:
+        OSError: The kernel refuses; the message begins with ``what``.
+    """
+    passed = [ctypes.c_long(value) if isinstance(value, int) else value for value in arguments]
+    return int(_check(_syscall(ctypes.c_long(number), *passed), what))
+
+
 def prctl(option: int, value: int = 0) -> int:
     """Read or set one of this process's controls (prctl(2))."""
     zero = ctypes.c_ulong(0)
@@ -102,6 +141,73 @@ def capabilities() -> bool:
 def no_new_privs() -> int:
     """1 once this process can gain no privileges any more."""
     return int(_bare_libc.prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0))
+
+
+def seccomp_mode() -> int:
+    """2 while filters judge this process's calls, 0 without (prctl(2), PR_GET_SECCOMP)."""
+    return int(_bare_libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0))
+
+
+def prepare_seccomp(operation: int, program: ctypes.Array[ctypes.c_char], length: int) -> Callable[[], None]:
+    """Prepare a call of seccomp(2) with ``program``, ``length`` instructions, so that a child need only make it."""
+    header = _FilterProgram(length, ctypes.addressof(program))
+    arguments = (ctypes.c_long(SYS_SECCOMP), ctypes.c_long(operation), ctypes.c_long(0), ctypes.byref(header))
+    call = _bare_libc.syscall
+
+    def install(_keep: object = (header, program)) -> None:
+        if call(*arguments):
+            raise OSError("seccomp was refused")
+
+    return install
+
+
+def can_open_root() -> bool:
+    """Whether this process can open ``/``, which nobody but root's owner and the sandbox would refuse (open(2))."""
+    fd = int(_bare_libc.open(b"/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+def can_make_socket() -> bool:
+    """Whether this process can make a socket for a network (socket(2))."""
+    fd = int(_bare_libc.socket(AF_INET, SOCK_DGRAM, 0))
+    if fd >= 0:
+        os.close(fd)
+    return fd >= 0
+
+
+def close_from(first: int) -> bool:
+    """Close every descriptor from ``first`` on in one call; False before Linux 5.9 (close_range(2))."""
+    return not _bare_libc.syscall(SYS_CLOSE_RANGE, first, ctypes.c_uint(2**32 - 1), 0)
+
+
+def prepare_poll(first: int, count: int) -> Callable[[], int]:
+    """Prepare a count of the closed ones among ``count`` descriptors from ``first`` on: one poll(2), no look at /proc.
+
+    A descriptor that is closed is ready with POLLNVAL; one that is open, and asked for nothing, is ready with an error
+    only, which those of a child that has just begun do not have.
+    """
+    descriptors = (_PollDescriptor * count)(*(_PollDescriptor(number, 0, 0) for number in range(first, first + count)))
+    arguments = (ctypes.byref(descriptors), ctypes.c_ulong(count), 0)
+    poll = _bare_libc.poll
+
+    def count_closed(_keep: object = descriptors) -> int:
+        return int(poll(*arguments))
+
+    return count_closed
+
+
+class _FilterProgram(ctypes.Structure):
+    """struct sock_fprog of linux/filter.h."""
+
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+class _PollDescriptor(ctypes.Structure):
+    """struct pollfd of poll(2)."""
+
+    _fields_ = [("fd", ctypes.c_int), ("events", ctypes.c_short), ("revents", ctypes.c_short)]
 
 
 def version() -> tuple[int, int]:

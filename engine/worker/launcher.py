@@ -4,6 +4,9 @@ The launcher and the template that it forks are the slot's zygote. With namespac
 mounts, and the template is the first process of its pid namespace. Whoever dies takes what is below along: the template
 is killed when the launcher dies, the launcher when the engine does (prctl(2), PR_SET_PDEATHSIG), and with the template
 the kernel kills everything in its namespace. Without namespaces the launcher cleans up when either has gone.
+
+Which layers there are is the engine's decision (``engine/sandbox/plan.py``). Here they are put on, all of them or none:
+whatever fails ends the zygote.
 """
 
 from __future__ import annotations
@@ -19,18 +22,45 @@ import signal
 from . import kernel, limits, namespaces
 from .child import prepare_interpreter
 from .descendants import kill_descendants
-from .scratch import FolderScratch, TmpfsScratch, mount_scratch, remove_folder, serve_replacements
+from .grants import show_grants
+from .imports import ImportRule
+from .readable import readable_paths
+from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, remove_folder, serve_replacements
 from .template import run_template
+from .view import SCRATCH_PARENT, View
+from .wire import Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
     from .program import Program
+    from .scratch import Scratch
 
 USUAL_MODULES = ("collections", "datetime", "functools", "itertools", "math", "re", "string")
 """Imported ahead: small, and most scripts ask for some of them. Not ``random``, which reseeds itself in every fork."""
+
+ADMIN = "ADMIN"
+
+
+class Layers:
+    """Which layers to put on, as the engine planned them.
+
+    Attributes:
+        userns: A user namespace of its own, so that no rights are needed for the others.
+        pidns: Mount and pid namespaces; RESTRICTED slots then have network, IPC and host name of their own, too.
+        view: The private view.
+        landlock: The version of Landlock to use, 0 for none.
+        seccomp: Both filters.
+    """
+
+    def __init__(self, *, userns: bool, pidns: bool, view: bool, landlock: int, seccomp: bool) -> None:
+        self.userns = userns
+        self.pidns = pidns
+        self.view = view
+        self.landlock = landlock
+        self.seccomp = seccomp
 
 
 class Config:
@@ -40,8 +70,10 @@ class Config:
         control: Descriptor of the control socket.
         engine: The engine's pid: if it is no longer the parent, it has died already.
         scratch: The folder to mount, or make, the scratch in.
-        namespaces: False forgoes them.
+        mode: ``RESTRICTED`` or ``ADMIN``.
         preloads: Modules to import ahead.
+        grants: Approved paths: access, path, device and inode of each.
+        rule: The import rule of scripts as arguments of ``ImportRule``; None for none.
     """
 
     def __init__(
@@ -52,16 +84,24 @@ class Config:
         scratch: str,
         scratch_size: int,
         scratch_inodes: int,
-        namespaces: bool,
+        mode: str,
+        layers: dict[str, Any],
         preloads: list[str],
+        grants: list[tuple[str, str, int, int]],
+        rule: dict[str, Any] | None,
     ) -> None:
         self.control = control
         self.engine = engine
         self.scratch = scratch
         self.scratch_size = scratch_size
         self.scratch_inodes = scratch_inodes
-        self.namespaces = namespaces
+        self.admin = mode == ADMIN
+        self.layers = Layers(**layers)
         self.preloads = preloads
+        self.grants = grants
+        self.rule = (
+            None if rule is None else ImportRule(rule["mode"], frozenset(rule["allowed"]), frozenset(rule["lifted"]))
+        )
 
 
 def main(argument: str) -> NoReturn:
@@ -70,57 +110,90 @@ def main(argument: str) -> NoReturn:
     # to every object it looks at. So: import and warm first, freeze before each fork, collect nothing.
     gc.disable()
     config = Config(**json.loads(argument))
-    _import_ahead(USUAL_MODULES)
-    program = prepare_interpreter()
-    gc.freeze()
     control = _socket.socket(fileno=config.control)
     os.set_inheritable(config.control, False)
-    problem = namespaces.trial(config.scratch) if config.namespaces else "switched off in the settings"
     try:
-        if problem is None:
+        _import_ahead(USUAL_MODULES)
+        program = prepare_interpreter(config.rule)
+        gc.freeze()
+        if config.layers.pidns:
             _start_contained(config, program, control)
         else:
-            _start_plain(config, program, control, problem)
+            _start_plain(config, program, control)
+    except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
+        control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
     finally:
         os._exit(0)
 
 
 def _start_contained(config: Config, program: Program, control: _socket.socket) -> None:
     """Own the namespaces and mounts, fork the template, then replace its scratch on demand until it has gone."""
-    namespaces.enter()
-    # After enter(): a change of credentials clears it.
+    if config.layers.userns:
+        namespaces.enter_user_namespace()
+    namespaces.enter(namespaces.OWN_TREE if config.admin else namespaces.CONTAINED)
+    # After that: a change of credentials clears it.
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != config.engine:
         return
-    path = mount_scratch(config.scratch, config.scratch_size, config.scratch_inodes)
     _import_ahead(config.preloads)
+    readable = [] if config.admin else readable_paths()
+    view = _build_view(config, readable) if config.layers.view else None
+    parent = config.scratch if view is None else SCRATCH_PARENT
+    place = config.scratch if view is None else view.folder(SCRATCH_PARENT)
+    mount_scratch(place, config.scratch_size, config.scratch_inodes)
+    path = f"{parent}/s"
     gc.freeze()
     ours, templates = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
         ours.close()
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if _mount_own_proc():
-            limits.cap_processes()
-        scratch = TmpfsScratch(path, templates, config.scratch_size, config.scratch_inodes)
-        run_template(program, control, scratch, namespaces.own_pid_namespace(), None)
+        _be_contained_template(config, program, control, view, readable, path, templates)
     templates.close()
     control.close()
     serve_replacements(path, ours)
     os.waitpid(pid, 0)
 
 
-def _start_plain(config: Config, program: Program, control: _socket.socket, problem: str) -> None:
+def _be_contained_template(
+    config: Config,
+    program: Program,
+    control: _socket.socket,
+    view: View | None,
+    readable: list[str],
+    path: str,
+    launcher: _socket.socket,
+) -> NoReturn:
+    """The first process of the slot's pid namespace: look at the own /proc, enter the view, serve."""
+    try:
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if config.admin:
+            _cap_processes_only(path)
+        else:
+            _mount_own_proc("/proc" if view is None else view.folder("/proc"))
+        own = namespaces.own_pid_namespace()
+        if view is not None:
+            view.enter()  # the launcher's root goes along: it shares this mount namespace
+        scratch: Scratch = TmpfsScratch(path, launcher, config.scratch_size, config.scratch_inodes)
+    except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
+        control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
+        os._exit(0)
+    run_template(program, control, scratch, own, config, readable)
+
+
+def _start_plain(config: Config, program: Program, control: _socket.socket) -> None:
     """Without namespaces: wait until the template or the engine has gone, then leave nothing behind."""
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     _import_ahead(config.preloads)
+    readable = [] if config.admin else readable_paths()
     gc.freeze()
-    scratch = FolderScratch(config.scratch)
+    # Nothing bounds what a script writes to a folder on disk. Only where it may fill the disk anyway is there one.
+    bounded = config.layers.seccomp or config.layers.landlock
+    scratch: NoScratch | FolderScratch = NoScratch(config.scratch) if bounded else FolderScratch(config.scratch)
     pid = os.fork()
     if pid == 0:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        run_template(program, control, scratch, None, problem)
+        run_template(program, control, scratch, None, config, readable)
     control.close()
     engine = os.pidfd_open(os.getppid()) if os.getppid() == config.engine else None
     template = os.pidfd_open(pid)
@@ -130,13 +203,37 @@ def _start_plain(config: Config, program: Program, control: _socket.socket, prob
     remove_folder(scratch.path)
 
 
-def _mount_own_proc() -> bool:
-    """Show the slot's processes only; False where a container refuses that: /proc stays the host's then."""
+def _build_view(config: Config, readable: list[str]) -> View:
+    view = View(config.scratch)
+    view.show_all(readable)
+    view.show_devices()
+    show_grants(view, config.grants)
+    return view
+
+
+def _mount_own_proc(place: str) -> None:
+    """Show the slot's processes only, and bound their number. A container may refuse that: then it is the host's."""
     try:
-        kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+        _mount_proc(place)
     except PermissionError:
-        return False
-    return True
+        if place != "/proc":
+            kernel.mount("/proc", place, None, kernel.MS_BIND | kernel.MS_REC)
+        return
+    limits.cap_processes(place, limits.PID_MAX)
+
+
+def _cap_processes_only(place: str) -> None:
+    """An administrator's script sees the host's processes; the number of its own is bounded all the same."""
+    try:
+        _mount_proc(place)
+    except PermissionError:
+        return
+    limits.cap_processes(place, limits.ADMIN_PID_MAX)
+    kernel.detach(place)
+
+
+def _mount_proc(place: str) -> None:
+    kernel.mount("proc", place, "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
 
 
 def _import_ahead(names: Iterable[str]) -> None:

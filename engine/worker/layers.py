@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .order import Order
+    from .seccomp import InnerFilter
 
 
 class Setup:
-    """What the layers of one child are made from. ``contained``: in namespaces of its own."""
+    """What the layers of one child are made from. ``contained``: in a pid namespace of its own."""
 
-    __slots__ = ("contained", "order", "run_socket", "scratch", "stderr", "stdout", "template_size")
+    __slots__ = ("contained", "filter", "order", "run_socket", "scratch", "stderr", "stdout", "template_size")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Setup:
         scratch: str,
         template_size: int,
         contained: bool,
+        inner_filter: InnerFilter | None,
     ) -> None:
         self.order = order
         self.run_socket = run_socket
@@ -43,6 +45,7 @@ class Setup:
         self.scratch = scratch
         self.template_size = template_size
         self.contained = contained
+        self.filter = inner_filter
 
 
 def _descriptors(setup: Setup) -> None:
@@ -50,7 +53,8 @@ def _descriptors(setup: Setup) -> None:
     os.dup2(setup.stdout, 1)
     os.dup2(setup.stderr, 2)
     os.dup2(setup.run_socket, RUN_FD, inheritable=False)
-    os.closerange(RUN_FD + 1, MAX_DESCRIPTOR)
+    if not kernel.close_from(RUN_FD + 1):
+        os.closerange(RUN_FD + 1, MAX_DESCRIPTOR)
 
 
 def _session(setup: Setup) -> None:
@@ -79,6 +83,12 @@ def _limits(setup: Setup) -> None:
     limits.apply(setup.order, setup.template_size, own_user_namespace=setup.contained)
 
 
+def _inner_filter(setup: Setup) -> None:
+    """Take away what only the template may do. Nothing of ours that needs it comes after."""
+    if setup.filter is not None:
+        setup.filter.install(os.getpid())
+
+
 def _undumpable() -> None:
     """Other processes of the account may neither trace this one nor read its memory or environment."""
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
@@ -93,27 +103,30 @@ def _no_new_privileges() -> None:
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
-TEMPLATE_LAYERS: tuple[Callable[[], None], ...] = (
+MAX_DESCRIPTOR = 2**31 - 1
+
+RESTRICTED_TEMPLATE: tuple[Callable[[], None], ...] = (
     _undumpable,
     _private_files,
     limits.forbid_leftovers,
     _no_new_privileges,
 )
+"""Landlock and the outer filter come after these: the template still looks at itself in between."""
 
-MAX_DESCRIPTOR = 2**31 - 1
-"""``os.closerange`` is one close_range(2) call for any range where the C library has it."""
+ADMIN_TEMPLATE: tuple[Callable[[], None], ...] = (_undumpable, _private_files)
 
-CHILD_LAYERS: tuple[Callable[[Setup], None], ...] = (
+RESTRICTED_CHILD: tuple[Callable[[Setup], None], ...] = (
     _descriptors,
     _session,
     _scratch,
     _randomness,
     _capabilities,
     _limits,
+    _inner_filter,
 )
 
+ADMIN_CHILD: tuple[Callable[[Setup], None], ...] = (_descriptors, _session, _scratch, _randomness)
+"""No limits and no filter: an ADMIN run is a shell of the engine's account, and is watched from outside."""
 
-def apply_layers(setup: Setup) -> None:
-    """Put on every layer, in order."""
-    for layer in CHILD_LAYERS:
-        layer(setup)
+ADMIN_CHILD_OF_NAMESPACE: tuple[Callable[[Setup], None], ...] = (*ADMIN_CHILD, _capabilities)
+"""Without the capabilities that a new user namespace gives to whoever makes it: the account has none of them."""

@@ -25,6 +25,8 @@ LEFTOVERS = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, MSGQUEUE)
 PID_MAX = 400
 """The kernel does not give numbers below 300 again once it has been round (RESERVED_PIDS), so a hundred are left."""
 
+ADMIN_PID_MAX = 4_400
+
 PROCESSES = 64
 """Only set inside the own user namespace: elsewhere the kernel counts every process of the account."""
 
@@ -41,15 +43,15 @@ def forbid_leftovers() -> None:
         resource.setrlimit(kind, (0, 0))
 
 
-def cap_processes() -> None:
-    """Let no more than about a hundred processes exist in the own pid namespace, at all levels below it together.
+def cap_processes(proc: str, most: int) -> None:
+    """Let processes of the own pid namespace, at all levels below it together, have no number above ``most``.
 
     Unlike RLIMIT_NPROC this holds for root too, so a fork bomb stays small. Linux 6.14 made the file one per namespace;
-    before that it is the host's own and must not be touched. ``/proc`` has to be the namespace's own.
+    before that it is the host's own and must not be touched. ``proc`` is a mount of the namespace's own.
     """
     if kernel.version() >= (6, 14):
-        with open("/proc/sys/kernel/pid_max", "w") as pid_max:
-            pid_max.write(str(PID_MAX))
+        with open(f"{proc}/sys/kernel/pid_max", "w") as pid_max:
+            pid_max.write(str(most))
 
 
 def leftovers() -> int:

@@ -14,6 +14,7 @@ import traceback
 from types import ModuleType
 
 from .failures import failure, plain_failure
+from .imports import guarded_import
 from .results import ResultTooLarge, encode_result
 from .wire import RUN, Frame, Kind
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .channel import Channel
+    from .imports import ImportRule
     from .inputs import InputFile
 
 
@@ -50,11 +52,11 @@ class _Stop(Exception):
 class Program:
     """Made and warmed by the template, used for one script by each child."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, rule: ImportRule | None) -> None:
         self.channel = channel
         self._module = ModuleType("__main__")
         self._globals = self._module.__dict__
-        self._builtins = _own_builtins()
+        self._builtins = _own_builtins(rule)
         self._recursion_limit = sys.getrecursionlimit()
         self._exit_callbacks = atexit._ncallbacks()
         self.reset()
@@ -155,7 +157,7 @@ class Program:
 
     def _call(self, head: dict[str, Any]) -> object:
         module = head["module"]
-        __import__(module)
+        self._builtins.__dict__["__import__"](module)
         target: Any = sys.modules[module]
         for part in head["function"].split("."):
             target = getattr(target, part)
@@ -215,8 +217,13 @@ class Program:
         gc.collect(2 if gc.get_count()[2] else 1)
 
 
-def _own_builtins() -> ModuleType:
-    """The ``builtins`` that scripts see: a copy, so that one who patches ``len`` patches neither us nor the library."""
+def _own_builtins(rule: ImportRule | None) -> ModuleType:
+    """The ``builtins`` that scripts see: a copy, so that one who patches ``len`` patches neither us nor the library.
+
+    Its ``__import__`` judges what the script itself asks for; modules import with the real one.
+    """
     copy = ModuleType("builtins", builtins.__doc__)
     copy.__dict__.update(builtins.__dict__)
+    if rule is not None:
+        copy.__dict__["__import__"] = guarded_import(builtins.__import__, rule)
     return copy

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         device: int
         """Device number, by which a child proves that it works there."""
 
+        writable: bool
+
         def prepare(self, size: int, inodes: int) -> None:
             """Empty it of what the last run left, and let the next one fill it this far."""
 
@@ -40,6 +42,8 @@ COARSE_TICK = 0.01
 
 class TmpfsScratch:
     """The template's side: notices a dirty scratch and has the launcher replace it."""
+
+    writable = True
 
     def __init__(self, path: str, launcher: socket, size: int, inodes: int) -> None:
         self.path = path
@@ -73,6 +77,8 @@ class FolderScratch:
     Each launcher makes its own below ``parent``: the one before may still be busy removing its.
     """
 
+    writable = True
+
     def __init__(self, parent: str) -> None:
         for name in os.listdir(parent):
             if not os.path.exists(f"/proc/{name}"):  # of a launcher that was killed
@@ -85,15 +91,23 @@ class FolderScratch:
         empty_folder(self.path)
 
 
-def mount_scratch(parent: str, size: int, inodes: int) -> str:
-    """Mount the scratch under a read-only tmpfs of its own on ``parent`` and return its path (launcher's side)."""
+class NoScratch(FolderScratch):
+    """An empty folder to be in, where the sandbox lets nobody write."""
+
+    writable = False
+
+    def prepare(self, size: int, inodes: int) -> None:
+        """It is as empty as before."""
+
+
+def mount_scratch(parent: str, size: int, inodes: int) -> None:
+    """Mount the scratch as ``s`` under a read-only tmpfs of its own on ``parent`` (launcher's side)."""
     flags = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC
     kernel.mount("tmpfs", parent, "tmpfs", flags, "size=4k,nr_inodes=4,mode=755")
     path = os.path.join(parent, "s")
     os.mkdir(path, 0o700)
     _mount_tmpfs(path, size, inodes)
     kernel.mount(None, parent, None, kernel.MS_REMOUNT | kernel.MS_RDONLY | flags)
-    return path
 
 
 def serve_replacements(path: str, template: socket) -> None:

@@ -1,4 +1,8 @@
-"""The template ``T``: a warmed, single-threaded process that forks one child per run and never runs a script itself."""
+"""The template: a warmed, single-threaded process that forks one child per run and never runs a script itself.
+
+It wears whatever all its children have in common, Landlock and the outer seccomp filter among it, so that a run pays
+only for what must be its own. It keeps the capabilities of its own user namespace, which its children drop.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,30 @@ import os
 import struct
 import sys
 
-from . import limits, namespaces
-from .child import live
+from . import kernel, landlock, limits, namespaces
+from .child import live, testify
 from .descendants import kill_descendants
-from .layers import TEMPLATE_LAYERS, Setup
+from .grants import allow_grants
+from .layers import (
+    ADMIN_CHILD,
+    ADMIN_CHILD_OF_NAMESPACE,
+    ADMIN_TEMPLATE,
+    RESTRICTED_CHILD,
+    RESTRICTED_TEMPLATE,
+    Setup,
+)
 from .order import Order
+from .readable import DEVICES, NULL
+from .seccomp import InnerFilter, install_outer
 from .wire import CHILD, EXIT, ORDER, Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
+    from .child import Layers
+    from .launcher import Config
     from .program import Program
     from .scratch import Scratch
 
@@ -28,9 +45,16 @@ CREDENTIALS = struct.Struct("3i")
 
 NOBODY = (0, 0, 0)
 
+NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts")
+
 
 def run_template(
-    program: Program, control: _socket.socket, scratch: Scratch, own_pidns: int | None, no_namespaces: str | None
+    program: Program,
+    control: _socket.socket,
+    scratch: Scratch,
+    own_pidns: int | None,
+    config: Config,
+    readable: list[str],
 ) -> NoReturn:
     """Report, then follow the engine's orders until its end of ``control`` is closed. Ends the process.
 
@@ -39,10 +63,11 @@ def run_template(
         control: The slot's control socket.
         scratch: Where children work.
         own_pidns: The pid namespace this process lives in, or None without namespaces.
-        no_namespaces: Why there are none, or None.
+        config: What the engine said.
+        readable: What RESTRICTED scripts may read.
     """
     try:
-        template = _Template(program, control, scratch, own_pidns, no_namespaces)
+        template = _Template(program, control, scratch, own_pidns, config, readable)
         template.serve()
     except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
         control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
@@ -57,21 +82,25 @@ class _Template:
         control: _socket.socket,
         scratch: Scratch,
         own_pidns: int | None,
-        no_namespaces: str | None,
+        config: Config,
+        readable: list[str],
     ) -> None:
         self._control = control
         self._scratch = scratch
         self._own_pidns = own_pidns
-        self._no_namespaces = no_namespaces
         self._program = program
+        self._config = config
+        self._pidfd = None if own_pidns is None else os.pidfd_open(os.getpid())
         os.environ["HOME"] = os.environ["TMPDIR"] = scratch.path
         os.environ.pop("LD_BIND_NOW", None)  # meant for these processes, not for what a script starts
-        for layer in TEMPLATE_LAYERS:
-            layer()
-        gc.freeze()
         if len(os.listdir("/proc/self/task")) != 1:
             raise RuntimeError("a preloaded module has started threads, which a fork would lose")
+        self._namespaces = {kind: os.stat(f"/proc/self/ns/{kind}").st_ino for kind in NAMESPACES}
+        self._filter = InnerFilter() if config.layers.seccomp else None
+        self._child_layers = _child_layers(config)
         self._size = limits.mapped()
+        _restrict(config, scratch, readable)
+        gc.freeze()
 
     def serve(self) -> None:
         self._report_ready()
@@ -86,22 +115,34 @@ class _Template:
 
     def _report_ready(self) -> None:
         ready = {
-            "user": _namespace("user"),
-            "pid": _namespace("pid"),
-            "mnt": _namespace("mnt"),
-            "no_namespaces": self._no_namespaces,
+            "namespaces": self._namespaces,
             "python": sys.version.split()[0],
             "size": self._size,
             "umask": limits.umask(),
             "leftovers": limits.leftovers(),
+            "attempts": {} if self._config.admin else self._tested(),
         }
         message = Report.READY + json.dumps(ready).encode()
-        if self._own_pidns is None:
+        if self._pidfd is None:
             self._control.send(message)
             return
-        pidfd = os.pidfd_open(os.getpid())
-        self._control.sendmsg([message], [_descriptors(pidfd)])
-        os.close(pidfd)
+        self._control.sendmsg([message], [_descriptors(self._pidfd)])
+        os.close(self._pidfd)
+
+    def _tested(self) -> dict[str, str]:
+        """What a child like those to come could do and what not, each tried for real."""
+        config = self._config
+        order = ORDER.pack(0, True, False, False, 5, 64 << 20, config.scratch_size, config.scratch_inodes, 64, 0)
+        pid, (ours, *others) = self._make_child(Order(order), testify)
+        for fd in others:
+            os.close(fd)
+        told = b""
+        while part := os.read(ours, 64 << 10):
+            told += part
+        os.close(ours)
+        self._reap(pid)
+        answers: dict[str, str] = json.loads(told) if told else {}
+        return answers
 
     def _reap(self, pid: int) -> tuple[int, int, int]:
         """Wait for a child that the engine has killed; return its pid, status and microseconds of processor time."""
@@ -112,26 +153,37 @@ class _Template:
 
     def _fork(self, order: Order, ended: tuple[int, int, int]) -> None:
         self._scratch.prepare(order.scratch, order.inodes)
+        pid, (ours, *others) = self._make_child(order, self._live)
+        pidfd = os.pidfd_open(pid)  # race-free: only this process reaps its children
+        fds = (ours, pidfd, *others)
+        self._send_child(CHILD.pack(Report.CHILD, pid, self._scratch.device, *ended), pid, fds)
+        for fd in fds:
+            os.close(fd)
+
+    def _live(self, setup: Setup, layers: Layers) -> NoReturn:
+        live(setup, layers, self._program)
+
+    def _make_child(self, order: Order, be: Callable[[Setup, Layers], NoReturn]) -> tuple[int, tuple[int, int, int]]:
+        """Fork a child; returns its pid and our ends of its socket and of its stray output and error."""
         # Of the C module: the sockets of ``socket`` are Python objects, whose every method call is pages to copy.
         ours, childs = _socket.socketpair()
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         contained = self._own_pidns is not None
-        setup = Setup(order, childs.fileno(), out_write, err_write, self._scratch.path, self._size, contained)
+        setup = Setup(
+            order, childs.fileno(), out_write, err_write, self._scratch.path, self._size, contained, self._filter
+        )
         if self._own_pidns is not None:
             namespaces.next_child_in_new_pid_namespace(self._own_pidns)
         pid = os.fork()
         if pid == 0:
-            live(setup, self._program)
-        pidfd = os.pidfd_open(pid)  # race-free: only this process reaps its children
-        fds = (ours.fileno(), pidfd, out_read, err_read)
-        self._send_child(CHILD.pack(Report.CHILD, pid, self._scratch.device, *ended), pid, fds)
-        ours.close()
+            be(setup, self._child_layers)
         childs.close()
-        for fd in (pidfd, out_read, out_write, err_read, err_write):
-            os.close(fd)
+        os.close(out_write)
+        os.close(err_write)
+        return pid, (ours.detach(), out_read, err_read)
 
-    def _send_child(self, message: bytes, pid: int, fds: tuple[int, int, int, int]) -> None:
+    def _send_child(self, message: bytes, pid: int, fds: tuple[int, ...]) -> None:
         """Report the child, with its credentials: the kernel turns their pid into the engine's numbering (unix(7))."""
         ancillary = [_descriptors(*fds)]
         if self._own_pidns is not None:
@@ -145,5 +197,34 @@ def _descriptors(*fds: int) -> tuple[int, int, bytes]:
     return _socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds)
 
 
-def _namespace(kind: str) -> int:
-    return os.stat(f"/proc/self/ns/{kind}").st_ino
+def _child_layers(config: Config) -> Layers:
+    if not config.admin:
+        return RESTRICTED_CHILD
+    return ADMIN_CHILD_OF_NAMESPACE if config.layers.userns else ADMIN_CHILD
+
+
+def _restrict(config: Config, scratch: Scratch, readable: list[str]) -> None:
+    """Put the template's layers on. Children inherit them; a run pays nothing for them."""
+    for layer in ADMIN_TEMPLATE if config.admin else RESTRICTED_TEMPLATE:
+        layer()
+    if config.admin:
+        return
+    if config.layers.view:
+        kernel.detach("/proc")  # all that was to be seen there has been looked at
+    if config.layers.landlock:
+        _file_rules(config, scratch, readable).enforce()
+    if config.layers.seccomp:
+        install_outer()
+
+
+def _file_rules(config: Config, scratch: Scratch, readable: list[str]) -> landlock.Ruleset:
+    rules = landlock.Ruleset(config.layers.landlock)
+    for path in readable:
+        rules.allow(path, landlock.READ)
+    for path in DEVICES:
+        rules.allow(path, landlock.READ | (landlock.WRITE_FILE if path == NULL else 0))
+    if scratch.writable:
+        # On the folder above: a scratch that is mounted anew is below it, too.
+        rules.allow(os.path.dirname(scratch.path), landlock.WORK)
+    allow_grants(rules, config.grants)
+    return rules

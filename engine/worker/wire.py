@@ -84,9 +84,13 @@ EXIT = struct.Struct("<ciiQ")
 """Tag, pid, wait status, CPU microseconds."""
 
 
-HELLO = struct.Struct("<iiI?IQQQQQQ")
+CHECKED_DESCRIPTORS = 8
+"""How many above the run's socket a child looks at one by one; that the rest is closed is close_range(2)'s word."""
+
+HELLO = struct.Struct("<iiI?II??QQQQQQ")
 """A child's self-check, each figure asked back from the kernel after the last layer was applied.
 
-Pid; session; no_new_privs; whether it has any capability; number of open descriptors; device of its working folder;
-limits of address space, processor time, open files, file size and processes.
+Pid; session; no_new_privs; whether it has any capability; how many descriptors above its own are closed; seccomp mode;
+whether it could open ``/``; whether it could make a socket; device of its working folder; limits of address space,
+processor time, open files, file size and processes.
 """

@@ -16,11 +16,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.models import Outcome, RunKind, SlotState, Stream
-from engine.pool import Ending, Job, Limits, Pool, PoolSettings
+from engine.models import Mode, Outcome, RunKind, SlotState, Stream
+from engine.pool import Ending, Job, Limits, Pool, PoolSettings, Profile
 from engine.pool.environment import _ensure
+from engine.sandbox.plan import Findings, admin_plan, restricted_plan
+from engine.sandbox.probe import probe
 
 PATIENCE = 20.0
+FREE_IMPORTS = Profile(tools=True)
+"""Sandboxed like every RESTRICTED run, without the import rule: tests of the pool look at what the kernel does."""
+
+ADMIN = Profile(mode=Mode.ADMIN)
+
 INNOCENT = "import math\nresult = {'answer': 6 * 7, 'root': math.isqrt(144)}"
 INNOCENT_VALUE = {"answer": 42, "root": 12}
 DEAF = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nwhile True: pass"
@@ -76,7 +83,7 @@ def make_job(code: str | bytes, **options: Any) -> Job:
     source = code.encode("utf-8", "surrogatepass") if isinstance(code, str) else code
     given: dict[str, Any] = {
         "run_id": next(_run_ids), "kind": RunKind.EXEC, "name": "<exec>", "actor": "tester", "filename": "<exec>",
-        "sink": Sink(), "source": source,
+        "sink": Sink(), "source": source, "profile": FREE_IMPORTS,
     }  # fmt: skip
     return Job(**(given | options))
 
@@ -90,9 +97,9 @@ async def run(pool: Pool, code: str | bytes, *, wall: float = 10.0, **options: A
     return Done(ending, job.sink)
 
 
-async def expect_innocent(pool: Pool) -> None:
+async def expect_innocent(pool: Pool, profile: Profile = FREE_IMPORTS) -> None:
     """The next run gives its own right answer, in an empty folder, and nothing else is heard of."""
-    done = await run(pool, INNOCENT)
+    done = await run(pool, INNOCENT, profile=profile)
     assert (done.outcome, done.value, done.sink.chunks) == (Outcome.OK, INNOCENT_VALUE, []), done.ending
 
 
@@ -120,6 +127,29 @@ def interpreter() -> Path:
     return _ensure(Path(folder) / "default")
 
 
+@cache
+def findings() -> Findings:
+    """What this host gives, tried once for all tests."""
+    return probe(interpreter())
+
+
+def plans(**chosen: Any) -> dict[str, Any]:
+    """The settings of a pool that has what this host gives, ADMIN runs included."""
+    return {
+        "restricted": restricted_plan(findings(), allow_degraded=False),
+        "admin": admin_plan(findings(), root=os.geteuid() == 0, admin_as_root=True),
+    } | chosen
+
+
+def plain_plans() -> dict[str, Any]:
+    """The same as on a host without user namespaces."""
+    lacking = Findings(findings().abi, findings().failures | {"userns": "switched off", "root_pidns": "switched off"})
+    return {
+        "restricted": restricted_plan(lacking, allow_degraded=False),
+        "admin": admin_plan(lacking, root=os.geteuid() == 0, admin_as_root=True),
+    }
+
+
 @contextlib.asynccontextmanager
 async def pool_of(size: int = 1, **settings: Any) -> AsyncIterator[Pool]:
     """A started pool; afterwards no process of it is left."""
@@ -127,7 +157,7 @@ async def pool_of(size: int = 1, **settings: Any) -> AsyncIterator[Pool]:
     with tempfile.TemporaryDirectory(prefix="gatewright-test-pool-") as folder:
         given: dict[str, Any] = {
             "interpreter": interpreter(), "scratch": Path(folder), "size": size, "min_size": 1,
-            "queue_wait": 60.0, "queue_limit": 1000,
+            "queue_wait": 60.0, "queue_limit": 1000, "profile": FREE_IMPORTS, **plans(),
         }  # fmt: skip
         pool = Pool(PoolSettings(**(given | settings)))
         await pool.start()

@@ -15,7 +15,16 @@ from pool_kit import interpreter, processes_with
 
 SCRIPT = str(Path(__file__).with_name("pool_scenarios.py"))
 KILLS = ("bomb", "power", "deaf")
-OTHERS = ("daemons", "memory", "mess", "threads")
+RESTRICTED = (*KILLS, "memory", "mess", "threads")
+PLAIN = ("bomb", "power", "deaf", "memory", "threads")
+"""Without namespaces there is no scratch to make a mess in."""
+
+ADMIN = ("--admin", *KILLS, "daemons", "memory", "mess", "threads")
+PLAIN_ADMIN = ("--plain", "--admin", "power", "deaf", "daemons", "memory", "mess", "threads")
+"""No fork bomb: without namespaces nothing bounds the number of an account's processes."""
+
+FULL = "full: userns+pidns+netns+ipcns+tmpfs+view+landlock"
+CORE = "core: landlock"
 
 
 @pytest.fixture(scope="module")
@@ -36,29 +45,50 @@ def play(command: list[str], folder: Path) -> dict[str, object]:
     return answer
 
 
-def test_this_account_with_namespaces(tmp_path: Path) -> None:
-    answer = play([sys.executable, SCRIPT, str(tmp_path), *KILLS, *OTHERS], tmp_path)
+def test_this_account(tmp_path: Path) -> None:
+    answer = play([sys.executable, SCRIPT, str(tmp_path), *RESTRICTED], tmp_path)
     assert answer["uid"] == os.geteuid()
-    assert "pidns" in str(answer["isolation"])
+    assert str(answer["isolation"]).startswith(FULL)
 
 
-def test_an_ordinary_account_with_namespaces(account: OrdinaryAccount) -> None:
+def test_an_ordinary_account(account: OrdinaryAccount) -> None:
     folder = account.folder("contained")
-    answer = play(account.python(SCRIPT, str(folder), *KILLS, *OTHERS), folder)
+    answer = play(account.python(SCRIPT, str(folder), *RESTRICTED), folder)
     assert answer["uid"] == (UID if os.geteuid() == 0 else os.geteuid())
-    assert str(answer["isolation"]).startswith("process+userns+pidns+tmpfs+rlimits,")
-
-
-def test_an_ordinary_account_without_namespaces(account: OrdinaryAccount) -> None:
-    """No fork bomb here: without namespaces nothing bounds the number of an account's processes."""
-    folder = account.folder("plain")
-    answer = play(account.python(SCRIPT, str(folder), "--plain", "power", "deaf", *OTHERS), folder)
-    assert str(answer["isolation"]).startswith("process+rlimits, no userns, no pidns, no tmpfs,")
+    assert str(answer["isolation"]).startswith(FULL)
 
 
 def test_this_account_without_namespaces(tmp_path: Path) -> None:
-    answer = play([sys.executable, SCRIPT, str(tmp_path), "--plain", "power", "deaf", *OTHERS], tmp_path)
-    assert "no userns" in str(answer["isolation"])
+    answer = play([sys.executable, SCRIPT, str(tmp_path), "--plain", *PLAIN], tmp_path)
+    assert str(answer["isolation"]).startswith(CORE)
+    assert str(answer["isolation"]).endswith("no userns, no scratch")
+
+
+def test_an_ordinary_account_without_namespaces(account: OrdinaryAccount) -> None:
+    folder = account.folder("plain")
+    answer = play(account.python(SCRIPT, str(folder), "--plain", *PLAIN), folder)
+    assert str(answer["isolation"]).startswith(CORE)
+
+
+def test_admin_runs_of_this_account(tmp_path: Path) -> None:
+    answer = play([sys.executable, SCRIPT, str(tmp_path), *ADMIN], tmp_path)
+    assert "pidns" in str(answer["isolation"])
+    assert "no sandbox" in str(answer["isolation"])
+
+
+def test_admin_runs_of_an_ordinary_account(account: OrdinaryAccount) -> None:
+    folder = account.folder("admin")
+    answer = play(account.python(SCRIPT, str(folder), *ADMIN), folder)
+    assert str(answer["isolation"]).startswith("admin: userns+pidns+tmpfs, no sandbox")
+
+
+@pytest.mark.parametrize("ordinary", [False, True])
+def test_admin_runs_without_namespaces(account: OrdinaryAccount, ordinary: bool, tmp_path: Path) -> None:
+    folder = account.folder("plain-admin") if ordinary else tmp_path
+    command = account.python(SCRIPT, str(folder), *PLAIN_ADMIN) if ordinary else [
+        sys.executable, SCRIPT, str(folder), *PLAIN_ADMIN
+    ]  # fmt: skip
+    assert "no pid namespace" in str(play(command, folder)["isolation"])
 
 
 def test_scripts_run_on_the_systems_python_too(account: OrdinaryAccount) -> None:
@@ -67,8 +97,8 @@ def test_scripts_run_on_the_systems_python_too(account: OrdinaryAccount) -> None
     if not system.exists():
         pytest.skip("this host has no /usr/bin/python3")
     folder = account.folder("system")
-    command = ["env", f"GATEWRIGHT_TEST_INTERPRETER={system}", *account.python(SCRIPT, str(folder), *KILLS, *OTHERS)]
-    assert "pidns" in str(play(command, folder)["isolation"])
+    command = ["env", f"GATEWRIGHT_TEST_INTERPRETER={system}", *account.python(SCRIPT, str(folder), *RESTRICTED)]
+    assert str(play(command, folder)["isolation"]).startswith(FULL)
 
 
 def test_the_interpreter_for_tests_is_a_real_environment() -> None:

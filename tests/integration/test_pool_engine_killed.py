@@ -16,14 +16,14 @@ ENGINE = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {kit!r})
-from pool_kit import make_job, limits
+from pool_kit import ADMIN, limits, make_job, plain_plans, plans
 from engine.pool import Pool, PoolSettings
 
 async def main():
     pool = Pool(PoolSettings(
-        interpreter=Path({python!r}), scratch=Path({folder!r}), size=2, min_size=1, namespaces={namespaces}))
+        interpreter=Path({python!r}), scratch=Path({folder!r}), size=2, min_size=1, profile=ADMIN, **{plans}()))
     await pool.start()
-    job = make_job('''{script}''', limits=limits(wall=60.0))
+    job = make_job('''{script}''', limits=limits(wall=60.0), profile=ADMIN)
     ending = pool.submit(job)
     while not job.sink.stdout:
         await asyncio.sleep(0.01)
@@ -49,7 +49,7 @@ while True: pass
 def start_engine(folder: Path, *, namespaces: bool, then: str) -> subprocess.Popen[bytes]:
     source = ENGINE.format(
         kit=str(Path(__file__).parent), python=str(interpreter()), folder=str(folder), script=SCRIPT, then=then,
-        namespaces=namespaces,
+        plans="plans" if namespaces else "plain_plans",
     )  # fmt: skip
     repository = str(Path(__file__).parents[2])
     return subprocess.Popen(

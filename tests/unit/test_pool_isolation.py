@@ -2,44 +2,69 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from engine.pool.isolation import Hello, Promise, Ready, UnfitChild, own_namespace
+from engine.models import Mode
+from engine.pool.isolation import FILTERED, HIDDEN, Hello, Promise, Ready, UnfitChild, own_namespace
 from engine.pool.job import Limits
 from engine.pool.order import Order, parked_child
+from engine.sandbox.plan import Layers, Level, Plan
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
-from engine.worker.wire import HELLO
+from engine.worker.wire import CHECKED_DESCRIPTORS, HELLO
 
 DEVICE = 77
 SIZE = 50 << 20
-READY = Ready(
-    user=1, pid=2, mnt=3, no_namespaces=None, python="3.11", size=SIZE, umask=0o077, leftovers=0,
+FULL = Plan(
+    Mode.RESTRICTED, Level.FULL, Layers(userns=True, pidns=True, view=True, landlock=7, seccomp=True)
 )  # fmt: skip
+CORE = Plan(Mode.RESTRICTED, Level.CORE, Layers(landlock=3, seccomp=True))
+DENIED = FILTERED | dict.fromkeys(HIDDEN, "EACCES")
+ELSEWHERE = {kind: number for number, kind in enumerate(("user", "pid", "mnt", "net", "ipc", "uts"), 1)}
+HERE = {kind: own_namespace(kind) for kind in ELSEWHERE}
 ORDER: Order = parked_child(Limits(), warm=True)
 GOOD = Hello(
-    pid=1, session=1, no_new_privs=1, capabilities=False, descriptors=4, scratch_device=DEVICE,
+    pid=1, session=1, no_new_privs=1, capabilities=False, closed_descriptors=CHECKED_DESCRIPTORS, seccomp=2,
+    opened_root=False, made_socket=False, scratch_device=DEVICE,
     address_space=SIZE + ORDER.memory + MEMORY_RESERVE, cpu=ORDER.cpu, open_files=64, file_size=ORDER.scratch,
     processes=PROCESSES,
 )  # fmt: skip
 
 
+def ready(**changes: Any) -> Ready:
+    """A report of a template that has everything."""
+    given: dict[str, Any] = {
+        "namespaces": ELSEWHERE, "python": "3.11", "size": SIZE, "umask": 0o077, "leftovers": 0, "attempts": DENIED,
+    }  # fmt: skip
+    return Ready(**(given | changes))
+
+
 def test_a_contained_child() -> None:
-    line = Promise.of(READY).check(HELLO.pack(*GOOD), ORDER, DEVICE)
-    assert line == "process+userns+pidns+tmpfs+rlimits, no landlock, no seccomp, no netns"
+    line = Promise.of(FULL, ready()).check(HELLO.pack(*GOOD), ORDER, DEVICE)
+    assert line == "full: userns+pidns+netns+ipcns+tmpfs+view+landlock7+seccomp+rlimits"
 
 
 def test_a_child_without_namespaces() -> None:
-    same = Ready(
-        user=own_namespace("user"), pid=own_namespace("pid"), mnt=own_namespace("mnt"), no_namespaces="refused",
-        python="3.11", size=SIZE, umask=0o077, leftovers=0,
-    )  # fmt: skip
     hello = GOOD._replace(pid=4321, session=4321, processes=2**64 - 1)
-    line = Promise.of(same).check(HELLO.pack(*hello), ORDER, DEVICE)
-    assert line == "process+rlimits, no userns, no pidns, no tmpfs, no landlock, no seccomp, no netns"
+    line = Promise.of(CORE, ready(namespaces=HERE)).check(HELLO.pack(*hello), ORDER, DEVICE)
+    assert line == "core: landlock3+seccomp+rlimits, no userns, no scratch"
 
 
-def test_one_namespace_that_is_the_engines_own_is_no_containment() -> None:
-    assert not Promise.of(Ready(own_namespace("user"), 2, 3, None, "3.11", SIZE, 0o077, 0)).contained
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_one_namespace_that_is_the_engines_own_is_no_containment(kind: str) -> None:
+    with pytest.raises(UnfitChild, match=f"{kind} namespace"):
+        Promise.of(FULL, ready(namespaces=ELSEWHERE | {kind: own_namespace(kind)}))
+
+
+@pytest.mark.parametrize("attempt", DENIED)
+@pytest.mark.parametrize("answer", ["allowed", "EBADF", "EFAULT", "ECHILD", None])
+def test_a_child_that_could_do_one_forbidden_thing_spoils_its_template(attempt: str, answer: str | None) -> None:
+    answers = {name: due for name, due in DENIED.items() if name != attempt}
+    if answer is not None:
+        answers[attempt] = answer
+    with pytest.raises(UnfitChild, match=attempt):
+        Promise.of(FULL, ready(attempts=answers))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +74,10 @@ def test_one_namespace_that_is_the_engines_own_is_no_containment() -> None:
         ("session", 5, "session"),
         ("no_new_privs", 0, "no_new_privs"),
         ("capabilities", True, "capabilities"),
-        ("descriptors", 5, "descriptors"),
+        ("closed_descriptors", 7, "descriptors"),
+        ("seccomp", 0, "seccomp"),
+        ("opened_root", True, "root folder"),
+        ("made_socket", True, "socket"),
         ("scratch_device", 78, "device"),
         ("address_space", 2**64 - 1, "address space"),
         ("cpu", 60, "processor time"),
@@ -60,24 +88,21 @@ def test_one_namespace_that_is_the_engines_own_is_no_containment() -> None:
 )
 def test_less_than_promised_is_refused(field: str, value: int, word: str) -> None:
     with pytest.raises(UnfitChild, match=word):
-        Promise.of(READY).check(HELLO.pack(*GOOD._replace(**{field: value})), ORDER, DEVICE)
+        Promise.of(FULL, ready()).check(HELLO.pack(*GOOD._replace(**{field: value})), ORDER, DEVICE)
 
 
 def test_a_contained_child_must_be_the_first_of_its_namespace() -> None:
     with pytest.raises(UnfitChild, match="pid"):
-        Promise.of(READY).check(HELLO.pack(*GOOD._replace(pid=9, session=9)), ORDER, DEVICE)
+        Promise.of(FULL, ready()).check(HELLO.pack(*GOOD._replace(pid=9, session=9)), ORDER, DEVICE)
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"\0" * (HELLO.size + 1)])
 def test_a_hello_of_another_size_is_refused(payload: bytes) -> None:
     with pytest.raises(UnfitChild, match="length"):
-        Promise.of(READY).check(payload, ORDER, DEVICE)
+        Promise.of(FULL, ready()).check(payload, ORDER, DEVICE)
 
 
-def test_a_template_that_could_leave_things_behind_is_refused() -> None:
-    for ready in (
-        Ready(1, 2, 3, None, "3.11", SIZE, 0o022, 0),
-        Ready(1, 2, 3, None, "3.11", SIZE, 0o077, 4096),
-    ):
-        with pytest.raises(UnfitChild):
-            Promise.of(ready).check(HELLO.pack(*GOOD), ORDER, DEVICE)
+@pytest.mark.parametrize("report", [ready(umask=0o022), ready(leftovers=4096)])
+def test_a_template_that_could_leave_things_behind_is_refused(report: Ready) -> None:
+    with pytest.raises(UnfitChild):
+        Promise.of(FULL, report).check(HELLO.pack(*GOOD), ORDER, DEVICE)

@@ -1,0 +1,117 @@
+"""From what a host can do to the layers that its runs get, and to the level that is promised (DESIGN 4.2).
+
+RESTRICTED needs both halves of the core: files held back, by Landlock that also holds back truncation or by the
+private view, and system calls filtered. Where one half is missing it refuses, and says which; ``allow_degraded`` runs
+it all the same, and then every result says so. Nothing here ever weakens silently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from engine.models import Mode
+from engine.worker.landlock import TRUNCATES
+
+
+class Level(StrEnum):
+    """What RESTRICTED means on this host. ``core``: all that counts, without a user namespace or without Landlock."""
+
+    FULL = "full"
+    CORE = "core"
+    DEGRADED = "degraded"
+    REFUSED = "refused"
+
+
+class Findings(msgspec.Struct, frozen=True):
+    """What the trials found (``engine/worker/trials.py``): for each name None where it works, else what failed."""
+
+    abi: int
+    """Version of Landlock, 0 for none."""
+    failures: dict[str, str | None]
+
+    def works(self, name: str) -> bool:
+        return self.failures.get(name, "it was not tried") is None
+
+
+class Layers(msgspec.Struct, frozen=True):
+    """Which layers a zygote puts on; the fields are those of ``engine.worker.launcher.Layers``."""
+
+    userns: bool = False
+    pidns: bool = False
+    view: bool = False
+    landlock: int = 0
+    seccomp: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The layers of one mode.
+
+    Attributes:
+        missing: What this host lacks, one clause each, most important first.
+    """
+
+    mode: Mode
+    level: Level
+    layers: Layers
+    missing: tuple[str, ...] = ()
+
+    @property
+    def refusal(self) -> str | None:
+        """Why nothing may run in this mode, one sentence; None if it may."""
+        if self.level is not Level.REFUSED:
+            return None
+        if self.mode is Mode.ADMIN:
+            return f"There are no ADMIN runs here: {'; '.join(self.missing)}."
+        return f"RESTRICTED runs need a sandbox that this host does not give: {'; '.join(self.missing)}."
+
+
+def restricted_plan(findings: Findings, *, allow_degraded: bool) -> Plan:
+    """The plan for RESTRICTED runs and for the parsing of scripts."""
+    works = findings.works
+    contained = works("userns") and works("namespaces") and works("tmpfs") and works("pidfd")
+    view = contained and works("view")
+    landlock = findings.abi if works("landlock") else 0
+    counted = landlock if landlock >= TRUNCATES or view else 0
+    layers = Layers(userns=contained, pidns=contained, view=view, landlock=landlock, seccomp=works("seccomp"))
+    missing = tuple(_missing(findings, layers))
+    if not layers.seccomp or not (counted or view):
+        level = Level.DEGRADED if allow_degraded else Level.REFUSED
+    elif contained and counted:
+        level = Level.FULL
+    else:
+        level = Level.CORE
+    return Plan(Mode.RESTRICTED, level, layers, missing)
+
+
+def admin_plan(findings: Findings, *, root: bool, admin_as_root: bool) -> Plan:
+    """The plan for ADMIN runs: nothing holds them back, but a stop must find all their processes."""
+    if root and not admin_as_root:
+        why = "the engine runs as root, and policy.admin_as_root is not set in the settings"
+        return Plan(Mode.ADMIN, Level.REFUSED, Layers(), (why,))
+    works = findings.works
+    if root and works("root_pidns"):
+        return Plan(Mode.ADMIN, Level.FULL, Layers(pidns=True))
+    if works("userns") and works("namespaces") and works("tmpfs"):
+        return Plan(Mode.ADMIN, Level.FULL, Layers(userns=True, pidns=True))
+    why = "no pid namespace: what a run starts is looked for and killed at its end, which can miss some"
+    return Plan(Mode.ADMIN, Level.DEGRADED, Layers(), (why,))
+
+
+def _missing(findings: Findings, layers: Layers) -> list[str]:
+    found = []
+    if not layers.seccomp:
+        found.append(f"no seccomp ({findings.failures.get('seccomp')})")
+    if not layers.landlock:
+        found.append(f"no Landlock ({findings.failures.get('landlock')})")
+    elif layers.landlock < TRUNCATES and not layers.view:
+        found.append(f"Landlock {layers.landlock} lets files be truncated, and there is no private view beside it")
+    if not layers.userns:
+        reason = next((text for name in ("userns", "namespaces", "tmpfs") if (text := findings.failures.get(name))), "")
+        found.append(f"no user namespace ({reason})")
+    elif not layers.view:
+        found.append(f"no private view ({findings.failures.get('view')})")
+    return found

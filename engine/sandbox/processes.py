@@ -1,0 +1,32 @@
+"""How a process of the worker package is started: where its code lies and what environment it gets."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import engine.worker
+
+WORKER = Path(engine.worker.__file__).parent
+
+_ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    # One thread: a fork would lose the others, and the slots already use every core.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # Symbols bound at start: bound later, they would be bound again by every child, in pages it has to copy.
+    "LD_BIND_NOW": "1",
+    # Each arena of glibc reserves 64 MiB of address space per thread, which RLIMIT_AS counts (mallopt(3)).
+    "MALLOC_ARENA_MAX": "2",
+}
+
+
+def worker_environment() -> dict[str, str]:
+    """What scripts find in ``os.environ``, beside their scratch as HOME and TMPDIR.
+
+    Built, never inherited, so that no secret of whoever started the engine is in it.
+    """
+    zone = {"TZ": os.environ["TZ"]} if "TZ" in os.environ else {}
+    return _ENVIRONMENT | zone

@@ -1,0 +1,95 @@
+"""What a child of a new template tries, so that the engine need not believe that the layers hold.
+
+A filter with a jump that is off by one installs without complaint, and so does a Landlock rule for the wrong folder.
+Each attempt is made for real; its answer is the name of the error, or ``allowed``. Which answers are right is the
+engine's judgement (``engine/pool/isolation.py``).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+
+from . import kernel
+from .syscalls import NUMBERS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ALLOWED = "allowed"
+NO_DESCRIPTOR = -1
+"""A call that is let through fails with EBADF for it, and does no harm."""
+
+AF_UNIX, AF_INET, SOCK_STREAM = 1, 2, 1
+PTRACE_TRACEME = 0
+HOST_FILE = "/etc/passwd"
+
+
+def attempts() -> dict[str, str]:
+    """Try everything; returns the answer to each attempt by its name."""
+    return {name: _answer(attempt) for name, attempt in _ATTEMPTS.items()}
+
+
+def _answer(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        return errno.errorcode.get(error.errno or 0, str(error.errno))
+    return ALLOWED
+
+
+def _fork() -> None:
+    if os.fork() == 0:
+        os._exit(0)
+
+
+def _call(name: str, *arguments: object) -> int:
+    return kernel.syscall(NUMBERS[name], *arguments, what=name)
+
+
+def _clone() -> None:
+    if _call("clone", int(signal.SIGCHLD), 0, 0, 0, 0) == 0:
+        os._exit(0)
+
+
+def _open(path: str, flags: int) -> None:
+    os.close(os.open(path, flags))
+
+
+def _create_outside() -> None:
+    path = f"/tmp/gatewright-attempt-{os.getpid()}"  # noqa: S108 - where everybody may write, and this process must not
+    _open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    os.unlink(path)
+
+
+_ATTEMPTS: dict[str, Callable[[], object]] = {
+    "fork": _fork,
+    "clone": _clone,
+    "clone3": lambda: _call("clone3", None, 0),
+    "execve": lambda: os.execv("/", ["/"]),  # noqa: S606 - a folder: even where it is let through, nothing starts
+    "setns": lambda: _call("setns", NO_DESCRIPTOR, kernel.CLONE_NEWPID),
+    "unshare": lambda: _call("unshare", kernel.CLONE_NEWPID),
+    "unshare_user": lambda: _call("unshare", kernel.CLONE_NEWUSER),
+    "capset": lambda: _call("capset", None, None),
+    "seccomp": lambda: _call("seccomp", 1, 0, None),
+    "prctl": lambda: kernel.prctl(kernel.PR_SET_PDEATHSIG, 0),
+    "ptrace": lambda: _call("ptrace", PTRACE_TRACEME, 0, 0, 0),
+    "wait": lambda: _call("wait4", -1, None, 0, None),
+    "sendmsg": lambda: _call("sendmsg", NO_DESCRIPTOR, None, 0),
+    "pidfd_open": lambda: _call("pidfd_open", NO_DESCRIPTOR, 0),
+    "kill": lambda: os.kill(1, 0),
+    "mount": lambda: _call("mount", None, None, None, 0, None),
+    "memfd_create": lambda: _call("memfd_create", None, 0),
+    "chmod": lambda: os.chmod(os.__file__, os.stat(os.__file__).st_mode & 0o7777),
+    "truncate": lambda: _call("truncate", None, 0),
+    "socket_inet": lambda: _call("socket", AF_INET, SOCK_STREAM, 0),
+    "socket_unix": lambda: _call("socket", AF_UNIX, SOCK_STREAM, 0),
+    "open_root": lambda: _open("/", os.O_RDONLY),
+    "open_host_file": lambda: _open(HOST_FILE, os.O_RDONLY),
+    "open_proc": lambda: _open("/proc/self/status", os.O_RDONLY),
+    "open_dev": lambda: _open("/dev/tty", os.O_RDWR),
+    "overwrite_library": lambda: _open(os.__file__, os.O_WRONLY),
+    "create_outside": _create_outside,
+}

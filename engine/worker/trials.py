@@ -1,0 +1,168 @@
+"""Trying out what this host gives: each layer for real, in a process of its own that dies with the attempt.
+
+Reading versions and sysctls is not enough: Ubuntu 24.04 lets ``unshare`` succeed and refuses the id map or the mount,
+containers filter calls, a kernel may have a feature and be booted without it. The interpreter that scripts run in does
+this, since AppArmor judges by the program's path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+
+from . import kernel, landlock, namespaces, seccomp
+from .readable import readable_paths
+from .view import View
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FORBIDDEN = "/etc/passwd"
+"""Every host has it, everybody may read it, no script has any business with it."""
+
+
+def report(folder: str) -> None:
+    """Print what every trial found, as JSON: for each name None where it works, else what failed.
+
+    Args:
+        folder: An empty private folder to mount in.
+    """
+    trials: dict[str, Callable[[], None]] = {
+        "userns": _try_user_namespace,
+        "namespaces": lambda: _in_child(_try_namespaces),
+        "tmpfs": lambda: _try_tmpfs(folder),
+        "view": lambda: _try_view(folder),
+        "landlock": lambda: _try_landlock(folder),
+        "seccomp": _try_seccomp,
+        "pidfd": _try_pidfd,
+        "root_pidns": _try_root_namespaces,
+    }
+    found = {name: failure_of(trial) for name, trial in trials.items()}
+    sys.stdout.write(json.dumps({"abi": landlock.abi(), "failures": found}))
+
+
+def failure_of(work: Callable[[], None]) -> str | None:
+    """Do ``work`` in a forked child; None if it went well, else what failed."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read_end)
+        try:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            work()
+        except BaseException as error:  # noqa: BLE001 - reported to the parent, the process ends here
+            os.write(write_end, (str(error) or type(error).__name__).encode()[:500])
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as report_of_child:
+        problem = report_of_child.read()
+    _, status = os.waitpid(pid, 0)
+    if os.waitstatus_to_exitcode(status):
+        return f"the trial was ended by signal {-os.waitstatus_to_exitcode(status)}"
+    return problem.decode("utf-8", "replace") or None
+
+
+def _in_child(work: Callable[[], None]) -> None:
+    """Run ``work`` in a forked child and raise here what failed there."""
+    problem = failure_of(work)
+    if problem is not None:
+        raise OSError(problem)
+
+
+def _try_user_namespace() -> None:
+    namespaces.enter_user_namespace()
+
+
+def _try_namespaces() -> None:
+    """A process that is the first of its pid namespace, again and again from the same one."""
+    namespaces.enter_user_namespace()
+    namespaces.enter(namespaces.CONTAINED)
+    _in_child(_fork_first_processes)
+
+
+def _try_root_namespaces() -> None:
+    """The same for an account with real rights, without a user namespace."""
+    namespaces.enter(namespaces.OWN_TREE)
+    _in_child(_fork_first_processes)
+
+
+def _fork_first_processes() -> None:
+    own = namespaces.own_pid_namespace()
+    for _ in range(2):
+        namespaces.next_child_in_new_pid_namespace(own)
+        _in_child(_expect_first)
+
+
+def _expect_first() -> None:
+    if os.getpid() != 1:
+        raise OSError("a forked process is not the first of its pid namespace")
+
+
+def _try_tmpfs(folder: str) -> None:
+    namespaces.enter_user_namespace()
+    namespaces.enter(namespaces.OWN_TREE)
+    kernel.mount("tmpfs", folder, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "size=4k,nr_inodes=4")
+
+
+def _try_view(folder: str) -> None:
+    """The whole view, entered, with nothing of the host in it that does not belong there."""
+    namespaces.enter_user_namespace()
+    namespaces.enter(namespaces.OWN_TREE)
+    view = View(folder)
+    view.show_all(readable_paths())
+    view.show_devices()
+    view.enter()
+    kernel.drop_capabilities()
+    _expect_refused(FORBIDDEN, os.O_RDONLY)
+    _expect_refused("/", os.O_RDONLY)
+    _expect_refused(os.__file__, os.O_WRONLY)
+    with open(os.__file__, "rb") as library:
+        library.read(1)
+
+
+def _try_landlock(folder: str) -> None:
+    version = landlock.abi()
+    if not version:
+        raise OSError("the kernel has no Landlock, or was booted without it")
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    rules = landlock.Ruleset(version)
+    rules.allow(folder, landlock.WORK)
+    rules.enforce()
+    trial_file = os.path.join(folder, "trial")
+    os.close(os.open(trial_file, os.O_CREAT | os.O_WRONLY, 0o600))
+    os.unlink(trial_file)
+    _expect_refused(FORBIDDEN, os.O_RDONLY)
+
+
+def _try_seccomp() -> None:
+    """Both filters, and what they are for: no new process."""
+    if os.uname().machine != "x86_64":
+        raise OSError(f"the filters are made for x86-64, and this is {os.uname().machine}")
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    seccomp.install_outer()
+    seccomp.InnerFilter().install(os.getpid())
+    if kernel.seccomp_mode() != seccomp.MODE_FILTER:
+        raise OSError("the kernel took the filters and does not use them")
+    try:
+        pid = os.fork()
+    except PermissionError:
+        return
+    if pid == 0:
+        os._exit(0)
+    raise OSError("the kernel took the filters and lets a process be made all the same")
+
+
+def _try_pidfd() -> None:
+    os.close(os.pidfd_open(os.getpid()))
+
+
+def _expect_refused(path: str, flags: int) -> None:
+    try:
+        os.close(os.open(path, flags))
+    except OSError:
+        return
+    raise OSError(f"{path} can be opened all the same")

@@ -1,0 +1,132 @@
+"""The private view: a root of the slot's own that shows only what a RESTRICTED script may read, read-only.
+
+Made of bind mounts in the slot's mount namespace and entered with pivot_root(2). It holds back what Landlock does not:
+names and metadata of the host's files, sockets in the file system, and on kernels below Landlock ABI 3 truncation. On
+kernels without Landlock it is what keeps files from scripts.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import kernel
+from .readable import DEVICES
+
+SEARCH_ONLY = 0o111
+"""Mode of the root: even its owner cannot list it once the capabilities are gone."""
+
+ROOT_OPTIONS = "size=1m,nr_inodes=4096,mode=755"
+SCRATCH_PARENT = "/tmp"  # noqa: S108 - in the private view, where nobody else is
+
+KEPT_FLAGS = (
+    (os.ST_NOSUID, kernel.MS_NOSUID),
+    (os.ST_NODEV, kernel.MS_NODEV),
+    (os.ST_NOEXEC, kernel.MS_NOEXEC),
+    (os.ST_NOATIME, kernel.MS_NOATIME),
+    (os.ST_NODIRATIME, kernel.MS_NODIRATIME),
+    (os.ST_RELATIME, kernel.MS_RELATIME),
+)
+"""What a remount in a user namespace must not take away (mount_namespaces(7), "locked" flags)."""
+
+
+class View:
+    """A view under construction below ``root``, an existing folder that it covers."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._shown: list[str] = []
+        self._links = 0
+        kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, ROOT_OPTIONS)
+
+    def show_all(self, paths: list[str]) -> None:
+        """Show these read-only. A folder comes before what lies in it, which then needs no mount of its own."""
+        for path in sorted(paths, key=os.path.realpath):
+            self.show(path)
+
+    def show(self, path: str, *, writable: bool = False) -> None:
+        """Let ``path`` and everything below it be seen, by every name that leads to it."""
+        found = self._reach(path)
+        if not writable and any(found == above or found.startswith(f"{above}/") for above in self._shown):
+            return
+        self._shown.append(found)
+        place = self._root + found
+        kernel.mount(found, place, None, kernel.MS_BIND | kernel.MS_REC)
+        for mounted in _mounts_at(place):
+            flags = _flags(mounted) | (0 if writable else kernel.MS_RDONLY)
+            kernel.mount(None, mounted, None, kernel.MS_REMOUNT | kernel.MS_BIND | flags)
+
+    def show_devices(self) -> None:
+        """Those that every script may use."""
+        for path in DEVICES:
+            if os.path.exists(path):
+                kernel.mount(path, self._root + self._reach(path), None, kernel.MS_BIND)
+
+    def folder(self, path: str) -> str:
+        """An empty folder in the view; returns where it is now."""
+        place = self._root + path
+        os.makedirs(place, 0o755, exist_ok=True)
+        return place
+
+    def enter(self) -> None:
+        """Make the view the root of this mount namespace and let go of the host's tree. Nothing can be added after."""
+        flags = kernel.MS_REMOUNT | kernel.MS_BIND | kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_RDONLY
+        os.chmod(self._root, SEARCH_ONLY)
+        kernel.mount(None, self._root, None, flags)
+        os.chdir(self._root)
+        # The old root ends up on top of the new one, where it can be detached (pivot_root(2), NOTES).
+        kernel.pivot_root(".", ".")
+        kernel.detach(".")
+        os.chdir("/")
+
+    def _reach(self, path: str) -> str:
+        """Make what leads to ``path``, and itself, in the view: folders, links, an empty file; its real path."""
+        here = ""
+        names = path.strip("/").split("/")
+        for index, name in enumerate(names):
+            here = f"{here}/{name}"
+            if os.path.islink(here):
+                return self._follow(here, names[index + 1 :])
+            if os.path.isdir(here):
+                _make_folder(self._root + here)
+        place = self._root + here
+        if not os.path.exists(place):
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        return here
+
+    def _follow(self, link: str, rest: list[str]) -> str:
+        """Copy a symbolic link into the view and reach what lies ``rest`` behind it."""
+        self._links += 1
+        if self._links > MAX_LINKS:
+            raise OSError(f"too many symbolic links on the way to {link}")
+        target = os.readlink(link)
+        if not os.path.lexists(self._root + link):
+            os.symlink(target, self._root + link)
+        return self._reach(os.path.normpath(os.path.join(os.path.dirname(link), target, *rest)))
+
+
+MAX_LINKS = 2_000
+"""In all: a system has a few on the way to its libraries."""
+
+
+def _make_folder(place: str) -> None:
+    try:
+        os.mkdir(place, 0o755)
+    except FileExistsError:
+        return
+
+
+def _flags(path: str) -> int:
+    """The flags that a mount has already, as mount(2) wants them again; never set-user-ID programs."""
+    found = os.statvfs(path).f_flag
+    return kernel.MS_NOSUID | sum(flag for shown, flag in KEPT_FLAGS if found & shown and flag != kernel.MS_NOSUID)
+
+
+def _mounts_at(place: str) -> list[str]:
+    """``place`` and every mount below it (proc(5), /proc/pid/mountinfo)."""
+    found = []
+    with open("/proc/self/mountinfo") as mounts:
+        for line in mounts:
+            path = line.split()[4].encode().decode("unicode_escape").encode("latin-1").decode()
+            if path == place or path.startswith(place + "/"):
+                found.append(path)
+    return found
