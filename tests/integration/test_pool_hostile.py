@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import AsyncIterator
 
 import pytest
-from pool_kit import descendants, expect_innocent, limits, pool_of, run, until
+from pool_kit import ADMIN, descendants, expect_innocent, limits, pool_of, run, until, until_ready
 
 from engine.models import Outcome, Stream
 from engine.pool import Pool
@@ -68,12 +68,23 @@ async def test_endings_without_a_result(pool: Pool, source: str, outcome: Outcom
 
 async def test_killing_itself_ends_no_other_run(pool: Pool) -> None:
     """The first process of a pid namespace is deaf to its own signals (pid_namespaces(7)): it goes on."""
-    done = await run(pool, "import os\nos.kill(os.getpid(), 9)\nos.kill(0, 15)\nos.killpg(0, 9)\nresult = 1")
+    source = "import os\nos.kill(os.getpid(), 9)\nos.kill(0, 15)\nos.killpg(0, 9)\nresult = 1"
+    done = await run(pool, source, profile=ADMIN)
     assert (done.outcome, done.value) == (Outcome.OK, 1)
-    done = await run(pool, "import os\ntry:\n  os.kill(-1, 9)\nexcept ProcessLookupError: pass\nresult = 1")
+    source = "import os\ntry:\n  os.kill(-1, 9)\nexcept ProcessLookupError: pass\nresult = 1"
+    done = await run(pool, source, profile=ADMIN)
     assert (done.outcome, done.value) == (Outcome.OK, 1)
     assert pool.info().slots[0].restarts == 0
-    await expect_innocent(pool)
+    await expect_innocent(pool, ADMIN)
+
+
+async def test_a_restricted_run_may_send_signals_to_nobody_but_itself(pool: Pool) -> None:
+    for target in ("1", "0", "-1", "os.getppid()"):
+        done = await run(pool, f"import os\nos.kill({target}, 9)")
+        assert done.ending.error is not None
+        assert done.ending.error.type == "PermissionError", target
+    done = await run(pool, "import signal\nsignal.raise_signal(signal.SIGTERM)\nresult = 'deaf to its own'")
+    assert done.value == "deaf to its own"
 
 
 @pytest.mark.parametrize(
@@ -194,6 +205,7 @@ async def test_a_fork_that_comes_to_the_end_too_has_no_say(pool: Pool) -> None:
             result = "parent's" if pid else "child's"
             """
         ),
+        profile=ADMIN,
     )
     assert (done.outcome, done.value) == (Outcome.OK, "parent's")
     assert sorted(done.sink.stdout.splitlines()) == ["child", "parent"]
@@ -201,6 +213,8 @@ async def test_a_fork_that_comes_to_the_end_too_has_no_say(pool: Pool) -> None:
 
 
 async def test_grandchildren_that_become_daemons_die_with_the_run(pool: Pool) -> None:
+    await run(pool, "result = 1", profile=ADMIN)
+    await until_ready(pool)
     baseline = set(descendants())
     done = await run(
         pool,
@@ -215,14 +229,15 @@ async def test_grandchildren_that_become_daemons_die_with_the_run(pool: Pool) ->
                         while True:
                             time.sleep(0.01)
                     os._exit(0)
-            while len([p for p in os.listdir("/proc") if p.isdigit()]) < 8:
+            while len(open("/proc/thread-self/children").read().split()) < 8:
                 time.sleep(0.001)
             result = "left eight behind"
             """
         ),
+        profile=ADMIN,
     )
     assert done.value == "left eight behind"
-    await expect_innocent(pool)
+    await expect_innocent(pool, ADMIN)
     await until(lambda: len(set(descendants()) - baseline) <= 1, "only the next parked child is new")
 
 
@@ -315,11 +330,20 @@ SCRATCH_MESS = code(
 
 
 async def test_scratch_is_empty_again(pool: Pool) -> None:
-    look = "import os\nresult = [os.listdir('.'), oct(os.stat('.').st_mode), os.listxattr('.')]"
+    look = "import os\nresult = [os.listdir('.'), oct(os.stat('.').st_mode)]"
     fresh = (await run(pool, look)).value
+    assert fresh == [[], "0o40700"]
+    for touch in ("os.mkdir('a'); os.rmdir('a')", "open('a', 'w').close(); os.remove('a')", "os.mkdir('b')"):
+        await run(pool, f"import os\n{touch}")
+        assert (await run(pool, look)).value == fresh
+
+
+async def test_scratch_is_empty_again_after_an_administrators_script(pool: Pool) -> None:
+    look = "import os\nresult = [os.listdir('.'), oct(os.stat('.').st_mode), os.listxattr('.')]"
+    fresh = (await run(pool, look, profile=ADMIN)).value
     assert fresh == [[], "0o40700", []]
-    assert (await run(pool, SCRATCH_MESS)).value == 1003
-    assert (await run(pool, look)).value == fresh
+    assert (await run(pool, SCRATCH_MESS, profile=ADMIN)).value == 1003
+    assert (await run(pool, look, profile=ADMIN)).value == fresh
     for touch in (
         "os.chmod('.', 0)",
         "os.utime('.', (1, 1))",
@@ -327,8 +351,8 @@ async def test_scratch_is_empty_again(pool: Pool) -> None:
         "open('a', 'w').close(); os.remove('a')",
         "os.setxattr('.', 'user.left', b'behind')",
     ):
-        await run(pool, f"import os\n{touch}")
-        assert (await run(pool, look)).value == fresh
+        await run(pool, f"import os\n{touch}", profile=ADMIN)
+        assert (await run(pool, look, profile=ADMIN)).value == fresh
 
 
 async def test_scratch_is_bounded(pool: Pool) -> None:

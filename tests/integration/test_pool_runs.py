@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from pool_kit import Done, expect_innocent, limits, pool_of, run
+from pool_kit import ADMIN, Done, expect_innocent, limits, pool_of, run
 
 from engine.models import Outcome, RunKind, Stream
 from engine.pool import FileInput, JobRejected, Pool
@@ -183,6 +183,7 @@ async def test_descriptors_one_and_two_are_output_too(pool: Pool) -> None:
             os.write(sys.stdout.fileno(), b"x" * 200_000)
             """
         ),
+        profile=ADMIN,
     )
     assert done.sink.stdout == "raw out\nfrom a shell\n" + "x" * 200_000
     assert done.sink.stderr == "raw err\nand its error\n"
@@ -408,7 +409,7 @@ async def test_sys_exit(pool: Pool, source: str, outcome: Outcome, message: str 
     await expect_innocent(pool)
 
 
-async def test_what_a_script_leaves_open_is_written(pool: Pool, tmp_path: object) -> None:
+async def test_what_a_script_leaves_open_is_written(pool: Pool, tmp_path: Path) -> None:
     target = f"{tmp_path}/left-open.txt"
     done = await run(
         pool,
@@ -424,6 +425,7 @@ async def test_what_a_script_leaves_open_is_written(pool: Pool, tmp_path: object
             result = "done"
             """
         ),
+        profile=ADMIN,
     )
     assert (done.value, done.sink.stdout) == ("done", "at exit\ndeleted\n")
     assert Path(target).read_text() == "all of it"
