@@ -15,7 +15,7 @@ from engine.models import RunKind, Stream
 from engine.pool.frames import FrameParser, run_frame
 from engine.pool.job import Job
 from engine.pool.outcome import Ending, from_result
-from engine.pool.zygote import WORKER
+from engine.sandbox.processes import WORKER
 
 HERE = Path(__file__).parent
 LENGTH = struct.Struct("<I")

@@ -19,7 +19,7 @@ def main() -> None:
     with open(os.devnull, "r+b", buffering=0) as null:
         run_socket = os.dup(0)
         os.dup2(null.fileno(), 0)
-    program = prepare_interpreter()
+    program = prepare_interpreter(None)
     gc.collect()
     gc.freeze()  # as the template does
     program.channel.fd = run_socket
