@@ -96,7 +96,9 @@ async def latency(pools: dict[str, Pool], count: int) -> dict[str, list[float]]:
     return samples
 
 
-async def rates(folder: Path, interpreter: Path, plans: dict[str, Plan], rounds: int, seconds: float) -> dict[str, float]:
+async def rates(
+    folder: Path, interpreter: Path, plans: dict[str, Plan], rounds: int, seconds: float
+) -> dict[str, float]:
     """Runs per second on three slots, by name; ``floor`` is the bare zygote."""
     found: dict[str, list[float]] = {name: [] for name in ("floor", *plans)}
     zygotes = [ForkZygote(interpreter) for _ in range(SLOTS)]
@@ -175,7 +177,7 @@ async def measure(folder: Path, quick: bool) -> dict[str, object]:
     for name, runs in found.items():
         figures[f"rate, {name}"] = {"runs_per_s": runs, "ratio": runs / found["floor"]}
     for name in ("none", "full"):
-        figures[f"profile, {name}"] = await profile(folder / name.partition(" ")[0], interpreter, plans[name], 50 if quick else 1000)
+        figures[f"profile, {name}"] = await profile(folder / name, interpreter, plans[name], 50 if quick else 1000)
     return figures
 
 
