@@ -94,7 +94,7 @@ class LimitsSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CeilingsSection:
-    """``[ceilings]``: the most that a script's frontmatter or a request may ask for."""
+    """``[ceilings]``: the most that a script's frontmatter or a request may ask for, and that a default may give."""
 
     timeout: Annotated[float, Range("timeout ceiling", 0.1, 86_400)] = 3600.0
     """Seconds."""

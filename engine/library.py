@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -250,13 +251,31 @@ def _pool_settings(
 
 
 def _limits(settings: Settings) -> Limits:
-    limits = settings.limits
-    return Limits(wall=limits.timeout, memory=limits.memory, output=limits.output, result=limits.result)
+    """What a run gets that asks for nothing: never more than the ceilings allow."""
+    limits, ceilings, usual = settings.limits, settings.ceilings, Limits()
+    return Limits(
+        wall=min(limits.timeout, ceilings.timeout),
+        memory=min(limits.memory, ceilings.memory),
+        output=min(limits.output, ceilings.output),
+        result=min(limits.result, ceilings.result),
+        scratch=min(usual.scratch, ceilings.scratch),
+        open_files=min(usual.open_files, ceilings.open_files),
+        files=ceilings.files,
+    )
 
 
 def _ceilings(settings: Settings) -> RunCeilings:
+    ceilings = settings.ceilings
+    _, own = resource.getrlimit(resource.RLIMIT_NOFILE)
     return RunCeilings(
-        limits=_limits(settings), max_timeout=settings.ceilings.timeout, max_memory=settings.ceilings.memory
+        limits=_limits(settings),
+        timeout=ceilings.timeout,
+        memory=ceilings.memory,
+        output=ceilings.output,
+        result=ceilings.result,
+        scratch=ceilings.scratch,
+        # No child can be given more than the engine itself may have.
+        open_files=ceilings.open_files if own == resource.RLIM_INFINITY else min(ceilings.open_files, own),
     )
 
 

@@ -273,6 +273,8 @@ class ScriptInfo(Model, frozen=True):
     result: int | None = None
     scratch: int | None = None
     open_files: int | None = None
+    parallel: int | None = None
+    """How many runs of it may go on at once."""
     preload: list[str] = []
     permissions: list[Grant] = []
     """What it asks for, as written."""

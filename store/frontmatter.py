@@ -23,6 +23,8 @@ MAX_BLOCK = 64 << 10
 MAX_TITLE = 200
 MAX_TEXT = 2_000
 MAX_ITEMS = 100
+MIN_OPEN_FILES = 16
+"""Fewer leave an interpreter none to import a module with."""
 
 PARAM_TYPES = ("str", "int", "float", "bool", "list", "file", "choice")
 
@@ -61,10 +63,16 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the script asks for: seconds and bytes, None where it does not say."""
+    """What the script asks for: seconds, bytes and counts, None where it does not say."""
 
     timeout: float | None = None
     memory: int | None = None
+    output: int | None = None
+    result: int | None = None
+    scratch: int | None = None
+    open_files: int | None = None
+    parallel: int | None = None
+    """How many runs of the script may go on at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +107,6 @@ def parse(text: str, path: str = "") -> Frontmatter:
     document = reader.document(text)
     tool = reader.table(document, "tool", "tool")
     own = reader.table(tool, "gatewright", "tool.gatewright")
-    limits = reader.table(own, "limits", "limits")
     return Frontmatter(
         title=reader.line(own, "title") or title_from_path(path),
         description=reader.line(own, "description", MAX_TEXT),
@@ -109,7 +116,7 @@ def parse(text: str, path: str = "") -> Frontmatter:
         tags=reader.lines(own, "tags", "tags"),
         preload=reader.lines(own, "preload", "preload"),
         params=reader.params(own),
-        limits=Limits(timeout=reader.seconds(limits), memory=reader.memory(limits)),
+        limits=reader.limits(own),
         permissions=MappingProxyType(dict(reader.table(own, "permissions", "permissions"))),
         requires_python=reader.line(document, "requires-python") or None,
         dependencies=reader.lines(document, "dependencies", "dependencies"),
@@ -250,6 +257,18 @@ class _Reader:
         self.wrong(f"{key} must be the name of a function, not {_quoted(found)}.")
         return None
 
+    def limits(self, own: Mapping[str, Any]) -> Limits:
+        limits = self.table(own, "limits", "limits")
+        return Limits(
+            timeout=self.seconds(limits),
+            memory=self.size(limits, "memory", "512 MiB"),
+            output=self.size(limits, "output", "1 MiB"),
+            result=self.size(limits, "result", "1 MiB"),
+            scratch=self.size(limits, "scratch", "64 MiB"),
+            open_files=self.count(limits, "open_files", MIN_OPEN_FILES),
+            parallel=self.count(limits, "parallel", 1),
+        )
+
     def seconds(self, limits: Mapping[str, Any]) -> float | None:
         found = self.value(limits, "timeout", (int, float), "a number of seconds", None)
         if found is None:
@@ -259,15 +278,22 @@ class _Reader:
             return None
         return float(found)
 
-    def memory(self, limits: Mapping[str, Any]) -> int | None:
-        found = self.value(limits, "memory", (int, str), 'a size such as "512 MiB"', None)
+    def size(self, limits: Mapping[str, Any], key: str, example: str) -> int | None:
+        found = self.value(limits, key, (int, str), f'a size such as "{example}"', None)
         if found is None:
             return None
         size = parse_size(found) if isinstance(found, str) else found
         if size is None or size <= 0 or size not in _INT64:
-            self.wrong(f'limits.memory must be a size such as "512 MiB", not {_quoted(str(found)[:80])}.')
+            self.wrong(f'limits.{key} must be a size such as "{example}", not {_quoted(str(found)[:80])}.')
             return None
         return size
+
+    def count(self, limits: Mapping[str, Any], key: str, least: int) -> int | None:
+        found: int | None = self.value(limits, key, int, "a whole number", None)
+        if found is None or (found >= least and found in _INT64):
+            return found
+        self.wrong(f"limits.{key} must be a whole number, at least {least}.")
+        return None
 
     def params(self, own: Mapping[str, Any]) -> tuple[Param, ...]:
         table = self.table(own, "params", "tool.gatewright.params")

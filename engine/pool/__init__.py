@@ -1,5 +1,6 @@
 """Runs scripts on slots of warmed processes, each run in a process that nobody used before."""
 
+from engine.pool.child import describe_size
 from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull, RunSink, SandboxUnavailable
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
@@ -17,4 +18,5 @@ __all__ = [
     "QueueFull",
     "RunSink",
     "SandboxUnavailable",
+    "describe_size",
 ]

@@ -39,6 +39,8 @@ class Limits:
     scratch: int = 64 << 20
     inodes: int = 4096
     open_files: int = 64
+    files: int = 16 << 20
+    """All the files together that the run leaves in its record."""
 
 
 @dataclass(frozen=True, slots=True)

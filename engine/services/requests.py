@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.models import Mode, RunKind, RunRequest
-from engine.pool import Limits
+from engine.models import Mode, RunKind, RunRequest, ScriptInfo
+from engine.pool import Limits, describe_size
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.params import bind
-from engine.services.scripts import ScriptService, ScriptSource
+from engine.services.scripts import ScriptService
 
 MAX_NAME = 255
 """Characters of a run's name, as of a file's."""
@@ -18,11 +19,15 @@ MAX_NAME = 255
 
 @dataclass(frozen=True, slots=True)
 class RunCeilings:
-    """What the settings allow; ``limits`` are the defaults of a run."""
+    """What the settings allow at most, in seconds, bytes and files; ``limits`` are the defaults of a run."""
 
     limits: Limits = field(default_factory=Limits)
-    max_timeout: float = 3600.0
-    max_memory: int = 4 << 30
+    timeout: float = 3600.0
+    memory: int = 4 << 30
+    output: int = 64 << 20
+    result: int = 16 << 20
+    scratch: int = 256 << 20
+    open_files: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,8 @@ class Prepared:
     limits: Limits
     params: dict[str, Any]
     entrypoint: str | None = None
+    parallel: int | None = None
+    """How many runs of this name may go on at once."""
 
 
 class RequestChecks:
@@ -75,9 +82,10 @@ class RequestChecks:
             name=script.info.path,
             filename=script.info.path,
             source=script.data,
-            limits=self._limits(request.timeout, script),
+            limits=self._limits(request.timeout, script.info),
             params=bind(script.info.params, request.params, request.files),
             entrypoint=request.entrypoint or script.info.entrypoint,
+            parallel=script.info.parallel,
         )
 
     def _call(self, request: RunRequest, mode: Mode) -> Prepared:
@@ -104,24 +112,50 @@ class RequestChecks:
             entrypoint=request.entrypoint,
         )
 
-    def _limits(self, timeout: float | None, script: ScriptSource | None = None) -> Limits:
-        base = self._ceilings.limits
-        declared = script.info.timeout if script else None
-        memory = (script.info.memory if script else None) or base.memory
-        wall = timeout if timeout is not None else declared if declared is not None else base.wall
-        if not math.isfinite(wall) or not 0 < wall <= self._ceilings.max_timeout:
+    def _limits(self, timeout: float | None, script: ScriptInfo | None = None) -> Limits:
+        """The defaults, with what the script declares and, above that, the timeout of the request itself."""
+        limits = self._ceilings.limits
+        if script is not None:
+            asked = _asked(script, without_timeout=timeout is not None)
+            if asked:
+                limits = self._declared(limits, asked)
+        wall = limits.wall if timeout is None else timeout
+        if not math.isfinite(wall) or not 0 < wall <= self._ceilings.timeout:
             raise ServiceError(
-                "bad_timeout", f"The timeout must be above 0 and at most {self._ceilings.max_timeout:g} seconds."
+                "bad_timeout", f"The timeout must be above 0 and at most {self._ceilings.timeout:g} seconds."
             )
-        if memory > self._ceilings.max_memory:
-            raise ServiceError(
-                "bad_limit",
-                f"This script asks for {memory >> 20} MiB of memory; the ceiling is {self._ceilings.max_memory >> 20}.",
-                hint="Lower limits.memory in the script, or raise the ceiling in the settings.",
-            )
-        if wall == base.wall and memory == base.memory:
-            return base
-        return replace(base, wall=wall, memory=memory)
+        return limits if wall == limits.wall else replace(limits, wall=wall)
+
+    def _declared(self, limits: Limits, asked: dict[str, Any]) -> Limits:
+        """``limits`` with what a script asks for, none of it above its ceiling."""
+        for key, value in asked.items():
+            ceiling = getattr(self._ceilings, key)
+            if value > ceiling:
+                show = _SHOWN.get(key, describe_size)
+                raise ServiceError(
+                    "bad_limit",
+                    f"This script asks for limits.{key} = {show(value)}; the ceiling is {show(ceiling)}.",
+                    hint=f"Lower limits.{key} in its frontmatter, or have ceilings.{key} raised in the settings.",
+                )
+        return replace(limits, **{_FIELDS.get(key, key): value for key, value in asked.items()})
+
+
+DECLARABLE = ("timeout", "memory", "output", "result", "scratch", "open_files")
+"""Keys of a script's ``limits`` that have a ceiling of the same name."""
+
+_FIELDS = {"timeout": "wall"}
+"""What the pool calls them, where that is something else."""
+
+_SHOWN: dict[str, Callable[[Any], str]] = {"timeout": "{:g} s".format, "open_files": "{} files".format}
+"""How they are said, where that is not as a size."""
+
+
+def _asked(script: ScriptInfo, *, without_timeout: bool) -> dict[str, Any]:
+    """The limits that a script declares, by key."""
+    asked = {key: getattr(script, key) for key in DECLARABLE if getattr(script, key) is not None}
+    if without_timeout:
+        asked.pop("timeout", None)
+    return asked
 
 
 def _shown(name: str) -> str:

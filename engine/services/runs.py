@@ -220,6 +220,7 @@ class RunService:
             limits=prepared.limits,
             priority=_priority(request, source),
             source_sha256=digest,
+            max_parallel=prepared.parallel,
         )
         self._active[info.id] = run
         try:

@@ -42,6 +42,12 @@ FULL = """\
 # [tool.gatewright.limits]
 # timeout = 60
 # memory = "1 GiB"
+# output = "2 MiB"
+# result = 4096
+# scratch = "128 MiB"
+# open_files = 128
+# parallel = 2
+# later = "a key of a newer version"
 # [tool.gatewright.permissions]
 # read = ["/usr/local/bin/ignition/logs"]
 # [tool.ruff]
@@ -74,7 +80,9 @@ def test_every_key_is_read() -> None:
             Param("log", "file"),
             Param("level", "choice", "warn", required=False, choices=("warn", "error")),
         ),
-        limits=Limits(timeout=60.0, memory=1 << 30),
+        limits=Limits(
+            timeout=60.0, memory=1 << 30, output=2 << 20, result=4096, scratch=128 << 20, open_files=128, parallel=2
+        ),
         permissions={"read": ["/usr/local/bin/ignition/logs"]},
         requires_python=">=3.11",
         dependencies=("pandas>=2",),
@@ -158,6 +166,16 @@ def test_the_block_is_the_one_of_the_reference_implementation(text: str) -> None
         ("limits.memory = '0 MB'", "limits.memory must be a size"),
         ("limits.memory = 99999999999999999999999", "limits.memory must be a size"),
         ("limits.memory = 1.5", "memory must be a size"),
+        ("limits.output = 'all'", "limits.output must be a size"),
+        ("limits.result = 0", "limits.result must be a size"),
+        ("limits.result = true", "result must be a size"),
+        ("limits.scratch = '-1 MiB'", "limits.scratch must be a size"),
+        ("limits.scratch = []", "scratch must be a size"),
+        ("limits.open_files = 15", "limits.open_files must be a whole number, at least 16"),
+        ("limits.open_files = '64'", "open_files must be a whole number"),
+        ("limits.open_files = 9999999999999999999999", "limits.open_files must be"),
+        ("limits.parallel = 0", "limits.parallel must be a whole number, at least 1"),
+        ("limits.parallel = 1.5", "parallel must be a whole number"),
         ("permissions = 'all'", "[permissions] must be a table"),
         ("a = 1\n# a = 2", "not valid TOML"),
         ("a =", "not valid TOML"),
@@ -252,7 +270,9 @@ def _sane(front: Frontmatter) -> None:
         json.dumps(param.default, allow_nan=False).encode("utf-8")
     assert front.title.isprintable()
     assert front.limits.timeout is None or front.limits.timeout > 0
-    assert front.limits.memory is None or 0 < front.limits.memory < 1 << 63
+    for name in ("memory", "output", "result", "scratch", "open_files", "parallel"):
+        limit = getattr(front.limits, name)
+        assert limit is None or 0 < limit < 1 << 63
 
 
 TOML_VALUES = st.recursive(
@@ -286,6 +306,7 @@ KEYS = st.sampled_from(
         *("title", "description", "kind", "entrypoint", "enabled", "tags", "preload", "other"),
         *("params", "params.x", "params.x.type", "params.x.default", "params.x.choices", "params.x.required"),
         *("params.x.help", "limits", "limits.timeout", "limits.memory", "permissions", "permissions.read"),
+        *("limits.output", "limits.result", "limits.scratch", "limits.open_files", "limits.parallel", "limits.later"),
     ]
 )
 
