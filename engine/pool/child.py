@@ -13,8 +13,9 @@ from typing import Protocol
 
 from engine.models import Stream
 from engine.pool.frames import FrameParser, ProtocolError, frame_name
-from engine.pool.job import FileInput, RunSink
+from engine.pool.job import FileInput, Limits, RunSink
 from engine.pool.order import Order
+from engine.pool.returned import ReturnedFiles
 from engine.pool.zygote import NewChild
 from engine.worker.wire import Frame
 
@@ -113,14 +114,16 @@ class Child:
         self._stray_heard = False
         self._unsent: memoryview | None = None
         self._files: list[int] = []
+        self.returned = ReturnedFiles(0)
         self._exit_timer: asyncio.TimerHandle | None = None
         self._loop.add_reader(self._socket.fileno(), self._readable)
 
-    def run(self, frame: bytes, files: Collection[FileInput], result_limit: int, output: Output) -> None:
+    def run(self, frame: bytes, files: Collection[FileInput], limits: Limits, output: Output) -> None:
         """Send the RUN, and the descriptors of its files in a message of their own."""
         self._output = output
         self._files = [file.fd for file in files]
-        self._parser.limit_result(result_limit)
+        self._parser.expect_run(limits.result)
+        self.returned = ReturnedFiles(limits.files)
         self._send(memoryview(frame))
         self._stray_timer = self._loop.call_later(STRAY_DELAY, self._hear_stray)
 
@@ -235,8 +238,17 @@ class Child:
                     index += 1
                 self._take_output(kind, STREAMS[kind], b"".join(parts))
             elif kind == Frame.RESULT and self._output is not None:
-                self._owner.child_result(self, payload)
+                if any(later == Frame.CHUNK for later, _ in frames[index:]):
+                    self._owner.child_violation("a CHUNK frame after its RESULT")
+                else:
+                    self._owner.child_result(self, payload)
                 return
+            elif kind == Frame.CHUNK and self._output is not None:
+                try:
+                    self.returned.take(payload)
+                except ProtocolError as error:
+                    self._owner.child_violation(str(error))
+                    return
             elif kind == Frame.HELLO and not self._greeted:
                 self._greeted = True
                 self._owner.child_hello(self, payload)

@@ -9,7 +9,16 @@ from typing import Any
 
 from engine.models import RunKind
 from engine.pool.job import Job, JobRejected
-from engine.worker.wire import HEADER, MAX_HELLO_FRAME, MAX_OUTPUT_FRAME, RESULT_HEAD_ROOM, RUN, Frame, Kind
+from engine.worker.wire import (
+    HEADER,
+    MAX_CHUNK_FRAME,
+    MAX_HELLO_FRAME,
+    MAX_OUTPUT_FRAME,
+    RESULT_HEAD_ROOM,
+    RUN,
+    Frame,
+    Kind,
+)
 
 KINDS = {RunKind.EXEC: Kind.EXEC, RunKind.SCRIPT: Kind.EXEC, RunKind.EVAL: Kind.EVAL, RunKind.CALL: Kind.CALL}
 
@@ -35,9 +44,10 @@ class FrameParser:
             Frame.RESULT: result_limit + RESULT_HEAD_ROOM,
         }
 
-    def limit_result(self, limit: int) -> None:
-        """A run with its own result limit has been given to this child."""
-        self._caps[Frame.RESULT] = limit + RESULT_HEAD_ROOM
+    def expect_run(self, result_limit: int) -> None:
+        """A run with its own result limit has been given to this child; it may leave files, too."""
+        self._caps[Frame.RESULT] = result_limit + RESULT_HEAD_ROOM
+        self._caps[Frame.CHUNK] = MAX_CHUNK_FRAME
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Take ``data`` and return the frames that are complete now, as pairs of type and payload.
@@ -80,7 +90,7 @@ def run_frame(job: Job, cpu: int) -> bytes:
     name = job.filename.encode("utf-8", "backslashreplace")[:1000]
     head = _run_head(job)
     size = RUN.size + len(name) + len(head) + len(job.source)
-    lengths = RUN.pack(KINDS[job.kind], cpu, job.limits.result, len(name), len(head))
+    lengths = RUN.pack(KINDS[job.kind], cpu, job.limits.result, job.limits.files, len(name), len(head))
     return b"".join((HEADER.pack(size, Frame.RUN), lengths, name, head, job.source))
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from engine.models import Outcome, RunError
 from engine.pool.frames import ProtocolError
+from engine.pool.returned import ReturnedFile
 from engine.worker.results import MAX_DEPTH
 from engine.worker.wire import RESULT
 
@@ -33,6 +34,8 @@ class Ending(msgspec.Struct, frozen=True):
     error: RunError | None = None
     traceback: str | None = None
     output_truncated: bool = False
+    files: tuple[ReturnedFile, ...] = ()
+    """What it left in its scratch folder and named in its result."""
 
 
 @dataclass(frozen=True, slots=True)

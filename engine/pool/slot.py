@@ -302,7 +302,7 @@ class Slot:
             return
         child.end_output()
         self._enter(SlotState.STOPPING)
-        self._end_run(ending)
+        self._end_run(child.returned.added_to(ending))
         # The waiter hears of the result first; reaping and the next child come after it.
         self._loop.call_soon(self._loop.call_soon, self._retire, child)
 
@@ -337,7 +337,7 @@ class Slot:
     def _start_run(self, child: Child, assignment: Assignment) -> None:
         job = assignment.job
         limits = job.limits
-        child.run(assignment.frame, job.files.values(), limits.result, Output(job.sink, limits.output))
+        child.run(assignment.frame, job.files.values(), limits, Output(job.sink, limits.output))
         self._run = Run(assignment, child, time.perf_counter())
         self._wall.set(limits.wall)
         self._enter(SlotState.RUNNING)

@@ -69,6 +69,7 @@ def live(setup: Setup, layers: Layers, program: Program) -> NoReturn:
             _rehearse(program, _SIMPLE)
             _rehearse(program, _SIMPLE)
         program.channel.fd = RUN_FD
+        program.scratch = setup.scratch
         program.channel.send(Frame.HELLO, self_check())
         os.nice(limits.NICENESS)  # not sooner: making the next child is the engine's work, running a script is not
         expected = setup.order.files
@@ -116,7 +117,7 @@ def self_check() -> bytes:
 
 def _rehearse(program: Program, source: bytes) -> None:
     """The path of a real run, from its frame to its frames, which go to /dev/null."""
-    payload = RUN.pack(Kind.EXEC, 0, 1 << 20, 6, 0) + b"<exec>" + source
+    payload = RUN.pack(Kind.EXEC, 0, 1 << 20, 0, 6, 0) + b"<exec>" + source
     request = _request(HEADER.pack(len(payload), Frame.RUN) + payload)
     program.channel.send(Frame.RESULT, program.run(request, {}))
     program.reset()

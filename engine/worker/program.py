@@ -15,7 +15,8 @@ from types import ModuleType
 
 from .failures import failure, plain_failure
 from .imports import guarded_import
-from .results import ResultTooLarge, encode_result
+from .results import ResultTooLarge, encode_result, with_note
+from .returned import named_files, send_files
 from .wire import RUN, Frame, Kind
 
 TYPE_CHECKING = False
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 class Request:
     """A RUN frame, taken apart."""
 
-    __slots__ = ("cpu", "filename", "head", "kind", "result_limit", "source")
+    __slots__ = ("cpu", "file_limit", "filename", "head", "kind", "result_limit", "source")
 
     def __init__(self, payload: bytes) -> None:
-        self.kind, self.cpu, self.result_limit, name_size, head_size = RUN.unpack_from(payload)
+        self.kind, self.cpu, self.result_limit, self.file_limit, name_size, head_size = RUN.unpack_from(payload)
         head_start = RUN.size + name_size
         source_start = head_start + head_size
         self.filename = payload[RUN.size : head_start].decode()
@@ -54,6 +55,7 @@ class Program:
 
     def __init__(self, channel: Channel, rule: ImportRule | None) -> None:
         self.channel = channel
+        self.scratch = "."
         self._module = ModuleType("__main__")
         self._globals = self._module.__dict__
         self._builtins = _own_builtins(rule)
@@ -63,6 +65,7 @@ class Program:
 
     def reset(self) -> None:
         """Make ``__main__`` new: nothing of a warm-up stays visible."""
+        self._files: list[str] = []
         self._globals.clear()
         self._globals.update(
             __name__="__main__",
@@ -89,6 +92,8 @@ class Program:
             if os.getpid() != pid:
                 self._leave_fork()
             self._finalise()
+            if self._files:
+                result = with_note(result, send_files(self.channel, self.scratch, self._files, request.file_limit))
         except BaseException as error:  # noqa: BLE001 - whatever a script can still raise while it is being ended
             return plain_failure(type(error).__name__, "The script failed while it was being ended.")
         return result
@@ -96,7 +101,7 @@ class Program:
     def _outcome(self, request: Request, files: dict[str, InputFile]) -> bytes:
         try:
             value = self._evaluate(request, files)
-            return encode_result(value, request.result_limit)
+            return self._success(value, request.result_limit)
         except _Stop as stop:
             return stop.result
         except ResultTooLarge as error:
@@ -111,6 +116,12 @@ class Program:
                 return failure(error, request.filename)
             except MemoryError as second:
                 return self._out_of_memory(second, request.filename)
+
+    def _success(self, value: object, result_limit: int) -> bytes:
+        result = encode_result(value, result_limit)
+        if isinstance(value, dict):
+            self._files = named_files(value)
+        return result
 
     def _evaluate(self, request: Request, files: dict[str, InputFile]) -> object:
         if request.head:
@@ -180,7 +191,7 @@ class Program:
         code = leaving.code
         if code is None or (isinstance(code, int) and code == 0):
             try:
-                return encode_result(self._globals.get("result"), result_limit)
+                return self._success(self._globals.get("result"), result_limit)
             except ResultTooLarge as error:
                 return plain_failure("ResultTooLarge", str(error))
         if isinstance(code, int):

@@ -53,6 +53,16 @@ def encode_head(**fields: object) -> bytes:
     return RESULT.pack(len(head)) + head
 
 
+def with_note(payload: bytes, note: str) -> bytes:
+    """``payload``, of a RESULT frame, with ``note`` after the one it has."""
+    if not note:
+        return payload
+    value_start = RESULT.size + RESULT.unpack_from(payload)[0]
+    head = json.loads(payload[RESULT.size : value_start] or b"{}")
+    head["note"] = f"{head['note']} {note}" if head.get("note") else note
+    return encode_head(**head) + payload[value_start:]
+
+
 def safe_repr(value: object) -> str:
     """``repr(value)``, never longer than ``TEXT_LIMIT`` and never failing."""
     try:

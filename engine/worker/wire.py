@@ -20,6 +20,10 @@ MAX_HELLO_FRAME = 4 << 10
 RESULT_HEAD_ROOM = 1 << 20
 """What a RESULT may need beside the value itself: traceback, text and note, each capped by the child."""
 
+MAX_CHUNK_FRAME = 64 << 10
+CHUNK_DATA = 60 << 10
+"""Bytes of a file in each of its CHUNKs but the last."""
+
 LINE_LIMIT = 8 << 10
 """A partial line is sent when it has grown this long."""
 
@@ -39,6 +43,7 @@ class Frame:
     RESULT: Final = 7
     """Child: how the run ended; last, once."""
     CHUNK: Final = 8
+    """Child: a piece of a file that the run's result names; before the RESULT."""
 
 
 class Kind:
@@ -49,14 +54,21 @@ class Kind:
     CALL: Final = 2
 
 
-RUN = struct.Struct("<BIIHI")
-"""Kind, CPU seconds (0: as it is), limit of the result, length of the file name, length of the JSON head.
+RUN = struct.Struct("<BIIIHI")
+"""Kind, CPU seconds (0: as it is), limits of the result and of the files, length of the file name, of the JSON head.
 
 Then come the file name, the head and the source."""
 
 RESULT = struct.Struct("<I")
 """Length of the JSON head, 0 for a plain success. Then: head, the value's JSON (empty: no value)."""
 
+
+CHUNK = struct.Struct("<HI")
+"""Length of the file's name in UTF-8, offset of the piece. Then: the name, the piece.
+
+One file after the other, each from offset 0 on without a gap. All pieces of a file but its last have ``CHUNK_DATA`` bytes,
+and only the first may be empty.
+"""
 
 ORDER = struct.Struct("<i???IQQIII")
 """What the engine tells the template: reap one child, fork the next, or both. ``Order`` explains the fields."""

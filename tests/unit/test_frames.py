@@ -72,7 +72,7 @@ def test_what_is_complete_is_not_kept() -> None:
 
 def test_the_result_limit_of_a_run_replaces_the_default() -> None:
     parser = FrameParser(LIMIT)
-    parser.limit_result(10 * LIMIT)
+    parser.expect_run(10 * LIMIT)
     assert parser.feed(HEADER.pack(10 * LIMIT + RESULT_HEAD_ROOM, Frame.RESULT)) == []
 
 
