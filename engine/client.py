@@ -43,10 +43,14 @@ RunEvent = list[OutputChunk] | RunInfo
 T = TypeVar("T")
 
 MAX_ANSWER = 64 << 20
+MAX_FILE = 256 << 20
+"""Bytes of a file that a run left: the most that an engine can be told to keep of one run."""
+
 ANSWER_TIMEOUT = 60.0
 """Seconds for a whole answer. A durable save on a slow disk takes long; a stopped engine never answers."""
 
-UPLOAD_TIMEOUT = 600.0
+TRANSFER_TIMEOUT = 600.0
+"""Seconds for a file, up or down."""
 
 SILENCE_TIMEOUT = 45.0
 """Seconds without a byte after which a stream counts as dead: the engine sends a comment every 15."""
@@ -125,6 +129,17 @@ class EngineClient:
             registry.RUNS_OUTPUT, OutputPage, registry.OutputParams(run_id=run_id, after=after, limit=limit)
         )
 
+    async def run_file(self, run_id: int, name: str) -> bytes:
+        """The content of a file that a run left; ``RunInfo.files`` has their names."""
+        operation = registry.RUNS_FILE
+        target = operation.target(registry.RunFileParams(run_id=run_id, name=name))
+        with _unreachable():
+            async with (
+                asyncio.timeout(TRANSFER_TIMEOUT),
+                self._transport.exchange(operation.method, target) as response,
+            ):
+                return await _content(response, MAX_FILE)
+
     async def follow_run(self, run_id: int, after: int = 0) -> AsyncGenerator[RunEvent, None]:
         """Output from chunk ``after`` on as it comes and the run's record when it changes; ends after the final one.
 
@@ -180,7 +195,7 @@ class EngineClient:
         target = operation.target(registry.BufferParams(name=name))
         with _unreachable():
             async with (
-                asyncio.timeout(UPLOAD_TIMEOUT),
+                asyncio.timeout(TRANSFER_TIMEOUT),
                 self._transport.upload(operation.method, target, chunks, size) as response,
             ):
                 return await _answer(response, BufferInfo)
@@ -325,9 +340,18 @@ async def _answer(response: Response, answer: type[T]) -> T:
     Raises:
         EngineError: The engine refused.
     """
-    data = await response.read(MAX_ANSWER)
+    return _decode(await _content(response, MAX_ANSWER), answer)
+
+
+async def _content(response: Response, limit: int) -> bytes:
+    """The answer as it is.
+
+    Raises:
+        EngineError: The engine refused.
+    """
+    data = await response.read(limit)
     if response.status < 400:
-        return _decode(data, answer)
+        return data
     try:
         body: ErrorBody = _decoder(ErrorBody).decode(data)
     except msgspec.DecodeError:

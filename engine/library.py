@@ -61,6 +61,8 @@ class Run(Model, frozen=True):
     note: str | None
     isolation: str
     duration: float
+    files: dict[str, bytes]
+    """What it wrote in its scratch folder and named in its result, by name."""
 
 
 class Engine:
@@ -305,4 +307,5 @@ def _run(info: RunInfo, active: ActiveRun) -> Run:
         note=info.note,
         isolation=info.isolation,
         duration=info.duration or 0.0,
+        files={file.name: bytes(file.data) for file in active.files},
     )

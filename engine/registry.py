@@ -313,6 +313,7 @@ OPERATIONS: tuple[Operation, ...] = (
     RUNS_GET,
     RUNS_OUTPUT,
     RUNS_LIST,
+    RUNS_FILE,
     ENGINE_INFO,
     ENGINE_STOP,
     POOL_INFO,

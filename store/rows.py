@@ -1,4 +1,4 @@
-"""Rows of ``state.db``: one run, one piece of its output. The services turn them into what crosses the API."""
+"""Rows of ``state.db``: a run, a piece of its output, a file it left. The services turn them into what the API sends."""
 
 from __future__ import annotations
 
@@ -47,3 +47,15 @@ class OutputRow:
     stream: str
     text: str
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One file that a run left."""
+
+    run_id: int
+    name: str
+    size: int
+    sha256: str
+    data: bytes | bytearray | None = None
+    """None where only its description was asked for."""

@@ -1,4 +1,4 @@
-"""``state.db``: the durable record of runs and their output."""
+"""``state.db``: the durable record of runs, their output and the files they left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from store import migrations
 from store.database import Database
-from store.rows import OutputRow, RunRow
+from store.rows import FileRow, OutputRow, RunRow
 
 UNRECORDED_IDS = 1_000
 """Ids left out after an engine that was killed: more than it can have given out within one group commit."""
@@ -34,6 +34,7 @@ _UPSERT = f"""
 """  # noqa: S608
 
 _INSERT_OUTPUT = "INSERT INTO output (run_id, seq, stream, at, text) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_INSERT_FILE = "INSERT INTO run_file (run_id, name, size, sha256, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,22 @@ class StateDB:
         self._next_id += 1
         return self._next_id - 1
 
-    async def apply(self, started: Iterable[RunRow], output: Iterable[OutputRow], finished: Iterable[RunRow]) -> None:
-        """Record runs and output in one transaction. Applying the same records again changes nothing.
+    async def apply(
+        self,
+        started: Iterable[RunRow],
+        output: Iterable[OutputRow],
+        finished: Iterable[RunRow],
+        files: Iterable[FileRow] = (),
+    ) -> None:
+        """Record runs, output and files in one transaction. Applying the same records again changes nothing.
 
         Raises:
             StoreError: Nothing of it was recorded. ``LowDisk`` when the disk is full.
         """
         runs = [_values(row) for row in (*started, *finished)]
         chunks = [(row.run_id, row.seq, row.stream, row.at, _utf8(row.text)) for row in output]
-        await self._database.write(lambda connection: _record(connection, runs, chunks))
+        left = [(row.run_id, row.name, row.size, row.sha256, row.data) for row in files]
+        await self._database.write(lambda connection: _record(connection, runs, chunks, left))
 
     async def run(self, run_id: int) -> RunRow | None:
         """The whole record of one run."""
@@ -140,8 +148,24 @@ class StateDB:
         )
         return [OutputRow(run_id, seq, stream, str(text, "utf-8"), at) for run_id, seq, stream, text, at in rows]
 
+    async def files(self, run_ids: Sequence[int]) -> dict[int, list[FileRow]]:
+        """The files that runs left, without their bytes, by run and in the order in which their results name them."""
+        marks = ", ".join("?" * len(run_ids))
+        query = f"SELECT run_id, name, size, sha256 FROM run_file WHERE run_id IN ({marks}) ORDER BY rowid"  # noqa: S608
+        rows = await self._database.read(lambda connection: connection.execute(query, run_ids).fetchall())
+        found: dict[int, list[FileRow]] = {}
+        for row in rows:
+            found.setdefault(row[0], []).append(FileRow(*row))
+        return found
+
+    async def file(self, run_id: int, name: str) -> FileRow | None:
+        """One file with its bytes, which are None when retention has removed them; None if there is no such file."""
+        query = "SELECT run_id, name, size, sha256, data FROM run_file WHERE run_id = ? AND name = ?"
+        row = await self._database.read(lambda connection: connection.execute(query, (run_id, name)).fetchone())
+        return None if row is None else FileRow(*row)
+
     async def output_bytes(self) -> int:
-        """Bytes of all stored output."""
+        """Bytes of all stored output and files."""
         return await self._database.read(_output_bytes)
 
     async def interrupt_unfinished(self, at: float) -> int:
@@ -149,7 +173,10 @@ class StateDB:
         return await self._database.write(lambda connection: _interrupt(connection, at))
 
     async def prune(self, now: float, keep: Retention | None = None) -> Pruned:
-        """Remove what is older than ``keep`` allows, and the oldest output above its size, in small transactions."""
+        """Remove what is older than ``keep`` allows, and the oldest output above its size, in small transactions.
+
+        The bytes of the files that a run left go with its output.
+        """
         keep = keep or Retention()
         outputs = runs = 0
         while batch := await self._database.write(lambda connection: _prune_output(connection, now, keep)):
@@ -215,22 +242,33 @@ Chunk = tuple[int, int, str, float, bytes]
 """Run, sequence number, stream, time, text: a row of table ``output``."""
 
 
-def _record(connection: sqlite3.Connection, runs: list[tuple[Any, ...]], chunks: list[Chunk]) -> None:
+File = tuple[int, str, int, str, bytes | bytearray | None]
+"""Run, name, size, hash, bytes: a row of table ``run_file``."""
+
+_COUNT_STORED = """
+    UPDATE run SET stored_bytes =
+        (SELECT coalesce(sum(length(text)), 0) FROM output WHERE run_id = id)
+        + (SELECT coalesce(sum(length(data)), 0) FROM run_file WHERE run_id = id)
+    WHERE id = ?
+"""
+
+
+def _record(
+    connection: sqlite3.Connection, runs: list[tuple[Any, ...]], chunks: list[Chunk], files: list[File]
+) -> None:
     connection.executemany(_UPSERT, runs)
     inserted = connection.executemany(_INSERT_OUTPUT, chunks).rowcount if chunks else 0
-    if inserted == len(chunks):
+    inserted += connection.executemany(_INSERT_FILE, files).rowcount if files else 0
+    if inserted == len(chunks) + len(files):
         sizes: dict[int, int] = {}
-        for run_id, _, _, _, text in chunks:
-            sizes[run_id] = sizes.get(run_id, 0) + len(text)
+        for run_id, _, _, _, content in (*chunks, *files):
+            sizes[run_id] = sizes.get(run_id, 0) + len(content or b"")
         connection.executemany(
             "UPDATE run SET stored_bytes = stored_bytes + ? WHERE id = ?",
             [(size, run_id) for run_id, size in sizes.items()],
         )
     else:  # some were recorded before
-        connection.executemany(
-            "UPDATE run SET stored_bytes = (SELECT sum(length(text)) FROM output WHERE run_id = id) WHERE id = ?",
-            [(run_id,) for run_id in {chunk[0] for chunk in chunks}],
-        )
+        connection.executemany(_COUNT_STORED, [(run_id,) for run_id in {row[0] for row in (*chunks, *files)}])
 
 
 def _output_bytes(connection: sqlite3.Connection) -> int:
@@ -251,7 +289,7 @@ def _interrupt(connection: sqlite3.Connection, at: float) -> int:
 
 
 def _prune_output(connection: sqlite3.Connection, now: float, keep: Retention) -> int:
-    """Drop the output of some of the oldest runs; returns of how many, 0 when all is within bounds."""
+    """Drop the output and the files of some of the oldest runs; returns of how many, 0 when all is within bounds."""
     excess = _output_bytes(connection) - keep.output_bytes
     doomed: list[int] = []
     candidates = connection.execute(
@@ -266,6 +304,7 @@ def _prune_output(connection: sqlite3.Connection, now: float, keep: Retention) -
         excess -= size
     ids = [(run_id,) for run_id in doomed]
     connection.executemany("DELETE FROM output WHERE run_id = ?", ids)
+    connection.executemany("UPDATE run_file SET data = NULL WHERE run_id = ?", ids)
     connection.executemany("UPDATE run SET stored_bytes = 0, output_complete = 0 WHERE id = ?", ids)
     return len(ids)
 

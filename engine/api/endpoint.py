@@ -11,7 +11,8 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from engine import registry
-from engine.api import body, errors, sse
+from engine.api import body, content, errors, sse
+from engine.api.content import Content
 from engine.api.host import Call, Host
 from engine.api.peer import actor_of
 from engine.api.sse import EventStream
@@ -21,7 +22,7 @@ from engine.services.access import Role, ServiceError, require
 
 log = logging.getLogger("engine.api")
 
-Answer = Model | EventStream | msgspec.Raw
+Answer = Model | EventStream | msgspec.Raw | Content
 Handler = Callable[[Call], Awaitable[Answer]]
 
 JSON = b"application/json"
@@ -44,6 +45,8 @@ class Endpoint:
             answer = await self._handler(call)
             if isinstance(answer, EventStream):
                 await sse.respond(answer, receive, send, self._host.stopping)
+            elif isinstance(answer, Content):
+                await content.respond(send, self._operation.status, answer)
             else:
                 await respond_json(send, self._operation.status, msgspec.json.encode(answer))
         except body.ClientGone:

@@ -14,6 +14,8 @@ from engine.models import ErrorBody
 from engine.registry import OPERATIONS, Operation
 
 REF = "#/components/schemas/{name}"
+BINARY: dict[str, Any] = {"application/octet-stream": {}}
+"""Raw bytes: OpenAPI 3.1 leaves their schema out."""
 
 
 async def document(call: Call) -> msgspec.Raw:  # noqa: ARG001 - the same for everybody
@@ -44,22 +46,31 @@ def build() -> dict[str, Any]:
 
 
 def _describe(operation: Operation, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
-    answer = {"schema": schemas[repr(operation.response)]}
     error = {"description": "Refused", "content": {"application/json": {"schema": schemas[repr(ErrorBody)]}}}
-    kind = "text/event-stream" if operation.stream else "application/json"
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "description": f"Needs the role {operation.role}.",
         "parameters": _parameters(operation, components[operation.params.__name__]),
-        "responses": {str(operation.status): {"description": "Done", "content": {kind: answer}}, "default": error},
+        "responses": {
+            str(operation.status): {"description": "Done", "content": _answer(operation, schemas)},
+            "default": error,
+        },
     }
     if operation.request is not None:
         body = {"application/json": {"schema": schemas[repr(operation.request)]}}
         described["requestBody"] = {"required": True, "content": body}
     elif operation.raw_body:
-        described["requestBody"] = {"required": True, "content": {"application/octet-stream": {}}}
+        described["requestBody"] = {"required": True, "content": BINARY}
     return described
+
+
+def _answer(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+    """The answer by its media type."""
+    if operation.raw_answer:
+        return BINARY
+    kind = "text/event-stream" if operation.stream else "application/json"
+    return {kind: {"schema": schemas[repr(operation.response)]}}
 
 
 def _parameters(operation: Operation, schema: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from engine.pool.child import describe_size
 from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull, RunSink, SandboxUnavailable
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
+from engine.pool.returned import ReturnedFile
 from engine.pool.settings import PoolSettings
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "PoolSettings",
     "Profile",
     "QueueFull",
+    "ReturnedFile",
     "RunSink",
     "SandboxUnavailable",
     "describe_size",

@@ -10,6 +10,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from engine.models import OutputChunk, RunInfo, RunState, Stream
+from engine.pool import ReturnedFile
 from engine.services.buffers import Buffer
 
 SEAL_AFTER = 0.02
@@ -44,6 +45,7 @@ class ActiveRun:
         "_waiters",
         "buffers",
         "chunks",
+        "files",
         "info",
         "listener",
         "owner",
@@ -55,6 +57,7 @@ class ActiveRun:
         self.buffers = buffers
         self.listener = listener
         self.chunks: list[OutputChunk] = []
+        self.files: Sequence[ReturnedFile] = ()
         self._loop = asyncio.get_running_loop()
         self._waiters: list[asyncio.Future[RunInfo]] = []
         self._parts: list[list[str]] = []

@@ -1,17 +1,18 @@
-"""Writes runs and their output to the durable state, in groups, without ever delaying a run (DESIGN section 5)."""
+"""Writes runs, output and files to the durable state, in groups, without ever delaying a run (DESIGN section 5)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from engine.models import OutputChunk, RunInfo, RunState
-from engine.services.rows import output_row, run_row
+from engine.pool import ReturnedFile
+from engine.services.rows import file_row, output_row, run_row
 from store.errors import StoreError
-from store.rows import OutputRow, RunRow
+from store.rows import FileRow, OutputRow, RunRow
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,16 @@ class RunStore(Protocol):
     """The part of ``store.state.StateDB`` that takes records."""
 
     async def apply(
-        self, started: Iterable[RunRow], output: Iterable[OutputRow], finished: Iterable[RunRow]
+        self,
+        started: Iterable[RunRow],
+        output: Iterable[OutputRow],
+        finished: Iterable[RunRow],
+        files: Iterable[FileRow],
     ) -> None: ...
+
+
+Files = dict[int, Sequence[ReturnedFile]]
+"""By run."""
 
 
 class Recorder:
@@ -37,7 +46,9 @@ class Recorder:
         self._runs: dict[int, RunInfo] = {}
         self._output: list[tuple[int, OutputChunk]] = []
         self._output_bytes = 0
+        self._files: Files = {}
         self._lost_output: set[int] = set()
+        self._lost_files: set[int] = set()
         self._work = asyncio.Event()
         self._full = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -48,9 +59,11 @@ class Recorder:
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="recorder")
 
-    def run_changed(self, info: RunInfo) -> None:
-        """Record the latest state of a run."""
+    def run_changed(self, info: RunInfo, files: Sequence[ReturnedFile] = ()) -> None:
+        """Record the latest state of a run, with its final one the files it left."""
         self._runs[info.id] = info
+        if files:
+            self._files[info.id] = files
         self._work.set()
 
     def output(self, run_id: int, chunks: Iterable[OutputChunk]) -> None:
@@ -70,31 +83,41 @@ class Recorder:
         await self.flush()
 
     async def flush(self) -> None:
-        """Commit what was collected so far. A failure keeps the runs' records for the next try and drops the output."""
+        """Commit what was collected so far.
+
+        A failure keeps the runs' records for the next try and drops their output and files, which take the room.
+        """
         async with self._flushing:
             runs, self._runs = self._runs, {}
             output, self._output = self._output, []
+            files, self._files = self._files, {}
             self._output_bytes = 0
             if not runs and not output:
                 return
-            await self._commit(runs, output)
+            await self._commit(runs, output, files)
 
-    async def _commit(self, runs: dict[int, RunInfo], output: list[tuple[int, OutputChunk]]) -> None:
+    async def _commit(self, runs: dict[int, RunInfo], output: list[tuple[int, OutputChunk]], files: Files) -> None:
         finished = [info for info in runs.values() if info.state is RunState.FINISHED]
         started = [info for info in runs.values() if info.state is not RunState.FINISHED]
         try:
             await self._state.apply(
                 [run_row(info) for info in started],
                 [output_row(run_id, chunk) for run_id, chunk in output],
-                [run_row(info, output_lost=info.id in self._lost_output) for info in finished],
+                [
+                    run_row(info, output_lost=info.id in self._lost_output, files_lost=info.id in self._lost_files)
+                    for info in finished
+                ],
+                [file_row(run_id, file) for run_id, left in files.items() for file in left],
             )
         except StoreError as error:
+            self._lost_files.update(files)
             self._keep(runs, output, error)
             return
         if self.problem is not None:
             log.warning("records are written again")
             self.problem = None
-        self._lost_output.difference_update(info.id for info in finished)
+        for lost in (self._lost_output, self._lost_files):
+            lost.difference_update(info.id for info in finished)
         self._on_durable([info.id for info in finished])
 
     def _keep(self, runs: dict[int, RunInfo], output: list[tuple[int, OutputChunk]], error: StoreError) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from engine.models import Mode, Outcome, OutputChunk, RunError, RunInfo, RunKind, RunState, Stream
-from store.rows import OutputRow, RunRow
+from engine.models import Mode, Outcome, OutputChunk, RunError, RunFile, RunInfo, RunKind, RunState, Stream
+from engine.pool import ReturnedFile
+from store.rows import FileRow, OutputRow, RunRow
 
 OUTPUT_LOST = "Some of the output could not be recorded: the disk was full."
+FILES_LOST = "The files it left could not be recorded: the disk was full."
 
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
 
-def run_row(info: RunInfo, *, output_lost: bool = False) -> RunRow:
-    """The row that keeps ``info``. ``output_lost`` says that some of its output could not be written."""
+def run_row(info: RunInfo, *, output_lost: bool = False, files_lost: bool = False) -> RunRow:
+    """The row that keeps ``info``. ``output_lost`` and ``files_lost`` say what of it could not be written."""
+    note = info.note or (OUTPUT_LOST if output_lost else None)
+    if files_lost:
+        note = f"{note} {FILES_LOST}" if note else FILES_LOST
     return RunRow(
         id=info.id,
         kind=info.kind.value,
@@ -35,7 +42,7 @@ def run_row(info: RunInfo, *, output_lost: bool = False) -> RunRow:
         signal=info.signal,
         value=_encode(info.value).decode() if info.has_value else None,
         result=info.result,
-        note=info.note or (OUTPUT_LOST if output_lost else None),
+        note=note,
         error=_encode(info.error).decode() if info.error else None,
         traceback=info.traceback,
         output_bytes=info.output_bytes,
@@ -43,7 +50,7 @@ def run_row(info: RunInfo, *, output_lost: bool = False) -> RunRow:
     )
 
 
-def run_info(row: RunRow) -> RunInfo:
+def run_info(row: RunRow, files: Iterable[FileRow] = ()) -> RunInfo:
     return RunInfo(
         id=row.id,
         kind=RunKind(row.kind),
@@ -70,7 +77,16 @@ def run_info(row: RunRow) -> RunInfo:
         traceback=row.traceback,
         output_bytes=row.output_bytes,
         output_complete=row.output_complete,
+        files=[RunFile(name=file.name, size=file.size, sha256=file.sha256) for file in files],
     )
+
+
+def file_row(run_id: int, file: ReturnedFile) -> FileRow:
+    return FileRow(run_id, file.name, len(file.data), file.sha256, file.data)
+
+
+def run_file(file: ReturnedFile) -> RunFile:
+    return RunFile(name=file.name, size=len(file.data), sha256=file.sha256)
 
 
 def output_row(run_id: int, chunk: OutputChunk) -> OutputRow:

@@ -27,7 +27,7 @@ from engine.services.events import EventBus
 from engine.services.metrics import RunMetrics
 from engine.services.recorder import Recorder
 from engine.services.requests import Prepared, RequestChecks
-from engine.services.rows import output_chunk, run_info
+from engine.services.rows import output_chunk, run_file, run_info
 from store.state import StateDB
 
 RunItem = list[OutputChunk] | RunInfo
@@ -109,7 +109,8 @@ class RunService:
             raise ServiceError("bad_request", "limit must be 1 to 500.")
         own = None if actor.role >= Role.AUTHOR else actor.name
         rows = await self._state.runs(limit=limit + 1, before=before, name=name)
-        found = {row.id: run_info(row) for row in rows}
+        files = await self._state.files([row.id for row in rows])
+        found = {row.id: run_info(row, files.get(row.id, ())) for row in rows}
         for run_id, run in self._active.items():
             if (before is None or run_id < before) and (name is None or run.info.name == name):
                 found[run_id] = run.info
@@ -132,6 +133,20 @@ class RunService:
         return OutputPage(
             run_id=run_id, chunks=chunks, next_seq=next_seq, finished=info.state is RunState.FINISHED
         )
+
+    async def file(self, run_id: int, name: str, actor: Actor) -> bytes:
+        """A file that a run left in its record."""
+        await self.get(run_id, actor)
+        run = self._active.get(run_id)
+        if run is not None:
+            left = next((file for file in run.files if file.name == name), None)
+            if left is None:
+                raise _no_file(run_id, name)
+            return bytes(left.data)
+        row = await self._state.file(run_id, name)
+        if row is None or row.data is None:
+            raise _no_file(run_id, name, removed=row is not None)
+        return bytes(row.data)
 
     async def follow(
         self, run_id: int, actor: Actor, *, after: int = 0
@@ -159,7 +174,7 @@ class RunService:
         return await self.wait(run_id, actor)
 
     def run_changed(self, run: ActiveRun) -> None:
-        self.recorder.run_changed(run.info)
+        self.recorder.run_changed(run.info, run.files)
         self._publish(run.info)
 
     def run_queue_moved(self, run: ActiveRun) -> None:
@@ -239,6 +254,7 @@ class RunService:
         if run.info.started_at is not None:  # what was cancelled in the queue says nothing about speed
             self._metrics.finished(ending.duration)
         run.seal()
+        run.files = ending.files
         run.finish(
             replace(
                 run.info,
@@ -258,6 +274,7 @@ class RunService:
                 output_complete=not ending.output_truncated,
                 queue_position=None,
                 queue_reason=None,
+                files=[run_file(file) for file in ending.files],
             )
         )
 
@@ -274,7 +291,7 @@ class RunService:
             raise ServiceError(
                 "no_run", f"There is no run {run_id}.", hint="See gatewright runs list.", status=404
             )
-        return run_info(row)
+        return run_info(row, (await self._state.files([run_id])).get(run_id, ()))
 
     def _check_sees(self, info: RunInfo, actor: Actor) -> None:
         if info.actor != actor.name:
@@ -291,6 +308,14 @@ def _refused(refusal: QueueFull | JobRejected) -> ServiceError:
     if isinstance(refusal, QueueFull):
         return ServiceError("queue_full", str(refusal), hint="Try again when some runs have ended.", status=429)
     return ServiceError("bad_request", str(refusal))
+
+
+def _no_file(run_id: int, name: str, *, removed: bool = False) -> ServiceError:
+    if removed:
+        sentence, hint = f"The file {name!r} of run {run_id} is no longer kept.", "Run the script again."
+    else:
+        sentence, hint = f"Run {run_id} left no file {name!r}.", f"See gatewright runs files {run_id}."
+    return ServiceError("no_file", sentence, hint=hint, status=404)
 
 
 def _interrupted() -> Ending:

@@ -66,8 +66,8 @@ RESULT = struct.Struct("<I")
 CHUNK = struct.Struct("<HI")
 """Length of the file's name in UTF-8, offset of the piece. Then: the name, the piece.
 
-One file after the other, each from offset 0 on without a gap. All pieces of a file but its last have ``CHUNK_DATA`` bytes,
-and only the first may be empty.
+One file after the other, each from offset 0 on without a gap. All pieces of a file but its last have ``CHUNK_DATA``
+bytes, and only the first may be empty.
 """
 
 ORDER = struct.Struct("<i???IQQIII")

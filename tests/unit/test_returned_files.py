@@ -80,7 +80,7 @@ def test_no_bad_name_is_accepted(name: str) -> None:
         collected(LIMIT, chunk(name, 0, b"x"))
 
 
-@pytest.mark.parametrize("name", ["a", "a b.csv", "...", ".hidden", "-rf", "ü/ö/ä", "a/b/c/d/e/f/g/h", "x" * 255, "~", "$(x)"])
+@pytest.mark.parametrize("name", ["a", "a b", "...", ".hidden", "-rf", "ü/ö/ä", "a/b/c/d/e/f/g/h", "x" * 255, "~"])
 def test_plain_names_are_accepted(name: str) -> None:
     assert name_problem(name) is None
     assert collected(LIMIT, chunk(name, 0, b"x"))[0].name == name

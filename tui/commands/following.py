@@ -13,14 +13,27 @@ from engine.models import Outcome, OutputChunk, RunInfo, RunRequest, RunState, S
 from tui.commands import exit_codes
 from tui.commands.interrupt import Interrupts
 from tui.commands.invocation import CommandError
+from tui.commands.returned import write_files
 from tui.commands.streams import Streams
 from tui.formats import duration
 
 
-async def run_to_end(client: EngineClient, request: RunRequest, streams: Streams, *, as_json: bool) -> int:
+async def run_to_end(
+    client: EngineClient, request: RunRequest, streams: Streams, *, as_json: bool, out: str | None = None
+) -> int:
     """Run ``request`` and return the exit code that its outcome has.
 
     Ctrl+C, or a reader of stdout that goes away, cancels the run in the engine.
+
+    Args:
+        client: Connected.
+        request: What to run.
+        streams: Where the run's output and result go.
+        as_json: Print one object at the end instead.
+        out: A folder to write the files into that the run leaves.
+
+    Raises:
+        CommandError: The engine got lost, or a file could not be written.
     """
     with Interrupts() as interrupts:
         follower = _Follower(client, streams, interrupts, keep=as_json)
@@ -29,6 +42,10 @@ async def run_to_end(client: EngineClient, request: RunRequest, streams: Streams
         streams.out.line(run_json(info, follower.chunks))
     else:
         show_end(info, streams)
+    if info.files and out is not None:
+        await write_files(client, info, out, streams)
+    elif info.files and not as_json:
+        streams.say(f"it left {len(info.files)} files: gatewright runs files {info.id} --out DIR writes them")
     return exit_codes.of_outcome(info.outcome)
 
 

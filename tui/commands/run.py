@@ -27,6 +27,7 @@ class RunOptions:
     files: dict[str, str]
     timeout: float | None
     mode: str
+    out: str | None
 
 
 def assignments(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -70,6 +71,12 @@ _OPTIONS = (
         default=Mode.RESTRICTED.value.lower(),
         help="What it may do.",
     ),
+    click.option(
+        "--out",
+        type=click.Path(file_okay=False),
+        metavar="DIR",
+        help="Write the files it leaves here, with your rights; never over another file.",
+    ),
     common_options,
 )
 
@@ -84,9 +91,10 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         files: dict[str, str],
         timeout: float | None,
         mode: str,
+        out: str | None,
         **rest: str | None,
     ) -> int:
-        return command(invocation, RunOptions(params, files, timeout, mode.upper()), **rest)
+        return command(invocation, RunOptions(params, files, timeout, mode.upper(), out), **rest)
 
     wrapped: Callable[..., int] = functools.update_wrapper(click.pass_obj(with_options), command)
     for option in reversed(_OPTIONS):
@@ -137,7 +145,7 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
         wanted = msgspec.structs.replace(
             request, params=dict(options.params), files=buffers, timeout=options.timeout, mode=options.mode
         )
-        return await run_to_end(client, wanted, invocation.streams, as_json=invocation.json)
+        return await run_to_end(client, wanted, invocation.streams, as_json=invocation.json, out=options.out)
 
     return with_engine(invocation, work)
 

@@ -1,4 +1,4 @@
-"""``runs``: what ran, what it wrote, and stopping what still runs."""
+"""``runs``: what ran, what it wrote and left, and stopping what still runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import OutputPage, RunInfo, RunList, RunState
+from engine.models import OutputPage, RunFile, RunInfo, RunList, RunState
 from tui.commands.invocation import Invocation, common_options
 from tui.formats import clock, duration, size
 
@@ -85,6 +85,36 @@ def run_output(invocation: Invocation, run_id: int, follow: bool) -> None:
     with_engine(invocation, work)
 
 
+@runs.command("files")
+@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Write them here, with your rights; never over another file.",
+)
+@common_options
+@click.pass_obj
+def run_files(invocation: Invocation, run_id: int, out: str | None) -> None:
+    """List the files that a run left, or write them into a folder."""
+    from tui.commands.returned import write_files
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> RunInfo:
+        info = await client.get_run(run_id)
+        if out is not None:
+            await write_files(client, info, out, invocation.streams)
+        return info
+
+    info = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json({"run_id": info.id, "files": info.files})
+    elif not info.files:
+        invocation.streams.say(f"run {info.id} left no files")
+    elif out is None:
+        _print_files(invocation, info.files)
+
+
 @runs.command("cancel")
 @click.argument("run_ids", metavar="ID...", type=click.IntRange(min=0), nargs=-1, required=True)
 @common_options
@@ -116,6 +146,14 @@ def _print_runs(invocation: Invocation, found: Sequence[RunInfo]) -> None:
     invocation.streams.out.line(render(headers, rows, right="run lasted", width=width))
 
 
+def _print_files(invocation: Invocation, files: Sequence[RunFile]) -> None:
+    from tui.commands.table import render, terminal_width
+
+    rows = [[file.name, size(file.size), file.sha256] for file in files]
+    width = terminal_width(invocation.streams.out.is_terminal)
+    invocation.streams.out.line(render(["file", "size", "sha256"], rows, right="size", width=width))
+
+
 def _print_run(invocation: Invocation, info: RunInfo) -> None:
     from tui.commands.table import fields, terminal_width
 
@@ -135,6 +173,7 @@ def _print_run(invocation: Invocation, info: RunInfo) -> None:
                 ("isolation", info.isolation),
                 ("sha256", info.code_sha256),
                 ("output", size(info.output_bytes) + ("" if info.output_complete else ", cut")),
+                ("files", ", ".join(f"{file.name} ({size(file.size)})" for file in info.files)),
                 ("note", info.note or ""),
                 ("error", f"{info.error.type}: {info.error.message}" if info.error else ""),
             ],

@@ -1,4 +1,4 @@
-"""Runs: started, followed, read, stopped."""
+"""Runs: started, followed, read with what they left, stopped."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import msgspec
 
 from engine import registry
+from engine.api.content import Content
 from engine.api.endpoint import Handler
 from engine.api.host import Call
 from engine.api.sse import EventStream, encode
 from engine.models import OutputChunk, OutputPage, RunInfo, RunList, RunState
-from engine.registry import Operation, OutputParams, RunEventsParams, RunListParams, RunParams, StartParams
+from engine.registry import (
+    Operation,
+    OutputParams,
+    RunEventsParams,
+    RunFileParams,
+    RunListParams,
+    RunParams,
+    StartParams,
+)
 
 RunItems = AsyncIterator[list[OutputChunk] | RunInfo]
 
@@ -47,6 +56,11 @@ async def output(call: Call) -> OutputPage:
     return await call.engine.runs.output(params.run_id, call.actor, after=params.after, limit=params.limit)
 
 
+async def file(call: Call) -> Content:
+    params: RunFileParams = call.params
+    return Content(params.name, await call.engine.runs.file(params.run_id, params.name, call.actor))
+
+
 async def cancel(call: Call) -> RunInfo:
     params: RunParams = call.params
     return await call.engine.runs.cancel(params.run_id, call.actor)
@@ -69,4 +83,5 @@ HANDLERS: dict[Operation, Handler] = {
     registry.RUNS_GET: get,
     registry.RUNS_OUTPUT: output,
     registry.RUNS_CANCEL: cancel,
+    registry.RUNS_FILE: file,
 }
