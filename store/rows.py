@@ -1,4 +1,4 @@
-"""Rows of ``state.db``: a run, a piece of its output, a file it left. The services turn them into what the API sends."""
+"""Rows of ``state.db``: a run, a piece of its output, a file it left. The services turn them into the API's structs."""
 
 from __future__ import annotations
 

@@ -303,9 +303,13 @@ def _prune_output(connection: sqlite3.Connection, now: float, keep: Retention) -
         doomed.append(run_id)
         excess -= size
     ids = [(run_id,) for run_id in doomed]
+    connection.executemany(
+        "UPDATE run SET stored_bytes = 0, output_complete = "
+        "output_complete AND NOT EXISTS (SELECT 1 FROM output WHERE run_id = id) WHERE id = ?",
+        ids,
+    )
     connection.executemany("DELETE FROM output WHERE run_id = ?", ids)
     connection.executemany("UPDATE run_file SET data = NULL WHERE run_id = ?", ids)
-    connection.executemany("UPDATE run SET stored_bytes = 0, output_complete = 0 WHERE id = ?", ids)
     return len(ids)
 
 

@@ -66,6 +66,7 @@ class ScriptedRuns:
 
     items: list[Item] = field(default_factory=list)
     requests: list[tuple[RunRequest, str]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
     unfinished: int = 0
     followers: int = 0
     hold: asyncio.Event = field(default_factory=asyncio.Event)
@@ -80,6 +81,11 @@ class ScriptedRuns:
         if run_id != 1:
             raise ServiceError("no_run", f"There is no run {run_id}.", status=404)
         return run_info()
+
+    async def file(self, run_id: int, name: str, actor: object) -> bytes:
+        if name not in self.files:
+            raise ServiceError("no_file", f"Run {run_id} left no file {name!r}.", status=404)
+        return self.files[name]
 
     async def follow(self, run_id: int, actor: object, *, after: int = 0) -> AsyncIterator[Item]:
         self.followers += 1

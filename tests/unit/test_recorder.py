@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from engine.models import Mode, Outcome, OutputChunk, RunInfo, RunKind, RunState, Stream
+from engine.pool import ReturnedFile
 from engine.services.recorder import FLUSH_BYTES, Recorder
 from store.errors import LowDisk
-from store.rows import OutputRow, RunRow
+from store.rows import FileRow, OutputRow, RunRow
 from store.state import StateDB
 
 
@@ -23,11 +24,17 @@ class Disk:
     commits: int = 0
     durable: list[int] = field(default_factory=list)
 
-    async def apply(self, started: Iterable[RunRow], output: Iterable[OutputRow], finished: Iterable[RunRow]) -> None:
+    async def apply(
+        self,
+        started: Iterable[RunRow],
+        output: Iterable[OutputRow],
+        finished: Iterable[RunRow],
+        files: Iterable[FileRow],
+    ) -> None:
         if self.full:
             raise LowDisk("Cannot write state.db: the disk is full.")
         self.commits += 1
-        await self.state.apply(started, output, finished)
+        await self.state.apply(started, output, finished, files)
 
     def on_durable(self, run_ids: list[int]) -> None:
         self.durable += run_ids
@@ -111,6 +118,30 @@ async def test_a_full_disk_is_said_and_keeps_the_record_until_there_is_room(disk
     assert "could not be recorded" in row.note
     assert [piece.text for piece in await disk.state.output(7)] == ["kept"]
     assert disk.durable == [7]
+
+
+async def test_files_are_committed_with_the_final_record(disk: Disk) -> None:
+    recorder = Recorder(disk, disk.on_durable)
+    recorder.run_changed(ended(5), [ReturnedFile("a/b.txt", bytearray(b"content"), "5a")])
+    await recorder.close()
+    assert disk.commits == 1
+    assert await disk.state.file(5, "a/b.txt") == FileRow(5, "a/b.txt", 7, "5a", b"content")
+
+
+async def test_a_full_disk_drops_the_files_and_the_record_says_so(disk: Disk) -> None:
+    recorder = Recorder(disk, disk.on_durable)
+    disk.full = True
+    recorder.run_changed(ended(5, note="Its result is text."), [ReturnedFile("a", bytearray(b"content"), "5a")])
+    recorder.run_changed(ended(6), [])
+    await recorder.flush()
+    disk.full = False
+    await recorder.close()
+    row, other = await disk.state.run(5), await disk.state.run(6)
+    assert row is not None
+    assert other is not None
+    assert row.note == "Its result is text. The files it left could not be recorded: the disk was full."
+    assert other.note is None
+    assert await disk.state.files([5, 6]) == {}
 
 
 async def test_a_complete_run_stays_complete(disk: Disk) -> None:

@@ -38,14 +38,15 @@ async def run_to_end(
     with Interrupts() as interrupts:
         follower = _Follower(client, streams, interrupts, keep=as_json)
         info = await follower.follow(client.run_and_follow(request))
-    if as_json:
-        streams.out.line(run_json(info, follower.chunks))
-    else:
+    if not as_json:
         show_end(info, streams)
     if info.files and out is not None:
         await write_files(client, info, out, streams)
-    elif info.files and not as_json:
-        streams.say(f"it left {len(info.files)} files: gatewright runs files {info.id} --out DIR writes them")
+    elif info.files:
+        count = "a file" if len(info.files) == 1 else f"{len(info.files)} files"
+        streams.say(f"it left {count}: gatewright runs files {info.id} --out DIR")
+    if as_json:  # the only object on stdout: this, or what went wrong with the files
+        streams.out.line(run_json(info, follower.chunks))
     return exit_codes.of_outcome(info.outcome)
 
 

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 
-from engine.client import EngineClient, EngineError
+from engine.client import EngineClient, EngineError, EngineUnreachable
 from engine.models import RunInfo
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError
@@ -32,15 +32,17 @@ async def write_files(client: EngineClient, info: RunInfo, out: str, streams: St
     try:
         for file in info.files:
             content = await client.run_file(info.id, file.name)
-            _write(folder, file.name, content)
+            try:
+                _write(folder, file.name, content)
+            except OSError as error:
+                raise _failed(f"{file.name} of run {info.id} was not written", error, _told(out, written)) from None
             written.append(file.name)
-    except OSError as error:
-        raise _failed(out, file.name, error, written) from None
     except EngineError as error:
-        raise CommandError(
-            error.message, hint=_told(out, written), exit_code=exit_codes.of_refusal(error.status, error.code),
-            code=error.code,
-        ) from None  # fmt: skip
+        code = exit_codes.of_refusal(error.status, error.code)
+        raise CommandError(error.message, hint=_told(out, written), exit_code=code, code=error.code) from None
+    except EngineUnreachable as error:
+        code = exit_codes.UNREACHABLE
+        raise CommandError(error.message, hint=_told(out, written), exit_code=code, code="unreachable") from None
     finally:
         os.close(folder)
     if written:
@@ -53,8 +55,7 @@ def _open_out(out: str) -> int:
         os.makedirs(out, exist_ok=True)
         return os.open(out, _FOLDER)
     except OSError as error:
-        code = exit_codes.CONFLICT if isinstance(error, FileExistsError | NotADirectoryError) else exit_codes.FAILED
-        raise CommandError(f"the folder {out} cannot be used: {error.strerror}", exit_code=code) from None
+        raise _failed(f"the folder {out} cannot be used", error, "No file was written.") from None
 
 
 def _write(folder: int, name: str, content: bytes) -> None:
@@ -92,17 +93,16 @@ def _create(folder: int, name: str, content: bytes) -> None:
         raise
 
 
-def _failed(out: str, name: str, error: OSError, written: list[str]) -> CommandError:
-    exists = isinstance(error, FileExistsError)
-    reason = "it exists already" if exists else error.strerror
-    return CommandError(
-        f"{name} was not written to {out}: {reason}",
-        hint=_told(out, written),
-        exit_code=exit_codes.CONFLICT if exists else exit_codes.FAILED,
-        code="exists" if exists else "failed",
-    )
+def _failed(what: str, error: OSError, told: str) -> CommandError:
+    """A place that is taken is a conflict: by the file itself, or by what is no folder on the way to it."""
+    if error.errno == errno.EEXIST:
+        return CommandError(f"{what}: it exists already", hint=told, exit_code=exit_codes.CONFLICT, code="exists")
+    if error.errno in (errno.ENOTDIR, errno.ELOOP):
+        reason = "a file or a symbolic link is where its folder should be"
+        return CommandError(f"{what}: {reason}", hint=told, exit_code=exit_codes.CONFLICT, code="exists")
+    return CommandError(f"{what}: {error.strerror}", hint=told)
 
 
 def _told(out: str, written: list[str]) -> str:
-    """What happened so far, as a line."""
+    """What was done so far, as a line."""
     return f"written to {out}: {', '.join(written)}" if written else "No file was written."
