@@ -243,3 +243,10 @@ async def test_no_name_becomes_a_path_of_the_host(engine: Engine, tmp_path: Path
     await engine.runs.recorder.flush()
     after = {os.path.join(folder, name) for folder, _, names in os.walk(tmp_path) for name in names}
     assert not [name for name in after - before if "marker" in name]
+
+
+async def test_they_come_without_namespaces_too() -> None:
+    async with pool_of(1, namespaces=False) as pool:
+        done = await run(pool, WRITE)
+        assert {file.name: bytes(file.data) for file in done.ending.files} == CONTENT
+        assert (await run(pool, "import os\nresult = os.listdir()")).value == []
