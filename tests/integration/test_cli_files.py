@@ -30,9 +30,11 @@ A, B = b"1,2\r\n\0\xff", b"deep"
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
-    with cli_project(tmp_path_factory.mktemp("files") / "plant") as project:
-        project.script("write.py", WRITE)
-        yield project
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GATEWRIGHT_POLICY_MODULES", "os")  # to make folders with
+        with cli_project(tmp_path_factory.mktemp("files") / "plant") as project:
+            project.script("write.py", WRITE)
+            yield project
 
 
 @pytest.fixture

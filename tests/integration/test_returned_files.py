@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from pool_kit import expect_innocent, limits, pool_of, run
+from pool_kit import ADMIN, expect_innocent, limits, plain_plans, pool_of, run
 
 from engine import Engine
-from engine.config import CeilingsSection, RetentionSection, Settings
+from engine.config import CeilingsSection, PolicySection, Settings
 from engine.models import Outcome, RunFile, RunKind, RunRequest, SaveRequest
 from engine.pool import Pool
 from engine.services.access import Actor, Role, ServiceError
@@ -90,7 +90,8 @@ with open("huge", "wb") as file:
 open("fine", "w").write("fine")
 result = {"files": ["fifo", "link", "folder/hostname", "huge", "../fine", "/etc/hostname", "fine"]}
 """
-    done = await asyncio.wait_for(run(pool, code), 5)
+    # Only ADMIN runs can make links and pipes.
+    done = await asyncio.wait_for(run(pool, code, profile=ADMIN), 10)
     assert done.outcome is Outcome.OK
     assert [file.name for file in done.ending.files] == ["fine"]
     note = done.ending.note or ""
@@ -172,9 +173,12 @@ async def test_a_run_that_is_stopped_while_it_sends_leaves_nothing(pool: Pool) -
 # -- the engine ----------------------------------------------------------------------------------------------------
 
 
+SETTINGS = Settings(policy=PolicySection(modules=("os",)))
+
+
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    async with Engine.open(tmp_path / "plant", pool_size=1) as opened:
+    async with Engine.open(tmp_path / "plant", pool_size=1, settings=SETTINGS) as opened:
         yield opened
 
 
@@ -200,9 +204,9 @@ async def test_the_record_lists_them_before_and_after_it_is_durable(engine: Engi
 
 
 async def test_they_survive_a_restart_and_go_with_retention(tmp_path: Path) -> None:
-    async with Engine.open(tmp_path / "plant", pool_size=1) as engine:
+    async with Engine.open(tmp_path / "plant", pool_size=1, settings=SETTINGS) as engine:
         done = await engine.execute(WRITE)
-    async with Engine.open(tmp_path / "plant", pool_size=1) as engine:
+    async with Engine.open(tmp_path / "plant", pool_size=1, settings=SETTINGS) as engine:
         assert await engine.runs.file(done.id, "a.bin", engine.owner) == CONTENT["a.bin"]
         before = await engine.execute("print('x' * 100)")
         await engine.runs.recorder.flush()
@@ -230,7 +234,7 @@ async def test_only_authors_see_what_others_left(engine: Engine) -> None:
 
 
 async def test_the_ceiling_of_the_settings_holds(tmp_path: Path) -> None:
-    settings = Settings(ceilings=CeilingsSection(files=300), retention=RetentionSection())
+    settings = Settings(ceilings=CeilingsSection(files=300), policy=SETTINGS.policy)
     async with Engine.open(tmp_path / "plant", pool_size=1, settings=settings) as engine:
         done = await engine.execute(WRITE)
     assert list(done.files) == ["sub/deep/ü.txt"]
@@ -245,8 +249,8 @@ async def test_no_name_becomes_a_path_of_the_host(engine: Engine, tmp_path: Path
     assert not [name for name in after - before if "marker" in name]
 
 
-async def test_they_come_without_namespaces_too() -> None:
-    async with pool_of(1, namespaces=False) as pool:
-        done = await run(pool, WRITE)
+async def test_without_namespaces_they_come_from_a_folder_on_disk() -> None:
+    async with pool_of(1, **plain_plans()) as pool:
+        done = await run(pool, WRITE, profile=ADMIN)  # RESTRICTED runs have no scratch on such a host
         assert {file.name: bytes(file.data) for file in done.ending.files} == CONTENT
-        assert (await run(pool, "import os\nresult = os.listdir()")).value == []
+        assert (await run(pool, "import os\nresult = os.listdir()", profile=ADMIN)).value == []

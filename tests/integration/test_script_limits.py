@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine import Engine
-from engine.config import CeilingsSection, LimitsSection, Settings
+from engine.config import CeilingsSection, LimitsSection, PolicySection, Settings
 from engine.models import Outcome, RunKind, RunRequest, SaveRequest
 from engine.services.access import ServiceError
 
@@ -18,6 +18,7 @@ SETTINGS = Settings(
     ceilings=CeilingsSection(
         timeout=20.0, memory=1 << 30, output=1 << 20, result=2 << 20, scratch=32 << 20, open_files=128
     ),
+    policy=PolicySection(modules=("os", "resource")),
 )
 LOOK = """
 import os, resource
