@@ -1,0 +1,232 @@
+"""The two filters, run call by call through a BPF machine, against a list of what scripts may do written down here."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+
+import pytest
+from bpf_machine import Call, judge, judged_by_all
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.worker import bpf
+from engine.worker.seccomp import ALLOW, ERRNO, FREE, KILL_PROCESS, TEMPLATE_ONLY, inner_filter, outer_filter
+from engine.worker.syscalls import NUMBERS, X32_SYSCALL_BIT
+
+PID = 1
+OUTER = outer_filter()
+CHILD = [OUTER, inner_filter(PID)]
+WORDS = st.integers(0, 2**64 - 1)
+ARGUMENTS = st.tuples(*[WORDS] * 6)
+
+_NEVER = """
+    fork vfork clone3 execve execveat ptrace process_vm_readv process_vm_writev pidfd_getfd pidfd_open pidfd_send_signal
+    kill tkill rt_sigqueueinfo rt_tgsigqueueinfo wait4 waitid setsid setpgid
+    socket connect bind listen accept accept4 sendmsg sendmmsg recvmmsg setsockopt
+    mount umount2 pivot_root chroot fsopen fsmount fsconfig fspick open_tree move_mount mount_setattr setns unshare
+    capset setuid setgid setreuid setregid setresuid setresgid setgroups setfsuid setfsgid seccomp personality
+    chmod fchmod fchmodat chown fchown lchown fchownat utime utimes futimesat utimensat truncate flock link linkat
+    symlink symlinkat mknod mknodat setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr
+    memfd_create memfd_secret shmget shmat shmctl semget semop semctl msgget msgsnd msgrcv msgctl
+    mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr
+    io_uring_setup io_uring_enter io_uring_register io_setup io_submit bpf userfaultfd perf_event_open
+    keyctl add_key request_key kexec_load kexec_file_load init_module finit_module delete_module
+    process_madvise process_mrelease name_to_handle_at open_by_handle_at openat2 landlock_create_ruleset
+    inotify_init inotify_init1 fanotify_init quotactl swapon reboot syslog settimeofday clock_settime adjtimex
+    sched_setscheduler sched_setaffinity sched_setattr ioprio_set mlock mlockall mlock2 iopl ioperm modify_ldt
+    arch_prctl acct sync syncfs vmsplice splice tee kcmp
+"""
+NEVER = _NEVER.split()
+"""Whatever the arguments are, a script must not get through with these."""
+
+
+def test_the_table_of_numbers() -> None:
+    """Figures of asm/unistd_64.h, from every part of the table."""
+    known = {
+        "read": 0, "clone": 56, "execve": 59, "ptrace": 101, "prctl": 157, "openat": 257, "unshare": 272, "setns": 308,
+        "seccomp": 317, "memfd_create": 319, "rseq": 334, "pidfd_send_signal": 424, "clone3": 435, "openat2": 437,
+        "landlock_restrict_self": 446, "set_mempolicy_home_node": 450,
+    }  # fmt: skip
+    assert {name: NUMBERS[name] for name in known} == known
+    assert len(NUMBERS) == len(set(NUMBERS.values()))
+
+
+@given(name=st.sampled_from(NEVER), arguments=ARGUMENTS)
+def test_what_a_script_must_never_do(name: str, arguments: tuple[int, ...]) -> None:
+    assert judged_by_all(CHILD, Call(NUMBERS[name], arguments)) & 0xFFFF_0000 == ERRNO
+
+
+@pytest.mark.parametrize("name", NEVER)
+def test_not_even_with_empty_arguments(name: str) -> None:
+    assert judged_by_all(CHILD, Call(NUMBERS[name])) & 0xFFFF_0000 == ERRNO
+
+
+@given(name=st.sampled_from(FREE.split()), arguments=ARGUMENTS)
+def test_what_a_script_may_always_do(name: str, arguments: tuple[int, ...]) -> None:
+    assert judged_by_all(CHILD, Call(NUMBERS[name], arguments)) == ALLOW
+
+
+@given(number=st.integers(0, X32_SYSCALL_BIT - 1), arguments=ARGUMENTS)
+def test_a_number_that_is_not_in_the_lists_is_refused(number: int, arguments: tuple[int, ...]) -> None:
+    conditional = ["clone", "prctl", "fcntl", "ioctl", "socketpair", "sendto", "prlimit64", "setpriority", "tgkill"]
+    if number not in {NUMBERS[name] for name in [*FREE.split(), *conditional]}:
+        assert judged_by_all(CHILD, Call(number, arguments)) & 0xFFFF_0000 == ERRNO
+
+
+@given(number=st.integers(X32_SYSCALL_BIT, 2**32 - 1), arguments=ARGUMENTS)
+def test_the_x32_abi_ends_the_process(number: int, arguments: tuple[int, ...]) -> None:
+    assert judged_by_all(CHILD, Call(number, arguments)) == KILL_PROCESS
+
+
+@given(architecture=st.integers(0, 2**32 - 1), number=st.integers(0, 500))
+def test_another_architecture_ends_the_process(architecture: int, number: int) -> None:
+    call = Call(number, architecture=architecture)
+    if architecture != Call(0).architecture:
+        assert judged_by_all(CHILD, call) == KILL_PROCESS
+
+
+THREAD = 0x3D0F00  # what pthread_create of glibc 2.36 passes
+NAMESPACES = (0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "allowed"),
+    [
+        ("clone", (THREAD,), True),
+        ("clone", (17,), False),  # SIGCHLD alone: a fork
+        ("clone", (0x01200011,), False),  # what fork() of glibc passes
+        ("clone", (0x4111,), False),  # CLONE_VM | CLONE_VFORK, as posix_spawn does
+        *[("clone", (THREAD | bit,), False) for bit in NAMESPACES],
+        ("socketpair", (1, 1, 0), True),
+        ("socketpair", (2, 1, 0), False),
+        ("socketpair", (16, 3, 0), False),
+        ("sendto", (3, 1, 1, 0, 0, 0), True),
+        ("sendto", (3, 1, 1, 0, 0x7FFF_0000, 16), False),
+        ("sendto", (3, 1, 1, 0, 1 << 32, 16), False),  # an address whose lower half is zero
+        ("prlimit64", (0, 9, 0, 1), True),
+        ("prlimit64", (1, 9, 0, 1), False),
+        ("setpriority", (0, 0, 5), True),
+        ("setpriority", (2, 0, 5), False),  # PRIO_USER: everything of the account
+        ("setpriority", (0, 1, 5), False),
+        ("tgkill", (PID, 1, 6), True),
+        ("tgkill", (PID + 1, 1, 6), False),
+        ("prctl", (39,), True),
+        ("prctl", (1, 0), False),  # PR_SET_PDEATHSIG
+        ("prctl", (4, 1), False),  # PR_SET_DUMPABLE
+        ("prctl", (22, 2), False),  # PR_SET_SECCOMP
+        ("prctl", (59, 1), False),  # PR_SET_SYSCALL_USER_DISPATCH
+        ("fcntl", (3, 4, 0x800), True),
+        ("fcntl", (3, 8, 1), False),  # F_SETOWN
+        ("fcntl", (3, 10, 9), False),  # F_SETSIG
+        ("fcntl", (3, 15, 0), False),  # F_SETOWN_EX
+        ("fcntl", (3, 1024, 0), False),  # F_SETLEASE
+        ("fcntl", (3, 1031, 1 << 20), False),  # F_SETPIPE_SZ
+        ("ioctl", (0, 0x5401), True),
+        ("ioctl", (0, 0x5412), False),  # TIOCSTI
+        ("ioctl", (0, 0x541C), False),  # TIOCLINUX
+        ("ioctl", (3, 0x8901), False),  # FIOSETOWN
+    ],
+)
+def test_calls_that_depend_on_their_arguments(name: str, arguments: tuple[int, ...], allowed: bool) -> None:
+    answer = judged_by_all(CHILD, Call(NUMBERS[name], arguments))
+    assert (answer == ALLOW) is allowed
+    assert allowed or answer & 0xFFFF_0000 == ERRNO
+
+
+@given(flags=WORDS)
+def test_a_thread_is_all_that_clone_makes(flags: int) -> None:
+    answer = judged_by_all(CHILD, Call(NUMBERS["clone"], (flags,)))
+    assert (answer == ALLOW) == bool(flags & 0x10000 and not flags & 0x7E020000)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        *[(name, (0,) * 6) for name in TEMPLATE_ONLY.split()],
+        ("clone", (0x01200011,)),
+        ("setns", (5, 0x20000000)),
+        ("unshare", (0x20000000,)),
+        ("seccomp", (1, 0, 0x1000)),
+        ("prctl", (1, 9)),
+    ],
+)
+def test_what_the_template_needs_is_the_templates_alone(name: str, arguments: tuple[int, ...]) -> None:
+    call = Call(NUMBERS[name], arguments)
+    assert judge(OUTER, call) == ALLOW
+    assert judged_by_all(CHILD, call) == ERRNO | errno.EPERM
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("setns", (5, 0x10000000)),
+        ("unshare", (0x10000000,)),
+        ("unshare", (0x30000000,)),
+        ("clone", (0x10000011,)),
+        ("seccomp", (0, 0, 0)),
+        ("seccomp", (1, 8, 0x1000)),  # SECCOMP_FILTER_FLAG_NEW_LISTENER
+    ],
+)
+def test_nor_may_the_template_do_more_than_that(name: str, arguments: tuple[int, ...]) -> None:
+    assert judge(OUTER, Call(NUMBERS[name], arguments)) == ERRNO | errno.EPERM
+
+
+@pytest.mark.parametrize("name", ["clone3", "openat2", "io_uring_setup"])
+def test_calls_that_have_an_older_sister_do_not_seem_to_exist(name: str) -> None:
+    assert judged_by_all(CHILD, Call(NUMBERS[name])) == ERRNO | errno.ENOSYS
+
+
+def test_every_instruction_can_be_reached() -> None:
+    """An instruction that no call leads to means a jump that goes elsewhere than its author thought."""
+    for program in CHILD:
+        code = list(bpf.INSTRUCTION.iter_unpack(program))
+        reached, todo = set(), [0]
+        while todo:
+            place = todo.pop()
+            if place in reached:
+                continue
+            reached.add(place)
+            kind, then, other, _ = code[place]
+            if kind == bpf.LOAD:
+                todo.append(place + 1)
+            elif kind != bpf.RETURN:
+                todo += [place + 1 + then, place + 1 + other]
+        assert reached == set(range(len(code)))
+
+
+def test_the_inner_filter_is_small() -> None:
+    """Every run pays for it, by the instruction."""
+    assert len(CHILD[1]) // bpf.INSTRUCTION.size <= 40
+
+
+def test_a_jump_cannot_go_wrong_unnoticed() -> None:
+    code = bpf.Assembler()
+    code.jump(bpf.JUMP_EQUAL, 1, then="nowhere")
+    code.leave(ALLOW)
+    with pytest.raises(ValueError, match="no jump"):
+        code.assemble()
+    code = bpf.Assembler()
+    code.label("behind")
+    code.jump(bpf.JUMP_EQUAL, 1, then="behind")
+    with pytest.raises(ValueError, match="no jump"):
+        code.assemble()
+    code = bpf.Assembler()
+    code.jump(bpf.JUMP_EQUAL, 1, then="end")
+    for _ in range(bpf.LONGEST_JUMP + 1):
+        code.load(0)
+    code.label("end")
+    code.leave(ALLOW)
+    with pytest.raises(ValueError, match="no jump"):
+        code.assemble()
+    code.label("once")
+    with pytest.raises(ValueError, match="twice"):
+        code.label("once")
+
+
+@given(numbers=st.sets(st.integers(0, 500)))
+def test_stretches_hold_exactly_the_numbers(numbers: set[int]) -> None:
+    stretches = bpf.ranges(list(numbers))
+    assert {number for first, last in stretches for number in range(first, last + 1)} == numbers
+    assert all(first <= last for first, last in stretches)
+    assert all(before[1] + 1 < after[0] for before, after in itertools.pairwise(stretches))
