@@ -1,4 +1,4 @@
-"""Rows of ``state.db``: a run, a piece of its output, a file it left. The services turn them into the API's structs."""
+"""Rows of ``state.db``: run, output, file, decision. The services turn them into the API's structs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run. The fields are the columns of table ``run`` (migrations/001_runs.sql), in their order."""
+    """One run. The fields are the columns of table ``run`` (migrations), in their order."""
 
     id: int
     kind: str
@@ -36,6 +36,8 @@ class RunRow:
     traceback: str | None = None
     output_bytes: int = 0
     output_complete: bool = True
+    grants: str | None = None
+    """JSON text; None when it had none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,22 @@ class FileRow:
     sha256: str
     data: bytes | bytearray | None = None
     """None where only its description was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRow:
+    """One decision of an administrator about a script's permissions. The fields are columns of table ``approval``."""
+
+    script: str
+    sha256: str
+    state: str
+    """``approved`` or ``refused``."""
+    asked: str
+    """JSON text."""
+    grants: str
+    """JSON text."""
+    text: bytes | None
+    uid: int
+    name: str
+    decided_at: float
+    superseded_at: float | None = None

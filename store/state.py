@@ -1,4 +1,4 @@
-"""``state.db``: the durable record of runs, their output and the files they left."""
+"""``state.db``: the durable record of runs with their output and files, and of what is decided about scripts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from store import migrations
+from store.approvals import Approvals
 from store.database import Database
 from store.rows import FileRow, OutputRow, RunRow
 
@@ -58,6 +59,7 @@ class StateDB:
     """Runs and output. Reads see every transaction that ``apply`` has returned from."""
 
     def __init__(self, database: Database, next_id: int) -> None:
+        self.approvals = Approvals(database)
         self._database = database
         self._next_id = next_id
         self._closed = False

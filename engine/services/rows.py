@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from engine.models import Mode, Outcome, OutputChunk, RunError, RunFile, RunInfo, RunKind, RunState, Stream
+from engine.models import Grant, Mode, Outcome, OutputChunk, RunError, RunFile, RunInfo, RunKind, RunState, Stream
 from engine.pool import ReturnedFile
 from store.rows import FileRow, OutputRow, RunRow
 
@@ -47,6 +47,7 @@ def run_row(info: RunInfo, *, output_lost: bool = False, files_lost: bool = Fals
         traceback=info.traceback,
         output_bytes=info.output_bytes,
         output_complete=info.output_complete and not output_lost,
+        grants=_encode(info.grants).decode() if info.grants else None,
     )
 
 
@@ -77,6 +78,7 @@ def run_info(row: RunRow, files: Iterable[FileRow] = ()) -> RunInfo:
         traceback=row.traceback,
         output_bytes=row.output_bytes,
         output_complete=row.output_complete,
+        grants=_decode(row.grants, type=list[Grant]) if row.grants else [],
         files=[RunFile(name=file.name, size=file.size, sha256=file.sha256) for file in files],
     )
 

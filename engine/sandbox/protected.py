@@ -1,0 +1,181 @@
+"""Whether a path may be granted to a script: never one that is, is inside of, or is above a protected place.
+
+Judged by name, on the path without symbolic links, and by identity: a folder that is mounted a second time elsewhere
+has another name there and the same device and inode. What stays invisible is a second mount of something *inside* a
+protected folder.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from engine.models import Access
+from engine.sandbox.mounts import is_within, mount_of, mounts
+from engine.sandbox.places import Place, host_places
+
+Identity = tuple[int, int]
+"""(device, inode)"""
+
+_ANY_PROJECT = frozenset({".gatewright", ".git"})
+
+
+class ProtectedPaths:
+    """The protected places as they are now. Make a new one for each judgement: accounts and links change.
+
+    Its methods block.
+    """
+
+    def __init__(self, places: Iterable[Place]) -> None:
+        self._prefixes: list[Place] = []
+        self._holds = _Table()
+        self._leads_to = _Table()
+        real = _RealPaths()
+        for place in dict.fromkeys(spelling for each in places for spelling in (each, real.place(each))):
+            self._add(place)
+
+    def _add(self, place: Place) -> None:
+        if place.prefix:
+            self._prefixes.append(place)
+        else:
+            self._holds.name(place.path, place)
+        for path in _existing(place):
+            self._holds.identify(path, place)
+        for folder in above(place.path):
+            self._leads_to.name(folder, place)
+            self._leads_to.identify(folder, place)
+
+    @classmethod
+    def of_host(cls, project: Path, interpreter: Path) -> ProtectedPaths:
+        """What is protected on this host and in the project at ``project``, whose scripts ``interpreter`` runs."""
+        return cls(host_places(project, interpreter))
+
+    def conflict(self, path: str, access: Access) -> str | None:
+        """Why ``path``, absolute and without links, cannot be granted: what follows "<path> …". None if it can."""
+        if path == "/":
+            return "is the whole file system"
+        if named := _ANY_PROJECT.intersection(path.split("/")):
+            return f"is inside a {min(named)} folder, which belongs to the engine or to git"
+        return self._by_name(path, access) or self._by_identity(path, access) or self._by_mounts(path, access)
+
+    def _by_name(self, path: str, access: Access) -> str | None:
+        for folder in (path, *above(path)):
+            for place in _judging(self._holds.named(folder), access):
+                if folder == path or place.inside:
+                    return f"{'is' if folder == path else 'is inside'} {_described(place)}"
+        for place in _judging(self._prefixes, access):
+            if path.startswith(place.path):
+                return f"is among {_described(place)}"
+        for place in _judging(self._leads_to.named(path), access):
+            return f"is above {_described(place)}"
+        return None
+
+    def _by_identity(self, path: str, access: Access) -> str | None:
+        """The same as ``_by_name`` for what has another name here."""
+        for folder in (path, *above(path)):
+            for place in _judging(self._holds.identified(folder), access):
+                if folder == path or place.inside:
+                    return f"is the same as, or inside of, {_described(place)}"
+        for place in _judging(self._leads_to.identified(path), access):
+            return f"is another name of a folder above {_described(place)}"
+        return None
+
+    def _by_mounts(self, path: str, access: Access) -> str | None:
+        found = mounts()
+        around = mount_of(path, found)
+        if around is not None and around.of_kernel:
+            return f"lies on a file system of the kernel ({around.kind})"
+        for mount in found:
+            if mount.point == path or not is_within(mount.point, path):
+                continue
+            if mount.of_kernel:
+                return f"is above a file system of the kernel ({mount.kind} on {mount.point})"
+            hidden = (*self._holds.identified(mount.point), *self._leads_to.identified(mount.point))
+            for place in _judging(hidden, access):
+                return f"is above {_described(place)}, which is also mounted on {mount.point}"
+        return None
+
+
+class _Table:
+    """Places by a path that leads to them, and by what is found there."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, list[Place]] = {}
+        self._by_identity: dict[Identity, list[Place]] = {}
+        self._known: dict[str, Identity | None] = {}
+
+    def name(self, path: str, place: Place) -> None:
+        self._by_name.setdefault(path, []).append(place)
+
+    def identify(self, path: str, place: Place) -> None:
+        if path not in self._known:
+            self._known[path] = _identity(path)
+        identity = self._known[path]
+        if identity is not None:
+            self._by_identity.setdefault(identity, []).append(place)
+
+    def named(self, path: str) -> list[Place]:
+        return self._by_name.get(path, [])
+
+    def identified(self, path: str) -> list[Place]:
+        identity = _identity(path)
+        return self._by_identity.get(identity, []) if identity is not None else []
+
+
+class _RealPaths:
+    """Paths without symbolic links; the folders, which many places share, are resolved once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def place(self, place: Place) -> Place:
+        """The place by its canonical path: ``/var/run`` is ``/run``, and homes may be links."""
+        folder, name = os.path.split(place.path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        path = os.path.join(self._folders[folder], name)
+        if not place.prefix and os.path.islink(path):
+            path = os.path.realpath(path)
+        return place if path == place.path else replace(place, path=path)
+
+
+def _judging(places: Iterable[Place], access: Access) -> Iterator[Place]:
+    """Those of the places that forbid ``access``."""
+    return (place for place in places if place.reading or access is Access.WRITE)
+
+
+def _described(place: Place) -> str:
+    return f"{place.path}{'*' if place.prefix else ''} ({place.what})"
+
+
+def _existing(place: Place) -> Iterator[str]:
+    if not place.prefix:
+        yield place.path
+        return
+    parent, beginning = os.path.split(place.path)
+    try:
+        names = os.listdir(parent)
+    except OSError:  # it does not exist, or nobody of this account gets in
+        return
+    for name in names:
+        if name.startswith(beginning):
+            yield os.path.join(parent, name)
+
+
+def above(path: str) -> Iterator[str]:
+    """The folders that ``path`` lies in, the innermost first."""
+    while path != "/":
+        path = os.path.dirname(path)
+        yield path
+
+
+def _identity(path: str) -> Identity | None:
+    """Of what the path names itself: a link is not followed, and has none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return None if stat.S_ISLNK(found.st_mode) else (found.st_dev, found.st_ino)
