@@ -15,6 +15,7 @@ import msgspec
 
 from engine import registry
 from engine.models import (
+    ApproveRequest,
     BufferInfo,
     EngineInfo,
     ErrorBody,
@@ -24,6 +25,7 @@ from engine.models import (
     Model,
     OutputChunk,
     OutputPage,
+    PermissionReview,
     PoolInfo,
     ResizeRequest,
     RunInfo,
@@ -186,6 +188,19 @@ class EngineClient:
     async def save_script(self, path: str, request: SaveRequest) -> ScriptInfo:
         """Save durably; raises ``EngineError`` with code ``conflict`` when the file is not what the author loaded."""
         return await self._call(registry.SCRIPTS_SAVE, ScriptInfo, registry.ScriptParams(path=path), request)
+
+    async def review_permissions(self, path: str) -> PermissionReview:
+        """What a script asks for, judged now, and what changed since its last approval."""
+        return await self._call(registry.PERMISSIONS_REVIEW, PermissionReview, registry.ScriptParams(path=path))
+
+    async def approve_permissions(self, path: str, request: ApproveRequest) -> PermissionReview:
+        """Approve what was reviewed; raises ``EngineError`` with code ``changed`` when it is not that any more."""
+        params = registry.ScriptParams(path=path)
+        return await self._call(registry.PERMISSIONS_APPROVE, PermissionReview, params, request)
+
+    async def refuse_permissions(self, path: str) -> PermissionReview:
+        """Refuse a script's permissions, or withdraw the approval that it has."""
+        return await self._call(registry.PERMISSIONS_REFUSE, PermissionReview, registry.ScriptParams(path=path))
 
     async def upload(
         self, name: str, chunks: Iterable[bytes] | AsyncIterable[bytes], size: int | None = None

@@ -26,6 +26,7 @@ from engine.pool import Limits, Pool, PoolSettings
 from engine.pool.environment import ensure_environment
 from engine.sandbox.plan import Findings, admin_plan, restricted_plan
 from engine.sandbox.probe import ProbeProblem, probe
+from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
 from engine.services.active import ActiveRun
 from engine.services.buffers import BufferService
@@ -33,6 +34,7 @@ from engine.services.events import EventBus
 from engine.services.git import GitService
 from engine.services.housekeeping import keep_house
 from engine.services.metrics import RunMetrics
+from engine.services.permissions import PermissionService
 from engine.services.pool import PoolService
 from engine.services.requests import RequestChecks, RunCeilings
 from engine.services.runs import RunService
@@ -74,6 +76,7 @@ class Engine:
         pool: Pool,
         runs: RunService,
         scripts: ScriptService,
+        permissions: PermissionService,
         git: GitService,
         buffers: BufferService,
         pool_service: PoolService,
@@ -84,6 +87,7 @@ class Engine:
         self.pool = pool
         self.runs = runs
         self.scripts = scripts
+        self.permissions = permissions
         self.git = git
         self.buffers = buffers
         self.pool_service = pool_service
@@ -206,10 +210,12 @@ async def _compose(
     stack.callback(buffers.close)
     metrics = RunMetrics()
     findings = await asyncio.to_thread(_findings, interpreter, project)
-    pool_settings = _pool_settings(project, settings, interpreter, findings, pool_size)
-    pool = Pool(pool_settings)
-    scripts = ScriptService(files, events)
-    runs = RunService(pool, state, RequestChecks(scripts, _ceilings(settings)), buffers, events, metrics)
+    pool = Pool(_pool_settings(project, settings, interpreter, findings, pool_size))
+    scripts = ScriptService(files, state.approvals, events)
+    protection = HostProtection(project.root, interpreter)
+    permissions = PermissionService(scripts, state.approvals, events, protection.now)
+    checks = RequestChecks(scripts, permissions, _ceilings(settings))
+    runs = RunService(pool, state, checks, buffers, events, metrics)
     runs.recorder.start()
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events)
@@ -218,7 +224,8 @@ async def _compose(
     stack.push_async_callback(pool.close)
     housekeeping = asyncio.create_task(keep_house(state, buffers, _retention(settings)), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
-    return make(project, pool, runs, scripts, GitService(GitRepo(project.root)), buffers, pool_service, events, state)
+    git = GitService(GitRepo(project.root))
+    return make(project, pool, runs, scripts, permissions, git, buffers, pool_service, events, state)
 
 
 def _findings(interpreter: Path, project: Project) -> Findings:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from engine.api import errors, openapi
 from engine.api.endpoint import Endpoint, Handler
 from engine.api.host import Host
-from engine.api.routes import buffers, engine, events, git, pool, runs, scripts
+from engine.api.routes import buffers, engine, events, git, permissions, pool, runs, scripts
 from engine.models import ErrorBody
 from engine.registry import BASE, COMPAT_BASE, OPERATIONS, Operation
 
@@ -22,6 +22,7 @@ HANDLERS: dict[Operation, Handler] = {
     **engine.HANDLERS,
     **pool.HANDLERS,
     **scripts.HANDLERS,
+    **permissions.HANDLERS,
     **buffers.HANDLERS,
     **git.HANDLERS,
     **events.HANDLERS,

@@ -9,25 +9,26 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from engine.models import Access
 from engine.sandbox.mounts import is_within, mount_of, mounts
-from engine.sandbox.places import Place, host_places
+from engine.sandbox.places import ACCOUNTS, Place, host_places
 
 Identity = tuple[int, int]
 """(device, inode)"""
+
+FRESH = 5.0
+"""Seconds for which a look at the host counts."""
 
 _ANY_PROJECT = frozenset({".gatewright", ".git"})
 
 
 class ProtectedPaths:
-    """The protected places as they are now. Make a new one for each judgement: accounts and links change.
-
-    Its methods block.
-    """
+    """The protected places as they were when it was made: accounts and links change. Its methods block."""
 
     def __init__(self, places: Iterable[Place]) -> None:
         self._prefixes: list[Place] = []
@@ -47,11 +48,6 @@ class ProtectedPaths:
         for folder in above(place.path):
             self._leads_to.name(folder, place)
             self._leads_to.identify(folder, place)
-
-    @classmethod
-    def of_host(cls, project: Path, interpreter: Path) -> ProtectedPaths:
-        """What is protected on this host and in the project at ``project``, whose scripts ``interpreter`` runs."""
-        return cls(host_places(project, interpreter))
 
     def conflict(self, path: str, access: Access) -> str | None:
         """Why ``path``, absolute and without links, cannot be granted: what follows "<path> …". None if it can."""
@@ -97,6 +93,26 @@ class ProtectedPaths:
             for place in _judging(hidden, access):
                 return f"is above {_described(place)}, which is also mounted on {mount.point}"
         return None
+
+
+class HostProtection:
+    """What is protected on this host, looked up anew every few seconds and when the file of accounts has changed."""
+
+    def __init__(self, project: Path, interpreter: Path) -> None:
+        """``interpreter`` runs the scripts of the project at ``project``."""
+        self._project = project
+        self._interpreter = interpreter
+        self._known: tuple[float, Identity, ProtectedPaths] | None = None
+
+    def now(self) -> ProtectedPaths:
+        """Blocks for some hundredths of a second when it looks anew; may be called from several threads."""
+        accounts, at = _stamp(ACCOUNTS), time.monotonic()
+        known = self._known
+        if known is not None and at - known[0] < FRESH and known[1] == accounts:
+            return known[2]
+        protected = ProtectedPaths(host_places(self._project, self._interpreter))
+        self._known = (at, accounts, protected)
+        return protected
 
 
 class _Table:
@@ -179,3 +195,12 @@ def _identity(path: str) -> Identity | None:
     except OSError:
         return None
     return None if stat.S_ISLNK(found.st_mode) else (found.st_dev, found.st_ino)
+
+
+def _stamp(path: str) -> Identity:
+    """Differs when the file was written or replaced."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return (found.st_mtime_ns, found.st_ino)

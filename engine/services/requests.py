@@ -9,9 +9,11 @@ from typing import Any
 
 from engine.models import Mode, RunKind, RunRequest, ScriptInfo
 from engine.pool import Limits, describe_size
+from engine.pool.job import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.params import bind
-from engine.services.scripts import ScriptService
+from engine.services.permissions import PermissionService
+from engine.services.scripts import ScriptService, ScriptSource
 
 MAX_NAME = 255
 """Characters of a run's name, as of a file's."""
@@ -43,13 +45,15 @@ class Prepared:
     entrypoint: str | None = None
     parallel: int | None = None
     """How many runs of this name may go on at once."""
+    grants: tuple[OpenedGrant, ...] = ()
 
 
 class RequestChecks:
-    """Knows the scripts and the ceilings; holds no run."""
+    """Knows the scripts, their permissions and the ceilings; holds no run."""
 
-    def __init__(self, scripts: ScriptService, ceilings: RunCeilings) -> None:
+    def __init__(self, scripts: ScriptService, permissions: PermissionService, ceilings: RunCeilings) -> None:
         self._scripts = scripts
+        self._permissions = permissions
         self._ceilings = ceilings
 
     async def prepare(self, request: RunRequest, actor: Actor) -> Prepared:
@@ -86,7 +90,14 @@ class RequestChecks:
             params=bind(script.info.params, request.params, request.files),
             entrypoint=request.entrypoint or script.info.entrypoint,
             parallel=script.info.parallel,
+            grants=await self._grants(script, mode),
         )
+
+    async def _grants(self, script: ScriptSource, mode: Mode) -> tuple[OpenedGrant, ...]:
+        """What an administrator approved for exactly this text; an ADMIN run has the account's rights without it."""
+        if mode is Mode.ADMIN:
+            return ()
+        return await self._permissions.grants_for(script.info, script.info.sha256)
 
     def _call(self, request: RunRequest, mode: Mode) -> Prepared:
         for part in (*request.module.split("."), request.function):

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from msgspec.structs import replace
 
 from engine.models import (
+    Grant,
     Outcome,
     OutputChunk,
     OutputPage,
@@ -20,6 +21,7 @@ from engine.models import (
     RunState,
 )
 from engine.pool import Ending, FileInput, Job, JobRejected, Pool, QueueFull
+from engine.pool.job import Profile
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.active import ActiveRun
 from engine.services.buffers import Buffer, BufferService
@@ -210,6 +212,7 @@ class RunService:
             queued_at=time.time(),
             timeout=prepared.limits.wall,
             code_sha256=digest,
+            grants=[Grant(access=grant.access, path=grant.path) for grant in prepared.grants],
         )
         run = ActiveRun(info, actor.uid, buffers, self)
         files = {
@@ -233,6 +236,7 @@ class RunService:
             variables=request.variables,
             files=files,
             limits=prepared.limits,
+            profile=Profile(mode=prepared.mode, grants=prepared.grants),
             priority=_priority(request, source),
             source_sha256=digest,
             max_parallel=prepared.parallel,

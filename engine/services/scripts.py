@@ -8,9 +8,13 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.models import ParamInfo, ParamType, SaveRequest, ScriptInfo, ScriptList, ScriptText
+from msgspec.structs import replace
+
+from engine.models import Grant, ParamInfo, ParamType, SaveRequest, ScriptInfo, ScriptList, ScriptText
+from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
+from store.approvals import Approvals
 from store.errors import BadName, Conflict, NotFound, StoreError
 from store.files import ScriptFile, ScriptFiles
 from store.frontmatter import Frontmatter, parse
@@ -29,14 +33,15 @@ class ScriptSource:
 
 
 class ScriptService:
-    def __init__(self, files: ScriptFiles, events: EventBus) -> None:
+    def __init__(self, files: ScriptFiles, approvals: Approvals, events: EventBus) -> None:
         self._files = files
+        self._approvals = approvals
         self._events = events
         self._seen: dict[str, tuple[Stamp, ScriptInfo]] = {}
 
     async def list(self) -> ScriptList:
         """Every script, by path. One that cannot be read says why in ``problem``."""
-        return await asyncio.to_thread(self._list)
+        return ScriptList(scripts=[*await self._marked(await asyncio.to_thread(self._list))])
 
     async def load(self, path: str) -> ScriptText:
         """Raises ``no_script`` or ``unreadable``."""
@@ -50,7 +55,7 @@ class ScriptService:
                 hint="Convert it, for example with iconv, and open it again.",
                 status=422,
             ) from None
-        return ScriptText(info=source.info, text=text)
+        return ScriptText(info=await self._marked_one(source.info), text=text)
 
     async def save(self, path: str, request: SaveRequest, actor: Actor) -> ScriptInfo:
         """Write a script's text durably; it is on disk when this returns.
@@ -66,7 +71,7 @@ class ScriptService:
         info = await asyncio.shield(asyncio.to_thread(self._save, path, data, request.base_sha256))
         change = "created" if request.base_sha256 is None else "saved"
         self._events.publish("script", {"path": info.path, "change": change})
-        return info
+        return await self._marked_one(info)
 
     async def source(self, name: str, *, allow_problem: bool = False) -> ScriptSource:
         """The script that ``name`` means: a path, with or without ``.py``, or a file name that only one script has."""
@@ -94,7 +99,20 @@ class ScriptService:
             raise ServiceError("bad_script", f"{path} cannot run: {info.problem}", status=422)
         return ScriptSource(info=info, data=data)
 
-    def _list(self) -> ScriptList:
+    async def _marked(self, infos: Sequence[ScriptInfo]) -> Sequence[ScriptInfo]:
+        """``infos`` with ``needs_approval`` where a script asks for what is not approved for this text."""
+        if not any(info.permissions for info in infos):
+            return infos
+        approved = await self._approvals.approved()
+        return [
+            replace(info, needs_approval=True) if info.permissions and approved.get(info.path) != info.sha256 else info
+            for info in infos
+        ]
+
+    async def _marked_one(self, info: ScriptInfo) -> ScriptInfo:
+        return (await self._marked([info]))[0]
+
+    def _list(self) -> Sequence[ScriptInfo]:
         seen: dict[str, tuple[Stamp, ScriptInfo]] = {}
         for file in self._files.list():
             stamp = (file.mtime_ns, file.size)
@@ -102,7 +120,7 @@ class ScriptService:
             info = known[1] if known and known[0] == stamp else self._describe(file)
             seen[file.path] = (stamp, info)
         self._seen = seen
-        return ScriptList(scripts=[seen[path][1] for path in sorted(seen)])
+        return [seen[path][1] for path in sorted(seen)]
 
     def _describe(self, file: ScriptFile) -> ScriptInfo:
         if file.problem is None:
@@ -154,6 +172,7 @@ class ScriptService:
 
 
 def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> ScriptInfo:
+    permissions, bad_permissions = _permissions(front)
     return ScriptInfo(
         path=path,
         title=front.title,
@@ -180,11 +199,20 @@ def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> Script
         scratch=front.limits.scratch,
         open_files=front.limits.open_files,
         parallel=front.limits.parallel,
+        permissions=permissions,
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),
         modified=modified,
-        problem=front.problem,
+        problem=front.problem or bad_permissions,
     )
+
+
+def _permissions(front: Frontmatter) -> tuple[list[Grant], str | None]:
+    """What it asks for, and what is wrong with the way it asks; whether that can be granted is judged later."""
+    try:
+        return asked(front.permissions), None
+    except BadPermissions as error:
+        return [], str(error)
 
 
 def _near(name: str, paths: Sequence[str]) -> list[str]:

@@ -385,7 +385,8 @@ async def test_a_newer_schema_and_a_foreign_database_are_refused_and_not_touched
     await (await reopen()).close()
     _sqlite(path, "PRAGMA user_version=99")
     before = path.read_bytes()
-    with pytest.raises(StoreError, match=rf"newer Gatewright \(schema 99, this one knows {len(migrations.scripts())}\)"):
+    known = len(migrations.scripts())
+    with pytest.raises(StoreError, match=rf"newer Gatewright \(schema 99, this one knows {known}\)"):
         await reopen()
     assert path.read_bytes() == before
     path.unlink()

@@ -171,6 +171,7 @@ def _print_run(invocation: Invocation, info: RunInfo) -> None:
                 ("when", clock(info.queued_at)),
                 ("mode", info.mode),
                 ("isolation", info.isolation),
+                *(("may " + grant.access, grant.path) for grant in info.grants),
                 ("sha256", info.code_sha256),
                 ("output", size(info.output_bytes) + ("" if info.output_complete else ", cut")),
                 ("files", ", ".join(f"{file.name} ({size(file.size)})" for file in info.files)),

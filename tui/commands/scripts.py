@@ -8,8 +8,10 @@ import click
 
 from engine.models import SaveRequest, ScriptInfo, ScriptList, ScriptText
 from tui.commands import exit_codes
+from tui.commands.approve import approve_script
 from tui.commands.invocation import CommandError, Invocation, common_options
 from tui.formats import clock, size
+from tui.terminal_guard import sanitise_line
 
 if TYPE_CHECKING:
     from engine.client import EngineClient
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 @common_options
 def scripts() -> None:
     """See the project's scripts and make new ones."""
+
+
+scripts.add_command(approve_script)
 
 
 @scripts.command("list")
@@ -41,6 +46,7 @@ def list_scripts(invocation: Invocation, part: str | None) -> None:
         invocation.streams.say("no script matches" if found.scripts else "there are no scripts yet")
     else:
         _print_scripts(invocation, chosen)
+        _say_what_waits(invocation, chosen)
 
 
 @scripts.command("show")
@@ -62,6 +68,7 @@ def show_script(invocation: Invocation, script: str, about: bool) -> None:
         _print_about(invocation, loaded.info)
     else:
         invocation.streams.out.write(loaded.text)
+        _say_what_waits(invocation, [loaded.info])
 
 
 @scripts.command("new")
@@ -88,6 +95,7 @@ def new_script(invocation: Invocation, path: str, title: str | None, source: Bin
         invocation.streams.say(f"made {made.path}; gatewright --open {made.path} edits it")
         if made.problem:
             invocation.streams.say(made.problem)
+        _say_what_waits(invocation, [made])
 
 
 def _matches(info: ScriptInfo, part: str) -> bool:
@@ -110,7 +118,20 @@ def _print_scripts(invocation: Invocation, chosen: list[ScriptInfo]) -> None:
 def _state(info: ScriptInfo) -> str:
     if info.problem:
         return info.problem
-    return "" if info.enabled else "disabled"
+    states = ["" if info.enabled else "disabled", "needs approval" if info.needs_approval else ""]
+    return ", ".join(filter(None, states))
+
+
+def _say_what_waits(invocation: Invocation, infos: list[ScriptInfo]) -> None:
+    """How to go on with scripts that cannot run before somebody has looked at what they ask for."""
+    waiting = [info.path for info in infos if info.needs_approval]
+    if not waiting:
+        return
+    script = sanitise_line(waiting[0]) if len(waiting) == 1 else "SCRIPT"
+    what = "this script asks" if len(waiting) == 1 else f"{len(waiting)} scripts ask"
+    invocation.streams.say(
+        f"{what} for permissions that need approval", f"An administrator decides: gatewright scripts approve {script}"
+    )
 
 
 def _print_about(invocation: Invocation, info: ScriptInfo) -> None:
@@ -127,6 +148,7 @@ def _print_about(invocation: Invocation, info: ScriptInfo) -> None:
                 ("entrypoint", info.entrypoint or ""),
                 ("tags", ", ".join(info.tags)),
                 ("state", _state(info)),
+                *(("asks to " + grant.access, grant.path) for grant in info.permissions),
                 ("timeout", f"{info.timeout:g} s" if info.timeout else ""),
                 ("memory", size(info.memory) if info.memory else ""),
                 ("sha256", info.sha256),

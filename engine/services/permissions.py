@@ -1,0 +1,280 @@
+"""Declared permissions: shown to an administrator, approved or refused, and opened for each run (DESIGN 4.4).
+
+An approval counts for one script path, one text and one set of permissions, as written and by the paths they led to.
+The script itself is only read here, never compiled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from engine.models import (
+    ApprovalState,
+    ApproveRequest,
+    AskedPermission,
+    Grant,
+    PermissionReview,
+    ScriptInfo,
+)
+from engine.pool.job import OpenedGrant
+from engine.sandbox.permissions import Judged, PathChanged, judge, open_grant
+from engine.sandbox.protected import ProtectedPaths
+from engine.services import text_diff
+from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.events import EventBus
+from engine.services.scripts import ScriptSource
+from store.approvals import Approvals
+from store.errors import StoreError
+from store.rows import ApprovalRow
+
+
+class Scripts(Protocol):
+    """The part of ``ScriptService`` that finds a script by its name."""
+
+    async def source(self, name: str, *, allow_problem: bool = False) -> ScriptSource: ...
+
+
+class ApprovedGrant(Grant, frozen=True):
+    """What an approval fixes: the canonical path, and whether a folder was there."""
+
+    folder: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What was decided about a script so far."""
+
+    in_force: ApprovalRow | None
+    last_approval: ApprovalRow | None
+    """Also when it was withdrawn."""
+
+
+class PermissionService:
+    def __init__(
+        self,
+        scripts: Scripts,
+        approvals: Approvals,
+        events: EventBus,
+        protection: Callable[[], ProtectedPaths],
+    ) -> None:
+        """``protection`` tells what must never be granted; it is called in a thread."""
+        self._scripts = scripts
+        self._approvals = approvals
+        self._events = events
+        self._protection = protection
+
+    async def review(self, name: str, actor: Actor) -> PermissionReview:
+        """What a script asks for, judged now, and what changed since its last approval."""
+        require(actor, Role.VIEWER, "see what scripts ask for")
+        source = await self._source(name)
+        return await self._review(source, await self._judge(source.info.permissions))
+
+    async def approve(self, name: str, request: ApproveRequest, actor: Actor) -> PermissionReview:
+        """Let a script have what it asks for, if it is still what the administrator saw.
+
+        Raises:
+            ServiceError: ``changed`` when the text or what its paths lead to differs from ``request``,
+                ``bad_permission`` when something it asks for cannot be granted, ``no_permissions`` when it asks for
+                nothing. Nothing was approved.
+        """
+        require(actor, Role.ADMIN, "approve permissions")
+        source = await self._source(name)
+        info = source.info
+        if info.sha256 != request.sha256:
+            raise _changed(f"{info.path} has changed since you looked at it; nothing was approved.", info.path)
+        judged = await self._judge(info.permissions)
+        _refuse_problems(info.path, judged)
+        if not judged:
+            raise ServiceError("no_permissions", f"{info.path} asks for no permissions.", status=422)
+        if {one.grant for one in judged} != set(request.grants):
+            raise _changed(f"A path that {info.path} asks for leads elsewhere now; nothing was approved.", info.path)
+        await self._decide(source, judged, ApprovalState.APPROVED, actor)
+        return await self._review(source, judged)
+
+    async def refuse(self, name: str, actor: Actor) -> PermissionReview:
+        """Say no to what a script asks for; an approval that it had, for whatever text, ends."""
+        require(actor, Role.ADMIN, "refuse permissions")
+        source = await self._source(name)
+        judged = await self._judge(source.info.permissions)
+        if not judged and await self._approvals.in_force(source.info.path) is None:
+            raise ServiceError("no_permissions", f"{source.info.path} asks for no permissions.", status=422)
+        await self._decide(source, judged, ApprovalState.REFUSED, actor)
+        return await self._review(source, judged)
+
+    async def grants_for(self, info: ScriptInfo, sha256: str) -> tuple[OpenedGrant, ...]:
+        """What a run of a script may have outside its scratch folder.
+
+        Args:
+            info: What the text that is to run says about itself.
+            sha256: Of that text.
+
+        Raises:
+            ServiceError: ``needs_approval`` when it asks for something that is not approved for exactly this text and
+                these paths, ``bad_permission`` when what was approved cannot be granted any more.
+        """
+        if not info.permissions:
+            return ()
+        decided = await self._approvals.in_force(info.path)
+        if decided is None or decided.state != ApprovalState.APPROVED or not _is_for(decided, sha256, info.permissions):
+            raise _needs_approval(info.path, _why_not(info.path, decided, sha256))
+        approved = msgspec.json.decode(decided.grants, type=list[ApprovedGrant])
+        return await asyncio.to_thread(self._open, info, approved)
+
+    async def _source(self, name: str) -> ScriptSource:
+        source = await self._scripts.source(name, allow_problem=True)
+        if source.info.problem:
+            sentence = f"{source.info.path} cannot be judged: {source.info.problem}"
+            raise ServiceError("bad_script", sentence, status=422)
+        return source
+
+    async def _judge(self, asked: Sequence[Grant]) -> list[Judged]:
+        return await asyncio.to_thread(self._judge_now, asked) if asked else []
+
+    def _judge_now(self, asked: Sequence[Grant]) -> list[Judged]:
+        protected = self._protection()
+        return [judge(grant, protected) for grant in asked]
+
+    def _open(self, info: ScriptInfo, approved: Sequence[ApprovedGrant]) -> tuple[OpenedGrant, ...]:
+        protected = self._protection()
+        judged = [judge(grant, protected) for grant in info.permissions]
+        _refuse_problems(info.path, judged)
+        if _fixed(judged) != list(approved):
+            moved = f"A path that {info.path} asks for leads elsewhere than when it was approved."
+            raise _needs_approval(info.path, moved)
+        try:
+            opened = [
+                open_grant(Grant(access=one.access, path=one.path), protected, folder=one.folder) for one in approved
+            ]
+        except PathChanged as change:
+            raise _needs_approval(info.path, f"{info.path} cannot have what was approved: {change}") from None
+        return tuple(dict.fromkeys(opened))
+
+    async def _decide(
+        self, source: ScriptSource, judged: Sequence[Judged], state: ApprovalState, actor: Actor
+    ) -> None:
+        row = ApprovalRow(
+            script=source.info.path,
+            sha256=source.info.sha256,
+            state=state.value,
+            asked=msgspec.json.encode(source.info.permissions).decode(),
+            grants=msgspec.json.encode(_fixed(judged)).decode(),
+            text=source.data if state is ApprovalState.APPROVED else None,
+            uid=actor.uid,
+            name=actor.name,
+            decided_at=time.time(),
+        )
+        try:
+            await self._approvals.decide(row)
+        except StoreError as error:
+            raise ServiceError("store", error.sentence, hint=error.hint, status=500) from None
+        self._events.publish("script", {"path": source.info.path, "change": state.value})
+
+    async def _review(self, source: ScriptSource, judged: Sequence[Judged]) -> PermissionReview:
+        path = source.info.path
+        decisions = Decisions(await self._approvals.in_force(path), await self._approvals.last_approval(path))
+        return await asyncio.to_thread(_reviewed, source, judged, decisions)
+
+
+def _reviewed(source: ScriptSource, judged: Sequence[Judged], decisions: Decisions) -> PermissionReview:
+    """Blocks: it compares texts."""
+    info, last = source.info, decisions.last_approval
+    before = _grants(msgspec.json.decode(last.grants, type=list[ApprovedGrant])) if last else []
+    asked = [_asked(one, before) for one in judged]
+    now = {one.grant for one in judged}
+    return PermissionReview(
+        script=info.path,
+        sha256=info.sha256,
+        state=_state(info, judged, decisions),
+        asked=asked,
+        removed=[grant for grant in before if grant not in now],
+        approved_by=last.name if last else None,
+        approved_at=last.decided_at if last else None,
+        approved_sha256=last.sha256 if last else None,
+        diff=_diff(source, last) if judged else "",
+    )
+
+
+def _asked(judged: Judged, before: Sequence[Grant]) -> AskedPermission:
+    return AskedPermission(
+        access=judged.asked.access,
+        path=judged.asked.path,
+        canonical=judged.canonical,
+        folder=judged.folder,
+        change="unchanged" if judged.grant in before else "new",
+        problem=judged.problem,
+        note=judged.note,
+    )
+
+
+def _state(info: ScriptInfo, judged: Sequence[Judged], decisions: Decisions) -> ApprovalState:
+    if not judged:
+        return ApprovalState.NONE
+    decided = decisions.in_force
+    if decided is not None and _is_for(decided, info.sha256, info.permissions):
+        if decided.state == ApprovalState.REFUSED:
+            return ApprovalState.REFUSED
+        if msgspec.json.decode(decided.grants, type=list[ApprovedGrant]) == _fixed(judged):
+            return ApprovalState.APPROVED
+    return ApprovalState.NEEDED if decisions.last_approval is None else ApprovalState.CHANGED
+
+
+def _is_for(decided: ApprovalRow, sha256: str, asked: Sequence[Grant]) -> bool:
+    """Whether a decision is about this text. What was asked for counts too: another version may read it differently."""
+    return decided.sha256 == sha256 and msgspec.json.decode(decided.asked, type=list[Grant]) == list(asked)
+
+
+def _fixed(judged: Sequence[Judged]) -> list[ApprovedGrant]:
+    """What an approval of ``judged`` holds."""
+    return [
+        ApprovedGrant(access=one.asked.access, path=one.canonical, folder=one.folder)
+        for one in judged
+        if one.canonical is not None
+    ]
+
+
+def _grants(approved: Sequence[ApprovedGrant]) -> list[Grant]:
+    return list(dict.fromkeys(Grant(access=one.access, path=one.path) for one in approved))
+
+
+def _diff(source: ScriptSource, last: ApprovalRow | None) -> str:
+    old = (last.text or b"").decode("utf-8", "backslashreplace") if last else ""
+    old_name = "approved" if last else "/dev/null"
+    return text_diff.unified(old, source.data.decode("utf-8", "backslashreplace"), old_name, source.info.path)
+
+
+def _refuse_problems(script: str, judged: Sequence[Judged]) -> None:
+    for one in judged:
+        if one.problem:
+            raise ServiceError(
+                "bad_permission",
+                f"{script} cannot {one.asked.access} what it asks for: {one.problem}",
+                hint="Change permissions in its frontmatter, or what is there.",
+                status=422,
+            )
+
+
+def _why_not(path: str, decided: ApprovalRow | None, sha256: str) -> str:
+    if decided is None:
+        return f"{path} asks for files outside its scratch folder, and no administrator has approved that yet."
+    if decided.state == ApprovalState.APPROVED:
+        return f"{path} is not the text whose permissions were approved: it has changed since."
+    if decided.sha256 == sha256:
+        return f"{path} was refused the permissions that it asks for, by {decided.name}."
+    return f"{path} asks for files outside its scratch folder; {decided.name} refused that for an earlier text."
+
+
+def _needs_approval(path: str, sentence: str) -> ServiceError:
+    hint = f"An administrator can look at it and decide: gatewright scripts approve {shlex.quote(path)}"
+    return ServiceError("needs_approval", sentence, hint=hint, status=403)
+
+
+def _changed(sentence: str, path: str) -> ServiceError:
+    hint = f"Look again: gatewright scripts approve {shlex.quote(path)}"
+    return ServiceError("changed", sentence, hint=hint, status=409)

@@ -1,0 +1,208 @@
+"""``scripts approve``: what a script asks for, what changed since the last approval, and the decision about it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.models import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
+from tui.commands import exit_codes
+from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.formats import clock
+from tui.terminal_guard import sanitise_line
+
+if TYPE_CHECKING:
+    from engine.client import EngineClient
+
+TAB = 8
+
+
+class Decision(Enum):
+    APPROVE = "approve"
+    REFUSE = "refuse"
+    SHOW = "show"
+    """Nobody can be asked: the review is shown, and that is all."""
+
+
+@click.command("approve")
+@click.argument("script")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--refuse", is_flag=True, help="Refuse what it asks for, or withdraw the approval that it has.")
+@click.option("--sha256", metavar="HASH", help="Only if the script's text still has this hash.")
+@common_options
+@click.pass_obj
+def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool, sha256: str | None) -> int:
+    """Decide about the permissions that a script asks for.
+
+    Shows what it asks for and what changed since the last approval, then asks. An approval counts for exactly this
+    text: any change to the script ends it. Without a terminal it takes --yes, or only shows.
+    """
+    from tui.commands.session import with_engine
+
+    async def look(client: EngineClient) -> PermissionReview:
+        return await client.review_permissions(script)
+
+    review = with_engine(invocation, look)
+    if sha256 is not None and sha256.lower() != review.sha256:
+        raise _conflict(review)
+    if not refuse and _is_settled(invocation, review):
+        return exit_codes.OK
+    decision = _decide(invocation, review, yes=yes, refuse=refuse)
+    if decision is Decision.SHOW:
+        return exit_codes.USAGE
+
+    async def decide(client: EngineClient) -> PermissionReview:  # a new talk: the answer may have taken hours
+        return await _send(client, review, decision)
+
+    _report(invocation, with_engine(invocation, decide), decision)
+    return exit_codes.OK
+
+
+async def _send(client: EngineClient, review: PermissionReview, decision: Decision) -> PermissionReview:
+    if decision is Decision.REFUSE:
+        return await client.refuse_permissions(review.script)
+    grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
+    return await client.approve_permissions(review.script, ApproveRequest(sha256=review.sha256, grants=grants))
+
+
+def _is_settled(invocation: Invocation, review: PermissionReview) -> bool:
+    """Whether there is nothing to decide, which is then said.
+
+    Raises:
+        CommandError: It asks for something that cannot be granted.
+    """
+    if review.state in (ApprovalState.NONE, ApprovalState.APPROVED):
+        _print_settled(invocation, review)
+        return True
+    problem = next((one.problem for one in review.asked if one.problem), None)
+    if problem is None:
+        return False
+    if not invocation.json:
+        _print_review(invocation, review)
+    raise CommandError(
+        f"{review.script} cannot be approved: {sanitise_line(problem)}",
+        hint="Change permissions in its frontmatter, or what is there; --refuse refuses it.",
+        exit_code=exit_codes.USAGE,
+        code="bad_permission",
+    )
+
+
+def _print_settled(invocation: Invocation, review: PermissionReview) -> None:
+    if invocation.json:
+        invocation.print_json(review)
+    elif review.state is ApprovalState.NONE:
+        invocation.streams.say(f"{review.script} asks for no permissions")
+    else:
+        _print_review(invocation, review)
+        invocation.streams.say(f"{review.script} is approved already, by {review.approved_by}")
+
+
+def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refuse: bool) -> Decision:
+    """What the options say, or else the person at the terminal."""
+    wanted = Decision.REFUSE if refuse else Decision.APPROVE
+    if not invocation.json:
+        _print_review(invocation, review)
+    if yes:
+        return wanted
+    if not invocation.json and sys.stdin.isatty() and invocation.streams.err.is_terminal:
+        _ask(review, wanted)
+        return wanted
+    if invocation.json:
+        invocation.print_json(review)
+    option = " --refuse" if refuse else ""
+    script = shlex.quote(review.script)
+    invocation.streams.say(
+        "nothing was decided: there is no terminal to ask at",
+        f"Decide about exactly this: gatewright scripts approve {script}{option} --yes --sha256 {review.sha256}",
+    )
+    return Decision.SHOW
+
+
+def _ask(review: PermissionReview, wanted: Decision) -> None:
+    """Raises ``click.Abort`` unless the answer is yes."""
+    script = sanitise_line(review.script)
+    if wanted is Decision.REFUSE:
+        question = f"Refuse what {script} asks for?"
+    elif len(review.asked) == 1:
+        question = f"Let {script} have this permission?"
+    else:
+        question = f"Let {script} have these {len(review.asked)} permissions?"
+    click.confirm(question, abort=True, err=True)
+
+
+def _report(invocation: Invocation, review: PermissionReview, decision: Decision) -> None:
+    if invocation.json:
+        invocation.print_json(review)
+    elif decision is Decision.APPROVE:
+        invocation.streams.say(f"approved {review.script}, for exactly this text")
+    else:
+        invocation.streams.say(f"refused what {review.script} asks for; it has no approval now")
+
+
+def _conflict(review: PermissionReview) -> CommandError:
+    return CommandError(
+        f"{review.script} is not the text that you name: it has the hash {review.sha256}",
+        hint="Look at it again, then decide.",
+        exit_code=exit_codes.CONFLICT,
+        code="changed",
+    )
+
+
+def _print_review(invocation: Invocation, review: PermissionReview) -> None:
+    """The difference first, so that what is asked stands right above the question."""
+    from tui.commands.table import fields, render, terminal_width
+
+    out = invocation.streams.out
+    width = terminal_width(out.is_terminal)
+    for line in review.diff.split("\n") if review.diff else []:
+        out.line(sanitise_line(line.expandtabs(TAB)))
+    if review.diff:
+        out.line()
+    out.line(
+        fields(
+            [
+                ("script", review.script),
+                ("sha256", review.sha256),
+                ("state", _state(review)),
+                ("approved", _approved(review)),
+            ],
+            width=width,
+        )
+    )
+    out.line()
+    rows = [[one.access, one.canonical or one.path, _kind(one.folder), one.change] for one in review.asked]
+    rows += [[grant.access, grant.path, "", "not asked any more"] for grant in review.removed]
+    out.line(render(["may", "path", "what", "change"], rows))
+    for one in review.asked:
+        for remark in (_leads(one), one.problem, one.note):
+            if remark:
+                out.line(sanitise_line(f"  {one.path}: {remark}"))
+
+
+def _state(review: PermissionReview) -> str:
+    return {
+        ApprovalState.NONE: "asks for nothing",
+        ApprovalState.APPROVED: "approved",
+        ApprovalState.NEEDED: "never approved",
+        ApprovalState.CHANGED: "changed since it was approved",
+        ApprovalState.REFUSED: "refused",
+    }[review.state]
+
+
+def _approved(review: PermissionReview) -> str:
+    if review.approved_at is None or review.approved_sha256 is None:
+        return ""
+    return f"last by {review.approved_by}, {clock(review.approved_at)}, with the hash {review.approved_sha256[:12]}"
+
+
+def _kind(folder: bool) -> str:
+    return "folder and all in it" if folder else "file"
+
+
+def _leads(asked: AskedPermission) -> str | None:
+    moved = asked.canonical is not None and asked.canonical != asked.path.rstrip("/")
+    return f"leads to {asked.canonical}" if moved else None
