@@ -77,7 +77,10 @@ def judge(grant: Grant, protected: ProtectedPaths) -> Judged:
         canonical = os.path.realpath(grant.path, strict=True)
         found = os.lstat(canonical)
     except OSError as error:
-        return Judged(grant, problem=_missing_problem(grant.path, error))
+        # What is protected is called so first: whether there is such a file is nobody's business.
+        would_be = os.path.realpath(grant.path)
+        forbidden = _protection_problem(grant.path, would_be, protected.conflict(would_be, grant.access))
+        return Judged(grant, problem=forbidden or _missing_problem(grant.path, error))
     folder = stat.S_ISDIR(found.st_mode)
     problem = (
         _form_problem(canonical)

@@ -6,9 +6,11 @@ aside first; what is left is compared line by line if that cannot take long, and
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from difflib import SequenceMatcher
+from types import MappingProxyType
 
 CONTEXT = 3
 MAX_SIZE = 256 << 10
@@ -20,6 +22,17 @@ MAX_PAIRS = 6_000
 """Pairs of equal lines; the time grows with their number times that of the changes."""
 
 UNENDED = "\n\\ No newline at end of file"
+CARRIAGE_RETURN = "\n\\ A carriage return ends this line"
+
+_LINE = re.compile(r"([^\r\n]*)(\r\n|\r|\n|\Z)")
+_MARKS: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {
+        "\n": lambda line: line,
+        "\r\n": lambda line: line + "\r",
+        "\r": lambda line: line + CARRIAGE_RETURN,
+        "": lambda line: line + UNENDED,
+    }
+)
 
 Change = tuple[str, int, int, int, int]
 """An opcode of ``difflib``: what, and the lines concerned on both sides."""
@@ -28,7 +41,7 @@ Change = tuple[str, int, int, int, int]
 def unified(old: str, new: str, old_name: str, new_name: str) -> str:
     """The difference as ``diff -u`` writes it; empty when there is none. A last line says what was cut, if anything.
 
-    Lines end at a newline only, so that no other character can make one line look like two.
+    Lines end where Python ends them, and nowhere else: no line of a script looks like two, and no two look like one.
     """
     if old == new:
         return ""
@@ -46,13 +59,11 @@ def unified(old: str, new: str, old_name: str, new_name: str) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    """The lines; one that does not end is marked as ``diff`` does it, and so differs from one that does."""
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    else:
-        lines[-1] += UNENDED
-    return lines
+    """The lines; one that does not end by a newline is marked as ``diff`` does it, and differs from one that does.
+
+    A carriage return alone ends a line, too: Python reads it so, and what follows must not look like a comment's end.
+    """
+    return [_MARKS[found[2]](found[1]) for found in _LINE.finditer(text) if found[0]]
 
 
 def _hunks(before: list[str], after: list[str]) -> Iterator[list[Change]]:

@@ -9,18 +9,21 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.services.text_diff import MAX_LINES, MAX_SIZE, UNENDED, unified
+from engine.services.text_diff import CARRIAGE_RETURN, MAX_LINES, MAX_SIZE, UNENDED, unified
 
-TEXTS = st.lists(st.sampled_from(["a", "b", "c", "", "-x", "+y", "@@ -1,1 +1,1 @@", "\x0c\r"]), max_size=30)
+LINES = ("a", "b", "c", "", "-x", "+y", "@@ -1,1 +1,1 @@", "\x0c\r", "\r", "c\rd", "\u2028")
+TEXTS = st.lists(st.sampled_from(LINES), max_size=30)
 
 
 def patched(old: str, difference: str) -> str:
     """What patch(1) makes of ``old``."""
-    before = re.findall(r"[^\n]*\n|[^\n]+", old)
+    before = re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", old)
+    ends = {"\0": "", "\1": "\r"}
     made: list[str] = []
     place = 0
-    for line in difference.replace(UNENDED, "\0").split("\n")[2:] if difference else []:
-        text = line[1:].removesuffix("\0") + ("" if line.endswith("\0") else "\n")
+    marked = difference.replace(UNENDED, "\0").replace(CARRIAGE_RETURN, "\1")
+    for line in marked.split("\n")[2:] if difference else []:
+        text = line[1:].rstrip("\0\1") + ends.get(line[-1], "\n")
         if heading := re.fullmatch(r"@@ -(\d+),(\d+) \+(\d+),(\d+) @@", line):
             start = int(heading[1]) - (int(heading[2]) > 0)
             made += before[place:start]
@@ -58,6 +61,13 @@ def test_it_looks_as_people_know_it() -> None:
         "--- /dev/null\n+++ x.py\n@@ -0,0 +1,2 @@\n+a\n+b\n\\ No newline at end of file"
     )
     assert unified(old, old, "a", "b") == ""
+
+
+def test_a_carriage_return_hides_no_code_behind_a_comment() -> None:
+    assert unified("# a\n", "# a\rimport b\n", "old", "new").split("\n")[3:] == [
+        "-# a", "+# a", "\\ A carriage return ends this line", "+import b",
+    ]  # fmt: skip
+    assert unified("a\r\n", "a\n", "old", "new").split("\n")[3:] == ["-a\r", "+a"]
 
 
 def test_what_takes_difflib_minutes_takes_seconds_at_most() -> None:

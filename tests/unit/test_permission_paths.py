@@ -223,6 +223,12 @@ def test_what_was_swapped_is_noticed_at_opening(tree: Path, swap: Callable[[Path
     assert open_descriptors() == before
 
 
+def test_what_is_protected_is_not_told_to_be_missing(tree: Path) -> None:
+    protected = ProtectedPaths([Place(str(tree / "none"), "a secret")])
+    for path in ("none", "none/such", "dangling"):
+        assert "never granted" in (judge(read(tree / path), protected).problem or ""), path
+
+
 def test_a_file_replaced_by_a_link_or_a_folder_is_noticed(tree: Path) -> None:
     file = tree / "logs" / "a.log"
     file.unlink()

@@ -1,0 +1,169 @@
+"""``scripts approve`` as people and programs use it: seen, decided, run; as an ordinary account too."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from account_support import OrdinaryAccount, ordinary_account
+from cli_support import PATIENCE, CliProject, cli_project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
+    with cli_project(tmp_path_factory.mktemp("cli") / "project") as made:
+        yield made
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    (tmp_path / "logs").mkdir()
+    return tmp_path / "logs"
+
+
+def asking(path: Path | str, access: str = "read", body: str = "result = 1\n") -> str:
+    return f'# /// script\n# [tool.gatewright.permissions]\n# {access} = ["{path}"]\n# ///\n{body}'
+
+
+def in_terminal(command: list[str], answer: str) -> tuple[int, str]:
+    """Run on a terminal of its own and answer its question; the exit code and everything that the terminal got."""
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    shown, answered, deadline = b"", False, time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            shown += os.read(controller, 65536)
+        except OSError:  # EIO: nobody has the terminal open any more
+            break
+        if not answered and b"[y/N]" in shown:
+            os.write(controller, answer.encode())
+            answered = True
+    os.close(controller)
+    return process.wait(PATIENCE), shown.decode()
+
+
+def test_what_waits_is_shown_where_scripts_are(project: CliProject, logs: Path) -> None:
+    project.script("waits/one.py", asking(logs))
+    listed = project.call("scripts", "list", "waits")
+    assert "needs approval" in listed.stdout
+    assert "gatewright scripts approve waits/one.py" in listed.stderr
+    about = project.call("scripts", "show", "waits/one", "--about").stdout
+    assert f"asks to read  {logs}" in about
+    assert "needs approval" in about
+    shown = project.call("scripts", "show", "waits/one")
+    assert shown.stdout == asking(logs)
+    assert "approve" in shown.stderr
+    run = project.call("run", "waits/one")
+    assert run.returncode == 4
+    assert "approve waits/one.py" in run.stderr
+
+
+def test_a_program_decides_about_what_it_has_seen(project: CliProject, logs: Path) -> None:
+    project.script("pinned.py", asking(logs))
+    shown = project.call("scripts", "approve", "pinned")
+    assert shown.returncode == 2
+    assert str(logs) in shown.stdout
+    assert "+result = 1" in shown.stdout
+    review = json.loads(project.call("--json", "scripts", "approve", "pinned").stdout)
+    assert f"--yes --sha256 {review['sha256']}" in shown.stderr
+    assert review["state"] == "needed"
+    assert project.call("scripts", "approve", "pinned", "--yes", "--sha256", "0" * 64).returncode == 5
+    approved = project.json("scripts", "approve", "pinned", "--yes", "--sha256", review["sha256"])
+    assert approved["state"] == "approved"
+    run = project.json("run", "pinned")
+    assert run["grants"] == [{"access": "read", "path": str(logs)}]
+    assert f"may read   {logs}" in project.call("runs", "show", str(run["id"])).stdout
+    again = project.call("scripts", "approve", "pinned", "--yes")
+    assert again.returncode == 0
+    assert "approved already" in again.stderr
+
+
+def test_an_edit_shows_its_difference_and_a_refusal_ends_it(project: CliProject, logs: Path) -> None:
+    project.script("edited.py", asking(logs))
+    assert project.call("scripts", "approve", "edited", "--yes").returncode == 0
+    project.script("edited.py", asking(logs, access="write", body="result = 2\n"))
+    refused = project.call("run", "edited")
+    assert refused.returncode == 4
+    assert "has changed since" in refused.stderr
+    shown = project.call("scripts", "approve", "edited").stdout
+    assert "-result = 1\n+result = 2" in shown
+    assert "not asked any more" in shown
+    assert "fill the disk" in shown
+    assert project.call("scripts", "approve", "edited", "--refuse").returncode == 2, "nobody was asked"
+    assert project.call("scripts", "approve", "edited", "--refuse", "--yes").returncode == 0
+    assert "was refused" in project.call("run", "edited").stderr
+
+
+def test_what_cannot_be_granted_is_usage(project: CliProject) -> None:
+    for path, said in (("/", "whole file system"), ("/etc/shadow", "never granted"), ("x", "not absolute")):
+        project.script("greedy.py", asking(path))
+        for options in ((), ("--yes",), ("--json", "--yes")):
+            done = project.call("scripts", "approve", "greedy", *options)
+            assert done.returncode == 2
+            assert said in done.stderr
+    assert json.loads(done.stdout)["code"] == "bad_permission"
+    project.script("greedy.py", "result = 1\n")
+    assert "asks for no permissions" in project.call("scripts", "approve", "greedy").stderr
+    assert project.call("scripts", "approve", "no such script").returncode == 2
+
+
+def test_a_person_is_asked_and_hostile_text_stays_text(project: CliProject, logs: Path) -> None:
+    hostile = "# \x1b[2J\x1b]0;owned\x07\r# Approve? [yes]\u202e\x9b31m\n"
+    project.script("hostile.py", asking(logs, body=hostile + "result = 1\n"))
+    command = project.command("scripts", "approve", "hostile")
+    status, shown = in_terminal(command, "n\n")
+    assert status == 130
+    for control in ("\x1b", "\x07", "\u202e", "\x9b"):
+        assert control not in shown
+    assert "\n+# Approve? [yes]" in shown, "what follows a carriage return is a line of the script, and looks so"
+    assert project.call("run", "hostile").returncode == 4
+    status, shown = in_terminal(command, "y\n")
+    assert status == 0
+    assert "Let hostile.py have this permission?" in shown
+    assert project.json("run", "hostile")["value"] == 1
+    status, shown = in_terminal([*command, "--refuse"], "y\n")
+    assert status == 0
+    assert "Refuse what hostile.py asks for?" in shown
+    assert project.call("run", "hostile").returncode == 4
+
+
+@pytest.fixture
+def account() -> Iterator[OrdinaryAccount]:
+    with ordinary_account() as made:
+        yield made
+
+
+def test_an_ordinary_account_grants_what_it_has(account: OrdinaryAccount) -> None:
+    root, logs, fixed = (account.folder(name) for name in ("plant", "logs", "fixed"))
+    call = lambda *arguments: account.call("--project", str(root), *arguments)  # noqa: E731
+    started = call("engine", "start")
+    assert started.returncode == 0, started.stderr
+    scripts = root / "scripts"
+    try:
+        (scripts / "fixed.py").write_text(asking(fixed, access="write"))
+        (scripts / "logs.py").write_text(asking(logs))
+        fixed.chmod(0o555)
+        refused = call("scripts", "approve", "fixed", "--yes")
+        assert refused.returncode == 2
+        assert "may not write" in refused.stderr
+        # The decision is the engine's, not the file's: it lies in the state database.
+        (scripts / "logs.py").chmod(0o444)
+        scripts.chmod(0o555)
+        approved = call("scripts", "approve", "logs", "--yes")
+        assert approved.returncode == 0, approved.stderr
+        run = json.loads(call("--json", "run", "logs").stdout)
+        assert run["grants"] == [{"access": "read", "path": str(logs)}]
+        scripts.chmod(0o755)
+    finally:
+        call("engine", "stop", "--force")
