@@ -112,6 +112,8 @@ class Daemon:
             owner=self.engine.owner.name,
             started_at=self._started_at,
             isolation=self.engine.pool_service.info().isolation,
+            level=self.engine.modes.restricted.level,
+            admin=self.engine.modes.admin.refusal or "",
             log_file=str(self._paths.log),
             problems=[problem for problem in problems if problem],
         )

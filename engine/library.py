@@ -24,7 +24,7 @@ from engine.lifetime import LifetimeLock
 from engine.models import Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
 from engine.pool import Limits, Pool, PoolSettings
 from engine.pool.environment import ensure_environment
-from engine.sandbox.plan import Findings, admin_plan, restricted_plan
+from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
 from engine.sandbox.probe import ProbeProblem, probe
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
@@ -34,6 +34,7 @@ from engine.services.events import EventBus
 from engine.services.git import GitService
 from engine.services.housekeeping import keep_house
 from engine.services.metrics import RunMetrics
+from engine.services.modes import Modes
 from engine.services.permissions import PermissionService
 from engine.services.pool import PoolService
 from engine.services.requests import RequestChecks, RunCeilings
@@ -81,6 +82,7 @@ class Engine:
         buffers: BufferService,
         pool_service: PoolService,
         events: EventBus,
+        modes: Modes,
         state: StateDB,
     ) -> None:
         self.project = project
@@ -92,6 +94,7 @@ class Engine:
         self.buffers = buffers
         self.pool_service = pool_service
         self.events = events
+        self.modes = modes
         self.owner = owner_actor()
         self._state = state
 
@@ -99,7 +102,13 @@ class Engine:
     def problems(self) -> list[str]:
         """What the user should know, one sentence each."""
         recorder = self.runs.recorder.problem
-        return [*self.project.problems, *self._state.problems, *([recorder] if recorder else [])]
+        problems = [*self.project.problems, *self._state.problems, *([recorder] if recorder else [])]
+        restricted = self.modes.restricted
+        if restricted.refusal is not None:
+            problems.append(f"{restricted.refusal} See gatewright doctor.")
+        elif restricted.level is Level.DEGRADED:
+            problems.append(f"RESTRICTED runs are not held as promised: {'; '.join(restricted.missing)}.")
+        return problems
 
     @classmethod
     @asynccontextmanager
@@ -210,11 +219,13 @@ async def _compose(
     stack.callback(buffers.close)
     metrics = RunMetrics()
     findings = await asyncio.to_thread(_findings, interpreter, project)
-    pool = Pool(_pool_settings(project, settings, interpreter, findings, pool_size))
+    pool_settings = _pool_settings(project, settings, interpreter, findings, pool_size)
+    pool = Pool(pool_settings)
+    modes = Modes(pool_settings.restricted, pool_settings.admin, pool_settings.modules, pool_settings.lifted)
     scripts = ScriptService(files, state.approvals, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now)
-    checks = RequestChecks(scripts, permissions, _ceilings(settings))
+    checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
     runs = RunService(pool, state, checks, buffers, events, metrics)
     runs.recorder.start()
     stack.push_async_callback(runs.close)
@@ -225,7 +236,7 @@ async def _compose(
     housekeeping = asyncio.create_task(keep_house(state, buffers, _retention(settings)), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
     git = GitService(GitRepo(project.root))
-    return make(project, pool, runs, scripts, permissions, git, buffers, pool_service, events, state)
+    return make(project, pool, runs, scripts, permissions, git, buffers, pool_service, events, modes, state)
 
 
 def _findings(interpreter: Path, project: Project) -> Findings:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from engine.models import Access, Mode, Priority, RunKind, Stream
+from engine.models import Mode, Priority, RunKind, Stream
+from engine.sandbox.grants import OpenedGrant
 
 
 class QueueFull(Exception):
@@ -41,22 +42,6 @@ class Limits:
     open_files: int = 64
     files: int = 16 << 20
     """All the files together that the run leaves in its record."""
-
-
-@dataclass(frozen=True, slots=True)
-class OpenedGrant:
-    """An approved path as it was found just before the run.
-
-    The file is told by device and inode too: a zygote that was made for the one that lay there before is of no use to
-    this run, and a path that is swapped until the zygote opens it is noticed.
-    """
-
-    access: Access
-    path: str
-    """Canonical, absolute."""
-    device: int
-    inode: int
-    folder: bool
 
 
 @dataclass(frozen=True, slots=True)

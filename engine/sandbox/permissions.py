@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.models import Access, Grant
-from engine.pool.job import OpenedGrant
+from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.protected import ProtectedPaths
 
 MAX_ASKED = 16

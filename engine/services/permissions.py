@@ -23,7 +23,7 @@ from engine.models import (
     PermissionReview,
     ScriptInfo,
 )
-from engine.pool.job import OpenedGrant
+from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.permissions import Judged, PathChanged, judge, open_grant
 from engine.sandbox.protected import ProtectedPaths
 from engine.services import text_diff

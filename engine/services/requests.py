@@ -9,8 +9,9 @@ from typing import Any
 
 from engine.models import Mode, RunKind, RunRequest, ScriptInfo
 from engine.pool import Limits, describe_size
-from engine.pool.job import OpenedGrant
+from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.modes import Modes
 from engine.services.params import bind
 from engine.services.permissions import PermissionService
 from engine.services.scripts import ScriptService, ScriptSource
@@ -45,15 +46,19 @@ class Prepared:
     entrypoint: str | None = None
     parallel: int | None = None
     """How many runs of this name may go on at once."""
+    preloads: tuple[str, ...] = ()
     grants: tuple[OpenedGrant, ...] = ()
 
 
 class RequestChecks:
-    """Knows the scripts, their permissions and the ceilings; holds no run."""
+    """Knows the scripts, their permissions, the modes and the ceilings; holds no run."""
 
-    def __init__(self, scripts: ScriptService, permissions: PermissionService, ceilings: RunCeilings) -> None:
+    def __init__(
+        self, scripts: ScriptService, permissions: PermissionService, modes: Modes, ceilings: RunCeilings
+    ) -> None:
         self._scripts = scripts
         self._permissions = permissions
+        self._modes = modes
         self._ceilings = ceilings
 
     async def prepare(self, request: RunRequest, actor: Actor) -> Prepared:
@@ -62,7 +67,7 @@ class RequestChecks:
         Raises:
             ServiceError: The request is wrong, or ``actor`` may not make it.
         """
-        mode = _mode(request.mode, actor)
+        mode = self._modes.choose(request.mode, actor)
         match request.kind:
             case RunKind.SCRIPT:
                 return await self._script(request, actor, mode)
@@ -90,6 +95,7 @@ class RequestChecks:
             params=bind(script.info.params, request.params, request.files),
             entrypoint=request.entrypoint or script.info.entrypoint,
             parallel=script.info.parallel,
+            preloads=self._modes.preloads(script.info.preload, mode),
             grants=await self._grants(script, mode),
         )
 
@@ -176,21 +182,6 @@ def _shown(name: str) -> str:
             "bad_name", f"The name of a run must be printable and at most {MAX_NAME} characters long."
         )
     return name
-
-
-def _mode(text: str, actor: Actor) -> Mode:
-    """The mode a request names; nothing is ever silently lowered or raised."""
-    if text == Mode.RESTRICTED:
-        return Mode.RESTRICTED
-    if text == Mode.ADMIN:
-        require(actor, Role.ADMIN, "run in ADMIN mode")
-        raise ServiceError(
-            "mode_unavailable",
-            "This version runs scripts in RESTRICTED mode only.",
-            hint="Leave the mode out.",
-            status=403,
-        )
-    raise ServiceError("bad_mode", f"There is no mode {text!r}; the modes are RESTRICTED and ADMIN.")
 
 
 def _encode(code: str) -> bytes:

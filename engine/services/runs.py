@@ -11,25 +11,29 @@ from msgspec.structs import replace
 
 from engine.models import (
     Grant,
+    Mode,
     Outcome,
     OutputChunk,
     OutputPage,
     Priority,
+    RunError,
     RunInfo,
     RunList,
     RunRequest,
     RunState,
 )
-from engine.pool import Ending, FileInput, Job, JobRejected, Pool, QueueFull
+from engine.pool import Ending, FileInput, Job, JobRejected, Pool, QueueFull, SandboxUnavailable
 from engine.pool.job import Profile
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.active import ActiveRun
 from engine.services.buffers import Buffer, BufferService
 from engine.services.events import EventBus
 from engine.services.metrics import RunMetrics
+from engine.services.modes import sandbox_unavailable
 from engine.services.recorder import Recorder
 from engine.services.requests import Prepared, RequestChecks
-from engine.services.rows import output_chunk, run_file, run_info
+from engine.services.rows import output_chunk, run_file, run_info, run_row
+from store.errors import StoreError
 from store.state import StateDB
 
 RunItem = list[OutputChunk] | RunInfo
@@ -81,13 +85,32 @@ class RunService:
     async def launch(self, request: RunRequest, actor: Actor, source: str) -> ActiveRun:
         """Like ``start``, for callers in this process that want to follow the run."""
         prepared = await self._checks.prepare(request, actor)
-        run_id = await self._state.next_run_id()
+        info = _first_record(await self._state.next_run_id(), request, prepared, actor, source)
         buffers = self._buffers.hold(request.files.values(), actor)
         try:
-            return self._submit(run_id, request, prepared, buffers, actor, source)
+            if prepared.mode is Mode.ADMIN:
+                await self._record_intent(info)
+            return self._submit(info, request, prepared, buffers, actor)
+        except ServiceError as refusal:
+            self._buffers.give_back(buffers)
+            if prepared.mode is Mode.ADMIN and refusal.code != "not_recorded":
+                self.recorder.run_changed(_never_started(info, refusal))
+            raise
         except BaseException:
             self._buffers.give_back(buffers)
             raise
+
+    async def _record_intent(self, info: RunInfo) -> None:
+        """An ADMIN run is on record before it begins: what it then does could reach the records themselves."""
+        try:
+            await asyncio.shield(self._state.apply([run_row(info)], [], []))
+        except StoreError as error:
+            raise ServiceError(
+                "not_recorded",
+                f"ADMIN runs are refused while they cannot be recorded: {error}",
+                hint="Free some space on the disk of the project, then try again.",
+                status=403,
+            ) from None
 
     async def wait(self, run_id: int, actor: Actor) -> RunInfo:
         """The final record, once there is one."""
@@ -192,28 +215,8 @@ class RunService:
         await self.recorder.close()
 
     def _submit(
-        self,
-        run_id: int,
-        request: RunRequest,
-        prepared: Prepared,
-        buffers: Sequence[Buffer],
-        actor: Actor,
-        source: str,
+        self, info: RunInfo, request: RunRequest, prepared: Prepared, buffers: Sequence[Buffer], actor: Actor
     ) -> ActiveRun:
-        digest = hashlib.sha256(prepared.source).hexdigest()
-        info = RunInfo(
-            id=run_id,
-            kind=request.kind,
-            name=prepared.name,
-            state=RunState.QUEUED,
-            mode=prepared.mode,
-            actor=actor.name,
-            source=source,
-            queued_at=time.time(),
-            timeout=prepared.limits.wall,
-            code_sha256=digest,
-            grants=[Grant(access=grant.access, path=grant.path) for grant in prepared.grants],
-        )
         run = ActiveRun(info, actor.uid, buffers, self)
         files = {
             name: FileInput(name=buffer.info.name, fd=buffer.fd, size=buffer.info.size)
@@ -236,9 +239,9 @@ class RunService:
             variables=request.variables,
             files=files,
             limits=prepared.limits,
-            profile=Profile(mode=prepared.mode, grants=prepared.grants),
-            priority=_priority(request, source),
-            source_sha256=digest,
+            profile=Profile(mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants),
+            priority=_priority(request, info.source),
+            source_sha256=info.code_sha256,
             max_parallel=prepared.parallel,
         )
         self._active[info.id] = run
@@ -302,6 +305,30 @@ class RunService:
             require(actor, Role.AUTHOR, "see other people's runs")
 
 
+def _first_record(run_id: int, request: RunRequest, prepared: Prepared, actor: Actor, source: str) -> RunInfo:
+    return RunInfo(
+        id=run_id,
+        kind=request.kind,
+        name=prepared.name,
+        state=RunState.QUEUED,
+        mode=prepared.mode,
+        actor=actor.name,
+        source=source,
+        queued_at=time.time(),
+        timeout=prepared.limits.wall,
+        code_sha256=hashlib.sha256(prepared.source).hexdigest(),
+        grants=[Grant(access=grant.access, path=grant.path) for grant in prepared.grants],
+    )
+
+
+def _never_started(info: RunInfo, refusal: ServiceError) -> RunInfo:
+    """The final record of a run whose intent is on record and which was refused after that."""
+    error = RunError(type=refusal.code, message=refusal.message)
+    return replace(
+        info, state=RunState.FINISHED, outcome=Outcome.CANCELLED, finished_at=time.time(), duration=0.0, error=error
+    )
+
+
 def _priority(request: RunRequest, source: str) -> Priority:
     if request.batch:
         return Priority.BATCH
@@ -309,6 +336,8 @@ def _priority(request: RunRequest, source: str) -> Priority:
 
 
 def _refused(refusal: QueueFull | JobRejected) -> ServiceError:
+    if isinstance(refusal, SandboxUnavailable):
+        return sandbox_unavailable(str(refusal))
     if isinstance(refusal, QueueFull):
         return ServiceError("queue_full", str(refusal), hint="Try again when some runs have ended.", status=429)
     return ServiceError("bad_request", str(refusal))

@@ -199,6 +199,7 @@ def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> Script
         scratch=front.limits.scratch,
         open_files=front.limits.open_files,
         parallel=front.limits.parallel,
+        preload=list(front.preload),
         permissions=permissions,
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ordinary_user import own_folder, run_as_ordinary_user
 
 from engine.models import Access, Grant
-from engine.pool.job import OpenedGrant
+from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.permissions import MAX_ASKED, BadPermissions, PathChanged, asked, judge, open_grant
 from engine.sandbox.places import Place, host_places
 from engine.sandbox.protected import ProtectedPaths
