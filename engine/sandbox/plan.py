@@ -32,8 +32,16 @@ class Findings(msgspec.Struct, frozen=True):
     """Version of Landlock, 0 for none."""
     failures: dict[str, str | None]
 
+    def failure(self, name: str) -> str | None:
+        """Why a layer does not work here; None if it does."""
+        return self.failures.get(name, "it was not tried")
+
     def works(self, name: str) -> bool:
-        return self.failures.get(name, "it was not tried") is None
+        return self.failure(name) is None
+
+
+CONTAINMENT = ("userns", "namespaces", "tmpfs", "pidfd")
+"""What a slot of its own namespaces needs."""
 
 
 class Layers(msgspec.Struct, frozen=True):
@@ -72,7 +80,7 @@ class Plan:
 def restricted_plan(findings: Findings, *, allow_degraded: bool) -> Plan:
     """The plan for RESTRICTED runs and for the parsing of scripts."""
     works = findings.works
-    contained = works("userns") and works("namespaces") and works("tmpfs") and works("pidfd")
+    contained = all(works(name) for name in CONTAINMENT)
     view = contained and works("view")
     landlock = findings.abi if works("landlock") else 0
     counted = landlock if landlock >= TRUNCATES or view else 0
@@ -95,7 +103,7 @@ def admin_plan(findings: Findings, *, root: bool, admin_as_root: bool) -> Plan:
     works = findings.works
     if root and works("root_pidns"):
         return Plan(Mode.ADMIN, Level.FULL, Layers(pidns=True))
-    if works("userns") and works("namespaces") and works("tmpfs"):
+    if all(works(name) for name in CONTAINMENT):
         return Plan(Mode.ADMIN, Level.FULL, Layers(userns=True, pidns=True))
     why = "no pid namespace: what a run starts is looked for and killed at its end, which can miss some"
     return Plan(Mode.ADMIN, Level.DEGRADED, Layers(), (why,))
@@ -104,14 +112,14 @@ def admin_plan(findings: Findings, *, root: bool, admin_as_root: bool) -> Plan:
 def _missing(findings: Findings, layers: Layers) -> list[str]:
     found = []
     if not layers.seccomp:
-        found.append(f"no seccomp ({findings.failures.get('seccomp')})")
+        found.append(f"no seccomp ({findings.failure('seccomp')})")
     if not layers.landlock:
-        found.append(f"no Landlock ({findings.failures.get('landlock')})")
+        found.append(f"no Landlock ({findings.failure('landlock')})")
     elif layers.landlock < TRUNCATES and not layers.view:
         found.append(f"Landlock {layers.landlock} lets files be truncated, and there is no private view beside it")
     if not layers.userns:
-        reason = next((text for name in ("userns", "namespaces", "tmpfs") if (text := findings.failures.get(name))), "")
+        reason = next((text for name in CONTAINMENT if (text := findings.failure(name))), "")
         found.append(f"no user namespace ({reason})")
     elif not layers.view:
-        found.append(f"no private view ({findings.failures.get('view')})")
+        found.append(f"no private view ({findings.failure('view')})")
     return found
