@@ -17,6 +17,8 @@ from engine import registry
 from engine.models import (
     ApproveRequest,
     BufferInfo,
+    CheckReport,
+    CheckRequest,
     EngineInfo,
     ErrorBody,
     Event,
@@ -188,6 +190,10 @@ class EngineClient:
     async def save_script(self, path: str, request: SaveRequest) -> ScriptInfo:
         """Save durably; raises ``EngineError`` with code ``conflict`` when the file is not what the author loaded."""
         return await self._call(registry.SCRIPTS_SAVE, ScriptInfo, registry.ScriptParams(path=path), request)
+
+    async def check_script(self, request: CheckRequest) -> CheckReport:
+        """What is wrong with a script's text, and what is in it. It is parsed in the sandbox, never run."""
+        return await self._call(registry.SCRIPTS_CHECK, CheckReport, body=request)
 
     async def review_permissions(self, path: str) -> PermissionReview:
         """What a script asks for, judged now, and what changed since its last approval."""

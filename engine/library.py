@@ -24,13 +24,16 @@ from engine.lifetime import LifetimeLock
 from engine.models import Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
 from engine.pool import Limits, Pool, PoolSettings
 from engine.pool.environment import ensure_environment
+from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
 from engine.sandbox.probe import ProbeProblem, probe
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
 from engine.services.active import ActiveRun
 from engine.services.buffers import BufferService
+from engine.services.checks import ScriptChecks
 from engine.services.events import EventBus
+from engine.services.examiner import Examiner, tools_pool
 from engine.services.git import GitService
 from engine.services.housekeeping import keep_house
 from engine.services.metrics import RunMetrics
@@ -78,6 +81,7 @@ class Engine:
         runs: RunService,
         scripts: ScriptService,
         permissions: PermissionService,
+        checks: ScriptChecks,
         git: GitService,
         buffers: BufferService,
         pool_service: PoolService,
@@ -90,6 +94,7 @@ class Engine:
         self.runs = runs
         self.scripts = scripts
         self.permissions = permissions
+        self.checks = checks
         self.git = git
         self.buffers = buffers
         self.pool_service = pool_service
@@ -225,8 +230,11 @@ async def _compose(
     scripts = ScriptService(files, state.approvals, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now)
-    checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
-    runs = RunService(pool, state, checks, buffers, events, metrics)
+    request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
+    runs = RunService(pool, state, request_checks, buffers, events, metrics)
+    examiner = Examiner(tools_pool(pool_settings))
+    stack.push_async_callback(examiner.close)
+    checks = ScriptChecks(examiner, ImportPolicy(settings.policy))
     runs.recorder.start()
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events)
@@ -236,7 +244,9 @@ async def _compose(
     housekeeping = asyncio.create_task(keep_house(state, buffers, _retention(settings)), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
     git = GitService(GitRepo(project.root))
-    return make(project, pool, runs, scripts, permissions, git, buffers, pool_service, events, modes, state)
+    return make(
+        project, pool, runs, scripts, permissions, checks, git, buffers, pool_service, events, modes, state
+    )
 
 
 def _findings(interpreter: Path, project: Project) -> Findings:

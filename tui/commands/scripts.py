@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from engine.models import SaveRequest, ScriptInfo, ScriptList, ScriptText
+from engine.models import CheckProblem, CheckReport, CheckRequest, SaveRequest, ScriptInfo, ScriptList, ScriptText
 from tui.commands import exit_codes
 from tui.commands.approve import approve_script
 from tui.commands.invocation import CommandError, Invocation, common_options
@@ -96,6 +97,42 @@ def new_script(invocation: Invocation, path: str, title: str | None, source: Bin
         if made.problem:
             invocation.streams.say(made.problem)
         _say_what_waits(invocation, [made])
+
+
+@scripts.command("check")
+@click.argument("script")
+@common_options
+@click.pass_obj
+def check_script(invocation: Invocation, script: str) -> int:
+    """Look for errors in SCRIPT without running it; - checks the standard input.
+
+    Exit code 1 when there are errors, 0 when there are none or only warnings.
+    """
+    from tui.commands.session import with_engine
+
+    given = None if script != "-" else _decode(sys.stdin.buffer.read(), "the standard input")
+
+    async def work(client: EngineClient) -> tuple[str, CheckReport]:
+        if given is not None:
+            return "<stdin>", await client.check_script(CheckRequest(text=given))
+        loaded = await client.load_script(script)
+        path = loaded.info.path
+        return path, await client.check_script(CheckRequest(text=loaded.text, path=path))
+
+    path, report = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(report)
+    else:
+        for problem in report.problems:
+            invocation.streams.out.line(_problem_line(path, problem))
+    failed = any(problem.severity == "error" for problem in report.problems)
+    return exit_codes.FAILED if failed else exit_codes.OK
+
+
+def _problem_line(path: str, problem: CheckProblem) -> str:
+    """As compilers write it, columns from 1, so that editors can jump there."""
+    place = f"{path}:{problem.line}:{problem.column + 1}"
+    return sanitise_line(f"{place}: {problem.severity}: {problem.message}")
 
 
 def _matches(info: ScriptInfo, part: str) -> bool:

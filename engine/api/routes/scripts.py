@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine import registry
 from engine.api.endpoint import Handler
 from engine.api.host import Call
-from engine.models import ScriptInfo, ScriptList, ScriptText
+from engine.models import CheckReport, ScriptInfo, ScriptList, ScriptText
 from engine.registry import Operation, ScriptParams
 
 
@@ -23,8 +23,13 @@ async def save(call: Call) -> ScriptInfo:
     return await call.engine.scripts.save(params.path, call.body, call.actor)
 
 
+async def check(call: Call) -> CheckReport:
+    return await call.engine.checks.check(call.body, call.actor, call.source)
+
+
 HANDLERS: dict[Operation, Handler] = {
     registry.SCRIPTS_LIST: list_,
     registry.SCRIPTS_LOAD: load,
     registry.SCRIPTS_SAVE: save,
+    registry.SCRIPTS_CHECK: check,
 }

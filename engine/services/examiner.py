@@ -1,0 +1,208 @@
+"""Has texts of scripts parsed in the sandbox, on a slot of its own, so that no run ever waits for it.
+
+What comes back is held against its type and its caps like anything that a child sends: the parser is C code at work on
+hostile text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import logging
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from engine.models import CheckedFunction, CheckProblem, Mode, Outcome, Priority, RunKind, Stream
+from engine.pool import Ending, Job, Limits, Pool, PoolSettings, Profile, QueueFull
+from engine.pool.job import JobRejected
+from engine.services.access import ServiceError
+from engine.worker.tools import MAX_FUNCTIONS, MAX_IMPORTS, MAX_PROBLEMS
+
+MODULE = "_gatewright_worker.tools"
+"""``engine.worker.tools`` as the child knows it."""
+
+WALL = 1.5
+LIMITS = Limits(wall=WALL, memory=512 << 20, output=64 << 10, result=2 << 20, scratch=1 << 20, inodes=64)
+"""The result's is above what the parser's own caps let it grow to."""
+
+PROFILE = Profile(mode=Mode.RESTRICTED, preloads=("ast", "warnings", MODULE), tools=True)
+
+QUEUE_LIMIT = 16
+QUEUE_WAIT = 10.0
+KEPT = 64
+"""Texts whose findings are remembered."""
+
+log = logging.getLogger(__name__)
+
+
+class FoundImport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A module that a text asks for by its whole name, and the line where it does so first."""
+
+    name: str
+    line: int
+
+
+class Findings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What ``engine.worker.tools.examine`` returns."""
+
+    problems: Annotated[list[CheckProblem], Meta(max_length=MAX_PROBLEMS)]
+    functions: Annotated[list[CheckedFunction], Meta(max_length=MAX_FUNCTIONS)]
+    imports: Annotated[list[FoundImport], Meta(max_length=MAX_IMPORTS)]
+    listed: bool
+    entrypoint: Literal["", "function", "async", "other", "missing"]
+
+
+class NotExamined(Exception):
+    """The parser did not come to an end with this text. The message is the sentence for the user."""
+
+
+def tools_pool(users: PoolSettings) -> PoolSettings:
+    """The settings of a pool that only parses, with one slot, beside the users' pool."""
+    return replace(
+        users,
+        scratch=users.scratch / "tools",
+        size=1,
+        min_size=1,
+        max_size=1,
+        limits=LIMITS,
+        profile=PROFILE,
+        queue_limit=QUEUE_LIMIT,
+        queue_wait=QUEUE_WAIT,
+    )
+
+
+class Examiner:
+    """Owns the tools slot, which starts with the first text: many engines never see one."""
+
+    def __init__(self, settings: PoolSettings) -> None:
+        self._pool = Pool(settings)
+        self._starting: asyncio.Task[None] | None = None
+        self._numbers = itertools.count(1)
+        self._known: OrderedDict[bytes, asyncio.Task[Findings]] = OrderedDict()
+
+    async def examine(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Findings:
+        """Parse a script's text, once however often it is asked for.
+
+        Args:
+            text: In UTF-8, lone surrogates passed through.
+            entrypoint: The function that the text's own frontmatter names, or nothing.
+            actor: Who wants to know.
+            priority: Of this among all texts that wait.
+
+        Raises:
+            NotExamined: It took too long or too much, or broke the parser.
+            ServiceError: ``busy``, or ``sandbox_unavailable``: nothing is said about the text.
+        """
+        key = hashlib.sha256(text).digest()
+        task = self._known.get(key)
+        if task is None:
+            task = asyncio.create_task(self._parse(text, entrypoint, actor, priority), name="examine")
+            task.add_done_callback(lambda done: self._forget_failed(key, done))
+            self._known[key] = task
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        self._known.move_to_end(key)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """End the slot's processes; whoever waits for a text is told so."""
+        if self._starting is not None:
+            self._starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._starting
+        await self._pool.close()
+        await asyncio.gather(*self._known.values(), return_exceptions=True)
+
+    async def _parse(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Findings:
+        await self._started()
+        job = Job(
+            run_id=next(self._numbers),
+            kind=RunKind.CALL,
+            name="<check>",
+            actor=actor,
+            source=b"",
+            filename="<check>",
+            sink=_Unheard(),
+            module=MODULE,
+            function="examine",
+            args=(text.decode("utf-8", "surrogatepass"), entrypoint),
+            limits=LIMITS,
+            profile=PROFILE,
+            priority=priority,
+        )
+        try:
+            ending = await self._pool.submit(job)
+        except QueueFull:
+            raise _busy() from None
+        except JobRejected as error:
+            raise ServiceError("unavailable", str(error), status=503) from None
+        return _findings(ending)
+
+    async def _started(self) -> None:
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._pool.start(), name="start the tools slot")
+        try:
+            await asyncio.shield(self._starting)
+        except OSError as error:
+            self._starting = None
+            sentence = f"The parser's slot cannot be started: {error}."
+            raise ServiceError("sandbox_unavailable", sentence, status=503) from None
+
+    def _forget_failed(self, key: bytes, task: asyncio.Task[Findings]) -> None:
+        """Only findings are worth keeping: what failed may have failed because the host was busy."""
+        failed = task.cancelled() or task.exception() is not None
+        if failed and self._known.get(key) is task:
+            del self._known[key]
+
+
+class _Unheard:
+    """Sink of a text's parsing: nobody watches it."""
+
+    def queued(self, position: int, reason: str) -> None: ...
+
+    def started(self, slot: int, pid: int, isolation: str) -> None: ...
+
+    def output(self, stream: Stream, text: str) -> None: ...
+
+
+def _findings(ending: Ending) -> Findings:
+    """What an ending tells about the text, or the right refusal."""
+    match ending.outcome:
+        case Outcome.OK:
+            return _checked(ending.value)
+        case Outcome.TIMEOUT if ending.duration == 0:  # it never started
+            raise _busy()
+        case Outcome.TIMEOUT:
+            raise NotExamined(f"Checking this text takes longer than {WALL:g} s; it was not checked.")
+        case Outcome.MEMORY:
+            megabytes = LIMITS.memory >> 20
+            raise NotExamined(f"Checking this text takes more than {megabytes} MiB of memory; it was not checked.")
+        case Outcome.SANDBOX_UNAVAILABLE | Outcome.INTERRUPTED | Outcome.CANCELLED:
+            raise ServiceError("sandbox_unavailable", f"The text was not checked: {_reason(ending)}", status=503)
+        case _:
+            log.warning("the parser ended with %s: %s", ending.outcome, _reason(ending))
+            raise NotExamined("The parser broke at this text; it was not checked.")
+
+
+def _checked(value: object) -> Findings:
+    try:
+        return msgspec.convert(value, Findings)
+    except (msgspec.ValidationError, RecursionError) as error:
+        log.warning("the parser's answer is not what it should be: %s", error)
+        raise NotExamined("The parser broke at this text; it was not checked.") from None
+
+
+def _reason(ending: Ending) -> str:
+    return ending.error.message if ending.error else f"{ending.outcome}."
+
+
+def _busy() -> ServiceError:
+    return ServiceError(
+        "busy", "Too many texts wait to be checked already.", hint="Try again in some seconds.", status=429
+    )

@@ -1,0 +1,297 @@
+"""Reading a script's text without running it: syntax errors, functions, imports. Runs in the tools child.
+
+The compiler is C code that was never meant for hostile input: it may take minutes, hundreds of megabytes or a crash.
+So nobody else calls it on a user's text. What this returns is small whatever the text is: every list and string has a
+cap. Only the tools child imports this module; it costs the others no memory.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from itertools import islice
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import CodeType
+    from typing import Any
+
+MAX_PROBLEMS = 50
+MAX_FUNCTIONS = 500
+MAX_PARAMS = 100
+MAX_ALL_PARAMS = 1000
+"""Of all functions together."""
+MAX_IMPORTS = 200
+MAX_NAME = 80
+MAX_SOURCE = 80
+"""Characters of an annotation or a default."""
+MAX_SUMMARY = 200
+MAX_MESSAGE = 500
+
+FILENAME = "<script>"
+BOM = "\ufeff"
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)
+"""PEP 263."""
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+if TYPE_CHECKING:
+    _Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def examine(text: str, entrypoint: str = "") -> dict[str, Any]:
+    """What a script's text holds, as JSON can carry it.
+
+    Args:
+        text: The script.
+        entrypoint: The function that its frontmatter names: listed whatever the caps are.
+
+    Returns:
+        ``problems``, ``functions`` and ``imports`` as ``engine.models`` has them, but each import as its whole name
+        with the line of its first mention; ``listed``: whether the text was parsed, so that the latter two count; and
+        ``entrypoint``: ``function``, ``async``, ``other`` (bound to something whose parameters cannot be read),
+        ``missing``, or nothing if none was named.
+    """
+    script = _Script(text)
+    code = script.compile()
+    tree = script.parse() if code is not None else None
+    problems = sorted(script.problems, key=lambda problem: problem["severity"] != "error")[:MAX_PROBLEMS]
+    report: dict[str, Any] = {"problems": problems, "functions": [], "imports": []}
+    if code is None or tree is None:
+        return {**report, "listed": False, "entrypoint": ""}
+    definitions = {node.name: node for node in tree.body if isinstance(node, _FUNCTIONS)}
+    return {
+        **report,
+        "functions": script.functions(definitions, entrypoint),
+        "imports": _imports(tree),
+        "listed": True,
+        "entrypoint": _standing(entrypoint, definitions.get(entrypoint), code) if entrypoint else "",
+    }
+
+
+class _Script:
+    """A text on its way through the compiler, and what is wrong with it."""
+
+    def __init__(self, text: str) -> None:
+        self.problems: list[dict[str, Any]] = []
+        self._bom = text.startswith(BOM)
+        self._text = text.removeprefix(BOM)  # as the interpreter does with a file's
+        self._lines = _LINE_END.split(self._text)
+
+    def compile(self) -> CodeType | None:
+        """The text as code; None when it cannot be any, and ``problems`` says why."""
+        self._judge_cookie()
+        if (nul := self._text.find("\0")) >= 0:
+            self._wrong("The text holds a NUL character; Python source cannot.", *self._place(nul))
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                warnings.simplefilter("always", SyntaxWarning)
+                warnings.showwarning = lambda message, _category, _file, line, *_: self._warned(str(message), line)
+                code = compile(self._text, FILENAME, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            self._syntax_error(error)
+        except UnicodeEncodeError as error:
+            self._wrong("The text holds a lone surrogate, which UTF-8 cannot carry.", *self._place(error.start))
+        except (RecursionError, MemoryError):
+            self._wrong("The text is nested too deeply, or too large, to be compiled.")
+        except (ValueError, OverflowError) as error:
+            self._wrong(f"The text cannot be compiled: {_line(str(error), MAX_MESSAGE)}.")
+        else:
+            return code
+        return None
+
+    def parse(self) -> ast.Module | None:
+        """The text as a tree; None, with a warning, when it is too large for one although it compiles."""
+        try:
+            return self._tree()
+        except (RecursionError, MemoryError):
+            self._wrong("The text is too large to list its functions and imports.", severity="warning")
+            return None
+
+    def functions(self, definitions: dict[str, _Function], entrypoint: str) -> list[dict[str, Any]]:
+        """The functions at the top level, of equal names the last, as far as the caps go; ``entrypoint`` always."""
+        chosen = sorted(definitions.values(), key=lambda node: node.name != entrypoint)[:MAX_FUNCTIONS]
+        found, budget = [], MAX_ALL_PARAMS
+        for node in chosen:
+            params = list(islice(self._params(node.args), MAX_PARAMS))
+            budget -= len(params)
+            if budget < 0:
+                break
+            name, summary = _line(node.name, MAX_NAME), _summary(node)
+            found.append({"name": name, "line": node.lineno, "params": params, "summary": summary})
+        return sorted(found, key=lambda function: function["line"])
+
+    def _tree(self) -> ast.Module:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(self._text, FILENAME)
+
+    def _params(self, arguments: ast.arguments) -> Iterator[dict[str, Any]]:
+        positional = [*arguments.posonlyargs, *arguments.args]
+        defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
+        for number, (argument, default) in enumerate(zip(positional, defaults, strict=True)):
+            only = number < len(arguments.posonlyargs)
+            yield self._param(argument, "positional_only" if only else "positional_or_keyword", default)
+        if arguments.vararg:
+            yield self._param(arguments.vararg, "var_positional", None, required=False)
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+            yield self._param(argument, "keyword_only", default)
+        if arguments.kwarg:
+            yield self._param(arguments.kwarg, "var_keyword", None, required=False)
+
+    def _param(
+        self, argument: ast.arg, kind: str, default: ast.expr | None, *, required: bool = True
+    ) -> dict[str, Any]:
+        return {
+            "name": _line(argument.arg, MAX_NAME),
+            "kind": kind,
+            "required": required and default is None,
+            "annotation": self._source(argument.annotation),
+            "default": self._source(default),
+        }
+
+    def _source(self, node: ast.expr | None) -> str:
+        """An expression as it is written, of several lines the first. ``ast.unparse`` fails on what is deep or huge."""
+        if node is None:
+            return ""
+        line = self._lines[node.lineno - 1]
+        if node.end_lineno == node.lineno:
+            return _line(_cut(line, node.col_offset, node.end_col_offset), MAX_SOURCE)
+        return _line(_cut(line, node.col_offset, None), MAX_SOURCE - 2) + " …"
+
+    # -- problems ----------------------------------------------------------------------------------------------------
+
+    def _syntax_error(self, error: SyntaxError) -> None:
+        line = error.lineno or 1
+        text = self._line_at(line)
+        in_bytes = not text.isascii() and not self._parser_says_so()
+        column = _column(text, error.offset, in_bytes=in_bytes)
+        end_line = error.end_lineno if error.end_lineno and error.end_offset and error.end_offset > 0 else None
+        end_column = None
+        if end_line is not None:
+            end_column = _column(self._line_at(end_line), error.end_offset, in_bytes=in_bytes)
+        self._wrong(_line(error.msg or type(error).__name__, MAX_MESSAGE), line, column, end_line, end_column)
+
+    def _parser_says_so(self) -> bool:
+        """Whether the error is the parser's, who counts a line's characters. The stages after it count bytes."""
+        try:
+            self._tree()
+        except SyntaxError:
+            return True
+        except (RecursionError, MemoryError):
+            return False
+        return False
+
+    def _warned(self, message: str, line: int) -> None:
+        """Keep a compiler's warning once: it comes twice for what is compiled twice, as a finally block is."""
+        sentence = _line(message, MAX_MESSAGE)
+        known = any(problem["message"] == sentence and problem["line"] == line for problem in self.problems)
+        if len(self.problems) < MAX_PROBLEMS and not known:
+            text = self._line_at(line)
+            self._wrong(sentence, line, len(text) - len(text.lstrip()), severity="warning")
+
+    def _judge_cookie(self) -> None:
+        """Scripts are UTF-8; a line that declares another encoding would have them read wrongly when they run."""
+        for number, line in enumerate(self._lines[:2], 1):
+            found = _COOKIE.match(line[:MAX_MESSAGE])
+            if found is not None:
+                if found[1].lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
+                    sentence = f"This declares the encoding {_line(found[1], MAX_NAME)}, but scripts are UTF-8."
+                    self._wrong(sentence, number, 0, severity="warning")
+                return
+            if line.strip() and not line.lstrip().startswith("#"):
+                return
+
+    def _wrong(
+        self,
+        message: str,
+        line: int = 1,
+        column: int = 0,
+        end_line: int | None = None,
+        end_column: int | None = None,
+        severity: str = "error",
+    ) -> None:
+        """Keep a problem, its place moved to one that the text has."""
+        line, column = self._clamped(line, column)
+        if end_line is not None:
+            end_line, end_column = self._clamped(end_line, end_column or 0)
+            if (end_line, end_column) <= (line, column):
+                end_line = end_column = None
+        problem = {"message": message, "line": line, "column": column, "severity": severity}
+        self.problems.append({**problem, "end_line": end_line, "end_column": end_column})
+
+    def _clamped(self, line: int, column: int) -> tuple[int, int]:
+        line = min(max(line, 1), len(self._lines))
+        column = min(max(column, 0), len(self._lines[line - 1]))
+        return line, column + (self._bom and line == 1)
+
+    def _line_at(self, line: int) -> str:
+        return self._lines[line - 1] if 1 <= line <= len(self._lines) else ""
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """Line and column of the character at ``index``."""
+        before = _LINE_END.split(self._text[:index])
+        return len(before), len(before[-1])
+
+
+def _standing(entrypoint: str, node: _Function | None, code: CodeType) -> str:
+    """What a call of ``entrypoint`` would find. A decorator may have put anything in the function's place."""
+    if node is not None and not node.decorator_list:
+        return "async" if isinstance(node, ast.AsyncFunctionDef) else "function"
+    known = node is not None or entrypoint in code.co_names or _imports_everything(code)
+    return "other" if known else "missing"
+
+
+def _imports_everything(code: CodeType) -> bool:
+    """Whether the module level has ``from x import *``, or may bind names by another way than by writing them."""
+    return any(name in code.co_names for name in ("globals", "exec", "vars", "locals", "setattr")) or any(
+        constant == ("*",) for constant in code.co_consts
+    )
+
+
+def _imports(tree: ast.Module) -> list[dict[str, Any]]:
+    """Every module that the text asks for by its absolute name, with the line where it does so first."""
+    first: dict[str, int] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names = [node.module]
+        else:
+            continue
+        for name in names:
+            first[name] = min(node.lineno, first.get(name, node.lineno))
+    chosen = sorted(first.items(), key=lambda item: (item[1], item[0]))[:MAX_IMPORTS]
+    return [{"name": _line(name, MAX_NAME), "line": line} for name, line in chosen]
+
+
+def _summary(node: _Function) -> str:
+    """The first line of a docstring. (Not cleaned by ``ast``, which would import ``inspect`` for it.)"""
+    docstring = (ast.get_docstring(node, clean=False) or "").lstrip()
+    return _line(docstring.partition("\n")[0], MAX_SUMMARY)
+
+
+def _cut(line: str, start: int, stop: int | None) -> str:
+    """A part of a line, from where to where in bytes of UTF-8, as trees count."""
+    return line[start:stop] if line.isascii() else line.encode()[start:stop].decode("utf-8", "replace")
+
+
+def _column(text: str, offset: int | None, *, in_bytes: bool) -> int:
+    """A column from 0 in characters, from an offset from 1 in characters or in bytes of UTF-8."""
+    column = max((offset or 1) - 1, 0)
+    if not in_bytes:
+        return column
+    return len(text.encode("utf-8", "replace")[:column].decode("utf-8", "ignore"))
+
+
+def _line(text: str, limit: int) -> str:
+    """The beginning of ``text`` as one line of printable characters."""
+    line = " ".join(text[: 4 * limit].split())
+    if len(line) > limit:
+        line = line[: limit - 1] + "…"
+    return line if line.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in line)
