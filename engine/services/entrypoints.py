@@ -1,4 +1,4 @@
-"""Whether a script's entrypoint takes what its frontmatter declares: as the run will call it, every param by keyword."""
+"""Whether a script's entrypoint takes what its frontmatter declares: a run passes every param by keyword."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from engine.models import CheckedFunction, CheckProblem
 from engine.services.examiner import Findings
-from engine.worker.tools import MAX_NAME, MAX_PARAMS
+from engine.worker.tools import MAX_NAME, MAX_PARAMS, one_line
 from store.frontmatter import Frontmatter
 
 _BY_KEYWORD = frozenset({"positional_or_keyword", "keyword_only"})
@@ -20,9 +20,9 @@ def entrypoint_problems(front: Frontmatter, findings: Findings, line: int) -> It
         findings: What the parser found in it.
         line: Where the frontmatter names the entrypoint.
     """
-    name = front.entrypoint
-    if name is None:
+    if front.entrypoint is None:
         return
+    name = one_line(front.entrypoint, MAX_NAME)
     if findings.entrypoint == "missing":
         sentence = f"The script defines no function {name}, which its frontmatter names as the entrypoint."
         yield CheckProblem(message=sentence, line=line)
@@ -37,7 +37,7 @@ def entrypoint_problems(front: Frontmatter, findings: Findings, line: int) -> It
 
 
 def _param_problems(front: Frontmatter, function: CheckedFunction) -> Iterator[CheckProblem]:
-    declared = {param.name[:MAX_NAME] for param in front.params}
+    declared = {one_line(param.name, MAX_NAME) for param in front.params}
     takes = {param.name for param in function.params if param.kind in _BY_KEYWORD}
     takes_any = any(param.kind == "var_keyword" for param in function.params)
     for param in function.params:

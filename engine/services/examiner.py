@@ -7,7 +7,6 @@ hostile text.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import itertools
 import logging
@@ -83,6 +82,7 @@ class Examiner:
     def __init__(self, settings: PoolSettings) -> None:
         self._pool = Pool(settings)
         self._starting: asyncio.Task[None] | None = None
+        self._closed = False
         self._numbers = itertools.count(1)
         self._known: OrderedDict[bytes, asyncio.Task[Findings]] = OrderedDict()
 
@@ -112,10 +112,10 @@ class Examiner:
 
     async def close(self) -> None:
         """End the slot's processes; whoever waits for a text is told so."""
+        self._closed = True
         if self._starting is not None:
             self._starting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._starting
+            await asyncio.gather(self._starting, return_exceptions=True)
         await self._pool.close()
         await asyncio.gather(*self._known.values(), return_exceptions=True)
 
@@ -141,18 +141,21 @@ class Examiner:
         except QueueFull:
             raise _busy() from None
         except JobRejected as error:
-            raise ServiceError("unavailable", str(error), status=503) from None
+            raise _unavailable(str(error)) from None
         return _findings(ending)
 
     async def _started(self) -> None:
+        if self._closed:
+            raise _unavailable("the engine is stopping.")
         if self._starting is None:
             self._starting = asyncio.create_task(self._pool.start(), name="start the tools slot")
-        try:
-            await asyncio.shield(self._starting)
-        except OSError as error:
+        starting = self._starting
+        await asyncio.wait([starting])
+        if starting.cancelled():
+            raise _unavailable("the engine is stopping.")
+        if (error := starting.exception()) is not None:
             self._starting = None
-            sentence = f"The parser's slot cannot be started: {error}."
-            raise ServiceError("sandbox_unavailable", sentence, status=503) from None
+            raise _unavailable(f"the parser's slot cannot be started: {error}.")
 
     def _forget_failed(self, key: bytes, task: asyncio.Task[Findings]) -> None:
         """Only findings are worth keeping: what failed may have failed because the host was busy."""
@@ -184,7 +187,7 @@ def _findings(ending: Ending) -> Findings:
             megabytes = LIMITS.memory >> 20
             raise NotExamined(f"Checking this text takes more than {megabytes} MiB of memory; it was not checked.")
         case Outcome.SANDBOX_UNAVAILABLE | Outcome.INTERRUPTED | Outcome.CANCELLED:
-            raise ServiceError("sandbox_unavailable", f"The text was not checked: {_reason(ending)}", status=503)
+            raise _unavailable(_reason(ending))
         case _:
             log.warning("the parser ended with %s: %s", ending.outcome, _reason(ending))
             raise NotExamined("The parser broke at this text; it was not checked.")
@@ -200,6 +203,10 @@ def _checked(value: object) -> Findings:
 
 def _reason(ending: Ending) -> str:
     return ending.error.message if ending.error else f"{ending.outcome}."
+
+
+def _unavailable(reason: str) -> ServiceError:
+    return ServiceError("sandbox_unavailable", f"The text was not checked: {reason}", status=503)
 
 
 def _busy() -> ServiceError:

@@ -100,7 +100,7 @@ class _Script:
         except (RecursionError, MemoryError):
             self._wrong("The text is nested too deeply, or too large, to be compiled.")
         except (ValueError, OverflowError) as error:
-            self._wrong(f"The text cannot be compiled: {_line(str(error), MAX_MESSAGE)}.")
+            self._wrong(f"The text cannot be compiled: {one_line(str(error), MAX_MESSAGE)}.")
         else:
             return code
         return None
@@ -122,7 +122,7 @@ class _Script:
             budget -= len(params)
             if budget < 0:
                 break
-            name, summary = _line(node.name, MAX_NAME), _summary(node)
+            name, summary = one_line(node.name, MAX_NAME), _summary(node)
             found.append({"name": name, "line": node.lineno, "params": params, "summary": summary})
         return sorted(found, key=lambda function: function["line"])
 
@@ -148,7 +148,7 @@ class _Script:
         self, argument: ast.arg, kind: str, default: ast.expr | None, *, required: bool = True
     ) -> dict[str, Any]:
         return {
-            "name": _line(argument.arg, MAX_NAME),
+            "name": one_line(argument.arg, MAX_NAME),
             "kind": kind,
             "required": required and default is None,
             "annotation": self._source(argument.annotation),
@@ -161,8 +161,8 @@ class _Script:
             return ""
         line = self._lines[node.lineno - 1]
         if node.end_lineno == node.lineno:
-            return _line(_cut(line, node.col_offset, node.end_col_offset), MAX_SOURCE)
-        return _line(_cut(line, node.col_offset, None), MAX_SOURCE - 2) + " …"
+            return one_line(_cut(line, node.col_offset, node.end_col_offset), MAX_SOURCE)
+        return one_line(_cut(line, node.col_offset, None), MAX_SOURCE - 2) + " …"
 
     # -- problems ----------------------------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class _Script:
         end_column = None
         if end_line is not None:
             end_column = _column(self._line_at(end_line), error.end_offset, in_bytes=in_bytes)
-        self._wrong(_line(error.msg or type(error).__name__, MAX_MESSAGE), line, column, end_line, end_column)
+        self._wrong(one_line(error.msg or type(error).__name__, MAX_MESSAGE), line, column, end_line, end_column)
 
     def _parser_says_so(self) -> bool:
         """Whether the error is the parser's, who counts a line's characters. The stages after it count bytes."""
@@ -189,7 +189,7 @@ class _Script:
 
     def _warned(self, message: str, line: int) -> None:
         """Keep a compiler's warning once: it comes twice for what is compiled twice, as a finally block is."""
-        sentence = _line(message, MAX_MESSAGE)
+        sentence = one_line(message, MAX_MESSAGE)
         known = any(problem["message"] == sentence and problem["line"] == line for problem in self.problems)
         if len(self.problems) < MAX_PROBLEMS and not known:
             text = self._line_at(line)
@@ -201,7 +201,7 @@ class _Script:
             found = _COOKIE.match(line[:MAX_MESSAGE])
             if found is not None:
                 if found[1].lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
-                    sentence = f"This declares the encoding {_line(found[1], MAX_NAME)}, but scripts are UTF-8."
+                    sentence = f"This declares the encoding {one_line(found[1], MAX_NAME)}, but scripts are UTF-8."
                     self._wrong(sentence, number, 0, severity="warning")
                 return
             if line.strip() and not line.lstrip().startswith("#"):
@@ -267,13 +267,13 @@ def _imports(tree: ast.Module) -> list[dict[str, Any]]:
         for name in names:
             first[name] = min(node.lineno, first.get(name, node.lineno))
     chosen = sorted(first.items(), key=lambda item: (item[1], item[0]))[:MAX_IMPORTS]
-    return [{"name": _line(name, MAX_NAME), "line": line} for name, line in chosen]
+    return [{"name": one_line(name, MAX_NAME), "line": line} for name, line in chosen]
 
 
 def _summary(node: _Function) -> str:
     """The first line of a docstring. (Not cleaned by ``ast``, which would import ``inspect`` for it.)"""
     docstring = (ast.get_docstring(node, clean=False) or "").lstrip()
-    return _line(docstring.partition("\n")[0], MAX_SUMMARY)
+    return one_line(docstring.partition("\n")[0], MAX_SUMMARY)
 
 
 def _cut(line: str, start: int, stop: int | None) -> str:
@@ -289,7 +289,7 @@ def _column(text: str, offset: int | None, *, in_bytes: bool) -> int:
     return len(text.encode("utf-8", "replace")[:column].decode("utf-8", "ignore"))
 
 
-def _line(text: str, limit: int) -> str:
+def one_line(text: str, limit: int) -> str:
     """The beginning of ``text`` as one line of printable characters."""
     line = " ".join(text[: 4 * limit].split())
     if len(line) > limit:
