@@ -1,0 +1,208 @@
+"""What the engine makes of the parser's findings: params, places, endings, and texts asked for twice."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.config import PolicySection
+from engine.models import CheckProblem, CheckRequest, Outcome, Priority, RunError
+from engine.pool import Ending
+from engine.sandbox.modules import ImportPolicy
+from engine.services import examiner
+from engine.services.access import ServiceError, owner_actor
+from engine.services.checks import ScriptChecks
+from engine.services.entrypoints import entrypoint_problems
+from engine.services.examiner import KEPT, Examiner, Findings, NotExamined, tools_pool
+from engine.worker.tools import examine
+from store.frontmatter import parse
+
+
+def findings(text: str, entrypoint: str = "") -> Findings:
+    return msgspec.convert(examine(text, entrypoint), Findings)
+
+
+def script(code: str, *params: str, entrypoint: str = "main") -> str:
+    tables = "".join(f"# [tool.gatewright.params.{param}]\n" for param in params)
+    return f'# /// script\n# [tool.gatewright]\n# entrypoint = "{entrypoint}"\n{tables}# ///\n{code}\n'
+
+
+def judged(text: str) -> list[CheckProblem]:
+    front = parse(text)
+    return list(entrypoint_problems(front, findings(text, front.entrypoint or ""), 3))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        script("def main(a, b=1): pass", "a"),
+        script("def main(*, a): pass", "a"),
+        script("def main(**rest): pass", "a", "b"),
+        script("def main(b=1, **rest): pass", "a"),
+        script("def main(): pass"),
+        script("@wrap\ndef main(x): pass", "a"),
+        script("from lib import main", "a"),
+        script("def main(" + "n" * 150 + "): pass", "n" * 150),
+        script("def " + "n" * 150 + "(a): pass", "a", entrypoint="n" * 150),
+        "def main(a): pass",
+    ],
+)
+def test_an_entrypoint_that_takes_its_params_is_right(text: str) -> None:
+    assert judged(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "line", "severity"),
+    [
+        (script("x = 1", "a"), "defines no function main", 3, "error"),
+        (script("def main(a, b): pass", "a"), "requires b", 6, "error"),
+        (script("def main(*, b): pass"), "declares no params", 5, "warning"),
+        (script("def main(): pass", "a"), "does not take a", 6, "error"),
+        (script("def main(*a): pass", "a"), "does not take a", 6, "error"),
+        (script("def main(x, /, **rest): pass", "x"), "by position only", 6, "error"),
+        (script("\nasync def main(): pass"), "never awaited", 6, "warning"),
+    ],
+)
+def test_what_the_call_will_fail_at_is_told(text: str, said: str, line: int, severity: str) -> None:
+    (problem,) = judged(text)
+    assert said in problem.message
+    assert (problem.line, problem.severity) == (line, severity)
+
+
+def ending(outcome: Outcome, duration: float = 1.0, value: object = None) -> Ending:
+    return Ending(outcome, duration, "", value=value, error=RunError(type=outcome, message="The reason."))
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (ending(Outcome.TIMEOUT), r"takes longer than 1\.5 s; it was not checked\."),
+        (ending(Outcome.MEMORY), "more than 512 MiB of memory"),
+        (ending(Outcome.CRASHED), "broke at this text"),
+        (ending(Outcome.SCRIPT_ERROR), "broke at this text"),
+        (ending(Outcome.PROTOCOL), "broke at this text"),
+        (ending(Outcome.OK, value=None), "broke at this text"),
+        (ending(Outcome.OK, value={"problems": 5}), "broke at this text"),
+        (ending(Outcome.OK, value={**examine(""), "more": 1}), "broke at this text"),
+        (ending(Outcome.OK, value={**examine(""), "problems": [{"message": "x"}] * 51}), "broke at this text"),
+    ],
+)
+def test_a_text_that_breaks_the_parser_gets_a_sentence(end: Ending, said: str) -> None:
+    with pytest.raises(NotExamined, match=said):
+        examiner._findings(end)
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "status"),
+    [
+        (ending(Outcome.TIMEOUT, 0.0), "busy", 429),
+        (ending(Outcome.SANDBOX_UNAVAILABLE, 0.0), "sandbox_unavailable", 503),
+        (ending(Outcome.INTERRUPTED), "sandbox_unavailable", 503),
+    ],
+)
+def test_what_is_not_the_text_s_fault_is_a_refusal(end: Ending, code: str, status: int) -> None:
+    with pytest.raises(ServiceError) as refusal:
+        examiner._findings(end)
+    assert (refusal.value.code, refusal.value.status) == (code, status)
+
+
+class CountingPool:
+    """Takes jobs as a pool does; a test ends them."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Any, asyncio.Future[Ending]]] = []
+        self.asked = asyncio.Event()
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def submit(self, job: Any) -> asyncio.Future[Ending]:
+        self.jobs.append((job, asyncio.get_running_loop().create_future()))
+        self.asked.set()
+        return self.jobs[-1][1]
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> CountingPool:
+    counting = CountingPool()
+    monkeypatch.setattr(examiner, "Pool", lambda _: counting)
+    return counting
+
+
+def made(tmp_path: Path) -> Examiner:
+    return Examiner(tools_pool(tmp_path, tmp_path, tmp_path / "log"))
+
+
+async def ask(asked: Examiner, text: bytes) -> asyncio.Task[Findings]:
+    task = asyncio.create_task(asked.examine(text, "", "me", Priority.API))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return task
+
+
+async def test_one_text_is_parsed_once_however_often_and_by_whomever_it_is_asked_for(
+    pool: CountingPool, tmp_path: Path
+) -> None:
+    asked = made(tmp_path)
+    first, second = await ask(asked, b"a"), await ask(asked, b"a")
+    first.cancel()  # one who leaves takes nothing from the other
+    await asyncio.sleep(0)
+    pool.jobs[0][1].set_result(ending(Outcome.OK, value=examine("a")))
+    assert await second == await asked.examine(b"a", "", "you", Priority.API) == findings("a")
+    assert len(pool.jobs) == 1
+
+
+async def test_what_failed_is_tried_again(pool: CountingPool, tmp_path: Path) -> None:
+    asked = made(tmp_path)
+    for outcome in (Outcome.TIMEOUT, Outcome.CRASHED):
+        task = await ask(asked, b"a")
+        pool.jobs[-1][1].set_result(ending(outcome))
+        with pytest.raises(NotExamined):
+            await task
+    assert len(pool.jobs) == 2
+
+
+async def test_only_so_many_texts_are_remembered(pool: CountingPool, tmp_path: Path) -> None:
+    asked = made(tmp_path)
+    for number in [*range(KEPT + 1), KEPT, 0]:
+        task = await ask(asked, b"%d" % number)
+        if not pool.jobs[-1][1].done():
+            pool.jobs[-1][1].set_result(ending(Outcome.OK, value=examine("")))
+        await task
+    assert len(pool.jobs) == KEPT + 2
+    await asked.close()
+    with pytest.raises(ServiceError, match="stopping"):
+        await asked.examine(b"new", "", "me", Priority.API)
+
+
+async def test_the_report_has_everything_sorted_by_place(pool: CountingPool, tmp_path: Path) -> None:
+    checks = ScriptChecks(made(tmp_path), ImportPolicy(PolicySection(modules=("csv",))))
+    text = "\n" + script("import csv, os.path, json\nimport os\ndef other(): pass\n1 is 1", "a").replace(
+        "# ///\n", '# type = "colour"\n# ///\n'
+    )
+    task = asyncio.create_task(checks.check(CheckRequest(text=text), owner_actor()))
+    await asyncio.wait_for(pool.asked.wait(), 5)
+    assert pool.jobs[0][0].args == (text, "main")
+    assert pool.jobs[0][0].priority is Priority.INTERACTIVE
+    pool.jobs[0][1].set_result(ending(Outcome.OK, value=examine(text, "main")))
+    report = await task
+    assert [(problem.line, problem.severity) for problem in report.problems] == [
+        (2, "error"), (4, "error"), (8, "warning"), (9, "warning"), (11, "warning")
+    ]  # fmt: skip
+    assert "params.a.type" in report.problems[0].message
+    assert "module os.path" in report.problems[2].message
+    assert report.imports == ["csv", "json", "os"]
+    assert [function.name for function in report.functions] == ["other"]
+
+
+async def test_a_text_over_the_limit_is_refused_before_anybody_reads_it(pool: CountingPool, tmp_path: Path) -> None:
+    checks = ScriptChecks(made(tmp_path), ImportPolicy(PolicySection()))
+    with pytest.raises(ServiceError, match="at most 1 MiB") as refusal:
+        await checks.check(CheckRequest(text="é" * ((1 << 19) + 1)), owner_actor())
+    assert (refusal.value.code, refusal.value.status) == ("too_large", 413)
+    assert not pool.jobs
