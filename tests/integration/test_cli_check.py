@@ -10,6 +10,7 @@ from hostile_texts import SLOW
 
 BROKEN = "import json\né = 1\nß = = 2\n"
 WARNED = "import os\nresult = os.getcwd()\n"
+PARAM = {"name": "a", "kind": "positional_or_keyword", "required": False, "default": "1"}
 HOSTILE_NAMES = '# /// script\n# [tool.gatewright]\n# kind = "\\u001b[2J"\n# entrypoint = "a\\u001b[31mb"\n# ///\n'
 
 
@@ -48,7 +49,7 @@ def test_the_standard_input_is_checked(project: CliProject) -> None:
 def test_json_is_the_whole_report(project: CliProject) -> None:
     report = project.json("scripts", "check", "own/right")
     assert report["functions"] == [
-        {"name": "main", "line": 1, "params": [{"name": "a", "required": False, "default": "1"}]}
+        {"name": "main", "line": 1, "params": [PARAM]}
     ]
     done = project.call("--json", "scripts", "check", "broken")
     assert done.returncode == 1
