@@ -9,7 +9,7 @@ from engine.models import CheckProblem, CheckReport, CheckRequest, Mode, Priorit
 from engine.sandbox.modules import ImportPolicy
 from engine.services.access import Actor, ServiceError
 from engine.services.entrypoints import entrypoint_problems
-from engine.services.examiner import LIMITS, Examiner, Findings, NotExamined
+from engine.services.examiner import LIMITS, Examined, Examiner, NotExamined
 from engine.worker.tools import MAX_PROBLEMS
 from store.frontmatter import MAX_BLOCK, Frontmatter, parse
 
@@ -63,7 +63,7 @@ class ScriptChecks:
             imports=sorted({found.name.partition(".")[0] for found in findings.imports}),
         )
 
-    def _import_problems(self, findings: Findings) -> list[CheckProblem]:
+    def _import_problems(self, findings: Examined) -> list[CheckProblem]:
         """Warnings, not errors: the script may expect the refusal, or be meant for ADMIN mode."""
         return [
             CheckProblem(message=sentence, line=found.line, severity="warning")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from engine.models import CheckedFunction, CheckProblem
-from engine.services.examiner import Findings
+from engine.services.examiner import Examined
 from engine.worker.tools import MAX_NAME, MAX_PARAMS, one_line
 from store.frontmatter import Frontmatter
 
 _BY_KEYWORD = frozenset({"positional_or_keyword", "keyword_only"})
 
 
-def entrypoint_problems(front: Frontmatter, findings: Findings, line: int) -> Iterator[CheckProblem]:
+def entrypoint_problems(front: Frontmatter, findings: Examined, line: int) -> Iterator[CheckProblem]:
     """What will go wrong when the run calls the entrypoint.
 
     Args:

@@ -47,7 +47,7 @@ class FoundImport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     line: int
 
 
-class Findings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Examined(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What ``engine.worker.tools.examine`` returns."""
 
     problems: Annotated[list[CheckProblem], Meta(max_length=MAX_PROBLEMS)]
@@ -84,9 +84,9 @@ class Examiner:
         self._starting: asyncio.Task[None] | None = None
         self._closed = False
         self._numbers = itertools.count(1)
-        self._known: OrderedDict[bytes, asyncio.Task[Findings]] = OrderedDict()
+        self._known: OrderedDict[bytes, asyncio.Task[Examined]] = OrderedDict()
 
-    async def examine(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Findings:
+    async def examine(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Examined:
         """Parse a script's text, once however often it is asked for.
 
         Args:
@@ -119,7 +119,7 @@ class Examiner:
         await self._pool.close()
         await asyncio.gather(*self._known.values(), return_exceptions=True)
 
-    async def _parse(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Findings:
+    async def _parse(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Examined:
         await self._started()
         job = Job(
             run_id=next(self._numbers),
@@ -157,7 +157,7 @@ class Examiner:
             self._starting = None
             raise _unavailable(f"the parser's slot cannot be started: {error}.")
 
-    def _forget_failed(self, key: bytes, task: asyncio.Task[Findings]) -> None:
+    def _forget_failed(self, key: bytes, task: asyncio.Task[Examined]) -> None:
         """Only findings are worth keeping: what failed may have failed because the host was busy."""
         failed = task.cancelled() or task.exception() is not None
         if failed and self._known.get(key) is task:
@@ -174,7 +174,7 @@ class _Unheard:
     def output(self, stream: Stream, text: str) -> None: ...
 
 
-def _findings(ending: Ending) -> Findings:
+def _findings(ending: Ending) -> Examined:
     """What an ending tells about the text, or the right refusal."""
     match ending.outcome:
         case Outcome.OK:
@@ -193,9 +193,9 @@ def _findings(ending: Ending) -> Findings:
             raise NotExamined("The parser broke at this text; it was not checked.")
 
 
-def _checked(value: object) -> Findings:
+def _checked(value: object) -> Examined:
     try:
-        return msgspec.convert(value, Findings)
+        return msgspec.convert(value, Examined)
     except (msgspec.ValidationError, RecursionError) as error:
         log.warning("the parser's answer is not what it should be: %s", error)
         raise NotExamined("The parser broke at this text; it was not checked.") from None

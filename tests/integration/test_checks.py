@@ -56,6 +56,12 @@ async def test_functions_and_imports_come_back(engine: Engine) -> None:
     assert [problem.severity for problem in report.problems] == ["warning"]
 
 
+async def test_the_parser_is_sandboxed_as_scripts_are(engine: Engine) -> None:
+    await check(engine, "")
+    (slot,) = engine.checks._examiner._pool.info().slots
+    assert slot.isolation == engine.pool.info().isolation != ""
+
+
 async def test_a_text_is_never_run(engine: Engine) -> None:
     assert (await check(engine, "while True: pass\n")).problems == []
 

@@ -10,20 +10,21 @@ import msgspec
 import pytest
 
 from engine.config import PolicySection
-from engine.models import CheckProblem, CheckRequest, Outcome, Priority, RunError
-from engine.pool import Ending
+from engine.models import CheckProblem, CheckRequest, Mode, Outcome, Priority, RunError
+from engine.pool import Ending, PoolSettings
 from engine.sandbox.modules import ImportPolicy
+from engine.sandbox.plan import Layers, Level, Plan
 from engine.services import examiner
 from engine.services.access import ServiceError, owner_actor
 from engine.services.checks import ScriptChecks
 from engine.services.entrypoints import entrypoint_problems
-from engine.services.examiner import KEPT, Examiner, Findings, NotExamined, tools_pool
+from engine.services.examiner import KEPT, Examined, Examiner, NotExamined, tools_pool
 from engine.worker.tools import examine
 from store.frontmatter import parse
 
 
-def findings(text: str, entrypoint: str = "") -> Findings:
-    return msgspec.convert(examine(text, entrypoint), Findings)
+def findings(text: str, entrypoint: str = "") -> Examined:
+    return msgspec.convert(examine(text, entrypoint), Examined)
 
 
 def script(code: str, *params: str, entrypoint: str = "main") -> str:
@@ -135,10 +136,11 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> CountingPool:
 
 
 def made(tmp_path: Path) -> Examiner:
-    return Examiner(tools_pool(tmp_path, tmp_path, tmp_path / "log"))
+    plan = Plan(Mode.RESTRICTED, Level.FULL, Layers())
+    return Examiner(tools_pool(PoolSettings(interpreter=tmp_path, scratch=tmp_path, restricted=plan)))
 
 
-async def ask(asked: Examiner, text: bytes) -> asyncio.Task[Findings]:
+async def ask(asked: Examiner, text: bytes) -> asyncio.Task[Examined]:
     task = asyncio.create_task(asked.examine(text, "", "me", Priority.API))
     for _ in range(5):
         await asyncio.sleep(0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.services.examiner import LIMITS, Findings
+from engine.services.examiner import LIMITS, Examined
 from engine.worker import tools
 from engine.worker.tools import examine
 
@@ -43,7 +43,7 @@ def sentences(text: str) -> list[str]:
 @given(TEXTS, st.sampled_from(["", "f", "g", "é"]))
 def test_any_text_gives_a_valid_report_with_places_inside_it(text: str, entrypoint: str) -> None:
     report = examine(text, entrypoint)
-    findings = msgspec.convert(json.loads(json.dumps(report)), Findings)
+    findings = msgspec.convert(json.loads(json.dumps(report)), Examined)
     lines = lines_of(text)
     for problem in findings.problems:
         assert 1 <= problem.line <= len(lines)
