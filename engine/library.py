@@ -10,7 +10,6 @@ The daemon is this plus an HTTP surface, so benchmarks, embedders and clients al
 from __future__ import annotations
 
 import asyncio
-import os
 import resource
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,11 +21,11 @@ from default_scripts import bundle
 from engine.config import Settings
 from engine.lifetime import LifetimeLock
 from engine.models import Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
-from engine.pool import Limits, Pool, PoolSettings
+from engine.pool import Pool
 from engine.pool.environment import ensure_environment
+from engine.pool_start import run_limits, start_pool
 from engine.sandbox.modules import ImportPolicy
-from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
-from engine.sandbox.probe import ProbeProblem, probe
+from engine.sandbox.plan import Level
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
 from engine.services.active import ActiveRun
@@ -49,8 +48,6 @@ from store.project import Project
 from store.state import Retention, StateDB
 
 DAY = 86_400.0
-MIN_SIZE = 3
-"""Slots of a served engine; a library user may ask for one."""
 
 
 class Run(Model, frozen=True):
@@ -223,24 +220,23 @@ async def _compose(
     buffers = BufferService(max_buffer=settings.ceilings.upload)
     stack.callback(buffers.close)
     metrics = RunMetrics()
-    findings = await asyncio.to_thread(_findings, interpreter, project)
-    pool_settings = _pool_settings(project, settings, interpreter, findings, pool_size)
-    pool = Pool(pool_settings)
-    modes = Modes(pool_settings.restricted, pool_settings.admin, pool_settings.modules, pool_settings.lifted)
+    pool = await start_pool(project, settings, interpreter, pool_size)
+    stack.push_async_callback(pool.close)
+    imports = ImportPolicy(settings.policy)
+    modes = Modes(pool.settings.restricted, pool.settings.admin, imports)
     scripts = ScriptService(files, state.approvals, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
     runs = RunService(pool, state, request_checks, buffers, events, metrics)
-    examiner = Examiner(tools_pool(pool_settings))
+    examiner = Examiner(tools_pool(pool.settings))
     stack.push_async_callback(examiner.close)
-    checks = ScriptChecks(examiner, ImportPolicy(settings.policy))
+    checks = ScriptChecks(examiner, imports)
     runs.recorder.start()
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events)
     stack.callback(pool_service.close)
-    await pool.start()
-    stack.push_async_callback(pool.close)
+    stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(state, buffers, _retention(settings)), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
     git = GitService(GitRepo(project.root))
@@ -249,56 +245,11 @@ async def _compose(
     )
 
 
-def _findings(interpreter: Path, project: Project) -> Findings:
-    """What this host gives; where that cannot be found out, nothing."""
-    try:
-        return probe(interpreter, kept=project.private / "sandbox.json")
-    except ProbeProblem as problem:
-        return Findings(abi=0, failures=dict.fromkeys(("seccomp", "landlock", "userns"), str(problem)))
-
-
-def _pool_settings(
-    project: Project, settings: Settings, interpreter: Path, findings: Findings, size: int | None
-) -> PoolSettings:
-    policy = settings.policy
-    root = os.geteuid() == 0
-    return PoolSettings(
-        interpreter=interpreter,
-        restricted=restricted_plan(findings, allow_degraded=policy.allow_degraded),
-        admin=admin_plan(findings, root=root, admin_as_root=policy.admin_as_root),
-        modules=policy.modules,
-        lifted=policy.lifted,
-        admin_memory=policy.admin_memory,
-        scratch=project.private / "scratch",
-        log_file=project.logs / "zygotes.log",
-        size=settings.pool.size if size is None else size,
-        min_size=1 if size is not None else MIN_SIZE,
-        queue_limit=settings.pool.queue_limit,
-        queue_wait=settings.pool.queue_wait,
-        health_interval=settings.pool.health_interval,
-        limits=_limits(settings),
-    )
-
-
-def _limits(settings: Settings) -> Limits:
-    """What a run gets that asks for nothing: never more than the ceilings allow."""
-    limits, ceilings, usual = settings.limits, settings.ceilings, Limits()
-    return Limits(
-        wall=min(limits.timeout, ceilings.timeout),
-        memory=min(limits.memory, ceilings.memory),
-        output=min(limits.output, ceilings.output),
-        result=min(limits.result, ceilings.result),
-        scratch=min(usual.scratch, ceilings.scratch),
-        open_files=min(usual.open_files, ceilings.open_files),
-        files=ceilings.files,
-    )
-
-
 def _ceilings(settings: Settings) -> RunCeilings:
     ceilings = settings.ceilings
     _, own = resource.getrlimit(resource.RLIMIT_NOFILE)
     return RunCeilings(
-        limits=_limits(settings),
+        limits=run_limits(settings),
         timeout=ceilings.timeout,
         memory=ceilings.memory,
         output=ceilings.output,

@@ -34,11 +34,12 @@ class Pool:
     """Runs jobs on its slots. Every method belongs to the event loop's thread.
 
     Attributes:
+        settings: What it was built from.
         on_change: Called whenever ``info()`` would differ.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._size = self._checked(settings.size)
         self._slots: dict[int, Slot] = {}
         self._queue: RunQueue[Assignment] = RunQueue()
@@ -52,9 +53,9 @@ class Pool:
     async def start(self) -> None:
         """Start every slot, and wait until each is ready or has failed once."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(_prepare_folder, self._settings.scratch)
+        await asyncio.to_thread(_prepare_folder, self.settings.scratch)
         self._fill()
-        self._health = self._loop.create_task(watch_health(self.slots, self._settings.health_interval))
+        self._health = self._loop.create_task(watch_health(self.slots, self.settings.health_interval))
         await asyncio.gather(*(slot.settled.wait() for slot in self.slots()))
 
     async def close(self) -> None:
@@ -82,10 +83,10 @@ class Pool:
         if self._closed:
             raise JobRejected("The engine is stopping: it takes no runs any more.")
         check(job)
-        refusal = self._settings.plan(job.profile.mode).refusal
+        refusal = self.settings.plan(job.profile.mode).refusal
         if refusal is not None:
             raise SandboxUnavailable(refusal)
-        limits, parked = job.limits, self._settings.limits
+        limits, parked = job.limits, self.settings.limits
         unlimited = limits.wall == parked.wall or job.profile.mode is Mode.ADMIN
         frame = run_frame(job, 0 if unlimited else cpu_seconds(limits.wall))
         own_child = not fits(limits, len(job.files), parked)
@@ -212,7 +213,7 @@ class Pool:
     # -- queue -------------------------------------------------------------------------------------------------------
 
     def _enqueue(self, assignment: Assignment) -> None:
-        if len(self._queue) >= self._settings.queue_limit:
+        if len(self._queue) >= self.settings.queue_limit:
             raise QueueFull(f"{len(self._queue)} runs are waiting already, as many as may.")
         entry = self._add(assignment)
         self._dispatch()
@@ -234,7 +235,7 @@ class Pool:
 
     def _news(self) -> None:
         self._news_timer = None
-        longest = self._settings.queue_wait
+        longest = self.settings.queue_wait
         late = Intervention(Outcome.TIMEOUT, f"The run waited {longest:g} s for a free slot, as long as it may.")
         for entry in self._queue.expired(self._loop.time(), longest):
             entry.item.end(from_intervention(late, 0.0, ""))
@@ -276,7 +277,7 @@ class Pool:
         for slot in free:
             if slot.profile == profile:
                 return slot
-        own = [slot for slot in free if slot.profile == self._settings.profile]
+        own = [slot for slot in free if slot.profile == self.settings.profile]
         kept = own[0] if len(own) == 1 and len(free) > 1 else None
         return min((slot for slot in free if slot is not kept), key=lambda slot: slot.used, default=None)
 
@@ -300,15 +301,15 @@ class Pool:
         while missing > 0:
             if number not in self._slots:
                 # Numbers come again, folders do not: the one of a slot that has left may not be removed yet.
-                scratch = self._settings.scratch / f"slot-{number}-{next(self._serials)}"
-                self._slots[number] = Slot(number, self._settings, scratch, self)
+                scratch = self.settings.scratch / f"slot-{number}-{next(self._serials)}"
+                self._slots[number] = Slot(number, self.settings, scratch, self)
                 self._slots = dict(sorted(self._slots.items()))
                 self._slots[number].start()
                 missing -= 1
             number += 1
 
     def _checked(self, size: int) -> int:
-        low, high = self._settings.min_size, self._settings.max_size
+        low, high = self.settings.min_size, self.settings.max_size
         if not low <= size <= high:
             raise ValueError(f"The pool's size must be {low} to {high}, not {size}.")
         return size

@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.models import Mode
+from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Plan
 from engine.services.access import Actor, Role, ServiceError, require
-from engine.worker.imports import ImportRule
 
 MAX_PRELOADS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """The plans of both modes, and the import rule of each under the administrator's settings."""
+    """The plans of both modes, and the administrator's import policy."""
 
     restricted: Plan
     admin: Plan
-    modules: tuple[str, ...] = ()
-    lifted: tuple[str, ...] = ()
+    imports: ImportPolicy
 
     def choose(self, text: str, actor: Actor) -> Mode:
         """The mode that a request names. Nothing is ever silently lowered or raised.
@@ -54,11 +53,10 @@ class Modes:
         """
         if len(names) > MAX_PRELOADS:
             raise ServiceError("bad_preload", f"A script may preload {MAX_PRELOADS} modules, not {len(names)}.")
-        rule = ImportRule(mode.value, frozenset(self.modules), frozenset(self.lifted))
         for name in names:
             if not all(part.isidentifier() for part in name.split(".")):
                 raise ServiceError("bad_preload", f"preload: {name!r} is not the name of a module.")
-            denial = rule.denial(name)
+            denial = self.imports.verdict(name, mode)
             if denial is not None:
                 raise ServiceError("bad_preload", f"preload: {denial}", status=403)
         return tuple(names)

@@ -183,3 +183,15 @@ def test_the_rule_costs_a_slot_no_further_module() -> None:
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_c_code_imports_for_a_library_is_not_judged() -> None:
+    """``datetime.strptime`` imports ``_strptime`` by the globals of the script that calls it (PyImport_Import)."""
+    guarded = guarded_import(__import__, ImportRule("RESTRICTED", frozenset(), frozenset()))
+    namespace = {"__builtins__": {**vars(builtins), "__import__": guarded}}
+    exec("from datetime import datetime\nyear = datetime.strptime('2020', '%Y').year", namespace)
+    assert namespace["year"] == 2020  # type: ignore[comparison-overlap]
+    with pytest.raises(ImportDenied):
+        exec("import _strptime", namespace)
+    with pytest.raises(ImportDenied):
+        exec("__import__('os', {}, {}, [])", namespace)
