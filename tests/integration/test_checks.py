@@ -56,6 +56,12 @@ async def test_functions_and_imports_come_back(engine: Engine) -> None:
     assert [problem.severity for problem in report.problems] == ["warning"]
 
 
+async def test_the_bundled_scripts_have_no_problems(engine: Engine) -> None:
+    for info in (await engine.scripts.list()).scripts:
+        loaded = await engine.scripts.load(info.path)
+        assert (await check(engine, loaded.text)).problems == [], info.path
+
+
 async def test_the_parser_is_sandboxed_as_scripts_are(engine: Engine) -> None:
     await check(engine, "")
     (slot,) = engine.checks._examiner._pool.info().slots

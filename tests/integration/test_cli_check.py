@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from account_support import ordinary_account
 from cli_support import CliProject, cli_project, in_terminal
 from hostile_texts import SLOW
 
@@ -84,3 +85,14 @@ def test_hostile_text_does_not_drive_the_terminal(project: CliProject) -> None:
     assert "error" in shown
     assert "\x1b" not in shown
     assert "\x07" not in shown
+
+
+def test_an_ordinary_account_s_texts_are_checked_too() -> None:
+    with ordinary_account() as account:
+        folder = str(account.folder("project"))
+        try:
+            right = account.call("--project", folder, "--json", "scripts", "check", "defaults/tour")
+            assert right.returncode == 0, right.stderr
+            assert '"functions"' in right.stdout
+        finally:
+            account.call("--project", folder, "engine", "stop", "--force")
