@@ -21,6 +21,7 @@ RESTRICTED = "RESTRICTED"
 SAFE_MODULES = (
     "math", "json", "datetime", "itertools", "collections", "decimal", "random", "re", "statistics", "time", "calendar",
     "uuid", "hashlib", "base64", "string", "textwrap", "difflib", "enum", "functools", "operator", "copy", "ast",
+    "dataclasses", "typing",
 )  # fmt: skip
 """What RESTRICTED scripts may import without anybody's leave."""
 
