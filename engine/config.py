@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 ENVIRONMENT_PREFIX = "GATEWRIGHT_"
 MAX_FILE = 1 << 20
+POLICY = "policy."
 
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -123,7 +124,7 @@ class CeilingsSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicySection:
-    """``[policy]``: what scripts may do. Only an administrator decides this, here; no script and no git pull can."""
+    """``[policy]``: what scripts may do. Decided in the file alone: no script, git pull or environment can."""
 
     modules: tuple[str, ...] = ()
     """Modules that RESTRICTED scripts may import beside the built-in list, for example "pandas"."""
@@ -267,6 +268,11 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     known = {ENVIRONMENT_PREFIX + key.replace(".", "_").upper(): key for key in _keys()}
     for name in environ:
         if name in known:
+            if known[name].startswith(POLICY):
+                raise ConfigError(
+                    f"The environment variable {name} cannot decide what scripts may do.",
+                    "Unset it; policy is set in the project's settings.toml alone.",
+                )
             yield name, known[name]
         elif name.startswith(tuple(f"{ENVIRONMENT_PREFIX}{section.upper()}_" for section in _sections())):
             raise _unknown(name, list(known), "the environment", "variable")

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from daemon_support import write_settings
+
 PROGRAM = str(Path(sys.executable).parent / "gatewright")
 PATIENCE = 30.0
 
@@ -55,9 +57,11 @@ class CliProject:
 
 
 @contextmanager
-def cli_project(root: Path) -> Iterator[CliProject]:
+def cli_project(root: Path, settings: str = "") -> Iterator[CliProject]:
     """A new project in ``root`` with its engine started; both are gone from /proc afterwards."""
     root.mkdir()
+    if settings:
+        write_settings(root, settings)
     project = CliProject(root)
     started = project.call("engine", "start")
     assert started.returncode == 0, started.stderr

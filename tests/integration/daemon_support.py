@@ -24,6 +24,14 @@ FOREVER = RunRequest(kind=RunKind.EXEC, code="print('on', flush=True)\nwhile Tru
 TWO = RunRequest(kind=RunKind.EXEC, code="result = 1 + 1")
 
 
+def write_settings(root: Path, text: str) -> None:
+    """Settings of a project that is still to be made."""
+    private = root / ".gatewright"
+    private.mkdir(mode=0o700)
+    (private / "settings.toml").write_text(text)
+    (private / "settings.toml").chmod(0o600)
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> float:
     """Wait until ``condition`` holds and return how long that took; fail after ``seconds``."""
     start = time.monotonic()

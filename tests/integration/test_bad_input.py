@@ -16,13 +16,20 @@ from typing import Any
 import pytest
 from account_support import ordinary_account
 from cli_support import CliProject, cli_project, in_terminal
-from daemon_support import ProjectUnderTest, alive, family, wait_for
+from daemon_support import ProjectUnderTest, alive, family, wait_for, write_settings
 
 from engine import launch
 from engine.client import EngineError
 from engine.models import Outcome, RunInfo, RunKind, RunRequest, Stream
 
 MIB = 1 << 20
+SETTINGS = """
+[policy]
+modules = ["os", "sys", "signal", "ctypes"]
+lifted = ["ctypes"]
+admin_as_root = true
+"""
+"""The import rule out of the way: these tests look at what comes after it."""
 
 
 class Caller:
@@ -54,7 +61,7 @@ class Caller:
 @pytest.fixture(scope="module")
 def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
     root = tmp_path_factory.mktemp("bad") / "plant"
-    with cli_project(root):
+    with cli_project(root, SETTINGS):
         yield Caller(ProjectUnderTest(root))
 
 
@@ -331,9 +338,10 @@ def test_a_real_log_of_twenty_megabytes_is_digested(caller: Caller, tmp_path: Pa
 async def test_an_engine_killed_under_a_follower_is_said_and_the_next_one_tells_how_the_run_ended(
     project: ProjectUnderTest,
 ) -> None:
+    write_settings(project.root, SETTINGS)
     assert CliProject(project.root).call("engine", "start").returncode == 0
     code = "import os\nprint('on', flush=True)\nif os.fork() == 0: os.setsid()\nwhile True: pass"
-    follower = CliProject(project.root).popen("exec", code)
+    follower = CliProject(project.root).popen("exec", "--mode=admin", code)
     assert follower.stdout is not None
     assert follower.stdout.readline() == b"on\n"
     members = family(project.engine_pid)

@@ -18,7 +18,7 @@ WAITS = "import time\nprint('first', flush=True)\ntime.sleep(60)\n"
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
-    with cli_project(tmp_path_factory.mktemp("cli") / "project") as made:
+    with cli_project(tmp_path_factory.mktemp("cli") / "project", '[policy]\nmodules = ["sys"]\n') as made:
         yield made
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import ConfigError, Settings
+from engine.config import ConfigError, PolicySection, Settings
 from store.settings import SETTINGS_TEMPLATE
 
 
@@ -111,3 +111,48 @@ def test_a_fifo_does_not_hang(file: Path) -> None:
     os.mkfifo(file, 0o600)
     with pytest.raises(ConfigError, match="is not a settings file"):
         Settings.load(file, {})
+
+
+@pytest.mark.parametrize("name", ["MODULES", "LIFTED", "ALLOW_DEGRADED", "ADMIN_AS_ROOT", "ADMIN_MEMORY"])
+def test_the_environment_decides_no_policy(file: Path, name: str) -> None:
+    """Whoever can set a variable for the engine's account must not thereby lower the sandbox."""
+    with pytest.raises(ConfigError, match="cannot decide what scripts may do"):
+        Settings.load(file, {f"GATEWRIGHT_POLICY_{name}": "true"})
+
+
+def test_policy_of_the_file(file: Path) -> None:
+    text = """
+[policy]
+modules = ["numpy", "os.path"]
+lifted = ["threading"]
+allow_degraded = true
+admin_as_root = true
+admin_memory = "1 GiB"
+"""
+    policy = Settings.load(write(file, text), {}).policy
+    assert policy == PolicySection(
+        modules=("numpy", "os.path"),
+        lifted=("threading",),
+        allow_degraded=True,
+        admin_as_root=True,
+        admin_memory=1 << 30,
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'modules = "numpy"; x = 1',
+        "modules = [1]",
+        'modules = ["a b"]',
+        'modules = ["os;sys"]',
+        "modules = 3",
+        'lifted = ["../x"]',
+        "allow_degraded = 1",
+        'allow_degraded = "yes"',
+        "admin_memory = 1",
+    ],
+)
+def test_a_policy_that_cannot_be_used_is_refused(file: Path, line: str) -> None:
+    with pytest.raises(ConfigError):
+        Settings.load(write(file, f"[policy]\n{line}\n"), {})
