@@ -16,7 +16,8 @@ SEARCH_ONLY = 0o111
 """Mode of the root: even its owner cannot list it once the capabilities are gone."""
 
 ROOT_OPTIONS = "size=1m,nr_inodes=4096,mode=755"
-SCRATCH_PARENT = "/tmp"  # noqa: S108 - in the private view, where nobody else is
+SCRATCH_PARENT = "/.gatewright"
+"""In the private view. No path with such a component is ever granted, so it covers none: what lies in /tmp may be."""
 
 KEPT_FLAGS = (
     (os.ST_NOSUID, kernel.MS_NOSUID),
