@@ -14,6 +14,7 @@ from engine.models import (
     ApprovalState,
     ApproveRequest,
     Grant,
+    Outcome,
     PermissionReview,
     RunKind,
     RunRequest,
@@ -74,6 +75,7 @@ async def refusal(engine: Engine, path: str = "own/logs.py", code: str = "") -> 
 
 async def grants_of_a_run(engine: Engine, path: str = "own/logs.py") -> list[Grant]:
     run = await engine.call_script(path)
+    assert run.outcome is Outcome.OK, run.error
     return (await engine.runs.get(run.id, engine.owner)).grants
 
 
@@ -112,6 +114,48 @@ async def test_an_approved_run_carries_its_grants_and_one_more_byte_ends_that(en
 
     await save(engine, text)
     assert await grants_of_a_run(engine) == info.permissions, "the approved text is approved, whatever was between"
+
+
+READS = """\
+found = {}
+for path in params["paths"]:
+    try:
+        found[path] = open(path).read()
+    except OSError as error:
+        found[path] = type(error).__name__
+result = found
+"""
+
+
+async def test_an_approved_folder_is_read_and_nothing_beside_it(engine: Engine, logs: Path, tmp_path: Path) -> None:
+    (tmp_path / "beside.log").write_text("beside")
+    (logs / "out").symlink_to(tmp_path / "beside.log")
+    (logs / "inner").mkdir()
+    (logs / "inner" / "b.log").write_text("inner")
+    text = script(READS, read=f'"{logs}"', more="[tool.gatewright.params.paths]\n# type = \"list\"")
+    await save(engine, text)
+    await approve(engine)
+    beside = [f"{logs}/out", f"{tmp_path}/beside.log", f"{logs}/../beside.log"]
+    paths = [f"{logs}/a.log", f"{logs}/inner/b.log", *beside]
+    run = await engine.call_script("own/logs.py", params={"paths": paths})
+    assert run.outcome is Outcome.OK, run.error
+    found = [run.value[path] for path in paths]
+    assert found[:2] == ["entry\n", "inner"]
+    assert not {"beside"} & set(found[2:]), found
+
+
+async def test_an_approved_folder_is_written_and_read_only_where_it_says_read(engine: Engine, tmp_path: Path) -> None:
+    out, logs = tmp_path / "out", tmp_path / "in"
+    out.mkdir()
+    logs.mkdir()
+    attempt = f"try:\n    open('{logs}/made', 'w')\nexcept OSError:\n    result = 'held'\n"
+    body = f"open('{out}/made', 'w').write('x')\n{attempt}"
+    await save(engine, script(body, read=f'"{logs}"', write=f'"{out}"'))
+    await approve(engine)
+    run = await engine.call_script("own/logs.py")
+    assert (run.outcome, run.value) == (Outcome.OK, "held"), run.error
+    assert (out / "made").read_text() == "x"
+    assert list(logs.iterdir()) == []
 
 
 async def test_grants_are_recorded_with_the_run_and_approvals_outlive_the_engine(tmp_path: Path, logs: Path) -> None:

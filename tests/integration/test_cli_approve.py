@@ -163,6 +163,7 @@ def test_an_ordinary_account_grants_what_it_has(account: OrdinaryAccount) -> Non
         approved = call("scripts", "approve", "logs", "--yes")
         assert approved.returncode == 0, approved.stderr
         run = json.loads(call("--json", "run", "logs").stdout)
+        assert run["outcome"] == "ok", run["error"]
         assert run["grants"] == [{"access": "read", "path": str(logs)}]
         scripts.chmod(0o755)
     finally:

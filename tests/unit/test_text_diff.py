@@ -6,6 +6,7 @@ import random
 import re
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +71,7 @@ def test_a_carriage_return_hides_no_code_behind_a_comment() -> None:
     assert unified("a\r\n", "a\n", "old", "new").split("\n")[3:] == ["-a\r", "+a"]
 
 
+@pytest.mark.slow
 def test_what_takes_difflib_minutes_takes_seconds_at_most() -> None:
     chance = random.Random(5)
     equal = "\n" * (1 << 20)
