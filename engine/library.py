@@ -20,7 +20,7 @@ from typing import Any
 from default_scripts import bundle
 from engine.config import Settings
 from engine.lifetime import LifetimeLock
-from engine.models import Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
+from engine.models import Grant, Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
 from engine.pool import Pool
 from engine.pool.environment import ensure_environment
 from engine.pool_start import run_limits, start_pool
@@ -66,6 +66,8 @@ class Run(Model, frozen=True):
     duration: float
     files: dict[str, bytes]
     """What it wrote in its scratch folder and named in its result, by name."""
+    grants: list[Grant]
+    """The approved permissions it ran with, by their canonical paths."""
 
 
 class Engine:
@@ -286,5 +288,6 @@ def _run(info: RunInfo, active: ActiveRun) -> Run:
         note=info.note,
         isolation=info.isolation,
         duration=info.duration or 0.0,
+        grants=info.grants,
         files={file.name: bytes(file.data) for file in active.files},
     )

@@ -96,14 +96,21 @@ class RequestChecks:
             entrypoint=request.entrypoint or script.info.entrypoint,
             parallel=script.info.parallel,
             preloads=self._modes.preloads(script.info.preload, mode),
-            grants=await self._grants(script, mode),
+            grants=await self._grants(script, mode, request.entrypoint),
         )
 
-    async def _grants(self, script: ScriptSource, mode: Mode) -> tuple[OpenedGrant, ...]:
+    async def _grants(self, script: ScriptSource, mode: Mode, entrypoint: str | None) -> tuple[OpenedGrant, ...]:
         """What an administrator approved for exactly this text; an ADMIN run has the account's rights without it."""
         if mode is Mode.ADMIN:
             return ()
-        return await self._permissions.grants_for(script.info, script.info.sha256)
+        grants = await self._permissions.grants_for(script.info, script.info.sha256)
+        if grants and entrypoint not in (None, script.info.entrypoint):
+            raise ServiceError(
+                "bad_request",
+                f"{script.info.path} runs with approved permissions, so only by the entrypoint that it declares.",
+                hint="Leave the entrypoint out.",
+            )
+        return grants
 
     def _call(self, request: RunRequest, mode: Mode) -> Prepared:
         for part in (*request.module.split("."), request.function):

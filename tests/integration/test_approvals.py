@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from engine import Engine
@@ -76,7 +77,9 @@ async def refusal(engine: Engine, path: str = "own/logs.py", code: str = "") -> 
 async def grants_of_a_run(engine: Engine, path: str = "own/logs.py") -> list[Grant]:
     run = await engine.call_script(path)
     assert run.outcome is Outcome.OK, run.error
-    return (await engine.runs.get(run.id, engine.owner)).grants
+    recorded = (await engine.runs.get(run.id, engine.owner)).grants
+    assert run.grants == recorded
+    return recorded
 
 
 async def test_an_approved_run_carries_its_grants_and_one_more_byte_ends_that(engine: Engine, logs: Path) -> None:
@@ -182,6 +185,17 @@ async def test_unsaved_text_needs_an_approval_of_its_own(engine: Engine, logs: P
     assert elsewhere.code == "needs_approval", "the path of the script counts"
     freed = await engine.run(RunRequest(kind=RunKind.SCRIPT, script="own/logs.py", code="result = 1"))
     assert (await engine.runs.get(freed.id, engine.owner)).grants == []
+
+
+async def test_an_approved_script_is_entered_where_it_says(engine: Engine, logs: Path) -> None:
+    body = "def main():\n    return 1\ndef other():\n    return 2\n"
+    entered = '# [tool.gatewright]\n# entrypoint = "main"\n# [tool'
+    await save(engine, script(body, read=f'"{logs}"').replace("# [tool", entered))
+    await approve(engine)
+    request = RunRequest(kind=RunKind.SCRIPT, script="own/logs.py", entrypoint="other")
+    with pytest.raises(ServiceError, match="only by the entrypoint that it declares"):
+        await engine.run(request)
+    assert (await engine.run(msgspec.structs.replace(request, entrypoint="main"))).value == 1
 
 
 async def test_only_an_administrator_decides(engine: Engine, logs: Path) -> None:
