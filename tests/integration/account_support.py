@@ -51,6 +51,12 @@ class OrdinaryAccount:
             os.chown(folder, UID, UID)
         return folder
 
+    def own(self, tree: Path) -> None:
+        """Give ``tree`` and everything in it to the account."""
+        if os.geteuid() == 0:
+            for path in [tree, *tree.rglob("*")]:
+                os.chown(path, UID, UID)
+
     def _drop(self) -> list[str]:
         """What to put before a command that root gives, so that it runs under this account."""
         return ["setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups", "--"] if os.geteuid() == 0 else []

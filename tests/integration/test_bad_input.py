@@ -25,8 +25,8 @@ from engine.models import Outcome, RunInfo, RunKind, RunRequest, Stream
 MIB = 1 << 20
 SETTINGS = """
 [policy]
-modules = ["os", "sys", "signal", "ctypes"]
-lifted = ["ctypes"]
+modules = ["os", "sys", "signal", "ctypes", "builtins", "threading"]
+lifted = ["ctypes", "threading"]
 admin_as_root = true
 """
 """The import rule out of the way: these tests look at what comes after it."""
@@ -252,6 +252,8 @@ def test_a_runaway_is_stopped_at_its_timeout_and_nothing_is_left(caller: Caller,
 def test_an_ordinary_accounts_runaway_is_stopped_too(kind: str) -> None:
     with ordinary_account() as account:
         project = ProjectUnderTest(account.folder("plant"))
+        write_settings(project.root, SETTINGS)
+        account.own(project.root / ".gatewright")
         try:
             started = account.call("--project", str(project.root), "engine", "start")
             assert started.returncode == 0, started.stderr
@@ -272,10 +274,10 @@ builtins.len = lambda thing: 99
 json.dumps = None
 os.environ.clear()
 os.environ["LEFT"] = "behind"
+open("left-behind", "w").close()
 os.chdir("/")
 sys.path.clear()
 threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
-open("left-behind", "w").close() if os.access(".", os.W_OK) else None
 result = "patched"
 """
 INTACT = """
