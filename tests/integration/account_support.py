@@ -24,6 +24,16 @@ class OrdinaryAccount:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self._around: list[str] = []
+
+    @contextmanager
+    def inside(self, *around: str) -> Iterator[None]:
+        """Meanwhile its commands run inside the command ``around``, which itself has the rights of the tests."""
+        self._around = [*around]
+        try:
+            yield
+        finally:
+            self._around = []
 
     def command(self, *arguments: str) -> list[str]:
         """``gatewright`` with ``arguments``, called by this account."""
@@ -31,7 +41,7 @@ class OrdinaryAccount:
 
     def python(self, *arguments: str) -> list[str]:
         """The interpreter with ``arguments``, called by this account."""
-        return [*_where_all_reach_python(), *self._drop(), sys.executable, *arguments]
+        return [*_where_all_reach_python(), *self._around, *self._drop(), sys.executable, *arguments]
 
     def command_of_root(self, *arguments: str) -> list[str]:
         """The same, called by root where the account can execute the interpreter, too."""
