@@ -1,0 +1,61 @@
+"""What this host gives to an engine, found out by trying, and what to do about what is missing.
+
+The diagnosis succeeds when it was made, whatever it found: its exit code says only that.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from engine.doctor import host, project, sandbox
+from engine.doctor.finding import Finding, Level, careful
+from engine.launch import LaunchError
+from engine.ownership import become_owner
+from engine.paths import EnginePaths
+
+__all__ = ["Finding", "Level", "diagnose", "examine"]
+
+
+def diagnose(folder: Path | None, *, as_json: bool) -> int:
+    """Print a diagnosis of the host and of the project, if one is given. Returns the exit code."""
+    findings = list(examine(None if folder is None else folder.resolve()))
+    if as_json:
+        sys.stdout.write(msgspec.json.encode({"findings": findings}).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(map(str, findings)) + "\n")
+    return 0
+
+
+def examine(folder: Path | None) -> Iterator[Finding]:
+    """Every finding; a check that fails in itself is a finding too.
+
+    All is tried as the project's owner, whom root becomes, since the engine will be that account. A stranger hears
+    whose the project is, and of the host what it gives to the stranger.
+    """
+    paths = None if folder is None else EnginePaths(folder)
+    refusal = None if paths is None else _refusal(paths)
+    for check in host.CHECKS:
+        yield careful(check, check.__name__)
+    yield from sandbox.examine(None if refusal else paths)
+    if refusal is not None:
+        yield refusal
+    elif paths is not None:
+        for examination in project.CHECKS:
+            yield careful(functools.partial(examination, paths), examination.__name__)
+
+
+def _refusal(paths: EnginePaths) -> Finding | None:
+    """Become the project's owner; what to say if that is not possible."""
+    tried = f"who owns {paths.project}"
+    try:
+        become_owner(paths)
+    except LaunchError as refusal:
+        return Finding(level=Level.FAIL, tried=tried, found=refusal.message, advice=refusal.hint or "")
+    except OSError as error:
+        return Finding(level=Level.FAIL, tried=tried, found=f"cannot be found out: {error}")
+    return None

@@ -1,0 +1,189 @@
+"""The layers of the sandbox, one finding each: what was tried, what it protects, how to get it where it is missing."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.doctor import remedies
+from engine.doctor.finding import Finding, Level
+from engine.doctor.remedies import Host
+
+TRUNCATES = 3
+"""The first Landlock ABI that holds back truncation."""
+
+LACKS = (
+    (2, "moving files between folders"),
+    (TRUNCATES, "truncating files that may be read"),
+    (4, "TCP"),
+    (5, "device ioctls"),
+    (6, "signals and abstract sockets"),
+    (7, "keeping refusals out of the audit log"),
+)
+"""What each ABI was the first to handle (Documentation/userspace-api/landlock.rst)."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What the trials found, and where.
+
+    Attributes:
+        abi: Landlock's version, 0 for none.
+        failures: Per trial None if it went well, else what failed.
+        interpreter: The scripts' interpreter, which made the trials.
+        uid: The account that made them, which is the engine's.
+    """
+
+    abi: int
+    failures: Mapping[str, str | None]
+    interpreter: Path
+    uid: int
+    host: Host = field(default_factory=Host)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One that works or does not. ``trial`` is its name in the report of the trials."""
+
+    name: str
+    trial: str
+    tried: str
+    protects: str
+    works: Callable[[Examined], str]
+    remedy: Callable[[Examined], str]
+    missing: Level = Level.WARN
+
+    def finding(self, examined: Examined) -> Finding:
+        failure = examined.failures[self.trial]
+        works = failure is None
+        return Finding(
+            level=Level.OK if works else self.missing,
+            tried=self.tried,
+            found=self.works(examined) if works else failure or "",
+            advice="" if works else self.remedy(examined),
+            layer=self.name,
+            protects=self.protects,
+        )
+
+
+def _namespaces(examined: Examined) -> str:
+    return remedies.for_namespaces(examined.host, examined.interpreter)
+
+
+def _after_user_namespaces(examined: Examined) -> str:
+    """One cause, one advice: what fails only because there is no user namespace need not say it again."""
+    if examined.failures["userns"] is not None:
+        return "Comes with the user namespace."
+    return _namespaces(examined)
+
+
+def _landlock_found(examined: Examined) -> str:
+    lacks = [what for version, what in LACKS if examined.abi < version]
+    return f"ABI {examined.abi}" + (f", which does not handle {', '.join(lacks)}" if lacks else "")
+
+
+def _limits_found(examined: Examined) -> str:
+    if examined.uid == 0:
+        return "hold; but the kernel does not count root's processes (RLIMIT_NPROC), so those are left to seccomp"
+    return "hold"
+
+
+LAYERS = (
+    Layer(
+        name="user namespace",
+        trial="userns",
+        tried="a user namespace with its id map",
+        protects="Takes from scripts every right of root's on the host, and carries the next three.",
+        works=lambda _: "a process can have its own",
+        remedy=_namespaces,
+    ),
+    Layer(
+        name="namespaces",
+        trial="namespaces",
+        tried="mount, pid, net, ipc and uts namespaces, and a pid namespace for each run",
+        protects="Hides other processes and the network from scripts; the end of a run ends all that it started.",
+        works=lambda _: "a process can have its own, and its children theirs",
+        remedy=_after_user_namespaces,
+    ),
+    Layer(
+        name="private view",
+        trial="view",
+        tried="a root folder of read-only binds, entered by pivot_root",
+        protects="Hides the host's files, their names and the sockets among them.",
+        works=lambda _: "holds: nothing else can be opened, nothing can be written",
+        remedy=_after_user_namespaces,
+    ),
+    Layer(
+        name="scratch",
+        trial="tmpfs",
+        tried="a tmpfs of a bounded size",
+        protects="Bounds the files of a run and leaves none of them to the next.",
+        works=lambda _: "can be mounted",
+        remedy=_after_user_namespaces,
+    ),
+    Layer(
+        name="Landlock",
+        trial="landlock",
+        tried="a Landlock ruleset that is enforced",
+        protects="Keeps the host's files from scripts, whatever path leads to them.",
+        works=_landlock_found,
+        remedy=lambda examined: remedies.for_landlock(examined.host),
+    ),
+    Layer(
+        name="seccomp",
+        trial="seccomp",
+        tried="both seccomp filters of a run, and a fork against them",
+        protects="Denies new processes, sockets and most of the kernel's surface; nothing replaces it.",
+        works=lambda _: "hold",
+        remedy=lambda _: remedies.for_seccomp(platform.machine()),
+        missing=Level.FAIL,
+    ),
+    Layer(
+        name="capabilities",
+        trial="capabilities",
+        tried="giving up every capability",
+        protects="Leaves scripts none of root's rights, even in their own namespaces.",
+        works=lambda _: "none is left",
+        remedy=lambda _: "A security module forbids capset(2) to the engine: allow it.",
+        missing=Level.FAIL,
+    ),
+    Layer(
+        name="rlimits",
+        trial="rlimits",
+        tried="limits of memory, open files and file size, each exceeded",
+        protects="Bounds what one run can take from the gateway.",
+        works=_limits_found,
+        remedy=lambda _: "Raise the hard limits of the engine's account: they are below what runs are given.",
+        missing=Level.FAIL,
+    ),
+    Layer(
+        name="pidfd",
+        trial="pidfd",
+        tried="a descriptor of a process",
+        protects="Lets a stop hit the process that is meant, never one that got its number later.",
+        works=lambda _: "can be had",
+        remedy=lambda _: "Use Linux 5.3 or later, or a container filter that permits pidfd_open.",
+        missing=Level.FAIL,
+    ),
+)
+
+
+def examine(examined: Examined) -> Iterator[Finding]:
+    for layer in LAYERS:
+        yield _truncation_noted(layer.finding(examined), examined)
+
+
+def _truncation_noted(finding: Finding, examined: Examined) -> Finding:
+    """Landlock below that ABI works, and is not enough by itself."""
+    if finding.layer != "Landlock" or finding.level is not Level.OK or examined.abi >= TRUNCATES:
+        return finding
+    return Finding(
+        level=Level.WARN,
+        tried=finding.tried,
+        found=f"{finding.found}; counts only together with the private view",
+        advice=remedies.for_truncation(),
+        layer=finding.layer,
+        protects=finding.protects,
+    )

@@ -1,0 +1,94 @@
+"""What the project's folder and its engine are like."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+from engine import launch, sockets
+from engine.client import EngineError, EngineUnreachable
+from engine.config import ConfigError, Settings
+from engine.doctor.finding import Finding, Level
+from engine.launch import LaunchError
+from engine.lifetime import engine_lives, holder_of
+from engine.models import EngineInfo
+from engine.ownership import account_name
+from engine.paths import EnginePaths
+
+LOW_BYTES = 500 << 20
+LOW_SHARE = 0.02
+
+
+def _owner(paths: EnginePaths) -> Finding:
+    tried = f"who owns {paths.project}"
+    if not paths.private.is_dir():
+        return Finding(level=Level.OK, tried=tried, found="not a project yet: the first start makes one")
+    info = paths.private.stat()
+    found = f"{account_name(info.st_uid)}, mode {info.st_mode & 0o777:o}"
+    if info.st_mode & 0o077:
+        advice = f"Run: chmod 700 {paths.private}"
+        return Finding(level=Level.FAIL, tried=tried, found=f"{found}: other accounts may look inside", advice=advice)
+    return Finding(level=Level.OK, tried=tried, found=found)
+
+
+def _settings(paths: EnginePaths) -> Finding:
+    file = paths.private / "settings.toml"
+    try:
+        settings = Settings.load(file)
+    except ConfigError as error:
+        return Finding(level=Level.FAIL, tried="settings", found=error.message, advice=error.hint or "")
+    return Finding(level=Level.OK, tried="settings", found=f"pool size {settings.pool.size} ({file})")
+
+
+def _disk(paths: EnginePaths) -> Finding:
+    usage = shutil.disk_usage(paths.project)
+    found = f"{usage.free >> 20} MiB free, {usage.free / usage.total:.0%}"
+    if usage.free < LOW_BYTES or usage.free < usage.total * LOW_SHARE:
+        advice = "Free some space: below this, the engine may not be able to save."
+        return Finding(level=Level.WARN, tried="disk space of the project", found=found, advice=advice)
+    return Finding(level=Level.OK, tried="disk space of the project", found=found)
+
+
+def _socket_place(paths: EnginePaths) -> Finding:
+    tried = "a socket in the project"
+    length = len(os.fsencode(paths.socket))
+    note = f"{length} bytes of path" + ("" if length <= sockets.MAX_PATH else ", reached through its folder")
+    if not os.access(paths.private, os.W_OK):
+        return Finding(level=Level.OK, tried=tried, found=f"{note}; not tried: no folder to write to")
+    trial = paths.private / f"doctor-{os.getpid()}.sock"
+    try:
+        sockets.bind(trial).close()
+    except OSError as error:
+        found = f"{error.strerror}; the engine uses {paths.fallback_socket(os.geteuid())}"
+        return Finding(level=Level.WARN, tried=tried, found=found)
+    trial.unlink()
+    return Finding(level=Level.OK, tried=tried, found=f"works, {note}")
+
+
+def _engine(paths: EnginePaths) -> Finding:
+    tried = "the project's engine"
+    if not engine_lives(paths.lifetime_lock):
+        return Finding(
+            level=Level.OK, tried=tried, found="does not run; it starts with the first command that needs it"
+        )
+    try:
+        info = asyncio.run(_ask(paths.project))
+    except (LaunchError, EngineError, EngineUnreachable) as error:
+        found = f"{error.message} ({holder_of(paths.lifetime_lock)})"
+        return Finding(level=Level.FAIL, tried=tried, found=found, advice=error.hint or "")
+    found = f"version {info.version}, process {info.pid}, isolation: {info.isolation}"
+    advice = " ".join(info.problems)
+    return Finding(level=Level.WARN if advice else Level.OK, tried=tried, found=found, advice=advice)
+
+
+async def _ask(project: Path) -> EngineInfo:
+    client = await launch.connect(project, client="cli", start=False)
+    try:
+        return await client.engine_info()
+    finally:
+        await client.close()
+
+
+CHECKS = (_owner, _settings, _disk, _socket_place, _engine)

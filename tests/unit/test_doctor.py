@@ -1,0 +1,133 @@
+"""What the doctor says of a layer, and which advice it gives: texts from findings, without touching the host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.doctor.finding import Finding, Level, careful
+from engine.doctor.layers import LAYERS, Examined, examine
+from engine.doctor.remedies import Host, for_landlock, for_namespaces, for_seccomp
+
+WORKS = dict.fromkeys([layer.trial for layer in LAYERS])
+
+
+def host_with(root: Path, **files: str) -> Host:
+    """A host whose files are these; ``__`` stands for a slash."""
+    for name, text in files.items():
+        file = root / name.replace("__", "/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text + "\n")
+    return Host(root)
+
+
+def examined(root: Path, *, abi: int = 7, uid: int = 1000, **failures: str) -> dict[str, Finding]:
+    given = Examined(abi, WORKS | failures, root / "env/bin/python", uid, Host(root))
+    return {finding.layer: finding for finding in examine(given)}
+
+
+def test_a_host_with_everything(tmp_path: Path) -> None:
+    found = examined(tmp_path)
+    assert list(found) == [
+        "user namespace", "namespaces", "private view", "scratch", "Landlock", "seccomp", "capabilities", "rlimits",
+        "pidfd",
+    ]  # fmt: skip
+    assert {finding.level for finding in found.values()} == {Level.OK}
+    assert not any(finding.advice for finding in found.values())
+    assert all(finding.tried and finding.found and finding.protects.endswith(".") for finding in found.values())
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_a_missing_layer_says_what_failed_and_what_to_do(tmp_path: Path, layer: object) -> None:
+    assert isinstance(layer, type(LAYERS[0]))
+    finding = examined(tmp_path, **{layer.trial: "unshare: No"})[layer.name]
+    assert finding.level in (Level.WARN, Level.FAIL)
+    assert finding.found == "unshare: No"
+    assert finding.advice.endswith(".")
+
+
+def test_what_only_follows_from_another_failure_is_advised_once(tmp_path: Path) -> None:
+    found = examined(tmp_path, userns="refused", namespaces="refused", view="refused", tmpfs="refused")
+    assert "seccomp=FILE" in found["user namespace"].advice
+    assert {found[name].advice for name in ("namespaces", "private view", "scratch")} == {
+        "Comes with the user namespace."
+    }
+
+
+def test_landlock_says_what_its_version_lacks(tmp_path: Path) -> None:
+    first = examined(tmp_path, abi=1)["Landlock"]
+    assert first.level is Level.WARN
+    assert first.found.startswith(
+        "ABI 1, which does not handle moving files between folders, truncating files that may"
+    )
+    assert "counts only together with the private view" in first.found
+    assert "6.2" in first.advice
+    third = examined(tmp_path, abi=3)["Landlock"]
+    assert (third.level, third.advice) == (Level.OK, "")
+    assert "truncating" not in third.found
+    assert examined(tmp_path, abi=7)["Landlock"].found == "ABI 7"
+
+
+def test_root_hears_that_its_processes_are_not_counted(tmp_path: Path) -> None:
+    assert "RLIMIT_NPROC" in examined(tmp_path, uid=0)["rlimits"].found
+    assert "RLIMIT_NPROC" not in examined(tmp_path, uid=1000)["rlimits"].found
+
+
+def test_advice_follows_the_hosts_switches(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.touch()
+    red_hat = host_with(tmp_path / "a", proc__sys__user__max_user_namespaces="0")
+    assert "`sysctl -w user.max_user_namespaces=15000`" in for_namespaces(red_hat, python)
+    debian = host_with(tmp_path / "b", proc__sys__kernel__unprivileged_userns_clone="0")
+    assert "`sysctl -w kernel.unprivileged_userns_clone=1`" in for_namespaces(debian, python)
+    docker = host_with(tmp_path / "c", **{".dockerenv": ""})
+    assert "--security-opt seccomp=FILE" in for_namespaces(docker, python)
+    assert "--privileged" in for_namespaces(docker, python)
+    unknown = for_namespaces(host_with(tmp_path / "d", proc__sys__user__max_user_namespaces="1000"), python)
+    assert "RestrictNamespaces=" in unknown
+    assert "sysctl" not in unknown
+
+
+def test_apparmor_is_advised_a_profile_for_the_interpreter(tmp_path: Path) -> None:
+    ubuntu = host_with(tmp_path, proc__sys__kernel__apparmor_restrict_unprivileged_userns="1")
+    folder = tmp_path / "plant a/envs/default"
+    (folder / "bin").mkdir(parents=True)
+    interpreter = folder / "bin/python"
+    interpreter.symlink_to("/usr/bin/python3")
+    advice = for_namespaces(ubuntu, interpreter)
+    assert f"`python3 -m venv --clear --copies --without-pip '{folder}'`" in advice
+    assert f'abi <abi/4.0>, profile gatewright "{folder}/bin/python*" flags=(unconfined) {{ userns, }}' in advice
+    interpreter.unlink()
+    interpreter.touch()
+    advice = for_namespaces(ubuntu, interpreter)
+    assert "venv" not in advice
+    assert "apparmor_parser -r" in advice
+    assert "kernel.apparmor_restrict_unprivileged_userns=0" in advice
+
+
+def test_landlock_is_switched_on_at_boot(tmp_path: Path) -> None:
+    off = host_with(tmp_path / "off", sys__kernel__security__lsm="lockdown,capability,yama,apparmor")
+    assert "lsm=landlock,lockdown,capability,yama,apparmor" in for_landlock(off)
+    assert "5.13" in for_landlock(host_with(tmp_path / "on", sys__kernel__security__lsm="landlock,yama"))
+    assert "seccomp=FILE" in for_landlock(host_with(tmp_path / "box", **{"run__.containerenv": ""}))
+
+
+def test_seccomp_is_for_one_architecture() -> None:
+    assert "x86-64" in for_seccomp("aarch64")
+    assert "CONFIG_SECCOMP_FILTER" in for_seccomp("x86_64")
+
+
+def test_a_check_that_breaks_is_a_finding() -> None:
+    def _broken() -> Finding:
+        raise RuntimeError("no such thing")
+
+    finding = careful(_broken, "_broken")
+    assert (finding.level, finding.tried) == (Level.FAIL, "broken")
+    assert "no such thing" in finding.found
+
+
+def test_a_finding_as_text() -> None:
+    finding = Finding(level=Level.WARN, tried="a thing", found="nothing", advice="Get one.", protects="It holds.")
+    assert str(finding) == "warn  a thing: nothing\n      It holds.\n      Get one."
+    assert str(Finding(level=Level.OK, tried="a thing", found="there")) == "ok    a thing: there"
