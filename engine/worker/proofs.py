@@ -23,7 +23,10 @@ NO_DESCRIPTOR = -1
 """A call that is let through fails with EBADF for it, and does no harm."""
 
 AF_UNIX, AF_INET, SOCK_STREAM = 1, 2, 1
-PTRACE_TRACEME = 0
+PTRACE_PEEKDATA = 2
+NOBODY = 0
+"""No process has this pid: where ptrace is let through, it finds none, and nothing is stopped by being traced."""
+
 HOST_FILE = "/etc/passwd"
 
 
@@ -75,7 +78,7 @@ _ATTEMPTS: dict[str, Callable[[], object]] = {
     "capset": lambda: _call("capset", None, None),
     "seccomp": lambda: _call("seccomp", 1, 0, None),
     "prctl": lambda: kernel.prctl(kernel.PR_SET_PDEATHSIG, 0),
-    "ptrace": lambda: _call("ptrace", PTRACE_TRACEME, 0, 0, 0),
+    "ptrace": lambda: _call("ptrace", PTRACE_PEEKDATA, NOBODY, 0, 0),
     "wait": lambda: _call("wait4", -1, None, 0, None),
     "sendmsg": lambda: _call("sendmsg", NO_DESCRIPTOR, None, 0),
     "pidfd_open": lambda: _call("pidfd_open", NO_DESCRIPTOR, 0),
