@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from engine.doctor import host, project, sandbox
-from engine.doctor.finding import Finding, Level, careful
+from engine.doctor.finding import Finding, Level, careful, careful_each
 from engine.launch import LaunchError
 from engine.ownership import become_owner
 from engine.paths import EnginePaths
@@ -41,7 +41,7 @@ def examine(folder: Path | None) -> Iterator[Finding]:
     refusal = None if paths is None else _refusal(paths)
     for check in host.CHECKS:
         yield careful(check, check.__name__)
-    yield from sandbox.examine(None if refusal else paths)
+    yield from careful_each(lambda: sandbox.examine(None if refusal else paths), "sandbox")
     if refusal is not None:
         yield refusal
     elif paths is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 
 import msgspec
@@ -36,7 +36,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 def careful(check: Callable[[], Finding], name: str) -> Finding:
     """What ``check`` finds; that it broke is a finding too."""
+    return next(careful_each(lambda: iter([check()]), name))
+
+
+def careful_each(examine: Callable[[], Iterator[Finding]], name: str) -> Iterator[Finding]:
+    """What ``examine`` finds, and that it broke half way."""
     try:
-        return check()
+        yield from examine()
     except Exception as error:  # noqa: BLE001 - one check that breaks must not hide the others
-        return Finding(level=Level.FAIL, tried=name.strip("_"), found=f"the check itself failed: {error!r}")
+        yield Finding(level=Level.FAIL, tried=name.strip("_"), found=f"the check itself failed: {error!r}")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from engine.doctor import remedies
 from engine.doctor.finding import Finding, Level
 from engine.doctor.remedies import Host
@@ -56,7 +58,7 @@ class Layer:
     missing: Level = Level.WARN
 
     def finding(self, examined: Examined) -> Finding:
-        failure = examined.failures[self.trial]
+        failure = examined.failures.get(self.trial, "it was not tried")
         works = failure is None
         return Finding(
             level=Level.OK if works else self.missing,
@@ -70,13 +72,6 @@ class Layer:
 
 def _namespaces(examined: Examined) -> str:
     return remedies.for_namespaces(examined.host, examined.interpreter)
-
-
-def _after_user_namespaces(examined: Examined) -> str:
-    """One cause, one advice: what fails only because there is no user namespace need not say it again."""
-    if examined.failures["userns"] is not None:
-        return "Comes with the user namespace."
-    return _namespaces(examined)
 
 
 def _landlock_found(examined: Examined) -> str:
@@ -95,7 +90,7 @@ LAYERS = (
         name="user namespace",
         trial="userns",
         tried="a user namespace with its id map",
-        protects="Takes from scripts every right of root's on the host, and carries the next three.",
+        protects="Lets an ordinary account build the next three walls, and leaves root no right outside them.",
         works=lambda _: "a process can have its own",
         remedy=_namespaces,
     ),
@@ -105,7 +100,7 @@ LAYERS = (
         tried="mount, pid, net, ipc and uts namespaces, and a pid namespace for each run",
         protects="Hides other processes and the network from scripts; the end of a run ends all that it started.",
         works=lambda _: "a process can have its own, and its children theirs",
-        remedy=_after_user_namespaces,
+        remedy=_namespaces,
     ),
     Layer(
         name="private view",
@@ -113,7 +108,7 @@ LAYERS = (
         tried="a root folder of read-only binds, entered by pivot_root",
         protects="Hides the host's files, their names and the sockets among them.",
         works=lambda _: "holds: nothing else can be opened, nothing can be written",
-        remedy=_after_user_namespaces,
+        remedy=_namespaces,
     ),
     Layer(
         name="scratch",
@@ -121,7 +116,7 @@ LAYERS = (
         tried="a tmpfs of a bounded size",
         protects="Bounds the files of a run and leaves none of them to the next.",
         works=lambda _: "can be mounted",
-        remedy=_after_user_namespaces,
+        remedy=_namespaces,
     ),
     Layer(
         name="Landlock",
@@ -171,19 +166,20 @@ LAYERS = (
 
 
 def examine(examined: Examined) -> Iterator[Finding]:
+    """One cause, one advice: what has been said of an earlier layer is only pointed to."""
+    said: dict[str, str] = {}
     for layer in LAYERS:
-        yield _truncation_noted(layer.finding(examined), examined)
+        finding = _truncation_noted(layer.finding(examined), examined)
+        if finding.advice in said:
+            finding = msgspec.structs.replace(finding, advice=f"As for the {said[finding.advice]}.")
+        elif finding.advice:
+            said[finding.advice] = layer.name
+        yield finding
 
 
 def _truncation_noted(finding: Finding, examined: Examined) -> Finding:
     """Landlock below that ABI works, and is not enough by itself."""
     if finding.layer != "Landlock" or finding.level is not Level.OK or examined.abi >= TRUNCATES:
         return finding
-    return Finding(
-        level=Level.WARN,
-        tried=finding.tried,
-        found=f"{finding.found}; counts only together with the private view",
-        advice=remedies.for_truncation(),
-        layer=finding.layer,
-        protects=finding.protects,
-    )
+    found = f"{finding.found}; counts only together with the private view"
+    return msgspec.structs.replace(finding, level=Level.WARN, found=found, advice=remedies.for_truncation())

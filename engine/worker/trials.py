@@ -7,12 +7,14 @@ this, since AppArmor judges by the program's path.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 
-from . import kernel, landlock, namespaces, seccomp
+from . import kernel, landlock, limits, namespaces, seccomp
 from .readable import readable_paths
 from .view import View
 
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 
 FORBIDDEN = "/etc/passwd"
 """Every host has it, everybody may read it, no script has any business with it."""
+
+TRIAL_LIMIT = 16 << 20
+TRIAL_FILES = 32
+"""What a process limits itself to, to try to pass it: bytes and descriptors."""
 
 
 def report(folder: str) -> None:
@@ -37,6 +43,8 @@ def report(folder: str) -> None:
         "view": lambda: _try_view(folder),
         "landlock": lambda: _try_landlock(folder),
         "seccomp": _try_seccomp,
+        "capabilities": _try_capabilities,
+        "rlimits": lambda: _try_limits(folder),
         "pidfd": _try_pidfd,
         "root_pidns": _try_root_namespaces,
     }
@@ -54,7 +62,7 @@ def failure_of(work: Callable[[], None]) -> str | None:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             work()
         except BaseException as error:  # noqa: BLE001 - reported to the parent, the process ends here
-            os.write(write_end, (str(error) or type(error).__name__).encode()[:500])
+            os.write(write_end, _in_words(error).encode("utf-8", "replace")[:500])
         finally:
             os._exit(0)
     os.close(write_end)
@@ -64,6 +72,13 @@ def failure_of(work: Callable[[], None]) -> str | None:
     if os.waitstatus_to_exitcode(status):
         return f"the trial was ended by signal {-os.waitstatus_to_exitcode(status)}"
     return problem.decode("utf-8", "replace") or None
+
+
+def _in_words(error: BaseException) -> str:
+    """Without the number that ``OSError`` begins with: users read this."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {os.fsdecode(error.filename)}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
 
 
 def _in_child(work: Callable[[], None]) -> None:
@@ -154,6 +169,40 @@ def _try_seccomp() -> None:
     if pid == 0:
         os._exit(0)
     raise OSError("the kernel took the filters and lets a process be made all the same")
+
+
+def _try_capabilities() -> None:
+    """Where a user namespace can be had, from the full set that comes with it."""
+    with contextlib.suppress(OSError):
+        namespaces.enter_user_namespace()
+    kernel.drop_capabilities()
+    if kernel.capabilities():
+        raise OSError("the kernel took capset and left some")
+
+
+def _try_limits(folder: str) -> None:
+    """Memory, the size of a file, open files: each limit is reached and cannot be passed."""
+    space = limits.mapped() + TRIAL_LIMIT
+    resource.setrlimit(resource.RLIMIT_AS, (space, space))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (TRIAL_LIMIT, TRIAL_LIMIT))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (TRIAL_FILES, TRIAL_FILES))
+    _expect_failure(MemoryError, lambda: bytearray(2 * TRIAL_LIMIT), "memory")
+    path = os.path.join(folder, "limit")
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    try:
+        # The kernel asks before it makes a file longer, so nothing is written.
+        _expect_failure(OSError, lambda: os.ftruncate(fd, TRIAL_LIMIT + 1), "length of a file")
+    finally:
+        os.unlink(path)
+    _expect_failure(OSError, lambda: [os.dup(fd) for _ in range(TRIAL_FILES)], "open files")
+
+
+def _expect_failure(kind: type[Exception], work: Callable[[], object], what: str) -> None:
+    try:
+        work()
+    except kind:
+        return
+    raise OSError(f"the limit is set, and more of it can be had all the same: {what}")
 
 
 def _try_pidfd() -> None:

@@ -50,9 +50,11 @@ def test_a_missing_layer_says_what_failed_and_what_to_do(tmp_path: Path, layer: 
 def test_what_only_follows_from_another_failure_is_advised_once(tmp_path: Path) -> None:
     found = examined(tmp_path, userns="refused", namespaces="refused", view="refused", tmpfs="refused")
     assert "seccomp=FILE" in found["user namespace"].advice
-    assert {found[name].advice for name in ("namespaces", "private view", "scratch")} == {
-        "Comes with the user namespace."
-    }
+    after = {found[name].advice for name in ("namespaces", "private view", "scratch")}
+    assert after == {"As for the user namespace."}
+    found = examined(tmp_path, namespaces="refused", view="refused", tmpfs="refused")
+    assert "seccomp=FILE" in found["namespaces"].advice
+    assert found["scratch"].advice == "As for the namespaces."
 
 
 def test_landlock_says_what_its_version_lacks(tmp_path: Path) -> None:

@@ -53,6 +53,5 @@ def _print(invocation: Invocation, report: bytes) -> None:
     lines: list[tuple[str, str]] = []
     for finding in msgspec.json.decode(report)["findings"]:
         lines.append((finding["level"], f"{finding['tried']}: {finding['found']}"))
-        if advice := finding.get("advice"):
-            lines.append(("", advice))
+        lines += [("", more) for more in (finding["protects"], finding["advice"]) if more]
     out.line(fields(lines, width=terminal_width(out.is_terminal)))
