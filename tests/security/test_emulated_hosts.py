@@ -1,0 +1,187 @@
+"""On hosts that lack a layer, RESTRICTED is what it says or refuses; for root and for an ordinary account.
+
+Every run is asked for as users do it, by the command line, with all of the engine inside the emulated host.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from account_support import OrdinaryAccount, ordinary_account
+from decisive_attacks import ATTACKS, Targets, script
+from emulated_project import ACCOUNTS, EmulatedProject, emulated_project
+
+REFUSED = 4
+"""The exit code of what role, policy or sandbox refuse."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is promised on a host.
+
+    Attributes:
+        level: Of RESTRICTED runs.
+        has: Layers that the isolation line names.
+        lacks: What it says is missing; of a refusal, the words that name the layer.
+        wanting: The layers that the doctor does not find.
+    """
+
+    level: str
+    has: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    wanting: tuple[str, ...] = ()
+
+
+CONTAINED = ("user namespace", "namespaces", "private view", "scratch")
+HOSTS = {
+    "": Expected("full", ("userns", "pidns", "netns", "tmpfs", "view", "landlock", "seccomp")),
+    "no-userns": Expected("core", ("landlock", "seccomp"), ("no userns", "no scratch"), CONTAINED),
+    "apparmor-like": Expected("core", ("landlock", "seccomp"), ("no userns", "no scratch"), CONTAINED[1:]),
+    "container": Expected("core", ("landlock", "seccomp"), ("no userns", "no scratch"), CONTAINED),
+    "no-userns,landlock-abi-3": Expected("core", ("landlock3", "seccomp"), ("no userns",), CONTAINED),
+    "no-landlock": Expected("core", ("userns", "view", "seccomp"), ("no landlock",), ("Landlock",)),
+    "landlock-off": Expected("core", ("userns", "view", "seccomp"), ("no landlock",), ("Landlock",)),
+    "landlock-abi-1": Expected("full", ("userns", "view", "landlock1", "seccomp"), (), ("Landlock",)),
+    "no-seccomp": Expected("refused", lacks=("no seccomp",), wanting=("seccomp",)),
+    "no-userns,no-landlock": Expected(
+        "refused", lacks=("no Landlock", "no user namespace"), wanting=(*CONTAINED, "Landlock")
+    ),
+    "no-userns,landlock-abi-1": Expected(
+        "refused", lacks=("Landlock 1 lets files be truncated", "no user namespace"), wanting=(*CONTAINED, "Landlock")
+    ),
+}
+REFUSING = [lack for lack, expected in HOSTS.items() if expected.level == "refused"]
+RUNNING = [lack for lack, expected in HOSTS.items() if expected.level != "refused"]
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[OrdinaryAccount]:
+    with ordinary_account() as made:
+        yield made
+
+
+@pytest.fixture(params=ACCOUNTS)
+def who(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def project(who: str, account: OrdinaryAccount, lack: str) -> Iterator[EmulatedProject]:
+    with emulated_project(who, account, lack) as made:
+        yield made
+
+
+@pytest.mark.parametrize("lack", HOSTS)
+def test_the_doctor_says_what_is_missing_and_what_follows(project: EmulatedProject, lack: str) -> None:
+    expected = HOSTS[lack]
+    found = project.findings()
+    wanting = {layer for layer in found if layer not in ("RESTRICTED", "ADMIN") and found[layer]["protects"]
+               and found[layer]["level"] != "ok"}  # fmt: skip
+    assert wanting == set(expected.wanting)
+    assert all(found[layer]["advice"] for layer in wanting)
+    assert found["RESTRICTED"]["found"].startswith(f"{expected.level}: ")
+    assert found["RESTRICTED"]["level"] == ("fail" if expected.level == "refused" else "ok")
+    assert not any("itself failed" in finding["found"] for finding in found.values())
+
+
+@pytest.mark.parametrize("lack", RUNNING)
+def test_restricted_runs_as_promised_and_holds(project: EmulatedProject, lack: str) -> None:
+    run = project.json("exec", "print('heard')\nresult = sum(range(10))")
+    assert (run["outcome"], run["value"], run["stdout"]) == ("ok", 45, "heard\n")
+    check_isolation(run["isolation"], HOSTS[lack])
+    targets = targets_of(project)
+    control = project.run(project.python("-c", f"{script(targets)}\nimport json; print(json.dumps(result))"))
+    assert json.loads(control.stdout) == dict.fromkeys(ATTACKS, "escaped"), "an attack that proves nothing"
+    assert not targets.unharmed()
+    targets = targets_of(project)
+    run = project.json("exec", script(targets))
+    assert run["outcome"] == "ok", run
+    assert run["value"].keys() == set(ATTACKS)
+    assert "escaped" not in run["value"].values(), run["value"]
+    assert targets.unharmed()
+
+
+@pytest.mark.parametrize("lack", REFUSING)
+def test_restricted_is_refused_and_says_which_layer_is_missing(project: EmulatedProject, lack: str) -> None:
+    refused = project.call("exec", "result = 1")
+    assert refused.returncode == REFUSED, refused.stdout + refused.stderr
+    assert refused.stdout == ""
+    assert all(words in refused.stderr for words in HOSTS[lack].lacks), refused.stderr
+    assert "Traceback" not in refused.stderr
+    run = project.json("exec", "result = 1", code=REFUSED)
+    assert run["outcome"] == "sandbox_unavailable"
+    assert not run["has_value"]
+    status = project.json("engine", "status")
+    assert status["engine"]["pid"], "the engine itself is there"
+
+
+@pytest.mark.parametrize("lack", REFUSING)
+def test_only_the_policy_lets_it_run_degraded_and_every_result_says_so(project: EmulatedProject, lack: str) -> None:
+    project.settings("[policy]\nallow_degraded = true\n")
+    assert project.findings()["RESTRICTED"]["found"].startswith("degraded: ")
+    for _ in range(2):
+        run = project.json("exec", "result = 6 * 7")
+        assert (run["outcome"], run["value"]) == ("ok", 42)
+        assert run["isolation"].startswith("degraded: ")
+    assert project.json("runs", "show", str(run["id"]))["isolation"].startswith("degraded: ")
+
+
+@pytest.mark.parametrize("lack", ["no-userns", "no-landlock", "no-seccomp", "no-userns,no-landlock"])
+def test_a_stale_probe_never_lets_a_run_pass_for_more_than_it_is(
+    project: EmulatedProject, account: OrdinaryAccount, lack: str
+) -> None:
+    """Findings of a whole host with the mark of this one: the zygote puts its layers on for real, or nothing runs."""
+    project.call("exec", "1")
+    project.end()
+    kept = project.under_test.paths.private / "sandbox.json"
+    known = json.loads(kept.read_text())
+    known["findings"]["failures"] = dict.fromkeys(known["findings"]["failures"])
+    known["findings"]["abi"] = 7
+    kept.write_text(json.dumps(known))
+    done = project.call("--json", "exec", "result = 1")
+    run = json.loads(done.stdout)
+    if run["outcome"] == "ok":
+        check_isolation(run["isolation"], HOSTS[lack])
+    else:
+        assert (done.returncode, run["outcome"]) == (REFUSED, "sandbox_unavailable")
+
+
+@pytest.mark.parametrize("lack", ["no-userns", "no-landlock"])
+def test_findings_of_a_whole_host_are_not_used_on_another(project: EmulatedProject, lack: str) -> None:
+    project.lack = ""
+    assert project.json("exec", "1")["isolation"].startswith("full: ")
+    project.end()
+    project.lack = lack
+    run = project.json("exec", "1")
+    check_isolation(run["isolation"], HOSTS[lack])
+
+
+def check_isolation(line: str, expected: Expected) -> None:
+    level, _, layers = line.partition(": ")
+    has, *lacks = layers.split(", ")
+    assert level == expected.level, line
+    names = has.split("+")
+    assert all(any(name.startswith(layer) for name in names) for layer in expected.has), line
+    assert all(lack in lacks for lack in expected.lacks), line
+    assert not any(f"no {name}" in lacks for name in names), line
+
+
+def targets_of(project: EmulatedProject) -> Targets:
+    """Fresh ones, that the account itself could read, write and reach."""
+    folder = project.root / "beside"
+    folder.mkdir(exist_ok=True)
+    status: dict[str, Any] = project.json("engine", "status")
+    targets = Targets(
+        folder=folder,
+        library=Path(project.library_folder, "attacked.py"),
+        socket=project.under_test.paths.socket,
+        pid=status["engine"]["pid"],
+    )
+    targets.put()
+    project.own(folder, targets.library)
+    return targets
