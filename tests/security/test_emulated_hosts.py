@@ -20,6 +20,22 @@ REFUSED = 4
 """The exit code of what role, policy or sandbox refuse."""
 
 
+FORGED_FINDINGS = """
+import json, os, sys
+from pathlib import Path
+from engine.sandbox.probe import host_mark
+private = Path(sys.argv[1], ".gatewright")
+kept = private / "sandbox.json"
+known = json.loads(kept.read_text())
+known["host"] = host_mark(private / "envs/default/bin/python")
+known["findings"] = {"abi": 7, "failures": dict.fromkeys(known["findings"]["failures"])}
+kept.write_text(json.dumps(known))
+command = ["-m", "tui.cli", "--json", "--project", sys.argv[1], "exec", "result = 1"]
+os.execv(sys.executable, [sys.executable, *command])
+"""
+"""Makes the engine that comes next believe that every layer has been tried here, and works."""
+
+
 @dataclass(frozen=True)
 class Expected:
     """What is promised on a host.
@@ -113,9 +129,7 @@ def test_restricted_is_refused_and_says_which_layer_is_missing(project: Emulated
     assert refused.stdout == ""
     assert all(words in refused.stderr for words in HOSTS[lack].lacks), refused.stderr
     assert "Traceback" not in refused.stderr
-    run = project.json("exec", "result = 1", code=REFUSED)
-    assert run["outcome"] == "sandbox_unavailable"
-    assert not run["has_value"]
+    assert project.json("exec", "result = 1", code=REFUSED)["code"] == "sandbox_unavailable"
     status = project.json("engine", "status")
     assert status["engine"]["pid"], "the engine itself is there"
 
@@ -138,17 +152,13 @@ def test_a_stale_probe_never_lets_a_run_pass_for_more_than_it_is(
     """Findings of a whole host with the mark of this one: the zygote puts its layers on for real, or nothing runs."""
     project.call("exec", "1")
     project.end()
-    kept = project.under_test.paths.private / "sandbox.json"
-    known = json.loads(kept.read_text())
-    known["findings"]["failures"] = dict.fromkeys(known["findings"]["failures"])
-    known["findings"]["abi"] = 7
-    kept.write_text(json.dumps(known))
-    done = project.call("--json", "exec", "result = 1")
+    done = project.run(project.python("-c", FORGED_FINDINGS, str(project.root)))
     run = json.loads(done.stdout)
-    if run["outcome"] == "ok":
+    if run.get("outcome") == "ok":
         check_isolation(run["isolation"], HOSTS[lack])
     else:
-        assert (done.returncode, run["outcome"]) == (REFUSED, "sandbox_unavailable")
+        assert done.returncode == REFUSED
+        assert "sandbox_unavailable" in (run.get("outcome"), run.get("code"))
 
 
 @pytest.mark.parametrize("lack", ["no-userns", "no-landlock"])
