@@ -32,11 +32,14 @@ ADVICE = {
 
 
 def examine(paths: EnginePaths | None) -> Iterator[Finding]:
-    """The layers, then what RESTRICTED and ADMIN runs are here, by the project's policy if there is a project."""
+    """The layers, then what RESTRICTED and ADMIN runs are here, by the project's policy if there is a project.
+
+    The next engine of the project goes by what was found now: who enabled something need not wait for the next boot.
+    """
     interpreter = _interpreter(paths)
     tried = f"what {interpreter} can put on"
     try:
-        findings = probe(interpreter, fresh=True)
+        findings = probe(interpreter, kept=_kept(paths), fresh=True)
     except (ProbeProblem, OSError) as problem:
         advice = "Scripts run with this Python, so let the engine's account read and execute it."
         yield Finding(level=Level.FAIL, tried=tried, found=str(problem), advice=advice, layer="interpreter")
@@ -60,6 +63,10 @@ def policy_of(paths: EnginePaths | None) -> PolicySection:
         return Settings.load(paths.private / "settings.toml").policy
     except ConfigError:
         return PolicySection()
+
+
+def _kept(paths: EnginePaths | None) -> Path | None:
+    return None if paths is None or not paths.private.is_dir() else paths.private / "sandbox.json"
 
 
 def _interpreter(paths: EnginePaths | None) -> Path:

@@ -19,6 +19,13 @@ from engine.sandbox.processes import WORKER, worker_environment
 
 TIMEOUT = 20.0
 
+SWITCHES = (
+    "/proc/sys/user/max_user_namespaces",
+    "/proc/sys/kernel/unprivileged_userns_clone",
+    "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+)
+"""What an administrator may set while the host runs: the findings of before do not hold any more."""
+
 
 class ProbeProblem(Exception):
     """The trials could not be made. The message says why."""
@@ -60,6 +67,7 @@ def host_mark(interpreter: Path) -> str:
         str(_stamp(WORKER / "trials.py")),
         _text("/proc/self/attr/current"),
         *_confinement(),
+        *map(_text, SWITCHES),
         *(os.readlink(f"/proc/self/ns/{kind}") for kind in ("user", "mnt", "pid")),
     ]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
