@@ -188,9 +188,10 @@ def changing(path: Path, change: bytes | None) -> Iterator[None]:
         writer.join()
 
 
-@pytest.mark.parametrize("change", [b"x" * 7000, None])
+@pytest.mark.parametrize("change", [b"x" * 7000, None], ids=["growing", "shrinking"])
 def test_a_file_that_changes_while_it_is_read_ends_and_breaks_nothing(tmp_path: Path, change: bytes | None) -> None:
     path = tmp_path / "log"
+    path.touch()
     with changing(path, change):
         for _ in range(50):
             files, note = sent(tmp_path, "log")
