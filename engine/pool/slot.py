@@ -15,24 +15,15 @@ from pathlib import Path
 from typing import Protocol
 
 from engine.models import Mode, Outcome, SlotInfo, SlotState
-from engine.pool.assignment import Assignment, Run
-from engine.pool.child import Child, Output, describe_size
-from engine.pool.frames import ProtocolError, cpu_seconds
+from engine.pool.assignment import Assignment
+from engine.pool.child import Child
+from engine.pool.course import Course
+from engine.pool.frames import ProtocolError
 from engine.pool.isolation import Promise, UnfitChild
 from engine.pool.job import Limits, Profile
 from engine.pool.keeper import ZygoteKeeper
-from engine.pool.memory_watch import MemoryWatch
 from engine.pool.order import Order, own_child, parked_child
-from engine.pool.outcome import (
-    Ending,
-    ExitReport,
-    Intervention,
-    from_exit,
-    from_failed_profile,
-    from_intervention,
-    from_lost_slot,
-    from_result,
-)
+from engine.pool.outcome import ExitReport, Intervention, from_failed_profile, from_intervention, from_lost_slot
 from engine.pool.settings import PoolSettings
 from engine.pool.timer import DeadlineTimer
 from engine.pool.zygote import NewChild
@@ -100,24 +91,22 @@ class Slot:
         self._order: Order | None = None
         self._buffer = bytearray(READ_SIZE)
         self._child: Child | None = None
-        self._run: Run | None = None
+        self._course = Course(self._intervene)
         self._attached: Assignment | None = None
-        self._watch: MemoryWatch | None = None
         self._deadline = DeadlineTimer(self._missed)
         self._missed_what = ""
-        self._wall = DeadlineTimer(self._wall_over)
 
     # -- what the pool asks ------------------------------------------------------------------------------------------
 
     @property
     def run_id(self) -> int | None:
         """Of the run that goes on here or is about to start."""
-        assignment = self._run.assignment if self._run else self._attached
+        assignment = self.assignment
         return None if assignment is None or assignment.probe else assignment.job.run_id
 
     @property
     def assignment(self) -> Assignment | None:
-        return self._run.assignment if self._run else self._attached
+        return self._course.run.assignment if self._course.run else self._attached
 
     @property
     def parked_limits(self) -> Limits:
@@ -126,7 +115,7 @@ class Slot:
 
     @property
     def idle(self) -> bool:
-        return self._run is None and self._attached is None
+        return self._course.run is None and self._attached is None
 
     @property
     def refused(self) -> bool:
@@ -184,8 +173,8 @@ class Slot:
 
     def cancel(self, cause: Intervention) -> None:
         """End whatever goes on here or is about to."""
-        if self._run is not None:
-            self._intervene(self._run, cause)
+        if self._course.run is not None:
+            self._intervene(cause)
         elif self._attached is not None:
             assignment, self._attached = self._attached, None
             assignment.end(from_intervention(cause, 0.0, self.isolation))
@@ -220,11 +209,9 @@ class Slot:
         if self._attached is not None:
             self.cancel(cause)
         self._drop_zygote()
-        for timer in (self._deadline, self._wall):
-            timer.close()
-        if self._run is not None:
-            self._run.cause = self._run.cause or cause
-            self._end_run(from_intervention(self._run.cause, self._elapsed(self._run), self.isolation))
+        self._deadline.close()
+        self._course.close()
+        self._course.end_without(lambda elapsed: from_intervention(cause, elapsed, self.isolation))
         await self._keeper.all_gone()
 
     def info(self) -> SlotInfo:
@@ -262,8 +249,7 @@ class Slot:
         self._deadline.clear()
         self._child = None
         child.close()
-        if self._run is not None:
-            self._end_run(self._ending_from(self._run, report))
+        self._course.end_by_exit(report)
         self._after_exit()
 
     def zygote_gone(self, problem: str) -> None:
@@ -291,98 +277,58 @@ class Slot:
             self._discard_child()
 
     def child_result(self, child: Child, payload: bytes) -> None:
-        run = self._run
-        if run is None:
+        if self._course.run is None:
             return
-        elapsed = self._elapsed(run)
         try:
-            ending = from_result(payload, run.assignment.job.limits.result, elapsed, self.isolation)
+            self._course.end_by_result(payload)
         except ProtocolError as error:
             self.child_violation(str(error))
             return
-        child.end_output()
         self._enter(SlotState.STOPPING)
-        self._end_run(child.returned.added_to(ending))
         # The waiter hears of the result first; reaping and the next child come after it.
         self._loop.call_soon(self._loop.call_soon, self._retire, child)
 
     def child_closed(self, child: Child) -> None:
-        if self._run is None:
+        if self._course.run is None:
             self._replace("a parked child ended by itself")
             return
         # Nearly always the process is leaving, and its own status tells how, if it is not killed on its way out.
         child.await_exit(LEAVING_GRACE, lambda ended: self._closed_connection(child, ended=ended))
 
     def _closed_connection(self, child: Child, *, ended: bool) -> None:
-        if ended or self._run is None:
+        if ended or self._course.run is None:
             self._retire(child)
         else:
-            message = "The script's process closed its connection to the engine."
-            self._intervene(self._run, Intervention(Outcome.PROTOCOL, message))
+            self._intervene(
+                Intervention(Outcome.PROTOCOL, "The script's process closed its connection to the engine.")
+            )
 
     def child_violation(self, problem: str) -> None:
-        if self._run is not None:
-            message = f"The script's process broke the engine's protocol: it sent {problem}."
-            self._intervene(self._run, Intervention(Outcome.PROTOCOL, message))
-        else:
+        if self._course.run is None:
             self._replace(f"a parked child sent {problem}")
+        else:
+            message = f"The script's process broke the engine's protocol: it sent {problem}."
+            self._intervene(Intervention(Outcome.PROTOCOL, message))
 
     def child_output_full(self) -> None:
-        if self._run is not None:
-            message = "The script wrote more output than its limit allows."
-            self._intervene(self._run, Intervention(Outcome.OUTPUT_LIMIT, message))
+        self._intervene(Intervention(Outcome.OUTPUT_LIMIT, "The script wrote more output than its limit allows."))
 
     # -- a run's course ----------------------------------------------------------------------------------------------
 
     def _start_run(self, child: Child, assignment: Assignment) -> None:
-        job = assignment.job
-        limits = job.limits
-        child.run(assignment.frame, job.files.values(), limits, Output(job.sink, limits.output))
-        self._run = Run(assignment, child, time.perf_counter())
-        self._wall.set(limits.wall)
+        admin = self.profile.mode is Mode.ADMIN
+        self._course.begin(child, assignment, self.isolation, self._settings.admin_memory if admin else None)
         self._enter(SlotState.RUNNING)
-        if self.profile.mode is Mode.ADMIN:
-            self._watch = MemoryWatch(child.pid, self._settings.admin_memory, self._memory_exceeded)
         if not assignment.probe:
             self._runs += 1
             self._used = self._loop.time()
-            job.sink.started(self.number, child.pid, self.isolation)
+            assignment.job.sink.started(self.number, child.pid, self.isolation)
 
-    def _wall_over(self) -> None:
-        if self._run is not None:
-            wall = self._run.assignment.job.limits.wall
-            self._intervene(self._run, Intervention(Outcome.TIMEOUT, f"The run took longer than {wall:g} s."))
-
-    def _memory_exceeded(self, held: int) -> None:
-        if self._run is not None:
-            limit = describe_size(self._settings.admin_memory)
-            message = f"The run and what it started held {describe_size(held)} of memory; the limit is {limit}."
-            self._intervene(self._run, Intervention(Outcome.MEMORY, message))
-
-    def _intervene(self, run: Run, cause: Intervention) -> None:
+    def _intervene(self, cause: Intervention) -> None:
         """Kill the run's processes. Its ending comes when they are gone; the first cause counts."""
-        if run.cause is None:
-            run.cause = cause
+        run = self._course.run
+        if run is not None and self._course.blame(cause):
             self._retire(run.child)
-
-    def _end_run(self, ending: Ending) -> None:
-        run, self._run = self._run, None
-        watch, self._watch = self._watch, None
-        if watch is not None:
-            watch.stop()
-        if run is not None:
-            self._wall.clear()
-            run.assignment.end(ending)
-
-    def _ending_from(self, run: Run, report: ExitReport) -> Ending:
-        elapsed = self._elapsed(run)
-        if run.cause is not None:
-            return from_intervention(run.cause, elapsed, self.isolation)
-        return from_exit(report, cpu_seconds(run.assignment.job.limits.wall), elapsed, self.isolation)
-
-    def _elapsed(self, run: Run) -> float:
-        # Not the loop's clock, which has whole milliseconds only: most runs are shorter.
-        return time.perf_counter() - run.started
 
     # -- children ----------------------------------------------------------------------------------------------------
 
@@ -408,7 +354,7 @@ class Slot:
         if fork and self._attached is None:
             self._attached = self._owner.own_child_wanted(self.profile)
         order = self._parked_child() if self._attached is None else own_child(self._attached.job)
-        self._order = order._replace(reap=reap, fork=fork, urgent=self._run is not None)
+        self._order = order._replace(reap=reap, fork=fork, urgent=self._course.run is not None)
         self._keeper.order(self._order)
         if not reap:
             self._prepare()
@@ -436,13 +382,8 @@ class Slot:
         never_ready = self._promise is None
         self._drop_zygote()
         self.problem = problem
-        if self._run is not None:
-            elapsed, cause = self._elapsed(self._run), self._run.cause
-            self._end_run(
-                from_intervention(cause, elapsed, self.isolation)
-                if cause is not None
-                else from_lost_slot(problem or "it was restarted", elapsed, self.isolation)
-            )
+        isolation = self.isolation
+        self._course.end_without(lambda elapsed: from_lost_slot(problem or "it was restarted", elapsed, isolation))
         assignment, self._attached = self._attached, None
         hopeless = problem is not None and never_ready and self.profile != self._settings.profile
         if hopeless:

@@ -1,0 +1,109 @@
+"""The run that goes on in a slot: its clocks, the first cause to end it, and the ending that follows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from engine.models import Outcome
+from engine.pool.assignment import Assignment, Run
+from engine.pool.child import Child, Output, describe_size
+from engine.pool.frames import cpu_seconds
+from engine.pool.memory_watch import MemoryWatch
+from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
+from engine.pool.timer import DeadlineTimer
+
+
+class Course:
+    """At most one run at a time. Decides nothing: the slot kills and reaps.
+
+    Attributes:
+        run: What goes on, or None.
+    """
+
+    def __init__(self, overdue: Callable[[Intervention], None]) -> None:
+        """``overdue`` is called with the reason when the run passes a limit that is watched from here."""
+        self.run: Run | None = None
+        self._overdue = overdue
+        self._wall = DeadlineTimer(self._wall_over)
+        self._watch: MemoryWatch | None = None
+        self._isolation = ""
+
+    def begin(self, child: Child, assignment: Assignment, isolation: str, watched_memory: int | None) -> None:
+        """Send ``assignment`` to ``child`` and start the clocks.
+
+        Args:
+            child: Parked, greeted and fit.
+            assignment: What to run.
+            isolation: What its HELLO has proven.
+            watched_memory: Resident bytes of the run's whole tree above which it is overdue; None watches nothing.
+        """
+        limits = assignment.job.limits
+        child.run(assignment.frame, assignment.job.files.values(), limits, Output(assignment.job.sink, limits.output))
+        self.run = Run(assignment, child, time.perf_counter())
+        self._isolation = isolation
+        self._wall.set(limits.wall)
+        if watched_memory is not None:
+            self._watch = MemoryWatch(child.pid, watched_memory, lambda held: self._memory_over(held, watched_memory))
+
+    def blame(self, cause: Intervention) -> bool:
+        """Note why the run is being ended; False when it has been for another reason already."""
+        if self.run is None or self.run.cause is not None:
+            return False
+        self.run.cause = cause
+        return True
+
+    def end_by_result(self, payload: bytes) -> None:
+        """End as the RESULT tells, with the files that came before it.
+
+        Raises:
+            ProtocolError: It is not what it should be; the run goes on.
+        """
+        run = self.run
+        assert run is not None, "a result without a run"  # noqa: S101
+        ending = from_result(payload, run.assignment.job.limits.result, self._elapsed(run), self._isolation)
+        run.child.end_output()
+        self.end(run.child.returned.added_to(ending))
+
+    def end_by_exit(self, report: ExitReport) -> None:
+        """End as its process did, or as the engine decided before."""
+        if (run := self.run) is not None:
+            cpu = cpu_seconds(run.assignment.job.limits.wall)
+            self.end(self._decided(run) or from_exit(report, cpu, self._elapsed(run), self._isolation))
+
+    def end_without(self, otherwise: Callable[[float], Ending]) -> None:
+        """End as the engine decided before, or as ``otherwise`` says, which gets the seconds that it took."""
+        if (run := self.run) is not None:
+            self.end(self._decided(run) or otherwise(self._elapsed(run)))
+
+    def end(self, ending: Ending) -> None:
+        """Stop the clocks and tell whoever waits."""
+        run, self.run = self.run, None
+        self._wall.clear()
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+        if run is not None:
+            run.assignment.end(ending)
+
+    def close(self) -> None:
+        """Leave nothing scheduled."""
+        self._wall.close()
+        if self._watch is not None:
+            self._watch.stop()
+
+    def _decided(self, run: Run) -> Ending | None:
+        return None if run.cause is None else from_intervention(run.cause, self._elapsed(run), self._isolation)
+
+    def _elapsed(self, run: Run) -> float:
+        # Not the loop's clock, which has whole milliseconds only: most runs are shorter.
+        return time.perf_counter() - run.started
+
+    def _wall_over(self) -> None:
+        if self.run is not None:
+            wall = self.run.assignment.job.limits.wall
+            self._overdue(Intervention(Outcome.TIMEOUT, f"The run took longer than {wall:g} s."))
+
+    def _memory_over(self, held: int, limit: int) -> None:
+        held_by = f"The run and what it started held {describe_size(held)} of memory"
+        self._overdue(Intervention(Outcome.MEMORY, f"{held_by}; the limit is {describe_size(limit)}."))
