@@ -1,0 +1,77 @@
+"""Packages that an administrator lets RESTRICTED scripts import: they work behind every layer, and run after run."""
+
+from __future__ import annotations
+
+import sysconfig
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from pool_kit import limits, pool_of, run
+
+from engine.models import Outcome
+from engine.pool import Pool, Profile
+from engine.pool.environment import _ensure
+
+TABLE = """
+import numpy, pandas
+table = pandas.DataFrame({"a": range(10), "b": numpy.arange(10) ** 2})
+table["t"] = pandas.to_datetime("2024-01-01") + pandas.to_timedelta(table.a, unit="h")
+table.to_csv("table.csv")
+back = pandas.read_csv("table.csv", parse_dates=["t"])
+result = {
+    "sum": int(back.b.sum()),
+    "zone": str(pandas.Timestamp("2024-06-01", tz="Europe/Berlin")),
+    "singular": float(numpy.linalg.svd(numpy.eye(20))[1].sum()),
+}
+"""
+VALUE = {"sum": 285, "zone": "2024-06-01 00:00:00+02:00", "singular": 20.0}
+RANDOM = "import numpy\nresult = float(numpy.random.rand())"
+ROOMY = limits(wall=30.0, memory=1 << 30)
+
+
+@pytest.fixture(scope="module")
+def with_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An interpreter of an environment in which the packages of the tests are installed."""
+    folder = tmp_path_factory.mktemp("environment") / "default"
+    interpreter = _ensure(folder)
+    packages = next(folder.glob("lib/python*/site-packages"))
+    (packages / "tests.pth").write_text(sysconfig.get_paths()["purelib"])
+    return interpreter
+
+
+@pytest.fixture
+async def pool(with_packages: Path) -> AsyncIterator[Pool]:
+    async with pool_of(
+        1, interpreter=with_packages, profile=Profile(), modules=("numpy", "pandas"), profile_keep=0.0
+    ) as made:
+        yield made
+
+
+@pytest.mark.parametrize("preloads", [(), ("pandas",)])
+async def test_a_script_with_pandas_and_numpy_runs(pool: Pool, preloads: tuple[str, ...]) -> None:
+    done = await run(pool, TABLE, limits=ROOMY, profile=Profile(preloads=preloads))
+    assert (done.outcome, done.value) == (Outcome.OK, VALUE), done.ending
+    assert done.ending.isolation.startswith("full")
+
+
+async def test_what_a_package_imports_is_not_judged_and_what_the_script_imports_is(pool: Pool) -> None:
+    done = await run(pool, "import pandas\nimport threading", limits=ROOMY, profile=Profile())
+    assert done.outcome is Outcome.IMPORT_DENIED
+    assert done.ending.error is not None
+    assert "threading" in done.ending.error.message
+
+
+async def test_runs_of_one_zygote_draw_other_random_numbers(pool: Pool) -> None:
+    """numpy does not seed itself anew after a fork, unlike ``random``."""
+    profile = Profile(preloads=("numpy",))
+    drawn = [(await run(pool, RANDOM, limits=ROOMY, profile=profile)).value for _ in range(4)]
+    assert len(set(drawn)) == 4, drawn
+
+
+async def test_a_preload_that_is_not_there_ends_the_run_with_its_reason_and_not_the_slot(pool: Pool) -> None:
+    done = await run(pool, "result = 1", profile=Profile(preloads=("no_such_package",)))
+    assert done.outcome is Outcome.SANDBOX_UNAVAILABLE
+    assert done.ending.error is not None
+    assert "No module named 'no_such_package'" in done.ending.error.message
+    assert (await run(pool, "result = 1", profile=Profile())).value == 1
