@@ -2,7 +2,7 @@
 
 ``script(targets)`` is a RESTRICTED script and, for the control, an ordinary Python program: what it needs it takes from
 modules that may be imported, since the import rule is no wall. Its ``result`` says per attack "escaped", or with which
-error it was held.
+error it was held; it ends with an error if what it is to damage is not even there.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ import random
 os = random._os
 load = os.__builtins__["__import__"]
 open = load("io").open
+if "may read" not in open({library!r}).read():
+    raise SystemExit("what is to be damaged is not there to be read")
 result = {{}}
 
 def attack(work):

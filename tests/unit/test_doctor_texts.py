@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.config import PolicySection
 from engine.doctor.finding import Finding, Level, careful
 from engine.doctor.layers import LAYERS, Examined, examine
 from engine.doctor.remedies import Host, for_landlock, for_namespaces, for_seccomp
+from engine.doctor.sandbox import promises
+from engine.sandbox.plan import Findings
 
 WORKS = dict.fromkeys([layer.trial for layer in LAYERS])
 
@@ -133,3 +136,46 @@ def test_a_finding_as_text() -> None:
     finding = Finding(level=Level.WARN, tried="a thing", found="nothing", advice="Get one.", protects="It holds.")
     assert str(finding) == "warn  a thing: nothing\n      It holds.\n      Get one."
     assert str(Finding(level=Level.OK, tried="a thing", found="there")) == "ok    a thing: there"
+
+
+def promised(uid: int = 1000, *, abi: int = 7, policy: PolicySection | None = None, **failures: str) -> list[Finding]:
+    """RESTRICTED's finding, then ADMIN's."""
+    found = Findings(abi, WORKS | {"root_pidns": None} | failures)
+    return list(promises(found, policy or PolicySection(), uid))
+
+
+def test_the_promise_is_one_sentence_with_what_is_missing() -> None:
+    full, _ = promised()
+    assert (full.level, full.layer, full.advice) == (Level.OK, "RESTRICTED", "")
+    assert full.found == "full: namespaces, Landlock and seccomp hold every script."
+    core, _ = promised(userns="unshare: No")
+    assert core.level is Level.OK
+    assert core.found.startswith("core: ")
+    assert core.found.endswith("no user namespace (unshare: No).")
+    refused, _ = promised(seccomp="seccomp was refused")
+    assert refused.level is Level.FAIL
+    assert refused.found == "refused: no script runs, for want of: no seccomp (seccomp was refused)."
+    assert "allow_degraded = true in [policy]" in refused.advice
+    degraded, _ = promised(seccomp="seccomp was refused", policy=PolicySection(allow_degraded=True))
+    assert degraded.level is Level.WARN
+    assert degraded.found.startswith("degraded: ")
+
+
+def test_landlock_that_lets_files_be_truncated_is_no_core_by_itself() -> None:
+    refused, _ = promised(abi=2, userns="unshare: No")
+    assert refused.found.startswith("refused: ")
+    assert "Landlock 2 lets files be truncated" in refused.found
+    assert promised(abi=3, userns="unshare: No")[0].found.startswith("core: ")
+
+
+def test_admin_is_off_as_root_unless_the_policy_says_so() -> None:
+    _, off = promised(0)
+    assert off.found.startswith("off: the engine runs as root")
+    assert "admin_as_root = true" in off.advice
+    _, allowed = promised(0, policy=PolicySection(admin_as_root=True))
+    assert allowed.found.startswith("on, for administrators")
+    _, ordinary = promised(1000)
+    assert (ordinary.level, ordinary.advice) == (Level.OK, "")
+    _, loose = promised(1000, userns="unshare: No")
+    assert loose.level is Level.WARN
+    assert "no pid namespace" in loose.found
