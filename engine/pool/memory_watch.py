@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+
+from engine.worker.descendants import below
 
 EVERY = 0.5
 """Seconds between two looks."""
@@ -30,19 +32,11 @@ class MemoryWatch:
         self._timer.cancel()
 
     def _look(self) -> None:
-        held = sum(map(resident, tree(self._pid)))
+        held = sum(map(resident, (self._pid, *below(self._pid))))
         if held > self._limit:
             self._exceeded(held)
         else:
             self._timer = self._loop.call_later(EVERY, self._look)
-
-
-def tree(pid: int) -> Iterator[int]:
-    """``pid`` and everything below it (proc(5), /proc/pid/task/tid/children)."""
-    level = [pid]
-    while level:
-        yield from level
-        level = [child for parent in level for child in _children(parent)]
 
 
 def resident(pid: int) -> int:
@@ -52,14 +46,3 @@ def resident(pid: int) -> int:
             return int(statm.read().split()[1]) * PAGE
     except OSError:
         return 0
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", "rb") as children:
-                found += map(int, children.read().split())
-    except OSError:
-        return found
-    return found

@@ -18,7 +18,7 @@ def kill_descendants() -> None:
     """Kill and reap every process below this one."""
     me = os.getpid()
     while True:
-        found = list(_below(me))
+        found = list(below(me))
         for pid in found:
             _signal(pid, signal.SIGSTOP)
         for pid in found:
@@ -38,7 +38,7 @@ def _reap() -> bool:
     return True
 
 
-def _below(pid: int) -> Iterator[int]:
+def below(pid: int) -> Iterator[int]:
     """All descendants of ``pid``, nearest first."""
     level = [pid]
     while level:
