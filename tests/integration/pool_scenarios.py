@@ -123,7 +123,7 @@ async def main(folder: Path, plain: bool, names: list[str]) -> None:
     took: dict[str, float] = {}
     chosen = plain_plans() if plain else plans()
     async with pool_of(
-        1, scratch=folder / "scratch", profile=PROFILE, admin_memory=512 << 20, **chosen
+        1, scratch=folder / "scratch", profile=PROFILE, lifted=("threading",), admin_memory=512 << 20, **chosen
     ) as pool:
         for name in names:
             start = time.monotonic()
