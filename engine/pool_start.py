@@ -11,7 +11,7 @@ from engine.config import Settings
 from engine.models import SlotState
 from engine.pool import Limits, Pool, PoolSettings
 from engine.sandbox.plan import Findings, admin_plan, restricted_plan
-from engine.sandbox.probe import ProbeProblem, probe
+from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 from store.project import Project
 
 MIN_SIZE = 3
@@ -60,7 +60,7 @@ def _broken(pool: Pool) -> bool:
 async def _findings(interpreter: Path, project: Project, *, fresh: bool = False) -> Findings:
     """What this host gives; where that cannot be found out, nothing."""
     try:
-        return await asyncio.to_thread(probe, interpreter, kept=project.private / "sandbox.json", fresh=fresh)
+        return await asyncio.to_thread(probe, interpreter, kept=project.private / FINDINGS_FILE, fresh=fresh)
     except ProbeProblem as problem:
         return Findings(abi=0, failures=dict.fromkeys(("seccomp", "landlock", "userns"), str(problem)))
 

@@ -14,7 +14,7 @@ from engine.doctor.layers import Examined
 from engine.paths import EnginePaths
 from engine.sandbox import plan
 from engine.sandbox.plan import Findings, Plan, admin_plan, restricted_plan
-from engine.sandbox.probe import ProbeProblem, probe
+from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 
 PROMISES = {
     plan.Level.FULL: (Level.OK, "namespaces, Landlock and seccomp hold every script"),
@@ -66,7 +66,7 @@ def policy_of(paths: EnginePaths | None) -> PolicySection:
 
 
 def _kept(paths: EnginePaths | None) -> Path | None:
-    return None if paths is None or not paths.private.is_dir() else paths.private / "sandbox.json"
+    return None if paths is None or not paths.private.is_dir() else paths.private / FINDINGS_FILE
 
 
 def _interpreter(paths: EnginePaths | None) -> Path:

@@ -92,6 +92,8 @@ class ZygoteKeeper:
             await asyncio.wait(self._dying)
         try:
             await asyncio.to_thread(remove_folder, str(self._scratch))
+        except FileNotFoundError:
+            return  # no zygote ever was
         except OSError as error:
             log.warning("cannot remove the scratch folder %s: %s", self._scratch, error)
 

@@ -19,6 +19,9 @@ from engine.sandbox.processes import WORKER, worker_environment
 
 TIMEOUT = 20.0
 
+FINDINGS_FILE = "sandbox.json"
+"""The name of the file that keeps what was found, among a project's private ones."""
+
 SWITCHES = (
     "/proc/sys/user/max_user_namespaces",
     "/proc/sys/kernel/unprivileged_userns_clone",

@@ -8,6 +8,7 @@ kernels without Landlock it is what keeps files from scripts.
 from __future__ import annotations
 
 import os
+import re
 
 from . import kernel
 from .readable import DEVICES
@@ -34,7 +35,7 @@ class View:
     """A view under construction below ``root``, an existing folder that it covers."""
 
     def __init__(self, root: str) -> None:
-        self._root = root
+        self._root = root = os.path.abspath(root)  # as the kernel names mounts
         self._shown: list[str] = []
         self._links = 0
         kernel.mount("tmpfs", root, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, ROOT_OPTIONS)
@@ -125,9 +126,13 @@ def _flags(path: str) -> int:
 def _mounts_at(place: str) -> list[str]:
     """``place`` and every mount below it (proc(5), /proc/pid/mountinfo)."""
     found = []
-    with open("/proc/self/mountinfo") as mounts:
+    with open("/proc/self/mountinfo", "rb") as mounts:
         for line in mounts:
-            path = line.split()[4].encode().decode("unicode_escape").encode("latin-1").decode()
+            path = os.fsdecode(_ESCAPED.sub(lambda octal: bytes([int(octal[1], 8)]), line.split()[4]))
             if path == place or path.startswith(place + "/"):
                 found.append(path)
     return found
+
+
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+"""Space, tab, newline and backslash in a path there."""
