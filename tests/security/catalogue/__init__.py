@@ -1,0 +1,29 @@
+"""Every attack and every positive control, one file a subject."""
+
+from __future__ import annotations
+
+from catalogue import (
+    files,
+    introspection,
+    kernel_surface,
+    leftovers,
+    memory,
+    memory_of_others,
+    network,
+    processes,
+    protocol,
+    resources,
+    writes,
+)
+from catalogue.allowed import ALLOWED
+
+ATTACKS = {
+    f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
+    for module in (
+        files, writes, network, processes, memory_of_others, introspection, kernel_surface, memory, resources,
+        protocol, leftovers,
+    )
+    for attack in module.ATTACKS
+}  # fmt: skip
+
+__all__ = ["ALLOWED", "ATTACKS"]

@@ -1,0 +1,60 @@
+"""What could be left on the host beside one folder's files: elsewhere, as IPC objects, as keys, in compiled modules."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sysconfig
+from pathlib import Path
+
+FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/run/lock", os.path.expanduser("~"))
+SYSV = {"shm": "-M", "msg": "-Q", "sem": "-S"}
+
+
+class Outside:
+    """Watches the host for what carries the trial's tag or key."""
+
+    def __init__(self, tag: str, key: int) -> None:
+        self._tag = tag
+        self._key = key
+
+    def signs(self) -> list[str]:
+        """What is there now; it is removed."""
+        return [f"host:outside {path}" for path in self._files()] + [f"host:ipc {kind}" for kind in self._objects()]
+
+    def _files(self) -> list[str]:
+        found = [os.path.join(folder, name) for folder in FOLDERS for name in _names(folder) if self._tag in name]
+        for path in found:
+            # Sockets of the trial itself are no files; what attacks make carries the tag and nothing else.
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        return found
+
+    def _objects(self) -> list[str]:
+        found = []
+        for kind, flag in SYSV.items():
+            with open(f"/proc/sysvipc/{kind}") as listing:
+                keys = [int(line.split()[0]) & 0xFFFFFFFF for line in listing.readlines()[1:]]
+            if self._key in keys:
+                found.append(kind)
+                subprocess.run(["ipcrm", flag, str(self._key)], check=False)
+        with open("/proc/keys") as keys:
+            return found + (["key"] if self._tag in keys.read() else [])
+
+
+def compiled_library() -> str:
+    """A hash over the standard library's compiled modules: names, modes, times and bytes."""
+    total = hashlib.sha256()
+    for path in sorted(Path(sysconfig.get_path("stdlib"), "__pycache__").iterdir()):
+        status = path.stat()
+        total.update(f"{path.name} {status.st_mode} {status.st_uid} {status.st_size} {status.st_mtime_ns}".encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def _names(folder: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return os.listdir(folder)
+    return []

@@ -1,0 +1,205 @@
+"""What an attack is let loose on: files with secrets and files to damage, as they are and as they should be."""
+
+from __future__ import annotations
+
+import _heapq
+import contextlib
+import hashlib
+import os
+import py_compile
+import secrets
+import shutil
+import sqlite3
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+LISTENING = ("unix", "unix_dgram")
+"""Sockets that listeners hold in the folder: they are not made anew."""
+
+PACKAGE = "plantkit"
+PACKAGE_SOURCE = '''"""A small package that the administrator allowed."""
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+from plantkit.parts import TRIPLE
+
+
+def double(n):
+    return 2 * n
+
+
+def play_with_files():
+    os.makedirs("sub/deeper")
+    Path("sub/file.txt").write_text("text")
+    os.rename("sub/file.txt", "moved.txt")
+    os.replace("sub/deeper", "sub/renamed")
+    os.rmdir("sub/renamed")
+    text = Path("moved.txt").read_text()
+    return [*sorted(os.listdir()), text]
+
+
+def in_threads(count):
+    found = [None] * count
+
+    def work(n):
+        found[n] = n * n
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def temporary():
+    with tempfile.TemporaryDirectory() as folder, tempfile.NamedTemporaryFile("w+", dir=folder) as file:
+        file.write("kept")
+        file.seek(0)
+        return file.read()
+
+
+def own_data():
+    return Path(__file__).with_name("data.txt").read_text()
+'''
+
+
+def token() -> str:
+    return "gwtok-" + secrets.token_hex(16)
+
+
+class Place:
+    """A folder of the host with everything that attacks aim at. All of it belongs to the account of the engine.
+
+    Attributes:
+        tokens: The secrets of this trial by what holds them.
+        tag: In the names of whatever attacks make elsewhere, so that it is found.
+    """
+
+    def __init__(self, folder: Path, interpreter: Path, tokens: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.tag = "gwattack-" + secrets.token_hex(6)
+        self.key = 0x67000000 | secrets.randbits(20)
+        self.tokens = {name: token() for name in ("file", "project", "name", "pointer", "xattr")} | dict(tokens)
+        self.package = _site_packages(interpreter) / PACKAGE
+        self.build()
+        self.descriptor = os.open(self.secret, os.O_RDONLY)
+        os.set_inheritable(self.descriptor, True)
+
+    @property
+    def secret(self) -> Path:
+        return self.folder / "secret.txt"
+
+    @property
+    def compiled(self) -> Path:
+        return next((self.package / "__pycache__").glob("__init__.*.pyc"))
+
+    def build(self) -> None:
+        """Make everything anew, in the places where it was."""
+        for path in list(self.folder.iterdir()):
+            if path.name not in LISTENING:
+                _remove(path)
+        self._secrets()
+        self._victims()
+        self._package()
+        self.pristine = self.snapshot()
+
+    def _secrets(self) -> None:
+        value, folder = self.tokens["file"], self.folder
+        self.secret.write_text(value)
+        with contextlib.suppress(OSError):
+            os.setxattr(self.secret, "user.secret", self.tokens["xattr"].encode())
+        (folder / "secret_module.py").write_text(f"TOKEN = {value!r}\nprint(TOKEN)\n")
+        (folder / f"named-{self.tokens['name']}").touch()
+        (folder / "pointer").symlink_to(self.tokens["pointer"])
+        with zipfile.ZipFile(folder / "secret.zip", "w") as archive:
+            archive.writestr("zipped.py", f"TOKEN = {value!r}\n")
+        with contextlib.closing(sqlite3.connect(folder / "secret.sqlite", isolation_level=None)) as database:
+            database.execute("pragma synchronous = off")
+            database.execute("create table secrets (value text)")
+            database.execute("insert into secrets values (?)", (value,))
+        certificate = Path(__file__).with_name("certificate.pem")
+        shutil.copyfile(certificate, folder / "certificate.pem")
+        shared = _heapq.__file__
+        shutil.copyfile(shared, folder / "shared.so")
+        project = folder / "project"
+        (project / ".gatewright").mkdir(parents=True, mode=0o700)
+        (project / "scripts").mkdir()
+        (project / ".gatewright" / "state.db").write_text(self.tokens["project"])
+        (project / "scripts" / "own.py").write_text(f"# {self.tokens['project']}\n")
+
+    def _victims(self) -> None:
+        (self.folder / "empty").mkdir()
+        victim = self.folder / "victim.txt"
+        victim.write_text("untouched\n" * 10)
+        victim.chmod(0o644)
+        os.setxattr(victim, "user.own", b"own")
+
+    def _package(self) -> None:
+        _remove(self.package)
+        _remove(self.package.parent / "sitecustomize.py")
+        self.package.mkdir()
+        (self.package / "__init__.py").write_text(PACKAGE_SOURCE)
+        (self.package / "parts.py").write_text("TRIPLE = 3\n")
+        (self.package / "data.txt").write_text("data of the package")
+        for source in ("__init__.py", "parts.py"):
+            py_compile.compile(str(self.package / source), doraise=True)
+
+    def for_scripts(self) -> dict[str, Any]:
+        """Where everything is; never a secret."""
+        folder = self.folder
+        return {
+            "folder": str(folder), "secret": str(self.secret), "module": str(folder / "secret_module.py"),
+            "zip": str(folder / "secret.zip"), "sqlite": str(folder / "secret.sqlite"),
+            "pointer": str(folder / "pointer"), "certificate": str(folder / "certificate.pem"),
+            "shared_object": str(folder / "shared.so"), "empty": str(folder / "empty"),
+            "state": str(folder / "project" / ".gatewright" / "state.db"),
+            "script": str(folder / "project" / "scripts" / "own.py"), "victim": str(folder / "victim.txt"),
+            "package": str(self.package), "compiled": str(self.compiled), "tag": self.tag, "key": self.key,
+        }  # fmt: skip
+
+    def snapshot(self) -> dict[str, tuple[object, ...]]:
+        """Every file, with whatever of it an attack could change."""
+        found: dict[str, tuple[object, ...]] = {}
+        for top in (self.folder, self.package):
+            for parent, folders, names in os.walk(top):
+                for name in [*folders, *names]:
+                    path = os.path.join(parent, name)
+                    found[path] = _state(path)
+        found["beside the package"] = tuple(sorted(os.listdir(self.package.parent)))
+        return found
+
+    def changes(self) -> list[str]:
+        """The paths that are not as they were built."""
+        now = self.snapshot()
+        return sorted(path for path in now.keys() | self.pristine.keys() if now.get(path) != self.pristine.get(path))
+
+
+def _state(path: str) -> tuple[object, ...]:
+    status = os.lstat(path)
+    content = os.readlink(path) if os.path.islink(path) else ""
+    attributes: list[tuple[str, bytes]] = []
+    if os.path.isfile(path) and not os.path.islink(path):
+        with open(path, "rb") as file:
+            content = hashlib.sha256(file.read()).hexdigest()
+    with contextlib.suppress(OSError):
+        names = os.listxattr(path, follow_symlinks=False)
+        attributes = [(name, os.getxattr(path, name, follow_symlinks=False)) for name in names]
+    return (status.st_ino, status.st_mode, status.st_uid, status.st_gid, status.st_size if content else 0,
+            status.st_nlink, status.st_mtime_ns, content, tuple(attributes))  # fmt: skip
+
+
+def _site_packages(interpreter: Path) -> Path:
+    return next((interpreter.parent.parent / "lib").glob("python3*")) / "site-packages"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

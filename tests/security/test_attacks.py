@@ -1,0 +1,160 @@
+"""Every attack of the catalogue gets through in a plain process and not in RESTRICTED, as root and as another account.
+
+The attacks are made by ``attack_host.py``, once for each account and level, all of them at once; here what it saw is
+judged, so that a failure names the attack.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from account_support import UID, OrdinaryAccount, environment, ordinary_account
+from attack import Allowed, Attack
+from catalogue import ALLOWED, ATTACKS
+
+SCRIPT = str(Path(__file__).with_name("attack_host.py"))
+ROOT = os.geteuid() == 0
+PATIENCE = 400.0
+
+FULL = ("this account", "an ordinary account") if ROOT else ("this account",)
+"""Without root there is one account only, and it is an ordinary one."""
+
+CORE = "an account without namespaces"
+CORE_SUBJECTS = ("files", "writes", "network", "processes", "memory_of_others", "allowed")
+"""What rests on Landlock and seccomp alone there."""
+
+pytestmark = pytest.mark.timeout(PATIENCE)
+
+
+class Trials:
+    """The trials of all accounts, under way at the same time."""
+
+    def __init__(self, account: OrdinaryAccount, folder: Path) -> None:
+        commands = {
+            "this account": [sys.executable, SCRIPT, str(folder)],
+            "an ordinary account": account.python(SCRIPT, str(account.folder("full"))),
+            CORE: account.python(SCRIPT, str(account.folder("core")), "--core", *CORE_SUBJECTS),
+        }
+        self._begun = {name: _begin(command) for name, command in commands.items() if name in (*FULL, CORE)}
+        self._reports: dict[str, dict[str, Any]] = {}
+
+    def report(self, name: str) -> dict[str, Any]:
+        """What a trial saw; waits for its end."""
+        if name not in self._reports:
+            output, errors = self._begun[name].communicate(timeout=PATIENCE)
+            self._reports[name] = json.loads(output) if output else {"broke": errors[-3000:]}
+        report = self._reports[name]
+        assert "broke" not in report, report["broke"]
+        return report
+
+    def end(self) -> None:
+        for process in self._begun.values():
+            process.kill()
+            process.communicate()
+
+
+def _begin(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
+        env=environment() | {"TMPDIR": "/tmp", "GATEWRIGHT_TEST_NUMPY": os.environ.get("GATEWRIGHT_TEST_NUMPY", "")},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def trials() -> Iterator[Trials]:
+    folder = tempfile.mkdtemp(prefix="gwtrial-", dir="/tmp")  # short: sockets lie in it
+    with ordinary_account() as account:
+        made = Trials(account, Path(folder))
+        try:
+            yield made
+        finally:
+            made.end()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+every_attack = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+every_full_account = pytest.mark.parametrize("account", FULL)
+every_account = pytest.mark.parametrize("account", [*FULL, CORE])
+name_of = {id(attack): name for name, attack in ATTACKS.items()}
+
+
+@every_full_account
+@every_attack
+def test_it_gets_through_without_a_sandbox(trials: Trials, account: str, attack: Attack, record_property: Any) -> None:
+    """Otherwise its failure in RESTRICTED would prove nothing. What a host cannot show is recorded, not passed over."""
+    report = trials.report(account)
+    seen = report["plain"][name_of[id(attack)]]
+    assert seen["reached"], seen
+    if any(sign.startswith(attack.shows) for sign in seen["signs"]):
+        return
+    if attack.root and report["uid"] != 0:
+        record_property("not shown", "only root gets through")
+    elif attack.may_lack and seen["lacks"]:
+        record_property("not shown", attack.may_lack)
+    else:
+        raise AssertionError(seen)
+
+
+@every_account
+@every_attack
+def test_it_does_not_get_through_in_restricted(trials: Trials, account: str, attack: Attack) -> None:
+    """No sign of any kind; the run ends as it should; the next run in the slot is none the worse."""
+    name = name_of[id(attack)]
+    if account == CORE and not name.startswith(CORE_SUBJECTS):
+        return
+    seen = trials.report(account)["restricted"][name]
+    if not (account == CORE and attack.core):
+        assert not seen["signs"], seen
+    assert seen["reached"] or seen["outcome"] == "protocol", f"the import rule was taken for a wall: {seen}"
+    assert not attack.outcomes or seen["outcome"] in attack.outcomes, seen
+    assert not seen["after"], seen
+
+
+@every_account
+@pytest.mark.parametrize("case", ALLOWED, ids=lambda case: case.name)
+def test_it_is_allowed_in_restricted(trials: Trials, account: str, case: Allowed) -> None:
+    seen = trials.report(account)["allowed"][case.name]
+    if account == CORE and case.scratch:
+        assert seen["outcome"] == "script_error", seen
+        return
+    assert (seen["outcome"], seen["value"]) == (case.outcome, case.value), seen
+    assert case.says in seen["message"]
+
+
+@every_account
+def test_the_host_is_as_it_was(trials: Trials, account: str) -> None:
+    """No file, descriptor, zygote or IPC object is other than before; no process is left (``pool_of`` sees to that)."""
+    assert trials.report(account)["sweep"] == []
+
+
+def test_the_trials_were_what_they_should_be(trials: Trials) -> None:
+    this, core = trials.report("this account"), trials.report(CORE)
+    assert this["uid"] == os.geteuid()
+    assert this["isolation"].startswith("full: userns+pidns+netns+ipcns+tmpfs+view+landlock")
+    assert core["isolation"].startswith("core: landlock")
+    assert core["uid"] != 0
+    if ROOT:
+        other = trials.report("an ordinary account")
+        assert other["uid"] == UID
+        assert other["isolation"] == this["isolation"]
+
+
+@every_account
+def test_tracebacks_show_the_scripts_own_lines(trials: Trials, account: str) -> None:
+    traceback = trials.report(account)["allowed"]["traceback"]["traceback"]
+    assert "return 1 / n  # the line that fails" in traceback
+    assert traceback.count("File ") == 3
+
+
+@every_account
+def test_output_keeps_its_order(trials: Trials, account: str) -> None:
+    assert trials.report(account)["allowed"]["print"]["stdout"] == "one\ntwo"

@@ -1,0 +1,173 @@
+"""Attacks against one pool: each in a plain process, each in RESTRICTED, and what the host saw of it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import signs
+from attack import LACKS, LONG, REACHED, Allowed, Attack, script
+from bystanders import Engine, Listeners, Victim
+from outside import Outside, compiled_library
+from place import Place, token
+from plain_run import PlainRunner
+from pool_kit import INNOCENT, INNOCENT_VALUE, Done, interpreter, make_job, parent_of, run, until
+from watcher import watch
+
+from engine.models import Outcome
+from engine.pool import Limits, Pool, Profile
+
+LIMITS = Limits(wall=LONG, memory=64 << 20, scratch=16 << 20, inodes=1024)
+SIBLING = "import time\nwhile True:\n    print('alive', len(secret), flush=True)\n    time.sleep(0.25)"
+SIBLING_LIMITS = replace(LIMITS, wall=300.0)
+RESTRICTED = Profile()
+"""With the import rule: attacks get around it, positive controls live with it."""
+
+EVIDENCE_SHOWN = 600
+
+
+class Trial:
+    """One place, attacked from one pool of two slots. A sibling's run holds one slot throughout, so attacks follow one
+    another in the other.
+
+    Args:
+        folder: Where files with secrets, and files to damage, are put.
+        secret: What is in the environment of this process.
+    """
+
+    def __init__(self, folder: Path, secret: str) -> None:
+        tokens = {name: token() for name in ("sibling", "victim", "engine")} | {"environ": secret}
+        self._place = Place(folder, interpreter(), tokens)
+        self._listeners = Listeners(folder, f"own-{os.getpid()}")
+        self._place.pristine = self._place.snapshot()
+        self._victim = Victim(tokens["victim"], self._place.secret)
+        self._engine = Engine(tokens["engine"])
+        self._outside = Outside(self._place.tag, self._place.key)
+        self._library = compiled_library()
+        stray = fcntl.fcntl(self._place.descriptor, fcntl.F_DUPFD, 100)
+        self._plain = PlainRunner(interpreter(), stray, {"GATEWRIGHT_SECRET": secret, "PATH": "/usr/bin:/bin"})
+        given = {"secret": tokens["sibling"]}
+        self._sibling = make_job(SIBLING, limits=SIBLING_LIMITS, variables=given, profile=RESTRICTED)
+
+    @contextlib.asynccontextmanager
+    async def against(self, pool: Pool) -> AsyncIterator[None]:
+        """While the body runs, so does the sibling; afterwards it must still be alive."""
+        self._pool = pool
+        ending = self._pool.submit(self._sibling)
+        await until(lambda: self._sink.stdout, "the sibling is alive")
+        self._descriptors = len(os.listdir("/proc/self/fd"))
+        try:
+            yield
+        finally:
+            self._victim.close()
+            heard = len(self._sink.chunks)
+            if not ending.done():
+                await until(lambda: len(self._sink.chunks) > heard + 1, "the sibling is still alive")
+                self._pool.cancel(self._sibling.run_id)
+            outcome = (await ending).outcome
+            assert outcome is Outcome.CANCELLED, f"the sibling's run ended as {outcome}"
+
+    @property
+    def _sink(self) -> Any:
+        return self._sibling.sink
+
+    async def in_restricted(self, attack: Attack) -> dict[str, Any]:
+        """What came of an attack in RESTRICTED, and of the innocent run after it."""
+        return await self._run_sandboxed(attack) | {"after": await self._next_run()}
+
+    async def in_plain(self, attack: Attack) -> dict[str, Any]:
+        """What came of it without a sandbox."""
+        sources = [script(code) for code in (attack.code, attack.then) if code]
+        variables = {"place": self._for_scripts(plain=True)}
+        group = os.getpgid(self._victim.process.pid)
+        done = await self._plain.run(sources, variables, attack.wall, group, watched=attack.watched)
+        found = signs.of_plain(done, self._place.tokens) + self._effects()
+        return {
+            "signs": found, "lacks": LACKS in done.evidence, "reached": REACHED in done.evidence,
+            "evidence": done.evidence[-EVIDENCE_SHOWN:], "took": round(done.duration, 3),
+        }  # fmt: skip
+
+    async def _run_sandboxed(self, attack: Attack) -> dict[str, Any]:
+        found, evidence, took, outcome = [], "", 0.0, ""
+        for code in (attack.code, attack.then):
+            if not code:
+                continue
+            start = time.monotonic()
+            async with watch(os.getpid(), really=attack.watched) as measures:
+                done = await self._run(script(code), attack)
+            took = time.monotonic() - start
+            found += signs.of_sandboxed(done, measures, took, attack.wall, self._place.tokens) + self._effects()
+            evidence += signs.evidence_of(done)
+            outcome = outcome or done.outcome
+        return {
+            "signs": found, "outcome": outcome, "reached": REACHED in evidence,
+            "evidence": evidence[-EVIDENCE_SHOWN:], "took": round(took, 3), "delay": round(measures.delay, 3),
+        }  # fmt: skip
+
+    async def _run(self, source: str, attack: Attack) -> Done:
+        limits = replace(LIMITS, wall=attack.wall)
+        variables = {"place": self._for_scripts()}
+        return await run(self._pool, source, limits=limits, wall=attack.wall, variables=variables, profile=RESTRICTED)
+
+    async def _next_run(self) -> str:
+        """Whether the slot gives an innocent run its own right answer, in an empty folder."""
+        done = await run(self._pool, INNOCENT, limits=LIMITS, profile=RESTRICTED)
+        right = (done.outcome, done.value, done.sink.chunks) == (Outcome.OK, INNOCENT_VALUE, [])
+        return "" if right else f"the next run: {done.ending} {done.sink.chunks}"
+
+    async def allowed(self, case: Allowed) -> dict[str, Any]:
+        """The ending of a positive control."""
+        done = await run(
+            self._pool, case.code, limits=LIMITS, variables=case.variables, entrypoint=case.entrypoint,
+            params=case.variables.get("params", {}), profile=RESTRICTED,
+        )  # fmt: skip
+        error = done.ending.error
+        return {
+            "outcome": done.outcome, "value": done.value, "message": error.message if error else "",
+            "traceback": done.ending.traceback or "", "stdout": done.sink.stdout, "stderr": done.sink.stderr,
+        }  # fmt: skip
+
+    async def sweep(self) -> list[str]:
+        """What is not as it was before the first attack."""
+        await until_ready_but_one(self._pool)
+        found = self._effects()
+        if compiled_library() != self._library:
+            found.append("the standard library's compiled modules")
+        descriptors = len(os.listdir("/proc/self/fd"))
+        if descriptors > self._descriptors + 1:
+            found.append(f"{descriptors} descriptors of the engine, {self._descriptors} before")
+        if restarts := sum(slot.restarts for slot in self._pool.info().slots):
+            found.append(f"{restarts} zygotes had to be started again")
+        return found
+
+    def close(self) -> None:
+        self._plain.close()
+        self._listeners.close()
+
+    def _for_scripts(self, *, plain: bool = False) -> dict[str, Any]:
+        child = self._sink.starts[0][1]
+        return {
+            "plain": plain, "nice": os.nice(0), "nobody": 0x7FFFFFF0, "sibling_pid": child,
+            "launcher_pid": parent_of(parent_of(child)),
+            **self._place.for_scripts(), **self._listeners.for_scripts(), **self._victim.for_scripts(),
+            **self._engine.for_scripts(),
+        }  # fmt: skip
+
+    def _effects(self) -> list[str]:
+        """What has changed on the host since this was asked before; it is put right."""
+        found = [f"host:tree {os.path.basename(path)}" for path in self._place.changes()]
+        if found:
+            self._place.build()
+        found += [f"host:heard {name}" for name in self._listeners.heard()]
+        return found + self._victim.harm() + self._engine.harm() + self._outside.signs()
+
+
+async def until_ready_but_one(pool: Pool) -> None:
+    """Every slot but the sibling's has its next child."""
+    await until(lambda: pool.info().ready == pool.info().size - 1, "the slots are ready")
