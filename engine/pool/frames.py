@@ -53,7 +53,8 @@ class FrameParser:
         """Take ``data`` and return the frames that are complete now, as pairs of type and payload.
 
         Raises:
-            ProtocolError: An unknown type or a length over the type's limit. The parser is of no use after it.
+            ProtocolError: An unknown type, a length over the type's limit, or an empty frame, of which no type is and
+                millions fit into any limit of output. The parser is of no use after it.
         """
         if self._buffer:
             self._buffer += data
@@ -67,6 +68,8 @@ class FrameParser:
                 raise ProtocolError(f"a frame of type {kind}")
             if size > cap:
                 raise ProtocolError(f"a {frame_name(kind)} frame of {size:,} bytes, over the limit of {cap:,}")
+            if not size:
+                raise ProtocolError(f"an empty {frame_name(kind)} frame")
             stop = start + HEADER.size + size
             if stop > end:
                 break

@@ -45,8 +45,9 @@ def open_granted(path: str, device: int, inode: int) -> int:
 def show_grants(view: View, grants: Sequence[Granted]) -> None:
     """Let the approved paths be seen in the private view; those to write to last, for one may lie in the other."""
     for access, path, device, inode in sorted(grants, key=lambda grant: (grant[0] == WRITE, grant[1])):
-        os.close(open_granted(path, device, inode))
-        view.show(path, writable=access == WRITE)
+        fd = open_granted(path, device, inode)
+        view.show_opened(path, fd, writable=access == WRITE)
+        os.close(fd)
 
 
 def allow_grants(rules: landlock.Ruleset, grants: Sequence[Granted]) -> None:

@@ -49,7 +49,11 @@ class Setup:
 
 
 def _descriptors(setup: Setup) -> None:
-    """Keep /dev/null, pipes that count as output, and the run's socket; close the rest."""
+    """Have /dev/null, pipes that count as output, and the run's socket; close the rest.
+
+    /dev/null is opened anew: the flags of an open file are shared by all who inherited it.
+    """
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(setup.stdout, 1)
     os.dup2(setup.stderr, 2)
     os.dup2(setup.run_socket, RUN_FD, inheritable=False)

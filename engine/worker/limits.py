@@ -20,6 +20,9 @@ NICENESS = 5
 MSGQUEUE = 12
 """RLIMIT_MSGQUEUE of asm-generic/resource.h, which ``resource`` does not name."""
 
+PENDING_SIGNALS = 64
+"""Queued real-time signals are counted for the whole account: a script could use up what the engine needs."""
+
 LEFTOVERS = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, MSGQUEUE)
 
 PID_MAX = 400
@@ -41,6 +44,7 @@ def forbid_leftovers() -> None:
     """What no run may have, set once in the template: core files, locked memory, message queues outliving the run."""
     for kind in LEFTOVERS:
         resource.setrlimit(kind, (0, 0))
+    resource.setrlimit(resource.RLIMIT_SIGPENDING, (PENDING_SIGNALS, PENDING_SIGNALS))
 
 
 def cap_processes(proc: str, most: int) -> None:

@@ -43,28 +43,33 @@ FREE = """
     ftruncate fallocate fsync fdatasync copy_file_range sendfile
     dup dup2 dup3 close_range pipe pipe2 poll ppoll select pselect6 statfs fstatfs umask
     mmap munmap mprotect mremap madvise brk msync
-    futex set_robust_list get_robust_list rseq set_tid_address sched_yield sched_getaffinity getcpu
+    futex set_robust_list rseq set_tid_address sched_yield sched_getaffinity getcpu
     exit exit_group restart_syscall
     rt_sigaction rt_sigprocmask rt_sigreturn rt_sigtimedwait rt_sigpending rt_sigsuspend sigaltstack pause
     nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time times getrusage
-    setitimer getitimer alarm timer_create timer_settime timer_gettime timer_getoverrun timer_delete
+    setitimer getitimer alarm
     getpid gettid getppid getuid geteuid getgid getegid getgroups getresuid getresgid getpgrp getpgid getsid capget
     sysinfo uname getrandom getrlimit setrlimit getpriority
     epoll_create1 epoll_create epoll_ctl epoll_wait epoll_pwait eventfd2
-    recvfrom recvmsg shutdown getsockopt getsockname getpeername
+    recvfrom recvmsg shutdown getsockname getpeername
 """
 """Allowed whatever the arguments are. Files are Landlock's or the private view's business."""
 
 TEMPLATE_ONLY = "wait4 sendmsg pidfd_open capset setsid"
 """What only the template does, or a child before its script: the inner filter takes them away."""
 
-FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)
-"""linux/fcntl.h: F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, the three F_OFD_*,
-F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS. Not F_SETOWN and F_SETSIG, which send any signal to any process of the
-account, nor leases, nor larger pipes."""
+FCNTL = (0, 1, 2, 3, 4, 5, 36, 1030, 1032, 1034)
+"""linux/fcntl.h: F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_OFD_GETLK, F_DUPFD_CLOEXEC, F_GETPIPE_SZ,
+F_GET_SEALS. Not F_SETOWN and F_SETSIG, which send any signal to any process of the account; no locks and leases, which
+keep others from a file that the script may only read; no larger pipes."""
 
 IOCTL = (0x5401, 0x5421, 0x541B, 0x5450, 0x5451)
 """asm-generic/ioctls.h: TCGETS (isatty), FIONBIO, FIONREAD, FIONCLEX, FIOCLEX. No TIOCSTI."""
+
+SOL_SOCKET = 1
+SOCKET_OPTIONS = (3, 4, 30, 38, 39)
+"""asm-generic/socket.h: SO_TYPE, SO_ERROR, SO_ACCEPTCONN, SO_PROTOCOL, SO_DOMAIN. Not SO_PEERCRED and SO_PEERPIDFD,
+which tell of the process at the other end and hand out a descriptor of it."""
 
 PRCTL_READ = (3, 16, 21, 39)
 """linux/prctl.h: PR_GET_DUMPABLE, PR_GET_NAME, PR_GET_SECCOMP, PR_GET_NO_NEW_PRIVS."""
@@ -80,6 +85,7 @@ _SHARED: dict[str, tuple[Condition, ...]] = {
     "ioctl": ((1, "one_of", IOCTL),),
     "socketpair": ((0, "one_of", (AF_UNIX,)),),
     "sendto": ((4, "null", ()),),
+    "getsockopt": ((1, "one_of", (SOL_SOCKET,)), (2, "one_of", SOCKET_OPTIONS)),
     "prlimit64": ((0, "one_of", (0,)),),
     "setpriority": ((0, "one_of", (PRIO_PROCESS,)), (1, "one_of", (0,))),
 }

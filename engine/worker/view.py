@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 
 from . import kernel
 from .readable import DEVICES
@@ -45,14 +46,25 @@ class View:
         for path in sorted(paths, key=os.path.realpath):
             self.show(path)
 
-    def show(self, path: str, *, writable: bool = False) -> None:
-        """Let ``path`` and everything below it be seen, by every name that leads to it."""
+    def show(self, path: str) -> None:
+        """Let ``path`` and everything below it be seen, read-only, by every name that leads to it."""
         found = self._reach(path)
-        if not writable and any(found == above or found.startswith(f"{above}/") for above in self._shown):
-            return
-        self._shown.append(found)
-        place = self._root + found
-        kernel.mount(found, place, None, kernel.MS_BIND | kernel.MS_REC)
+        if not any(found == above or found.startswith(f"{above}/") for above in self._shown):
+            self._shown.append(found)
+            self._bind(found, self._root + found, writable=False)
+
+    def show_opened(self, path: str, fd: int, *, writable: bool) -> None:
+        """Let what ``fd`` is open on be seen at ``path``, which leads over no link: whatever lies there by now."""
+        place = self._root + path
+        os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            _make_folder(place)
+        else:
+            _make_file(place)
+        self._bind(f"/proc/self/fd/{fd}", place, writable=writable)
+
+    def _bind(self, source: str, place: str, *, writable: bool) -> None:
+        kernel.mount(source, place, None, kernel.MS_BIND | kernel.MS_REC)
         for mounted in _mounts_at(place):
             flags = _flags(mounted) | (0 if writable else kernel.MS_RDONLY)
             kernel.mount(None, mounted, None, kernel.MS_REMOUNT | kernel.MS_BIND | flags)
@@ -90,9 +102,7 @@ class View:
                 return self._follow(here, names[index + 1 :])
             if os.path.isdir(here):
                 _make_folder(self._root + here)
-        place = self._root + here
-        if not os.path.exists(place):
-            os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        _make_file(self._root + here)
         return here
 
     def _follow(self, link: str, rest: list[str]) -> str:
@@ -115,6 +125,12 @@ def _make_folder(place: str) -> None:
         os.mkdir(place, 0o755)
     except FileExistsError:
         return
+
+
+def _make_file(place: str) -> None:
+    """Something to mount a file on, if there is nothing."""
+    if not os.path.exists(place):
+        os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
 
 
 def _flags(path: str) -> int:

@@ -19,7 +19,7 @@ from engine.worker.wire import HEADER, MAX_OUTPUT_FRAME, RESULT_HEAD_ROOM, Frame
 LIMIT = 1000
 CHILD_FRAMES = (Frame.HELLO, Frame.OUT, Frame.ERR, Frame.RESULT)
 
-frames = st.lists(st.tuples(st.sampled_from(CHILD_FRAMES), st.binary(max_size=300)), max_size=8)
+frames = st.lists(st.tuples(st.sampled_from(CHILD_FRAMES), st.binary(min_size=1, max_size=300)), max_size=8)
 
 
 def encode(pairs: list[tuple[int, bytes]]) -> bytes:
@@ -33,6 +33,13 @@ def test_pieces_do_not_matter(pairs: list[tuple[int, bytes]], cuts: list[int]) -
     parser = FrameParser(LIMIT)
     got = [frame for start, stop in pairwise(places) for frame in parser.feed(data[start:stop])]
     assert got == pairs
+
+
+@pytest.mark.parametrize("kind", CHILD_FRAMES)
+def test_an_empty_frame_is_refused(kind: int) -> None:
+    """No honest one is empty, and a flood of them would keep the engine busy below every limit of output."""
+    with pytest.raises(ProtocolError, match="an empty"):
+        FrameParser(LIMIT).feed(HEADER.pack(0, kind))
 
 
 @given(st.lists(st.binary(max_size=2000), max_size=10))

@@ -35,7 +35,7 @@ _NEVER = """
     process_madvise process_mrelease name_to_handle_at open_by_handle_at openat2 landlock_create_ruleset
     inotify_init inotify_init1 fanotify_init quotactl swapon reboot syslog settimeofday clock_settime adjtimex
     sched_setscheduler sched_setaffinity sched_setattr ioprio_set mlock mlockall mlock2 iopl ioperm modify_ldt
-    arch_prctl acct sync syncfs vmsplice splice tee kcmp
+    arch_prctl acct sync syncfs vmsplice splice tee kcmp timer_create get_robust_list membarrier
 """
 NEVER = _NEVER.split()
 """Whatever the arguments are, a script must not get through with these."""
@@ -69,7 +69,9 @@ def test_what_a_script_may_always_do(name: str, arguments: tuple[int, ...]) -> N
 
 @given(number=st.integers(0, X32_SYSCALL_BIT - 1), arguments=ARGUMENTS)
 def test_a_number_that_is_not_in_the_lists_is_refused(number: int, arguments: tuple[int, ...]) -> None:
-    conditional = ["clone", "prctl", "fcntl", "ioctl", "socketpair", "sendto", "prlimit64", "setpriority", "tgkill"]
+    conditional = [
+        "clone", "prctl", "fcntl", "ioctl", "socketpair", "sendto", "getsockopt", "prlimit64", "setpriority", "tgkill",
+    ]  # fmt: skip
     if number not in {NUMBERS[name] for name in [*FREE.split(), *conditional]}:
         assert judged_by_all(CHILD, Call(number, arguments)) & 0xFFFF_0000 == ERRNO
 
@@ -117,11 +119,17 @@ NAMESPACES = (0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x2000000
         ("prctl", (22, 2), False),  # PR_SET_SECCOMP
         ("prctl", (59, 1), False),  # PR_SET_SYSCALL_USER_DISPATCH
         ("fcntl", (3, 4, 0x800), True),
+        ("fcntl", (3, 6, 0), False),  # F_SETLK
+        ("fcntl", (3, 38, 0), False),  # F_OFD_SETLKW
         ("fcntl", (3, 8, 1), False),  # F_SETOWN
         ("fcntl", (3, 10, 9), False),  # F_SETSIG
         ("fcntl", (3, 15, 0), False),  # F_SETOWN_EX
         ("fcntl", (3, 1024, 0), False),  # F_SETLEASE
         ("fcntl", (3, 1031, 1 << 20), False),  # F_SETPIPE_SZ
+        ("getsockopt", (3, 1, 3), True),  # SO_TYPE
+        ("getsockopt", (3, 1, 17), False),  # SO_PEERCRED
+        ("getsockopt", (3, 1, 77), False),  # SO_PEERPIDFD
+        ("getsockopt", (3, 6, 3), False),
         ("ioctl", (0, 0x5401), True),
         ("ioctl", (0, 0x5412), False),  # TIOCSTI
         ("ioctl", (0, 0x541C), False),  # TIOCLINUX

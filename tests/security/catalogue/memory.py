@@ -202,7 +202,7 @@ if answer == 0:
 """
 
 ATTACKS = [
-    *(Attack(name=name, code=TAKEN + code, watched=True) for name, code in MEMORY.items()),
+    *(Attack(name=name, code=TAKEN + code, watched=True, wall=30.0) for name, code in MEMORY.items()),
     Attack(name="compiled", code=COMPILED, shows="host:memory", watched=True),
     Attack(name="posix-shm", code=TAKEN + POSIX_SHM, may_lack="the host may have no /dev/shm"),
     Attack(name="sysv-shm", code=SYSV_SHM, shows="host:ipc"),
