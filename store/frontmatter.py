@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 MAX_BLOCK = 64 << 10
 """Characters of a block."""
@@ -104,31 +104,26 @@ def parse(text: str, path: str = "") -> Frontmatter:
         path: Its path, which gives the title when the block has none.
     """
     reader = _Reader()
-    document = reader.document(text)
-    tool = reader.table(document, "tool", "tool")
-    own = reader.table(tool, "gatewright", "tool.gatewright")
-    return Frontmatter(
-        title=reader.line(own, "title") or title_from_path(path),
-        description=reader.line(own, "description", MAX_TEXT),
-        kind=reader.line(own, "kind") or "utility",
-        entrypoint=reader.identifier(own, "entrypoint"),
-        enabled=reader.value(own, "enabled", bool, "true or false", True),
-        tags=reader.lines(own, "tags", "tags"),
-        preload=reader.lines(own, "preload", "preload"),
-        params=reader.params(own),
-        limits=reader.limits(own),
-        permissions=MappingProxyType(dict(reader.table(own, "permissions", "permissions"))),
-        requires_python=reader.line(document, "requires-python") or None,
-        dependencies=reader.lines(document, "dependencies", "dependencies"),
-        problem=reader.problem,
-    )
+    return reader.frontmatter(reader.document(text), path)
+
+
+def from_document(document: Mapping[str, Any], path: str = "") -> Frontmatter:
+    """As ``parse`` reads it, from a block's TOML that is parsed already."""
+    return _Reader().frontmatter(document, path)
 
 
 def title_from_path(path: str) -> str:
     """``reports/daily_summary.py`` is called "Daily summary"."""
     stem = path.rpartition("/")[2].removesuffix(".py")
     words = " ".join(re.split(r"[\s_-]+", stem)).strip()
-    return _clean(words[:1].upper() + words[1:], MAX_TITLE)
+    return clean(words[:1].upper() + words[1:], MAX_TITLE)
+
+
+class Block(NamedTuple):
+    """Where the block's TOML is: which line of the file, from 0, is its first, and its lines without their ``#``."""
+
+    first: int
+    lines: list[str]
 
 
 def find_block(text: str) -> str | None:
@@ -137,19 +132,29 @@ def find_block(text: str) -> str | None:
     Raises:
         FrontmatterError: The block does not end, or is too large.
     """
+    block = locate_block(text)
+    return None if block is None else "\n".join(block.lines)
+
+
+def locate_block(text: str) -> Block | None:
+    """The leading ``script`` block. Lines end at LF only; the CR of a CRLF is not part of them.
+
+    Raises:
+        FrontmatterError: As ``find_block`` does.
+    """
     # One character of CR per line at most, and what stands before the block, fit into the same again.
     lines = text[: 2 * MAX_BLOCK].removeprefix("\ufeff").split("\n")
     for number, raw in enumerate(lines):
         line = raw.rstrip("\r")
         opening = _OPENING.fullmatch(line)
         if opening is not None and opening[1] == "script":
-            return _content(lines[number + 1 :], cut=len(text) > 2 * MAX_BLOCK)
+            return Block(number + 1, _content(lines[number + 1 :], cut=len(text) > 2 * MAX_BLOCK))
         if line.strip() and not line.startswith("#"):
             return None
     return None
 
 
-def _content(lines: list[str], *, cut: bool) -> str:
+def _content(lines: list[str], *, cut: bool) -> list[str]:
     """The comment lines up to the last ``# ///`` among them, as PEP 723 wants, without their ``#``."""
     content: list[str] = []
     end: int | None = None
@@ -161,25 +166,26 @@ def _content(lines: list[str], *, cut: bool) -> str:
             cut = False
             break
         content.append(line[2:])
+    too_large = f"The frontmatter is larger than {MAX_BLOCK // 1024} KiB."
     if end is None:
-        raise FrontmatterError(
-            f"The frontmatter is larger than {MAX_BLOCK // 1024} KiB."
-            if cut
-            else "The frontmatter has no closing line (# ///)."
-        )
-    block = "\n".join(content[:end])
-    if len(block) > MAX_BLOCK:
-        raise FrontmatterError(f"The frontmatter is larger than {MAX_BLOCK // 1024} KiB.")
-    return block
+        raise FrontmatterError(too_large if cut else "The frontmatter has no closing line (# ///).")
+    if sum(map(len, content[:end])) + max(end - 1, 0) > MAX_BLOCK:
+        raise FrontmatterError(too_large)
+    return content[:end]
 
 
-def _loads(block: str) -> Mapping[str, Any]:
+def loads(block: str) -> Mapping[str, Any]:
+    """The block's TOML.
+
+    Raises:
+        FrontmatterError: It is none, or hostile.
+    """
     if _has_deep_key(block):
         raise FrontmatterError("The frontmatter is nested too deeply.")
     try:
         return tomllib.loads(block)
     except tomllib.TOMLDecodeError as error:
-        raise FrontmatterError(f"The frontmatter is not valid TOML: {_clean(str(error), MAX_TITLE)}.") from error
+        raise FrontmatterError(f"The frontmatter is not valid TOML: {clean(str(error), MAX_TITLE)}.") from error
     except RecursionError as error:
         raise FrontmatterError("The frontmatter is nested too deeply.") from error
     except ValueError as error:  # int() refuses thousands of digits
@@ -214,10 +220,29 @@ class _Reader:
     def document(self, text: str) -> Mapping[str, Any]:
         try:
             block = find_block(text)
-            return _NOTHING if block is None else _loads(block)
+            return _NOTHING if block is None else loads(block)
         except FrontmatterError as error:
             self.wrong(str(error))
             return _NOTHING
+
+    def frontmatter(self, document: Mapping[str, Any], path: str) -> Frontmatter:
+        tool = self.table(document, "tool", "tool")
+        own = self.table(tool, "gatewright", "tool.gatewright")
+        return Frontmatter(
+            title=self.line(own, "title") or title_from_path(path),
+            description=self.line(own, "description", MAX_TEXT),
+            kind=self.line(own, "kind") or "utility",
+            entrypoint=self.identifier(own, "entrypoint"),
+            enabled=self.value(own, "enabled", bool, "true or false", True),
+            tags=self.lines(own, "tags", "tags"),
+            preload=self.lines(own, "preload", "preload"),
+            params=self.params(own),
+            limits=self.limits(own),
+            permissions=MappingProxyType(dict(self.table(own, "permissions", "permissions"))),
+            requires_python=self.line(document, "requires-python") or None,
+            dependencies=self.lines(document, "dependencies", "dependencies"),
+            problem=self.problem,
+        )
 
     def value(
         self, table: Mapping[str, Any], key: str, kind: type | tuple[type, ...], wanted: str, default: object
@@ -228,18 +253,18 @@ class _Reader:
             return default
         if isinstance(found, kind) and (not isinstance(found, bool) or kind is bool):
             return found
-        self.wrong(f"{_clean(key, 40)} must be {wanted}, not {_named(found)}.")
+        self.wrong(f"{clean(key, 40)} must be {wanted}, not {named(found)}.")
         return default
 
     def table(self, table: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
         found = table.get(key, _NOTHING)
         if isinstance(found, Mapping):
             return found
-        self.wrong(f"[{name}] must be a table, not {_named(found)}.")
+        self.wrong(f"[{name}] must be a table, not {named(found)}.")
         return _NOTHING
 
     def line(self, table: Mapping[str, Any], key: str, limit: int = MAX_TITLE) -> str:
-        return _clean(self.value(table, key, str, "text", ""), limit)
+        return clean(self.value(table, key, str, "text", ""), limit)
 
     def lines(self, table: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
         found = self.value(table, key, list, "a list of texts", ())
@@ -248,13 +273,13 @@ class _Reader:
             return ()
         if len(found) > MAX_ITEMS:
             self.wrong(f"{name} has more than {MAX_ITEMS} entries.")
-        return tuple(_clean(item, MAX_TITLE) for item in found[:MAX_ITEMS])
+        return tuple(clean(item, MAX_TITLE) for item in found[:MAX_ITEMS])
 
     def identifier(self, table: Mapping[str, Any], key: str) -> str | None:
         found: str | None = self.value(table, key, str, "the name of a function", None)
-        if found is None or _is_name(found):
+        if found is None or is_name(found):
             return found
-        self.wrong(f"{key} must be the name of a function, not {_quoted(found)}.")
+        self.wrong(f"{key} must be the name of a function, not {quoted(found)}.")
         return None
 
     def limits(self, own: Mapping[str, Any]) -> Limits:
@@ -284,7 +309,7 @@ class _Reader:
             return None
         size = parse_size(found) if isinstance(found, str) else found
         if size is None or size <= 0 or size not in _INT64:
-            self.wrong(f'limits.{key} must be a size such as "{example}", not {_quoted(str(found)[:80])}.')
+            self.wrong(f'limits.{key} must be a size such as "{example}", not {quoted(str(found)[:80])}.')
             return None
         return size
 
@@ -303,16 +328,16 @@ class _Reader:
         return tuple(param for param in read if param is not None)
 
     def _param(self, name: str, spec: object) -> Param | None:
-        if not _is_name(name):
-            self.wrong(f"{_quoted(name)} cannot be the name of a param.")
+        if not is_name(name):
+            self.wrong(f"{quoted(name)} cannot be the name of a param.")
             return None
-        key = f"params.{_clean(name, 40)}"
+        key = f"params.{clean(name, 40)}"
         if not isinstance(spec, Mapping):
-            self.wrong(f"[{key}] must be a table, not {_named(spec)}.")
+            self.wrong(f"[{key}] must be a table, not {named(spec)}.")
             return None
         kind = self.value(spec, "type", str, "text", "str")
         if kind not in PARAM_TYPES:
-            self.wrong(f"{key}.type must be one of {', '.join(PARAM_TYPES)}, not {_quoted(kind)}.")
+            self.wrong(f"{key}.type must be one of {', '.join(PARAM_TYPES)}, not {quoted(kind)}.")
             return None
         choices = self.lines(spec, "choices", f"{key}.choices")
         if kind == "choice" and not choices:
@@ -355,21 +380,21 @@ def parse_size(text: str) -> int | None:
     return int(float(found[1]) * (1024 if "i" in unit else 1000) ** _UNITS[unit[0]])
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
     return text.isidentifier() and not keyword.iskeyword(text) and len(text) <= MAX_TITLE
 
 
-def _clean(text: str, limit: int) -> str:
+def clean(text: str, limit: int) -> str:
     """One line of valid Unicode without control characters, cut to ``limit``."""
     line = " ".join(text[: 2 * limit].split())
     valid = line.encode("utf-8", "backslashreplace").decode()
     return "".join(character if character.isprintable() else "\ufffd" for character in valid)[:limit]
 
 
-def _quoted(text: str) -> str:
-    return f'"{_clean(text, 80)}"'
+def quoted(text: str) -> str:
+    return f'"{clean(text, 80)}"'
 
 
-def _named(value: object) -> str:
+def named(value: object) -> str:
     names = {str: "text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "a table"}
     return names.get(type(value), "a date or time")

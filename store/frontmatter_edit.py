@@ -1,0 +1,195 @@
+"""Changing single keys of a script's frontmatter: the bytes of that value change, and no other byte of the file.
+
+What was meant is worked out on the parsed document first and judged there. Then the bytes are changed, read again, and
+compared with what was meant. Whatever does not come out as meant is refused, so that no file is ever written wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from store.frontmatter import FrontmatterError, find_block, loads
+from store.frontmatter_block import Block, Cut, is_utf8, with_empty_block
+from store.frontmatter_keys import OWN, path_of, rendered, require_good, value_at, with_value
+from store.toml_spans import Entry, Header, Path, dotted, inside, place_of, scan
+
+MAX_CHANGES = 200
+"""Keys in one edit."""
+
+_NOTHING: Mapping[str, Any] = {}
+_Section = list[Header | Entry]
+"""A header, but for the root's, and the keys below it."""
+
+
+def set_key(data: bytes, key: str, value: object) -> bytes:
+    """``data``, a script, with one key of its frontmatter set; a script without a block gets one.
+
+    Args:
+        data: The file's content.
+        key: As ``gatewright scripts set`` takes it: ``title``, ``limits.timeout``, ``params.hours.default``.
+        value: Text, number, truth value, or a list of such.
+
+    Raises:
+        FrontmatterError: The block is malformed, or the value is not one that the key can have.
+    """
+    return apply_changes(data, {key: value})
+
+
+def remove_key(data: bytes, key: str) -> bytes:
+    """``data`` without a key of its frontmatter, or without the whole parameter ``params.NAME``.
+
+    Raises:
+        FrontmatterError: The block is malformed, or another key cannot be without this one.
+    """
+    return apply_changes(data, {key: None})
+
+
+def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
+    """``data`` with all ``changes``, or none of them; None removes a key.
+
+    Raises:
+        FrontmatterError: As ``set_key`` does.
+    """
+    if len(changes) > MAX_CHANGES:
+        raise FrontmatterError(f"At most {MAX_CHANGES} keys can be set at once.")
+    paths = {key: path_of(key, remove=value is None) for key, value in changes.items()}
+    before = after = _document(data)
+    ascii_only = not is_utf8(data)
+    texts = {key: rendered(key, value, ascii_only=ascii_only) for key, value in changes.items() if value is not None}
+    for key, path in paths.items():
+        value_at(before, path)
+        after = with_value(after, path, changes[key])
+    require_good(before, after, paths.values())
+    for key, path in paths.items():
+        data = _set(data, key, path, texts[key], changes[key]) if key in texts else _remove(data, path)
+    if not _same(_document(data), after):
+        raise FrontmatterError("The frontmatter is written in a way that cannot be changed from here; edit its text.")
+    return data
+
+
+def _document(data: bytes) -> Mapping[str, Any]:
+    """What the block says, by the rules of reading.
+
+    Raises:
+        FrontmatterError: It cannot be read.
+    """
+    block = find_block(data.decode("utf-8", "replace"))
+    return _NOTHING if block is None else loads(block)
+
+
+def _set(data: bytes, key: str, path: Path, text: str, value: object) -> bytes:
+    block = Block.of(data)
+    if block is None:
+        block = Block.needed(with_empty_block(data))
+    present = value_at(loads(block.text), path)
+    items = scan(block.text)
+    place = place_of(block.text, items, path)
+    if place.entry is not None and not isinstance(present, Mapping):
+        same = _same(present, value)
+        return data if same else block.edited([(place.entry.value, place.entry.end, text)])
+    if present is not None:
+        raise FrontmatterError(f"{key} is a table in this script; remove it first.")
+    if place.holder is not None:
+        return _insert_inline(block, place.holder, path, text)
+    return block.with_lines(*_new_lines(block, items, path, text))
+
+
+def _insert_inline(block: Block, holder: Entry, path: Path, text: str) -> bytes:
+    entries = inside(block.text, holder)
+    written = f"{dotted(path[len(holder.path) :])} = {text}"
+    at, new = (entries[-1].end, f", {written}") if entries else (holder.value + 1, written)
+    return block.edited([(at, at, new)])
+
+
+def _new_lines(block: Block, items: Sequence[Header | Entry], path: Path, text: str) -> tuple[int, list[str]]:
+    """The lines that give ``path`` its first value, and the number of the block's line after which they belong."""
+    table = path[:-1]
+    kin = [item for item in items if isinstance(item, Entry) and _common(item.path[:-1], table) > len(item.table)]
+    if kin:  # a table that dotted keys made can only grow by dotted keys
+        nearest = max(kin, key=lambda entry: (_common(entry.path[:-1], table), entry.start))
+        return block.line_of(nearest.end), [f"{dotted(path[len(nearest.table) :])} = {text}"]
+    line = f"{dotted(path[-1:])} = {text}"
+    sections = _sections(items)
+    if table in sections:
+        return _last_line(block, sections[table]), [line]
+    own = [section for name, section in sections.items() if name[: len(OWN)] == OWN]
+    after = _last_line(block, own[-1]) if own else len(block.lines) - 1
+    return after, [f"[{dotted(table)}]", line]
+
+
+def _sections(items: Sequence[Header | Entry]) -> dict[Path, _Section]:
+    """What stands below each header; the root's is always there. Of an array of tables the last one."""
+    current: _Section = []
+    sections: dict[Path, _Section] = {(): current}
+    for item in items:
+        if isinstance(item, Header):
+            current = sections[item.path] = []
+        current.append(item)
+    return sections
+
+
+def _last_line(block: Block, section: _Section) -> int:
+    return block.line_of(section[-1].end) if section else -1
+
+
+def _common(one: Path, other: Path) -> int:
+    """How many names both paths begin with."""
+    count = 0
+    for mine, theirs in zip(one, other, strict=False):
+        if mine != theirs:
+            break
+        count += 1
+    return count
+
+
+def _remove(data: bytes, path: Path) -> bytes:
+    """Without what stands at ``path`` or below it."""
+    block = Block.of(data)
+    if block is None:
+        return data
+    items = scan(block.text)
+    holder = place_of(block.text, items, path).holder
+    if holder is not None:
+        return block.edited(_cuts(inside(block.text, holder), path))
+    gone = [item for item in items if _is_below(item, path)]
+    spans = ((block.line_of(item.start), block.line_of(item.end)) for item in gone)
+    return block.without_lines({line for top, bottom in spans for line in range(top, bottom + 1)})
+
+
+def _cuts(entries: Sequence[Entry], path: Path) -> list[Cut]:
+    """What to cut out of an inline table: keys with the comma behind them, or, of the last ones, before them."""
+    cuts: list[Cut] = []
+    for below, run in groupby(range(len(entries)), key=lambda number: _is_below(entries[number], path)):
+        numbers = list(run)
+        first, last = numbers[0], numbers[-1]
+        if not below:
+            continue
+        if last + 1 < len(entries):
+            cuts.append((entries[first].start, entries[last + 1].start, ""))
+        else:
+            cuts.append((entries[first - 1].end if first else entries[first].start, entries[last].end, ""))
+    return cuts
+
+
+def _is_below(item: Header | Entry, path: Path) -> bool:
+    return item.path[: len(path)] == path
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two values of TOML are the same, by type too. A table that has nothing in it counts as absent."""
+    pending = [(one, other)]
+    while pending:
+        mine, theirs = pending.pop()
+        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            pending += [(mine.get(key, _NOTHING), theirs.get(key, _NOTHING)) for key in mine.keys() | theirs.keys()]
+        elif isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
+            pending += zip(mine, theirs, strict=True)
+        elif type(mine) is not type(theirs) or not _equal(mine, theirs):
+            return False
+    return True
+
+
+def _equal(one: object, other: object) -> bool:
+    return repr(one) == repr(other) if isinstance(one, float) else one == other  # nan is not equal to itself
