@@ -37,6 +37,7 @@ from engine.models import (
     ScriptInfo,
     ScriptList,
     ScriptText,
+    SetKeysRequest,
     StopRequest,
 )
 from engine.registry import Operation
@@ -190,6 +191,10 @@ class EngineClient:
     async def save_script(self, path: str, request: SaveRequest) -> ScriptInfo:
         """Save durably; raises ``EngineError`` with code ``conflict`` when the file is not what the author loaded."""
         return await self._call(registry.SCRIPTS_SAVE, ScriptInfo, registry.ScriptParams(path=path), request)
+
+    async def set_script_keys(self, path: str, request: SetKeysRequest) -> ScriptInfo:
+        """Set or remove keys of a script's frontmatter durably, all of them or none."""
+        return await self._call(registry.SCRIPTS_SET, ScriptInfo, registry.ScriptParams(path=path), request)
 
     async def check_script(self, request: CheckRequest) -> CheckReport:
         """What is wrong with a script's text, and what is in it. It is parsed in the sandbox, never run."""

@@ -276,6 +276,8 @@ class ScriptInfo(Model, frozen=True):
     parallel: int | None = None
     """How many runs of it may go on at once."""
     preload: list[str] = []
+    requires_python: str | None = None
+    dependencies: list[str] = []
     permissions: list[Grant] = []
     """What it asks for, as written."""
     needs_approval: bool = False
@@ -300,6 +302,18 @@ class SaveRequest(Model, frozen=True):
     """``base_sha256`` is the hash of the text the author loaded; None means "this is a new script"."""
 
     text: str
+    base_sha256: str | None = None
+
+
+class SetKeysRequest(Model, frozen=True):
+    """Keys of a script's frontmatter, all to be set or none.
+
+    ``changes`` maps a key (``kind``, ``limits.timeout``, ``params.hours.default``) to its new value, or to null to
+    remove it; ``params.hours`` with null removes the whole parameter. ``base_sha256``, if given, is the hash of the
+    text that these changes are meant for.
+    """
+
+    changes: dict[str, Any]
     base_sha256: str | None = None
 
 

@@ -35,6 +35,7 @@ from engine.models import (
     ScriptInfo,
     ScriptList,
     ScriptText,
+    SetKeysRequest,
     StopRequest,
 )
 
@@ -253,6 +254,16 @@ SCRIPTS_CHECK = Operation(
     "Parse a script's text in the sandbox: syntax errors, functions, imports",
     request=CheckRequest,
 )
+SCRIPTS_SET = Operation(
+    "scripts.set",
+    "POST",
+    "/scripts/meta/{path:path}",
+    ScriptInfo,
+    "author",
+    "Set or remove keys of a script's frontmatter, without touching anything else of its text",
+    params=ScriptParams,
+    request=SetKeysRequest,
+)
 PERMISSIONS_REVIEW = Operation(
     "permissions.review",
     "GET",
@@ -323,6 +334,7 @@ OPERATIONS: tuple[Operation, ...] = (
     SCRIPTS_LOAD,
     SCRIPTS_SAVE,
     SCRIPTS_CHECK,
+    SCRIPTS_SET,
     PERMISSIONS_REVIEW,
     PERMISSIONS_APPROVE,
     PERMISSIONS_REFUSE,

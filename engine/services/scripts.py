@@ -10,14 +10,15 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from engine.models import Grant, ParamInfo, ParamType, SaveRequest, ScriptInfo, ScriptList, ScriptText
+from engine.models import Grant, ParamInfo, ParamType, SaveRequest, ScriptInfo, ScriptList, ScriptText, SetKeysRequest
 from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
 from store.approvals import Approvals
 from store.errors import BadName, Conflict, NotFound, StoreError
 from store.files import ScriptFile, ScriptFiles
-from store.frontmatter import Frontmatter, parse
+from store.frontmatter import Frontmatter, FrontmatterError, parse
+from store.frontmatter_edit import apply_changes
 from store.names import script_path
 
 Stamp = tuple[int, int]
@@ -71,6 +72,21 @@ class ScriptService:
         info = await asyncio.shield(asyncio.to_thread(self._save, path, data, request.base_sha256))
         change = "created" if request.base_sha256 is None else "saved"
         self._events.publish("script", {"path": info.path, "change": change})
+        return await self._marked_one(info)
+
+    async def set_keys(self, name: str, request: SetKeysRequest, actor: Actor) -> ScriptInfo:
+        """Set or remove keys of a script's frontmatter, all of them or none. No other byte of the file changes.
+
+        Raises:
+            ServiceError: ``bad_frontmatter`` when a value is wrong or the frontmatter cannot be read, ``conflict`` when
+                the text is not the one that the changes are meant for. Nothing was written.
+        """
+        require(actor, Role.AUTHOR, "change scripts")
+        if not request.changes:
+            raise ServiceError("bad_request", "There is no key to set.")
+        path = await asyncio.to_thread(self._resolve, name)
+        info = await asyncio.shield(asyncio.to_thread(self._set_keys, path, request))
+        self._events.publish("script", {"path": info.path, "change": "saved"})
         return await self._marked_one(info)
 
     async def source(self, name: str, *, allow_problem: bool = False) -> ScriptSource:
@@ -150,6 +166,19 @@ class ScriptService:
             raise _refused(error) from None
         return self._read(path).info
 
+    def _set_keys(self, path: str, request: SetKeysRequest) -> ScriptInfo:
+        source = self._read(path)
+        base = source.info.sha256
+        if request.base_sha256 not in (None, base):
+            raise _conflict(path, request.base_sha256)
+        try:
+            data = apply_changes(source.data, request.changes)
+            if any(key.startswith("permissions.") for key in request.changes):
+                asked(parse(data.decode("utf-8", "replace"), path).permissions)
+        except (FrontmatterError, BadPermissions) as error:
+            raise ServiceError("bad_frontmatter", f"{path} was not changed: {error}", status=422) from None
+        return self._save(path, data, base)
+
     def _resolve(self, name: str) -> str:
         paths = [file.path for file in self._files.list()]
         wanted = name if name.endswith(".py") else name + ".py"
@@ -200,6 +229,8 @@ def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> Script
         open_files=front.limits.open_files,
         parallel=front.limits.parallel,
         preload=list(front.preload),
+        requires_python=front.requires_python,
+        dependencies=list(front.dependencies),
         permissions=permissions,
         sha256=hashlib.sha256(data).hexdigest(),
         size=len(data),

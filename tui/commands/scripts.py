@@ -9,14 +9,15 @@ import click
 
 from engine.models import CheckProblem, CheckReport, CheckRequest, SaveRequest, ScriptInfo, ScriptList, ScriptText
 from tui.commands import exit_codes
+from tui.commands.about import print_about, say_what_waits, state
 from tui.commands.approve import approve_script
 from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.set_keys import set_keys
 from tui.formats import clock, size
 from tui.terminal_guard import sanitise_line
 
 if TYPE_CHECKING:
     from engine.client import EngineClient
-    from engine.models import ParamInfo
 
 
 @click.group("scripts")
@@ -26,6 +27,7 @@ def scripts() -> None:
 
 
 scripts.add_command(approve_script)
+scripts.add_command(set_keys)
 
 
 @scripts.command("list")
@@ -47,12 +49,12 @@ def list_scripts(invocation: Invocation, part: str | None) -> None:
         invocation.streams.say("no script matches" if found.scripts else "there are no scripts yet")
     else:
         _print_scripts(invocation, chosen)
-        _say_what_waits(invocation, chosen)
+        say_what_waits(invocation, chosen)
 
 
 @scripts.command("show")
 @click.argument("script")
-@click.option("--about", is_flag=True, help="Its description and parameters instead of its text.")
+@click.option("--about", is_flag=True, help="What its frontmatter says instead of its text.")
 @common_options
 @click.pass_obj
 def show_script(invocation: Invocation, script: str, about: bool) -> None:
@@ -66,10 +68,10 @@ def show_script(invocation: Invocation, script: str, about: bool) -> None:
     if invocation.json:
         invocation.print_json(loaded)
     elif about:
-        _print_about(invocation, loaded.info)
+        print_about(invocation, loaded.info)
     else:
         invocation.streams.out.write(loaded.text)
-        _say_what_waits(invocation, [loaded.info])
+        say_what_waits(invocation, [loaded.info])
 
 
 @scripts.command("new")
@@ -96,7 +98,7 @@ def new_script(invocation: Invocation, path: str, title: str | None, source: Bin
         invocation.streams.say(f"made {made.path}; gatewright --open {made.path} edits it")
         if made.problem:
             invocation.streams.say(made.problem)
-        _say_what_waits(invocation, [made])
+        say_what_waits(invocation, [made])
 
 
 @scripts.command("check")
@@ -144,69 +146,12 @@ def _print_scripts(invocation: Invocation, chosen: list[ScriptInfo]) -> None:
     from tui.commands.table import render, terminal_width
 
     rows = [
-        [info.path.removesuffix(".py"), info.kind, info.title, _state(info), size(info.size), clock(info.modified)]
+        [info.path.removesuffix(".py"), info.kind, info.title, state(info), size(info.size), clock(info.modified)]
         for info in chosen
     ]
     headers = ["script", "kind", "title", "state", "size", "changed"]
     width = terminal_width(invocation.streams.out.is_terminal)
     invocation.streams.out.line(render(headers, rows, right="size", width=width))
-
-
-def _state(info: ScriptInfo) -> str:
-    if info.problem:
-        return info.problem
-    states = ["" if info.enabled else "disabled", "needs approval" if info.needs_approval else ""]
-    return ", ".join(filter(None, states))
-
-
-def _say_what_waits(invocation: Invocation, infos: list[ScriptInfo]) -> None:
-    """How to go on with scripts that cannot run before somebody has looked at what they ask for."""
-    waiting = [info.path for info in infos if info.needs_approval]
-    if not waiting:
-        return
-    script = sanitise_line(waiting[0]) if len(waiting) == 1 else "SCRIPT"
-    what = "this script asks" if len(waiting) == 1 else f"{len(waiting)} scripts ask"
-    invocation.streams.say(
-        f"{what} for permissions that need approval", f"An administrator decides: gatewright scripts approve {script}"
-    )
-
-
-def _print_about(invocation: Invocation, info: ScriptInfo) -> None:
-    from tui.commands.table import fields, render, terminal_width
-
-    out = invocation.streams.out
-    out.line(
-        fields(
-            [
-                ("script", info.path),
-                ("title", info.title),
-                ("kind", info.kind),
-                ("description", info.description),
-                ("entrypoint", info.entrypoint or ""),
-                ("tags", ", ".join(info.tags)),
-                ("state", _state(info)),
-                *(("asks to " + grant.access, grant.path) for grant in info.permissions),
-                ("timeout", f"{info.timeout:g} s" if info.timeout else ""),
-                ("memory", size(info.memory) if info.memory else ""),
-                ("sha256", info.sha256),
-            ],
-            width=terminal_width(out.is_terminal),
-        )
-    )
-    if info.params:
-        rows = [[param.name, _type(param), _default(param), param.help] for param in info.params]
-        out.line()
-        out.line(render(["parameter", "type", "default", ""], rows, width=terminal_width(out.is_terminal)))
-
-
-def _type(param: ParamInfo) -> str:
-    return "|".join(param.choices) if param.choices else param.type.value
-
-
-def _default(param: ParamInfo) -> str:
-    if param.required:
-        return "(required)"
-    return "" if param.default is None else str(param.default)
 
 
 def _decode(data: bytes, name: str) -> str:

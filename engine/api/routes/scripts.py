@@ -23,6 +23,11 @@ async def save(call: Call) -> ScriptInfo:
     return await call.engine.scripts.save(params.path, call.body, call.actor)
 
 
+async def set_keys(call: Call) -> ScriptInfo:
+    params: ScriptParams = call.params
+    return await call.engine.scripts.set_keys(params.path, call.body, call.actor)
+
+
 async def check(call: Call) -> CheckReport:
     return await call.engine.checks.check(call.body, call.actor, call.source)
 
@@ -32,4 +37,5 @@ HANDLERS: dict[Operation, Handler] = {
     registry.SCRIPTS_LOAD: load,
     registry.SCRIPTS_SAVE: save,
     registry.SCRIPTS_CHECK: check,
+    registry.SCRIPTS_SET: set_keys,
 }

@@ -1,0 +1,103 @@
+"""``scripts set``: keys of a script's frontmatter, changed without touching the rest of its text."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from engine.models import ScriptInfo, SetKeysRequest
+from tui.commands.about import say_what_waits
+from tui.commands.invocation import Invocation, common_options
+from tui.terminal_guard import sanitise_line
+
+if TYPE_CHECKING:
+    from engine.client import EngineClient
+
+
+@click.command("set")
+@click.argument("script")
+@click.argument("values", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--unset", metavar="KEY", multiple=True, help="Remove a key, or the whole parameter params.NAME.")
+@click.option("--macro", "kind", flag_value="macro", help="The same as kind=macro.")
+@click.option("--utility", "kind", flag_value="utility", help="The same as kind=utility.")
+@click.option("--sha256", metavar="HASH", help="Only if the script's text still has this hash.")
+@common_options
+@click.pass_obj
+def set_keys(
+    invocation: Invocation,
+    script: str,
+    values: tuple[str, ...],
+    unset: tuple[str, ...],
+    kind: str | None,
+    sha256: str | None,
+) -> None:
+    """Set keys of SCRIPT's frontmatter, all of them or none; nothing else of the file changes.
+
+    \b
+    KEY is title, description, kind, entrypoint, enabled, tags, preload,
+    requires-python, dependencies, limits.timeout (memory, output, result,
+    scratch, open_files, parallel), permissions.read (write), or
+    params.NAME.type (default, help, choices, required).
+
+    VALUE is TOML if it can be read as such (24, true, ["a", "b"]), else text; quotes make text of anything: '"24"'.
+    """
+    from tui.commands.session import with_engine
+
+    changes = _changes(values, unset, kind)
+    request = SetKeysRequest(changes=changes, base_sha256=None if sha256 is None else sha256.lower())
+
+    async def work(client: EngineClient) -> ScriptInfo:
+        return await client.set_script_keys(script, request)
+
+    info = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(info)
+        return
+    invocation.streams.say(f"{info.path} has new values for {sanitise_line(', '.join(changes))}")
+    if info.problem:
+        invocation.streams.say(info.problem)
+    say_what_waits(invocation, [info])
+
+
+def _changes(values: tuple[str, ...], unset: tuple[str, ...], kind: str | None) -> dict[str, Any]:
+    """New values by key, None for what is to be removed."""
+    changes: dict[str, Any] = {} if kind is None else {"kind": kind}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE.")
+        _require_new(key, changes)
+        changes[key] = toml_or_text(text)
+    for key in unset:
+        _require_new(key, changes)
+        changes[key] = None
+    if not changes:
+        raise click.UsageError("Name a key: KEY=VALUE, --unset KEY, --macro or --utility.")
+    return changes
+
+
+def _require_new(key: str, changes: dict[str, Any]) -> None:
+    if key in changes:
+        raise click.BadParameter(f"{key!r} is given twice.")
+
+
+def toml_or_text(text: str) -> Any:  # noqa: ANN401 - any value that JSON can carry
+    """The TOML value that ``text`` is as a whole, or else ``text``. Dates stay text: no key has one."""
+    try:
+        # In brackets and with something behind it a comment or a second value shows.
+        found = tomllib.loads(f"value = [{text},0]")
+    except (ValueError, RecursionError):
+        return text
+    items = found["value"]
+    return items[0] if len(found) == 1 and len(items) == 2 and _is_json(items[0]) else text
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_json, value))
+    if isinstance(value, float):
+        return math.isfinite(value)  # JSON would make null of it, which removes the key
+    return isinstance(value, (str, int))
