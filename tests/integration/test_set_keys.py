@@ -15,7 +15,7 @@ from engine.models import SaveRequest, ScriptInfo, SetKeysRequest
 from engine.services.access import Actor, Role, ServiceError
 
 PATH = "own/report.py"
-LINES = ("#!/usr/bin/env python3", "# /// script", "# [tool.gatewright]", '# kind = "utility"  # or macro', "# ///", "x = 1")
+LINES = ("#!/usr/bin/python", "# /// script", "# [tool.gatewright]", '# kind = "utility"  # or macro', "# ///", "x")
 TEXT = "".join(f"{line}\r\n" for line in LINES)
 
 
