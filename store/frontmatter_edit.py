@@ -1,7 +1,7 @@
 """Changing single keys of a script's frontmatter: the bytes of that value change, and no other byte of the file.
 
-What was meant is worked out on the parsed document first and judged there. Then the bytes are changed, read again, and
-compared with what was meant. Whatever does not come out as meant is refused, so that no file is ever written wrongly.
+What is meant is worked out on the parsed document as well, and judged there. The changed bytes are read again and
+compared with that. Whatever does not come out as meant is refused, so that no file is ever written wrongly.
 """
 
 from __future__ import annotations
@@ -57,13 +57,14 @@ def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
     paths = {key: path_of(key, remove=value is None) for key, value in changes.items()}
     before = after = _document(data)
     ascii_only = not is_utf8(data)
-    texts = {key: rendered(key, value, ascii_only=ascii_only) for key, value in changes.items() if value is not None}
     for key, path in paths.items():
-        value_at(before, path)
-        after = with_value(after, path, changes[key])
+        present, value = value_at(after, path), changes[key]
+        if value is None:
+            data = _remove(data, path)
+        elif not _same(present, value):
+            data = _set(data, key, path, rendered(key, value, ascii_only=ascii_only), present)
+        after = with_value(after, path, value)
     require_good(before, after, paths.values())
-    for key, path in paths.items():
-        data = _set(data, key, path, texts[key], changes[key]) if key in texts else _remove(data, path)
     if not _same(_document(data), after):
         raise FrontmatterError("The frontmatter is written in a way that cannot be changed from here; edit its text.")
     return data
@@ -79,16 +80,14 @@ def _document(data: bytes) -> Mapping[str, Any]:
     return _NOTHING if block is None else loads(block)
 
 
-def _set(data: bytes, key: str, path: Path, text: str, value: object) -> bytes:
+def _set(data: bytes, key: str, path: Path, text: str, present: object) -> bytes:
     block = Block.of(data)
     if block is None:
         block = Block.needed(with_empty_block(data))
-    present = value_at(loads(block.text), path)
     items = scan(block.text)
     place = place_of(block.text, items, path)
     if place.entry is not None and not isinstance(present, Mapping):
-        same = _same(present, value)
-        return data if same else block.edited([(place.entry.value, place.entry.end, text)])
+        return block.edited([(place.entry.value, place.entry.end, text)])
     if present is not None:
         raise FrontmatterError(f"{key} is a table in this script; remove it first.")
     if place.holder is not None:

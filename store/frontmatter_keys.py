@@ -172,7 +172,7 @@ def rendered(key: str, value: object, *, ascii_only: bool = False) -> str:
     if isinstance(value, list):
         return f"[{', '.join(rendered(key, item, ascii_only=ascii_only) for item in _flat(key, value))}]"
     if isinstance(value, (int, float)):
-        raise FrontmatterError(f"{key} must be a number that fits into 64 bits.")
+        raise FrontmatterError(f"{key} must be a finite number that fits into 64 bits.")
     raise FrontmatterError(f"{key} must be text, a number, true or false, or a list of such, not {named(value)}.")
 
 

@@ -97,7 +97,7 @@ class ScriptService:
             raise ServiceError("bad_script", f"{path} cannot run: {source.info.problem}", status=422)
         if not source.info.enabled and not allow_problem:
             raise ServiceError(
-                "disabled", f"{path} is disabled.", hint="Set enabled = true in its frontmatter.", status=409
+                "disabled", f"{path} is disabled.", hint=f"gatewright scripts set {path} enabled=true", status=409
             )
         return source
 

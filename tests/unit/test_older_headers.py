@@ -217,12 +217,12 @@ def test_other_encodings() -> None:
     ],
 )
 def test_no_header_takes_long(lines: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     try:
         converted(docstring(lines))
     except FrontmatterError as error:
         assert str(error)  # noqa: PT017 - refused or read, both are right
-    assert time.perf_counter() - begun < 2.0
+    assert time.process_time() - begun < 2.0
 
 
 PIECES = st.sampled_from(
