@@ -35,7 +35,7 @@ def test_the_contracts_hold() -> None:
 def test_the_command_line_loads_no_console_no_server_no_store() -> None:
     loaded = loaded_by("tui.cli", *modules_in("tui.commands"))
     assert "engine.client" in loaded
-    heavy = {"textual", "rich", "starlette", "uvicorn", "git", "aiosqlite", "tree_sitter", "tomlkit"}
+    heavy = {"textual", "rich", "starlette", "uvicorn", "git", "aiosqlite", "tree_sitter"}
     assert not loaded & heavy
     ours = {"store", "engine.services", "engine.pool", "engine.api", "engine.library", "engine.daemon", "tui.app"}
     assert not loaded & ours
