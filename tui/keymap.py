@@ -29,17 +29,22 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "focus_list": ("f2",),
         "focus_panel": ("f3",),
         "pool": ("f4",),
+        "admin": ("f8",),
+        "approve": ("f9",),
         "focus_editor": ("escape",),
         # The scripts list.
         "open_row": ("enter",),
         "filter": ("slash",),
         # The panel below the editor.
         "panel_output": ("1",),
-        "panel_tasks": ("2",),
-        "panel_git": ("3",),
+        "panel_problems": ("2",),
+        "panel_tasks": ("3",),
+        "panel_git": ("4",),
         "zoom": ("z",),
         "copy_output": ("c",),
         "clear_output": ("x",),
+        "save_files": ("s",),
+        "open_problem": ("enter",),
         "show_task": ("enter",),
         "kill_task": ("k",),
         # The pool.
@@ -49,6 +54,11 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "shrink": ("minus",),
         "restart_slot": ("r",),
         "back": ("escape", "f4"),
+        # What a script asks for.
+        "approve_text": ("a",),
+        "refuse_text": ("n",),
+        "show_text": ("d",),
+        "give_up": ("escape",),
     }
 )
 

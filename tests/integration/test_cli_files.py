@@ -13,6 +13,7 @@ from cli_support import CliProject, cli_project
 
 from engine.client import EngineUnreachable
 from engine.models import RunFile
+from tui import returned_files
 from tui.commands import returned
 from tui.commands.invocation import CommandError
 from tui.commands.streams import Streams
@@ -142,7 +143,7 @@ def test_names_of_a_hostile_engine_lead_nowhere(tmp_path: Path) -> None:
     try:
         for name in ("../x", "/x", "a//x", ".", "..", "a/..", "", "a\0b"):
             with pytest.raises(OSError, match="out of the folder"):
-                returned._write(folder, name, b"x")
+                returned_files.write_file(folder, name, b"x")
     finally:
         os.close(folder)
     assert list(tmp_path.iterdir()) == []
@@ -172,7 +173,7 @@ def test_a_file_that_cannot_be_written_whole_is_removed(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(OSError, match="File too large"):
-            returned._write(folder, "big", b"x" * 2000)
+            returned_files.write_file(folder, "big", b"x" * 2000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, ignored)
