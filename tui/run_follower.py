@@ -67,7 +67,8 @@ class RunFollower:
             EngineUnreachable: There is no engine.
         """
         client = self._connection.client
-        await self._switch_to(await client.get_run(run_id), client.follow_run(run_id))
+        run = await client.get_run(run_id)
+        await self._switch_to(run, client.follow_run(run_id), ending_follows=run.state == "finished")
 
     async def close(self) -> None:
         """Follow no further."""
@@ -77,11 +78,17 @@ class RunFollower:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def _switch_to(self, first: RunEvent, events: AsyncGenerator[RunEvent, None]) -> None:
+    async def _switch_to(
+        self, first: RunEvent, events: AsyncGenerator[RunEvent, None], *, ending_follows: bool = False
+    ) -> None:
+        """``ending_follows``: a final record comes again behind the output, which is where the view shows it."""
         await self.close()
         self.run, self._next_chunk = None, 0
         self._view.begin()
-        self._take(first)
+        if ending_follows and isinstance(first, RunInfo):
+            self.run = first
+        else:
+            self._take(first)
         self._task = asyncio.create_task(self._follow_to_the_end(events))
 
     async def _follow_to_the_end(self, events: AsyncGenerator[RunEvent, None]) -> None:
