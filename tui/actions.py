@@ -75,8 +75,8 @@ ACTIONS: tuple[Action, ...] = (
     _console("focus_list", "list", "Go to the scripts list", 6),
     _console("focus_panel", "panel", "Go to the panel, and from tab to tab in it", 7),
     _console("pool", "pool", "Show the pool"),
-    _console("admin", "ADMIN", "Start ADMIN runs for five minutes, or leave ADMIN at once"),
-    _console("approve", "approve", "Look at the permissions that the script asks for, and approve or refuse them"),
+    _console("admin", "ADMIN", "ADMIN runs for five minutes, or back at once"),
+    _console("approve", "approve", "Approve or refuse a script's permissions"),
     Action("focus_editor", "editor", "Back to the editor; closes find bar and filter", Scope.CONSOLE, priority=True),
     _everywhere("palette", "all", "All actions and scripts", 8, palette=False),
     _everywhere("help", "help", "This help", 9),
@@ -101,7 +101,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("zoom", "zoom", "Make the panel large, and small again", Scope.PANEL, 3, palette=True),
     Action("copy_output", "copy", "Copy the selected output, or all of it", Scope.OUTPUT, 1, palette=True),
     Action("clear_output", "clear", "Clear the output", Scope.OUTPUT, 2, palette=True),
-    Action("save_files", "save files", "Save the files that the run left, into a folder of yours", Scope.OUTPUT, 3, palette=True),
+    Action("save_files", "save", "Save the files that the run left", Scope.OUTPUT, 3, palette=True),
     Action("open_problem", "go there", "Go to the place of the problem under the cursor", Scope.PROBLEMS, 1),
     Action("show_task", "output", "Show the output of the run under the cursor", Scope.TASKS, 1),
     Action("kill_task", "kill", "Kill the run under the cursor", Scope.TASKS, 2),
@@ -113,7 +113,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("back", "back", "Back to the console", Scope.POOL, 6),
     Action("approve_text", "approve this text with these permissions", "Approve what is shown", Scope.APPROVAL, 1),
     Action("refuse_text", "refuse", "Refuse it, or withdraw the approval that it has", Scope.APPROVAL, 2),
-    Action("show_text", "text", "Show how the text differs from the approved one, and back", Scope.APPROVAL, 3),
+    Action("show_text", "text", "Show the difference of the text, and back", Scope.APPROVAL, 3),
     Action("give_up", "later", "Decide later", Scope.APPROVAL, 4),
 )
 

@@ -110,7 +110,7 @@ class GatewrightApp(App[int]):
         from tui.console_parts import ConsoleParts
 
         self._connection = EngineConnection(self._project, self.publish)
-        parts = ConsoleParts(self._console, self._connection, self._journal, self._open_script)
+        parts = ConsoleParts(self._console, self._connection, self._journal, self._open_script, self.publish)
         await self._console.attach(parts)
         in_background(self, "connection", self._connection.run)
         gc.freeze()

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+from textual.message import Message
 from textual.screen import Screen
 
+from tui.admin_mode import AdminMode
+from tui.approval import Approval
 from tui.arrival import Arrival
+from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
 from tui.desk import Desk
+from tui.file_saver import FileSaver
 from tui.overview import Overview
+from tui.problem_check import ProblemCheck
 from tui.recovery import RecoveryJournal, state_home
 from tui.run_follower import RunFollower
 from tui.run_starter import RunStarter
@@ -15,6 +24,7 @@ from tui.screens.console import ConsoleScreen
 from tui.screens.pool import PoolScreen
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
+from tui.widgets.problem_pane import ProblemPane
 from tui.widgets.task_pane import TaskPane
 
 
@@ -24,15 +34,25 @@ class ConsoleParts:
     problems_told = staticmethod(problems_told)
 
     def __init__(
-        self, screen: ConsoleScreen, connection: EngineConnection, journal: RecoveryJournal, open_first: str | None
+        self,
+        screen: ConsoleScreen,
+        connection: EngineConnection,
+        journal: RecoveryJournal,
+        open_first: str | None,
+        publish: Callable[[Message], None],
     ) -> None:
         self.connection = connection
         self.output = OutputPane(state_home() / "gatewright", id="output")
+        self.problems = ProblemPane(id="problems")
         self.tasks = TaskPane(id="tasks")
         self.git = GitPane(id="git")
         self.desk = Desk(screen, screen.editor, connection, journal)
         self.follower = RunFollower(connection, self.output)
-        self.starter = RunStarter(screen, self.desk, connection, self.follower)
+        self.admin = AdminMode(screen, connection, publish, partial(in_background, screen, "admin"))
+        self.starter = RunStarter(screen, self.desk, connection, self.follower, self.admin)
+        self.check = ProblemCheck(connection, self.desk, self.problems, screen.panel)
+        self.approval = Approval(screen, self.desk, connection)
+        self.saver = FileSaver(screen, connection)
         self.overview = Overview(
             connection,
             self.desk,

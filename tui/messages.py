@@ -1,4 +1,4 @@
-"""What the connection tells the screens."""
+"""What the connection and the console's mode tell the screens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from engine.models import EngineInfo, PoolInfo, RunInfo
+    from engine.models import EngineInfo, Mode, PoolInfo, RunInfo
 
 
 class EngineMessage(Message, bubble=False):
@@ -45,3 +45,18 @@ class RunsMissed(EngineMessage):
 
 class ScriptsChanged(EngineMessage):
     """A script was made or saved, here or elsewhere."""
+
+
+class ModeChanged(EngineMessage):
+    """The console is in ADMIN, or not any more; also every second of it, for the time that is left.
+
+    Attributes:
+        remaining: Seconds of ADMIN.
+        by_user: False when it ended by itself.
+    """
+
+    def __init__(self, mode: Mode, remaining: float, *, by_user: bool) -> None:
+        super().__init__()
+        self.mode = mode
+        self.remaining = remaining
+        self.by_user = by_user

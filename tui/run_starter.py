@@ -7,12 +7,12 @@ from typing import Protocol, TypeVar
 from textual.screen import Screen
 
 from engine.client import EngineError
-from engine.models import RunKind, RunRequest, ScriptInfo
+from engine.models import Mode, RunKind, RunRequest, ScriptInfo
 from tui.connection import EngineConnection
 from tui.desk import Desk
 from tui.file_inputs import FileInputError, upload_all
 from tui.run_follower import RunFollower
-from tui.screens.run_form import FilledForm, RunFormScreen
+from tui.screens.run_form import FilledForm, ModeSwitch, RunFormScreen
 
 Result = TypeVar("Result")
 
@@ -35,35 +35,51 @@ class RunHost(Protocol):
 class RunStarter:
     """Starts runs of the text on the desk; remembers what was typed into each script's form for the session."""
 
-    def __init__(self, host: RunHost, desk: Desk, connection: EngineConnection, follower: RunFollower) -> None:
+    def __init__(
+        self, host: RunHost, desk: Desk, connection: EngineConnection, follower: RunFollower, switch: ModeSwitch
+    ) -> None:
         self._host = host
         self._desk = desk
         self._connection = connection
         self._follower = follower
+        self._switch = switch
         self._typed: dict[str, tuple[str, ...]] = {}
 
-    async def run(self) -> None:
+    async def run(self, mode: Mode) -> EngineError | None:
         """Run what the editor shows: the saved script, or its unsaved text. Returns when the run has started.
 
+        Args:
+            mode: Of the moment in which the user asked; a form has its own.
+
+        Returns:
+            The refusal, if the script asks for permissions that nobody approved.
+
         Raises:
-            EngineError: The engine refuses.
+            EngineError: The engine refuses for another reason.
             EngineUnreachable: There is no engine.
         """
         if not self._desk.text.strip():
             self._host.complain("There is nothing to run: the editor is empty.")
-            return
+            return None
         info = self._desk.info
-        if info is None or not info.params:
-            await self._start(FilledForm({}, {}, None, ()))
-            return
-        await self._run_with_form(info)
+        try:
+            if info is None or not info.params:
+                await self._start(FilledForm({}, {}, None, (), mode))
+            else:
+                await self._run_with_form(info)
+        except EngineError as error:
+            if error.code != "needs_approval":
+                raise
+            return error
+        return None
 
     async def _run_with_form(self, info: ScriptInfo) -> None:
         """Ask until the engine takes the parameters or the user gives up."""
         problem = ""
         while True:
             last = self._typed.get(info.path, ())
-            form = await self._host.push_screen_wait(RunFormScreen(info, self._connection.project, last, problem))
+            screen = RunFormScreen(info, self._connection.project, self._switch, last=last, problem=problem)
+            form = await self._host.push_screen_wait(screen)
             if form is None:
                 return
             self._typed[info.path] = form.typed
@@ -91,7 +107,7 @@ class RunStarter:
         desk = self._desk
         params = dict(form.params)
         if not desk.path:
-            return RunRequest(kind=RunKind.EXEC, code=desk.text, name=NO_NAME)
+            return RunRequest(kind=RunKind.EXEC, code=desk.text, name=NO_NAME, mode=form.mode)
         if desk.dirty or desk.info is None:
             self._host.say("running the unsaved text")
         return RunRequest(
@@ -101,4 +117,5 @@ class RunStarter:
             params=params,
             files=files,
             timeout=form.timeout,
+            mode=form.mode,
         )

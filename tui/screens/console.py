@@ -1,8 +1,9 @@
-"""The console: scripts at the left, the editor, and below it output, tasks and git."""
+"""The console: scripts at the left, the editor, and below it output, problems, tasks and git."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar
@@ -15,9 +16,10 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import TextArea
 
-from tui.actions import Scope, bindings, footer_hints, pane_hints
+from tui.actions import Scope, action, bindings, footer_hints, pane_hints
 from tui.background import in_background, in_place_of_the_last
-from tui.messages import EngineAway, PoolChanged, RunChanged
+from tui.isolation import host_note, host_sentence
+from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged
 from tui.recovery import Session
 from tui.screens.too_small import FullScreen
 from tui.widgets.editor import Editor, EditorPane
@@ -28,13 +30,16 @@ from tui.widgets.script_list import ScriptList
 from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
-    from engine.models import ScriptInfo
+    from engine.models import Mode, RunInfo, ScriptInfo
     from tui.console_parts import ConsoleParts
     from tui.widgets.output_pane import OutputPane
+    from tui.widgets.problem_pane import ProblemPane
     from tui.widgets.task_pane import TaskPane
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
+
+_PANE_SCOPES = {"output": (Scope.OUTPUT,), "problems": (Scope.PROBLEMS,), "tasks": (Scope.TASKS,)}
 
 
 class ConsoleScreen(FullScreen[None]):
@@ -57,7 +62,8 @@ class ConsoleScreen(FullScreen[None]):
         self._header = HeaderBar()
         self.script_list = ScriptList(id="scripts")
         self._editor = EditorPane(Editor(language=None, fast=fast_editor, id="editor"))
-        self.panel = Panel([("output", "Output"), ("tasks", "Tasks"), ("git", "Git")], id="panel")
+        tabs = [("output", "Output"), ("problems", "Problems"), ("tasks", "Tasks"), ("git", "Git")]
+        self.panel = Panel(tabs, id="panel")
         self._status = StatusBar()
         self._hints = KeyHints(footer_hints(Scope.CONSOLE, Scope.EVERYWHERE))
 
@@ -87,13 +93,18 @@ class ConsoleScreen(FullScreen[None]):
     async def attach(self, parts: ConsoleParts) -> None:
         """Mount what needs the engine, after the first paint."""
         self._parts = parts
-        await self.panel.add_panes([parts.output, parts.tasks, parts.git])
+        await self.panel.add_panes([parts.output, parts.problems, parts.tasks, parts.git])
         if self.editor.dirty:
             parts.desk.text_changed()
 
     # What the engine says.
 
-    def on_engine_connected(self) -> None:
+    def on_engine_connected(self, message: EngineConnected) -> None:
+        self._status.warning = host_note(message.info)
+        if self._parts is not None:
+            self._parts.output.show_host(host_sentence(message.info))
+            self._parts.admin.engine_changed(message.info)
+            self._parts.check.check_soon()
         in_place_of_the_last(self, "catch-up", self._catch_up)
 
     def on_engine_away(self, message: EngineAway) -> None:
@@ -133,6 +144,7 @@ class ConsoleScreen(FullScreen[None]):
             return
         self._header.script, self._header.dirty = parts.desk.path, parts.desk.dirty
         self.script_list.show_open(parts.desk.path)
+        parts.check.check_soon()
         in_place_of_the_last(self, "marks", parts.overview.mark_unsaved)
         in_place_of_the_last(self, "git", parts.overview.load_git)
         in_place_of_the_last(self, "session", self._remember)
@@ -147,6 +159,7 @@ class ConsoleScreen(FullScreen[None]):
     def _text_changed(self) -> None:
         if self._parts is not None:
             self._parts.desk.text_changed()
+            self._parts.check.text_changed()
 
     @on(ScriptList.OpenRequested)
     def _open_requested(self, event: ScriptList.OpenRequested) -> None:
@@ -170,13 +183,20 @@ class ConsoleScreen(FullScreen[None]):
     # Actions.
 
     def action_run(self) -> None:
-        in_background(self, "run", self._run)
+        if (parts := self._parts) is None:
+            return
+        if parts.admin.just_ended:
+            self.say("ADMIN is over, nothing was run")
+        else:
+            in_background(self, "run", self._run, parts.admin.mode)
 
-    async def _run(self) -> None:
+    async def _run(self, mode: Mode) -> None:
         if (parts := self._parts) is not None:
             self.panel.show("output")
             with parts.problems_told(self.complain):
-                await parts.starter.run()
+                refused = await parts.starter.run(mode)
+                if refused is not None:
+                    await parts.approval.offer(refused)
                 await self._remember()
 
     def action_stop(self) -> None:
@@ -187,6 +207,33 @@ class ConsoleScreen(FullScreen[None]):
             self.kill(parts.follower.run.id)
         else:
             self.say("the run in the output is not going on")
+
+    def action_admin(self) -> None:
+        if (parts := self._parts) is not None:
+            parts.admin.switch()
+
+    def on_mode_changed(self, message: ModeChanged) -> None:
+        """The header tells the mode; in ADMIN, header and footer are a frame of the danger colour."""
+        seconds = math.ceil(message.remaining)
+        self._header.mode = f"ADMIN {seconds // 60}:{seconds % 60:02}" if message.mode == "ADMIN" else message.mode
+        self.set_class(message.mode == "ADMIN", "-admin")
+        self._show_hints()
+
+    def action_approve(self) -> None:
+        """Decide about the script under the list's cursor, or else the one in the editor."""
+        if (parts := self._parts) is not None:
+            self._on_desk(parts.approval.decide, self.script_list.path_under_cursor or parts.desk.path)
+
+    def on_output_pane_save_requested(self, event: OutputPane.SaveRequested) -> None:
+        in_background(self, "save-files", self._save_files, event.run)
+
+    async def _save_files(self, run: RunInfo | None) -> None:
+        if (parts := self._parts) is not None:
+            with parts.problems_told(self.complain):
+                await parts.saver.save(run)
+
+    def on_problem_pane_jump_requested(self, event: ProblemPane.JumpRequested) -> None:
+        self._editor.go_to(event.row, event.column)
 
     def on_panel_shown(self, event: Panel.Shown) -> None:
         if self._parts is not None and event.pane == "git":
@@ -274,8 +321,8 @@ class ConsoleScreen(FullScreen[None]):
 
     def owner_of(self, scope: Scope) -> Widget:
         """Whose actions those of a scope are."""
-        if self._parts is not None and scope is Scope.OUTPUT:
-            return self._parts.output
+        if self._parts is not None and scope in (Scope.OUTPUT, Scope.PROBLEMS):
+            return self._parts.output if scope is Scope.OUTPUT else self._parts.problems
         return self.script_list if scope is Scope.LIST else self.panel
 
     async def may_quit(self) -> bool:
@@ -305,9 +352,11 @@ class ConsoleScreen(FullScreen[None]):
         if self.script_list.has_focus_within:
             hints = pane_hints(Scope.LIST)
         elif panel.has_focus_within:
-            hints = pane_hints(Scope.PANEL, *{"output": [Scope.OUTPUT], "tasks": [Scope.TASKS]}.get(panel.active, []))
+            hints = pane_hints(Scope.PANEL, *_PANE_SCOPES.get(panel.active, ()))
         else:
             hints = footer_hints(Scope.CONSOLE, Scope.EVERYWHERE)
+        if self.has_class("-admin"):
+            hints = [action("admin"), *(hint for hint in hints if hint.name != "find")]  # else they do not fit
         self._hints.set_actions(hints)
 
     async def push_screen_wait(self, screen: Screen[Result]) -> Result:

@@ -13,11 +13,12 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from engine.client import EngineClient
-from engine.models import PoolInfo, SlotInfo
+from engine.models import Mode, PoolInfo, SlotInfo
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
 from tui.formats import age, milliseconds
+from tui.isolation import host_note, slot_isolation
 from tui.messages import EngineAway, PoolChanged
 from tui.screens.too_small import FullScreen
 from tui.terminal_guard import sanitise_line
@@ -51,6 +52,7 @@ class PoolScreen(FullScreen[int | None]):
         self._wanted_size: int | None = None
         self._heading = Static("", id="pool-heading", markup=False)
         self._slots = LiveTable(_COLUMNS, empty="The engine is away.", id="slots")
+        self._reason = Static("", id="pool-reason", markup=False)
         self._detail = Static("", id="slot-detail", markup=False)
         self._queue = Static("", id="queue", markup=False)
         self._status = StatusBar()
@@ -58,6 +60,7 @@ class PoolScreen(FullScreen[int | None]):
     def compose(self) -> ComposeResult:
         yield self._heading
         yield self._slots
+        yield self._reason
         yield self._detail
         yield self._queue
         yield self._status
@@ -65,6 +68,7 @@ class PoolScreen(FullScreen[int | None]):
         yield self.too_small
 
     def on_mount(self) -> None:
+        self._reason.display = False
         self.set_focus(self.query_one("#slots RowList"))
         self.set_interval(1.0, self._refresh_ages)
         if self._pool is None:
@@ -157,7 +161,15 @@ class PoolScreen(FullScreen[int | None]):
         self._heading.update(_heading(pool))
         self._queue.update(_queue(pool))
         self._status.show_pool(pool)
+        self._status.warning = host_note(self._connection.info)
+        self._show_reason(pool)
         self._refresh_ages()
+
+    def _show_reason(self, pool: PoolInfo) -> None:
+        """Why a slot takes no runs; on a host without a sandbox that is the same for all of them."""
+        problem = next((slot.problem for slot in pool.slots if slot.problem), None)
+        self._reason.update(f"{sanitise_line(problem)} See gatewright doctor." if problem else "")
+        self._reason.display = problem is not None
 
     def _refresh_ages(self) -> None:
         if self._pool is not None:
@@ -174,10 +186,12 @@ class PoolScreen(FullScreen[int | None]):
 
 def _row(slot: SlotInfo, now: float) -> TableRow:
     tone = {"running": "accent", "failed": "danger", "ready": ""}.get(slot.state, "dim")
+    if slot.mode is Mode.ADMIN and slot.state != "failed":
+        tone = "danger"
     script = sanitise_line(slot.script or slot.problem or "-")
     who = sanitise_line(slot.actor or "-")
     cells = (str(slot.slot), str(slot.state), script, who, age(now - slot.since), str(slot.runs))
-    return TableRow(str(slot.slot), (*cells, sanitise_line(slot.isolation or "-")), tone)
+    return TableRow(str(slot.slot), (*cells, sanitise_line(slot_isolation(slot) or "-")), tone)
 
 
 def _detail_of(slot: SlotInfo) -> Text:

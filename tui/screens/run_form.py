@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar, Protocol, cast
 
 from textual import events, on
 from textual.app import ComposeResult
@@ -17,13 +17,33 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Input, Static
 
-from engine.models import ParamInfo, ParamType, ScriptInfo
+from engine.models import Mode, ParamInfo, ParamType, ScriptInfo
+from tui.actions import action
+from tui.keymap import keys_of
+from tui.messages import ModeChanged
 from tui.screens.dialog import Dialog
 from tui.terminal_guard import sanitise_line
 from tui.widgets.choice_field import ChoiceField
 
 DEFAULT_TIMEOUT = 30.0
 _TIMEOUT = "timeout"
+
+ADMIN_IS_OVER = "ADMIN is over and nothing was sent. Enter runs it RESTRICTED, {key} asks for ADMIN again."
+
+
+class ModeSwitch(Protocol):
+    """The console's mode."""
+
+    @property
+    def mode(self) -> Mode:
+        """What a run that is sent now is."""
+
+    @property
+    def just_ended(self) -> bool:
+        """Whether ADMIN ended a moment ago by itself."""
+
+    def switch(self) -> None:
+        """Into ADMIN after a question, or out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +55,14 @@ class FilledForm:
         files: Where the console reads the file parameters from.
         timeout: None for the script's own.
         typed: Every line of the form, to be shown again next time.
+        mode: What the form showed when it was sent.
     """
 
     params: Mapping[str, str]
     files: Mapping[str, Path]
     timeout: float | None
     typed: tuple[str, ...]
+    mode: Mode
 
 
 class BadValueError(ValueError):
@@ -53,21 +75,27 @@ class RunFormScreen(Dialog[FilledForm]):
     Args:
         script: With at least one parameter.
         folder: Where relative paths start that do not exist from the current folder on.
+        switch: The console's mode, which the form shows and F8 changes.
         last: What was typed last time in this session, empty for the first time.
         problem: Why the engine refused what was typed last time.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,f5,ctrl+j", "run", "Run", show=False, priority=True),
+        Binding(",".join(keys_of("admin")), "admin", "ADMIN", show=False, priority=True),
         Binding("ctrl+r", "as_last_time", "As last time", show=False, priority=True),
         Binding("up", "app.focus_previous", "Up", show=False),
         Binding("down", "app.focus_next", "Down", show=False),
     ]
 
-    def __init__(self, script: ScriptInfo, folder: Path, last: tuple[str, ...] = (), problem: str = "") -> None:
+    def __init__(
+        self, script: ScriptInfo, folder: Path, switch: ModeSwitch, *, last: tuple[str, ...] = (), problem: str = ""
+    ) -> None:
         super().__init__()
         self._script = script
         self._folder = folder
+        self._switch = switch
+        self._mode = switch.mode
         self._last = last
         self._problem = problem
         self._refused: tuple[str, ...] = ()
@@ -76,7 +104,9 @@ class RunFormScreen(Dialog[FilledForm]):
     def compose(self) -> ComposeResult:
         title = f"Run {self._script.path}" + (f": {self._script.title}" if self._script.title else "")
         with Vertical(classes="dialog--box"):
-            yield Static(sanitise_line(title), classes="dialog--title", markup=False)
+            with Horizontal(classes="form--heading"):
+                yield Static(sanitise_line(title), classes="dialog--title", markup=False)
+                yield Static("", classes="form--mode", markup=False)
             with VerticalScroll(can_focus=False, classes="form--rows"):
                 for index, param in enumerate(self._script.params):
                     yield self._row(param.name, param.type.value, self._field_of(index, param))
@@ -91,7 +121,20 @@ class RunFormScreen(Dialog[FilledForm]):
         if self._problem:
             self.action_as_last_time()
         self._tell(self._problem)
+        self._show_mode()
         self.set_focus(self._field(0))
+
+    def action_admin(self) -> None:
+        self._switch.switch()
+
+    def on_mode_changed(self, message: ModeChanged) -> None:
+        """Also once a second while in ADMIN. That it ended by itself is said: the run was meant to be ADMIN."""
+        ended = self._mode is Mode.ADMIN and message.mode is not Mode.ADMIN and not message.by_user
+        if message.mode is not self._mode:
+            self._mode = message.mode
+            self._show_mode()
+        if ended:
+            self._tell_end_of_admin()
 
     def action_as_last_time(self) -> None:
         """Show what was typed last time, if the form still has the same lines."""
@@ -100,6 +143,15 @@ class RunFormScreen(Dialog[FilledForm]):
                 self._field(index).value = typed
 
     def action_run(self) -> None:
+        if self._mode is not self._switch.mode:  # the form does not show it yet: what was meant is not known
+            ended, self._mode = self._mode is Mode.ADMIN, self._switch.mode
+            self._show_mode()
+            if ended:
+                self._tell_end_of_admin()
+        elif not self._switch.just_ended:
+            self._send()
+
+    def _send(self) -> None:
         typed = self._typed()
         params: dict[str, str] = {}
         files: dict[str, Path] = {}
@@ -119,7 +171,7 @@ class RunFormScreen(Dialog[FilledForm]):
             self._tell("The timeout is a number of seconds.")
             self.set_focus(self._field(len(typed) - 1))
             return
-        self.dismiss(FilledForm(params, files, timeout, typed))
+        self.dismiss(FilledForm(params, files, timeout, typed, self._mode))
 
     @on(Input.Changed)
     @on(ChoiceField.Changed)
@@ -136,6 +188,16 @@ class RunFormScreen(Dialog[FilledForm]):
         line = self.query_one(".dialog--problem", Static)
         line.update(sanitise_line(problem))
         line.display = bool(problem)
+
+    def _show_mode(self) -> None:
+        line = self.query_one(".form--mode", Static)
+        key = action("admin").key
+        other = "RESTRICTED" if self._mode is Mode.ADMIN else "ADMIN"
+        line.update(f"mode: {self._mode}  ({key} {other})")
+        line.set_class(self._mode is Mode.ADMIN, "-admin")
+
+    def _tell_end_of_admin(self) -> None:
+        self._tell(ADMIN_IS_OVER.format(key=action("admin").key))
 
     @on(events.DescendantFocus)
     def _show_help(self) -> None:

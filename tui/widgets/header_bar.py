@@ -45,7 +45,7 @@ class HeaderBar(Widget):
         place = _shorten(self.project, max(0, room - len(brand) - cell_len(script) - 2))
         left.append(f"{place}  " if place else "", self._style("dim"))
         left.append(set_cell_size(script, max(0, room - cell_len(left.plain))), "bold" if self.script else "")
-        left.append(right, self._style("danger") if self.mode == "ADMIN" else self._style("dim"))
+        left.append(right, self._style("danger") if self.mode.startswith("ADMIN") else self._style("dim"))
         left.append(button, self._style("stop" if self.running else "run"))
         return left
 

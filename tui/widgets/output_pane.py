@@ -15,9 +15,10 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
-from engine.models import OutputChunk, RunInfo
-from tui.actions import Scope, bindings
-from tui.formats import clock
+from engine.models import Mode, OutputChunk, RunInfo
+from tui.actions import Scope, action, bindings
+from tui.formats import clock, size
+from tui.isolation import run_isolation
 from tui.terminal_guard import sanitise_line
 from tui.widgets.output_view import OutputView
 from tui.widgets.task_pane import state_text, time_text
@@ -27,6 +28,9 @@ ONE_LINE = 60
 
 LAID_OUT = 100_000
 """Characters of a result up to which it is laid out over lines."""
+
+NAMED_FILES = 2
+"""Files of a run that the line above its output names."""
 
 NOTHING_YET = "No run yet. F5 runs the script in the editor; ^O opens another one."
 
@@ -46,6 +50,12 @@ class OutputPane(Vertical):
 
         running: bool
 
+    @dataclass
+    class SaveRequested(Message):
+        """The user wants the files that the run on show left."""
+
+        run: RunInfo | None
+
     _ticker: Timer | None = None
     _run: RunInfo | None = None
 
@@ -53,18 +63,28 @@ class OutputPane(Vertical):
         super().__init__(id=id)
         self._view = OutputView(folder)
         self._line = Static(Text(f" {NOTHING_YET}", "dim"), id="run-line", markup=False)
+        self._detail = Static("", id="run-detail", markup=False)
 
     def compose(self) -> ComposeResult:
         yield self._line
+        yield self._detail
         yield self._view
 
     def on_mount(self) -> None:
         self._ticker = self.set_interval(1.0, self._refresh_line, pause=True)
+        self._detail.display = False
+
+    def show_host(self, sentence: str) -> None:
+        """What to know of this host before the first run."""
+        if self._run is None:
+            text = Text(f" {NOTHING_YET}", "dim") if not sentence else Text(f" {sentence}", self._danger)
+            self._line.update(text)
 
     # What the follower says.
 
     def begin(self) -> None:
         self._run = None
+        self._detail.display = False
         self._view.clear()
 
     def show_run(self, run: RunInfo) -> None:
@@ -93,6 +113,9 @@ class OutputPane(Vertical):
     def action_clear_output(self) -> None:
         self._view.clear()
 
+    def action_save_files(self) -> None:
+        self.post_message(self.SaveRequested(self._run))
+
     def _show_ending(self, run: RunInfo) -> None:
         """Everything that came with the end of the run, then a line that says that this was all."""
         if run.traceback:
@@ -110,11 +133,18 @@ class OutputPane(Vertical):
 
     def _refresh_line(self) -> None:
         if self._run is not None:
-            self._line.update(run_line(self._run, self.app.current_theme.error or "red"))
+            self._line.update(run_line(self._run, self._danger))
+            detail = run_detail(self._run)
+            self._detail.update(Text(f" {detail}", no_wrap=True, overflow="ellipsis"))
+            self._detail.display = bool(detail)
+
+    @property
+    def _danger(self) -> str:
+        return self.app.current_theme.error or "red"
 
 
 def run_line(run: RunInfo, danger: str) -> Text:
-    """``#41 defaults/log_digest.py  ok  0.8 ms  alice  12:04:31  full``."""
+    """``#41 defaults/log_digest.py  ok  0.8 ms  RESTRICTED full  alice  12:04:31``."""
     state = state_text(run)
     bad = run.outcome is not None and run.outcome != "ok"
     line = Text(no_wrap=True, overflow="ellipsis")
@@ -122,9 +152,24 @@ def run_line(run: RunInfo, danger: str) -> Text:
     line.append(state, f"bold {danger}" if bad else "bold")
     reason = run.queue_reason if run.state == "queued" else None
     at = clock(run.finished_at or run.started_at or run.queued_at)
-    rest = [reason, time_text(run), run.actor, at, run.isolation]
-    line.append("  " + "  ".join(sanitise_line(part) for part in rest if part))
+    for part in (reason, time_text(run)):
+        line.append(f"  {sanitise_line(part)}" if part else "")
+    line.append(f"  {sanitise_line(run_isolation(run))}", f"bold {danger}" if run.mode is Mode.ADMIN else "")
+    line.append(f"  {sanitise_line(run.actor)}  {at}")
     return line
+
+
+def run_detail(run: RunInfo) -> str:
+    """What it left and what it was given: ``files: report.csv 12.0 KB, s saves   read /var/log/x``."""
+    parts = []
+    if run.files:
+        names = [f"{sanitise_line(file.name)} {size(file.size)}" for file in run.files[:NAMED_FILES]]
+        more = len(run.files) - NAMED_FILES
+        names += [f"{more} more"] if more > 0 else []
+        parts.append(f"files: {', '.join(names)}, {action('save_files').key} saves")
+    if run.grants:
+        parts.append(", ".join(f"{grant.access} {sanitise_line(grant.path)}" for grant in run.grants))
+    return "   ".join(parts)
 
 
 def _result_text(run: RunInfo) -> str | None:

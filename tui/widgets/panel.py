@@ -21,7 +21,7 @@ from tui.terminal_guard import sanitise_line
 
 
 class TabLine(Widget):
-    """``── Output ──── Tasks 2 ──── Git main +1 ─────``: one row, the active tab marked."""
+    """``── Output ──── Problems 1 ──── Tasks 2 ──── Git main +1 ─────``: one row, the active tab marked."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"tab-line--line", "tab-line--tab", "tab-line--active"}
 
@@ -120,6 +120,9 @@ class Panel(Vertical):
 
     def action_panel_output(self) -> None:
         self.show("output", focus=True)
+
+    def action_panel_problems(self) -> None:
+        self.show("problems", focus=True)
 
     def action_panel_tasks(self) -> None:
         self.show("tasks", focus=True)

@@ -104,6 +104,12 @@ class ScriptList(Vertical):
             (self._failed.add if failed else self._failed.discard)(path)
             self._refresh_rows()
 
+    @property
+    def path_under_cursor(self) -> str | None:
+        """Of the script that the cursor is on, while the rows have the focus."""
+        row = self._rows.current if self._rows.has_focus else None
+        return row.key.removeprefix(_SCRIPT) if row is not None and row.key.startswith(_SCRIPT) else None
+
     def focus_rows(self) -> None:
         self.screen.set_focus(self._rows)
 
@@ -182,7 +188,9 @@ class ScriptList(Vertical):
     def _script_row(self, script: ScriptInfo, name: str) -> Row:
         is_open = script.path == self._open_path
         failed, problem = script.path in self._failed, script.problem is not None
-        marks = ("*" if script.path in self._unsaved else "") + ("!" if problem else "x" if failed else "")
+        # What keeps a script from running comes before how its last run went.
+        state = "!" if problem else "^" if script.needs_approval else "x" if failed else ""
+        marks = ("*" if script.path in self._unsaved else "") + state
         left = f"{'>' if is_open else ' '}{_KINDS.get(script.kind, ' ')} {sanitise_line(name.removesuffix('.py'))}"
         tone = "accent" if is_open else "danger" if problem else "" if script.enabled else "dim"
         return Row(_SCRIPT + script.path, left, f"{marks} " if marks else "", tone)

@@ -22,13 +22,17 @@ SAID_FOR = 6.0
 
 
 class StatusBar(Widget):
-    """``pool [#..] 1/3  queue 0  12/min  p50 0.2 ms``, and a remark at the right for a few seconds."""
+    """``pool [#..] 1/3  queue 0  12/min  p50 0.2 ms``, and a remark at the right for a few seconds.
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"status-bar--away", "status-bar--remark", "status-bar--busy"}
+    A host whose sandbox does not hold is named before the figure, as long as that is so.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"status-bar--away", "status-bar--remark", "status-bar--warning"}
 
     figure: reactive[str] = reactive("")
     away: reactive[str] = reactive("")
     remark: reactive[str] = reactive("")
+    warning: reactive[str] = reactive("")
 
     _timer: Timer | None = None
 
@@ -56,6 +60,8 @@ class StatusBar(Widget):
         if self.away:
             line.append(f" {self.away}", self.get_component_rich_style("status-bar--away"))
         else:
+            if self.warning:
+                line.append(f" {self.warning} ", self.get_component_rich_style("status-bar--warning"))
             line.append(f" {self.figure}")
         if self.remark:
             room = width - cell_len(self.remark) - 1

@@ -60,6 +60,12 @@ class EditorPane(Vertical):
             self.editor.go_to_line(int(text))
         self.find_bar.show_result(f"of {total}")
 
+    def go_to(self, row: int, column: int) -> None:
+        """Put the cursor on a row and column, counted from 0, in the middle of the editor, and the focus there."""
+        row = min(row, self.editor.document.line_count - 1)
+        self.editor.move_cursor((row, min(column, len(self.editor.document[row]))), center=True)
+        self.editor.focus()
+
     def on_find_bar_closed(self, event: FindBar.Closed) -> None:
         event.stop()
         self.editor.focus()

@@ -1,0 +1,158 @@
+"""What a script asks for, before an administrator decides: each permission, what changed, the text's difference."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import ClassVar
+
+from rich.cells import chop_cells
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widget import Widget
+from textual.widgets import Static
+
+from engine.models import ApprovalState, AskedPermission, PermissionReview
+from tui.actions import Scope, bindings, footer_hints
+from tui.formats import clock
+from tui.screens.dialog import Dialog
+from tui.terminal_guard import sanitise_line
+from tui.widgets.row_list import Row, RowList
+
+TAB = 8
+SHORT_HASH = 12
+
+_STATES = {
+    ApprovalState.NONE: "none",
+    ApprovalState.APPROVED: "approved as it is",
+    ApprovalState.NEEDED: "never approved",
+    ApprovalState.CHANGED: "changed since the approval",
+    ApprovalState.REFUSED: "refused",
+}
+_TONES = {"-": "danger", "+": "accent", "@": "dim"}
+
+
+class Decision(StrEnum):
+    APPROVE = "approve"
+    REFUSE = "refuse"
+
+
+class ApproveScreen(Dialog[Decision]):
+    """The review; None for later.
+
+    Args:
+        review: What the engine judged.
+        problem: Why the last decision was not taken.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.APPROVAL)
+
+    def __init__(self, review: PermissionReview, problem: str = "") -> None:
+        super().__init__()
+        self._review = review
+        self._problem = sanitise_line(problem)
+        self._asked = VerticalScroll(*_asked_lines(review), id="asked")
+        self._difference = RowList(empty="The text is the approved one.", id="text-difference")
+
+    def compose(self) -> ComposeResult:
+        review = self._review
+        with Vertical(classes="dialog--box", id="approval"):
+            title = f"{sanitise_line(review.script)} asks for permissions: {_STATES[review.state]}"
+            yield Static(title, classes="dialog--title", markup=False)
+            yield self._asked
+            yield self._difference
+            yield Static(_approval_line(review), markup=False)
+            yield Static(self._problem, classes="dialog--problem", markup=False)
+            keys = "  ".join(f"{item.key} {item.hint}" for item in footer_hints(Scope.APPROVAL))
+            yield Static(keys, classes="dialog--keys", markup=False)
+
+    def on_mount(self) -> None:
+        self._difference.display = False
+        self._tell(self._problem)
+        self.set_focus(self._asked)
+
+    async def action_show_text(self) -> None:
+        """From what is asked to the difference of the text, and back."""
+        showing = not self._difference.display
+        self._difference.display, self._asked.display = showing, not showing
+        self.query_one("#approval").set_class(showing, "-tall")
+        self.set_focus(self._difference if showing else self._asked)
+        if showing and not self._difference.rows:
+            self.call_after_refresh(self._fill_difference)
+
+    def action_approve_text(self) -> None:
+        problem = next((one.problem for one in self._review.asked if one.problem), None)
+        if self._review.state is ApprovalState.APPROVED:
+            self._tell("It is approved already.")
+        elif problem is not None:
+            self._tell(f"It cannot be approved: {problem}")
+        else:
+            self.dismiss(Decision.APPROVE)
+
+    def action_refuse_text(self) -> None:
+        self.dismiss(Decision.REFUSE)
+
+    async def _fill_difference(self) -> None:
+        width = max(TAB, self._difference.size.width - 2)
+        self._difference.set_rows(await asyncio.to_thread(lambda: list(_difference_rows(self._review.diff, width))))
+
+    def _tell(self, problem: str) -> None:
+        line = self.query_one(".dialog--problem", Static)
+        line.update(sanitise_line(problem))
+        line.display = bool(problem)
+
+
+def _asked_lines(review: PermissionReview) -> Iterable[Widget]:
+    """Every permission with its remarks. Paths are shown whole: what is cut off cannot be judged."""
+    for one in review.asked:
+        unchanged = one.change == "unchanged"
+        yield _permission(one.access, one.path, "unchanged" if unchanged else "+ new", bold=not unchanged)
+        if one.problem:
+            yield Static(f"! {sanitise_line(one.problem)}", classes="approval--remark -problem", markup=False)
+        for remark in _remarks(one):
+            yield Static(sanitise_line(remark), classes="approval--remark", markup=False)
+    for grant in review.removed:
+        yield _permission(grant.access, grant.path, "- not asked any more", bold=False)
+    if not review.asked:
+        yield Static("It asks for nothing now.", markup=False)
+
+
+def _permission(access: str, path: str, change: str, *, bold: bool) -> Widget:
+    text = Text(sanitise_line(path), "bold" if bold else "").append(f"   {change}", "not bold")
+    return Horizontal(
+        Static(access, classes="approval--access", markup=False),
+        Static(text, classes="approval--path", markup=False),
+        classes="approval--line",
+    )
+
+
+def _remarks(one: AskedPermission) -> Iterable[str]:
+    if one.problem is None:
+        yield "the folder and all in it" if one.folder else "this file"
+    if one.canonical is not None and one.canonical != one.path.rstrip("/"):
+        yield f"leads to {one.canonical}"
+    if one.note:
+        yield one.note
+
+
+def _approval_line(review: PermissionReview) -> str:
+    """``sha256 9f2c41…  last approved by bob, 3 Nov 12:01, for the text 77aa12…``."""
+    line = f"sha256 {review.sha256[:SHORT_HASH]}"
+    if review.approved_at is None or review.approved_sha256 is None:
+        return f"{line}   no approval so far"
+    which = "this text" if review.approved_sha256 == review.sha256 else f"text {review.approved_sha256[:SHORT_HASH]}"
+    who = sanitise_line(review.approved_by or "somebody")
+    return f"{line}   last approved by {who}, {clock(review.approved_at)}, {which}"
+
+
+def _difference_rows(diff: str, width: int) -> Iterable[Row]:
+    """The lines of a unified difference; one that is wider than the box goes on below, so that nothing is hidden."""
+    for number, line in enumerate(diff.rstrip("\n").split("\n") if diff else []):
+        tone = _TONES.get(line[:1], "")
+        for part, piece in enumerate(chop_cells(sanitise_line(line.expandtabs(TAB)), width) or [""]):
+            yield Row(f"{number}.{part}", f"{'>' if part else ' '}{piece}", tone=tone)
+
+
