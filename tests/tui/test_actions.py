@@ -9,10 +9,12 @@ import pytest
 from tui.actions import ACTIONS, Scope, footer_hints, in_scope, pane_hints
 from tui.app import GatewrightApp
 from tui.keymap import KEYMAP, key_label
+from tui.screens.approve import ApproveScreen
 from tui.screens.console import ConsoleScreen
 from tui.screens.pool import PoolScreen
 from tui.widgets.output_pane import OutputPane
 from tui.widgets.panel import Panel
+from tui.widgets.problem_pane import ProblemPane
 from tui.widgets.script_list import ScriptList
 from tui.widgets.task_pane import TaskPane
 
@@ -22,15 +24,19 @@ OWNERS = {
     Scope.LIST: ScriptList,
     Scope.PANEL: Panel,
     Scope.OUTPUT: OutputPane,
+    Scope.PROBLEMS: ProblemPane,
     Scope.TASKS: TaskPane,
     Scope.POOL: PoolScreen,
+    Scope.APPROVAL: ApproveScreen,
 }
 
 SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.LIST},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.OUTPUT},
+    {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.PROBLEMS},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.TASKS},
     {Scope.EVERYWHERE, Scope.POOL},
+    {Scope.EVERYWHERE, Scope.APPROVAL},
 ]
 
 
@@ -67,7 +73,9 @@ def test_footer_fits_80_columns(scopes):
     assert len(line) + 1 <= 80
 
 
-@pytest.mark.parametrize("scopes", [(Scope.LIST,), (Scope.PANEL, Scope.OUTPUT), (Scope.PANEL, Scope.TASKS)])
+@pytest.mark.parametrize(
+    "scopes", [(Scope.LIST,), *((Scope.PANEL, pane) for pane in (Scope.OUTPUT, Scope.PROBLEMS, Scope.TASKS))]
+)
 def test_footer_of_a_pane_begins_with_its_own_actions_and_fits_the_ways_out(scopes):
     hints = pane_hints(*scopes)
     shown = "  ".join(f"{item.key} {item.hint}" for item in hints)[:79]

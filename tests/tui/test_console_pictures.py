@@ -18,7 +18,11 @@ PICTURES = Path(__file__).parent / "pictures"
 VARYING = [
     (re.compile(r"\d\d:\d\d:\d\d"), "HH:MM:SS"),
     (re.compile(r"\d+ s( +)"), "N s"),
-    (re.compile(r"(full|core|process\+|degraded).*"), "ISOLATION"),
+    (re.compile(r"RESTRICTED (full|core|degraded[^:]*?)  "), "RESTRICTED LEVEL  "),
+    (re.compile(r"(full|core|degraded)\b.*"), "ISOLATION"),
+    (re.compile(r"ADMIN \d:\d\d"), "ADMIN M:SS"),
+    (re.compile(r"approved by \S+,"), "approved by WHO,"),
+    (re.compile(r"the engine's account \S+:"), "the engine's account NAME:"),
     (re.compile(r"pid \d+"), "pid N"),
 ]
 """What differs from run to run or from host to host; columns keep their places."""
@@ -39,13 +43,30 @@ def check(c: Console, name: str) -> None:
     assert taken == file.read_text()
 
 
+UNFINISHED = """# /// script
+# [tool.gatewright]
+# entrypoint = "main"
+# ///
+import os
+import time
+"""
+LOG_WATCH = """# /// script
+# [tool.gatewright.permissions]
+# read = ["/etc", "/nowhere/wrapper.log"]
+# ///
+result = 1
+"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     """A project of its own: what other tests leave behind would be in the picture."""
-    with engine_project(tmp_path_factory.mktemp("pictures") / "plant-a") as root:
+    with engine_project(tmp_path_factory.mktemp("pictures") / "plant-a", admin=True) as root:
         write_script(root, "alarm_report.py", "print('one')\nprint('two')\nresult = {'alarms': 3}\n")
         write_script(root, "old_format.py", "# /// script\n# [tool.gatewright\n# ///\n")
         write_script(root, "macros/gallery.py", '# /// script\n# [tool.gatewright]\n# kind = "macro"\n# ///\n')
+        write_script(root, "unfinished.py", UNFINISHED)
+        write_script(root, "log_watch.py", LOG_WATCH)
         yield root
 
 
@@ -72,6 +93,42 @@ async def test_pool(c):
     await c.press("f4")
     await c.shows("3 ready", "k kill run")
     check(c, "pool")
+
+
+async def test_admin(c):
+    await c.open("alarm_report.py")
+    await c.press("f8")
+    await c.shows("Runs you start in")
+    check(c, "admin_question")
+    await c.press("enter")
+    await c.shows("ADMIN 4:5", "F8 ADMIN")
+    check(c, "admin")
+
+
+async def test_form_in_admin(c):
+    await c.open("defaults/log_digest.py")
+    await c.press("f8")
+    await c.shows("Runs you start in")
+    await c.press("enter", "f5")
+    await c.shows("mode: ADMIN", "a wrapper.log")
+    check(c, "form_in_admin")
+
+
+async def test_problems(c):
+    await c.open("unfinished.py")
+    await c.press("f3", "2")
+    await c.shows("[Problems 2]", "warning")
+    check(c, "problems")
+
+
+async def test_approval(c):
+    await c.open("log_watch.py")
+    await c.press("f9")
+    await c.shows("never approved", "a approve this text")
+    check(c, "approval")
+    await c.press("d")
+    await c.shows("+result = 1")
+    check(c, "approval_text")
 
 
 async def test_help(c):
@@ -108,4 +165,5 @@ async def test_after_a_run(c):
     await c.shows("end of output", "1/min")
     picture = re.sub(r"\d+\.\d+ ms|p50 \d+ ms", "N ms", masked(c.text))
     assert "  one\n  two\n  result: {\"alarms\": 3}\n  - end of output -\n" in picture
-    assert re.search(r"^ #\d+ alarm_report.py  ok  N ms  \S+  HH:MM:SS  ISOLATION$", picture, re.MULTILINE)
+    line = r"^ #\d+ alarm_report.py  ok  N ms  RESTRICTED LEVEL  \S+  HH:MM:SS$"
+    assert re.search(line, picture, re.MULTILINE), picture

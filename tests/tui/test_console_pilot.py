@@ -207,8 +207,9 @@ async def test_tasks_show_runs_of_others_and_the_history_after_a_restart(project
         await c.press("f5")
         await c.shows("end of output")
     async with console(project, tmp_path) as c:
-        await c.shows("quick output", "quick.py")
-        await c.press("f3", "f3")
+        await c.shows("quick output", "quick.py", "end of output")
+        assert c.text.count("end of output") == 1
+        await c.press("f3", "f3", "f3")
         await c.shows("quick.py", "ok", "[Tasks]")
         await c.press("enter")
         await c.shows("[Output]", "quick output")
@@ -221,7 +222,7 @@ async def test_tasks_pane_kills_a_run(project, tmp_path):
         await c.open("endless.py")
         await c.press("f5")
         await c.shows("running")
-        await c.press("f3", "2")
+        await c.press("f3", "3")
         await c.shows("[Tasks", "k kill")
         await c.press("k")
         await c.shows("cancelled", "[...] 0/3")
@@ -258,10 +259,10 @@ async def test_git_tab_shows_branch_and_changed_files(project, tmp_path):
     async with console(project, tmp_path) as c:
         await c.shows("fresh")
         await c.open("fresh.py")
-        await c.press("f3", "3")
+        await c.press("f3", "4")
         await c.shows("[Git", "on ", "changed")
         write_script(project, "made_elsewhere.py", "pass\n")
-        await c.press("1", "3", "z")
+        await c.press("1", "4", "z")
         await c.shows("[Git", "made_elsewhere.py")
 
 

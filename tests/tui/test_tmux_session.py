@@ -10,6 +10,7 @@ import subprocess
 import time
 
 import pytest
+from console_support import allow_admin
 from tmux_support import Terminal, console_line, gatewright, terminal
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed: the session needs it")
@@ -85,7 +86,7 @@ def stop_a_runaway_script(t: Terminal) -> None:
     t.shows("F5 run")
     t.keys("F6")
     t.shows("cancelled", "[...] 0/3")
-    t.keys("F3", "2")
+    t.keys("F3", "3")
     t.shows("[Tasks]", "runaway.py", "cancelled", "defaults/tour.py")
     t.keys("F4")
     t.shows("3 slots   0 running   3 ready")
@@ -149,6 +150,34 @@ def everything_is_there_again(t: Terminal, project) -> None:
     assert (project / "scripts/defaults/tour.py").read_text().endswith("# not saved")
     t.keys("C-q")
     t.shows("EXIT 0")
+
+
+@pytest.mark.parametrize(
+    ("more", "danger"),
+    [({"TEXTUAL_COLOR_SYSTEM": "standard"}, "101"), ({"TERM": "screen-256color"}, "48;5;203"), ({"NO_COLOR": "1"}, "")],
+    ids=["16", "256", "monochrome"],
+)
+def test_admin_cannot_be_overlooked(tmp_path, home, more, danger):
+    """Header and footer are bars of the danger colour from edge to edge, and the word is there."""
+    environment, project = home
+    environment |= more
+    allow_admin(project)
+    with terminal(tmp_path) as t:
+        t.run(console_line(), project, environment)
+        t.shows("pool [...] 0/3", "defaults/tour.py", "RESTRICTED")
+        before = t.styled.splitlines()
+        t.keys("F8")
+        t.shows("ADMIN runs are a shell as the engine's account")
+        t.keys("Enter")
+        t.shows("ADMIN 4:5", "F8 ADMIN")
+        t.hides("RESTRICTED")
+        lines = t.styled.splitlines()
+        for line in (0, 23):
+            assert lines[line] != before[line]
+            assert danger in lines[line]
+            assert danger not in before[line] or not danger
+        t.keys("F8")
+        t.shows("RESTRICTED", "runs are RESTRICTED again")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -43,6 +43,11 @@ class Terminal:
     def text(self) -> str:
         return self._tmux("capture-pane", "-p", "-t", "w")
 
+    @property
+    def styled(self) -> str:
+        """The screen with its colours, as escape sequences."""
+        return self._tmux("capture-pane", "-p", "-e", "-t", "w")
+
     def value(self, name: str) -> str:
         """What tmux knows: ``pane_pid``, ``alternate_on`` …"""
         return self._tmux("display-message", "-p", "-t", "w", f"#{{{name}}}").strip()

@@ -1,0 +1,147 @@
+"""From a refused run, or F9, to a decision about what a script asks for."""
+
+from __future__ import annotations
+
+import pytest
+from console_support import console, write_script
+
+from engine.client import EngineError
+from engine.models import Access, ApprovalState, AskedPermission, Grant, PermissionReview
+
+EVIL = "/srv/\x1b]0;evil\x07\u202elogs"
+
+
+def asking(*paths, text="print('watched')\n"):
+    return f"# /// script\n# [tool.gatewright.permissions]\n# read = {list(map(str, paths))!r}\n# ///\n{text}"
+
+
+def marked(c, name, mark):
+    return any(f" {name} " in line[:18] and line[:20].rstrip(" │").endswith(mark) for line in c.text.splitlines())
+
+
+@pytest.fixture
+def logs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("logs")
+    (folder / "wrapper.log").write_text("ERROR pump\n")
+    return folder
+
+
+async def test_a_refused_run_leads_to_the_review_and_an_approval_takes_the_mark_away(project, tmp_path, logs):
+    write_script(project, "watch.py", asking(logs))
+    async with console(project, tmp_path) as c:
+        await c.shows("watch", "pool [...]")
+        await c.until(lambda: marked(c, "watch", "^"), "the list marks it")
+        await c.open("watch.py")
+        await c.press("f5")
+        await c.shows("has approved that yet", "look at what it asks for", "not now")
+        await c.press("p")
+        await c.shows("never approved", str(logs), "+ new", "the folder and all in it", "no approval so far")
+        await c.press("d")
+        await c.shows("+print('watched')")
+        await c.press("d")
+        await c.shows("the folder and all in it")
+        await c.press("a")
+        await c.shows("approved watch.py as it is now")
+        await c.until(lambda: not marked(c, "watch", "^"), "the mark is gone")
+        await c.press("f9")
+        await c.shows("approved as it is", "unchanged", "this text")
+        await c.press("a")
+        await c.shows("It is approved already.")
+        await c.press("n")
+        await c.shows("refused what watch.py asks for")
+        await c.until(lambda: marked(c, "watch", "^"), "the mark is back")
+
+
+async def test_an_edit_withdraws_it_and_the_review_shows_what_changed(project, tmp_path, logs):
+    write_script(project, "edited.py", asking(logs))
+    (logs / "more").mkdir()
+    async with console(project, tmp_path) as c:
+        await c.shows("edited", "pool [...]")
+        await c.open("edited.py")
+        await c.press("f9")
+        await c.shows("never approved")
+        await c.press("a")
+        await c.shows("approved edited.py")
+        await c.press("ctrl+end")
+        await c.type("x = 1")
+        await c.press("f9")
+        await c.shows("Save the script first")
+        await c.press("ctrl+s")
+        await c.shows("saved edited.py")
+        await c.until(lambda: marked(c, "edited", "^"), "the list marks it")
+        await c.press("f9")
+        await c.shows("changed since the approval", "unchanged", "last approved by", ", text ")
+        await c.press("d")
+        await c.shows("+x = 1")
+        write_script(project, "edited.py", asking(logs / "more"))
+        await c.press("a")
+        await c.shows("has changed since you looked at it", f"{logs}/more", "- not asked any more")
+        await c.press("escape")
+        await c.hides("not asked any more")
+
+
+async def test_what_cannot_be_granted_says_why_and_is_not_sent(project, tmp_path, logs, monkeypatch):
+    link = tmp_path / "link"
+    link.symlink_to(logs)
+    write_script(project, "wrong.py", asking(link, "/etc", logs / "wrapper.log"))
+    async with console(project, tmp_path) as c:
+        await c.shows("wrong", "pool [...]")
+        await c.open("wrong.py")
+        await c.press("f9")
+        await c.shows(f"leads to {logs}", "! \"/etc\"", "this file", "log is rotated")
+        monkeypatch.delattr(type(c.app._connection.client), "approve_permissions")
+        await c.press("a")
+        await c.shows("It cannot be approved: \"/etc\"")
+
+
+async def test_who_may_not_is_told_by_the_engine(project, tmp_path, logs, monkeypatch):
+    write_script(project, "other.py", asking(logs))
+
+    async def refuse(path, request):
+        raise EngineError("forbidden", "bob may not approve permissions: that needs the role admin.", None, 403)
+
+    async with console(project, tmp_path) as c:
+        await c.shows("other", "pool [...]")
+        await c.open("other.py")
+        await c.press("f9")
+        await c.shows("never approved")
+        monkeypatch.setattr(c.app._connection.client, "approve_permissions", refuse)
+        await c.press("a")
+        await c.shows("bob may not approve permissions: that needs the role admin.", "never approved")
+
+
+async def test_the_list_decides_which_script_is_meant(project, tmp_path, logs):
+    write_script(project, "aaa_first.py", asking(logs))
+    async with console(project, tmp_path) as c:
+        await c.shows("aaa_first", "defaults/tour.py", "pool [...]")
+        await c.press("f9")
+        await c.shows("defaults/tour.py asks for no permissions")
+        await c.press("f2", "home", "f9")
+        await c.shows("aaa_first.py asks for permissions: never approved")
+
+
+async def test_hostile_paths_notes_and_texts_are_shown_and_do_nothing(project, tmp_path, monkeypatch):
+    asked = AskedPermission(access=Access.READ, path=EVIL, canonical="/x\x9b2J", note="note\x1b[2J", problem="no\rway")
+    review = PermissionReview(
+        script="evil.py\x1b[2J",
+        sha256="0" * 64,
+        state=ApprovalState.CHANGED,
+        asked=[asked],
+        removed=[Grant(access=Access.WRITE, path="/old\x07")],
+        approved_by="bob\x1b[31m",
+        approved_at=1.0,
+        approved_sha256="1" * 64,
+        diff="--- approved\n+++ evil.py\n@@ -1 +1 @@\n-a\n+\x1b[2Jb\t" + "c" * 100 + "HIDDEN?\u202e\n",
+    )
+
+    async def judged(path):
+        return review
+
+    async with console(project, tmp_path) as c:
+        await c.shows("defaults/tour.py", "pool [...]")
+        monkeypatch.setattr(c.app._connection.client, "review_permissions", judged)
+        await c.press("f9")
+        await c.shows("evil.py\\x1b[2J asks", "/srv/\\x1b]0;evil\\x07\\u202elogs", "leads to /x\\x9b2J")
+        await c.shows("note\\x1b[2J", "! no\\rway", "/old\\x07", "bob\\x1b[31m")
+        await c.press("d")
+        await c.shows("+\\x1b[2Jb", "HIDDEN?\\u202e")
