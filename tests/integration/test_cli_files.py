@@ -31,11 +31,10 @@ A, B = b"1,2\r\n\0\xff", b"deep"
 
 @pytest.fixture(scope="module")
 def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GATEWRIGHT_POLICY_MODULES", "os")  # to make folders with
-        with cli_project(tmp_path_factory.mktemp("files") / "plant") as project:
-            project.script("write.py", WRITE)
-            yield project
+    settings = '[policy]\nmodules = ["os"]\n'  # to make folders with
+    with cli_project(tmp_path_factory.mktemp("files") / "plant", settings) as project:
+        project.script("write.py", WRITE)
+        yield project
 
 
 @pytest.fixture
