@@ -32,7 +32,7 @@ class AdminScreen(Dialog[bool]):
         with Vertical(classes="dialog--box -danger"):
             yield Static("ADMIN", classes="dialog--title", markup=False)
             yield Static(
-                f"ADMIN runs are a shell as the engine's account {self._account}: no sandbox, no memory limit. "
+                f"ADMIN runs are a shell as the engine's account {self._account}: no sandbox; time and memory are watched. "
                 f"Runs you start in the next {minutes} are ADMIN.",
                 markup=False,
             )
