@@ -1,81 +1,68 @@
-"""The project's repository: the only user of git and of GitPython.
+"""The project's repository, read: the only user of GitPython. What writes in it is ``store/git_changes.py``.
 
-A repository's own configuration can name programs that ordinary commands run: ``git status`` alone starts
-``core.fsmonitor`` and clean filters. Nobody has said yet that they trust this repository, so every command here runs in
-an environment built from nothing, with each such setting overridden (git-config(1), "ENVIRONMENT": GIT_CONFIG_COUNT has
-the last word), and with filters, whose names are free, looked up first and emptied.
+Reading runs nothing that the repository names, with one exception: of a repository that its owner trusts as it is now,
+filters are used, because without them git would call files changed that are not.
 
-Commands are started directly, not by ``git.Git.execute``: that one always begins with the caller's own environment, and
-a GIT_DIR there would win. GitPython reads the repository's HEAD; it is imported at first use because that takes 70 ms.
+GitPython reads the repository's HEAD; it is imported at first use because that takes 70 ms.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pwd
-import shutil
-import signal
-import subprocess
+import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from store.errors import StoreError
+from store.errors import BadName, NotFound, StoreError
+from store.git_command import TIMEOUT, GitCommand, demand, shown
+from store.git_new_file import new_file
+from store.git_trust import Programs, TrustFile, programs
 
 if TYPE_CHECKING:
     from git import Repo
 
-TIMEOUT = 5.0
 LOG_TIMEOUT = 10.0
-TERMINATE_GRACE = 2.0
-"""Seconds that git gets to remove its lock files after SIGTERM; SIGKILL would leave ``index.lock`` behind."""
+DIFF_TIMEOUT = 10.0
 
-MAX_FILTERS = 64
+RECENT = 20
+"""Commits among which one that was just made is looked for."""
 
-_ENVIRONMENT = {
-    "LC_ALL": "C.UTF-8",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_ATTR_NOSYSTEM": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_ASKPASS": "true",
-    "SSH_ASKPASS": "true",
-    "GIT_EDITOR": "false",
-    "GIT_PAGER": "cat",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_LITERAL_PATHSPECS": "1",
-    # A partial clone fetches missing objects by itself, from where its configuration says, with the program it names.
-    "GIT_NO_LAZY_FETCH": "1",
-    "GIT_ALLOW_PROTOCOL": "none",
-}
+MAX_DIFF = 1 << 20
+"""Bytes of a difference; what is longer is cut."""
 
-_OVERRIDES = {
-    "core.fsmonitor": "false",
-    "core.hooksPath": os.devnull,
-    "core.attributesFile": os.devnull,
-    "core.sshCommand": "false",
-    "core.quotePath": "false",
-    "core.pager": "cat",
-    "diff.external": "",
-    "gpg.program": "false",
-    "gpg.ssh.program": "false",
-    "gpg.x509.program": "false",
-    "commit.gpgSign": "false",
-    "log.showSignature": "false",
-    "protocol.allow": "never",
-    "status.submoduleSummary": "false",
-    "submodule.recurse": "false",
-    "i18n.logOutputEncoding": "UTF-8",
-    "gc.auto": "0",
-    "maintenance.auto": "false",
-    "safe.bareRepository": "explicit",
-}
+MAX_TEXT = 1 << 20
+"""Bytes of a file of an old commit."""
 
 NO_DIFF_PROGRAMS = ("--no-ext-diff", "--no-textconv")
 """For every command that could show a difference."""
+
+_PATCH = (
+    *NO_DIFF_PROGRAMS,
+    "--patch",
+    "--no-color",
+    "--no-renames",
+    "--no-relative",
+    "--ignore-submodules=all",
+    "--submodule=short",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+    "--unified=3",
+)
+
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_LFS = b"version https://git-lfs.github.com/spec/"
+
+_UNDER_WAY = {
+    "MERGE_HEAD": "merge",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +73,11 @@ class ChangedFile:
     index: str
     worktree: str
 
+    @property
+    def is_conflict(self) -> bool:
+        """Whether both sides of a merge changed it, and nobody has said yet what it should be."""
+        return "U" in (self.index, self.worktree) or (self.index, self.worktree) in (("A", "A"), ("D", "D"))
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -95,6 +87,10 @@ class Status:
     branch: str | None = None
     """None when HEAD is not on a branch."""
     files: tuple[ChangedFile, ...] = ()
+    head: str | None = None
+    """The commit that HEAD names; None when there is none yet."""
+    under_way: str | None = None
+    """``merge``, ``rebase``, ``cherry-pick`` or ``revert`` when one was begun and not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,28 +102,54 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    code: int
-    out: bytes
-    error: str
+class Difference:
+    """A unified difference. ``cut``: it is longer than ``MAX_DIFF``."""
+
+    text: str
+    cut: bool = False
 
 
 class GitRepo:
-    """The repository at a project's root. Every method blocks: call it in a thread."""
+    """The repository at a project's root. Every method blocks: call it in a thread.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: The project's folder.
+        trust: What its owner trusts; without it, nothing.
+        stop: Set from another thread, it ends the command that goes on.
+    """
+
+    def __init__(self, root: Path, trust: TrustFile | None = None, stop: threading.Event | None = None) -> None:
         self.root = root
+        self.git = GitCommand(root, stop)
+        self._trust = trust
 
     def status(self) -> Status:
         """Branch and changed files. Never raises for the state of the repository: ``problem`` says it."""
         try:
+            folder = self._git_folder()
             branch = self._branch()
-            answer = self._git(
-                ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=all"]
-            )
+            head = self._head()
+            files = self.changed()
         except StoreError as error:
             return Status(problem=error.sentence)
-        return Status(branch=branch, files=tuple(_changed(record) for record in answer.split(b"\0") if record))
+        names = (name for name in _UNDER_WAY if os.path.lexists(os.path.join(folder, os.fsencode(name))))
+        return Status(branch=branch, files=files, head=head, under_way=_UNDER_WAY.get(next(names, "")))
+
+    def changed(self) -> tuple[ChangedFile, ...]:
+        """The changed files.
+
+        Raises:
+            StoreError: There is no usable repository.
+        """
+        return tuple(
+            ChangedFile(path=shown(name), index=chr(letters[0]), worktree=chr(letters[1]))
+            for letters, name in self.changed_names()
+        )
+
+    def changed_names(self) -> list[tuple[bytes, bytes]]:
+        """Of each changed file the two letters, and its name as it is on disk."""
+        command = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=all"]
+        return [(record[:2], record[3:]) for record in self._read(command).split(b"\0") if record]
 
     def log(self, path: str | None = None, limit: int = 50, skip: int = 0) -> list[Commit]:
         """Commits that HEAD reaches, newest first; none in a repository without commits.
@@ -140,13 +162,26 @@ class GitRepo:
         Raises:
             StoreError: There is no usable repository.
         """
+        if path:
+            _check_path(path)
         if not self.has_commits():
             return []
         command = ["log", "-z", "--format=%H%x00%an%x00%at%x00%s", f"--max-count={limit}", f"--skip={skip}"]
         command += [*NO_DIFF_PROGRAMS, "--end-of-options", "HEAD", "--"]
-        answer = self._git([*command, path] if path else command, timeout=LOG_TIMEOUT)
+        answer = self._read([*command, path] if path else command, timeout=LOG_TIMEOUT)
         texts = answer.split(b"\0")
         return [_commit(texts[at : at + 4]) for at in range(0, len(texts) - 3, 4)]
+
+    def newest(self, message: str) -> Commit:
+        """The newest commit with this message: the one just made, also when somebody else has made one since.
+
+        The newest of all, when none of the latest has it: a hook may change a message.
+        """
+        command = ["log", "-z", "--format=%H%x00%an%x00%at%x00%s%x00%B", f"--max-count={RECENT}", *NO_DIFF_PROGRAMS]
+        texts = self._read([*command, "HEAD", "--"], timeout=LOG_TIMEOUT).split(b"\0")
+        starts = range(0, len(texts) - 4, 5)
+        at = next((at for at in starts if shown(texts[at + 4]).strip() == message.strip()), 0)
+        return _commit(texts[at : at + 4])
 
     def has_commits(self) -> bool:
         """Whether HEAD names a commit.
@@ -154,12 +189,75 @@ class GitRepo:
         Raises:
             StoreError: There is no usable repository.
         """
-        self._check()
-        answer = self._run(["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])
-        if answer.code == 1:
-            return False
-        _demand(answer)
-        return True
+        return self._head() is not None
+
+    def diff(self, path: str, *, staged: bool = False) -> Difference:
+        """What changed in a file: from the index to the file, or with ``staged`` from HEAD to the index.
+
+        Args:
+            path: As ``status`` shows it.
+            staged: Which of the two differences.
+
+        Raises:
+            BadName: No file of the repository can have this name.
+            StoreError: There is no usable repository.
+        """
+        (name,) = self.names([path])
+        command = ["diff", *_PATCH, *(["--cached"] if staged else [])]
+        if not staged and (b"??", name) in self.changed_names():
+            data, cut = new_file(self.root, name, MAX_DIFF)
+            return Difference(shown(data), cut)
+        return self._difference([*command, "--", name])
+
+    def commit_diff(self, sha: str, path: str | None = None) -> Difference:
+        """What a commit changed, compared with its first parent; with ``path`` only there."""
+        whole = self._resolve(sha)
+        command = ["show", "--format=", "-m", "--first-parent", *_PATCH, whole, "--"]
+        return self._difference([*command, *(self.names([path]) if path else [])])
+
+    def text_at(self, sha: str, path: str) -> bytes:
+        """The content of a file as a commit has it.
+
+        Args:
+            sha: Of the commit, in hexadecimal.
+            path: Relative to the repository's root.
+
+        Raises:
+            NotFound: There is no such commit, or no such file in it.
+            StoreError: It is no ordinary file, or too large.
+        """
+        whole = self._resolve(sha)
+        (name,) = self.names([path])
+        found = demand(self.git.run(["ls-tree", "-z", "-l", whole, "--", os.fsdecode(name)]))
+        about, _, _ = found.partition(b"\t")
+        if not found:
+            raise NotFound(f"The commit {whole[:8]} has no file {path}.")
+        mode, _, blob, size = about.split()
+        if mode not in (b"100644", b"100755"):
+            raise StoreError(f"{path} is not an ordinary file in the commit {whole[:8]}.")
+        if not size.isdigit():
+            raise StoreError(f"The repository lacks the content of {path} in the commit {whole[:8]}.")
+        if int(size) > MAX_TEXT:
+            raise StoreError(f"{path} is larger than {MAX_TEXT >> 20} MiB in the commit {whole[:8]}.")
+        data = demand(self.git.run(["cat-file", "blob", blob.decode("ascii")]))
+        if data.startswith(_LFS):
+            raise StoreError(f"The commit {whole[:8]} has only a pointer to {path}; the file itself is in git LFS.")
+        return data
+
+    def names(self, paths: Sequence[str]) -> list[bytes]:
+        """The names on disk of files as ``status`` shows them: bytes that are not UTF-8 are shown escaped.
+
+        Raises:
+            BadName: No file of the repository can have such a name, or it could be either of two.
+        """
+        for path in paths:
+            _check_path(path)
+        if not any("\\" in path for path in paths):
+            return [_encoded(path) for path in paths]
+        by_path: dict[str, list[bytes]] = {}
+        for _, name in self.changed_names():
+            by_path.setdefault(shown(name), []).append(name)
+        return [_only(path, by_path.get(path, [])) for path in paths]
 
     def exists(self) -> bool:
         """Whether the root has a repository of its own, usable or not."""
@@ -179,158 +277,98 @@ class GitRepo:
                 f"No repository was made because this folder is inside the one at {outer}.",
                 "Run git init here if you want the project to have its own.",
             )
-        _demand(self._run(["init", "--quiet", "--template=", "--initial-branch=main"], discover=False))
+        demand(self.git.run(["init", "--quiet", "--template=", "--initial-branch=main"], discover=False))
+
+    def programs(self) -> Programs:
+        """What the repository could make git run.
+
+        Raises:
+            StoreError: There is no usable repository.
+        """
+        self.git.check()
+        return programs(self.git)
+
+    def is_trusted(self, found: Programs) -> bool:
+        """Whether the owner trusts exactly this."""
+        return self._trust is not None and self._trust.fingerprint(found.git_folder) == found.fingerprint
+
+    def filters(self) -> dict[str, str]:
+        """Settings that keep filters from running; none where the owner trusts them."""
+        if self._trust is not None and self._trust.knows_any() and self.is_trusted(self.programs()):
+            return {}
+        return self.git.empty_filters()
+
+    def _git_folder(self) -> bytes:
+        self.git.check()
+        return demand(self.git.run(["rev-parse", "--absolute-git-dir"])).removesuffix(b"\n")
 
     def _branch(self) -> str | None:
         """The branch HEAD is on, read without running anything."""
-        self._check()
         # git has just read the same configuration within its time limit; GitPython has none.
-        _demand(self._run(["rev-parse", "--git-dir"]))
         repository = _open_repository(self.root)
         with contextlib.closing(repository):
             try:
-                return None if repository.head.is_detached else _shown(os.fsencode(repository.active_branch.name))
+                return None if repository.head.is_detached else shown(os.fsencode(repository.active_branch.name))
             except (ValueError, TypeError, OSError) as error:
                 raise StoreError(f"The repository's HEAD cannot be read: {error}.") from error
 
-    def _check(self) -> None:
-        """Refuse a repository that is missing, bare or somebody else's."""
-        try:
-            owner = os.stat(self.root / ".git").st_uid
-        except OSError:
-            if all(os.path.exists(self.root / name) for name in ("HEAD", "objects", "refs")):
-                raise StoreError("This folder is a bare repository, which has no files to work on.") from None
-            raise StoreError("This project has no git repository.", f"Run: git init '{self.root}'") from None
-        if owner != os.geteuid():
-            raise StoreError(
-                f"The repository belongs to {_account(owner)}, so git is not used on it.",
-                "Let its owner run the engine, or clone it.",
-            )
+    def _head(self) -> str | None:
+        self.git.check()
+        answer = self.git.run(["rev-parse", "--quiet", "--verify", "HEAD^{commit}"])
+        return None if answer.code == 1 else demand(answer).decode("ascii", "replace").strip()
 
-    def _git(self, command: Sequence[str], timeout: float = TIMEOUT) -> bytes:
-        """Run a command on the repository's files, with its filters disarmed."""
-        return _demand(self._run(command, overrides=self._empty_filters(), timeout=timeout))
+    def _resolve(self, sha: str) -> str:
+        """The whole name of a commit. Only hexadecimal gets through: no branch, no range, no option."""
+        if not _COMMIT.fullmatch(sha):
+            raise BadName("A commit is named by 7 to 64 hexadecimal digits.")
+        self.git.check()
+        answer = self.git.run(["rev-parse", "--quiet", "--verify", "--end-of-options", f"{sha}^{{commit}}"])
+        if answer.code != 0:
+            raise NotFound(f"There is no commit {sha[:12]}.")
+        return answer.out.decode("ascii", "replace").strip()
 
-    def _empty_filters(self) -> dict[str, str]:
-        """Settings that make each filter the repository defines a filter that does nothing (gitattributes(5))."""
-        answer = self._run(["config", "--null", "--name-only", "--get-regexp", r"^filter\."])
-        if answer.code == 1:  # none found
-            return {}
-        keys = [os.fsdecode(key) for key in _demand(answer).split(b"\0") if key]
-        names = {key.removeprefix("filter.").rpartition(".")[0] for key in keys}
-        if len(names) > MAX_FILTERS:
-            raise StoreError(f"The repository defines {len(names)} filters; git is not used on it.")
-        return {
-            f"filter.{name}.{setting}": value
-            for name in names
-            for setting, value in (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
-        }
+    def _read(self, command: Sequence[str], timeout: float = TIMEOUT) -> bytes:
+        """Run a command on the repository's files."""
+        return demand(self.git.run(command, settings=self.filters(), timeout=timeout))
 
-    def _run(
-        self,
-        command: Sequence[str],
-        *,
-        overrides: dict[str, str] | None = None,
-        timeout: float = TIMEOUT,
-        discover: bool = True,
-    ) -> _Answer:
-        program = shutil.which("git")
-        if program is None:
-            raise StoreError("git is not installed.", "Install git to see changes and history.")
-        environment = self._environment({**_OVERRIDES, **(overrides or {})}, discover=discover)
-        try:
-            process = subprocess.Popen(
-                [program, *command],
-                cwd=self.root,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise StoreError(f"git cannot be started: {os.strerror(error.errno or 0)}.") from error
-        with process:
-            return _communicate(process, command[0], timeout)
-
-    def _environment(self, settings: dict[str, str], *, discover: bool) -> dict[str, str]:
-        """Nothing of the caller's environment but where programs are found."""
-        environment = dict(_ENVIRONMENT)
-        environment["PATH"] = os.environ.get("PATH", os.defpath)
-        environment["HOME"] = _home()
-        environment["GIT_CEILING_DIRECTORIES"] = str(self.root.parent)
-        if discover:
-            # core.worktree could point the repository at any other folder.
-            environment["GIT_WORK_TREE"] = str(self.root)
-        environment["GIT_CONFIG_COUNT"] = str(len(settings))
-        for at, (key, value) in enumerate(settings.items()):
-            environment[f"GIT_CONFIG_KEY_{at}"] = key
-            environment[f"GIT_CONFIG_VALUE_{at}"] = value
-        return environment
+    def _difference(self, command: Sequence[str | bytes]) -> Difference:
+        self.git.check()
+        texts = [os.fsdecode(text) for text in command]
+        answer = self.git.run(texts, settings=self.filters(), timeout=DIFF_TIMEOUT, limit=MAX_DIFF)
+        data = answer.out[: answer.out.rfind(b"\n") + 1] if answer.cut else demand(answer)
+        return Difference(shown(data), answer.cut)
 
 
-def _communicate(process: subprocess.Popen[bytes], name: str, timeout: float) -> _Answer:
+def _check_path(path: str) -> None:
+    """Refuse what cannot be the name of a file in the repository (and a folder above it)."""
+    parts = path.rstrip("/").split("/")
+    if "\0" in path or any(part in ("", ".", "..") for part in parts):
+        raise BadName(f"{path!r} is no path inside the repository.", "Give it relative to the project's folder.")
+    if any(part.casefold() == ".git" for part in parts):
+        raise BadName(f"{path} belongs to the repository itself.")
+
+
+def _encoded(path: str) -> bytes:
     try:
-        out, error = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        _end(process)
-        raise StoreError(f"git {name} took longer than {timeout:g} s and was stopped.") from None
-    except BaseException:
-        _end(process)
-        raise
-    return _Answer(process.returncode, out, error.decode("utf-8", "backslashreplace"))
+        return path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise BadName(f"{path!r} is no path inside the repository: it is not UTF-8.") from None
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End git and what it started: first so that it can clean up, then for good."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.communicate(timeout=TERMINATE_GRACE)
-            return
-
-
-def _demand(answer: _Answer) -> bytes:
-    """The output of a command that succeeded."""
-    if answer.code == 0:
-        return answer.out
-    lines = [line for line in answer.error.splitlines() if line.strip()]
-    said = lines[0].removeprefix("fatal: ").rstrip(".") if lines else f"it ended with status {answer.code}"
-    raise StoreError(f"git failed: {said}.")
-
-
-def _changed(record: bytes) -> ChangedFile:
-    """One record of ``--porcelain=v1 -z``: two letters, a blank, the path."""
-    return ChangedFile(path=_shown(record[3:]), index=chr(record[0]), worktree=chr(record[1]))
+def _only(path: str, names: Sequence[bytes]) -> bytes:
+    """The one changed file that is shown as ``path``; else the path as it stands."""
+    if len(names) > 1:
+        raise BadName(f"More than one file is shown as {path}.", "Rename one of them.")
+    return names[0] if names else _encoded(path)
 
 
 def _commit(texts: Sequence[bytes]) -> Commit:
-    sha, author, at, subject = (_shown(text) for text in texts)
+    sha, author, at, subject = (shown(text) for text in texts)
     try:
         seconds = float(at)
     except ValueError:  # a crafted commit need not have a date
         seconds = 0.0
     return Commit(sha=sha.strip(), author=author, at=seconds, subject=subject)
-
-
-def _shown(name: bytes) -> str:
-    """Text that can be shown and sent: bytes that are not UTF-8 become ``\\xff``."""
-    return name.decode("utf-8", "backslashreplace")
-
-
-def _account(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
-
-
-def _home() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_dir
-    except KeyError:
-        return "/"
 
 
 def _open_repository(root: Path) -> Repo:

@@ -1,0 +1,423 @@
+"""git as a program: started in an environment of ours, bounded in time and output, stopped as a whole.
+
+A repository's own configuration can name programs that ordinary commands run: ``git status`` alone starts
+``core.fsmonitor`` and clean filters. So every command runs in an environment built from nothing, with each such setting
+overridden (git-config(1), "ENVIRONMENT": GIT_CONFIG_COUNT has the last word), and with filters, whose names are free,
+looked up first and emptied. Only what writes in a repository that its owner trusts (``store/git_trust.py``) is given
+the repository's filters and hooks; everything else stays overridden even there.
+
+Commands are started directly, not by ``git.Git.execute``: that one always begins with the caller's own environment, and
+a GIT_DIR there would win.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pwd
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from store.errors import StoreError
+
+TIMEOUT = 5.0
+TERMINATE_GRACE = 2.0
+"""Seconds that git gets to remove its lock files after SIGTERM; SIGKILL would leave ``index.lock`` behind."""
+
+POLL = 0.1
+"""Seconds after which a wait looks whether it should stop."""
+
+MAX_OUTPUT = 32 << 20
+MAX_COMPLAINT = 64 << 10
+"""Bytes of what git says on stderr that are kept."""
+
+MAX_FILTERS = 64
+
+LOCK_PATIENCE = 3.0
+"""Seconds for which a command is tried again that another git keeps out."""
+
+LOCK_RETRY = 0.25
+STALE_LOCK = 600.0
+"""Seconds after which a lock was probably left behind by a git that was killed."""
+
+_OLDEST = (2, 31)
+"""GIT_CONFIG_COUNT came with 2.31: an older git would follow the repository's configuration."""
+
+_ENVIRONMENT = {
+    "LC_ALL": "C.UTF-8",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_ASKPASS": "true",
+    "SSH_ASKPASS": "true",
+    "GIT_EDITOR": "false",
+    "GIT_SEQUENCE_EDITOR": "false",
+    "GIT_PAGER": "cat",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_LITERAL_PATHSPECS": "1",
+    # A partial clone fetches missing objects by itself, from where its configuration says, with the program it names.
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+}
+
+HOOKS_PATH = "core.hooksPath"
+
+_OVERRIDES = {
+    "core.fsmonitor": "false",
+    HOOKS_PATH: os.devnull,
+    "core.attributesFile": os.devnull,
+    "core.sshCommand": "false",
+    "core.quotePath": "false",
+    "core.pager": "cat",
+    "core.editor": "false",
+    "core.askPass": "true",
+    "color.ui": "false",
+    "commit.gpgSign": "false",
+    "commit.verbose": "false",
+    "commit.status": "false",
+    "credential.helper": "",
+    "diff.external": "",
+    "diff.ignoreSubmodules": "all",
+    "diff.orderFile": os.devnull,
+    "gpg.program": "false",
+    "gpg.ssh.program": "false",
+    "gpg.x509.program": "false",
+    "log.showSignature": "false",
+    "protocol.allow": "never",
+    "status.submoduleSummary": "false",
+    "submodule.recurse": "false",
+    "i18n.commitEncoding": "UTF-8",
+    "i18n.logOutputEncoding": "UTF-8",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "safe.bareRepository": "explicit",
+}
+
+_LOCKED = re.compile(r"Unable to create '(?P<lock>.+\.lock)': File exists")
+
+
+class GitStopped(StoreError):
+    """Whoever waited for git does not want the answer any more."""
+
+
+class GitLocked(StoreError):
+    """Another git is at work in the repository, or was killed there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a command ended. ``cut``: it was stopped because it had said as much as was wanted."""
+
+    code: int
+    out: bytes
+    error: str
+    cut: bool = False
+
+
+class GitCommand:
+    """Runs git in one folder. Every method blocks: call it in a thread.
+
+    Args:
+        root: The folder; its own repository is used, never one around it.
+        stop: Set from another thread, it ends the command that goes on: git and everything that git started.
+    """
+
+    def __init__(self, root: Path, stop: threading.Event | None = None) -> None:
+        self.root = root
+        self._stop = stop or threading.Event()
+
+    def check(self) -> None:
+        """Refuse a repository that is missing, bare or somebody else's."""
+        try:
+            owner = os.stat(self.root / ".git").st_uid
+        except OSError:
+            if all(os.path.exists(self.root / name) for name in ("HEAD", "objects", "refs")):
+                raise StoreError("This folder is a bare repository, which has no files to work on.") from None
+            raise StoreError("This project has no git repository.", f"Run: git init '{self.root}'") from None
+        if owner != os.geteuid():
+            raise StoreError(
+                f"The repository belongs to {_account(owner)}, so git is not used on it.",
+                "Let its owner run the engine, or clone it.",
+            )
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        settings: Mapping[str, str] | None = None,
+        hooks: bool = False,
+        environment: Mapping[str, str] | None = None,
+        given: bytes | None = None,
+        timeout: float = TIMEOUT,
+        limit: int = MAX_OUTPUT,
+        discover: bool = True,
+    ) -> Answer:
+        """Run one command to its end.
+
+        Args:
+            command: Without ``git``; nothing that a user typed may stand where an option could.
+            settings: Configuration that has the last word, beside that of this module.
+            hooks: Let git find the repository's hooks.
+            environment: Variables beside those of this module.
+            given: What git reads on its standard input.
+            timeout: Seconds.
+            limit: Bytes of output after which git is stopped.
+            discover: The repository is there already.
+
+        Raises:
+            StoreError: git is missing, too old, or was stopped.
+        """
+        overrides = {**_OVERRIDES, **(settings or {})}
+        if hooks:
+            del overrides[HOOKS_PATH]
+        with _standard_input(given) as stdin:
+            try:
+                process = subprocess.Popen(
+                    [_program(), *command],
+                    cwd=self.root,
+                    env={**self._environment(overrides, discover=discover), **(environment or {})},
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StoreError(f"git cannot be started: {os.strerror(error.errno or 0)}.") from error
+        with process:
+            try:
+                return _collect(process, command[0], timeout, limit, self._stop)
+            except BaseException:
+                _end(process)
+                raise
+
+    def patiently(
+        self,
+        command: Sequence[str],
+        *,
+        settings: Mapping[str, str] | None = None,
+        hooks: bool = False,
+        environment: Mapping[str, str] | None = None,
+        given: bytes | None = None,
+        timeout: float = TIMEOUT,
+    ) -> bytes:
+        """Run a command that writes; while another git is at work in the repository, try again for a few seconds."""
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while True:
+            answer = self.run(
+                command, settings=settings, hooks=hooks, environment=environment, given=given, timeout=timeout
+            )
+            if not _LOCKED.search(answer.error) or answer.code == 0 or time.monotonic() > deadline:
+                return demand(answer)
+            if self._stop.wait(LOCK_RETRY):
+                raise _stopped(command[0])
+
+    def empty_filters(self) -> dict[str, str]:
+        """Settings that make each filter the repository defines a filter that does nothing (gitattributes(5))."""
+        answer = self.run(["config", "--null", "--name-only", "--get-regexp", r"^filter\."])
+        if answer.code == 1:  # none found
+            return {}
+        keys = [os.fsdecode(key) for key in demand(answer).split(b"\0") if key]
+        names = {key.removeprefix("filter.").rpartition(".")[0] for key in keys}
+        if len(names) > MAX_FILTERS:
+            raise StoreError(f"The repository defines {len(names)} filters; git is not used on it.")
+        return {
+            f"filter.{name}.{setting}": value
+            for name in names
+            for setting, value in (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
+        }
+
+    def _environment(self, settings: Mapping[str, str], *, discover: bool) -> dict[str, str]:
+        """Nothing of the caller's environment but where programs are found."""
+        environment = dict(_ENVIRONMENT)
+        environment["PATH"] = os.environ.get("PATH", os.defpath)
+        environment["HOME"] = _home()
+        environment["GIT_CEILING_DIRECTORIES"] = str(self.root.parent)
+        if discover:
+            # core.worktree could point the repository at any other folder.
+            environment["GIT_WORK_TREE"] = str(self.root)
+        environment["GIT_CONFIG_COUNT"] = str(len(settings))
+        for at, (key, value) in enumerate(settings.items()):
+            environment[f"GIT_CONFIG_KEY_{at}"] = key
+            environment[f"GIT_CONFIG_VALUE_{at}"] = value
+        return environment
+
+
+def demand(answer: Answer) -> bytes:
+    """The output of a command that succeeded.
+
+    Raises:
+        GitLocked: Another git kept it out.
+        StoreError: It failed, or said more than anybody would read.
+    """
+    if answer.cut:
+        raise StoreError("git said more than can be shown; it was stopped.")
+    if answer.code == 0:
+        return answer.out
+    if lock := _LOCKED.search(answer.error):
+        raise _locked(lock["lock"])
+    lines = [line for line in answer.error.splitlines() if line.strip()]
+    said = lines[0].removeprefix("fatal: ").removeprefix("error: ").rstrip(".") if lines else ""
+    raise StoreError(f"git failed: {said or f'it ended with status {answer.code}'}.")
+
+
+@contextlib.contextmanager
+def _standard_input(given: bytes | None) -> Iterator[int]:
+    """A descriptor to read ``given`` from; a file in memory, so that nobody has to feed a pipe meanwhile."""
+    if given is None:
+        yield subprocess.DEVNULL
+        return
+    descriptor = os.memfd_create("git-input")
+    try:
+        rest = memoryview(given)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _program() -> str:
+    """git's path.
+
+    Raises:
+        StoreError: There is none, or it is too old to be kept from running what a repository names.
+    """
+    program = shutil.which("git")
+    if program is None:
+        raise StoreError("git is not installed.", "Install git to see changes and history.")
+    try:
+        version = _version(program, os.stat(program).st_mtime_ns)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise StoreError(f"git cannot be started: {error}.") from error
+    if version < _OLDEST:
+        oldest, found = (".".join(str(number) for number in numbers) for numbers in (_OLDEST, version))
+        raise StoreError(f"git {found} is too old to be used safely.", f"Install git {oldest} or newer.")
+    return program
+
+
+@functools.lru_cache(maxsize=8)
+def _version(program: str, changed_ns: int) -> tuple[int, ...]:  # noqa: ARG001 - another file is asked again
+    environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
+    done = subprocess.run(
+        [program, "version"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=True,
+    )
+    found = re.search(rb"(\d+)\.(\d+)", done.stdout)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def _collect(
+    process: subprocess.Popen[bytes], name: str, timeout: float, limit: int, stop: threading.Event
+) -> Answer:
+    """Read what git says until it ends, ``limit`` is reached, time is over or somebody sets ``stop``."""
+    out, error = bytearray(), bytearray()
+    deadline = time.monotonic() + timeout
+    with selectors.DefaultSelector() as selector:
+        for pipe, into in ((process.stdout, out), (process.stderr, error)):
+            if pipe is not None:
+                selector.register(pipe, selectors.EVENT_READ, into)
+        while True:
+            if stop.is_set():
+                raise _stopped(name)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise StoreError(f"git {name} took longer than {timeout:g} s and was stopped.")
+            # What it started in the background may hold the pipes open for ever.
+            ended = process.poll() is not None
+            read = _read_ready(selector, 0 if ended else min(left, POLL))
+            del error[MAX_COMPLAINT:]
+            if len(out) > limit:
+                _end(process)
+                return Answer(0, bytes(out[:limit]), "", cut=True)
+            if ended and not read:
+                return Answer(process.returncode, bytes(out), error.decode("utf-8", "backslashreplace"))
+
+
+def _read_ready(selector: selectors.BaseSelector, wait: float) -> bool:
+    """Read once from every pipe that has something; whether anything came."""
+    came = False
+    if not selector.get_map():
+        time.sleep(min(wait, 0.005))  # the pipes are closed, the process is about to end
+        return False
+    for key, _ in selector.select(wait):
+        if data := os.read(key.fd, 1 << 16):
+            key.data.extend(data)
+            came = True
+        else:
+            selector.unregister(key.fileobj)
+    return came
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End git and what it started: first so that it can clean up, then for good.
+
+    git is reaped last: until then its process group cannot become somebody else's.
+    """
+    if process.returncode is not None:
+        return
+    _signal_group(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + TERMINATE_GRACE
+    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    while os.waitid(os.P_PID, process.pid, options) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    _signal_group(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _stopped(name: str) -> GitStopped:
+    return GitStopped(f"git {name} was stopped.")
+
+
+def _locked(lock: str) -> GitLocked:
+    try:
+        old = time.time() - os.stat(lock).st_mtime
+    except OSError:
+        old = 0.0
+    if old > STALE_LOCK:
+        return GitLocked(
+            f"The repository is locked by {lock}, which is {old / 60:.0f} minutes old.",
+            f"If no git is at work there any more, remove it: rm '{lock}'",
+        )
+    return GitLocked(
+        f"Another git is at work in the repository: it holds {lock}.", "Wait until it is done, then try again."
+    )
+
+
+def shown(name: bytes) -> str:
+    """Text that can be shown and sent: bytes that are not UTF-8 become ``\\xff``."""
+    return name.decode("utf-8", "backslashreplace")
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _home() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return "/"
