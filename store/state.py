@@ -10,6 +10,7 @@ from typing import Any
 
 from store import migrations
 from store.approvals import Approvals
+from store.authors import Authors
 from store.database import Database
 from store.rows import FileRow, OutputRow, RunRow
 
@@ -60,6 +61,7 @@ class StateDB:
 
     def __init__(self, database: Database, next_id: int) -> None:
         self.approvals = Approvals(database)
+        self.authors = Authors(database)
         self._database = database
         self._next_id = next_id
         self._closed = False
