@@ -43,7 +43,7 @@ from engine.services.requests import RequestChecks, RunCeilings
 from engine.services.runs import RunService
 from engine.services.scripts import ScriptService
 from store.files import ScriptFiles
-from store.git import GitRepo
+from store.git_trust import TrustFile
 from store.project import Project
 from store.state import Retention, StateDB
 
@@ -241,7 +241,7 @@ async def _compose(
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(state, buffers, _retention(settings)), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
-    git = GitService(GitRepo(project.root))
+    git = GitService(project.root, TrustFile(project.private), state.authors)
     return make(
         project, pool, runs, scripts, permissions, checks, git, buffers, pool_service, events, modes, state
     )

@@ -1,47 +1,237 @@
-"""The project's repository, read only in this slice: state and history."""
+"""The project's repository: state, history, differences; staging and committing under the caller's name.
+
+Commits happen only here, by somebody's act: saving never commits.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
-from engine.models import GitCommit, GitFile, GitLog, GitStatus
-from engine.services.access import ServiceError
-from store.errors import StoreError
-from store.git import GitRepo
+from engine.models import (
+    GitAuthor,
+    GitCommit,
+    GitCommitRequest,
+    GitDiff,
+    GitFile,
+    GitLog,
+    GitPaths,
+    GitProgram,
+    GitStatus,
+    GitText,
+    GitTrust,
+    GitTrustRequest,
+)
+from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.commit_message import commit_message
+from store.authors import Authors
+from store.errors import BadName, NotFound, StoreError
+from store.git import Commit, GitRepo, Status
+from store.git_changes import Author, GitChanges, NothingStaged, Untrusted
+from store.git_command import GitLocked
+from store.git_trust import Programs, TrustFile
 from store.project import SCRIPTS
 
 MAX_LOG = 200
 
+_EMAIL = re.compile(r"[^\s<>@]+@[^\s<>@]+")
+_NAME = re.compile(r"[^<>\x00-\x1f\x7f-\x9f\u2028\u2029]*[^\W_][^<>\x00-\x1f\x7f-\x9f\u2028\u2029]*")
+_MAX_IDENTITY = 200
+
+_ANSWERS: tuple[tuple[type[StoreError], str, int], ...] = (
+    (Untrusted, "untrusted", 403),
+    (GitLocked, "locked", 409),
+    (NothingStaged, "nothing_staged", 422),
+    (NotFound, "not_found", 404),
+    (BadName, "bad_request", 400),
+    (StoreError, "git", 422),
+)
+
+Result = TypeVar("Result")
+
 
 class GitService:
-    """One git command at a time: they share the repository's locks."""
+    """One git command at a time: they share the repository's locks. A cancelled call ends its git first.
 
-    def __init__(self, repo: GitRepo) -> None:
-        self._repo = repo
+    Args:
+        root: The project's folder.
+        trust: The repositories that the owner trusts.
+        authors: Who the commits of each account are by.
+    """
+
+    def __init__(self, root: Path, trust: TrustFile, authors: Authors) -> None:
+        self._root = root
+        self._trust = trust
+        self._authors = authors
         self._turn = asyncio.Lock()
 
     async def status(self) -> GitStatus:
         """Branch and changed files; where there is no usable repository, why."""
-        async with self._turn:
-            found = await asyncio.to_thread(self._repo.status)
-        return GitStatus(
-            available=found.problem is None,
-            problem=found.problem,
-            branch=found.branch,
-            files=[GitFile(path=file.path, index=file.index, worktree=file.worktree) for file in found.files],
-        )
+        return _status(await self._in_turn(lambda repo: repo.status()))
 
     async def log(self, path: str | None, *, limit: int = 50, skip: int = 0) -> GitLog:
         """Commits, newest first, of the repository or of one script."""
         if not 1 <= limit <= MAX_LOG or skip < 0:
             raise ServiceError("bad_request", f"limit must be 1 to {MAX_LOG} and skip must not be negative.")
         place = f"{SCRIPTS}/{path}" if path else None
+        commits = await self._in_turn(lambda repo: repo.log(place, limit + 1, skip))
+        return GitLog(commits=[_commit(commit) for commit in commits[:limit]], more=len(commits) > limit)
+
+    async def diff(self, actor: Actor, path: str | None, *, staged: bool, commit: str | None) -> GitDiff:
+        """What changed in a file, or what a commit changed, there or altogether."""
+        require(actor, Role.AUTHOR, "see what changed")
+        if commit is not None:
+            found = await self._in_turn(lambda repo: repo.commit_diff(commit, path))
+        elif path:
+            found = await self._in_turn(lambda repo: repo.diff(path, staged=staged))
+        else:
+            raise ServiceError("bad_request", "Say which file, or which commit.")
+        return GitDiff(text=found.text, cut=found.cut)
+
+    async def show(self, commit: str, path: str) -> GitText:
+        """A script's text as a commit has it. Nothing is saved."""
+        data = await self._in_turn(lambda repo: repo.text_at(commit, f"{SCRIPTS}/{path}"))
         try:
-            async with self._turn:
-                commits = await asyncio.to_thread(self._repo.log, place, limit + 1, skip)
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            sentence = f"{path} is not UTF-8 text in the commit {commit[:8]}."
+            raise ServiceError("not_text", sentence, status=422) from None
+        return GitText(path=path, sha=commit, text=text)
+
+    async def stage(self, request: GitPaths, actor: Actor) -> GitStatus:
+        """Put changed files into the index as they are on disk."""
+        require(actor, Role.AUTHOR, "stage files")
+        return _status(await self._in_turn(lambda repo: _staged(repo, request.paths)))
+
+    async def unstage(self, request: GitPaths, actor: Actor) -> GitStatus:
+        """Put files in the index back to what HEAD has."""
+        require(actor, Role.AUTHOR, "unstage files")
+        return _status(await self._in_turn(lambda repo: _unstaged(repo, request.paths)))
+
+    async def commit(self, request: GitCommitRequest, actor: Actor) -> GitCommit:
+        """Commit what is staged, by the author that the caller's account has set.
+
+        Raises:
+            ServiceError: ``no_author``, ``untrusted``, ``locked``, ``nothing_staged`` or ``git``; nothing was
+                committed.
+        """
+        require(actor, Role.AUTHOR, "commit")
+        message = commit_message(request.message, actor)
+        author = await self._authors.of(actor.uid)
+        if author is None:
+            raise ServiceError(
+                "no_author",
+                f"{actor.name} has not said yet who their commits are by.",
+                hint='Say it once: gatewright git author --name "Ada Lovelace" --email ada@plant.example',
+                status=422,
+            )
+        return _commit(await self._in_turn(lambda repo: GitChanges(repo).commit(message, author)))
+
+    async def author(self, actor: Actor) -> GitAuthor:
+        """Who the caller's commits are by."""
+        require(actor, Role.AUTHOR, "commit")
+        author = await self._authors.of(actor.uid)
+        return GitAuthor() if author is None else GitAuthor(name=author.name, email=author.email)
+
+    async def set_author(self, given: GitAuthor, actor: Actor) -> GitAuthor:
+        """Say it, for every commit from now on."""
+        require(actor, Role.AUTHOR, "commit")
+        name, email = (given.name or "").strip(), (given.email or "").strip()
+        if len(name) > _MAX_IDENTITY or not _NAME.fullmatch(name):
+            raise ServiceError("bad_request", "An author's name has letters or digits, and neither < nor >.")
+        if len(email) > _MAX_IDENTITY or not (_EMAIL.fullmatch(email) and email.isprintable()):
+            raise ServiceError("bad_request", "An author's e-mail address looks like ada@plant.example.")
+        try:
+            await self._authors.remember(actor.uid, Author(name, email))
         except StoreError as error:
-            raise ServiceError("git", error.sentence, hint=error.hint, status=422) from None
-        return GitLog(
-            commits=[GitCommit(sha=c.sha, author=c.author, at=c.at, subject=c.subject) for c in commits[:limit]],
-            more=len(commits) > limit,
-        )
+            raise _refused(error) from None
+        return GitAuthor(name=name, email=email)
+
+    async def programs(self) -> GitTrust:
+        """What the repository could make git run, and whether its owner trusts that."""
+        return await self._in_turn(_trust)
+
+    async def trust(self, request: GitTrustRequest, actor: Actor) -> GitTrust:
+        """Trust the repository, if it is still what the caller saw, or no longer.
+
+        Raises:
+            ServiceError: ``changed``: it names something else now; nothing was trusted.
+        """
+        require(actor, Role.ADMIN, "trust the repository")
+        return await self._in_turn(lambda repo: self._trusted(repo, request.fingerprint, actor.uid))
+
+    def _trusted(self, repo: GitRepo, fingerprint: str | None, uid: int) -> GitTrust:
+        found = repo.programs()
+        if fingerprint is None:
+            self._trust.forget(found.git_folder)
+        elif fingerprint == found.fingerprint:
+            self._trust.trust(found.git_folder, fingerprint, uid)
+        else:
+            raise ServiceError(
+                "changed",
+                "The repository names other programs than those you saw; it was not trusted.",
+                hint="Look again: gatewright git trust",
+                status=409,
+            )
+        return _trust(repo, found)
+
+    async def _in_turn(self, work: Callable[[GitRepo], Result]) -> Result:
+        """Do ``work`` in a thread. When the caller is cancelled, its git ends before the next one's turn."""
+        stop = threading.Event()
+        repo = GitRepo(self._root, self._trust, stop)
+        async with self._turn:
+            task = asyncio.ensure_future(asyncio.to_thread(work, repo))
+            try:
+                return await asyncio.shield(task)
+            except StoreError as error:
+                raise _refused(error) from None
+            except asyncio.CancelledError:
+                stop.set()
+                with contextlib.suppress(StoreError, ServiceError):
+                    await task
+                raise
+
+
+def _staged(repo: GitRepo, paths: list[str]) -> Status:
+    GitChanges(repo).stage(paths)
+    return repo.status()
+
+
+def _unstaged(repo: GitRepo, paths: list[str]) -> Status:
+    GitChanges(repo).unstage(paths)
+    return repo.status()
+
+
+def _trust(repo: GitRepo, found: Programs | None = None) -> GitTrust:
+    found = found or repo.programs()
+    return GitTrust(
+        needed=bool(found.found),
+        trusted=repo.is_trusted(found),
+        fingerprint=found.fingerprint,
+        programs=[GitProgram(kind=one.kind, name=one.name, value=one.value) for one in found.found],
+    )
+
+
+def _status(found: Status) -> GitStatus:
+    return GitStatus(
+        available=found.problem is None,
+        problem=found.problem,
+        branch=found.branch,
+        files=[GitFile(path=file.path, index=file.index, worktree=file.worktree) for file in found.files],
+        head=found.head,
+        under_way=found.under_way,
+    )
+
+
+def _commit(commit: Commit) -> GitCommit:
+    return GitCommit(sha=commit.sha, author=commit.author, at=commit.at, subject=commit.subject)
+
+
+def _refused(error: StoreError) -> ServiceError:
+    code, status = next((code, status) for kind, code, status in _ANSWERS if isinstance(error, kind))
+    return ServiceError(code, error.sentence, hint=error.hint, status=status)
