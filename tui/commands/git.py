@@ -1,0 +1,281 @@
+"""``git``: the project's repository, as the engine sees and changes it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from engine.models import GitAuthor, GitCommit, GitDiff, GitLog, GitStatus, GitText
+from tui.commands import exit_codes
+from tui.commands.git_trust import trust
+from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.formats import clock
+from tui.terminal_guard import sanitise_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engine.client import EngineClient
+
+SHORT = 10
+"""Digits of a commit that are shown."""
+
+TAB = 8
+
+
+@click.group("git")
+@common_options
+def git() -> None:
+    """See and commit what changed in the project's repository.
+
+    Paths are relative to the project's folder, as `git status` lists them; scripts are named as everywhere else.
+    """
+
+
+git.add_command(trust)
+
+
+@git.command("status")
+@common_options
+@click.pass_obj
+def show_status(invocation: Invocation) -> None:
+    """List what changed: the first letter is the index, the second one the file."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> GitStatus:
+        return await client.git_status()
+
+    status = with_engine(invocation, work)
+    if not status.available:
+        raise CommandError(status.problem or "There is no git repository.", exit_code=exit_codes.USAGE, code="git")
+    _print_status(invocation, status)
+
+
+@git.command("log")
+@click.argument("script", required=False)
+@click.option("-n", "--limit", type=click.IntRange(1, 200), default=20, help="How many, newest first.")
+@click.option("--skip", type=click.IntRange(0), default=0, help="Leave out this many of the newest.")
+@common_options
+@click.pass_obj
+def show_log(invocation: Invocation, script: str | None, limit: int, skip: int) -> None:
+    """List commits; with SCRIPT those that changed it."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> GitLog:
+        return await client.git_log(_with_suffix(script), limit=limit, skip=skip)
+
+    found = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(found)
+    elif not found.commits:
+        invocation.streams.say("there are no commits" if skip == 0 else "there are no more commits")
+    else:
+        _print_log(invocation, found.commits)
+        if found.more:
+            invocation.streams.say(f"older ones: --skip {skip + limit}")
+
+
+@git.command("diff")
+@click.argument("path", required=False)
+@click.option("--staged", is_flag=True, help="What is staged, instead of what is not.")
+@click.option("--commit", "sha", metavar="COMMIT", help="What this commit changed.")
+@common_options
+@click.pass_obj
+def show_diff(invocation: Invocation, path: str | None, staged: bool, sha: str | None) -> None:
+    """Show what changed in PATH, or in every changed file."""
+    from tui.commands.session import with_engine
+
+    if staged and sha is not None:
+        raise click.UsageError("--staged and --commit do not go together.")
+
+    async def work(client: EngineClient) -> GitDiff:
+        if path is not None or sha is not None:
+            return await client.git_diff(path, staged=staged, commit=sha)
+        return await _every_diff(client, staged=staged)
+
+    _print_diff(invocation, with_engine(invocation, work))
+
+
+@git.command("show")
+@click.argument("commit")
+@click.argument("script", required=False)
+@common_options
+@click.pass_obj
+def show_commit(invocation: Invocation, commit: str, script: str | None) -> None:
+    """Print SCRIPT as it was in COMMIT; without SCRIPT what the commit changed."""
+    from tui.commands.session import with_engine
+
+    path = _with_suffix(script)
+
+    async def work(client: EngineClient) -> GitText | GitDiff:
+        return await (client.git_diff(commit=commit) if path is None else client.git_show(commit, path))
+
+    found = with_engine(invocation, work)
+    if isinstance(found, GitDiff):
+        _print_diff(invocation, found)
+    elif invocation.json:
+        invocation.print_json(found)
+    else:
+        invocation.streams.out.write(found.text)
+
+
+@git.command("stage")
+@click.argument("paths", nargs=-1, required=True)
+@common_options
+@click.pass_obj
+def stage(invocation: Invocation, paths: tuple[str, ...]) -> None:
+    """Put changed files, or all that changed in a folder, into the next commit."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> GitStatus:
+        return await client.git_stage(list(paths))
+
+    _print_status(invocation, with_engine(invocation, work))
+
+
+@git.command("unstage")
+@click.argument("paths", nargs=-1, required=True)
+@common_options
+@click.pass_obj
+def unstage(invocation: Invocation, paths: tuple[str, ...]) -> None:
+    """Take files out of the next commit; the files themselves stay as they are."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> GitStatus:
+        return await client.git_unstage(list(paths))
+
+    _print_status(invocation, with_engine(invocation, work))
+
+
+@git.command("commit")
+@click.option("-m", "--message", "messages", multiple=True, help="The message; each further one is a paragraph.")
+@click.option("-F", "--file", "source", type=click.File("rb"), help="A file with the message; - is the standard input.")
+@common_options
+@click.pass_obj
+def commit(invocation: Invocation, messages: tuple[str, ...], source: BinaryIO | None) -> None:
+    """Commit what is staged, under your name.
+
+    Your name and e-mail address are asked for once, at a terminal; or say them with `gatewright git author`.
+    """
+    from tui.commands.session import with_engine
+
+    if bool(messages) == (source is not None):
+        raise click.UsageError("Give the message with -m or with -F.")
+    text = "\n\n".join(messages) if source is None else _decoded(source.read())
+
+    async def work(client: EngineClient) -> GitCommit:
+        return await client.git_commit(text)
+
+    try:
+        made = with_engine(invocation, work)
+    except CommandError as error:
+        if error.code != "no_author" or not _can_ask(invocation):
+            raise
+        _ask_author(invocation)
+        made = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(made)
+    else:
+        invocation.streams.say(f"committed {made.sha[:SHORT]} {sanitise_line(made.subject)}")
+
+
+@git.command("author")
+@click.option("--name", help="As it should stand in commits.")
+@click.option("--email", help="Likewise.")
+@common_options
+@click.pass_obj
+def author(invocation: Invocation, name: str | None, email: str | None) -> None:
+    """Show or set who your commits are by."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> GitAuthor:
+        known = await client.git_author()
+        if name is None and email is None:
+            return known
+        return await client.set_git_author(GitAuthor(name=name or known.name, email=email or known.email))
+
+    found = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(found)
+    elif found.name is None:
+        invocation.streams.say("nobody has said yet who your commits are by", "Say it with --name and --email.")
+    else:
+        invocation.streams.out.line(sanitise_line(f"{found.name} <{found.email}>"))
+
+
+def _can_ask(invocation: Invocation) -> bool:
+    return not invocation.json and sys.stdin.isatty() and invocation.streams.err.is_terminal
+
+
+def _ask_author(invocation: Invocation) -> None:
+    from tui.commands.session import with_engine
+
+    invocation.streams.say("who are your commits by? This is asked once.")
+    given = GitAuthor(name=click.prompt("Name", err=True), email=click.prompt("E-mail address", err=True))
+
+    async def work(client: EngineClient) -> GitAuthor:
+        return await client.set_git_author(given)
+
+    with_engine(invocation, work)
+
+
+async def _every_diff(client: EngineClient, *, staged: bool) -> GitDiff:
+    status = await client.git_status()
+    if not status.available:
+        raise CommandError(status.problem or "There is no git repository.", exit_code=exit_codes.USAGE, code="git")
+    chosen = [file.path for file in status.files if (file.index not in " ?" if staged else file.worktree != " ")]
+    found = [await client.git_diff(path, staged=staged) for path in chosen]
+    return GitDiff(text="".join(one.text for one in found), cut=any(one.cut for one in found))
+
+
+def _with_suffix(script: str | None) -> str | None:
+    return script if script is None or script.endswith(".py") else f"{script}.py"
+
+
+def _print_status(invocation: Invocation, status: GitStatus) -> None:
+    if invocation.json:
+        invocation.print_json(status)
+        return
+    out = invocation.streams.out
+    where = sanitise_line(status.branch) if status.branch else f"no branch, at {(status.head or '')[:SHORT]}"
+    out.line(f"on {where}{'' if status.head else ', no commit yet'}")
+    if status.under_way:
+        out.line(f"a {status.under_way} is under way")
+    for file in status.files:
+        out.line(f"{file.index}{file.worktree} {sanitise_line(file.path)}")
+    if not status.files:
+        out.line("nothing changed")
+
+
+def _print_log(invocation: Invocation, commits: Sequence[GitCommit]) -> None:
+    from tui.commands.table import render, terminal_width
+
+    rows = [[one.sha[:SHORT], clock(one.at), one.author, one.subject] for one in commits]
+    out = invocation.streams.out
+    out.line(render(["commit", "at", "author", "subject"], rows, width=terminal_width(out.is_terminal)))
+
+
+def _print_diff(invocation: Invocation, found: GitDiff) -> None:
+    """A pipe gets it as it is; at a terminal a carriage return must not make one line look like two."""
+    out = invocation.streams.out
+    if invocation.json:
+        invocation.print_json(found)
+        return
+    if out.is_terminal:
+        for line in found.text.split("\n")[:-1]:
+            out.line(sanitise_line(line.expandtabs(TAB)))
+    else:
+        out.write(found.text)
+    if found.cut:
+        invocation.streams.say("the difference is longer; the rest is not shown")
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandError(
+            f"the message is not UTF-8 text (byte {error.start})", exit_code=exit_codes.USAGE, code="bad_request"
+        ) from None
