@@ -22,6 +22,7 @@ class Scope(StrEnum):
     TASKS = "Tasks"
     POOL = "Pool"
     APPROVAL = "Approve permissions"
+    GIT = "Git"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("refuse_text", "refuse", "Refuse it, or withdraw the approval that it has", Scope.APPROVAL, 2),
     Action("show_text", "text", "Show the difference of the text, and back", Scope.APPROVAL, 3),
     Action("give_up", "later", "Decide later", Scope.APPROVAL, 4),
+    Action("git_open", "diff", "Show what the file or commit under the cursor changed", Scope.GIT),
+    Action("git_stage", "stage", "Stage the file under the cursor, or unstage it", Scope.GIT, 1, palette=True),
+    Action("git_commit", "commit", "Commit what is staged", Scope.GIT, 2, palette=True),
+    Action("git_restore", "restore", "Put the script of this commit into the editor, unsaved", Scope.GIT, palette=True),
+    Action("git_log", "log", "Log of the repository, or of the open script", Scope.GIT, palette=True),
+    Action("git_back", "back", "Back from the difference", Scope.GIT),
+    Action("git_author", "author", "Say who your commits are by", Scope.GIT, palette=True),
+    Action("git_trust", "trust", "Trust the repository's own programs, or no longer", Scope.GIT, palette=True),
 )
 
 _BY_NAME = {action.name: action for action in ACTIONS}

@@ -15,6 +15,7 @@ from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
 from tui.desk import Desk
 from tui.file_saver import FileSaver
+from tui.git_work import GitWork
 from tui.overview import Overview
 from tui.problem_check import ProblemCheck
 from tui.recovery import RecoveryJournal, state_home
@@ -62,6 +63,7 @@ class ConsoleParts:
             git=self.git,
             complain=screen.complain,
         )
+        self.git_work = GitWork(screen, connection, self.desk, screen.editor, self.git, self.overview)
         self.arrival = Arrival(
             self.desk,
             self.follower,

@@ -59,6 +59,15 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "refuse_text": ("n",),
         "show_text": ("d",),
         "give_up": ("escape",),
+        # The git tab.
+        "git_open": ("enter",),
+        "git_stage": ("space",),
+        "git_commit": ("c",),
+        "git_restore": ("r",),
+        "git_log": ("l",),
+        "git_back": ("backspace",),
+        "git_author": ("a",),
+        "git_trust": ("t",),
     }
 )
 

@@ -66,12 +66,13 @@ class Overview:
             await self.mark_unsaved()
 
     async def load_git(self) -> None:
-        """Show branch, changed files and the log of the open script."""
+        """Show branch, changed files and the log of the open script, or of all if none is open."""
         with problems_told(self._git.show_problem):
             client, path = self._connection.client, self._desk.path
             status = await client.git_status()
-            log = await client.git_log(path, limit=GIT_COMMITS) if status.available and path else None
-            self._git.show(status, log, path)
+            script = "" if self._git.whole_log else path
+            log = await client.git_log(script or None, limit=GIT_COMMITS) if status.available else None
+            self._git.show(status, log, script)
             self._panel.set_detail("git", git_detail(status))
 
     async def mark_unsaved(self) -> None:

@@ -12,6 +12,7 @@ from tui.keymap import KEYMAP, key_label
 from tui.screens.approve import ApproveScreen
 from tui.screens.console import ConsoleScreen
 from tui.screens.pool import PoolScreen
+from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
 from tui.widgets.panel import Panel
 from tui.widgets.problem_pane import ProblemPane
@@ -28,6 +29,7 @@ OWNERS = {
     Scope.TASKS: TaskPane,
     Scope.POOL: PoolScreen,
     Scope.APPROVAL: ApproveScreen,
+    Scope.GIT: GitPane,
 }
 
 SEEN_TOGETHER = [
@@ -37,6 +39,7 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.TASKS},
     {Scope.EVERYWHERE, Scope.POOL},
     {Scope.EVERYWHERE, Scope.APPROVAL},
+    {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.GIT},
 ]
 
 
@@ -74,7 +77,8 @@ def test_footer_fits_80_columns(scopes):
 
 
 @pytest.mark.parametrize(
-    "scopes", [(Scope.LIST,), *((Scope.PANEL, pane) for pane in (Scope.OUTPUT, Scope.PROBLEMS, Scope.TASKS))]
+    "scopes",
+    [(Scope.LIST,), *((Scope.PANEL, pane) for pane in (Scope.OUTPUT, Scope.PROBLEMS, Scope.TASKS, Scope.GIT))],
 )
 def test_footer_of_a_pane_begins_with_its_own_actions_and_fits_the_ways_out(scopes):
     hints = pane_hints(*scopes)

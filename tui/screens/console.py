@@ -32,6 +32,7 @@ from tui.widgets.status_bar import StatusBar
 if TYPE_CHECKING:
     from engine.models import Mode, RunInfo, ScriptInfo
     from tui.console_parts import ConsoleParts
+    from tui.widgets.git_pane import GitPane
     from tui.widgets.output_pane import OutputPane
     from tui.widgets.problem_pane import ProblemPane
     from tui.widgets.task_pane import TaskPane
@@ -39,7 +40,12 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-_PANE_SCOPES = {"output": (Scope.OUTPUT,), "problems": (Scope.PROBLEMS,), "tasks": (Scope.TASKS,)}
+_PANE_SCOPES = {
+    "output": (Scope.OUTPUT,),
+    "problems": (Scope.PROBLEMS,),
+    "tasks": (Scope.TASKS,),
+    "git": (Scope.GIT,),
+}
 
 
 class ConsoleScreen(FullScreen[None]):
@@ -239,6 +245,10 @@ class ConsoleScreen(FullScreen[None]):
         if self._parts is not None and event.pane == "git":
             in_place_of_the_last(self, "git", self._parts.overview.load_git)
 
+    def on_git_pane_wanted(self, event: GitPane.Wanted) -> None:
+        if self._parts is not None:
+            in_background(self, "git-work", self._parts.git_work.do, event.wish, event.subject)
+
     def on_output_pane_following(self, event: OutputPane.Following) -> None:
         self._header.running = event.running
 
@@ -321,8 +331,14 @@ class ConsoleScreen(FullScreen[None]):
 
     def owner_of(self, scope: Scope) -> Widget:
         """Whose actions those of a scope are."""
-        if self._parts is not None and scope in (Scope.OUTPUT, Scope.PROBLEMS):
-            return self._parts.output if scope is Scope.OUTPUT else self._parts.problems
+        if (parts := self._parts) is not None:
+            panes: dict[Scope, Widget] = {
+                Scope.OUTPUT: parts.output,
+                Scope.PROBLEMS: parts.problems,
+                Scope.GIT: parts.git,
+            }
+            if scope in panes:
+                return panes[scope]
         return self.script_list if scope is Scope.LIST else self.panel
 
     async def may_quit(self) -> bool:

@@ -1,0 +1,193 @@
+"""Does what the user wants of the repository: asks what must be asked, tells the engine, shows the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, TypeVar
+
+from textual.screen import Screen
+
+from engine.client import EngineError
+from engine.models import GitAuthor, GitTrust
+from tui.connection import EngineConnection, problems_told
+from tui.desk import Desk
+from tui.overview import GIT_COMMITS, Overview
+from tui.screens.ask import AskScreen
+from tui.screens.choice import Answer, ChoiceScreen
+from tui.widgets.editor import Editor
+from tui.widgets.git_pane import SHORT, GitPane, Wish
+
+Result = TypeVar("Result")
+
+_UNTRUSTED = "untrusted"
+
+
+class GitHost(Protocol):
+    """The screen that the git tab is on."""
+
+    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
+        """Show a dialog and wait for its answer."""
+
+    def say(self, text: str) -> None:
+        """Tell the user what happened."""
+
+    def complain(self, text: str) -> None:
+        """Tell the user what did not work."""
+
+
+class GitWork:
+    """One wish after the other.
+
+    Args:
+        host: Shows dialogs and sentences.
+        connection: May be away; then the user is told.
+        desk: Knows which script is open.
+        editor: Takes old versions.
+        pane: The git tab.
+        overview: Reads status and log again.
+    """
+
+    def __init__(
+        self,
+        host: GitHost,
+        connection: EngineConnection,
+        desk: Desk,
+        editor: Editor,
+        pane: GitPane,
+        overview: Overview,
+    ) -> None:
+        self._host = host
+        self._connection = connection
+        self._desk = desk
+        self._editor = editor
+        self._pane = pane
+        self._overview = overview
+        self._turn = asyncio.Lock()
+
+    async def do(self, wish: Wish, subject: str) -> None:
+        """Do it, or tell the user why not."""
+        async with self._turn:
+            with problems_told(self._host.complain):
+                await self._do(wish, subject)
+
+    async def _do(self, wish: Wish, subject: str) -> None:
+        match wish:
+            case Wish.STAGE | Wish.UNSTAGE:
+                await self._stage(wish, subject)
+            case Wish.FILE_DIFF | Wish.COMMIT_DIFF:
+                await self._show_difference(wish, subject)
+            case Wish.OLDER:
+                await self._show_older()
+            case Wish.LOG:
+                await self._overview.load_git()
+            case Wish.COMMIT:
+                await self._commit()
+            case Wish.RESTORE:
+                await self._restore(subject)
+            case Wish.AUTHOR:
+                await self._ask_author(await self._connection.client.git_author())
+            case Wish.TRUST:
+                await self._ask_trust(await self._connection.client.git_programs())
+
+    async def _stage(self, wish: Wish, path: str) -> None:
+        client = self._connection.client
+        work = client.git_stage if wish is Wish.STAGE else client.git_unstage
+        try:
+            status = await work([path])
+        except EngineError as error:
+            if error.code != _UNTRUSTED or not await self._ask_trust(await client.git_programs()):
+                raise
+            status = await work([path])
+        self._pane.show_status(status)
+
+    async def _show_difference(self, wish: Wish, subject: str) -> None:
+        client = self._connection.client
+        if wish is Wish.COMMIT_DIFF:
+            found = await client.git_diff(commit=subject)
+        else:
+            file = self._pane.file(subject)
+            # What is still to be staged comes first; of a file that is staged whole there is only the other one.
+            found = await client.git_diff(subject, staged=file is not None and file.worktree == " ")
+        await self._pane.show_difference(wish, subject, found)
+
+    async def _show_older(self) -> None:
+        script = self._pane.script
+        log = await self._connection.client.git_log(script or None, limit=GIT_COMMITS, skip=self._pane.commits)
+        self._pane.show_older(log, script)
+
+    async def _commit(self) -> None:
+        """Ask for a message, and once for the author; a message that was typed is asked again, never lost."""
+        client = self._connection.client
+        await self._overview.load_git()
+        author = await client.git_author()
+        if author.name is None:
+            author = await self._ask_author(author)
+            if author.name is None:
+                return
+        question = f"Commit message, by {author.name} <{author.email}>"
+        if self._desk.dirty:
+            question += "; the unsaved text will not be in it"
+        message, problem = "", "" if self._pane.has_staged else "Nothing is staged yet: Space stages a file."
+        while message := await self._ask(question, message, problem):
+            try:
+                made = await client.git_commit(message)
+            except EngineError as error:
+                if error.code == _UNTRUSTED:
+                    await self._ask_trust(await client.git_programs())
+                problem = error.message
+            else:
+                self._host.say(f"committed {made.sha[:SHORT]} {made.subject}")
+                break
+        await self._overview.load_git()
+
+    async def _ask_author(self, known: GitAuthor) -> GitAuthor:
+        """Ask who this account's commits are by; what was known if the user gives up."""
+        name, email, problem = known.name or "", known.email or "", ""
+        while True:
+            name = await self._ask("Your name, as it should stand in your commits", name, problem)
+            email = await self._ask("Your e-mail address, likewise", email) if name else ""
+            if not email:
+                return known
+            try:
+                author = await self._connection.client.set_git_author(GitAuthor(name=name, email=email))
+            except EngineError as error:
+                problem = error.message
+            else:
+                self._host.say(f"your commits are by {author.name} <{author.email}>")
+                return author
+
+    async def _ask(self, question: str, value: str, problem: str = "") -> str:
+        """A line of text; empty if the user gives up."""
+        return await self._host.push_screen_wait(AskScreen(question, value, problem)) or ""
+
+    async def _ask_trust(self, seen: GitTrust) -> bool:
+        """Whether the repository's own programs may run; asks if it is not decided."""
+        if not seen.needed:
+            self._host.say("the repository names no programs; it needs no trust")
+            return True
+        listing = "\n".join(f"{one.kind} {one.name} = {one.value}" for one in seen.programs)
+        if seen.trusted:
+            answers = [Answer("x", "trust it no longer")]
+            question = f"You trust the {len(seen.programs)} programs and settings of this repository"
+        else:
+            answers = [Answer("t", "trust exactly these: filters and hooks run when you stage and commit")]
+            question = f"This repository names {len(seen.programs)} programs or settings that could run something"
+        answer = await self._host.push_screen_wait(
+            ChoiceScreen(question, answers, "leave it as it is", lambda: ("", listing))
+        )
+        if answer is None:
+            return seen.trusted
+        decided = await self._connection.client.trust_git(seen.fingerprint if answer == "t" else None)
+        self._host.say("trusted, exactly as it is now" if decided.trusted else "not trusted")
+        return decided.trusted
+
+    async def _restore(self, sha: str) -> None:
+        """Put an old version into the editor as one edit that can be undone; saving it is the user's act."""
+        if not self._desk.path:
+            self._host.say("open the script first")
+            return
+        path = self._desk.path
+        found = await self._connection.client.git_show(sha, path)
+        if path == self._desk.path:
+            self._editor.replace(found.text, (0, 0), self._editor.document.end)
+            self._host.say(f"{path} of {sha[:SHORT]} is in the editor, unsaved; ^Z takes it back")
