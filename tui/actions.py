@@ -119,7 +119,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("git_open", "diff", "Show what the file or commit under the cursor changed", Scope.GIT),
     Action("git_stage", "stage", "Stage the file under the cursor, or unstage it", Scope.GIT, 1, palette=True),
     Action("git_commit", "commit", "Commit what is staged", Scope.GIT, 2, palette=True),
-    Action("git_restore", "restore", "Put the script of this commit into the editor, unsaved", Scope.GIT, palette=True),
+    Action("git_restore", "restore", "Put this version into the editor, unsaved", Scope.GIT, palette=True),
     Action("git_log", "log", "Log of the repository, or of the open script", Scope.GIT, palette=True),
     Action("git_back", "back", "Back from the difference", Scope.GIT),
     Action("git_author", "author", "Say who your commits are by", Scope.GIT, palette=True),

@@ -27,7 +27,7 @@ def commit_message(text: str, actor: Actor) -> str:
     lines = [line.rstrip() for line in text.replace("\r\n", "\n").split("\n")]
     message = "\n".join(lines).strip("\n")
     _check(message)
-    name = _CONTROL.sub("?", actor.name)
+    name = "".join(character if character.isprintable() else "?" for character in actor.name)
     separator = "\n" if _ends_in_trailers(message) else "\n\n"
     return f"{message}{separator}{UID_TRAILER}: {actor.uid} ({name})\n"
 
