@@ -93,6 +93,7 @@ _OVERRIDES = {
     "gpg.program": "false",
     "gpg.ssh.program": "false",
     "gpg.x509.program": "false",
+    "log.showRoot": "true",
     "log.showSignature": "false",
     "protocol.allow": "never",
     "status.submoduleSummary": "false",

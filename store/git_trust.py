@@ -24,6 +24,7 @@ from pathlib import Path
 from store import disk
 from store.errors import StoreError, from_os_error
 from store.git_command import GitCommand, demand, shown
+from store.git_places import elsewhere
 
 TRUST_FILE = "git-trust.json"
 
@@ -55,8 +56,8 @@ class Program:
     """Something of a repository that git could run, or be led by.
 
     Attributes:
-        kind: ``setting``, ``hook`` or ``place``.
-        name: Of the setting or the hook.
+        kind: ``setting``, ``hook`` or ``place``: a name in the git folder that leads elsewhere.
+        name: Of the setting, the hook or the place.
         value: Of the setting; of a hook the start of its hash; of a place where it leads.
     """
 
@@ -128,17 +129,23 @@ def programs(git: GitCommand) -> Programs:
     Raises:
         StoreError: The repository cannot be read, or has more hooks than anybody would look at.
     """
-    command = ["rev-parse", "--absolute-git-dir", "--git-path", "hooks", "--git-path", "info/attributes"]
-    places = demand(git.run(command, hooks=True)).split(b"\n")
-    if len(places) != 4:
+    asked = ["--absolute-git-dir", "--git-common-dir", "--git-path", "hooks", "--git-path", "info/attributes"]
+    places = demand(git.run(["rev-parse", *asked], hooks=True)).split(b"\n")
+    if len(places) != 5:
         raise StoreError("The repository's path holds a line break; git is not used on it.")
-    git_folder, hooks, attributes = (os.path.join(os.fsencode(git.root), place) for place in places[:3])
+    root = os.fsencode(git.root)
+    git_folder, common, hooks, attributes = (os.path.join(root, place) for place in places[:4])
     settings = _settings(git)
     hashes = _hooks(hooks)
     found = [Program("setting", shown(key), shown(value)) for key, value in settings]
     found += [Program("hook", shown(name), digest[:12]) for name, runs, digest in hashes if runs]
-    found += _place(git.root, git_folder)
-    return Programs(shown(git_folder), tuple(found), _fingerprint(git_folder, settings, hashes, attributes))
+    try:
+        links = sorted(elsewhere(root, git_folder, common))
+    except OSError as error:
+        raise from_os_error(error, "look through the repository's .git folder") from error
+    found += [Program("place", shown(name), shown(target)) for name, target in links]
+    fingerprint = _fingerprint(git_folder, settings, hashes, attributes, links)
+    return Programs(shown(git_folder), tuple(found), fingerprint)
 
 
 def _settings(git: GitCommand) -> list[tuple[bytes, bytes]]:
@@ -181,16 +188,12 @@ def _hook(path: bytes) -> tuple[bool, str] | None:
         return bool(status.st_mode & 0o111), hashlib.sha256(file.read(MAX_HOOK)).hexdigest()
 
 
-def _place(root: Path, git_folder: bytes) -> list[Program]:
-    """A git folder elsewhere, of a worktree or a submodule: writing here writes there."""
-    own = os.path.join(os.path.realpath(os.fsencode(root)), b".git")
-    if os.path.realpath(git_folder) == own:
-        return []
-    return [Program("place", ".git", shown(git_folder))]
-
-
 def _fingerprint(
-    git_folder: bytes, settings: list[tuple[bytes, bytes]], hooks: list[tuple[bytes, bool, str]], attributes: bytes
+    git_folder: bytes,
+    settings: list[tuple[bytes, bytes]],
+    hooks: list[tuple[bytes, bool, str]],
+    attributes: bytes,
+    links: list[tuple[bytes, bytes]],
 ) -> str:
     identity = os.stat(git_folder)
     seen = [
@@ -198,5 +201,6 @@ def _fingerprint(
         [[shown(key), shown(value)] for key, value in settings],
         [[shown(name), runs, digest] for name, runs, digest in hooks],
         _hook(attributes),
+        [[shown(name), shown(target)] for name, target in links],
     ]
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()

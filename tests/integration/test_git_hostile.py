@@ -421,6 +421,51 @@ def test_hooks_without_measure_are_refused(root: Path) -> None:
         GitRepo(root).programs()
 
 
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        *((os.symlink, name) for name in ("COMMIT_EDITMSG", "logs/HEAD", "index")),
+        *((os.link, name) for name in ("COMMIT_EDITMSG", "logs/HEAD")),
+    ],
+)
+def test_nothing_is_written_through_a_link_in_the_git_folder(
+    root: Path, tmp_path: Path, trust: TrustFile, name: str, make: Callable[[Path, Path], None]
+) -> None:
+    link = root / ".git" / name
+    victim = tmp_path / "victim"
+    victim.write_bytes(link.read_bytes() if link.exists() else b"precious")
+    before = victim.read_bytes()
+    link.unlink(missing_ok=True)
+    make(victim, link)
+    repo = GitRepo(root, trust)
+    assert [(one.kind, one.name) for one in repo.programs().found] == [("place", name)]
+    refused = use_everything(root, trust)
+    assert sum(isinstance(error, Untrusted) for error in refused) == 3
+    assert victim.read_bytes() == before
+
+
+def test_plain_git_writes_through_such_a_link(root: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (root / ".git/COMMIT_EDITMSG").unlink()
+    (root / ".git/COMMIT_EDITMSG").symlink_to(victim)
+    git(root, "commit", "-q", "--allow-empty", "-m", "overwritten")
+    assert "overwritten" in victim.read_text()
+
+
+def test_a_git_folder_whose_content_is_elsewhere_needs_trust(root: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q")
+    (root / ".git/commondir").write_text(str(other / ".git"))
+    found = GitRepo(root).programs().found
+    assert [(one.kind, one.name) for one in found] == [("place", ".git")]
+    os.unlink(root / ".git/commondir")
+    os.rename(root / ".git", tmp_path / "moved")
+    (root / ".git").symlink_to(tmp_path / "moved")
+    assert [(one.kind, one.name) for one in GitRepo(root).programs().found] == [("place", ".git")]
+
+
 def test_a_repository_cannot_point_elsewhere(root: Path, tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets/token.py").write_text("x")
