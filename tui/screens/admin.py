@@ -32,8 +32,8 @@ class AdminScreen(Dialog[bool]):
         with Vertical(classes="dialog--box -danger"):
             yield Static("ADMIN", classes="dialog--title", markup=False)
             yield Static(
-                f"ADMIN runs are a shell as the engine's account {self._account}: no sandbox; time and memory are watched. "
-                f"Runs you start in the next {minutes} are ADMIN.",
+                f"ADMIN runs are a shell as the engine's account {self._account}: no sandbox; time and memory are "
+                f"watched. Runs you start in the next {minutes} are ADMIN.",
                 markup=False,
             )
             yield Static("Enter or y goes on   Esc back", classes="dialog--keys", markup=False)
