@@ -203,6 +203,8 @@ class GitRepo:
             StoreError: There is no usable repository.
         """
         (name,) = self.names([path])
+        if name.endswith(b"/"):
+            raise StoreError(f"{path} is a folder; differences are shown of files.")
         command = ["diff", *_PATCH, *(["--cached"] if staged else [])]
         if not staged and (b"??", name) in self.changed_names():
             data, cut = new_file(self.root, name, MAX_DIFF)

@@ -368,6 +368,9 @@ def test_a_repository_inside_is_not_staged(root: Path) -> None:
     (root / "inner").mkdir()
     git(root / "inner", "init", "-q")
     commit(root / "inner", "one", a="1")
+    (name,) = letters(root)
+    with pytest.raises(StoreError, match="is a folder"):
+        GitRepo(root).diff(name)
     with pytest.raises(StoreError, match="a repository of its own"):
         changes(root).stage(["inner"])
 

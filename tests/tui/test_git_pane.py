@@ -142,6 +142,30 @@ async def test_a_repository_that_names_programs_is_asked_about(project, tmp_path
         assert marks.read_text() == "pass\n"
 
 
+async def test_the_palette_commits_from_anywhere(project, tmp_path):
+    write_script(project, "anywhere.py", "pass\n")
+    git(project, "add", "-A")
+    async with console(project, tmp_path, size=(100, 30)) as c:
+        await c.shows("anywhere")
+        await c.press("ctrl+p")
+        await c.type("say who your commits")
+        await c.press("enter")
+        await c.shows("Your name")
+        await c.type("Ada")
+        await c.press("enter")
+        await c.type("ada@plant.example")
+        await c.press("enter")
+        await c.shows("your commits are by Ada")
+        await c.press("ctrl+p")
+        await c.type("commit what is staged")
+        await c.press("enter")
+        await c.shows("Commit message, by Ada")
+        await c.type("From the palette")
+        await c.press("enter")
+        await c.shows("committed")
+        assert git(project, "log", "-1", "--format=%an %s").strip() == "Ada From the palette"
+
+
 async def test_older_commits_come_when_asked_for(project, tmp_path):
     for number in range(70):
         git(project, "commit", "-q", "--allow-empty", "-m", f"number {number:02}")
