@@ -1,7 +1,7 @@
 """The project's repository, read: the only user of GitPython. What writes in it is ``store/git_changes.py``.
 
-Reading runs nothing that the repository names, with one exception: of a repository that its owner trusts as it is now,
-filters are used, because without them git would call files changed that are not.
+Reading runs nothing that the repository names, with one exception: of a repository that its owner trusts as it is now
+the filters are used, because without them git would call files changed that are not.
 
 GitPython reads the repository's HEAD; it is imported at first use because that takes 70 ms.
 """

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from store.errors import BadName, NotFound, StoreError
-from store.git import ChangedFile, Commit, GitRepo
-from store.git_command import shown
+from store.git import MAX_TEXT, ChangedFile, Commit, GitRepo
+from store.git_command import GitLocked, shown
+from store.git_new_file import content
+from store.git_process import GitStopped
 from store.git_trust import Programs
 
 STAGE_TIMEOUT = 30.0
@@ -23,6 +25,8 @@ COMMIT_TIMEOUT = 50.0
 
 NAMED = 3
 """How many names a sentence holds."""
+
+_CONFLICTS = (b"DD", b"AU", b"UD", b"UA", b"DU", b"AA", b"UU")
 
 _IDENTITY = re.compile(r"[^<>\x00-\x1f\x7f]{1,200}")
 
@@ -93,15 +97,20 @@ class GitChanges:
         found = self._repo.programs()
         settings = self._settings(found)
         self._check_ready()
-        command = ["commit", "--quiet", "--file=-", "--cleanup=verbatim", "--no-gpg-sign", "--no-status"]
-        self._git.patiently(
-            command,
-            settings=settings,
-            hooks=self._repo.is_trusted(found),
-            environment=_identity(author),
-            given=message.encode("utf-8"),
-            timeout=COMMIT_TIMEOUT,
-        )
+        try:
+            self._git.patiently(
+                ["commit", "--quiet", "--file=-", "--cleanup=verbatim", "--no-gpg-sign", "--no-status"],
+                settings=settings,
+                hooks=self._repo.is_trusted(found),
+                environment=_identity(author),
+                given=message.encode("utf-8"),
+                timeout=COMMIT_TIMEOUT,
+            )
+        except (GitLocked, GitStopped):
+            raise
+        except StoreError:
+            self._check_ready()  # somebody else's commit may just have taken along what was staged
+            raise
         return self._repo.newest(message)
 
     def _settings(self, found: Programs | None = None) -> dict[str, str]:
@@ -120,17 +129,28 @@ class GitChanges:
     def _chosen(self, paths: Sequence[str], *, staged: bool) -> list[bytes]:
         """The changed files that ``paths`` name, each itself or by a folder above it."""
         wanted = dict(zip(self._repo.names(paths), paths, strict=True))
-        changed = [name for letters, name in self._repo.changed_names() if _is_staged(letters) or not staged]
+        letters_of = {name: letters for letters, name in self._repo.changed_names()}
+        changed = dict.fromkeys(name for name, letters in letters_of.items() if _is_staged(letters) or not staged)
         chosen: dict[bytes, None] = {}
         for name, path in wanted.items():
-            below = [other for other in changed if other == name or other.startswith(name.rstrip(b"/") + b"/")]
+            folder = name.rstrip(b"/") + b"/"
+            below = [name] if name in changed else [other for other in changed if other.startswith(folder)]
             if not below:
                 raise NotFound(f"Nothing {'is staged' if staged else 'changed'} at {path}.")
             chosen.update(dict.fromkeys(below))
         for name in chosen:
             if name.endswith(b"/"):
                 raise StoreError(f"{shown(name)} is a repository of its own; it is not staged from here.")
+            if not staged and letters_of[name] in _CONFLICTS and self._has_markers(name):
+                raise StoreError(
+                    f"{shown(name)} still has the marks of its conflict.", "Make it what it should be, then stage it."
+                )
         return list(chosen)
+
+    def _has_markers(self, name: bytes) -> bool:
+        """Whether both versions still stand in the file, as git leaves them."""
+        data = content(self._repo.root, name, MAX_TEXT)
+        return all(any(line.startswith(mark) for line in data.split(b"\n")) for mark in (b"<<<<<<< ", b">>>>>>> "))
 
     def _check_ready(self) -> None:
         """Refuse a commit that git would refuse with a page of text, or that would not be what it looks like."""

@@ -3,8 +3,8 @@
 A repository's own configuration can name programs that ordinary commands run: ``git status`` alone starts
 ``core.fsmonitor`` and clean filters. So every command runs in an environment built from nothing, with each such setting
 overridden (git-config(1), "ENVIRONMENT": GIT_CONFIG_COUNT has the last word), and with filters, whose names are free,
-looked up first and emptied. Only what writes in a repository that its owner trusts (``store/git_trust.py``) is given
-the repository's filters and hooks; everything else stays overridden even there.
+looked up first and emptied. Only in a repository that its owner trusts (``store/git_trust.py``) are filters used and,
+where something is written, hooks; everything else stays overridden even there.
 
 Commands are started directly, not by ``git.Git.execute``: that one always begins with the caller's own environment, and
 a GIT_DIR there would win.
@@ -17,28 +17,18 @@ import functools
 import os
 import pwd
 import re
-import selectors
 import shutil
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from store.errors import StoreError
+from store.git_process import Answer, collect, end, stopped
 
 TIMEOUT = 5.0
-TERMINATE_GRACE = 2.0
-"""Seconds that git gets to remove its lock files after SIGTERM; SIGKILL would leave ``index.lock`` behind."""
-
-POLL = 0.1
-"""Seconds after which a wait looks whether it should stop."""
-
 MAX_OUTPUT = 32 << 20
-MAX_COMPLAINT = 64 << 10
-"""Bytes of what git says on stderr that are kept."""
 
 MAX_FILTERS = 64
 
@@ -49,8 +39,8 @@ LOCK_RETRY = 0.25
 STALE_LOCK = 600.0
 """Seconds after which a lock was probably left behind by a git that was killed."""
 
-_OLDEST = (2, 31)
-"""GIT_CONFIG_COUNT came with 2.31: an older git would follow the repository's configuration."""
+_OLDEST = (2, 32)
+"""GIT_CONFIG_COUNT came with 2.31, GIT_CONFIG_GLOBAL with 2.32: an older git would follow others' configuration."""
 
 _ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
@@ -108,22 +98,8 @@ _OVERRIDES = {
 _LOCKED = re.compile(r"Unable to create '(?P<lock>.+\.lock)': File exists")
 
 
-class GitStopped(StoreError):
-    """Whoever waited for git does not want the answer any more."""
-
-
 class GitLocked(StoreError):
     """Another git is at work in the repository, or was killed there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """How a command ended. ``cut``: it was stopped because it had said as much as was wanted."""
-
-    code: int
-    out: bytes
-    error: str
-    cut: bool = False
 
 
 class GitCommand:
@@ -197,9 +173,9 @@ class GitCommand:
                 raise StoreError(f"git cannot be started: {os.strerror(error.errno or 0)}.") from error
         with process:
             try:
-                return _collect(process, command[0], timeout, limit, self._stop)
+                return collect(process, command[0], timeout, limit, self._stop)
             except BaseException:
-                _end(process)
+                end(process)
                 raise
 
     def patiently(
@@ -221,7 +197,7 @@ class GitCommand:
             if not _LOCKED.search(answer.error) or answer.code == 0 or time.monotonic() > deadline:
                 return demand(answer)
             if self._stop.wait(LOCK_RETRY):
-                raise _stopped(command[0])
+                raise stopped(command[0])
 
     def empty_filters(self) -> dict[str, str]:
         """Settings that make each filter the repository defines a filter that does nothing (gitattributes(5))."""
@@ -321,73 +297,6 @@ def _version(program: str, changed_ns: int) -> tuple[int, ...]:  # noqa: ARG001 
     )
     found = re.search(rb"(\d+)\.(\d+)", done.stdout)
     return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-def _collect(
-    process: subprocess.Popen[bytes], name: str, timeout: float, limit: int, stop: threading.Event
-) -> Answer:
-    """Read what git says until it ends, ``limit`` is reached, time is over or somebody sets ``stop``."""
-    out, error = bytearray(), bytearray()
-    deadline = time.monotonic() + timeout
-    with selectors.DefaultSelector() as selector:
-        for pipe, into in ((process.stdout, out), (process.stderr, error)):
-            if pipe is not None:
-                selector.register(pipe, selectors.EVENT_READ, into)
-        while True:
-            if stop.is_set():
-                raise _stopped(name)
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise StoreError(f"git {name} took longer than {timeout:g} s and was stopped.")
-            # What it started in the background may hold the pipes open for ever.
-            ended = process.poll() is not None
-            read = _read_ready(selector, 0 if ended else min(left, POLL))
-            del error[MAX_COMPLAINT:]
-            if len(out) > limit:
-                _end(process)
-                return Answer(0, bytes(out[:limit]), "", cut=True)
-            if ended and not read:
-                return Answer(process.returncode, bytes(out), error.decode("utf-8", "backslashreplace"))
-
-
-def _read_ready(selector: selectors.BaseSelector, wait: float) -> bool:
-    """Read once from every pipe that has something; whether anything came."""
-    came = False
-    if not selector.get_map():
-        time.sleep(min(wait, 0.005))  # the pipes are closed, the process is about to end
-        return False
-    for key, _ in selector.select(wait):
-        if data := os.read(key.fd, 1 << 16):
-            key.data.extend(data)
-            came = True
-        else:
-            selector.unregister(key.fileobj)
-    return came
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End git and what it started: first so that it can clean up, then for good.
-
-    git is reaped last: until then its process group cannot become somebody else's.
-    """
-    if process.returncode is not None:
-        return
-    _signal_group(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + TERMINATE_GRACE
-    options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    while os.waitid(os.P_PID, process.pid, options) is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    _signal_group(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, number)
-
-
-def _stopped(name: str) -> GitStopped:
-    return GitStopped(f"git {name} was stopped.")
 
 
 def _locked(lock: str) -> GitLocked:

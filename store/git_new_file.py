@@ -27,12 +27,7 @@ def new_file(root: Path, name: bytes, limit: int) -> tuple[bytes, bool]:
     Raises:
         StoreError: It cannot be read, or is neither a file nor a link.
     """
-    *folders, last = os.fsdecode(name).split("/")
-    try:
-        with disk.open_folder(root) as top, disk.walk_to(top, folders) as folder:
-            data = _content(folder, last, limit + 1)
-    except OSError as error:
-        raise from_os_error(error, f"read {name.decode('utf-8', 'backslashreplace')}") from error
+    data = content(root, name, limit + 1)
     head = b"diff --git a/%b b/%b\nnew file\n" % (name, name)
     if b"\0" in data[:_BINARY_WITHIN]:
         return head + b"Binary file b/%b\n" % name, False
@@ -40,6 +35,22 @@ def new_file(root: Path, name: bytes, limit: int) -> tuple[bytes, bool]:
     if cut:
         data = data[: data.rfind(b"\n", 0, limit) + 1]
     return head + _added(name, data), cut
+
+
+def content(root: Path, name: bytes, size: int) -> bytes:
+    """The first bytes of a file of the repository; of a link where it leads; of what is gone, none.
+
+    Raises:
+        StoreError: It cannot be read, or is neither a file nor a link.
+    """
+    *folders, last = os.fsdecode(name).split("/")
+    try:
+        with disk.open_folder(root) as top, disk.walk_to(top, folders) as folder:
+            return _content(folder, last, size)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise from_os_error(error, f"read {name.decode('utf-8', 'backslashreplace')}") from error
 
 
 def _content(folder: int, name: str, size: int) -> bytes:

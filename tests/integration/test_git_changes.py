@@ -15,7 +15,8 @@ from git_kit import commit, git
 from store.errors import BadName, NotFound, StoreError
 from store.git import MAX_DIFF, ChangedFile, GitRepo
 from store.git_changes import Author, GitChanges, NothingStaged
-from store.git_command import GitLocked, GitStopped
+from store.git_command import GitLocked
+from store.git_process import GitStopped
 
 ADA = Author("Ada Lovelace", "ada@plant.example")
 
@@ -307,6 +308,8 @@ def test_a_merge_is_ended_after_its_conflicts_are_solved(root: Path) -> None:
     assert ChangedFile("a.py", "U", "U") in status.files
     with pytest.raises(StoreError, match=r"There are conflicts in a\.py"):
         changes(root).commit("merge", ADA)
+    with pytest.raises(StoreError, match=r"a\.py still has the marks of its conflict"):
+        changes(root).stage(["a.py"])
     (root / "a.py").write_text("2 and 3\n")
     changes(root).stage(["a.py"])
     made = changes(root).commit("merge", ADA)
@@ -315,6 +318,13 @@ def test_a_merge_is_ended_after_its_conflicts_are_solved(root: Path) -> None:
     shown = GitRepo(root).commit_diff(made.sha).text
     assert "b.py" in shown
     assert shown.count("diff --git") == 2, "against the first parent only"
+
+
+def test_a_conflict_is_solved_by_removing_the_file(root: Path) -> None:
+    merge_with_conflict(root)
+    (root / "a.py").unlink()
+    changes(root).stage(["a.py"])
+    assert letters(root)["a.py"] == "D "
 
 
 @pytest.mark.parametrize("what", ["cherry-pick", "rebase", "revert"])
