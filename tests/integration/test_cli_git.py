@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from account_support import ordinary_account
 from cli_support import CliProject, cli_project, ended, in_terminal, wait_until
 from git_kit import git
+
+from engine.services.access import user_name
 
 USER = pwd.getpwuid(os.geteuid()).pw_name
 
@@ -189,3 +192,19 @@ def test_no_repository_is_a_sentence(tmp_path: Path) -> None:
             done = project.call("git", *arguments)
             assert done.returncode == 2
             assert "gatewright: This project has no git repository." in done.stderr
+
+
+def test_an_ordinary_account_commits_under_its_own_name(tmp_path: Path) -> None:
+    with ordinary_account() as account:
+        root = account.folder("plant")
+        call = lambda *arguments: account.call("--project", str(root), *arguments)  # noqa: E731
+        assert call("engine", "start").returncode == 0
+        try:
+            assert call("git", "stage", "scripts").returncode == 0
+            call("git", "author", "--name", "Alice", "--email", "alice@plant.example")
+            assert call("git", "commit", "-m", "Begin").returncode == 0
+        finally:
+            call("engine", "stop", "--force")
+        log = git(root, "-c", f"safe.directory={root}", "log", "-1", "--format=%an %B")
+        uid = root.stat().st_uid
+        assert log.split("\n")[:3] == ["Alice Begin", "", f"Gatewright-Uid: {uid} ({user_name(uid)})"]
