@@ -23,6 +23,7 @@ TEMP_NAME = re.compile(r"\..+\.[0-9a-f]{12}" + re.escape(TEMP_SUFFIX))
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
+_RENAME_NOREPLACE = 1
 _RENAME_EXCHANGE = 2
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -30,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ExchangeUnsupportedError(OSError):
-    """This kernel or file system cannot swap two names atomically."""
+    """This kernel or file system has no renameat2(2), or not what was asked of it."""
 
 
 @contextlib.contextmanager
@@ -64,13 +65,18 @@ def make_folder(name: str, dir_fd: int, mode: int = 0o777) -> None:
     os.fsync(dir_fd)
 
 
+def temp_name(name: str) -> str:
+    """A name beside ``name`` that nobody else uses, and that the next start clears away."""
+    return f".{name}.{secrets.token_hex(6)}{TEMP_SUFFIX}"
+
+
 def write_temp(folder: int, name: str, data: bytes, mode: int | None) -> str:
     """Write ``data`` to a new temporary file beside ``name``, down to the disk; returns the temporary file's name.
 
     After a failed fsync the kernel may count the pages as clean, so a second one would prove nothing: the file is
     dropped. ``mode`` None: what the process's umask gives.
     """
-    temp = f".{name}.{secrets.token_hex(6)}{TEMP_SUFFIX}"
+    temp = temp_name(name)
     descriptor = os.open(temp, _NEW, 0o666 if mode is None else 0o600, dir_fd=folder)
     try:
         try:
@@ -133,10 +139,29 @@ def exchange(folder: int, first: str, second: str) -> None:
     Raises:
         ExchangeUnsupportedError: Not possible here; nothing was changed.
     """
+    _renameat2(folder, first, folder, second, _RENAME_EXCHANGE)
+
+
+def rename_new(source: int, first: str, target: int, second: str) -> None:
+    """Give a file another name, perhaps in another folder, unless that name is taken (RENAME_NOREPLACE).
+
+    Where the file system cannot do it in one step it is done in two: both names exist for an instant, never none.
+
+    Raises:
+        FileExistsError: The name is taken, be it by a folder or a dangling link; nothing was changed.
+    """
+    try:
+        _renameat2(source, first, target, second, _RENAME_NOREPLACE)
+    except ExchangeUnsupportedError:
+        os.link(first, second, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+        os.unlink(first, dir_fd=source)
+
+
+def _renameat2(source: int, first: str, target: int, second: str, flags: int) -> None:
     renameat2 = getattr(_libc, "renameat2", None)
     if renameat2 is None:
         raise ExchangeUnsupportedError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if renameat2(folder, os.fsencode(first), folder, os.fsencode(second), _RENAME_EXCHANGE) == 0:
+    if renameat2(source, os.fsencode(first), target, os.fsencode(second), flags) == 0:
         return
     code = ctypes.get_errno()
     kind = ExchangeUnsupportedError if code in _UNSUPPORTED else OSError

@@ -10,27 +10,50 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from store import disk
-from store.errors import Conflict, NotFound, StoreError, from_os_error
-from store.names import MAX_DEPTH, SUFFIX, folder_problem, path_problem, script_path, shown
-from store.saving import MAX_SIZE, Place, keep, read, replace, sha256, special
+from store import disk, moving, saving
+from store.errors import BadName, Conflict, NotFound, StoreError, from_os_error
+from store.names import (
+    MAX_DEPTH,
+    SUFFIX,
+    clash_note,
+    clashing,
+    folded,
+    folder_problem,
+    module_note,
+    path_problem,
+    script_path,
+    shown,
+)
+from store.saving import MAX_SIZE, Place, keep, read, sha256, special
 
 _IGNORED_FOLDERS = frozenset({"__pycache__"})
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptFile:
-    """A file below ``scripts/``. With a ``problem`` it is shown, but cannot be used."""
+    """A file below ``scripts/``. With a ``problem`` it is shown, but cannot be used; a ``note`` only warns."""
 
     path: str
     size: int = 0
     mtime_ns: int = 0
     problem: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileVersion:
+    """What a script holds."""
+
+    path: str
+    sha256: str
+    size: int
 
 
 class ScriptFiles:
@@ -47,7 +70,7 @@ class ScriptFiles:
                 found = list(_scan(root, "", 1))
         except OSError as error:
             raise from_os_error(error, "list the scripts") from error
-        return sorted(found, key=lambda file: file.path)
+        return _noted(sorted(found, key=lambda file: file.path))
 
     def read(self, path: str) -> bytes:
         """The content of a script.
@@ -60,6 +83,20 @@ class ScriptFiles:
         path = script_path(path)
         with _sentences("read", path), self._folder_of(path) as (folder, name):
             return read(folder, name, path).data
+
+    def version(self, path: str) -> FileVersion | None:
+        """What a script holds now; None if there is none.
+
+        Raises:
+            BadName: There can be no such script.
+            StoreError: It is not a regular file, too large, or may not be read.
+        """
+        path = script_path(path)
+        try:
+            data = self.read(path)
+        except NotFound:
+            return None
+        return FileVersion(path, sha256(data), len(data))
 
     def mtime(self, path: str) -> float:
         """When the script was last changed, in seconds since the epoch.
@@ -94,13 +131,96 @@ class ScriptFiles:
         with (
             _sentences("save", path),
             self._turn() as history,
-            self._folder_of(path, create=base_sha256 is None) as (folder, name),
+            self._place(path) if base_sha256 is None else self._folder_of(path) as (folder, name),
         ):
             if base_sha256 is None:
                 _create(folder, name, path, data)
             else:
-                replace(Place(folder, name, path, history), data, base_sha256)
+                saving.replace(Place(folder, name, path, history), data, base_sha256)
         return sha256(data)
+
+    def rename(self, path: str, new_path: str, base_sha256: str) -> None:
+        """Give a script another name, perhaps in another folder, which is made if need be. What it holds is kept.
+
+        Args:
+            path: The script.
+            new_path: Its new path.
+            base_sha256: Hash of the content that its author has seen.
+
+        Raises:
+            BadName: There can be no such script, or no such new one beside those that there are.
+            Conflict: The new path is taken, or the script has changed; nothing was done.
+            NotFound: There is no such script.
+            StoreError: The disk or the rights did not allow it; the script has one of the two names.
+        """
+        path, new_path = script_path(path), script_path(new_path)
+        with (
+            _sentences("rename", path),
+            self._turn() as history,
+            self._folder_of(path) as (folder, name),
+            self._place(new_path, but=path) as (new_folder, new_name),
+        ):
+            moving.move(Place(folder, name, path, history), new_folder, new_name, new_path, base_sha256)
+
+    def duplicate(self, path: str, new_path: str) -> None:
+        """Make a new script of what another one holds.
+
+        Raises:
+            BadName: There can be no such script, or no such new one beside those that there are.
+            Conflict: There is another script of that path; nothing was done.
+            NotFound: There is no script to copy.
+            StoreError: The disk or the rights did not allow it.
+        """
+        path, new_path = script_path(path), script_path(new_path)
+        with _sentences("copy", path), self._folder_of(path) as (folder, name):
+            content = read(folder, name, path)
+        with _sentences("make", new_path), self._turn(), self._place(new_path) as (folder, name):
+            _create(folder, name, new_path, content.data, content.mode & 0o777)
+
+    def delete(self, path: str, base_sha256: str) -> None:
+        """Remove a script. What it holds is in the history before it goes.
+
+        Raises:
+            BadName: There can be no such script.
+            Conflict: It has changed; nothing was done.
+            NotFound: There is none.
+            StoreError: The disk or the rights did not allow it; the script is where it was, or in the history.
+        """
+        path = script_path(path)
+        with _sentences("delete", path), self._turn() as history, self._folder_of(path) as (folder, name):
+            moving.remove(Place(folder, name, path, history), base_sha256)
+
+    def kept(self, digest: str) -> bytes:
+        """A version from the history by the hash of its content.
+
+        Raises:
+            NotFound: It is not kept.
+            StoreError: It cannot be read, or is not what it was.
+        """
+        if not _SHA256.fullmatch(digest):
+            raise NotFound(f"{shown(digest[:80])!r} is not the hash of a version.")
+        try:
+            with disk.open_folder(self._history) as history:
+                data = read(history, digest, "This version").data
+        except FileNotFoundError:
+            raise NotFound(f"The version {digest[:12]} is not kept any more.") from None
+        except OSError as error:
+            raise from_os_error(error, f"read the version {digest[:12]}") from error
+        if sha256(data) != digest:
+            raise StoreError(
+                f"The version {digest[:12]} was written into by a program that had it open when it was replaced.",
+                f"What it is now: .gatewright/history/{digest}",
+            )
+        return data
+
+    def forget(self, digests: Iterable[str]) -> None:
+        """Remove versions that no script's history names any more. What cannot be removed stays."""
+        try:
+            with self._turn() as history:
+                for digest in filter(_SHA256.fullmatch, digests):
+                    disk.remove_quietly(history, digest)
+        except OSError as error:
+            raise from_os_error(error, "clear away old versions") from error
 
     def recover(self) -> int:
         """Clear what a crash left behind; returns how many files. To be called before anybody saves.
@@ -115,10 +235,21 @@ class ScriptFiles:
             raise from_os_error(error, "clear away what a crash left") from error
 
     @contextmanager
-    def _folder_of(self, path: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
+    def _folder_of(self, path: str) -> Iterator[tuple[int, str]]:
         """The folder of ``path``, opened, and the name in it."""
         *parts, name = path.split("/")
-        with disk.open_folder(self._scripts) as root, disk.walk_to(root, parts, create=create) as folder:
+        with disk.open_folder(self._scripts) as root, disk.walk_to(root, parts) as folder:
+            yield folder, name
+
+    @contextmanager
+    def _place(self, path: str, but: str | None = None) -> Iterator[tuple[int, str]]:
+        """The folder for a new script, made if need be, and the name in it. ``but``: the script that gives way."""
+        *parts, name = path.split("/")
+        with ExitStack() as stack:
+            with _sentences("make", path):
+                root = stack.enter_context(disk.open_folder(self._scripts))
+                _refuse_clash(root, path, but)
+                folder = stack.enter_context(disk.walk_to(root, parts, create=True))
             yield folder, name
 
     @contextmanager
@@ -141,14 +272,46 @@ def _sentences(doing: str, path: str) -> Iterator[None]:
         raise from_os_error(error, f"{doing} {path}") from error
 
 
-def _create(folder: int, name: str, path: str, data: bytes) -> None:
-    if disk.create_file(folder, name, data, None):
+def _refuse_clash(root: int, path: str, but: str | None) -> None:
+    """Refuse a new path that some systems could not tell from one that is there."""
+    with ExitStack() as stack:
+        folder, prefix = root, ""
+        for part in path.split("/"):
+            names = os.listdir(folder)
+            if part not in names:
+                other = clashing(part, (name for name in names if prefix + name != but))
+                if other is not None:
+                    raise BadName(
+                        f"{path} cannot be made: it differs from {shown(prefix + other)} only in case or accents.",
+                        "Some systems cannot hold both. Choose another name, or rename the other one.",
+                    )
+                return
+            if prefix + part != path:
+                folder = stack.enter_context(disk.open_folder(part, folder))
+                prefix += f"{part}/"
+
+
+def _create(folder: int, name: str, path: str, data: bytes, mode: int | None = None) -> None:
+    if disk.create_file(folder, name, data, mode):
         return
     current = read(folder, name, path).data
     if current != data:
         raise Conflict(f"{path} exists already.", "Load it, or choose another name.", current, sha256(current))
     # The answer to an earlier save was lost, perhaps before the disk had it.
     disk.sync(folder, name)
+
+
+def _noted(files: list[ScriptFile]) -> list[ScriptFile]:
+    """``files`` with what to know about those whose names will make trouble elsewhere."""
+    alike: dict[str, list[str]] = {}
+    for file in files:
+        alike.setdefault(folded(file.path), []).append(file.path)
+    noted = []
+    for file in files:
+        other = next((path for path in alike[folded(file.path)] if path != file.path), None)
+        note = clash_note(other) if other is not None else module_note(file.path)
+        noted.append(file if note is None else replace(file, note=note))
+    return noted
 
 
 def _scan(folder: int, prefix: str, depth: int) -> Iterator[ScriptFile]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
+from collections.abc import Iterable
 
 from store.errors import BadName
 
@@ -23,6 +25,8 @@ _FORBIDDEN = {
 }
 _NOT_PORTABLE = frozenset('\\:*?"<>|')
 """What other systems refuse in file names: a clone of the project must work there too."""
+_DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
+"""Names that Windows keeps for devices, with any suffix."""
 
 
 def script_path(text: str) -> str:
@@ -80,6 +84,8 @@ def _part_problem(part: str) -> str | None:
         return "no component may begin or end with a blank, or end with a full stop"
     if part.removesuffix(SUFFIX).strip() == "":
         return "it has no name before .py"
+    if part.partition(".")[0].casefold() in _DEVICES:
+        return f"{part.partition('.')[0]!r} is the name of a device on Windows"
     if len(part.encode()) > MAX_PART:
         return f"a component is longer than {MAX_PART} bytes"
     return None
@@ -94,6 +100,30 @@ def _character_problem(part: str) -> str | None:
     if not unicodedata.is_normalized("NFC", part):
         return "its accents are not in the usual form (Unicode NFC)"
     return None
+
+
+def folded(name: str) -> str:
+    """What is equal for names that a system without upper case, or with another form of Unicode, cannot tell apart."""
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+
+
+def clashing(name: str, others: Iterable[str]) -> str | None:
+    """The one of ``others`` that differs from ``name`` only in case or in the form of its accents."""
+    wanted = folded(name)
+    return next((other for other in others if other != name and folded(other) == wanted), None)
+
+
+def clash_note(other: str) -> str:
+    """What to know about a script whose path clashes with ``other``."""
+    return f"Its path differs from {shown(other)} only in case or accents: some systems cannot hold both."
+
+
+def module_note(path: str) -> str | None:
+    """What to know about a script that is called like a module of the standard library."""
+    module = path.rpartition("/")[2].removesuffix(SUFFIX)
+    if module not in sys.stdlib_module_names:
+        return None
+    return f"It is called like Python's own module {module}: elsewhere, scripts beside it would import this one."
 
 
 def shown(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Rows of ``state.db``: run, output, file, decision. The services turn them into the API's structs."""
+"""Rows of ``state.db``: run, output, file, decision, version. The services turn them into the API's structs."""
 
 from __future__ import annotations
 
@@ -80,3 +80,24 @@ class ApprovalRow:
     name: str
     decided_at: float
     superseded_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRow:
+    """A version of a script that something took the place of. The fields are columns of table ``script_version``."""
+
+    script: str
+    """The path it belongs to now."""
+    path: str
+    """The path that it had."""
+    sha256: str
+    size: int
+    reason: str
+    """What took its place: ``saved``, ``deleted``, ``renamed``, ``restored``; ``conflict``: it was refused itself."""
+    uid: int
+    name: str
+    at: float
+    new_path: str | None = None
+    """Only with ``renamed``."""
+    id: int = 0
+    """0 until it is announced."""

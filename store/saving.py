@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -82,7 +83,7 @@ def replace(place: Place, data: bytes, base_sha256: str) -> None:
         # Perhaps the answer to an earlier save was lost before the disk had it.
         disk.sync(place.folder, place.name)
         return
-    _require_seen(place, current, base_sha256)
+    require_seen(place, current, base_sha256)
     temp = disk.write_temp(place.folder, place.name, data, current.mode & 0o777)
     try:
         mine = _version(place.folder, temp)
@@ -103,6 +104,7 @@ def keep(folder: int, name: str, history: int) -> None:
     descriptor = os.open(name, _READ, dir_fd=folder)
     with open(descriptor, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+        _make_way(history, digest)
         try:
             os.rename(name, digest, src_dir_fd=folder, dst_dir_fd=history)
         except OSError as error:
@@ -113,10 +115,17 @@ def keep(folder: int, name: str, history: int) -> None:
             os.unlink(name, dir_fd=folder)
 
 
+def _make_way(history: int, digest: str) -> None:
+    """A kept file that an editor has written into since is not what its name says: it gets the name that it should."""
+    if disk.exists(history, digest) and (found := file_hash(history, digest)) != digest:
+        with suppress(FileExistsError):  # those very bytes are kept already
+            disk.rename_new(history, digest, history, found)
+
+
 def _settle(place: Place, temp: str, mine: Version, base_sha256: str) -> None:
     """``temp`` now names what was in place: keep it if the author had seen it, else put it back."""
     try:
-        _require_seen(place, read(place.folder, temp, place.path), base_sha256)
+        require_seen(place, read(place.folder, temp, place.path), base_sha256)
         keep(place.folder, temp, place.history)
     except BaseException:
         _put_back(place, temp, mine)
@@ -149,7 +158,7 @@ def _replace_unchecked(place: Place, temp: str, base_sha256: str) -> None:
     """Without an atomic swap: look once more, keep a copy, rename. A write in between, microseconds, would be lost."""
     try:
         current = read(place.folder, place.name, place.path)
-        _require_seen(place, current, base_sha256)
+        require_seen(place, current, base_sha256)
         disk.create_file(place.history, base_sha256, current.data, 0o600)
         os.rename(temp, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
     except BaseException:
@@ -157,11 +166,12 @@ def _replace_unchecked(place: Place, temp: str, base_sha256: str) -> None:
         raise
 
 
-def _require_seen(place: Place, current: Content, base_sha256: str) -> None:
+def require_seen(place: Place, current: Content, base_sha256: str) -> None:
+    """Raise ``Conflict`` unless ``current`` is what its author has seen."""
     digest = sha256(current.data)
     if digest != base_sha256:
         raise Conflict(
-            f"{place.path} has changed since it was loaded; nothing was written.",
+            f"{place.path} has changed since it was loaded; nothing was done.",
             "Load it again to see both versions, then decide which one to keep.",
             current.data,
             digest,
@@ -171,10 +181,11 @@ def _require_seen(place: Place, current: Content, base_sha256: str) -> None:
 def _version(folder: int, name: str) -> Version:
     """Which file has this name, and what it holds: an editor may replace it, or write into it."""
     found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    return found.st_dev, found.st_ino, None if special(found) else _digest(folder, name)
+    return found.st_dev, found.st_ino, None if special(found) else file_hash(folder, name)
 
 
-def _digest(folder: int, name: str) -> str:
+def file_hash(folder: int, name: str) -> str:
+    """The SHA-256 of what a file holds."""
     with open(os.open(name, _READ, dir_fd=folder), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

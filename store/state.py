@@ -13,6 +13,7 @@ from store.approvals import Approvals
 from store.authors import Authors
 from store.database import Database
 from store.rows import FileRow, OutputRow, RunRow
+from store.versions import Versions
 
 UNRECORDED_IDS = 1_000
 """Ids left out after an engine that was killed: more than it can have given out within one group commit."""
@@ -62,6 +63,7 @@ class StateDB:
     def __init__(self, database: Database, next_id: int) -> None:
         self.approvals = Approvals(database)
         self.authors = Authors(database)
+        self.versions = Versions(database)
         self._database = database
         self._next_id = next_id
         self._closed = False
