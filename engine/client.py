@@ -19,6 +19,8 @@ from engine.models import (
     BufferInfo,
     CheckReport,
     CheckRequest,
+    DeleteRequest,
+    DuplicateRequest,
     EngineInfo,
     ErrorBody,
     Event,
@@ -37,16 +39,21 @@ from engine.models import (
     OutputPage,
     PermissionReview,
     PoolInfo,
+    RenameRequest,
     ResizeRequest,
+    RestoreRequest,
     RunInfo,
     RunList,
     RunRequest,
     SaveRequest,
+    ScriptHistory,
     ScriptInfo,
     ScriptList,
     ScriptText,
+    ScriptVersion,
     SetKeysRequest,
     StopRequest,
+    VersionText,
 )
 from engine.registry import Operation
 from engine.sse_parser import EventTooLargeError, ServerEvent, SseParser
@@ -207,6 +214,30 @@ class EngineClient:
     async def check_script(self, request: CheckRequest) -> CheckReport:
         """What is wrong with a script's text, and what is in it. It is parsed in the sandbox, never run."""
         return await self._call(registry.SCRIPTS_CHECK, CheckReport, body=request)
+
+    async def rename_script(self, path: str, request: RenameRequest) -> ScriptInfo:
+        """Give a script another path; raises ``EngineError`` with code ``conflict`` when that is taken."""
+        return await self._call(registry.SCRIPTS_RENAME, ScriptInfo, registry.ScriptParams(path=path), request)
+
+    async def duplicate_script(self, path: str, request: DuplicateRequest) -> ScriptInfo:
+        """Make a new script of what another one holds."""
+        return await self._call(registry.SCRIPTS_DUPLICATE, ScriptInfo, registry.ScriptParams(path=path), request)
+
+    async def delete_script(self, path: str, request: DeleteRequest) -> ScriptVersion:
+        """Delete a script; ``conflict`` when it is not what ``request`` says. The answer names what brings it back."""
+        return await self._call(registry.SCRIPTS_DELETE, ScriptVersion, registry.ScriptParams(path=path), request)
+
+    async def script_history(self, path: str) -> ScriptHistory:
+        """What a script was before, whether it is there or deleted."""
+        return await self._call(registry.SCRIPTS_HISTORY, ScriptHistory, registry.ScriptParams(path=path))
+
+    async def script_version(self, path: str, sha256: str) -> VersionText:
+        """The text of an old version."""
+        return await self._call(registry.SCRIPTS_VERSION, VersionText, registry.VersionParams(path=path, sha256=sha256))
+
+    async def restore_script(self, path: str, request: RestoreRequest) -> ScriptInfo:
+        """Bring an old version or a deleted script back."""
+        return await self._call(registry.SCRIPTS_RESTORE, ScriptInfo, registry.ScriptParams(path=path), request)
 
     async def review_permissions(self, path: str) -> PermissionReview:
         """What a script asks for, judged now, and what changed since its last approval."""

@@ -41,7 +41,9 @@ from engine.services.permissions import PermissionService
 from engine.services.pool import PoolService
 from engine.services.requests import RequestChecks, RunCeilings
 from engine.services.runs import RunService
+from engine.services.script_changes import ScriptChanges
 from engine.services.scripts import ScriptService
+from engine.services.versions import VersionKeeper
 from store.files import ScriptFiles
 from store.git_trust import TrustFile
 from store.project import Project
@@ -79,6 +81,7 @@ class Engine:
         pool: Pool,
         runs: RunService,
         scripts: ScriptService,
+        changes: ScriptChanges,
         permissions: PermissionService,
         checks: ScriptChecks,
         git: GitService,
@@ -92,6 +95,7 @@ class Engine:
         self.pool = pool
         self.runs = runs
         self.scripts = scripts
+        self.changes = changes
         self.permissions = permissions
         self.checks = checks
         self.git = git
@@ -226,7 +230,10 @@ async def _compose(
     stack.push_async_callback(pool.close)
     imports = ImportPolicy(settings.policy)
     modes = Modes(pool.settings.restricted, pool.settings.admin, imports)
-    scripts = ScriptService(files, state.approvals, events)
+    keeper = VersionKeeper(files, state.versions)
+    await keeper.after_crash()
+    scripts = ScriptService(files, keeper, state.approvals, events)
+    changes = ScriptChanges(scripts, files, keeper, state.versions, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
@@ -243,7 +250,7 @@ async def _compose(
     stack.push_async_callback(_cancelled, housekeeping)
     git = GitService(project.root, TrustFile(project.private), state.authors)
     return make(
-        project, pool, runs, scripts, permissions, checks, git, buffers, pool_service, events, modes, state
+        project, pool, runs, scripts, changes, permissions, checks, git, buffers, pool_service, events, modes, state
     )
 
 
@@ -264,9 +271,7 @@ def _ceilings(settings: Settings) -> RunCeilings:
 
 def _retention(settings: Settings) -> Retention:
     keep = settings.retention
-    return Retention(
-        output_age=keep.output_days * DAY, output_bytes=keep.output_size, run_age=keep.run_days * DAY
-    )
+    return Retention(output_age=keep.output_days * DAY, output_bytes=keep.output_size, run_age=keep.run_days * DAY)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

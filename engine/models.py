@@ -288,6 +288,8 @@ class ScriptInfo(Model, frozen=True):
     modified: float = 0.0
     problem: str | None = None
     """One sentence when the file cannot be used as it is; the rest of the list works on."""
+    note: str | None = None
+    """One sentence about a name that makes trouble elsewhere; the script works."""
 
 
 class ScriptText(Model, frozen=True):
@@ -316,6 +318,73 @@ class SetKeysRequest(Model, frozen=True):
 
     changes: dict[str, Any]
     base_sha256: str | None = None
+
+
+class RenameRequest(Model, frozen=True):
+    """Folders of ``new_path`` are made if need be. ``base_sha256`` None means "whatever it holds"."""
+
+    new_path: str
+    base_sha256: str | None = None
+
+
+class DuplicateRequest(Model, frozen=True):
+    """``new_path`` None: beside the script, with a name made from its own."""
+
+    new_path: str | None = None
+
+
+class DeleteRequest(Model, frozen=True):
+    """``base_sha256`` is the hash of what the author has seen; None means "whatever is there"."""
+
+    base_sha256: str | None = None
+
+
+class RestoreRequest(Model, frozen=True):
+    """``sha256`` None: the newest version that differs from what is there. ``base_sha256`` as for a deletion."""
+
+    sha256: str | None = None
+    base_sha256: str | None = None
+
+
+class VersionReason(StrEnum):
+    """What took the place of a version. ``conflict``: nothing did, it is a text that was refused itself."""
+
+    SAVED = "saved"
+    DELETED = "deleted"
+    RENAMED = "renamed"
+    RESTORED = "restored"
+    CONFLICT = "conflict"
+
+
+class ScriptVersion(Model, frozen=True):
+    """A version of a script that something took the place of; its bytes are kept."""
+
+    path: str
+    """The path that it had."""
+    sha256: str
+    size: int
+    reason: VersionReason
+    at: float
+    """When it was replaced."""
+    uid: int
+    name: str
+    """Who replaced it."""
+    new_path: str | None = None
+    """Only with ``renamed``."""
+
+
+class ScriptHistory(Model, frozen=True):
+    path: str
+    versions: list[ScriptVersion]
+    """Newest first; also those it had under earlier names."""
+    sha256: str | None = None
+    """What it holds now; None when there is no such script now."""
+
+
+class VersionText(Model, frozen=True):
+    path: str
+    sha256: str
+    text: str
 
 
 class ApprovalState(StrEnum):

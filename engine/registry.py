@@ -19,6 +19,8 @@ from engine.models import (
     BufferInfo,
     CheckReport,
     CheckRequest,
+    DeleteRequest,
+    DuplicateRequest,
     EngineInfo,
     Event,
     GitAuthor,
@@ -35,16 +37,21 @@ from engine.models import (
     OutputPage,
     PermissionReview,
     PoolInfo,
+    RenameRequest,
     ResizeRequest,
+    RestoreRequest,
     RunInfo,
     RunList,
     RunRequest,
     SaveRequest,
+    ScriptHistory,
     ScriptInfo,
     ScriptList,
     ScriptText,
+    ScriptVersion,
     SetKeysRequest,
     StopRequest,
+    VersionText,
 )
 
 BASE = "/api/v1"
@@ -102,6 +109,11 @@ class RunFileParams(Model, frozen=True):
 
 class ScriptParams(Model, frozen=True):
     path: Annotated[str, Meta(min_length=1, max_length=4096, description="Relative to the scripts folder.")]
+
+
+class VersionParams(Model, frozen=True):
+    path: Annotated[str, Meta(min_length=1, max_length=4096, description="Relative to the scripts folder.")]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="As the script's history names it.")]
 
 
 class BufferParams(Model, frozen=True):
@@ -283,6 +295,65 @@ SCRIPTS_SET = Operation(
     params=ScriptParams,
     request=SetKeysRequest,
 )
+SCRIPTS_RENAME = Operation(
+    "scripts.rename",
+    "POST",
+    "/scripts/rename/{path:path}",
+    ScriptInfo,
+    "author",
+    "Give a script another name, or move it to another folder",
+    params=ScriptParams,
+    request=RenameRequest,
+)
+SCRIPTS_DUPLICATE = Operation(
+    "scripts.duplicate",
+    "POST",
+    "/scripts/duplicate/{path:path}",
+    ScriptInfo,
+    "author",
+    "Make a new script of what another one holds",
+    params=ScriptParams,
+    request=DuplicateRequest,
+    status=201,
+)
+SCRIPTS_DELETE = Operation(
+    "scripts.delete",
+    "POST",
+    "/scripts/delete/{path:path}",
+    ScriptVersion,
+    "author",
+    "Delete a script; the answer names what brings it back",
+    params=ScriptParams,
+    request=DeleteRequest,
+)
+SCRIPTS_HISTORY = Operation(
+    "scripts.history",
+    "GET",
+    "/scripts/history/{path:path}",
+    ScriptHistory,
+    "author",
+    "Versions of a script that were replaced, newest first",
+    params=ScriptParams,
+)
+SCRIPTS_VERSION = Operation(
+    "scripts.version",
+    "GET",
+    "/scripts/version/{path:path}",
+    VersionText,
+    "author",
+    "The text of an old version",
+    params=VersionParams,
+)
+SCRIPTS_RESTORE = Operation(
+    "scripts.restore",
+    "POST",
+    "/scripts/restore/{path:path}",
+    ScriptInfo,
+    "author",
+    "Bring an old version or a deleted script back",
+    params=ScriptParams,
+    request=RestoreRequest,
+)
 PERMISSIONS_REVIEW = Operation(
     "permissions.review",
     "GET",
@@ -404,6 +475,12 @@ OPERATIONS: tuple[Operation, ...] = (
     SCRIPTS_SAVE,
     SCRIPTS_CHECK,
     SCRIPTS_SET,
+    SCRIPTS_RENAME,
+    SCRIPTS_DUPLICATE,
+    SCRIPTS_DELETE,
+    SCRIPTS_HISTORY,
+    SCRIPTS_VERSION,
+    SCRIPTS_RESTORE,
     PERMISSIONS_REVIEW,
     PERMISSIONS_APPROVE,
     PERMISSIONS_REFUSE,

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from engine.api import errors, openapi
 from engine.api.endpoint import Endpoint, Handler
 from engine.api.host import Host
-from engine.api.routes import buffers, engine, events, git, permissions, pool, runs, scripts
+from engine.api.routes import buffers, engine, events, git, permissions, pool, runs, script_changes, scripts
 from engine.models import ErrorBody
 from engine.registry import BASE, COMPAT_BASE, OPERATIONS, Operation
 
@@ -22,6 +22,7 @@ HANDLERS: dict[Operation, Handler] = {
     **engine.HANDLERS,
     **pool.HANDLERS,
     **scripts.HANDLERS,
+    **script_changes.HANDLERS,
     **permissions.HANDLERS,
     **buffers.HANDLERS,
     **git.HANDLERS,

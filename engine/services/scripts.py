@@ -14,12 +14,13 @@ from engine.models import Grant, ParamInfo, ParamType, SaveRequest, ScriptInfo, 
 from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
+from engine.services.versions import VersionKeeper
 from store.approvals import Approvals
 from store.errors import BadName, Conflict, NotFound, StoreError
 from store.files import ScriptFile, ScriptFiles
 from store.frontmatter import Frontmatter, FrontmatterError, parse
 from store.frontmatter_edit import apply_changes
-from store.names import script_path
+from store.names import module_note, script_path
 
 Stamp = tuple[int, int]
 """(mtime in ns, size): when it is unchanged the file is not read again for a list."""
@@ -34,8 +35,9 @@ class ScriptSource:
 
 
 class ScriptService:
-    def __init__(self, files: ScriptFiles, approvals: Approvals, events: EventBus) -> None:
+    def __init__(self, files: ScriptFiles, versions: VersionKeeper, approvals: Approvals, events: EventBus) -> None:
         self._files = files
+        self._versions = versions
         self._approvals = approvals
         self._events = events
         self._seen: dict[str, tuple[Stamp, ScriptInfo]] = {}
@@ -69,10 +71,15 @@ class ScriptService:
             data = request.text.encode("utf-8")
         except UnicodeEncodeError:
             raise ServiceError("bad_text", "The text holds a lone surrogate, which UTF-8 cannot carry.") from None
-        info = await asyncio.shield(asyncio.to_thread(self._save, path, data, request.base_sha256))
-        change = "created" if request.base_sha256 is None else "saved"
-        self._events.publish("script", {"path": info.path, "change": change})
-        return await self._marked_one(info)
+        return await asyncio.shield(self._save(path, data, request.base_sha256, actor))
+
+    async def resolve(self, name: str) -> str:
+        """The path of the script that ``name`` means; raises ``no_script`` or ``ambiguous``."""
+        return await asyncio.to_thread(self._resolve, name)
+
+    async def info(self, path: str) -> ScriptInfo:
+        """What there is to know about one script, by its path."""
+        return await self._marked_one((await asyncio.to_thread(self._read, path)).info)
 
     async def set_keys(self, name: str, request: SetKeysRequest, actor: Actor) -> ScriptInfo:
         """Set or remove keys of a script's frontmatter, all of them or none. No other byte of the file changes.
@@ -85,9 +92,8 @@ class ScriptService:
         if not request.changes:
             raise ServiceError("bad_request", "There is no key to set.")
         path = await asyncio.to_thread(self._resolve, name)
-        info = await asyncio.shield(asyncio.to_thread(self._set_keys, path, request))
-        self._events.publish("script", {"path": info.path, "change": "saved"})
-        return await self._marked_one(info)
+        data, base = await asyncio.to_thread(self._with_keys, path, request)
+        return await asyncio.shield(self._save(path, data, base, actor))
 
     async def source(self, name: str, *, allow_problem: bool = False) -> ScriptSource:
         """The script that ``name`` means: a path, with or without ``.py``, or a file name that only one script has."""
@@ -107,7 +113,7 @@ class ScriptService:
             path = script_path(name)
             data = text.encode("utf-8")
         except BadName as error:
-            raise _refused(error) from None
+            raise refused(error) from None
         except UnicodeEncodeError:
             raise ServiceError("bad_text", "The text holds a lone surrogate, which UTF-8 cannot carry.") from None
         info = _info(path, parse(text, path), data, 0.0)
@@ -134,7 +140,8 @@ class ScriptService:
             stamp = (file.mtime_ns, file.size)
             known = self._seen.get(file.path)
             info = known[1] if known and known[0] == stamp else self._describe(file)
-            seen[file.path] = (stamp, info)
+            # Beside which others it stands can change without it.
+            seen[file.path] = (stamp, info if info.note == file.note else replace(info, note=file.note))
         self._seen = seen
         return [seen[path][1] for path in sorted(seen)]
 
@@ -152,21 +159,23 @@ class ScriptService:
         except NotFound:
             raise self._unknown(path) from None
         except StoreError as error:
-            raise _refused(error) from None
+            raise refused(error) from None
         text = data.decode("utf-8", "replace")
         return ScriptSource(info=_info(path, parse(text, path), data, self._files.mtime(path)), data=data)
 
-    def _save(self, path: str, data: bytes, base: str | None) -> ScriptInfo:
+    async def _save(self, path: str, data: bytes, base: str | None, actor: Actor) -> ScriptInfo:
         try:
             path = script_path(path)
-            self._files.save(path, data, base)
+            await self._versions.save(path, data, base, actor)
         except Conflict:
             raise _conflict(path, base) from None
         except StoreError as error:
-            raise _refused(error) from None
-        return self._read(path).info
+            raise refused(error) from None
+        self._events.publish("script", {"path": path, "change": "created" if base is None else "saved"})
+        return await self.info(path)
 
-    def _set_keys(self, path: str, request: SetKeysRequest) -> ScriptInfo:
+    def _with_keys(self, path: str, request: SetKeysRequest) -> tuple[bytes, str]:
+        """A script's bytes with its keys set, and the hash of the bytes without."""
         source = self._read(path)
         base = source.info.sha256
         if request.base_sha256 not in (None, base):
@@ -177,7 +186,7 @@ class ScriptService:
                 asked(parse(data.decode("utf-8", "replace"), path).permissions)
         except (FrontmatterError, BadPermissions) as error:
             raise ServiceError("bad_frontmatter", f"{path} was not changed: {error}", status=422) from None
-        return self._save(path, data, base)
+        return data, base
 
     def _resolve(self, name: str) -> str:
         paths = [file.path for file in self._files.list()]
@@ -236,6 +245,7 @@ def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> Script
         size=len(data),
         modified=modified,
         problem=front.problem or bad_permissions,
+        note=module_note(path),
     )
 
 
@@ -264,6 +274,14 @@ def _conflict(path: str, base: str | None) -> ServiceError:
     )
 
 
-def _refused(error: StoreError) -> ServiceError:
-    code, status = ("bad_name", 400) if isinstance(error, BadName) else ("store", 422)
+def refused(error: StoreError) -> ServiceError:
+    """What the store refused, as every surface says it."""
+    code, status = next((answer for kind, answer in _REFUSALS if isinstance(error, kind)), ("store", 422))
     return ServiceError(code, error.sentence, hint=error.hint, status=status)
+
+
+_REFUSALS: tuple[tuple[type[StoreError], tuple[str, int]], ...] = (
+    (BadName, ("bad_name", 400)),
+    (Conflict, ("conflict", 409)),
+    (NotFound, ("no_script", 404)),
+)

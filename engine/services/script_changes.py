@@ -1,0 +1,200 @@
+"""Scripts renamed, copied, deleted and brought back, and the history that makes it possible."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from typing import TypeVar
+
+from engine.models import (
+    DeleteRequest,
+    DuplicateRequest,
+    RenameRequest,
+    RestoreRequest,
+    ScriptHistory,
+    ScriptInfo,
+    ScriptVersion,
+    VersionReason,
+    VersionText,
+)
+from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.events import EventBus
+from engine.services.scripts import ScriptService, refused
+from engine.services.versions import VersionKeeper
+from store.errors import Conflict, StoreError
+from store.files import ScriptFiles
+from store.names import SUFFIX, script_path
+from store.rows import VersionRow
+from store.versions import Versions
+
+T = TypeVar("T")
+
+MAX_COPIES = 100
+"""How many names are tried for a copy that was given none."""
+
+
+class ScriptChanges:
+    """Each method refuses with a ``ServiceError``; then nothing was changed unless the sentence says so.
+
+    A change that was begun goes on when its caller is cancelled.
+    """
+
+    def __init__(
+        self,
+        scripts: ScriptService,
+        files: ScriptFiles,
+        keeper: VersionKeeper,
+        versions: Versions,
+        events: EventBus,
+    ) -> None:
+        self._scripts = scripts
+        self._files = files
+        self._keeper = keeper
+        self._versions = versions
+        self._events = events
+
+    async def rename(self, name: str, request: RenameRequest, actor: Actor) -> ScriptInfo:
+        """Give a script another path. Its history goes with it; an approval of its permissions does not."""
+        require(actor, Role.AUTHOR, "rename scripts")
+        return await asyncio.shield(_refusing(self._rename(name, request, actor)))
+
+    async def duplicate(self, name: str, request: DuplicateRequest, actor: Actor) -> ScriptInfo:
+        """Make a new script of what another one holds."""
+        require(actor, Role.AUTHOR, "copy scripts")
+        return await asyncio.shield(_refusing(self._duplicate(name, request)))
+
+    async def delete(self, name: str, request: DeleteRequest, actor: Actor) -> ScriptVersion:
+        """Delete a script; its history keeps what it held."""
+        require(actor, Role.AUTHOR, "delete scripts")
+        return await asyncio.shield(_refusing(self._delete(name, request, actor)))
+
+    async def restore(self, name: str, request: RestoreRequest, actor: Actor) -> ScriptInfo:
+        """Bring back a version, of a deleted script too. What it replaces goes to the history."""
+        require(actor, Role.AUTHOR, "restore scripts")
+        return await asyncio.shield(_refusing(self._restore(name, request, actor)))
+
+    async def history(self, name: str, actor: Actor) -> ScriptHistory:
+        """The versions of a script, whether it is there or deleted."""
+        require(actor, Role.AUTHOR, "see the history of scripts")
+        return await _refusing(self._history(name))
+
+    async def version(self, name: str, sha256: str, actor: Actor) -> VersionText:
+        """The text of one version that the script's history names."""
+        require(actor, Role.AUTHOR, "see the history of scripts")
+        return await _refusing(self._version(name, sha256))
+
+    async def _rename(self, name: str, request: RenameRequest, actor: Actor) -> ScriptInfo:
+        path = await self._scripts.resolve(name)
+        new_path = script_path(request.new_path)
+        if new_path == path:
+            raise ServiceError("bad_name", f"{path} has that name already.", hint="Give another one.")
+        await self._keeper.rename(path, new_path, request.base_sha256, actor)
+        self._events.publish("script", {"path": new_path, "change": "renamed", "old_path": path})
+        return await self._scripts.info(new_path)
+
+    async def _duplicate(self, name: str, request: DuplicateRequest) -> ScriptInfo:
+        path = await self._scripts.resolve(name)
+        if request.new_path is None:
+            made = await self._duplicate_beside(path)
+        else:
+            made = script_path(request.new_path)
+            if made == path:
+                raise ServiceError("bad_name", f"{path} cannot be its own copy.", hint="Give another name.")
+            await self._keeper.duplicate(path, made)
+        self._events.publish("script", {"path": made, "change": "created"})
+        return await self._scripts.info(made)
+
+    async def _duplicate_beside(self, path: str) -> str:
+        taken = {info.path for info in (await self._scripts.list()).scripts}
+        for made in _copies(path):
+            if made in taken:
+                continue
+            try:
+                await self._keeper.duplicate(path, made)
+            except Conflict:  # made by somebody else since we looked
+                continue
+            return made
+        raise ServiceError("conflict", f"There are {MAX_COPIES} copies of {path} already.", hint="Name it.", status=409)
+
+    async def _delete(self, name: str, request: DeleteRequest, actor: Actor) -> ScriptVersion:
+        path = await self._scripts.resolve(name)
+        row = await self._keeper.delete(path, request.base_sha256, actor)
+        self._events.publish("script", {"path": path, "change": "deleted", "old_path": path})
+        return _version(row)
+
+    async def _restore(self, name: str, request: RestoreRequest, actor: Actor) -> ScriptInfo:
+        history = await self._history(name)
+        digest = request.sha256 or _newest_other(history)
+        _require_named(history, digest)
+        was_gone = await self._keeper.restore(history.path, digest, request.base_sha256, actor)
+        self._events.publish("script", {"path": history.path, "change": "created" if was_gone else "saved"})
+        return await self._scripts.info(history.path)
+
+    async def _history(self, name: str) -> ScriptHistory:
+        path = script_path(name)
+        rows = await self._versions.of(path)
+        now = await asyncio.to_thread(self._files.version, path)
+        if not rows and now is None:
+            path = await self._scripts.resolve(name)
+            rows = await self._versions.of(path)
+            now = await asyncio.to_thread(self._files.version, path)
+        return ScriptHistory(
+            path=path, versions=[_version(row) for row in rows], sha256=None if now is None else now.sha256
+        )
+
+    async def _version(self, name: str, sha256: str) -> VersionText:
+        history = await self._history(name)
+        _require_named(history, sha256)
+        data = await asyncio.to_thread(self._files.kept, sha256)
+        try:
+            return VersionText(path=history.path, sha256=sha256, text=data.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise ServiceError(
+                "unreadable", f"This version of {history.path} is not UTF-8 text (byte {error.start}).", status=422
+            ) from None
+
+
+async def _refusing(work: Awaitable[T]) -> T:
+    """``work``, with what the store refuses as a ``ServiceError``."""
+    try:
+        return await work
+    except StoreError as error:
+        raise refused(error) from None
+
+
+def _copies(path: str) -> Iterable[str]:
+    stem = path.removesuffix(SUFFIX)
+    yield f"{stem}_copy{SUFFIX}"
+    for number in range(2, MAX_COPIES + 1):
+        yield f"{stem}_copy_{number}{SUFFIX}"
+
+
+def _newest_other(history: ScriptHistory) -> str:
+    for version in history.versions:
+        if version.sha256 != history.sha256:
+            return version.sha256
+    raise ServiceError("no_version", f"{history.path} has no other version to go back to.", status=404)
+
+
+def _require_named(history: ScriptHistory, sha256: str) -> None:
+    """Versions lie in one place for all scripts: a script gives out its own only."""
+    if all(version.sha256 != sha256 for version in history.versions):
+        raise ServiceError(
+            "no_version",
+            f"The history of {history.path} has no version {sha256[:12]!r}.",
+            hint=f"See gatewright history {history.path}",
+            status=404,
+        )
+
+
+def _version(row: VersionRow) -> ScriptVersion:
+    return ScriptVersion(
+        path=row.path,
+        sha256=row.sha256,
+        size=row.size,
+        reason=VersionReason(row.reason),
+        at=row.at,
+        uid=row.uid,
+        name=row.name,
+        new_path=row.new_path,
+    )

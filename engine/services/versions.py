@@ -1,0 +1,177 @@
+"""Changes of scripts' files together with their record: announced before, settled after, one change at a time.
+
+Whatever ends the engine in between, the bytes are in place or in the history (``store.files``), and the next start
+decides by looking at the files whether what was announced has happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from engine.models import VersionReason
+from engine.services.access import Actor
+from store.errors import Conflict, NotFound, StoreError
+from store.files import FileVersion, ScriptFiles
+from store.names import script_path
+from store.rows import VersionRow
+from store.versions import Versions
+
+log = logging.getLogger(__name__)
+
+
+class VersionKeeper:
+    """The only one who changes scripts' files. Its methods raise what ``ScriptFiles`` raises.
+
+    Once begun, a change goes on to its end, whatever becomes of the task that waits for it, if that shields it.
+    """
+
+    def __init__(self, files: ScriptFiles, versions: Versions) -> None:
+        self._files = files
+        self._versions = versions
+        self._turn = asyncio.Lock()
+
+    async def save(self, path: str, data: bytes, base: str | None, actor: Actor) -> None:
+        """Write a script; the version that it replaces gets a row."""
+        async with self._turn:
+            await self._save(path, data, base, actor, VersionReason.SAVED)
+
+    async def restore(self, path: str, digest: str, base: str | None, actor: Actor) -> bool:
+        """Bring a kept version back. ``base`` None: instead of whatever is there.
+
+        Returns:
+            Whether the script had been gone.
+        """
+        async with self._turn:
+            data = await asyncio.to_thread(self._files.kept, digest)
+            before = await asyncio.to_thread(self._files.version, path)
+            seen = None if before is None else base or before.sha256
+            await self._save(path, data, seen, actor, VersionReason.RESTORED)
+            return before is None
+
+    async def rename(self, path: str, new_path: str, base: str | None, actor: Actor) -> None:
+        """Give a script another path; its versions go with it. ``base`` None: whatever it holds."""
+        async with self._turn:
+            before = await self._there(path)
+            row = _row(before, VersionReason.RENAMED, actor, new_path=script_path(new_path))
+            seen = base or before.sha256
+            await self._recorded(row, seen, partial(self._files.rename, path, new_path, seen))
+
+    async def duplicate(self, path: str, new_path: str) -> None:
+        """Make a new script of what another one holds."""
+        async with self._turn:
+            await asyncio.to_thread(self._files.duplicate, path, new_path)
+
+    async def delete(self, path: str, base: str | None, actor: Actor) -> VersionRow:
+        """Delete a script. ``base`` None: whatever it holds. Returns what brings it back."""
+        async with self._turn:
+            row = _row(await self._there(path), VersionReason.DELETED, actor)
+            seen = base or row.sha256
+            await self._recorded(row, seen, partial(self._files.delete, path, seen))
+            return row
+
+    async def after_crash(self) -> None:
+        """Decide about what was announced when the engine ended. To be called before anybody changes anything."""
+        for row in await self._versions.unsettled():
+            await self._decide(row, row.id)
+
+    async def _there(self, path: str) -> FileVersion:
+        found = await asyncio.to_thread(self._files.version, path)
+        if found is None:
+            raise NotFound(f"There is no script {path}.")
+        return found
+
+    async def _save(self, path: str, data: bytes, base: str | None, actor: Actor, reason: VersionReason) -> None:
+        before = await asyncio.to_thread(self._files.version, path)
+        digest = hashlib.sha256(data).hexdigest()
+        work = partial(self._files.save, path, data, base)
+        try:
+            if before is None or base is None or before.sha256 == digest:  # nothing is replaced
+                await asyncio.to_thread(work)
+            else:
+                await self._recorded(_row(before, reason, actor), base, work, insist=False)
+        except Conflict:
+            await self._note_refused(FileVersion(script_path(path), digest, len(data)), actor)
+            raise
+
+    async def _recorded(self, row: VersionRow, base: str, work: Callable[[], Any], *, insist: bool = True) -> None:
+        """Do ``work``, which takes the place of what ``row`` describes, if that is what the author has seen (``base``).
+
+        Without ``insist`` a text that can be saved is saved although the database fails: the bytes of the version that
+        it replaces are kept all the same.
+        """
+        announced = None
+        if base == row.sha256:
+            try:
+                announced = await self._versions.announce(row)
+            except StoreError as error:
+                if insist:
+                    raise
+                log.warning("no record of the version of %r that is replaced: %s", row.path, error)
+        try:
+            await asyncio.to_thread(work)
+        except BaseException:
+            if announced is not None:
+                await self._decide(row, announced)
+            raise
+        if announced is not None:
+            await self._settle(row, announced)
+
+    async def _decide(self, row: VersionRow, announced: int) -> None:
+        """Settle what has happened, and withdraw what has not."""
+        if await asyncio.to_thread(_has_happened, self._files, row):
+            await self._settle(row, announced)
+            return
+        try:
+            await self._versions.withdraw(announced)
+        except StoreError as error:
+            log.warning("the record of %r is decided at the next start: %s", row.path, error)
+
+    async def _settle(self, row: VersionRow, announced: int) -> None:
+        try:
+            forgotten = await self._versions.settle(announced)
+            await asyncio.to_thread(self._files.forget, forgotten)
+        except StoreError as error:
+            log.warning("the record of %r is settled at the next start: %s", row.path, error)
+
+    async def _note_refused(self, text: FileVersion, actor: Actor) -> None:
+        """A text that was in place for an instant, and gave way to somebody else's, is in the history: say whose."""
+        try:
+            await asyncio.to_thread(self._files.kept, text.sha256)
+            if all(row.sha256 != text.sha256 for row in await self._versions.of(text.path)):
+                row = _row(text, VersionReason.CONFLICT, actor)
+                await self._settle(row, await self._versions.announce(row))
+        except NotFound:
+            return
+        except StoreError as error:
+            log.warning("no record of the refused text of %r: %s", text.path, error)
+
+
+def _row(version: FileVersion, reason: VersionReason, actor: Actor, new_path: str | None = None) -> VersionRow:
+    return VersionRow(
+        script=version.path,
+        path=version.path,
+        new_path=new_path,
+        sha256=version.sha256,
+        size=version.size,
+        reason=reason.value,
+        uid=actor.uid,
+        name=actor.name,
+        at=time.time(),
+    )
+
+
+def _has_happened(files: ScriptFiles, row: VersionRow) -> bool:
+    """Whether something took the place of a version. Where that cannot be told it counts as replaced: its row stays."""
+    try:
+        now = files.version(row.path)
+        if row.new_path is not None:
+            return now is None and files.version(row.new_path) is not None
+    except StoreError:
+        return True
+    return now is None or now.sha256 != row.sha256 or row.reason == VersionReason.CONFLICT
