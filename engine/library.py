@@ -271,7 +271,9 @@ def _ceilings(settings: Settings) -> RunCeilings:
 
 def _retention(settings: Settings) -> Retention:
     keep = settings.retention
-    return Retention(output_age=keep.output_days * DAY, output_bytes=keep.output_size, run_age=keep.run_days * DAY)
+    return Retention(
+        output_age=keep.output_days * DAY, output_bytes=keep.output_size, run_age=keep.run_days * DAY
+    )
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

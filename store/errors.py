@@ -28,8 +28,12 @@ class NotFound(StoreError):
     """There is no such script."""
 
 
+class NoVersion(StoreError):
+    """This version is not in the history."""
+
+
 class Conflict(StoreError):
-    """The file is not what its author loaded; nothing was written.
+    """The file is not what its author loaded, or its name is taken; nothing was done.
 
     Attributes:
         current: The bytes on disk.

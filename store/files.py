@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from store import disk, moving, saving
-from store.errors import BadName, Conflict, NotFound, StoreError, from_os_error
+from store.errors import BadName, Conflict, NotFound, NoVersion, StoreError, from_os_error
 from store.names import (
     MAX_DEPTH,
     SUFFIX,
@@ -194,16 +194,16 @@ class ScriptFiles:
         """A version from the history by the hash of its content.
 
         Raises:
-            NotFound: It is not kept.
+            NoVersion: It is not kept.
             StoreError: It cannot be read, or is not what it was.
         """
         if not _SHA256.fullmatch(digest):
-            raise NotFound(f"{shown(digest[:80])!r} is not the hash of a version.")
+            raise NoVersion(f"{shown(digest[:80])!r} is not the hash of a version.")
         try:
             with disk.open_folder(self._history) as history:
                 data = read(history, digest, "This version").data
         except FileNotFoundError:
-            raise NotFound(f"The version {digest[:12]} is not kept any more.") from None
+            raise NoVersion(f"The version {digest[:12]} is not kept any more.") from None
         except OSError as error:
             raise from_os_error(error, f"read the version {digest[:12]}") from error
         if sha256(data) != digest:

@@ -16,7 +16,7 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
 from engine.services.versions import VersionKeeper
 from store.approvals import Approvals
-from store.errors import BadName, Conflict, NotFound, StoreError
+from store.errors import BadName, Conflict, NotFound, NoVersion, StoreError
 from store.files import ScriptFile, ScriptFiles
 from store.frontmatter import Frontmatter, FrontmatterError, parse
 from store.frontmatter_edit import apply_changes
@@ -284,4 +284,5 @@ _REFUSALS: tuple[tuple[type[StoreError], tuple[str, int]], ...] = (
     (BadName, ("bad_name", 400)),
     (Conflict, ("conflict", 409)),
     (NotFound, ("no_script", 404)),
+    (NoVersion, ("no_version", 404)),
 )

@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.models import VersionReason
 from engine.services.access import Actor
-from store.errors import Conflict, NotFound, StoreError
+from store.errors import Conflict, NotFound, NoVersion, StoreError
 from store.files import FileVersion, ScriptFiles
 from store.names import script_path
 from store.rows import VersionRow
@@ -146,7 +146,7 @@ class VersionKeeper:
             if all(row.sha256 != text.sha256 for row in await self._versions.of(text.path)):
                 row = _row(text, VersionReason.CONFLICT, actor)
                 await self._settle(row, await self._versions.announce(row))
-        except NotFound:
+        except NoVersion:
             return
         except StoreError as error:
             log.warning("no record of the refused text of %r: %s", text.path, error)

@@ -10,17 +10,16 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from faulty_os import FAULTS, KINDS, one_fault
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ordinary_user import own_folder, run_as_ordinary_user
 
 from store import disk
-from store.errors import BadName, Conflict, LowDisk, NotAllowed, NotFound, StoreError
+from store.errors import BadName, Conflict, NotFound, StoreError
 from store.files import ScriptFiles
 from store.saving import MAX_SIZE
 
@@ -312,57 +311,6 @@ def test_a_removal_between_the_swap_and_its_undoing_stands(
     assert not path.exists()
     assert b"theirs" in kept(tmp_path).values()
     assert temps(tmp_path) == []
-
-
-FAULTS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EMFILE)
-KINDS = {errno.ENOSPC: LowDisk, errno.EDQUOT: LowDisk, errno.EROFS: NotAllowed, errno.EACCES: NotAllowed}
-CALLS = ("open", "write", "fsync", "fchmod", "link", "unlink", "rename", "mkdir", "stat", "fstat", "close", "exchange")
-
-
-class FaultyOs:
-    """The ``os`` module of the store with one failing call: the ``at``-th of all."""
-
-    def __init__(self, code: int, at: int) -> None:
-        self._code = code
-        self._at = at
-        self.calls = 0
-        self.hit: str | None = None
-
-    def step(self, name: str) -> None:
-        self.calls += 1
-        if self.calls == self._at:
-            self.hit = name
-            raise OSError(self._code, os.strerror(self._code))
-
-    def __getattr__(self, name: str) -> object:
-        real = getattr(os, name)
-        if name not in CALLS:
-            return real
-
-        def call(*args: object, **kwargs: object) -> object:
-            if name == "close":  # the descriptor is closed even when close(2) fails
-                real(*args, **kwargs)
-                return self.step(name)
-            self.step(name)
-            return real(*args, **kwargs)
-
-        return call
-
-
-@contextmanager
-def one_fault(code: int, at: int) -> Iterator[FaultyOs]:
-    faulty = FaultyOs(code, at)
-    real_exchange = disk.exchange
-
-    def exchange(folder: int, first: str, second: str) -> None:
-        faulty.step("exchange")
-        real_exchange(folder, first, second)
-
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("disk", "saving", "files"):
-            patch.setattr(f"store.{module}.os", faulty)
-        patch.setattr("store.disk.exchange", exchange)
-        yield faulty
 
 
 @pytest.mark.parametrize("new", [False, True])

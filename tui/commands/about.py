@@ -50,6 +50,7 @@ def _itself(info: ScriptInfo) -> list[tuple[str, str]]:
         ("entrypoint", info.entrypoint or ""),
         ("tags", ", ".join(info.tags)),
         ("state", state(info)),
+        ("note", info.note or ""),
     ]
 
 

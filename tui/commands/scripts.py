@@ -12,7 +12,9 @@ from tui.commands import exit_codes
 from tui.commands.about import print_about, say_what_waits, state
 from tui.commands.approve import approve_script
 from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.script_changes import delete_script, duplicate_script, rename_script, restore_script
 from tui.commands.set_keys import set_keys
+from tui.commands.transfer import export_scripts, import_scripts
 from tui.formats import clock, size
 from tui.terminal_guard import sanitise_line
 
@@ -23,11 +25,20 @@ if TYPE_CHECKING:
 @click.group("scripts")
 @common_options
 def scripts() -> None:
-    """See the project's scripts and make new ones."""
+    """See, make, rename, delete, bring back, import and export the project's scripts."""
 
 
-scripts.add_command(approve_script)
-scripts.add_command(set_keys)
+for command in (
+    approve_script,
+    set_keys,
+    rename_script,
+    duplicate_script,
+    delete_script,
+    restore_script,
+    import_scripts,
+    export_scripts,
+):
+    scripts.add_command(command)
 
 
 @scripts.command("list")
@@ -96,8 +107,8 @@ def new_script(invocation: Invocation, path: str, title: str | None, source: Bin
         invocation.print_json(made)
     else:
         invocation.streams.say(f"made {made.path}; gatewright --open {made.path} edits it")
-        if made.problem:
-            invocation.streams.say(made.problem)
+        for remark in filter(None, (made.problem, made.note)):
+            invocation.streams.say(remark)
         say_what_waits(invocation, [made])
 
 

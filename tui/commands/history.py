@@ -1,0 +1,141 @@
+"""``history``: the versions of a script that were replaced, and what each change changed."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.models import ScriptHistory, ScriptVersion, VersionReason
+from tui.commands import exit_codes
+from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.formats import clock, size
+from tui.terminal_guard import sanitise_line
+
+if TYPE_CHECKING:
+    from engine.client import EngineClient
+
+SHORT = 12
+"""Letters of a hash in lists."""
+SHORTEST = 4
+"""Letters of a hash that are taken for one."""
+TAB = 8
+
+
+@click.command("history")
+@click.argument("script")
+@click.option("--diff", "number", type=click.IntRange(1), metavar="N", help="What the change that replaced it changed.")
+@click.option("--now", is_flag=True, help="With --diff: the difference to the text as it is now.")
+@common_options
+@click.pass_obj
+def history(invocation: Invocation, script: str, number: int | None, now: bool) -> None:
+    """The versions of SCRIPT that were saved over, deleted or renamed, newest first.
+
+    Also of a script that was deleted. scripts restore brings one back.
+    """
+    from tui.commands.session import with_engine
+
+    if now and number is None:
+        raise click.UsageError("--now goes with --diff N.")
+
+    async def work(client: EngineClient) -> tuple[ScriptHistory, str]:
+        found = await client.script_history(script)
+        return found, "" if number is None else await _difference(client, found, number, now)
+
+    found, difference = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json({"history": found, "diff": difference} if number is not None else found)
+    elif number is not None:
+        _print_difference(invocation, difference)
+    elif not found.versions:
+        invocation.streams.say(f"{sanitise_line(found.path)} has no earlier versions")
+    else:
+        _print_versions(invocation, found)
+
+
+def find_version(found: ScriptHistory, start: str) -> ScriptVersion:
+    """The version whose hash begins with ``start``.
+
+    Raises:
+        CommandError: None does, or several do.
+    """
+    matches = {version.sha256: version for version in found.versions if version.sha256.startswith(start.lower())}
+    if len(start) >= SHORTEST and len(matches) == 1:
+        return next(iter(matches.values()))
+    problem = "no version begins with" if not matches else "more than one version could begin with"
+    raise CommandError(
+        f"{problem} {sanitise_line(start)}",
+        hint=f"See gatewright history {sanitise_line(found.path)}; give at least {SHORTEST} letters of a hash.",
+        exit_code=exit_codes.USAGE,
+        code="no_version",
+    )
+
+
+async def _difference(client: EngineClient, found: ScriptHistory, number: int, now: bool) -> str:
+    """From version ``number``, counted from the newest, to what replaced it, or to what the script holds now."""
+    if number > len(found.versions):
+        count = len(found.versions)
+        raise CommandError(
+            f"{sanitise_line(found.path)} has {count} earlier version{'' if count == 1 else 's'}",
+            exit_code=exit_codes.USAGE,
+            code="no_version",
+        )
+    old = found.versions[number - 1]
+    text = (await client.script_version(found.path, old.sha256)).text
+    newer = found.versions[number - 2].sha256 if number > 1 and not now else found.sha256
+    if old.reason is VersionReason.DELETED and not now:
+        newer = None
+    return _unified(text, await _text(client, found, newer), f"{old.path} {old.sha256[:SHORT]}", newer)
+
+
+async def _text(client: EngineClient, found: ScriptHistory, sha256: str | None) -> str:
+    """The text with that hash; nothing where there was none."""
+    if sha256 is None:
+        return ""
+    if sha256 == found.sha256:
+        return (await client.load_script(found.path)).text
+    return (await client.script_version(found.path, sha256)).text
+
+
+def _unified(old: str, new: str, title: str, newer: str | None) -> str:
+    lines = difflib.unified_diff(
+        old.splitlines(), new.splitlines(), title, newer[:SHORT] if newer else "deleted", lineterm=""
+    )
+    return "\n".join(lines)
+
+
+def _print_difference(invocation: Invocation, difference: str) -> None:
+    if not difference:
+        invocation.streams.say("the text is the same")
+    for line in difference.split("\n") if difference else []:
+        invocation.streams.out.line(sanitise_line(line.expandtabs(TAB)))
+
+
+def _print_versions(invocation: Invocation, found: ScriptHistory) -> None:
+    from tui.commands.table import render, terminal_width
+
+    rows = [
+        [str(number), version.sha256[:SHORT], size(version.size), _what(version), version.name, clock(version.at)]
+        for number, version in enumerate(found.versions, 1)
+    ]
+    out = invocation.streams.out
+    headers = ["n", "version", "size", "what replaced it", "who", "when"]
+    out.line(render(headers, rows, right="n size", width=terminal_width(out.is_terminal)))
+    if found.sha256 is None:
+        path = sanitise_line(found.path)
+        invocation.streams.say(f"{path} is deleted", f"Bring it back: gatewright scripts restore {path}")
+
+
+def _what(version: ScriptVersion) -> str:
+    match version.reason:
+        case VersionReason.RENAMED:
+            return f"renamed from {version.path} to {version.new_path}"
+        case VersionReason.CONFLICT:
+            return "refused: it met another change"
+        case VersionReason.SAVED:
+            return "a save"
+        case VersionReason.RESTORED:
+            return "an older version, restored"
+        case VersionReason.DELETED:
+            return "deleted"

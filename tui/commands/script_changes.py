@@ -1,0 +1,141 @@
+"""``scripts rename``, ``duplicate``, ``delete`` and ``restore``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.models import (
+    DeleteRequest,
+    DuplicateRequest,
+    RenameRequest,
+    RestoreRequest,
+    ScriptHistory,
+    ScriptInfo,
+    ScriptVersion,
+)
+from tui.commands import exit_codes
+from tui.commands.history import find_version
+from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.terminal_guard import sanitise_line
+
+if TYPE_CHECKING:
+    from engine.client import EngineClient
+
+
+@click.command("rename")
+@click.argument("old")
+@click.argument("new")
+@common_options
+@click.pass_obj
+def rename_script(invocation: Invocation, old: str, new: str) -> None:
+    """Give the script OLD the path NEW; folders are made. Its history goes with it.
+
+    An approval of its permissions does not: it counts for one path.
+    """
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> ScriptInfo:
+        return await client.rename_script(old, RenameRequest(new_path=new))
+
+    _report(invocation, with_engine(invocation, work), "it is now")
+
+
+@click.command("duplicate")
+@click.argument("script")
+@click.argument("new", required=False)
+@common_options
+@click.pass_obj
+def duplicate_script(invocation: Invocation, script: str, new: str | None) -> None:
+    """Make a copy of SCRIPT called NEW, or with a name made from its own."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> ScriptInfo:
+        return await client.duplicate_script(script, DuplicateRequest(new_path=new))
+
+    _report(invocation, with_engine(invocation, work), "made")
+
+
+@click.command("delete")
+@click.argument("script")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@common_options
+@click.pass_obj
+def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
+    """Delete SCRIPT. Its history keeps it: scripts restore brings it back.
+
+    Without a terminal it takes --yes.
+    """
+    from tui.commands.session import with_engine
+
+    async def look(client: EngineClient) -> ScriptHistory:
+        return await client.script_history(script)
+
+    async def work(client: EngineClient) -> ScriptVersion:
+        return await client.delete_script(path, DeleteRequest(base_sha256=found.sha256))
+
+    found = with_engine(invocation, look)
+    path = found.path
+    if found.sha256 is None:
+        hint = f"It is deleted already; scripts restore {path} brings it back."
+        raise CommandError(f"there is no script {path}", hint=hint, exit_code=exit_codes.USAGE, code="no_script")
+    if not yes:
+        _ask(invocation, path)
+    deleted = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(deleted)
+    else:
+        shown = sanitise_line(path)
+        invocation.streams.say(f"deleted {shown}", f"Bring it back: gatewright scripts restore {shown}")
+
+
+@click.command("restore")
+@click.argument("script")
+@click.option("--version", metavar="HASH", help="Which one, by the start of its hash; else the newest other one.")
+@common_options
+@click.pass_obj
+def restore_script(invocation: Invocation, script: str, version: str | None) -> None:
+    """Bring back an old version of SCRIPT, or a deleted one.
+
+    What is there now goes to the history. gatewright history SCRIPT shows what there is.
+    """
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> ScriptInfo:
+        history = await client.script_history(script)
+        wanted = None if version is None else find_version(history, version).sha256
+        return await client.restore_script(history.path, RestoreRequest(sha256=wanted, base_sha256=history.sha256))
+
+    restored = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(restored)
+    else:
+        invocation.streams.say(f"{sanitise_line(restored.path)} holds the version {restored.sha256[:12]} again")
+
+
+def _ask(invocation: Invocation, path: str) -> None:
+    """Raises ``click.Abort`` unless the answer is yes."""
+    if invocation.json or not sys.stdin.isatty() or not invocation.streams.err.is_terminal:
+        raise CommandError(
+            "nothing was deleted: there is no terminal to ask at",
+            hint="Say --yes to delete without a question.",
+            exit_code=exit_codes.USAGE,
+            code="not_asked",
+        )
+    click.confirm(f"Delete {sanitise_line(path)}? Its history keeps it.", abort=True, err=True)
+
+
+def _report(invocation: Invocation, info: ScriptInfo, what: str) -> None:
+    if invocation.json:
+        invocation.print_json(info)
+        return
+    invocation.streams.say(f"{what} {sanitise_line(info.path)}")
+    if info.note:
+        invocation.streams.say(sanitise_line(info.note))
+    if info.needs_approval:
+        invocation.streams.say(
+            "it asks for permissions that need approval",
+            f"An administrator decides: gatewright scripts approve {sanitise_line(info.path)}",
+        )
