@@ -36,7 +36,8 @@ MAX_COPIES = 100
 class ScriptChanges:
     """Each method refuses with a ``ServiceError``; then nothing was changed unless the sentence says so.
 
-    A change that was begun goes on when its caller is cancelled.
+    What changes a script takes its whole path, with or without ``.py``. A change that was begun goes on when its caller
+    is cancelled.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class ScriptChanges:
         return await _refusing(self._version(name, sha256))
 
     async def _rename(self, name: str, request: RenameRequest, actor: Actor) -> ScriptInfo:
-        path = await self._scripts.resolve(name)
+        path = await self._scripts.resolve(name, exact=True)
         new_path = script_path(request.new_path)
         if new_path == path:
             raise ServiceError("bad_name", f"{path} has that name already.", hint="Give another one.")
@@ -93,7 +94,7 @@ class ScriptChanges:
         return await self._scripts.info(new_path)
 
     async def _duplicate(self, name: str, request: DuplicateRequest) -> ScriptInfo:
-        path = await self._scripts.resolve(name)
+        path = await self._scripts.resolve(name, exact=True)
         if request.new_path is None:
             made = await self._duplicate_beside(path)
         else:
@@ -117,25 +118,25 @@ class ScriptChanges:
         raise ServiceError("conflict", f"There are {MAX_COPIES} copies of {path} already.", hint="Name it.", status=409)
 
     async def _delete(self, name: str, request: DeleteRequest, actor: Actor) -> ScriptVersion:
-        path = await self._scripts.resolve(name)
+        path = await self._scripts.resolve(name, exact=True)
         row = await self._keeper.delete(path, request.base_sha256, actor)
         self._events.publish("script", {"path": path, "change": "deleted", "old_path": path})
         return _version(row)
 
     async def _restore(self, name: str, request: RestoreRequest, actor: Actor) -> ScriptInfo:
-        history = await self._history(name)
+        history = await self._history(name, exact=True)
         digest = request.sha256 or _newest_other(history)
         _require_named(history, digest)
         was_gone = await self._keeper.restore(history.path, digest, request.base_sha256, actor)
         self._events.publish("script", {"path": history.path, "change": "created" if was_gone else "saved"})
         return await self._scripts.info(history.path)
 
-    async def _history(self, name: str) -> ScriptHistory:
+    async def _history(self, name: str, *, exact: bool = False) -> ScriptHistory:
         path = script_path(name)
         rows = await self._versions.of(path)
         now = await asyncio.to_thread(self._files.version, path)
         if not rows and now is None:
-            path = await self._scripts.resolve(name)
+            path = await self._scripts.resolve(name, exact=exact)
             rows = await self._versions.of(path)
             now = await asyncio.to_thread(self._files.version, path)
         return ScriptHistory(

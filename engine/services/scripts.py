@@ -73,9 +73,12 @@ class ScriptService:
             raise ServiceError("bad_text", "The text holds a lone surrogate, which UTF-8 cannot carry.") from None
         return await asyncio.shield(self._save(path, data, request.base_sha256, actor))
 
-    async def resolve(self, name: str) -> str:
-        """The path of the script that ``name`` means; raises ``no_script`` or ``ambiguous``."""
-        return await asyncio.to_thread(self._resolve, name)
+    async def resolve(self, name: str, *, exact: bool = False) -> str:
+        """The path of the script that ``name`` means; raises ``no_script`` or ``ambiguous``.
+
+        With ``exact`` a file name alone is not enough: what changes a script must not find another one instead.
+        """
+        return await asyncio.to_thread(self._resolve, name, exact=exact)
 
     async def info(self, path: str) -> ScriptInfo:
         """What there is to know about one script, by its path."""
@@ -188,12 +191,12 @@ class ScriptService:
             raise ServiceError("bad_frontmatter", f"{path} was not changed: {error}", status=422) from None
         return data, base
 
-    def _resolve(self, name: str) -> str:
+    def _resolve(self, name: str, *, exact: bool = False) -> str:
         paths = [file.path for file in self._files.list()]
         wanted = name if name.endswith(".py") else name + ".py"
         if wanted in paths:
             return wanted
-        matches = [path for path in paths if path.rpartition("/")[2] == wanted]
+        matches = [] if exact else [path for path in paths if path.rpartition("/")[2] == wanted]
         if len(matches) == 1:
             return matches[0]
         if matches:

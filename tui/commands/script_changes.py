@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from typing import TYPE_CHECKING
 
 import click
@@ -78,6 +79,7 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
 
     found = with_engine(invocation, look)
     path = found.path
+    _require_path(script, path)
     if found.sha256 is None:
         hint = f"It is deleted already; scripts restore {path} brings it back."
         raise CommandError(f"there is no script {path}", hint=hint, exit_code=exit_codes.USAGE, code="no_script")
@@ -105,6 +107,7 @@ def restore_script(invocation: Invocation, script: str, version: str | None) -> 
 
     async def work(client: EngineClient) -> ScriptInfo:
         history = await client.script_history(script)
+        _require_path(script, history.path)
         wanted = None if version is None else find_version(history, version).sha256
         return await client.restore_script(history.path, RestoreRequest(sha256=wanted, base_sha256=history.sha256))
 
@@ -113,6 +116,17 @@ def restore_script(invocation: Invocation, script: str, version: str | None) -> 
         invocation.print_json(restored)
     else:
         invocation.streams.say(f"{sanitise_line(restored.path)} holds the version {restored.sha256[:12]} again")
+
+
+def _require_path(given: str, path: str) -> None:
+    """Lists and runs find a script by its file name alone; what changes one must not find another instead."""
+    if unicodedata.normalize("NFC", given) not in (path, path.removesuffix(".py")):
+        raise CommandError(
+            f"there is no script {sanitise_line(given)}",
+            hint=f"Did you mean {sanitise_line(path)}?",
+            exit_code=exit_codes.USAGE,
+            code="no_script",
+        )
 
 
 def _ask(invocation: Invocation, path: str) -> None:
