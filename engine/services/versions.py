@@ -115,24 +115,32 @@ class VersionKeeper:
                 log.warning("no record of the version of %r that is replaced: %s", row.path, error)
         try:
             await asyncio.to_thread(work)
-        except BaseException:
-            if announced is not None:
-                await self._decide(row, announced)
+        except Conflict:
+            await self._withdraw(row, announced)
             raise
-        if announced is not None:
-            await self._settle(row, announced)
+        except BaseException:
+            await self._decide(row, announced)
+            raise
+        await self._settle(row, announced)
 
-    async def _decide(self, row: VersionRow, announced: int) -> None:
+    async def _decide(self, row: VersionRow, announced: int | None) -> None:
         """Settle what has happened, and withdraw what has not."""
         if await asyncio.to_thread(_has_happened, self._files, row):
             await self._settle(row, announced)
+        else:
+            await self._withdraw(row, announced)
+
+    async def _withdraw(self, row: VersionRow, announced: int | None) -> None:
+        if announced is None:
             return
         try:
             await self._versions.withdraw(announced)
         except StoreError as error:
             log.warning("the record of %r is decided at the next start: %s", row.path, error)
 
-    async def _settle(self, row: VersionRow, announced: int) -> None:
+    async def _settle(self, row: VersionRow, announced: int | None) -> None:
+        if announced is None:
+            return
         try:
             forgotten = await self._versions.settle(announced)
             await asyncio.to_thread(self._files.forget, forgotten)
@@ -167,11 +175,14 @@ def _row(version: FileVersion, reason: VersionReason, actor: Actor, new_path: st
 
 
 def _has_happened(files: ScriptFiles, row: VersionRow) -> bool:
-    """Whether something took the place of a version. Where that cannot be told it counts as replaced: its row stays."""
+    """Whether something took the place of a version that is kept. Where that cannot be told, its row stays."""
     try:
+        files.kept(row.sha256)
         now = files.version(row.path)
         if row.new_path is not None:
             return now is None and files.version(row.new_path) is not None
+    except NoVersion:
+        return False
     except StoreError:
         return True
     return now is None or now.sha256 != row.sha256 or row.reason == VersionReason.CONFLICT

@@ -20,6 +20,7 @@ from engine.models import (
     VersionReason,
 )
 from engine.services.access import Role, ServiceError
+from store import disk
 from store.errors import StoreError
 from store.rows import VersionRow
 from store.state import StateDB
@@ -177,6 +178,28 @@ async def test_without_the_record_texts_are_saved_and_scripts_are_not_deleted(
         await engine.changes.delete("x", DeleteRequest(), engine.owner)
     assert (await engine.scripts.load("x")).text == "2"
     assert (engine.project.history / sha("1")).read_text() == "1"
+
+
+async def test_a_text_that_was_in_place_for_an_instant_is_in_the_history_of_its_script(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editor replaces the file between the look and the swap: the save gives way, and its text can be found."""
+    await save(engine, "x", "1")
+    real = disk.exchange
+
+    def late(folder: int, first: str, second: str) -> None:
+        monkeypatch.setattr(disk, "exchange", real)
+        (engine.project.scripts / "x.py").write_text("theirs")
+        real(folder, first, second)
+
+    monkeypatch.setattr(disk, "exchange", late)
+    with pytest.raises(ServiceError) as refusal:
+        await engine.scripts.save("x", SaveRequest(text="mine", base_sha256=sha("1")), engine.owner)
+    assert refusal.value.code == "conflict"
+    (version,) = (await engine.changes.history("x", engine.owner)).versions
+    assert (version.reason, version.sha256) == (VersionReason.CONFLICT, sha("mine"))
+    assert (await engine.changes.version("x", version.sha256, engine.owner)).text == "mine"
+    assert (await engine.scripts.load("x")).text == "theirs"
 
 
 async def test_a_script_that_is_not_text_can_be_deleted_and_brought_back(engine: Engine) -> None:
