@@ -231,6 +231,7 @@ async def _compose(
     imports = ImportPolicy(settings.policy)
     modes = Modes(pool.settings.restricted, pool.settings.admin, imports)
     keeper = VersionKeeper(files, state.versions)
+    stack.push_async_callback(keeper.settled)
     await keeper.after_crash()
     scripts = ScriptService(files, keeper, state.approvals, events)
     changes = ScriptChanges(scripts, files, keeper, state.versions, events)

@@ -35,6 +35,7 @@ class VersionKeeper:
         self._files = files
         self._versions = versions
         self._turn = asyncio.Lock()
+        self._settling: asyncio.Task[None] | None = None
 
     async def save(self, path: str, data: bytes, base: str | None, actor: Actor) -> None:
         """Write a script; the version that it replaces gets a row."""
@@ -99,12 +100,18 @@ class VersionKeeper:
             await self._note_refused(FileVersion(script_path(path), digest, len(data)), actor)
             raise
 
+    async def settled(self) -> None:
+        """Wait until the last change is settled. The database must not be closed before."""
+        if self._settling is not None:
+            await asyncio.wait([self._settling])
+
     async def _recorded(self, row: VersionRow, base: str, work: Callable[[], Any], *, insist: bool = True) -> None:
         """Do ``work``, which takes the place of what ``row`` describes, if that is what the author has seen (``base``).
 
         Without ``insist`` a text that can be saved is saved although the database fails: the bytes of the version that
         it replaces are kept all the same.
         """
+        await self.settled()
         announced = None
         if base == row.sha256:
             try:
@@ -121,7 +128,10 @@ class VersionKeeper:
         except BaseException:
             await self._decide(row, announced)
             raise
-        await self._settle(row, announced)
+        # The row is there and the file too: nobody has to wait for the rest, save the next change.
+        self._settling = asyncio.create_task(self._settle(row, announced))
+        if row.new_path is not None:
+            await self.settled()
 
     async def _decide(self, row: VersionRow, announced: int | None) -> None:
         """Settle what has happened, and withdraw what has not."""

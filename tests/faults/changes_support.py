@@ -42,13 +42,14 @@ async def opened(root: Path) -> AsyncIterator[Parts]:
     files = ScriptFiles(root / "scripts", root / "history")
     await asyncio.to_thread(files.recover)
     state = await StateDB.open(root / "state.db")
+    keeper = VersionKeeper(files, state.versions)
     try:
-        keeper = VersionKeeper(files, state.versions)
         await keeper.after_crash()
         events = EventBus()
         scripts = ScriptService(files, keeper, state.approvals, events)
         yield Parts(files, state, scripts, ScriptChanges(scripts, files, keeper, state.versions, events))
     finally:
+        await keeper.settled()
         await state.close()
 
 

@@ -188,6 +188,7 @@ class Scripts(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
+        self.do(self.keeper.settled())
         self.do(self.state.close())
         self.do(self._open())
 
@@ -202,10 +203,13 @@ class Scripts(RuleBasedStateMachine):
         for path, texts in self.owed.items():
             for text in texts:
                 assert self.do(self.changes.version(path, sha(text), ME)).text == text
+        if hasattr(self, "keeper"):
+            self.do(self.keeper.settled())
             assert self.do(self.state.versions.unsettled()) == []
 
     def teardown(self) -> None:
         if hasattr(self, "state"):
+            self.do(self.keeper.settled())
             self.do(self.state.close())
         self.runner.close()
         shutil.rmtree(self.root)
