@@ -306,6 +306,8 @@ class SaveRequest(Model, frozen=True):
 
     text: str
     base_sha256: str | None = None
+    convert_header: bool = False
+    """Of a script that comes from elsewhere: an older tool's header becomes a frontmatter block."""
 
 
 class SetKeysRequest(Model, frozen=True):

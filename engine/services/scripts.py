@@ -21,6 +21,7 @@ from store.files import ScriptFile, ScriptFiles
 from store.frontmatter import Frontmatter, FrontmatterError, parse
 from store.frontmatter_edit import apply_changes
 from store.names import module_note, script_path
+from store.older_headers import convert_header
 
 Stamp = tuple[int, int]
 """(mtime in ns, size): when it is unchanged the file is not read again for a list."""
@@ -64,13 +65,16 @@ class ScriptService:
         """Write a script's text durably; it is on disk when this returns.
 
         Raises:
-            ServiceError: ``conflict`` when the file is not what the author loaded, and nothing was written.
+            ServiceError: ``conflict`` when the file is not what the author loaded, ``bad_header`` when an older header
+                cannot be converted. Nothing was written.
         """
         require(actor, Role.AUTHOR, "save scripts")
         try:
             data = request.text.encode("utf-8")
         except UnicodeEncodeError:
             raise ServiceError("bad_text", "The text holds a lone surrogate, which UTF-8 cannot carry.") from None
+        if request.convert_header:
+            data = await asyncio.to_thread(_converted, data)
         return await asyncio.shield(self._save(path, data, request.base_sha256, actor))
 
     async def resolve(self, name: str, *, exact: bool = False) -> str:
@@ -210,6 +214,13 @@ class ScriptService:
         near = _near(name, known)
         hint = f"Did you mean {' or '.join(near)}?" if near else "See gatewright scripts list."
         return ServiceError("no_script", f"There is no script {name!r}.", hint=hint, status=404)
+
+
+def _converted(data: bytes) -> bytes:
+    try:
+        return convert_header(data)
+    except FrontmatterError as error:
+        raise ServiceError("bad_header", str(error), status=422) from None
 
 
 def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> ScriptInfo:

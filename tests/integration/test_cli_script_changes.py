@@ -132,6 +132,19 @@ def test_files_and_folders_are_imported_and_never_over_a_script(project: CliProj
     assert "\x1b" not in missing.stdout + missing.stderr
 
 
+def test_headers_of_older_tools_become_blocks(project: CliProject, tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text("# ---\n# title: Night\n# kind: macro\n# ---\nprint(1)\n")
+    (tmp_path / "odd.py").write_text("# ---\n# title: Night\n# enabled: perhaps\n# ---\nprint(1)\n")
+    done = project.call("scripts", "import", str(tmp_path), "--to", "older")
+    assert done.returncode == 0
+    assert "its older header stays as it is: enabled in the older header must be true or false" in done.stdout
+    about = {info["path"]: info for info in project.json("scripts", "list", "older/")["scripts"]}
+    assert (about["older/old.py"]["title"], about["older/old.py"]["kind"]) == ("Night", "macro")
+    assert (project.root / "scripts/older/odd.py").read_text() == (tmp_path / "odd.py").read_text()
+    again = project.json("scripts", "import", str(tmp_path), "--to", "older")["files"]
+    assert [one["state"] for one in again] == ["unchanged", "unchanged"]
+
+
 def test_scripts_are_exported_and_never_over_a_file(project: CliProject, tmp_path: Path) -> None:
     project.script("out/a.py", "1\r\n")
     project.script("out/b.py", "2\n")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import SaveRequest
+from engine.models import SaveRequest, ScriptInfo
 from tui.commands import exit_codes
 from tui.commands.invocation import Invocation, common_options
 from tui.local_files import Found, LocalFileError, TakenError, gather, write_new
@@ -43,7 +43,8 @@ class Moved:
 def import_scripts(invocation: Invocation, files: tuple[str, ...], folder: str) -> int:
     """Make scripts of files, and of every .py file below a folder, at the same place as in that folder.
 
-    No script is overwritten and no symbolic link followed. Exit code 5 when another script had a file's name.
+    An older tool's header becomes a frontmatter block. No script is overwritten and no symbolic link followed. Exit
+    code 5 when another script had a file's name.
     """
     from tui.commands.session import with_engine
 
@@ -84,11 +85,24 @@ async def _import(client: EngineClient, found: Found, folder: str, known: dict[s
     if not script.endswith(".py"):
         return Moved(found.file, "", FAILED, "its name does not end in .py")
     try:
-        made = await client.save_script(script, SaveRequest(text=found.text))
+        made, remark = await _save(client, script, found.text)
     except EngineError as error:
         return Moved(found.file, script, EXISTS if error.code == "conflict" else FAILED, error.message)
     state = UNCHANGED if known.get(made.path) == made.sha256 else DONE
-    return Moved(found.file, made.path, state, made.problem)
+    return Moved(found.file, made.path, state, remark or made.problem)
+
+
+async def _save(client: EngineClient, script: str, text: str) -> tuple[ScriptInfo, str | None]:
+    """Make the script, with an older header as a block if that can be; else the reason why it is not."""
+    from engine.client import EngineError
+
+    try:
+        return await client.save_script(script, SaveRequest(text=text, convert_header=True)), None
+    except EngineError as error:
+        if error.code != "bad_header":
+            raise
+        made = await client.save_script(script, SaveRequest(text=text))
+        return made, f"its older header stays as it is: {error.message}"
 
 
 async def _export(client: EngineClient, name: str, out: str) -> Moved:
