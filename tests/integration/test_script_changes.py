@@ -180,6 +180,22 @@ async def test_without_the_record_texts_are_saved_and_scripts_are_not_deleted(
     assert (engine.project.history / sha("1")).read_text() == "1"
 
 
+async def test_what_could_not_be_settled_is_settled_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(version: int) -> list[str]:
+        raise StoreError("The database failed: disk I/O error.")
+
+    async with Engine.open(tmp_path / "plant", pool_size=1) as engine:
+        await save(engine, "a", "1")
+        monkeypatch.setattr(engine.changes._versions, "settle", broken)
+        moved = await engine.changes.rename("a", RenameRequest(new_path="b"), engine.owner)
+        assert moved.path == "b.py"
+    async with Engine.open(tmp_path / "plant", pool_size=1) as engine:
+        found = await engine.changes.history("b", engine.owner)
+        assert [(one.reason, one.path) for one in found.versions] == [(VersionReason.RENAMED, "a.py")]
+
+
 async def test_a_text_that_was_in_place_for_an_instant_is_in_the_history_of_its_script(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
