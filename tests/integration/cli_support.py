@@ -96,8 +96,11 @@ def read_line(process: subprocess.Popen[bytes]) -> str:
     return process.stdout.readline().decode()
 
 
-def in_terminal(command: list[str]) -> tuple[int, str]:
-    """Run ``command`` on a terminal of its own, 80x24; its exit code and everything that the terminal got."""
+def in_terminal(command: list[str], answer: str = "") -> tuple[int, str]:
+    """Run ``command`` on a terminal of its own, 80x24; its exit code and everything that the terminal got.
+
+    ``answer`` is typed when it asks yes or no.
+    """
     import fcntl
     import pty
     import struct
@@ -115,5 +118,8 @@ def in_terminal(command: list[str]) -> tuple[int, str]:
         except OSError:  # EIO: nobody has the terminal open any more
             break
         pieces.append(piece)
+        if answer and b"[y/N]" in b"".join(pieces):
+            os.write(controller, answer.encode())
+            answer = ""
     os.close(controller)
     return process.wait(PATIENCE), b"".join(pieces).decode()

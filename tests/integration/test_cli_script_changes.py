@@ -65,9 +65,14 @@ def test_deleting_asks_at_a_terminal_and_takes_yes_elsewhere(project: CliProject
     assert done.returncode == 2
     assert "--yes" in done.stderr
     assert listed(project, "asked") == ["asked.py"]
-    code, shown = in_terminal(["sh", "-c", f"echo n | exec {' '.join(project.command('scripts', 'delete', 'asked'))}"])
-    assert code == 2, shown
-    project.call("scripts", "delete", "asked", "--yes")
+    command = project.command("scripts", "delete", "asked")
+    code, shown = in_terminal(command, "n\n")
+    assert code == 130, shown
+    assert "Delete asked.py?" in shown
+    assert listed(project, "asked") == ["asked.py"]
+    code, shown = in_terminal(command, "y\n")
+    assert code == 0, shown
+    assert "scripts restore asked.py" in shown
     again = project.call("scripts", "delete", "asked", "--yes")
     assert again.returncode == 2
     assert "deleted already" in again.stderr
