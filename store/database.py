@@ -19,6 +19,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -39,6 +40,23 @@ BUSY_TIMEOUT_MS = 5_000
 WAL_BYTES = 4 << 20
 """The write-ahead log is checkpointed when it has grown to this size."""
 
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a database is for.
+
+    Attributes:
+        application_id: Tells its file from any other SQLite database (PRAGMA application_id).
+        disposable: It can be made anew from something else. It is not synced with every transaction, and a file that
+            is damaged or not of this kind is removed; a durable one is set aside or left alone.
+    """
+
+    application_id: int
+    disposable: bool = False
+
+
+STATE = Kind(APPLICATION_ID)
+
 _COMMON = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
     "PRAGMA trusted_schema=OFF",
@@ -49,7 +67,6 @@ _WRITER = (
     # Only takes effect before the first table is made; later it does nothing.
     "PRAGMA auto_vacuum=INCREMENTAL",
     "PRAGMA journal_mode=WAL",
-    "PRAGMA synchronous=FULL",
     # The log is cut when it starts over, so that its size on disk says how much waits for the next checkpoint.
     "PRAGMA journal_size_limit=0",
 )
@@ -71,25 +88,38 @@ class Database:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, migrations: Sequence[str]) -> Database:
+    async def open(cls, path: Path, migrations: Sequence[str], kind: Kind = STATE) -> Database:
         """Open or create the file and bring its schema up to date. A damaged file is set aside and a new one begun.
 
         Raises:
             StoreError: The file cannot be used; it was not touched.
         """
-        problems = await asyncio.to_thread(_prepare_file, path)
+        problems: list[str] = []
         try:
-            writer = await _open_writer(path, migrations)
-        except Damaged as error:
-            problems.append(await asyncio.to_thread(_set_aside, path, error))
+            problems += await asyncio.to_thread(_prepare_file, path)
+            writer = await _open_writer(path, migrations, kind)
+        except StoreError as error:
+            if kind.disposable:
+                await asyncio.to_thread(remove, path, error)
+            elif isinstance(error, Damaged):
+                problems.append(await asyncio.to_thread(_set_aside, path, error))
+            else:
+                raise
             await asyncio.to_thread(_prepare_file, path)
-            writer = await _open_writer(path, migrations)
+            writer = await _open_writer(path, migrations, kind)
         try:
             reader = await _connect(path, (*_COMMON, "PRAGMA query_only=ON"))
         except BaseException:
             await writer.close()
             raise
         return cls(path, writer, reader, problems)
+
+    @classmethod
+    async def in_memory(cls, migrations: Sequence[str], kind: Kind) -> Database:
+        """A database without a file, for as long as it is open. Its one connection reads and writes."""
+        path = Path(":memory:")
+        connection = await _open_writer(path, migrations, kind)
+        return cls(path, connection, connection, [])
 
     async def write(self, work: Work[T]) -> T:
         """Run ``work`` as one transaction. Cancelling the caller does not stop it: it commits or fails as a whole.
@@ -124,7 +154,8 @@ class Database:
         if self._checkpoint is not None:
             await asyncio.wait([self._checkpoint])
         # The reader first: the connection closed last checkpoints, and that must be the writer.
-        await self._reader.close()
+        if self._reader is not self._writer:
+            await self._reader.close()
         await self._writer.close()
 
     def _check_open(self) -> None:
@@ -188,12 +219,13 @@ async def _connect(path: Path, pragmas: Sequence[str]) -> aiosqlite.Connection:
     return connection
 
 
-async def _open_writer(path: Path, migrations: Sequence[str]) -> aiosqlite.Connection:
+async def _open_writer(path: Path, migrations: Sequence[str], kind: Kind) -> aiosqlite.Connection:
     writer = await _connect(path, _COMMON)
+    synchronous = "NORMAL" if kind.disposable else "FULL"
     try:
-        await _hop(writer, partial(_check, path, len(migrations)))
-        await _hop(writer, lambda raw: _execute_all(raw, _WRITER))
-        await _hop(writer, partial(_migrate, migrations))
+        await _hop(writer, partial(_check, path, len(migrations), kind))
+        await _hop(writer, lambda raw: _execute_all(raw, (*_WRITER, f"PRAGMA synchronous={synchronous}")))
+        await _hop(writer, partial(_migrate, migrations, kind))
     except BaseException:
         await writer.close()
         raise
@@ -205,11 +237,11 @@ def _execute_all(connection: sqlite3.Connection, statements: Sequence[str]) -> N
         connection.execute(statement).fetchall()
 
 
-def _check(path: Path, known_version: int, connection: sqlite3.Connection) -> None:
+def _check(path: Path, known_version: int, kind: Kind, connection: sqlite3.Connection) -> None:
     """Refuse what is not ours or newer than us; report damage."""
     version = _number(connection, "PRAGMA user_version")
     tables = _number(connection, "SELECT count(*) FROM sqlite_master")
-    if tables and _number(connection, "PRAGMA application_id") != APPLICATION_ID:
+    if tables and _number(connection, "PRAGMA application_id") != kind.application_id:
         raise StoreError(f"{path} is a database of another program.", "Move it away, then start again.")
     if version > known_version:
         raise StoreError(
@@ -221,7 +253,7 @@ def _check(path: Path, known_version: int, connection: sqlite3.Connection) -> No
         raise Damaged(str(findings[0]))
 
 
-def _migrate(migrations: Sequence[str], connection: sqlite3.Connection) -> None:
+def _migrate(migrations: Sequence[str], kind: Kind, connection: sqlite3.Connection) -> None:
     """Apply what is missing, all of it in one transaction."""
     version = _number(connection, "PRAGMA user_version")
     if version == len(migrations):
@@ -230,7 +262,7 @@ def _migrate(migrations: Sequence[str], connection: sqlite3.Connection) -> None:
         "BEGIN IMMEDIATE;",
         *migrations[version:],
         f"PRAGMA user_version={len(migrations)};",
-        f"PRAGMA application_id={APPLICATION_ID};",
+        f"PRAGMA application_id={kind.application_id};",
         "COMMIT;",
     ]
     try:
@@ -284,6 +316,22 @@ def _check_file(path: Path) -> list[str]:
     if found.st_size == 0 and not os.path.exists(f"{path}-wal"):
         return [f"{path.name} was empty: a new one was begun, and what it held before, if anything, is gone."]
     return []
+
+
+def remove(path: Path, reason: object) -> None:
+    """Remove a disposable database with its log, so that it can be made anew, and say why in the engine's log.
+
+    Raises:
+        StoreError: It cannot be removed.
+    """
+    log.warning("%s is made anew: %s", path, reason)
+    for suffix in ("", "-wal", "-shm"):
+        try:
+            os.unlink(f"{path}{suffix}")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise from_os_error(error, f"remove {path}") from error
 
 
 def _set_aside(path: Path, error: Damaged) -> str:

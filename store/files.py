@@ -11,26 +11,29 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from store import disk, moving, saving
 from store.errors import BadName, Conflict, NotFound, NoVersion, StoreError, from_os_error
 from store.names import (
     MAX_DEPTH,
     SUFFIX,
-    clash_note,
     clashing,
-    folded,
     folder_problem,
-    module_note,
+    name_notes,
     path_problem,
     script_path,
     shown,
 )
-from store.saving import MAX_SIZE, Place, keep, read, sha256, special
+from store.saving import MAX_SIZE, Place, keep, read, read_listed, sha256, special
+
+T = TypeVar("T")
+Stamp = tuple[int, int, int, int]
+"""(mtime in ns, ctime in ns, size, inode). While it is the same, so is the content (but see ``store.reconcile``)."""
 
 _IGNORED_FOLDERS = frozenset({"__pycache__"})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -45,6 +48,9 @@ class ScriptFile:
     mtime_ns: int = 0
     problem: str | None = None
     note: str | None = None
+    stamp: Stamp | None = None
+    data: bytes | None = None
+    """Its content, where ``scan`` read it; never older than ``stamp``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +73,53 @@ class ScriptFiles:
         """Every script by path, and everything that looks like one but cannot be used, with the reason."""
         try:
             with disk.open_folder(self._scripts) as root:
-                found = list(_scan(root, "", 1))
+                found = list(_scan(root, "", 1, _describe, _folder_problem))
         except OSError as error:
             raise from_os_error(error, "list the scripts") from error
         return _noted(sorted(found, key=lambda file: file.path))
+
+    def scan(self, known: Mapping[str, Stamp]) -> Iterator[tuple[str, ScriptFile | None]]:
+        """Everything that ``list`` gives, in no order, with the content of each file whose stamp is not the known one.
+
+        Args:
+            known: Stamps by path. Where one is still right the file is not read, and comes as None.
+
+        Raises:
+            StoreError: The scripts folder cannot be listed.
+        """
+
+        def look(folder: int, entry: os.DirEntry[str], path: str) -> tuple[str, ScriptFile | None] | None:
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                file = ScriptFile(shown(path), problem=from_os_error(error, f"examine {shown(path)}").sentence)
+                return file.path, file
+            stamp = found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+            return (path, None) if known.get(path) == stamp else _look(folder, entry.name, path, found)
+
+        def cannot(path: str, problem: str) -> tuple[str, ScriptFile | None]:
+            file = _folder_problem(path, problem)
+            return file.path, file
+
+        try:
+            with disk.open_folder(self._scripts) as root:
+                yield from _scan(root, "", 1, look, cannot)
+        except OSError as error:
+            raise from_os_error(error, "list the scripts") from error
+
+    def look(self, path: str) -> ScriptFile:
+        """One script with its content.
+
+        Raises:
+            StoreError: As ``read`` does.
+        """
+        path = script_path(path)
+        with _sentences("read", path), self._folder_of(path) as (folder, name):
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            data = read(folder, name, path).data
+        return ScriptFile(path, found.st_size, found.st_mtime_ns, stamp=stamp_of(found), data=data)
 
     def read(self, path: str) -> bytes:
         """The content of a script.
@@ -301,54 +350,91 @@ def _create(folder: int, name: str, path: str, data: bytes, mode: int | None = N
     disk.sync(folder, name)
 
 
+def stamp_of(found: os.stat_result) -> Stamp:
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
 def _noted(files: list[ScriptFile]) -> list[ScriptFile]:
     """``files`` with what to know about those whose names will make trouble elsewhere."""
-    alike: dict[str, list[str]] = {}
-    for file in files:
-        alike.setdefault(folded(file.path), []).append(file.path)
-    noted = []
-    for file in files:
-        other = next((path for path in alike[folded(file.path)] if path != file.path), None)
-        note = clash_note(other) if other is not None else module_note(file.path)
-        noted.append(file if note is None else replace(file, note=note))
-    return noted
+    notes = name_notes([file.path for file in files])
+    return [replace(file, note=notes[file.path]) if file.path in notes else file for file in files]
 
 
-def _scan(folder: int, prefix: str, depth: int) -> Iterator[ScriptFile]:
+def _scan(
+    folder: int,
+    prefix: str,
+    depth: int,
+    describe: Callable[[int, os.DirEntry[str], str], T | None],
+    cannot: Callable[[str, str], T],
+) -> Iterator[T]:
+    """What ``describe`` makes of each file, if anything, and ``cannot`` of each folder that is left out."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(".") or entry.name in _IGNORED_FOLDERS:
                 continue
             path = prefix + entry.name
             if entry.is_dir(follow_symlinks=False):
-                yield from _scan_folder(folder, entry.name, path, depth)
+                yield from _scan_folder(folder, entry.name, path, depth, describe, cannot)
             elif entry.name.endswith(SUFFIX) or (entry.is_symlink() and entry.is_dir()):
-                yield _describe(entry, path)
+                found = describe(folder, entry, path)
+                if found is not None:
+                    yield found
 
 
-def _scan_folder(parent: int, name: str, path: str, depth: int) -> Iterator[ScriptFile]:
+def _scan_folder(
+    parent: int,
+    name: str,
+    path: str,
+    depth: int,
+    describe: Callable[[int, os.DirEntry[str], str], T | None],
+    cannot: Callable[[str, str], T],
+) -> Iterator[T]:
     problem = folder_problem(name)
     if problem is None and depth >= MAX_DEPTH:
         problem = f"it is more than {MAX_DEPTH - 1} folders deep"
     if problem is not None:
-        yield ScriptFile(shown(path), problem=f"This folder is left out: {problem}.")
+        yield cannot(path, f"This folder is left out: {problem}.")
         return
     try:
         with disk.open_folder(name, parent) as folder:
-            yield from _scan(folder, f"{path}/", depth + 1)
+            yield from _scan(folder, f"{path}/", depth + 1, describe, cannot)
     except FileNotFoundError:  # gone since it was listed
         return
     except OSError as error:
-        yield ScriptFile(path, problem=f"This folder cannot be read: {os.strerror(error.errno or 0)}.")
+        yield cannot(path, f"This folder cannot be read: {os.strerror(error.errno or 0)}.")
 
 
-def _describe(entry: os.DirEntry[str], path: str) -> ScriptFile:
+def _folder_problem(path: str, problem: str) -> ScriptFile:
+    return ScriptFile(shown(path), problem=problem)
+
+
+def _describe(_folder: int, entry: os.DirEntry[str], path: str) -> ScriptFile:
     try:
         found = entry.stat(follow_symlinks=False)
     except OSError as error:
         return ScriptFile(shown(path), problem=f"It cannot be examined: {os.strerror(error.errno or 0)}.")
+    return _described(found, path)
+
+
+def _described(found: os.stat_result, path: str) -> ScriptFile:
     problem = _kind_problem(found) or _name_problem(path) or _size_problem(found.st_size)
     return ScriptFile(path if problem is None else shown(path), found.st_size, found.st_mtime_ns, problem)
+
+
+def _look(folder: int, name: str, path: str, found: os.stat_result) -> tuple[str, ScriptFile] | None:
+    """Describe a file with its content; None when it has gone since it was listed."""
+    file = _described(found, path)
+    if file.problem is None:
+        try:
+            data = read_listed(folder, name, path, found)
+            return path, ScriptFile(path, len(data), found.st_mtime_ns, stamp=stamp_of(found), data=data)
+        except FileNotFoundError:
+            return None
+        except StoreError as error:
+            file = ScriptFile(path, problem=error.sentence)
+        except OSError as error:
+            file = ScriptFile(path, problem=from_os_error(error, f"read {path}").sentence)
+    return file.path, file
 
 
 def _kind_problem(found: os.stat_result) -> str | None:

@@ -4,6 +4,8 @@ The block is read leniently (byte order mark, ``#!`` line, coding cookie, other 
 by key: a wrong value gives one sentence and that key its default, and all other keys count. Nothing a file holds makes
 ``parse`` raise or take long. Unknown keys belong to other tools and are left alone.
 
+tomli is what the standard library's tomllib was made from, but compiled: it takes a fourth of the time.
+
 PEP 723, "Specification": https://peps.python.org/pep-0723/
 """
 
@@ -12,11 +14,12 @@ from __future__ import annotations
 import keyword
 import math
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import tomli
 
 MAX_BLOCK = 64 << 10
 """Characters of a block."""
@@ -29,7 +32,7 @@ MIN_OPEN_FILES = 16
 PARAM_TYPES = ("str", "int", "float", "bool", "list", "file", "choice")
 
 MAX_KEY_LEVELS = 50
-"""Levels of a dotted key: tomllib's time grows with the square of their number."""
+"""Levels of a dotted key: tomli's time grows with the square of their number."""
 
 _TOKEN = re.compile(
     r"""(?sx) \#[^\n]*                                        # comment
@@ -39,6 +42,9 @@ _TOKEN = re.compile(
     """
 )
 _OPENING = re.compile(r"# /// ([a-zA-Z0-9-]+)[ \t]*")
+_PLAIN_BLOCK = re.compile(r"# /// script\n((?:#(?: [^\r\n]*)?\n)*?)# ///\n(?=[^#]|\Z)")
+"""Nearly every block, found at once: nothing before it, no CR, no comment after it."""
+_COMMENT_MARK = re.compile(r"^# ?", re.MULTILINE)
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*(B|[KMGT]i?B)", re.IGNORECASE)
 _UNITS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -73,6 +79,9 @@ class Limits:
     open_files: int | None = None
     parallel: int | None = None
     """How many runs of the script may go on at once."""
+
+
+_NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +141,9 @@ def find_block(text: str) -> str | None:
     Raises:
         FrontmatterError: The block does not end, or is too large.
     """
+    plain = _PLAIN_BLOCK.match(text, 0, MAX_BLOCK)
+    if plain is not None and plain.end() < MAX_BLOCK:
+        return _COMMENT_MARK.sub("", plain[1][:-1])
     block = locate_block(text)
     return None if block is None else "\n".join(block.lines)
 
@@ -183,8 +195,8 @@ def loads(block: str) -> Mapping[str, Any]:
     if _has_deep_key(block):
         raise FrontmatterError("The frontmatter is nested too deeply.")
     try:
-        return tomllib.loads(block)
-    except tomllib.TOMLDecodeError as error:
+        return tomli.loads(block)
+    except tomli.TOMLDecodeError as error:
         raise FrontmatterError(f"The frontmatter is not valid TOML: {clean(str(error), MAX_TITLE)}.") from error
     except RecursionError as error:
         raise FrontmatterError("The frontmatter is nested too deeply.") from error
@@ -238,7 +250,7 @@ class _Reader:
             preload=self.lines(own, "preload", "preload"),
             params=self.params(own),
             limits=self.limits(own),
-            permissions=MappingProxyType(dict(self.table(own, "permissions", "permissions"))),
+            permissions=self.permissions(own),
             requires_python=self.line(document, "requires-python") or None,
             dependencies=self.lines(document, "dependencies", "dependencies"),
             problem=self.problem,
@@ -264,9 +276,11 @@ class _Reader:
         return _NOTHING
 
     def line(self, table: Mapping[str, Any], key: str, limit: int = MAX_TITLE) -> str:
-        return clean(self.value(table, key, str, "text", ""), limit)
+        return clean(self.value(table, key, str, "text", ""), limit) if key in table else ""
 
     def lines(self, table: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
+        if key not in table:
+            return ()
         found = self.value(table, key, list, "a list of texts", ())
         if any(not isinstance(item, str) for item in found):
             self.wrong(f"{name} must be a list of texts.")
@@ -284,6 +298,8 @@ class _Reader:
 
     def limits(self, own: Mapping[str, Any]) -> Limits:
         limits = self.table(own, "limits", "limits")
+        if not limits:
+            return _NO_LIMITS
         return Limits(
             timeout=self.seconds(limits),
             memory=self.size(limits, "memory", "512 MiB"),
@@ -293,6 +309,10 @@ class _Reader:
             open_files=self.count(limits, "open_files", MIN_OPEN_FILES),
             parallel=self.count(limits, "parallel", 1),
         )
+
+    def permissions(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
+        table = self.table(own, "permissions", "permissions")
+        return MappingProxyType(dict(table)) if table else _NOTHING
 
     def seconds(self, limits: Mapping[str, Any]) -> float | None:
         found = self.value(limits, "timeout", (int, float), "a number of seconds", None)
@@ -322,6 +342,8 @@ class _Reader:
 
     def params(self, own: Mapping[str, Any]) -> tuple[Param, ...]:
         table = self.table(own, "params", "tool.gatewright.params")
+        if not table:
+            return ()
         if len(table) > MAX_ITEMS:
             self.wrong(f"There are more than {MAX_ITEMS} params.")
         read = (self._param(name, spec) for name, spec in list(table.items())[:MAX_ITEMS])
@@ -387,6 +409,8 @@ def is_name(text: str) -> bool:
 def clean(text: str, limit: int) -> str:
     """One line of valid Unicode without control characters, cut to ``limit``."""
     line = " ".join(text[: 2 * limit].split())
+    if len(line) <= limit and line.isprintable():
+        return line
     valid = line.encode("utf-8", "backslashreplace").decode()
     return "".join(character if character.isprintable() else "\ufffd" for character in valid)[:limit]
 

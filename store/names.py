@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from store.errors import BadName
 
@@ -27,6 +29,9 @@ _NOT_PORTABLE = frozenset('\\:*?"<>|')
 """What other systems refuse in file names: a clone of the project must work there too."""
 _DEVICES = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
 """Names that Windows keeps for devices, with any suffix."""
+
+_PLAIN = re.compile(r"[\w .-]+", re.ASCII)
+"""Nearly every name, judged at once: a project may have ten thousand."""
 
 
 def script_path(text: str) -> str:
@@ -64,6 +69,7 @@ def path_problem(path: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=1024)
 def folder_problem(name: str) -> str | None:
     """What is wrong with one folder's name, or None."""
     if name.endswith(SUFFIX):
@@ -92,6 +98,8 @@ def _part_problem(part: str) -> str | None:
 
 
 def _character_problem(part: str) -> str | None:
+    if _PLAIN.fullmatch(part):
+        return None
     for character in part:
         if kind := _FORBIDDEN.get(unicodedata.category(character)):
             return f"it contains {kind} (U+{ord(character):04X})"
@@ -124,6 +132,21 @@ def module_note(path: str) -> str | None:
     if module not in sys.stdlib_module_names:
         return None
     return f"It is called like Python's own module {module}: elsewhere, scripts beside it would import this one."
+
+
+def name_notes(paths: Sequence[str]) -> dict[str, str]:
+    """What to know about those whose names will make trouble elsewhere, by path."""
+    alike: dict[str, list[str]] = {}
+    keys = [path.lower() if path.isascii() else folded(path) for path in paths]
+    for path, key in zip(paths, keys, strict=True):
+        alike.setdefault(key, []).append(path)
+    notes: dict[str, str] = {}
+    for path, key in zip(paths, keys, strict=True):
+        other = next((one for one in alike[key] if one != path), None)
+        note = clash_note(other) if other is not None else module_note(path)
+        if note is not None:
+            notes[path] = note
+    return notes
 
 
 def shown(path: str) -> str:

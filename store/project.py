@@ -103,6 +103,10 @@ class Project:
         return self.private / "state.db"
 
     @property
+    def index_db(self) -> Path:
+        return self.private / "index.db"
+
+    @property
     def socket(self) -> Path:
         return self.private / "engine.sock"
 
