@@ -39,6 +39,7 @@ from engine.models import (
     OutputPage,
     PermissionReview,
     PoolInfo,
+    RebuildReport,
     RenameRequest,
     ResizeRequest,
     RestoreRequest,
@@ -51,8 +52,11 @@ from engine.models import (
     ScriptList,
     ScriptText,
     ScriptVersion,
+    SearchResult,
     SetKeysRequest,
     StopRequest,
+    TaskInfo,
+    TaskList,
     VersionText,
 )
 from engine.registry import Operation
@@ -70,7 +74,7 @@ ANSWER_TIMEOUT = 60.0
 """Seconds for a whole answer. A durable save on a slow disk takes long; a stopped engine never answers."""
 
 TRANSFER_TIMEOUT = 600.0
-"""Seconds for a file, up or down."""
+"""Seconds for a file, up or down, and for a task."""
 
 SILENCE_TIMEOUT = 45.0
 """Seconds without a byte after which a stream counts as dead: the engine sends a comment every 15."""
@@ -215,6 +219,10 @@ class EngineClient:
         """What is wrong with a script's text, and what is in it. It is parsed in the sandbox, never run."""
         return await self._call(registry.SCRIPTS_CHECK, CheckReport, body=request)
 
+    async def search_scripts(self, text: str, limit: int = 50) -> SearchResult:
+        """Scripts that have every word of ``text``, the last one perhaps only begun."""
+        return await self._call(registry.SCRIPTS_SEARCH, SearchResult, registry.SearchParams(q=text, limit=limit))
+
     async def rename_script(self, path: str, request: RenameRequest) -> ScriptInfo:
         """Give a script another path; raises ``EngineError`` with code ``conflict`` when that is taken."""
         return await self._call(registry.SCRIPTS_RENAME, ScriptInfo, registry.ScriptParams(path=path), request)
@@ -270,6 +278,20 @@ class EngineClient:
 
     async def git_log(self, path: str | None = None, limit: int = 50, skip: int = 0) -> GitLog:
         return await self._call(registry.GIT_LOG, GitLog, registry.GitLogParams(path=path, limit=limit, skip=skip))
+
+    async def rebuild(self) -> RebuildReport:
+        """Make the index of scripts anew; events of type ``task`` tell how far it is.
+
+        Raises ``EngineError`` with code ``cancelled`` when it was, and ``busy`` when another one goes on.
+        """
+        return await self._call(registry.SYNC_REBUILD, RebuildReport, patience=TRANSFER_TIMEOUT)
+
+    async def list_tasks(self) -> TaskList:
+        return await self._call(registry.TASKS_LIST, TaskList)
+
+    async def cancel_task(self, task_id: int) -> TaskInfo:
+        """Stop a task; what it was about to do is not done."""
+        return await self._call(registry.TASKS_CANCEL, TaskInfo, registry.TaskParams(task_id=task_id))
 
     async def git_diff(
         self, path: str | None = None, *, staged: bool = False, commit: str | None = None
@@ -331,12 +353,17 @@ class EngineClient:
         await self._transport.close()
 
     async def _call(
-        self, operation: Operation, answer: type[T], params: Model | None = None, body: Model | None = None
+        self,
+        operation: Operation,
+        answer: type[T],
+        params: Model | None = None,
+        body: Model | None = None,
+        patience: float = ANSWER_TIMEOUT,
     ) -> T:
         data = None if body is None else _encode(body)
         with _unreachable():
             async with (
-                asyncio.timeout(ANSWER_TIMEOUT),
+                asyncio.timeout(patience),
                 self._transport.exchange(operation.method, operation.target(params), data) as response,
             ):
                 return await _answer(response, answer)

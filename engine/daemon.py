@@ -148,7 +148,7 @@ class Daemon:
         await self._server.shutdown()
 
     async def _leave_when_idle(self, seconds: float) -> None:
-        await until_idle(self._server, lambda: self.engine.runs.unfinished, seconds)
+        await until_idle(self._server, lambda: self.engine.runs.unfinished + self.engine.tasks.running, seconds)
         log.info("nobody needed the engine for %g seconds", seconds)
         self.stop()
 

@@ -43,10 +43,13 @@ from engine.services.requests import RequestChecks, RunCeilings
 from engine.services.runs import RunService
 from engine.services.script_changes import ScriptChanges
 from engine.services.scripts import ScriptService
+from engine.services.sync import SyncService
+from engine.services.tasks import TaskService
 from engine.services.versions import VersionKeeper
 from store.files import ScriptFiles
 from store.git_trust import TrustFile
 from store.project import Project
+from store.reconcile import Reconciler
 from store.state import Retention, StateDB
 
 DAY = 86_400.0
@@ -84,6 +87,8 @@ class Engine:
         changes: ScriptChanges,
         permissions: PermissionService,
         checks: ScriptChecks,
+        sync: SyncService,
+        tasks: TaskService,
         git: GitService,
         buffers: BufferService,
         pool_service: PoolService,
@@ -98,6 +103,8 @@ class Engine:
         self.changes = changes
         self.permissions = permissions
         self.checks = checks
+        self.sync = sync
+        self.tasks = tasks
         self.git = git
         self.buffers = buffers
         self.pool_service = pool_service
@@ -110,7 +117,12 @@ class Engine:
     def problems(self) -> list[str]:
         """What the user should know, one sentence each."""
         recorder = self.runs.recorder.problem
-        problems = [*self.project.problems, *self._state.problems, *([recorder] if recorder else [])]
+        problems = [
+            *self.project.problems,
+            *self._state.problems,
+            *self.sync.problems,
+            *([recorder] if recorder else []),
+        ]
         restricted = self.modes.restricted
         if restricted.refusal is not None:
             problems.append(f"{restricted.refusal} See gatewright doctor.")
@@ -219,6 +231,8 @@ async def _compose(
     state = await StateDB.open(project.state_db)
     stack.push_async_callback(state.close)
     await state.interrupt_unfinished(time.time())
+    reconciler = await Reconciler.open(files, project.index_db)
+    stack.push_async_callback(reconciler.close)
     interpreter = await ensure_environment(project.environments / "default")
 
     events = EventBus()
@@ -233,8 +247,11 @@ async def _compose(
     keeper = VersionKeeper(files, state.versions)
     stack.push_async_callback(keeper.settled)
     await keeper.after_crash()
-    scripts = ScriptService(files, keeper, state.approvals, events)
+    scripts = ScriptService(files, reconciler, keeper, state.approvals, events)
     changes = ScriptChanges(scripts, files, keeper, state.versions, events)
+    tasks = TaskService(events)
+    stack.push_async_callback(tasks.close)
+    sync = SyncService(reconciler, tasks, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
@@ -249,9 +266,26 @@ async def _compose(
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(state, buffers, _retention(settings)), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
+    # Lists and searches wait for it, the engine does not: it may have ten thousand scripts to read.
+    first_look = asyncio.create_task(sync.first_look(), name="first look at the scripts")
+    stack.push_async_callback(_cancelled, first_look)
     git = GitService(project.root, TrustFile(project.private), state.authors)
     return make(
-        project, pool, runs, scripts, changes, permissions, checks, git, buffers, pool_service, events, modes, state
+        project,
+        pool,
+        runs,
+        scripts,
+        changes,
+        permissions,
+        checks,
+        sync,
+        tasks,
+        git,
+        buffers,
+        pool_service,
+        events,
+        modes,
+        state,
     )
 
 
@@ -272,9 +306,7 @@ def _ceilings(settings: Settings) -> RunCeilings:
 
 def _retention(settings: Settings) -> Retention:
     keep = settings.retention
-    return Retention(
-        output_age=keep.output_days * DAY, output_bytes=keep.output_size, run_age=keep.run_days * DAY
-    )
+    return Retention(output_age=keep.output_days * DAY, output_bytes=keep.output_size, run_age=keep.run_days * DAY)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -322,6 +322,25 @@ class SetKeysRequest(Model, frozen=True):
     base_sha256: str | None = None
 
 
+class FoundScript(Model, frozen=True):
+    """A script that a search found."""
+
+    path: str
+    title: str
+    line: int = 0
+    """Where its text has one of the words, from 1; 0 when they are in its name, title or tags only."""
+    text: str = ""
+    """That line."""
+
+
+class SearchResult(Model, frozen=True):
+    """Scripts with every word, those first that have them in name, title or tags."""
+
+    scripts: list[FoundScript]
+    more: bool = False
+    """There are more than were asked for."""
+
+
 class RenameRequest(Model, frozen=True):
     """Folders of ``new_path`` are made if need be. ``base_sha256`` None means "whatever it holds"."""
 
@@ -525,6 +544,61 @@ class GitCommit(Model, frozen=True):
 class GitLog(Model, frozen=True):
     commits: list[GitCommit]
     more: bool = False
+
+
+class TaskState(StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class TaskInfo(Model, frozen=True):
+    """Something of the engine's own that takes a while. Events of type ``task`` carry it."""
+
+    id: int
+    kind: str
+    """``rebuild``."""
+    actor: str
+    started_at: float
+    state: TaskState = TaskState.RUNNING
+    doing: str = ""
+    """What it is at: ``reading``, ``indexing``."""
+    done: int = 0
+    """How many of that."""
+    finished_at: float | None = None
+    error: str | None = None
+
+
+class TaskList(Model, frozen=True):
+    """What goes on and what ended lately, newest first."""
+
+    tasks: list[TaskInfo]
+
+
+class RenamedScript(Model, frozen=True):
+    old: str
+    new: str
+
+
+class ScriptProblem(Model, frozen=True):
+    path: str
+    problem: str
+
+
+class RebuildReport(Model, frozen=True):
+    """What a rebuild found on disk, against what the index held before."""
+
+    scripts: int
+    """How many there are now."""
+    seconds: float
+    created: list[str] = []
+    updated: list[str] = []
+    renamed: list[RenamedScript] = []
+    """Gone from one place and there at another, with the same content."""
+    removed: list[str] = []
+    problems: list[ScriptProblem] = []
+    """Listed, but not usable as they are."""
 
 
 class GitDiff(Model, frozen=True):

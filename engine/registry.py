@@ -37,6 +37,7 @@ from engine.models import (
     OutputPage,
     PermissionReview,
     PoolInfo,
+    RebuildReport,
     RenameRequest,
     ResizeRequest,
     RestoreRequest,
@@ -49,8 +50,11 @@ from engine.models import (
     ScriptList,
     ScriptText,
     ScriptVersion,
+    SearchResult,
     SetKeysRequest,
     StopRequest,
+    TaskInfo,
+    TaskList,
     VersionText,
 )
 
@@ -109,6 +113,15 @@ class RunFileParams(Model, frozen=True):
 
 class ScriptParams(Model, frozen=True):
     path: Annotated[str, Meta(min_length=1, max_length=4096, description="Relative to the scripts folder.")]
+
+
+class SearchParams(Model, frozen=True):
+    q: Annotated[str, Meta(max_length=1000, description="Words; the last one may be a beginning.")]
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+
+
+class TaskParams(Model, frozen=True):
+    task_id: Id
 
 
 class VersionParams(Model, frozen=True):
@@ -295,6 +308,15 @@ SCRIPTS_SET = Operation(
     params=ScriptParams,
     request=SetKeysRequest,
 )
+SCRIPTS_SEARCH = Operation(
+    "scripts.search",
+    "GET",
+    "/scripts/search",
+    SearchResult,
+    "viewer",
+    "Scripts that have every word in name, title, tags or text",
+    params=SearchParams,
+)
 SCRIPTS_RENAME = Operation(
     "scripts.rename",
     "POST",
@@ -395,6 +417,13 @@ BUFFERS_CREATE = Operation(
 )
 GIT_STATUS = Operation("git.status", "GET", "/git/status", GitStatus, "viewer", "Branch and changed files")
 GIT_LOG = Operation("git.log", "GET", "/git/log", GitLog, "viewer", "Commits, newest first", params=GitLogParams)
+SYNC_REBUILD = Operation(
+    "sync.rebuild", "POST", "/sync/rebuild", RebuildReport, "author", "Make the index of scripts anew from the files"
+)
+TASKS_LIST = Operation("tasks.list", "GET", "/tasks", TaskList, "viewer", "What the engine is at, newest first")
+TASKS_CANCEL = Operation(
+    "tasks.cancel", "POST", "/tasks/{task_id}/cancel", TaskInfo, "author", "Stop a task", params=TaskParams
+)
 GIT_DIFF = Operation(
     "git.diff", "GET", "/git/diff", GitDiff, "author", "What changed in a file or by a commit", params=GitDiffParams
 )
@@ -475,6 +504,7 @@ OPERATIONS: tuple[Operation, ...] = (
     SCRIPTS_SAVE,
     SCRIPTS_CHECK,
     SCRIPTS_SET,
+    SCRIPTS_SEARCH,
     SCRIPTS_RENAME,
     SCRIPTS_DUPLICATE,
     SCRIPTS_DELETE,
@@ -487,6 +517,9 @@ OPERATIONS: tuple[Operation, ...] = (
     BUFFERS_CREATE,
     GIT_STATUS,
     GIT_LOG,
+    SYNC_REBUILD,
+    TASKS_LIST,
+    TASKS_CANCEL,
     GIT_DIFF,
     GIT_SHOW,
     GIT_STAGE,

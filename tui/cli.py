@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "eval": "tui.commands.run:eval_expression",
         "runs": "tui.commands.runs:runs",
         "scripts": "tui.commands.scripts:scripts",
+        "rebuild": "tui.commands.rebuild:rebuild",
         "history": "tui.commands.history:history",
         "git": "tui.commands.git:git",
         "engine": "tui.commands.engine:engine",

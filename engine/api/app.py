@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from engine.api import errors, openapi
 from engine.api.endpoint import Endpoint, Handler
 from engine.api.host import Host
-from engine.api.routes import buffers, engine, events, git, permissions, pool, runs, script_changes, scripts
+from engine.api.routes import buffers, engine, events, git, permissions, pool, runs, script_changes, scripts, sync
 from engine.models import ErrorBody
 from engine.registry import BASE, COMPAT_BASE, OPERATIONS, Operation
 
@@ -26,6 +26,7 @@ HANDLERS: dict[Operation, Handler] = {
     **permissions.HANDLERS,
     **buffers.HANDLERS,
     **git.HANDLERS,
+    **sync.HANDLERS,
     **events.HANDLERS,
     **openapi.HANDLERS,
 }

@@ -90,6 +90,7 @@ class ScriptChanges:
         if new_path == path:
             raise ServiceError("bad_name", f"{path} has that name already.", hint="Give another one.")
         await self._keeper.rename(path, new_path, request.base_sha256, actor)
+        await self._scripts.taken_in(made=new_path, gone=path)
         self._events.publish("script", {"path": new_path, "change": "renamed", "old_path": path})
         return await self._scripts.info(new_path)
 
@@ -102,6 +103,7 @@ class ScriptChanges:
             if made == path:
                 raise ServiceError("bad_name", f"{path} cannot be its own copy.", hint="Give another name.")
             await self._keeper.duplicate(path, made)
+        await self._scripts.taken_in(made=made)
         self._events.publish("script", {"path": made, "change": "created"})
         return await self._scripts.info(made)
 
@@ -120,6 +122,7 @@ class ScriptChanges:
     async def _delete(self, name: str, request: DeleteRequest, actor: Actor) -> ScriptVersion:
         path = await self._scripts.resolve(name, exact=True)
         row = await self._keeper.delete(path, request.base_sha256, actor)
+        await self._scripts.taken_in(gone=path)
         self._events.publish("script", {"path": path, "change": "deleted", "old_path": path})
         return _version(row)
 
@@ -128,6 +131,7 @@ class ScriptChanges:
         digest = request.sha256 or _newest_other(history)
         _require_named(history, digest)
         was_gone = await self._keeper.restore(history.path, digest, request.base_sha256, actor)
+        await self._scripts.taken_in(made=history.path)
         self._events.publish("script", {"path": history.path, "change": "created" if was_gone else "saved"})
         return await self._scripts.info(history.path)
 

@@ -10,21 +10,31 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from engine.models import Grant, ParamInfo, ParamType, SaveRequest, ScriptInfo, ScriptList, ScriptText, SetKeysRequest
+from engine.models import (
+    FoundScript,
+    Grant,
+    ParamInfo,
+    ParamType,
+    SaveRequest,
+    ScriptInfo,
+    ScriptList,
+    ScriptText,
+    SearchResult,
+    SetKeysRequest,
+)
 from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
 from engine.services.versions import VersionKeeper
 from store.approvals import Approvals
 from store.errors import BadName, Conflict, NotFound, NoVersion, StoreError
-from store.files import ScriptFile, ScriptFiles
+from store.files import ScriptFiles
 from store.frontmatter import Frontmatter, FrontmatterError, parse
 from store.frontmatter_edit import apply_changes
-from store.names import module_note, script_path
+from store.index_rows import ScriptRow
+from store.names import module_note, name_notes, script_path
 from store.older_headers import convert_header
-
-Stamp = tuple[int, int]
-"""(mtime in ns, size): when it is unchanged the file is not read again for a list."""
+from store.reconcile import Reconciler
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +46,35 @@ class ScriptSource:
 
 
 class ScriptService:
-    def __init__(self, files: ScriptFiles, versions: VersionKeeper, approvals: Approvals, events: EventBus) -> None:
+    def __init__(
+        self,
+        files: ScriptFiles,
+        reconciler: Reconciler,
+        versions: VersionKeeper,
+        approvals: Approvals,
+        events: EventBus,
+    ) -> None:
         self._files = files
+        self._reconciler = reconciler
         self._versions = versions
         self._approvals = approvals
         self._events = events
-        self._seen: dict[str, tuple[Stamp, ScriptInfo]] = {}
+        self._shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
+        """What was made of the rows of the last list."""
 
     async def list(self) -> ScriptList:
-        """Every script, by path. One that cannot be read says why in ``problem``."""
-        return ScriptList(scripts=[*await self._marked(await asyncio.to_thread(self._list))])
+        """Every script as it is on disk now, by path. One that cannot be read says why in ``problem``."""
+        rows = await self._reconciler.scripts()
+        return ScriptList(scripts=[*await self._marked(await asyncio.to_thread(self._infos, rows))])
+
+    async def search(self, text: str, limit: int = 50) -> SearchResult:
+        """Scripts that have every word of ``text`` in name, title, tags or text."""
+        try:
+            found = await self._reconciler.search(text, limit + 1)
+        except StoreError as error:
+            raise refused(error) from None
+        scripts = [FoundScript(path=hit.path, title=hit.title, line=hit.line, text=hit.text) for hit in found[:limit]]
+        return SearchResult(scripts=scripts, more=len(found) > limit)
 
     async def load(self, path: str) -> ScriptText:
         """Raises ``no_script`` or ``unreadable``."""
@@ -123,7 +152,7 @@ class ScriptService:
             raise refused(error) from None
         except UnicodeEncodeError:
             raise ServiceError("bad_text", "The text holds a lone surrogate, which UTF-8 cannot carry.") from None
-        info = _info(path, parse(text, path), data, 0.0)
+        info = _info(path, parse(text, path), hashlib.sha256(data).hexdigest(), len(data), 0.0)
         if info.problem:
             raise ServiceError("bad_script", f"{path} cannot run: {info.problem}", status=422)
         return ScriptSource(info=info, data=data)
@@ -141,24 +170,24 @@ class ScriptService:
     async def _marked_one(self, info: ScriptInfo) -> ScriptInfo:
         return (await self._marked([info]))[0]
 
-    def _list(self) -> Sequence[ScriptInfo]:
-        seen: dict[str, tuple[Stamp, ScriptInfo]] = {}
-        for file in self._files.list():
-            stamp = (file.mtime_ns, file.size)
-            known = self._seen.get(file.path)
-            info = known[1] if known and known[0] == stamp else self._describe(file)
-            # Beside which others it stands can change without it.
-            seen[file.path] = (stamp, info if info.note == file.note else replace(info, note=file.note))
-        self._seen = seen
-        return [seen[path][1] for path in sorted(seen)]
+    async def taken_in(self, *, made: str | None = None, gone: str | None = None) -> None:
+        """Tell the index of a script that was written, and of one that was removed on purpose."""
+        if gone is not None:
+            await self._reconciler.removed(gone)
+        if made is not None:
+            await self._reconciler.saved(made)
 
-    def _describe(self, file: ScriptFile) -> ScriptInfo:
-        if file.problem is None:
-            try:
-                return self._read(file.path).info
-            except ServiceError as error:
-                return ScriptInfo(path=file.path, title=file.path, problem=error.message)
-        return ScriptInfo(path=file.path, title=file.path, size=file.size, problem=file.problem)
+    def _infos(self, rows: Sequence[ScriptRow]) -> Sequence[ScriptInfo]:
+        shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
+        notes = name_notes([row.path for row in rows])
+        for row in rows:
+            known = self._shown.get(row.path)
+            info = known[1] if known and known[0] is row else _info_of(row)
+            note = notes.get(row.path)
+            # Beside which others it stands can change without it.
+            shown[row.path] = row, info if info.note == note else replace(info, note=note)
+        self._shown = shown
+        return [info for _, info in shown.values()]
 
     def _read(self, path: str) -> ScriptSource:
         try:
@@ -168,7 +197,9 @@ class ScriptService:
         except StoreError as error:
             raise refused(error) from None
         text = data.decode("utf-8", "replace")
-        return ScriptSource(info=_info(path, parse(text, path), data, self._files.mtime(path)), data=data)
+        digest = hashlib.sha256(data).hexdigest()
+        info = _info(path, parse(text, path), digest, len(data), self._files.mtime(path))
+        return ScriptSource(info=info, data=data)
 
     async def _save(self, path: str, data: bytes, base: str | None, actor: Actor) -> ScriptInfo:
         try:
@@ -178,6 +209,7 @@ class ScriptService:
             raise _conflict(path, base) from None
         except StoreError as error:
             raise refused(error) from None
+        await self.taken_in(made=path)
         self._events.publish("script", {"path": path, "change": "created" if base is None else "saved"})
         return await self.info(path)
 
@@ -223,7 +255,11 @@ def _converted(data: bytes) -> bytes:
         raise ServiceError("bad_header", str(error), status=422) from None
 
 
-def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> ScriptInfo:
+def _info_of(row: ScriptRow) -> ScriptInfo:
+    return _info(row.path, row.front, row.sha256, row.size, row.modified)
+
+
+def _info(path: str, front: Frontmatter, sha256: str, size: int, modified: float) -> ScriptInfo:
     permissions, bad_permissions = _permissions(front)
     return ScriptInfo(
         path=path,
@@ -255,8 +291,8 @@ def _info(path: str, front: Frontmatter, data: bytes, modified: float) -> Script
         requires_python=front.requires_python,
         dependencies=list(front.dependencies),
         permissions=permissions,
-        sha256=hashlib.sha256(data).hexdigest(),
-        size=len(data),
+        sha256=sha256,
+        size=size,
         modified=modified,
         problem=front.problem or bad_permissions,
         note=module_note(path),

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from engine.models import CheckProblem, CheckReport, CheckRequest, SaveRequest, ScriptInfo, ScriptList, ScriptText
+from engine.models import (
+    CheckProblem,
+    CheckReport,
+    CheckRequest,
+    FoundScript,
+    SaveRequest,
+    ScriptInfo,
+    ScriptList,
+    ScriptText,
+    SearchResult,
+)
 from tui.commands import exit_codes
 from tui.commands.about import print_about, say_what_waits, state
 from tui.commands.approve import approve_script
@@ -140,6 +150,39 @@ def check_script(invocation: Invocation, script: str) -> int:
             invocation.streams.out.line(_problem_line(path, problem))
     failed = any(problem.severity == "error" for problem in report.problems)
     return exit_codes.FAILED if failed else exit_codes.OK
+
+
+@scripts.command("search")
+@click.argument("text", nargs=-1, required=True)
+@click.option("-n", "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="Scripts at most.")
+@common_options
+@click.pass_obj
+def search_scripts(invocation: Invocation, text: tuple[str, ...], limit: int) -> int:
+    """Find the scripts that have every word of TEXT in name, title, tags or text.
+
+    Case does not matter, and of the last word the beginning is enough. Exit code 1 when there are none.
+    """
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> SearchResult:
+        return await client.search_scripts(" ".join(text), limit)
+
+    result = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(result)
+    else:
+        for found in result.scripts:
+            invocation.streams.out.line(_found_line(found))
+        if not result.scripts:
+            invocation.streams.say("no script has all of these words")
+        if result.more:
+            invocation.streams.say(f"there are more than {limit}", "Give more words, or a higher --limit.")
+    return exit_codes.OK if result.scripts else exit_codes.FAILED
+
+
+def _found_line(found: FoundScript) -> str:
+    """As grep writes it, so that editors can jump there."""
+    return sanitise_line(f"{found.path}:{found.line}: {found.text}" if found.line else f"{found.path}: {found.title}")
 
 
 def _problem_line(path: str, problem: CheckProblem) -> str:

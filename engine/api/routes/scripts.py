@@ -5,8 +5,8 @@ from __future__ import annotations
 from engine import registry
 from engine.api.endpoint import Handler
 from engine.api.host import Call
-from engine.models import CheckReport, ScriptInfo, ScriptList, ScriptText
-from engine.registry import Operation, ScriptParams
+from engine.models import CheckReport, ScriptInfo, ScriptList, ScriptText, SearchResult
+from engine.registry import Operation, ScriptParams, SearchParams
 
 
 async def list_(call: Call) -> ScriptList:
@@ -32,10 +32,16 @@ async def check(call: Call) -> CheckReport:
     return await call.engine.checks.check(call.body, call.actor, call.source)
 
 
+async def search(call: Call) -> SearchResult:
+    params: SearchParams = call.params
+    return await call.engine.scripts.search(params.q, params.limit)
+
+
 HANDLERS: dict[Operation, Handler] = {
     registry.SCRIPTS_LIST: list_,
     registry.SCRIPTS_LOAD: load,
     registry.SCRIPTS_SAVE: save,
     registry.SCRIPTS_CHECK: check,
     registry.SCRIPTS_SET: set_keys,
+    registry.SCRIPTS_SEARCH: search,
 }

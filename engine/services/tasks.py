@@ -1,0 +1,146 @@
+"""What the engine does for somebody that takes a while: who began it, how far it is, how to stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from engine.models import TaskInfo, TaskState
+from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.events import EventBus
+
+T = TypeVar("T")
+
+KEPT = 10
+"""Tasks that are listed after their end."""
+
+PROGRESS_EVERY = 0.1
+"""Seconds between two events of one task."""
+
+
+class TaskCancelled(Exception):
+    """Somebody stopped the task."""
+
+
+class Progress:
+    """What a task's work reports to, from whatever thread."""
+
+    def __init__(self, changed: Callable[[str, int], None]) -> None:
+        self._changed = changed
+        self._loop = asyncio.get_running_loop()
+        self._stop = threading.Event()
+        self._next = 0.0
+
+    def __call__(self, doing: str, done: int) -> None:
+        """Tell what is being done and how far it is.
+
+        Raises:
+            TaskCancelled: It is to end; nothing more must be done.
+        """
+        if self._stop.is_set():
+            raise TaskCancelled
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + PROGRESS_EVERY
+            self._loop.call_soon_threadsafe(self._changed, doing, done)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+class TaskService:
+    """Tasks of one engine. One of each kind goes on at a time."""
+
+    def __init__(self, events: EventBus) -> None:
+        self._events = events
+        self._tasks: dict[int, TaskInfo] = {}
+        self._work: dict[int, tuple[Progress, asyncio.Task[object]]] = {}
+        self._next_id = 1
+
+    @property
+    def running(self) -> int:
+        return len(self._work)
+
+    def list(self) -> list[TaskInfo]:
+        """What goes on and what ended lately, newest first."""
+        return [self._tasks[number] for number in sorted(self._tasks, reverse=True)]
+
+    async def run(self, kind: str, actor: Actor, work: Callable[[Progress], Awaitable[T]]) -> T:
+        """Do ``work`` to its end, also when the caller does not wait for it any more.
+
+        Raises:
+            ServiceError: ``busy`` when one of this kind goes on, ``cancelled`` when somebody stopped it.
+        """
+        going_on = next((task for task in self._tasks.values() if task.kind == kind and task.id in self._work), None)
+        if going_on is not None:
+            raise ServiceError(
+                "busy",
+                f"{going_on.actor} has begun a {kind} already; it goes on as task {going_on.id}.",
+                hint="Wait for its end, or cancel it.",
+                status=409,
+            )
+        number, self._next_id = self._next_id, self._next_id + 1
+        progress = Progress(lambda doing, done: self._change(number, doing=doing, done=done))
+        self._tasks[number] = TaskInfo(id=number, kind=kind, actor=actor.name, started_at=time.time())
+        task: asyncio.Task[T] = asyncio.ensure_future(self._to_end(number, work(progress)))
+        self._work[number] = progress, task
+        self._publish(number)
+        return await asyncio.shield(task)
+
+    async def cancel(self, number: int, actor: Actor) -> TaskInfo:
+        """Stop a task and wait for its end. One that has ended stays as it is."""
+        require(actor, Role.AUTHOR, "stop tasks")
+        if number not in self._tasks:
+            raise ServiceError("no_task", f"There is no task {number}.", hint="See GET /tasks.", status=404)
+        if number in self._work:
+            progress, task = self._work[number]
+            progress.stop()
+            await asyncio.wait([task])
+        return self._tasks[number]
+
+    async def close(self) -> None:
+        """Stop everything and wait for it."""
+        work = list(self._work.values())
+        for progress, _ in work:
+            progress.stop()
+        if work:
+            await asyncio.wait([task for _, task in work])
+
+    async def _to_end(self, number: int, work: Awaitable[T]) -> T:
+        state, error = TaskState.FAILED, None
+        try:
+            result = await work
+            state = TaskState.DONE
+        except TaskCancelled:
+            state = TaskState.CANCELLED
+            kind = self._tasks[number].kind
+            raise ServiceError("cancelled", f"The {kind} was cancelled; nothing was changed.", status=409) from None
+        except Exception as failure:
+            error = str(failure)
+            raise
+        finally:
+            del self._work[number]
+            self._change(number, state=state, error=error, finished_at=time.time())
+            self._forget_old()
+        return result
+
+    def _change(self, number: int, **changes: object) -> None:
+        task = self._tasks.get(number)
+        if task is None or task.finished_at is not None:  # a report that was late
+            return
+        self._tasks[number] = replace(task, **changes)
+        self._publish(number)
+
+    def _publish(self, number: int) -> None:
+        self._events.publish("task", msgspec.to_builtins(self._tasks[number]))
+
+    def _forget_old(self) -> None:
+        ended = [number for number in sorted(self._tasks) if number not in self._work]
+        for number in ended[: max(0, len(ended) - KEPT)]:
+            del self._tasks[number]
