@@ -4,7 +4,8 @@ The block is read leniently (byte order mark, ``#!`` line, coding cookie, other 
 by key: a wrong value gives one sentence and that key its default, and all other keys count. Nothing a file holds makes
 ``parse`` raise or take long. Unknown keys belong to other tools and are left alone.
 
-tomli is what the standard library's tomllib was made from, but compiled: it takes a fourth of the time.
+tomli is what the standard library's tomllib was made from, but compiled: it takes a fourth of the time, and reads what
+people write. Larger blocks are left to tomllib, during which others get their turn.
 
 PEP 723, "Specification": https://peps.python.org/pep-0723/
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 import keyword
 import math
 import re
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -30,6 +32,9 @@ MIN_OPEN_FILES = 16
 """Fewer leave an interpreter none to import a module with."""
 
 PARAM_TYPES = ("str", "int", "float", "bool", "list", "file", "choice")
+
+COMPILED_BLOCK = 4 << 10
+"""Characters of a block that tomli may read."""
 
 MAX_KEY_LEVELS = 50
 """Levels of a dotted key: tomli's time grows with the square of their number."""
@@ -194,9 +199,11 @@ def loads(block: str) -> Mapping[str, Any]:
     """
     if _has_deep_key(block):
         raise FrontmatterError("The frontmatter is nested too deeply.")
+    # Compiled code holds the interpreter's lock until it is done, which a large and hostile block makes long.
+    parse = tomli.loads if len(block) <= COMPILED_BLOCK else tomllib.loads
     try:
-        return tomli.loads(block)
-    except tomli.TOMLDecodeError as error:
+        return parse(block)
+    except (tomli.TOMLDecodeError, tomllib.TOMLDecodeError) as error:
         raise FrontmatterError(f"The frontmatter is not valid TOML: {clean(str(error), MAX_TITLE)}.") from error
     except RecursionError as error:
         raise FrontmatterError("The frontmatter is nested too deeply.") from error
