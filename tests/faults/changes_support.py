@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import random
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from engine.services.script_changes import ScriptChanges
 from engine.services.scripts import ScriptService
 from engine.services.versions import VersionKeeper
 from store.files import ScriptFiles
+from store.reconcile import Reconciler
 from store.state import StateDB
 
 NAMES = ("a.py", "b.py", "sub/a.py", "sub/deep/c.py")
@@ -42,14 +44,16 @@ async def opened(root: Path) -> AsyncIterator[Parts]:
     files = ScriptFiles(root / "scripts", root / "history")
     await asyncio.to_thread(files.recover)
     state = await StateDB.open(root / "state.db")
+    reconciler = await Reconciler.open(files, root / "index.db")
     keeper = VersionKeeper(files, state.versions)
     try:
         await keeper.after_crash()
         events = EventBus()
-        scripts = ScriptService(files, keeper, state.approvals, events)
+        scripts = ScriptService(files, reconciler, keeper, state.approvals, events)
         yield Parts(files, state, scripts, ScriptChanges(scripts, files, keeper, state.versions, events))
     finally:
         await keeper.settled()
+        await reconciler.close()
         await state.close()
 
 
@@ -125,3 +129,7 @@ async def _change(root: Path, seed: int, report: int) -> None:
             await take(parts, step, now)
             now = step.after
             os.write(report, b".")
+
+
+if __name__ == "__main__":
+    change_until_killed(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from changes_support import change_until_killed, choose, contents, opened
+from changes_support import choose, contents, opened
 
 from store import disk
 
-SPAWN = multiprocessing.get_context("forkserver")
-SPAWN.set_forkserver_preload(["changes_support"])
+CHANGES = Path(__file__).with_name("changes_support.py")
 
 
 @pytest.mark.timeout(110)
@@ -50,8 +50,8 @@ def kill_loop(root: Path, kills: int) -> None:
 def killed_after(root: Path, seed: int, *, at_least: int, delay: float) -> int:
     """Start it, let it acknowledge a few changes, wait a moment longer, kill it; how many it acknowledged in all."""
     reading, writing = os.pipe()
-    process = SPAWN.Process(target=_child, args=(str(root), seed, SPAWN.reducer.DupFd(writing)))
-    process.start()
+    command = [sys.executable, str(CHANGES), str(root), str(seed), str(writing)]
+    process = subprocess.Popen(command, pass_fds=[writing], env=os.environ | {"PYTHONPATH": str(CHANGES.parents[2])})
     os.close(writing)
     count = 0
     while count < at_least:
@@ -60,16 +60,11 @@ def killed_after(root: Path, seed: int, *, at_least: int, delay: float) -> int:
         count += got
     time.sleep(delay)  # where in its loop it dies is left to chance
     process.kill()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    assert process.wait() == -signal.SIGKILL
     while got := len(os.read(reading, 4096)):
         count += got
     os.close(reading)
     return count
-
-
-def _child(root: str, seed: int, report: object) -> None:
-    change_until_killed(root, seed, report.detach())  # type: ignore[attr-defined]
 
 
 def expected(before: dict[str, str], seed: int, count: int) -> list[dict[str, str]]:

@@ -141,12 +141,12 @@ async def test_sixteen_mebibytes_come_whole_and_not_one_byte_more(pool: Pool) ->
         ("chunk(b'/etc/cron.d/x')", "bad name"),
         ("chunk(b'a') + chunk(b'a')", "a file twice"),
         ("chunk(b'a', 7)", "does not follow"),
-        ("frame(8, b'')", "without its head"),
+        ("frame(8, b'')", "an empty CHUNK frame"),
         ("frame(8, b'x' * 65537)", "over the limit"),
         ("b''.join(chunk(b'%d' % n) for n in range(33))", "more than 32 files"),
         ("b''.join(chunk(b'a', n * 61440, bytes(61440)) for n in range(300))", "more in files than its limit"),
         ("result() + chunk(b'a')", "a CHUNK frame after its RESULT"),
-        ("chunk(b'a') + frame(7, b'')", "RESULT without its head"),
+        ("chunk(b'a') + frame(7, b'')", "an empty RESULT frame"),
     ],
 )
 async def test_forged_frames_end_the_run(pool: Pool, forged: str, said: str) -> None:

@@ -23,6 +23,7 @@ from engine.services.scripts import ScriptService
 from engine.services.versions import VersionKeeper
 from store import disk
 from store.files import ScriptFiles
+from store.reconcile import Reconciler
 from store.state import StateDB
 
 PATHS = st.sampled_from(["a.py", "b.py", "sub/a.py"])
@@ -61,7 +62,8 @@ class Scripts(RuleBasedStateMachine):
         self.keeper = VersionKeeper(self.files, self.state.versions)
         await self.keeper.after_crash()
         events = EventBus()
-        self.scripts = ScriptService(self.files, self.keeper, self.state.approvals, events)
+        self.reconciler = await Reconciler.open(self.files, self.root / "index.db")
+        self.scripts = ScriptService(self.files, self.reconciler, self.keeper, self.state.approvals, events)
         self.changes = ScriptChanges(self.scripts, self.files, self.keeper, self.state.versions, events)
 
     def refused(self, work: Coroutine[Any, Any, Any]) -> str | None:
@@ -189,6 +191,7 @@ class Scripts(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.do(self.keeper.settled())
+        self.do(self.reconciler.close())
         self.do(self.state.close())
         self.do(self._open())
 
@@ -210,6 +213,7 @@ class Scripts(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "state"):
             self.do(self.keeper.settled())
+            self.do(self.reconciler.close())
             self.do(self.state.close())
         self.runner.close()
         shutil.rmtree(self.root)
