@@ -14,7 +14,9 @@ from pathlib import Path
 
 from daemon_support import parents
 
-UID = 54_322
+UID = 54_322 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+"""Of its own for each worker of a test run: what one's tests kill and count is none of the other's."""
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 
