@@ -124,11 +124,22 @@ def keep(folder: int, name: str, history: int) -> None:
         _make_way(history, digest)
         try:
             os.rename(name, digest, src_dir_fd=folder, dst_dir_fd=history)
+            _drop_second_name(folder, name, file.fileno())
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
             file.seek(0)
             disk.create_file(history, digest, file.read(), 0o600)
+            os.unlink(name, dir_fd=folder)
+
+
+def _drop_second_name(folder: int, name: str, descriptor: int) -> None:
+    """rename(2) leaves both names where they are links of one file: a crash may have come between link and unlink.
+
+    The bytes are kept by then: if this fails, the next start does it.
+    """
+    with suppress(OSError):
+        if os.path.samestat(os.stat(name, dir_fd=folder, follow_symlinks=False), os.fstat(descriptor)):
             os.unlink(name, dir_fd=folder)
 
 

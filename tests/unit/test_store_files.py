@@ -218,6 +218,17 @@ def test_leftovers_of_a_crash_go_to_the_history(files: ScriptFiles, tmp_path: Pa
     assert kept(tmp_path) == {sha(b"swapped out, not kept yet"): b"swapped out, not kept yet"}
 
 
+def test_a_leftover_that_is_kept_already_under_another_name_goes_too(files: ScriptFiles, tmp_path: Path) -> None:
+    """A crash came between the link into the history and the end of the first name: rename(2) would leave both."""
+    files.save("a/x.py", b"1", None)
+    ours = tmp_path / "scripts/a/.x.py.0123456789ab.gatewright-tmp"
+    ours.write_bytes(b"linked")
+    os.link(ours, tmp_path / "history" / sha(b"linked"))
+    files.recover()
+    assert not ours.exists()
+    assert kept(tmp_path) == {sha(b"linked"): b"linked"}
+
+
 def test_an_editor_that_writes_into_the_replaced_file_loses_nothing(files: ScriptFiles, tmp_path: Path) -> None:
     base = files.save("x.py", b"old", None)
     with open(tmp_path / "scripts/x.py", "r+b", buffering=0) as editor:
