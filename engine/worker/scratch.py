@@ -92,9 +92,13 @@ class FolderScratch:
 
 
 class NoScratch(FolderScratch):
-    """An empty folder to be in, where the sandbox lets nobody write."""
+    """An empty folder to be in, where nobody can write: Landlock allows nothing, or else seccomp denies the chmod."""
 
     writable = False
+
+    def __init__(self, parent: str) -> None:
+        super().__init__(parent)
+        os.chmod(self.path, 0o500)
 
     def prepare(self, size: int, inodes: int) -> None:
         """It is as empty as before."""
