@@ -16,8 +16,7 @@ from typing import TypeVar
 import pytest
 from daemon_support import FOREVER, TWO, ProjectUnderTest, alive, eventually, family, wait_for
 
-from engine import client as client_module
-from engine.client import EngineError, EngineUnreachable
+from engine.client import EngineError, EngineUnreachable, calls
 from engine.models import Event, Outcome, RunState, SaveRequest
 
 T = TypeVar("T")
@@ -38,7 +37,7 @@ async def until_unreachable(stream: AsyncIterator[T]) -> list[T]:
 async def test_a_signal_ends_it_with_streams_open_and_a_run_going_on(
     project: ProjectUnderTest, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "RECONNECT_DELAYS", ())
+    monkeypatch.setattr(calls, "RECONNECT_DELAYS", ())
     engine = await asyncio.to_thread(project.serve)
     client = await project.connect(start=False)
     run = await client.start_run(FOREVER)

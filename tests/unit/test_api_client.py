@@ -12,10 +12,9 @@ import msgspec
 import pytest
 from api_support import SmallHost, chunk, eventually, run_info, serving
 
-from engine import client as client_module
 from engine import sockets
 from engine.api import sse
-from engine.client import EngineClient, EngineError, EngineUnreachable
+from engine.client import EngineClient, EngineError, EngineUnreachable, answers, calls
 from engine.models import Event, RunKind, RunRequest, RunState, SaveRequest
 from engine.registry import OPERATIONS
 
@@ -201,7 +200,7 @@ async def test_a_slow_reader_is_told_what_it_missed(host: SmallHost) -> None:
 async def test_streams_end_when_the_engine_stops(
     host: SmallHost, client: EngineClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "RECONNECT_DELAYS", (0.0,))
+    monkeypatch.setattr(calls, "RECONNECT_DELAYS", (0.0,))
     host.engine.runs.items = [run_info()]
     events = client.events(after=0)
     host.engine.events.publish("pool")
@@ -220,8 +219,8 @@ async def test_streams_end_when_the_engine_stops(
 async def test_a_silent_stream_counts_as_dead(
     host: SmallHost, client: EngineClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "SILENCE_TIMEOUT", 0.05)
-    monkeypatch.setattr(client_module, "RECONNECT_DELAYS", ())
+    monkeypatch.setattr(calls, "SILENCE_TIMEOUT", 0.05)
+    monkeypatch.setattr(calls, "RECONNECT_DELAYS", ())
     with pytest.raises(EngineUnreachable, match="does not answer"):
         await anext(client.events())
 
@@ -304,7 +303,7 @@ async def test_a_reader_that_never_reads_is_let_go(
 async def test_an_answer_without_measure_is_not_held(
     host: SmallHost, client: EngineClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "MAX_ANSWER", 1 << 20)
+    monkeypatch.setattr(answers, "MAX_ANSWER", 1 << 20)
     host.engine.scripts.saved["big.py"] = "x" * (2 << 20)
     with pytest.raises(EngineUnreachable, match="the answer is larger than 1 MiB"):
         await client.load_script("big.py")

@@ -1,0 +1,108 @@
+"""Bodies and answers as JSON, and what can go wrong with them as two errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import msgspec
+
+from engine.models import ErrorBody, Model
+from engine.sse_parser import EventTooLargeError
+from engine.transport import Response, TransportError
+
+T = TypeVar("T")
+
+MAX_ANSWER = 64 << 20
+
+
+class EngineError(Exception):
+    """The engine said no."""
+
+    def __init__(self, code: str, message: str, hint: str | None, status: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.status = status
+
+
+class EngineUnreachable(Exception):
+    """Nothing answers, or the answer broke off."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def encode(body: Model) -> bytes:
+    """The body as JSON. What JSON in UTF-8 cannot carry is refused as the engine would refuse it."""
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        sentence = "The text holds a lone surrogate, which UTF-8 cannot carry."
+        raise EngineError("bad_request", sentence, "Remove the broken character.", 400) from None
+    except (TypeError, RecursionError) as error:
+        raise EngineError("bad_request", f"The request cannot be sent as JSON: {error}.", None, 400) from None
+
+
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+def _decoder(answer: Any) -> msgspec.json.Decoder[Any]:  # noqa: ANN401 - any type that msgspec can build
+    decoder = _decoders.get(answer)
+    if decoder is None:
+        decoder = _decoders[answer] = msgspec.json.Decoder(answer)
+    return decoder
+
+
+def decode(data: bytes, answer: type[T]) -> T:
+    try:
+        decoded: T = _decoder(answer).decode(data)
+    except msgspec.DecodeError as error:
+        raise EngineUnreachable(
+            "The engine's answer makes no sense to this version.",
+            f"Restart the engine: gatewright engine stop ({error}).",
+        ) from error
+    return decoded
+
+
+async def read_answer(response: Response, answer: type[T]) -> T:
+    """The typed answer.
+
+    Raises:
+        EngineError: The engine refused.
+    """
+    return decode(await read_content(response, MAX_ANSWER), answer)
+
+
+async def read_content(response: Response, limit: int) -> bytes:
+    """The answer as it is.
+
+    Raises:
+        EngineError: The engine refused.
+    """
+    data = await response.read(limit)
+    if response.status < 400:
+        return data
+    try:
+        body: ErrorBody = _decoder(ErrorBody).decode(data)
+    except msgspec.DecodeError:
+        message = f"The engine answered with HTTP status {response.status}."
+        raise EngineError("http", message, None, response.status) from None
+    raise EngineError(body.code, body.error, body.hint, response.status)
+
+
+@contextmanager
+def unreachable() -> Iterator[None]:
+    """Everything that can break between here and the engine, as one sentence."""
+    try:
+        yield
+    except TimeoutError:
+        raise EngineUnreachable(
+            "The engine does not answer.", "See its log; gatewright engine stop and start again if it hangs."
+        ) from None
+    except (TransportError, EventTooLargeError) as error:
+        raise EngineUnreachable(f"The engine cannot be reached: {error}.") from error

@@ -1,0 +1,65 @@
+"""Calls about the engine, its pool and tasks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from engine import registry
+from engine.client.answers import EngineUnreachable, decode
+from engine.client.calls import TRANSFER_TIMEOUT, Calls, Retry
+from engine.models import EngineInfo, Event, PoolInfo, RebuildReport, ResizeRequest, StopRequest, TaskInfo, TaskList
+from engine.transport import Headers
+
+
+class EngineCalls(Calls):
+    """Ask and steer the engine itself, and hear what happens in it."""
+
+    async def engine_info(self) -> EngineInfo:
+        return await self.call(registry.ENGINE_INFO, EngineInfo)
+
+    async def stop_engine(self, force: bool = False) -> EngineInfo:
+        """Ask the engine to leave; it refuses with ``busy`` while runs go on, unless ``force``."""
+        return await self.call(registry.ENGINE_STOP, EngineInfo, body=StopRequest(force=force))
+
+    async def pool(self) -> PoolInfo:
+        return await self.call(registry.POOL_INFO, PoolInfo)
+
+    async def resize_pool(self, size: int) -> PoolInfo:
+        return await self.call(registry.POOL_RESIZE, PoolInfo, body=ResizeRequest(size=size))
+
+    async def restart_slot(self, slot: int) -> PoolInfo:
+        return await self.call(registry.POOL_RESTART, PoolInfo, registry.SlotParams(slot=slot))
+
+    async def rebuild(self) -> RebuildReport:
+        """Make the index of scripts anew; events of type ``task`` tell how far it is.
+
+        Raises ``EngineError`` with code ``cancelled`` when it was, and ``busy`` when another one goes on.
+        """
+        return await self.call(registry.SYNC_REBUILD, RebuildReport, patience=TRANSFER_TIMEOUT)
+
+    async def list_tasks(self) -> TaskList:
+        return await self.call(registry.TASKS_LIST, TaskList)
+
+    async def cancel_task(self, task_id: int) -> TaskInfo:
+        """Stop a task; what it was about to do is not done."""
+        return await self.call(registry.TASKS_CANCEL, TaskInfo, registry.TaskParams(task_id=task_id))
+
+    async def events(self, after: int | None = None) -> AsyncGenerator[Event, None]:
+        """Everything that happens in the engine, from event ``after`` on or from now.
+
+        A broken connection is resumed where it broke. An event of type ``lagged`` tells that some are missing: this
+        reader was too slow, or another engine answers now. Read again what you show.
+        """
+        target = registry.EVENTS.target(registry.EventsParams(after=after))
+        resume: Headers = ()
+        retry = Retry(self.transport)
+        while True:
+            try:
+                async with aclosing(self.stream(registry.EVENTS, target, headers=resume)) as stream:
+                    async for event in stream:
+                        retry.reset()
+                        resume = [("Last-Event-ID", event.id)]
+                        yield decode(event.data, Event)
+            except EngineUnreachable as error:
+                await retry.pause(error)

@@ -1,0 +1,74 @@
+"""What scripts ask for beyond their sandbox, and what was approved."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from engine.models.base import Model
+
+
+class Access(StrEnum):
+    """What a declared permission lets a script do below a path. ``write`` includes reading, making and removing."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class Grant(Model, frozen=True):
+    """One path outside the scratch folder that a script asks for, or that a run was given."""
+
+    access: Access
+    path: str
+
+
+class ApprovalState(StrEnum):
+    """``none``: the script asks for nothing. ``changed``: an earlier text or set of permissions was approved."""
+
+    NONE = "none"
+    APPROVED = "approved"
+    NEEDED = "needed"
+    CHANGED = "changed"
+    REFUSED = "refused"
+
+
+class AskedPermission(Model, frozen=True):
+    """One declared permission, judged."""
+
+    access: Access
+    path: str
+    """As written."""
+    canonical: str | None = None
+    """Without symbolic links; what an approval fixes. None when it cannot be granted."""
+    folder: bool = True
+    change: str = "new"
+    """Against the last approval: ``new``, ``unchanged``."""
+    problem: str | None = None
+    """One sentence why it cannot be granted."""
+    note: str | None = None
+    """What to know before approving, for example that a single file does not survive log rotation."""
+
+
+class PermissionReview(Model, frozen=True):
+    """What an administrator is shown before approving a script's permissions."""
+
+    script: str
+    sha256: str
+    """Of the text that is judged."""
+    state: ApprovalState
+    asked: list[AskedPermission] = []
+    removed: list[Grant] = []
+    """Approved before and not asked for any more."""
+    approved_by: str | None = None
+    """Of the last approval, with its time and the text it was for."""
+    approved_at: float | None = None
+    approved_sha256: str | None = None
+    diff: str = ""
+    """Unified difference of the text since that approval, whole text when there was none."""
+
+
+class ApproveRequest(Model, frozen=True):
+    """Exactly what the administrator saw: if the script has changed since, nothing is approved."""
+
+    sha256: str
+    grants: list[Grant]
+    """Canonical."""

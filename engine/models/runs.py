@@ -1,0 +1,173 @@
+"""Runs: what is asked for, what became of it, its output and files."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import Any
+
+from engine.models.base import Model
+from engine.models.permissions import Grant
+
+
+class Mode(StrEnum):
+    """What a run may do (DESIGN 4.4)."""
+
+    RESTRICTED = "RESTRICTED"
+    ADMIN = "ADMIN"
+
+
+class Outcome(StrEnum):
+    """How a run ended, decided from its RESULT frame and its wait status together (DESIGN 4.3)."""
+
+    OK = "ok"
+    SCRIPT_ERROR = "script_error"
+    IMPORT_DENIED = "import_denied"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    MEMORY = "memory"
+    OUTPUT_LIMIT = "output_limit"
+    CRASHED = "crashed"
+    EXITED = "exited"
+    PROTOCOL = "protocol"
+    INTERRUPTED = "interrupted"
+    SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+
+
+class RunState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+
+
+class RunKind(StrEnum):
+    EXEC = "exec"
+    EVAL = "eval"
+    CALL = "call"
+    SCRIPT = "script"
+
+
+class Priority(IntEnum):
+    """Lower goes first; waiting makes a run older and so more urgent."""
+
+    INTERACTIVE = 0
+    API = 1
+    BATCH = 2
+
+
+class Stream(StrEnum):
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+class RunRequest(Model, frozen=True):
+    """What a client asks to run.
+
+    ``kind`` decides which fields count: ``exec`` and ``eval`` read ``code``; ``call`` reads ``module`` and
+    ``function``; ``script`` reads ``script`` (its path) and, to run text of it that is not saved yet, ``code``.
+    ``files`` maps a parameter's name to the id of an uploaded buffer.
+    """
+
+    kind: RunKind
+    code: str = ""
+    module: str = ""
+    function: str = ""
+    script: str = ""
+    params: dict[str, Any] = {}
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
+    files: dict[str, str] = {}
+    entrypoint: str | None = None
+    mode: str = Mode.RESTRICTED
+    timeout: float | None = None
+    name: str | None = None
+    """What lists show for code that has no file, "<exec>" if not given. The console names the script being edited."""
+    batch: bool = False
+
+
+class RunError(Model, frozen=True):
+    """What went wrong, in the script's own terms."""
+
+    type: str
+    message: str
+    filename: str | None = None
+    line: int | None = None
+
+
+class RunFile(Model, frozen=True):
+    """A file that a script left in its scratch folder and named in its result; kept in the run's record."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class RunInfo(Model, frozen=True):
+    """One run: queued, running or finished. It is also the row of the history."""
+
+    id: int
+    kind: RunKind
+    name: str
+    state: RunState
+    mode: Mode
+    actor: str
+    source: str
+    """``console``, ``cli``, ``rest`` or ``library``."""
+    queued_at: float
+    timeout: float
+    code_sha256: str
+    isolation: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    duration: float | None = None
+    queue_position: int | None = None
+    """1 is next."""
+    queue_reason: str | None = None
+    slot: int | None = None
+    outcome: Outcome | None = None
+    signal: int | None = None
+    value: Any = None
+    has_value: bool = False
+    """False: the script left no result, or one that JSON cannot carry; ``note`` says so, ``result`` is its text."""
+    result: str | None = None
+    note: str | None = None
+    error: RunError | None = None
+    traceback: str | None = None
+    output_bytes: int = 0
+    output_complete: bool = True
+    """False when the output limit cut it, or when the engine no longer holds all of it."""
+    grants: list[Grant] = []
+    """The approved permissions it ran with, by their canonical paths."""
+    files: list[RunFile] = []
+
+
+class OutputChunk(Model, frozen=True):
+    """A piece of output in the order in which the script wrote it. ``seq`` starts at 0 and has no gaps."""
+
+    seq: int
+    stream: Stream
+    text: str
+    at: float
+
+
+class OutputPage(Model, frozen=True):
+    run_id: int
+    chunks: list[OutputChunk]
+    next_seq: int
+    finished: bool
+
+
+class RunList(Model, frozen=True):
+    runs: list[RunInfo]
+    """Newest first."""
+    next_before: int | None = None
+    """Pass as ``before`` to get the next page; None on the last one."""
+
+
+class BufferInfo(Model, frozen=True):
+    """An uploaded file, held by the engine until a run uses it or its lease ends."""
+
+    id: str
+    name: str
+    size: int
+    sha256: str

@@ -1,0 +1,102 @@
+"""Operations on runs and the files that they are given."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from engine.models import BufferInfo, Model, OutputPage, RunInfo, RunList, RunRequest
+from engine.registry.operation import MAX_ID, Id, Operation
+
+
+class RunParams(Model, frozen=True):
+    run_id: Id
+
+
+class StartParams(Model, frozen=True):
+    follow: Annotated[bool, Meta(description="Answer with the run's event stream instead of its first record.")] = False
+
+
+class RunListParams(Model, frozen=True):
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    before: Annotated[int, Meta(ge=0, le=MAX_ID, description="Only runs older than this one.")] | None = None
+    name: Annotated[str, Meta(description="Only runs of this script.")] | None = None
+
+
+class OutputParams(Model, frozen=True):
+    run_id: Id
+    after: Annotated[int, Meta(ge=0, le=MAX_ID, description="The first chunk wanted.")] = 0
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 500
+
+
+class RunEventsParams(Model, frozen=True):
+    run_id: Id
+    after: Annotated[int, Meta(ge=0, le=MAX_ID, description="The first output chunk wanted.")] = 0
+
+
+class RunFileParams(Model, frozen=True):
+    run_id: Id
+    name: Annotated[str, Meta(min_length=1, max_length=1024, description="As the run's record names it.")]
+
+
+class BufferParams(Model, frozen=True):
+    name: Annotated[str, Meta(min_length=1, max_length=4096, description="The file's name, as the script sees it.")]
+
+
+RUNS_START = Operation(
+    "runs.start",
+    "POST",
+    "/runs",
+    RunInfo,
+    "operator",
+    "Run code, a module function or a saved script",
+    params=StartParams,
+    request=RunRequest,
+    status=202,
+)
+RUNS_LIST = Operation("runs.list", "GET", "/runs", RunList, "viewer", "Runs, newest first", params=RunListParams)
+RUNS_GET = Operation("runs.get", "GET", "/runs/{run_id}", RunInfo, "viewer", "One run", params=RunParams)
+RUNS_OUTPUT = Operation(
+    "runs.output", "GET", "/runs/{run_id}/output", OutputPage, "viewer", "A page of a run's output", params=OutputParams
+)
+RUNS_EVENTS = Operation(
+    "runs.events",
+    "GET",
+    "/runs/{run_id}/events",
+    RunInfo,
+    "viewer",
+    "Follow a run: events output, run and, last, finished",
+    params=RunEventsParams,
+    stream=True,
+)
+RUNS_CANCEL = Operation(
+    "runs.cancel",
+    "POST",
+    "/runs/{run_id}/cancel",
+    RunInfo,
+    "operator",
+    "Stop a queued or running run",
+    params=RunParams,
+)
+RUNS_FILE = Operation(
+    "runs.file",
+    "GET",
+    "/runs/{run_id}/files/{name:path}",
+    bytes,
+    "viewer",
+    "A file that a run left",
+    params=RunFileParams,
+    raw_answer=True,
+)
+BUFFERS_CREATE = Operation(
+    "buffers.create",
+    "POST",
+    "/buffers",
+    BufferInfo,
+    "operator",
+    "Upload a file for a run to read",
+    params=BufferParams,
+    status=201,
+    raw_body=True,
+)
