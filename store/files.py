@@ -11,46 +11,25 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from store import disk, moving, saving
 from store.errors import BadName, Conflict, NotFound, NoVersion, StoreError, from_os_error
+from store.listing import ScriptFile, Stamp, changed, listed, stamp_of
 from store.names import (
     MAX_DEPTH,
-    SUFFIX,
     clashing,
     folder_problem,
-    name_notes,
-    path_problem,
     script_path,
     shown,
 )
-from store.saving import MAX_SIZE, Place, keep, read, read_listed, sha256, special
+from store.saving import MAX_SIZE, Place, keep, read, sha256
 
-T = TypeVar("T")
-Stamp = tuple[int, int, int, int]
-"""(mtime in ns, ctime in ns, size, inode). While it is the same, so is the content (but see ``store.reconcile``)."""
-
-_IGNORED_FOLDERS = frozenset({"__pycache__"})
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptFile:
-    """A file below ``scripts/``. With a ``problem`` it is shown, but cannot be used; a ``note`` only warns."""
-
-    path: str
-    size: int = 0
-    mtime_ns: int = 0
-    problem: str | None = None
-    note: str | None = None
-    stamp: Stamp | None = None
-    data: bytes | None = None
-    """Its content, where ``scan`` read it; never older than ``stamp``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +52,9 @@ class ScriptFiles:
         """Every script by path, and everything that looks like one but cannot be used, with the reason."""
         try:
             with disk.open_folder(self._scripts) as root:
-                found = list(_scan(root, "", 1, _describe, _folder_problem))
+                return listed(root)
         except OSError as error:
             raise from_os_error(error, "list the scripts") from error
-        return _noted(sorted(found, key=lambda file: file.path))
 
     def scan(self, known: Mapping[str, Stamp]) -> Iterator[tuple[str, ScriptFile | None]]:
         """Everything that ``list`` gives, in no order, with the content of each file whose stamp is not the known one.
@@ -88,24 +66,9 @@ class ScriptFiles:
             StoreError: The scripts folder cannot be listed.
         """
 
-        def look(folder: int, entry: os.DirEntry[str], path: str) -> tuple[str, ScriptFile | None] | None:
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                return None
-            except OSError as error:
-                file = ScriptFile(shown(path), problem=from_os_error(error, f"examine {shown(path)}").sentence)
-                return file.path, file
-            stamp = found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
-            return (path, None) if known.get(path) == stamp else _look(folder, entry.name, path, found)
-
-        def cannot(path: str, problem: str) -> tuple[str, ScriptFile | None]:
-            file = _folder_problem(path, problem)
-            return file.path, file
-
         try:
             with disk.open_folder(self._scripts) as root:
-                yield from _scan(root, "", 1, look, cannot)
+                yield from changed(root, known)
         except OSError as error:
             raise from_os_error(error, "list the scripts") from error
 
@@ -132,6 +95,16 @@ class ScriptFiles:
         path = script_path(path)
         with _sentences("read", path), self._folder_of(path) as (folder, name):
             return read(folder, name, path).data
+
+    def there(self, path: str) -> bool:
+        """Whether there is a script of exactly this path, without reading it or looking at any other."""
+        try:
+            if path != script_path(path):
+                return False
+            with self._folder_of(path) as (folder, name):
+                return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+        except (BadName, OSError):
+            return False
 
     def version(self, path: str) -> FileVersion | None:
         """What a script holds now; None if there is none.
@@ -348,107 +321,6 @@ def _create(folder: int, name: str, path: str, data: bytes, mode: int | None = N
         raise Conflict(f"{path} exists already.", "Load it, or choose another name.", current, sha256(current))
     # The answer to an earlier save was lost, perhaps before the disk had it.
     disk.sync(folder, name)
-
-
-def stamp_of(found: os.stat_result) -> Stamp:
-    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
-
-
-def _noted(files: list[ScriptFile]) -> list[ScriptFile]:
-    """``files`` with what to know about those whose names will make trouble elsewhere."""
-    notes = name_notes([file.path for file in files])
-    return [replace(file, note=notes[file.path]) if file.path in notes else file for file in files]
-
-
-def _scan(
-    folder: int,
-    prefix: str,
-    depth: int,
-    describe: Callable[[int, os.DirEntry[str], str], T | None],
-    cannot: Callable[[str, str], T],
-) -> Iterator[T]:
-    """What ``describe`` makes of each file, if anything, and ``cannot`` of each folder that is left out."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name in _IGNORED_FOLDERS:
-                continue
-            path = prefix + entry.name
-            if entry.is_dir(follow_symlinks=False):
-                yield from _scan_folder(folder, entry.name, path, depth, describe, cannot)
-            elif entry.name.endswith(SUFFIX) or (entry.is_symlink() and entry.is_dir()):
-                found = describe(folder, entry, path)
-                if found is not None:
-                    yield found
-
-
-def _scan_folder(
-    parent: int,
-    name: str,
-    path: str,
-    depth: int,
-    describe: Callable[[int, os.DirEntry[str], str], T | None],
-    cannot: Callable[[str, str], T],
-) -> Iterator[T]:
-    problem = folder_problem(name)
-    if problem is None and depth >= MAX_DEPTH:
-        problem = f"it is more than {MAX_DEPTH - 1} folders deep"
-    if problem is not None:
-        yield cannot(path, f"This folder is left out: {problem}.")
-        return
-    try:
-        with disk.open_folder(name, parent) as folder:
-            yield from _scan(folder, f"{path}/", depth + 1, describe, cannot)
-    except FileNotFoundError:  # gone since it was listed
-        return
-    except OSError as error:
-        yield cannot(path, f"This folder cannot be read: {os.strerror(error.errno or 0)}.")
-
-
-def _folder_problem(path: str, problem: str) -> ScriptFile:
-    return ScriptFile(shown(path), problem=problem)
-
-
-def _describe(_folder: int, entry: os.DirEntry[str], path: str) -> ScriptFile:
-    try:
-        found = entry.stat(follow_symlinks=False)
-    except OSError as error:
-        return ScriptFile(shown(path), problem=f"It cannot be examined: {os.strerror(error.errno or 0)}.")
-    return _described(found, path)
-
-
-def _described(found: os.stat_result, path: str) -> ScriptFile:
-    problem = _kind_problem(found) or _name_problem(path) or _size_problem(found.st_size)
-    return ScriptFile(path if problem is None else shown(path), found.st_size, found.st_mtime_ns, problem)
-
-
-def _look(folder: int, name: str, path: str, found: os.stat_result) -> tuple[str, ScriptFile] | None:
-    """Describe a file with its content; None when it has gone since it was listed."""
-    file = _described(found, path)
-    if file.problem is None:
-        try:
-            data = read_listed(folder, name, path, found)
-            return path, ScriptFile(path, len(data), found.st_mtime_ns, stamp=stamp_of(found), data=data)
-        except FileNotFoundError:
-            return None
-        except StoreError as error:
-            file = ScriptFile(path, problem=error.sentence)
-        except OSError as error:
-            file = ScriptFile(path, problem=from_os_error(error, f"read {path}").sentence)
-    return file.path, file
-
-
-def _kind_problem(found: os.stat_result) -> str | None:
-    kind = special(found)
-    return None if kind is None else f"It is {kind}; scripts are ordinary files."
-
-
-def _name_problem(path: str) -> str | None:
-    problem = path_problem(path)
-    return None if problem is None else f"Its name cannot be used: {problem}."
-
-
-def _size_problem(size: int) -> str | None:
-    return None if size <= MAX_SIZE else f"It has {size:,} bytes; a script may have {MAX_SIZE:,}."
 
 
 def _recover(folder: int, history: int, depth: int) -> int:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from store.files import Stamp
 from store.frontmatter import Frontmatter, Limits, Param
+from store.listing import Stamp
 
 MAX_SEARCHED = 128 << 10
 """Characters of a script that can be found by searching: a generated file must not fill the index."""

@@ -20,10 +20,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 from store.errors import StoreError
-from store.files import ScriptFile, ScriptFiles, Stamp
+from store.files import ScriptFiles
 from store.frontmatter import Frontmatter, parse
 from store.index import Changes, Renewed, ScriptIndex
 from store.index_rows import ScriptEntry, ScriptRow, as_text
+from store.listing import ScriptFile, Stamp
 from store.search import Found
 
 log = logging.getLogger(__name__)

@@ -133,8 +133,8 @@ class ScriptService:
 
     async def source(self, name: str, *, allow_problem: bool = False) -> ScriptSource:
         """The script that ``name`` means: a path, with or without ``.py``, or a file name that only one script has."""
-        path = await asyncio.to_thread(self._resolve, name)
-        source = await asyncio.to_thread(self._read, path)
+        source = await asyncio.to_thread(self._find, name)
+        path = source.info.path
         if source.info.problem and not allow_problem:
             raise ServiceError("bad_script", f"{path} cannot run: {source.info.problem}", status=422)
         if not source.info.enabled and not allow_problem:
@@ -227,9 +227,14 @@ class ScriptService:
             raise ServiceError("bad_frontmatter", f"{path} was not changed: {error}", status=422) from None
         return data, base
 
+    def _find(self, name: str) -> ScriptSource:
+        return self._read(self._resolve(name))
+
     def _resolve(self, name: str, *, exact: bool = False) -> str:
-        paths = [file.path for file in self._files.list()]
         wanted = name if name.endswith(".py") else name + ".py"
+        if self._files.there(wanted):  # the usual case, which must not cost a walk over ten thousand others
+            return wanted
+        paths = [file.path for file in self._files.list()]
         if wanted in paths:
             return wanted
         matches = [] if exact else [path for path in paths if path.rpartition("/")[2] == wanted]

@@ -9,6 +9,8 @@ from engine import Engine
 from engine.lifetime import AlreadyRunning
 from engine.models import Outcome, RunKind, RunRequest, RunState, SaveRequest, Stream
 from engine.services.access import Actor, Role, ServiceError
+from store.files import ScriptFiles
+from store.listing import ScriptFile
 
 GREET = '''\
 # /// script
@@ -73,6 +75,19 @@ async def test_a_saved_script_runs_with_its_declared_parameters(engine: Engine) 
     assert run.stdout == "hello Ada\n" * 3
     with pytest.raises(ServiceError, match="'name'"):
         await engine.call_script("greet.py")
+
+
+async def test_a_script_of_a_whole_path_is_found_without_looking_at_any_other(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await engine.scripts.save("tools/greet.py", SaveRequest(text=GREET), engine.owner)
+
+    def looked(_self: ScriptFiles) -> list[ScriptFile]:
+        raise AssertionError("it listed the whole folder")
+
+    monkeypatch.setattr(ScriptFiles, "list", looked)
+    assert (await engine.scripts.source("tools/greet.py")).info.title == "Greeting"
+    assert (await engine.scripts.source("tools/greet")).info.title == "Greeting"
 
 
 async def test_unsaved_text_of_a_script_runs_under_its_name(engine: Engine) -> None:

@@ -61,6 +61,16 @@ def test_a_script_is_saved_listed_read_and_saved_again(files: ScriptFiles, tmp_p
     assert temps(tmp_path) == []
 
 
+def test_only_a_script_of_exactly_that_path_is_there(files: ScriptFiles, tmp_path: Path) -> None:
+    files.save("a/x.py", b"", None)
+    (tmp_path / "outside.py").write_text("")
+    (tmp_path / "scripts" / "folder.py").mkdir()
+    (tmp_path / "scripts" / "link.py").symlink_to(tmp_path / "outside.py")
+    assert files.there("a/x.py")
+    assert not any(map(files.there, ("a/x", "x.py", "a//x.py", "./a/x.py", "a/../a/x.py", "../outside.py")))
+    assert not any(map(files.there, ("folder.py", "link.py", "\0.py", "")))
+
+
 def test_mode_is_kept_and_new_files_follow_the_umask(files: ScriptFiles, tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
