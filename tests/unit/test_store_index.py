@@ -119,7 +119,7 @@ async def test_what_did_not_change_is_not_read_again(place: Place, monkeypatch: 
     known = {"old.py": type(row)(row.path, row.front, row.sha256, row.size, row.stamp, row.seen_ns + QUIET_NS)}
     changes = look(place.files, known, settled_stamps(known))
     assert not changes
-    monkeypatch.setattr("store.files.read_listed", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr("store.listing.read_listed", lambda *_: pytest.fail("it was read"))
     look(place.files, known, settled_stamps(known))
     await opened.close()
 
