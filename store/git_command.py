@@ -39,7 +39,7 @@ LOCK_RETRY = 0.25
 STALE_LOCK = 600.0
 """Seconds after which a lock was probably left behind by a git that was killed."""
 
-_OLDEST = (2, 32)
+OLDEST = (2, 32)
 """GIT_CONFIG_COUNT came with 2.31, GIT_CONFIG_GLOBAL with 2.32: an older git would follow others' configuration."""
 
 _ENVIRONMENT = {
@@ -278,8 +278,8 @@ def _program() -> str:
         version = _version(program, os.stat(program).st_mtime_ns)
     except (OSError, subprocess.SubprocessError) as error:
         raise StoreError(f"git cannot be started: {error}.") from error
-    if version < _OLDEST:
-        oldest, found = (".".join(str(number) for number in numbers) for numbers in (_OLDEST, version))
+    if version < OLDEST:
+        oldest, found = (".".join(str(number) for number in numbers) for numbers in (OLDEST, version))
         raise StoreError(f"git {found} is too old to be used safely.", f"Install git {oldest} or newer.")
     return program
 

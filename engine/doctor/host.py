@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import sys
 from engine import logind
 from engine.config import Settings
 from engine.doctor.finding import Finding, Level
+from store.git_command import OLDEST
 
 MIN_SQLITE = (3, 35)
 """WAL with RETURNING, which the state database uses (sqlite.org/lang_returning.html)."""
@@ -44,7 +46,12 @@ def _git() -> Finding:
     answer = subprocess.run(
         [program, "--version"], capture_output=True, timeout=5, check=False, stdin=subprocess.DEVNULL
     )
-    return Finding(level=Level.OK, tried="git", found=f"{answer.stdout.decode().strip()} at {program}")
+    found = answer.stdout.decode(errors="replace").strip()
+    version = re.search(r"(\d+)\.(\d+)", found)
+    if version is None or (int(version[1]), int(version[2])) < OLDEST:
+        advice = f"The git tab needs git {'.'.join(map(str, OLDEST))} or newer; everything else works without."
+        return Finding(level=Level.WARN, tried="git", found=f"{found or 'no version'} at {program}", advice=advice)
+    return Finding(level=Level.OK, tried="git", found=f"{found} at {program}")
 
 
 def _logout() -> Finding:

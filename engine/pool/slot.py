@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Protocol
 
 from engine.models import Mode, Outcome, SlotInfo, SlotState
 from engine.pool.assignment import Assignment
@@ -25,6 +24,7 @@ from engine.pool.keeper import ZygoteKeeper
 from engine.pool.order import Order, own_child, parked_child
 from engine.pool.outcome import ExitReport, Intervention, from_failed_profile, from_intervention, from_lost_slot
 from engine.pool.settings import PoolSettings
+from engine.pool.slot_owner import SlotOwner
 from engine.pool.timer import DeadlineTimer
 from engine.pool.zygote import NewChild
 
@@ -38,30 +38,6 @@ READ_SIZE = 64 << 10
 
 LEAVING_GRACE = 0.1
 """Seconds from the end of a process's connection to the end of the process; one that stays has closed it on purpose."""
-
-
-class SlotOwner(Protocol):
-    """What a slot needs of its pool."""
-
-    def slot_ready(self, slot: Slot) -> None:
-        """A parked child waits for a run."""
-
-    def slot_changed(self) -> None: ...
-
-    def slot_left(self, slot: Slot) -> None:
-        """The slot was told to leave and has nothing more to do."""
-
-    def slot_lost_zygote(self) -> None: ...
-
-    def own_child_wanted(self, profile: Profile) -> Assignment | None:
-        """A waiting run that needs a child of its own of this profile, handed over to be run by the next one."""
-
-    def give_back(self, assignment: Assignment) -> None:
-        """Queue a run again that was handed over and has not started."""
-
-    @property
-    def demand(self) -> bool:
-        """Whether runs wait: then the next child is not warmed, for it would only make them wait longer."""
 
 
 class Slot:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import PolicySection
+from engine.config import EngineSection, PolicySection, Settings
+from engine.doctor import host
 from engine.doctor.finding import Finding, Level, careful
 from engine.doctor.layers import LAYERS, Examined, examine
 from engine.doctor.remedies import Host, for_landlock, for_namespaces, for_seccomp
@@ -179,3 +180,19 @@ def test_admin_is_off_as_root_unless_the_policy_says_so() -> None:
     _, loose = promised(1000, userns="unshare: No")
     assert loose.level is Level.WARN
     assert "no pid namespace" in loose.found
+
+
+@pytest.mark.parametrize(
+    ("said", "level"), [("git version 2.31.9", Level.WARN), ("git version 2.32.0", Level.OK), ("", Level.WARN)]
+)
+def test_a_git_that_is_too_old_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, level: Level
+) -> None:
+    program = tmp_path / "git"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.chmod(0o755)
+    settings = Settings(engine=EngineSection(path=str(tmp_path)))
+    monkeypatch.setattr(host, "Settings", lambda: settings)
+    (finding,) = [check() for check in host.CHECKS if check.__name__ == "_git"]
+    assert finding.level is level
+    assert ("2.32 or newer" in finding.advice) is (level is Level.WARN)
