@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import difflib
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from engine.models import (
 )
 from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.dependencies import Dependencies
 from engine.services.events import EventBus
 from engine.services.versions import VersionKeeper
 from store.approvals import Approvals
@@ -59,6 +61,7 @@ class ScriptService:
         self._versions = versions
         self._approvals = approvals
         self._events = events
+        self._dependencies = Dependencies()
         self._shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
         """What was made of the rows of the last list."""
 
@@ -180,11 +183,12 @@ class ScriptService:
     def _infos(self, rows: Sequence[ScriptRow]) -> Sequence[ScriptInfo]:
         shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
         notes = name_notes([row.path for row in rows])
+        lacking = functools.cache(self._dependencies.note)
         for row in rows:
             known = self._shown.get(row.path)
             info = known[1] if known and known[0] is row else _info_of(row)
-            note = notes.get(row.path)
-            # Beside which others it stands can change without it.
+            note = notes.get(row.path) or lacking(row.front.dependencies)
+            # Beside which others it stands, and what is installed, can change without it.
             shown[row.path] = row, info if info.note == note else replace(info, note=note)
         self._shown = shown
         return [info for _, info in shown.values()]
@@ -199,7 +203,8 @@ class ScriptService:
         text = data.decode("utf-8", "replace")
         digest = hashlib.sha256(data).hexdigest()
         info = _info(path, parse(text, path), digest, len(data), self._files.mtime(path))
-        return ScriptSource(info=info, data=data)
+        note = info.note or self._dependencies.note(info.dependencies)
+        return ScriptSource(info=info if info.note == note else replace(info, note=note), data=data)
 
     async def _save(self, path: str, data: bytes, base: str | None, actor: Actor) -> ScriptInfo:
         try:

@@ -90,6 +90,14 @@ async def test_a_script_of_a_whole_path_is_found_without_looking_at_any_other(
     assert (await engine.scripts.source("tools/greet")).info.title == "Greeting"
 
 
+async def test_packages_that_are_not_installed_are_told_and_the_script_works(engine: Engine) -> None:
+    text = '# /// script\n# dependencies = ["no-such-package>=2", "pytest"]\n# ///\nresult = 1\n'
+    saved = await engine.scripts.save("needs.py", SaveRequest(text=text), engine.owner)
+    listed = next(info for info in (await engine.scripts.list()).scripts if info.path == "needs.py")
+    assert saved.note == listed.note == "Not installed for scripts here: no-such-package>=2."
+    assert (await engine.call_script("needs")).value == 1
+
+
 async def test_unsaved_text_of_a_script_runs_under_its_name(engine: Engine) -> None:
     text = GREET.replace("hello", "good morning")
     run = await engine.run(RunRequest(kind=RunKind.SCRIPT, script="tools/greet.py", code=text, params={"name": "Bo"}))

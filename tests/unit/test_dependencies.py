@@ -1,0 +1,62 @@
+"""Packages that scripts name and that are missing: said in one sentence, without installing or importing anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.services.dependencies import Dependencies
+
+
+def install(place: Path, name: str, version: str) -> None:
+    folder = place / f"{name}-{version}.dist-info"
+    folder.mkdir(parents=True)
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    install(tmp_path, "Foo_Bar", "2.5")
+    install(tmp_path, "odd", "not a version")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "foo-bar",
+        "foo.bar>=2,<3",
+        "Foo_Bar[extra]==2.5",
+        "absent; python_version < '3'",
+        "foo-bar @ file:///somewhere",
+    ],
+)
+def test_what_is_met(place: Path, requirement: str) -> None:
+    assert Dependencies([place]).missing([requirement]) == []
+
+
+@pytest.mark.parametrize(
+    "requirement", ["absent", "foo-bar>=3", "foo bar", "", "\0", "odd", "absent; python_version > '3'"]
+)
+def test_what_is_missing(place: Path, requirement: str) -> None:
+    assert Dependencies([place]).missing([requirement]) == [requirement]
+
+
+def test_the_sentence_names_a_few(place: Path) -> None:
+    dependencies = Dependencies([place])
+    assert dependencies.note([]) is None
+    assert dependencies.note(["foo-bar"]) is None
+    assert dependencies.note(["foo-bar", "a>1"]) == "Not installed for scripts here: a>1."
+    assert dependencies.note(["a", "b", "c", "d", "e"]) == "Not installed for scripts here: a, b, c and 2 more."
+
+
+def test_what_was_installed_meanwhile_counts(place: Path) -> None:
+    dependencies = Dependencies([place, place / "not there"])
+    assert dependencies.missing(["late"]) == ["late"]
+    install(place, "late", "1")
+    assert dependencies.missing(["late"]) == []
+
+
+def test_the_interpreters_own_packages_are_seen() -> None:
+    assert Dependencies().missing(["pytest"]) == []
