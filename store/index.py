@@ -3,14 +3,14 @@
 Nothing is in it that the files could not give back. So whatever is wrong with it, it is made anew; where that is not
 possible (no room, no rights, a folder of that name), it is kept in memory until the engine ends.
 
-What cannot be seen any more keeps its row, marked as missing: that a file went away outside may want a decision.
+What was last seen of a script that went away outside, or became invalid, is kept beside it (``store.last_seen``): that
+may want a decision.
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from store import database
+from store import database, last_seen
 from store.database import Database, Kind
 from store.errors import LowDisk, NotAllowed, StoreError
 from store.index_rows import COLUMNS, ScriptEntry, ScriptRow, from_columns, to_columns
+from store.last_seen import LastSeen
 from store.search import Found, search
 
 log = logging.getLogger(__name__)
@@ -29,14 +30,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Tick = Callable[[], None]
 
-VERSION = 1
+VERSION = 2
 """Raised with every change of what is below: an index of another version is made anew."""
 
 _TABLES = f"""
-CREATE TABLE script (
-    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, {", ".join(COLUMNS[1:])}, missing_since REAL
-);
-CREATE TABLE script_text (id INTEGER PRIMARY KEY, path, title, tags, body);
+CREATE TABLE script (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, {", ".join(COLUMNS[1:])});
+CREATE TABLE script_text (id INTEGER PRIMARY KEY, path, title, tags, body, data);
+{last_seen.TABLE}
 """
 _FULL_TEXT = """
 CREATE VIRTUAL TABLE script_search USING fts5(
@@ -48,8 +48,8 @@ CREATE VIRTUAL TABLE script_term USING fts5vocab(script_search, row);
 
 _INSERT = f"INSERT INTO script ({', '.join(COLUMNS)}) VALUES ({', '.join('?' for _ in COLUMNS)})"  # noqa: S608
 _INSERT_AS = f"INSERT INTO script (id, {', '.join(COLUMNS)}) VALUES (?, {', '.join('?' for _ in COLUMNS)})"  # noqa: S608
-_UPDATE = f"UPDATE script SET {', '.join(f'{name}=?' for name in COLUMNS)}, missing_since=NULL WHERE id=?"  # noqa: S608
-_INSERT_TEXT = "INSERT INTO script_text (id, path, title, tags, body) VALUES (?, ?, ?, ?, ?)"
+_UPDATE = f"UPDATE script SET {', '.join(f'{name}=?' for name in COLUMNS)} WHERE id=?"  # noqa: S608
+_INSERT_TEXT = "INSERT INTO script_text (id, data, path, title, tags, body) VALUES (?, ?, ?, ?, ?, ?)"
 _INDEX_TEXT = """
     INSERT INTO script_search (rowid, path, title, tags, body)
     SELECT id, path, title, tags, body FROM script_text WHERE id=?
@@ -70,18 +70,22 @@ class Changes:
 
     Attributes:
         entries: Scripts that are new or not what they were.
-        gone: Paths that are not there any more.
+        gone: Paths that are not there any more; what was last seen of them is kept.
         forgotten: Paths that were removed on purpose: nobody will ask where they are.
+        decided: Paths of which what was last seen is not needed any more.
+        renamed: From where to where: missing scripts whose content appeared at another place.
         settled: Scripts that were looked at again and are what they were, with their new stamps.
     """
 
     entries: Sequence[ScriptEntry] = ()
     gone: Sequence[str] = ()
     forgotten: Sequence[str] = ()
+    decided: Sequence[str] = ()
+    renamed: Sequence[tuple[str, str]] = ()
     settled: Sequence[ScriptRow] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.entries or self.gone or self.forgotten or self.settled)
+        return any((self.entries, self.gone, self.forgotten, self.decided, self.renamed, self.settled))
 
 
 class ScriptIndex:
@@ -90,6 +94,8 @@ class ScriptIndex:
     def __init__(self, path: Path, full_text: bool) -> None:
         self.rows: dict[str, ScriptRow] = {}
         """What the index holds, by path, without what is missing. Never changed by others."""
+        self.last: dict[str, LastSeen] = {}
+        """What was last seen of what is missing or became invalid, by path. Never changed by others."""
         self.changes = 0
         """Grows whenever ``rows`` becomes another one or holds something else."""
         self.full_text = full_text
@@ -126,18 +132,19 @@ class ScriptIndex:
             Renewed: The index was lost; ``rows`` is empty.
         """
         if changes:
-            await self._write(partial(_apply, self.full_text, changes))
+            self.last = await self._write(partial(_apply, self.full_text, changes))
             self.changes += 1
             for path in (*changes.gone, *changes.forgotten):
                 self.rows.pop(path, None)
             for row in (*changes.settled, *(entry.row for entry in changes.entries)):
                 self.rows[row.path] = row
 
-    async def replace(self, entries: Sequence[ScriptEntry], tick: Tick) -> None:
-        """Put ``entries`` in the place of everything, all or nothing.
+    async def replace(self, entries: Sequence[ScriptEntry], renamed: Sequence[tuple[str, str]], tick: Tick) -> None:
+        """Put ``entries`` in the place of everything, all or nothing. What was last seen of others is kept.
 
         Args:
             entries: Every script.
+            renamed: As in ``Changes``.
             tick: Called between steps, in the writer's thread; what it raises stops the work, and nothing has changed.
 
         Raises:
@@ -145,7 +152,7 @@ class ScriptIndex:
         """
         if self._in_memory is not None:
             await self._leave_memory()
-        self.rows = await self._write(partial(_replace, self.full_text, entries, tick))
+        self.rows, self.last = await self._write(partial(_replace, self.full_text, entries, renamed, tick))
         self.changes += 1
 
     async def search(self, text: str, limit: int) -> list[Found]:
@@ -160,9 +167,13 @@ class ScriptIndex:
             await self._renew(error)
             raise Renewed from error
 
-    async def missing(self) -> dict[str, ScriptRow]:
-        """What went away since the index was last built, by path, as it was last seen."""
-        return await self._database.read(partial(_load, "missing_since IS NOT NULL"))
+    async def last_content(self, path: str) -> bytes | None:
+        """The bytes that were last seen of a script in ``last``; None when they are lost."""
+        try:
+            return await self._database.read(partial(last_seen.content, path))
+        except StoreError as error:
+            log.warning("what was last seen of %r cannot be read: %s", path, error)
+            return None
 
     async def close(self) -> None:
         with suppress(StoreError, sqlite3.Error):  # of something that can be made anew
@@ -180,7 +191,7 @@ class ScriptIndex:
         if self._in_memory is not None:
             raise error
         await self.close()
-        self.rows = {}
+        self.rows, self.last = {}, {}
         self.changes += 1
         try:
             if isinstance(error, LowDisk | NotAllowed):
@@ -195,7 +206,7 @@ class ScriptIndex:
         for problem in self._database.problems:
             log.warning("%s", problem)
         try:
-            self.rows = await self._database.read(partial(_load, "missing_since IS NULL"))
+            self.rows, self.last = await self._database.read(_load)
         except (StoreError, ValueError, TypeError) as error:
             # A valid database with values that are not ours: nothing says what else is wrong with it.
             await self.close()
@@ -226,21 +237,27 @@ def has_full_text() -> bool:
     return True
 
 
-def _load(which: str, connection: sqlite3.Connection) -> dict[str, ScriptRow]:
-    rows = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM script WHERE {which}")  # noqa: S608
-    return {row.path: row for row in map(from_columns, rows)}
+def _load(connection: sqlite3.Connection) -> tuple[dict[str, ScriptRow], dict[str, LastSeen]]:
+    rows = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM script")  # noqa: S608
+    return {row.path: row for row in map(from_columns, rows)}, last_seen.load(connection)
 
 
-def _apply(full_text: bool, changes: Changes, connection: sqlite3.Connection) -> None:
+def _apply(full_text: bool, changes: Changes, connection: sqlite3.Connection) -> dict[str, LastSeen]:
+    last_seen.forget([entry.row.path for entry in changes.entries if entry.row.front.problem is None], connection)
     for entry in changes.entries:
+        if entry.row.front.problem is not None:
+            last_seen.keep_valid(entry.row.path, connection)
         _put(full_text, entry, connection)
     for row in changes.settled:
         values = to_columns(row)
         connection.execute(_UPDATE, (*values, _id_of(row.path, connection)))
-    for path in changes.forgotten:
+    for path in changes.gone:
+        last_seen.keep_missing(path, connection)
+    for path in (*changes.gone, *changes.forgotten):
         _forget(full_text, path, connection)
-    now = time.time()
-    connection.executemany("UPDATE script SET missing_since=? WHERE path=?", [(now, path) for path in changes.gone])
+    last_seen.forget((*changes.forgotten, *changes.decided), connection)
+    last_seen.pair(changes.renamed, connection)
+    return last_seen.load(connection)
 
 
 def _put(full_text: bool, entry: ScriptEntry, connection: sqlite3.Connection) -> None:
@@ -248,14 +265,13 @@ def _put(full_text: bool, entry: ScriptEntry, connection: sqlite3.Connection) ->
     known = _id_of(entry.row.path, connection)
     if known is None:
         made = connection.execute(_INSERT, to_columns(entry.row)).lastrowid
-        connection.execute(_INSERT_TEXT, (made, *entry.searched))
     else:
         made = known
         if full_text:  # it has to be told what the text was
             connection.execute(_FORGET_TEXT, (made,))
         connection.execute(_UPDATE, (*to_columns(entry.row), made))
         connection.execute("DELETE FROM script_text WHERE id=?", (made,))
-        connection.execute(_INSERT_TEXT, (made, *entry.searched))
+    connection.execute(_INSERT_TEXT, (made, entry.data, *entry.searched))
     if full_text:
         connection.execute(_INDEX_TEXT, (made,))
 
@@ -274,18 +290,40 @@ def _id_of(path: str, connection: sqlite3.Connection) -> int | None:
 
 
 def _replace(
-    full_text: bool, entries: Iterable[ScriptEntry], tick: Tick, connection: sqlite3.Connection
-) -> dict[str, ScriptRow]:
+    full_text: bool,
+    entries: Sequence[ScriptEntry],
+    renamed: Sequence[tuple[str, str]],
+    tick: Tick,
+    connection: sqlite3.Connection,
+) -> tuple[dict[str, ScriptRow], dict[str, LastSeen]]:
     rows: dict[str, ScriptRow] = {}
+    _keep_last(entries, connection)
+    last_seen.pair(renamed, connection)
     connection.execute("DELETE FROM script")
     connection.execute("DELETE FROM script_text")
     for number, entry in enumerate(entries, 1):
         tick()
         connection.execute(_INSERT_AS, (number, *to_columns(entry.row)))
-        connection.execute(_INSERT_TEXT, (number, *entry.searched))
+        connection.execute(_INSERT_TEXT, (number, entry.data, *entry.searched))
         rows[entry.row.path] = entry.row
     tick()
     if full_text:
         connection.execute("INSERT INTO script_search (script_search) VALUES ('rebuild')")
     tick()
-    return rows
+    return rows, last_seen.load(connection)
+
+
+def _keep_last(entries: Iterable[ScriptEntry], connection: sqlite3.Connection) -> None:
+    """Keep what is there of scripts that ``entries`` has not, or has as invalid; forget what is there again."""
+    gone = {path for (path,) in connection.execute("SELECT path FROM script")}
+    valid: list[str] = []
+    for entry in entries:
+        gone.discard(entry.row.path)
+        if entry.row.front.problem is None:
+            valid.append(entry.row.path)
+        else:
+            last_seen.keep_valid(entry.row.path, connection)
+    for path in gone:
+        last_seen.keep_missing(path, connection)
+    last_seen.forget(valid, connection)
+    last_seen.tell(connection)

@@ -61,10 +61,17 @@ class ScriptRow:
 
 @dataclass(frozen=True, slots=True)
 class ScriptEntry:
-    """A row and the text to search in."""
+    """A row and the text to search in.
+
+    Attributes:
+        row: What is known of it.
+        body: Its text.
+        data: Its bytes, compressed, where what is searched in does not give them back.
+    """
 
     row: ScriptRow
     body: str
+    data: bytes | None = None
 
     @property
     def searched(self) -> tuple[str, str, str, str]:

@@ -1,40 +1,32 @@
-"""Keeps the index equal to the files: looks for what changed, and makes all of it anew when asked.
+"""Keeps the index equal to the files: takes in what changed, and makes all of it anew when asked.
 
-A file is read when its stamp (times, size, inode) is not the one it had. A stamp proves nothing about a file that was
-changed within the clock's resolution of being read: such a file is read again until it has been quiet (the "racy git"
-rule, https://git-scm.com/docs/racy-git). Nothing here ever writes to a script.
+New and changed files are taken in by themselves. What was last seen of scripts that went away or became invalid is kept
+until somebody decides (``store.last_seen``); when many vanish at once, nothing is done before somebody says that it is
+meant (``store.vanished``). Nothing here ever writes to a script.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
-import hashlib
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from types import MappingProxyType
 
 from store.errors import StoreError
 from store.files import ScriptFiles
-from store.frontmatter import Frontmatter, parse
 from store.index import Changes, Renewed, ScriptIndex
-from store.index_rows import ScriptEntry, ScriptRow, as_text
-from store.listing import ScriptFile, Stamp
+from store.index_rows import ScriptEntry, ScriptRow
+from store.last_seen import LastSeen
+from store.listing import Stamp
+from store.look import look, read_entry, settled_stamps
 from store.search import Found
+from store.vanished import Judged, Known, judged, marked, paired
 
 log = logging.getLogger(__name__)
-
-QUIET_NS = 2_000_000_000
-"""A file that had been unchanged for so long when it was read is what its stamp says. Some file systems count in twos
-of seconds."""
-
-MANY = 1_000
-"""Scripts that, new all at once, would keep the cyclic collector busy."""
 
 FRESH = 1.0
 """Seconds for which a search trusts the last look at the files."""
@@ -57,6 +49,25 @@ class Rebuilt:
     """Path and sentence of what is listed but cannot be used as it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Scanned:
+    """What a scan of every file found.
+
+    Attributes:
+        rows: Every script, by path.
+        last: What was last seen of scripts that are missing or became invalid, by path.
+        held: Those that vanished together with too many others; they are in ``rows`` as they were.
+        created: Paths that were taken in by this scan.
+        updated: Paths that had other values or another text before it.
+    """
+
+    rows: Mapping[str, ScriptRow]
+    last: Mapping[str, LastSeen]
+    held: frozenset[str]
+    created: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+
+
 class Reconciler:
     """The scripts of a project as its files say, through the index."""
 
@@ -67,7 +78,11 @@ class Reconciler:
         self._looked_at = float("-inf")
         self._behind = True
         """Something was saved that the index may not know."""
-        self._derived_of = -1
+        self._leaving: set[str] = set()
+        """What was removed on purpose, and the index may not know."""
+        self._held: frozenset[str] = frozenset()
+        """What vanished together with too many others."""
+        self._derived_of: tuple[int, frozenset[str]] = (-1, frozenset())
         self._ordered: Sequence[ScriptRow] = ()
         self._stamps: Mapping[str, Stamp] = {}
 
@@ -78,7 +93,10 @@ class Reconciler:
     @property
     def problems(self) -> list[str]:
         """What the user should know about the index, one sentence each."""
-        return self._index.problems
+        if not self._held:
+            return self._index.problems
+        share = f"{len(self._held):,} of {len(self._index.rows):,} scripts"
+        return [*self._index.problems, f"{share} vanished at once; they stay listed until gatewright diff is answered."]
 
     async def scripts(self) -> Sequence[ScriptRow]:
         """Every script as it is on disk now, by path. Only what changed is read.
@@ -94,19 +112,53 @@ class Reconciler:
 
     async def removed(self, path: str) -> None:
         """Forget a script that was just removed on purpose. Never fails, as ``saved``."""
-        await self._change(path, lambda: Changes(forgotten=[path]))
+        self._leaving.add(path)
+        if await self._change(path, lambda: Changes(forgotten=[path])):
+            self._leaving.discard(path)
 
-    async def _change(self, path: str, changes: Callable[[], Changes]) -> None:
+    async def _change(self, path: str, changes: Callable[[], Changes]) -> bool:
         if self._turn.locked():
             # Perhaps by a rebuild that puts ten thousand scripts in place: nobody's save waits for that.
             self._behind = True
-            return
+            return False
         async with self._turn:
             try:
                 await self._index.apply(await asyncio.to_thread(changes))
             except (Renewed, StoreError) as error:
                 self._behind = True
                 log.info("%s was changed, and the index does not know yet: %s", path, error)
+                return False
+        return True
+
+    async def scan(self, progress: Progress) -> Scanned:
+        """Read every file, also those whose stamps say that they are what they were, and take in what changed.
+
+        Raises:
+            StoreError: The scripts folder cannot be read.
+        """
+        before = await asyncio.to_thread(dict, self._index.rows)
+        read = await asyncio.to_thread(look, self._files, before, {}, lambda number: progress("reading", number))
+        async with self._turn:
+            with suppress(Renewed):  # the refresh reads everything then
+                await self._index.apply(Changes(_still_news(read.entries, before, self._index.rows)))
+            await self._refresh()
+            rows, last = self._index.rows, self._index.last
+            return await asyncio.to_thread(_scanned, before, rows, last, self._held)
+
+    async def accept(self, paths: frozenset[str]) -> None:
+        """Somebody says that these are gone, although they are many: each waits for its own decision now."""
+        async with self._turn:
+            await self._refresh(paths)
+
+    async def decide(self, paths: Sequence[str]) -> None:
+        """What was last seen of these is not needed any more: what becomes of them is decided."""
+        async with self._turn:
+            with suppress(Renewed):
+                await self._index.apply(Changes(decided=paths))
+
+    async def last_content(self, path: str) -> bytes | None:
+        """The bytes that were last seen of a script that is missing or became invalid; None when they are lost."""
+        return await self._index.last_content(path)
 
     async def search(self, text: str, limit: int) -> list[Found]:
         """Up to ``limit`` scripts with every word of ``text``."""
@@ -130,9 +182,11 @@ class Reconciler:
             # What was saved meanwhile has been taken in by nobody.
             self._looked_at, self._behind = time.monotonic(), False
             ordered = await asyncio.to_thread(_brought_up_to_date, self._files, entries)
-            before = await asyncio.to_thread(_merged, self._index.rows, await self._missing())
-            await self._replace(ordered, progress)
-        return await asyncio.to_thread(_compared, before, ordered)
+            report = await asyncio.to_thread(_report, self._index.rows, self._index.last, ordered)
+            await self._replace(ordered, report.renamed, progress)
+            self._held = frozenset()
+        await asyncio.to_thread(ordered.clear)
+        return report
 
     async def close(self) -> None:
         async with self._turn:
@@ -144,127 +198,43 @@ class Reconciler:
             await self._derive()
             return self._ordered
 
-    async def _refresh(self) -> None:
+    async def _refresh(self, accepted: frozenset[str] = frozenset()) -> None:
         """Bring the index up to date. An index that was lost is filled again."""
         for _ in range(3):
             await self._derive()
             self._looked_at, self._behind = time.monotonic(), False
-            changes = await asyncio.to_thread(look, self._files, self._index.rows, self._stamps)
+            known = Known(self._index.rows, self._index.last, frozenset(self._leaving), accepted)
+            found = await asyncio.to_thread(_look_and_judge, self._files, known, self._stamps)
             try:
-                return await self._index.apply(changes)
+                await self._index.apply(found.changes)
             except Renewed:
                 continue
+            self._leaving -= known.leaving
+            self._held = found.held
+            return
         raise StoreError("The index of scripts was lost several times in a row.", "See the engine's log.")
 
     async def _derive(self) -> None:
         """Sort the rows and pick the stamps that count, once after every change."""
-        if self._derived_of != self._index.changes:
-            self._derived_of = self._index.changes
-            self._ordered, self._stamps = await asyncio.to_thread(_derived, self._index.rows)
+        wanted = self._index.changes, self._held
+        if self._derived_of != wanted:
+            self._derived_of = wanted
+            self._ordered, self._stamps = await asyncio.to_thread(_derived, self._index.rows, self._held)
 
-    async def _replace(self, entries: Sequence[ScriptEntry], progress: Progress) -> None:
+    async def _replace(
+        self, entries: Sequence[ScriptEntry], renamed: Sequence[tuple[str, str]], progress: Progress
+    ) -> None:
         for _ in range(3):
             counter = count()
             try:
-                return await self._index.replace(entries, lambda: progress("indexing", next(counter)))  # noqa: B023
+                return await self._index.replace(entries, renamed, lambda: progress("indexing", next(counter)))  # noqa: B023
             except Renewed:
                 continue
         raise StoreError("The index of scripts was lost several times in a row.", "See the engine's log.")
 
-    async def _missing(self) -> dict[str, ScriptRow]:
-        try:
-            return await self._index.missing()
-        except StoreError:  # a rebuild is what helps
-            return {}
-
     def _entry(self, path: str) -> ScriptEntry:
         now = time.time_ns()
-        return _read(self._files.look(path), now)
-
-
-def look(
-    files: ScriptFiles,
-    known: Mapping[str, ScriptRow],
-    stamps: Mapping[str, Stamp],
-    tick: Callable[[int], None] | None = None,
-) -> Changes:
-    """What changed on disk since ``known`` was read. Blocks.
-
-    Args:
-        files: Where to look.
-        known: What is known, by path.
-        stamps: Those that prove that a file is what is known of it.
-        tick: Told how many files were read, after each.
-
-    Raises:
-        StoreError: The scripts folder cannot be read.
-    """
-    # The cyclic collector would stop every thread again and again to look at new objects that all stay.
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        changes = _look(files, known, stamps, tick)
-        if len(changes.entries) >= MANY:
-            # Both at once put everything among the old objects, without looking at any of it.
-            gc.freeze()
-            gc.unfreeze()
-        return changes
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def settled_stamps(known: Mapping[str, ScriptRow]) -> dict[str, Stamp]:
-    """The stamps of files that had been quiet when they were read."""
-    return {path: row.stamp for path, row in known.items() if row.stamp is not None and _is_settled(row)}
-
-
-def _look(
-    files: ScriptFiles,
-    known: Mapping[str, ScriptRow],
-    stamps: Mapping[str, Stamp],
-    tick: Callable[[int], None] | None,
-) -> Changes:
-    now = time.time_ns()
-    entries: list[ScriptEntry] = []
-    settled: list[ScriptRow] = []
-    there: set[str] = set()
-    for path, file in files.scan(stamps):
-        there.add(path)
-        if file is None:
-            continue
-        entry = _read(file, now)
-        before = known.get(path)
-        if before is None or not before.same(entry.row):
-            entries.append(entry)
-        elif before.stamp is not None and _is_news(before, entry.row):
-            settled.append(entry.row)
-        if tick is not None:
-            tick(len(there))
-    gone = [path for path in known if path not in there]
-    return Changes(entries, gone, settled=settled)
-
-
-def _is_settled(row: ScriptRow) -> bool:
-    """Whether the file had been quiet when it was read."""
-    return row.stamp is not None and row.seen_ns - max(row.stamp[0], row.stamp[1]) > QUIET_NS
-
-
-def _is_news(before: ScriptRow, now: ScriptRow) -> bool:
-    """Whether it is worth writing down that the file was looked at again and is the same."""
-    return before.stamp != now.stamp or _is_settled(now)
-
-
-def _read(file: ScriptFile, now: int) -> ScriptEntry:
-    if file.data is None:
-        front = Frontmatter(title=file.path, problem=file.problem)
-        return ScriptEntry(ScriptRow(file.path, front, "", file.size, None, now), "")
-    text = file.data.decode("utf-8", "replace")
-    digest = hashlib.sha256(file.data).hexdigest()
-    front = parse(text, file.path)
-    if front.permissions:  # as they come back from the index, so that the same are the same
-        front = replace(front, permissions=MappingProxyType(as_text(front.permissions)))
-    return ScriptEntry(ScriptRow(file.path, front, digest, len(file.data), file.stamp, now), text)
+        return read_entry(self._files.look(path), now)
 
 
 def _read_all(files: ScriptFiles, progress: Progress) -> dict[str, ScriptEntry]:
@@ -287,23 +257,39 @@ def _brought_up_to_date(files: ScriptFiles, entries: dict[str, ScriptEntry]) -> 
     return ordered
 
 
-def _merged(rows: Mapping[str, ScriptRow], missing: Mapping[str, ScriptRow]) -> dict[str, ScriptRow]:
-    return {**missing, **rows}
+def _look_and_judge(files: ScriptFiles, known: Known, stamps: Mapping[str, Stamp]) -> Judged:
+    return judged(look(files, known.rows, stamps), known)
 
 
-def _compared(before: dict[str, ScriptRow], entries: list[ScriptEntry]) -> Rebuilt:
-    """What is different. Empties both, see above."""
+def _still_news(
+    entries: Iterable[ScriptEntry], before: Mapping[str, ScriptRow], now: Mapping[str, ScriptRow]
+) -> list[ScriptEntry]:
+    """Those of scripts of which nobody told the index anything else meanwhile."""
+    both = ((entry, before.get(entry.row.path), now.get(entry.row.path)) for entry in entries)
+    return [entry for entry, old, new in both if old is not None and new is not None and new.same(old)]
+
+
+def _scanned(
+    before: Mapping[str, ScriptRow],
+    rows: Mapping[str, ScriptRow],
+    last: Mapping[str, LastSeen],
+    held: frozenset[str],
+) -> Scanned:
+    return Scanned(
+        rows=dict(rows),
+        last=last,
+        held=held,
+        created=sorted(path for path in rows if path not in before),
+        updated=sorted(path for path, row in rows.items() if path in before and not row.same(before[path])),
+    )
+
+
+def _report(before: Mapping[str, ScriptRow], last: Mapping[str, LastSeen], entries: Iterable[ScriptEntry]) -> Rebuilt:
     rows = [entry.row for entry in entries]
-    report = _report(before, rows)
-    entries.clear()
-    before.clear()
-    return report
-
-
-def _report(before: Mapping[str, ScriptRow], rows: Sequence[ScriptRow]) -> Rebuilt:
+    before = {**{path: one.row for path, one in last.items() if one.missing and not one.told}, **before}
     now = {row.path: row for row in rows}
     gone = [row for path, row in before.items() if path not in now]
-    renamed = paired(gone, [row for row in rows if row.path not in before])
+    renamed = list(paired(gone, [row for row in rows if row.path not in before]))
     old, new = {pair[0] for pair in renamed}, {pair[1] for pair in renamed}
     return Rebuilt(
         scripts=len(rows),
@@ -315,32 +301,6 @@ def _report(before: Mapping[str, ScriptRow], rows: Sequence[ScriptRow]) -> Rebui
     )
 
 
-def paired(gone: Iterable[ScriptRow], new: Iterable[ScriptRow]) -> list[tuple[str, str]]:
-    """Which of the ``gone`` is which of the ``new`` under another name: those with the same content.
-
-    Of several with the same content those with the same file name go together, then whatever is left, by path.
-    """
-    candidates: dict[str, list[str]] = defaultdict(list)
-    for row in sorted(new, key=lambda row: row.path):
-        if row.sha256:
-            candidates[row.sha256].append(row.path)
-    pairs: list[tuple[str, str]] = []
-    rest: list[ScriptRow] = []
-    for row in sorted(gone, key=lambda row: row.path):
-        fitting = candidates.get(row.sha256, [])
-        same_name = next((path for path in fitting if _name(path) == _name(row.path)), None)
-        if same_name is None:
-            rest.append(row)
-        else:
-            fitting.remove(same_name)
-            pairs.append((row.path, same_name))
-    pairs += [(row.path, candidates[row.sha256].pop(0)) for row in rest if candidates.get(row.sha256)]
-    return sorted(pairs)
-
-
-def _name(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-def _derived(rows: Mapping[str, ScriptRow]) -> tuple[list[ScriptRow], dict[str, Stamp]]:
-    return [rows[path] for path in sorted(rows)], settled_stamps(rows)
+def _derived(rows: Mapping[str, ScriptRow], held: frozenset[str]) -> tuple[list[ScriptRow], dict[str, Stamp]]:
+    ordered = [marked(rows[path]) if path in held else rows[path] for path in sorted(rows)]
+    return ordered, settled_stamps(rows)

@@ -30,19 +30,12 @@ _SPECIAL = re.compile(r"[%_\\]")
 
 _IN_HEAD = "{path title tags} : "
 _MATCH = """
-    SELECT script.id FROM script_search JOIN script ON script.id = script_search.rowid
-    WHERE script_search MATCH ? AND missing_since IS NULL LIMIT ?
+    SELECT rowid FROM script_search WHERE script_search MATCH ? LIMIT ?
 """
 _TERMS = "SELECT term FROM script_term WHERE term > ? AND term < ?"
 _TEXTS = "SELECT id, path, title, tags, body FROM script_text WHERE id IN ({marks})"
-_PLAIN = """
-    SELECT script_text.id FROM script_text
-    JOIN script ON script.id = script_text.id AND missing_since IS NULL
-    WHERE {where} ORDER BY script_text.path LIMIT ?
-"""
-_IN_TEXT = r"""
-    script_text.path || ' ' || script_text.title || ' ' || script_text.tags || ' ' || body LIKE ? ESCAPE '\'
-"""
+_PLAIN = "SELECT id FROM script_text WHERE {where} ORDER BY path LIMIT ?"
+_IN_TEXT = r"path || ' ' || title || ' ' || tags || ' ' || body LIKE ? ESCAPE '\'"
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ from engine_bench import percentile
 from store import index
 from store.files import ScriptFiles
 from store.index_rows import to_columns
-from store.reconcile import QUIET_NS, Reconciler, look
+from store.look import QUIET_NS, look
+from store.reconcile import Reconciler
 
 TICK = 0.002
 """Seconds between two looks at the event loop."""

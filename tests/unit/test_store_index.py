@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from store import index as index_module
 from store.errors import StoreError
 from store.files import ScriptFiles
-from store.reconcile import QUIET_NS, Reconciler, look, paired, settled_stamps
+from store.look import QUIET_NS, look, settled_stamps
+from store.reconcile import Reconciler
 from store.saving import sha256
 from store.search import search
+from store.vanished import paired
 
 FULL = """# /// script
 # requires-python = ">=3.11"
@@ -92,6 +94,10 @@ async def paths(reconciler: Reconciler) -> list[str]:
     return [row.path for row in await reconciler.scripts()]
 
 
+def missing(reconciler: Reconciler) -> list[str]:
+    return [path for path, one in reconciler._index.last.items() if one.missing]
+
+
 async def found(reconciler: Reconciler, text: str) -> list[str]:
     return [hit.path for hit in await reconciler.search(text, 50)]
 
@@ -144,23 +150,27 @@ async def test_a_file_that_became_readable_is_read(place: Place, reconciler: Rec
     assert [row.front.problem for row in await reconciler.scripts()] == [None]
 
 
-async def test_what_went_away_is_remembered_until_a_rebuild(place: Place, reconciler: Reconciler) -> None:
+async def test_what_went_away_is_kept_until_it_is_decided(place: Place, reconciler: Reconciler) -> None:
     place.write("here.py", "here\n")
     place.write("gone.py", "whereabouts\n")
     await reconciler.scripts()
     (place.scripts / "gone.py").unlink()
     assert await paths(reconciler) == ["here.py"]
-    assert list(await reconciler._index.missing()) == ["gone.py"]
+    assert missing(reconciler) == ["gone.py"]
     assert await found(reconciler, "whereabouts") == []
     place.write("gone.py", "back again\n")
     assert await paths(reconciler) == ["gone.py", "here.py"]
-    assert await reconciler._index.missing() == {}
+    assert missing(reconciler) == []
     assert await found(reconciler, "again") == ["gone.py"]
     (place.scripts / "gone.py").unlink()
     await reconciler.scripts()
     report = await reconciler.rebuild(quiet)
     assert report.removed == ["gone.py"]
-    assert await reconciler._index.missing() == {}
+    assert missing(reconciler) == ["gone.py"]
+    assert (await reconciler.rebuild(quiet)).removed == []
+    assert await reconciler.last_content("gone.py") == b"back again\n"
+    await reconciler.decide(["gone.py"])
+    assert missing(reconciler) == []
 
 
 async def test_what_was_removed_on_purpose_is_not_missing(place: Place, reconciler: Reconciler) -> None:
@@ -172,7 +182,7 @@ async def test_what_was_removed_on_purpose_is_not_missing(place: Place, reconcil
     await reconciler.removed("never.py")
     assert await found(reconciler, "whereabouts") == []
     assert await paths(reconciler) == ["here.py"]
-    assert await reconciler._index.missing() == {}
+    assert missing(reconciler) == []
 
 
 async def test_a_rebuild_compares_with_what_was_known(place: Place, reconciler: Reconciler) -> None:
