@@ -31,6 +31,8 @@ from engine.services.access import Actor, owner_actor
 from engine.services.active import ActiveRun
 from engine.services.buffers import BufferService
 from engine.services.checks import ScriptChecks
+from engine.services.diff import DiffService
+from engine.services.diff_texts import Texts
 from engine.services.events import EventBus
 from engine.services.examiner import Examiner, tools_pool
 from engine.services.git import GitService
@@ -39,6 +41,7 @@ from engine.services.metrics import RunMetrics
 from engine.services.modes import Modes
 from engine.services.permissions import PermissionService
 from engine.services.pool import PoolService
+from engine.services.rebuild_parts import ApprovalPart, HistoryPart
 from engine.services.requests import RequestChecks, RunCeilings
 from engine.services.runs import RunService
 from engine.services.script_changes import ScriptChanges
@@ -88,6 +91,7 @@ class Engine:
         permissions: PermissionService,
         checks: ScriptChecks,
         sync: SyncService,
+        diff: DiffService,
         tasks: TaskService,
         git: GitService,
         buffers: BufferService,
@@ -104,6 +108,7 @@ class Engine:
         self.permissions = permissions
         self.checks = checks
         self.sync = sync
+        self.diff = diff
         self.tasks = tasks
         self.git = git
         self.buffers = buffers
@@ -251,7 +256,9 @@ async def _compose(
     changes = ScriptChanges(scripts, files, keeper, state.versions, events)
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
-    sync = SyncService(reconciler, tasks, events)
+    parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
+    sync = SyncService(reconciler, parts, tasks, events)
+    diff = DiffService(reconciler, Texts(files, reconciler), keeper, changes, state.kept, tasks, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
@@ -279,6 +286,7 @@ async def _compose(
         permissions,
         checks,
         sync,
+        diff,
         tasks,
         git,
         buffers,

@@ -235,6 +235,15 @@ class ScriptFiles:
             )
         return data
 
+    def remember(self, data: bytes) -> None:
+        """Put a text into the history that is in no script any more; it is on disk when this returns.
+
+        Raises:
+            StoreError: The disk or the rights did not allow it.
+        """
+        with _sentences("keep", "an old text"), self._turn() as history:
+            moving.remember(history, data)
+
     def forget(self, digests: Iterable[str]) -> None:
         """Remove versions that no script's history names any more. What cannot be removed stays."""
         try:

@@ -132,8 +132,9 @@ class ScriptIndex:
             Renewed: The index was lost; ``rows`` is empty.
         """
         if changes:
-            self.last = await self._write(partial(_apply, self.full_text, changes))
+            last = await self._write(partial(_apply, self.full_text, changes))
             self.changes += 1
+            self.last = {path: one for path, one in (self.last | last).items() if one is not None}
             for path in (*changes.gone, *changes.forgotten):
                 self.rows.pop(path, None)
             for row in (*changes.settled, *(entry.row for entry in changes.entries)):
@@ -174,6 +175,14 @@ class ScriptIndex:
         except StoreError as error:
             log.warning("what was last seen of %r cannot be read: %s", path, error)
             return None
+
+    async def lost(self) -> frozenset[str]:
+        """Paths in ``last`` whose bytes are lost."""
+        try:
+            return await self._database.read(last_seen.lost)
+        except StoreError as error:
+            log.warning("what was last seen of scripts cannot be read: %s", error)
+            return frozenset(self.last)
 
     async def close(self) -> None:
         with suppress(StoreError, sqlite3.Error):  # of something that can be made anew
@@ -242,7 +251,8 @@ def _load(connection: sqlite3.Connection) -> tuple[dict[str, ScriptRow], dict[st
     return {row.path: row for row in map(from_columns, rows)}, last_seen.load(connection)
 
 
-def _apply(full_text: bool, changes: Changes, connection: sqlite3.Connection) -> dict[str, LastSeen]:
+def _apply(full_text: bool, changes: Changes, connection: sqlite3.Connection) -> dict[str, LastSeen | None]:
+    """Make the changes; returns what is kept now of each script that they concern."""
     last_seen.forget([entry.row.path for entry in changes.entries if entry.row.front.problem is None], connection)
     for entry in changes.entries:
         if entry.row.front.problem is not None:
@@ -257,7 +267,8 @@ def _apply(full_text: bool, changes: Changes, connection: sqlite3.Connection) ->
         _forget(full_text, path, connection)
     last_seen.forget((*changes.forgotten, *changes.decided), connection)
     last_seen.pair(changes.renamed, connection)
-    return last_seen.load(connection)
+    concerned = {*(entry.row.path for entry in changes.entries), *(old for old, _ in changes.renamed)}
+    return last_seen.load_some(concerned.union(changes.gone, changes.forgotten, changes.decided), connection)
 
 
 def _put(full_text: bool, entry: ScriptEntry, connection: sqlite3.Connection) -> None:

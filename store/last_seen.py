@@ -8,8 +8,9 @@ from __future__ import annotations
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from store.index_rows import COLUMNS, ScriptRow, from_columns
 from store.saving import sha256
@@ -82,11 +83,19 @@ def tell(connection: sqlite3.Connection) -> None:
 
 def load(connection: sqlite3.Connection) -> dict[str, LastSeen]:
     """All of them, by path."""
-    found = (
-        LastSeen(from_columns(columns), since, bool(missing), renamed_to, bool(told))
-        for *columns, since, missing, renamed_to, told in connection.execute(_LOAD)
-    )
-    return {one.row.path: one for one in found}
+    return {one.row.path: one for one in map(_last_seen, connection.execute(_LOAD))}
+
+
+def load_some(paths: Iterable[str], connection: sqlite3.Connection) -> dict[str, LastSeen | None]:
+    """Those of these paths, None where nothing is kept."""
+    found = ((path, connection.execute(f"{_LOAD} WHERE path = ?", (path,)).fetchone()) for path in paths)
+    return {path: None if values is None else _last_seen(values) for path, values in found}
+
+
+def lost(connection: sqlite3.Connection) -> frozenset[str]:
+    """Paths whose bytes are not here, or not what they were."""
+    paths = [path for (path,) in connection.execute("SELECT path FROM script_last")]
+    return frozenset(path for path in paths if content(path, connection) is None)
 
 
 def content(path: str, connection: sqlite3.Connection) -> bytes | None:
@@ -101,3 +110,8 @@ def content(path: str, connection: sqlite3.Connection) -> bytes | None:
     except (zlib.error, UnicodeEncodeError):
         return None
     return kept if sha256(kept) == digest else None
+
+
+def _last_seen(values: Sequence[Any]) -> LastSeen:
+    *columns, since, missing, renamed_to, told = values
+    return LastSeen(from_columns(columns), since, bool(missing), renamed_to, bool(told))

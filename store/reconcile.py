@@ -145,6 +145,21 @@ class Reconciler:
             rows, last = self._index.rows, self._index.last
             return await asyncio.to_thread(_scanned, before, rows, last, self._held)
 
+    async def known(self) -> Scanned:
+        """What a scan would say, as far as stamps tell what changed.
+
+        Raises:
+            StoreError: The scripts folder cannot be read.
+        """
+        async with self._turn:
+            before = await asyncio.to_thread(dict, self._index.rows)
+            await self._refresh()
+            return await asyncio.to_thread(_scanned, before, self._index.rows, self._index.last, self._held)
+
+    async def lost(self) -> frozenset[str]:
+        """Scripts that are missing or became invalid, and whose bytes are not kept here."""
+        return await self._index.lost()
+
     async def accept(self, paths: frozenset[str]) -> None:
         """Somebody says that these are gone, although they are many: each waits for its own decision now."""
         async with self._turn:
@@ -277,7 +292,7 @@ def _scanned(
 ) -> Scanned:
     return Scanned(
         rows=dict(rows),
-        last=last,
+        last=dict(last),
         held=held,
         created=sorted(path for path in rows if path not in before),
         updated=sorted(path for path, row in rows.items() if path in before and not row.same(before[path])),

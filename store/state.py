@@ -12,6 +12,7 @@ from store import migrations
 from store.approvals import Approvals
 from store.authors import Authors
 from store.database import Database
+from store.kept import KeptDifferences
 from store.rows import FileRow, OutputRow, RunRow
 from store.versions import Versions
 
@@ -63,6 +64,7 @@ class StateDB:
     def __init__(self, database: Database, next_id: int) -> None:
         self.approvals = Approvals(database)
         self.authors = Authors(database)
+        self.kept = KeptDifferences(database)
         self.versions = Versions(database)
         self._database = database
         self._next_id = next_id

@@ -59,6 +59,11 @@ class Versions:
         """The versions of a script, newest first."""
         return await self._rows("script = ? ORDER BY id DESC", script)
 
+    async def all(self) -> list[tuple[str, str]]:
+        """Hash and script of every version, each hash once."""
+        query = "SELECT sha256, min(script) FROM script_version WHERE settled = 1 GROUP BY sha256 ORDER BY 2, 1"
+        return await self._database.read(lambda connection: connection.execute(query).fetchall())
+
     async def _rows(self, where: str, *values: object) -> list[VersionRow]:
         query = f"{_SELECT} WHERE {where}"
         found = await self._database.read(lambda connection: connection.execute(query, values).fetchall())

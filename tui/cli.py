@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "runs": "tui.commands.runs:runs",
         "scripts": "tui.commands.scripts:scripts",
         "rebuild": "tui.commands.rebuild:rebuild",
+        "diff": "tui.commands.diff:diff",
         "history": "tui.commands.history:history",
         "git": "tui.commands.git:git",
         "engine": "tui.commands.engine:engine",

@@ -11,11 +11,12 @@ from engine.client.engine import EngineCalls
 from engine.client.git import GitCalls
 from engine.client.runs import RunCalls, RunEvent
 from engine.client.scripts import ScriptCalls
+from engine.client.sync import SyncCalls
 
 __all__ = ["Calls", "EngineClient", "EngineError", "EngineUnreachable", "RunEvent"]
 
 
-class EngineClient(EngineCalls, RunCalls, ScriptCalls, GitCalls):
+class EngineClient(EngineCalls, RunCalls, ScriptCalls, GitCalls, SyncCalls):
     """Typed calls to one engine. Usable from several tasks at once; a cancelled call closes its connection.
 
     Every method raises ``EngineError`` when the engine refuses and ``EngineUnreachable`` when it cannot be reached.

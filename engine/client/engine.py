@@ -1,4 +1,4 @@
-"""Calls about the engine, its pool and tasks."""
+"""Calls about the engine and its pool."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 from engine import registry
 from engine.client.answers import EngineUnreachable, decode
-from engine.client.calls import TRANSFER_TIMEOUT, Calls, Retry
-from engine.models import EngineInfo, Event, PoolInfo, RebuildReport, ResizeRequest, StopRequest, TaskInfo, TaskList
+from engine.client.calls import Calls, Retry
+from engine.models import EngineInfo, Event, PoolInfo, ResizeRequest, StopRequest
 from engine.transport import Headers
 
 
@@ -30,20 +30,6 @@ class EngineCalls(Calls):
 
     async def restart_slot(self, slot: int) -> PoolInfo:
         return await self.call(registry.POOL_RESTART, PoolInfo, registry.SlotParams(slot=slot))
-
-    async def rebuild(self) -> RebuildReport:
-        """Make the index of scripts anew; events of type ``task`` tell how far it is.
-
-        Raises ``EngineError`` with code ``cancelled`` when it was, and ``busy`` when another one goes on.
-        """
-        return await self.call(registry.SYNC_REBUILD, RebuildReport, patience=TRANSFER_TIMEOUT)
-
-    async def list_tasks(self) -> TaskList:
-        return await self.call(registry.TASKS_LIST, TaskList)
-
-    async def cancel_task(self, task_id: int) -> TaskInfo:
-        """Stop a task; what it was about to do is not done."""
-        return await self.call(registry.TASKS_CANCEL, TaskInfo, registry.TaskParams(task_id=task_id))
 
     async def events(self, after: int | None = None) -> AsyncGenerator[Event, None]:
         """Everything that happens in the engine, from event ``after`` on or from now.

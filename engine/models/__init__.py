@@ -20,6 +20,17 @@ from engine.models.checks import (
     CheckReport,
     CheckRequest,
 )
+from engine.models.diff import (
+    DiffAnswer,
+    DiffChoice,
+    DiffDecision,
+    DiffItem,
+    DiffOutcome,
+    DiffReport,
+    DiffRequest,
+    DiffState,
+    KeyDifference,
+)
 from engine.models.engine import (
     EngineInfo,
     StopRequest,
@@ -91,6 +102,7 @@ from engine.models.scripts import (
     SetKeysRequest,
 )
 from engine.models.tasks import (
+    RebuildPart,
     RebuildReport,
     RenamedScript,
     ScriptProblem,
@@ -112,6 +124,14 @@ __all__ = [
     "CheckedFunction",
     "CheckedParam",
     "DeleteRequest",
+    "DiffAnswer",
+    "DiffChoice",
+    "DiffDecision",
+    "DiffItem",
+    "DiffOutcome",
+    "DiffReport",
+    "DiffRequest",
+    "DiffState",
     "DuplicateRequest",
     "EngineInfo",
     "ErrorBody",
@@ -130,6 +150,7 @@ __all__ = [
     "GitTrust",
     "GitTrustRequest",
     "Grant",
+    "KeyDifference",
     "Mode",
     "Model",
     "Outcome",
@@ -141,6 +162,7 @@ __all__ = [
     "PoolInfo",
     "Priority",
     "QueueEntry",
+    "RebuildPart",
     "RebuildReport",
     "RenameRequest",
     "RenamedScript",

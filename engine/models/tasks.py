@@ -19,12 +19,12 @@ class TaskInfo(Model, frozen=True):
 
     id: int
     kind: str
-    """``rebuild``."""
+    """``rebuild``, ``diff`` (a scan), ``decisions`` (what was decided about a scan)."""
     actor: str
     started_at: float
     state: TaskState = TaskState.RUNNING
     doing: str = ""
-    """What it is at: ``reading``, ``indexing``."""
+    """What it is at: ``reading``, ``indexing``, ``deciding``, the name of a part."""
     done: int = 0
     """How many of that."""
     finished_at: float | None = None
@@ -47,6 +47,16 @@ class ScriptProblem(Model, frozen=True):
     problem: str
 
 
+class RebuildPart(Model, frozen=True):
+    """Something beside the index that a rebuild of everything looked through."""
+
+    name: str
+    """``history``, ``approvals``."""
+    checked: int
+    """How many versions, approvals."""
+    problems: list[ScriptProblem] = []
+
+
 class RebuildReport(Model, frozen=True):
     """What a rebuild found on disk, against what the index held before."""
 
@@ -60,3 +70,5 @@ class RebuildReport(Model, frozen=True):
     removed: list[str] = []
     problems: list[ScriptProblem] = []
     """Listed, but not usable as they are."""
+    parts: list[RebuildPart] = []
+    """Only of a rebuild of everything."""

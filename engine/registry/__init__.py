@@ -78,9 +78,12 @@ from engine.registry.scripts import (
     VersionParams,
 )
 from engine.registry.tasks import (
+    SYNC_APPLY,
+    SYNC_DIFF,
     SYNC_REBUILD,
     TASKS_CANCEL,
     TASKS_LIST,
+    RebuildParams,
     TaskParams,
 )
 
@@ -116,6 +119,8 @@ OPERATIONS: tuple[Operation, ...] = (
     GIT_STATUS,
     GIT_LOG,
     SYNC_REBUILD,
+    SYNC_DIFF,
+    SYNC_APPLY,
     TASKS_LIST,
     TASKS_CANCEL,
     GIT_DIFF,
@@ -179,6 +184,8 @@ __all__ = [
     "SCRIPTS_SEARCH",
     "SCRIPTS_SET",
     "SCRIPTS_VERSION",
+    "SYNC_APPLY",
+    "SYNC_DIFF",
     "SYNC_REBUILD",
     "TASKS_CANCEL",
     "TASKS_LIST",
@@ -192,6 +199,7 @@ __all__ = [
     "NoParams",
     "Operation",
     "OutputParams",
+    "RebuildParams",
     "RoleName",
     "RunEventsParams",
     "RunFileParams",

@@ -1,23 +1,29 @@
-"""The index of scripts against the files: made anew when asked."""
+"""The index of scripts: made anew from the files when asked."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 
-from engine.models import RebuildReport, RenamedScript, ScriptProblem
+from engine.models import RebuildPart, RebuildReport, RenamedScript, ScriptProblem
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
-from engine.services.tasks import TaskService
+from engine.services.rebuild_parts import Part
+from engine.services.tasks import Progress, TaskService
 from store.errors import StoreError
-from store.reconcile import Reconciler
+from store.reconcile import Rebuilt, Reconciler
 
 log = logging.getLogger(__name__)
 
 
 class SyncService:
-    def __init__(self, reconciler: Reconciler, tasks: TaskService, events: EventBus) -> None:
+    def __init__(
+        self, reconciler: Reconciler, parts: Sequence[Part], tasks: TaskService, events: EventBus
+    ) -> None:
+        """``parts``: what a rebuild of everything looks through besides the index."""
         self._reconciler = reconciler
+        self._parts = parts
         self._tasks = tasks
         self._events = events
 
@@ -33,16 +39,27 @@ class SyncService:
         except StoreError as error:  # lists say the same, as often as they are asked for
             log.warning("the scripts could not be looked at: %s", error)
 
-    async def rebuild(self, actor: Actor) -> RebuildReport:
+    async def rebuild(self, actor: Actor, *, everything: bool = False) -> RebuildReport:
         """Make the index anew from the files, all or nothing. No file is touched.
+
+        Args:
+            actor: Who asks.
+            everything: Look through history and approvals before, and tell what does not fit.
 
         Raises:
             ServiceError: ``cancelled``, ``busy``, or ``store`` when the scripts or the index could not be used.
         """
         require(actor, Role.AUTHOR, "rebuild the index")
         begun = time.monotonic()
+        parts: list[RebuildPart] = []
+
+        async def work(progress: Progress) -> Rebuilt:
+            if everything:  # before the index is another one: who cancels has changed nothing
+                parts.extend([await part.look(progress) for part in self._parts])
+            return await self._reconciler.rebuild(progress)
+
         try:
-            found = await self._tasks.run("rebuild", actor, self._reconciler.rebuild)
+            found = await self._tasks.run("rebuild", actor, work)
         except StoreError as error:
             raise ServiceError("store", error.sentence, hint=error.hint, status=422) from None
         self._events.publish("script", {"change": "rebuilt"})
@@ -54,4 +71,5 @@ class SyncService:
             renamed=[RenamedScript(old=old, new=new) for old, new in found.renamed],
             removed=found.removed,
             problems=[ScriptProblem(path=path, problem=problem) for path, problem in found.problems],
+            parts=parts,
         )

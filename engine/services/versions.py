@@ -76,6 +76,31 @@ class VersionKeeper:
             await self._recorded(row, seen, partial(self._files.delete, path, seen))
             return row
 
+    async def put(self, path: str, data: bytes, base: str | None, actor: Actor) -> None:
+        """Write what a script held before; the version that it replaces gets a row."""
+        async with self._turn:
+            await self._save(path, data, base, actor, VersionReason.RESTORED)
+
+    async def gone(self, path: str, data: bytes, actor: Actor, new_path: str | None = None) -> None:
+        """Record what became of a script whose file somebody removed or, with ``new_path``, renamed outside.
+
+        Its last text goes into the history first, and with ``new_path`` its versions go along.
+
+        Raises:
+            StoreError: The file is there again, or there is none at the new path; nothing was done.
+        """
+        async with self._turn:
+            await self.settled()
+            if await asyncio.to_thread(self._files.version, path) is not None:
+                raise StoreError(f"{path} is there again.", "Scan again.")
+            if new_path is not None and await asyncio.to_thread(self._files.version, new_path) is None:
+                raise NotFound(f"There is no script {new_path}.")
+            reason = VersionReason.DELETED if new_path is None else VersionReason.RENAMED
+            version = FileVersion(path, hashlib.sha256(data).hexdigest(), len(data))
+            row = _row(version, reason, actor, new_path)
+            await asyncio.to_thread(self._files.remember, data)
+            await self._settle(row, await self._versions.announce(row))
+
     async def after_crash(self) -> None:
         """Decide about what was announced when the engine ended. To be called before anybody changes anything."""
         for row in await self._versions.unsettled():

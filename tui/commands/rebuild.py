@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
 from typing import TYPE_CHECKING
 
 import click
 
-from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.invocation import Invocation, common_options
 
 if TYPE_CHECKING:
     from engine.client import EngineClient
@@ -23,83 +19,27 @@ SHOWN = 20
 
 
 @click.command("rebuild")
+@click.option("--all", "everything", is_flag=True, help="Look through the history and the approvals too.")
 @common_options
 @click.pass_obj
-def rebuild(invocation: Invocation) -> None:
+def rebuild(invocation: Invocation, everything: bool) -> None:
     """Make the index of scripts anew from the files.
 
     No file is touched, and lists and searches go on meanwhile. Ctrl+C cancels it; then the index stays as it was.
+    Files that are gone are reported as removed, and gatewright diff can bring them back. With --all the versions in the
+    history are read and compared with their hashes, and approvals with the texts that they are for.
     """
     from tui.commands.session import with_engine
+    from tui.commands.task import with_progress
 
     async def work(client: EngineClient) -> RebuildReport:
-        return await _rebuild(client, invocation.streams)
+        return await with_progress(client, invocation.streams, KIND, lambda: client.rebuild(everything=everything))
 
     report = with_engine(invocation, work)
     if invocation.json:
         invocation.print_json(report)
     else:
         _print_report(invocation.streams, report)
-
-
-async def _rebuild(client: EngineClient, streams: Streams) -> RebuildReport:
-    """Begin it, show how far it is, cancel it when asked."""
-    from engine.client import EngineError
-
-    progress = asyncio.create_task(_show_progress(client, streams)) if streams.err.is_terminal else None
-    loop, begun = asyncio.get_running_loop(), asyncio.create_task(client.rebuild())
-    cancelling: list[asyncio.Task[None]] = []
-
-    def interrupted() -> None:
-        if cancelling:  # the engine does not answer: leave
-            begun.cancel()
-        cancelling.append(asyncio.create_task(_cancel(client)))
-
-    loop.add_signal_handler(signal.SIGINT, interrupted)
-    try:
-        return await begun
-    except EngineError as error:
-        if error.code == "cancelled":
-            raise CommandError(error.message, exit_code=exit_codes.CANCELLED, code=error.code) from None
-        raise
-    except asyncio.CancelledError:
-        sentence = "left; the rebuild may go on in the engine"
-        raise CommandError(sentence, exit_code=exit_codes.CANCELLED, code="cancelled") from None
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        for task in (progress, *cancelling):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-
-
-async def _cancel(client: EngineClient) -> None:
-    from engine.client import EngineError, EngineUnreachable
-    from engine.models import TaskState
-
-    # Whoever waits for the rebuild hears of whatever is wrong.
-    with contextlib.suppress(EngineError, EngineUnreachable):
-        for task in (await client.list_tasks()).tasks:
-            if task.kind == KIND and task.state is TaskState.RUNNING:
-                await client.cancel_task(task.id)
-
-
-async def _show_progress(client: EngineClient, streams: Streams) -> None:
-    """One line that is written over and over."""
-    from engine.client import EngineError, EngineUnreachable
-
-    shown = False
-    try:
-        with contextlib.suppress(EngineError, EngineUnreachable):
-            async for event in client.events():
-                data = event.data
-                if event.type == "task" and isinstance(data, dict) and data.get("kind") == KIND and data.get("doing"):
-                    streams.err.overwrite(f"{data['doing']} {data.get('done', 0):,}")
-                    shown = True
-    finally:
-        if shown:
-            streams.err.overwrite("")
 
 
 def _print_report(streams: Streams, report: RebuildReport) -> None:
@@ -119,6 +59,10 @@ def _print_report(streams: Streams, report: RebuildReport) -> None:
             streams.out.line(sanitise_line(f"{word}: {name}"))
         if len(names) > SHOWN:
             streams.out.line(f"{word}: and {len(names) - SHOWN:,} more")
+    for part in report.parts:
+        for problem in part.problems[:SHOWN]:
+            streams.out.line(sanitise_line(f"{part.name}: {problem.path}: {problem.problem}"))
+        streams.say(f"{part.name}: {part.checked:,} looked through, {len(part.problems):,} do not fit")
     counts = ", ".join(
         f"{len(names):,} {word}{'s' if word == 'problem' and len(names) != 1 else ''}" for word, names in sorts
     )

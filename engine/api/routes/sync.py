@@ -5,12 +5,21 @@ from __future__ import annotations
 from engine import registry
 from engine.api.endpoint import Handler
 from engine.api.host import Call
-from engine.models import RebuildReport, TaskInfo, TaskList
-from engine.registry import Operation, TaskParams
+from engine.models import DiffAnswer, DiffReport, RebuildReport, TaskInfo, TaskList
+from engine.registry import Operation, RebuildParams, TaskParams
 
 
 async def rebuild(call: Call) -> RebuildReport:
-    return await call.engine.sync.rebuild(call.actor)
+    params: RebuildParams = call.params
+    return await call.engine.sync.rebuild(call.actor, everything=params.everything)
+
+
+async def diff(call: Call) -> DiffReport:
+    return await call.engine.diff.scan(call.actor)
+
+
+async def apply(call: Call) -> DiffAnswer:
+    return await call.engine.diff.apply(call.body, call.actor)
 
 
 async def tasks(call: Call) -> TaskList:
@@ -24,6 +33,8 @@ async def cancel(call: Call) -> TaskInfo:
 
 HANDLERS: dict[Operation, Handler] = {
     registry.SYNC_REBUILD: rebuild,
+    registry.SYNC_DIFF: diff,
+    registry.SYNC_APPLY: apply,
     registry.TASKS_LIST: tasks,
     registry.TASKS_CANCEL: cancel,
 }

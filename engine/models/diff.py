@@ -1,0 +1,129 @@
+"""The metadata diff: what the database knows of scripts against what is on disk, and what a user decides about it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from engine.models.base import Model
+
+
+class DiffState(StrEnum):
+    MISSING_FILE = "missing_file"
+    """The row is there, the file is gone."""
+    RENAMED = "renamed"
+    """The file is gone, and another one with the same content appeared."""
+    INVALID_FILE = "invalid_file"
+    """The file cannot be used as it is."""
+    DUPLICATE = "duplicate"
+    """Another script has the same content or title, or a path that some systems cannot tell from this one."""
+    VANISHED = "vanished"
+    """Many files vanished at once: nothing is done before somebody says that it is meant."""
+
+
+class DiffChoice(StrEnum):
+    """What can become of a difference."""
+
+    KEEP_FILE = "keep_file"
+    """The invalid file stays as it is; what it was is not asked about again."""
+    RESTORE = "restore"
+    """The text that was last valid, or single keys of it, is saved; the invalid one goes into the history."""
+    WRITE_FILE = "write_file"
+    """The text that was last seen is written where it was."""
+    DROP_ROW = "drop_row"
+    """The script is deleted, as if it had been here: its text goes into the history."""
+    FOLLOW = "follow"
+    """The row and its history go to the new path."""
+    KEEP_BOTH = "keep_both"
+    """They are meant to be alike; not asked about again until one more is."""
+    DELETE = "delete"
+    """This one of them is deleted; its text goes into the history."""
+    ACCEPT = "accept"
+    """They are gone on purpose: each of them waits for a decision of its own then."""
+
+
+class KeyDifference(Model, frozen=True):
+    """A key of the frontmatter. Values are written as JSON; None where there is no such key."""
+
+    key: str
+    file: str | None = None
+    database: str | None = None
+    restorable: bool = False
+    """It can be set to the database's value by itself."""
+
+
+class DiffItem(Model, frozen=True):
+    """One difference; ``state`` and ``path`` name it."""
+
+    path: str
+    """Empty for ``vanished``."""
+    state: DiffState
+    sentence: str
+    seen: str
+    """Stands for all that is told here: a decision says it back, and is refused when it is not so any more."""
+    choices: list[DiffChoice] = []
+    """None where there is nothing to decide: the file has to be edited."""
+    file_choice: DiffChoice | None = None
+    """The one by which the file is right."""
+    database_choice: DiffChoice | None = None
+    """The one by which the database is right."""
+    others: list[str] = []
+    """The new path, the scripts that it is like, or those that vanished; at most 20."""
+    keys: list[KeyDifference] = []
+    since: float | None = None
+    """When the file went away or became invalid."""
+    title: str = ""
+    """As the database has it."""
+    file_sha256: str | None = None
+    database_sha256: str | None = None
+
+
+class DiffReport(Model, frozen=True):
+    """What a scan found."""
+
+    scripts: int
+    """How many there are."""
+    seconds: float
+    items: list[DiffItem] = []
+    created: list[str] = []
+    """Files that had no row: this scan took them in."""
+    updated: list[str] = []
+    """Valid files that had changed: this scan took them in."""
+
+    @property
+    def waiting(self) -> list[DiffItem]:
+        """Those that wait for a decision."""
+        return [item for item in self.items if item.choices]
+
+
+class DiffDecision(Model, frozen=True):
+    """What is to become of one item. ``keys``, only with ``restore``: these keys alone."""
+
+    path: str
+    state: DiffState
+    choice: DiffChoice
+    seen: str
+    keys: list[str] = []
+
+
+class DiffRequest(Model, frozen=True):
+    """Decisions, made one after the other. With ``preview`` nothing is done: each answer tells what would be."""
+
+    decisions: list[DiffDecision]
+    preview: bool = False
+
+
+class DiffOutcome(Model, frozen=True):
+    """What became of one decision."""
+
+    path: str
+    state: DiffState
+    choice: DiffChoice
+    done: bool
+    """It is so now; of a preview: it would be done."""
+    sentence: str
+    diff: str = ""
+    """Of a preview: what would change, as a unified difference."""
+
+
+class DiffAnswer(Model, frozen=True):
+    outcomes: list[DiffOutcome]

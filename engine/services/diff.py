@@ -1,0 +1,240 @@
+"""The metadata diff: files and rows compared, and what the user decides done, each as a task."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from engine.models import (
+    DeleteRequest,
+    DiffAnswer,
+    DiffChoice,
+    DiffDecision,
+    DiffItem,
+    DiffOutcome,
+    DiffReport,
+    DiffRequest,
+    DiffState,
+)
+from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.diff_items import fingerprint_of, items_of, with_keys
+from engine.services.diff_texts import Texts, preview_of, with_old_keys
+from engine.services.events import EventBus
+from engine.services.script_changes import ScriptChanges
+from engine.services.tasks import Progress, TaskCancelled, TaskService
+from engine.services.versions import VersionKeeper
+from store.differences import changed_keys
+from store.errors import Conflict, StoreError
+from store.kept import KeptDifferences
+from store.reconcile import Reconciler, Scanned
+
+MAX_KEYED = 500
+"""Invalid files whose keys are compared; each is read twice for that."""
+
+SCAN, APPLY = "diff", "decisions"
+
+_DONE = {
+    DiffChoice.KEEP_FILE: "kept as it is; it stays listed with its problem",
+    DiffChoice.RESTORE: "restored; the invalid text is in its history",
+    DiffChoice.WRITE_FILE: "written again",
+    DiffChoice.DROP_ROW: "dropped; its text is in the history",
+    DiffChoice.FOLLOW: "followed to its new path, with its history",
+    DiffChoice.KEEP_BOTH: "kept, all of them",
+    DiffChoice.DELETE: "deleted; its text is in the history",
+    DiffChoice.ACCEPT: "taken as gone; each waits for a decision of its own now",
+}
+_ROW_CHOICES = frozenset({DiffChoice.WRITE_FILE, DiffChoice.DROP_ROW, DiffChoice.FOLLOW, DiffChoice.KEEP_FILE})
+"""After these nobody needs to know any more what was last seen of the script."""
+
+
+class DiffService:
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        texts: Texts,
+        keeper: VersionKeeper,
+        changes: ScriptChanges,
+        kept: KeptDifferences,
+        tasks: TaskService,
+        events: EventBus,
+    ) -> None:
+        self._reconciler = reconciler
+        self._texts = texts
+        self._keeper = keeper
+        self._changes = changes
+        self._kept = kept
+        self._tasks = tasks
+        self._events = events
+
+    async def scan(self, actor: Actor) -> DiffReport:
+        """Read every file, take in what is new and valid, and tell what waits for a decision. No file is touched.
+
+        Raises:
+            ServiceError: ``cancelled``, ``busy``, or ``store`` when the scripts could not be read.
+        """
+        require(actor, Role.VIEWER, "compare files and database")
+        begun = time.monotonic()
+        try:
+            scanned = await self._tasks.run(SCAN, actor, self._reconciler.scan)
+            items = await self._keyed(await self._items(scanned))
+        except StoreError as error:
+            raise _refused(error) from None
+        if scanned.created or scanned.updated:
+            self._events.publish("script", {"change": "rebuilt"})
+        return DiffReport(
+            scripts=len(scanned.rows),
+            seconds=time.monotonic() - begun,
+            items=items,
+            created=scanned.created,
+            updated=scanned.updated,
+        )
+
+    async def apply(self, request: DiffRequest, actor: Actor) -> DiffAnswer:
+        """Do what was decided, one item after the other. What is not as it was shown is left alone, and says so.
+
+        Raises:
+            ServiceError: ``busy``, or ``store`` when the scripts could not be read. Nothing was done.
+        """
+        require(actor, Role.AUTHOR, "decide about differences")
+        try:
+            items = {(item.state, item.path): item for item in await self._items(await self._reconciler.known())}
+            if request.preview:
+                outcomes = [await self._preview(one, items.get((one.state, one.path))) for one in request.decisions]
+                return DiffAnswer(outcomes=outcomes)
+            return await self._tasks.run(APPLY, actor, lambda progress: self._all(request, items, actor, progress))
+        except StoreError as error:
+            raise _refused(error) from None
+
+    async def _items(self, scanned: Scanned) -> list[DiffItem]:
+        lost = frozenset([path for path in await self._reconciler.lost() if path in scanned.last])
+        lost = await self._texts.without_history(lost, scanned)
+        return await asyncio.to_thread(items_of, scanned, await self._kept.all(), lost)
+
+    async def _keyed(self, items: Iterable[DiffItem]) -> list[DiffItem]:
+        keyed, left = [], MAX_KEYED
+        for item in items:
+            if item.state is DiffState.INVALID_FILE and item.database_choice is not None and left:
+                left -= 1
+                item = await self._with_keys(item)
+            keyed.append(item)
+        return keyed
+
+    async def _with_keys(self, item: DiffItem) -> DiffItem:
+        now, last = await self._texts.now(item), await self._texts.last(item)
+        if now is None or last is None:
+            return item
+        return with_keys(item, await asyncio.to_thread(changed_keys, now, last))
+
+    async def _all(
+        self, request: DiffRequest, items: dict[tuple[DiffState, str], DiffItem], actor: Actor, progress: Progress
+    ) -> DiffAnswer:
+        outcomes: list[DiffOutcome] = []
+        decided: list[str] = []
+        cancelled = False
+        for number, decision in enumerate(request.decisions):
+            try:
+                progress("deciding", number)
+            except TaskCancelled:
+                cancelled = True
+            if cancelled:
+                outcomes.append(_outcome(decision, "it was cancelled before this one", done=False))
+                continue
+            outcome = await asyncio.shield(self._one(decision, items.get((decision.state, decision.path)), actor))
+            outcomes.append(outcome)
+            if outcome.done and decision.choice in _ROW_CHOICES:
+                decided.append(decision.path)
+        await self._reconciler.decide(decided)
+        await self._reconciler.scripts()
+        self._events.publish("script", {"change": "rebuilt"})
+        return DiffAnswer(outcomes=outcomes)
+
+    async def _one(self, decision: DiffDecision, item: DiffItem | None, actor: Actor) -> DiffOutcome:
+        problem = _problem(decision, item)
+        if item is None or problem is not None:
+            return _outcome(decision, problem or "", done=item is None)
+        try:
+            await self._do(decision, item, actor)
+        except Conflict:
+            return _outcome(decision, "its file has changed meanwhile; scan again", done=False)
+        except (StoreError, ServiceError) as error:
+            sentence = error.sentence if isinstance(error, StoreError) else error.message
+            return _outcome(decision, sentence, done=False)
+        return _outcome(decision, _DONE[decision.choice], done=True)
+
+    async def _do(self, decision: DiffDecision, item: DiffItem, actor: Actor) -> None:
+        path = item.path
+        match decision.choice:
+            case DiffChoice.WRITE_FILE:
+                await self._keeper.put(path, await self._texts.needed(item), None, actor)
+            case DiffChoice.RESTORE:
+                data = await self._restored(item, decision.keys)
+                await self._keeper.put(path, data, item.file_sha256, actor)
+            case DiffChoice.DROP_ROW:
+                if (last := await self._texts.last(item)) is not None:
+                    await self._keeper.gone(path, last, actor)
+            case DiffChoice.FOLLOW:
+                await self._keeper.gone(path, await self._texts.needed(item), actor, item.others[0])
+            case DiffChoice.KEEP_BOTH:
+                await self._kept.keep(fingerprint_of(item), actor.uid, actor.name, time.time())
+            case DiffChoice.DELETE:
+                await self._delete(item, actor)
+            case DiffChoice.ACCEPT:
+                await self._reconciler.accept((await self._reconciler.known()).held)
+            case DiffChoice.KEEP_FILE:
+                pass  # that the row is not needed any more is told for all of them at once
+
+    async def _delete(self, item: DiffItem, actor: Actor) -> None:
+        """Delete one of several that are alike, unless it is the last one of them by now."""
+        now = await self._items(await self._reconciler.known())
+        if all((one.state, one.path, one.seen) != (item.state, item.path, item.seen) for one in now):
+            raise StoreError("It is the only one left, or they are not alike any more; it was not deleted.")
+        await self._changes.delete(item.path, DeleteRequest(base_sha256=item.file_sha256), actor)
+
+    async def _restored(self, item: DiffItem, keys: list[str]) -> bytes:
+        last = await self._texts.needed(item)
+        if not keys:
+            return last
+        now = await self._texts.now(item)
+        if now is None:
+            raise StoreError("Its file cannot be read; restore all of it.")
+        return await asyncio.to_thread(with_old_keys, now, last, keys)
+
+    async def _preview(self, decision: DiffDecision, item: DiffItem | None) -> DiffOutcome:
+        problem = _problem(decision, item)
+        if item is None or problem is not None:
+            return _outcome(decision, problem or "", done=False)
+        try:
+            now, last = await self._texts.now(item), await self._texts.last(item)
+            after = await self._restored(item, decision.keys) if decision.choice is DiffChoice.RESTORE else None
+        except StoreError as error:
+            return _outcome(decision, error.sentence, done=False)
+        sentence, diff = await asyncio.to_thread(preview_of, decision.choice, item, now, last, after)
+        return _outcome(decision, sentence, done=True, diff=diff)
+
+
+def _problem(decision: DiffDecision, item: DiffItem | None) -> str | None:
+    """Why a decision cannot be taken, or need not."""
+    if item is None:
+        return "nothing is to be decided about it any more"
+    if item.seen != decision.seen:
+        return "it is not what was shown any more; scan again"
+    if decision.choice not in item.choices:
+        possible = ", ".join(item.choices)
+        return f"{decision.choice} is not possible here; {f'possible: {possible}' if possible else 'edit the file'}"
+    return None
+
+
+def _outcome(decision: DiffDecision, sentence: str, *, done: bool, diff: str = "") -> DiffOutcome:
+    return DiffOutcome(
+        path=decision.path,
+        state=decision.state,
+        choice=decision.choice,
+        done=done,
+        sentence=sentence,
+        diff=diff,
+    )
+
+
+def _refused(error: StoreError) -> ServiceError:
+    return ServiceError("store", error.sentence, hint=error.hint, status=422)

@@ -1,0 +1,179 @@
+"""``diff``: files and database compared, and what waits for a decision decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.models import DiffChoice, DiffDecision, DiffItem, DiffOutcome, DiffReport, DiffRequest, DiffState
+from tui.commands import exit_codes
+from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.terminal_guard import sanitise_line
+
+if TYPE_CHECKING:
+    from engine.client import EngineClient
+
+FILE, DATABASE = "file", "db"
+SHOWN_OTHERS = 3
+TAB = 8
+
+
+@click.command("diff")
+@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option(
+    "--apply",
+    "what",
+    type=click.Choice([FILE, DATABASE, *DiffChoice]),
+    help="Decide: file, db: that one is right; or one choice by its name. Without PATH: all to which it applies.",
+)
+@click.option("--key", "keys", multiple=True, metavar="KEY", help="With --apply restore: only this key. Repeatable.")
+@click.option("--preview", is_flag=True, help="With --apply: tell what it would do, and do nothing.")
+@click.option("--exit-code", "tell", is_flag=True, help="Exit with 1 when something waits for a decision.")
+@common_options
+@click.pass_obj
+def diff(
+    invocation: Invocation, paths: Sequence[str], what: str | None, keys: Sequence[str], preview: bool, tell: bool
+) -> int:
+    """Compare the scripts' files with what the database knows of them.
+
+    New and changed files are taken in by themselves. What waits for a decision is listed with its choices: missing,
+    renamed, invalid and duplicate files, and many that vanished at once. --apply file drops the rows of missing files,
+    follows renamed ones, keeps invalid ones and duplicates; --apply db writes missing files and restores invalid ones.
+    Whatever is replaced or dropped goes into the history. That many vanished at once is accepted by --apply accept only.
+
+    Exit codes: 0 compared, or all decisions done; 1 with --exit-code when something waits, and when a decision could
+    not be done; 5 when one was refused because something changed meanwhile.
+    """
+    from tui.commands.session import with_engine
+    from tui.commands.task import with_progress
+
+    if what is None and (keys or preview):
+        raise click.UsageError("--key and --preview go with --apply.")
+    if keys and what != DiffChoice.RESTORE:
+        raise click.UsageError("--key goes with --apply restore.")
+
+    async def work(client: EngineClient) -> tuple[DiffReport, list[DiffOutcome]]:
+        report = await with_progress(client, invocation.streams, "diff", client.diff)
+        chosen = _chosen(report, paths)
+        if what is None:
+            return _only(report, chosen), []
+        decisions = _decisions(chosen, what, keys, by_name=bool(paths))
+        if not decisions:
+            return report, []
+        request = DiffRequest(decisions=decisions, preview=preview)
+        answer = await with_progress(client, invocation.streams, "decisions", lambda: client.apply_diff(request))
+        return report, answer.outcomes
+
+    report, outcomes = with_engine(invocation, work)
+    if what is None:
+        _print_report(invocation, report)
+        return exit_codes.FAILED if tell and report.waiting else exit_codes.OK
+    _print_outcomes(invocation, outcomes)
+    return _code_of(outcomes)
+
+
+def _chosen(report: DiffReport, paths: Sequence[str]) -> list[DiffItem]:
+    """The items of these paths, with or without ``.py``; all of them without paths."""
+    if not paths:
+        return list(report.items)
+    found: list[DiffItem] = []
+    for path in paths:
+        items = [item for item in report.items if item.path and item.path in (path, f"{path}.py")]
+        if not items:
+            raise CommandError(
+                f"there is no difference about {sanitise_line(path)}",
+                hint="See gatewright diff.",
+                exit_code=exit_codes.USAGE,
+                code="no_difference",
+            )
+        found += [item for item in items if item not in found]
+    return found
+
+
+def _only(report: DiffReport, items: list[DiffItem]) -> DiffReport:
+    from msgspec.structs import replace
+
+    return replace(report, items=items)
+
+
+def _decisions(items: Sequence[DiffItem], what: str, keys: Sequence[str], *, by_name: bool) -> list[DiffDecision]:
+    decisions = []
+    for item in items:
+        choice = _choice(item, what)
+        if item.state is DiffState.VANISHED and what != DiffChoice.ACCEPT:
+            choice = None
+        if choice is not None:
+            decisions.append(
+                DiffDecision(path=item.path, state=item.state, choice=choice, seen=item.seen, keys=list(keys))
+            )
+        elif by_name:
+            possible = ", ".join(item.choices)
+            raise CommandError(
+                f"{what} is not possible for {sanitise_line(item.path)}: it is {_word(item.state)}",
+                hint=f"Possible: {possible}." if possible else "Edit the file.",
+                exit_code=exit_codes.USAGE,
+                code="no_choice",
+            )
+    return decisions
+
+
+def _choice(item: DiffItem, what: str) -> DiffChoice | None:
+    if what == FILE:
+        return item.file_choice
+    if what == DATABASE:
+        return item.database_choice
+    return DiffChoice(what) if what in item.choices else None
+
+
+def _code_of(outcomes: Sequence[DiffOutcome]) -> int:
+    refused = [outcome for outcome in outcomes if not outcome.done]
+    if not refused:
+        return exit_codes.OK
+    return exit_codes.CONFLICT if any("scan again" in one.sentence for one in refused) else exit_codes.FAILED
+
+
+def _print_report(invocation: Invocation, report: DiffReport) -> None:
+    streams = invocation.streams
+    if invocation.json:
+        invocation.print_json(report)
+        return
+    for item in report.items:
+        for line in _lines(item):
+            streams.out.line(sanitise_line(line))
+    taken = f"{len(report.created):,} new and {len(report.updated):,} changed files taken in"
+    waiting = len(report.waiting)
+    counts = f"{waiting:,} wait{'s' if waiting == 1 else ''} for a decision" if waiting else "nothing waits for a decision"
+    streams.say(f"{report.scripts:,} scripts compared in {report.seconds:.1f} s: {taken}, {counts}")
+
+
+def _lines(item: DiffItem) -> list[str]:
+    lines = [f"{_word(item.state)}: {item.path or 'scripts'}: {item.sentence}"]
+    for key in item.keys:
+        file, database = (text if text is not None else "(not set)" for text in (key.file, key.database))
+        lines.append(f"  {key.key}: file {file}, database {database}")
+    if item.state is DiffState.VANISHED:
+        more = len(item.others) - SHOWN_OTHERS
+        lines.append(f"  {', '.join(item.others[:SHOWN_OTHERS])}{' ...' if more > 0 else ''}")
+    if item.choices:
+        lines.append(f"  --apply {' | '.join(item.choices)}")
+    return lines
+
+
+def _word(state: DiffState) -> str:
+    return str(state).replace("_", " ")
+
+
+def _print_outcomes(invocation: Invocation, outcomes: Sequence[DiffOutcome]) -> None:
+    streams = invocation.streams
+    if invocation.json:
+        invocation.print_json({"outcomes": list(outcomes)})
+        return
+    for outcome in outcomes:
+        lead = outcome.choice if outcome.done else f"not done: {outcome.choice}"
+        streams.out.line(sanitise_line(f"{lead}: {outcome.path or 'scripts'}: {outcome.sentence}"))
+        for line in outcome.diff.split("\n") if outcome.diff else []:
+            streams.out.line(sanitise_line(f"  {line.expandtabs(TAB)}"))
+    if not outcomes:
+        streams.say("there is nothing that this applies to")
