@@ -63,9 +63,12 @@ class KeyChange:
 
 
 def duplicates(rows: Iterable[ScriptRow]) -> list[Duplicates]:
-    """Scripts with the same content, with paths that clash, or with the same title of their own, each pair once."""
+    """Scripts with the same content, with paths that clash, or with the same title, each group once."""
     groups: dict[tuple[Alike, str], list[str]] = defaultdict(list)
+    titles: set[str] = set()
     for row in rows:
+        if row.front.title != title_from_path(row.path):
+            titles.add(row.front.title)
         for alike, value in _marks(row):
             groups[alike, value].append(row.path)
     seen: set[tuple[str, ...]] = set()
@@ -73,6 +76,8 @@ def duplicates(rows: Iterable[ScriptRow]) -> list[Duplicates]:
     for alike in Alike:
         for (kind, value), members in groups.items():
             paths = tuple(sorted(members))
+            if kind is Alike.TITLE and value not in titles:  # of scripts that have no other than their names
+                continue
             if kind is alike and len(paths) > 1 and paths not in seen:
                 seen.add(paths)
                 found.append(Duplicates(alike, paths, _fingerprint(alike, value, paths)))
@@ -83,9 +88,8 @@ def _marks(row: ScriptRow) -> Iterator[tuple[Alike, str]]:
     if row.sha256 and row.size:
         yield Alike.CONTENT, row.sha256
     yield Alike.PATH, row.path.lower() if row.path.isascii() else folded(row.path)
-    title = row.front.title
-    if row.sha256 and title != title_from_path(row.path):
-        yield Alike.TITLE, title
+    if row.sha256:
+        yield Alike.TITLE, row.front.title
 
 
 def _fingerprint(alike: Alike, value: str, paths: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ MAX_KEYED = 500
 SCAN, APPLY = "diff", "decisions"
 
 _DONE = {
-    DiffChoice.KEEP_FILE: "kept as it is; it stays listed with its problem",
+    DiffChoice.KEEP_FILE: "kept as it is, listed with its problem; the valid text is in its history",
     DiffChoice.RESTORE: "restored; the invalid text is in its history",
     DiffChoice.WRITE_FILE: "written again",
     DiffChoice.DROP_ROW: "dropped; its text is in the history",
@@ -182,7 +182,8 @@ class DiffService:
             case DiffChoice.ACCEPT:
                 await self._reconciler.accept((await self._reconciler.known()).held)
             case DiffChoice.KEEP_FILE:
-                pass  # that the row is not needed any more is told for all of them at once
+                if (last := await self._texts.last(item)) is not None:
+                    await self._keeper.replaced(path, last, actor)
 
     async def _delete(self, item: DiffItem, actor: Actor) -> None:
         """Delete one of several that are alike, unless it is the last one of them by now."""

@@ -101,6 +101,15 @@ class VersionKeeper:
             await asyncio.to_thread(self._files.remember, data)
             await self._settle(row, await self._versions.announce(row))
 
+    async def replaced(self, path: str, data: bytes, actor: Actor) -> None:
+        """Record what somebody replaced outside: what a script held before goes into the history."""
+        async with self._turn:
+            await self.settled()
+            version = FileVersion(path, hashlib.sha256(data).hexdigest(), len(data))
+            await asyncio.to_thread(self._files.remember, data)
+            row = _row(version, VersionReason.SAVED, actor)
+            await self._settle(row, await self._versions.announce(row))
+
     async def after_crash(self) -> None:
         """Decide about what was announced when the engine ended. To be called before anybody changes anything."""
         for row in await self._versions.unsettled():

@@ -25,7 +25,7 @@ TAB = 8
 @click.option(
     "--apply",
     "what",
-    type=click.Choice([FILE, DATABASE, *DiffChoice]),
+    type=click.Choice([FILE, DATABASE, *(choice.value for choice in DiffChoice)]),
     help="Decide: file, db: that one is right; or one choice by its name. Without PATH: all to which it applies.",
 )
 @click.option("--key", "keys", multiple=True, metavar="KEY", help="With --apply restore: only this key. Repeatable.")
@@ -41,7 +41,7 @@ def diff(
     New and changed files are taken in by themselves. What waits for a decision is listed with its choices: missing,
     renamed, invalid and duplicate files, and many that vanished at once. --apply file drops the rows of missing files,
     follows renamed ones, keeps invalid ones and duplicates; --apply db writes missing files and restores invalid ones.
-    Whatever is replaced or dropped goes into the history. That many vanished at once is accepted by --apply accept only.
+    Whatever is replaced or dropped goes into the history. Only --apply accept says that many are gone on purpose.
 
     Exit codes: 0 compared, or all decisions done; 1 with --exit-code when something waits, and when a decision could
     not be done; 5 when one was refused because something changed meanwhile.
@@ -144,8 +144,8 @@ def _print_report(invocation: Invocation, report: DiffReport) -> None:
             streams.out.line(sanitise_line(line))
     taken = f"{len(report.created):,} new and {len(report.updated):,} changed files taken in"
     waiting = len(report.waiting)
-    counts = f"{waiting:,} wait{'s' if waiting == 1 else ''} for a decision" if waiting else "nothing waits for a decision"
-    streams.say(f"{report.scripts:,} scripts compared in {report.seconds:.1f} s: {taken}, {counts}")
+    left = f"{waiting:,} wait{'s' if waiting == 1 else ''}" if waiting else "nothing waits"
+    streams.say(f"{report.scripts:,} scripts compared in {report.seconds:.1f} s: {taken}, {left} for a decision")
 
 
 def _lines(item: DiffItem) -> list[str]:
