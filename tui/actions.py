@@ -21,6 +21,8 @@ class Scope(StrEnum):
     PROBLEMS = "Problems"
     TASKS = "Tasks"
     POOL = "Pool"
+    SETTINGS = "Settings and tasks"
+    DIFF = "Metadata diff"
     APPROVAL = "Approve permissions"
     GIT = "Git"
 
@@ -78,6 +80,7 @@ ACTIONS: tuple[Action, ...] = (
     _console("pool", "pool", "Show the pool"),
     _console("admin", "ADMIN", "ADMIN runs for five minutes, or back at once"),
     _console("approve", "approve", "Approve or refuse a script's permissions"),
+    _console("settings", "settings", "Settings and tasks: rebuild, metadata diff"),
     Action("focus_editor", "editor", "Back to the editor; closes find bar and filter", Scope.CONSOLE, priority=True),
     _everywhere("palette", "all", "All actions and scripts", 8, palette=False),
     _everywhere("help", "help", "This help", 9),
@@ -112,6 +115,35 @@ ACTIONS: tuple[Action, ...] = (
     Action("shrink", "fewer", "Remove a slot; a run on it goes on to its end", Scope.POOL, 4),
     Action("restart_slot", "restart slot", "Restart the slot under the cursor", Scope.POOL, 5),
     Action("back", "back", "Back to the console", Scope.POOL, 6),
+    Action("rebuild_scripts", "rebuild scripts", "Rebuild scripts: their index anew", Scope.SETTINGS, 1, palette=True),
+    Action(
+        "rebuild_all",
+        "everything",
+        "Rebuild everything: the index, and look through history and approvals",
+        Scope.SETTINGS,
+        2,
+        palette=True,
+    ),
+    Action(
+        "metadata_diff",
+        "diff",
+        "Metadata diff: compare files and database, and decide",
+        Scope.SETTINGS,
+        3,
+        palette=True,
+    ),
+    Action("cancel_task", "cancel", "Cancel the task that goes on", Scope.SETTINGS, 4),
+    Action("leave_settings", "back", "Back to the console", Scope.SETTINGS, 5),
+    Action("mark", "mark", "Mark the row, or take its mark away", Scope.DIFF, 1),
+    Action("choose_file", "file", "The file is right", Scope.DIFF, 2),
+    Action("choose_database", "db", "The database is right", Scope.DIFF, 3),
+    Action("choose_other", "choose", "Choose among all that is possible", Scope.DIFF, 4),
+    Action("mark_all", "all", "Mark every row, as the file says; or take all marks away", Scope.DIFF, 5),
+    Action("show_change", "look", "Show what the row's choice would change", Scope.DIFF),
+    Action("apply_marked", "apply marked", "Apply what is marked; shows first what it would do", Scope.DIFF, 6),
+    Action("scan", "scan", "Compare again", Scope.DIFF, 7),
+    Action("stop_scan", "stop", "Stop the scan", Scope.DIFF),
+    Action("leave_diff", "back", "Back; nothing is decided", Scope.DIFF, 8),
     Action("approve_text", "approve this text with these permissions", "Approve what is shown", Scope.APPROVAL, 1),
     Action("refuse_text", "refuse", "Refuse it, or withdraw the approval that it has", Scope.APPROVAL, 2),
     Action("show_text", "text", "Show the difference of the text, and back", Scope.APPROVAL, 3),

@@ -16,8 +16,8 @@ from textual.message import Message
 
 from engine.client import EngineClient, EngineError, EngineUnreachable
 from engine.launch import LaunchError, connect
-from engine.models import EngineInfo, Event, PoolInfo, RunInfo
-from tui.messages import EngineAway, EngineConnected, PoolChanged, RunChanged, RunsMissed, ScriptsChanged
+from engine.models import EngineInfo, Event, PoolInfo, RunInfo, TaskInfo
+from tui.messages import EngineAway, EngineConnected, PoolChanged, RunChanged, RunsMissed, ScriptsChanged, TaskChanged
 
 RETRY_AFTER = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts; the last one repeats."""
@@ -133,6 +133,8 @@ class EngineConnection:
                 self._publish(RunChanged(msgspec.convert(event.data, RunInfo)))
             case "script":
                 self._publish(ScriptsChanged())
+            case "task":
+                self._publish(TaskChanged(msgspec.convert(event.data, TaskInfo)))
             case "lagged":
                 self._publish(RunsMissed())
                 self._publish(ScriptsChanged())

@@ -16,13 +16,16 @@ from tui.connection import EngineConnection, problems_told
 from tui.desk import Desk
 from tui.file_saver import FileSaver
 from tui.git_work import GitWork
+from tui.maintenance import Maintenance
 from tui.overview import Overview
 from tui.problem_check import ProblemCheck
 from tui.recovery import RecoveryJournal, state_home
 from tui.run_follower import RunFollower
 from tui.run_starter import RunStarter
 from tui.screens.console import ConsoleScreen
+from tui.screens.diff import DiffScreen
 from tui.screens.pool import PoolScreen
+from tui.screens.settings import SettingsScreen
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
 from tui.widgets.problem_pane import ProblemPane
@@ -54,6 +57,9 @@ class ConsoleParts:
         self.check = ProblemCheck(connection, self.desk, self.problems, screen.panel)
         self.approval = Approval(screen, self.desk, connection)
         self.saver = FileSaver(screen, connection)
+        self.maintenance = Maintenance(
+            connection, publish, partial(in_background, screen, "maintenance"), screen.complain
+        )
         self.overview = Overview(
             connection,
             self.desk,
@@ -76,3 +82,6 @@ class ConsoleParts:
 
     def pool_screen(self) -> Screen[int | None]:
         return PoolScreen(self.connection)
+
+    def settings_screen(self) -> SettingsScreen:
+        return SettingsScreen(self.connection, self.maintenance, lambda: DiffScreen(self.connection))

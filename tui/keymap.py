@@ -31,6 +31,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pool": ("f4",),
         "admin": ("f8",),
         "approve": ("f9",),
+        "settings": ("f12",),
         "focus_editor": ("escape",),
         # The scripts list.
         "open_row": ("enter",),
@@ -54,6 +55,23 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "shrink": ("minus",),
         "restart_slot": ("r",),
         "back": ("escape", "f4"),
+        # Settings and tasks.
+        "rebuild_scripts": ("r",),
+        "rebuild_all": ("e",),
+        "cancel_task": ("c",),
+        "metadata_diff": ("d",),
+        "leave_settings": ("escape", "f12"),
+        # The metadata diff.
+        "scan": ("f5",),
+        "stop_scan": ("f6",),
+        "mark": ("space",),
+        "mark_all": ("m",),
+        "choose_file": ("f",),
+        "choose_database": ("d",),
+        "choose_other": ("c",),
+        "show_change": ("enter",),
+        "apply_marked": ("a",),
+        "leave_diff": ("escape",),
         # What a script asks for.
         "approve_text": ("a",),
         "refuse_text": ("n",),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from engine.models import EngineInfo, Mode, PoolInfo, RunInfo
+    from engine.models import EngineInfo, Mode, PoolInfo, RunInfo, TaskInfo
 
 
 class EngineMessage(Message, bubble=False):
@@ -45,6 +45,18 @@ class RunsMissed(EngineMessage):
 
 class ScriptsChanged(EngineMessage):
     """A script was made or saved, here or elsewhere."""
+
+
+class TaskChanged(EngineMessage):
+    """Something that the engine does for a while began, went on or ended."""
+
+    def __init__(self, task: TaskInfo) -> None:
+        super().__init__()
+        self.task = task
+
+
+class RebuildEnded(EngineMessage):
+    """A rebuild that was begun here has ended; ``Maintenance`` has its report."""
 
 
 class ModeChanged(EngineMessage):

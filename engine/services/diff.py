@@ -163,27 +163,35 @@ class DiffService:
         return _outcome(decision, _DONE[decision.choice], done=True)
 
     async def _do(self, decision: DiffDecision, item: DiffItem, actor: Actor) -> None:
-        path = item.path
         match decision.choice:
-            case DiffChoice.WRITE_FILE:
-                await self._keeper.put(path, await self._texts.needed(item), None, actor)
-            case DiffChoice.RESTORE:
-                data = await self._restored(item, decision.keys)
-                await self._keeper.put(path, data, item.file_sha256, actor)
-            case DiffChoice.DROP_ROW:
-                if (last := await self._texts.last(item)) is not None:
-                    await self._keeper.gone(path, last, actor)
-            case DiffChoice.FOLLOW:
-                await self._keeper.gone(path, await self._texts.needed(item), actor, item.others[0])
             case DiffChoice.KEEP_BOTH:
                 await self._kept.keep(fingerprint_of(item), actor.uid, actor.name, time.time())
             case DiffChoice.DELETE:
                 await self._delete(item, actor)
             case DiffChoice.ACCEPT:
                 await self._reconciler.accept((await self._reconciler.known()).held)
+            case DiffChoice.RESTORE:
+                data = await self._restored(item, decision.keys)
+                await self._keeper.put(item.path, data, item.file_sha256, actor)
+            case _:
+                await self._settle(decision.choice, item, actor)
+
+    async def _settle(self, choice: DiffChoice, item: DiffItem, actor: Actor) -> None:
+        """What ends the wait of a row: its last text is written, or goes into the history."""
+        last = await self._texts.last(item)
+        if last is None:
+            if choice in (DiffChoice.WRITE_FILE, DiffChoice.FOLLOW):
+                raise StoreError("What it held is not kept.", "Look for it in git.")
+            return
+        match choice:
+            case DiffChoice.WRITE_FILE:
+                await self._keeper.put(item.path, last, None, actor)
+            case DiffChoice.FOLLOW:
+                await self._keeper.gone(item.path, last, actor, item.others[0])
+            case DiffChoice.DROP_ROW:
+                await self._keeper.gone(item.path, last, actor)
             case DiffChoice.KEEP_FILE:
-                if (last := await self._texts.last(item)) is not None:
-                    await self._keeper.replaced(path, last, actor)
+                await self._keeper.replaced(item.path, last, actor)
 
     async def _delete(self, item: DiffItem, actor: Actor) -> None:
         """Delete one of several that are alike, unless it is the last one of them by now."""

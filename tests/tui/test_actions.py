@@ -11,7 +11,9 @@ from tui.app import GatewrightApp
 from tui.keymap import KEYMAP, key_label
 from tui.screens.approve import ApproveScreen
 from tui.screens.console import ConsoleScreen
+from tui.screens.diff import DiffScreen
 from tui.screens.pool import PoolScreen
+from tui.screens.settings import SettingsScreen
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
 from tui.widgets.panel import Panel
@@ -28,6 +30,8 @@ OWNERS = {
     Scope.PROBLEMS: ProblemPane,
     Scope.TASKS: TaskPane,
     Scope.POOL: PoolScreen,
+    Scope.SETTINGS: SettingsScreen,
+    Scope.DIFF: DiffScreen,
     Scope.APPROVAL: ApproveScreen,
     Scope.GIT: GitPane,
 }
@@ -38,6 +42,8 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.PROBLEMS},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.TASKS},
     {Scope.EVERYWHERE, Scope.POOL},
+    {Scope.EVERYWHERE, Scope.SETTINGS},
+    {Scope.EVERYWHERE, Scope.DIFF},
     {Scope.EVERYWHERE, Scope.APPROVAL},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.GIT},
 ]

@@ -21,7 +21,7 @@ from tui.background import in_background, in_place_of_the_last
 from tui.isolation import host_note, host_sentence
 from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged
 from tui.recovery import Session
-from tui.screens.too_small import FullScreen
+from tui.screens.other_screens import OtherScreens
 from tui.widgets.editor import Editor, EditorPane
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
@@ -48,7 +48,7 @@ _PANE_SCOPES = {
 }
 
 
-class ConsoleScreen(FullScreen[None]):
+class ConsoleScreen(OtherScreens):
     """The main screen. Its first paint needs no engine; ``attach`` brings the parts that do.
 
     Args:
@@ -331,6 +331,8 @@ class ConsoleScreen(FullScreen[None]):
 
     def owner_of(self, scope: Scope) -> Widget:
         """Whose actions those of a scope are."""
+        if scope is Scope.SETTINGS:
+            return self.show_settings() or self.panel
         if (parts := self._parts) is not None:
             panes: dict[Scope, Widget] = {
                 Scope.OUTPUT: parts.output,

@@ -1,0 +1,184 @@
+"""Settings and tasks: the two rebuilds, the way to the metadata diff, what the engine is at, the last report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widgets import Static
+
+from engine.models import RebuildReport, TaskInfo, TaskState
+from tui.actions import Scope, action, bindings, footer_hints
+from tui.background import in_background
+from tui.connection import EngineConnection, problems_told
+from tui.formats import clock, duration
+from tui.maintenance import Maintenance
+from tui.messages import EngineAway, PoolChanged, TaskChanged
+from tui.screens.too_small import FullScreen
+from tui.terminal_guard import sanitise_line
+from tui.widgets.key_hints import KeyHints
+from tui.widgets.row_list import Row, RowList
+from tui.widgets.status_bar import StatusBar
+
+BUTTONS = ("rebuild_scripts", "rebuild_all", "metadata_diff")
+_LABELS = {
+    "rebuild_scripts": ("Rebuild scripts", "make the index of scripts anew from the files"),
+    "rebuild_all": ("Rebuild everything", "that, and look through history and approvals"),
+    "metadata_diff": ("Metadata diff", "compare files and database, and decide"),
+}
+_KINDS = {"rebuild": "rebuild", "diff": "scan for differences", "decisions": "decisions about differences"}
+NO_REPORT = "No rebuild was begun here yet. A rebuild touches no file; its report will stand here."
+
+
+class SettingsScreen(FullScreen[None]):
+    """The screen.
+
+    Args:
+        connection: To the engine.
+        maintenance: Begins rebuilds and has their last report.
+        diff_screen: Makes the screen of the metadata diff.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.SETTINGS)
+
+    def __init__(
+        self, connection: EngineConnection, maintenance: Maintenance, diff_screen: Callable[[], Screen[None]]
+    ) -> None:
+        super().__init__()
+        self._connection = connection
+        self._maintenance = maintenance
+        self._diff_screen = diff_screen
+        self._tasks: dict[int, TaskInfo] = {}
+        self._buttons = RowList(id="buttons")
+        self._task_line = Static("", id="task-line", markup=False)
+        self._report = RowList(empty=NO_REPORT, id="report")
+        self._status = StatusBar()
+
+    def compose(self) -> ComposeResult:
+        yield Static(" settings and tasks", id="settings-heading", markup=False)
+        yield self._buttons
+        yield self._task_line
+        yield Static(" last rebuild", classes="settings--title", markup=False)
+        yield self._report
+        yield self._status
+        yield KeyHints(footer_hints(Scope.SETTINGS))
+        yield self.too_small
+
+    def on_mount(self) -> None:
+        rows = [Row(name, f" {action(name).key}  [ {label:<18} ]  {what}") for name, (label, what) in _LABELS.items()]
+        self._buttons.set_rows(rows)
+        self._buttons.styles.height = len(rows)
+        self.set_focus(self._buttons)
+        self._show_task()
+        self.on_rebuild_ended()
+        if self._connection.pool is None:
+            self._status.show_away("no answer yet")
+        else:
+            self._status.show_pool(self._connection.pool)
+            in_background(self, "tasks", self._load_tasks)
+
+    # What the engine says.
+
+    def on_pool_changed(self, message: PoolChanged) -> None:
+        self._status.show_pool(message.pool)
+
+    def on_engine_away(self, message: EngineAway) -> None:
+        self._status.show_away(message.reason)
+
+    def on_task_changed(self, message: TaskChanged) -> None:
+        self._tasks[message.task.id] = message.task
+        self._show_task()
+
+    def on_rebuild_ended(self) -> None:
+        report = self._maintenance.report
+        self._report.set_rows([] if report is None else list(report_rows(report)))
+
+    async def _load_tasks(self) -> None:
+        with problems_told(self._complain):
+            for task in (await self._connection.client.list_tasks()).tasks:
+                self._tasks.setdefault(task.id, task)
+            self._show_task()
+
+    # Actions.
+
+    @on(RowList.Chosen, "#buttons")
+    async def _pressed(self, event: RowList.Chosen) -> None:
+        event.stop()
+        await self.run_action(event.key)
+
+    def action_rebuild_scripts(self) -> None:
+        self._maintenance.rebuild()
+
+    def action_rebuild_all(self) -> None:
+        self._maintenance.rebuild(everything=True)
+
+    def action_metadata_diff(self) -> None:
+        self.app.push_screen(self._diff_screen())
+
+    def action_cancel_task(self) -> None:
+        task = self._newest
+        if task is None or task.state is not TaskState.RUNNING:
+            self._status.say("no task goes on")
+        else:
+            in_background(self, "cancel", self._cancel, task.id)
+
+    def action_leave_settings(self) -> None:
+        self.dismiss(None)
+
+    async def _cancel(self, task_id: int) -> None:
+        with problems_told(self._complain):
+            ended = await self._connection.client.cancel_task(task_id)
+            self._status.say(f"{_KINDS.get(ended.kind, ended.kind)}: {ended.state}")
+
+    # Showing.
+
+    @property
+    def _newest(self) -> TaskInfo | None:
+        """The newest task, one that goes on before others."""
+        order = sorted(self._tasks.values(), key=lambda task: (task.state is TaskState.RUNNING, task.id))
+        return order[-1] if order else None
+
+    def _show_task(self) -> None:
+        task = self._newest
+        self._task_line.update(" no task so far" if task is None else f" {task_text(task)}")
+
+    def _complain(self, text: str) -> None:
+        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
+
+
+def task_text(task: TaskInfo) -> str:
+    """``rebuild by alice: reading 4,012   c cancel`` or how it ended."""
+    name = f"{_KINDS.get(task.kind, task.kind)} by {task.actor}"
+    if task.state is TaskState.RUNNING:
+        text = f"{name}: {task.doing or 'begins'} {task.done:,}   {action('cancel_task').key} cancel"
+    else:
+        text = f"{name}: {task.state} {clock(task.finished_at or task.started_at)}"
+        text = f"{text}   {task.error}" if task.error else text
+    return sanitise_line(text)
+
+
+def report_rows(report: RebuildReport) -> Iterator[Row]:
+    """A report, its figures first."""
+    sorts = (
+        ("created", report.created, "accent"),
+        ("updated", report.updated, "accent"),
+        ("renamed", [f"{pair.old} -> {pair.new}" for pair in report.renamed], "accent"),
+        ("removed", report.removed, "danger"),
+        ("problem", [f"{one.path}: {one.problem}" for one in report.problems], "danger"),
+        *((part.name, [f"{one.path}: {one.problem}" for one in part.problems], "danger") for part in report.parts),
+    )
+    counts = ", ".join(f"{len(names):,} {word}" for word, names, _ in sorts[:4])
+    problems = f"{len(report.problems):,} problem{'' if len(report.problems) == 1 else 's'}"
+    yield Row("counts", f" {report.scripts:,} scripts in {duration(report.seconds)}: {counts}, {problems}")
+    for part in report.parts:
+        yield Row(part.name, f" {part.name}: {part.checked:,} looked through, {len(part.problems):,} do not fit")
+    if report.removed:
+        hint = f" What was removed can be written back: {action('metadata_diff').key} metadata diff"
+        yield Row("diff", hint, tone="dim")
+    for word, names, tone in sorts:
+        for number, name in enumerate(names):
+            yield Row(f"{word}.{number}", f" {word:<8} {sanitise_line(name)}", tone=tone)
