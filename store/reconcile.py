@@ -301,14 +301,18 @@ def _scanned(
 
 def _report(before: Mapping[str, ScriptRow], last: Mapping[str, LastSeen], entries: Iterable[ScriptEntry]) -> Rebuilt:
     rows = [entry.row for entry in entries]
-    before = {**{path: one.row for path, one in last.items() if one.missing and not one.told}, **before}
+    untold = {path: one for path, one in last.items() if one.missing and not one.told}
+    before = {**{path: one.row for path, one in untold.items()}, **before}
     now = {row.path: row for row in rows}
+    known = [(path, one.renamed_to) for path, one in untold.items() if one.renamed_to in now and path not in now]
+    moved = {path for path, _ in known}
     gone = [row for path, row in before.items() if path not in now]
-    renamed = list(paired(gone, [row for row in rows if row.path not in before]))
-    old, new = {pair[0] for pair in renamed}, {pair[1] for pair in renamed}
+    new = [row for row in rows if row.path not in before]
+    renamed = sorted([*known, *paired([row for row in gone if row.path not in moved], new)])
+    old, taken = {pair[0] for pair in renamed}, {pair[1] for pair in renamed}
     return Rebuilt(
         scripts=len(rows),
-        created=[path for path in now if path not in before and path not in new],
+        created=[path for path in now if path not in before and path not in taken],
         updated=[path for path, row in now.items() if path in before and not row.same(before[path])],
         renamed=renamed,
         removed=sorted(row.path for row in gone if row.path not in old),

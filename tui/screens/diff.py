@@ -48,6 +48,8 @@ class DiffScreen(FullScreen[None]):
         self._connection = connection
         self._marks = DiffMarks()
         self._going_on: int | None = None
+        """The number of the scan's task."""
+        self._scanning = False
         self._heading = Static("", id="diff-heading", markup=False)
         self._table = LiveTable(_COLUMNS, empty=WAIT, id="differences")
         self._sentence = Static("", id="diff-sentence", markup=False)
@@ -79,7 +81,7 @@ class DiffScreen(FullScreen[None]):
         task = message.task
         if task.kind != "diff":
             return
-        going_on = task.state is TaskState.RUNNING
+        going_on = task.state is TaskState.RUNNING and self._scanning
         self._going_on = task.id if going_on else None
         if going_on:
             self._head(f"{task.doing or 'begins'} {task.done:,}   {action('stop_scan').key} stops")
@@ -88,16 +90,19 @@ class DiffScreen(FullScreen[None]):
 
     def action_scan(self) -> None:
         self._head("comparing ...")
+        self._scanning = True
         in_place_of_the_last(self, "scan", self._scan)
 
     async def _scan(self) -> None:
-        try:
-            with problems_told(self._complain):
-                self._show(await self._connection.client.diff())
-                return
-            self._head("not compared")
-        finally:
-            self._going_on = None
+        self._scanning = True
+        report = None
+        with problems_told(self._complain):
+            report = await self._connection.client.diff()
+        self._scanning, self._going_on = False, None
+        if report is None:
+            self._head(f"not compared; {action('scan').key} tries again")
+        else:
+            self._show(report)
 
     def action_stop_scan(self) -> None:
         if self._going_on is None:
@@ -208,7 +213,7 @@ class DiffScreen(FullScreen[None]):
         if place is None or place[0] >= len(self._marks.items):
             self._sentence.update("")
             return
-        self._sentence.update(Text("\n".join(_explained(self._marks.item(place)))))
+        self._sentence.update(Text("\n".join(_explained(self._marks.item(place), place[1]))))
 
     def _head(self, text: str) -> None:
         line = Text(" metadata diff   ", "bold", no_wrap=True, overflow="ellipsis")
@@ -228,9 +233,13 @@ def _told_of(item: DiffItem) -> str:
     return f"{item.path or 'scripts'}: {item.sentence}"
 
 
-def _explained(item: DiffItem) -> Iterator[str]:
-    """What is the matter, and what f and d would do."""
+def _explained(item: DiffItem, key: int) -> Iterator[str]:
+    """What is the matter, and what f and d would do; ``key``: with this one of its keys, -1 for all of it."""
     yield f" {sanitise_line(_told_of(item))}"
+    if 0 <= key < len(item.keys):
+        how = "set this key alone to what the database has" if item.keys[key].restorable else "it cannot be set alone"
+        yield f" {action('choose_database').key} {how}"
+        return
     sides = (("choose_file", item.file_choice), ("choose_database", item.database_choice))
     keys = [f"{action(name).key} {OUTCOMES[choice]}" for name, choice in sides if choice is not None]
     yield from (f" {line}" for line in keys)
