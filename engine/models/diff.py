@@ -83,7 +83,7 @@ class DiffReport(Model, frozen=True):
     scripts: int
     """How many there are."""
     seconds: float
-    items: list[DiffItem] = []
+    items: list[DiffItem]
     created: list[str] = []
     """Files that had no row: this scan took them in."""
     updated: list[str] = []

@@ -36,7 +36,7 @@ outside = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     begin=st.dictionaries(paths, texts, max_size=5),
     rounds=st.lists(outside, min_size=1, max_size=2),

@@ -267,7 +267,7 @@ async def test_many_that_vanish_at_once_are_held_until_it_is_accepted(here: Plan
     outcomes = await here.decide([(one, DiffChoice.DROP_ROW) for one in missing])
     assert all(outcome.done for outcome in outcomes)
     assert await here.states() == {}
-    assert sorted(os.listdir(here.history))[:1] and len(os.listdir(here.history)) >= 39
+    assert len(os.listdir(here.history)) >= 39
 
 
 async def test_what_is_deleted_here_is_never_missing(here: Plant) -> None:

@@ -19,7 +19,8 @@ def row(path: str, content: str = "", title: str | None = None) -> ScriptRow:
 
 
 def test_alike_scripts_are_told_once_with_the_weightiest_reason() -> None:
-    found = duplicates([row("a.py", "x", "Same"), row("b.py", "x", "Same"), row("B.py", "y"), row("c.py", title="Same")])
+    rows = [row("a.py", "x", "Same"), row("b.py", "x", "Same"), row("B.py", "y"), row("c.py", title="Same")]
+    found = duplicates(rows)
     assert [(group.alike, group.paths) for group in found] == [
         (Alike.CONTENT, ("a.py", "b.py")),
         (Alike.PATH, ("B.py", "b.py")),
@@ -39,8 +40,9 @@ def block(*lines: str) -> bytes:
 
 
 def test_keys_are_compared_as_they_are_written() -> None:
-    old = block('dependencies = ["a"]', "[tool.gatewright]", "enabled = true", "[tool.gatewright.limits]", "timeout = 5")
-    new = block("[tool.gatewright]", 'enabled = "true"', "odd = 1", "[tool.gatewright.limits]", "timeout = 5")
+    limits = "[tool.gatewright.limits]", "timeout = 5"
+    old = block('dependencies = ["a"]', "[tool.gatewright]", "enabled = true", *limits)
+    new = block("[tool.gatewright]", 'enabled = "true"', "odd = 1", *limits)
     changes = changed_keys(new, old)
     assert changes is not None
     assert [(one.key, one.file, one.database, one.settable) for one in changes] == [
