@@ -119,7 +119,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "rebuild_all",
         "everything",
-        "Rebuild everything: the index, and look through history and approvals",
+        "Rebuild everything: index, history, approvals",
         Scope.SETTINGS,
         2,
         palette=True,
@@ -138,7 +138,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("choose_file", "file", "The file is right", Scope.DIFF, 2),
     Action("choose_database", "db", "The database is right", Scope.DIFF, 3),
     Action("choose_other", "choose", "Choose among all that is possible", Scope.DIFF, 4),
-    Action("mark_all", "all", "Mark every row, as the file says; or take all marks away", Scope.DIFF, 5),
+    Action("mark_all", "all", "Mark every row as the file says, or none", Scope.DIFF, 5),
     Action("show_change", "look", "Show what the row's choice would change", Scope.DIFF),
     Action("apply_marked", "apply marked", "Apply what is marked; shows first what it would do", Scope.DIFF, 6),
     Action("scan", "scan", "Compare again", Scope.DIFF, 7),
