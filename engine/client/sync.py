@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from engine import registry
 from engine.client.calls import TRANSFER_TIMEOUT, Calls
-from engine.models import DiffAnswer, DiffReport, DiffRequest, RebuildReport, TaskInfo, TaskList
+from engine.models import DiffAnswer, DiffOutcome, DiffReport, DiffRequest, RebuildReport, TaskInfo, TaskList
+
+DECIDED = 2_000
+PREVIEWED = 100
+"""Decisions in one request: a path may be long, and so may the difference that a preview answers with."""
 
 
 class SyncCalls(Calls):
@@ -24,8 +28,17 @@ class SyncCalls(Calls):
         return await self.call(registry.SYNC_DIFF, DiffReport, patience=TRANSFER_TIMEOUT)
 
     async def apply_diff(self, request: DiffRequest) -> DiffAnswer:
-        """Do what was decided, or tell what it would do. What is not as it was shown is left alone, and says so."""
-        return await self.call(registry.SYNC_APPLY, DiffAnswer, body=request, patience=TRANSFER_TIMEOUT)
+        """Do what was decided, or tell what it would do. What is not as it was shown is left alone, and says so.
+
+        Many decisions go in several requests, each a task of its own.
+        """
+        outcomes: list[DiffOutcome] = []
+        size = PREVIEWED if request.preview else DECIDED
+        for start in range(0, len(request.decisions), size):
+            body = DiffRequest(decisions=request.decisions[start : start + size], preview=request.preview)
+            answer = await self.call(registry.SYNC_APPLY, DiffAnswer, body=body, patience=TRANSFER_TIMEOUT)
+            outcomes += answer.outcomes
+        return DiffAnswer(outcomes=outcomes)
 
     async def list_tasks(self) -> TaskList:
         return await self.call(registry.TASKS_LIST, TaskList)
