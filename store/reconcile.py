@@ -137,10 +137,10 @@ class Reconciler:
             StoreError: The scripts folder cannot be read.
         """
         before = await asyncio.to_thread(dict, self._index.rows)
-        read = await asyncio.to_thread(look, self._files, before, {}, lambda number: progress("reading", number))
+        read = await asyncio.to_thread(_read_news, self._files, before, progress)
         async with self._turn:
             with suppress(Renewed):  # the refresh reads everything then
-                await self._index.apply(Changes(_still_news(read.entries, before, self._index.rows)))
+                await self._index.apply(Changes(_still_news(read, before, self._index.rows)))
             await self._refresh()
             rows, last = self._index.rows, self._index.last
             return await asyncio.to_thread(_scanned, before, rows, last, self._held)
@@ -255,6 +255,11 @@ class Reconciler:
 def _read_all(files: ScriptFiles, progress: Progress) -> dict[str, ScriptEntry]:
     read = look(files, {}, {}, lambda number: progress("reading", number))
     return {entry.row.path: entry for entry in read.entries}
+
+
+def _read_news(files: ScriptFiles, known: Mapping[str, ScriptRow], progress: Progress) -> Sequence[ScriptEntry]:
+    """What is not what is known of it, whatever its stamp says. The many that are the same are dropped here."""
+    return look(files, known, {}, lambda number: progress("reading", number)).entries
 
 
 def _brought_up_to_date(files: ScriptFiles, entries: dict[str, ScriptEntry]) -> list[ScriptEntry]:
