@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from diff_support import INVALID, VALID, Plant, of_state, plant
 
-from engine.models import DeleteRequest, DiffChoice, DiffDecision, DiffRequest, DiffState, SaveRequest
+from engine.models import DeleteRequest, DiffChoice, DiffDecision, DiffRequest, DiffState, SaveRequest, TaskState
 from engine.services.access import Actor, Role, ServiceError
 from store.saving import sha256
 from store.vanished import HELD
@@ -352,3 +353,25 @@ async def test_what_waits_outlives_the_engine(tmp_path: Path) -> None:
         before = await first.scan()
     async with plant(tmp_path) as again:
         assert (await again.scan()).items == before.items
+
+
+async def test_a_scan_is_cancelled_and_changes_nothing(here: Plant) -> None:
+    here.write("a.py", "one = 1\n")
+    scan = asyncio.create_task(here.scan())
+    while not here.tasks.running:  # noqa: ASYNC110 - nobody announces it
+        await asyncio.sleep(0)
+    task = await here.tasks.cancel(1, here.owner)
+    assert task.state is TaskState.CANCELLED
+    with pytest.raises(ServiceError, match="cancelled; nothing was changed"):
+        await scan
+    assert here.reconciler._index.rows == {}
+
+
+async def test_a_rebuild_reports_a_rename_that_a_list_had_seen(here: Plant) -> None:
+    here.write("old.py", "content\n")
+    await here.reconciler.scripts()
+    (here.scripts / "old.py").rename(here.scripts / "new.py")
+    await here.reconciler.scripts()
+    report = await here.reconciler.rebuild(lambda _, __: None)
+    assert (report.renamed, report.removed, report.created) == ([("old.py", "new.py")], [], [])
+    assert (await here.reconciler.rebuild(lambda _, __: None)).renamed == []
