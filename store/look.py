@@ -16,10 +16,11 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from store.files import ScriptFiles
-from store.frontmatter import Frontmatter, parse
+from store.frontmatter import Frontmatter
 from store.index import Changes
 from store.index_rows import MAX_SEARCHED, ScriptEntry, ScriptRow, as_text
 from store.listing import ScriptFile, Stamp
+from store.script_text import read_script
 
 QUIET_NS = 2_000_000_000
 """A file that had been unchanged for so long when it was read is what its stamp says. Some file systems count in twos
@@ -107,10 +108,9 @@ def read_entry(file: ScriptFile, now: int) -> ScriptEntry:
     if file.data is None:
         front = Frontmatter(title=file.path, problem=file.problem)
         return ScriptEntry(ScriptRow(file.path, front, "", file.size, None, now), "")
-    text = file.data.decode("utf-8", "replace")
+    text, front = read_script(file.data, file.path)
     digest = hashlib.sha256(file.data).hexdigest()
     gives_back = len(text) <= MAX_SEARCHED and (text.isascii() or text.encode() == file.data)
-    front = parse(text, file.path)
     if front.permissions:  # as they come back from the index, so that the same are the same
         front = replace(front, permissions=MappingProxyType(as_text(front.permissions)))
     row = ScriptRow(file.path, front, digest, len(file.data), file.stamp, now)

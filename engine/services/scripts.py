@@ -37,6 +37,7 @@ from store.index_rows import ScriptRow
 from store.names import module_note, name_notes, script_path
 from store.older_headers import convert_header
 from store.reconcile import Reconciler
+from store.script_text import read_script
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,9 +201,9 @@ class ScriptService:
             raise self._unknown(path) from None
         except StoreError as error:
             raise refused(error) from None
-        text = data.decode("utf-8", "replace")
+        _, front = read_script(data, path)
         digest = hashlib.sha256(data).hexdigest()
-        info = _info(path, parse(text, path), digest, len(data), self._files.mtime(path))
+        info = _info(path, front, digest, len(data), self._files.mtime(path))
         note = info.note or self._dependencies.note(info.dependencies)
         return ScriptSource(info=info if info.note == note else replace(info, note=note), data=data)
 

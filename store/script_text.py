@@ -1,0 +1,26 @@
+"""A script's bytes as text, and what keeps them from being one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from store.frontmatter import Frontmatter, parse
+from store.frontmatter_block import is_utf8
+
+
+def read_script(data: bytes, path: str) -> tuple[str, Frontmatter]:
+    """The text of a script, and what it says about itself. What is no text has that as its problem.
+
+    Args:
+        data: What the file holds. Where its coding cookie names another encoding than UTF-8, Python reads it by that.
+        path: Its path, which gives the title when nothing else does.
+    """
+    try:
+        text, problem = data.decode("utf-8"), None
+    except UnicodeDecodeError as error:
+        text = data.decode("utf-8", "replace")
+        problem = f"It is not UTF-8 text (byte {error.start})." if is_utf8(data) else None
+    if problem is None and (place := data.find(b"\0")) >= 0:
+        problem = f"It is not text: it holds a NUL (byte {place})."
+    front = parse(text, path)
+    return text, front if problem is None else replace(front, problem=problem)
