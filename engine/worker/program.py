@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import builtins
 import gc
+import io
 import json
 import linecache
 import os
@@ -149,7 +150,9 @@ class Program:
         source, filename = request.source, request.filename
         try:
             text = source.decode()
-            linecache.cache[filename] = (len(source), None, text.splitlines(keepends=True), filename)
+            # Lines as Python counts them: str.splitlines would end them at form feeds and U+2028, too.
+            lines = io.StringIO(text, newline=None).readlines()
+            linecache.cache[filename] = (len(source), None, lines, filename)
         except UnicodeDecodeError:
             pass  # a declared other encoding; compile() reads the declaration, tracebacks go without source lines
         if b"\0" in source:
