@@ -1,11 +1,12 @@
-"""What the index of scripts costs, as ratios of one run: rebuild, unchanged rescan, search, blocked event loop.
+"""What the store costs, as ratios of one run: rebuild, unchanged rescan, search, blocked event loop, durable save.
 
     python tests/bench/store_bench.py [--quick] [--scripts N] [--json FILE]
 
 Generated scripts of 2 KB with a frontmatter block each and words as code has them. A rebuild is compared with reading
 every file in a plain loop, taking turns; a rescan with ``git status`` on the same folder; searches are for words of the
-scripts: single ones, two at once, beginnings, titles. Nothing here passes or fails: README and ARCHITECTURE.md quote
-the ratios. Processor time is printed as well, because a shared host makes wall time a matter of luck.
+scripts: single ones, two at once, beginnings, titles. A save is compared with the system calls that no durable one can
+do without. Nothing here passes or fails: README and ARCHITECTURE.md quote the ratios. Processor time is printed as
+well, because a shared host makes wall time a matter of luck.
 """
 
 from __future__ import annotations
@@ -208,6 +209,52 @@ async def searches(reconciler: Reconciler, queries: list[str], rounds: int) -> d
     }
 
 
+class Floor:
+    """The fewest system calls that replace a file durably: a temporary one, written and synced, renamed, the folder
+    synced. Nobody's text is looked at, and nothing is kept."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+    def save(self, data: bytes) -> None:
+        descriptor = os.open("x.tmp", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._folder)
+        os.write(descriptor, data)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        os.rename("x.tmp", "x.py", src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        os.fsync(self._folder)
+
+    def close(self) -> None:
+        os.close(self._folder)
+
+
+def durable_saves(folder: Path, rounds: int) -> dict[str, object]:
+    """Saves of 2 KB by the store, each on what the last one left, and by the floor, taking turns."""
+    for name in ("scripts", "history"):
+        (folder / name).mkdir(parents=True)
+    files = ScriptFiles(folder / "scripts", folder / "history")
+    floor = Floor(folder / "floor")
+    base = files.save("x.py", b"", None)
+    samples: dict[str, list[float]] = {"save floor": [], "durable save": []}
+    for number in range(rounds):
+        data = b"%08d = 'what a script holds'\n" % number * 55
+        samples["save floor"].append(timed(lambda: floor.save(data))[0])  # noqa: B023
+        before = time.perf_counter()
+        base = files.save("x.py", data, base)
+        samples["durable save"].append(time.perf_counter() - before)
+    floor.close()
+    base_p50 = statistics.median(samples["save floor"])
+    return {
+        name: {
+            "p50_ms": percentile(each, 0.5) * 1e3,
+            "p99_ms": percentile(each, 0.99) * 1e3,
+            "ratio": statistics.median(each) / base_p50,
+        }
+        for name, each in samples.items()
+    }
+
+
 async def measure(folder: Path, count: int, rounds: int) -> dict[str, object]:
     scripts = folder / "scripts"
     (folder / "history").mkdir()
@@ -219,6 +266,7 @@ async def measure(folder: Path, count: int, rounds: int) -> dict[str, object]:
         figures = await rebuilds(scripts, reconciler, files, rounds)
         figures |= await rescans(scripts, reconciler, 4 * rounds)
         figures |= await searches(reconciler, queries, rounds)
+        figures |= await asyncio.to_thread(durable_saves, folder / "saves", 100 * rounds)
     finally:
         await reconciler.close()
     return figures
