@@ -32,6 +32,7 @@ class Parts:
 
     files: ScriptFiles
     state: StateDB
+    keeper: VersionKeeper
     scripts: ScriptService
     changes: ScriptChanges
 
@@ -50,7 +51,7 @@ async def opened(root: Path) -> AsyncIterator[Parts]:
         await keeper.after_crash()
         events = EventBus()
         scripts = ScriptService(files, reconciler, keeper, state.approvals, events)
-        yield Parts(files, state, scripts, ScriptChanges(scripts, files, keeper, state.versions, events))
+        yield Parts(files, state, keeper, scripts, ScriptChanges(scripts, files, keeper, state.versions, events))
     finally:
         await keeper.settled()
         await reconciler.close()
