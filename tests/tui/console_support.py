@@ -20,18 +20,25 @@ PATIENCE = 20.0
 
 def allow_admin(root: Path) -> None:
     """Let a new project have ADMIN runs also where the tests run as root; before its engine starts."""
+    set_policy(root, "admin_as_root = true")
+
+
+def set_policy(root: Path, policy: str) -> None:
+    """Settings of a new project, before its engine starts."""
     (root / ".gatewright").mkdir(parents=True, mode=0o700)
     settings = root / ".gatewright/settings.toml"
-    settings.write_text("[policy]\nadmin_as_root = true\n")
+    settings.write_text(f"[policy]\n{policy}\n")
     settings.chmod(0o600)
 
 
 @contextmanager
-def engine_project(root: Path, *, admin: bool = False) -> Iterator[Path]:
+def engine_project(root: Path, *, admin: bool = False, policy: str = "") -> Iterator[Path]:
     """A new project with its engine running; the engine is gone afterwards."""
     root.mkdir(parents=True)
     if admin:
-        allow_admin(root)
+        policy = "admin_as_root = true"
+    if policy:
+        set_policy(root, policy)
 
     async def start() -> None:
         await (await launch.connect(root, client="console")).close()

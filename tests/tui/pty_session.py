@@ -94,7 +94,7 @@ class PtySession:
         self.started_ns = time.monotonic_ns()
         self.first_byte_ns: int | None = None
         self.last_byte_ns = self.started_ns
-        self.pid, self._fd = self._spawn(command, {**os.environ, **_TERMINAL, **(env or {})}, cwd)
+        self.pid, self._fd = self._spawn(command, {**_inherited(), **_TERMINAL, **(env or {})}, cwd)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -216,6 +216,11 @@ class PtySession:
             os.waitpid(self.pid, 0)
         os.close(self._fd)
         self._reader.join(5)
+
+
+def _inherited() -> dict[str, str]:
+    """The environment without another terminal's size: programs believe it more than the terminal they have."""
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
 
 
 _TERMINAL = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
