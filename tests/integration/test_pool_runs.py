@@ -336,6 +336,12 @@ async def test_a_traceback_shows_the_scripts_own_lines(pool: Pool) -> None:
     assert "worker" not in trace
 
 
+@pytest.mark.parametrize("end", ["\f", "\v", "\x1c", "\x85", "\u2028"])
+async def test_what_ends_no_line_in_python_moves_no_line_of_a_traceback(pool: Pool, end: str) -> None:
+    done = await run(pool, f"text = 'a{end}b'  # {end}\r\nhere = text[99]\n")
+    assert "line 2, in <module>\n    here = text[99]" in (done.ending.traceback or "")
+
+
 @pytest.mark.parametrize(
     ("source", "kind", "message", "line"),
     [
