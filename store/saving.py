@@ -19,6 +19,7 @@ MAX_SIZE = 2 << 20
 MAX_SWAPS = 16
 """How often a save gives way to somebody who keeps replacing the same file at the same instant."""
 
+_CHUNK = 1 << 16
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -120,7 +121,7 @@ def keep(folder: int, name: str, history: int) -> None:
     """Move a file into the history, under the hash of its content."""
     descriptor = os.open(name, _READ, dir_fd=folder)
     with open(descriptor, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = _digest(file.fileno())
         _make_way(history, digest)
         try:
             os.rename(name, digest, src_dir_fd=folder, dst_dir_fd=history)
@@ -214,8 +215,16 @@ def _version(folder: int, name: str) -> Version:
 
 def file_hash(folder: int, name: str) -> str:
     """The SHA-256 of what a file holds."""
-    with open(os.open(name, _READ, dir_fd=folder), "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with open(os.open(name, _READ, dir_fd=folder), "rb", buffering=0) as file:
+        return _digest(file.fileno())
+
+
+def _digest(descriptor: int) -> str:
+    """hashlib.file_digest clears a buffer of 256 KiB first, which takes longer than reading most scripts."""
+    digest = hashlib.sha256()
+    while part := os.read(descriptor, _CHUNK):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _read_up_to(descriptor: int, size: int) -> bytes:
