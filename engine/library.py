@@ -49,11 +49,13 @@ from engine.services.scripts import ScriptService
 from engine.services.sync import SyncService
 from engine.services.tasks import TaskService
 from engine.services.versions import VersionKeeper
+from engine.services.watching import WatchService
 from store.files import ScriptFiles
 from store.git_trust import TrustFile
 from store.project import Project
 from store.reconcile import Reconciler
 from store.state import Retention, StateDB
+from store.watched import Watched
 
 DAY = 86_400.0
 
@@ -242,6 +244,8 @@ async def _compose(
 
     events = EventBus()
     stack.callback(events.close)
+    watch = WatchService(Watched(project.root), reconciler, events)
+    stack.push_async_callback(watch.gone)
     buffers = BufferService(max_buffer=settings.ceilings.upload)
     stack.callback(buffers.close)
     metrics = RunMetrics()
@@ -249,7 +253,7 @@ async def _compose(
     stack.push_async_callback(pool.close)
     imports = ImportPolicy(settings.policy)
     modes = Modes(pool.settings.restricted, pool.settings.admin, imports)
-    keeper = VersionKeeper(files, state.versions)
+    keeper = VersionKeeper(files, state.versions, reconciler.outside)
     stack.push_async_callback(keeper.settled)
     await keeper.after_crash()
     scripts = ScriptService(files, reconciler, keeper, state.approvals, events)
@@ -257,7 +261,7 @@ async def _compose(
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
     parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
-    sync = SyncService(reconciler, parts, tasks, events)
+    sync = SyncService(reconciler, parts, tasks, events, watch)
     diff = DiffService(reconciler, Texts(files, reconciler), keeper, changes, state.kept, tasks, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now)
@@ -273,9 +277,9 @@ async def _compose(
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(state, buffers, _retention(settings)), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
-    # Lists and searches wait for it, the engine does not: it may have ten thousand scripts to read.
-    first_look = asyncio.create_task(sync.first_look(), name="first look at the scripts")
-    stack.push_async_callback(_cancelled, first_look)
+    # Lists and searches wait for its first look, the engine does not: it may have ten thousand scripts to read.
+    watching = asyncio.create_task(watch.run(), name="watch over the scripts")
+    stack.push_async_callback(_cancelled, watching)
     git = GitService(project.root, TrustFile(project.private), state.authors)
     return make(
         project,

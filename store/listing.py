@@ -16,7 +16,7 @@ T = TypeVar("T")
 Stamp = tuple[int, int, int, int]
 """(mtime in ns, ctime in ns, size, inode). While it is the same, so is the content (but see ``store.reconcile``)."""
 
-_IGNORED_FOLDERS = frozenset({"__pycache__"})
+IGNORED_FOLDERS = frozenset({"__pycache__"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _scan(
     """What ``describe`` makes of each file, if anything, and ``cannot`` of each folder that is left out."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in _IGNORED_FOLDERS:
+            if entry.name.startswith(".") or entry.name in IGNORED_FOLDERS:
                 continue
             path = prefix + entry.name
             if entry.is_dir(follow_symlinks=False):

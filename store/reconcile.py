@@ -23,6 +23,7 @@ from store.index_rows import ScriptEntry, ScriptRow
 from store.last_seen import LastSeen
 from store.listing import Stamp
 from store.look import look, read_entry, settled_stamps
+from store.outside import Outside
 from store.search import Found
 from store.vanished import Judged, Known, judged, marked, paired
 
@@ -72,6 +73,7 @@ class Reconciler:
     """The scripts of a project as its files say, through the index."""
 
     def __init__(self, files: ScriptFiles, index: ScriptIndex) -> None:
+        self.outside = Outside()
         self._files = files
         self._index = index
         self._turn = asyncio.Lock()
@@ -209,8 +211,11 @@ class Reconciler:
 
     async def _scripts(self) -> Sequence[ScriptRow]:
         async with self._turn:
+            began = self.outside.serial
             await self._refresh()
             await self._derive()
+            if self.outside.is_news(self._ordered):
+                self.outside.tell(await asyncio.to_thread(self.outside.compare, self._ordered, began))
             return self._ordered
 
     async def _refresh(self, accepted: frozenset[str] = frozenset()) -> None:

@@ -127,3 +127,18 @@ class DeleteRequest(Model, frozen=True):
     """``base_sha256`` is the hash of what the author has seen; None means "whatever is there"."""
 
     base_sha256: str | None = None
+
+
+class OutsideChange(Model, frozen=True):
+    """Data of a ``script`` event: others than this engine changed files, or what is looked at cannot be trusted."""
+
+    change: str
+    """``outside``."""
+    created: int = 0
+    updated: int = 0
+    removed: int = 0
+    renamed: int = 0
+    paths: list[str] = []
+    """Some of them, as they are called now."""
+    problem: str | None = None
+    """What the user should know at once, one sentence."""

@@ -33,6 +33,11 @@ class EventBus:
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def listening(self) -> bool:
+        """Whether anybody would hear of an event now."""
+        return bool(self._waiters)
+
     def publish(self, type_: str, data: object = None) -> None:
         self._ring.append(Event(seq=self._next, type=type_, at=time.time(), data=data))
         self._next += 1

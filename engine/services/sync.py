@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 
@@ -11,33 +10,26 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
 from engine.services.rebuild_parts import Part
 from engine.services.tasks import Progress, TaskService
+from engine.services.watching import WatchService
 from store.errors import StoreError
 from store.reconcile import Rebuilt, Reconciler
-
-log = logging.getLogger(__name__)
 
 
 class SyncService:
     def __init__(
-        self, reconciler: Reconciler, parts: Sequence[Part], tasks: TaskService, events: EventBus
+        self, reconciler: Reconciler, parts: Sequence[Part], tasks: TaskService, events: EventBus, watch: WatchService
     ) -> None:
         """``parts``: what a rebuild of everything looks through besides the index."""
         self._reconciler = reconciler
         self._parts = parts
+        self._watch = watch
         self._tasks = tasks
         self._events = events
 
     @property
     def problems(self) -> list[str]:
-        """What the user should know about the index, one sentence each."""
-        return self._reconciler.problems
-
-    async def first_look(self) -> None:
-        """Bring the index up to date with what happened while no engine ran."""
-        try:
-            await self._reconciler.scripts()
-        except StoreError as error:  # lists say the same, as often as they are asked for
-            log.warning("the scripts could not be looked at: %s", error)
+        """What the user should know about the index and the watch over the scripts, one sentence each."""
+        return [*self._reconciler.problems, *self._watch.problems]
 
     async def rebuild(self, actor: Actor, *, everything: bool = False) -> RebuildReport:
         """Make the index anew from the files, all or nothing. No file is touched.

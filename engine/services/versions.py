@@ -19,6 +19,7 @@ from engine.services.access import Actor
 from store.errors import Conflict, NotFound, NoVersion, StoreError
 from store.files import FileVersion, ScriptFiles
 from store.names import script_path
+from store.outside import Outside
 from store.rows import VersionRow
 from store.versions import Versions
 
@@ -31,9 +32,10 @@ class VersionKeeper:
     Once begun, a change goes on to its end, whatever becomes of the task that waits for it, if that shields it.
     """
 
-    def __init__(self, files: ScriptFiles, versions: Versions) -> None:
+    def __init__(self, files: ScriptFiles, versions: Versions, outside: Outside | None = None) -> None:
         self._files = files
         self._versions = versions
+        self._outside = outside or Outside()
         self._turn = asyncio.Lock()
         self._settling: asyncio.Task[None] | None = None
 
@@ -61,19 +63,22 @@ class VersionKeeper:
             before = await self._there(path)
             row = _row(before, VersionReason.RENAMED, actor, new_path=script_path(new_path))
             seen = base or before.sha256
-            await self._recorded(row, seen, partial(self._files.rename, path, new_path, seen))
+            with self._outside.own({before.path: None, script_path(new_path): before.sha256}):
+                await self._recorded(row, seen, partial(self._files.rename, path, new_path, seen))
 
     async def duplicate(self, path: str, new_path: str) -> None:
         """Make a new script of what another one holds."""
         async with self._turn:
-            await asyncio.to_thread(self._files.duplicate, path, new_path)
+            with self._outside.own({script_path(new_path): (await self._there(path)).sha256}):
+                await asyncio.to_thread(self._files.duplicate, path, new_path)
 
     async def delete(self, path: str, base: str | None, actor: Actor) -> VersionRow:
         """Delete a script. ``base`` None: whatever it holds. Returns what brings it back."""
         async with self._turn:
             row = _row(await self._there(path), VersionReason.DELETED, actor)
             seen = base or row.sha256
-            await self._recorded(row, seen, partial(self._files.delete, path, seen))
+            with self._outside.own({row.path: None}):
+                await self._recorded(row, seen, partial(self._files.delete, path, seen))
             return row
 
     async def put(self, path: str, data: bytes, base: str | None, actor: Actor) -> None:
@@ -126,10 +131,11 @@ class VersionKeeper:
         digest = hashlib.sha256(data).hexdigest()
         work = partial(self._files.save, path, data, base)
         try:
-            if before is None or base is None or before.sha256 == digest:  # nothing is replaced
-                await asyncio.to_thread(work)
-            else:
-                await self._recorded(_row(before, reason, actor), base, work, insist=False)
+            with self._outside.own({script_path(path): digest}):
+                if before is None or base is None or before.sha256 == digest:  # nothing is replaced
+                    await asyncio.to_thread(work)
+                else:
+                    await self._recorded(_row(before, reason, actor), base, work, insist=False)
         except Conflict:
             await self._note_refused(FileVersion(script_path(path), digest, len(data)), actor)
             raise

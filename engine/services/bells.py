@@ -1,0 +1,131 @@
+"""Keeps a doorbell over the scripts' folders while these come and go, and knows how far it can be relied on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from store.doorbell import CannotWatch, Doorbell
+from store.watched import Folders, Watched
+
+log = logging.getLogger(__name__)
+
+RETRY = 30.0
+"""Seconds until inotify is tried again after it failed: watches are given back when others end."""
+
+ROUNDS = 3
+"""How often the folders are read again because some came or went while the bell was hung."""
+
+_LOOKING = "Outside changes of scripts are found by looking every few seconds"
+
+
+class Bell(Protocol):
+    """See ``store.doorbell.Doorbell``."""
+
+    @property
+    def works(self) -> bool: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    async def armed(self) -> None: ...
+
+    def take_down(self) -> None: ...
+
+    async def gone(self) -> None: ...
+
+
+MakeBell = Callable[[Sequence[str], Callable[[str], bool], Callable[[Sequence[str]], None]], Bell]
+
+
+class BellKeeper:
+    """One working bell at a time.
+
+    Args:
+        place: What is to be watched.
+        rang: Called in the event loop when something may have happened.
+        make: Makes a bell; tests have others.
+
+    Attributes:
+        deaf: Something happened that the bell did not tell.
+    """
+
+    def __init__(self, place: Watched, rang: Callable[[], None], make: MakeBell = Doorbell) -> None:
+        self._place = place
+        self._rang = rang
+        self._make = make
+        self._bell: Bell | None = None
+        self._bells: list[Bell] = []
+        self._folders: Folders = {}
+        self._failure: CannotWatch | None = None
+        self._again_at = float("-inf")
+        self._remote: str | None = None
+        self.deaf = False
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether looking now and then is enough, because the bell tells everything else."""
+        return self._bell is not None and self._bell.works and self._remote is None and not self.deaf
+
+    @property
+    def problem(self) -> str | None:
+        """How the scripts are watched, and what to do about it, where that is not as it should be."""
+        if self._failure is not None:
+            return f"{_LOOKING}: {self._failure.reason}. {self._failure.advice}".rstrip()
+        if self._remote is not None:
+            return f"{_LOOKING}: they are on a network file system ({self._remote}), which does not tell of them."
+        if self.deaf:
+            return f"{_LOOKING}: their file system did not tell of one. Keep the project on a local disk if you can."
+        return None
+
+    async def arm(self) -> bool:
+        """See to it that all folders that are there now are watched, if that is possible.
+
+        Returns:
+            Whether a new bell had to be hung: until then something may have happened unheard.
+        """
+        hung = False
+        folders = await asyncio.to_thread(self._place.folders)
+        for _ in range(ROUNDS):
+            works = self._bell is not None and self._bell.works
+            if (works and folders == self._folders) or asyncio.get_running_loop().time() < self._again_at:
+                break
+            await self._hang(folders)
+            hung = True
+            # What was made since, before there was a bell over it, may hold more.
+            folders = await asyncio.to_thread(self._place.folders)
+        return hung
+
+    def take_down(self) -> None:
+        """Watch no more."""
+        if self._bell is not None:
+            self._bell.take_down()
+
+    async def gone(self) -> None:
+        """Wait until nothing of any bell is left."""
+        await asyncio.gather(*(bell.gone() for bell in self._bells))
+
+    async def _hang(self, folders: Folders) -> None:
+        self.take_down()
+        self._remote = await asyncio.to_thread(self._place.remote_kind)
+        self._bells = [bell for bell in self._bells if not bell.ended]
+        self._bell = self._make(sorted(folders), self._place.concerns, self._heard)
+        self._bells.append(self._bell)
+        self._folders = folders
+        try:
+            await self._bell.armed()
+        except FileNotFoundError:  # a folder went away just now
+            return
+        except CannotWatch as failure:
+            if self._failure is None:
+                log.warning("%s: %s", _LOOKING, failure.reason)
+            self._failure = failure
+            self._again_at = asyncio.get_running_loop().time() + RETRY
+        else:
+            self._failure = None
+
+    def _heard(self, _paths: Sequence[str]) -> None:
+        self.deaf = False
+        self._rang()

@@ -1,0 +1,208 @@
+"""Watches for what others do to the scripts and to the repository, and tells everybody who listens.
+
+The bell only says that something may have happened; what has happened a look at the files says, as it does for lists.
+Looks are also taken now and then without a bell, and every second or two where the bell cannot be relied on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+
+from engine.models import OutsideChange
+from engine.services.bells import BellKeeper, MakeBell
+from engine.services.events import EventBus
+from engine.services.settling import Settling
+from store.doorbell import Doorbell
+from store.errors import StoreError
+from store.listing import Stamp
+from store.outside import Found, together
+from store.reconcile import Reconciler
+from store.watched import Watched
+
+log = logging.getLogger(__name__)
+
+SLOW = 30.0
+"""Seconds between two looks that nobody rang for."""
+
+POLL = 1.0
+"""Seconds between two looks where the bell cannot be relied on."""
+
+POLL_SHARE = 20
+"""Looks take no more than one part in so many of the time, where they take long."""
+
+HEARD_WITHIN = 0.5
+"""Seconds within which the bell must have told of what a look has found, or else it is deaf."""
+
+AFTER_FAILURE = 30.0
+"""Seconds before watching goes on after it failed in an unforeseen way."""
+
+FAILED = "Watching the scripts failed; the engine's log says how, and it is tried again."
+
+MAX_PATHS = 20
+"""Paths that an event names."""
+
+
+class WatchService:
+    """One project's watch.
+
+    Args:
+        place: What is watched.
+        reconciler: Looks at the scripts.
+        events: Gets one event for every burst of changes.
+        make_bell: Makes a bell; tests have others.
+    """
+
+    def __init__(
+        self, place: Watched, reconciler: Reconciler, events: EventBus, make_bell: MakeBell = Doorbell
+    ) -> None:
+        self._place = place
+        self._reconciler = reconciler
+        self._events = events
+        self._bells = BellKeeper(place, self._rang, make_bell)
+        self._wake = asyncio.Event()
+        self._found: list[Found] = []
+        self._looking = False
+        self._cost = 0.0
+        self._unreadable: StoreError | None = None
+        self._failed = False
+        self._told: Sequence[str] | None = None
+        self._ignored_lock: Stamp | None = None
+        self._signs: list[Stamp | None] | None = None
+        reconciler.outside.heard = self._heard
+
+    @property
+    def problems(self) -> list[str]:
+        """What the user should know, one sentence each."""
+        failed = (
+            "Watching the scripts failed; the engine's log says how, and it is tried again." if self._failed else None
+        )
+        return [text for text in (self._bells.problem, self._unreadable_sentence(), failed) if text is not None]
+
+    async def run(self) -> None:
+        """Watch until cancelled. Whatever goes wrong, it is tried again."""
+        try:
+            while True:
+                try:
+                    await self._watch()
+                except Exception:  # a mistake of ours must not leave everybody uninformed for good
+                    self._failed = True
+                    log.exception("watching the scripts failed")
+                await asyncio.sleep(AFTER_FAILURE)
+        finally:
+            self._bells.take_down()
+
+    async def gone(self) -> None:
+        """Wait until nothing of it is left, after ``run`` has ended."""
+        await self._bells.gone()
+
+    async def _watch(self) -> None:
+        await self._bells.arm()
+        await self._look()
+        self._failed = False
+        while True:
+            await self._round()
+
+    async def _round(self) -> None:
+        rang = await self._rung_within(self._pause())
+        if rang:
+            await self._settle()
+        hung = await self._bells.arm()
+        if not (rang or hung or self._events.listening):
+            return
+        found = await self._look()
+        if found and not rang and not hung and self._bells.hears_all:
+            await self._test_hearing()
+
+    def _pause(self) -> float:
+        if self._bells.hears_all and self._unreadable is None:
+            return SLOW
+        return min(max(POLL, POLL_SHARE * self._cost), SLOW)
+
+    async def _rung_within(self, seconds: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        rang = self._wake.is_set()
+        self._wake.clear()
+        return rang
+
+    async def _settle(self) -> None:
+        """Wait until a burst of changes is over."""
+        now = asyncio.get_running_loop().time
+        burst = Settling(now(), self._ignored_lock)
+        while (rest := burst.rest(now(), await asyncio.to_thread(self._place.git_lock))) > 0:
+            if await self._rung_within(rest):
+                burst.rang(now())
+        self._ignored_lock = burst.ignored
+
+    async def _look(self) -> bool:
+        """Look at everything and tell what is new; whether others changed scripts."""
+        now = asyncio.get_running_loop().time
+        begun, self._looking = now(), True
+        try:
+            await self._reconciler.scripts()
+            self._unreadable = None
+        except StoreError as error:
+            if self._unreadable is None:
+                log.warning("the scripts could not be looked at: %s", error)
+            self._unreadable = error
+        finally:
+            self._looking = False
+        self._cost = now() - begun
+        found = together(self._found)
+        self._found.clear()
+        self._publish(found)
+        await self._look_at_git()
+        return bool(found)
+
+    def _publish(self, found: Found) -> None:
+        problem = self._news()
+        if not found and problem is None:
+            return
+        paths = [*found.created, *found.updated, *(new for _, new in found.renamed), *found.removed]
+        change = OutsideChange(
+            change="outside",
+            created=len(found.created),
+            updated=len(found.updated),
+            removed=len(found.removed),
+            renamed=len(found.renamed),
+            paths=paths[:MAX_PATHS],
+            problem=problem,
+        )
+        log.info("others changed scripts: %d, the first %r", len(paths), paths[:1])
+        self._events.publish("script", change)
+
+    def _news(self) -> str | None:
+        """What is wrong with the scripts since now, if anything."""
+        sentence = self._unreadable_sentence()
+        problems = [*self._reconciler.problems, *([sentence] if sentence else [])]
+        before, self._told = self._told, problems
+        return next((problem for problem in problems if before is not None and problem not in before), None)
+
+    def _unreadable_sentence(self) -> str | None:
+        if self._unreadable is None:
+            return None
+        return f"The scripts cannot be looked at, and nothing is forgotten meanwhile: {self._unreadable}"
+
+    async def _look_at_git(self) -> None:
+        before, self._signs = self._signs, await asyncio.to_thread(self._place.git_signs)
+        if before is not None and before != self._signs:
+            self._events.publish("git", {"change": "repository"})
+
+    async def _test_hearing(self) -> None:
+        """A look has found something that nobody rang for. Perhaps the bell is only slow."""
+        if await self._rung_within(HEARD_WITHIN):
+            self._wake.set()
+        else:
+            self._bells.deaf = True
+
+    def _rang(self) -> None:
+        self._wake.set()
+
+    def _heard(self, found: Found) -> None:
+        self._found.append(found)
+        if not self._looking:  # a list was asked for, and that came before us
+            self._wake.set()

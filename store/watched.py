@@ -1,0 +1,106 @@
+"""What of a project is watched for changes that others make: the folders of the scripts, and git's own folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from store import disk
+from store.filesystems import remote_kind
+from store.listing import IGNORED_FOLDERS, Stamp, stamp_of
+from store.names import MAX_DEPTH, SUFFIX, folder_problem
+from store.project import SCRIPTS
+
+Folders = dict[str, tuple[int, int]]
+"""Device and inode by absolute path: a folder that was replaced by another of its name is another one."""
+
+_GIT = ".git"
+_LOCK = "index.lock"
+_SIGNS = ("HEAD", "index", "logs/HEAD", "packed-refs", "MERGE_HEAD", "COMMIT_EDITMSG")
+"""One of these is another file after everything that a status or a log could show."""
+
+
+class Watched:
+    """One project's places. Its methods block."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.path.abspath(root)
+        self._scripts = os.path.join(self._root, SCRIPTS)
+        self._git = os.path.join(self._root, _GIT)
+
+    def folders(self) -> Folders:
+        """Those that are there now. The project's own folder is one, so that others can come back."""
+        found: Folders = {}
+        for path in (self._root, self._git):
+            with suppress(OSError):
+                _add(found, path, os.lstat(path))
+        with suppress(OSError), disk.open_folder(self._scripts) as folder:
+            _add(found, self._scripts, os.fstat(folder))
+            for path, info in _below(folder, self._scripts, 1):
+                _add(found, path, info)
+        return found
+
+    def concerns(self, path: str) -> bool:
+        """Whether it may matter that something happened at ``path``, which is in one of the folders or is one."""
+        folder, name = os.path.split(path)
+        if path == self._root or folder == self._git:
+            return True
+        if folder == self._root:
+            return name in (SCRIPTS, _GIT)
+        if name.startswith(".") or name in IGNORED_FOLDERS:
+            return False
+        return name.endswith(SUFFIX) or not _is_file(path)
+
+    def git_lock(self) -> Stamp | None:
+        """The lock of a git that is changing the index, and perhaps files; None if there is none."""
+        with suppress(OSError):
+            return stamp_of(os.lstat(os.path.join(self._git, _LOCK)))
+        return None
+
+    def git_signs(self) -> list[Stamp | None]:
+        """Another value after every change of the repository."""
+        return [_stamp(os.path.join(self._git, name)) for name in _SIGNS]
+
+    def remote_kind(self) -> str | None:
+        """What a network file system is called, if the scripts are on one: others can change them unheard."""
+        with suppress(OSError):
+            return remote_kind(Path(self._scripts))
+        return None
+
+
+def _add(found: Folders, path: str, info: os.stat_result) -> None:
+    if stat.S_ISDIR(info.st_mode):
+        found[path] = info.st_dev, info.st_ino
+
+
+def _below(folder: int, path: str, depth: int) -> Iterator[tuple[str, os.stat_result]]:
+    """The folders in which scripts are looked for, as ``ScriptFiles`` does."""
+    if depth >= MAX_DEPTH:
+        return
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and _is_looked_in(entry.name)]
+    for name in names:
+        with suppress(OSError), disk.open_folder(name, folder) as inner:  # gone, or not for us to read
+            yield os.path.join(path, name), os.fstat(inner)
+            yield from _below(inner, os.path.join(path, name), depth + 1)
+
+
+def _is_looked_in(name: str) -> bool:
+    return not name.startswith(".") and name not in IGNORED_FOLDERS and folder_problem(name) is None
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:  # perhaps it was a folder
+        return False
+
+
+def _stamp(path: str) -> Stamp | None:
+    try:
+        return stamp_of(os.lstat(path))
+    except OSError:
+        return None
