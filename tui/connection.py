@@ -16,8 +16,17 @@ from textual.message import Message
 
 from engine.client import EngineClient, EngineError, EngineUnreachable
 from engine.launch import LaunchError, connect
-from engine.models import EngineInfo, Event, PoolInfo, RunInfo, TaskInfo
-from tui.messages import EngineAway, EngineConnected, PoolChanged, RunChanged, RunsMissed, ScriptsChanged, TaskChanged
+from engine.models import EngineInfo, Event, OutsideChange, PoolInfo, RunInfo, TaskInfo
+from tui.messages import (
+    EngineAway,
+    EngineConnected,
+    GitChanged,
+    PoolChanged,
+    RunChanged,
+    RunsMissed,
+    ScriptsChanged,
+    TaskChanged,
+)
 
 RETRY_AFTER = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts; the last one repeats."""
@@ -132,12 +141,15 @@ class EngineConnection:
             case "run":
                 self._publish(RunChanged(msgspec.convert(event.data, RunInfo)))
             case "script":
-                self._publish(ScriptsChanged())
+                self._publish(_scripts_changed(event.data))
+            case "git":
+                self._publish(GitChanged())
             case "task":
                 self._publish(TaskChanged(msgspec.convert(event.data, TaskInfo)))
             case "lagged":
                 self._publish(RunsMissed())
                 self._publish(ScriptsChanged())
+                self._publish(GitChanged())
             case "engine" if isinstance(event.data, dict) and event.data.get("state") == "stopping":
                 self._may_start = False
 
@@ -158,6 +170,15 @@ class EngineConnection:
         client, self._client, self.pool = self._client, None, None
         if client is not None:
             await client.close()
+
+
+def _scripts_changed(data: object) -> ScriptsChanged:
+    if not isinstance(data, dict):
+        return ScriptsChanged()
+    if data.get("change") == "outside":
+        return ScriptsChanged(outside=msgspec.convert(data, OutsideChange))
+    path = data.get("path")
+    return ScriptsChanged(path if isinstance(path, str) else None)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from engine.models import EngineInfo, Mode, PoolInfo, RunInfo, TaskInfo
+    from engine.models import EngineInfo, Mode, OutsideChange, PoolInfo, RunInfo, TaskInfo
 
 
 class EngineMessage(Message, bubble=False):
@@ -44,7 +44,26 @@ class RunsMissed(EngineMessage):
 
 
 class ScriptsChanged(EngineMessage):
-    """A script was made or saved, here or elsewhere."""
+    """Scripts were made, changed or removed, here or elsewhere.
+
+    Attributes:
+        path: The one that somebody changed through the engine, if it was one.
+        outside: What others than the engine changed.
+    """
+
+    def __init__(self, path: str | None = None, outside: OutsideChange | None = None) -> None:
+        super().__init__()
+        self.path = path
+        self.outside = outside
+
+    @property
+    def problem(self) -> str | None:
+        """What the user should know at once."""
+        return None if self.outside is None else self.outside.problem
+
+
+class GitChanged(EngineMessage):
+    """Something happened in the repository."""
 
 
 class TaskChanged(EngineMessage):

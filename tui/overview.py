@@ -7,6 +7,7 @@ from collections.abc import Callable
 from engine.models import RunInfo
 from tui.connection import EngineConnection, problems_told
 from tui.desk import Desk
+from tui.messages import ScriptsChanged
 from tui.widgets.git_pane import GitPane, git_detail
 from tui.widgets.panel import Panel
 from tui.widgets.script_list import ScriptList
@@ -59,6 +60,12 @@ class Overview:
             self._show_task_count()
             for run in reversed(runs):
                 self._mark_outcome(run)
+
+    def scripts_changed(self, message: ScriptsChanged) -> None:
+        """Remember who did it, for the marks of the next list."""
+        self._scripts.outside.heard(message)
+        if message.problem is not None:
+            self._complain(message.problem)
 
     async def load_scripts(self) -> None:
         with problems_told(self._complain):

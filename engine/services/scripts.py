@@ -68,7 +68,10 @@ class ScriptService:
 
     async def list(self) -> ScriptList:
         """Every script as it is on disk now, by path. One that cannot be read says why in ``problem``."""
-        rows = await self._reconciler.scripts()
+        try:
+            rows = await self._reconciler.scripts()
+        except StoreError as error:
+            raise refused(error) from None
         return ScriptList(scripts=[*await self._marked(await asyncio.to_thread(self._infos, rows))])
 
     async def search(self, text: str, limit: int = 50) -> SearchResult:

@@ -19,7 +19,7 @@ from textual.widgets import TextArea
 from tui.actions import Scope, action, bindings, footer_hints, pane_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.isolation import host_note, host_sentence
-from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged
+from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged, ScriptsChanged
 from tui.recovery import Session
 from tui.screens.other_screens import OtherScreens
 from tui.widgets.editor import Editor, EditorPane
@@ -129,9 +129,14 @@ class ConsoleScreen(OtherScreens):
     def on_runs_missed(self) -> None:
         in_place_of_the_last(self, "catch-up", self._catch_up)
 
-    def on_scripts_changed(self) -> None:
+    def on_scripts_changed(self, message: ScriptsChanged) -> None:
         if self._parts is not None:
+            self._parts.overview.scripts_changed(message)
             in_place_of_the_last(self, "scripts", self._parts.overview.load_scripts)
+
+    def on_git_changed(self) -> None:
+        if self._parts is not None:
+            in_place_of_the_last(self, "git", self._parts.overview.load_git)
 
     async def _catch_up(self) -> None:
         if (parts := self._parts) is None:
@@ -360,8 +365,6 @@ class ConsoleScreen(OtherScreens):
         if self._parts is not None and session is not None:
             self._parts.desk.journal_now()
             self._parts.arrival.remember(session)
-
-    # Small things.
 
     @on(events.DescendantFocus)
     def _show_hints(self) -> None:

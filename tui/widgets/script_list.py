@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from tui.actions import Scope, bindings
+from tui.outside_marks import OutsideMarks
 from tui.terminal_guard import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
@@ -65,6 +66,7 @@ class ScriptList(Vertical):
         self._open_path = ""
         self._unsaved: frozenset[str] = frozenset()
         self._failed: set[str] = set()
+        self.outside = OutsideMarks()
         self._filter = FilterInput(placeholder="/ filter", compact=True, select_on_focus=False)
         self._rows = RowList(empty=NOT_LOADED)
 
@@ -83,11 +85,13 @@ class ScriptList(Vertical):
     def show_scripts(self, scripts: Sequence[ScriptInfo]) -> None:
         """Show these scripts in place of the previous ones; cursor, filter and folds stay."""
         self._scripts, self._loaded = sorted(scripts, key=lambda script: _place(script.path)), True
+        self.outside.listed(scripts)
         self._refresh_rows()
 
     def show_open(self, path: str) -> None:
         """Mark the script that the editor shows, and put the cursor on it."""
         self._open_path = path
+        self.outside.opened(path)
         self._folded.discard(posixpath.dirname(path))
         self._refresh_rows(cursor=_SCRIPT + path)
 
@@ -190,7 +194,8 @@ class ScriptList(Vertical):
         failed, problem = script.path in self._failed, script.problem is not None
         # What keeps a script from running comes before how its last run went.
         state = "!" if problem else "^" if script.needs_approval else "x" if failed else ""
-        marks = ("*" if script.path in self._unsaved else "") + state
+        changed = "~" if script.path in self.outside.paths else ""
+        marks = ("*" if script.path in self._unsaved else "") + changed + state
         left = f"{'>' if is_open else ' '}{_KINDS.get(script.kind, ' ')} {sanitise_line(name.removesuffix('.py'))}"
         tone = "accent" if is_open else "danger" if problem else "" if script.enabled else "dim"
         return Row(_SCRIPT + script.path, left, f"{marks} " if marks else "", tone)
