@@ -141,7 +141,10 @@ class EngineConnection:
             case "run":
                 self._publish(RunChanged(msgspec.convert(event.data, RunInfo)))
             case "script":
-                self._publish(_scripts_changed(event.data))
+                changed = _scripts_changed(event.data)
+                self._publish(changed)
+                if changed.outside is not None and changed.has_changes:
+                    self._publish(GitChanged())  # what is changed in the worktree
             case "git":
                 self._publish(GitChanged())
             case "task":

@@ -61,6 +61,12 @@ class ScriptsChanged(EngineMessage):
         """What the user should know at once."""
         return None if self.outside is None else self.outside.problem
 
+    @property
+    def has_changes(self) -> bool:
+        """False when it only tells of a problem."""
+        change = self.outside
+        return change is None or change.created + change.updated + change.removed + change.renamed > 0
+
 
 class GitChanged(EngineMessage):
     """Something happened in the repository."""

@@ -61,11 +61,12 @@ class Overview:
             for run in reversed(runs):
                 self._mark_outcome(run)
 
-    def scripts_changed(self, message: ScriptsChanged) -> None:
-        """Remember who did it, for the marks of the next list."""
+    def scripts_changed(self, message: ScriptsChanged) -> bool:
+        """Remember who did it, for the marks of the next list; whether there is another list to be read."""
         self._scripts.outside.heard(message)
         if message.problem is not None:
             self._complain(message.problem)
+        return message.has_changes
 
     async def load_scripts(self) -> None:
         with problems_told(self._complain):

@@ -130,8 +130,7 @@ class ConsoleScreen(OtherScreens):
         in_place_of_the_last(self, "catch-up", self._catch_up)
 
     def on_scripts_changed(self, message: ScriptsChanged) -> None:
-        if self._parts is not None:
-            self._parts.overview.scripts_changed(message)
+        if self._parts is not None and self._parts.overview.scripts_changed(message):
             in_place_of_the_last(self, "scripts", self._parts.overview.load_scripts)
 
     def on_git_changed(self) -> None:
