@@ -130,6 +130,18 @@ class Doorbell:
             self._rang(())
 
 
+def try_out(folders: Sequence[str]) -> None:
+    """See whether the folders can be watched now. Blocks.
+
+    Raises:
+        CannotWatch: They cannot.
+    """
+    try:
+        _notify(folders).close()
+    except Exception as error:
+        raise _explained(error) from error
+
+
 def _notify(folders: Sequence[str]) -> RustNotify:
     from watchfiles._rust_notify import RustNotify  # takes its time, and nobody waits in this thread
 

@@ -39,8 +39,17 @@ def remote_kind(folder: Path) -> str | None:
     Raises:
         OSError: The folder cannot be examined.
     """
+    return _REMOTE.get(magic(folder))
+
+
+def magic(folder: Path) -> int:
+    """The number that says what kind of file system a folder is on.
+
+    Raises:
+        OSError: The folder cannot be examined.
+    """
     buffer = ctypes.create_string_buffer(_BUFFER)
     if _libc.statfs(os.fsencode(folder), buffer) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code), str(folder))
-    return _REMOTE.get(ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF)
+    return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF

@@ -16,6 +16,8 @@ from engine.lifetime import engine_lives, holder_of
 from engine.models import EngineInfo
 from engine.ownership import account_name
 from engine.paths import EnginePaths
+from store.doorbell import CannotWatch, try_out
+from store.watched import Watched
 
 LOW_BYTES = 500 << 20
 LOW_SHARE = 0.02
@@ -49,6 +51,23 @@ def _disk(paths: EnginePaths) -> Finding:
         advice = "Free some space: below this, the engine may not be able to save."
         return Finding(level=Level.WARN, tried="disk space of the project", found=found, advice=advice)
     return Finding(level=Level.OK, tried="disk space of the project", found=found)
+
+
+def _watching(paths: EnginePaths) -> Finding:
+    tried = "watching the scripts for outside changes"
+    place = Watched(paths.project)
+    if (kind := place.remote_kind()) is not None:
+        found = f"on a network file system ({kind}): found by looking every few seconds"
+        return Finding(level=Level.WARN, tried=tried, found=found)
+    folders = sorted(place.folders())
+    if not folders:
+        return Finding(level=Level.OK, tried=tried, found="there is nothing to watch yet")
+    try:
+        try_out(folders)
+    except CannotWatch as failure:
+        found = f"{failure.reason}: found by looking every few seconds"
+        return Finding(level=Level.WARN, tried=tried, found=found, advice=failure.advice)
+    return Finding(level=Level.OK, tried=tried, found=f"inotify works in {len(folders)} folders")
 
 
 def _socket_place(paths: EnginePaths) -> Finding:
@@ -91,4 +110,4 @@ async def _ask(project: Path) -> EngineInfo:
         await client.close()
 
 
-CHECKS = (_owner, _settings, _disk, _socket_place, _engine)
+CHECKS = (_owner, _settings, _disk, _watching, _socket_place, _engine)
