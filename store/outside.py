@@ -45,7 +45,12 @@ def together(parts: Iterable[Found]) -> Found:
                 del kinds[path]
             else:
                 kinds[path] = "removed"
-        renamed += part.renamed
+        for old, new in part.renamed:
+            if kinds.get(old) == "created":
+                del kinds[old]
+                kinds[new] = "created"
+            else:
+                renamed.append((old, new))
     by_kind = {kind: [path for path, of in kinds.items() if of == kind] for kind in ("created", "updated", "removed")}
     return Found(**by_kind, renamed=renamed)
 

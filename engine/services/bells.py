@@ -8,12 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from store.doorbell import CannotWatch, Doorbell
+from store.names import SUFFIX
 from store.watched import Folders, Watched
 
 log = logging.getLogger(__name__)
 
 RETRY = 30.0
 """Seconds until inotify is tried again after it failed: watches are given back when others end."""
+
+FEW = 100
+"""Paths that the bell told of together of which none can have been forgotten: the kernel's queue holds many more."""
 
 ROUNDS = 3
 """How often the folders are read again because some came or went while the bell was hung."""
@@ -62,6 +66,8 @@ class BellKeeper:
         self._failure: CannotWatch | None = None
         self._again_at = float("-inf")
         self._remote: str | None = None
+        self._doubt = True
+        """Folders may have come or gone."""
         self.deaf = False
 
     @property
@@ -80,13 +86,18 @@ class BellKeeper:
             return f"{_LOOKING}: their file system did not tell of one. Keep the project on a local disk if you can."
         return None
 
-    async def arm(self) -> bool:
+    async def arm(self, *, rang: bool = False) -> bool:
         """See to it that all folders that are there now are watched, if that is possible.
+
+        Args:
+            rang: Only because the bell rang: then the folders are read if what it told of may be one.
 
         Returns:
             Whether a new bell had to be hung: until then something may have happened unheard.
         """
-        hung = False
+        if rang and not self._doubt and self._bell is not None and self._bell.works:
+            return False
+        self._doubt, hung = False, False
         folders = await asyncio.to_thread(self._place.folders)
         for _ in range(ROUNDS):
             works = self._bell is not None and self._bell.works
@@ -126,6 +137,8 @@ class BellKeeper:
         else:
             self._failure = None
 
-    def _heard(self, _paths: Sequence[str]) -> None:
+    def _heard(self, paths: Sequence[str]) -> None:
         self.deaf = False
+        if not 0 < len(paths) <= FEW or not all(path.endswith(SUFFIX) for path in paths):
+            self._doubt = True
         self._rang()

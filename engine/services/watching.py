@@ -109,7 +109,7 @@ class WatchService:
         rang = await self._rung_within(self._pause())
         if rang:
             await self._settle()
-        hung = await self._bells.arm()
+        hung = await self._bells.arm(rang=rang)
         if not (rang or hung or self._events.listening):
             return
         found = await self._look()

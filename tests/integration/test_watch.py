@@ -241,10 +241,11 @@ async def test_a_watch_that_fails_is_taken_up_again(tmp_path: Path, monkeypatch:
     async with scene(tmp_path) as at:
         folders = watched.Watched.folders
         monkeypatch.setattr(watched.Watched, "folders", lambda _: 1 / 0)
-        (at.scripts / "one.py").write_text("1\n")
+        (at.scripts / "area").mkdir()
+        (at.scripts / "area" / "one.py").write_text("1\n")
         await at.until(lambda: at.watch.problems == [watching.FAILED])
         monkeypatch.setattr(watched.Watched, "folders", folders)
-        assert (await at.change()).paths == ["one.py"]
+        assert (await at.change()).paths == ["area/one.py"]
         await at.until(lambda: at.watch.problems == [])
 
 

@@ -95,4 +95,7 @@ def test_a_script_that_was_ours_and_goes_away_is_told() -> None:
 def test_several_looks_are_told_as_one() -> None:
     parts = [Found(created=["a", "b"], removed=["x", "y"]), Found(created=["x"], updated=["a", "c"], removed=["b"])]
     assert together(parts) == Found(created=["a"], updated=["x", "c"], removed=["y"], renamed=[])
+    assert together([Found(created=["a"]), Found(renamed=[("a", "b"), ("c", "d")])]) == Found(
+        created=["b"], updated=[], removed=[], renamed=[("c", "d")]
+    )
     assert not together([])
