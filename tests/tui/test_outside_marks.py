@@ -51,9 +51,9 @@ def git(root, *command):
     subprocess.run(["git", *identity, *command], cwd=root, check=True, capture_output=True)
 
 
-@pytest.fixture
-def project(tmp_path):
-    with engine_project(tmp_path / "plant-a") as root:
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    with engine_project(tmp_path_factory.mktemp("outside") / "plant-a") as root:
         yield root
 
 
