@@ -86,6 +86,7 @@ class ScriptList(Vertical):
         """Show these scripts in place of the previous ones; cursor, filter and folds stay."""
         self._scripts, self._loaded = sorted(scripts, key=lambda script: _place(script.path)), True
         self.outside.listed(scripts)
+        self.outside.opened(self._open_path)  # what becomes of its text is settled where that is
         self._refresh_rows()
 
     def show_open(self, path: str) -> None:
