@@ -53,7 +53,8 @@ def test_a_rebuild_reports_what_went_away_outside(project: CliProject) -> None:
     (folder / "comes.py").write_text("# comes\n")
     project.json("scripts", "list")  # what came is taken in by any look, and the engine watches; what went is kept
     report = project.json("rebuild")
-    assert report["removed"] == ["moved/before.py", "moved/goes.py"]
+    assert report["renamed"] == [{"old": "moved/before.py", "new": "moved/after.py"}]
+    assert report["removed"] == ["moved/goes.py"]
     assert "created" not in report
     assert [one["path"] for one in report["problems"]] == ["own/unreadable name.py"]
     assert report["scripts"] == len(project.json("scripts", "list")["scripts"])
