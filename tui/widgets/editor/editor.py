@@ -16,8 +16,10 @@ from textual.widgets.text_area import Edit, EditResult, Location, Selection
 from tui.terminal.guard import pictures
 from tui.widgets.editor.area import FlatTextArea
 from tui.widgets.editor.blocks import LineEdits, dedented, indentation_after, indented, toggled_comments
+from tui.widgets.editor.changed_rows import changed_span, row_follower
 from tui.widgets.editor.colours import THEMES, theme_for
-from tui.widgets.editor.document import normalise
+from tui.widgets.editor.document import newline_of, normalise
+from tui.widgets.editor.lineage import Lineage, Version
 from tui.widgets.editor.saved import SavedText
 from tui.widgets.editor.search import Found, next_occurrence, occurrences
 
@@ -111,6 +113,7 @@ class Editor(FlatTextArea, inherit_bindings=False):
             classes: The widget's classes.
         """
         self._saved = SavedText()
+        self.lineage = Lineage()
         super().__init__(
             text,
             language=language,
@@ -135,14 +138,65 @@ class Editor(FlatTextArea, inherit_bindings=False):
 
     # Loading and saving.
 
-    def load(self, text: str, *, language: str | None = "python") -> None:
-        """Show ``text`` from its start, as saved and without history."""
+    def load(self, text: str, *, version: Version | None = None, language: str | None = "python") -> None:
+        """Show ``text`` from its start, as saved and without history; it grew from ``version``."""
         if language != self.language:
             self.language = language
         self.load_text(text)
         self.move_cursor((0, 0))
         self.scroll_to(0, 0, animate=False, immediate=True)
+        self.lineage.begin(version or Version())
         self._remember_saved()
+
+    def change_to(self, text: str, version: Version) -> bool:
+        """Make the text another one by one edit that can be undone; cursor and view stay with their lines.
+
+        Args:
+            text: The new text.
+            version: That it has in it; after undo the text has only the one before in it.
+
+        Returns:
+            False if its line ends are of another kind: then it was loaded, and undo begins anew.
+        """
+        old, new = self.document.lines, text.split(newline_of(text))
+        if newline_of(text) != self.document.newline:
+            self._load_in_place(text, version)
+            return False
+        if new == old:
+            self.lineage.saved(version)
+            return True
+        edit = self._replace_rows(list(old), new)
+        if self.text != text:  # Textual's own document cannot hold some texts exactly
+            self._load_in_place(text, version)
+            return False
+        self.lineage.grew_to(edit, version)
+        self._update_dirty()
+        return True
+
+    def _replace_rows(self, old: list[str], new: list[str]) -> Edit:
+        """Put new rows in place of those that differ."""
+        follow, place, selection = row_follower(old, new), self.place, self.selection
+        span = changed_span(old, new)
+        rows = "\n".join(new[span.first : span.new_end])
+        last = span.old_end - 1
+        edit = Edit(rows, (span.first, 0), (last, len(old[last])), maintain_selection_offset=False)
+        self.history.checkpoint()
+        super().edit(edit)  # as it is: a carriage return in a line belongs to the text
+        self.history.checkpoint()
+        self.selection = Selection(*((follow(row), column) for row, column in selection))
+        self._restore_view(place, follow(place.row) - place.row)
+        return edit
+
+    def _load_in_place(self, text: str, version: Version) -> None:
+        """Load a text and stay on the line, as far as it is still there."""
+        place = self.place
+        row = row_follower(list(self.document.lines), text.split(newline_of(text)))(place.row)
+        self.load(text, version=version)
+        self.move_cursor((row, place.column))
+        self._restore_view(place, row - place.row)
+
+    def _restore_view(self, place: Place, moved: int) -> None:
+        self.scroll_to(place.scroll_x, place.scroll_y + moved, animate=False, immediate=True, force=True)
 
     def mark_saved(self) -> None:
         """What is in the editor now is what is saved."""
@@ -155,6 +209,11 @@ class Editor(FlatTextArea, inherit_bindings=False):
     def compare_with(self, saved: str) -> None:
         """Keep the text but compare it with ``saved`` from now on: recovered text is not what is on disk."""
         self._saved.remember_text(saved)
+        self._update_dirty()
+
+    def mark_lost(self) -> None:
+        """What was saved is gone: the text is unsaved, whatever it is."""
+        self._saved.forget()
         self._update_dirty()
 
     def _update_dirty(self) -> None:
@@ -187,11 +246,17 @@ class Editor(FlatTextArea, inherit_bindings=False):
         return result
 
     def undo(self) -> None:
+        batches = self.history.undo_stack
         super().undo()
+        if batches:
+            self.lineage.undone(batches[-1])
         self._update_dirty()
 
     def redo(self) -> None:
+        batches = self.history.redo_stack
         super().redo()
+        if batches:
+            self.lineage.redone(batches[-1])
         self._update_dirty()
 
     def get_line(self, line_index: int) -> Text:

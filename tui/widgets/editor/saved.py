@@ -21,16 +21,25 @@ class SavedText:
         self._lines: list[str] = [""]
         self._newline = "\n"
         self._differing_row = 0
+        self._is_lost = False
 
     def remember(self, document: DocumentBase) -> None:
+        self._is_lost = False
         self._lines = list(document.lines)
         self._newline = document.newline
 
     def remember_text(self, text: str) -> None:
+        self._is_lost = False
         self._newline = newline_of(text)
         self._lines = text.split(self._newline)
 
+    def forget(self) -> None:
+        """Nothing is saved any more: every text differs."""
+        self._is_lost = True
+
     def differs_from(self, document: DocumentBase) -> bool:
+        if self._is_lost:
+            return True
         lines, saved = document.lines, self._lines
         if len(lines) != len(saved):
             return True

@@ -1,0 +1,149 @@
+"""A three-way merge loses no change, makes none up, and leaves line ends alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui import equal_lines, merging
+from tui.merging import MINE_BEGINS, THEIRS_BEGINS, THEIRS_ENDS, marked_rows, merge
+from tui.widgets.editor.document import newline_of
+
+LINES = st.lists(st.sampled_from(["a", "b", "c", "", "  x = 1", "=======", "# ///"]), max_size=12)
+TEXTS = st.builds(lambda lines, end: "\n".join(lines) + end, LINES, st.sampled_from(["", "\n"]))
+ENDS = st.sampled_from(["\n", "\r\n", "\r"])
+ANY_TEXT = st.text(st.sampled_from("ab\r\n\x0c\u2028"), max_size=30)
+
+
+@given(ANY_TEXT, ANY_TEXT)
+def test_a_change_of_one_side_alone_is_that_sides_text(base, changed):
+    assert merge(base, changed, base) == merging.Merged(changed, 0)
+
+
+@given(TEXTS, TEXTS)
+def test_theirs_alone_is_theirs(base, theirs):
+    assert merge(base, base, theirs) == merging.Merged(theirs, 0)
+
+
+@given(TEXTS, TEXTS)
+def test_equal_changes_count_once(base, changed):
+    assert merge(base, changed, changed) == merging.Merged(changed, 0)
+
+
+@given(TEXTS, TEXTS, TEXTS)
+def test_it_does_not_matter_whose_change_is_whose(base, mine, theirs):
+    one, other = merge(base, mine, theirs), merge(base, theirs, mine)
+    assert one.conflicts == other.conflicts
+    if not one.conflicts:
+        assert one.text == other.text
+    else:
+        assert sorted(one.text.split("\n")) == sorted(other.text.split("\n"))
+
+
+@given(TEXTS, TEXTS, TEXTS, ENDS, ENDS, ENDS)
+def test_line_ends_are_those_of_mine_and_change_nothing_else(base, mine, theirs, end, theirs_end, base_end):
+    plain = merge(base, mine, theirs)
+    mine, theirs, base = (
+        text.replace("\n", newline) for text, newline in ((mine, end), (theirs, theirs_end), (base, base_end))
+    )
+    merged = merge(base, mine, theirs)
+    wanted = end if end in mine else base_end if base_end in base else "\n"
+    assert merged == merging.Merged(plain.text.replace("\n", wanted), plain.conflicts)
+
+
+@given(st.integers(0, 29), st.integers(0, 29), st.sampled_from(["change", "insert", "delete"]), st.booleans())
+def test_edits_in_places_apart_are_both_there(mine_row, theirs_row, how, ended):
+    if abs(mine_row - theirs_row) < 2:
+        return
+    end = "\n" if ended else ""
+    base = [f"line {number}" for number in range(30)]
+    merged = merge("\n".join(base) + end, edited(base, mine_row, how, "MINE") + end, edited(base, theirs_row, how, "THEIRS") + end)
+    first, second = sorted([(mine_row, "MINE"), (theirs_row, "THEIRS")], reverse=True)
+    both = base.copy()
+    for row, word in (first, second):
+        both = edited(both, row, how, word).split("\n")
+    assert merged == merging.Merged("\n".join(both) + end, 0)
+
+
+def edited(lines, row, how, word):
+    lines = lines.copy()
+    match how:
+        case "change":
+            lines[row] = word
+        case "insert":
+            lines.insert(row, word)
+        case "delete":
+            del lines[row]
+    return "\n".join(lines)
+
+
+@given(TEXTS, TEXTS, TEXTS)
+def test_a_conflict_shows_every_line_of_both_sides(base, mine, theirs):
+    merged = merge(base, mine, theirs)
+    lines = merged.text.split("\n")
+    assert lines.count(MINE_BEGINS) == lines.count(THEIRS_ENDS) == merged.conflicts
+    kept = set(base.split("\n"))
+    for text in (mine, theirs):
+        for line in set(text.split("\n") if text else ()) - kept:
+            assert line in lines
+
+
+def test_both_changes_of_one_place_stand_between_marks():
+    merged = merge("one\ntwo\nthree\n", "one\nmine\nthree\n", "one\ntheirs\nthree\n")
+    assert merged.conflicts == 1
+    assert merged.text == f"one\n{MINE_BEGINS}\nmine\n{THEIRS_BEGINS}\ntheirs\n{THEIRS_ENDS}\nthree\n"
+
+
+@pytest.mark.parametrize(
+    ("base", "mine", "theirs", "both"),
+    [
+        ("a", "a\nb", "a\n", "a\nb\n"),
+        ("a\n", "a\nb\n", "a", "a\nb"),
+        ("a\nb\n", "", "a\nb\n", ""),
+        ("a", "", "a\n", ""),
+        ("", "a", "", "a"),
+        ("a\r\nb", "x", "a\nb\nc", None),
+    ],
+)
+def test_the_end_of_the_last_line_is_a_change_of_its_own(base, mine, theirs, both):
+    merged = merge(base, mine, theirs)
+    if both is None:
+        assert newline_of(merged.text) == "\r\n"
+    else:
+        assert merged == merging.Merged(both, 0)
+
+
+def test_a_text_with_line_ends_of_several_kinds_keeps_each():
+    base = "a\r\nb\nc\n"
+    assert merge(base, "a\r\nb\nc\nmine\n", "THEIRS\r\nb\nc\n") == merging.Merged("THEIRS\r\nb\nc\nmine\n", 0)
+
+
+@pytest.mark.parametrize(
+    ("lines", "rows"),
+    [
+        ([], []),
+        (["=======", "x"], []),
+        (["a", MINE_BEGINS, "=======", THEIRS_ENDS, MINE_BEGINS], [1, 4]),
+        (["a", THEIRS_ENDS], [1]),
+        ([f" {MINE_BEGINS}"], []),
+    ],
+)
+def test_marks_that_stand_are_found(lines, rows):
+    assert marked_rows(lines) == rows
+
+
+def test_a_file_of_fifty_thousand_lines_merges():
+    base = [f"line {number % 700}" for number in range(50_000)]
+    mine, theirs = base.copy(), base.copy()
+    mine[10], theirs[49_000] = "mine", "theirs"
+    merged = merge("\n".join(base), "\n".join(mine), "\n".join(theirs))
+    assert merged.conflicts == 0
+    assert merged.text.count("mine") == merged.text.count("theirs") == 1
+
+
+def test_what_is_too_long_to_compare_is_a_conflict_and_not_lost(monkeypatch):
+    monkeypatch.setattr(equal_lines, "COMPARED_LINES", 2)
+    merged = merge("a\nb\nc\n", "x\nb\nz\n", "a\nB\nc\n")
+    assert merged.conflicts == 1
+    assert set("xz") < set(merged.text.split("\n")) > {"B"}

@@ -1,0 +1,106 @@
+"""Two versions of a script and one that both grew from: put them before the user, with what merging would make."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from textual.screen import Screen
+
+from engine.client import EngineError
+from engine.models import ScriptText, VersionReason
+from tui.connection import EngineConnection
+from tui.formats import clock
+from tui.merging import Merged, merge
+from tui.screens.choice import Answer
+from tui.screens.conflict import Comparison, ConflictScreen, Side
+from tui.widgets.editor.lineage import Version
+
+Result = TypeVar("Result")
+
+AT_ONCE = 2.0
+"""Seconds between a file's time and a record of its version that both are of one save."""
+
+
+class ConflictHost(Protocol):
+    """The screen that shows dialogs."""
+
+    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
+        """Show a dialog and wait for its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the user wants.
+
+    Attributes:
+        side: None to go back to editing.
+        merged: What merging makes; None if the version that both grew from is not known.
+    """
+
+    side: Side | None
+    merged: Merged | None
+
+
+class Conflict:
+    """Asks what to do about a script that changed on disk while it was edited."""
+
+    def __init__(self, host: ConflictHost, connection: EngineConnection) -> None:
+        self._host = host
+        self._connection = connection
+
+    async def ask(self, base: Version, mine: str, theirs: ScriptText) -> Decision:
+        """Show what each answer would do. Nothing is changed here."""
+        path = theirs.info.path
+        base_text = await self._text_of(base, theirs)
+        merged = None if base_text is None else await asyncio.to_thread(merge, base_text, mine, theirs.text)
+        question = f"{path} changed on disk while you edited it ({await self._by_whom(theirs)})"
+        screen = ConflictScreen(question, _answers(merged), _comparisons(mine, theirs.text, merged))
+        return Decision(await self._host.push_screen_wait(screen), merged)
+
+    async def _text_of(self, base: Version, theirs: ScriptText) -> str | None:
+        """The text that both grew from, if it is known here or in the script's history."""
+        if base.text is not None or base.sha256 is None:
+            return base.text
+        if base.sha256 == theirs.info.sha256:
+            return theirs.text
+        try:
+            return (await self._connection.client.script_version(theirs.info.path, base.sha256)).text
+        except EngineError:
+            return None
+
+    async def _by_whom(self, theirs: ScriptText) -> str:
+        """Who changed the file and when; a change that left no record came from another program."""
+        info = theirs.info
+        try:
+            versions = (await self._connection.client.script_history(info.path)).versions
+        except EngineError:
+            versions = []
+        last = next((one for one in versions if one.reason is not VersionReason.CONFLICT), None)
+        known = last is not None and abs(last.at - info.modified) < AT_ONCE
+        who = last.name if last is not None and known else "by another program"
+        return f"{who}, {clock(info.modified)}"
+
+
+def _answers(merged: Merged | None) -> list[Answer]:
+    answers = [
+        Answer(Side.MINE, "keep mine; theirs goes into history"),
+        Answer(Side.THEIRS, "take theirs; mine goes into recovery"),
+    ]
+    if merged is None:
+        return answers
+    count = f"{merged.conflicts} conflict{'' if merged.conflicts == 1 else 's'}"
+    rest = " to settle in the editor, nothing written" if merged.conflicts else ""
+    return [Answer(Side.MERGE, f"merge: both changes, {count}{rest}"), *answers]
+
+
+def _comparisons(mine: str, theirs: str, merged: Merged | None) -> list[Comparison]:
+    between = Comparison("on disk", theirs, "mine, unsaved", mine)
+    if merged is None:
+        return [between]
+    return [
+        Comparison("on disk", theirs, "after the merge", merged.text),
+        Comparison("mine, unsaved", mine, "after the merge", merged.text),
+        between,
+    ]
