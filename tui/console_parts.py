@@ -17,6 +17,7 @@ from tui.desk import Desk
 from tui.file_saver import FileSaver
 from tui.git_work import GitWork
 from tui.maintenance import Maintenance
+from tui.outside_changes import OutsideChanges
 from tui.overview import Overview
 from tui.problem_check import ProblemCheck
 from tui.recovery import RecoveryJournal, state_home
@@ -26,6 +27,7 @@ from tui.screens.console import ConsoleScreen
 from tui.screens.diff import DiffScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.settings import SettingsScreen
+from tui.widgets.banner import Banner
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
 from tui.widgets.problem_pane import ProblemPane
@@ -51,6 +53,7 @@ class ConsoleParts:
         self.tasks = TaskPane(id="tasks")
         self.git = GitPane(id="git")
         self.desk = Desk(screen, screen.editor, connection, journal)
+        self.outside = OutsideChanges(screen, self.desk, screen.editor, screen.query_one(Banner), screen.on_desk)
         self.follower = RunFollower(connection, self.output)
         self.admin = AdminMode(screen, connection, publish, partial(in_background, screen, "admin"))
         self.starter = RunStarter(screen, self.desk, connection, self.follower, self.admin)
@@ -63,6 +66,7 @@ class ConsoleParts:
         self.overview = Overview(
             connection,
             self.desk,
+            self.outside,
             scripts=screen.script_list,
             panel=screen.panel,
             tasks=self.tasks,
@@ -79,6 +83,16 @@ class ConsoleParts:
             open_first=open_first,
             complain=screen.complain,
         )
+
+    def text_changed(self) -> None:
+        """A key: only timers are set and hashes compared."""
+        self.desk.text_changed()
+        self.check.text_changed()
+        self.outside.text_changed()
+
+    def desk_changed(self) -> None:
+        self.check.check_soon()
+        self.outside.desk_changed()
 
     def pool_screen(self) -> Screen[int | None]:
         return PoolScreen(self.connection)

@@ -6,8 +6,6 @@ without a question that names what would happen to it.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -15,21 +13,20 @@ from textual.screen import Screen
 
 from engine.client import EngineError, EngineUnreachable
 from engine.models import SaveRequest, ScriptInfo, ScriptText
+from tui.actions import action
+from tui.conflict import Conflict
 from tui.connection import EngineConnection, problems_told
 from tui.formats import clock
+from tui.journal_keeper import JournalKeeper
+from tui.merging import Merged, marked_rows
 from tui.new_script import skeleton
-from tui.recovery import RecoveryError, RecoveryJournal, UnsavedText
+from tui.recovery import RecoveryJournal, UnsavedText
 from tui.screens.ask import AskScreen
 from tui.screens.choice import Answer, ChoiceScreen
+from tui.screens.conflict import BACK, Side
 from tui.widgets.editor import Editor
+from tui.widgets.editor.lineage import Version
 
-JOURNAL_AFTER = 1.0
-"""Seconds after the last key."""
-
-JOURNAL_AT_LEAST = 5.0
-"""Seconds after which the text is journaled although somebody types without a pause."""
-
-Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 
@@ -55,21 +52,19 @@ class Desk:
     Attributes:
         path: Of the open script, empty for a text without a name.
         info: What the engine said of it when it was loaded or saved last; None if it was never saved.
+        gone: It is not on disk any more: saving writes it again.
     """
 
     def __init__(self, host: DeskHost, editor: Editor, connection: EngineConnection, journal: RecoveryJournal) -> None:
         self._host = host
         self._editor = editor
         self._connection = connection
-        self._journal = journal
-        self._base_sha256: str | None = None
-        self._disk = asyncio.Lock()
-        self._due: asyncio.TimerHandle | None = None
-        self._unwritten_since: float | None = None
+        self._journal = JournalKeeper(journal, self._text_now, host.complain)
+        self._conflict = Conflict(host, connection)
         self._edits = 0
-        self._journaling: set[asyncio.Task[None]] = set()
         self.path = ""
         self.info: ScriptInfo | None = None
+        self.gone = False
 
     @property
     def dirty(self) -> bool:
@@ -78,6 +73,16 @@ class Desk:
     @property
     def text(self) -> str:
         return self._editor.text
+
+    @property
+    def base(self) -> Version:
+        """The saved version that the text grew from; saving replaces that one and no other."""
+        return self._editor.lineage.version
+
+    @property
+    def unsettled(self) -> list[int]:
+        """Rows of the text with the marks of conflicts that nobody settled yet."""
+        return marked_rows(self._editor.document.lines)
 
     @property
     def untouched(self) -> bool:
@@ -116,11 +121,11 @@ class Desk:
         try:
             info = await self._connection.client.save_script(path, SaveRequest(text=text))
         except EngineUnreachable:
-            await self._put(path, None, text, None)
+            await self._put(path, None, text, Version())
             self._editor.compare_with("")
             self._host.say(f"{path} is not saved yet: the engine is away")
         else:
-            await self._put(info.path, info, text, info.sha256)
+            await self._put(info.path, info, text, Version(info.sha256, text))
             self._host.say(f"made {info.path}")
 
     async def may_leave(self) -> bool:
@@ -139,15 +144,20 @@ class Desk:
 
     async def clear(self) -> None:
         """The user leaves: what they did not save they gave up."""
-        await self._forget(self.path)
+        await self._journal.forget(self.path)
 
     # Saving.
 
     async def save(self) -> bool:
         """Save the text; True when it is on the engine's disk."""
+        if marks := self.unsettled:
+            count = f"{len(marks)} conflict{' stands' if len(marks) == 1 else 's stand'}"
+            key = action("merge").key
+            self._host.complain(f"Not saved: {count} in the text; {key} goes there, choose lines and remove the marks.")
+            return False
         if not self.path:
             return await self._save_as()
-        return await self._save_to(self.path, self._base_sha256)
+        return await self._save_to(self.path, None if self.gone else self.base.sha256)
 
     async def _save_as(self) -> bool:
         return await self._under_a_name("Save as, like folder/name", lambda path: self._write(path, None))
@@ -174,7 +184,7 @@ class Desk:
             self._host.complain(f"{error.message} {error.hint or ''}")
         except EngineUnreachable as error:
             self._host.complain(f"Not saved. {error.message} The text is kept in the recovery journal.")
-            self._journal_soon(0)
+            self._journal.soon()
         else:
             return True
         return False
@@ -182,79 +192,129 @@ class Desk:
     async def _write(self, path: str, base: str | None) -> None:
         text = self.text
         info = await self._connection.client.save_script(path, SaveRequest(text=text, base_sha256=base))
-        was, self.path, self.info, self._base_sha256 = self.path, info.path, info, info.sha256
+        was, self.path, self.info, self.gone = self.path, info.path, info, False
+        self._editor.lineage.saved(Version(info.sha256, text))
         if self.text == text:
             self._editor.mark_saved()
         else:
             self._editor.compare_with(text)  # somebody typed while it was being saved
-        await self._forget(was)
+        await self._journal.forget(was)
         self._host.say(f"saved {info.path}")
         self._host.desk_changed()
 
     async def _resolve_conflict(self, path: str) -> bool:
-        """Both versions are there: show them and do what the user chooses."""
-        theirs = await self._theirs(path)
-        mine = self.text
+        """Somebody else changed the script: have the user decide, and save what comes of it."""
+        theirs = await self.on_disk(path)
         if theirs is None:
-            question, base, theirs_text = f"{path} is no longer on disk", None, ""
-            answers = [Answer("k", "keep mine: write it again")]
-        else:
-            question, base, theirs_text = f"{path} changed on disk while you edited it", theirs.info.sha256, theirs.text
-            answers = [
-                Answer("k", "keep mine; theirs goes into history"),
-                Answer("t", "take theirs; mine goes into recovery"),
-            ]
-        answer = await self._host.push_screen_wait(
-            ChoiceScreen(question, answers, "back to editing, nothing written", lambda: (theirs_text, mine))
-        )
-        if answer == "k":
-            return await self._save_to(path, base)
-        if answer == "t" and theirs is not None and await self._on_disk(self._journal.set_aside):
-            await self._show(theirs)
-            self._host.say("took the version on disk; yours is offered when the script is opened next")
-        return False
+            return await self._ask_to_write_again(path)
+        return await self._decide(theirs) is not None and await self._save_to(path, theirs.info.sha256)
 
-    async def _theirs(self, path: str) -> ScriptText | None:
-        """The version on disk; None if there is none any more."""
+    async def merge_with(self, theirs: ScriptText) -> None:
+        """Have the user decide about a script that changed on disk; what merging makes is in the editor, unsaved."""
+        match await self._decide(theirs):
+            case Side.MINE:
+                await self._save_to(self.path, theirs.info.sha256)
+            case Side.MERGE:
+                self._host.say(f"both changes are in the text, unsaved; {action('save').key} saves it")
+
+    async def _ask_to_write_again(self, path: str) -> bool:
+        screen = ChoiceScreen(
+            f"{path} is no longer on disk", [Answer(Side.MINE, "keep mine: write it again")], BACK
+        )
+        return await self._host.push_screen_wait(screen) == Side.MINE and await self._save_to(path, None)
+
+    async def _decide(self, theirs: ScriptText) -> Side | None:
+        """Ask and do what is chosen; the answer if the text may now take the place of theirs, else None."""
+        mine = self.text
+        decision = await self._conflict.ask(self.base, mine, theirs)
+        if decision.side is not None and self.text != mine:
+            return await self._decide(theirs)  # somebody typed before the question was there
+        match decision.side:
+            case Side.THEIRS if await self._journal.set_aside():
+                await self._show(theirs)
+                self._host.say("took the version on disk; yours is offered when the script is opened next")
+            case Side.MERGE if decision.merged is not None:
+                self._take_merged(decision.merged, theirs)
+                return None if decision.merged.conflicts else Side.MERGE
+        return decision.side if decision.side is Side.MINE else None
+
+    def _take_merged(self, merged: Merged, theirs: ScriptText) -> None:
+        """Both changes into the editor; from now on saving replaces their version, unless the merge is undone."""
+        self.info = theirs.info
+        self._editor.change_to(merged.text, Version(theirs.info.sha256, theirs.text))
+        self._editor.compare_with(theirs.text)
+        self._host.desk_changed()
+        if merged.conflicts:
+            self._editor.go_to_line(self.unsettled[0] + 1)
+
+    # Changes from outside.
+
+    async def on_disk(self, path: str) -> ScriptText | None:
+        """The version on disk; None if there is none any more. A name that now means another script is not it."""
         try:
-            return await self._connection.client.load_script(path)
+            found = await self._connection.client.load_script(path)
         except EngineError as error:
-            if error.status == 404:
+            if error.code in ("no_script", "ambiguous"):
                 return None
             raise
+        return found if found.info.path == path else None
+
+    def take_in(self, loaded: ScriptText) -> bool:
+        """Show the version on disk in place of a text that has nothing of its own; False if undo begins anew."""
+        self.info, self.gone = loaded.info, False
+        kept = self._editor.change_to(loaded.text, Version(loaded.info.sha256, loaded.text))
+        self._editor.mark_saved()
+        self._host.desk_changed()
+        return kept
+
+    def lost(self, *, unsaved: bool) -> None:
+        """The file is gone: the text stays, and counts as unsaved if it is nowhere else."""
+        self.gone = True
+        if unsaved:
+            self._editor.mark_lost()
+            self.text_changed()
+
+    def found_again(self) -> None:
+        """The file is there again."""
+        self.gone = False
+        if self.base.text is not None:
+            self._editor.compare_with(self.base.text)
+
+    async def follow(self, info: ScriptInfo) -> None:
+        """The script has another path now, with the text that this one grew from."""
+        was, self.path, self.info = self.path, info.path, info
+        self.found_again()
+        if await self._journal.keep():
+            await self._journal.forget(was)
+        self._host.desk_changed()
 
     # Recovery.
 
     def text_changed(self) -> None:
         """The user typed: the text goes into the journal when they pause."""
         self._edits += 1
-        now = time.monotonic()
-        if self._unwritten_since is None:
-            self._unwritten_since = now
-        waited = now - self._unwritten_since
-        self._journal_soon(min(JOURNAL_AFTER, max(0.0, JOURNAL_AT_LEAST - waited)))
+        self._journal.text_changed()
 
     def journal_now(self) -> None:
         """Put unsaved text on disk before this returns: the console is about to die."""
-        if self.dirty:
-            self._journal.keep(self._unsaved())
+        self._journal.now()
 
     async def offer_left_behind(self, path: str | None = None) -> None:
         """Offer unsaved texts that earlier consoles left: of one script, or the newest of all."""
-        entries = await asyncio.to_thread(self._journal.left_behind)
+        entries = await self._journal.left_behind()
         entry = next((item for item in entries if path is None or item.path == path), None)
         if entry is not None:
             await self._offer(entry)
 
     async def left_behind_paths(self) -> set[str]:
         """Scripts with unsaved text of earlier consoles."""
-        return {entry.path for entry in await asyncio.to_thread(self._journal.left_behind)}
+        return {entry.path for entry in await self._journal.left_behind()}
 
     async def _offer(self, entry: UnsavedText) -> None:
         saved = await self._saved_version(entry.path)
         saved_text = "" if saved is None else saved.text
         if saved is not None and saved.text == entry.text:
-            await self._told(self._journal.discard, entry)
+            await self._journal.discard(entry)
             return
         name = f"Unsaved text of {entry.path}" if entry.path else "Unsaved text without a name"
         answer = await self._host.push_screen_wait(
@@ -266,18 +326,20 @@ class Desk:
             )
         )
         if answer == "x":
-            await self._told(self._journal.discard, entry)
+            await self._journal.discard(entry)
         elif answer == "r" and await self.may_leave():
             await self._restore(entry, saved)
         self._host.desk_changed()
 
     async def _restore(self, entry: UnsavedText, saved: ScriptText | None) -> None:
         """Put the text back as unsaved, with the version that it grew from: saving notices what happened meanwhile."""
-        await self._put(entry.path, saved.info if saved else None, entry.text, entry.base_sha256)
+        known = saved is not None and saved.info.sha256 == entry.base_sha256
+        base = Version(entry.base_sha256, saved.text if saved is not None and known else None)
+        await self._put(entry.path, saved.info if saved else None, entry.text, base)
         self._editor.compare_with(saved.text if saved else "")
         self._go_to((entry.row, entry.column))
-        if await self._keep():
-            await self._told(self._journal.discard, entry)
+        if await self._journal.keep():
+            await self._journal.discard(entry)
 
     async def _saved_version(self, path: str) -> ScriptText | None:
         if not path:
@@ -287,58 +349,20 @@ class Desk:
         except (EngineError, EngineUnreachable):
             return None
 
-    def _journal_soon(self, seconds: float) -> None:
-        if self._due is not None:
-            self._due.cancel()
-        self._due = asyncio.get_running_loop().call_later(seconds, self._start_journaling)
-
-    def _start_journaling(self) -> None:
-        self._due = self._unwritten_since = None
-        task = asyncio.create_task(self._bring_up_to_date())
-        self._journaling.add(task)
-        task.add_done_callback(self._journaling.discard)
-
-    async def _bring_up_to_date(self) -> None:
-        if self.dirty:
-            await self._keep()
-        else:
-            await self._forget(self.path)
-
-    async def _keep(self) -> bool:
-        return await self._on_disk(self._journal.keep)
-
-    async def _on_disk(self, write: Callable[[UnsavedText], None]) -> bool:
-        """Journal the text if it is unsaved; False, and the user told, if the disk did not take it."""
-        async with self._disk:
-            return not self.dirty or await self._told(write, self._unsaved())
-
-    async def _forget(self, path: str) -> None:
-        async with self._disk:
-            await self._told(self._journal.forget, path)
-
-    async def _told(self, work: Callable[[Argument], None], argument: Argument) -> bool:
-        """Do the journal's work in a thread; False, and the user told, if the disk did not take it."""
-        try:
-            await asyncio.to_thread(work, argument)
-        except RecoveryError as error:
-            self._host.complain(str(error))
-            return False
-        return True
-
-    def _unsaved(self) -> UnsavedText:
+    def _text_now(self) -> tuple[UnsavedText, bool]:
         row, column = self._editor.cursor_location
-        return UnsavedText(self.path, self.text, self._base_sha256, row, column)
+        return UnsavedText(self.path, self.text, self.base.sha256, row, column), self.dirty
 
     def _go_to(self, place: tuple[int, int]) -> None:
         """Put the cursor on a row and column, in the middle of the editor, once the text has its size there."""
         self._editor.call_after_refresh(self._editor.move_cursor, place, center=True)
 
     async def _show(self, loaded: ScriptText) -> None:
-        await self._put(loaded.info.path, loaded.info, loaded.text, loaded.info.sha256)
+        await self._put(loaded.info.path, loaded.info, loaded.text, Version(loaded.info.sha256, loaded.text))
 
-    async def _put(self, path: str, info: ScriptInfo | None, text: str, base: str | None) -> None:
+    async def _put(self, path: str, info: ScriptInfo | None, text: str, base: Version) -> None:
         """Put a text on the desk in place of the one there, which was saved, set aside or given up."""
-        await self._forget(self.path)
-        self.path, self.info, self._base_sha256 = path, info, base
-        self._editor.load(text)
+        await self._journal.forget(self.path)
+        self.path, self.info, self.gone = path, info, False
+        self._editor.load(text, version=base)
         self._host.desk_changed()

@@ -29,6 +29,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "focus_list": ("f2",),
         "focus_panel": ("f3",),
         "pool": ("f4",),
+        "merge": ("f7",),
         "admin": ("f8",),
         "approve": ("f9",),
         "settings": ("f12",),

@@ -8,6 +8,7 @@ from engine.models import RunInfo
 from tui.connection import EngineConnection, problems_told
 from tui.desk import Desk
 from tui.messages import ScriptsChanged
+from tui.outside_changes import OutsideChanges
 from tui.widgets.git_pane import GitPane, git_detail
 from tui.widgets.panel import Panel
 from tui.widgets.script_list import ScriptList
@@ -25,6 +26,7 @@ class Overview:
     Args:
         connection: May be away; then what was shown stays.
         desk: Knows which script is open.
+        outside: Is told what scripts there are, too.
         scripts: The list at the left.
         panel: Its tabs carry counts.
         tasks: The tasks tab.
@@ -36,6 +38,7 @@ class Overview:
         self,
         connection: EngineConnection,
         desk: Desk,
+        outside: OutsideChanges,
         *,
         scripts: ScriptList,
         panel: Panel,
@@ -45,6 +48,7 @@ class Overview:
     ) -> None:
         self._connection = connection
         self._desk = desk
+        self._outside = outside
         self._scripts = scripts
         self._panel = panel
         self._tasks = tasks
@@ -70,7 +74,9 @@ class Overview:
 
     async def load_scripts(self) -> None:
         with problems_told(self._complain):
-            self._scripts.show_scripts((await self._connection.client.list_scripts()).scripts)
+            scripts = (await self._connection.client.list_scripts()).scripts
+            self._scripts.show_scripts(scripts)
+            self._outside.scripts_listed(scripts)
             await self.mark_unsaved()
 
     async def load_git(self) -> None:

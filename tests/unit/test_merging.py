@@ -58,7 +58,8 @@ def test_edits_in_places_apart_are_both_there(mine_row, theirs_row, how, ended):
         return
     end = "\n" if ended else ""
     base = [f"line {number}" for number in range(30)]
-    merged = merge("\n".join(base) + end, edited(base, mine_row, how, "MINE") + end, edited(base, theirs_row, how, "THEIRS") + end)
+    mine, theirs = edited(base, mine_row, how, "MINE"), edited(base, theirs_row, how, "THEIRS")
+    merged = merge("\n".join(base) + end, mine + end, theirs + end)
     first, second = sorted([(mine_row, "MINE"), (theirs_row, "THEIRS")], reverse=True)
     both = base.copy()
     for row, word in (first, second):

@@ -1,4 +1,4 @@
-"""What to do with two versions of a script: each answer says what becomes of which text, and the difference is there."""
+"""What to do with two versions of a script: each answer says what becomes of which text, beside the difference."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class ConsoleScreen(OtherScreens):
         self._status.show_away(message.reason)
         self.complain(f"{message.reason} {message.hint or ''}")
         if self._parts is not None and not self._met_engine:
-            self._on_desk(self._parts.arrival.without_engine)
+            self.on_desk(self._parts.arrival.without_engine)
 
     def on_pool_changed(self, message: PoolChanged) -> None:
         self._status.show_pool(message.pool)
@@ -143,7 +143,7 @@ class ConsoleScreen(OtherScreens):
         await parts.overview.catch_up()
         if not self._met_engine:
             self._met_engine = True
-            self._on_desk(parts.arrival.with_engine)
+            self.on_desk(parts.arrival.with_engine)
         await parts.overview.load_git()
 
     # The desk.
@@ -154,7 +154,7 @@ class ConsoleScreen(OtherScreens):
             return
         self._header.script, self._header.dirty = parts.desk.path, parts.desk.dirty
         self.script_list.show_open(parts.desk.path)
-        parts.check.check_soon()
+        parts.desk_changed()
         in_place_of_the_last(self, "marks", parts.overview.mark_unsaved)
         in_place_of_the_last(self, "git", parts.overview.load_git)
         in_place_of_the_last(self, "session", self._remember)
@@ -168,8 +168,7 @@ class ConsoleScreen(OtherScreens):
     @on(TextArea.Changed, "#editor")
     def _text_changed(self) -> None:
         if self._parts is not None:
-            self._parts.desk.text_changed()
-            self._parts.check.text_changed()
+            self._parts.text_changed()
 
     @on(ScriptList.OpenRequested)
     def _open_requested(self, event: ScriptList.OpenRequested) -> None:
@@ -178,9 +177,9 @@ class ConsoleScreen(OtherScreens):
     def open_script(self, path: str) -> None:
         """Open a script, after the text on the desk is safe."""
         if self._parts is not None:
-            self._on_desk(self._parts.desk.open, path)
+            self.on_desk(self._parts.desk.open, path)
 
-    def _on_desk(self, work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
+    def on_desk(self, work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do what may ask the user about the text; one thing after the other."""
         in_background(self, "desk", self._after_the_others, partial(work, *args, **kwargs))
 
@@ -232,7 +231,7 @@ class ConsoleScreen(OtherScreens):
     def action_approve(self) -> None:
         """Decide about the script under the list's cursor, or else the one in the editor."""
         if (parts := self._parts) is not None:
-            self._on_desk(parts.approval.decide, self.script_list.path_under_cursor or parts.desk.path)
+            self.on_desk(parts.approval.decide, self.script_list.path_under_cursor or parts.desk.path)
 
     def on_output_pane_save_requested(self, event: OutputPane.SaveRequested) -> None:
         in_background(self, "save-files", self._save_files, event.run)
@@ -283,11 +282,15 @@ class ConsoleScreen(OtherScreens):
 
     def action_save(self) -> None:
         if self._parts is not None:
-            self._on_desk(self._parts.desk.save)
+            self.on_desk(self._parts.desk.save)
+
+    def action_merge(self) -> None:
+        if self._parts is not None:
+            self.on_desk(self._parts.outside.merge)
 
     def action_new_script(self) -> None:
         if self._parts is not None:
-            self._on_desk(self._parts.desk.make_new)
+            self.on_desk(self._parts.desk.make_new)
 
     def action_open(self) -> None:
         from tui.palette import SCRIPT, script_entries

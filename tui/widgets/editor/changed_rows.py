@@ -10,7 +10,7 @@ from tui.equal_lines import LineMatcher, equal_ends
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Rows ``first`` to before ``old_end`` of one text became rows ``first`` to before ``new_end``; neither is empty."""
+    """Rows ``first:old_end`` of one text became rows ``first:new_end`` of the other; neither is empty."""
 
     first: int
     old_end: int

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 
+from tui.widgets.banner import Banner
 from tui.widgets.editor.editor import Editor
 from tui.widgets.editor.find_bar import FindBar, Purpose
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 class EditorPane(Vertical):
     """An editor, and below it, when asked for, the bar that finds text and goes to lines.
+
+    The banner above it says what is not settled between the text and its file.
 
     Args:
         editor: The editor to show.
@@ -32,9 +35,11 @@ class EditorPane(Vertical):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self.editor = editor
+        self.banner = Banner()
         self.find_bar = FindBar()
 
     def compose(self) -> ComposeResult:
+        yield self.banner
         yield self.editor
         yield self.find_bar
 
