@@ -353,10 +353,10 @@ async def test_a_file_that_is_no_text_any_more_is_said(project, tmp_path):
 async def test_who_saved_is_said(project, tmp_path):
     write_script(project, "who.py", "one = 1\n")
     async with console(project, tmp_path / "one") as one, console(project, tmp_path / "two") as two:
-        for c in (one, two):
+        for c, text in ((one, "x"), (two, "y")):
             await c.shows("who")
             await c.open("who.py")
-            await c.type("x")
+            await c.type(text)
         await one.press("ctrl+s")
         await one.shows("saved who.py")
         await two.press("ctrl+s")
