@@ -71,7 +71,7 @@ ACTIONS: tuple[Action, ...] = (
     _console("run", "run", "Run what the editor shows", 1),
     _console("stop", "stop", "Stop the run shown in the output", 2),
     _console("save", "save", "Save the script", 3),
-    _console("merge", "merge", "Merge what changed on disk into the text; to the next conflict, to a renamed script"),
+    _console("merge", "merge", "Merge what changed on disk; to the next conflict"),
     _console("open", "open", "Open a script by a part of its name", 4),
     _console("new_script", "new", "Make a new script"),
     _console("find", "find", "Find in the script", 5),
