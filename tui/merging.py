@@ -1,4 +1,4 @@
-r"""Both changes of a text in one: a three-way merge by lines.
+r"""Both changes of a text in one: a three-way merge by lines, and by keys in a script's frontmatter.
 
 A merge never decides between two changes of the same place. It shows both between marks, as git and editors do; the
 marks are for the editor only, and a text that still has some is not saved.
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from merge3 import Merge3
 
 from tui.equal_lines import LineMatcher
+from tui.frontmatter_merge import merge_blocks
 from tui.widgets.editor.document import newline_of, normalise
 
 MINE_BEGINS = "<<<<<<< mine, unsaved"
@@ -62,7 +63,7 @@ def merge(base: str, mine: str, theirs: str) -> Merged:
     else:
         prepare = normalise
     old, ours, others = (_Lines.of(prepare(text)) for text in (base, mine, theirs))
-    lines, conflicts = _merge_lines(old.lines, ours.lines, others.lines)
+    lines, conflicts = _merge_lines(*merge_blocks(old.lines, ours.lines, others.lines))
     ended = ours.ended if ours.ended != old.ended else others.ended
     return Merged(_Lines(lines, ended).text(newline), conflicts)
 

@@ -71,6 +71,7 @@ class OutsideChanges:
         self._sha256: str | None = None
         self._sentence = ""
         self._marks = 0
+        self._about_to_look = False
         self._count_due: asyncio.TimerHandle | None = None
 
     # What happens.
@@ -86,7 +87,7 @@ class OutsideChanges:
             return
         listed = self._listed.get(desk.path)
         if self._standing is not Standing.THERE or listed is None or listed.sha256 != desk.base.sha256:
-            self._on_desk(self.look)
+            self._look_soon()
 
     def desk_changed(self) -> None:
         """Another script may be open, or this one may be saved."""
@@ -106,8 +107,15 @@ class OutsideChanges:
             self._count_due = asyncio.get_running_loop().call_later(COUNT_AFTER, self._count)
         self._show()
 
+    def _look_soon(self) -> None:
+        """Once, however often lists come while the user is asked something."""
+        if not self._about_to_look:
+            self._about_to_look = True
+            self._on_desk(self.look)
+
     async def look(self) -> None:
         """Compare with what is on disk now, and take that in if no edit is in the way."""
+        self._about_to_look = False
         desk = self._desk
         if not desk.path or desk.base.sha256 is None:
             return
@@ -196,6 +204,8 @@ class OutsideChanges:
         self._banner.sentence = self._told()
 
     def _told(self) -> str:
+        if not self._marks and self._standing is Standing.THERE and not self._outdated:
+            return ""
         merge, save = action("merge").key, action("save").key
         if self._marks:
             return f"conflicts to settle: {self._marks}; {merge} goes to the next, then remove the marks"
@@ -206,4 +216,4 @@ class OutsideChanges:
                 return f"renamed on disk; {merge} follows it to {script.path}"
             case Standing.UNREADABLE:
                 return f"changed on disk: {self._sentence}"
-        return f"changed on disk; {merge} merge, edit on and decide when saving" if self._outdated else ""
+        return f"changed on disk; {merge} merge, edit on and decide when saving"

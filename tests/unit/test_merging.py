@@ -148,3 +148,101 @@ def test_what_is_too_long_to_compare_is_a_conflict_and_not_lost(monkeypatch):
     merged = merge("a\nb\nc\n", "x\nb\nz\n", "a\nB\nc\n")
     assert merged.conflicts == 1
     assert set("xz") < set(merged.text.split("\n")) > {"B"}
+
+
+BLOCK = """# /// script
+# dependencies = [
+#   "pandas>=2",
+# ]
+# [tool.gatewright]
+# title = "Digest"
+# kind = "utility"
+# tags = ["logs"]
+# [tool.gatewright.limits]
+# timeout = 60
+# ///
+import sys
+"""
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "both"),
+    [
+        ({"Digest": "Mine"}, {"utility": "macro"}, {"Digest": "Mine", "utility": "macro"}),
+        ({'# kind = "utility"\n': ""}, {"Digest": "Theirs"}, {'# kind = "utility"\n': "", "Digest": "Theirs"}),
+        (
+            {'# kind = "utility"\n': '# kind = "utility"\n# enabled = false\n'},
+            {'# kind = "utility"\n': '# kind = "macro"\n# description = "theirs"\n'},
+            {'# kind = "utility"\n': '# kind = "macro"\n# enabled = false\n# description = "theirs"\n'},
+        ),
+        (
+            {"# timeout = 60\n": "# timeout = 60\n# memory = 5\n"},
+            {"# timeout = 60\n": "# timeout = 9\n# [tool.gatewright.params.hours]\n# type = \"int\"\n"},
+            {"# timeout = 60\n": "# timeout = 9\n# memory = 5\n# [tool.gatewright.params.hours]\n# type = \"int\"\n"},
+        ),
+        ({'#   "pandas>=2",\n': '#   "pandas>=3",\n'}, {"Digest": "T"}, {"pandas>=2": "pandas>=3", "Digest": "T"}),
+    ],
+)
+def test_keys_of_the_frontmatter_beside_each_other_do_not_conflict(mine, theirs, both):
+    mine, theirs, both = (with_words(changes) for changes in (mine, theirs, both))
+    assert merge(BLOCK, mine, theirs) == merging.Merged(both, 0)
+    body = ("import sys\n", "import os\n")
+    assert merge(BLOCK, mine.replace(*body), theirs) == merging.Merged(both.replace(*body), 0)
+
+
+def with_words(changes):
+    text = BLOCK
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({"Digest": "Mine"}, {"Digest": "Theirs"}),
+        ({'# kind = "utility"\n': ""}, {"utility": "macro"}),
+        ({'# kind = "utility"\n': "# x = 1\n# y = = 2\n"}, {"Digest": "T"}),
+        ({'"logs"': '"mine"'}, {'"logs"': '"theirs"'}),
+        ({"Digest": "Mine"}, {'# kind = "utility"\n': '# kind = """\n# a = 1\n# """\n'}),
+    ],
+)
+def test_what_is_no_merge_by_keys_is_one_by_lines(mine, theirs):
+    mine, theirs = with_words(mine), with_words(theirs)
+    merged = merge(BLOCK, mine, theirs)
+    assert merged.conflicts == 1
+    assert set(mine.split("\n")) | set(theirs.split("\n")) <= set(merged.text.split("\n"))
+
+
+@given(*[st.lists(st.sampled_from(BLOCK.splitlines()), max_size=9)] * 2)
+def test_a_block_that_one_side_changed_is_that_sides(base, changed):
+    base, changed = ("\n".join(["# /// script", *lines, "# ///", ""]) for lines in (base, changed))
+    assert merge(base, changed, base) == merge(base, base, changed) == merging.Merged(changed, 0)
+
+
+VALUES = st.sampled_from(["1", "2", '"a"', "true"])
+TABLES = st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), VALUES, max_size=4)
+
+
+@given(*[st.tuples(TABLES, TABLES)] * 3)
+def test_no_key_is_lost_or_made_up(base, mine, theirs):
+    merged = merge(*(block_of(tables) for tables in (base, mine, theirs)))
+    if merged.conflicts:
+        return
+    lines = merged.text.split("\n")
+    split = lines.index("# [t]")
+    for number, part in enumerate((lines[1:split], lines[split + 1 : lines.index("# ///")])):
+        for key in "abcd":
+            said = {f"# {key} = {side[number][key]}" if key in side[number] else None for side in (base, mine, theirs)}
+            found = [line for line in part if line.startswith(f"# {key} ")] or [None]
+            assert len(found) == 1
+            assert found[0] in said
+            if base[number].get(key) == mine[number].get(key):
+                value = theirs[number].get(key)
+                assert found[0] == (None if value is None else f"# {key} = {value}")
+
+
+def block_of(tables):
+    first, second = ([f"# {key} = {value}" for key, value in sorted(table.items())] for table in tables)
+    return "\n".join(["# /// script", *first, "# [t]", *second, "# ///", ""])
