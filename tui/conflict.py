@@ -91,7 +91,7 @@ def _answers(merged: Merged | None) -> list[Answer]:
     if merged is None:
         return answers
     count = f"{merged.conflicts} conflict{'' if merged.conflicts == 1 else 's'}"
-    rest = " to settle in the editor, nothing written" if merged.conflicts else ""
+    rest = " to settle in the editor" if merged.conflicts else ""
     return [Answer(Side.MERGE, f"merge: both changes, {count}{rest}"), *answers]
 
 

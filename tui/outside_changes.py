@@ -208,7 +208,7 @@ class OutsideChanges:
             return ""
         merge, save = action("merge").key, action("save").key
         if self._marks:
-            return f"conflicts to settle: {self._marks}; {merge} goes to the next, then remove the marks"
+            return f"conflicts to settle: {self._marks}; {merge} next, then remove the marks"
         match self._standing:
             case Standing.GONE:
                 return f"deleted on disk; the text stays here, {save} writes it again"

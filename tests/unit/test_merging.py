@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -135,9 +137,10 @@ def test_marks_that_stand_are_found(lines, rows):
 
 
 def test_a_file_of_fifty_thousand_lines_merges():
-    base = [f"line {number % 700}" for number in range(50_000)]
+    base = ["" if number % 3 else f"line {number}" for number in range(50_000)]
     mine, theirs = base.copy(), base.copy()
-    mine[10], theirs[49_000] = "mine", "theirs"
+    mine[10], mine[49_010], theirs[49_000] = "mine", "", "theirs"
+    theirs.insert(20, "")
     merged = merge("\n".join(base), "\n".join(mine), "\n".join(theirs))
     assert merged.conflicts == 0
     assert merged.text.count("mine") == merged.text.count("theirs") == 1
@@ -145,9 +148,30 @@ def test_a_file_of_fifty_thousand_lines_merges():
 
 def test_what_is_too_long_to_compare_is_a_conflict_and_not_lost(monkeypatch):
     monkeypatch.setattr(equal_lines, "COMPARED_LINES", 2)
-    merged = merge("a\nb\nc\n", "x\nb\nz\n", "a\nB\nc\n")
+    merged = merge("a\nb\nb\nc\n", "x\nb\nb\nz\n", "a\nB\nb\nc\n")
     assert merged.conflicts == 1
     assert set("xz") < set(merged.text.split("\n")) > {"B"}
+
+
+@pytest.mark.parametrize("exact", [equal_lines.EXACT_LINES, 1], ids=["short", "long"])
+@given(a=LINES, b=LINES)
+def test_matching_blocks_are_equal_runs_in_order(exact, a, b):
+    with patch.object(equal_lines, "EXACT_LINES", exact):
+        blocks = equal_lines.LineMatcher(None, a, b).get_matching_blocks()
+    assert blocks[-1] == (len(a), len(b), 0)
+    row_a = row_b = 0
+    for place_a, place_b, size in blocks[:-1]:
+        assert size
+        assert place_a >= row_a
+        assert place_b >= row_b
+        assert a[place_a : place_a + size] == b[place_b : place_b + size]
+        row_a, row_b = place_a + size, place_b + size
+
+
+@given(TEXTS, TEXTS)
+def test_long_texts_merge_as_short_ones_do(base, changed):
+    with patch.object(equal_lines, "EXACT_LINES", 1):
+        assert merge(base, changed, base) == merge(base, base, changed) == merging.Merged(changed, 0)
 
 
 BLOCK = """# /// script
