@@ -190,10 +190,11 @@ class Desk:
         return False
 
     async def _write(self, path: str, base: str | None) -> None:
-        text = self.text
+        text, grown_from = self.text, self.base
         info = await self._connection.client.save_script(path, SaveRequest(text=text, base_sha256=base))
         was, self.path, self.info, self.gone = self.path, info.path, info, False
-        self._editor.lineage.saved(Version(info.sha256, text))
+        if self.base is grown_from:  # else undo led to another version meanwhile, which is not what was saved
+            self._editor.lineage.saved(Version(info.sha256, text))
         if self.text == text:
             self._editor.mark_saved()
         else:
@@ -218,9 +219,8 @@ class Desk:
                 self._host.say(f"both changes are in the text, unsaved; {action('save').key} saves it")
 
     async def _ask_to_write_again(self, path: str) -> bool:
-        screen = ChoiceScreen(
-            f"{path} is no longer on disk", [Answer(Side.MINE, "keep mine: write it again")], BACK
-        )
+        answers = [Answer(Side.MINE, "keep mine: write it again")]
+        screen = ChoiceScreen(f"{path} is no longer on disk", answers, BACK)
         return await self._host.push_screen_wait(screen) == Side.MINE and await self._save_to(path, None)
 
     async def _decide(self, theirs: ScriptText) -> Side | None:

@@ -165,7 +165,7 @@ class OutsideChanges:
 
     def _is_gone(self) -> None:
         renamed = self._renamed() is not None
-        if not self._desk.gone:
+        if not self._desk.gone or not (renamed or self._desk.dirty):
             self._desk.lost(unsaved=not renamed)
         self._set(Standing.RENAMED if renamed else Standing.GONE, None)
 
