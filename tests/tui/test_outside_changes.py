@@ -242,6 +242,20 @@ async def test_a_renamed_script_is_followed_with_its_unsaved_text(project, tmp_p
         assert not (project / "scripts/was.py").exists()
 
 
+async def test_a_renamed_script_that_goes_too_leaves_unsaved_text(project, tmp_path):
+    write_script(project, "first.py", "name = 'first'\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("first")
+        await c.open("first.py")
+        os.rename(project / "scripts/first.py", project / "scripts/second.py")
+        await told(c)
+        await c.shows("renamed on disk; F7 follows it to second.py")
+        assert not editor(c).dirty, "the text is on disk, under another name"
+        (project / "scripts/second.py").unlink()
+        await told(c)
+        await c.shows("deleted on disk", "first.py *")
+
+
 async def test_a_name_that_now_means_another_script_is_not_taken_for_it(project, tmp_path):
     write_script(project, "same.py", "one = 1\n")
     async with console(project, tmp_path) as c:
