@@ -40,12 +40,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-_PANE_SCOPES = {
-    "output": (Scope.OUTPUT,),
-    "problems": (Scope.PROBLEMS,),
-    "tasks": (Scope.TASKS,),
-    "git": (Scope.GIT,),
-}
+_PANE_SCOPES = {scope.name.lower(): (scope,) for scope in (Scope.OUTPUT, Scope.PROBLEMS, Scope.TASKS, Scope.GIT)}
 
 
 class ConsoleScreen(OtherScreens):
