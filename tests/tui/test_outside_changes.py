@@ -9,6 +9,7 @@ from console_support import console, write_script
 
 from tui.keymap import keys_of
 from tui.merging import MINE_BEGINS, THEIRS_ENDS
+from tui.messages import ScriptsChanged
 from tui.recovery import UnsavedText
 
 MERGE = keys_of("merge")[0]
@@ -30,7 +31,7 @@ def replace_outside(project, path, text):
 
 async def told(c):
     """The engine says that scripts changed; what it says of them is what the console finds on disk then."""
-    c.app._console.on_scripts_changed()
+    c.app._console.on_scripts_changed(ScriptsChanged())
     await c.pilot.pause()
 
 
