@@ -45,6 +45,7 @@ from engine.services.rebuild_parts import ApprovalPart, HistoryPart
 from engine.services.requests import RequestChecks, RunCeilings
 from engine.services.runs import RunService
 from engine.services.script_changes import ScriptChanges
+from engine.services.script_keys import ScriptKeyService
 from engine.services.scripts import ScriptService
 from engine.services.sync import SyncService
 from engine.services.tasks import TaskService
@@ -106,6 +107,7 @@ class Engine:
         self.pool = pool
         self.runs = runs
         self.scripts = scripts
+        self.script_keys = ScriptKeyService(scripts)
         self.changes = changes
         self.permissions = permissions
         self.checks = checks

@@ -6,6 +6,7 @@ was given. Two rules are stricter than reading: ``kind`` is one that exists, and
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import math
 from collections.abc import Iterable, Mapping
@@ -72,6 +73,40 @@ def _param_path(names: Path, key: str, *, remove: bool) -> Path:
     if len(names) == 3 and names[2] not in _OF_PARAM:
         raise FrontmatterError(f"A param has no key {quoted(names[2])}; there are {', '.join(_OF_PARAM)}.")
     return OWN + names
+
+
+def written(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of all keys that can be set, right or wrong, as the document has them.
+
+    What JSON cannot carry (a date, a number that is not finite or has more than 64 bits) comes as its text; tables that
+    stand where a value belongs are left out.
+    """
+    own = _table(_table(document, OWN[0]), OWN[1])
+    found = {key: document.get(key) for key in _TOP} | {key: own.get(key) for key in _PLAIN}
+    for name, spec in _table(own, "params").items():
+        if is_name(name):
+            found |= {f"params.{name}.{key}": _table({name: spec}, name).get(key) for key in _OF_PARAM}
+    for section, keys in (("limits", _LIMITS), ("permissions", _PERMISSIONS)):
+        found |= {f"{section}.{key}": _table(own, section).get(key) for key in keys}
+    plain = {key: value for key, value in found.items() if value is not None and not isinstance(value, Mapping)}
+    return {key: _carried(value) for key, value in plain.items()}
+
+
+def _table(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = table.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _carried(value: object) -> object:
+    if isinstance(value, list):
+        return [_carried(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        return hex(value)
+    if isinstance(value, (dt.date, dt.time, Mapping)):
+        return str(value)
+    return value
 
 
 def require_good(before: Mapping[str, Any], after: Mapping[str, Any], paths: Iterable[Path]) -> None:

@@ -17,6 +17,9 @@ from store.rows import VersionRow
 KEPT = 50
 """Versions per script."""
 
+MAX_DELETIONS = 1_000
+"""Deleted scripts in one answer."""
+
 _COLUMNS = tuple(field.name for field in fields(VersionRow))
 _NEW = tuple(name for name in _COLUMNS if name != "id")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM script_version"  # noqa: S608 - names of our own columns
@@ -63,6 +66,15 @@ class Versions:
         """Hash and script of every version, each hash once."""
         query = "SELECT sha256, min(script) FROM script_version WHERE settled = 1 GROUP BY sha256 ORDER BY 2, 1"
         return await self._database.read(lambda connection: connection.execute(query).fetchall())
+
+    async def deletions(self) -> list[VersionRow]:
+        """What the scripts held whose newest version was deleted, the last one first, at most ``MAX_DELETIONS``.
+
+        A script of that path may be there again.
+        """
+        newest = "SELECT MAX(id) FROM script_version GROUP BY script"
+        where = f"reason = 'deleted' AND id IN ({newest}) ORDER BY id DESC LIMIT ?"
+        return await self._rows(where, MAX_DELETIONS)
 
     async def _rows(self, where: str, *values: object) -> list[VersionRow]:
         query = f"{_SELECT} WHERE {where}"

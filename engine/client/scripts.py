@@ -8,14 +8,17 @@ from engine.models import (
     ApproveRequest,
     CheckReport,
     CheckRequest,
+    DeletedScripts,
     DeleteRequest,
     DuplicateRequest,
+    KeyProblems,
     PermissionReview,
     RenameRequest,
     RestoreRequest,
     SaveRequest,
     ScriptHistory,
     ScriptInfo,
+    ScriptKeys,
     ScriptList,
     ScriptText,
     ScriptVersion,
@@ -42,6 +45,14 @@ class ScriptCalls(Calls):
         """Set or remove keys of a script's frontmatter durably, all of them or none."""
         return await self.call(registry.SCRIPTS_SET, ScriptInfo, registry.ScriptParams(path=path), request)
 
+    async def script_keys(self, path: str) -> ScriptKeys:
+        """What a script's frontmatter says, as it is written."""
+        return await self.call(registry.SCRIPTS_KEYS, ScriptKeys, registry.ScriptParams(path=path))
+
+    async def judge_script_keys(self, path: str, request: SetKeysRequest) -> KeyProblems:
+        """Why ``set_script_keys`` would refuse these changes, key by key. Nothing is written."""
+        return await self.call(registry.SCRIPTS_JUDGE, KeyProblems, registry.ScriptParams(path=path), request)
+
     async def check_script(self, request: CheckRequest) -> CheckReport:
         """What is wrong with a script's text, and what is in it. It is parsed in the sandbox, never run."""
         return await self.call(registry.SCRIPTS_CHECK, CheckReport, body=request)
@@ -65,6 +76,10 @@ class ScriptCalls(Calls):
     async def script_history(self, path: str) -> ScriptHistory:
         """What a script was before, whether it is there or deleted."""
         return await self.call(registry.SCRIPTS_HISTORY, ScriptHistory, registry.ScriptParams(path=path))
+
+    async def deleted_scripts(self) -> DeletedScripts:
+        """Scripts that were deleted and are not there now, the last one first."""
+        return await self.call(registry.SCRIPTS_DELETED, DeletedScripts)
 
     async def script_version(self, path: str, sha256: str) -> VersionText:
         """The text of an old version."""

@@ -49,6 +49,13 @@ class ScriptHistory(Model, frozen=True):
     """What it holds now; None when there is no such script now."""
 
 
+class DeletedScripts(Model, frozen=True):
+    """Scripts that were deleted and are not there now, the last one first."""
+
+    versions: list[ScriptVersion]
+    """What each of them held."""
+
+
 class VersionText(Model, frozen=True):
     path: str
     sha256: str

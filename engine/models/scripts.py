@@ -91,6 +91,28 @@ class SetKeysRequest(Model, frozen=True):
     base_sha256: str | None = None
 
 
+class ScriptKeys(Model, frozen=True):
+    """What a script's frontmatter says, key by key as it is written, right or wrong.
+
+    ``values`` has the keys that ``SetKeysRequest`` takes. A key that is not written is not there.
+    """
+
+    path: str
+    sha256: str
+    """Of the text that has them."""
+    values: dict[str, Any] = {}
+    problem: str | None = None
+    """One sentence when something of it cannot be used."""
+    readable: bool = True
+    """False when the block cannot be read at all: then no key of it can be set either."""
+
+
+class KeyProblems(Model, frozen=True):
+    """Why changes of keys would be refused: one sentence by key, the empty key for all together."""
+
+    problems: dict[str, str] = {}
+
+
 class FoundScript(Model, frozen=True):
     """A script that a search found."""
 

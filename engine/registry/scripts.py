@@ -10,8 +10,10 @@ from engine.models import (
     ApproveRequest,
     CheckReport,
     CheckRequest,
+    DeletedScripts,
     DeleteRequest,
     DuplicateRequest,
+    KeyProblems,
     Model,
     PermissionReview,
     RenameRequest,
@@ -19,6 +21,7 @@ from engine.models import (
     SaveRequest,
     ScriptHistory,
     ScriptInfo,
+    ScriptKeys,
     ScriptList,
     ScriptText,
     ScriptVersion,
@@ -82,6 +85,25 @@ SCRIPTS_SET = Operation(
     params=ScriptParams,
     request=SetKeysRequest,
 )
+SCRIPTS_KEYS = Operation(
+    "scripts.keys",
+    "GET",
+    "/scripts/meta/{path:path}",
+    ScriptKeys,
+    "viewer",
+    "What a script's frontmatter says, key by key as it is written",
+    params=ScriptParams,
+)
+SCRIPTS_JUDGE = Operation(
+    "scripts.judge",
+    "POST",
+    "/scripts/judge/{path:path}",
+    KeyProblems,
+    "viewer",
+    "Why changes of a script's frontmatter would be refused, key by key; nothing is written",
+    params=ScriptParams,
+    request=SetKeysRequest,
+)
 SCRIPTS_SEARCH = Operation(
     "scripts.search",
     "GET",
@@ -130,6 +152,14 @@ SCRIPTS_HISTORY = Operation(
     "author",
     "Versions of a script that were replaced, newest first",
     params=ScriptParams,
+)
+SCRIPTS_DELETED = Operation(
+    "scripts.deleted",
+    "GET",
+    "/scripts/deleted",
+    DeletedScripts,
+    "author",
+    "Scripts that were deleted and can be restored, the last one first",
 )
 SCRIPTS_VERSION = Operation(
     "scripts.version",

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Iterable
 from typing import TypeVar
 
 from engine.models import (
+    DeletedScripts,
     DeleteRequest,
     DuplicateRequest,
     RenameRequest,
@@ -79,6 +80,11 @@ class ScriptChanges:
         require(actor, Role.AUTHOR, "see the history of scripts")
         return await _refusing(self._history(name))
 
+    async def deleted(self, actor: Actor) -> DeletedScripts:
+        """Scripts that were deleted and are not there now, the last one first."""
+        require(actor, Role.AUTHOR, "see the history of scripts")
+        return await _refusing(self._deleted())
+
     async def version(self, name: str, sha256: str, actor: Actor) -> VersionText:
         """The text of one version that the script's history names."""
         require(actor, Role.AUTHOR, "see the history of scripts")
@@ -146,6 +152,11 @@ class ScriptChanges:
         return ScriptHistory(
             path=path, versions=[_version(row) for row in rows], sha256=None if now is None else now.sha256
         )
+
+    async def _deleted(self) -> DeletedScripts:
+        there = {info.path for info in (await self._scripts.list()).scripts}
+        rows = await self._versions.deletions()
+        return DeletedScripts(versions=[_version(row) for row in rows if row.script not in there])
 
     async def _version(self, name: str, sha256: str) -> VersionText:
         history = await self._history(name)

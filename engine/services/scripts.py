@@ -27,12 +27,12 @@ from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.dependencies import Dependencies
 from engine.services.events import EventBus
+from engine.services.key_changes import with_keys
 from engine.services.versions import VersionKeeper
 from store.approvals import Approvals
 from store.errors import BadName, Conflict, NotFound, NoVersion, StoreError
 from store.files import ScriptFiles
 from store.frontmatter import Frontmatter, FrontmatterError, parse
-from store.frontmatter_edit import apply_changes
 from store.index_rows import ScriptRow
 from store.names import module_note, name_notes, script_path
 from store.older_headers import convert_header
@@ -229,9 +229,7 @@ class ScriptService:
         if request.base_sha256 not in (None, base):
             raise _conflict(path, request.base_sha256)
         try:
-            data = apply_changes(source.data, request.changes)
-            if any(key.startswith("permissions.") for key in request.changes):
-                asked(parse(data.decode("utf-8", "replace"), path).permissions)
+            data = with_keys(source.data, path, request.changes)
         except (FrontmatterError, BadPermissions) as error:
             raise ServiceError("bad_frontmatter", f"{path} was not changed: {error}", status=422) from None
         return data, base

@@ -40,6 +40,20 @@ def test_a_script_is_renamed_copied_deleted_and_brought_back(project: CliProject
     assert project.call("run", "two/random").stdout == "1\n"
 
 
+def test_deleted_scripts_are_listed(project: CliProject) -> None:
+    project.call("scripts", "new", "gone/soon", "--from", "-", stdin="print(1)\n")
+    project.call("scripts", "delete", "gone/soon", "--yes")
+    table = project.call("history", "--deleted")
+    assert table.returncode == 0
+    assert "gone/soon.py" in table.stdout
+    assert "scripts restore" in table.stderr
+    assert "gone/soon.py" in [one["path"] for one in project.json("history", "--deleted")["versions"]]
+    project.call("scripts", "restore", "gone/soon")
+    assert "gone/soon.py" not in project.call("history", "--deleted").stdout
+    for wrong in (["history"], ["history", "gone/soon", "--deleted"], ["history", "--deleted", "--diff", "1"]):
+        assert "Name a script, or say --deleted." in project.call(*wrong).stderr
+
+
 def test_the_history_shows_differences_and_gives_back_versions(project: CliProject) -> None:
     for text in ("a\nb\n", "a\nc\n"):
         project.script("diff.py", "")

@@ -83,6 +83,23 @@ async def test_a_script_goes_through_everything_and_its_history_tells(engine: En
     assert (await engine.execute("result = 1")).value == 1
 
 
+async def test_deleted_scripts_are_listed_until_they_are_there_again(engine: Engine) -> None:
+    me, changes = engine.owner, engine.changes
+    for name in ("a", "b", "moved", "stays"):
+        await save(engine, name, "1", "2")
+        if name != "stays":
+            await changes.delete(name, DeleteRequest(), me)
+    await changes.restore("a", RestoreRequest(), me)
+    await changes.restore("moved", RestoreRequest(), me)
+    await changes.rename("moved", RenameRequest(new_path="elsewhere"), me)
+    found = (await changes.deleted(me)).versions
+    assert [(one.path, one.sha256, one.reason, one.name) for one in found] == [("b.py", sha("2"), "deleted", me.name)]
+    await changes.delete("a", DeleteRequest(), me)
+    assert [one.path for one in (await changes.deleted(me)).versions] == ["a.py", "b.py"]
+    (engine.project.scripts / "b.py").write_text("made outside")
+    assert [one.path for one in (await changes.deleted(me)).versions] == ["a.py"]
+
+
 async def test_only_authors_change_scripts_and_see_what_they_were(engine: Engine) -> None:
     await save(engine, "x", "1")
     other = replace(engine.owner, role=Role.OPERATOR)
@@ -93,6 +110,7 @@ async def test_only_authors_change_scripts_and_see_what_they_were(engine: Engine
         changes.delete("x", DeleteRequest(), other),
         changes.restore("x", RestoreRequest(), other),
         changes.history("x", other),
+        changes.deleted(other),
         changes.version("x", sha("1"), other),
     ):
         with pytest.raises(ServiceError) as refusal:

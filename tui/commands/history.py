@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import ScriptHistory, ScriptVersion, VersionReason
+from engine.models import DeletedScripts, ScriptHistory, ScriptVersion, VersionReason
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation, common_options
 from tui.formats import clock, size
@@ -24,20 +24,26 @@ TAB = 8
 
 
 @click.command("history")
-@click.argument("script")
+@click.argument("script", required=False)
+@click.option("--deleted", is_flag=True, help="Instead: the scripts that were deleted and can be restored.")
 @click.option("--diff", "number", type=click.IntRange(1), metavar="N", help="What the change that replaced it changed.")
 @click.option("--now", is_flag=True, help="With --diff: the difference to the text as it is now.")
 @common_options
 @click.pass_obj
-def history(invocation: Invocation, script: str, number: int | None, now: bool) -> None:
+def history(invocation: Invocation, script: str | None, deleted: bool, number: int | None, now: bool) -> None:
     """The versions of SCRIPT that were saved over, deleted or renamed, newest first.
 
     Also of a script that was deleted. scripts restore brings one back.
     """
     from tui.commands.session import with_engine
 
+    if deleted == (script is not None) or (deleted and number is not None):
+        raise click.UsageError("Name a script, or say --deleted.")
     if now and number is None:
         raise click.UsageError("--now goes with --diff N.")
+    if script is None:
+        _list_deleted(invocation)
+        return
 
     async def work(client: EngineClient) -> tuple[ScriptHistory, str]:
         found = await client.script_history(script)
@@ -52,6 +58,27 @@ def history(invocation: Invocation, script: str, number: int | None, now: bool) 
         invocation.streams.say(f"{sanitise_line(found.path)} has no earlier versions")
     else:
         _print_versions(invocation, found)
+
+
+def _list_deleted(invocation: Invocation) -> None:
+    from tui.commands.session import with_engine
+    from tui.commands.table import render, terminal_width
+
+    async def work(client: EngineClient) -> DeletedScripts:
+        return await client.deleted_scripts()
+
+    found = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(found)
+        return
+    if not found.versions:
+        invocation.streams.say("no script was deleted")
+        return
+    rows = [[gone.path, gone.sha256[:SHORT], size(gone.size), gone.name, clock(gone.at)] for gone in found.versions]
+    out = invocation.streams.out
+    headers = ["script", "version", "size", "who", "when"]
+    out.line(render(headers, rows, right="size", width=terminal_width(out.is_terminal)))
+    invocation.streams.say("Bring one back: gatewright scripts restore SCRIPT")
 
 
 def find_version(found: ScriptHistory, start: str) -> ScriptVersion:

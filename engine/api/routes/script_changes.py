@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine import registry
 from engine.api.endpoint import Handler
 from engine.api.host import Call
-from engine.models import ScriptHistory, ScriptInfo, ScriptVersion, VersionText
+from engine.models import DeletedScripts, ScriptHistory, ScriptInfo, ScriptVersion, VersionText
 from engine.registry import Operation, ScriptParams, VersionParams
 
 
@@ -29,6 +29,10 @@ async def history(call: Call) -> ScriptHistory:
     return await call.engine.changes.history(params.path, call.actor)
 
 
+async def deleted(call: Call) -> DeletedScripts:
+    return await call.engine.changes.deleted(call.actor)
+
+
 async def version(call: Call) -> VersionText:
     params: VersionParams = call.params
     return await call.engine.changes.version(params.path, params.sha256, call.actor)
@@ -44,6 +48,7 @@ HANDLERS: dict[Operation, Handler] = {
     registry.SCRIPTS_DUPLICATE: duplicate,
     registry.SCRIPTS_DELETE: delete,
     registry.SCRIPTS_HISTORY: history,
+    registry.SCRIPTS_DELETED: deleted,
     registry.SCRIPTS_VERSION: version,
     registry.SCRIPTS_RESTORE: restore,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine import registry
 from engine.api.endpoint import Handler
 from engine.api.host import Call
-from engine.models import CheckReport, ScriptInfo, ScriptList, ScriptText, SearchResult
+from engine.models import CheckReport, KeyProblems, ScriptInfo, ScriptKeys, ScriptList, ScriptText, SearchResult
 from engine.registry import Operation, ScriptParams, SearchParams
 
 
@@ -28,6 +28,16 @@ async def set_keys(call: Call) -> ScriptInfo:
     return await call.engine.scripts.set_keys(params.path, call.body, call.actor)
 
 
+async def keys(call: Call) -> ScriptKeys:
+    params: ScriptParams = call.params
+    return await call.engine.script_keys.read(params.path)
+
+
+async def judge(call: Call) -> KeyProblems:
+    params: ScriptParams = call.params
+    return await call.engine.script_keys.judge(params.path, call.body)
+
+
 async def check(call: Call) -> CheckReport:
     return await call.engine.checks.check(call.body, call.actor, call.source)
 
@@ -43,5 +53,7 @@ HANDLERS: dict[Operation, Handler] = {
     registry.SCRIPTS_SAVE: save,
     registry.SCRIPTS_CHECK: check,
     registry.SCRIPTS_SET: set_keys,
+    registry.SCRIPTS_KEYS: keys,
+    registry.SCRIPTS_JUDGE: judge,
     registry.SCRIPTS_SEARCH: search,
 }
