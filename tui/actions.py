@@ -25,6 +25,8 @@ class Scope(StrEnum):
     DIFF = "Metadata diff"
     APPROVAL = "Approve permissions"
     GIT = "Git"
+    HISTORY = "History of a script"
+    META = "Frontmatter of a script"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ def _console(name: str, hint: str, text: str, footer: int = 0) -> Action:
     return Action(name, hint, text, Scope.CONSOLE, footer, palette=True, priority=True)
 
 
+def _listed(name: str, hint: str, text: str) -> Action:
+    """About the script under the list's cursor, or else the open one."""
+    return Action(name, hint, text, Scope.LIST, palette=True)
+
+
 ACTIONS: tuple[Action, ...] = (
     _console("run", "run", "Run what the editor shows", 1),
     _console("stop", "stop", "Stop the run shown in the output", 2),
@@ -80,6 +87,7 @@ ACTIONS: tuple[Action, ...] = (
     _console("focus_panel", "panel", "Go to the panel, and from tab to tab in it", 7),
     _console("pool", "pool", "Show the pool"),
     _console("admin", "ADMIN", "ADMIN runs for five minutes, or back at once"),
+    _console("meta", "meta", "The script's frontmatter: title, kind, tags, parameters, limits, permissions"),
     _console("approve", "approve", "Approve or refuse a script's permissions"),
     _console("settings", "settings", "Settings and tasks: rebuild, metadata diff"),
     Action("focus_editor", "editor", "Back to the editor; closes find bar and filter", Scope.CONSOLE, priority=True),
@@ -99,6 +107,15 @@ ACTIONS: tuple[Action, ...] = (
         palette=True,
         priority=True,  # what is typed right behind it belongs to the filter already
     ),
+    Action("meta_row", "meta", "Frontmatter of the script under the cursor", Scope.LIST, 3),
+    _listed("set_macro", "macro", "Set the script as a macro, or as a utility again"),
+    _listed("rename_script", "rename", "Rename the script, or move it to another folder"),
+    _listed("duplicate_script", "copy", "Duplicate the script"),
+    _listed("delete_script", "delete", "Delete the script; it can be restored"),
+    _listed("undelete", "undelete", "Restore a deleted script"),
+    _listed("script_history", "history", "History of the script: its versions, differences, going back"),
+    _listed("import_scripts", "import", "Import a script or a folder of scripts"),
+    _listed("export_scripts", "export", "Export the script, its folder or all scripts as files"),
     Action("panel_output", "output", "Show the output", Scope.PANEL, palette=True),
     Action("panel_problems", "problems", "Show what is wrong with the script's text", Scope.PANEL, palette=True),
     Action("panel_tasks", "tasks", "Show the tasks: runs now and just finished", Scope.PANEL, palette=True),
@@ -157,6 +174,15 @@ ACTIONS: tuple[Action, ...] = (
     Action("git_back", "back", "Back from the difference", Scope.GIT),
     Action("git_author", "author", "Say who your commits are by", Scope.GIT, palette=True),
     Action("git_trust", "trust", "Trust the repository's own programs, or no longer", Scope.GIT, palette=True),
+    Action("show_difference", "diff to now", "Show the difference between the version and now", Scope.HISTORY, 1),
+    Action("show_change", "its change", "Show what the change that replaced this version changed", Scope.HISTORY, 2),
+    Action("show_version", "text", "Show the whole text of this version", Scope.HISTORY, 3),
+    Action("restore_version", "save it again", "Save this version again; the present one stays here", Scope.HISTORY, 4),
+    Action("leave", "back", "Back, from a text or difference and from the history", Scope.HISTORY, 5),
+    Action("write_meta", "save", "Write what is changed into the script's file", Scope.META, 1),
+    Action("turn_macro", "macro or utility", "Set as macro, or as utility again", Scope.META, 2),
+    Action("drop_param", "drop parameter", "Remove the parameter, or keep it again", Scope.META),
+    Action("leave_meta", "back, nothing written", "Back without writing anything", Scope.META, 3),
 )
 
 _BY_NAME = {action.name: action for action in ACTIONS}

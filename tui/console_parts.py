@@ -27,6 +27,7 @@ from tui.screens.console import ConsoleScreen
 from tui.screens.diff import DiffScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.settings import SettingsScreen
+from tui.script_work import ScriptWork
 from tui.widgets.banner import Banner
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
@@ -74,6 +75,7 @@ class ConsoleParts:
             complain=screen.complain,
         )
         self.git_work = GitWork(screen, connection, self.desk, screen.editor, self.git, self.overview)
+        self.script_work = ScriptWork(screen, connection, self.desk, screen.script_list, self.overview)
         self.arrival = Arrival(
             self.desk,
             self.follower,

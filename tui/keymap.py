@@ -33,10 +33,20 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "admin": ("f8",),
         "approve": ("f9",),
         "settings": ("f12",),
+        "meta": ("ctrl+t",),
         "focus_editor": ("escape",),
         # The scripts list.
         "open_row": ("enter",),
         "filter": ("slash",),
+        "meta_row": ("m",),
+        "set_macro": ("t",),
+        "rename_script": ("r",),
+        "duplicate_script": ("d",),
+        "delete_script": ("delete",),
+        "undelete": ("u",),
+        "script_history": ("h",),
+        "import_scripts": ("i",),
+        "export_scripts": ("e",),
         # The panel below the editor.
         "panel_output": ("1",),
         "panel_problems": ("2",),
@@ -87,6 +97,17 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "git_back": ("backspace",),
         "git_author": ("a",),
         "git_trust": ("t",),
+        # The history of a script.
+        "show_difference": ("enter",),
+        "show_change": ("c",),
+        "show_version": ("t",),
+        "restore_version": ("r",),
+        "leave": ("escape", "backspace"),
+        # The frontmatter of a script.
+        "write_meta": ("ctrl+s",),
+        "turn_macro": ("ctrl+t",),
+        "drop_param": ("delete",),
+        "leave_meta": ("escape",),
     }
 )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from textual.app import App
+
 from tui.actions import ACTIONS
-from tui.screens.picker import Entry
+from tui.screens.picker import Entry, PickerScreen
 from tui.terminal_guard import sanitise_line
 
 if TYPE_CHECKING:
@@ -27,3 +29,13 @@ def script_entries(scripts: Iterable[ScriptInfo], *, verb: str = "") -> list[Ent
         Entry(SCRIPT + script.path, lead + sanitise_line(script.path), f"{sanitise_line(script.title)[:36]} ")
         for script in scripts
     ]
+
+
+def pick_script(app: App[int], scripts: Iterable[ScriptInfo], chosen: Callable[[str], None]) -> None:
+    """Let the user pick a script by a part of its name."""
+
+    def picked(key: str | None) -> None:
+        if key is not None:
+            chosen(key.removeprefix(SCRIPT))
+
+    app.push_screen(PickerScreen("open a script: type a part of its name", script_entries(scripts)), picked)

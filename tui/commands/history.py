@@ -12,6 +12,7 @@ from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation, common_options
 from tui.formats import clock, size
 from tui.terminal_guard import sanitise_line
+from tui.version_text import what_replaced
 
 if TYPE_CHECKING:
     from engine.client import EngineClient
@@ -143,8 +144,8 @@ def _print_versions(invocation: Invocation, found: ScriptHistory) -> None:
     from tui.commands.table import render, terminal_width
 
     rows = [
-        [str(number), version.sha256[:SHORT], size(version.size), _what(version), version.name, clock(version.at)]
-        for number, version in enumerate(found.versions, 1)
+        [str(number), one.sha256[:SHORT], size(one.size), what_replaced(one), one.name, clock(one.at)]
+        for number, one in enumerate(found.versions, 1)
     ]
     out = invocation.streams.out
     headers = ["n", "version", "size", "what replaced it", "who", "when"]
@@ -152,17 +153,3 @@ def _print_versions(invocation: Invocation, found: ScriptHistory) -> None:
     if found.sha256 is None:
         path = sanitise_line(found.path)
         invocation.streams.say(f"{path} is deleted", f"Bring it back: gatewright scripts restore {path}")
-
-
-def _what(version: ScriptVersion) -> str:
-    match version.reason:
-        case VersionReason.RENAMED:
-            return f"renamed from {version.path} to {version.new_path}"
-        case VersionReason.CONFLICT:
-            return "refused: it met another change"
-        case VersionReason.SAVED:
-            return "a save"
-        case VersionReason.RESTORED:
-            return "an older version, restored"
-        case VersionReason.DELETED:
-            return "deleted"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +10,7 @@ from engine.models import ScriptInfo, SetKeysRequest
 from tui.commands.about import say_what_waits
 from tui.commands.invocation import Invocation, common_options
 from tui.terminal_guard import sanitise_line
+from tui.typed_values import toml_or_text
 
 if TYPE_CHECKING:
     from engine.client import EngineClient
@@ -82,22 +81,3 @@ def _changes(values: tuple[str, ...], unset: tuple[str, ...], kind: str | None) 
 def _require_new(key: str, changes: dict[str, Any]) -> None:
     if key in changes:
         raise click.BadParameter(f"{key!r} is given twice.")
-
-
-def toml_or_text(text: str) -> Any:  # noqa: ANN401 - any value that JSON can carry
-    """The TOML value that ``text`` is as a whole, or else ``text``. Dates stay text: no key has one."""
-    try:
-        # In brackets and with something behind it a comment or a second value shows.
-        found = tomllib.loads(f"value = [{text},0]")
-    except (ValueError, RecursionError):
-        return text
-    items = found["value"]
-    return items[0] if len(found) == 1 and len(items) == 2 and _is_json(items[0]) else text
-
-
-def _is_json(value: object) -> bool:
-    if isinstance(value, list):
-        return all(map(_is_json, value))
-    if isinstance(value, float):
-        return math.isfinite(value)  # JSON would make null of it, which removes the key
-    return isinstance(value, (str, int))

@@ -26,7 +26,7 @@ from tui.widgets.editor import Editor, EditorPane
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.panel import Panel
-from tui.widgets.script_list import ScriptList
+from tui.widgets.script_list import ScriptList, ScriptWish
 from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
@@ -288,15 +288,16 @@ class ConsoleScreen(OtherScreens):
             self.on_desk(self._parts.desk.make_new)
 
     def action_open(self) -> None:
-        from tui.palette import SCRIPT, script_entries
-        from tui.screens.picker import PickerScreen
+        from tui.palette import pick_script
 
-        def opened(key: str | None) -> None:
-            if key is not None:
-                self.open_script(key.removeprefix(SCRIPT))
+        pick_script(self.app, self.script_list.scripts, self.open_script)
 
-        entries = script_entries(self.script_list.scripts)
-        self.app.push_screen(PickerScreen("open a script: type a part of its name", entries), opened)
+    def action_meta(self) -> None:
+        self.script_list.want(ScriptWish.META)
+
+    def on_script_list_wanted(self, event: ScriptList.Wanted) -> None:
+        if self._parts is not None:
+            self._on_desk(self._parts.script_work.do, event.wish, event.path)
 
     def action_find(self) -> None:
         self._editor.action_find()

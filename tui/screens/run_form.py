@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol, cast
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 
 from engine.models import Mode, ParamInfo, ParamType, ScriptInfo
@@ -24,6 +24,7 @@ from tui.messages import ModeChanged
 from tui.screens.dialog import Dialog
 from tui.terminal_guard import sanitise_line
 from tui.widgets.choice_field import ChoiceField
+from tui.widgets.form_rows import FormRows
 
 DEFAULT_TIMEOUT = 30.0
 _TIMEOUT = "timeout"
@@ -84,8 +85,6 @@ class RunFormScreen(Dialog[FilledForm]):
         Binding("enter,f5,ctrl+j", "run", "Run", show=False, priority=True),
         Binding(",".join(keys_of("admin")), "admin", "ADMIN", show=False, priority=True),
         Binding("ctrl+r", "as_last_time", "As last time", show=False, priority=True),
-        Binding("up", "app.focus_previous", "Up", show=False),
-        Binding("down", "app.focus_next", "Down", show=False),
     ]
 
     def __init__(
@@ -107,7 +106,7 @@ class RunFormScreen(Dialog[FilledForm]):
             with Horizontal(classes="form--heading"):
                 yield Static(sanitise_line(title), classes="dialog--title", markup=False)
                 yield Static("", classes="form--mode", markup=False)
-            with VerticalScroll(can_focus=False, classes="form--rows"):
+            with FormRows(classes="form--rows"):
                 for index, param in enumerate(self._script.params):
                     yield self._row(param.name, param.type.value, self._field_of(index, param))
                 timeout = Input(self._defaults[-1], compact=True, select_on_focus=False, id=self._field_id(-1))

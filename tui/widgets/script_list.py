@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events, on
@@ -12,7 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from tui.actions import Scope, bindings
 from tui.outside_marks import OutsideMarks
@@ -28,6 +29,20 @@ NOT_LOADED = "..."
 
 _KINDS = {"macro": "M", "transform": "T"}
 _FOLDER, _SCRIPT = "folder:", "script:"
+
+
+class ScriptWish(Enum):
+    """What the user wants done with a script, or with the project's scripts."""
+
+    META = auto()
+    MACRO = auto()
+    RENAME = auto()
+    DUPLICATE = auto()
+    DELETE = auto()
+    UNDELETE = auto()
+    HISTORY = auto()
+    IMPORT = auto()
+    EXPORT = auto()
 
 
 class FilterInput(Input):
@@ -58,6 +73,13 @@ class ScriptList(Vertical):
 
         path: str
 
+    @dataclass
+    class Wanted(Message):
+        """The user wants something. ``path``: the script under the cursor, or else the open one; empty without."""
+
+        wish: ScriptWish
+        path: str
+
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._scripts: Sequence[ScriptInfo] = ()
@@ -69,10 +91,15 @@ class ScriptList(Vertical):
         self.outside = OutsideMarks()
         self._filter = FilterInput(placeholder="/ filter", compact=True, select_on_focus=False)
         self._rows = RowList(empty=NOT_LOADED)
+        self._remark = Static("", id="script-remark", markup=False)
 
     def compose(self) -> ComposeResult:
         yield self._filter
         yield self._rows
+        yield self._remark
+
+    def on_mount(self) -> None:
+        self._show_remark()
 
     @property
     def scripts(self) -> Sequence[ScriptInfo]:
@@ -93,6 +120,11 @@ class ScriptList(Vertical):
         """Mark the script that the editor shows, and put the cursor on it."""
         self._open_path = path
         self.outside.opened(path)
+        self._folded.discard(posixpath.dirname(path))
+        self._refresh_rows(cursor=_SCRIPT + path)
+
+    def go_to(self, path: str) -> None:
+        """Put the cursor on a script."""
         self._folded.discard(posixpath.dirname(path))
         self._refresh_rows(cursor=_SCRIPT + path)
 
@@ -118,6 +150,10 @@ class ScriptList(Vertical):
     def focus_rows(self) -> None:
         self.screen.set_focus(self._rows)
 
+    def want(self, wish: ScriptWish) -> None:
+        """Tell that the user wants something of the script under the cursor, or else of the open one."""
+        self.post_message(self.Wanted(wish, self.path_under_cursor or self._open_path))
+
     def clear_filter(self) -> None:
         """Show all scripts again."""
         self._filter.value = ""
@@ -129,6 +165,33 @@ class ScriptList(Vertical):
         if self._filter.has_focus:
             self._filter.insert_text_at_cursor("/")
         self.screen.set_focus(self._filter)
+
+    def action_meta_row(self) -> None:
+        self.want(ScriptWish.META)
+
+    def action_set_macro(self) -> None:
+        self.want(ScriptWish.MACRO)
+
+    def action_rename_script(self) -> None:
+        self.want(ScriptWish.RENAME)
+
+    def action_duplicate_script(self) -> None:
+        self.want(ScriptWish.DUPLICATE)
+
+    def action_delete_script(self) -> None:
+        self.want(ScriptWish.DELETE)
+
+    def action_undelete(self) -> None:
+        self.want(ScriptWish.UNDELETE)
+
+    def action_script_history(self) -> None:
+        self.want(ScriptWish.HISTORY)
+
+    def action_import_scripts(self) -> None:
+        self.want(ScriptWish.IMPORT)
+
+    def action_export_scripts(self) -> None:
+        self.want(ScriptWish.EXPORT)
 
     def action_fold(self) -> None:
         row = self._rows.current
@@ -147,6 +210,16 @@ class ScriptList(Vertical):
     @on(RowList.Moved)
     def _moved(self, event: RowList.Moved) -> None:
         event.stop()
+        self._show_remark()
+
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _show_remark(self) -> None:
+        """Say what is wrong with the script under the cursor, or what to know of its name."""
+        info = self.info(self.path_under_cursor or "")
+        remark = (info.problem or info.note or "") if info is not None else ""
+        self._remark.update(sanitise_line(remark))
+        self._remark.display = bool(remark)
 
     @on(Input.Changed)
     def _filter_changed(self, event: Input.Changed) -> None:
@@ -178,6 +251,7 @@ class ScriptList(Vertical):
         if self._loaded:
             self._rows.set_empty(NO_MATCH if self._scripts else NO_SCRIPTS)
         self._rows.set_rows(list(self._make_rows(shown, filtered=bool(wanted))), cursor=cursor)
+        self._show_remark()
 
     def _make_rows(self, scripts: Iterable[ScriptInfo], *, filtered: bool) -> Iterable[Row]:
         folder = ""
@@ -194,7 +268,7 @@ class ScriptList(Vertical):
         is_open = script.path == self._open_path
         failed, problem = script.path in self._failed, script.problem is not None
         # What keeps a script from running comes before how its last run went.
-        state = "!" if problem else "^" if script.needs_approval else "x" if failed else ""
+        state = "!" if problem else "^" if script.needs_approval else "x" if failed else "?" if script.note else ""
         changed = "~" if script.path in self.outside.paths else ""
         marks = ("*" if script.path in self._unsaved else "") + changed + state
         left = f"{'>' if is_open else ' '}{_KINDS.get(script.kind, ' ')} {sanitise_line(name.removesuffix('.py'))}"

@@ -1,0 +1,109 @@
+"""Changes a script's frontmatter from the console: opens the form on it, and writes what was entered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from engine.client import EngineError, EngineUnreachable
+from engine.models import CheckRequest, ScriptInfo, ScriptKeys, SetKeysRequest
+from tui.asking import Host, safe_to_write
+from tui.connection import EngineConnection
+from tui.desk import Desk
+from tui.meta_fields import FilledMeta
+from tui.screens.meta_form import MACRO, UTILITY, MetaFormScreen
+
+CHECK_WITHIN = 1.5
+"""Seconds that the form waits for the names of the script's functions."""
+
+
+class MetaWork:
+    """One form at a time.
+
+    Args:
+        host: Shows the form and sentences.
+        connection: May be away; then the user is told.
+        desk: Shows the new text if the script is open.
+    """
+
+    def __init__(self, host: Host, connection: EngineConnection, desk: Desk) -> None:
+        self._host = host
+        self._connection = connection
+        self._desk = desk
+
+    async def edit(self, path: str) -> None:
+        """Show the form until what was entered is written or given up."""
+        if not await safe_to_write(self._host, self._desk, path, "open its frontmatter"):
+            return
+        functions = await self._functions(path)
+        keys, filled, problem = await self._readable(path), None, ""
+        while keys is not None:
+            form = MetaFormScreen(keys, partial(self._judge, path), functions, filled, problem)
+            filled = await self._host.push_screen_wait(form)
+            if filled is None:
+                return
+            try:
+                await self._written(await self._write(path, filled, keys.sha256), filled)
+            except EngineUnreachable as error:
+                problem = error.message
+            except EngineError as error:
+                keys, problem = await self._after_refusal(error, keys)
+            else:
+                return
+
+    async def _after_refusal(self, error: EngineError, keys: ScriptKeys) -> tuple[ScriptKeys | None, str]:
+        """What the form is to show next, and why: of a changed file, what it says now."""
+        if error.code != "conflict":
+            return keys, error.message
+        sentence = "changed meanwhile, so nothing was written. Here are its values now, with your changes."
+        return await self._readable(keys.path), f"{keys.path} {sentence}"
+
+    async def turn_macro(self, path: str) -> None:
+        """Set a script as macro, or as utility again."""
+        if not await safe_to_write(self._host, self._desk, path, "set its kind"):
+            return
+        keys = await self._readable(path)
+        if keys is not None:
+            kind = UTILITY if keys.values.get("kind") == MACRO else MACRO
+            changes = FilledMeta({"kind": kind}, {}, ())
+            await self._written(await self._write(path, changes, keys.sha256), changes)
+
+    async def _readable(self, path: str) -> ScriptKeys | None:
+        """What the script says; None, and the user told, if that cannot be read."""
+        keys = await self._connection.client.script_keys(path)
+        if keys.readable:
+            return keys
+        self._host.complain(f"{keys.problem} Put that right in the script's text first.")
+        return None
+
+    async def _functions(self, path: str) -> tuple[str, ...]:
+        """What the script defines, as far as that can be told soon."""
+        client = self._connection.client
+        try:
+            async with asyncio.timeout(CHECK_WITHIN):
+                loaded = await client.load_script(path)
+                report = await client.check_script(CheckRequest(text=loaded.text, path=path))
+        except (EngineError, TimeoutError):
+            return ()
+        return tuple(function.name for function in report.functions)
+
+    async def _judge(self, path: str, changes: Mapping[str, Any]) -> Mapping[str, str]:
+        request = SetKeysRequest(changes=dict(changes))
+        return (await self._connection.client.judge_script_keys(path, request)).problems
+
+    async def _write(self, path: str, filled: FilledMeta, base: str) -> ScriptInfo:
+        request = SetKeysRequest(changes=dict(filled.changes), base_sha256=base)
+        return await self._connection.client.set_script_keys(path, request)
+
+    async def _written(self, info: ScriptInfo, filled: FilledMeta) -> None:
+        await self._desk.renewed(info.path)
+        approval = "; it needs an approval now" if info.needs_approval else ""
+        what = f"{info.path} is a {info.kind} now" if set(filled.changes) == {"kind"} else f"wrote {_named(filled)}"
+        self._host.say(what + approval)
+
+
+def _named(filled: FilledMeta) -> str:
+    names = list(filled.changes)
+    return ", ".join(names) if len(names) <= 3 else f"{len(names)} keys"

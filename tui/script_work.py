@@ -1,0 +1,158 @@
+"""Does what the user wants of a script as a file: another name, a copy, deleted, back again."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Awaitable, Callable
+
+from engine.client import EngineError
+from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, ScriptInfo
+from tui.asking import SUFFIX, Host, under_a_name
+from tui.connection import EngineConnection
+from tui.desk import Desk
+from tui.formats import clock
+from tui.meta_work import MetaWork
+from tui.overview import Overview
+from tui.screens.choice import Answer, ChoiceScreen
+from tui.screens.picker import Entry, PickerScreen
+from tui.terminal_guard import sanitise_line
+from tui.transfer_work import TransferWork
+from tui.version_work import VersionWork
+from tui.widgets.script_list import ScriptList, ScriptWish
+
+
+class ScriptWork:
+    """One wish after the other; problems of the engine are the caller's to tell.
+
+    Args:
+        host: Shows dialogs and sentences.
+        connection: May be away; then the user is told.
+        desk: Knows which script is open, and takes its text along.
+        scripts: The list at the left; its cursor goes to what was made.
+        overview: Reads the list again.
+    """
+
+    def __init__(
+        self, host: Host, connection: EngineConnection, desk: Desk, scripts: ScriptList, overview: Overview
+    ) -> None:
+        self._host = host
+        self._connection = connection
+        self._desk = desk
+        self._scripts = scripts
+        self._overview = overview
+        meta = MetaWork(host, connection, desk)
+        transfers = TransferWork(host, connection, scripts)
+        self._works: dict[ScriptWish, Callable[[str], Awaitable[None]]] = {
+            ScriptWish.META: meta.edit,
+            ScriptWish.MACRO: meta.turn_macro,
+            ScriptWish.RENAME: self._rename,
+            ScriptWish.DUPLICATE: self._duplicate,
+            ScriptWish.DELETE: self._delete,
+            ScriptWish.HISTORY: VersionWork(host, connection, desk).show,
+            ScriptWish.EXPORT: transfers.export,
+        }
+        self._works_without_script: dict[ScriptWish, Callable[[], Awaitable[None]]] = {
+            ScriptWish.UNDELETE: self._undelete,
+            ScriptWish.IMPORT: transfers.import_,
+        }
+
+    async def do(self, wish: ScriptWish, path: str) -> None:
+        """Do it to the script of that path, or to none if the wish is about none."""
+        if wish in self._works_without_script:
+            await self._works_without_script[wish]()
+        elif path:
+            await self._works[wish](path)
+        else:
+            self._host.say("open a script first, or put the list's cursor on one")
+
+    async def _rename(self, path: str) -> None:
+        async def work(new_path: str) -> ScriptInfo:
+            return await self._connection.client.rename_script(path, RenameRequest(new_path=new_path))
+
+        info = await under_a_name(self._host, f"New path of {path}, like folder/name", path, work)
+        if info is None:
+            return
+        await self._desk.renamed(path, info)
+        approval = "; its permissions need a new approval" if info.needs_approval else ""
+        await self._show(info.path, f"it is now {info.path}{approval}")
+
+    async def _duplicate(self, path: str) -> None:
+        async def work(new_path: str) -> ScriptInfo:
+            return await self._connection.client.duplicate_script(path, DuplicateRequest(new_path=new_path))
+
+        unsaved = "; the unsaved text is not in it" if path == self._desk.path and self._desk.dirty else ""
+        copy = _free_name(path, {script.path for script in self._scripts.scripts})
+        info = await under_a_name(self._host, f"Path of the copy of {path}{unsaved}", copy, work)
+        if info is not None:
+            await self._show(info.path, f"made {info.path}")
+
+    async def _delete(self, path: str) -> None:
+        seen = self._seen(path)
+        if not await self._may_delete(path):
+            return
+        if path == self._desk.path:
+            seen = self._seen(path)  # it may have been saved just now
+        try:
+            await self._connection.client.delete_script(path, DeleteRequest(base_sha256=seen))
+        except EngineError as error:
+            if error.code != "conflict":
+                raise
+            self._host.complain(f"{path} changed since you saw it, so it was not deleted. Look at it and try again.")
+            await self._overview.load_scripts()
+            return
+        await self._desk.closed(path)
+        await self._overview.load_scripts()
+        self._host.say(f"deleted {path}; Restore a deleted script in the palette brings it back")
+
+    async def _may_delete(self, path: str) -> bool:
+        """Ask; an answer may be to save the unsaved text first."""
+        question = f"Delete {path}? Its history keeps it, and u in the list brings it back."
+        answers = [Answer("y", "delete it")]
+        unsaved = path == self._desk.path and self._desk.dirty
+        if unsaved:
+            question = f"Delete {path}, which has unsaved text? u in the list brings it back."
+            answers = [
+                Answer("s", "save the text, then delete: the history keeps it, too"),
+                Answer("y", "delete what is saved; the unsaved text is offered when the script is back"),
+            ]
+        answer = await self._host.push_screen_wait(ChoiceScreen(question, answers, "keep it"))
+        return await self._desk.save() if answer == "s" else answer == "y"
+
+    def _seen(self, path: str) -> str | None:
+        """Hash of what the user has seen of a script."""
+        if path == self._desk.path and self._desk.info is not None:
+            return self._desk.info.sha256
+        info = self._scripts.info(path)
+        return None if info is None else info.sha256
+
+    async def _undelete(self) -> None:
+        client = self._connection.client
+        deleted = {version.path: version for version in (await client.deleted_scripts()).versions}
+        if not deleted:
+            self._host.say("there is nothing to restore: no script was deleted")
+            return
+        entries = [
+            Entry(path, sanitise_line(path), f"deleted {clock(one.at)} by {sanitise_line(one.name)} ")
+            for path, one in deleted.items()
+        ]
+        picker = PickerScreen("restore a deleted script: type a part of its name", entries)
+        path = await self._host.push_screen_wait(picker)
+        if path is not None:
+            info = await client.restore_script(path, RestoreRequest(sha256=deleted[path].sha256))
+            await self._show(info.path, f"restored {info.path}")
+
+    async def _show(self, path: str, remark: str) -> None:
+        """Show a script that is new there, and say what happened."""
+        await self._overview.load_scripts()
+        self._scripts.go_to(path)
+        self._host.say(remark)
+
+
+def _free_name(path: str, taken: set[str]) -> str:
+    """A name for a copy beside a script."""
+    stem = path.removesuffix(SUFFIX)
+    copy, number = f"{stem}_copy{SUFFIX}", 1
+    while copy in taken:
+        number += 1
+        copy = f"{stem}_copy_{number}{SUFFIX}"
+    return posixpath.normpath(copy)

@@ -1,0 +1,63 @@
+"""Shows what a script was before, and saves an old version of it again."""
+
+from __future__ import annotations
+
+from engine.models import RestoreRequest, ScriptHistory, ScriptVersion
+from tui.asking import Host, safe_to_write
+from tui.connection import EngineConnection
+from tui.desk import Desk
+from tui.formats import clock
+from tui.screens.history import HistoryScreen
+
+
+class VersionWork:
+    """One script's history at a time.
+
+    Args:
+        host: Shows dialogs and sentences.
+        connection: May be away; then the user is told.
+        desk: Shows a restored version if the script is open.
+    """
+
+    def __init__(self, host: Host, connection: EngineConnection, desk: Desk) -> None:
+        self._host = host
+        self._connection = connection
+        self._desk = desk
+
+    async def show(self, path: str) -> None:
+        """Show the history of a script, and restore what the user chooses from it."""
+        history = await self._connection.client.script_history(path)
+        version = await self._host.push_screen_wait(HistoryScreen(history, Texts(self._connection, history).text))
+        if version is not None and await safe_to_write(self._host, self._desk, path, "save the old version"):
+            await self._restore(history, version)
+
+    async def _restore(self, history: ScriptHistory, version: ScriptVersion) -> None:
+        path, base = history.path, history.sha256
+        if path == self._desk.path and self._desk.info is not None:
+            base = self._desk.info.sha256  # what is in the editor, perhaps saved just now
+        request = RestoreRequest(sha256=version.sha256, base_sha256=base)
+        info = await self._connection.client.restore_script(path, request)
+        await self._desk.renewed(info.path)
+        self._host.say(f"{info.path} holds the version of {clock(version.at)} again; the other one is in its history")
+
+
+class Texts:
+    """The texts of one script's versions."""
+
+    def __init__(self, connection: EngineConnection, history: ScriptHistory) -> None:
+        self._connection = connection
+        self._history = history
+
+    async def text(self, sha256: str | None) -> str:
+        """The text with that hash; None is no script, which has none.
+
+        Raises:
+            EngineError: It is not there any more, or no text.
+            EngineUnreachable: The engine is away.
+        """
+        client, history = self._connection.client, self._history
+        if sha256 is None:
+            return ""
+        if sha256 == history.sha256 and all(version.sha256 != sha256 for version in history.versions):
+            return (await client.load_script(history.path)).text
+        return (await client.script_version(history.path, sha256)).text
