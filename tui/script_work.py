@@ -113,7 +113,7 @@ class ScriptWork:
             question = f"Delete {path}, which has unsaved text? u in the list brings it back."
             answers = [
                 Answer("s", "save the text, then delete: the history keeps it, too"),
-                Answer("y", "delete what is saved; the unsaved text is offered when the script is back"),
+                Answer("y", "delete it; the unsaved text is offered when it is back"),
             ]
         answer = await self._host.push_screen_wait(ChoiceScreen(question, answers, "keep it"))
         return await self._desk.save() if answer == "s" else answer == "y"
