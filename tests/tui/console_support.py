@@ -101,6 +101,11 @@ class Console:
         """Wait until the screen does not show this."""
         await self.until(lambda: text not in self.text, f"the screen is without {text!r}")
 
+    async def told(self, text: str) -> None:
+        """Wait until a message says this, however it is wrapped."""
+        messages = self.app._notifications
+        await self.until(lambda: any(text in one.message for one in messages), f"a message says {text!r}")
+
     async def open(self, path: str) -> None:
         """Open a script by quick open."""
         await self.press("ctrl+o")

@@ -12,6 +12,8 @@ from tui.keymap import KEYMAP, key_label
 from tui.screens.approve import ApproveScreen
 from tui.screens.console import ConsoleScreen
 from tui.screens.diff import DiffScreen
+from tui.screens.history import HistoryScreen
+from tui.screens.meta_form import MetaFormScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.settings import SettingsScreen
 from tui.widgets.git_pane import GitPane
@@ -34,6 +36,8 @@ OWNERS = {
     Scope.DIFF: DiffScreen,
     Scope.APPROVAL: ApproveScreen,
     Scope.GIT: GitPane,
+    Scope.HISTORY: HistoryScreen,
+    Scope.META: MetaFormScreen,
 }
 
 SEEN_TOGETHER = [
@@ -46,6 +50,8 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.DIFF},
     {Scope.EVERYWHERE, Scope.APPROVAL},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.GIT},
+    {Scope.EVERYWHERE, Scope.HISTORY},
+    {Scope.EVERYWHERE, Scope.META},
 ]
 
 

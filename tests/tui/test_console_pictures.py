@@ -24,6 +24,7 @@ VARYING = [
     (re.compile(r"approved by \S+,"), "approved by WHO,"),
     (re.compile(r"the engine's account \S+:"), "the engine's account NAME:"),
     (re.compile(r"pid \d+"), "pid N"),
+    (re.compile(r"HH:MM:SS      \S+ +"), "HH:MM:SS      WHO       "),
 ]
 """What differs from run to run or from host to host; columns keep their places."""
 
@@ -129,6 +130,34 @@ async def test_approval(c):
     await c.press("d")
     await c.shows("+result = 1")
     check(c, "approval_text")
+
+
+async def test_frontmatter(c):
+    await c.open("log_watch.py")
+    await c.press("ctrl+t")
+    await c.shows("Frontmatter of log_watch.py", "an empty line removes the key")
+    check(c, "frontmatter")
+
+
+async def test_history(c):
+    await c.open("macros/gallery.py")
+    await c.press("end")
+    await c.type(" # mine")
+    await c.press("ctrl+s")
+    await c.shows("saved macros/gallery.py")
+    await c.press("f2", "h")
+    await c.shows("History of macros/gallery.py", "a save")
+    check(c, "history")
+    await c.press("end", "enter")
+    await c.shows("+ now")
+    check(c, "history_difference")
+
+
+async def test_list_with_a_problem(c):
+    await c.press("f2")
+    c.app._console.script_list.go_to("old_format.py")
+    await c.shows("not valid TOML")
+    check(c, "list_problem")
 
 
 async def test_help(c):

@@ -31,7 +31,6 @@ NOW = "now"
 _COLUMNS = (
     Column("n", 3),
     Column("version", SHORT_HASH),
-    Column("size", 8),
     Column("until", 12),
     Column("who", 8),
     Column("what replaced it"),
@@ -157,7 +156,8 @@ class HistoryScreen(Dialog[ScriptVersion]):
         sha256 = self._history.sha256 if version is None else version.sha256
         text = await self._text_of(sha256)
         rows = await asyncio.to_thread(_text_rows, text)
-        return f"the whole text of {(sha256 or '')[:SHORT_HASH]}, {len(rows)} lines", rows
+        facts = f"{len(rows)} lines, {size(len(text.encode('utf-8', 'replace')))}"
+        return f"the whole text of {(sha256 or '')[:SHORT_HASH]}, {facts}", rows
 
     @property
     def _number(self) -> int | None:
@@ -177,12 +177,11 @@ class HistoryScreen(Dialog[ScriptVersion]):
 def _rows(history: ScriptHistory) -> list[TableRow]:
     rows = []
     if history.sha256 is not None:
-        rows.append(TableRow(NOW, ("", history.sha256[:SHORT_HASH], "", NOW, "", "what it holds now"), "accent"))
+        rows.append(TableRow(NOW, ("", history.sha256[:SHORT_HASH], NOW, "", "what it holds now"), "accent"))
     for number, version in enumerate(history.versions):
         cells = (
             str(number + 1),
             version.sha256[:SHORT_HASH],
-            size(version.size),
             clock(version.at),
             sanitise_line(version.name),
             sanitise_line(what_replaced(version)),

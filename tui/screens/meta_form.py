@@ -70,7 +70,7 @@ class MetaFormScreen(Dialog[FilledMeta]):
         super().__init__()
         self._keys = keys
         self._judge = judge
-        self._problem = problem
+        self._notice = problem or keys.problem or ""
         self._warned = False
         texts = {} if typed is None else typed.texts
         choices = {"entrypoint": functions}
@@ -93,7 +93,7 @@ class MetaFormScreen(Dialog[FilledMeta]):
             yield Static("   ".join(f"{item.key} {item.hint}" for item in hints), classes="dialog--keys", markup=False)
 
     def on_mount(self) -> None:
-        self._tell(self._problem or self._keys.problem or "")
+        self._tell("")
         self.set_focus(self._lines["title"].entry)
 
     # Actions.
@@ -244,6 +244,8 @@ class MetaFormScreen(Dialog[FilledMeta]):
         return f"{line.field.help}\n{how}"
 
     def _tell(self, sentence: str) -> None:
+        """Say it below the lines; when there is nothing to say, what was wrong from the beginning stands there."""
+        sentence = sentence or self._notice
         line = self.query_one(".dialog--problem", Static)
         line.update(sanitise_line(sentence))
         line.display = bool(sentence)
