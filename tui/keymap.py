@@ -98,11 +98,11 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "git_author": ("a",),
         "git_trust": ("t",),
         # The history of a script.
-        "show_difference": ("enter",),
-        "show_change": ("c",),
-        "show_version": ("t",),
-        "restore_version": ("r",),
-        "leave": ("escape", "backspace"),
+        "version_difference": ("enter",),
+        "version_change": ("c",),
+        "version_text": ("t",),
+        "save_version": ("r",),
+        "leave_history": ("escape", "backspace"),
         # The frontmatter of a script.
         "write_meta": ("ctrl+s",),
         "turn_macro": ("ctrl+t",),

@@ -73,23 +73,23 @@ class HistoryScreen(Dialog[ScriptVersion]):
 
     # Actions.
 
-    def action_show_difference(self) -> None:
+    def action_version_difference(self) -> None:
         self._show(self._difference_to_now)
 
-    def action_show_change(self) -> None:
+    def action_version_change(self) -> None:
         self._show(self._change)
 
-    def action_show_version(self) -> None:
+    def action_version_text(self) -> None:
         self._show(self._whole_text)
 
-    def action_restore_version(self) -> None:
+    def action_save_version(self) -> None:
         version = self._version
         if version is None or version.sha256 == self._history.sha256:
             self._tell("That is what the script holds now.")
         else:
             self.dismiss(version)
 
-    def action_leave(self) -> None:
+    def action_leave_history(self) -> None:
         if self._view.display:
             self._show_table()
         else:
@@ -101,7 +101,7 @@ class HistoryScreen(Dialog[ScriptVersion]):
         if self._view.display:
             self._show_table()
         else:
-            self.action_show_difference()
+            self.action_version_difference()
 
     @on(RowList.Moved)
     def _moved(self, event: RowList.Moved) -> None:
