@@ -86,6 +86,15 @@ async def test_a_copy_gets_a_name_that_is_free(project, tmp_path):
         await c.shows("made dup_copy_2.py")
         assert c.app._console.script_list.path_under_cursor == "dup_copy_2.py"
         assert (project / "scripts/dup_copy_2.py").read_text() == "a = 1\n"
+        await on_row(c, "dup_copy.py")
+        await c.press("ctrl+p")
+        await c.type("duplicate the script")
+        await c.press("enter")
+        await c.shows("Path of the copy of dup_copy.py")
+        await c.press("escape", "escape", "ctrl+p")
+        await c.type("duplicate the script")
+        await c.press("enter")
+        await c.shows("Path of the copy of defaults/tour.py")
 
 
 async def test_deleted_scripts_come_back(project, tmp_path):
