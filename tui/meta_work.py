@@ -45,12 +45,13 @@ class MetaWork:
             if filled is None:
                 return
             try:
-                await self._written(await self._write(path, filled, keys.sha256), filled)
+                info = await self._write(path, filled, keys.sha256)
             except EngineUnreachable as error:
                 problem = error.message
             except EngineError as error:
                 keys, problem = await self._after_refusal(error, keys)
             else:
+                await self._written(info, filled)
                 return
 
     async def _after_refusal(self, error: EngineError, keys: ScriptKeys) -> tuple[ScriptKeys | None, str]:
