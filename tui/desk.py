@@ -7,7 +7,6 @@ without a question that names what would happen to it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from textual.screen import Screen
@@ -147,19 +146,14 @@ class Desk:
 
     async def renamed(self, old: str, info: ScriptInfo) -> None:
         """A script has another path now. If it is the open one, its text goes with it, saved or not."""
-        for entry in await asyncio.to_thread(self._journal.left_behind):
-            if entry.path == old and await self._told(self._journal.set_aside, replace(entry, path=info.path)):
-                await self._told(self._journal.discard, entry)
+        await self._journal.move(old, info.path)
         if old == self.path:
-            self.path, self.info = info.path, info
-            if await self._keep():
-                await self._forget(old)
-            self._host.desk_changed()
+            await self.follow(info)
 
     async def closed(self, path: str) -> None:
         """A script is gone. If it is the open one the desk is empty; unsaved text is offered when it is back."""
-        if path == self.path and await self._on_disk(self._journal.set_aside):
-            await self._put("", None, "", None)
+        if path == self.path and await self._journal.set_aside():
+            await self._put("", None, "", Version())
 
     async def renewed(self, path: str) -> None:
         """A script's file was written. If it is open, show that as one edit that can be undone; unsaved text stays."""
@@ -167,17 +161,7 @@ class Desk:
             return
         loaded = await self._connection.client.load_script(path)
         if path == self.path and not self.dirty:
-            self._take_over(loaded)
-
-    def _take_over(self, loaded: ScriptText) -> None:
-        self.info, self._base_sha256 = loaded.info, loaded.info.sha256
-        place = self._editor.place
-        self._editor.replace(loaded.text, (0, 0), self._editor.document.end)
-        if self._editor.text != loaded.text:  # its line ends are others: that is no edit
-            self._editor.load(loaded.text)
-        self._editor.mark_saved()
-        self._editor.restore(place)
-        self._host.desk_changed()
+            self.take_in(loaded)
 
     async def clear(self) -> None:
         """The user leaves: what they did not save they gave up."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from tui.recovery import RecoveryError, RecoveryJournal, UnsavedText
@@ -81,6 +82,12 @@ class JournalKeeper:
     async def left_behind(self) -> list[UnsavedText]:
         """Texts that earlier consoles left, newest first."""
         return await asyncio.to_thread(self._journal.left_behind)
+
+    async def move(self, path: str, new_path: str) -> None:
+        """A script has another path: what earlier consoles left of it goes along."""
+        for entry in await self.left_behind():
+            if entry.path == path and await self._told(self._journal.set_aside, replace(entry, path=new_path)):
+                await self.discard(entry)
 
     def _start(self) -> None:
         self._due = self._unwritten_since = None

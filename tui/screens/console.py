@@ -297,7 +297,7 @@ class ConsoleScreen(OtherScreens):
 
     def on_script_list_wanted(self, event: ScriptList.Wanted) -> None:
         if self._parts is not None:
-            self._on_desk(self._parts.script_work.do, event.wish, event.path)
+            self.on_desk(self._parts.script_work.do, event.wish, event.path)
 
     def action_find(self) -> None:
         self._editor.action_find()
