@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from default_scripts import bundle
+from default_scripts import Bundle
 from engine.config import Settings
 from engine.lifetime import LifetimeLock
 from engine.models import Grant, Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
@@ -31,6 +31,7 @@ from engine.services.access import Actor, owner_actor
 from engine.services.active import ActiveRun
 from engine.services.buffers import BufferService
 from engine.services.checks import ScriptChecks
+from engine.services.default_scripts import DefaultScriptService
 from engine.services.diff import DiffService
 from engine.services.diff_texts import Texts
 from engine.services.events import EventBus
@@ -91,6 +92,7 @@ class Engine:
         runs: RunService,
         scripts: ScriptService,
         changes: ScriptChanges,
+        defaults: DefaultScriptService,
         permissions: PermissionService,
         checks: ScriptChecks,
         sync: SyncService,
@@ -109,6 +111,7 @@ class Engine:
         self.scripts = scripts
         self.script_keys = ScriptKeyService(scripts)
         self.changes = changes
+        self.defaults = defaults
         self.permissions = permissions
         self.checks = checks
         self.sync = sync
@@ -130,6 +133,7 @@ class Engine:
             *self.project.problems,
             *self._state.problems,
             *self.sync.problems,
+            *self.defaults.problems,
             *([recorder] if recorder else []),
         ]
         restricted = self.modes.restricted
@@ -148,6 +152,7 @@ class Engine:
         pool_size: int | None = None,
         settings: Settings | None = None,
         lock: LifetimeLock | None = None,
+        bundle: Bundle | None = None,
     ) -> AsyncIterator[Engine]:
         """Open a project, made first if it does not exist, and start its pool.
 
@@ -156,6 +161,7 @@ class Engine:
             pool_size: Overrides the settings.
             settings: Overrides the project's own ``settings.toml``.
             lock: The project's lifetime lock, if the caller holds it already.
+            bundle: Default scripts instead of those that come with this package.
 
         Raises:
             AlreadyRunning: Another engine has this project.
@@ -163,7 +169,7 @@ class Engine:
             ConfigError: ``settings.toml`` cannot be used.
         """
         async with AsyncExitStack() as stack:
-            yield await _compose(cls, stack, Path(project), pool_size, settings, lock)
+            yield await _compose(cls, stack, Path(project), pool_size, settings, lock, bundle or Bundle())
 
     async def execute(
         self,
@@ -227,9 +233,10 @@ async def _compose(
     pool_size: int | None,
     settings: Settings | None,
     lock: LifetimeLock | None,
+    bundle: Bundle,
 ) -> Engine:
     """Build every part and leave its undoing on ``stack``, so that a failure half way takes down what stands."""
-    project = await asyncio.to_thread(Project.create, root, bundle())
+    project = await asyncio.to_thread(Project.create, root, bundle.files)
     if lock is None:
         lock = LifetimeLock(project.lock_file)
         lock.acquire()
@@ -260,6 +267,8 @@ async def _compose(
     await keeper.after_crash()
     scripts = ScriptService(files, reconciler, keeper, state.approvals, events)
     changes = ScriptChanges(scripts, files, keeper, state.versions, events)
+    defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded)
+    await defaults.bring_up_to_date()
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
     parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
@@ -289,6 +298,7 @@ async def _compose(
         runs,
         scripts,
         changes,
+        defaults,
         permissions,
         checks,
         sync,

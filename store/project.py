@@ -136,6 +136,17 @@ class Project:
         """The bundled files this project was made with: path relative to the root, SHA-256 as it was written."""
         return dict(_read_marker(self.private / MARKER).get("seeded", {}))
 
+    def add(self, files: Mapping[str, bytes]) -> list[str]:
+        """Write bundled files where nothing has their names; returns the paths of those that were written.
+
+        Raises:
+            StoreError: The disk did not let us; what was written before stays.
+        """
+        try:
+            return _seed(self.root, files)
+        except OSError as error:
+            raise from_os_error(error, f"write bundled files into {self.root}") from error
+
 
 def _resolve(root: Path) -> Path:
     try:
@@ -220,7 +231,8 @@ def _complete(folder: Path, private: int, bundle: Mapping[str, bytes]) -> list[s
     _make_layout(folder, private)
     if marker["state"] != "ready":
         if marker["seed"]:
-            marker["seeded"] = _seed(folder, bundle)
+            _seed(folder, bundle)
+            marker["seeded"] = {path: hashlib.sha256(data).hexdigest() for path, data in bundle.items()}
         problems += _make_repository(repository)
         _write_marker(private, {**marker, "state": "ready"})
     return problems
@@ -257,16 +269,18 @@ def _check_inside(path: Path) -> None:
         raise ProjectError(f"{path} is not a folder of this project.", "Move it away, then start again.")
 
 
-def _seed(folder: Path, bundle: Mapping[str, bytes]) -> dict[str, str]:
-    """Write the bundled files that are not there yet; returns the hash of each as bundled."""
+def _seed(folder: Path, bundle: Mapping[str, bytes]) -> list[str]:
+    """Write the bundled files that are not there yet; returns their paths."""
+    written: list[str] = []
     for path, data in bundle.items():
         *parts, name = path.split("/")
         if not parts or parts[0] not in (SCRIPTS, DOCUMENTS) or any(part in ("", ".", "..") for part in (*parts, name)):
             raise ProjectError(f"A bundled file has no place in a project: {path}")
         with disk.open_folder(folder) as root, disk.walk_to(root, parts, create=True) as target:
             disk.remove_temps(target)
-            disk.create_file(target, name, data, None)
-    return {path: hashlib.sha256(data).hexdigest() for path, data in bundle.items()}
+            if disk.create_file(target, name, data, None):
+                written.append(path)
+    return written
 
 
 def _make_repository(repository: GitRepo) -> list[str]:

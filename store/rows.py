@@ -1,4 +1,4 @@
-"""Rows of ``state.db``: run, output, file, decision, version. The services turn them into the API's structs."""
+"""Rows of ``state.db``: run, output, file, decision, version, seeded file. Services make the API's structs of them."""
 
 from __future__ import annotations
 
@@ -101,3 +101,16 @@ class VersionRow:
     """Only with ``renamed``."""
     id: int = 0
     """0 until it is announced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeededRow:
+    """A file of the bundle that was put into the project. The fields are the columns of table ``default_script``."""
+
+    path: str
+    """Relative to the project's root."""
+    version: int
+    """Of the bundle whose text this is; 0 is one before versions were counted."""
+    sha256: str
+    kept_sha256: str | None = None
+    """The newer text that somebody declined."""

@@ -14,6 +14,7 @@ from store.authors import Authors
 from store.database import Database
 from store.kept import KeptDifferences
 from store.rows import FileRow, OutputRow, RunRow
+from store.seeded import Seeded
 from store.versions import Versions
 
 UNRECORDED_IDS = 1_000
@@ -66,6 +67,7 @@ class StateDB:
         self.authors = Authors(database)
         self.kept = KeptDifferences(database)
         self.versions = Versions(database)
+        self.seeded = Seeded(database)
         self._database = database
         self._next_id = next_id
         self._closed = False

@@ -13,7 +13,19 @@ from starlette.types import ASGIApp
 from engine.api import errors, openapi
 from engine.api.endpoint import Endpoint, Handler
 from engine.api.host import Host
-from engine.api.routes import buffers, engine, events, git, permissions, pool, runs, script_changes, scripts, sync
+from engine.api.routes import (
+    buffers,
+    defaults,
+    engine,
+    events,
+    git,
+    permissions,
+    pool,
+    runs,
+    script_changes,
+    scripts,
+    sync,
+)
 from engine.models import ErrorBody
 from engine.registry import BASE, COMPAT_BASE, OPERATIONS, Operation
 
@@ -23,6 +35,7 @@ HANDLERS: dict[Operation, Handler] = {
     **pool.HANDLERS,
     **scripts.HANDLERS,
     **script_changes.HANDLERS,
+    **defaults.HANDLERS,
     **permissions.HANDLERS,
     **buffers.HANDLERS,
     **git.HANDLERS,

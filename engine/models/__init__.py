@@ -20,6 +20,15 @@ from engine.models.checks import (
     CheckReport,
     CheckRequest,
 )
+from engine.models.defaults import (
+    DefaultChoice,
+    DefaultDecision,
+    DefaultDiff,
+    DefaultScript,
+    DefaultScripts,
+    DefaultsRequest,
+    DefaultState,
+)
 from engine.models.diff import (
     DiffAnswer,
     DiffChoice,
@@ -127,6 +136,13 @@ __all__ = [
     "CheckRequest",
     "CheckedFunction",
     "CheckedParam",
+    "DefaultChoice",
+    "DefaultDecision",
+    "DefaultDiff",
+    "DefaultScript",
+    "DefaultScripts",
+    "DefaultState",
+    "DefaultsRequest",
     "DeleteRequest",
     "DeletedScripts",
     "DiffAnswer",

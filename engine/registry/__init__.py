@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from engine.registry.defaults import (
+    DEFAULTS_DECIDE,
+    DEFAULTS_DIFF,
+    DEFAULTS_LIST,
+    DEFAULTS_RESTORE,
+)
 from engine.registry.engine import (
     ENGINE_INFO,
     ENGINE_STOP,
@@ -118,6 +124,10 @@ OPERATIONS: tuple[Operation, ...] = (
     SCRIPTS_DELETED,
     SCRIPTS_VERSION,
     SCRIPTS_RESTORE,
+    DEFAULTS_LIST,
+    DEFAULTS_DIFF,
+    DEFAULTS_DECIDE,
+    DEFAULTS_RESTORE,
     PERMISSIONS_REVIEW,
     PERMISSIONS_APPROVE,
     PERMISSIONS_REFUSE,
@@ -148,6 +158,10 @@ __all__ = [
     "BUFFERS_CREATE",
     "CLIENT_HEADER",
     "COMPAT_BASE",
+    "DEFAULTS_DECIDE",
+    "DEFAULTS_DIFF",
+    "DEFAULTS_LIST",
+    "DEFAULTS_RESTORE",
     "ENGINE_INFO",
     "ENGINE_STOP",
     "EVENTS",
