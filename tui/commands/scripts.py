@@ -21,6 +21,7 @@ from engine.models import (
 from tui.commands import exit_codes
 from tui.commands.about import print_about, say_what_waits, state
 from tui.commands.approve import approve_script
+from tui.commands.defaults import default_scripts
 from tui.commands.invocation import CommandError, Invocation, common_options
 from tui.commands.script_changes import delete_script, duplicate_script, rename_script, restore_script
 from tui.commands.set_keys import set_keys
@@ -30,6 +31,8 @@ from tui.terminal_guard import sanitise_line
 
 if TYPE_CHECKING:
     from engine.client import EngineClient
+
+NO_SCRIPTS = "there are no scripts yet; gatewright scripts defaults --restore brings back those that come with it"
 
 
 @click.group("scripts")
@@ -47,6 +50,7 @@ for command in (
     restore_script,
     import_scripts,
     export_scripts,
+    default_scripts,
 ):
     scripts.add_command(command)
 
@@ -67,7 +71,7 @@ def list_scripts(invocation: Invocation, part: str | None) -> None:
     if invocation.json:
         invocation.print_json(ScriptList(scripts=chosen))
     elif not chosen:
-        invocation.streams.say("no script matches" if found.scripts else "there are no scripts yet")
+        invocation.streams.say("no script matches" if found.scripts else NO_SCRIPTS)
     else:
         _print_scripts(invocation, chosen)
         say_what_waits(invocation, chosen)
