@@ -27,6 +27,7 @@ class Scope(StrEnum):
     GIT = "Git"
     HISTORY = "History of a script"
     META = "Frontmatter of a script"
+    DEFAULTS = "Default scripts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ ACTIONS: tuple[Action, ...] = (
     _listed("script_history", "history", "History of the script: its versions and differences"),
     _listed("import_scripts", "import", "Import a script or a folder of scripts"),
     _listed("export_scripts", "export", "Export the script, its folder or all scripts as files"),
+    Action("default_scripts", "defaults", "Default scripts: newer texts, missing ones", Scope.LIST, palette=True),
+    Action("restore_defaults", "restore", "Restore default scripts that are missing", Scope.LIST, palette=True),
     Action("panel_output", "output", "Show the output", Scope.PANEL, palette=True),
     Action("panel_problems", "problems", "Show what is wrong with the script's text", Scope.PANEL, palette=True),
     Action("panel_tasks", "tasks", "Show the tasks: runs now and just finished", Scope.PANEL, palette=True),
@@ -166,6 +169,17 @@ ACTIONS: tuple[Action, ...] = (
     Action("refuse_text", "refuse", "Refuse it, or withdraw the approval that it has", Scope.APPROVAL, 2),
     Action("show_text", "text", "Show the difference of the text, and back", Scope.APPROVAL, 3),
     Action("give_up", "later", "Decide later", Scope.APPROVAL, 4),
+    Action(
+        "take_default",
+        "take new, yours to history",
+        "Take the new text; yours goes into the history",
+        Scope.DEFAULTS,
+        1,
+    ),
+    Action("keep_default", "keep mine", "Keep mine instead of this new text", Scope.DEFAULTS, 2),
+    Action("restore_missing", "restore", "Restore those that are missing", Scope.DEFAULTS, 3),
+    Action("read_difference", "difference", "Go to the difference, and back", Scope.DEFAULTS, 4),
+    Action("leave_defaults", "back", "Back to the console", Scope.DEFAULTS, 5),
     Action("git_open", "diff", "Show what the file or commit under the cursor changed", Scope.GIT),
     Action("git_stage", "stage", "Stage the file under the cursor, or unstage it", Scope.GIT, 1, palette=True),
     Action("git_commit", "commit", "Commit what is staged", Scope.GIT, 2, palette=True),

@@ -13,6 +13,7 @@ from tui.approval import Approval
 from tui.arrival import Arrival
 from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
+from tui.default_scripts_work import DefaultScriptsWork
 from tui.desk import Desk
 from tui.file_saver import FileSaver
 from tui.git_work import GitWork
@@ -60,6 +61,7 @@ class ConsoleParts:
         self.starter = RunStarter(screen, self.desk, connection, self.follower, self.admin)
         self.check = ProblemCheck(connection, self.desk, self.problems, screen.panel)
         self.approval = Approval(screen, self.desk, connection)
+        self.defaults = DefaultScriptsWork(screen, connection)
         self.saver = FileSaver(screen, connection)
         self.maintenance = Maintenance(
             connection, publish, partial(in_background, screen, "maintenance"), screen.complain

@@ -47,6 +47,8 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "script_history": ("h",),
         "import_scripts": ("i",),
         "export_scripts": ("e",),
+        "default_scripts": ("b",),
+        "restore_defaults": ("B",),
         # The panel below the editor.
         "panel_output": ("1",),
         "panel_problems": ("2",),
@@ -88,6 +90,12 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "refuse_text": ("n",),
         "show_text": ("d",),
         "give_up": ("escape",),
+        # The default scripts.
+        "take_default": ("t",),
+        "keep_default": ("k",),
+        "restore_missing": ("r",),
+        "read_difference": ("d",),
+        "leave_defaults": ("escape", "b"),
         # The git tab.
         "git_open": ("enter",),
         "git_stage": ("space",),

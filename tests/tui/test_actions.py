@@ -11,6 +11,7 @@ from tui.app import GatewrightApp
 from tui.keymap import KEYMAP, key_label
 from tui.screens.approve import ApproveScreen
 from tui.screens.console import ConsoleScreen
+from tui.screens.defaults import DefaultsScreen
 from tui.screens.diff import DiffScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.meta_form import MetaFormScreen
@@ -38,6 +39,7 @@ OWNERS = {
     Scope.GIT: GitPane,
     Scope.HISTORY: HistoryScreen,
     Scope.META: MetaFormScreen,
+    Scope.DEFAULTS: DefaultsScreen,
 }
 
 SEEN_TOGETHER = [
@@ -49,6 +51,7 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.SETTINGS},
     {Scope.EVERYWHERE, Scope.DIFF},
     {Scope.EVERYWHERE, Scope.APPROVAL},
+    {Scope.EVERYWHERE, Scope.DEFAULTS},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.GIT},
     {Scope.EVERYWHERE, Scope.HISTORY},
     {Scope.EVERYWHERE, Scope.META},

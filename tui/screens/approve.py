@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import ClassVar
 
-from rich.cells import chop_cells
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -20,9 +19,9 @@ from tui.actions import Scope, bindings, footer_hints
 from tui.formats import clock
 from tui.screens.dialog import Dialog
 from tui.terminal_guard import sanitise_line
-from tui.widgets.row_list import Row, RowList
+from tui.unified_rows import unified_rows
+from tui.widgets.row_list import RowList
 
-TAB = 8
 SHORT_HASH = 12
 
 _STATES = {
@@ -32,7 +31,6 @@ _STATES = {
     ApprovalState.CHANGED: "changed since the approval",
     ApprovalState.REFUSED: "refused",
 }
-_TONES = {"-": "danger", "+": "accent", "@": "dim"}
 
 
 class Decision(StrEnum):
@@ -96,8 +94,8 @@ class ApproveScreen(Dialog[Decision]):
         self.dismiss(Decision.REFUSE)
 
     async def _fill_difference(self) -> None:
-        width = max(TAB, self._difference.size.width - 2)
-        self._difference.set_rows(await asyncio.to_thread(lambda: list(_difference_rows(self._review.diff, width))))
+        width = self._difference.size.width - 2
+        self._difference.set_rows(await asyncio.to_thread(lambda: list(unified_rows(self._review.diff, width))))
 
     def _tell(self, problem: str) -> None:
         line = self.query_one(".dialog--problem", Static)
@@ -146,13 +144,3 @@ def _approval_line(review: PermissionReview) -> str:
     which = "this text" if review.approved_sha256 == review.sha256 else f"text {review.approved_sha256[:SHORT_HASH]}"
     who = sanitise_line(review.approved_by or "somebody")
     return f"{line}   last approved by {who}, {clock(review.approved_at)}, {which}"
-
-
-def _difference_rows(diff: str, width: int) -> Iterable[Row]:
-    """The lines of a unified difference; one that is wider than the box goes on below, so that nothing is hidden."""
-    for number, line in enumerate(diff.rstrip("\n").split("\n") if diff else []):
-        tone = _TONES.get(line[:1], "")
-        for part, piece in enumerate(chop_cells(sanitise_line(line.expandtabs(TAB)), width) or [""]):
-            yield Row(f"{number}.{part}", f"{'>' if part else ' '}{piece}", tone=tone)
-
-

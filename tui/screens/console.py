@@ -21,7 +21,7 @@ from tui.background import in_background, in_place_of_the_last
 from tui.isolation import host_note, host_sentence
 from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged, ScriptsChanged
 from tui.recovery import Session
-from tui.screens.other_screens import OtherScreens
+from tui.screens.console_doors import ConsoleDoors
 from tui.widgets.editor import Editor, EditorPane
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
@@ -43,7 +43,7 @@ Result = TypeVar("Result")
 _PANE_SCOPES = {scope.name.lower(): (scope,) for scope in (Scope.OUTPUT, Scope.PROBLEMS, Scope.TASKS, Scope.GIT)}
 
 
-class ConsoleScreen(OtherScreens):
+class ConsoleScreen(ConsoleDoors):
     """The main screen. Its first paint needs no engine; ``attach`` brings the parts that do.
 
     Args:

@@ -15,7 +15,7 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from tui.actions import Scope, bindings
+from tui.actions import Scope, action, bindings
 from tui.outside_marks import OutsideMarks
 from tui.terminal_guard import sanitise_line
 from tui.widgets.row_list import Row, RowList
@@ -23,7 +23,10 @@ from tui.widgets.row_list import Row, RowList
 if TYPE_CHECKING:
     from engine.models import ScriptInfo
 
-NO_SCRIPTS = "No scripts yet. ^N makes one; the tour is under defaults."
+NO_SCRIPTS = (
+    f"No scripts yet. {action('new_script').key} makes one; {action('focus_list').key} then "
+    f"{action('restore_defaults').key} restores the default scripts."
+)
 NO_MATCH = "Nothing matches. Esc shows all."
 NOT_LOADED = "..."
 
@@ -79,6 +82,12 @@ class ScriptList(Vertical):
 
         wish: ScriptWish
         path: str
+
+    @dataclass
+    class DefaultsRequested(Message):
+        """The user wants to see the default scripts, or to have the missing ones back."""
+
+        restore: bool
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
@@ -192,6 +201,12 @@ class ScriptList(Vertical):
 
     def action_export_scripts(self) -> None:
         self.want(ScriptWish.EXPORT)
+
+    def action_default_scripts(self) -> None:
+        self.post_message(self.DefaultsRequested(restore=False))
+
+    def action_restore_defaults(self) -> None:
+        self.post_message(self.DefaultsRequested(restore=True))
 
     def action_fold(self) -> None:
         row = self._rows.current
