@@ -43,6 +43,7 @@ from engine.services.modes import Modes
 from engine.services.permissions import PermissionService
 from engine.services.pool import PoolService
 from engine.services.rebuild_parts import ApprovalPart, HistoryPart
+from engine.services.replay import ReplayService
 from engine.services.requests import RequestChecks, RunCeilings
 from engine.services.runs import RunService
 from engine.services.script_changes import ScriptChanges
@@ -90,6 +91,7 @@ class Engine:
         project: Project,
         pool: Pool,
         runs: RunService,
+        run_history: ReplayService,
         scripts: ScriptService,
         changes: ScriptChanges,
         defaults: DefaultScriptService,
@@ -108,6 +110,7 @@ class Engine:
         self.project = project
         self.pool = pool
         self.runs = runs
+        self.run_history = run_history
         self.scripts = scripts
         self.script_keys = ScriptKeyService(scripts)
         self.changes = changes
@@ -278,6 +281,7 @@ async def _compose(
     permissions = PermissionService(scripts, state.approvals, events, protection.now)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
     runs = RunService(pool, state, request_checks, buffers, events, metrics)
+    run_history = ReplayService(runs, state, scripts, buffers)
     examiner = Examiner(tools_pool(pool.settings))
     stack.push_async_callback(examiner.close)
     checks = ScriptChecks(examiner, imports)
@@ -296,6 +300,7 @@ async def _compose(
         project,
         pool,
         runs,
+        run_history,
         scripts,
         changes,
         defaults,

@@ -38,6 +38,21 @@ class RunRow:
     output_complete: bool = True
     grants: str | None = None
     """JSON text; None when it had none."""
+    inputs_sha256: str | None = None
+    """None for a run of a time when that was not recorded."""
+    replay_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputRow:
+    """What a run was given."""
+
+    run_id: int
+    code_sha256: str
+    code: bytes | None
+    """None when it is too large to be kept."""
+    inputs: str | None
+    """JSON text; None when there were none, or they are too large to be kept."""
 
 
 @dataclass(frozen=True, slots=True)

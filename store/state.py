@@ -13,7 +13,9 @@ from store.approvals import Approvals
 from store.authors import Authors
 from store.database import Database
 from store.kept import KeptDifferences
-from store.rows import FileRow, OutputRow, RunRow
+from store.rows import FileRow, InputRow, OutputRow, RunRow
+from store.run_filter import RunFilter
+from store.run_inputs import RunInputs, record_inputs
 from store.seeded import Seeded
 from store.versions import Versions
 
@@ -68,6 +70,7 @@ class StateDB:
         self.kept = KeptDifferences(database)
         self.versions = Versions(database)
         self.seeded = Seeded(database)
+        self.inputs = RunInputs(database)
         self._database = database
         self._next_id = next_id
         self._closed = False
@@ -113,8 +116,9 @@ class StateDB:
         output: Iterable[OutputRow],
         finished: Iterable[RunRow],
         files: Iterable[FileRow] = (),
+        inputs: Iterable[InputRow] = (),
     ) -> None:
-        """Record runs, output and files in one transaction. Applying the same records again changes nothing.
+        """Record runs with all that belongs to them in one transaction. Doing it again changes nothing.
 
         Raises:
             StoreError: Nothing of it was recorded. ``LowDisk`` when the disk is full.
@@ -122,7 +126,8 @@ class StateDB:
         runs = [_values(row) for row in (*started, *finished)]
         chunks = [(row.run_id, row.seq, row.stream, row.at, _utf8(row.text)) for row in output]
         left = [(row.run_id, row.name, row.size, row.sha256, row.data) for row in files]
-        await self._database.write(lambda connection: _record(connection, runs, chunks, left))
+        given = list(inputs)
+        await self._database.write(lambda connection: _record(connection, runs, chunks, left, given))
 
     async def run(self, run_id: int) -> RunRow | None:
         """The whole record of one run."""
@@ -131,18 +136,16 @@ class StateDB:
         )
         return _row(rows[0]) if rows else None
 
-    async def runs(self, limit: int, before: int | None = None, name: str | None = None) -> list[RunRow]:
+    async def runs(self, limit: int, before: int | None = None, wanted: RunFilter | None = None) -> list[RunRow]:
         """The newest runs, newest first, without ``value``, ``result`` and ``traceback``, which can be large.
 
         Args:
             limit: How many at most.
             before: Only runs with a smaller id.
-            name: Only runs of exactly this name.
+            wanted: Only these.
         """
-        terms = [("id < ?", before), ("name = ?", name)]
-        used = [(term, value) for term, value in terms if value is not None]
-        where = " WHERE " + " AND ".join(term for term, _ in used) if used else ""
-        values = (*(value for _, value in used), limit)
+        where, chosen = (wanted or RunFilter()).where(before)
+        values = (*chosen, limit)
         rows = await self._database.read(
             lambda connection: connection.execute(
                 f"{_SELECT_SUMMARY}{where} ORDER BY id DESC LIMIT ?", values
@@ -264,9 +267,14 @@ _COUNT_STORED = """
 
 
 def _record(
-    connection: sqlite3.Connection, runs: list[tuple[Any, ...]], chunks: list[Chunk], files: list[File]
+    connection: sqlite3.Connection,
+    runs: list[tuple[Any, ...]],
+    chunks: list[Chunk],
+    files: list[File],
+    inputs: list[InputRow],
 ) -> None:
     connection.executemany(_UPSERT, runs)
+    record_inputs(connection, inputs)
     inserted = connection.executemany(_INSERT_OUTPUT, chunks).rowcount if chunks else 0
     inserted += connection.executemany(_INSERT_FILE, files).rowcount if files else 0
     if inserted == len(chunks) + len(files):

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from engine import registry
 from engine.client.answers import EngineUnreachable, decode, encode, read_answer, read_content, unreachable
 from engine.client.calls import TRANSFER_TIMEOUT, Calls, Retry
-from engine.models import BufferInfo, OutputChunk, OutputPage, RunInfo, RunList, RunRequest
+from engine.models import (
+    BufferInfo,
+    OutputChunk,
+    OutputPage,
+    ReplayRequest,
+    RunComparison,
+    RunInfo,
+    RunInputs,
+    RunList,
+    RunRequest,
+)
+from engine.registry import Operation
 from engine.sse_parser import ServerEvent
 
 RunEvent = list[OutputChunk] | RunInfo
@@ -29,9 +40,24 @@ class RunCalls(Calls):
         return await self.call(registry.RUNS_GET, RunInfo, registry.RunParams(run_id=run_id))
 
     async def list_runs(self, limit: int = 50, before: int | None = None, name: str | None = None) -> RunList:
-        return await self.call(
-            registry.RUNS_LIST, RunList, registry.RunListParams(limit=limit, before=before, name=name)
-        )
+        return await self.find_runs(registry.RunListParams(limit=limit, before=before, name=name))
+
+    async def find_runs(self, wanted: registry.RunListParams) -> RunList:
+        """A page of the run history."""
+        return await self.call(registry.RUNS_LIST, RunList, wanted)
+
+    async def run_inputs(self, run_id: int) -> RunInputs:
+        """What a run was given, and the text that ran."""
+        return await self.call(registry.RUNS_INPUTS, RunInputs, registry.RunParams(run_id=run_id))
+
+    async def replay_run(self, run_id: int, request: ReplayRequest) -> RunInfo:
+        """Start the same run again; its first record. Refused with code ``not_replayable`` when it is not all kept."""
+        return await self.call(registry.RUNS_REPLAY, RunInfo, registry.ReplayParams(run_id=run_id), request)
+
+    async def compare_runs(self, run_id: int, other_id: int) -> RunComparison:
+        """Differences of two runs: inputs, text, result, output."""
+        params = registry.CompareParams(run_id=run_id, other_id=other_id)
+        return await self.call(registry.RUNS_COMPARE, RunComparison, params)
 
     async def cancel_run(self, run_id: int) -> RunInfo:
         """Stop a run; its final record, also if it had ended before."""
@@ -76,8 +102,20 @@ class RunCalls(Calls):
     async def run_and_follow(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         """Start a run and follow it, in one round trip. The first item is its record."""
         target = registry.RUNS_START.target(registry.StartParams(follow=True))
+        async with aclosing(self._follow_from(registry.RUNS_START, target, encode(request))) as items:
+            async for item in items:
+                yield item
+
+    async def replay_and_follow(self, run_id: int, request: ReplayRequest) -> AsyncGenerator[RunEvent, None]:
+        """Like ``replay_run``, followed as by ``run_and_follow``."""
+        target = registry.RUNS_REPLAY.target(registry.ReplayParams(run_id=run_id, follow=True))
+        async with aclosing(self._follow_from(registry.RUNS_REPLAY, target, encode(request))) as items:
+            async for item in items:
+                yield item
+
+    async def _follow_from(self, start: Operation, target: str, body: bytes) -> AsyncGenerator[RunEvent, None]:
         place = _Place()
-        stream = self.stream(registry.RUNS_START, target, encode(request))
+        stream = self.stream(start, target, body)
         try:
             async with aclosing(_until_finished(stream, place)) as items:
                 async for item in items:

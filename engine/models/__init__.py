@@ -81,6 +81,12 @@ from engine.models.pool import (
     SlotInfo,
     SlotState,
 )
+from engine.models.run_history import (
+    ReplayRequest,
+    RunComparison,
+    RunFileInput,
+    RunInputs,
+)
 from engine.models.runs import (
     BufferInfo,
     Mode,
@@ -189,11 +195,15 @@ __all__ = [
     "RebuildReport",
     "RenameRequest",
     "RenamedScript",
+    "ReplayRequest",
     "ResizeRequest",
     "RestoreRequest",
+    "RunComparison",
     "RunError",
     "RunFile",
+    "RunFileInput",
     "RunInfo",
+    "RunInputs",
     "RunKind",
     "RunList",
     "RunRequest",

@@ -139,6 +139,10 @@ class RunInfo(Model, frozen=True):
     grants: list[Grant] = []
     """The approved permissions it ran with, by their canonical paths."""
     files: list[RunFile] = []
+    inputs_sha256: str | None = None
+    """Of what it was given, as canonical JSON; None for a run of a time when that was not recorded."""
+    replay_of: int | None = None
+    """The run that this one repeats."""
 
 
 class OutputChunk(Model, frozen=True):

@@ -6,7 +6,18 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from engine.models import BufferInfo, Model, OutputPage, RunInfo, RunList, RunRequest
+from engine.models import (
+    BufferInfo,
+    Model,
+    Outcome,
+    OutputPage,
+    ReplayRequest,
+    RunComparison,
+    RunInfo,
+    RunInputs,
+    RunList,
+    RunRequest,
+)
 from engine.registry.operation import MAX_ID, Id, Operation
 
 
@@ -22,6 +33,21 @@ class RunListParams(Model, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
     before: Annotated[int, Meta(ge=0, le=MAX_ID, description="Only runs older than this one.")] | None = None
     name: Annotated[str, Meta(description="Only runs of this script.")] | None = None
+    part: Annotated[str, Meta(max_length=255, description="Only runs with this in their name.")] | None = None
+    outcome: Annotated[Outcome, Meta(description="Only runs that ended so.")] | None = None
+    actor: Annotated[str, Meta(max_length=255, description="Only runs of this account.")] | None = None
+    since: Annotated[float, Meta(description="Only runs asked for at this time or later.")] | None = None
+    until: Annotated[float, Meta(description="Only runs asked for before this time.")] | None = None
+
+
+class ReplayParams(Model, frozen=True):
+    run_id: Id
+    follow: Annotated[bool, Meta(description="Answer with the run's event stream instead of its first record.")] = False
+
+
+class CompareParams(Model, frozen=True):
+    run_id: Id
+    other_id: Id
 
 
 class OutputParams(Model, frozen=True):
@@ -88,6 +114,35 @@ RUNS_FILE = Operation(
     "A file that a run left",
     params=RunFileParams,
     raw_answer=True,
+)
+RUNS_INPUTS = Operation(
+    "runs.inputs",
+    "GET",
+    "/runs/{run_id}/inputs",
+    RunInputs,
+    "viewer",
+    "What a run was given: arguments, files by their hash, and the text that ran",
+    params=RunParams,
+)
+RUNS_REPLAY = Operation(
+    "runs.replay",
+    "POST",
+    "/runs/{run_id}/replay",
+    RunInfo,
+    "operator",
+    "Run the same text with the same inputs again; everything is judged anew",
+    params=ReplayParams,
+    request=ReplayRequest,
+    status=202,
+)
+RUNS_COMPARE = Operation(
+    "runs.compare",
+    "GET",
+    "/runs/{run_id}/compare/{other_id}",
+    RunComparison,
+    "viewer",
+    "Two runs: differences of inputs, text, result and output",
+    params=CompareParams,
 )
 BUFFERS_CREATE = Operation(
     "buffers.create",

@@ -94,6 +94,18 @@ class BufferService:
             buffer.holders += 1
         return found
 
+    def info(self, buffer_id: str, actor: Actor) -> BufferInfo:
+        """What is known of an upload; raises ``no_buffer``."""
+        return self._find(buffer_id, actor).info
+
+    def held(self, name: str, sha256: str, actor: Actor) -> str | None:
+        """The id of an upload of ``actor`` with that name and content, if there still is one."""
+        self.expire()
+        for buffer in self._buffers.values():
+            if (buffer.owner, buffer.info.name, buffer.info.sha256) == (actor.uid, name, sha256):
+                return buffer.info.id
+        return None
+
     def give_back(self, buffers: Iterable[Buffer]) -> None:
         for buffer in buffers:
             buffer.holders -= 1

@@ -12,7 +12,7 @@ from engine.models import OutputChunk, RunInfo, RunState
 from engine.pool import ReturnedFile
 from engine.services.rows import file_row, output_row, run_row
 from store.errors import StoreError
-from store.rows import FileRow, OutputRow, RunRow
+from store.rows import FileRow, InputRow, OutputRow, RunRow
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ class RunStore(Protocol):
         output: Iterable[OutputRow],
         finished: Iterable[RunRow],
         files: Iterable[FileRow],
+        inputs: Iterable[InputRow],
     ) -> None: ...
 
 
@@ -47,6 +48,7 @@ class Recorder:
         self._output: list[tuple[int, OutputChunk]] = []
         self._output_bytes = 0
         self._files: Files = {}
+        self._inputs: dict[int, InputRow] = {}
         self._lost_output: set[int] = set()
         self._lost_files: set[int] = set()
         self._work = asyncio.Event()
@@ -65,6 +67,10 @@ class Recorder:
         if files:
             self._files[info.id] = files
         self._work.set()
+
+    def inputs(self, row: InputRow) -> None:
+        """Record what a run is given, together with its first record."""
+        self._inputs[row.run_id] = row
 
     def output(self, run_id: int, chunks: Iterable[OutputChunk]) -> None:
         for chunk in chunks:
@@ -85,7 +91,7 @@ class Recorder:
     async def flush(self) -> None:
         """Commit what was collected so far.
 
-        A failure keeps the runs' records for the next try and drops their output and files, which take the room.
+        A failure keeps the runs' records for the next try and drops all that takes room: output, files and inputs.
         """
         async with self._flushing:
             runs, self._runs = self._runs, {}
@@ -108,6 +114,7 @@ class Recorder:
                     for info in finished
                 ],
                 [file_row(run_id, file) for run_id, left in files.items() for file in left],
+                [row for run_id in runs if (row := self._inputs.pop(run_id, None)) is not None],
             )
         except StoreError as error:
             self._lost_files.update(files)

@@ -48,6 +48,8 @@ def run_row(info: RunInfo, *, output_lost: bool = False, files_lost: bool = Fals
         output_bytes=info.output_bytes,
         output_complete=info.output_complete and not output_lost,
         grants=_encode(info.grants).decode() if info.grants else None,
+        inputs_sha256=info.inputs_sha256,
+        replay_of=info.replay_of,
     )
 
 
@@ -80,6 +82,8 @@ def run_info(row: RunRow, files: Iterable[FileRow] = ()) -> RunInfo:
         output_complete=row.output_complete,
         grants=_decode(row.grants, type=list[Grant]) if row.grants else [],
         files=[RunFile(name=file.name, size=file.size, sha256=file.sha256) for file in files],
+        inputs_sha256=row.inputs_sha256,
+        replay_of=row.replay_of,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -22,18 +23,22 @@ from engine.models import (
     RunRequest,
     RunState,
 )
-from engine.pool import Ending, FileInput, Job, JobRejected, Pool, QueueFull, SandboxUnavailable
+from engine.pool import Ending, FileInput, Job, JobRejected, Pool, QueueFull
 from engine.pool.job import Profile
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.active import ActiveRun
 from engine.services.buffers import Buffer, BufferService
 from engine.services.events import EventBus
 from engine.services.metrics import RunMetrics
-from engine.services.modes import sandbox_unavailable
 from engine.services.recorder import Recorder
 from engine.services.requests import Prepared, RequestChecks
 from engine.services.rows import output_chunk, run_file, run_info, run_row
+from engine.services.run_inputs import GivenInputs, given_inputs, kept_code
+from engine.services.run_refusals import no_file, refused_run
+from engine.services.run_search import is_wanted
 from store.errors import StoreError
+from store.rows import InputRow
+from store.run_filter import RunFilter
 from store.state import StateDB
 
 RunItem = list[OutputChunk] | RunInfo
@@ -82,15 +87,20 @@ class RunService:
         """
         return (await self.launch(request, actor, source)).info
 
-    async def launch(self, request: RunRequest, actor: Actor, source: str) -> ActiveRun:
-        """Like ``start``, for callers in this process that want to follow the run."""
+    async def launch(
+        self, request: RunRequest, actor: Actor, source: str, *, replay_of: int | None = None
+    ) -> ActiveRun:
+        """Like ``start``, for callers in this process that want to follow the run. ``replay_of``: what it repeats."""
         prepared = await self._checks.prepare(request, actor)
-        info = _first_record(await self._state.next_run_id(), request, prepared, actor, source)
+        run_id = await self._state.next_run_id()
         buffers = self._buffers.hold(request.files.values(), actor)
+        given = given_inputs(request, dict(zip(request.files, buffers, strict=True)))
+        info = _first_record(run_id, request, prepared, actor, source, given, replay_of)
+        inputs = InputRow(run_id, info.code_sha256, kept_code(prepared.source), given.text)
         try:
             if prepared.mode is Mode.ADMIN:
-                await self._record_intent(info)
-            return self._submit(info, request, prepared, buffers, actor)
+                await self._record_intent(info, inputs)
+            return self._submit(info, request, prepared, buffers, actor, inputs)
         except ServiceError as refusal:
             self._buffers.give_back(buffers)
             if prepared.mode is Mode.ADMIN and refusal.code != "not_recorded":
@@ -100,10 +110,10 @@ class RunService:
             self._buffers.give_back(buffers)
             raise
 
-    async def _record_intent(self, info: RunInfo) -> None:
+    async def _record_intent(self, info: RunInfo, inputs: InputRow) -> None:
         """An ADMIN run is on record before it begins: what it then does could reach the records themselves."""
         try:
-            await asyncio.shield(self._state.apply([run_row(info)], [], []))
+            await asyncio.shield(self._state.apply([run_row(info)], [], [], [], [inputs]))
         except StoreError as error:
             raise ServiceError(
                 "not_recorded",
@@ -127,22 +137,26 @@ class RunService:
         return info
 
     async def list(
-        self, actor: Actor, *, limit: int = 50, before: int | None = None, name: str | None = None
+        self, actor: Actor, *, limit: int = 50, before: int | None = None, wanted: RunFilter | None = None
     ) -> RunList:
-        """The newest runs, active and recorded together."""
+        """The newest runs that are wanted, active and recorded together."""
+        wanted = wanted or RunFilter()
         if not 1 <= limit <= 500:
             raise ServiceError("bad_request", "limit must be 1 to 500.")
-        own = None if actor.role >= Role.AUTHOR else actor.name
-        rows = await self._state.runs(limit=limit + 1, before=before, name=name)
+        if actor.role < Role.AUTHOR:
+            if wanted.actor not in (None, actor.name):
+                return RunList(runs=[])
+            wanted = dataclasses.replace(wanted, actor=actor.name)
+        rows = await self._state.runs(limit=limit + 1, before=before, wanted=wanted)
         files = await self._state.files([row.id for row in rows])
         found = {row.id: run_info(row, files.get(row.id, ())) for row in rows}
         for run_id, run in self._active.items():
-            if (before is None or run_id < before) and (name is None or run.info.name == name):
+            found.pop(run_id, None)  # what it was when it was recorded; it is what it is now
+            if (before is None or run_id < before) and is_wanted(run.info, wanted):
                 found[run_id] = run.info
         newest = [found[run_id] for run_id in sorted(found, reverse=True)]
-        page = [info for info in newest[:limit] if own is None or info.actor == own]
         more = len(newest) > limit
-        return RunList(runs=page, next_before=newest[limit - 1].id if more else None)
+        return RunList(runs=newest[:limit], next_before=newest[limit - 1].id if more else None)
 
     async def output(self, run_id: int, actor: Actor, *, after: int = 0, limit: int = PAGE) -> OutputPage:
         """Up to ``limit`` chunks from ``after`` on."""
@@ -166,11 +180,11 @@ class RunService:
         if run is not None:
             left = next((file for file in run.files if file.name == name), None)
             if left is None:
-                raise _no_file(run_id, name)
+                raise no_file(run_id, name)
             return bytes(left.data)
         row = await self._state.file(run_id, name)
         if row is None or row.data is None:
-            raise _no_file(run_id, name, removed=row is not None)
+            raise no_file(run_id, name, removed=row is not None)
         return bytes(row.data)
 
     async def follow(
@@ -215,7 +229,13 @@ class RunService:
         await self.recorder.close()
 
     def _submit(
-        self, info: RunInfo, request: RunRequest, prepared: Prepared, buffers: Sequence[Buffer], actor: Actor
+        self,
+        info: RunInfo,
+        request: RunRequest,
+        prepared: Prepared,
+        buffers: Sequence[Buffer],
+        actor: Actor,
+        inputs: InputRow,
     ) -> ActiveRun:
         run = ActiveRun(info, actor.uid, buffers, self)
         files = {
@@ -249,7 +269,8 @@ class RunService:
             ending = self._pool.submit(job)
         except (QueueFull, JobRejected) as refusal:
             del self._active[info.id]
-            raise _refused(refusal) from None
+            raise refused_run(refusal) from None
+        self.recorder.inputs(inputs)
         if run.info.state is RunState.QUEUED:
             self.run_changed(run)
         ending.add_done_callback(lambda future: self._ended(run, future))
@@ -305,7 +326,16 @@ class RunService:
             require(actor, Role.AUTHOR, "see other people's runs")
 
 
-def _first_record(run_id: int, request: RunRequest, prepared: Prepared, actor: Actor, source: str) -> RunInfo:
+
+def _first_record(
+    run_id: int,
+    request: RunRequest,
+    prepared: Prepared,
+    actor: Actor,
+    source: str,
+    given: GivenInputs,
+    replay_of: int | None,
+) -> RunInfo:
     return RunInfo(
         id=run_id,
         kind=request.kind,
@@ -318,6 +348,8 @@ def _first_record(run_id: int, request: RunRequest, prepared: Prepared, actor: A
         timeout=prepared.limits.wall,
         code_sha256=hashlib.sha256(prepared.source).hexdigest(),
         grants=[Grant(access=grant.access, path=grant.path) for grant in prepared.grants],
+        inputs_sha256=given.sha256,
+        replay_of=replay_of,
     )
 
 
@@ -335,20 +367,6 @@ def _priority(request: RunRequest, source: str) -> Priority:
     return Priority.API if source == "rest" else Priority.INTERACTIVE
 
 
-def _refused(refusal: QueueFull | JobRejected) -> ServiceError:
-    if isinstance(refusal, SandboxUnavailable):
-        return sandbox_unavailable(str(refusal))
-    if isinstance(refusal, QueueFull):
-        return ServiceError("queue_full", str(refusal), hint="Try again when some runs have ended.", status=429)
-    return ServiceError("bad_request", str(refusal))
-
-
-def _no_file(run_id: int, name: str, *, removed: bool = False) -> ServiceError:
-    if removed:
-        sentence, hint = f"The file {name!r} of run {run_id} is no longer kept.", "Run the script again."
-    else:
-        sentence, hint = f"Run {run_id} left no file {name!r}.", f"See gatewright runs files {run_id}."
-    return ServiceError("no_file", sentence, hint=hint, status=404)
 
 
 def _interrupted() -> Ending:

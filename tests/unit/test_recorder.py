@@ -11,7 +11,7 @@ from engine.models import Mode, Outcome, OutputChunk, RunInfo, RunKind, RunState
 from engine.pool import ReturnedFile
 from engine.services.recorder import FLUSH_BYTES, Recorder
 from store.errors import LowDisk
-from store.rows import FileRow, OutputRow, RunRow
+from store.rows import FileRow, InputRow, OutputRow, RunRow
 from store.state import StateDB
 
 
@@ -30,11 +30,12 @@ class Disk:
         output: Iterable[OutputRow],
         finished: Iterable[RunRow],
         files: Iterable[FileRow],
+        inputs: Iterable[InputRow],
     ) -> None:
         if self.full:
             raise LowDisk("Cannot write state.db: the disk is full.")
         self.commits += 1
-        await self.state.apply(started, output, finished, files)
+        await self.state.apply(started, output, finished, files, inputs)
 
     def on_durable(self, run_ids: list[int]) -> None:
         self.durable += run_ids

@@ -20,6 +20,7 @@ from store import migrations
 from store.database import APPLICATION_ID, WAL_BYTES
 from store.errors import LowDisk, StoreError
 from store.rows import FileRow, OutputRow, RunRow
+from store.run_filter import RunFilter
 from store.state import UNRECORDED_IDS, Pruned, Retention, StateDB
 
 DAY = 86_400.0
@@ -143,8 +144,8 @@ async def test_runs_are_listed_newest_first_in_pages_and_by_name(state: StateDB)
     )
     assert [row.id for row in await state.runs(limit=3)] == [10, 9, 8]
     assert [row.id for row in await state.runs(limit=3, before=8)] == [7, 6, 5]
-    assert [row.id for row in await state.runs(limit=9, name="odd")] == [9, 7, 5, 3, 1]
-    assert [row.id for row in await state.runs(limit=2, before=5, name="odd")] == [3, 1]
+    assert [row.id for row in await state.runs(limit=9, wanted=RunFilter(name="odd"))] == [9, 7, 5, 3, 1]
+    assert [row.id for row in await state.runs(limit=2, before=5, wanted=RunFilter(name="odd"))] == [3, 1]
     assert {row.value for row in await state.runs(limit=9)} == {None}, "a list does not carry results"
     found = await state.run(3)
     assert found is not None

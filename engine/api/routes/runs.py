@@ -11,16 +11,19 @@ from engine.api.content import Content
 from engine.api.endpoint import Handler
 from engine.api.host import Call
 from engine.api.sse import EventStream, encode
-from engine.models import OutputChunk, OutputPage, RunInfo, RunList, RunState
+from engine.models import OutputChunk, OutputPage, RunComparison, RunInfo, RunInputs, RunList, RunState
 from engine.registry import (
+    CompareParams,
     Operation,
     OutputParams,
+    ReplayParams,
     RunEventsParams,
     RunFileParams,
     RunListParams,
     RunParams,
     StartParams,
 )
+from store.run_filter import RunFilter
 
 RunItems = AsyncIterator[list[OutputChunk] | RunInfo]
 
@@ -43,7 +46,15 @@ async def events(call: Call) -> EventStream:
 
 async def list_(call: Call) -> RunList:
     params: RunListParams = call.params
-    return await call.engine.runs.list(call.actor, limit=params.limit, before=params.before, name=params.name)
+    wanted = RunFilter(
+        name=params.name,
+        part=params.part,
+        outcome=params.outcome,
+        actor=params.actor,
+        since=params.since,
+        until=params.until,
+    )
+    return await call.engine.runs.list(call.actor, limit=params.limit, before=params.before, wanted=wanted)
 
 
 async def get(call: Call) -> RunInfo:
@@ -66,6 +77,22 @@ async def cancel(call: Call) -> RunInfo:
     return await call.engine.runs.cancel(params.run_id, call.actor)
 
 
+async def inputs(call: Call) -> RunInputs:
+    params: RunParams = call.params
+    return await call.engine.run_history.inputs(params.run_id, call.actor)
+
+
+async def replay(call: Call) -> RunInfo | EventStream:
+    params: ReplayParams = call.params
+    run = await call.engine.run_history.replay(params.run_id, call.body, call.actor, call.source)
+    return EventStream(_encoded(call.engine.runs.follow(run.id, call.actor))) if params.follow else run
+
+
+async def compare(call: Call) -> RunComparison:
+    params: CompareParams = call.params
+    return await call.engine.run_history.compare(params.run_id, params.other_id, call.actor)
+
+
 async def _encoded(items: RunItems) -> AsyncGenerator[bytes, None]:
     async for item in items:
         if not isinstance(item, RunInfo):
@@ -84,4 +111,7 @@ HANDLERS: dict[Operation, Handler] = {
     registry.RUNS_OUTPUT: output,
     registry.RUNS_CANCEL: cancel,
     registry.RUNS_FILE: file,
+    registry.RUNS_INPUTS: inputs,
+    registry.RUNS_REPLAY: replay,
+    registry.RUNS_COMPARE: compare,
 }

@@ -1,0 +1,231 @@
+"""The run history: what a run was given, the same again, and two runs side by side.
+
+A replay is an ordinary run of the old text with the old inputs: role, mode, permissions and limits are judged anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+
+from engine.models import (
+    Mode,
+    OutputChunk,
+    ReplayRequest,
+    RunComparison,
+    RunInfo,
+    RunInputs,
+    RunKind,
+    RunRequest,
+)
+from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.active import ActiveRun
+from engine.services.buffers import BufferService
+from engine.services.run_inputs import NOTHING, read_inputs
+from engine.services.runs import RunService
+from engine.services.scripts import ScriptService
+from engine.services.text_diff import unified
+from store.state import StateDB
+
+COMPARED_OUTPUT = 256 << 10
+"""Characters of each run's output that are compared."""
+
+
+class ReplayService:
+    def __init__(
+        self, runs: RunService, state: StateDB, scripts: ScriptService, buffers: BufferService
+    ) -> None:
+        self._runs = runs
+        self._state = state
+        self._scripts = scripts
+        self._buffers = buffers
+
+    async def inputs(self, run_id: int, actor: Actor) -> RunInputs:
+        """What a run was given, for those who see the run."""
+        return await self._inputs(await self._runs.get(run_id, actor))
+
+    async def replay(self, run_id: int, request: ReplayRequest, actor: Actor, source: str) -> RunInfo:
+        """Start a run of the same text with the same inputs, and return its first record.
+
+        Raises:
+            ServiceError: ``not_replayable`` when something of it is not kept, ``needs_admin`` when it was an ADMIN run
+                and ``request`` does not say so, or whatever an ordinary start says. Nothing was started.
+        """
+        return (await self.launch(run_id, request, actor, source)).info
+
+    async def launch(self, run_id: int, request: ReplayRequest, actor: Actor, source: str) -> ActiveRun:
+        """Like ``replay``, for callers in this process that want to follow the run."""
+        require(actor, Role.OPERATOR, "replay runs")
+        old = await self._runs.get(run_id, actor)
+        if old.mode is Mode.ADMIN and request.mode is not Mode.ADMIN:
+            raise ServiceError(
+                "needs_admin",
+                f"Run {run_id} was an ADMIN run, and so its replay is one.",
+                hint="Choose ADMIN for it: --mode admin, or F8 in the console.",
+                status=403,
+            )
+        inputs = await self._inputs(old)
+        if inputs.problem is not None:
+            raise ServiceError("not_replayable", inputs.problem, hint=_hint(old), status=409)
+        again = await self._request(old, inputs, self._files(inputs, request.files, actor))
+        return await self._runs.launch(again, actor, source, replay_of=run_id)
+
+    async def compare(self, run_id: int, other_id: int, actor: Actor) -> RunComparison:
+        """Two runs: what they were given, their texts, results and outputs."""
+        run, other = await self._runs.get(run_id, actor), await self._runs.get(other_id, actor)
+        given = await self._inputs(run), await self._inputs(other)
+        outputs = [await self._output(run, actor), await self._output(other, actor)]
+        names = f"run {run_id}", f"run {other_id}"
+        notes = [found.problem for found in given if found.problem is not None]
+        notes += [
+            f"Not all of the output of run {info.id} is compared."
+            for info, text in zip((run, other), outputs, strict=True)
+            if not info.output_complete or len(text) >= COMPARED_OUTPUT
+        ]
+
+        def differences() -> RunComparison:
+            return RunComparison(
+                run=run,
+                other=other,
+                inputs=unified(_shown(given[0]), _shown(given[1]), *names),
+                code=unified(given[0].code or "", given[1].code or "", *names),
+                result=unified(_result(run), _result(other), *names),
+                output=unified(outputs[0], outputs[1], *names),
+                notes=notes,
+            )
+
+        return await asyncio.to_thread(differences)
+
+    async def _inputs(self, run: RunInfo) -> RunInputs:
+        await self._runs.recorder.flush()  # it may have begun a moment ago
+        text = await self._state.inputs.of(run.id)
+        code = await self._state.inputs.code(run.code_sha256)
+        problem = None
+        if run.inputs_sha256 is None:
+            problem = f"Run {run.id} is of a time when inputs were not kept."
+        elif text is None and run.inputs_sha256 != NOTHING:
+            problem = f"The inputs of run {run.id} are not kept: they were too large, or the disk was full."
+        elif code is None and run.kind is not RunKind.CALL:
+            problem = f"The text of run {run.id} is not kept: it was too large, or the disk was full."
+        elif code is not None and not _is_utf8(code):
+            problem = f"The text of run {run.id} is not UTF-8."
+        return RunInputs(
+            run_id=run.id,
+            code_sha256=run.code_sha256,
+            code=None if code is None else code.decode("utf-8", "replace"),
+            inputs_sha256=run.inputs_sha256,
+            problem=problem,
+            **read_inputs(text),
+        )
+
+    async def _request(self, old: RunInfo, inputs: RunInputs, files: dict[str, str]) -> RunRequest:
+        """The request that ``old`` was, with what is kept of it."""
+        module, _, function = old.name.rpartition(".") if old.kind is RunKind.CALL else ("", "", "")
+        script = old.name if old.kind is RunKind.SCRIPT else ""
+        # The saved text needs less of a role than a text that somebody sends, and it may have been disabled since.
+        saved = bool(script) and await self._is_saved(script, old.code_sha256)
+        return RunRequest(
+            kind=old.kind,
+            code="" if saved else inputs.code or "",
+            module=module,
+            function=function,
+            script=script,
+            params=inputs.params,
+            args=inputs.args,
+            kwargs=inputs.kwargs,
+            variables=inputs.variables,
+            files=files,
+            entrypoint=inputs.entrypoint,
+            mode=old.mode,
+            timeout=old.timeout,
+            name=None if script else old.name,
+        )
+
+    async def _is_saved(self, path: str, sha256: str) -> bool:
+        try:
+            found = await self._scripts.source(path, allow_problem=True)
+        except ServiceError:
+            return False
+        return found.info.path == path and hashlib.sha256(found.data).hexdigest() == sha256
+
+    def _files(self, inputs: RunInputs, given: Mapping[str, str], actor: Actor) -> dict[str, str]:
+        """A buffer for each file that the run had: one that is given, or one that is still held."""
+        unknown = given.keys() - {file.parameter for file in inputs.files}
+        if unknown:
+            raise ServiceError("bad_params", f"Run {inputs.run_id} was given no file {min(unknown)!r}.")
+        found: dict[str, str] = {}
+        for file in inputs.files:
+            if (buffer_id := given.get(file.parameter)) is not None:
+                if self._buffers.info(buffer_id, actor).sha256 != file.sha256:
+                    raise ServiceError(
+                        "not_the_same", f"The file given as {file.parameter!r} is not the one that run "
+                        f"{inputs.run_id} had: its content differs.", hint="Run the script anew with it.", status=409,
+                    )
+            elif (buffer_id := self._buffers.held(file.name, file.sha256, actor)) is None:
+                raise ServiceError(
+                    "not_replayable",
+                    f"The file {file.name!r} of run {inputs.run_id} is not kept: uploads last ten minutes.",
+                    hint=f"Hand it over again: --file {file.parameter}=PATH.",
+                    status=409,
+                )
+            found[file.parameter] = buffer_id
+        return found
+
+    async def _output(self, run: RunInfo, actor: Actor) -> str:
+        """The beginning of what a run wrote, both streams in order."""
+        parts: list[str] = []
+        size = after = 0
+        while size < COMPARED_OUTPUT:
+            page = await self._runs.output(run.id, actor, after=after)
+            if not page.chunks:
+                break
+            parts += map(_text, page.chunks)
+            size += sum(len(chunk.text) for chunk in page.chunks)
+            after = page.next_seq
+        return "".join(parts)[:COMPARED_OUTPUT]
+
+
+def _text(chunk: OutputChunk) -> str:
+    return chunk.text
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _hint(run: RunInfo) -> str:
+    if run.kind is RunKind.SCRIPT:
+        return f"Run the script as it is now: gatewright run {run.name}"
+    return "Run it anew with what you have."
+
+
+def _shown(inputs: RunInputs) -> str:
+    """Inputs with a line for each value, as they are compared."""
+    found = {
+        "params": inputs.params,
+        "args": inputs.args,
+        "kwargs": inputs.kwargs,
+        "variables": inputs.variables,
+        "entrypoint": inputs.entrypoint,
+        "files": {file.parameter: f"{file.name} {file.size} bytes, sha256 {file.sha256}" for file in inputs.files},
+    }
+    used = {name: value for name, value in found.items() if value}
+    return json.dumps(used, indent=1, ensure_ascii=False, sort_keys=True) + "\n" if used else ""
+
+
+def _result(run: RunInfo) -> str:
+    """How a run ended, as it is compared."""
+    lines = [f"outcome: {run.outcome or run.state}"]
+    if run.has_value:
+        lines.append(f"result: {json.dumps(run.value, indent=1, ensure_ascii=False, sort_keys=True)}")
+    elif run.result is not None:
+        lines.append(f"result: {run.result}")
+    lines += [run.traceback.rstrip("\n")] if run.traceback else []
+    lines += [f"note: {run.note}"] if run.note else []
+    return "\n".join(lines) + "\n"
