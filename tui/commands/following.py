@@ -35,9 +35,21 @@ async def run_to_end(
     Raises:
         CommandError: The engine got lost, or a file could not be written.
     """
+    return await follow_to_end(client, client.run_and_follow(request), streams, as_json=as_json, out=out)
+
+
+async def follow_to_end(
+    client: EngineClient,
+    events: AsyncIterator[RunEvent],
+    streams: Streams,
+    *,
+    as_json: bool,
+    out: str | None = None,
+) -> int:
+    """As ``run_to_end``, of a run that ``events`` starts and tells of."""
     with Interrupts() as interrupts:
         follower = _Follower(client, streams, interrupts, keep=as_json)
-        info = await follower.follow(client.run_and_follow(request))
+        info = await follower.follow(events)
     if not as_json:
         show_end(info, streams)
     if info.files and out is not None:

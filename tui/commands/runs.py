@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import OutputPage, RunFile, RunInfo, RunList, RunState
-from tui.commands.invocation import Invocation, common_options
+from engine.models import OutputPage, RunFile, RunInfo, RunInputs, RunList, RunState
+from tui.commands import exit_codes
+from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.run_history import compare_runs, input_fields, replay_run
 from tui.formats import clock, duration, size
 
 if TYPE_CHECKING:
@@ -22,31 +24,47 @@ PAGE = 1000
 @click.group("runs")
 @common_options
 def runs() -> None:
-    """See runs, their output, and stop them."""
+    """See runs, their output, what they were given; stop, repeat and compare them."""
+
+
+runs.add_command(replay_run)
+runs.add_command(compare_runs)
 
 
 @runs.command("list")
 @click.option("-n", "--limit", type=click.IntRange(1, 500), default=20, help="How many, newest first.")
 @click.option("--before", type=int, metavar="ID", help="Only runs older than this one.")
 @click.option("--name", metavar="SCRIPT", help="Only runs of this script, by its whole path.")
+@click.option("--search", metavar="WORDS", default="", help="Such as: outcome:timeout who:alice since:today digest")
 @common_options
 @click.pass_obj
-def list_runs(invocation: Invocation, limit: int, before: int | None, name: str | None) -> None:
-    """List the newest runs."""
+def list_runs(invocation: Invocation, limit: int, before: int | None, name: str | None, search: str) -> None:
+    """List the newest runs.
+
+    A search has parts of names, and outcome:, who:, since:, until: (today, yesterday, 2h, 3d, 14:30, 2026-01-31).
+    """
+    import msgspec
+
     from tui.commands.session import with_engine
+    from tui.run_search import BadSearch, parse_search
+
+    try:
+        wanted = msgspec.structs.replace(parse_search(search).page(limit, before), name=name)
+    except BadSearch as error:
+        raise CommandError(str(error), exit_code=exit_codes.USAGE, code="bad_search") from None
 
     async def work(client: EngineClient) -> RunList:
-        return await client.list_runs(limit=limit, before=before, name=name)
+        return await client.find_runs(wanted)
 
     found = with_engine(invocation, work)
     if invocation.json:
         invocation.print_json(found)
     elif not found.runs:
-        invocation.streams.say("there are no runs yet")
+        invocation.streams.say("no run matches" if search or name or before else "there are no runs yet")
     else:
         _print_runs(invocation, found.runs)
         if found.next_before is not None:
-            invocation.streams.say(f"older ones: gatewright runs list --before {found.next_before}")
+            invocation.streams.say(f"older ones: the same with --before {found.next_before}")
 
 
 @runs.command("show")
@@ -54,17 +72,19 @@ def list_runs(invocation: Invocation, limit: int, before: int | None, name: str 
 @common_options
 @click.pass_obj
 def show_run(invocation: Invocation, run_id: int) -> None:
-    """Show everything known of one run, except its output."""
+    """Show everything known of one run, except its output: how it went, and what it was given."""
+    import msgspec
+
     from tui.commands.session import with_engine
 
-    async def work(client: EngineClient) -> RunInfo:
-        return await client.get_run(run_id)
+    async def work(client: EngineClient) -> tuple[RunInfo, RunInputs]:
+        return await client.get_run(run_id), await client.run_inputs(run_id)
 
-    info = with_engine(invocation, work)
+    info, inputs = with_engine(invocation, work)
     if invocation.json:
-        invocation.print_json(info)
+        invocation.print_json(msgspec.to_builtins(info) | {"inputs": inputs})
     else:
-        _print_run(invocation, info)
+        _print_run(invocation, info, inputs)
 
 
 @runs.command("output")
@@ -154,7 +174,7 @@ def _print_files(invocation: Invocation, files: Sequence[RunFile]) -> None:
     invocation.streams.out.line(render(["file", "size", "sha256"], rows, right="size", width=width))
 
 
-def _print_run(invocation: Invocation, info: RunInfo) -> None:
+def _print_run(invocation: Invocation, info: RunInfo, inputs: RunInputs) -> None:
     from tui.commands.table import fields, terminal_width
 
     out = invocation.streams.out
@@ -173,6 +193,8 @@ def _print_run(invocation: Invocation, info: RunInfo) -> None:
                 ("isolation", info.isolation),
                 *(("may " + grant.access, grant.path) for grant in info.grants),
                 ("sha256", info.code_sha256),
+                ("repeats", "" if info.replay_of is None else f"run {info.replay_of}"),
+                *input_fields(inputs),
                 ("output", size(info.output_bytes) + ("" if info.output_complete else ", cut")),
                 ("files", ", ".join(f"{file.name} ({size(file.size)})" for file in info.files)),
                 ("note", info.note or ""),

@@ -1,0 +1,107 @@
+"""``runs replay`` and ``runs compare``, and what a run was given."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.models import Mode, ReplayRequest, RunComparison, RunInputs
+from tui.commands.invocation import Invocation, common_options
+from tui.commands.run import assignments
+from tui.formats import size
+from tui.terminal_guard import sanitise_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from engine.client import EngineClient
+
+TAB = 8
+SHOWN = 200
+"""Characters of a value in a line."""
+
+
+@click.command("replay")
+@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
+@click.option(
+    "--file",
+    "files",
+    metavar="NAME=PATH",
+    multiple=True,
+    callback=assignments,
+    help="A file that the run had and the engine holds no more; it must be the same file.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice([mode.value.lower() for mode in Mode], case_sensitive=False),
+    default=Mode.RESTRICTED.value.lower(),
+    help="The replay of an ADMIN run needs --mode admin.",
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False), metavar="DIR", help="Write the files it leaves here, over no other file."
+)
+@common_options
+@click.pass_obj
+def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode: str, out: str | None) -> int:
+    """Run again what ID was: the same text with the same parameters, and files.
+
+    Roles, permissions and limits are judged as they are now. Its output comes as it is written, as with gatewright run.
+    """
+    from tui.commands.following import follow_to_end
+    from tui.commands.session import with_engine
+    from tui.commands.uploads import upload_files
+
+    async def work(client: EngineClient) -> int:
+        buffers = await upload_files(client, files, invocation.streams)
+        request = ReplayRequest(mode=Mode(mode.upper()), files=buffers)
+        events = client.replay_and_follow(run_id, request)
+        return await follow_to_end(client, events, invocation.streams, as_json=invocation.json, out=out)
+
+    return with_engine(invocation, work)
+
+
+@click.command("compare")
+@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
+@click.argument("other_id", metavar="OTHER", type=click.IntRange(min=0))
+@common_options
+@click.pass_obj
+def compare_runs(invocation: Invocation, run_id: int, other_id: int) -> None:
+    """Show what differs between two runs: inputs, text, result, output."""
+    from tui.commands.session import with_engine
+
+    async def work(client: EngineClient) -> RunComparison:
+        return await client.compare_runs(run_id, other_id)
+
+    found = with_engine(invocation, work)
+    if invocation.json:
+        invocation.print_json(found)
+        return
+    out = invocation.streams.out
+    for title in ("inputs", "code", "result", "output"):
+        difference = getattr(found, title)
+        out.line(f"{title}: {'different' if difference else 'the same'}")
+        for line in difference.rstrip("\n").split("\n") if difference else []:
+            out.line(sanitise_line(line.expandtabs(TAB)))
+    for note in found.notes:
+        invocation.streams.say(sanitise_line(note))
+
+
+def input_fields(inputs: RunInputs) -> Iterable[tuple[str, str]]:
+    """What a run was given, for a table of fields."""
+    for name, values in (("param", inputs.params), ("kwarg", inputs.kwargs), ("variable", inputs.variables)):
+        for key, value in values.items():
+            yield f"{name} {key}", _short(value)
+    if inputs.args:
+        yield "args", _short(inputs.args)
+    for file in inputs.files:
+        yield f"file {file.parameter}", f"{file.name} ({size(file.size)}), sha256 {file.sha256}"
+    yield "entrypoint", inputs.entrypoint or ""
+    yield "inputs", inputs.inputs_sha256 or ""
+    yield "replay", inputs.problem or f"gatewright runs replay {inputs.run_id}"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
