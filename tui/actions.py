@@ -28,6 +28,8 @@ class Scope(StrEnum):
     HISTORY = "History of a script"
     META = "Frontmatter of a script"
     DEFAULTS = "Default scripts"
+    RUNS = "Run history"
+    COMPARISON = "Two runs compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ ACTIONS: tuple[Action, ...] = (
     _console("focus_list", "list", "Go to the scripts list", 6),
     _console("focus_panel", "panel", "Go to the panel, and from tab to tab in it", 7),
     _console("pool", "pool", "Show the pool"),
+    _console("run_history", "runs", "Run history: search, output, replay, compare"),
     _console("admin", "ADMIN", "ADMIN runs for five minutes, or back at once"),
     _console("meta", "meta", "Frontmatter of the script: kind, parameters, limits"),
     _console("approve", "approve", "Approve or refuse a script's permissions"),
@@ -180,6 +183,12 @@ ACTIONS: tuple[Action, ...] = (
     Action("restore_missing", "restore", "Restore those that are missing", Scope.DEFAULTS, 3),
     Action("read_difference", "difference", "Go to the difference, and back", Scope.DEFAULTS, 4),
     Action("leave_defaults", "back", "Back to the console", Scope.DEFAULTS, 5),
+    Action("show_old_run", "output", "Show the output of the run under the cursor in the console", Scope.RUNS, 1),
+    Action("replay_run", "replay", "Run the same text with the same inputs again", Scope.RUNS, 2),
+    Action("compare_run", "compare", "Mark the run, or compare it with the marked one", Scope.RUNS, 3),
+    Action("search_runs", "search", "Search: outcome:timeout who:alice since:today, a part of a name", Scope.RUNS, 4),
+    Action("leave_runs", "back", "Back to the console", Scope.RUNS, 5),
+    Action("leave_comparison", "back", "Back to the run history", Scope.COMPARISON, 1),
     Action("git_open", "diff", "Show what the file or commit under the cursor changed", Scope.GIT),
     Action("git_stage", "stage", "Stage the file under the cursor, or unstage it", Scope.GIT, 1, palette=True),
     Action("git_commit", "commit", "Commit what is staged", Scope.GIT, 2, palette=True),

@@ -27,6 +27,7 @@ from tui.run_starter import RunStarter
 from tui.screens.console import ConsoleScreen
 from tui.screens.diff import DiffScreen
 from tui.screens.pool import PoolScreen
+from tui.screens.runs import RunsScreen
 from tui.screens.settings import SettingsScreen
 from tui.script_work import ScriptWork
 from tui.widgets.banner import Banner
@@ -103,3 +104,6 @@ class ConsoleParts:
 
     def settings_screen(self) -> SettingsScreen:
         return SettingsScreen(self.connection, self.maintenance, lambda: DiffScreen(self.connection))
+
+    def runs_screen(self) -> Screen[int | None]:
+        return RunsScreen(self.connection, lambda: self.admin.mode)

@@ -30,6 +30,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "focus_panel": ("f3",),
         "pool": ("f4",),
         "merge": ("f7",),
+        "run_history": ("f10",),
         "admin": ("f8",),
         "approve": ("f9",),
         "settings": ("f12",),
@@ -90,6 +91,13 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "refuse_text": ("n",),
         "show_text": ("d",),
         "give_up": ("escape",),
+        # The run history.
+        "show_old_run": ("enter",),
+        "replay_run": ("r",),
+        "compare_run": ("c",),
+        "search_runs": ("slash",),
+        "leave_runs": ("escape", "f10"),
+        "leave_comparison": ("escape", "c"),
         # The default scripts.
         "take_default": ("t",),
         "keep_default": ("k",),

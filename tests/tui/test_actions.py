@@ -10,12 +10,14 @@ from tui.actions import ACTIONS, Scope, footer_hints, in_scope, pane_hints
 from tui.app import GatewrightApp
 from tui.keymap import KEYMAP, key_label
 from tui.screens.approve import ApproveScreen
+from tui.screens.comparison import ComparisonScreen
 from tui.screens.console import ConsoleScreen
 from tui.screens.defaults import DefaultsScreen
 from tui.screens.diff import DiffScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.meta_form import MetaFormScreen
 from tui.screens.pool import PoolScreen
+from tui.screens.runs import RunsScreen
 from tui.screens.settings import SettingsScreen
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
@@ -40,6 +42,8 @@ OWNERS = {
     Scope.HISTORY: HistoryScreen,
     Scope.META: MetaFormScreen,
     Scope.DEFAULTS: DefaultsScreen,
+    Scope.RUNS: RunsScreen,
+    Scope.COMPARISON: ComparisonScreen,
 }
 
 SEEN_TOGETHER = [
@@ -52,6 +56,8 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.DIFF},
     {Scope.EVERYWHERE, Scope.APPROVAL},
     {Scope.EVERYWHERE, Scope.DEFAULTS},
+    {Scope.EVERYWHERE, Scope.RUNS},
+    {Scope.EVERYWHERE, Scope.COMPARISON},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.GIT},
     {Scope.EVERYWHERE, Scope.HISTORY},
     {Scope.EVERYWHERE, Scope.META},

@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 class ConsoleDoors(OtherScreens):
     """What the console screen inherits; each door is opened by the part that knows what is behind it."""
 
+    def show_run(self, run_id: int) -> None:
+        """Show a run's output, from its beginning."""
+        raise NotImplementedError
+
+    def action_run_history(self) -> None:
+        if (parts := self._parts) is None:
+            return
+
+        def left(run_id: int | None) -> None:
+            if run_id is not None:
+                self.show_run(run_id)
+
+        self.app.push_screen(parts.runs_screen(), left)
+
     def on_script_list_defaults_requested(self, event: ScriptList.DefaultsRequested) -> None:
         if (parts := self._parts) is not None:
             work = parts.defaults.restore if event.restore else parts.defaults.show

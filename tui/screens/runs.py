@@ -1,0 +1,240 @@
+"""The run history: every run on record, searched and read page by page on the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import ClassVar
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.widgets import Input, Static
+
+from engine.models import Mode, ReplayRequest, RunInfo
+from tui.actions import Scope, bindings, footer_hints
+from tui.background import in_background, in_place_of_the_last
+from tui.connection import EngineConnection, problems_told
+from tui.formats import clock
+from tui.isolation import run_isolation
+from tui.messages import ModeChanged, RunChanged
+from tui.run_search import BadSearch, RunSearch, parse_search
+from tui.screens.comparison import ComparisonScreen
+from tui.screens.too_small import FullScreen
+from tui.terminal_guard import sanitise_line
+from tui.widgets.key_hints import KeyHints
+from tui.widgets.live_table import Column, LiveTable, TableRow
+from tui.widgets.row_list import RowList
+from tui.widgets.task_pane import state_text, time_text
+
+PAGE = 100
+"""Runs asked for at a time."""
+
+NOTHING = "No runs yet. F5 in the console runs the script in the editor."
+NO_MATCH = "No run matches. / changes the search, Esc goes back to the runs."
+
+_COLUMNS = (
+    Column("run", 7),
+    Column("script"),
+    Column("outcome", 13),
+    Column("time", 9),
+    Column("who", 8),
+    Column("at", 12),
+)
+
+
+class RunsScreen(FullScreen[int | None]):
+    """The result is the run whose output the user wants to see: an old one, or the replay of one.
+
+    Args:
+        connection: May be away; then the user is told.
+        mode: What runs are sent as at this moment.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.RUNS)
+
+    def __init__(self, connection: EngineConnection, mode: Callable[[], Mode]) -> None:
+        super().__init__()
+        self._connection = connection
+        self._mode = mode
+        self._search = RunSearch()
+        self._runs: dict[int, RunInfo] = {}
+        self._next: int | None = None
+        self._marked: int | None = None
+        self._words = Input(placeholder="/ outcome:timeout who:alice since:today digest", compact=True, id="run-words")
+        self._table = LiveTable(_COLUMNS, empty="...", id="runs")
+        self._heading = Static("", id="runs-heading", markup=False)
+        self._detail = Static("", id="runs-detail", markup=False)
+        self._remark = Static("", id="runs-remark", markup=False)
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(id="runs-top"):
+            yield self._heading
+            yield self._words
+        yield self._table
+        yield self._detail
+        yield self._remark
+        yield KeyHints(footer_hints(Scope.RUNS))
+        yield self.too_small
+
+    def on_mount(self) -> None:
+        self._show_mode()
+        self._to_table()
+        in_place_of_the_last(self, "search", self._told, self._load)
+
+    # What is typed.
+
+    @on(Input.Changed)
+    def _words_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        try:
+            self._search = parse_search(event.value)
+        except BadSearch as error:
+            self._say(str(error))
+            return
+        self._say("")
+        in_place_of_the_last(self, "search", self._told, self._load)
+
+    @on(Input.Submitted)
+    def _words_done(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._to_table()
+
+    def on_key(self, event: events.Key) -> None:
+        """Down goes from the search to the runs, Up from the first run to the search."""
+        if event.key == "down" and self._words.has_focus:
+            event.prevent_default()
+            self._to_table()
+        elif event.key == "up" and not self._words.has_focus and self.query_one("#runs RowList", RowList).cursor == 0:
+            event.prevent_default()
+            self.action_search_runs()
+
+    # Actions.
+
+    def action_search_runs(self) -> None:
+        self.set_focus(self._words)
+
+    def action_show_old_run(self) -> None:
+        if (run := self._run) is not None:
+            self.dismiss(run.id)
+
+    def action_replay_run(self) -> None:
+        if (run := self._run) is not None:
+            in_background(self, "replay", self._told, self._replay, run, self._mode())
+
+    async def action_compare_run(self) -> None:
+        """The first time it marks a run, the second time it compares that one with the run under the cursor."""
+        run = self._run
+        if run is None:
+            return
+        if self._marked is None:
+            self._marked = run.id
+            self._say(f"#{run.id} is marked: go to another run and press the key again to compare")
+        elif self._marked == run.id:
+            self._marked = None
+            self._say("")
+        else:
+            in_background(self, "compare", self._told, self._compare, *sorted((self._marked, run.id)))
+        self._refresh_rows()
+
+    def action_leave_runs(self) -> None:
+        if self._words.has_focus:
+            self._to_table()
+        else:
+            self.dismiss(None)
+
+    @on(RowList.Chosen)
+    def _chosen(self, event: RowList.Chosen) -> None:
+        event.stop()
+        self.action_show_old_run()
+
+    @on(RowList.Moved)
+    def _moved(self, event: RowList.Moved) -> None:
+        event.stop()
+        self._show_detail()
+        if self._next is not None and event.row_list.cursor >= len(event.row_list.rows) - 1:
+            in_place_of_the_last(self, "search", self._told, self._load, self._next)
+
+    # What the engine says.
+
+    def on_run_changed(self, message: RunChanged) -> None:
+        run = message.run
+        if run.id in self._runs or (self._search.wants(run) and run.id > max(self._runs, default=0)):
+            self._runs[run.id] = run
+            self._refresh_rows()
+
+    def on_engine_connected(self) -> None:
+        in_place_of_the_last(self, "search", self._told, self._load)
+
+    def on_mode_changed(self, message: ModeChanged) -> None:
+        self._show_mode(message.mode)
+
+    async def _told(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
+        with problems_told(self._complain):
+            await work(*args)
+
+    async def _load(self, before: int | None = None) -> None:
+        """Read the first page in place of what is shown, or the next one behind it."""
+        page = await self._connection.client.find_runs(self._search.page(PAGE, before))
+        known = self._runs if before is not None else {}
+        self._runs = known | {run.id: run for run in page.runs}
+        self._next = page.next_before
+        self.query_one("#runs RowList", RowList).set_empty(NOTHING if self._search == RunSearch() else NO_MATCH)
+        self._refresh_rows()
+
+    async def _replay(self, run: RunInfo, mode: Mode) -> None:
+        again = await self._connection.client.replay_run(run.id, ReplayRequest(mode=mode))
+        self.dismiss(again.id)
+
+    async def _compare(self, run_id: int, other_id: int) -> None:
+        found = await self._connection.client.compare_runs(run_id, other_id)
+        self._marked = None
+        self._say("")
+        self._refresh_rows()
+        self.app.push_screen(ComparisonScreen(found))
+
+    # Showing.
+
+    @property
+    def _run(self) -> RunInfo | None:
+        """The run under the cursor."""
+        return self._runs.get(int(self._table.current)) if self._table.current else None
+
+    def _to_table(self) -> None:
+        self.set_focus(self.query_one("#runs RowList"))
+
+    def _refresh_rows(self) -> None:
+        newest = sorted(self._runs.values(), key=lambda run: run.id, reverse=True)
+        self._table.show_rows([_row(run, marked=run.id == self._marked) for run in newest])
+        self._show_detail()
+
+    def _show_detail(self) -> None:
+        self._detail.update("" if (run := self._run) is None else f" {_detail(run)}")
+
+    def _show_mode(self, mode: Mode | None = None) -> None:
+        admin = (mode or self._mode()) is Mode.ADMIN
+        self._heading.update(" runs  ADMIN " if admin else " runs ")
+        self.set_class(admin, "-admin")
+
+    def _say(self, text: str) -> None:
+        self._remark.update(f" {sanitise_line(text)}" if text else "")
+
+    def _complain(self, text: str) -> None:
+        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
+
+
+def _row(run: RunInfo, *, marked: bool) -> TableRow:
+    tones = {"ok": "", "cancelled": "dim", None: "accent" if run.state == "running" else "dim"}
+    number = f"{'*' if marked else ' '}#{run.id}"
+    at = clock(run.finished_at or run.started_at or run.queued_at)
+    cells = (number, sanitise_line(run.name), state_text(run), time_text(run), sanitise_line(run.actor), at)
+    return TableRow(str(run.id), cells, tones.get(run.outcome, "danger"))
+
+
+def _detail(run: RunInfo) -> str:
+    """What the columns have no room for."""
+    facts = [f"{run.error.type}: {run.error.message}"] if run.error else []
+    facts += [f"replay of #{run.replay_of}"] if run.replay_of is not None else []
+    facts += [f"inputs {run.inputs_sha256[:12]}"] if run.inputs_sha256 else []
+    facts += [f"code {run.code_sha256[:12]}", run_isolation(run), f"from {run.source}"]
+    return sanitise_line("   ".join(facts))
