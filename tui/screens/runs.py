@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
@@ -29,6 +30,9 @@ from tui.widgets.task_pane import state_text, time_text
 
 PAGE = 100
 """Runs asked for at a time."""
+
+SEARCH_AFTER = 0.15
+"""Seconds without a key after which the engine is asked: a question that is taken back costs a connection."""
 
 NOTHING = "No runs yet. F5 in the console runs the script in the editor."
 NO_MATCH = "No run matches. / changes the search, Esc goes back to the runs."
@@ -93,7 +97,7 @@ class RunsScreen(FullScreen[int | None]):
             self._say(str(error))
             return
         self._say("")
-        in_place_of_the_last(self, "search", self._told, self._load)
+        in_place_of_the_last(self, "search", self._told, self._load_soon)
 
     @on(Input.Submitted)
     def _words_done(self, event: Input.Submitted) -> None:
@@ -172,6 +176,10 @@ class RunsScreen(FullScreen[int | None]):
     async def _told(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
         with problems_told(self._complain):
             await work(*args)
+
+    async def _load_soon(self) -> None:
+        await asyncio.sleep(SEARCH_AFTER)
+        await self._load()
 
     async def _load(self, before: int | None = None) -> None:
         """Read the first page in place of what is shown, or the next one behind it."""
