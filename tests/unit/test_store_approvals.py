@@ -107,7 +107,8 @@ async def test_decisions_and_grants_survive_opening_again(path: Path) -> None:
 
 async def test_a_database_of_the_first_version_keeps_its_runs(path: Path) -> None:
     old = await Database.open(path, migrations.scripts()[:1])
-    names = [name for name in RUN.__slots__ if name != "grants"]
+    columns = await old.read(lambda connection: connection.execute("PRAGMA table_info(run)").fetchall())
+    names = [column[1] for column in columns if column[1] in RUN.__slots__]
     insert = f"INSERT INTO run ({', '.join(names)}) VALUES ({', '.join('?' for _ in names)})"
     await old.write(lambda connection: connection.execute(insert, [getattr(RUN, name) for name in names]))
     await old.write(
