@@ -28,6 +28,11 @@ class ConsoleDoors(OtherScreens):
 
         self.app.push_screen(parts.runs_screen(), left)
 
+    def on_engine_connected(self) -> None:
+        """Beside the console's own handler: Textual calls that of every class."""
+        if (parts := self._parts) is not None:
+            in_background(self, "offers", parts.defaults.tell)
+
     def on_script_list_defaults_requested(self, event: ScriptList.DefaultsRequested) -> None:
         if (parts := self._parts) is not None:
             work = parts.defaults.restore if event.restore else parts.defaults.show
