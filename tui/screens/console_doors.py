@@ -8,6 +8,7 @@ from tui.background import in_background
 from tui.screens.other_screens import OtherScreens
 
 if TYPE_CHECKING:
+    from tui.messages import EngineConnected
     from tui.widgets.script_list import ScriptList
 
 
@@ -28,7 +29,7 @@ class ConsoleDoors(OtherScreens):
 
         self.app.push_screen(parts.runs_screen(), left)
 
-    def on_engine_connected(self) -> None:
+    def on_engine_connected(self, message: EngineConnected) -> None:  # noqa: ARG002 - the same as the console's
         """Beside the console's own handler: Textual calls that of every class."""
         if (parts := self._parts) is not None:
             in_background(self, "offers", parts.defaults.tell)
