@@ -195,7 +195,11 @@ async def test_emptied_and_vanished_scripts_lose_nothing(tmp_path: Path) -> None
         # Another folder in its place, as after an unmount; then the first one again.
         at.scripts.rename(at.root / "away")
         at.scripts.mkdir()
-        await at.change()
+        change = await at.change()
+        assert change.problem is not None
+        assert change.problem.startswith("30 of 30 scripts vanished at once")
+        assert change.removed == 0
+        assert len(await at.paths()) == 30
         at.scripts.rmdir()
         (at.root / "away").rename(at.scripts)
         await at.change()
