@@ -168,6 +168,17 @@ class RetentionSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DiskSection:
+    """``[disk]``: what stays free. Below it, run output is not recorded and nothing is saved; runs go on."""
+
+    keep_free: Annotated[int, Range("free disk space", 0, 1 << 50, size=True)] = 500 << 20
+    """Room that stays free on the project's disk."""
+
+    keep_free_percent: Annotated[float, Range("free disk space in percent", 0, 90)] = 2.0
+    """The same as a share of the disk, in percent; the larger one of the two counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every setting of an engine. ``Settings()`` is what holds where nobody set anything."""
 
@@ -177,6 +188,7 @@ class Settings:
     policy: PolicySection = field(default_factory=PolicySection)
     engine: EngineSection = field(default_factory=EngineSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
+    disk: DiskSection = field(default_factory=DiskSection)
 
     @classmethod
     def load(

@@ -19,6 +19,7 @@ from typing import Any
 
 from default_scripts import Bundle
 from engine.config import Settings
+from engine.keeping import disk_floor, retention
 from engine.lifetime import LifetimeLock
 from engine.models import Grant, Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
 from engine.pool import Pool
@@ -45,6 +46,7 @@ from engine.services.pool import PoolService
 from engine.services.rebuild_parts import ApprovalPart, HistoryPart
 from engine.services.replay import ReplayService
 from engine.services.requests import RequestChecks, RunCeilings
+from engine.services.room import short_of_room
 from engine.services.runs import RunService
 from engine.services.script_changes import ScriptChanges
 from engine.services.script_keys import ScriptKeyService
@@ -57,10 +59,9 @@ from store.files import ScriptFiles
 from store.git_trust import TrustFile
 from store.project import Project
 from store.reconcile import Reconciler
-from store.state import Retention, StateDB
+from store.room import DiskRoom
+from store.state import StateDB
 from store.watched import Watched
-
-DAY = 86_400.0
 
 
 class Run(Model, frozen=True):
@@ -106,6 +107,7 @@ class Engine:
         events: EventBus,
         modes: Modes,
         state: StateDB,
+        room: DiskRoom,
     ) -> None:
         self.project = project
         self.pool = pool
@@ -127,17 +129,20 @@ class Engine:
         self.modes = modes
         self.owner = owner_actor()
         self._state = state
+        self._room = room
 
     @property
     def problems(self) -> list[str]:
         """What the user should know, one sentence each."""
         recorder = self.runs.recorder.problem
+        short = self._room.short()
         problems = [
             *self.project.problems,
             *self._state.problems,
             *self.sync.problems,
             *self.defaults.problems,
             *([recorder] if recorder else []),
+            *([short_of_room(short)] if short else []),
         ]
         restricted = self.modes.restricted
         if restricted.refusal is not None:
@@ -265,7 +270,8 @@ async def _compose(
     stack.push_async_callback(pool.close)
     imports = ImportPolicy(settings.policy)
     modes = Modes(pool.settings.restricted, pool.settings.admin, imports)
-    keeper = VersionKeeper(files, state.versions, reconciler.outside)
+    room = DiskRoom(project.root, disk_floor(settings))
+    keeper = VersionKeeper(files, state.versions, reconciler.outside, room)
     stack.push_async_callback(keeper.settled)
     await keeper.after_crash()
     scripts = ScriptService(files, reconciler, keeper, state.approvals, events)
@@ -280,7 +286,7 @@ async def _compose(
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
-    runs = RunService(pool, state, request_checks, buffers, events, metrics)
+    runs = RunService(pool, state, request_checks, buffers, events, metrics, room)
     run_history = ReplayService(runs, state, scripts, buffers)
     examiner = Examiner(tools_pool(pool.settings))
     stack.push_async_callback(examiner.close)
@@ -290,7 +296,7 @@ async def _compose(
     pool_service = PoolService(pool, metrics, events)
     stack.callback(pool_service.close)
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
-    housekeeping = asyncio.create_task(keep_house(state, buffers, _retention(settings)), name="housekeeping")
+    housekeeping = asyncio.create_task(keep_house(state, buffers, retention(settings)), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
     # Lists and searches wait for its first look, the engine does not: it may have ten thousand scripts to read.
     watching = asyncio.create_task(watch.run(), name="watch over the scripts")
@@ -315,6 +321,7 @@ async def _compose(
         events,
         modes,
         state,
+        room,
     )
 
 
@@ -331,11 +338,6 @@ def _ceilings(settings: Settings) -> RunCeilings:
         # No child can be given more than the engine itself may have.
         open_files=ceilings.open_files if own == resource.RLIM_INFINITY else min(ceilings.open_files, own),
     )
-
-
-def _retention(settings: Settings) -> Retention:
-    keep = settings.retention
-    return Retention(output_age=keep.output_days * DAY, output_bytes=keep.output_size, run_age=keep.run_days * DAY)
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -41,6 +41,8 @@ class RunRow:
     inputs_sha256: str | None = None
     """None for a run of a time when that was not recorded."""
     replay_of: int | None = None
+    unrecorded: str | None = None
+    """Why its output or its files are not here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,4 +81,10 @@ SETTINGS_TEMPLATE = """\
 
 # Days for which the records of runs are kept.
 # run_days = 90
+
+[disk]
+# Room that stays free on the project's disk, and the same in percent of the disk; the larger one counts. Below it the
+# output of runs is not recorded and scripts are not saved, until there is room again. 0: use it up.
+# keep_free = "500 MiB"
+# keep_free_percent = 2
 """

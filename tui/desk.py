@@ -202,13 +202,16 @@ class Desk:
         except EngineError as error:
             if error.code == "conflict":
                 return await self._resolve_conflict(path)
-            self._host.complain(f"{error.message} {error.hint or ''}")
+            self._not_saved(f"{error.message} {error.hint or ''}".rstrip())
         except EngineUnreachable as error:
-            self._host.complain(f"Not saved. {error.message} The text is kept in the recovery journal.")
-            self._journal.soon()
+            self._not_saved(f"Not saved. {error.message}")
         else:
             return True
         return False
+
+    def _not_saved(self, why: str) -> None:
+        self._host.complain(f"{why} The text is kept in the recovery journal.")
+        self._journal.soon()
 
     async def _write(self, path: str, base: str | None) -> None:
         text, grown_from = self.text, self.base

@@ -11,16 +11,15 @@ from engine import launch, sockets
 from engine.client import EngineError, EngineUnreachable
 from engine.config import ConfigError, Settings
 from engine.doctor.finding import Finding, Level
+from engine.keeping import disk_floor
 from engine.launch import LaunchError
 from engine.lifetime import engine_lives, holder_of
 from engine.models import EngineInfo
 from engine.ownership import account_name
 from engine.paths import EnginePaths
 from store.doorbell import CannotWatch, try_out
+from store.room import DiskRoom, Floor
 from store.watched import Watched
-
-LOW_BYTES = 500 << 20
-LOW_SHARE = 0.02
 
 
 def _owner(paths: EnginePaths) -> Finding:
@@ -47,8 +46,8 @@ def _settings(paths: EnginePaths) -> Finding:
 def _disk(paths: EnginePaths) -> Finding:
     usage = shutil.disk_usage(paths.project)
     found = f"{usage.free >> 20} MiB free, {usage.free / usage.total:.0%}"
-    if usage.free < LOW_BYTES or usage.free < usage.total * LOW_SHARE:
-        advice = "Free some space: below this, the engine may not be able to save."
+    if (short := DiskRoom(paths.project, _floor(paths)).short()) is not None:
+        advice = f"Free some space: {short}, so run output is not recorded and scripts are not saved."
         return Finding(level=Level.WARN, tried="disk space of the project", found=found, advice=advice)
     return Finding(level=Level.OK, tried="disk space of the project", found=found)
 
@@ -68,6 +67,13 @@ def _watching(paths: EnginePaths) -> Finding:
         found = f"{failure.reason}: found by looking every few seconds"
         return Finding(level=Level.WARN, tried=tried, found=found, advice=failure.advice)
     return Finding(level=Level.OK, tried=tried, found=f"inotify works in {len(folders)} folders")
+
+
+def _floor(paths: EnginePaths) -> Floor:
+    try:
+        return disk_floor(Settings.load(paths.private / "settings.toml"))
+    except ConfigError:  # told by its own finding
+        return Floor()
 
 
 def _socket_place(paths: EnginePaths) -> Finding:

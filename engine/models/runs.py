@@ -136,6 +136,8 @@ class RunInfo(Model, frozen=True):
     output_bytes: int = 0
     output_complete: bool = True
     """False when the output limit cut it, or when the engine no longer holds all of it."""
+    unrecorded: str | None = None
+    """Why what it writes and leaves is not on record, or not from some point on; one sentence."""
     grants: list[Grant] = []
     """The approved permissions it ran with, by their canonical paths."""
     files: list[RunFile] = []

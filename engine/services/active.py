@@ -102,6 +102,12 @@ class ActiveRun:
         elif self._seal_timer is None:
             self._seal_timer = self._loop.call_later(SEAL_AFTER, self.seal)
 
+    def unrecorded(self, sentence: str) -> None:
+        """From here on nothing that it writes or leaves goes on record."""
+        self.info = replace(self.info, unrecorded=sentence)
+        self._bump()
+        self.listener.run_changed(self)
+
     def finish(self, info: RunInfo) -> None:
         """Take the final record: nothing changes after this."""
         self.seal()

@@ -32,6 +32,7 @@ from engine.services.events import EventBus
 from engine.services.metrics import RunMetrics
 from engine.services.recorder import Recorder
 from engine.services.requests import Prepared, RequestChecks
+from engine.services.room import Room, output_not_recorded
 from engine.services.rows import output_chunk, run_file, run_info, run_row
 from engine.services.run_inputs import GivenInputs, given_inputs, kept_code
 from engine.services.run_refusals import no_file, refused_run
@@ -59,6 +60,7 @@ class RunService:
         buffers: BufferService,
         events: EventBus,
         metrics: RunMetrics,
+        room: Room,
     ) -> None:
         self._pool = pool
         self._state = state
@@ -66,6 +68,7 @@ class RunService:
         self._buffers = buffers
         self._events = events
         self._metrics = metrics
+        self._room = room
         self._active: dict[int, ActiveRun] = {}
         self.recorder = Recorder(state, self._durable)
 
@@ -95,7 +98,7 @@ class RunService:
         run_id = await self._state.next_run_id()
         buffers = self._buffers.hold(request.files.values(), actor)
         given = given_inputs(request, dict(zip(request.files, buffers, strict=True)))
-        info = _first_record(run_id, request, prepared, actor, source, given, replay_of)
+        info = _first_record(run_id, request, prepared, actor, source, given, replay_of, self._no_room())
         inputs = InputRow(run_id, info.code_sha256, kept_code(prepared.source), given.text)
         try:
             if prepared.mode is Mode.ADMIN:
@@ -220,7 +223,18 @@ class RunService:
         self._publish(run.info)
 
     def run_output(self, run: ActiveRun, chunks: Iterable[OutputChunk]) -> None:
-        self.recorder.output(run.info.id, chunks)
+        if self._kept(run):
+            self.recorder.output(run.info.id, chunks)
+
+    def _kept(self, run: ActiveRun) -> bool:
+        """Whether what a run writes and leaves goes on record. Once it does not, the rest does not either."""
+        if run.info.unrecorded is None and (sentence := self._no_room()) is not None:
+            run.unrecorded(sentence)
+        return run.info.unrecorded is None
+
+    def _no_room(self) -> str | None:
+        short = self._room.short()
+        return None if short is None else output_not_recorded(short)
 
     async def close(self) -> None:
         """Wait for the last records to be written. The pool is closed before this."""
@@ -282,7 +296,7 @@ class RunService:
         if run.info.started_at is not None:  # what was cancelled in the queue says nothing about speed
             self._metrics.finished(ending.duration)
         run.seal()
-        run.files = ending.files
+        run.files = ending.files if not ending.files or self._kept(run) else ()
         run.finish(
             replace(
                 run.info,
@@ -302,7 +316,7 @@ class RunService:
                 output_complete=not ending.output_truncated,
                 queue_position=None,
                 queue_reason=None,
-                files=[run_file(file) for file in ending.files],
+                files=[run_file(file) for file in run.files],
             )
         )
 
@@ -326,7 +340,6 @@ class RunService:
             require(actor, Role.AUTHOR, "see other people's runs")
 
 
-
 def _first_record(
     run_id: int,
     request: RunRequest,
@@ -335,6 +348,7 @@ def _first_record(
     source: str,
     given: GivenInputs,
     replay_of: int | None,
+    unrecorded: str | None,
 ) -> RunInfo:
     return RunInfo(
         id=run_id,
@@ -347,6 +361,7 @@ def _first_record(
         queued_at=time.time(),
         timeout=prepared.limits.wall,
         code_sha256=hashlib.sha256(prepared.source).hexdigest(),
+        unrecorded=unrecorded,
         grants=[Grant(access=grant.access, path=grant.path) for grant in prepared.grants],
         inputs_sha256=given.sha256,
         replay_of=replay_of,

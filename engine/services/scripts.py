@@ -30,7 +30,7 @@ from engine.services.events import EventBus
 from engine.services.key_changes import with_keys
 from engine.services.versions import VersionKeeper
 from store.approvals import Approvals
-from store.errors import BadName, Conflict, NotFound, NoVersion, StoreError
+from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
 from store.files import ScriptFiles
 from store.frontmatter import Frontmatter, FrontmatterError, parse
 from store.index_rows import ScriptRow
@@ -347,4 +347,5 @@ _REFUSALS: tuple[tuple[type[StoreError], tuple[str, int]], ...] = (
     (Conflict, ("conflict", 409)),
     (NotFound, ("no_script", 404)),
     (NoVersion, ("no_version", 404)),
+    (LowDisk, ("low_disk", 507)),
 )

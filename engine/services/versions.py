@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.models import VersionReason
 from engine.services.access import Actor
+from engine.services.room import Room, cannot_save
 from store.errors import Conflict, NotFound, NoVersion, StoreError
 from store.files import FileVersion, ScriptFiles
 from store.names import script_path
@@ -32,10 +33,13 @@ class VersionKeeper:
     Once begun, a change goes on to its end, whatever becomes of the task that waits for it, if that shields it.
     """
 
-    def __init__(self, files: ScriptFiles, versions: Versions, outside: Outside | None = None) -> None:
+    def __init__(
+        self, files: ScriptFiles, versions: Versions, outside: Outside | None = None, room: Room | None = None
+    ) -> None:
         self._files = files
         self._versions = versions
         self._outside = outside or Outside()
+        self._room = room
         self._turn = asyncio.Lock()
         self._settling: asyncio.Task[None] | None = None
 
@@ -69,6 +73,7 @@ class VersionKeeper:
     async def duplicate(self, path: str, new_path: str) -> None:
         """Make a new script of what another one holds."""
         async with self._turn:
+            self._require_room(new_path)
             with self._outside.own({script_path(new_path): (await self._there(path)).sha256}):
                 await asyncio.to_thread(self._files.duplicate, path, new_path)
 
@@ -126,7 +131,13 @@ class VersionKeeper:
             raise NotFound(f"There is no script {path}.")
         return found
 
+    def _require_room(self, path: str) -> None:
+        """Raise ``LowDisk`` while the disk is short of room. Renaming and deleting go on: they help to get some."""
+        if self._room is not None and (short := self._room.short()) is not None:
+            raise cannot_save(path, short)
+
     async def _save(self, path: str, data: bytes, base: str | None, actor: Actor, reason: VersionReason) -> None:
+        self._require_room(path)
         before = await asyncio.to_thread(self._files.version, path)
         digest = hashlib.sha256(data).hexdigest()
         work = partial(self._files.save, path, data, base)

@@ -25,20 +25,27 @@ def allow_admin(root: Path) -> None:
 
 def set_policy(root: Path, policy: str) -> None:
     """Settings of a new project, before its engine starts."""
+    write_settings(root, f"[policy]\n{policy}\n")
+
+
+def write_settings(root: Path, text: str) -> None:
+    """Give a new project settings of its own, before its engine starts."""
     (root / ".gatewright").mkdir(parents=True, mode=0o700)
     settings = root / ".gatewright/settings.toml"
-    settings.write_text(f"[policy]\n{policy}\n")
+    settings.write_text(text)
     settings.chmod(0o600)
 
 
 @contextmanager
-def engine_project(root: Path, *, admin: bool = False, policy: str = "") -> Iterator[Path]:
+def engine_project(root: Path, *, admin: bool = False, policy: str = "", settings: str = "") -> Iterator[Path]:
     """A new project with its engine running; the engine is gone afterwards."""
     root.mkdir(parents=True)
     if admin:
         policy = "admin_as_root = true"
     if policy:
         set_policy(root, policy)
+    if settings:
+        write_settings(root, settings)
 
     async def start() -> None:
         await (await launch.connect(root, client="console")).close()

@@ -69,6 +69,7 @@ class _Follower:
         self._interrupts = interrupts
         self._keep = keep
         self._told_waiting = False
+        self._told_unrecorded = False
         self.chunks: list[OutputChunk] = []
         self.info: RunInfo | None = None
         self._run_id: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -100,6 +101,9 @@ class _Follower:
         if info.queue_reason and self._streams.err.is_terminal and not self._told_waiting:
             self._told_waiting = True
             self._streams.say(f"run {info.id} waits at position {info.queue_position}: {info.queue_reason}")
+        if info.unrecorded and not self._told_unrecorded:
+            self._told_unrecorded = True
+            self._streams.say(info.unrecorded)
 
     def _output(self, chunks: Sequence[OutputChunk]) -> None:
         if self._keep:

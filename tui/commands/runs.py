@@ -198,6 +198,7 @@ def _print_run(invocation: Invocation, info: RunInfo, inputs: RunInputs) -> None
                 ("output", size(info.output_bytes) + ("" if info.output_complete else ", cut")),
                 ("files", ", ".join(f"{file.name} ({size(file.size)})" for file in info.files)),
                 ("note", info.note or ""),
+                ("not recorded", info.unrecorded or ""),
                 ("error", f"{info.error.type}: {info.error.message}" if info.error else ""),
             ],
             width=terminal_width(out.is_terminal),

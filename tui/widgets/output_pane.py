@@ -122,7 +122,9 @@ class OutputPane(Vertical):
             self._view.feed(_on_its_own_line(run.traceback), "stderr")
         elif run.error is not None:
             self._view.feed(f"{run.error.type}: {run.error.message}\n", "stderr")
-        if not run.output_complete:
+        if run.unrecorded:
+            self._view.finish(f"- {sanitise_line(run.unrecorded)} -")
+        elif not run.output_complete:
             self._view.finish("- output was cut at its limit -")
         result = _result_text(run)
         if result:
@@ -160,8 +162,10 @@ def run_line(run: RunInfo, danger: str) -> Text:
 
 
 def run_detail(run: RunInfo) -> str:
-    """What it left and what it was given: ``files: report.csv 12.0 KB, s saves   read /var/log/x``."""
+    """What is not on record, what it left, what it was given: ``files: a.csv 12.0 KB, s saves   read /var/log/x``."""
     parts = []
+    if run.unrecorded:
+        parts.append(sanitise_line(run.unrecorded))
     if run.files:
         names = [f"{sanitise_line(file.name)} {size(file.size)}" for file in run.files[:NAMED_FILES]]
         more = len(run.files) - NAMED_FILES

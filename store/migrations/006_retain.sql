@@ -1,0 +1,3 @@
+-- What a run left unrecorded, and why.
+
+ALTER TABLE run ADD COLUMN unrecorded TEXT;
