@@ -166,6 +166,15 @@ class RetentionSection:
     run_days: Annotated[float, Range("run retention", 1, 36_500)] = 90.0
     """Days for which the records of runs are kept."""
 
+    versions: Annotated[int, Range("kept versions", 1, 10_000)] = 50
+    """Versions of each script that are kept."""
+
+    deleted_days: Annotated[float, Range("retention of deleted scripts", 1, 36_500)] = 90.0
+    """Days for which the versions of a deleted script are kept."""
+
+    unnamed_days: Annotated[float, Range("retention of leftovers", 1, 36_500)] = 30.0
+    """Days for which texts are kept that a crash left in the history without a record."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskSection:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from engine.config import Settings
+from store.pruning import Retention
 from store.room import Floor
-from store.state import Retention
 
 DAY = 86_400.0
 
 
 def retention(settings: Settings) -> Retention:
-    """How long runs and their output are kept."""
+    """How long runs, their output and versions of scripts are kept."""
     keep = settings.retention
-    return Retention(output_age=keep.output_days * DAY, output_bytes=keep.output_size, run_age=keep.run_days * DAY)
+    return Retention(
+        output_age=keep.output_days * DAY,
+        output_bytes=keep.output_size,
+        run_age=keep.run_days * DAY,
+        versions=keep.versions,
+        deleted_age=keep.deleted_days * DAY,
+        unnamed_age=keep.unnamed_days * DAY,
+    )
 
 
 def disk_floor(settings: Settings) -> Floor:

@@ -46,6 +46,7 @@ from engine.services.pool import PoolService
 from engine.services.rebuild_parts import ApprovalPart, HistoryPart
 from engine.services.replay import ReplayService
 from engine.services.requests import RequestChecks, RunCeilings
+from engine.services.retention import RetentionService
 from engine.services.room import short_of_room
 from engine.services.runs import RunService
 from engine.services.script_changes import ScriptChanges
@@ -108,6 +109,7 @@ class Engine:
         modes: Modes,
         state: StateDB,
         room: DiskRoom,
+        retention: RetentionService,
     ) -> None:
         self.project = project
         self.pool = pool
@@ -130,6 +132,7 @@ class Engine:
         self.owner = owner_actor()
         self._state = state
         self._room = room
+        self.retention = retention
 
     @property
     def problems(self) -> list[str]:
@@ -296,8 +299,11 @@ async def _compose(
     pool_service = PoolService(pool, metrics, events)
     stack.callback(pool_service.close)
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
-    housekeeping = asyncio.create_task(keep_house(state, buffers, retention(settings)), name="housekeeping")
+    housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
+    kept = RetentionService(state, keeper, reconciler, project.history, retention(settings))
+    looking = asyncio.create_task(kept.run(), name="retention")
+    stack.push_async_callback(_cancelled, looking)
     # Lists and searches wait for its first look, the engine does not: it may have ten thousand scripts to read.
     watching = asyncio.create_task(watch.run(), name="watch over the scripts")
     stack.push_async_callback(_cancelled, watching)
@@ -322,6 +328,7 @@ async def _compose(
         modes,
         state,
         room,
+        kept,
     )
 
 

@@ -100,6 +100,10 @@ class Reconciler:
         share = f"{len(self._held):,} of {len(self._index.rows):,} scripts"
         return [*self._index.problems, f"{share} vanished at once; they stay listed until gatewright diff is answered."]
 
+    async def last_seen(self) -> set[str]:
+        """Hashes of the last text of every script that the index knows."""
+        return {row.sha256 for row in await self.scripts()}
+
     async def scripts(self) -> Sequence[ScriptRow]:
         """Every script as it is on disk now, by path. Only what changed is read.
 

@@ -82,6 +82,13 @@ SETTINGS_TEMPLATE = """\
 # Days for which the records of runs are kept.
 # run_days = 90
 
+# Versions of each script that are kept, and the days for which those of a deleted one are.
+# versions = 50
+# deleted_days = 90
+
+# Days for which texts are kept that a crash left in the history without a record.
+# unnamed_days = 30
+
 [disk]
 # Room that stays free on the project's disk, and the same in percent of the disk; the larger one counts. Below it the
 # output of runs is not recorded and scripts are not saved, until there is room again. 0: use it up.

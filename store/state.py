@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from store import migrations
+from store import migrations, pruning
 from store.approvals import Approvals
 from store.authors import Authors
 from store.database import Database
 from store.kept import KeptDifferences
+from store.pruning import Amount, Pruned, Retention
 from store.rows import FileRow, InputRow, OutputRow, RunRow
 from store.run_filter import RunFilter
 from store.run_inputs import RunInputs, record_inputs
@@ -21,12 +22,6 @@ from store.versions import Versions
 
 UNRECORDED_IDS = 1_000
 """Ids left out after an engine that was killed: more than it can have given out within one group commit."""
-
-PRUNE_RUNS = 200
-"""Runs per transaction of ``prune``, so that the writer is never held up for long."""
-
-VACUUM_PAGES = 2_000
-"""Pages given back to the file system per transaction."""
 
 _COLUMNS = tuple(field.name for field in fields(RunRow))
 _BULKY = {"value", "result", "traceback"}
@@ -42,23 +37,6 @@ _UPSERT = f"""
 
 _INSERT_OUTPUT = "INSERT INTO output (run_id, seq, stream, at, text) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _INSERT_FILE = "INSERT INTO run_file (run_id, name, size, sha256, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How much is kept; seconds and bytes."""
-
-    output_age: float = 14 * 86_400
-    output_bytes: int = 1 << 30
-    run_age: float = 90 * 86_400
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """What ``prune`` removed."""
-
-    outputs: int = 0
-    runs: int = 0
 
 
 class StateDB:
@@ -190,16 +168,12 @@ class StateDB:
 
         The bytes of the files that a run left go with its output.
         """
-        keep = keep or Retention()
-        outputs = runs = 0
-        while batch := await self._database.write(lambda connection: _prune_output(connection, now, keep)):
-            outputs += batch
-        while batch := await self._database.write(lambda connection: _prune_runs(connection, now - keep.run_age)):
-            runs += batch
-        if outputs or runs:
-            while await self._database.write(_give_back_space):
-                pass
-        return Pruned(outputs, runs)
+        await self._database.write(_note_newest_id)
+        return await pruning.prune(self._database, now, keep or Retention())
+
+    async def amount(self) -> Amount:
+        """How many runs there are, and how much of their output and files."""
+        return await pruning.amount(self._database)
 
 
 def _values(row: RunRow) -> tuple[Any, ...]:
@@ -243,6 +217,11 @@ def _set_meta(connection: sqlite3.Connection, **values: int) -> None:
         "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         values.items(),
     )
+
+
+def _note_newest_id(connection: sqlite3.Connection) -> None:
+    """So that no id is given out again when its run is removed."""
+    _set_meta(connection, last_id=_newest_id(connection))
 
 
 def _newest_id(connection: sqlite3.Connection) -> int:
@@ -304,47 +283,3 @@ def _interrupt(connection: sqlite3.Connection, at: float) -> int:
         """,
         (at,),
     ).rowcount
-
-
-def _prune_output(connection: sqlite3.Connection, now: float, keep: Retention) -> int:
-    """Drop the output and the files of some of the oldest runs; returns of how many, 0 when all is within bounds."""
-    excess = _output_bytes(connection) - keep.output_bytes
-    doomed: list[int] = []
-    candidates = connection.execute(
-        "SELECT id, finished_at, stored_bytes FROM run WHERE stored_bytes > 0 AND finished_at IS NOT NULL "
-        "ORDER BY finished_at LIMIT ?",
-        (PRUNE_RUNS,),
-    )
-    for run_id, finished_at, size in candidates:
-        if finished_at >= now - keep.output_age and excess <= 0:
-            break
-        doomed.append(run_id)
-        excess -= size
-    ids = [(run_id,) for run_id in doomed]
-    connection.executemany(
-        "UPDATE run SET stored_bytes = 0, output_complete = "
-        "output_complete AND NOT EXISTS (SELECT 1 FROM output WHERE run_id = id) WHERE id = ?",
-        ids,
-    )
-    connection.executemany("DELETE FROM output WHERE run_id = ?", ids)
-    connection.executemany("UPDATE run_file SET data = NULL WHERE run_id = ?", ids)
-    return len(ids)
-
-
-def _prune_runs(connection: sqlite3.Connection, before: float) -> int:
-    newest = _newest_id(connection)
-    removed = connection.execute(
-        "DELETE FROM run WHERE id IN (SELECT id FROM run WHERE finished_at < ? ORDER BY finished_at LIMIT ?)",
-        (before, PRUNE_RUNS),
-    ).rowcount
-    if removed:
-        _set_meta(connection, last_id=newest)
-    return removed
-
-
-def _give_back_space(connection: sqlite3.Connection) -> bool:
-    """Return some free pages to the file system; False when there are none left to return."""
-    before = connection.execute("PRAGMA freelist_count").fetchone()[0]
-    connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
-    after = connection.execute("PRAGMA freelist_count").fetchone()[0]
-    return bool(0 < after < before)

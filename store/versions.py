@@ -15,7 +15,10 @@ from store.database import Database
 from store.rows import VersionRow
 
 KEPT = 50
-"""Versions per script."""
+"""Versions per script, unless the settings say otherwise."""
+
+BATCH = 50
+"""Rows that retention removes in one transaction."""
 
 MAX_DELETIONS = 1_000
 """Deleted scripts in one answer."""
@@ -31,6 +34,8 @@ class Versions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.kept = KEPT
+        """Versions per script."""
 
     async def announce(self, row: VersionRow) -> int:
         """Record durably that this version is about to be replaced; returns the row's id.
@@ -41,12 +46,12 @@ class Versions:
         return await self._database.write(lambda connection: _announce(connection, row))
 
     async def settle(self, version: int) -> list[str]:
-        """It was replaced. A renamed script takes its versions along, and the oldest above ``KEPT`` are forgotten.
+        """It was replaced. A renamed script takes its versions along, and the oldest above ``kept`` are forgotten.
 
         Returns:
             Hashes that no script's history needs any more.
         """
-        return await self._database.write(lambda connection: _settle(connection, version))
+        return await self._database.write(lambda connection: _settle(connection, version, self.kept))
 
     async def withdraw(self, version: int) -> None:
         """It was not replaced after all."""
@@ -76,6 +81,42 @@ class Versions:
         where = f"reason = 'deleted' AND id IN ({newest}) ORDER BY id DESC LIMIT ?"
         return await self._rows(where, MAX_DELETIONS)
 
+    async def above(self, kept: int) -> list[str]:
+        """Scripts that have more than ``kept`` versions."""
+        query = "SELECT script FROM script_version WHERE settled = 1 GROUP BY script HAVING count(*) > ?"
+        found = await self._database.read(lambda connection: connection.execute(query, (kept,)).fetchall())
+        return [script for (script,) in found]
+
+    async def deleted_before(self, at: float) -> list[str]:
+        """Scripts whose newest version says that they were deleted, and that before ``at``."""
+        query = (
+            "SELECT script FROM script_version AS newest WHERE reason = 'deleted' AND settled = 1 AND at < ? "
+            "AND NOT EXISTS (SELECT 1 FROM script_version WHERE script = newest.script AND id > newest.id)"
+        )
+        found = await self._database.read(lambda connection: connection.execute(query, (at,)).fetchall())
+        return [script for (script,) in found]
+
+    async def forget(self, script: str, kept: int) -> list[str]:
+        """Remove some of the versions of a script above the newest ``kept``.
+
+        Returns:
+            Hashes that no script's history needs any more.
+        """
+        return await self._database.write(lambda connection: _forget(connection, script, kept, BATCH))
+
+    async def unnamed(self, digests: Sequence[str]) -> list[str]:
+        """Those of ``digests`` that no script's history names."""
+        marks = ", ".join("?" * len(digests))
+        query = f"SELECT sha256 FROM script_version WHERE sha256 IN ({marks})"  # noqa: S608 - marks only
+        found = await self._database.read(lambda connection: connection.execute(query, tuple(digests)).fetchall())
+        named = {sha256 for (sha256,) in found}
+        return [digest for digest in digests if digest not in named]
+
+    async def count(self) -> int:
+        """How many versions of all scripts there are."""
+        query = "SELECT count(*) FROM script_version"
+        return int(await self._database.read(lambda connection: connection.execute(query).fetchone()[0]))
+
     async def _rows(self, where: str, *values: object) -> list[VersionRow]:
         query = f"{_SELECT} WHERE {where}"
         found = await self._database.read(lambda connection: connection.execute(query, values).fetchall())
@@ -87,7 +128,7 @@ def _announce(connection: sqlite3.Connection, row: VersionRow) -> int:
     return int(cursor.lastrowid or 0)
 
 
-def _settle(connection: sqlite3.Connection, version: int) -> list[str]:
+def _settle(connection: sqlite3.Connection, version: int, kept: int) -> list[str]:
     found = connection.execute(f"{_SELECT} WHERE id = ?", (version,)).fetchone()
     if found is None:
         return []
@@ -95,13 +136,14 @@ def _settle(connection: sqlite3.Connection, version: int) -> list[str]:
     connection.execute("UPDATE script_version SET settled = 1 WHERE id = ?", (version,))
     if row.new_path is not None:
         connection.execute("UPDATE script_version SET script = ? WHERE script = ?", (row.new_path, row.script))
-    return _forget(connection, row.new_path or row.script)
+    return _forget(connection, row.new_path or row.script, kept)
 
 
-def _forget(connection: sqlite3.Connection, script: str) -> list[str]:
-    """Remove the oldest rows of a script; the hashes that no row names any more."""
+def _forget(connection: sqlite3.Connection, script: str, kept: int, limit: int = -1) -> list[str]:
+    """Remove the oldest rows of a script above ``kept``; the hashes that no row names any more."""
     doomed = connection.execute(
-        "SELECT id, sha256 FROM script_version WHERE script = ? ORDER BY id DESC LIMIT -1 OFFSET ?", (script, KEPT)
+        "SELECT id, sha256 FROM script_version WHERE script = ? AND settled = 1 ORDER BY id DESC LIMIT ? OFFSET ?",
+        (script, limit, kept),
     ).fetchall()
     connection.executemany("DELETE FROM script_version WHERE id = ?", [(version,) for version, _ in doomed])
     named = "SELECT 1 FROM script_version WHERE sha256 = ?"

@@ -21,6 +21,7 @@ from engine.api.routes import (
     git,
     permissions,
     pool,
+    retention,
     runs,
     script_changes,
     scripts,
@@ -40,6 +41,7 @@ HANDLERS: dict[Operation, Handler] = {
     **buffers.HANDLERS,
     **git.HANDLERS,
     **sync.HANDLERS,
+    **retention.HANDLERS,
     **events.HANDLERS,
     **openapi.HANDLERS,
 }

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from engine import registry
 from engine.client.answers import EngineUnreachable, decode
 from engine.client.calls import Calls, Retry
-from engine.models import EngineInfo, Event, PoolInfo, ResizeRequest, StopRequest
+from engine.models import EngineInfo, Event, PoolInfo, ResizeRequest, RetentionInfo, StopRequest
 from engine.transport import Headers
 
 
@@ -30,6 +30,10 @@ class EngineCalls(Calls):
 
     async def restart_slot(self, slot: int) -> PoolInfo:
         return await self.call(registry.POOL_RESTART, PoolInfo, registry.SlotParams(slot=slot))
+
+    async def retention(self) -> RetentionInfo:
+        """What is kept of the past, and when old records went."""
+        return await self.call(registry.RETENTION, RetentionInfo)
 
     async def events(self, after: int | None = None) -> AsyncGenerator[Event, None]:
         """Everything that happens in the engine, from event ``after`` on or from now.

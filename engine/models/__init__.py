@@ -81,6 +81,7 @@ from engine.models.pool import (
     SlotInfo,
     SlotState,
 )
+from engine.models.retention import RetentionInfo, RetentionLimits, RetentionPass
 from engine.models.run_history import (
     ReplayRequest,
     RunComparison,
@@ -198,6 +199,9 @@ __all__ = [
     "ReplayRequest",
     "ResizeRequest",
     "RestoreRequest",
+    "RetentionInfo",
+    "RetentionLimits",
+    "RetentionPass",
     "RunComparison",
     "RunError",
     "RunFile",

@@ -46,6 +46,7 @@ from engine.registry.operation import (
     Operation,
     RoleName,
 )
+from engine.registry.retention import RETENTION
 from engine.registry.runs import (
     BUFFERS_CREATE,
     RUNS_CANCEL,
@@ -158,6 +159,7 @@ OPERATIONS: tuple[Operation, ...] = (
     GIT_TRUST,
     EVENTS,
     OPENAPI,
+    RETENTION,
 )
 """In the order in which the API matches them: the hot ones first."""
 
@@ -193,6 +195,7 @@ __all__ = [
     "POOL_INFO",
     "POOL_RESIZE",
     "POOL_RESTART",
+    "RETENTION",
     "RUNS_CANCEL",
     "RUNS_COMPARE",
     "RUNS_EVENTS",

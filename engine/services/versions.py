@@ -10,13 +10,15 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from engine.models import VersionReason
 from engine.services.access import Actor
 from engine.services.room import Room, cannot_save
+from store import leftovers
 from store.errors import Conflict, NotFound, NoVersion, StoreError
 from store.files import FileVersion, ScriptFiles
 from store.names import script_path
@@ -150,6 +152,28 @@ class VersionKeeper:
         except Conflict:
             await self._note_refused(FileVersion(script_path(path), digest, len(data)), actor)
             raise
+
+    async def forget(self, script: str, kept: int) -> int:
+        """Let go of a script's oldest versions above ``kept``; how many texts went with them."""
+        async with self._turn:
+            digests = await self._versions.forget(script, kept)
+            await asyncio.to_thread(self._files.forget, digests)
+            return len(digests)
+
+    async def forget_deleted(self, script: str) -> int:
+        """Let go of all versions of a script, unless somebody has made it anew; how many texts went with them."""
+        try:
+            gone = await asyncio.to_thread(self._files.version, script) is None
+        except StoreError:  # there is something of that name
+            gone = False
+        return await self.forget(script, 0) if gone else 0
+
+    async def forget_unnamed(self, history: Path, digests: Sequence[str], before: float) -> int:
+        """Remove texts from the history that are older than ``before``, if no version names them; how many went."""
+        async with self._turn:
+            await self.settled()
+            unnamed = await self._versions.unnamed(digests)
+            return await asyncio.to_thread(leftovers.remove, history, unnamed, before)
 
     async def settled(self) -> None:
         """Wait until the last change is settled. The database must not be closed before."""

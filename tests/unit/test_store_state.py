@@ -19,9 +19,10 @@ import pytest
 from store import migrations
 from store.database import APPLICATION_ID, WAL_BYTES
 from store.errors import LowDisk, StoreError
+from store.pruning import Pruned, Retention
 from store.rows import FileRow, OutputRow, RunRow
 from store.run_filter import RunFilter
-from store.state import UNRECORDED_IDS, Pruned, Retention, StateDB
+from store.state import UNRECORDED_IDS, StateDB
 
 DAY = 86_400.0
 
