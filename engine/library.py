@@ -30,6 +30,7 @@ from engine.sandbox.plan import Level
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
 from engine.services.active import ActiveRun
+from engine.services.audit import AuditService
 from engine.services.buffers import BufferService
 from engine.services.checks import ScriptChecks
 from engine.services.default_scripts import DefaultScriptService
@@ -110,6 +111,7 @@ class Engine:
         state: StateDB,
         room: DiskRoom,
         retention: RetentionService,
+        audit: AuditService,
     ) -> None:
         self.project = project
         self.pool = pool
@@ -133,6 +135,7 @@ class Engine:
         self._state = state
         self._room = room
         self.retention = retention
+        self.audit = audit
 
     @property
     def problems(self) -> list[str]:
@@ -145,6 +148,7 @@ class Engine:
             *self.sync.problems,
             *self.defaults.problems,
             *([recorder] if recorder else []),
+            *([self.audit.problem] if self.audit.problem else []),
             *([short_of_room(short)] if short else []),
         ]
         restricted = self.modes.restricted
@@ -274,7 +278,12 @@ async def _compose(
     imports = ImportPolicy(settings.policy)
     modes = Modes(pool.settings.restricted, pool.settings.admin, imports)
     room = DiskRoom(project.root, disk_floor(settings))
-    keeper = VersionKeeper(files, state.versions, reconciler.outside, room)
+    audit = AuditService(state.audit)
+    await audit.start(owner_actor())
+    stack.push_async_callback(audit.stop, owner_actor())
+    telling = asyncio.create_task(audit.run(), name="audit")
+    stack.push_async_callback(_cancelled, telling)
+    keeper = VersionKeeper(files, state.versions, reconciler.outside, room, audit)
     stack.push_async_callback(keeper.settled)
     await keeper.after_crash()
     scripts = ScriptService(files, reconciler, keeper, state.approvals, events)
@@ -284,19 +293,19 @@ async def _compose(
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
     parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
-    sync = SyncService(reconciler, parts, tasks, events, watch)
+    sync = SyncService(reconciler, parts, tasks, events, watch, audit)
     diff = DiffService(reconciler, Texts(files, reconciler), keeper, changes, state.kept, tasks, events)
     protection = HostProtection(project.root, interpreter)
-    permissions = PermissionService(scripts, state.approvals, events, protection.now)
+    permissions = PermissionService(scripts, state.approvals, events, protection.now, audit)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
-    runs = RunService(pool, state, request_checks, buffers, events, metrics, room)
+    runs = RunService(pool, state, request_checks, buffers, events, metrics, room, audit)
     run_history = ReplayService(runs, state, scripts, buffers)
     examiner = Examiner(tools_pool(pool.settings))
     stack.push_async_callback(examiner.close)
     checks = ScriptChecks(examiner, imports)
     runs.recorder.start()
     stack.push_async_callback(runs.close)
-    pool_service = PoolService(pool, metrics, events)
+    pool_service = PoolService(pool, metrics, events, audit)
     stack.callback(pool_service.close)
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
@@ -307,7 +316,7 @@ async def _compose(
     # Lists and searches wait for its first look, the engine does not: it may have ten thousand scripts to read.
     watching = asyncio.create_task(watch.run(), name="watch over the scripts")
     stack.push_async_callback(_cancelled, watching)
-    git = GitService(project.root, TrustFile(project.private), state.authors)
+    git = GitService(project.root, TrustFile(project.private), state.authors, audit)
     return make(
         project,
         pool,
@@ -329,6 +338,7 @@ async def _compose(
         state,
         room,
         kept,
+        audit,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from store import migrations, pruning
 from store.approvals import Approvals
+from store.audit import Audit, AuditEvent, add
 from store.authors import Authors
 from store.database import Database
 from store.kept import KeptDifferences
@@ -44,6 +45,7 @@ class StateDB:
 
     def __init__(self, database: Database, next_id: int) -> None:
         self.approvals = Approvals(database)
+        self.audit = Audit(database, database.path.with_name("audit.head"))
         self.authors = Authors(database)
         self.kept = KeptDifferences(database)
         self.versions = Versions(database)
@@ -95,6 +97,7 @@ class StateDB:
         finished: Iterable[RunRow],
         files: Iterable[FileRow] = (),
         inputs: Iterable[InputRow] = (),
+        audit: Sequence[AuditEvent] = (),
     ) -> None:
         """Record runs with all that belongs to them in one transaction. Doing it again changes nothing.
 
@@ -105,7 +108,13 @@ class StateDB:
         chunks = [(row.run_id, row.seq, row.stream, row.at, _utf8(row.text)) for row in output]
         left = [(row.run_id, row.name, row.size, row.sha256, row.data) for row in files]
         given = list(inputs)
-        await self._database.write(lambda connection: _record(connection, runs, chunks, left, given))
+
+        def work(connection: sqlite3.Connection) -> None:
+            _record(connection, runs, chunks, left, given)
+            if audit:
+                add(connection, audit)
+
+        await self._database.write(work)
 
     async def run(self, run_id: int) -> RunRow | None:
         """The whole record of one run."""

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "diff": "tui.commands.diff:diff",
         "history": "tui.commands.history:history",
         "git": "tui.commands.git:git",
+        "audit": "tui.commands.audit:audit",
         "retention": "tui.commands.retention:retention",
         "engine": "tui.commands.engine:engine",
         "doctor": "tui.commands.doctor:doctor",

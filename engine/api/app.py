@@ -14,6 +14,7 @@ from engine.api import errors, openapi
 from engine.api.endpoint import Endpoint, Handler
 from engine.api.host import Host
 from engine.api.routes import (
+    audit,
     buffers,
     defaults,
     engine,
@@ -42,6 +43,7 @@ HANDLERS: dict[Operation, Handler] = {
     **git.HANDLERS,
     **sync.HANDLERS,
     **retention.HANDLERS,
+    **audit.HANDLERS,
     **events.HANDLERS,
     **openapi.HANDLERS,
 }

@@ -7,8 +7,17 @@ from contextlib import aclosing
 
 from engine import registry
 from engine.client.answers import EngineUnreachable, decode
-from engine.client.calls import Calls, Retry
-from engine.models import EngineInfo, Event, PoolInfo, ResizeRequest, RetentionInfo, StopRequest
+from engine.client.calls import TRANSFER_TIMEOUT, Calls, Retry
+from engine.models import (
+    AuditCheck,
+    AuditList,
+    EngineInfo,
+    Event,
+    PoolInfo,
+    ResizeRequest,
+    RetentionInfo,
+    StopRequest,
+)
 from engine.transport import Headers
 
 
@@ -34,6 +43,14 @@ class EngineCalls(Calls):
     async def retention(self) -> RetentionInfo:
         """What is kept of the past, and when old records went."""
         return await self.call(registry.RETENTION, RetentionInfo)
+
+    async def audit(self, limit: int = 50, before: int | None = None) -> AuditList:
+        """Who did what, newest first."""
+        return await self.call(registry.AUDIT_LIST, AuditList, registry.AuditParams(limit=limit, before=before))
+
+    async def verify_audit(self) -> AuditCheck:
+        """Have every audit record looked at."""
+        return await self.call(registry.AUDIT_VERIFY, AuditCheck, patience=TRANSFER_TIMEOUT)
 
     async def events(self, after: int | None = None) -> AsyncGenerator[Event, None]:
         """Everything that happens in the engine, from event ``after`` on or from now.

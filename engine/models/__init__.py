@@ -7,6 +7,7 @@ that an older client reads a newer engine's answer and the other way round.
 
 from __future__ import annotations
 
+from engine.models.audit import AuditCheck, AuditList, AuditRecord
 from engine.models.base import (
     API_VERSION,
     ErrorBody,
@@ -137,6 +138,9 @@ __all__ = [
     "ApprovalState",
     "ApproveRequest",
     "AskedPermission",
+    "AuditCheck",
+    "AuditList",
+    "AuditRecord",
     "BufferInfo",
     "CheckProblem",
     "CheckReport",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.registry.audit import AUDIT_LIST, AUDIT_VERIFY, AuditParams
 from engine.registry.defaults import (
     DEFAULTS_DECIDE,
     DEFAULTS_DIFF,
@@ -160,10 +161,14 @@ OPERATIONS: tuple[Operation, ...] = (
     EVENTS,
     OPENAPI,
     RETENTION,
+    AUDIT_LIST,
+    AUDIT_VERIFY,
 )
 """In the order in which the API matches them: the hot ones first."""
 
 __all__ = [
+    "AUDIT_LIST",
+    "AUDIT_VERIFY",
     "BASE",
     "BUFFERS_CREATE",
     "CLIENT_HEADER",
@@ -226,6 +231,7 @@ __all__ = [
     "SYNC_REBUILD",
     "TASKS_CANCEL",
     "TASKS_LIST",
+    "AuditParams",
     "BufferParams",
     "CompareParams",
     "EventsParams",

@@ -28,6 +28,7 @@ from engine.models import (
     GitTrustRequest,
 )
 from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.audit import AuditService
 from engine.services.commit_message import commit_message
 from store.authors import Authors
 from store.errors import BadName, NotFound, StoreError
@@ -64,10 +65,11 @@ class GitService:
         authors: Who the commits of each account are by.
     """
 
-    def __init__(self, root: Path, trust: TrustFile, authors: Authors) -> None:
+    def __init__(self, root: Path, trust: TrustFile, authors: Authors, audit: AuditService | None = None) -> None:
         self._root = root
         self._trust = trust
         self._authors = authors
+        self._audit = audit
         self._turn = asyncio.Lock()
 
     async def status(self) -> GitStatus:
@@ -163,7 +165,11 @@ class GitService:
             ServiceError: ``changed``: it names something else now; nothing was trusted.
         """
         require(actor, Role.ADMIN, "trust the repository")
-        return await self._in_turn(lambda repo: self._trusted(repo, request.fingerprint, actor.uid))
+        answer = await self._in_turn(lambda repo: self._trusted(repo, request.fingerprint, actor.uid))
+        if self._audit is not None:
+            action = "git_trust" if request.fingerprint is not None else "git_distrust"
+            self._audit.tell(actor, "git", action, str(self._root), fingerprint=request.fingerprint)
+        return answer
 
     def _trusted(self, repo: GitRepo, fingerprint: str | None, uid: int) -> GitTrust:
         found = repo.programs()

@@ -28,6 +28,7 @@ from engine.sandbox.permissions import Judged, PathChanged, judge, open_grant
 from engine.sandbox.protected import ProtectedPaths
 from engine.services import text_diff
 from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.scripts import ScriptSource
 from store.approvals import Approvals
@@ -63,12 +64,14 @@ class PermissionService:
         approvals: Approvals,
         events: EventBus,
         protection: Callable[[], ProtectedPaths],
+        audit: AuditService | None = None,
     ) -> None:
         """``protection`` tells what must never be granted; it is called in a thread."""
         self._scripts = scripts
         self._approvals = approvals
         self._events = events
         self._protection = protection
+        self._audit = audit
 
     async def review(self, name: str, actor: Actor) -> PermissionReview:
         """What a script asks for, judged now, and what changed since its last approval."""
@@ -174,6 +177,8 @@ class PermissionService:
             await self._approvals.decide(row)
         except StoreError as error:
             raise ServiceError("store", error.sentence, hint=error.hint, status=500) from None
+        if self._audit is not None:
+            self._audit.tell(actor, "permissions", state.value, row.script, sha256=row.sha256, grants=row.grants)
         self._events.publish("script", {"path": source.info.path, "change": state.value})
 
     async def _review(self, source: ScriptSource, judged: Sequence[Judged]) -> PermissionReview:

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from engine.models import PoolInfo
 from engine.pool import Pool
 from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.metrics import RunMetrics
 
@@ -17,10 +18,11 @@ ANNOUNCE_AFTER = 0.05
 
 
 class PoolService:
-    def __init__(self, pool: Pool, metrics: RunMetrics, events: EventBus) -> None:
+    def __init__(self, pool: Pool, metrics: RunMetrics, events: EventBus, audit: AuditService | None = None) -> None:
         self._pool = pool
         self._metrics = metrics
         self._events = events
+        self._audit = audit
         self._loop = asyncio.get_running_loop()
         self._announcement: asyncio.TimerHandle | None = None
         pool.on_change = self._changed
@@ -41,6 +43,8 @@ class PoolService:
             self._pool.resize(size)
         except ValueError as error:
             raise ServiceError("bad_size", str(error)) from None
+        if self._audit is not None:
+            self._audit.tell(actor, "pool", "resize", size=size)
         return self.info()
 
     def restart_slot(self, slot: int, actor: Actor) -> PoolInfo:

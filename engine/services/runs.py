@@ -27,6 +27,7 @@ from engine.pool import Ending, FileInput, Job, JobRejected, Pool, QueueFull
 from engine.pool.job import Profile
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.active import ActiveRun
+from engine.services.audit import AuditService, event
 from engine.services.buffers import Buffer, BufferService
 from engine.services.events import EventBus
 from engine.services.metrics import RunMetrics
@@ -61,6 +62,7 @@ class RunService:
         events: EventBus,
         metrics: RunMetrics,
         room: Room,
+        audit: AuditService,
     ) -> None:
         self._pool = pool
         self._state = state
@@ -69,6 +71,7 @@ class RunService:
         self._events = events
         self._metrics = metrics
         self._room = room
+        self._audit = audit
         self._active: dict[int, ActiveRun] = {}
         self.recorder = Recorder(state, self._durable)
 
@@ -102,7 +105,7 @@ class RunService:
         inputs = InputRow(run_id, info.code_sha256, kept_code(prepared.source), given.text)
         try:
             if prepared.mode is Mode.ADMIN:
-                await self._record_intent(info, inputs)
+                await self._record_intent(info, inputs, actor)
             return self._submit(info, request, prepared, buffers, actor, inputs)
         except ServiceError as refusal:
             self._buffers.give_back(buffers)
@@ -113,10 +116,13 @@ class RunService:
             self._buffers.give_back(buffers)
             raise
 
-    async def _record_intent(self, info: RunInfo, inputs: InputRow) -> None:
+    async def _record_intent(self, info: RunInfo, inputs: InputRow, actor: Actor) -> None:
         """An ADMIN run is on record before it begins: what it then does could reach the records themselves."""
         try:
-            await asyncio.shield(self._state.apply([run_row(info)], [], [], [], [inputs]))
+            intent = event(
+                actor, info.source, "admin_run", f"#{info.id} {info.name}", code_sha256=info.code_sha256
+            )
+            await asyncio.shield(self._state.apply([run_row(info)], [], [], inputs=[inputs], audit=[intent]))
         except StoreError as error:
             raise ServiceError(
                 "not_recorded",
@@ -319,6 +325,16 @@ class RunService:
                 files=[run_file(file) for file in run.files],
             )
         )
+        self._tell_audit(run.info, run.owner)
+
+    def _tell_audit(self, info: RunInfo, uid: int) -> None:
+        """How an ADMIN run ended; RESTRICTED ones are on record as runs."""
+        if info.mode is Mode.ADMIN:
+            actor = Actor(info.actor, uid, Role.ADMIN)
+            outcome = info.outcome.value if info.outcome else ""
+            self._audit.tell(
+                actor, info.source, "admin_end", f"#{info.id} {info.name}", outcome=outcome, isolation=info.isolation
+            )
 
     def _publish(self, info: RunInfo) -> None:
         self._events.publish("run", replace(info, value=None, result=None, traceback=None))

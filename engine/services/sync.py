@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from engine.models import RebuildPart, RebuildReport, RenamedScript, ScriptProblem
 from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.rebuild_parts import Part
 from engine.services.tasks import Progress, TaskService
@@ -17,7 +18,13 @@ from store.reconcile import Rebuilt, Reconciler
 
 class SyncService:
     def __init__(
-        self, reconciler: Reconciler, parts: Sequence[Part], tasks: TaskService, events: EventBus, watch: WatchService
+        self,
+        reconciler: Reconciler,
+        parts: Sequence[Part],
+        tasks: TaskService,
+        events: EventBus,
+        watch: WatchService,
+        audit: AuditService | None = None,
     ) -> None:
         """``parts``: what a rebuild of everything looks through besides the index."""
         self._reconciler = reconciler
@@ -25,6 +32,7 @@ class SyncService:
         self._watch = watch
         self._tasks = tasks
         self._events = events
+        self._audit = audit
 
     @property
     def problems(self) -> list[str]:
@@ -54,6 +62,8 @@ class SyncService:
             found = await self._tasks.run("rebuild", actor, work)
         except StoreError as error:
             raise ServiceError("store", error.sentence, hint=error.hint, status=422) from None
+        if self._audit is not None:
+            self._audit.tell(actor, "scripts", "rebuild", scripts=found.scripts)
         self._events.publish("script", {"change": "rebuilt"})
         return RebuildReport(
             scripts=found.scripts,

@@ -17,6 +17,7 @@ from typing import Any
 
 from engine.models import VersionReason
 from engine.services.access import Actor
+from engine.services.audit import AuditService
 from engine.services.room import Room, cannot_save
 from store import leftovers
 from store.errors import Conflict, NotFound, NoVersion, StoreError
@@ -36,12 +37,18 @@ class VersionKeeper:
     """
 
     def __init__(
-        self, files: ScriptFiles, versions: Versions, outside: Outside | None = None, room: Room | None = None
+        self,
+        files: ScriptFiles,
+        versions: Versions,
+        outside: Outside | None = None,
+        room: Room | None = None,
+        audit: AuditService | None = None,
     ) -> None:
         self._files = files
         self._versions = versions
         self._outside = outside or Outside()
         self._room = room
+        self._audit = audit
         self._turn = asyncio.Lock()
         self._settling: asyncio.Task[None] | None = None
 
@@ -71,6 +78,7 @@ class VersionKeeper:
             seen = base or before.sha256
             with self._outside.own({before.path: None, script_path(new_path): before.sha256}):
                 await self._recorded(row, seen, partial(self._files.rename, path, new_path, seen))
+            self._tell(actor, "rename", path, new_path=new_path, sha256=seen)
 
     async def duplicate(self, path: str, new_path: str) -> None:
         """Make a new script of what another one holds."""
@@ -86,6 +94,7 @@ class VersionKeeper:
             seen = base or row.sha256
             with self._outside.own({row.path: None}):
                 await self._recorded(row, seen, partial(self._files.delete, path, seen))
+            self._tell(actor, "delete", path, sha256=seen)
             return row
 
     async def put(self, path: str, data: bytes, base: str | None, actor: Actor) -> None:
@@ -152,6 +161,11 @@ class VersionKeeper:
         except Conflict:
             await self._note_refused(FileVersion(script_path(path), digest, len(data)), actor)
             raise
+        self._tell(actor, "restore" if reason is VersionReason.RESTORED else "save", path, sha256=digest, base=base)
+
+    def _tell(self, actor: Actor, action: str, path: str, **detail: object) -> None:
+        if self._audit is not None:
+            self._audit.tell(actor, "scripts", action, path, **detail)
 
     async def forget(self, script: str, kept: int) -> int:
         """Let go of a script's oldest versions above ``kept``; how many texts went with them."""

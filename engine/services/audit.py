@@ -1,0 +1,135 @@
+"""Who did what, for the record: one writer, which others tell in a word what was done."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections import deque
+
+from engine.models import AuditCheck, AuditList, AuditRecord
+from engine.services.access import Actor, Role, ServiceError, require
+from store.audit import Audit, AuditEvent, AuditRow
+from store.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+AT_START = 1_000
+"""Records that are looked at when the engine starts."""
+
+HEAD_EVERY = 60.0
+"""Seconds between two notes of the newest record."""
+
+
+class AuditService:
+    """Implemented on ``store.audit``. What is told here is written within an instant; what must come first, awaits."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+        self._waiting: deque[AuditEvent] = deque()
+        self._work = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._broken: str | None = None
+        self._unwritten: str | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the record, one sentence."""
+        return self._broken or self._unwritten
+
+    async def start(self, actor: Actor) -> None:
+        """Look whether the newest records are in order, and begin."""
+        self._broken = await self._audit.verify(AT_START)
+        if self._broken is not None:
+            log.error("audit: %s", self._broken)
+        self.tell(actor, "engine", "start")
+        await self.flush()
+
+    async def stop(self, actor: Actor) -> None:
+        """Write what is left and note where the record ends."""
+        self.tell(actor, "engine", "stop")
+        await self.flush()
+        await self._note_head()
+
+    async def run(self) -> None:
+        """Write what is told, until cancelled."""
+        noted = time.monotonic()
+        while True:
+            try:
+                async with asyncio.timeout(HEAD_EVERY):
+                    await self._work.wait()
+            except TimeoutError:
+                await self._note_head()
+                continue
+            self._work.clear()
+            await self.flush()
+            if time.monotonic() - noted >= HEAD_EVERY:
+                noted = time.monotonic()
+                await self._note_head()
+
+    def tell(self, actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> None:
+        """Record something that has happened."""
+        self._waiting.append(event(actor, source, action, subject, **detail))
+        self._work.set()
+
+    async def flush(self) -> None:
+        """Write what was told so far; what cannot be written waits for the next time."""
+        async with self._writing:
+            events = list(self._waiting)
+            if not events:
+                return
+            try:
+                await asyncio.shield(self._audit.append(events))
+            except StoreError as error:
+                self._unwritten = f"Audit records cannot be written: {error}"
+                log.warning("audit records cannot be written: %s", error)
+                return
+            self._unwritten = None
+            for _ in events:
+                self._waiting.popleft()
+
+    async def list(self, actor: Actor, limit: int = 50, before: int | None = None) -> AuditList:
+        """The newest records, newest first."""
+        require(actor, Role.ADMIN, "read the audit record")
+        if not 1 <= limit <= 500:
+            raise ServiceError("bad_request", "limit must be 1 to 500.")
+        await self.flush()
+        rows = await self._audit.newest(limit + 1, before)
+        more = rows[limit - 1].seq if len(rows) > limit else None
+        return AuditList(records=[_record(row) for row in rows[:limit]], next_before=more)
+
+    async def verify(self, actor: Actor) -> AuditCheck:
+        """Look at every record."""
+        require(actor, Role.ADMIN, "verify the audit record")
+        await self.flush()
+        problem = await self._audit.verify()
+        newest = await self._audit.newest(1)
+        head = newest[0] if newest else None
+        return AuditCheck(records=head.seq if head else 0, head=head.sha256 if head else "", problem=problem)
+
+    async def _note_head(self) -> None:
+        try:
+            await self._audit.note_head()
+        except StoreError as error:
+            log.warning("the newest audit record was not noted: %s", error)
+
+
+def event(actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> AuditEvent:
+    """What ``store.audit`` records of it."""
+    text = json.dumps(detail, sort_keys=True)
+    return AuditEvent(time.time(), actor.name, actor.uid, source, action, subject, text)
+
+
+def _record(row: AuditRow) -> AuditRecord:
+    return AuditRecord(
+        seq=row.seq,
+        at=row.at,
+        actor=row.actor,
+        uid=row.uid,
+        source=row.source,
+        action=row.action,
+        subject=row.subject,
+        detail=json.loads(row.detail),
+        sha256=row.sha256,
+    )

@@ -1,0 +1,127 @@
+"""The audit chain: any change, gap or lost end is found; the engine's own hands cannot change anything in it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from engine.services.access import Actor, Role, ServiceError
+from engine.services.audit import AuditService
+from store.audit import PAGE, AuditEvent
+from store.errors import StoreError
+from store.state import StateDB
+
+ALICE = Actor("alice", 1000, Role.ADMIN)
+
+
+def happened(n: int) -> AuditEvent:
+    return AuditEvent(float(n) + 0.1, "alice\udc80", 1000, "cli", "save", f"s{n}.py", '{"sha256": "ab"}')
+
+
+@pytest.fixture
+async def state(tmp_path: Path) -> AsyncIterator[StateDB]:
+    opened = await StateDB.open(tmp_path / "state.db")
+    yield opened
+    await opened.close()
+
+
+async def harmed(state: StateDB, *statements: str) -> str | None:
+    """What is found after somebody with the file in hand changed it."""
+
+    def work(connection: sqlite3.Connection) -> None:
+        for name in ("audit_unchanged", "audit_kept"):
+            connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+        for statement in statements:
+            connection.execute(statement)
+
+    await state._database.write(work)
+    return await state.audit.verify()
+
+
+async def test_a_chain_is_consistent_over_many_pages_and_many_appends(state: StateDB) -> None:
+    assert await state.audit.verify() is None
+    await state.audit.append([happened(n) for n in range(PAGE + 3)])
+    await state.audit.append([happened(1)])
+    assert await state.audit.verify() is None
+    assert await state.audit.verify(last=5) is None
+    newest = await state.audit.newest(2)
+    assert [row.seq for row in newest] == [PAGE + 4, PAGE + 3]
+    assert newest[0].prev == newest[1].sha256
+    assert newest[0].actor == "alice\\udc80"
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("UPDATE audit SET actor = 'bob' WHERE seq = 3", "Audit record 3 was changed"),
+        ("UPDATE audit SET at = at + 1 WHERE seq = 5", "Audit record 5 was changed"),
+        ("UPDATE audit SET prev = sha256 WHERE seq = 2", "Audit record 2 was changed"),
+        ("DELETE FROM audit WHERE seq = 4", "Audit record 4 is missing"),
+        ("DELETE FROM audit WHERE seq = 1", "Audit record 1 is missing"),
+        ("DELETE FROM audit WHERE seq > 4", "Audit records after 4 are missing: there were 6."),
+        ("DELETE FROM audit", "Audit records after 0 are missing: there were 6."),
+    ],
+)
+async def test_every_harm_is_found_and_named(state: StateDB, statement: str, sentence: str) -> None:
+    await state.audit.append([happened(n) for n in range(6)])
+    await state.audit.note_head()
+    found = await harmed(state, statement)
+    assert found is not None
+    assert sentence in found
+
+
+async def test_another_record_in_place_of_the_newest_is_found(state: StateDB) -> None:
+    await state.audit.append([happened(n) for n in range(3)])
+    await state.audit.note_head()
+    assert await harmed(state, "DELETE FROM audit WHERE seq = 3") is not None
+    await state.audit.append([happened(99)])
+    assert await state.audit.verify() == "Audit record 3 is not the one that was noted."
+
+
+@pytest.mark.parametrize("statement", ["UPDATE audit SET actor = 'x'", "DELETE FROM audit"])
+async def test_the_engine_itself_cannot_change_or_remove_records(state: StateDB, statement: str) -> None:
+    await state.audit.append([happened(1)])
+    with pytest.raises(StoreError, match="audit records are never"):
+        await state._database.write(lambda connection: connection.execute(statement))
+    assert await state.audit.verify() is None
+
+
+async def test_what_cannot_be_written_waits_and_is_said(state: StateDB, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = AuditService(state.audit)
+    append = state.audit.append
+
+    async def refused(_events: object) -> None:
+        raise StoreError("The disk is full.")
+
+    monkeypatch.setattr(state.audit, "append", refused)
+    service.tell(ALICE, "cli", "save", "a.py", sha256="ab")
+    await service.flush()
+    assert service.problem == "Audit records cannot be written: The disk is full."
+    monkeypatch.setattr(state.audit, "append", append)
+    await service.flush()
+    assert service.problem is None
+    (record,) = (await service.list(ALICE)).records
+    assert (record.actor, record.action, record.subject, record.detail) == ("alice", "save", "a.py", {"sha256": "ab"})
+
+
+async def test_only_administrators_read_it(state: StateDB) -> None:
+    service = AuditService(state.audit)
+    author = Actor("bob", 1001, Role.AUTHOR)
+    calls: list[Callable[[Actor], object]] = [service.list, service.verify]
+    for call in calls:
+        with pytest.raises(ServiceError, match="may not"):
+            await call(author)  # type: ignore[misc]
+
+
+async def test_a_broken_chain_is_said_at_the_next_start(state: StateDB) -> None:
+    service = AuditService(state.audit)
+    await service.start(ALICE)
+    await service.stop(ALICE)
+    assert service.problem is None
+    await harmed(state, "UPDATE audit SET actor = 'bob' WHERE seq = 1")
+    again = AuditService(state.audit)
+    await again.start(ALICE)
+    assert again.problem == "Audit record 1 was changed, or one before it."
