@@ -177,7 +177,7 @@ def serve(options: ServeOptions) -> int:
         lock.acquire()
         engine_log = logs.configure(paths.log, foreground=not options.background)
         flags = {} if options.pool_size is None else {"pool.size": options.pool_size}
-        settings = Settings.load(paths.private / "settings.toml", flags=flags)
+        settings = Settings.load(paths.home / "settings.toml", flags=flags)
         process.settle(settings.engine.path)
         uvloop.run(_serve(options, settings, paths, lock, engine_log, report))
     except (AlreadyRunning, ConfigError, EnvironmentProblem, LaunchError, StoreError) as error:

@@ -14,6 +14,7 @@ import resource
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from engine.config import Settings
 from engine.keeping import disk_floor, retention
 from engine.lifetime import LifetimeLock
 from engine.models import Grant, Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
+from engine.paths import EnginePaths
 from engine.pool import Pool
 from engine.pool.environment import ensure_environment
 from engine.pool_start import run_limits, start_pool
@@ -48,7 +50,7 @@ from engine.services.rebuild_parts import ApprovalPart, HistoryPart
 from engine.services.replay import ReplayService
 from engine.services.requests import RequestChecks, RunCeilings
 from engine.services.retention import RetentionService
-from engine.services.room import short_of_room
+from engine.services.room import Room, short_of_room
 from engine.services.runs import RunService
 from engine.services.script_changes import ScriptChanges
 from engine.services.script_keys import ScriptKeyService
@@ -60,8 +62,9 @@ from engine.services.watching import WatchService
 from store.files import ScriptFiles
 from store.git_trust import TrustFile
 from store.project import Project
+from store.read_only import CANNOT_WRITE, ReadOnlyProject
 from store.reconcile import Reconciler
-from store.room import DiskRoom
+from store.room import DiskRoom, NoRoom
 from store.state import StateDB
 from store.watched import Watched
 
@@ -109,7 +112,7 @@ class Engine:
         events: EventBus,
         modes: Modes,
         state: StateDB,
-        room: DiskRoom,
+        room: Room,
         retention: RetentionService,
         audit: AuditService,
     ) -> None:
@@ -149,7 +152,7 @@ class Engine:
             *self.defaults.problems,
             *([recorder] if recorder else []),
             *([self.audit.problem] if self.audit.problem else []),
-            *([short_of_room(short)] if short else []),
+            *([short_of_room(short, self._room.hint)] if short else []),
         ]
         restricted = self.modes.restricted
         if restricted.refusal is not None:
@@ -251,14 +254,17 @@ async def _compose(
     bundle: Bundle,
 ) -> Engine:
     """Build every part and leave its undoing on ``stack``, so that a failure half way takes down what stands."""
-    project = await asyncio.to_thread(Project.create, root, bundle.files)
+    project = await asyncio.to_thread(_project, root, bundle)
     if lock is None:
         lock = LifetimeLock(project.lock_file)
         lock.acquire()
         stack.callback(lock.release)
     settings = settings or Settings.load(project.settings_file)
     files = ScriptFiles(project.scripts, project.history)
-    await asyncio.to_thread(files.recover)
+    if isinstance(project, ReadOnlyProject):
+        stack.callback(project.clear)
+    else:
+        await asyncio.to_thread(files.recover)
     state = await StateDB.open(project.state_db)
     stack.push_async_callback(state.close)
     await state.interrupt_unfinished(time.time())
@@ -276,8 +282,11 @@ async def _compose(
     pool = await start_pool(project, settings, interpreter, pool_size)
     stack.push_async_callback(pool.close)
     imports = ImportPolicy(settings.policy)
-    modes = Modes(pool.settings.restricted, pool.settings.admin, imports)
-    room = DiskRoom(project.root, disk_floor(settings))
+    admin = pool.settings.admin
+    if isinstance(project, ReadOnlyProject):
+        admin = replace(admin, level=Level.REFUSED, missing=(f"they cannot be recorded, since {CANNOT_WRITE}",))
+    modes = Modes(pool.settings.restricted, admin, imports)
+    room = _room(project, settings)
     audit = AuditService(state.audit)
     await audit.start(owner_actor())
     stack.push_async_callback(audit.stop, owner_actor())
@@ -340,6 +349,21 @@ async def _compose(
         kept,
         audit,
     )
+
+
+def _project(root: Path, bundle: Bundle) -> Project:
+    """Made or completed first if need be, and where it can only be read, read."""
+    paths = EnginePaths(root.expanduser().resolve())
+    if not paths.read_only:
+        return Project.create(root, bundle.files)
+    paths.private.mkdir(mode=0o700, exist_ok=True)
+    return ReadOnlyProject.at(root, paths.private)
+
+
+def _room(project: Project, settings: Settings) -> Room:
+    if isinstance(project, ReadOnlyProject):
+        return NoRoom(CANNOT_WRITE)
+    return DiskRoom(project.root, disk_floor(settings))
 
 
 def _ceilings(settings: Settings) -> RunCeilings:

@@ -35,9 +35,9 @@ def owner_of(paths: EnginePaths) -> Owner:
     try:
         folder = paths.project.stat()
         with contextlib.suppress(FileNotFoundError):
-            private = paths.private.lstat()
+            private = paths.home.lstat()
             if not stat.S_ISDIR(private.st_mode):
-                raise LaunchError(f"{paths.private} is not a folder.", "Move it away and try again.", exit_code=2)
+                raise LaunchError(f"{paths.home} is not a folder.", "Move it away and try again.", exit_code=2)
             return Owner(private.st_uid, private.st_gid, of_project=True)
     except PermissionError:
         raise LaunchError(f"This account may not look into {paths.project}.", exit_code=4) from None

@@ -16,9 +16,19 @@ class EnginePaths:
     project: Path
 
     @property
-    def private(self) -> Path:
+    def home(self) -> Path:
         """Mode 0700; whoever owns it owns the project."""
         return self.project / PRIVATE
+
+    @property
+    def read_only(self) -> bool:
+        """Whether there is a project that this account cannot write to: its rights, or the file system's state."""
+        return self.home.is_dir() and not os.access(self.home, os.W_OK)
+
+    @property
+    def private(self) -> Path:
+        """``home``, or of a project that cannot be written to a folder of the account's own under /tmp."""
+        return self.fallback_socket(os.geteuid()).parent if self.read_only else self.home
 
     @property
     def socket(self) -> Path:

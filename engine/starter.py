@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -74,6 +75,9 @@ def prepare_folders(paths: EnginePaths) -> None:
                 "A project needs a folder that you may write to.",
                 exit_code=2,
             ) from None
+    found = paths.private.lstat()
+    if paths.read_only and (not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077):
+        raise LaunchError(f"{paths.private} is not a folder that only you can use.", "Remove it, then try again.")
 
 
 def open_lock(path: Path) -> int:

@@ -51,6 +51,8 @@ class DiskRoom:
         self._looked_at: float | None = None
         self._short: str | None = None
 
+    hint = "Free some space. What is kept free is set under [disk] in settings.toml."
+
     def short(self) -> str | None:
         """Why there is too little room, to follow "because" or a colon; None while there is enough.
 
@@ -71,6 +73,22 @@ class DiskRoom:
         if total == 0 or free >= floor:
             return None
         return f"the disk has only {readable(free)} free ({readable(floor)} are kept free)"
+
+
+class NoRoom:
+    """Nothing can be written at all.
+
+    Args:
+        why: As ``DiskRoom.short`` gives it.
+    """
+
+    hint = "Have the file system mounted for writing, or get the right to write to the project."
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def short(self) -> str | None:
+        return self._why
 
 
 def readable(size: float) -> str:

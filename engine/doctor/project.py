@@ -35,7 +35,7 @@ def _owner(paths: EnginePaths) -> Finding:
 
 
 def _settings(paths: EnginePaths) -> Finding:
-    file = paths.private / "settings.toml"
+    file = paths.home / "settings.toml"
     try:
         settings = Settings.load(file)
     except ConfigError as error:
@@ -71,7 +71,7 @@ def _watching(paths: EnginePaths) -> Finding:
 
 def _floor(paths: EnginePaths) -> Floor:
     try:
-        return disk_floor(Settings.load(paths.private / "settings.toml"))
+        return disk_floor(Settings.load(paths.home / "settings.toml"))
     except ConfigError:  # told by its own finding
         return Floor()
 

@@ -6,11 +6,12 @@ from typing import Protocol
 
 from store.errors import LowDisk
 
-HINT = "Free some space. What is kept free is set under [disk] in settings.toml."
-
 
 class Room(Protocol):
-    """The part of ``store.room.DiskRoom`` that services ask."""
+    """``store.room.DiskRoom``, or ``NoRoom`` where nothing can be written."""
+
+    hint: str
+    """What to do about it."""
 
     def short(self) -> str | None:
         """Why there is too little room; None while there is enough."""
@@ -21,11 +22,11 @@ def output_not_recorded(short: str) -> str:
     return f"Output is not recorded: {short}."
 
 
-def cannot_save(path: str, short: str) -> LowDisk:
+def cannot_save(path: str, short: str, hint: str) -> LowDisk:
     """The refusal of a save. Nothing was written."""
-    return LowDisk(f"{path} was not saved: {short}.", HINT)
+    return LowDisk(f"{path} was not saved: {short}.", hint)
 
 
-def short_of_room(short: str) -> str:
+def short_of_room(short: str, hint: str) -> str:
     """What the engine says of itself."""
-    return f"Run output is not recorded and scripts are not saved: {short}. {HINT}"
+    return f"Run output is not recorded and scripts are not saved: {short}. {hint}"

@@ -145,7 +145,7 @@ class VersionKeeper:
     def _require_room(self, path: str) -> None:
         """Raise ``LowDisk`` while the disk is short of room. Renaming and deleting go on: they help to get some."""
         if self._room is not None and (short := self._room.short()) is not None:
-            raise cannot_save(path, short)
+            raise cannot_save(path, short, self._room.hint)
 
     async def _save(self, path: str, data: bytes, base: str | None, actor: Actor, reason: VersionReason) -> None:
         self._require_room(path)

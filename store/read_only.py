@@ -1,0 +1,89 @@
+"""A project that cannot be written to: read from where it is, with a folder elsewhere for what an engine must write."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from store.errors import from_os_error
+from store.project import PRIVATE, Project
+
+MOST_COPIED = 256 << 20
+"""Bytes of ``state.db`` that are copied at a start; of a larger one the old runs are not shown."""
+
+CANNOT_WRITE = "the project cannot be written to"
+OPENED = (
+    "This project is open for reading only: it cannot be written to. Saves and ADMIN runs are refused, and runs are "
+    "not recorded."
+)
+
+
+class ReadOnlyProject(Project):
+    """Scripts, settings, history and environments are the project's own; everything else is in ``spare``."""
+
+    def __init__(self, root: Path, problems: list[str], spare: Path) -> None:
+        super().__init__(root, [*problems, OPENED])
+        self._spare = spare
+
+    @classmethod
+    def at(cls, root: Path, spare: Path) -> ReadOnlyProject:
+        """The project at ``root``, with a copy of its records in ``spare``.
+
+        Raises:
+            StoreError: There is no complete project, or its records cannot be read.
+        """
+        found = Project.open(root)
+        project = cls(found.root, found.problems, spare)
+        try:
+            if not _copy_state(project.home, spare):
+                project.problems.append("Old runs are not shown: their records are too large to be copied.")
+        except OSError as error:
+            raise from_os_error(error, f"read the records of {root}") from error
+        return project
+
+    def clear(self) -> None:
+        """Remove the copies. To be called when nobody has them open any more."""
+        for database in ("state.db", "index.db"):
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(OSError):
+                    (self._spare / f"{database}{suffix}").unlink()
+
+    @property
+    def home(self) -> Path:
+        """The project's own private folder."""
+        return self.root / PRIVATE
+
+    @property
+    def private(self) -> Path:
+        return self._spare
+
+    @property
+    def settings_file(self) -> Path:
+        return self.home / "settings.toml"
+
+    @property
+    def history(self) -> Path:
+        return self.home / "history"
+
+    @property
+    def environments(self) -> Path:
+        own = self.home / "envs"
+        return own if (own / "default").is_dir() else self._spare / "envs"
+
+
+def _copy_state(source: Path, target: Path) -> bool:
+    """Copy the database with what its log holds: only a copy can be brought in order after a crash."""
+    names = ("state.db", "state.db-wal")
+    for name in (*names, "state.db-shm"):
+        (target / name).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        if (source / names[0]).stat().st_size > MOST_COPIED:
+            return False
+    for name in names:
+        with suppress(FileNotFoundError), open(source / name, "rb") as old:
+            descriptor = os.open(target / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "wb") as new:
+                shutil.copyfileobj(old, new)
+    return True

@@ -1,0 +1,70 @@
+"""A project that cannot be written to is still read: by the account that owns it, on a real read-only file system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from account_support import ordinary_account
+from cli_support import CliProject, cli_project
+from mounts import needs_mounts, read_only
+
+ADMIN = "[policy]\nadmin_as_root = true\n"
+
+
+@needs_mounts
+def test_everything_that_reads_works_and_the_rest_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    root = tmp_path / "plant"
+    with cli_project(root, ADMIN) as project:
+        project.script("night/hello.py", "print('hello')\n")
+        assert project.call("run", "night/hello").returncode == 0
+        project.call("scripts", "set", "night/hello", "title=Greeting")
+    with read_only(root):
+        _reads(CliProject(root))
+    with_again = CliProject(root)
+    try:
+        assert with_again.call("scripts", "set", "night/hello", "title=Again").returncode == 0
+    finally:
+        with_again.call("engine", "stop", "--force")
+
+
+def test_a_private_folder_without_the_right_to_write_is_read_by_an_ordinary_account() -> None:
+    with ordinary_account() as account:
+        root = account.folder("plant")
+        here = ("--project", str(root))
+        try:
+            assert account.call(*here, "exec", "print('first')").returncode == 0
+            account.call(*here, "engine", "stop", "--force")
+            (root / ".gatewright").chmod(0o500)
+            assert "defaults/tour" in account.call(*here, "scripts", "list").stdout
+            assert account.call(*here, "runs", "output", "1").stdout == "first\n"
+            refused = account.call(*here, "scripts", "new", "mine")
+            assert "was not saved: the project cannot be written to" in refused.stderr
+        finally:
+            account.call(*here, "engine", "stop", "--force")
+            (root / ".gatewright").chmod(0o700)
+
+
+def _reads(project: CliProject) -> None:
+    before = sorted(path for path in project.root.rglob("*"))
+    try:
+        assert "night/hello " in project.call("scripts", "list").stdout
+        assert "Greeting" in project.call("scripts", "show", "night/hello").stdout
+        assert "night/hello" in project.call("scripts", "search", "greeting").stdout
+        assert "hello" in project.call("runs", "output", "1").stdout
+        assert project.call("history", "night/hello").returncode == 0
+        assert project.call("git", "status").returncode == 0
+        assert "open for reading only" in project.call("engine", "status").stdout
+
+        ran = project.call("run", "night/hello")
+        assert (ran.returncode, ran.stdout) == (0, "hello\n")
+        assert "Output is not recorded: the project cannot be written to." in ran.stderr
+        saved = project.call("scripts", "set", "night/hello", "title=Other")
+        assert saved.returncode != 0
+        assert "was not saved: the project cannot be written to" in saved.stderr
+        admin = project.call("exec", "--mode", "admin", "print(1)")
+        assert admin.returncode == 4
+        assert "they cannot be recorded" in admin.stderr
+        assert project.call("scripts", "delete", "night/hello.py", "--yes").returncode != 0
+    finally:
+        project.call("engine", "stop", "--force")
+    assert sorted(path for path in project.root.rglob("*")) == before
