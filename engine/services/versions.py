@@ -121,6 +121,7 @@ class VersionKeeper:
             row = _row(version, reason, actor, new_path)
             await asyncio.to_thread(self._files.remember, data)
             await self._settle(row, await self._versions.announce(row))
+            self._tell(actor, "gone_outside", path, new_path=new_path, sha256=version.sha256)
 
     async def replaced(self, path: str, data: bytes, actor: Actor) -> None:
         """Record what somebody replaced outside: what a script held before goes into the history."""
