@@ -298,7 +298,8 @@ async def _compose(
     scripts = ScriptService(files, reconciler, keeper, state.approvals, events)
     changes = ScriptChanges(scripts, files, keeper, state.versions, events)
     defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded)
-    await defaults.bring_up_to_date()
+    if not isinstance(project, ReadOnlyProject):
+        await defaults.bring_up_to_date()
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
     parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
