@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -169,9 +170,10 @@ async def test_what_a_crash_left_open_is_decided_by_the_files(tmp_path: Path) ->
     async with Engine.open(root, pool_size=1) as engine:
         await save(engine, "gone", "1")
         await save(engine, "there", "2")
+    now = time.time()  # what is long gone, retention takes away
     state = await StateDB.open(root / ".gatewright/state.db")
     for name, text in (("gone.py", "1"), ("there.py", "2")):
-        row = VersionRow(script=name, path=name, sha256=sha(text), size=1, reason="deleted", uid=1, name="ann", at=1.0)
+        row = VersionRow(script=name, path=name, sha256=sha(text), size=1, reason="deleted", uid=1, name="ann", at=now)
         await state.versions.announce(row)
     await state.close()
     (root / "scripts/gone.py").rename(root / f".gatewright/history/{sha('1')}")
