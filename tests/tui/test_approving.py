@@ -89,7 +89,7 @@ async def test_what_cannot_be_granted_says_why_and_is_not_sent(project, tmp_path
         await c.open("wrong.py")
         await c.press("f9")
         await c.shows(f"leads to {logs}", "! \"/etc\"", "this file", "log is rotated")
-        monkeypatch.delattr(type(c.app._connection.client), "approve_permissions")
+        monkeypatch.setattr(c.app._connection.client, "approve_permissions", None)
         await c.press("a")
         await c.shows("It cannot be approved: \"/etc\"")
 
