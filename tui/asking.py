@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from textual.screen import Screen
 
-from engine.client import EngineError
 from tui.desk import Desk
-from tui.screens.ask import AskScreen
 from tui.screens.choice import Answer, ChoiceScreen
 
 Result = TypeVar("Result")
-
-SUFFIX = ".py"
 
 
 class Host(Protocol):
@@ -28,27 +23,6 @@ class Host(Protocol):
 
     def complain(self, text: str) -> None:
         """Tell the user what did not work."""
-
-
-async def under_a_name(
-    host: Host, question: str, value: str, work: Callable[[str], Awaitable[Result]]
-) -> Result | None:
-    """Ask for a script's path until ``work`` can be done under it; None if the user gives up.
-
-    Args:
-        host: Shows the dialog.
-        question: What the path is for.
-        value: What the line holds at first.
-        work: Gets the path, with its ``.py``. What the engine says no to is shown in the dialog.
-    """
-    path, problem = value, ""
-    while (answer := await host.push_screen_wait(AskScreen(question, path, problem))) is not None:
-        path = answer if answer.endswith(SUFFIX) else f"{answer}{SUFFIX}"
-        try:
-            return await work(path)
-        except EngineError as error:
-            problem = f"{error.message} {error.hint or ''}".strip()
-    return None
 
 
 async def safe_to_write(host: Host, desk: Desk, path: str, then: str) -> bool:

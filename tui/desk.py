@@ -6,7 +6,6 @@ without a question that names what would happen to it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from textual.screen import Screen
@@ -19,9 +18,9 @@ from tui.connection import EngineConnection, problems_told
 from tui.formats import clock
 from tui.journal_keeper import JournalKeeper
 from tui.merging import Merged, marked_rows
+from tui.naming import under_a_name
 from tui.new_script import skeleton
 from tui.recovery import RecoveryJournal, UnsavedText
-from tui.screens.ask import AskScreen
 from tui.screens.choice import Answer, ChoiceScreen
 from tui.screens.conflict import BACK, Side
 from tui.widgets.editor import Editor
@@ -114,9 +113,9 @@ class Desk:
     async def make_new(self) -> None:
         """Ask for a name and make a script that runs as it is."""
         if await self.may_leave():
-            await self._under_a_name("Name of the new script, like folder/name", self._make)
+            await under_a_name(self._host, "Name of the new script, like folder/name", "", self._make)
 
-    async def _make(self, path: str) -> None:
+    async def _make(self, path: str) -> str:
         text = skeleton(path)
         try:
             info = await self._connection.client.save_script(path, SaveRequest(text=text))
@@ -127,6 +126,7 @@ class Desk:
         else:
             await self._put(info.path, info, text, Version(info.sha256, text))
             self._host.say(f"made {info.path}")
+        return self.path
 
     async def may_leave(self) -> bool:
         """Whether the text on the desk may go; asks if it is unsaved. It stays until something takes its place."""
@@ -181,20 +181,8 @@ class Desk:
         return await self._save_to(self.path, None if self.gone else self.base.sha256)
 
     async def _save_as(self) -> bool:
-        return await self._under_a_name("Save as, like folder/name", lambda path: self._write(path, None))
-
-    async def _under_a_name(self, question: str, work: Callable[[str], Awaitable[None]]) -> bool:
-        """Ask for a name until ``work`` can be done under it; False if the user gives up."""
-        path, problem = "", ""
-        while (answer := await self._host.push_screen_wait(AskScreen(question, path, problem))) is not None:
-            path = answer if answer.endswith(".py") else f"{answer}.py"
-            try:
-                await work(path)
-            except EngineError as error:
-                problem = error.message
-            else:
-                return True
-        return False
+        saved = await under_a_name(self._host, "Save as, like folder/name", "", lambda path: self._write(path, None))
+        return saved is not None
 
     async def _save_to(self, path: str, base: str | None) -> bool:
         try:
@@ -213,7 +201,7 @@ class Desk:
         self._host.complain(f"{why} The text is kept in the recovery journal.")
         self._journal.soon()
 
-    async def _write(self, path: str, base: str | None) -> None:
+    async def _write(self, path: str, base: str | None) -> ScriptInfo:
         text, grown_from = self.text, self.base
         info = await self._connection.client.save_script(path, SaveRequest(text=text, base_sha256=base))
         was, self.path, self.info, self.gone = self.path, info.path, info, False
@@ -226,6 +214,7 @@ class Desk:
         await self._journal.forget(was)
         self._host.say(f"saved {info.path}")
         self._host.desk_changed()
+        return info
 
     async def _resolve_conflict(self, path: str) -> bool:
         """Somebody else changed the script: have the user decide, and save what comes of it."""

@@ -1,0 +1,44 @@
+"""Asks for a script's path, again and again until it will do."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from textual.screen import Screen
+
+from engine.client import EngineError
+from tui.screens.ask import AskScreen
+
+Answer = TypeVar("Answer")
+Result = TypeVar("Result")
+
+SUFFIX = ".py"
+
+
+class Asker(Protocol):
+    """The screen that shows dialogs."""
+
+    async def push_screen_wait(self, screen: Screen[Answer]) -> Answer:
+        """Show a dialog and wait for its answer."""
+
+
+async def under_a_name(
+    host: Asker, question: str, value: str, work: Callable[[str], Awaitable[Result]]
+) -> Result | None:
+    """Ask for a script's path until ``work`` can be done under it; None if the user gives up.
+
+    Args:
+        host: Shows the dialog.
+        question: What the path is for.
+        value: What the line holds at first.
+        work: Gets the path, with its ``.py``. What the engine says no to is shown in the dialog.
+    """
+    path, problem = value, ""
+    while (answer := await host.push_screen_wait(AskScreen(question, path, problem))) is not None:
+        path = answer if answer.endswith(SUFFIX) else f"{answer}{SUFFIX}"
+        try:
+            return await work(path)
+        except EngineError as error:
+            problem = f"{error.message} {error.hint or ''}".strip()
+    return None
