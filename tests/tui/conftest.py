@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from console_support import engine_project
 
@@ -10,3 +13,10 @@ from console_support import engine_project
 def project(tmp_path_factory):
     with engine_project(tmp_path_factory.mktemp("console") / "plant-a") as root:
         yield root
+
+
+@pytest.fixture
+def short_folder():
+    """A folder whose name fits into a line of a dialog, wherever the tests keep their own."""
+    with tempfile.TemporaryDirectory(prefix="gw", dir="/tmp") as folder:
+        yield Path(folder)

@@ -20,8 +20,9 @@ def marked(c, name, mark):
 
 
 @pytest.fixture
-def logs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("logs")
+def logs(short_folder):
+    folder = short_folder / "logs"
+    folder.mkdir()
     (folder / "wrapper.log").write_text("ERROR pump\n")
     return folder
 

@@ -199,8 +199,8 @@ async def test_without_a_script_it_is_said_and_with_the_engine_away_too(project,
         await c.shows("The engine is not connected.")
 
 
-async def test_files_and_folders_are_imported(project, tmp_path):
-    folder = tmp_path / "in"
+async def test_files_and_folders_are_imported(project, tmp_path, short_folder):
+    folder = short_folder / "in"
     (folder / "sub").mkdir(parents=True)
     (folder / "plain.py").write_text("a = 1\n")
     (folder / "sub/deep.py").write_text("b = 2\n")

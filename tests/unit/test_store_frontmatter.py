@@ -229,10 +229,10 @@ def test_a_broken_block_is_one_sentence(text: str, reason: str) -> None:
     ],
 )
 def test_no_block_takes_long(line: str) -> None:
-    """One second is a hundred times what an honest block of this size takes; the bad ones took fifteen."""
-    begun = time.perf_counter()
+    """Three seconds of processor are a hundred times what an honest block of this size needs; bad ones took fifteen."""
+    begun = time.thread_time()
     parse(block(line), "x.py")
-    assert time.perf_counter() - begun < 1.0
+    assert time.thread_time() - begun < 3.0
 
 
 @pytest.mark.parametrize(
