@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from console_support import engine_project
-from hostile_project import ATTACKS, PAYLOAD, fill
+from hostile_project import ALL, ATTACKS, PAYLOAD, fill
 from pty_session import PtySession
 from terminal_grammar import foreign
 from tmux_support import PROGRAM
@@ -85,6 +85,10 @@ def test_no_text_of_a_project_drives_the_terminal(hostile: Path, tmp_path: Path)
         see_dialogs(visit)
         see_problems(visit)
         see_git(visit)
+        see_forms(visit)
+        see_versions(visit)
+        see_a_conflict(visit, hostile / "scripts" / "plain.py")
+        see_differences(visit)
         raw = bytes(session.raw)
     assert foreign(raw) == []
 
@@ -149,3 +153,52 @@ def see_git(visit: Visit) -> None:
     visit.sees("diff --git")
     visit.press("end")
     visit.sees("+raise ValueError")
+
+
+def see_forms(visit: Visit) -> None:
+    visit.open("form.py")
+    visit.press("ctrl+t")
+    visit.sees("Frontmatter of form.py", "qZ7")
+    visit.leave("Frontmatter of form.py")
+
+
+def see_versions(visit: Visit) -> None:
+    visit.press("ctrl+end")
+    visit.type("# more")
+    visit.press("ctrl+s")
+    visit.sees("saved form.py")
+    visit.press("ctrl+p")
+    visit.sees("what to do")
+    visit.type("history of the script")
+    visit.press("enter")
+    visit.sees("History of form.py", "a save")
+    visit.press("down")
+    visit.type("t")
+    visit.sees("]52;c;qZ7")
+    visit.leave("]52;c;qZ7=\\x07\\x1b]0")
+    visit.leave("History of form.py")
+
+
+def see_a_conflict(visit: Visit, file: Path) -> None:
+    visit.open("plain.py")
+    visit.type("mine")
+    visit.sees("plain.py *")
+    file.write_text(f"# theirs {ALL}\n{file.read_text()}")
+    visit.sees("changed on disk")
+    visit.press("f7")
+    visit.sees("keep mine; theirs goes into history", "theirs \\x1b]52;c;qZ7")
+    visit.type("t")
+    visit.sees("took the version on disk", "# theirs \u241b]52;c;qZ7")
+
+
+def see_differences(visit: Visit) -> None:
+    visit.press("f12")
+    visit.sees("settings and tasks")
+    visit.type("r")
+    visit.sees("name\\x1b]52;c;qZ7", "folder\\x1b]52;c;qZ7")
+    visit.type("d")
+    visit.sees("metadata diff", "block.py")
+    visit.leave("metadata diff ")
+    visit.leave("settings and tasks")
+    visit.press("f10")
+    visit.sees("ValueError: raised \\x1b]52;c;qZ7")
