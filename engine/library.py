@@ -287,7 +287,7 @@ async def _compose(
         admin = replace(admin, level=Level.REFUSED, missing=(f"they cannot be recorded, since {CANNOT_WRITE}",))
     modes = Modes(pool.settings.restricted, admin, imports)
     room = _room(project, settings)
-    audit = AuditService(state.audit)
+    audit = AuditService(state.audit, state.audit_export)
     await audit.start(owner_actor())
     stack.push_async_callback(audit.stop, owner_actor())
     telling = asyncio.create_task(audit.run(), name="audit")

@@ -71,6 +71,7 @@ class Audit:
     def __init__(self, database: Database, head_file: Path) -> None:
         self._database = database
         self._head_file = head_file
+        self._noted = 0
 
     async def append(self, events: Sequence[AuditEvent]) -> None:
         """Record durably.
@@ -85,6 +86,12 @@ class Audit:
         query = f"SELECT {_COLUMNS} FROM audit WHERE seq < ? ORDER BY seq DESC LIMIT ?"  # noqa: S608 - our own columns
         below = before if before is not None else 1 << 62
         rows = await self._database.read(lambda connection: connection.execute(query, (below, limit)).fetchall())
+        return [AuditRow(*row) for row in rows]
+
+    async def page(self, after: int, limit: int) -> list[AuditRow]:
+        """Up to ``limit`` records, oldest first, from the one above ``after`` on."""
+        query = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - our own columns
+        rows = await self._database.read(lambda connection: connection.execute(query, (after, limit)).fetchall())
         return [AuditRow(*row) for row in rows]
 
     async def verify(self, last: int | None = None) -> str | None:
@@ -118,8 +125,9 @@ class Audit:
             StoreError: The file could not be written.
         """
         newest = await self.newest(1)
-        if newest:
+        if newest and newest[0].seq != self._noted:
             await asyncio.to_thread(self._write_head, newest[0])
+            self._noted = newest[0].seq
 
     async def _hash_of(self, seq: int) -> str:
         found = await self.newest(1, before=seq + 1)

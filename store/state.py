@@ -11,6 +11,7 @@ from typing import Any
 from store import migrations, pruning
 from store.approvals import Approvals
 from store.audit import Audit, AuditEvent, add
+from store.audit_export import AuditExport
 from store.authors import Authors
 from store.database import Database
 from store.kept import KeptDifferences
@@ -46,6 +47,7 @@ class StateDB:
     def __init__(self, database: Database, next_id: int) -> None:
         self.approvals = Approvals(database)
         self.audit = Audit(database, database.path.with_name("audit.head"))
+        self.audit_export = AuditExport(self.audit, database.path.parent)
         self.authors = Authors(database)
         self.kept = KeptDifferences(database)
         self.versions = Versions(database)

@@ -7,10 +7,12 @@ import json
 import logging
 import time
 from collections import deque
+from contextlib import suppress
 
 from engine.models import AuditCheck, AuditList, AuditRecord
 from engine.services.access import Actor, Role, ServiceError, require
 from store.audit import Audit, AuditEvent, AuditRow
+from store.audit_export import AuditExport
 from store.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -19,14 +21,15 @@ AT_START = 1_000
 """Records that are looked at when the engine starts."""
 
 HEAD_EVERY = 60.0
-"""Seconds between two notes of the newest record."""
+"""Seconds between two notes of the newest record, and two looks whether something is to be exported."""
 
 
 class AuditService:
     """Implemented on ``store.audit``. What is told here is written within an instant; what must come first, awaits."""
 
-    def __init__(self, audit: Audit) -> None:
+    def __init__(self, audit: Audit, export: AuditExport) -> None:
         self._audit = audit
+        self._export = export
         self._waiting: deque[AuditEvent] = deque()
         self._work = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -53,20 +56,18 @@ class AuditService:
         await self._note_head()
 
     async def run(self) -> None:
-        """Write what is told, until cancelled."""
-        noted = time.monotonic()
+        """Write what is told, and export what is a day old, until cancelled."""
+        noted = float("-inf")
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(HEAD_EVERY):
                     await self._work.wait()
-            except TimeoutError:
-                await self._note_head()
-                continue
             self._work.clear()
             await self.flush()
             if time.monotonic() - noted >= HEAD_EVERY:
                 noted = time.monotonic()
                 await self._note_head()
+                await self._export_old()
 
     def tell(self, actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> None:
         """Record something that has happened."""
@@ -113,6 +114,12 @@ class AuditService:
             await self._audit.note_head()
         except StoreError as error:
             log.warning("the newest audit record was not noted: %s", error)
+
+    async def _export_old(self) -> None:
+        try:
+            await self._export.bring_up_to_date(time.time())
+        except StoreError as error:
+            log.warning("audit records were not exported: %s", error)
 
 
 def event(actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> AuditEvent:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.audit import AuditService
 from store.audit import PAGE, AuditEvent
+from store.audit_export import DAY
 from store.errors import StoreError
 from store.state import StateDB
 
@@ -90,7 +94,7 @@ async def test_the_engine_itself_cannot_change_or_remove_records(state: StateDB,
 
 
 async def test_what_cannot_be_written_waits_and_is_said(state: StateDB, monkeypatch: pytest.MonkeyPatch) -> None:
-    service = AuditService(state.audit)
+    service = AuditService(state.audit, state.audit_export)
     append = state.audit.append
 
     async def refused(_events: object) -> None:
@@ -108,7 +112,7 @@ async def test_what_cannot_be_written_waits_and_is_said(state: StateDB, monkeypa
 
 
 async def test_only_administrators_read_it(state: StateDB) -> None:
-    service = AuditService(state.audit)
+    service = AuditService(state.audit, state.audit_export)
     author = Actor("bob", 1001, Role.AUTHOR)
     calls: list[Callable[[Actor], object]] = [service.list, service.verify]
     for call in calls:
@@ -117,11 +121,60 @@ async def test_only_administrators_read_it(state: StateDB) -> None:
 
 
 async def test_a_broken_chain_is_said_at_the_next_start(state: StateDB) -> None:
-    service = AuditService(state.audit)
+    service = AuditService(state.audit, state.audit_export)
     await service.start(ALICE)
     await service.stop(ALICE)
     assert service.problem is None
     await harmed(state, "UPDATE audit SET actor = 'bob' WHERE seq = 1")
-    again = AuditService(state.audit)
+    again = AuditService(state.audit, state.audit_export)
     await again.start(ALICE)
     assert again.problem == "Audit record 1 was changed, or one before it."
+
+
+async def test_what_is_a_day_old_is_exported_once_and_whole(state: StateDB, tmp_path: Path) -> None:
+    export, folder = state.audit_export, tmp_path / "audit"
+    assert await export.bring_up_to_date(now=1e9) == 0
+    await state.audit.append([happened(n) for n in range(PAGE + 3)])
+    assert await export.bring_up_to_date(now=DAY) == 0
+    assert list(folder.iterdir()) == []
+    assert await export.bring_up_to_date(now=DAY + 1) == PAGE + 3
+    assert await export.bring_up_to_date(now=1e9) == 0
+    await state.audit.append([happened(7)])
+    assert await export.bring_up_to_date(now=1e9) == 1
+    names = ["000000001-000001000.jsonl", "000001001-000001003.jsonl", "000001004-000001004.jsonl"]
+    assert sorted(file.name for file in folder.iterdir()) == names
+    records = [json.loads(line) for name in names for line in (folder / name).read_text().splitlines()]
+    assert [record["seq"] for record in records] == list(range(1, PAGE + 5))
+    assert [record["prev"] for record in records[1:]] == [record["sha256"] for record in records[:-1]]
+    assert records[0]["detail"] == {"sha256": "ab"}
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+
+
+async def test_an_export_that_cannot_be_written_is_a_sentence(state: StateDB, tmp_path: Path) -> None:
+    (tmp_path / "audit").write_text("in the way")
+    await state.audit.append([happened(1)])
+    with pytest.raises(StoreError, match="exported audit records"):
+        await state.audit_export.bring_up_to_date(now=1e9)
+
+
+async def test_the_engine_exports_by_itself(
+    state: StateDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await state.audit.append([happened(1)])
+    export, looked = state.audit_export.bring_up_to_date, asyncio.Event()
+
+    async def look(now: float) -> int:
+        count = await export(now)
+        looked.set()
+        return count
+
+    monkeypatch.setattr(state.audit_export, "bring_up_to_date", look)
+    service = AuditService(state.audit, state.audit_export)
+    running = asyncio.create_task(service.run())
+    service.tell(ALICE, "engine", "start")
+    await asyncio.wait_for(looked.wait(), 20)
+    assert [file.name for file in tmp_path.glob("audit/*.jsonl")] == ["000000001-000000002.jsonl"]
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
