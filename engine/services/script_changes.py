@@ -63,7 +63,7 @@ class ScriptChanges:
     async def duplicate(self, name: str, request: DuplicateRequest, actor: Actor) -> ScriptInfo:
         """Make a new script of what another one holds."""
         require(actor, Role.AUTHOR, "copy scripts")
-        return await asyncio.shield(_refusing(self._duplicate(name, request)))
+        return await asyncio.shield(_refusing(self._duplicate(name, request, actor)))
 
     async def delete(self, name: str, request: DeleteRequest, actor: Actor) -> ScriptVersion:
         """Delete a script; its history keeps what it held."""
@@ -100,26 +100,26 @@ class ScriptChanges:
         self._events.publish("script", {"path": new_path, "change": "renamed", "old_path": path})
         return await self._scripts.info(new_path)
 
-    async def _duplicate(self, name: str, request: DuplicateRequest) -> ScriptInfo:
+    async def _duplicate(self, name: str, request: DuplicateRequest, actor: Actor) -> ScriptInfo:
         path = await self._scripts.resolve(name, exact=True)
         if request.new_path is None:
-            made = await self._duplicate_beside(path)
+            made = await self._duplicate_beside(path, actor)
         else:
             made = script_path(request.new_path)
             if made == path:
                 raise ServiceError("bad_name", f"{path} cannot be its own copy.", hint="Give another name.")
-            await self._keeper.duplicate(path, made)
+            await self._keeper.duplicate(path, made, actor)
         await self._scripts.taken_in(made=made)
         self._events.publish("script", {"path": made, "change": "created"})
         return await self._scripts.info(made)
 
-    async def _duplicate_beside(self, path: str) -> str:
+    async def _duplicate_beside(self, path: str, actor: Actor) -> str:
         taken = {info.path for info in (await self._scripts.list()).scripts}
         for made in _copies(path):
             if made in taken:
                 continue
             try:
-                await self._keeper.duplicate(path, made)
+                await self._keeper.duplicate(path, made, actor)
             except Conflict:  # made by somebody else since we looked
                 continue
             return made

@@ -80,12 +80,14 @@ class VersionKeeper:
                 await self._recorded(row, seen, partial(self._files.rename, path, new_path, seen))
             self._tell(actor, "rename", path, new_path=new_path, sha256=seen)
 
-    async def duplicate(self, path: str, new_path: str) -> None:
+    async def duplicate(self, path: str, new_path: str, actor: Actor) -> None:
         """Make a new script of what another one holds."""
         async with self._turn:
             self._require_room(new_path)
-            with self._outside.own({script_path(new_path): (await self._there(path)).sha256}):
+            digest = (await self._there(path)).sha256
+            with self._outside.own({script_path(new_path): digest}):
                 await asyncio.to_thread(self._files.duplicate, path, new_path)
+            self._tell(actor, "copy", script_path(new_path), sha256=digest, of=path)
 
     async def delete(self, path: str, base: str | None, actor: Actor) -> VersionRow:
         """Delete a script. ``base`` None: whatever it holds. Returns what brings it back."""
