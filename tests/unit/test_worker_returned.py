@@ -43,11 +43,16 @@ class Wire:
 
 def sent(folder: Path, *names: str, limit: int = LIMIT) -> tuple[dict[str, bytes], str]:
     """What arrives, and the note."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     wire = Wire()
     note = send_files(cast("Channel", wire), str(folder), list(names), limit)
-    assert len(os.listdir("/proc/self/fd")) == before, "a descriptor was left open"
+    # Another thread of a test may have one open for a moment; one that was left open stays.
+    assert any(descriptors() <= before for _ in range(10_000)), "a descriptor was left open"
     return wire.got(), note
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 def test_files_arrive_as_they_are(tmp_path: Path) -> None:
