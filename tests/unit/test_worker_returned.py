@@ -43,16 +43,11 @@ class Wire:
 
 def sent(folder: Path, *names: str, limit: int = LIMIT) -> tuple[dict[str, bytes], str]:
     """What arrives, and the note."""
-    before = descriptors()
+    before = len(os.listdir("/proc/self/fd"))
     wire = Wire()
     note = send_files(cast("Channel", wire), str(folder), list(names), limit)
-    # Another thread of a test may have one open for a moment; one that was left open stays.
-    assert any(descriptors() <= before for _ in range(10_000)), "a descriptor was left open"
+    assert len(os.listdir("/proc/self/fd")) == before, "a descriptor was left open"
     return wire.got(), note
-
-
-def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 def test_files_arrive_as_they_are(tmp_path: Path) -> None:
@@ -172,10 +167,11 @@ def test_a_deep_folder_ends_at_its_level(tmp_path: Path) -> None:
 def changing(path: Path, change: bytes | None) -> Iterator[None]:
     """A file to which somebody appends all the time, or, without ``change``, cuts it and makes it long again."""
     path.write_bytes(b"x" * 3 * CHUNK_DATA)
-    stop = threading.Event()
+    began, stop = threading.Event(), threading.Event()
 
     def work() -> None:
         with open(path, "ab") as file:
+            began.set()  # from now on the number of open descriptors stays
             while not stop.is_set():
                 if change is None:
                     file.truncate(10)
@@ -186,6 +182,7 @@ def changing(path: Path, change: bytes | None) -> Iterator[None]:
 
     writer = threading.Thread(target=work)
     writer.start()
+    began.wait()
     try:
         yield
     finally:
