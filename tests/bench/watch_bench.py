@@ -23,7 +23,8 @@ from store_bench import generate
 from engine.services.events import EventBus
 from engine.services.watching import WatchService
 from store.files import ScriptFiles
-from store.reconcile import QUIET_NS, Reconciler
+from store.look import QUIET_NS
+from store.reconcile import Reconciler
 from store.watched import Watched
 
 
