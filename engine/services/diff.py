@@ -130,7 +130,6 @@ class DiffService:
         self, request: DiffRequest, items: dict[tuple[DiffState, str], DiffItem], actor: Actor, progress: Progress
     ) -> DiffAnswer:
         outcomes: list[DiffOutcome] = []
-        decided: list[str] = []
         cancelled = False
         for number, decision in enumerate(request.decisions):
             try:
@@ -140,21 +139,23 @@ class DiffService:
             if cancelled:
                 outcomes.append(_outcome(decision, "it was cancelled before this one", done=False))
                 continue
-            outcome = await asyncio.shield(self._one(decision, items.get((decision.state, decision.path)), actor))
-            outcomes.append(outcome)
-            if outcome.done and decision.choice in _ROW_CHOICES:
-                decided.append(decision.path)
-        await self._reconciler.decide(decided)
+            item = items.get((decision.state, decision.path))
+            if item is None:
+                outcomes.append(_outcome(decision, _NOTHING, done=_is_settled(decision, items)))
+            else:
+                outcomes.append(await asyncio.shield(self._one(decision, item, actor)))
         await self._reconciler.scripts()
         self._events.publish("script", {"change": "rebuilt"})
         return DiffAnswer(outcomes=outcomes)
 
-    async def _one(self, decision: DiffDecision, item: DiffItem | None, actor: Actor) -> DiffOutcome:
+    async def _one(self, decision: DiffDecision, item: DiffItem, actor: Actor) -> DiffOutcome:
         problem = _problem(decision, item)
-        if item is None or problem is not None:
-            return _outcome(decision, problem or "", done=item is None)
+        if problem is not None:
+            return _outcome(decision, problem, done=False)
         try:
             await self._do(decision, item, actor)
+            if decision.choice in _ROW_CHOICES:  # at once: what is seen last of it later is another thing
+                await self._reconciler.decide([item.path])
         except Conflict:
             return _outcome(decision, "its file has changed meanwhile; scan again", done=False)
         except (StoreError, ServiceError) as error:
@@ -222,10 +223,19 @@ class DiffService:
         return _outcome(decision, sentence, done=True, diff=diff)
 
 
+_NOTHING = "nothing is to be decided about it any more"
+
+
+def _is_settled(decision: DiffDecision, items: Iterable[tuple[DiffState, str]]) -> bool:
+    """Whether a decision about what waits no more has nothing left to do: not where a text was to be written."""
+    writes = decision.choice in (DiffChoice.WRITE_FILE, DiffChoice.RESTORE)
+    return not writes and all(path != decision.path for _, path in items)
+
+
 def _problem(decision: DiffDecision, item: DiffItem | None) -> str | None:
     """Why a decision cannot be taken, or need not."""
     if item is None:
-        return "nothing is to be decided about it any more"
+        return _NOTHING
     if item.seen != decision.seen:
         return "it is not what was shown any more; scan again"
     if decision.choice not in item.choices:

@@ -189,8 +189,20 @@ async def test_what_is_not_as_it_was_shown_is_left_alone(here: Plant, change: st
     before = here.text("a.py")
     outcome = (await here.decide([(item, choice)]))[0]
     assert here.text("a.py") == before
+    assert outcome.done is (choice is DiffChoice.DROP_ROW)
     assert "scan again" in outcome.sentence or "nothing is to be decided" in outcome.sentence
     assert await here.reasons("a.py") == []
+
+
+async def test_a_missing_file_that_was_found_under_another_name_meanwhile_loses_nothing(here: Plant) -> None:
+    here.write("a.py", "mine\n")
+    await here.scan()
+    (here.scripts / "a.py").unlink()
+    item = (await here.items())["a.py"]
+    here.write("b.py", "mine\n")
+    outcome = (await here.decide([(item, DiffChoice.DROP_ROW)]))[0]
+    assert (outcome.done, outcome.sentence) == (False, "nothing is to be decided about it any more")
+    assert (await here.items())["a.py"].choices == [DiffChoice.FOLLOW, DiffChoice.WRITE_FILE, DiffChoice.DROP_ROW]
 
 
 async def test_a_file_that_appears_between_check_and_act_is_not_replaced(
