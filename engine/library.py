@@ -287,7 +287,7 @@ async def _compose(
         admin = replace(admin, level=Level.REFUSED, missing=(f"they cannot be recorded, since {CANNOT_WRITE}",))
     modes = Modes(pool.settings.restricted, admin, imports)
     room = _room(project, settings)
-    audit = AuditService(state.audit, state.audit_export)
+    audit = AuditService(state.audit, None if isinstance(project, ReadOnlyProject) else state.audit_export)
     await audit.start(owner_actor())
     stack.push_async_callback(audit.stop, owner_actor())
     telling = asyncio.create_task(audit.run(), name="audit")
@@ -321,8 +321,9 @@ async def _compose(
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
     kept = RetentionService(state, keeper, reconciler, project.history, retention(settings))
-    looking = asyncio.create_task(kept.run(), name="retention")
-    stack.push_async_callback(_cancelled, looking)
+    if not isinstance(project, ReadOnlyProject):  # its history can perhaps be written to, but its records are a copy
+        looking = asyncio.create_task(kept.run(), name="retention")
+        stack.push_async_callback(_cancelled, looking)
     # Lists and searches wait for its first look, the engine does not: it may have ten thousand scripts to read.
     watching = asyncio.create_task(watch.run(), name="watch over the scripts")
     stack.push_async_callback(_cancelled, watching)

@@ -94,6 +94,20 @@ class Audit:
         rows = await self._database.read(lambda connection: connection.execute(query, (after, limit)).fetchall())
         return [AuditRow(*row) for row in rows]
 
+    async def exported(self) -> int:
+        """The newest record that was exported, as ``note_exported`` has it."""
+        query = "SELECT value FROM meta WHERE key = 'audit_exported'"
+        found = await self._database.read(lambda connection: connection.execute(query).fetchone())
+        return 0 if found is None else int(found[0])
+
+    async def note_exported(self, seq: int) -> None:
+        """Remember that the records up to ``seq`` are in files."""
+        query = (
+            "INSERT INTO meta (key, value) VALUES ('audit_exported', ?) "
+            "ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+        )
+        await self._database.write(lambda connection: connection.execute(query, (seq,)).rowcount)
+
     async def verify(self, last: int | None = None) -> str | None:
         """What is wrong with the chain, one sentence; None if it is consistent in itself and ends where it should.
 

@@ -1,7 +1,7 @@
 """Copies of the audit record as plain files, a record a line, for whoever collects them: ``audit/FIRST-LAST.jsonl``.
 
-A file is written whole and never touched again. What is exported already is what the names of the files say, so nothing
-has to be remembered, and a file that was taken away is not written anew.
+A file is written whole and never touched again. What is exported already, the database remembers, and the names of the
+files say: whoever collects them may take them away.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ class AuditExport:
             StoreError: It could not be read or written; what is in files by then stays.
         """
         count = 0
-        last = await asyncio.to_thread(self._last)
+        last = max(await asyncio.to_thread(self._last), await self._audit.exported())
         while rows := await self._audit.page(last, PAGE):
             if count == 0 and rows[0].at > now - DAY:
                 break
             await asyncio.to_thread(self._write, rows)
             count += len(rows)
             last = rows[-1].seq
+            await self._audit.note_exported(last)
         return count
 
     def _last(self) -> int:

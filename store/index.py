@@ -1,10 +1,10 @@
 """``index.db``: what is known of every script, to list and to search. It may be deleted at any moment.
 
-Nothing is in it that the files could not give back. So whatever is wrong with it, it is made anew; where that is not
-possible (no room, no rights, a folder of that name), it is kept in memory until the engine ends.
+What it says of scripts, the files could give back. So when it is damaged, it is made anew; where something else is in
+the way (no room, no rights, a lock), it is left alone and kept in memory until the engine ends.
 
 What was last seen of a script that went away outside, or became invalid, is kept beside it (``store.last_seen``): that
-may want a decision.
+may want a decision, and is lost with a damaged index.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from store import database, last_seen
 from store.database import Database, Kind
-from store.errors import LowDisk, NotAllowed, StoreError
+from store.errors import Damaged, StoreError
 from store.index_rows import COLUMNS, ScriptEntry, ScriptRow, from_columns, to_columns
 from store.last_seen import LastSeen
 from store.search import Found, search
@@ -203,8 +203,8 @@ class ScriptIndex:
         self.rows, self.last = {}, {}
         self.changes += 1
         try:
-            if isinstance(error, LowDisk | NotAllowed):
-                raise error
+            if not isinstance(error, Damaged):
+                raise error  # by a lock, by a full disk: the file is good, and not all in it is elsewhere
             database.remove(self._path, error)
             await self._open()
         except StoreError as again:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from store import disk
@@ -13,18 +14,13 @@ from store.errors import from_os_error
 _NAME = re.compile(r"[0-9a-f]{64}")
 
 
-def size_of(history: Path) -> tuple[int, int]:
-    """How many texts the history folder holds, and their bytes.
+def size_of(history: Path) -> int:
+    """Bytes of the texts that the history folder holds.
 
     Raises:
         StoreError: It cannot be read.
     """
-    try:
-        with os.scandir(history) as found:
-            sizes = [entry.stat(follow_symlinks=False).st_size for entry in found if _NAME.fullmatch(entry.name)]
-    except OSError as error:
-        raise from_os_error(error, "look at the history") from error
-    return len(sizes), sum(sizes)
+    return sum(found.st_size for _, found in _texts(history))
 
 
 def older_than(history: Path, before: float) -> list[str]:
@@ -35,13 +31,17 @@ def older_than(history: Path, before: float) -> list[str]:
     Raises:
         StoreError: The history cannot be read.
     """
+    return [name for name, found in _texts(history) if found.st_ctime < before]
+
+
+def _texts(history: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Every text with what is known of its file; saves may remove some meanwhile."""
     try:
-        with os.scandir(history) as found:
-            return [
-                entry.name
-                for entry in found
-                if _NAME.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_ctime < before
-            ]
+        with os.scandir(history) as entries:
+            for entry in entries:
+                if _NAME.fullmatch(entry.name):
+                    with suppress(FileNotFoundError):
+                        yield entry.name, entry.stat(follow_symlinks=False)
     except OSError as error:
         raise from_os_error(error, "look at the history") from error
 

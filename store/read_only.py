@@ -49,6 +49,8 @@ class ReadOnlyProject(Project):
             for suffix in ("", "-wal", "-shm"):
                 with suppress(OSError):
                     (self._spare / f"{database}{suffix}").unlink()
+        with suppress(OSError):
+            (self._spare / "audit.head").unlink()
 
     @property
     def home(self) -> Path:
@@ -76,12 +78,12 @@ class ReadOnlyProject(Project):
 def _copy_state(source: Path, target: Path) -> bool:
     """Copy the database with what its log holds: only a copy can be brought in order after a crash."""
     names = ("state.db", "state.db-wal")
-    for name in (*names, "state.db-shm"):
+    for name in (*names, "state.db-shm", "audit.head"):
         (target / name).unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         if (source / names[0]).stat().st_size > MOST_COPIED:
             return False
-    for name in names:
+    for name in (*names, "audit.head"):
         with suppress(FileNotFoundError), open(source / name, "rb") as old:
             descriptor = os.open(target / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(descriptor, "wb") as new:

@@ -101,8 +101,9 @@ class Reconciler:
         return [*self._index.problems, f"{share} vanished at once; they stay listed until gatewright diff is answered."]
 
     async def last_seen(self) -> set[str]:
-        """Hashes of the last text of every script that the index knows."""
-        return {row.sha256 for row in await self.scripts()}
+        """Hashes of the last text of every script that the index knows, also of those that are missing or invalid."""
+        there = {row.sha256 for row in await self.scripts()}
+        return there | {last.row.sha256 for last in self._index.last.values()}
 
     async def scripts(self) -> Sequence[ScriptRow]:
         """Every script as it is on disk now, by path. Only what changed is read.

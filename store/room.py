@@ -51,6 +51,7 @@ class DiskRoom:
         self._looked_at: float | None = None
         self._short: str | None = None
 
+    read_only = False
     hint = "Free some space. What is kept free is set under [disk] in settings.toml."
 
     def short(self) -> str | None:
@@ -82,6 +83,7 @@ class NoRoom:
         why: As ``DiskRoom.short`` gives it.
     """
 
+    read_only = True
     hint = "Have the file system mounted for writing, or get the right to write to the project."
 
     def __init__(self, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -44,10 +45,12 @@ _INSERT_FILE = "INSERT INTO run_file (run_id, name, size, sha256, data) VALUES (
 class StateDB:
     """Runs and output. Reads see every transaction that ``apply`` has returned from."""
 
-    def __init__(self, database: Database, next_id: int) -> None:
+    def __init__(self, database: Database, next_id: int, began: float) -> None:
         self.approvals = Approvals(database)
         self.audit = Audit(database, database.path.with_name("audit.head"))
         self.audit_export = AuditExport(self.audit, database.path.parent)
+        self.began = began
+        """When these records were begun: what is older may have been in others, which are lost."""
         self.authors = Authors(database)
         self.kept = KeptDifferences(database)
         self.versions = Versions(database)
@@ -66,11 +69,11 @@ class StateDB:
         """
         database = await Database.open(path, migrations.scripts())
         try:
-            next_id = await database.write(_begin)
+            next_id, began = await database.write(_begin)
         except BaseException:
             await database.close()
             raise
-        return cls(database, next_id)
+        return cls(database, next_id, began)
 
     @property
     def problems(self) -> list[str]:
@@ -101,7 +104,7 @@ class StateDB:
         inputs: Iterable[InputRow] = (),
         audit: Sequence[AuditEvent] = (),
     ) -> None:
-        """Record runs with all that belongs to them in one transaction. Doing it again changes nothing.
+        """Record runs with all that belongs to them in one transaction. Doing it again adds nothing but to ``audit``.
 
         Raises:
             StoreError: Nothing of it was recorded. ``LowDisk`` when the disk is full.
@@ -206,13 +209,14 @@ def _row(values: Sequence[Any]) -> RunRow:
     return RunRow(**named)
 
 
-def _begin(connection: sqlite3.Connection) -> int:
-    """Note that an engine is at work and find the first free id."""
+def _begin(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Note that an engine is at work; the first free id, and when the records were begun."""
     first = _newest_id(connection) + 1
     if not _meta(connection).get("clean", 1):
         first += UNRECORDED_IDS
-    _set_meta(connection, clean=0, last_id=first - 1)
-    return first
+    began = _meta(connection).get("began", int(time.time()))
+    _set_meta(connection, clean=0, last_id=first - 1, began=began)
+    return first, began
 
 
 def _end(connection: sqlite3.Connection) -> None:

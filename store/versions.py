@@ -142,8 +142,9 @@ def _settle(connection: sqlite3.Connection, version: int, kept: int) -> list[str
 def _forget(connection: sqlite3.Connection, script: str, kept: int, limit: int = -1) -> list[str]:
     """Remove the oldest rows of a script above ``kept``; the hashes that no row names any more."""
     doomed = connection.execute(
-        "SELECT id, sha256 FROM script_version WHERE script = ? AND settled = 1 ORDER BY id DESC LIMIT ? OFFSET ?",
-        (script, limit, kept),
+        "SELECT id, sha256 FROM (SELECT id, sha256 FROM script_version WHERE script = ? AND settled = 1 "
+        "ORDER BY id DESC LIMIT -1 OFFSET ?) ORDER BY id LIMIT ?",
+        (script, kept, limit),
     ).fetchall()
     connection.executemany("DELETE FROM script_version WHERE id = ?", [(version,) for version, _ in doomed])
     named = "SELECT 1 FROM script_version WHERE sha256 = ?"

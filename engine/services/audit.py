@@ -27,7 +27,7 @@ HEAD_EVERY = 60.0
 class AuditService:
     """Implemented on ``store.audit``. What is told here is written within an instant; what must come first, awaits."""
 
-    def __init__(self, audit: Audit, export: AuditExport) -> None:
+    def __init__(self, audit: Audit, export: AuditExport | None) -> None:
         self._audit = audit
         self._export = export
         self._waiting: deque[AuditEvent] = deque()
@@ -76,12 +76,15 @@ class AuditService:
 
     async def flush(self) -> None:
         """Write what was told so far; what cannot be written waits for the next time."""
+        await asyncio.shield(self._flush())  # half of it done would be done again
+
+    async def _flush(self) -> None:
         async with self._writing:
             events = list(self._waiting)
             if not events:
                 return
             try:
-                await asyncio.shield(self._audit.append(events))
+                await self._audit.append(events)
             except StoreError as error:
                 self._unwritten = f"Audit records cannot be written: {error}"
                 log.warning("audit records cannot be written: %s", error)
@@ -116,6 +119,8 @@ class AuditService:
             log.warning("the newest audit record was not noted: %s", error)
 
     async def _export_old(self) -> None:
+        if self._export is None:
+            return
         try:
             await self._export.bring_up_to_date(time.time())
         except StoreError as error:

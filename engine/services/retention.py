@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.keeping import DAY
 from engine.models import RetentionInfo, RetentionLimits, RetentionPass
 from engine.services.versions import VersionKeeper
 from store import leftovers
@@ -30,7 +31,6 @@ BATCH = 50
 """Texts that are removed at a time."""
 
 PAUSE = 0.01
-DAY = 86_400.0
 
 
 class RetentionService:
@@ -83,7 +83,7 @@ class RetentionService:
     async def info(self) -> RetentionInfo:
         """What there is now, and what the last look removed."""
         amount = await self._state.amount()
-        _, size = await asyncio.to_thread(leftovers.size_of, self._history)
+        size = await asyncio.to_thread(leftovers.size_of, self._history)
         return RetentionInfo(
             limits=_limits(self._keep),
             runs=amount.runs,
@@ -106,6 +106,8 @@ class RetentionService:
         return count
 
     async def _forget_unnamed(self, before: float) -> int:
+        if self._state.began > before:  # records that were begun anew cannot say which texts nobody needs
+            return 0
         old = await asyncio.to_thread(leftovers.older_than, self._history, before)
         if not old:
             return 0

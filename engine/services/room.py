@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from store.errors import LowDisk
+from store.errors import LowDisk, StoreError
 
 
 class Room(Protocol):
@@ -12,6 +12,9 @@ class Room(Protocol):
 
     hint: str
     """What to do about it."""
+
+    read_only: bool
+    """Nothing at all may be changed, also not what needs no room."""
 
     def short(self) -> str | None:
         """Why there is too little room; None while there is enough."""
@@ -25,6 +28,11 @@ def output_not_recorded(short: str) -> str:
 def cannot_save(path: str, short: str, hint: str) -> LowDisk:
     """The refusal of a save. Nothing was written."""
     return LowDisk(f"{path} was not saved: {short}.", hint)
+
+
+def cannot_change(path: str, why: str, hint: str) -> StoreError:
+    """The refusal of any other change of a script."""
+    return StoreError(f"{path} stays as it is: {why}.", hint)
 
 
 def short_of_room(short: str, hint: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from engine.models import VersionReason
 from engine.services.access import Actor
 from engine.services.audit import AuditService
-from engine.services.room import Room, cannot_save
+from engine.services.room import Room, cannot_change, cannot_save
 from store import leftovers
 from store.errors import Conflict, NotFound, NoVersion, StoreError
 from store.files import FileVersion, ScriptFiles
@@ -73,6 +73,7 @@ class VersionKeeper:
     async def rename(self, path: str, new_path: str, base: str | None, actor: Actor) -> None:
         """Give a script another path; its versions go with it. ``base`` None: whatever it holds."""
         async with self._turn:
+            self._require_writable(path)
             before = await self._there(path)
             row = _row(before, VersionReason.RENAMED, actor, new_path=script_path(new_path))
             seen = base or before.sha256
@@ -92,6 +93,7 @@ class VersionKeeper:
     async def delete(self, path: str, base: str | None, actor: Actor) -> VersionRow:
         """Delete a script. ``base`` None: whatever it holds. Returns what brings it back."""
         async with self._turn:
+            self._require_writable(path)
             row = _row(await self._there(path), VersionReason.DELETED, actor)
             seen = base or row.sha256
             with self._outside.own({row.path: None}):
@@ -113,6 +115,7 @@ class VersionKeeper:
             StoreError: The file is there again, or there is none at the new path; nothing was done.
         """
         async with self._turn:
+            self._require_writable(path)
             await self.settled()
             if await asyncio.to_thread(self._files.version, path) is not None:
                 raise StoreError(f"{path} is there again.", "Scan again.")
@@ -128,6 +131,7 @@ class VersionKeeper:
     async def replaced(self, path: str, data: bytes, actor: Actor) -> None:
         """Record what somebody replaced outside: what a script held before goes into the history."""
         async with self._turn:
+            self._require_writable(path)
             await self.settled()
             version = FileVersion(path, hashlib.sha256(data).hexdigest(), len(data))
             await asyncio.to_thread(self._files.remember, data)
@@ -144,6 +148,10 @@ class VersionKeeper:
         if found is None:
             raise NotFound(f"There is no script {path}.")
         return found
+
+    def _require_writable(self, path: str) -> None:
+        if self._room is not None and self._room.read_only and (why := self._room.short()) is not None:
+            raise cannot_change(path, why, self._room.hint)
 
     def _require_room(self, path: str) -> None:
         """Raise ``LowDisk`` while the disk is short of room. Renaming and deleting go on: they help to get some."""

@@ -149,6 +149,9 @@ async def test_what_is_a_day_old_is_exported_once_and_whole(state: StateDB, tmp_
     assert records[0]["detail"] == {"sha256": "ab"}
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    for name in names:
+        (folder / name).unlink()  # collected
+    assert await export.bring_up_to_date(now=1e9) == 0
 
 
 async def test_an_export_that_cannot_be_written_is_a_sentence(state: StateDB, tmp_path: Path) -> None:
