@@ -39,6 +39,13 @@ def test_a_private_folder_without_the_right_to_write_is_read_by_an_ordinary_acco
             assert account.call(*here, "runs", "output", "1").stdout == "first\n"
             refused = account.call(*here, "scripts", "new", "mine")
             assert "was not saved: the project cannot be written to" in refused.stderr
+            for change in (("delete", "defaults/tour.py", "--yes"), ("rename", "defaults/tour.py", "other")):
+                refused = account.call(*here, "scripts", *change)
+                assert "defaults/tour.py stays as it is: the project cannot be written to" in refused.stderr
+            account.call(*here, "engine", "stop", "--force")
+            account.call(*here, "scripts", "list")
+            assert "open for reading only" in account.call(*here, "engine", "status").stdout
+            assert "Audit record" not in account.call(*here, "engine", "status").stdout
         finally:
             account.call(*here, "engine", "stop", "--force")
             (root / ".gatewright").chmod(0o700)

@@ -106,6 +106,25 @@ async def test_texts_without_a_record_go_after_their_time_and_no_others(plant: P
     assert plant.kept(sha("one"))
 
 
+async def test_records_that_were_begun_anew_take_no_text_along(plant: Plant) -> None:
+    """Which texts are needed was in the records that were lost."""
+    digest = plant.leave("perhaps the only copy\n")
+    plant.now += 31 * DAY
+    plant.state.began = plant.now - 29 * DAY
+    assert (await plant.service().look()).leftovers == 0
+    assert plant.kept(digest)
+
+
+async def test_the_last_text_of_a_script_that_vanished_stays(plant: Plant) -> None:
+    (plant.root / "scripts" / "gone.py").write_text("x = 1\n")
+    await plant.reconciler.scripts()
+    (plant.root / "scripts" / "gone.py").unlink()
+    digest = plant.leave("x = 1\n")
+    plant.now += 365 * DAY
+    assert (await plant.service().look()).leftovers == 0
+    assert plant.kept(digest)
+
+
 async def test_a_text_that_is_written_again_is_not_old(plant: Plant) -> None:
     """A save may just be putting the same bytes into the history."""
     from store import leftovers

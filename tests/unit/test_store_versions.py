@@ -13,7 +13,7 @@ from store import migrations
 from store.database import APPLICATION_ID
 from store.rows import VersionRow
 from store.state import StateDB
-from store.versions import KEPT
+from store.versions import BATCH, KEPT
 
 
 def row(script: str = "a.py", sha256: str = "1", reason: str = "saved", **fields: Any) -> VersionRow:
@@ -88,3 +88,12 @@ async def test_an_older_database_gets_the_table(tmp_path: Path) -> None:
         assert len(await state.versions.of("a.py")) == 1
     finally:
         await state.close()
+
+
+async def test_the_oldest_go_first_in_batches(state: StateDB) -> None:
+    state.versions.kept = 500
+    for number in range(BATCH + 10):
+        await state.versions.settle(await state.versions.announce(row(sha256=str(number))))
+    gone = await state.versions.forget("a.py", 5)
+    assert sorted(map(int, gone)) == list(range(BATCH))
+    assert [one.sha256 for one in await state.versions.of("a.py")] == [str(n) for n in range(BATCH + 9, BATCH - 1, -1)]
