@@ -10,6 +10,7 @@ The daemon is this plus an HTTP surface, so benchmarks, embedders and clients al
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -36,6 +37,7 @@ from engine.services.audit import AuditService
 from engine.services.buffers import BufferService
 from engine.services.checks import ScriptChecks
 from engine.services.default_scripts import DefaultScriptService
+from engine.services.dependencies import Dependencies
 from engine.services.diff import DiffService
 from engine.services.diff_texts import Texts
 from engine.services.events import EventBus
@@ -59,6 +61,7 @@ from engine.services.sync import SyncService
 from engine.services.tasks import TaskService
 from engine.services.versions import VersionKeeper
 from engine.services.watching import WatchService
+from engine.sockets import check_private
 from store.files import ScriptFiles
 from store.git_trust import TrustFile
 from store.project import Project
@@ -295,7 +298,9 @@ async def _compose(
     keeper = VersionKeeper(files, state.versions, reconciler.outside, room, audit)
     stack.push_async_callback(keeper.settled)
     await keeper.after_crash()
-    scripts = ScriptService(files, reconciler, keeper, state.approvals, events)
+    scripts = ScriptService(
+        files, reconciler, keeper, state.approvals, events, Dependencies.of(project.environments / "default")
+    )
     changes = ScriptChanges(scripts, files, keeper, state.versions, events)
     defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded)
     if not isinstance(project, ReadOnlyProject):
@@ -359,6 +364,7 @@ def _project(root: Path, bundle: Bundle) -> Project:
     if not paths.read_only:
         return Project.create(root, bundle.files)
     paths.private.mkdir(mode=0o700, exist_ok=True)
+    check_private(paths.private, os.geteuid())
     return ReadOnlyProject.at(root, paths.private)
 
 

@@ -95,7 +95,7 @@ def listen(paths: EnginePaths) -> tuple[socket.socket, Path]:
     fallback = paths.fallback_socket(os.geteuid())
     with contextlib.suppress(FileExistsError):
         fallback.parent.mkdir(mode=0o700)
-    _check_private(fallback.parent, os.geteuid())
+    check_private(fallback.parent, os.geteuid())
     return bind(fallback), fallback
 
 
@@ -118,7 +118,7 @@ async def _connect_first(paths: EnginePaths, owner: int) -> socket.socket:
     if not paths.socket.exists():
         fallback = paths.fallback_socket(owner)
         if fallback.exists():
-            _check_private(fallback.parent, owner)
+            check_private(fallback.parent, owner)
             return await _connect(fallback)
     return await _connect(paths.socket)
 
@@ -147,7 +147,7 @@ def _check_peer(sock: socket.socket, owner: int) -> None:
         raise PermissionError(errno.EPERM, f"the socket belongs to uid {peer.uid}, the project to uid {owner}")
 
 
-def _check_private(folder: Path, owner: int) -> None:
+def check_private(folder: Path, owner: int) -> None:
     """Anybody may make folders in /tmp: take only one that is the owner's and closed to others."""
     info = folder.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != owner or info.st_mode & 0o077:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import stat
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from engine.paths import EnginePaths
+from engine.sockets import check_private
 
 START_TIMEOUT = 20.0
 """Seconds. Usually it is a tenth of one; a new project on a slow disk takes longer."""
@@ -75,9 +75,15 @@ def prepare_folders(paths: EnginePaths) -> None:
                 "A project needs a folder that you may write to.",
                 exit_code=2,
             ) from None
-    found = paths.private.lstat()
-    if paths.read_only and (not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077):
-        raise LaunchError(f"{paths.private} is not a folder that only you can use.", "Remove it, then try again.")
+        if paths.read_only:  # below /tmp, where anybody may have made it
+            _check_private(folder)
+
+
+def _check_private(folder: Path) -> None:
+    try:
+        check_private(folder, os.geteuid())
+    except PermissionError:
+        raise LaunchError(f"{folder} is not a folder that only you can use.", "Remove it, then try again.") from None
 
 
 def open_lock(path: Path) -> int:

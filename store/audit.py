@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 from store import disk
 from store.database import Database
@@ -54,6 +55,15 @@ class AuditRow:
     detail: str
     prev: str
     sha256: str
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """``detail`` read; under ``text`` as it stands when somebody made something else of it."""
+        try:
+            found = json.loads(self.detail)
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else {"text": self.detail}
 
     def expected(self) -> str:
         """The hash that this record must have: of everything else in it."""

@@ -76,4 +76,4 @@ class AuditExport:
 
 
 def _record(row: AuditRow) -> dict[str, object]:
-    return {**asdict(row), "detail": json.loads(row.detail)}
+    return {**asdict(row), "detail": row.details}

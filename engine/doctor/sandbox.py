@@ -60,7 +60,7 @@ def policy_of(paths: EnginePaths | None) -> PolicySection:
     if paths is None:
         return PolicySection()
     try:
-        return Settings.load(paths.private / "settings.toml").policy
+        return Settings.load(paths.home / "settings.toml").policy
     except ConfigError:
         return PolicySection()
 
@@ -71,7 +71,7 @@ def _kept(paths: EnginePaths | None) -> Path | None:
 
 def _interpreter(paths: EnginePaths | None) -> Path:
     """The scripts' own; before there is one, the Python that it would be made from."""
-    own = None if paths is None else paths.private / "envs" / "default" / "bin" / "python"
+    own = None if paths is None else paths.home / "envs" / "default" / "bin" / "python"
     if own is not None and os.access(own, os.X_OK):
         return own
     return Path(getattr(sys, "_base_executable", sys.executable))

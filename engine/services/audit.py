@@ -63,11 +63,14 @@ class AuditService:
                 async with asyncio.timeout(HEAD_EVERY):
                     await self._work.wait()
             self._work.clear()
-            await self.flush()
-            if time.monotonic() - noted >= HEAD_EVERY:
-                noted = time.monotonic()
-                await self._note_head()
-                await self._export_old()
+            try:
+                await self.flush()
+                if time.monotonic() - noted >= HEAD_EVERY:
+                    noted = time.monotonic()
+                    await self._note_head()
+                    await self._export_old()
+            except Exception:  # a mistake of ours must not leave the rest of the day without a record
+                log.exception("the audit record could not be kept up")
 
     def tell(self, actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> None:
         """Record something that has happened."""
@@ -142,6 +145,6 @@ def _record(row: AuditRow) -> AuditRecord:
         source=row.source,
         action=row.action,
         subject=row.subject,
-        detail=json.loads(row.detail),
+        detail=row.details,
         sha256=row.sha256,
     )

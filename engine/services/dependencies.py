@@ -1,4 +1,4 @@
-"""Which packages that scripts name are missing from the interpreter that runs them, which is the engine's own.
+"""Which packages that scripts name are missing from the environment that they run in.
 
 Requirements are read as PEP 508 says. Nothing is ever installed from here.
 """
@@ -6,7 +6,6 @@ Requirements are read as PEP 508 says. Nothing is ever installed from here.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -23,12 +22,17 @@ class Dependencies:
     """What is installed. Its methods block, and may be called from several threads.
 
     Args:
-        places: Folders with packages; none are those that this interpreter imports from.
+        places: Folders with packages.
     """
 
-    def __init__(self, places: Sequence[Path] = ()) -> None:
-        self._places = [str(place) for place in places] or [place for place in sys.path if place]
+    def __init__(self, places: Iterable[Path]) -> None:
+        self._places = [str(place) for place in places]
         self._installed: tuple[tuple[int, ...], Mapping[str, str]] = ((), {})
+
+    @classmethod
+    def of(cls, environment: Path) -> Dependencies:
+        """What is installed in a virtual environment."""
+        return cls(environment.glob("lib/python*/site-packages"))
 
     def note(self, requirements: Sequence[str]) -> str | None:
         """One sentence if something of what a script requires is missing here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 
 from engine.models import (
     DeleteRequest,
@@ -44,6 +45,12 @@ _DONE = {
     DiffChoice.DELETE: "deleted; its text is in the history",
     DiffChoice.ACCEPT: "taken as gone; each waits for a decision of its own now",
 }
+_DONE_WITHOUT = {
+    DiffChoice.DROP_ROW: "dropped; its text is not kept anywhere",
+    DiffChoice.KEEP_FILE: "kept as it is, listed with its problem; the valid text is not kept anywhere",
+}
+"""The same, where the text that was last seen is lost."""
+
 _ROW_CHOICES = frozenset({DiffChoice.WRITE_FILE, DiffChoice.DROP_ROW, DiffChoice.FOLLOW, DiffChoice.KEEP_FILE})
 """After these nobody needs to know any more what was last seen of the script."""
 
@@ -144,7 +151,8 @@ class DiffService:
                 outcomes.append(_outcome(decision, _NOTHING, done=_is_settled(decision, items)))
             else:
                 outcomes.append(await asyncio.shield(self._one(decision, item, actor)))
-        await self._reconciler.scripts()
+        with suppress(StoreError):  # the next look finds it; what was done must be told
+            await self._reconciler.scripts()
         self._events.publish("script", {"change": "rebuilt"})
         return DiffAnswer(outcomes=outcomes)
 
@@ -153,7 +161,7 @@ class DiffService:
         if problem is not None:
             return _outcome(decision, problem, done=False)
         try:
-            await self._do(decision, item, actor)
+            kept = await self._do(decision, item, actor)
             if decision.choice in _ROW_CHOICES:  # at once: what is seen last of it later is another thing
                 await self._reconciler.decide([item.path])
         except Conflict:
@@ -161,9 +169,10 @@ class DiffService:
         except (StoreError, ServiceError) as error:
             sentence = error.sentence if isinstance(error, StoreError) else error.message
             return _outcome(decision, sentence, done=False)
-        return _outcome(decision, _DONE[decision.choice], done=True)
+        return _outcome(decision, (_DONE if kept else _DONE_WITHOUT)[decision.choice], done=True)
 
-    async def _do(self, decision: DiffDecision, item: DiffItem, actor: Actor) -> None:
+    async def _do(self, decision: DiffDecision, item: DiffItem, actor: Actor) -> bool:
+        """Whether nothing is lost by it."""
         match decision.choice:
             case DiffChoice.KEEP_BOTH:
                 await self._kept.keep(fingerprint_of(item), actor.uid, actor.name, time.time())
@@ -174,25 +183,24 @@ class DiffService:
             case DiffChoice.RESTORE:
                 data = await self._restored(item, decision.keys)
                 await self._keeper.put(item.path, data, item.file_sha256, actor)
-            case _:
-                await self._settle(decision.choice, item, actor)
+            case DiffChoice.WRITE_FILE:
+                await self._keeper.put(item.path, await self._texts.needed(item), None, actor)
+            case DiffChoice.FOLLOW:
+                await self._keeper.gone(item.path, await self._texts.needed(item), actor, item.others[0])
+            case DiffChoice.DROP_ROW | DiffChoice.KEEP_FILE:
+                return await self._let_go(decision.choice, item, actor)
+        return True
 
-    async def _settle(self, choice: DiffChoice, item: DiffItem, actor: Actor) -> None:
-        """What ends the wait of a row: its last text is written, or goes into the history."""
+    async def _let_go(self, choice: DiffChoice, item: DiffItem, actor: Actor) -> bool:
+        """Put the text that was last seen into the history; False if it is lost."""
         last = await self._texts.last(item)
         if last is None:
-            if choice in (DiffChoice.WRITE_FILE, DiffChoice.FOLLOW):
-                raise StoreError("What it held is not kept.", "Look for it in git.")
-            return
-        match choice:
-            case DiffChoice.WRITE_FILE:
-                await self._keeper.put(item.path, last, None, actor)
-            case DiffChoice.FOLLOW:
-                await self._keeper.gone(item.path, last, actor, item.others[0])
-            case DiffChoice.DROP_ROW:
-                await self._keeper.gone(item.path, last, actor)
-            case DiffChoice.KEEP_FILE:
-                await self._keeper.replaced(item.path, last, actor)
+            return False
+        if choice is DiffChoice.DROP_ROW:
+            await self._keeper.gone(item.path, last, actor)
+        else:
+            await self._keeper.replaced(item.path, last, actor)
+        return True
 
     async def _delete(self, item: DiffItem, actor: Actor) -> None:
         """Delete one of several that are alike, unless it is the last one of them by now."""

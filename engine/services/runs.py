@@ -110,7 +110,9 @@ class RunService:
         except ServiceError as refusal:
             self._buffers.give_back(buffers)
             if prepared.mode is Mode.ADMIN and refusal.code != "not_recorded":
-                self.recorder.run_changed(_never_started(info, refusal))
+                ended = _never_started(info, refusal)
+                self.recorder.run_changed(ended)
+                self._tell_audit(ended, actor.uid)
             raise
         except BaseException:
             self._buffers.give_back(buffers)

@@ -56,13 +56,14 @@ class ScriptService:
         versions: VersionKeeper,
         approvals: Approvals,
         events: EventBus,
+        dependencies: Dependencies,
     ) -> None:
         self._files = files
         self._reconciler = reconciler
         self._versions = versions
         self._approvals = approvals
         self._events = events
-        self._dependencies = Dependencies()
+        self._dependencies = dependencies
         self._shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
         """What was made of the rows of the last list."""
 

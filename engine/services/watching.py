@@ -39,8 +39,6 @@ HEARD_WITHIN = 0.5
 AFTER_FAILURE = 30.0
 """Seconds before watching goes on after it failed in an unforeseen way."""
 
-FAILED = "Watching the scripts failed; the engine's log says how, and it is tried again."
-
 MAX_PATHS = 20
 """Paths that an event names."""
 

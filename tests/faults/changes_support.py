@@ -14,6 +14,7 @@ from pathlib import Path
 
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest
 from engine.services.access import owner_actor
+from engine.services.dependencies import Dependencies
 from engine.services.events import EventBus
 from engine.services.script_changes import ScriptChanges
 from engine.services.scripts import ScriptService
@@ -50,7 +51,7 @@ async def opened(root: Path) -> AsyncIterator[Parts]:
     try:
         await keeper.after_crash()
         events = EventBus()
-        scripts = ScriptService(files, reconciler, keeper, state.approvals, events)
+        scripts = ScriptService(files, reconciler, keeper, state.approvals, events, Dependencies([]))
         yield Parts(files, state, keeper, scripts, ScriptChanges(scripts, files, keeper, state.versions, events))
     finally:
         await keeper.settled()

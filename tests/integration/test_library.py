@@ -91,7 +91,10 @@ async def test_a_script_of_a_whole_path_is_found_without_looking_at_any_other(
 
 
 async def test_packages_that_are_not_installed_are_told_and_the_script_works(engine: Engine) -> None:
-    text = '# /// script\n# dependencies = ["no-such-package>=2", "pytest"]\n# ///\nresult = 1\n'
+    (packages,) = (engine.project.environments / "default").glob("lib/python*/site-packages")
+    (packages / "here-1.dist-info").mkdir()
+    (packages / "here-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: here\nVersion: 1\n")
+    text = '# /// script\n# dependencies = ["no-such-package>=2", "here"]\n# ///\nresult = 1\n'
     saved = await engine.scripts.save("needs.py", SaveRequest(text=text), engine.owner)
     listed = next(info for info in (await engine.scripts.list()).scripts if info.path == "needs.py")
     assert saved.note == listed.note == "Not installed for scripts here: no-such-package>=2."

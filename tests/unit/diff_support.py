@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.models import DiffChoice, DiffDecision, DiffItem, DiffOutcome, DiffReport, DiffRequest, DiffState
 from engine.services.access import Actor, owner_actor
+from engine.services.dependencies import Dependencies
 from engine.services.diff import DiffService
 from engine.services.diff_texts import Texts
 from engine.services.events import EventBus
@@ -35,7 +36,7 @@ class Plant:
         self.events = EventBus()
         self.tasks = TaskService(self.events)
         self.keeper = VersionKeeper(files, state.versions)
-        self.service = ScriptService(files, reconciler, self.keeper, state.approvals, self.events)
+        self.service = ScriptService(files, reconciler, self.keeper, state.approvals, self.events, Dependencies([]))
         self.changes = ScriptChanges(self.service, files, self.keeper, state.versions, self.events)
         texts = Texts(files, reconciler)
         self.diff = DiffService(reconciler, texts, self.keeper, self.changes, state.kept, self.tasks, self.events)

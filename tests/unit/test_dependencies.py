@@ -58,5 +58,6 @@ def test_what_was_installed_meanwhile_counts(place: Path) -> None:
     assert dependencies.missing(["late"]) == []
 
 
-def test_the_interpreters_own_packages_are_seen() -> None:
-    assert Dependencies().missing(["pytest"]) == []
+def test_packages_of_an_environment_are_seen_and_the_engines_own_are_not(tmp_path: Path) -> None:
+    install(tmp_path / "lib/python3.11/site-packages", "here", "1")
+    assert Dependencies.of(tmp_path).missing(["here", "pytest"]) == ["pytest"]

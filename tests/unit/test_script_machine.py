@@ -17,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest, VersionReason
 from engine.services import versions
 from engine.services.access import ServiceError, owner_actor
+from engine.services.dependencies import Dependencies
 from engine.services.events import EventBus
 from engine.services.script_changes import ScriptChanges
 from engine.services.scripts import ScriptService
@@ -63,7 +64,9 @@ class Scripts(RuleBasedStateMachine):
         await self.keeper.after_crash()
         events = EventBus()
         self.reconciler = await Reconciler.open(self.files, self.root / "index.db")
-        self.scripts = ScriptService(self.files, self.reconciler, self.keeper, self.state.approvals, events)
+        self.scripts = ScriptService(
+            self.files, self.reconciler, self.keeper, self.state.approvals, events, Dependencies([])
+        )
         self.changes = ScriptChanges(self.scripts, self.files, self.keeper, self.state.versions, events)
 
     def refused(self, work: Coroutine[Any, Any, Any]) -> str | None:
