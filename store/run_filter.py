@@ -12,7 +12,7 @@ class RunFilter:
     name: str | None = None
     """Exactly this name."""
     part: str | None = None
-    """A part of the name, in any case."""
+    """A part of the name; capitals of ASCII count as small letters."""
     outcome: str | None = None
     actor: str | None = None
     since: float | None = None
@@ -23,11 +23,11 @@ class RunFilter:
         terms = [
             ("id < ?", before),
             ("name = ?", self.name),
-            ("instr(lower(name), ?) > 0", None if self.part is None else self.part.lower()),
+            ("instr(lower(name), lower(?)) > 0", self.part),
             ("outcome = ?", self.outcome),
             ("actor = ?", self.actor),
             # Ids grow with time: without the lower bound of the ids a look at today would read all that is older.
-            ("id >= coalesce((SELECT min(id) FROM run WHERE queued_at >= ?), 0)", self.since),
+            ("id >= (SELECT min(id) FROM run WHERE queued_at >= ?)", self.since),
             ("queued_at >= ?", self.since),
             ("queued_at < ?", self.until),
         ]

@@ -54,12 +54,18 @@ class MetaWork:
                 await self._written(info, filled)
                 return
 
-    async def _after_refusal(self, error: EngineError, keys: ScriptKeys) -> tuple[ScriptKeys | None, str]:
+    async def _after_refusal(self, error: EngineError, keys: ScriptKeys) -> tuple[ScriptKeys, str]:
         """What the form is to show next, and why: of a changed file, what it says now."""
         if error.code != "conflict":
             return keys, error.message
-        sentence = "changed meanwhile, so nothing was written. Here are its values now, with your changes."
-        return await self._readable(keys.path), f"{keys.path} {sentence}"
+        sentence = "changed meanwhile, so nothing was written."
+        try:
+            now = await self._connection.client.script_keys(keys.path)
+        except (EngineError, EngineUnreachable) as again:
+            return keys, f"{keys.path} {sentence} {again.message}"
+        if not now.readable:
+            return keys, f"{keys.path} {sentence} {now.problem}"
+        return now, f"{keys.path} {sentence} Here are its values now, with your changes."
 
     async def turn_macro(self, path: str) -> None:
         """Set a script as macro, or as utility again."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from enum import Enum, auto
 from typing import Protocol
 
@@ -119,25 +120,31 @@ class OutsideChanges:
         desk = self._desk
         if not desk.path or desk.base.sha256 is None:
             return
+        with suppress(EngineUnreachable):  # the console says so already, and looks again when it is back
+            await self._compare()
+
+    async def _compare(self) -> ScriptText | None:
+        """Take in, or note, what is on disk; that, if there is anything to read."""
+        found = None
         try:
-            found = await desk.on_disk(desk.path)
-        except EngineUnreachable:
-            return  # the console says so already, and looks again when it is back
+            found = await self._desk.on_disk(self._desk.path)
         except EngineError as error:
             self._set(Standing.UNREADABLE, None, error.message)
         else:
             self._judge(found)
         self._show()
+        return found
 
     async def merge(self) -> None:
         """What the user can do about it now: to the next conflict, into the merge, or along with a rename."""
         if self._go_to_conflict():
             return
-        await self.look()
-        desk = self._desk
-        found = await desk.on_disk(desk.path) if self._outdated else None
-        if found is not None and self._standing is Standing.THERE:
-            await desk.merge_with(found)
+        if not self._desk.path or self._desk.base.sha256 is None:
+            self._host.say("nothing to merge: this text was never saved")
+            return
+        found = await self._compare()
+        if found is not None and self._outdated:
+            await self._desk.merge_with(found)
         elif self._standing is Standing.RENAMED:
             await self._follow()
         elif self._standing is Standing.THERE:

@@ -94,6 +94,12 @@ def moment(text: str, now: float) -> float:
         raise BadSearch(f"{text} is no time; one is {_TIMES}.") from None
 
 
+def _named(search: RunSearch, part: str) -> RunSearch:
+    if search.part is not None:
+        raise BadSearch(f"One part of a name at a time: {search.part} or {part}.")
+    return replace(search, part=part)
+
+
 def outcome_named(text: str) -> Outcome:
     """The outcome of that name, or the only one that begins so.
 
@@ -113,6 +119,6 @@ _KEYS: Mapping[str, Callable[[RunSearch, str, float], RunSearch]] = MappingProxy
         "who": lambda search, value, _: replace(search, actor=value),
         "since": lambda search, value, now: replace(search, since=moment(value, now)),
         "until": lambda search, value, now: replace(search, until=moment(value, now)),
-        "name": lambda search, value, _: replace(search, part=value),
+        "name": lambda search, value, _: _named(search, value),
     }
 )

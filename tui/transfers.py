@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -85,7 +86,7 @@ async def export_script(client: EngineClient, name: str, out: str) -> Moved:
     try:
         loaded = await client.load_script(name)
         file = f"{out.rstrip('/')}/{loaded.info.path}"
-        written = write_new(out, loaded.info.path, loaded.text.encode("utf-8"))
+        written = await asyncio.to_thread(write_new, out, loaded.info.path, loaded.text.encode("utf-8"))
     except EngineError as error:
         return Moved(file, name, FAILED, error.message)
     except TakenError as error:

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
+from engine.client import EngineError
 from engine.models import (
     DefaultChoice,
     DefaultDecision,
@@ -122,7 +123,7 @@ class DefaultsScreen(FullScreen[None]):
         async def decide() -> None:
             try:
                 found = await self._connection.client.decide_defaults(DefaultsRequest(decisions=[decision]))
-            except BaseException:
+            except EngineError:
                 await self._load()  # what is shown is not what is there any more, and that may be the reason
                 raise
             await self._show(found)

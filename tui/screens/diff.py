@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from engine.models import DiffItem, DiffOutcome, DiffReport, DiffRequest, TaskState
 from tui.actions import Scope, action, bindings, footer_hints
-from tui.background import in_background, in_place_of_the_last
+from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
 from tui.diff_marks import OUTCOMES, DiffMarks, Place, place_of
 from tui.messages import EngineAway, PoolChanged, TaskChanged
@@ -89,11 +89,13 @@ class DiffScreen(FullScreen[None]):
     # Actions.
 
     def action_scan(self) -> None:
-        self._head("comparing ...")
-        self._scanning = True
-        in_place_of_the_last(self, "scan", self._scan)
+        if self._scanning:  # the engine makes one at a time, and would go on with the one that nobody waits for
+            self._status.say("a scan goes on already")
+        else:
+            in_background(self, "scan", self._scan)
 
     async def _scan(self) -> None:
+        self._head("comparing ...")
         self._scanning = True
         report = None
         with problems_told(self._complain):
@@ -132,11 +134,12 @@ class DiffScreen(FullScreen[None]):
         in_background(self, "choose", self._choose, (place[0], -1))
 
     async def _choose(self, place: Place) -> None:
-        item = self._marks.item(place)
+        marks = self._marks
+        item = marks.item(place)
         answers = [Answer(str(number), OUTCOMES[choice]) for number, choice in enumerate(item.choices, 1)]
         key = await self.app.push_screen_wait(ChoiceScreen(_told_of(item), answers, "decide later"))
-        if key:
-            self._marks.choose(place, item.choices[int(key) - 1])
+        if key and marks is self._marks:  # else a scan ended meanwhile, and the place is another item's
+            marks.choose(place, item.choices[int(key) - 1])
             self._refresh_rows()
 
     @on(RowList.Chosen)
@@ -169,7 +172,7 @@ class DiffScreen(FullScreen[None]):
             if await self.app.push_screen_wait(PreviewScreen(preview.outcomes)):
                 answer = await client.apply_diff(DiffRequest(decisions=decisions))
                 self._tell(answer.outcomes)
-                await self._scan()
+                self.action_scan()
 
     async def _told(self, work: Callable[[], Awaitable[object]]) -> None:
         with problems_told(self._complain):

@@ -92,7 +92,7 @@ class RunsScreen(FullScreen[int | None]):
     def _words_changed(self, event: Input.Changed) -> None:
         event.stop()
         try:
-            self._search = parse_search(event.value)
+            self._search, self._next = parse_search(event.value), None
         except BadSearch as error:
             self._say(str(error))
             return
@@ -163,7 +163,8 @@ class RunsScreen(FullScreen[int | None]):
 
     def on_run_changed(self, message: RunChanged) -> None:
         run = message.run
-        if run.id in self._runs or (self._search.wants(run) and run.id > max(self._runs, default=0)):
+        shown = self._next is None or run.id >= self._next  # older ones come with their page
+        if run.id in self._runs or (shown and self._search.wants(run)):
             self._runs[run.id] = run
             self._refresh_rows()
 
@@ -192,7 +193,10 @@ class RunsScreen(FullScreen[int | None]):
 
     async def _replay(self, run: RunInfo, mode: Mode) -> None:
         again = await self._connection.client.replay_run(run.id, ReplayRequest(mode=mode))
-        self.dismiss(again.id)
+        if self.is_current:
+            self.dismiss(again.id)
+        else:  # the user went on to something else meanwhile
+            self._say(f"#{again.id} runs")
 
     async def _compare(self, run_id: int, other_id: int) -> None:
         found = await self._connection.client.compare_runs(run_id, other_id)
