@@ -123,7 +123,11 @@ class DiffOutcome(Model, frozen=True):
     sentence: str
     diff: str = ""
     """Of a preview: what would change, as a unified difference."""
+    stale: bool = False
+    """It is not what was shown any more: scan again."""
 
 
 class DiffAnswer(Model, frozen=True):
     outcomes: list[DiffOutcome]
+    cancelled: bool = False
+    """Somebody stopped it: the last outcomes are of decisions that were not carried out."""

@@ -148,27 +148,29 @@ class DiffService:
                 continue
             item = items.get((decision.state, decision.path))
             if item is None:
-                outcomes.append(_outcome(decision, _NOTHING, done=_is_settled(decision, items)))
+                settled = _is_settled(decision, items)
+                outcomes.append(_outcome(decision, _NOTHING, done=settled, stale=not settled))
             else:
                 outcomes.append(await asyncio.shield(self._one(decision, item, actor)))
         with suppress(StoreError):  # the next look finds it; what was done must be told
             await self._reconciler.scripts()
         self._events.publish("script", {"change": "rebuilt"})
-        return DiffAnswer(outcomes=outcomes)
+        return DiffAnswer(outcomes=outcomes, cancelled=cancelled)
 
     async def _one(self, decision: DiffDecision, item: DiffItem, actor: Actor) -> DiffOutcome:
         problem = _problem(decision, item)
         if problem is not None:
-            return _outcome(decision, problem, done=False)
+            return _outcome(decision, problem, done=False, stale=item.seen != decision.seen)
         try:
             kept = await self._do(decision, item, actor)
             if decision.choice in _ROW_CHOICES:  # at once: what is seen last of it later is another thing
                 await self._reconciler.decide([item.path])
         except Conflict:
-            return _outcome(decision, "its file has changed meanwhile; scan again", done=False)
-        except (StoreError, ServiceError) as error:
-            sentence = error.sentence if isinstance(error, StoreError) else error.message
-            return _outcome(decision, sentence, done=False)
+            return _outcome(decision, "its file has changed meanwhile; scan again", done=False, stale=True)
+        except StoreError as error:
+            return _outcome(decision, error.sentence, done=False)
+        except ServiceError as error:
+            return _outcome(decision, error.message, done=False, stale=error.code == "conflict")
         return _outcome(decision, (_DONE if kept else _DONE_WITHOUT)[decision.choice], done=True)
 
     async def _do(self, decision: DiffDecision, item: DiffItem, actor: Actor) -> bool:
@@ -206,7 +208,8 @@ class DiffService:
         """Delete one of several that are alike, unless it is the last one of them by now."""
         now = await self._items(await self._reconciler.known())
         if all((one.state, one.path, one.seen) != (item.state, item.path, item.seen) for one in now):
-            raise StoreError("It is the only one left, or they are not alike any more; it was not deleted.")
+            sentence = "It is the only one left, or they are not alike any more; it was not deleted."
+            raise ServiceError("conflict", sentence, status=409)
         await self._changes.delete(item.path, DeleteRequest(base_sha256=item.file_sha256), actor)
 
     async def _restored(self, item: DiffItem, keys: list[str]) -> bytes:
@@ -252,7 +255,7 @@ def _problem(decision: DiffDecision, item: DiffItem | None) -> str | None:
     return None
 
 
-def _outcome(decision: DiffDecision, sentence: str, *, done: bool, diff: str = "") -> DiffOutcome:
+def _outcome(decision: DiffDecision, sentence: str, *, done: bool, diff: str = "", stale: bool = False) -> DiffOutcome:
     return DiffOutcome(
         path=decision.path,
         state=decision.state,
@@ -260,6 +263,7 @@ def _outcome(decision: DiffDecision, sentence: str, *, done: bool, diff: str = "
         done=done,
         sentence=sentence,
         diff=diff,
+        stale=stale,
     )
 
 

@@ -112,13 +112,15 @@ class VersionKeeper:
         Its last text goes into the history first, and with ``new_path`` its versions go along.
 
         Raises:
-            StoreError: The file is there again, or there is none at the new path; nothing was done.
+            Conflict: The file is there again; nothing was done.
+            StoreError: There is none at the new path; nothing was done.
         """
         async with self._turn:
             self._require_writable(path)
             await self.settled()
-            if await asyncio.to_thread(self._files.version, path) is not None:
-                raise StoreError(f"{path} is there again.", "Scan again.")
+            if (there := await asyncio.to_thread(self._files.version, path)) is not None:
+                current = await asyncio.to_thread(self._files.read, path)
+                raise Conflict(f"{path} is there again.", "Scan again.", current, there.sha256)
             if new_path is not None and await asyncio.to_thread(self._files.version, new_path) is None:
                 raise NotFound(f"There is no script {new_path}.")
             reason = VersionReason.DELETED if new_path is None else VersionReason.RENAMED

@@ -201,7 +201,8 @@ async def test_a_missing_file_that_was_found_under_another_name_meanwhile_loses_
     item = (await here.items())["a.py"]
     here.write("b.py", "mine\n")
     outcome = (await here.decide([(item, DiffChoice.DROP_ROW)]))[0]
-    assert (outcome.done, outcome.sentence) == (False, "nothing is to be decided about it any more")
+    assert (outcome.done, outcome.stale) == (False, True)
+    assert outcome.sentence == "nothing is to be decided about it any more"
     assert (await here.items())["a.py"].choices == [DiffChoice.FOLLOW, DiffChoice.WRITE_FILE, DiffChoice.DROP_ROW]
 
 

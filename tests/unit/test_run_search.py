@@ -51,3 +51,8 @@ def test_a_run_that_is_heard_of_is_judged_alike() -> None:
         assert parse_search(text, NOON).wants(run), text
     for text in ("digest", "outcome:timeout", "who:bob", "until:2026-03-05"):
         assert not parse_search(text, NOON).wants(run), text
+
+
+def test_two_parts_of_a_name_are_refused_not_half_searched_for() -> None:
+    with pytest.raises(BadSearch, match="One part of a name at a time: night or digest"):
+        parse_search("night digest", NOON)

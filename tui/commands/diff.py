@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import DiffChoice, DiffDecision, DiffItem, DiffOutcome, DiffReport, DiffRequest, DiffState
+from engine.models import (
+    DiffAnswer,
+    DiffChoice,
+    DiffDecision,
+    DiffItem,
+    DiffOutcome,
+    DiffReport,
+    DiffRequest,
+    DiffState,
+)
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation, common_options
 from tui.terminal_guard import sanitise_line
@@ -54,24 +63,27 @@ def diff(
     if keys and what != DiffChoice.RESTORE:
         raise click.UsageError("--key goes with --apply restore.")
 
-    async def work(client: EngineClient) -> tuple[DiffReport, list[DiffOutcome]]:
+    async def work(client: EngineClient) -> tuple[DiffReport, DiffAnswer]:
         report = await with_progress(client, invocation.streams, "diff", client.diff)
         chosen = _chosen(report, paths)
         if what is None:
-            return _only(report, chosen), []
+            return _only(report, chosen), DiffAnswer(outcomes=[])
         decisions = _decisions(chosen, what, keys, by_name=bool(paths))
         if not decisions:
-            return report, []
+            return report, DiffAnswer(outcomes=[])
         request = DiffRequest(decisions=decisions, preview=preview)
-        answer = await with_progress(client, invocation.streams, "decisions", lambda: client.apply_diff(request))
-        return report, answer.outcomes
+        if preview:  # no task, so nothing that could be cancelled in the engine
+            return report, await client.apply_diff(request)
+        return report, await with_progress(
+            client, invocation.streams, "decisions", lambda: client.apply_diff(request)
+        )
 
-    report, outcomes = with_engine(invocation, work)
+    report, answer = with_engine(invocation, work)
     if what is None:
         _print_report(invocation, report)
         return exit_codes.FAILED if tell and report.waiting else exit_codes.OK
-    _print_outcomes(invocation, outcomes)
-    return _code_of(outcomes)
+    _print_outcomes(invocation, answer.outcomes)
+    return exit_codes.CANCELLED if answer.cancelled else _code_of(answer.outcomes)
 
 
 def _chosen(report: DiffReport, paths: Sequence[str]) -> list[DiffItem]:
@@ -131,7 +143,7 @@ def _code_of(outcomes: Sequence[DiffOutcome]) -> int:
     refused = [outcome for outcome in outcomes if not outcome.done]
     if not refused:
         return exit_codes.OK
-    return exit_codes.CONFLICT if any("scan again" in one.sentence for one in refused) else exit_codes.FAILED
+    return exit_codes.CONFLICT if any(one.stale for one in refused) else exit_codes.FAILED
 
 
 def _print_report(invocation: Invocation, report: DiffReport) -> None:
