@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pwd
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -310,7 +311,7 @@ async def test_a_refusal_is_remembered_and_withdraws(engine: Engine, logs: Path)
     [
         ({"read": '"/"'}, "whole file system"),
         ({"read": '"/etc"'}, "never granted"),
-        ({"write": '"/root/.ssh"'}, "never granted"),
+        ({"write": f'"{pwd.getpwuid(0).pw_dir}/.ssh"'}, "never granted"),
         ({"read": '"logs"'}, "not absolute"),
         ({"read": '"/no/such/path"'}, "does not exist"),
         ({"read": '"/tmp/../etc"'}, '".."'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,9 @@ from engine.models import Access
 from engine.sandbox import mounts
 from engine.sandbox.places import Place, host_places
 from engine.sandbox.protected import HostProtection, ProtectedPaths, above
+
+ROOT = pwd.getpwuid(0).pw_dir
+"""The home of the account that every host has."""
 
 NAMES = st.text(alphabet="abcXYZ019._- *[é", min_size=1, max_size=8).filter(
     lambda name: name not in (".", "..", ".git", ".gatewright")
@@ -78,8 +82,8 @@ def test_every_place_of_this_host_is_protected(tmp_path: Path) -> None:
         "/etc/systemd/system", "/lib/systemd", "/usr/lib/systemd/system", "/etc/cron.d/job", "/etc/crontab",
         "/var/spool/cron/crontabs", "/etc/init.d", "/etc/profile.d/x.sh", "/etc/bash.bashrc", "/etc/ld.so.preload",
         "/etc/ld.so.conf.d", "/proc", "/proc/1/environ", "/proc/self/mem", "/sys", "/sys/fs/cgroup", "/dev", "/dev/shm",
-        "/dev/mem", "/run", "/run/secrets", "/var/run", "/var/run/docker.sock", "/boot", "/boot/grub", "/root",
-        "/root/.ssh/id_rsa", "/root/.bashrc", "/root/.config/gh/hosts.yml", "/root/.config", "/home", "/usr", "/var",
+        "/dev/mem", "/run", "/run/secrets", "/var/run", "/var/run/docker.sock", "/boot", "/boot/grub", ROOT,
+        f"{ROOT}/.ssh/id_rsa", f"{ROOT}/.bashrc", f"{ROOT}/.config/gh/hosts.yml", f"{ROOT}/.config", "/home", "/usr", "/var",
         "/tmp", "/srv/other/.git", "/srv/other/.git/hooks/x", "/srv/other/.gatewright/state.db",
     ],
 )  # fmt: skip
@@ -158,7 +162,7 @@ def test_homes_come_from_the_file_of_accounts_whatever_it_holds(tmp_path: Path) 
 
 def test_a_missing_file_of_accounts_leaves_root_protected(tmp_path: Path) -> None:
     protected = ProtectedPaths(host_places(tmp_path, Path(sys.executable), str(tmp_path / "none")))
-    assert protected.conflict("/root/.ssh", Access.READ)
+    assert protected.conflict(f"{ROOT}/.ssh", Access.READ)
 
 
 def test_a_file_by_another_name_is_the_same_file(tmp_path: Path) -> None:
