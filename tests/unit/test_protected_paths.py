@@ -83,8 +83,8 @@ def test_every_place_of_this_host_is_protected(tmp_path: Path) -> None:
         "/var/spool/cron/crontabs", "/etc/init.d", "/etc/profile.d/x.sh", "/etc/bash.bashrc", "/etc/ld.so.preload",
         "/etc/ld.so.conf.d", "/proc", "/proc/1/environ", "/proc/self/mem", "/sys", "/sys/fs/cgroup", "/dev", "/dev/shm",
         "/dev/mem", "/run", "/run/secrets", "/var/run", "/var/run/docker.sock", "/boot", "/boot/grub", ROOT,
-        f"{ROOT}/.ssh/id_rsa", f"{ROOT}/.bashrc", f"{ROOT}/.config/gh/hosts.yml", f"{ROOT}/.config", "/home", "/usr", "/var",
-        "/tmp", "/srv/other/.git", "/srv/other/.git/hooks/x", "/srv/other/.gatewright/state.db",
+        f"{ROOT}/.ssh/id_rsa", f"{ROOT}/.bashrc", f"{ROOT}/.config/gh/hosts.yml", f"{ROOT}/.config", "/home", "/usr",
+        "/var", "/tmp", "/srv/other/.git", "/srv/other/.git/hooks/x", "/srv/other/.gatewright/state.db",
     ],
 )  # fmt: skip
 def test_known_places(tmp_path: Path, path: str) -> None:
