@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -124,9 +124,10 @@ class Audit:
         Args:
             last: Look at the newest so many records only.
         """
+        noted = await asyncio.to_thread(self._noted_head)  # first: the newest record may be a newer one by now
         newest = await self.newest(1)
-        if (lost := await asyncio.to_thread(self._lost, newest[0] if newest else None)) is not None:
-            return lost
+        if isinstance(noted, str) or (noted := _lost(noted, newest[0] if newest else None)) is not None:
+            return noted
         if not newest:
             return None
         first = 1 if last is None else max(1, newest[0].seq - last + 1)
@@ -134,12 +135,10 @@ class Audit:
         for start in range(first, newest[0].seq + 1, PAGE):
             end = min(start + PAGE, newest[0].seq + 1)
             rows = {row.seq: row for row in await self.newest(PAGE, before=end) if row.seq >= start}
-            for seq in range(start, end):
-                if (row := rows.get(seq)) is None:
-                    return f"Audit record {seq} is missing."
-                if row.prev != previous or row.sha256 != row.expected():
-                    return f"Audit record {seq} was changed, or one before it."
-                previous = row.sha256
+            broken = await asyncio.to_thread(_broken, rows, range(start, end), previous)
+            if broken is not None:
+                return broken
+            previous = rows[end - 1].sha256
         return None
 
     async def note_head(self) -> None:
@@ -157,20 +156,15 @@ class Audit:
         found = await self.newest(1, before=seq + 1)
         return found[0].sha256 if found and found[0].seq == seq else BEGINNING
 
-    def _lost(self, newest: AuditRow | None) -> str | None:
-        """Whether the head that was noted is beyond what there is. Equal or older heads are looked at by the chain."""
+    def _noted_head(self) -> tuple[int, str] | str | None:
+        """Number and hash of the newest record, as they were noted; a sentence if that cannot be read."""
         try:
             head = json.loads(self._head_file.read_bytes())
-            seq, digest = int(head["seq"]), str(head["sha256"])
+            return int(head["seq"]), str(head["sha256"])
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError) as error:
             return f"The note of the newest audit record cannot be read: {error}."
-        if newest is None or newest.seq < seq:
-            return f"Audit records after {newest.seq if newest else 0} are missing: there were {seq}."
-        if newest.seq == seq and newest.sha256 != digest:
-            return f"Audit record {seq} is not the one that was noted."
-        return None
 
     def _write_head(self, newest: AuditRow) -> None:
         data = json.dumps({"seq": newest.seq, "sha256": newest.sha256}).encode()
@@ -179,6 +173,29 @@ class Audit:
                 disk.replace_file(folder, self._head_file.name, data, 0o600)
         except OSError as error:
             raise from_os_error(error, "note the newest audit record") from error
+
+
+def _lost(noted: tuple[int, str] | None, newest: AuditRow | None) -> str | None:
+    """Whether the head that was noted is beyond what there is. Equal or older heads are looked at by the chain."""
+    if noted is None:
+        return None
+    seq, digest = noted
+    if newest is None or newest.seq < seq:
+        return f"Audit records after {newest.seq if newest else 0} are missing: there were {seq}."
+    if newest.seq == seq and newest.sha256 != digest:
+        return f"Audit record {seq} is not the one that was noted."
+    return None
+
+
+def _broken(rows: Mapping[int, AuditRow], wanted: Iterable[int], previous: str) -> str | None:
+    """The first record of those wanted that does not follow from the one before it."""
+    for seq in wanted:
+        if (row := rows.get(seq)) is None:
+            return f"Audit record {seq} is missing."
+        if row.prev != previous or row.sha256 != row.expected():
+            return f"Audit record {seq} was changed, or one before it."
+        previous = row.sha256
+    return None
 
 
 def add(connection: sqlite3.Connection, events: Iterable[AuditEvent]) -> None:

@@ -11,12 +11,11 @@ from enum import StrEnum
 from typing import Any
 
 from store.frontmatter import FrontmatterError, find_block, loads, title_from_path
-from store.frontmatter_keys import OWN, path_of
+from store.frontmatter_keys import TOP, own_table, path_of
 from store.index_rows import ScriptRow
 from store.names import folded
 
 _ABSENT = object()
-_TOP = ("requires-python", "dependencies")
 
 
 class Alike(StrEnum):
@@ -122,11 +121,8 @@ def _keys(data: bytes) -> dict[str, Any] | None:
         document = {} if block is None else loads(block)
     except FrontmatterError:
         return None
-    keys = {key: document[key] for key in _TOP if key in document}
-    own: Any = document
-    for name in OWN:
-        own = own.get(name, {}) if isinstance(own, Mapping) else {}
-    return keys | dict(_flat(own, "")) if isinstance(own, Mapping) else keys
+    keys = {key: document[key] for key in TOP if key in document}
+    return keys | dict(_flat(own_table(document), ""))
 
 
 def _flat(table: Mapping[str, Any], lead: str) -> Iterator[tuple[str, Any]]:

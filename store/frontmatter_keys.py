@@ -27,7 +27,7 @@ from store.toml_spans import Path, basic_string
 OWN: Path = ("tool", "gatewright")
 KINDS = ("utility", "macro")
 
-_TOP = ("requires-python", "dependencies")
+TOP = ("requires-python", "dependencies")
 _PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "preload")
 _LIMITS = ("timeout", "memory", "output", "result", "scratch", "open_files", "parallel")
 _PERMISSIONS = ("read", "write")
@@ -35,7 +35,7 @@ _OF_PARAM = ("type", "default", "help", "choices", "required")
 
 KEYS = (
     *_PLAIN,
-    *_TOP,
+    *TOP,
     *(f"params.NAME.{key}" for key in _OF_PARAM),
     *(f"limits.{key}" for key in _LIMITS),
     *(f"permissions.{key}" for key in _PERMISSIONS),
@@ -54,7 +54,7 @@ def path_of(key: str, *, remove: bool = False) -> Path:
         FrontmatterError: There is no such key.
     """
     names = tuple(key.split("."))
-    if key in _TOP:
+    if key in TOP:
         return names
     if names[0] == "params" and len(names) in (2, 3):
         return _param_path(names, key, remove=remove)
@@ -81,8 +81,8 @@ def written(document: Mapping[str, Any]) -> dict[str, Any]:
     What JSON cannot carry (a date, a number that is not finite or has more than 64 bits) comes as its text; tables that
     stand where a value belongs are left out.
     """
-    own = _table(_table(document, OWN[0]), OWN[1])
-    found = {key: document.get(key) for key in _TOP} | {key: own.get(key) for key in _PLAIN}
+    own = own_table(document)
+    found = {key: document.get(key) for key in TOP} | {key: own.get(key) for key in _PLAIN}
     for name, spec in _table(own, "params").items():
         if is_name(name):
             found |= {f"params.{name}.{key}": _table({name: spec}, name).get(key) for key in _OF_PARAM}
@@ -90,6 +90,11 @@ def written(document: Mapping[str, Any]) -> dict[str, Any]:
         found |= {f"{section}.{key}": _table(own, section).get(key) for key in keys}
     plain = {key: value for key, value in found.items() if value is not None and not isinstance(value, Mapping)}
     return {key: _carried(value) for key, value in plain.items()}
+
+
+def own_table(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``[tool.gatewright]``; empty where it is missing or no table."""
+    return _table(_table(document, OWN[0]), OWN[1])
 
 
 def _table(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -64,8 +64,6 @@ class Pace:
     def __init__(self, first: int = FIRST_ROWS, clock: Callable[[], float] = time.perf_counter) -> None:
         self.rows = first
         self._first = first
-        self.longest = 0.0
-        """Seconds of the longest transaction so far."""
         self._clock = clock
 
     def timed(self, work: Callable[[sqlite3.Connection, int], int]) -> Callable[[sqlite3.Connection], int]:
@@ -80,7 +78,6 @@ class Pace:
         return call
 
     def _learn(self, seconds: float) -> None:
-        self.longest = max(self.longest, seconds)
         if seconds > AIM:
             self.rows = max(self._first, self.rows // 2)
         elif seconds < AIM / 4:

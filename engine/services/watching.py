@@ -39,6 +39,8 @@ HEARD_WITHIN = 0.5
 AFTER_FAILURE = 30.0
 """Seconds before watching goes on after it failed in an unforeseen way."""
 
+FAILED = "Watching the scripts failed; the engine's log says how, and it is tried again."
+
 MAX_PATHS = 20
 """Paths that an event names."""
 
@@ -74,9 +76,7 @@ class WatchService:
     @property
     def problems(self) -> list[str]:
         """What the user should know, one sentence each."""
-        failed = (
-            "Watching the scripts failed; the engine's log says how, and it is tried again." if self._failed else None
-        )
+        failed = FAILED if self._failed else None
         return [text for text in (self._bells.problem, self._unreadable_sentence(), failed) if text is not None]
 
     async def run(self) -> None:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from git_kit import git
 
 from engine import Engine
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest
@@ -19,12 +20,6 @@ from engine.services import watching
 from store import watched
 from store.doorbell import CannotWatch, Doorbell, _explained
 from tests.integration.watch_kit import BrokenBell, MutedBell, Scene, scene
-
-GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false", "-C"]
-
-
-def git(root: Path, *arguments: str) -> None:
-    subprocess.run([*GIT, str(root), *arguments], check=True, capture_output=True)
 
 
 async def test_every_way_to_change_a_script_is_told(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ class MetaFormScreen(Dialog[FilledMeta]):
     # Actions.
 
     def action_write_meta(self) -> None:
-        in_place_of_the_last(self, "judge", self._judge_and_write)
+        in_place_of_the_last(self, "write", self._judge_and_write)
 
     def action_turn_macro(self) -> None:
         """Set as macro, or as utility again."""
@@ -118,6 +118,7 @@ class MetaFormScreen(Dialog[FilledMeta]):
             line.remove()
         else:
             self._show_param(line, replace(line.draft, dropped=not line.draft.dropped))
+        self._warned = False
         self._judge_soon()
 
     def action_leave_meta(self) -> None:
@@ -192,7 +193,8 @@ class MetaFormScreen(Dialog[FilledMeta]):
         if not changes:
             self._tell("Nothing is changed.")
         elif await self._judge_lines():
-            self.dismiss(self._filled(changes))
+            if self.is_current:  # else the user went into a parameter meanwhile
+                self.dismiss(self._filled(changes))
         else:
             wrong = (line for line in self._lines.values() if line.has_problem)
             params = (line for line in self._params if line.problem)
@@ -216,6 +218,7 @@ class MetaFormScreen(Dialog[FilledMeta]):
             self._params.append(line)
             self._rows.mount(line, before=self._add)
         self._show_param(line, draft)
+        self._warned = False
         self._judge_soon()
 
     def _show_param(self, line: ParamLine, draft: ParamDraft) -> None:

@@ -24,7 +24,6 @@ from tui.widgets.key_hints import KeyHints
 from tui.widgets.row_list import Row, RowList
 from tui.widgets.status_bar import StatusBar
 
-BUTTONS = ("rebuild_scripts", "rebuild_all", "metadata_diff")
 _LABELS = {
     "rebuild_scripts": ("Rebuild scripts", "make the index of scripts anew from the files"),
     "rebuild_all": ("Rebuild everything", "that, and look through history and approvals"),
@@ -79,9 +78,17 @@ class SettingsScreen(FullScreen[None]):
             self._status.show_away("no answer yet")
         else:
             self._status.show_pool(self._connection.pool)
-            in_background(self, "tasks", self._load_tasks)
+            self.on_runs_missed()
 
     # What the engine says.
+
+    def on_engine_connected(self) -> None:
+        """It may be another engine, whose tasks have the same numbers: those of before have ended with it."""
+        self._tasks.clear()
+        self.on_runs_missed()
+
+    def on_runs_missed(self) -> None:
+        in_background(self, "tasks", self._load_tasks)
 
     def on_pool_changed(self, message: PoolChanged) -> None:
         self._status.show_pool(message.pool)
