@@ -47,7 +47,7 @@ def shown(session: PtySession) -> list[list[object]]:
     return [[buffer[y][x] for x in range(session.columns)] for y in range(session.rows)]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_redraw_finds_nothing_to_correct(seed: int) -> None:
     rng = random.Random(seed)
     env = {"TEXTUAL_ANIMATIONS": "none"}
@@ -59,7 +59,7 @@ def test_a_redraw_finds_nothing_to_correct(seed: int) -> None:
             for _ in range(rng.randint(1, 6)):
                 steps.append(step(session, rng))
                 session.settle(rng.choice([0.0, 0.02]), 0.03)
-            session.settle(0.12, 3)
+            session.settle(0.4, 5)  # also where the other core's tests take the processor away for a while
             before = shown(session)
             session.press("f12")
             session.settle(0.12, 3)
