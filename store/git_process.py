@@ -37,9 +37,7 @@ class Answer:
     cut: bool = False
 
 
-def collect(
-    process: subprocess.Popen[bytes], name: str, timeout: float, limit: int, stop: threading.Event
-) -> Answer:
+def collect(process: subprocess.Popen[bytes], name: str, timeout: float, limit: int, stop: threading.Event) -> Answer:
     """Read what git says until it ends, ``limit`` is reached, time is over or somebody sets ``stop``."""
     out, error = bytearray(), bytearray()
     deadline = time.monotonic() + timeout

@@ -155,9 +155,7 @@ def _settings(git: GitCommand) -> list[tuple[bytes, bytes]]:
     pairs = [(scope, *entry.partition(b"\n")) for scope, entry in zip(texts[::2], texts[1::2], strict=False)]
     # Of the scopes only the repository's are left: the others are not read, and "command" is what we override.
     return [
-        (key, value)
-        for scope, key, _, value in pairs
-        if scope != b"command" and not _HARMLESS.fullmatch(shown(key))
+        (key, value) for scope, key, _, value in pairs if scope != b"command" and not _HARMLESS.fullmatch(shown(key))
     ]
 
 

@@ -238,5 +238,3 @@ def pane_hints(*scopes: Scope) -> list[Action]:
     """The footer while a pane of these scopes has the focus: its own actions, then the ways out."""
     ways_out = [action(name) for name in ("focus_editor", "focus_panel", "stop")]
     return footer_hints(*scopes) + ways_out + footer_hints(Scope.EVERYWHERE)
-
-

@@ -209,5 +209,3 @@ class GatewrightApp(App[int]):
     def on_unmount(self) -> None:
         for number in (signal.SIGHUP, signal.SIGTERM):
             asyncio.get_running_loop().remove_signal_handler(number)
-
-

@@ -91,8 +91,8 @@ def _in_order(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     for number, (_, place) in enumerate(pairs):
         length = bisect_left(ends, place)
         before.append(last[length - 1] if length else -1)
-        ends[length:length + 1] = [place]
-        last[length:length + 1] = [number]
+        ends[length : length + 1] = [place]
+        last[length : length + 1] = [number]
     found = []
     number = last[-1] if last else -1
     while number >= 0:

@@ -25,9 +25,7 @@ class KeyQueue:
         target: Where keys go now.
     """
 
-    def __init__(
-        self, handle: Callable[[events.Event], Awaitable[None]], target: Callable[[], DOMNode | None]
-    ) -> None:
+    def __init__(self, handle: Callable[[events.Event], Awaitable[None]], target: Callable[[], DOMNode | None]) -> None:
         self._handle = handle
         self._target = target
         self._waiting: asyncio.Queue[events.Event] = asyncio.Queue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-_SKELETON = '''# /// script
+_SKELETON = """# /// script
 # [tool.gatewright]
 # title = {title}
 # description = ""
@@ -16,7 +16,7 @@ _SKELETON = '''# /// script
 def main():
     print("hello")
     return None
-'''
+"""
 
 
 def skeleton(path: str, title: str | None = None) -> str:

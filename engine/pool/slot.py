@@ -276,9 +276,7 @@ class Slot:
         if ended or self._course.run is None:
             self._retire(child)
         else:
-            self._intervene(
-                Intervention(Outcome.PROTOCOL, "The script's process closed its connection to the engine.")
-            )
+            self._intervene(Intervention(Outcome.PROTOCOL, "The script's process closed its connection to the engine."))
 
     def child_violation(self, problem: str) -> None:
         if self._course.run is None:

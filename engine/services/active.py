@@ -175,5 +175,3 @@ class ActiveRun:
         if self._changed is None:
             self._changed = asyncio.Event()
         await self._changed.wait()
-
-

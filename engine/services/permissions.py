@@ -159,9 +159,7 @@ class PermissionService:
             raise _needs_approval(info.path, f"{info.path} cannot have what was approved: {change}") from None
         return tuple(dict.fromkeys(opened))
 
-    async def _decide(
-        self, source: ScriptSource, judged: Sequence[Judged], state: ApprovalState, actor: Actor
-    ) -> None:
+    async def _decide(self, source: ScriptSource, judged: Sequence[Judged], state: ApprovalState, actor: Actor) -> None:
         row = ApprovalRow(
             script=source.info.path,
             sha256=source.info.sha256,

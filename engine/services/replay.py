@@ -34,9 +34,7 @@ COMPARED_OUTPUT = 256 << 10
 
 
 class ReplayService:
-    def __init__(
-        self, runs: RunService, state: StateDB, scripts: ScriptService, buffers: BufferService
-    ) -> None:
+    def __init__(self, runs: RunService, state: StateDB, scripts: ScriptService, buffers: BufferService) -> None:
         self._runs = runs
         self._state = state
         self._scripts = scripts
@@ -160,8 +158,11 @@ class ReplayService:
             if (buffer_id := given.get(file.parameter)) is not None:
                 if self._buffers.info(buffer_id, actor).sha256 != file.sha256:
                     raise ServiceError(
-                        "not_the_same", f"The file given as {file.parameter!r} is not the one that run "
-                        f"{inputs.run_id} had: its content differs.", hint="Run the script anew with it.", status=409,
+                        "not_the_same",
+                        f"The file given as {file.parameter!r} is not the one that run "
+                        f"{inputs.run_id} had: its content differs.",
+                        hint="Run the script anew with it.",
+                        status=409,
                     )
             elif (buffer_id := self._buffers.held(file.name, file.sha256, actor)) is None:
                 raise ServiceError(

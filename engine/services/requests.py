@@ -185,9 +185,7 @@ def _asked(script: ScriptInfo, *, without_timeout: bool) -> dict[str, Any]:
 def _shown(name: str) -> str:
     """``name``, if lists and tracebacks can show it."""
     if len(name) > MAX_NAME or not name.isprintable():
-        raise ServiceError(
-            "bad_name", f"The name of a run must be printable and at most {MAX_NAME} characters long."
-        )
+        raise ServiceError("bad_name", f"The name of a run must be printable and at most {MAX_NAME} characters long.")
     return name
 
 

@@ -121,9 +121,7 @@ class RunService:
     async def _record_intent(self, info: RunInfo, inputs: InputRow, actor: Actor) -> None:
         """An ADMIN run is on record before it begins: what it then does could reach the records themselves."""
         try:
-            intent = event(
-                actor, info.source, "admin_run", f"#{info.id} {info.name}", code_sha256=info.code_sha256
-            )
+            intent = event(actor, info.source, "admin_run", f"#{info.id} {info.name}", code_sha256=info.code_sha256)
             await asyncio.shield(self._state.apply([run_row(info)], [], [], inputs=[inputs], audit=[intent]))
         except StoreError as error:
             raise ServiceError(
@@ -180,9 +178,7 @@ class RunService:
         else:
             chunks = [output_chunk(row) for row in await self._state.output(run_id, after, limit)]
         next_seq = chunks[-1].seq + 1 if chunks else after
-        return OutputPage(
-            run_id=run_id, chunks=chunks, next_seq=next_seq, finished=info.state is RunState.FINISHED
-        )
+        return OutputPage(run_id=run_id, chunks=chunks, next_seq=next_seq, finished=info.state is RunState.FINISHED)
 
     async def file(self, run_id: int, name: str, actor: Actor) -> bytes:
         """A file that a run left in its record."""
@@ -198,9 +194,7 @@ class RunService:
             raise no_file(run_id, name, removed=row is not None)
         return bytes(row.data)
 
-    async def follow(
-        self, run_id: int, actor: Actor, *, after: int = 0
-    ) -> AsyncIterator[RunItem]:
+    async def follow(self, run_id: int, actor: Actor, *, after: int = 0) -> AsyncIterator[RunItem]:
         """Output from chunk ``after`` on as it comes, the record whenever it changes; ends with the final record."""
         run = self._active.get(run_id)
         if run is not None:
@@ -348,9 +342,7 @@ class RunService:
     async def _recorded(self, run_id: int) -> RunInfo:
         row = await self._state.run(run_id)
         if row is None:
-            raise ServiceError(
-                "no_run", f"There is no run {run_id}.", hint="See gatewright runs list.", status=404
-            )
+            raise ServiceError("no_run", f"There is no run {run_id}.", hint="See gatewright runs list.", status=404)
         return run_info(row, (await self._state.files([run_id])).get(run_id, ()))
 
     def _check_sees(self, info: RunInfo, actor: Actor) -> None:
@@ -398,8 +390,6 @@ def _priority(request: RunRequest, source: str) -> Priority:
     if request.batch:
         return Priority.BATCH
     return Priority.API if source == "rest" else Priority.INTERACTIVE
-
-
 
 
 def _interrupted() -> Ending:

@@ -1,7 +1,7 @@
 """Entry of a slot's processes: makes this folder a package of a private name and hands over.
 
-    python -I engine/worker '{"control": …}'    the launcher of a slot
-    python -I engine/worker --trials FOLDER     what this host gives, as JSON
+python -I engine/worker '{"control": …}'    the launcher of a slot
+python -I engine/worker --trials FOLDER     what this host gives, as JSON
 """
 
 import os

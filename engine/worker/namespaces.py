@@ -6,9 +6,7 @@ import os
 
 from . import kernel
 
-CONTAINED = (
-    kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
-)
+CONTAINED = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 CONTAINED_KINDS = ("mnt", "pid", "net", "ipc", "uts")
 """What a RESTRICTED slot has of its own: mounts, processes, a network without any device that is up, IPC, host name."""
 

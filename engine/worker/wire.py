@@ -75,7 +75,6 @@ ORDER = struct.Struct("<i???IQQIII")
 
 
 class Report:
-
     """First byte of what the template tells the engine."""
 
     READY = b"R"

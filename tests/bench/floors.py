@@ -76,9 +76,7 @@ class ReusedWorker(Floor):
         super().__init__(interpreter, "reused_worker.py", str(WORKER))
 
     async def run(self, source: bytes) -> Ending:
-        job = Job(
-            run_id=1, kind=RunKind.EXEC, name="x", actor="x", source=source, filename="<exec>", sink=NoSink()
-        )
+        job = Job(run_id=1, kind=RunKind.EXEC, name="x", actor="x", source=source, filename="<exec>", sink=NoSink())
         answer = await self.ask(run_frame(job, 0))
         [(_, payload)] = FrameParser(1 << 20).feed(answer)
         return from_result(payload, 1 << 20, 0.0, "")

@@ -39,7 +39,7 @@ class Canary:
     def __init__(self, folder: Path) -> None:
         self.program = folder / "canary"
         self._trace = folder / "sang"
-        self.program.write_text(f'#!/bin/sh\necho "$0 $*" >> \'{self._trace}\'\ncat 2>/dev/null\nexit 0\n')
+        self.program.write_text(f"#!/bin/sh\necho \"$0 $*\" >> '{self._trace}'\ncat 2>/dev/null\nexit 0\n")
         self.program.chmod(0o755)
 
     def __str__(self) -> str:

@@ -58,10 +58,13 @@ for i in range(200):
 os.mkdir("closed")
 open("closed/inside", "w").close()
 """
-ADMIN_MESS = MESS + """
+ADMIN_MESS = (
+    MESS
+    + """
 os.chmod("closed", 0)
 os.symlink("/", "link")
 """
+)
 
 
 PROFILE = ADMIN if "--admin" in sys.argv else FREE_IMPORTS

@@ -136,7 +136,7 @@ async def test_an_approved_folder_is_read_and_nothing_beside_it(engine: Engine, 
     (logs / "out").symlink_to(tmp_path / "beside.log")
     (logs / "inner").mkdir()
     (logs / "inner" / "b.log").write_text("inner")
-    text = script(READS, read=f'"{logs}"', more="[tool.gatewright.params.paths]\n# type = \"list\"")
+    text = script(READS, read=f'"{logs}"', more='[tool.gatewright.params.paths]\n# type = "list"')
     await save(engine, text)
     await approve(engine)
     beside = [f"{logs}/out", f"{tmp_path}/beside.log", f"{logs}/../beside.log"]

@@ -98,7 +98,7 @@ async def test_a_text_that_takes_too_long_is_given_up_and_never_keeps_a_run_wait
 
 async def test_more_texts_than_may_wait_are_refused(engine: Engine) -> None:
     await check(engine, "")
-    waiting = [asyncio.create_task(check(engine, f"{SLOW[:-10]}\"\n{number}")) for number in range(QUEUE_LIMIT + 3)]
+    waiting = [asyncio.create_task(check(engine, f'{SLOW[:-10]}"\n{number}')) for number in range(QUEUE_LIMIT + 3)]
     done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     with pytest.raises(ServiceError, match="wait to be checked") as refusal:
         await done.pop()
@@ -151,9 +151,7 @@ async def watched(engine: Engine, blocks: Blocks, work: Awaitable[object]) -> tu
     return blocks.longest, statistics.median(found)
 
 
-async def test_a_hostile_text_delays_nobody_by_more_than_50_ms(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_hostile_text_delays_nobody_by_more_than_50_ms(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against the same without it. Blocks are counted in processor time: a host busy otherwise fails nothing."""
     await check(engine, "")
     blocks = Blocks(monkeypatch)

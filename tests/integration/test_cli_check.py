@@ -49,9 +49,7 @@ def test_the_standard_input_is_checked(project: CliProject) -> None:
 
 def test_json_is_the_whole_report(project: CliProject) -> None:
     report = project.json("scripts", "check", "own/right")
-    assert report["functions"] == [
-        {"name": "main", "line": 1, "params": [PARAM]}
-    ]
+    assert report["functions"] == [{"name": "main", "line": 1, "params": [PARAM]}]
     done = project.call("--json", "scripts", "check", "broken")
     assert done.returncode == 1
     assert '"column":4' in done.stdout

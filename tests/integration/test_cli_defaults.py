@@ -49,7 +49,7 @@ def test_a_newer_text_is_shown_taken_kept_and_a_missing_script_restored(project:
     assert TOUR in project.call("engine", "status").stdout + project.call("engine", "status").stderr
 
     diff = project.call("scripts", "defaults", "--diff", "tour")
-    assert "+# title = \"A tour of Gatewright\"" in diff.stdout
+    assert '+# title = "A tour of Gatewright"' in diff.stdout
     assert "\x1b" not in diff.stdout
 
     kept = project.call("scripts", "defaults", "--keep", "tour")

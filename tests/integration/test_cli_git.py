@@ -63,8 +63,10 @@ def test_a_change_goes_from_the_file_to_the_log_and_back(project: CliProject) ->
     assert "-one = 1\n+two = 2\n" in project.call("git", "diff", "--staged").stdout
     done = project.call("git", "commit", "-F", "-", stdin="Second\n\nSigned-off-by: Ada\n")
     assert done.stderr.startswith("gatewright: committed ")
-    assert git(project.root, "log", "-1", "--format=%B").strip().endswith(
-        f"Signed-off-by: Ada\nGatewright-Uid: {os.geteuid()} ({USER})"
+    assert (
+        git(project.root, "log", "-1", "--format=%B")
+        .strip()
+        .endswith(f"Signed-off-by: Ada\nGatewright-Uid: {os.geteuid()} ({USER})")
     )
 
     log = project.json("git", "log", "story")

@@ -24,7 +24,7 @@ def test_a_run_is_repeated_with_its_parameters_and_compared(project: CliProject)
     assert second["replay_of"] == first
     shown = project.call("runs", "show", str(second["id"])).stdout
     assert f"run {first}" in shown
-    assert 'param a' in shown
+    assert "param a" in shown
     assert f"gatewright runs replay {second['id']}" in shown
     assert project.json("runs", "show", str(first))["inputs"]["params"] == {"a": "41"}
     same = project.call("runs", "compare", str(first), str(second["id"])).stdout

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_support import CliProject, cli_project, ended, in_terminal, read_line
 
-PARAMS = '''# /// script
+PARAMS = """# /// script
 # [tool.gatewright]
 # title = "Types"
 # entrypoint = "main"
@@ -31,7 +31,7 @@ PARAMS = '''# /// script
 # ///
 def main(count, ratio, deep, tags, level):
     return [count, ratio, deep, tags, level]
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -57,9 +57,7 @@ def test_values_are_toml_or_text_and_shown(project: CliProject) -> None:
     assert info["description"] == "counts = 3, it says"
     assert info["enabled"] is False
     assert info["memory"] == 1 << 30
-    assert info["params"] == [
-        {"name": "hours", "type": "int", "default": 24, "required": False, "help": "look back"}
-    ]
+    assert info["params"] == [{"name": "hours", "type": "int", "default": 24, "required": False, "help": "look back"}]
     about = project.call("scripts", "show", "report", "--about").stdout
     shown = ["Night report", "night, logs", "disabled", ">=3.11", "pandas>=2", "1.5 s", "1.1 GB", "parallel", "look"]
     assert not [words for words in shown if words not in about], about

@@ -12,7 +12,7 @@ from engine.services.access import Actor, Role, ServiceError
 from store.files import ScriptFiles
 from store.listing import ScriptFile
 
-GREET = '''\
+GREET = """\
 # /// script
 # [tool.gatewright]
 # title = "Greeting"
@@ -27,7 +27,7 @@ def main(name, times):
     for _ in range(times):
         print("hello", name)
     return {"name": name, "times": times}
-'''
+"""
 
 
 @pytest.fixture

@@ -103,7 +103,7 @@ async def test_a_restricted_run_may_send_signals_to_nobody_but_itself(pool: Pool
         ("send(frame(7, struct.pack('<I', 1 << 31)))", Outcome.PROTOCOL),
         ("send(result(b'not json'))", Outcome.PROTOCOL),
         ("send(result(b'[]'))", Outcome.PROTOCOL),
-        ("send(result(b'{\"outcome\": \"timeout\"}'))", Outcome.PROTOCOL),
+        ('send(result(b\'{"outcome": "timeout"}\'))', Outcome.PROTOCOL),
         ("send(result(b'{\"outcome\": 5}'))", Outcome.PROTOCOL),
         ("send(result(b'{\"surprise\": 1}'))", Outcome.PROTOCOL),
         ("send(result(b'', b'NaN'))", Outcome.PROTOCOL),

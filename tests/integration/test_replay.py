@@ -158,7 +158,6 @@ async def test_admin_is_not_forced_on_a_restricted_run(engine: Engine) -> None:
     assert (await again(engine, first.id, mode=Mode.ADMIN)).mode is Mode.RESTRICTED
 
 
-
 async def test_a_file_is_used_while_it_is_held_and_must_be_the_same_after_that(engine: Engine) -> None:
     buffer = await upload(engine, "wrapper.log", b"lines")
     first = await run(engine, kind=RunKind.EXEC, code="result = 1", files={"log": buffer})

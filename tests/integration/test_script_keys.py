@@ -97,7 +97,7 @@ async def test_where_nothing_is_written_there_are_no_keys(
 
 
 async def test_each_wrong_change_has_its_own_sentence(engine: Engine) -> None:
-    place(engine, "# /// script\n# [tool.gatewright.params.hours]\n# type = \"int\"\n# ///\n")
+    place(engine, '# /// script\n# [tool.gatewright.params.hours]\n# type = "int"\n# ///\n')
     changes = {
         "title": "fine",
         "kind": "other",

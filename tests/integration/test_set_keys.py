@@ -162,9 +162,7 @@ async def test_nothing_to_set_and_an_unknown_script_are_refused(engine: Engine) 
     ],
     ids=["malformed", "duplicate", "no table", "date", "1 MB", "nested", "dotted", "int", "NUL", "bytes", "open"],
 )
-async def test_a_frontmatter_that_cannot_be_read_is_not_written(
-    engine: Engine, text: str | bytes, reason: str
-) -> None:
+async def test_a_frontmatter_that_cannot_be_read_is_not_written(engine: Engine, text: str | bytes, reason: str) -> None:
     place(engine, text)
     error = await refusal(engine, {"kind": "macro"})
     assert error.code == "bad_frontmatter"

@@ -89,10 +89,10 @@ async def test_what_cannot_be_granted_says_why_and_is_not_sent(project, tmp_path
         await c.shows("wrong", "pool [...]")
         await c.open("wrong.py")
         await c.press("f9")
-        await c.shows(f"leads to {logs}", "! \"/etc\"", "this file", "log is rotated")
+        await c.shows(f"leads to {logs}", '! "/etc"', "this file", "log is rotated")
         monkeypatch.setattr(c.app._connection.client, "approve_permissions", None)
         await c.press("a")
-        await c.shows("It cannot be approved: \"/etc\"")
+        await c.shows('It cannot be approved: "/etc"')
 
 
 async def test_who_may_not_is_told_by_the_engine(project, tmp_path, logs, monkeypatch):

@@ -196,6 +196,6 @@ async def test_after_a_run(c):
     await c.press("f5")
     await c.shows("end of output", "1/min")
     picture = re.sub(r"\d+\.\d+ ms|p50 \d+ ms", "N ms", masked(c.text))
-    assert "  one\n  two\n  result: {\"alarms\": 3}\n  - end of output -\n" in picture
+    assert '  one\n  two\n  result: {"alarms": 3}\n  - end of output -\n' in picture
     line = r"^ #\d+ alarm_report.py  ok  N ms  RESTRICTED LEVEL  \S+  HH:MM:SS$"
     assert re.search(line, picture, re.MULTILINE), picture

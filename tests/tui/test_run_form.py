@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from console_support import console, write_script
 
-TYPED = '''# /// script
+TYPED = """# /// script
 # [tool.gatewright]
 # entrypoint = "main"
 # [tool.gatewright.params.hours]
@@ -29,7 +29,7 @@ def main(hours, loud, level, tags, data=None):
     print(repr((hours, loud, level, tags)))
     if data is not None:
         print("file:", data.read()[:40])
-'''
+"""
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ async def test_a_name_that_no_file_can_have_is_a_refusal(host: SmallHost, name: 
 )
 def test_the_name_in_the_header_is_harmless(name: str, plain: str) -> None:
     header = disposition(name)
-    assert header.startswith(f'attachment; filename="{plain}"; filename*=UTF-8\'\'')
+    assert header.startswith(f"attachment; filename=\"{plain}\"; filename*=UTF-8''")
     assert header.isascii()
     assert header.isprintable()
 

@@ -161,9 +161,7 @@ async def test_an_export_that_cannot_be_written_is_a_sentence(state: StateDB, tm
         await state.audit_export.bring_up_to_date(now=1e9)
 
 
-async def test_the_engine_exports_by_itself(
-    state: StateDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_engine_exports_by_itself(state: StateDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await state.audit.append([happened(1)])
     export, looked = state.audit_export.bring_up_to_date, asyncio.Event()
 

@@ -62,15 +62,27 @@ def document(data: bytes) -> Mapping[str, Any]:
         ("requires-python", ">=3.12", '">=3.11"   # as', '">=3.12"   # as'),
         ("dependencies", ["numpy"], '[\n#   "pandas>=2",  # for the pivot\n# ]', '["numpy"]'),
         ("limits.timeout", 1.5, "timeout = 60", "timeout = 1.5"),
-        ("limits.memory", "1 GiB", "# later = 'a key of a newer version'\n",
-         "# later = 'a key of a newer version'\n# memory = \"1 GiB\"\n"),
+        (
+            "limits.memory",
+            "1 GiB",
+            "# later = 'a key of a newer version'\n",
+            "# later = 'a key of a newer version'\n# memory = \"1 GiB\"\n",
+        ),
         ("params.hours.default", 48, "default = 24", "default = 48"),
         ("params.hours.help", "look back", "default = 24\n", 'default = 24\n# help = "look back"\n'),
         ("description", "Errors", "nan] }\n", 'nan] }\n# description = "Errors"\n'),
-        ("permissions.read", ["/var/log"], "# later = 'a key of a newer version'\n",
-         "# later = 'a key of a newer version'\n# [tool.gatewright.permissions]\n# read = [\"/var/log\"]\n"),
-        ("params.log.type", "file", "# later = 'a key of a newer version'\n",
-         "# later = 'a key of a newer version'\n# [tool.gatewright.params.log]\n# type = \"file\"\n"),
+        (
+            "permissions.read",
+            ["/var/log"],
+            "# later = 'a key of a newer version'\n",
+            "# later = 'a key of a newer version'\n# [tool.gatewright.permissions]\n# read = [\"/var/log\"]\n",
+        ),
+        (
+            "params.log.type",
+            "file",
+            "# later = 'a key of a newer version'\n",
+            "# later = 'a key of a newer version'\n# [tool.gatewright.params.log]\n# type = \"file\"\n",
+        ),
     ],
 )
 @pytest.mark.parametrize("start", ["", "\ufeff", "#!/usr/bin/env python3\n# -*- coding: utf-8 -*-\n"])
@@ -101,45 +113,105 @@ def test_a_removed_key_takes_its_lines_along_and_nothing_else(key: str, gone: st
 
 @pytest.mark.parametrize("key", ["title", "limits.timeout", "params.hours.default", "dependencies", "enabled"])
 def test_the_same_value_changes_nothing(key: str) -> None:
-    values = {"title": "Wrapper log digest", "limits.timeout": 60, "params.hours.default": 24,
-              "dependencies": ["pandas>=2"], "enabled": True}
+    values = {
+        "title": "Wrapper log digest",
+        "limits.timeout": 60,
+        "params.hours.default": 24,
+        "dependencies": ["pandas>=2"],
+        "enabled": True,
+    }
     assert set_key(FULL.encode(), key, values[key]) == FULL.encode()
 
 
 @pytest.mark.parametrize(
     ("before", "key", "value", "after"),
     [
-        (("tool.gatewright.title = 'a'", "x = 1"), "kind", "macro",
-         ("tool.gatewright.title = 'a'", 'tool.gatewright.kind = "macro"', "x = 1")),
-        (("tool.gatewright.title = 'a'",), "limits.timeout", 5,
-         ("tool.gatewright.title = 'a'", "tool.gatewright.limits.timeout = 5")),
+        (
+            ("tool.gatewright.title = 'a'", "x = 1"),
+            "kind",
+            "macro",
+            ("tool.gatewright.title = 'a'", 'tool.gatewright.kind = "macro"', "x = 1"),
+        ),
+        (
+            ("tool.gatewright.title = 'a'",),
+            "limits.timeout",
+            5,
+            ("tool.gatewright.title = 'a'", "tool.gatewright.limits.timeout = 5"),
+        ),
         (("[tool]", "gatewright = {}"), "kind", "macro", ("[tool]", 'gatewright = {kind = "macro"}')),
-        (("[tool]", "gatewright = { title = 'a' } # c"), "limits.timeout", 5,
-         ("[tool]", "gatewright = { title = 'a', limits.timeout = 5 } # c")),
-        (("tool = {gatewright = {limits = {timeout = 1}}}",), "limits.timeout", 5,
-         ("tool = {gatewright = {limits = {timeout = 5}}}",)),
-        (("[tool.gatewright]", "params.a.type = 'int'", "title = 'b'"), "params.a.default", 1,
-         ("[tool.gatewright]", "params.a.type = 'int'", "params.a.default = 1", "title = 'b'")),
-        (("[tool.gatewright]", "params.a = {type = 'int'}"), "params.b.type", "str",
-         ("[tool.gatewright]", "params.a = {type = 'int'}", 'params.b.type = "str"')),
-        (("[tool.gatewright.limits]", "timeout = 1", "[tool.x]", "y = 1"), "kind", "macro",
-         ("[tool.gatewright.limits]", "timeout = 1", "[tool.gatewright]", 'kind = "macro"', "[tool.x]", "y = 1")),
+        (
+            ("[tool]", "gatewright = { title = 'a' } # c"),
+            "limits.timeout",
+            5,
+            ("[tool]", "gatewright = { title = 'a', limits.timeout = 5 } # c"),
+        ),
+        (
+            ("tool = {gatewright = {limits = {timeout = 1}}}",),
+            "limits.timeout",
+            5,
+            ("tool = {gatewright = {limits = {timeout = 5}}}",),
+        ),
+        (
+            ("[tool.gatewright]", "params.a.type = 'int'", "title = 'b'"),
+            "params.a.default",
+            1,
+            ("[tool.gatewright]", "params.a.type = 'int'", "params.a.default = 1", "title = 'b'"),
+        ),
+        (
+            ("[tool.gatewright]", "params.a = {type = 'int'}"),
+            "params.b.type",
+            "str",
+            ("[tool.gatewright]", "params.a = {type = 'int'}", 'params.b.type = "str"'),
+        ),
+        (
+            ("[tool.gatewright.limits]", "timeout = 1", "[tool.x]", "y = 1"),
+            "kind",
+            "macro",
+            ("[tool.gatewright.limits]", "timeout = 1", "[tool.gatewright]", 'kind = "macro"', "[tool.x]", "y = 1"),
+        ),
         (("# hello", "[tool.gatewright]"), "dependencies", [], ("dependencies = []", "# hello", "[tool.gatewright]")),
-        (("a = 1 # one", "[tool.gatewright]"), "requires-python", ">=3.11",
-         ("a = 1 # one", 'requires-python = ">=3.11"', "[tool.gatewright]")),
-        (("['tool' . \"gate\\u0077right\"]", "'title'='a'"), "title", "b",
-         ("['tool' . \"gate\\u0077right\"]", "'title'=\"b\"")),
-        (("[tool.gatewright]", 'title = """a', 'b"""  # c', "x = '''", "title = 'no'", "'''"), "title", "b",
-         ("[tool.gatewright]", 'title = "b"  # c', "x = '''", "title = 'no'", "'''")),
-        (("[tool.gatewright.params.größe]".replace("größe", '"größe"'),), "params.größe.type", "int",
-         ('[tool.gatewright.params."größe"]', 'type = "int"')),
-        (("[tool.gatewright]",), "params.größe.type", "int",
-         ("[tool.gatewright]", '[tool.gatewright.params."größe"]', 'type = "int"')),
-        (("[[tool.x]]", "a = 1", "[[tool.x]]", "[tool.x.y]"), "kind", "macro",
-         ("[[tool.x]]", "a = 1", "[[tool.x]]", "[tool.x.y]", "[tool.gatewright]", 'kind = "macro"')),
-        (("d = 1979-05-27 07:32:00", "t = [[1, 2], {a = 'x]'}, ] # ]", "[tool.gatewright]", "kind = 'utility'"),
-         "kind", "macro",
-         ("d = 1979-05-27 07:32:00", "t = [[1, 2], {a = 'x]'}, ] # ]", "[tool.gatewright]", 'kind = "macro"')),
+        (
+            ("a = 1 # one", "[tool.gatewright]"),
+            "requires-python",
+            ">=3.11",
+            ("a = 1 # one", 'requires-python = ">=3.11"', "[tool.gatewright]"),
+        ),
+        (
+            ("['tool' . \"gate\\u0077right\"]", "'title'='a'"),
+            "title",
+            "b",
+            ("['tool' . \"gate\\u0077right\"]", "'title'=\"b\""),
+        ),
+        (
+            ("[tool.gatewright]", 'title = """a', 'b"""  # c', "x = '''", "title = 'no'", "'''"),
+            "title",
+            "b",
+            ("[tool.gatewright]", 'title = "b"  # c', "x = '''", "title = 'no'", "'''"),
+        ),
+        (
+            ("[tool.gatewright.params.größe]".replace("größe", '"größe"'),),
+            "params.größe.type",
+            "int",
+            ('[tool.gatewright.params."größe"]', 'type = "int"'),
+        ),
+        (
+            ("[tool.gatewright]",),
+            "params.größe.type",
+            "int",
+            ("[tool.gatewright]", '[tool.gatewright.params."größe"]', 'type = "int"'),
+        ),
+        (
+            ("[[tool.x]]", "a = 1", "[[tool.x]]", "[tool.x.y]"),
+            "kind",
+            "macro",
+            ("[[tool.x]]", "a = 1", "[[tool.x]]", "[tool.x.y]", "[tool.gatewright]", 'kind = "macro"'),
+        ),
+        (
+            ("d = 1979-05-27 07:32:00", "t = [[1, 2], {a = 'x]'}, ] # ]", "[tool.gatewright]", "kind = 'utility'"),
+            "kind",
+            "macro",
+            ("d = 1979-05-27 07:32:00", "t = [[1, 2], {a = 'x]'}, ] # ]", "[tool.gatewright]", 'kind = "macro"'),
+        ),
     ],
 )
 def test_every_way_to_write_a_table_can_be_changed(
@@ -155,8 +227,11 @@ def test_every_way_to_write_a_table_can_be_changed(
         ("params = {a = {type = 'int'}, b = {}}", "params.b", "params = {a = {type = 'int'}}"),
         ("params = {a = {type = 'int'}}", "params.a", "params = {}"),
         ("params = {a.type = 'int', b.type = 'str', a.help = 'x' }", "params.a", "params = {b.type = 'str' }"),
-        ("params.a = {type = 'int', help = 'x', default = 3}", "params.a.help",
-         "params.a = {type = 'int', default = 3}"),
+        (
+            "params.a = {type = 'int', help = 'x', default = 3}",
+            "params.a.help",
+            "params.a = {type = 'int', default = 3}",
+        ),
         ("params.a = { help = 'x' }", "params.a.help", "params.a = {  }"),
     ],
 )
@@ -256,7 +331,7 @@ def test_what_is_wrong_elsewhere_does_not_stand_in_the_way() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [
-        ("titel", "x", "no key \"titel\"; did you mean title?"),
+        ("titel", "x", 'no key "titel"; did you mean title?'),
         ("", "x", "no key"),
         ("\x1b[2J" * 100, "x", "no key"),
         ("limits", 3, "no key"),

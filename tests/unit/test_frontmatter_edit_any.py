@@ -263,9 +263,9 @@ def _comments(data: bytes) -> list[bytes]:
 
 @settings(deadline=None)
 @given(
-    st.binary() | TEXTS.map(str.encode) | st.text("# /script\n\r=[]{}'\".ab1", max_size=60).map(
-        lambda text: f"# /// script\n{text}".encode()
-    ),
+    st.binary()
+    | TEXTS.map(str.encode)
+    | st.text("# /script\n\r=[]{}'\".ab1", max_size=60).map(lambda text: f"# /// script\n{text}".encode()),
     st.sampled_from([("kind", "macro"), ("title", "é"), ("limits.timeout", 3)]),
 )
 def test_any_file_is_edited_or_refused(data: bytes, change: tuple[str, object]) -> None:

@@ -201,8 +201,8 @@ import sys
         ),
         (
             {"# timeout = 60\n": "# timeout = 60\n# memory = 5\n"},
-            {"# timeout = 60\n": "# timeout = 9\n# [tool.gatewright.params.hours]\n# type = \"int\"\n"},
-            {"# timeout = 60\n": "# timeout = 9\n# memory = 5\n# [tool.gatewright.params.hours]\n# type = \"int\"\n"},
+            {"# timeout = 60\n": '# timeout = 9\n# [tool.gatewright.params.hours]\n# type = "int"\n'},
+            {"# timeout = 60\n": '# timeout = 9\n# memory = 5\n# [tool.gatewright.params.hours]\n# type = "int"\n'},
         ),
         ({'#   "pandas>=2",\n': '#   "pandas>=3",\n'}, {"Digest": "T"}, {"pandas>=2": "pandas>=3", "Digest": "T"}),
     ],

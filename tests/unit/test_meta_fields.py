@@ -43,8 +43,8 @@ def test_names_can_be_swapped() -> None:
     swapped = [ParamDraft("who", HOURS.values, was="hours"), ParamDraft("hours", WHO.values, was="who")]
     data = b"".join(
         [
-            b"# /// script\n# [tool.gatewright]\n# title = \"x\"\n# [tool.gatewright.params.hours]\n",
-            b"# type = \"int\"\n# default = 24\n# [tool.gatewright.params.who]\n# help = \"whom\"\n# ///\n",
+            b'# /// script\n# [tool.gatewright]\n# title = "x"\n# [tool.gatewright.params.hours]\n',
+            b'# type = "int"\n# default = 24\n# [tool.gatewright.params.who]\n# help = "whom"\n# ///\n',
         ]
     )
     renamed = param_changes(swapped, BEFORE)

@@ -223,9 +223,7 @@ async def test_files_are_kept_with_their_run(state: StateDB) -> None:
 async def test_files_go_with_the_output_and_their_names_with_the_run(state: StateDB) -> None:
     now = 200 * DAY
     ages = {1: 100, 2: 20, 3: 1}
-    await state.apply(
-        [], [], [done(n, at=now - age * DAY) for n, age in ages.items()], [left(n) for n in ages]
-    )
+    await state.apply([], [], [done(n, at=now - age * DAY) for n, age in ages.items()], [left(n) for n in ages])
     assert await state.prune(now) == Pruned(outputs=2, runs=1)
     assert [row.output_complete for row in await state.runs(limit=9)] == [True, True], "there was no output to lose"
     assert await state.output_bytes() == 7

@@ -68,9 +68,7 @@ def default_scripts(
         _print_scripts(invocation, answer)
 
 
-def _decisions(
-    scripts: Sequence[DefaultScript], take: tuple[str, ...], keep: tuple[str, ...]
-) -> list[DefaultDecision]:
+def _decisions(scripts: Sequence[DefaultScript], take: tuple[str, ...], keep: tuple[str, ...]) -> list[DefaultDecision]:
     """What was chosen, about the texts as they are now."""
     chosen = [(name, DefaultChoice.TAKE) for name in take] + [(name, DefaultChoice.KEEP) for name in keep]
     decisions = [_decision(_find(scripts, name), choice) for name, choice in chosen]
@@ -80,9 +78,7 @@ def _decisions(
 
 
 def _decision(script: DefaultScript, choice: DefaultChoice) -> DefaultDecision:
-    return DefaultDecision(
-        path=script.path, choice=choice, bundled_sha256=script.bundled_sha256, sha256=script.sha256
-    )
+    return DefaultDecision(path=script.path, choice=choice, bundled_sha256=script.bundled_sha256, sha256=script.sha256)
 
 
 def _find(scripts: Sequence[DefaultScript], name: str) -> DefaultScript:

@@ -74,9 +74,7 @@ def diff(
         request = DiffRequest(decisions=decisions, preview=preview)
         if preview:  # no task, so nothing that could be cancelled in the engine
             return report, await client.apply_diff(request)
-        return report, await with_progress(
-            client, invocation.streams, "decisions", lambda: client.apply_diff(request)
-        )
+        return report, await with_progress(client, invocation.streams, "decisions", lambda: client.apply_diff(request))
 
     report, answer = with_engine(invocation, work)
     if what is None:

@@ -121,9 +121,7 @@ class _Follower:
 
     def _lost(self, error: EngineUnreachable | None) -> CommandError:
         if error is not None and self.info is None:
-            return CommandError(
-                error.message, hint=error.hint, exit_code=exit_codes.UNREACHABLE, code="unreachable"
-            )
+            return CommandError(error.message, hint=error.hint, exit_code=exit_codes.UNREACHABLE, code="unreachable")
         named = f"run {self.info.id}" if self.info else "the run"
         return CommandError(
             f"the engine stopped answering while {named} went on",

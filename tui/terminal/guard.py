@@ -70,8 +70,11 @@ class HostileTextFilter(LineFilter):
 
 def _is_safe(segment: Segment) -> bool:
     style = segment.style
-    return segment.text.isprintable() and not segment.control and (style is None or not style.link or
-    is_harmless(style.link))
+    return (
+        segment.text.isprintable()
+        and not segment.control
+        and (style is None or not style.link or is_harmless(style.link))
+    )
 
 
 def _safe_style(style: Style | None) -> Style | None:

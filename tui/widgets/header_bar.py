@@ -63,4 +63,4 @@ def _shorten(place: str, room: int) -> str:
     """Keep the end of a path, which tells projects apart; nothing at all when only crumbs would fit."""
     if cell_len(place) <= room:
         return place
-    return f"..{place[-(room - 2):]}" if room >= 8 else ""
+    return f"..{place[-(room - 2) :]}" if room >= 8 else ""

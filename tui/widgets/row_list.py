@@ -81,7 +81,11 @@ class RowList(ScrollView, can_focus=True):
             return self.row_list
 
     def __init__(
-        self, *, empty: str = "", id: str | None = None, classes: str | None = None  # noqa: A002 - Textual's name
+        self,
+        *,
+        empty: str = "",
+        id: str | None = None,
+        classes: str | None = None,  # noqa: A002 - Textual's name
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._rows: Sequence[Row] = ()

@@ -118,7 +118,8 @@ def _row(run: RunInfo) -> TableRow:
     at = run.finished_at or run.started_at or run.queued_at
     who = sanitise_line(run.actor)
     return TableRow(
-        str(run.id), (f"#{run.id}", sanitise_line(run.name), state_text(run), time_text(run), who, clock(at)),
+        str(run.id),
+        (f"#{run.id}", sanitise_line(run.name), state_text(run), time_text(run), who, clock(at)),
         tones.get(run.outcome, "danger"),
     )
 

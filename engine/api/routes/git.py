@@ -16,9 +16,7 @@ async def status(call: Call) -> GitStatus:
 
 async def log(call: Call) -> GitLog:
     params: GitLogParams = call.params
-    return await while_asked(
-        call.receive, call.engine.git.log(params.path, limit=params.limit, skip=params.skip)
-    )
+    return await while_asked(call.receive, call.engine.git.log(params.path, limit=params.limit, skip=params.skip))
 
 
 async def diff(call: Call) -> GitDiff:

@@ -171,10 +171,7 @@ for item in gc.get_objects():
 PREPARE = "import posix, json, logging, warnings, atexit, threading\n"
 
 ATTACKS = [
-    *(
-        Attack(name=f"walk-{name}", code=PREPARE + SEARCH + code, shows="token")
-        for name, code in WALKS.items()
-    ),
+    *(Attack(name=f"walk-{name}", code=PREPARE + SEARCH + code, shows="token") for name, code in WALKS.items()),
     Attack(name="own-memory", code=OWN_MEMORY, shows="token", wall=6.0),
     Attack(name="descriptors", code=DESCRIPTORS),
     Attack(name="peer", code=PEER),

@@ -36,8 +36,7 @@ DELIVERIES = {
     "unix-path-relative": "(os.chdir(place['folder']), (lambda s: (s.connect('unix'), s.sendall(b'through')))("
     "socket.socket(socket.AF_UNIX)))",
     "unix-path-dgram": "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'through', place['unix_dgram'])",
-    "unix-abstract": "(lambda s: (s.connect(place['abstract']), s.sendall(b'through')))("
-    "socket.socket(socket.AF_UNIX))",
+    "unix-abstract": "(lambda s: (s.connect(place['abstract']), s.sendall(b'through')))(socket.socket(socket.AF_UNIX))",
     "pair-sendto": "socket.socketpair(type=socket.SOCK_DGRAM)[0].sendto(b'through', place['unix_dgram'])",
     "pair-sendmsg": "socket.socketpair(type=socket.SOCK_DGRAM)[0].sendmsg([b'through'], [], 0, place['unix_dgram'])",
     "pair-connect": "(lambda s: (s.connect(place['unix_dgram']), s.send(b'through')))("
@@ -127,9 +126,7 @@ won("/dev/net/tun")
 
 def _family(name: str, arguments: tuple[int, int, int]) -> Attack:
     lack = "" if name in USUAL else "the kernel may be built without this family"
-    return Attack(
-        name=f"socket-{name}", code=SOCKET.format(arguments=arguments), root=name in OF_ROOT, may_lack=lack
-    )
+    return Attack(name=f"socket-{name}", code=SOCKET.format(arguments=arguments), root=name in OF_ROOT, may_lack=lack)
 
 
 def _with_socket(code: str) -> str:

@@ -188,4 +188,3 @@ class FlatDocument(DocumentBase):
             return {}
         last = (self.line_count, 0)
         return self.syntax.captures(query, start_point or (0, 0), end_point or last)
-
