@@ -27,7 +27,7 @@ from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
 from engine.config import ConfigError, Settings
 from engine.library import Engine
-from engine.lifetime import AlreadyRunning, LifetimeLock
+from engine.lock import AlreadyRunning, LifetimeLock
 from engine.models import API_VERSION, EngineInfo
 from engine.ownership import become_owner
 from engine.paths import EnginePaths

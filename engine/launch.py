@@ -1,6 +1,6 @@
 """The client's side of an engine's life: find the project, check whose it is, reach its engine or start one.
 
-Whether there is an engine is decided by the lock that it holds as long as it lives (``engine.lifetime``), never by the
+Whether there is an engine is decided by the lock that it holds as long as it lives (``engine.lock``), never by the
 socket file, which a killed engine leaves behind.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from engine import sockets, starter
 from engine.client import EngineClient, EngineError, EngineUnreachable
-from engine.lifetime import engine_lives, holder_of
+from engine.lock import engine_lives, holder_of
 from engine.models import API_VERSION, EngineInfo
 from engine.ownership import become_owner
 from engine.paths import PRIVATE, EnginePaths

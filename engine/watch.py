@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine import sockets
 from engine.api.server import EngineServer
-from engine.lifetime import LifetimeLock
+from engine.lock import LifetimeLock
 from engine.paths import EnginePaths
 
 log = logging.getLogger("engine.watch")

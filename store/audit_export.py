@@ -18,10 +18,9 @@ from pathlib import Path
 from store import disk
 from store.audit import PAGE, Audit, AuditRow
 from store.errors import from_os_error
+from store.pruning import DAY
 
 FOLDER = "audit"
-DAY = 86_400.0
-
 _NAME = re.compile(r"\d{9,}-(\d{9,})\.jsonl")
 
 

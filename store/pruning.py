@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 from store.database import Database
 
+DAY = 86_400.0
+
 AIM = 0.005
 """Seconds that a transaction should take; the disk's own time to make it durable comes on top."""
 
@@ -27,14 +29,14 @@ VACUUM_PAGES = 128
 class Retention:
     """How much is kept; seconds and bytes."""
 
-    output_age: float = 14 * 86_400
+    output_age: float = 14 * DAY
     output_bytes: int = 1 << 30
-    run_age: float = 90 * 86_400
+    run_age: float = 90 * DAY
     versions: int = 50
     """Of each script."""
-    deleted_age: float = 90 * 86_400
+    deleted_age: float = 90 * DAY
     """Of the versions of a script that was deleted, by its deletion."""
-    unnamed_age: float = 30 * 86_400
+    unnamed_age: float = 30 * DAY
     """Of texts in the history that no script's history names: what a crash or an editor left."""
 
 

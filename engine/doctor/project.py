@@ -11,9 +11,8 @@ from engine import launch, sockets
 from engine.client import EngineError, EngineUnreachable
 from engine.config import ConfigError, Settings
 from engine.doctor.finding import Finding, Level
-from engine.keeping import disk_floor
 from engine.launch import LaunchError
-from engine.lifetime import engine_lives, holder_of
+from engine.lock import engine_lives, holder_of
 from engine.models import EngineInfo
 from engine.ownership import account_name
 from engine.paths import EnginePaths
@@ -71,9 +70,10 @@ def _watching(paths: EnginePaths) -> Finding:
 
 def _floor(paths: EnginePaths) -> Floor:
     try:
-        return disk_floor(Settings.load(paths.home / "settings.toml"))
+        disk = Settings.load(paths.home / "settings.toml").disk
     except ConfigError:  # told by its own finding
         return Floor()
+    return Floor(disk.keep_free, disk.keep_free_percent / 100)
 
 
 def _socket_place(paths: EnginePaths) -> Finding:

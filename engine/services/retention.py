@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.keeping import DAY
 from engine.models import RetentionInfo, RetentionLimits, RetentionPass
 from engine.services.versions import VersionKeeper
 from store import leftovers
 from store.errors import StoreError
-from store.pruning import Pruned, Retention
+from store.pruning import DAY, Pruned, Retention
 from store.reconcile import Reconciler
 from store.state import StateDB
 

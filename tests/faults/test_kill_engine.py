@@ -14,7 +14,7 @@ from changes_support import NAMES, Step, choose, contents, sha
 
 from engine import launch
 from engine.client import EngineClient, EngineError, EngineUnreachable
-from engine.lifetime import holder_of
+from engine.lock import holder_of
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest, ScriptVersion
 from engine.paths import EnginePaths
 from store import disk

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine import launch
 from engine.client import EngineClient
-from engine.lifetime import engine_lives, holder_of
+from engine.lock import engine_lives, holder_of
 from engine.models import RunKind, RunRequest
 from engine.paths import EnginePaths
 

@@ -17,7 +17,7 @@ from daemon_support import FOREVER, TWO, ProjectUnderTest, alive, call_client, e
 from engine import launch, logind
 from engine.client import EngineUnreachable
 from engine.launch import LaunchError
-from engine.lifetime import LifetimeLock
+from engine.lock import LifetimeLock
 from engine.models import API_VERSION, Outcome
 
 NOBODY = 65534

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine import Engine
-from engine.lifetime import AlreadyRunning
+from engine.lock import AlreadyRunning
 from engine.models import Outcome, RunKind, RunRequest, RunState, SaveRequest, Stream
 from engine.services.access import Actor, Role, ServiceError
 from store.files import ScriptFiles

@@ -210,8 +210,8 @@ async def test_they_survive_a_restart_and_go_with_retention(tmp_path: Path) -> N
         assert await engine.runs.file(done.id, "a.bin", engine.owner) == CONTENT["a.bin"]
         before = await engine.execute("print('x' * 100)")
         await engine.runs.recorder.flush()
-        assert await engine._state.output_bytes() == sum(map(len, CONTENT.values())) + 101
-        await engine._state.prune(1.0, Retention(output_bytes=1000))
+        assert await engine.state.output_bytes() == sum(map(len, CONTENT.values())) + 101
+        await engine.state.prune(1.0, Retention(output_bytes=1000))
         assert (await engine.runs.get(done.id, engine.owner)).files == described(CONTENT)
         with pytest.raises(ServiceError, match="no longer kept") as refusal:
             await engine.runs.file(done.id, "a.bin", engine.owner)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import lifetime, sockets
-from engine.lifetime import AlreadyRunning, LifetimeLock, engine_lives, holder_of
+from engine import lock, sockets
+from engine.lock import AlreadyRunning, LifetimeLock, engine_lives, holder_of
 from engine.paths import EnginePaths
 
 
@@ -96,7 +96,7 @@ def test_one_engine_at_a_time(paths: EnginePaths) -> None:
     assert str(caught.value) == expected
     holder = holder_of(paths.lifetime_lock)
     assert holder is not None
-    assert holder.boot_id == lifetime.boot_id()
+    assert holder.boot_id == lock.boot_id()
     assert not holder.elsewhere
     first.release()
     assert not engine_lives(paths.lifetime_lock)
@@ -104,7 +104,7 @@ def test_one_engine_at_a_time(paths: EnginePaths) -> None:
 
 def test_the_lock_goes_with_its_process_and_not_with_its_note(paths: EnginePaths) -> None:
     code = (
-        "import os, pathlib, sys; from engine.lifetime import LifetimeLock\n"
+        "import os, pathlib, sys; from engine.lock import LifetimeLock\n"
         "LifetimeLock(pathlib.Path(sys.argv[1])).acquire(); os.kill(os.getpid(), 9)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(paths.lifetime_lock)], check=False)

@@ -84,8 +84,8 @@ class RowList(ScrollView, can_focus=True):
         self,
         *,
         empty: str = "",
-        id: str | None = None,
-        classes: str | None = None,  # noqa: A002 - Textual's name
+        id: str | None = None,  # noqa: A002 - Textual's name
+        classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._rows: Sequence[Row] = ()

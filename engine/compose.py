@@ -1,0 +1,335 @@
+"""Build an engine's parts from its project, its settings and what this host gives, and connect them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import resource
+import time
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from default_scripts import Bundle
+from engine.config import Settings
+from engine.lock import LifetimeLock
+from engine.models import SlotState
+from engine.paths import EnginePaths
+from engine.pool import Limits, Pool, PoolSettings
+from engine.pool.environment import ensure_environment
+from engine.sandbox.modules import ImportPolicy
+from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
+from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
+from engine.sandbox.protected import HostProtection
+from engine.services.access import Actor, owner_actor
+from engine.services.audit import AuditService
+from engine.services.buffers import BufferService
+from engine.services.checks import ScriptChecks
+from engine.services.default_scripts import DefaultScriptService
+from engine.services.dependencies import Dependencies
+from engine.services.diff import DiffService
+from engine.services.diff_texts import Texts
+from engine.services.events import EventBus
+from engine.services.examiner import Examiner, tools_pool
+from engine.services.git import GitService
+from engine.services.housekeeping import keep_house
+from engine.services.metrics import RunMetrics
+from engine.services.modes import Modes
+from engine.services.permissions import PermissionService
+from engine.services.pool import PoolService
+from engine.services.rebuild_parts import ApprovalPart, HistoryPart
+from engine.services.replay import ReplayService
+from engine.services.requests import RequestChecks, RunCeilings
+from engine.services.retention import RetentionService
+from engine.services.room import Room
+from engine.services.runs import RunService
+from engine.services.script_changes import ScriptChanges
+from engine.services.script_keys import ScriptKeyService
+from engine.services.scripts import ScriptService
+from engine.services.sync import SyncService
+from engine.services.tasks import TaskService
+from engine.services.versions import VersionKeeper
+from engine.services.watching import WatchService
+from engine.sockets import check_private
+from store.files import ScriptFiles
+from store.git_trust import TrustFile
+from store.project import Project
+from store.pruning import DAY, Retention
+from store.read_only import CANNOT_WRITE, ReadOnlyProject
+from store.reconcile import Reconciler
+from store.room import DiskRoom, Floor, NoRoom
+from store.state import StateDB
+from store.watched import Watched
+
+MIN_SIZE = 3
+"""Slots of a served engine; a library user may ask for one."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class EngineParts:
+    """What an engine is made of, started and connected."""
+
+    project: Project
+    pool: Pool
+    runs: RunService
+    run_history: ReplayService
+    scripts: ScriptService
+    script_keys: ScriptKeyService
+    changes: ScriptChanges
+    defaults: DefaultScriptService
+    permissions: PermissionService
+    checks: ScriptChecks
+    sync: SyncService
+    diff: DiffService
+    tasks: TaskService
+    git: GitService
+    buffers: BufferService
+    pool_service: PoolService
+    events: EventBus
+    modes: Modes
+    state: StateDB
+    room: Room
+    retention: RetentionService
+    audit: AuditService
+    owner: Actor
+
+
+async def compose(
+    stack: AsyncExitStack,
+    root: Path,
+    pool_size: int | None,
+    settings: Settings | None,
+    lock: LifetimeLock | None,
+    bundle: Bundle,
+) -> EngineParts:
+    """Build every part and leave its undoing on ``stack``, so that a failure half way takes down what stands.
+
+    Raises:
+        AlreadyRunning: Another engine has this project.
+        StoreError: The folder cannot be used; the sentence says why.
+        ConfigError: ``settings.toml`` cannot be used.
+    """
+    project = await asyncio.to_thread(_project, root, bundle)
+    if lock is None:
+        lock = LifetimeLock(project.lock_file)
+        lock.acquire()
+        stack.callback(lock.release)
+    settings = settings or Settings.load(project.settings_file)
+    files = ScriptFiles(project.scripts, project.history)
+    if isinstance(project, ReadOnlyProject):
+        stack.callback(project.clear)
+    else:
+        await asyncio.to_thread(files.recover)
+    state = await StateDB.open(project.state_db)
+    stack.push_async_callback(state.close)
+    await state.interrupt_unfinished(time.time())
+    reconciler = await Reconciler.open(files, project.index_db)
+    stack.push_async_callback(reconciler.close)
+    interpreter = await ensure_environment(project.environments / "default")
+
+    events = EventBus()
+    stack.callback(events.close)
+    watch = WatchService(Watched(project.root), reconciler, events)
+    stack.push_async_callback(watch.gone)
+    buffers = BufferService(max_buffer=settings.ceilings.upload)
+    stack.callback(buffers.close)
+    metrics = RunMetrics()
+    pool = await start_pool(project, settings, interpreter, pool_size)
+    stack.push_async_callback(pool.close)
+    imports = ImportPolicy(settings.policy)
+    admin = pool.settings.admin
+    if isinstance(project, ReadOnlyProject):
+        admin = replace(admin, level=Level.REFUSED, missing=(f"they cannot be recorded, since {CANNOT_WRITE}",))
+    modes = Modes(pool.settings.restricted, admin, imports)
+    room = _room(project, settings)
+    audit = AuditService(state.audit, None if isinstance(project, ReadOnlyProject) else state.audit_export)
+    owner = owner_actor()
+    await audit.start(owner)
+    stack.push_async_callback(audit.stop, owner)
+    telling = asyncio.create_task(audit.run(), name="audit")
+    stack.push_async_callback(_cancelled, telling)
+    keeper = VersionKeeper(files, state.versions, reconciler.outside, room, audit)
+    stack.push_async_callback(keeper.settled)
+    await keeper.after_crash()
+    scripts = ScriptService(
+        files, reconciler, keeper, state.approvals, events, Dependencies.of(project.environments / "default")
+    )
+    changes = ScriptChanges(scripts, files, keeper, state.versions, events)
+    defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded)
+    if not isinstance(project, ReadOnlyProject):
+        await defaults.bring_up_to_date()
+    tasks = TaskService(events)
+    stack.push_async_callback(tasks.close)
+    parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
+    sync = SyncService(reconciler, parts, tasks, events, watch, audit)
+    diff = DiffService(reconciler, Texts(files, reconciler), keeper, changes, state.kept, tasks, events)
+    protection = HostProtection(project.root, interpreter)
+    permissions = PermissionService(scripts, state.approvals, events, protection.now, audit)
+    request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
+    runs = RunService(pool, state, request_checks, buffers, events, metrics, room, audit)
+    run_history = ReplayService(runs, state, scripts, buffers)
+    examiner = Examiner(tools_pool(pool.settings))
+    stack.push_async_callback(examiner.close)
+    checks = ScriptChecks(examiner, imports)
+    runs.recorder.start()
+    stack.push_async_callback(runs.close)
+    pool_service = PoolService(pool, metrics, events, audit)
+    stack.callback(pool_service.close)
+    stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
+    housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
+    stack.push_async_callback(_cancelled, housekeeping)
+    kept = RetentionService(state, keeper, reconciler, project.history, _retention(settings))
+    if not isinstance(project, ReadOnlyProject):  # its history can perhaps be written to, but its records are a copy
+        looking = asyncio.create_task(kept.run(), name="retention")
+        stack.push_async_callback(_cancelled, looking)
+    # Lists and searches wait for its first look, the engine does not: it may have ten thousand scripts to read.
+    watching = asyncio.create_task(watch.run(), name="watch over the scripts")
+    stack.push_async_callback(_cancelled, watching)
+    git = GitService(project.root, TrustFile(project.private), state.authors, audit)
+    return EngineParts(
+        project=project,
+        pool=pool,
+        runs=runs,
+        run_history=run_history,
+        scripts=scripts,
+        script_keys=ScriptKeyService(scripts),
+        changes=changes,
+        defaults=defaults,
+        permissions=permissions,
+        checks=checks,
+        sync=sync,
+        diff=diff,
+        tasks=tasks,
+        git=git,
+        buffers=buffers,
+        pool_service=pool_service,
+        events=events,
+        modes=modes,
+        state=state,
+        room=room,
+        retention=kept,
+        audit=audit,
+        owner=owner,
+    )
+
+
+async def start_pool(project: Project, settings: Settings, interpreter: Path, size: int | None) -> Pool:
+    """A pool for ``project``. If no slot keeps what was planned, the host is tried again: it may have changed."""
+    pool = Pool(_pool_settings(project, settings, interpreter, await _findings(interpreter, project), size))
+    await pool.start()
+    if not _broken(pool):
+        return pool
+    findings = await _findings(interpreter, project, fresh=True)
+    chosen = _pool_settings(project, settings, interpreter, findings, size)
+    if chosen == pool.settings:
+        return pool
+    log.warning("this host gives less than it gave before: %s", "; ".join(chosen.restricted.missing))
+    await pool.close()
+    pool = Pool(chosen)
+    await pool.start()
+    return pool
+
+
+def run_limits(settings: Settings) -> Limits:
+    """What a run gets that asks for nothing; a default above its ceiling is lowered to it."""
+    limits, ceilings, usual = settings.limits, settings.ceilings, Limits()
+    return Limits(
+        wall=min(limits.timeout, ceilings.timeout),
+        memory=min(limits.memory, ceilings.memory),
+        output=min(limits.output, ceilings.output),
+        result=min(limits.result, ceilings.result),
+        scratch=min(usual.scratch, ceilings.scratch),
+        open_files=min(usual.open_files, ceilings.open_files),
+        files=ceilings.files,
+    )
+
+
+def _project(root: Path, bundle: Bundle) -> Project:
+    """Made or completed first if need be, and where it can only be read, read."""
+    paths = EnginePaths(root.expanduser().resolve())
+    if not paths.read_only:
+        return Project.create(root, bundle.files)
+    paths.private.mkdir(mode=0o700, exist_ok=True)
+    check_private(paths.private, os.geteuid())
+    return ReadOnlyProject.at(root, paths.private)
+
+
+def _room(project: Project, settings: Settings) -> Room:
+    if isinstance(project, ReadOnlyProject):
+        return NoRoom(CANNOT_WRITE)
+    floor = Floor(settings.disk.keep_free, settings.disk.keep_free_percent / 100)
+    return DiskRoom(project.root, floor)
+
+
+def _retention(settings: Settings) -> Retention:
+    """How long runs, their output and versions of scripts are kept."""
+    keep = settings.retention
+    return Retention(
+        output_age=keep.output_days * DAY,
+        output_bytes=keep.output_size,
+        run_age=keep.run_days * DAY,
+        versions=keep.versions,
+        deleted_age=keep.deleted_days * DAY,
+        unnamed_age=keep.unnamed_days * DAY,
+    )
+
+
+def _ceilings(settings: Settings) -> RunCeilings:
+    ceilings = settings.ceilings
+    _, own = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return RunCeilings(
+        limits=run_limits(settings),
+        timeout=ceilings.timeout,
+        memory=ceilings.memory,
+        output=ceilings.output,
+        result=ceilings.result,
+        scratch=ceilings.scratch,
+        # No child can be given more than the engine itself may have.
+        open_files=ceilings.open_files if own == resource.RLIM_INFINITY else min(ceilings.open_files, own),
+    )
+
+
+def _broken(pool: Pool) -> bool:
+    """Whether no slot has come up although this host should let them."""
+    slots = pool.info().slots
+    return pool.settings.restricted.refusal is None and all(slot.state is SlotState.FAILED for slot in slots)
+
+
+async def _findings(interpreter: Path, project: Project, *, fresh: bool = False) -> Findings:
+    """What this host gives; where that cannot be found out, nothing."""
+    try:
+        return await asyncio.to_thread(probe, interpreter, kept=project.private / FINDINGS_FILE, fresh=fresh)
+    except ProbeProblem as problem:
+        return Findings(abi=0, failures=dict.fromkeys(("seccomp", "landlock", "userns"), str(problem)))
+
+
+def _pool_settings(
+    project: Project, settings: Settings, interpreter: Path, findings: Findings, size: int | None
+) -> PoolSettings:
+    policy = settings.policy
+    root = os.geteuid() == 0
+    return PoolSettings(
+        interpreter=interpreter,
+        restricted=restricted_plan(findings, allow_degraded=policy.allow_degraded),
+        admin=admin_plan(findings, root=root, admin_as_root=policy.admin_as_root),
+        modules=policy.modules,
+        lifted=policy.lifted,
+        admin_memory=policy.admin_memory,
+        scratch=project.private / "scratch",
+        log_file=project.logs / "zygotes.log",
+        size=settings.pool.size if size is None else size,
+        min_size=1 if size is not None else MIN_SIZE,
+        queue_limit=settings.pool.queue_limit,
+        queue_wait=settings.pool.queue_wait,
+        health_interval=settings.pool.health_interval,
+        limits=run_limits(settings),
+    )
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
