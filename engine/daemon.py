@@ -25,14 +25,14 @@ from engine import logs, process
 from engine.api.app import build_app
 from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
+from engine.client.ownership import become_owner
+from engine.client.starter import LaunchError, Readiness, prepare_folders
 from engine.config import ConfigError, Settings
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
 from engine.models import API_VERSION, EngineInfo
-from engine.ownership import become_owner
 from engine.paths import EnginePaths
 from engine.pool.environment import EnvironmentProblem
-from engine.starter import LaunchError, Readiness, prepare_folders
 from engine.watch import Place, until_idle
 from store.errors import StoreError
 

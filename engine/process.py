@@ -6,7 +6,7 @@ import ctypes
 import faulthandler
 import os
 
-from engine.starter import daemon_environment
+from engine.client.starter import daemon_environment
 
 PR_SET_DUMPABLE = 4
 """prctl(2), linux/prctl.h."""

@@ -15,7 +15,7 @@ import msgspec
 from textual.message import Message
 
 from engine.client import EngineClient, EngineError, EngineUnreachable
-from engine.launch import LaunchError, connect
+from engine.client.launch import LaunchError, connect
 from engine.models import EngineInfo, Event, OutsideChange, PoolInfo, RunInfo, TaskInfo
 from tui.messages import (
     EngineAway,

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from engine.client.sse_parser import EventTooLargeError
+from engine.client.transport import Response, TransportError
 from engine.models import ErrorBody, Model
-from engine.sse_parser import EventTooLargeError
-from engine.transport import Response, TransportError
 
 T = TypeVar("T")
 

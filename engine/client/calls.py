@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from engine import registry
 from engine.client.answers import EngineUnreachable, encode, read_answer, unreachable
+from engine.client.sse_parser import ServerEvent, SseParser
+from engine.client.transport import Connect, Headers, Transport, TransportError
 from engine.models import ErrorBody, Model
 from engine.registry import Operation
-from engine.sse_parser import ServerEvent, SseParser
-from engine.transport import Connect, Headers, Transport, TransportError
 
 T = TypeVar("T")
 

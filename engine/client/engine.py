@@ -8,6 +8,7 @@ from contextlib import aclosing
 from engine import registry
 from engine.client.answers import EngineUnreachable, decode
 from engine.client.calls import TRANSFER_TIMEOUT, Calls, Retry
+from engine.client.transport import Headers
 from engine.models import (
     AuditCheck,
     AuditList,
@@ -18,7 +19,6 @@ from engine.models import (
     RetentionInfo,
     StopRequest,
 )
-from engine.transport import Headers
 
 
 class EngineCalls(Calls):

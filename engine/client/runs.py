@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from engine import registry
 from engine.client.answers import EngineUnreachable, decode, encode, read_answer, read_content, unreachable
 from engine.client.calls import TRANSFER_TIMEOUT, Calls, Retry
+from engine.client.sse_parser import ServerEvent
 from engine.models import (
     BufferInfo,
     OutputChunk,
@@ -22,7 +23,6 @@ from engine.models import (
     RunRequest,
 )
 from engine.registry import Operation
-from engine.sse_parser import ServerEvent
 
 RunEvent = list[OutputChunk] | RunInfo
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from engine.client.launch import LaunchError
+from engine.client.ownership import become_owner
 from engine.doctor import host, project, sandbox
 from engine.doctor.finding import Finding, Level, careful, careful_each
-from engine.launch import LaunchError
-from engine.ownership import become_owner
 from engine.paths import EnginePaths
 
 __all__ = ["Finding", "Level", "diagnose", "examine"]

@@ -7,14 +7,14 @@ import os
 import shutil
 from pathlib import Path
 
-from engine import launch, sockets
-from engine.client import EngineError, EngineUnreachable
+from engine import sockets
+from engine.client import EngineError, EngineUnreachable, launch
+from engine.client.launch import LaunchError
+from engine.client.ownership import account_name
 from engine.config import ConfigError, Settings
 from engine.doctor.finding import Finding, Level
-from engine.launch import LaunchError
 from engine.lock import engine_lives, holder_of
 from engine.models import EngineInfo
-from engine.ownership import account_name
 from engine.paths import EnginePaths
 from store.doorbell import CannotWatch, try_out
 from store.room import DiskRoom, Floor

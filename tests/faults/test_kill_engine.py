@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from changes_support import NAMES, Step, choose, contents, sha
 
-from engine import launch
-from engine.client import EngineClient, EngineError, EngineUnreachable
+from engine.client import EngineClient, EngineError, EngineUnreachable, launch
 from engine.lock import holder_of
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest, ScriptVersion
 from engine.paths import EnginePaths

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from engine import launch
-from engine.client import EngineClient
+from engine.client import EngineClient, launch
 from engine.lock import engine_lives, holder_of
 from engine.models import RunKind, RunRequest
 from engine.paths import EnginePaths
@@ -137,7 +136,7 @@ def call_client(root: Path, code: str) -> subprocess.Popen[str]:
     program = f"""
 import asyncio, sys
 from pathlib import Path
-from engine.launch import LaunchError, connect
+from engine.client.launch import LaunchError, connect
 async def main():
     client = await connect(Path({str(root)!r}), client="cli")
     {code}

@@ -18,8 +18,7 @@ from account_support import ordinary_account
 from cli_support import CliProject, cli_project, in_terminal
 from daemon_support import ProjectUnderTest, alive, family, wait_for, write_settings
 
-from engine import launch
-from engine.client import EngineError
+from engine.client import EngineError, launch
 from engine.models import Outcome, RunInfo, RunKind, RunRequest, Stream
 
 MIB = 1 << 20

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from cli_support import CliProject, cli_project, ended, in_terminal, wait_until
 
-from engine.launch import connect
+from engine.client.launch import connect
 
 
 @pytest.fixture(scope="module")

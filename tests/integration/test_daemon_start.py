@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from daemon_support import FOREVER, TWO, ProjectUnderTest, alive, call_client, eventually, family, wait_for
 
-from engine import launch, logind
-from engine.client import EngineUnreachable
-from engine.launch import LaunchError
+from engine import logind
+from engine.client import EngineUnreachable, launch
+from engine.client.launch import LaunchError
 from engine.lock import LifetimeLock
 from engine.models import API_VERSION, Outcome
 
@@ -249,7 +249,7 @@ def test_root_becomes_the_owner_of_anothers_project() -> None:
         program = f"""
 import asyncio, os
 from pathlib import Path
-from engine.launch import connect
+from engine.client.launch import connect
 from engine.models import RunKind, RunRequest
 async def main():
     client = await connect(Path({str(root)!r}), client="cli")

@@ -11,7 +11,7 @@ from pathlib import Path
 from textual import events
 from textual.pilot import Pilot
 
-from engine import launch
+from engine.client import launch
 from tui.app import GatewrightApp
 from tui.recovery import RecoveryJournal
 

@@ -8,7 +8,8 @@ import pytest
 from console_support import console
 
 from default_scripts import Bundle
-from engine import Engine, launch
+from engine import Engine
+from engine.client import launch
 
 TOUR = "defaults/tour.py"
 DIGEST = "defaults/log_digest.py"

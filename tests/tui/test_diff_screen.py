@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from console_support import console, engine_project, write_script
 
-from engine import launch
+from engine.client import launch
 
 VALID = "# /// script\n# [tool.gatewright]\n# title = 'Kettle'\n# enabled = true\n# ///\nx = 1\n"
 

@@ -9,7 +9,7 @@ import signal
 import pytest
 from console_support import console, engine_project, write_script
 
-from engine import launch
+from engine.client import launch
 from tui.connection import ConnectionState
 
 

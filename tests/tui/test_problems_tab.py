@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from console_support import console, engine_project, write_script
 
-from engine import launch
+from engine.client import launch
 from engine.models import CheckProblem, CheckReport
 
 BROKEN = "import os\nx = (\n"

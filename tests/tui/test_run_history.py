@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from console_support import console, engine_project
 
-from engine import launch
+from engine.client import launch
 from engine.models import RunKind, RunRequest
 from tui.screens import runs as runs_screen
 

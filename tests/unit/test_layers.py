@@ -44,7 +44,7 @@ def test_the_command_line_loads_no_console_no_server_no_store() -> None:
 def test_the_entry_point_alone_loads_no_client() -> None:
     """Help and usage errors do not wait for asyncio."""
     loaded = loaded_by("tui.cli")
-    assert not loaded & {"asyncio", "h11", "engine.client", "engine.launch"}
+    assert not loaded & {"asyncio", "h11", "engine.client", "engine.client.launch"}
 
 
 def test_the_library_loads_no_console_and_no_server() -> None:

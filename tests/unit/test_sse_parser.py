@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sse_parser import EventTooLargeError, ServerEvent, SseParser
+from engine.client.sse_parser import EventTooLargeError, ServerEvent, SseParser
 
 STREAM = (
     b": hello\n\n"

@@ -29,7 +29,7 @@ def doctor(invocation: Invocation) -> None:
 
 def _examined(invocation: Invocation) -> bytes:
     """The engine's own findings, made in a process and an environment like its own; the terminal stays."""
-    from engine.launch import daemon_environment
+    from engine.client.launch import daemon_environment
     from tui.commands.session import refusals
 
     with refusals():

@@ -43,7 +43,7 @@ def stop(invocation: Invocation, force: bool) -> None:
     """Stop the engine; with runs going on only by --force."""
     import asyncio
 
-    from engine import launch
+    from engine.client import launch
     from tui.commands.session import CLIENT, refusals
 
     with refusals():
@@ -77,7 +77,7 @@ def status(invocation: Invocation) -> None:
 @click.pass_context
 def serve(ctx: click.Context) -> None:
     """Be the engine, in the foreground, until stopped: for systemd and for looking at its log."""
-    from engine.launch import daemon_command, daemon_environment
+    from engine.client.launch import daemon_command, daemon_environment
     from tui.commands.session import refusals
 
     with refusals():

@@ -26,7 +26,7 @@ class Invocation:
 
     def folder(self) -> Path:
         """The project's folder: the one given, or the one around the current folder."""
-        from engine.launch import find_project
+        from engine.client.launch import find_project
 
         return find_project(self.project)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from engine.client import EngineClient, EngineError, EngineUnreachable
-from engine.launch import LaunchError, connect
+from engine.client.launch import LaunchError, connect
 from engine.paths import PRIVATE
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation

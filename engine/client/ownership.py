@@ -8,8 +8,8 @@ import pwd
 import stat
 from dataclasses import dataclass
 
+from engine.client.starter import LaunchError
 from engine.paths import EnginePaths
-from engine.starter import LaunchError
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from engine import sockets, starter
-from engine.client import EngineClient, EngineError, EngineUnreachable
+from engine import sockets
+from engine.client import EngineClient, EngineError, EngineUnreachable, starter
+from engine.client.ownership import become_owner
+from engine.client.starter import LaunchError, daemon_command, daemon_environment
 from engine.lock import engine_lives, holder_of
 from engine.models import API_VERSION, EngineInfo
-from engine.ownership import become_owner
 from engine.paths import PRIVATE, EnginePaths
-from engine.starter import LaunchError, daemon_command, daemon_environment
 
 __all__ = ["LaunchError", "connect", "daemon_command", "daemon_environment", "find_project", "stop"]
 
