@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from engine.daemon import ServeOptions, serve
+    from engine.daemon.main import ServeOptions, serve
 
     return serve(
         ServeOptions(

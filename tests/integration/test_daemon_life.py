@@ -179,7 +179,9 @@ async def test_the_log_tells_the_engines_life(project: ProjectUnderTest) -> None
 def test_the_engine_hides_its_memory(project: ProjectUnderTest) -> None:
     engine = project.serve()
     # PR_GET_DUMPABLE (prctl(2)), asked inside; outside, an undumpable process's files in /proc are root's (proc(5)).
-    code = "import ctypes; from engine.process import hide_memory; hide_memory(); print(ctypes.CDLL(None).prctl(3))"
+    code = (
+        "import ctypes; from engine.daemon.process import hide_memory; hide_memory(); print(ctypes.CDLL(None).prctl(3))"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "0\n"
     assert os.stat(f"/proc/{engine.pid}/environ").st_uid == 0

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import logs
-from engine.logs import EngineLog
+from engine.daemon import logs
+from engine.daemon.logs import EngineLog
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def test_the_command_line_loads_no_console_no_server_no_store() -> None:
     assert "engine.client" in loaded
     heavy = {"textual", "rich", "starlette", "uvicorn", "git", "aiosqlite", "tree_sitter"}
     assert not loaded & heavy
-    ours = {"store", "engine.services", "engine.pool", "engine.api", "engine.library", "engine.daemon", "tui.app"}
+    ours = {"store", "engine.services", "engine.pool", "engine.api", "engine.library", "engine.daemon.main", "tui.app"}
     assert not loaded & ours
 
 

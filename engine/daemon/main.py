@@ -21,19 +21,19 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from engine import logs, process
 from engine.api.app import build_app
 from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
 from engine.client.ownership import become_owner
 from engine.client.starter import LaunchError, Readiness, prepare_folders
 from engine.config import ConfigError, Settings
+from engine.daemon import logs, process
+from engine.daemon.idle import Place, until_idle
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
 from engine.models import API_VERSION, EngineInfo
 from engine.paths import EnginePaths
 from engine.pool.environment import EnvironmentProblem
-from engine.watch import Place, until_idle
 from store.errors import StoreError
 
 log = logging.getLogger("engine.daemon")
