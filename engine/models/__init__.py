@@ -7,7 +7,6 @@ that an older client reads a newer engine's answer and the other way round.
 
 from __future__ import annotations
 
-from engine.models.audit import AuditCheck, AuditList, AuditRecord
 from engine.models.base import (
     API_VERSION,
     ErrorBody,
@@ -30,19 +29,19 @@ from engine.models.defaults import (
     DefaultsRequest,
     DefaultState,
 )
-from engine.models.diff import (
-    DiffAnswer,
-    DiffChoice,
-    DiffDecision,
-    DiffItem,
-    DiffOutcome,
-    DiffReport,
-    DiffRequest,
-    DiffState,
-    KeyDifference,
-)
 from engine.models.engine import (
+    AuditCheck,
+    AuditList,
+    AuditRecord,
     EngineInfo,
+    PoolInfo,
+    QueueEntry,
+    ResizeRequest,
+    RetentionInfo,
+    RetentionLimits,
+    RetentionPass,
+    SlotInfo,
+    SlotState,
     StopRequest,
 )
 from engine.models.git import (
@@ -59,14 +58,6 @@ from engine.models.git import (
     GitTrust,
     GitTrustRequest,
 )
-from engine.models.history import (
-    DeletedScripts,
-    RestoreRequest,
-    ScriptHistory,
-    ScriptVersion,
-    VersionReason,
-    VersionText,
-)
 from engine.models.permissions import (
     Access,
     ApprovalState,
@@ -75,20 +66,6 @@ from engine.models.permissions import (
     Grant,
     PermissionReview,
 )
-from engine.models.pool import (
-    PoolInfo,
-    QueueEntry,
-    ResizeRequest,
-    SlotInfo,
-    SlotState,
-)
-from engine.models.retention import RetentionInfo, RetentionLimits, RetentionPass
-from engine.models.run_history import (
-    ReplayRequest,
-    RunComparison,
-    RunFileInput,
-    RunInputs,
-)
 from engine.models.runs import (
     BufferInfo,
     Mode,
@@ -96,9 +73,13 @@ from engine.models.runs import (
     OutputChunk,
     OutputPage,
     Priority,
+    ReplayRequest,
+    RunComparison,
     RunError,
     RunFile,
+    RunFileInput,
     RunInfo,
+    RunInputs,
     RunKind,
     RunList,
     RunRequest,
@@ -122,7 +103,16 @@ from engine.models.scripts import (
     SearchResult,
     SetKeysRequest,
 )
-from engine.models.tasks import (
+from engine.models.sync import (
+    DiffAnswer,
+    DiffChoice,
+    DiffDecision,
+    DiffItem,
+    DiffOutcome,
+    DiffReport,
+    DiffRequest,
+    DiffState,
+    KeyDifference,
     RebuildPart,
     RebuildReport,
     RenamedScript,
@@ -130,6 +120,14 @@ from engine.models.tasks import (
     TaskInfo,
     TaskList,
     TaskState,
+)
+from engine.models.versions import (
+    DeletedScripts,
+    RestoreRequest,
+    ScriptHistory,
+    ScriptVersion,
+    VersionReason,
+    VersionText,
 )
 
 __all__ = [

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Any
+
 from engine.models.base import Model
+from engine.models.runs import Mode
 
 
 class EngineInfo(Model, frozen=True):
@@ -28,3 +32,126 @@ class StopRequest(Model, frozen=True):
     """``force`` stops the engine although runs go on; they end as interrupted."""
 
     force: bool = False
+
+
+class SlotState(StrEnum):
+    """``starting``: no zygote yet. ``preparing``: its next child is being made. ``ready``: a parked child waits."""
+
+    STARTING = "starting"
+    PREPARING = "preparing"
+    READY = "ready"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+class SlotInfo(Model, frozen=True):
+    slot: int
+    state: SlotState
+    since: float
+    """When it entered this state."""
+    runs: int = 0
+    restarts: int = 0
+    run_id: int | None = None
+    script: str | None = None
+    actor: str | None = None
+    pid: int | None = None
+    """Of the child, as the engine's host sees it."""
+    isolation: str = ""
+    problem: str | None = None
+    mode: Mode = Mode.RESTRICTED
+    """What the slot's zygote is made for."""
+
+
+class QueueEntry(Model, frozen=True):
+    run_id: int
+    name: str
+    actor: str
+    position: int
+    reason: str
+    queued_at: float
+
+
+class PoolInfo(Model, frozen=True):
+    size: int
+    slots: list[SlotInfo]
+    queue: list[QueueEntry] = []
+    running: int = 0
+    ready: int = 0
+    runs_last_minute: int = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    isolation: str = ""
+
+
+class ResizeRequest(Model, frozen=True):
+    size: int
+
+
+class RetentionLimits(Model, frozen=True):
+    """What the settings say under ``[retention]``: days, bytes, versions."""
+
+    output_days: float
+    output_size: int
+    run_days: float
+    versions: int
+    deleted_days: float
+    unnamed_days: float
+
+
+class RetentionPass(Model, frozen=True):
+    """One look at what is old, and what went with it."""
+
+    at: float
+    seconds: float
+    outputs: int = 0
+    """Runs whose output and files went."""
+    runs: int = 0
+    versions: int = 0
+    """Versions of scripts, by their texts."""
+    leftovers: int = 0
+    """Texts in the history that nothing named."""
+    problem: str | None = None
+    """Why it did not come to its end."""
+
+
+class RetentionInfo(Model, frozen=True):
+    limits: RetentionLimits
+    runs: int
+    output_bytes: int
+    oldest_run: float | None
+    versions: int
+    history_bytes: int
+    last: RetentionPass | None = None
+    """None until the first one since the engine started has ended."""
+
+
+class AuditRecord(Model, frozen=True):
+    seq: int
+    at: float
+    actor: str
+    uid: int
+    source: str
+    action: str
+    """``start``, ``stop``, ``admin_run``, ``admin_end``, ``save``, ``rename``, ``delete``, ``restore`` …"""
+    subject: str
+    """The script or run that it is about."""
+    detail: dict[str, Any]
+    sha256: str
+    """Of this record and, through it, of all before it."""
+
+
+class AuditList(Model, frozen=True):
+    records: list[AuditRecord]
+    """Newest first."""
+    next_before: int | None = None
+
+
+class AuditCheck(Model, frozen=True):
+    """What a look at every record found."""
+
+    records: int
+    head: str
+    """Hash of the newest record."""
+    problem: str | None = None
+    """None: the record is consistent in itself."""

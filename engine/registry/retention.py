@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.models.retention import RetentionInfo
+from engine.models.engine import RetentionInfo
 from engine.registry.operation import Operation
 
 RETENTION = Operation(
