@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.models import Priority, RunKind
-from engine.pool.child import describe_size
 from engine.pool.job import Job, JobRejected
+from engine.pool.output import describe_size
 
 if TYPE_CHECKING:
     from engine.pool.assignment import Assignment

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.models import Mode
-from engine.pool.order import Order
+from engine.pool.fork_order import Order
 from engine.sandbox.plan import Level, Plan
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
 from engine.worker.namespaces import CONTAINED_KINDS, OWN_TREE_KINDS

@@ -11,7 +11,6 @@ import msgspec
 
 from engine.models import Outcome, RunError
 from engine.pool.frames import ProtocolError
-from engine.pool.returned import ReturnedFile
 from engine.worker.results import MAX_DEPTH
 from engine.worker.wire import RESULT
 
@@ -190,3 +189,12 @@ def _signal_name(number: int) -> str:
         return f"signal {number} ({signal.Signals(number).name})"
     except ValueError:
         return f"signal {number}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedFile:
+    """One file, complete. ``name`` is a plain relative path that was checked, and never becomes one on this host."""
+
+    name: str
+    data: bytearray
+    sha256: str

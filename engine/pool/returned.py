@@ -10,6 +10,7 @@ import msgspec
 
 from engine.models import Outcome
 from engine.pool.frames import ProtocolError
+from engine.pool.outcome import ReturnedFile
 from engine.worker.returned import MAX_FILES, MAX_NAME, name_problem
 from engine.worker.wire import CHUNK, CHUNK_DATA
 
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     from engine.pool.outcome import Ending
 
 MAX_NAME_BYTES = 4 * MAX_NAME
-
-
-@dataclass(frozen=True, slots=True)
-class ReturnedFile:
-    """One file, complete. ``name`` is a plain relative path that was checked, and never becomes one on this host."""
-
-    name: str
-    data: bytearray
-    sha256: str
 
 
 @dataclass(slots=True)

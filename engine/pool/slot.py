@@ -12,21 +12,21 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Protocol
 
 from engine.models import Mode, Outcome, SlotInfo, SlotState
 from engine.pool.assignment import Assignment
 from engine.pool.child import Child
-from engine.pool.course import Course
+from engine.pool.fork_order import Order, own_child, parked_child
 from engine.pool.frames import ProtocolError
 from engine.pool.isolation import Promise, UnfitChild
 from engine.pool.job import Limits, Profile
-from engine.pool.keeper import ZygoteKeeper
-from engine.pool.order import Order, own_child, parked_child
 from engine.pool.outcome import ExitReport, Intervention, from_failed_profile, from_intervention, from_lost_slot
+from engine.pool.run_monitor import Course
 from engine.pool.settings import PoolSettings
-from engine.pool.slot_owner import SlotOwner
 from engine.pool.timer import DeadlineTimer
 from engine.pool.zygote import NewChild
+from engine.pool.zygote_supervisor import ZygoteKeeper
 
 EXIT_GRACE = 0.5
 """Seconds for a killed child to be reported as gone, for each 512 MiB it may have held; then its zygote is replaced."""
@@ -38,6 +38,30 @@ READ_SIZE = 64 << 10
 
 LEAVING_GRACE = 0.1
 """Seconds from the end of a process's connection to the end of the process; one that stays has closed it on purpose."""
+
+
+class SlotOwner(Protocol):
+    """The pool, as its slots see it."""
+
+    def slot_ready(self, slot: Slot) -> None:
+        """A parked child waits for a run."""
+
+    def slot_changed(self) -> None: ...
+
+    def slot_left(self, slot: Slot) -> None:
+        """The slot was told to leave and has nothing more to do."""
+
+    def slot_lost_zygote(self) -> None: ...
+
+    def own_child_wanted(self, profile: Profile) -> Assignment | None:
+        """A waiting run that needs a child of its own of this profile, handed over to be run by the next one."""
+
+    def give_back(self, assignment: Assignment) -> None:
+        """Queue a run again that was handed over and has not started."""
+
+    @property
+    def demand(self) -> bool:
+        """Whether runs wait: then the next child is not warmed, for it would only make them wait longer."""
 
 
 class Slot:

@@ -17,9 +17,9 @@ from typing import IO, Protocol
 
 import msgspec
 
+from engine.pool.fork_order import Order
 from engine.pool.isolation import Promise, Ready, UnfitChild
 from engine.pool.job import Profile
-from engine.pool.order import Order
 from engine.pool.outcome import ExitReport
 from engine.pool.settings import PoolSettings
 from engine.sandbox.processes import WORKER, worker_environment

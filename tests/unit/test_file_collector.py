@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from engine.models import Outcome
 from engine.pool.frames import ProtocolError
-from engine.pool.outcome import Ending
-from engine.pool.returned import ReturnedFile, ReturnedFiles
+from engine.pool.outcome import Ending, ReturnedFile
+from engine.pool.returned import ReturnedFiles
 from engine.worker.returned import MAX_FILES, name_problem
 from engine.worker.wire import CHUNK, CHUNK_DATA
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from engine.models import Mode
+from engine.pool.fork_order import Order, parked_child
 from engine.pool.isolation import FILTERED, HIDDEN, Hello, Promise, Ready, UnfitChild, own_namespace
 from engine.pool.job import Limits
-from engine.pool.order import Order, parked_child
 from engine.sandbox.plan import Layers, Level, Plan
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
 from engine.worker.wire import CHECKED_DESCRIPTORS, HELLO

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from engine.models import Stream
-from engine.pool.child import Output, describe_size
 from engine.pool.frames import cpu_seconds
+from engine.pool.output import Output, describe_size
 from engine.pool.timer import DeadlineTimer
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 from engine.models import Outcome
 from engine.pool.assignment import Assignment, Run
-from engine.pool.child import Child, Output, describe_size
+from engine.pool.child import Child
 from engine.pool.frames import cpu_seconds
 from engine.pool.memory_watch import MemoryWatch
 from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
+from engine.pool.output import Output, describe_size
 from engine.pool.timer import DeadlineTimer
 
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from engine.pool.fork_order import Order
 from engine.pool.job import Profile
-from engine.pool.order import Order
 from engine.pool.settings import PoolSettings
 from engine.pool.zygote import Zygote, ZygoteOwner
 from engine.worker.scratch import remove_folder
