@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from engine.registry.audit import AUDIT_LIST, AUDIT_VERIFY, AuditParams
 from engine.registry.defaults import (
     DEFAULTS_DECIDE,
     DEFAULTS_DIFF,
@@ -10,6 +9,8 @@ from engine.registry.defaults import (
     DEFAULTS_RESTORE,
 )
 from engine.registry.engine import (
+    AUDIT_LIST,
+    AUDIT_VERIFY,
     ENGINE_INFO,
     ENGINE_STOP,
     EVENTS,
@@ -17,6 +18,8 @@ from engine.registry.engine import (
     POOL_INFO,
     POOL_RESIZE,
     POOL_RESTART,
+    RETENTION,
+    AuditParams,
     EventsParams,
     SlotParams,
 )
@@ -47,7 +50,6 @@ from engine.registry.operation import (
     Operation,
     RoleName,
 )
-from engine.registry.retention import RETENTION
 from engine.registry.runs import (
     BUFFERS_CREATE,
     RUNS_CANCEL,
@@ -93,7 +95,7 @@ from engine.registry.scripts import (
     SearchParams,
     VersionParams,
 )
-from engine.registry.tasks import (
+from engine.registry.sync import (
     SYNC_APPLY,
     SYNC_DIFF,
     SYNC_REBUILD,

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from engine.models import EngineInfo, Event, Model, PoolInfo, ResizeRequest, StopRequest
+from engine.models import AuditCheck, AuditList, EngineInfo, Event, Model, PoolInfo, ResizeRequest, StopRequest
+from engine.models.engine import RetentionInfo
 from engine.registry.operation import MAX_ID, Operation
 
 
@@ -48,3 +49,19 @@ EVENTS = Operation(
     stream=True,
 )
 OPENAPI = Operation("openapi", "GET", "/openapi.json", dict[str, Any], "viewer", "This API as an OpenAPI 3.1 document")
+
+
+RETENTION = Operation(
+    "retention", "GET", "/retention", RetentionInfo, "viewer", "What is kept of the past, and when old records went"
+)
+
+
+class AuditParams(Model, frozen=True):
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    before: Annotated[int, Meta(ge=0, le=MAX_ID, description="Only records with a smaller number.")] | None = None
+
+
+AUDIT_LIST = Operation(
+    "audit.list", "GET", "/audit", AuditList, "admin", "Who did what, newest first", params=AuditParams
+)
+AUDIT_VERIFY = Operation("audit.verify", "GET", "/audit/verify", AuditCheck, "admin", "Look at every audit record")
