@@ -30,6 +30,7 @@ from engine.services.default_scripts import DefaultScriptService
 from engine.services.dependencies import Dependencies
 from engine.services.diff import DiffService
 from engine.services.diff_texts import Texts
+from engine.services.disk_space import Room
 from engine.services.events import EventBus
 from engine.services.examiner import Examiner, tools_pool
 from engine.services.git import GitService
@@ -42,7 +43,6 @@ from engine.services.rebuild_parts import ApprovalPart, HistoryPart
 from engine.services.replay import ReplayService
 from engine.services.requests import RequestChecks, RunCeilings
 from engine.services.retention import RetentionService
-from engine.services.room import Room
 from engine.services.runs import RunService
 from engine.services.script_changes import ScriptChanges
 from engine.services.script_keys import ScriptKeyService

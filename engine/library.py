@@ -23,7 +23,7 @@ from engine.models import Grant, Model, Outcome, RunError, RunInfo, RunKind, Run
 from engine.sandbox.plan import Level
 from engine.services.access import Actor
 from engine.services.active import ActiveRun
-from engine.services.room import short_of_room
+from engine.services.disk_space import short_of_room
 
 
 class Run(Model, frozen=True):

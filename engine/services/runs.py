@@ -29,11 +29,11 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.active import ActiveRun
 from engine.services.audit import AuditService, event
 from engine.services.buffers import Buffer, BufferService
+from engine.services.disk_space import Room, output_not_recorded
 from engine.services.events import EventBus
 from engine.services.metrics import RunMetrics
 from engine.services.recorder import Recorder
 from engine.services.requests import Prepared, RequestChecks
-from engine.services.room import Room, output_not_recorded
 from engine.services.rows import output_chunk, run_file, run_info, run_row
 from engine.services.run_inputs import GivenInputs, given_inputs, kept_code
 from engine.services.run_refusals import no_file, refused_run

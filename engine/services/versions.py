@@ -18,7 +18,7 @@ from typing import Any
 from engine.models import VersionReason
 from engine.services.access import Actor
 from engine.services.audit import AuditService
-from engine.services.room import Room, cannot_change, cannot_save
+from engine.services.disk_space import Room, cannot_change, cannot_save
 from store import leftovers
 from store.errors import Conflict, NotFound, NoVersion, StoreError
 from store.files import FileVersion, ScriptFiles

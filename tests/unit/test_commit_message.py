@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.services.access import Actor, Role, ServiceError
-from engine.services.commit_message import MAX_MESSAGE, commit_message
+from engine.services.git import MAX_MESSAGE, commit_message
 
 ALICE = Actor(name="alice", uid=1000, role=Role.AUTHOR)
 TRAILER = "Gatewright-Uid: 1000 (alice)\n"
