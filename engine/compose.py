@@ -24,7 +24,6 @@ from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
 from engine.services.audit import AuditService
-from engine.services.buffers import BufferService
 from engine.services.checks import ScriptChecks
 from engine.services.default_scripts import DefaultScriptService
 from engine.services.dependencies import Dependencies
@@ -34,16 +33,16 @@ from engine.services.disk_space import Room
 from engine.services.events import EventBus
 from engine.services.examiner import Examiner, tools_pool
 from engine.services.git import GitService
-from engine.services.housekeeping import keep_house
-from engine.services.metrics import RunMetrics
-from engine.services.modes import Modes
 from engine.services.permissions import PermissionService
 from engine.services.pool import PoolService
 from engine.services.rebuild_parts import ApprovalPart, HistoryPart
-from engine.services.replay import ReplayService
-from engine.services.requests import RequestChecks, RunCeilings
 from engine.services.retention import RetentionService
-from engine.services.runs import RunService
+from engine.services.runs.history import ReplayService
+from engine.services.runs.metrics import RunMetrics
+from engine.services.runs.modes import Modes
+from engine.services.runs.requests import RequestChecks, RunCeilings
+from engine.services.runs.service import RunService
+from engine.services.runs.uploads import BufferService, keep_house
 from engine.services.script_changes import ScriptChanges
 from engine.services.script_keys import ScriptKeyService
 from engine.services.scripts import ScriptService

@@ -22,8 +22,8 @@ from engine.lock import LifetimeLock
 from engine.models import Grant, Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
 from engine.sandbox.plan import Level
 from engine.services.access import Actor
-from engine.services.active import ActiveRun
 from engine.services.disk_space import short_of_room
+from engine.services.runs.active import ActiveRun
 
 
 class Run(Model, frozen=True):

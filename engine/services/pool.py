@@ -11,7 +11,7 @@ from engine.pool import Pool
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.audit import AuditService
 from engine.services.events import EventBus
-from engine.services.metrics import RunMetrics
+from engine.services.runs.metrics import RunMetrics
 
 ANNOUNCE_AFTER = 0.05
 """Seconds in which changes of the pool become one event: a slot changes four times a run."""

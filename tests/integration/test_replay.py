@@ -23,7 +23,7 @@ from engine.models import (
     SaveRequest,
 )
 from engine.services.access import Actor, Role, ServiceError
-from engine.services.run_inputs import MAX_INPUTS, NOTHING
+from engine.services.runs.inputs import MAX_INPUTS, NOTHING
 from store.run_filter import RunFilter
 
 ADD = """# /// script

@@ -34,8 +34,8 @@ from engine.models import (
 )
 from engine.paths import EnginePaths
 from engine.services.access import ServiceError, owner_actor
-from engine.services.buffers import BufferService
 from engine.services.events import EventBus
+from engine.services.runs.uploads import BufferService
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from engine.models import Mode, Outcome, OutputChunk, RunInfo, RunKind, RunState, Stream
-from engine.services.active import MAX_PARTS, SEAL_BYTES, ActiveRun
+from engine.services.runs.active import MAX_PARTS, SEAL_BYTES, ActiveRun
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from engine.services.access import Actor, Role, ServiceError
-from engine.services.buffers import LEASE, BufferService
+from engine.services.runs.uploads import LEASE, BufferService
 
 ALICE = Actor(name="alice", uid=1001, role=Role.ADMIN)
 BOB = Actor(name="bob", uid=1002, role=Role.ADMIN)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from engine.services import metrics
-from engine.services.metrics import RunMetrics
+from engine.services.runs import metrics
+from engine.services.runs.metrics import RunMetrics
 
 
 def test_nothing_has_run() -> None:

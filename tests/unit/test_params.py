@@ -6,7 +6,7 @@ import pytest
 
 from engine.models import ParamInfo, ParamType
 from engine.services.access import ServiceError
-from engine.services.params import bind, convert
+from engine.services.runs.params import bind, convert
 
 HOURS = ParamInfo(name="hours", type=ParamType.INT, default=24, required=False)
 LOG = ParamInfo(name="log", type=ParamType.FILE)

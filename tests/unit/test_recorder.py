@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from engine.models import Mode, Outcome, OutputChunk, RunInfo, RunKind, RunState, Stream
 from engine.pool import ReturnedFile
-from engine.services.recorder import FLUSH_BYTES, Recorder
+from engine.services.runs.recorder import FLUSH_BYTES, Recorder
 from store.errors import LowDisk
 from store.rows import FileRow, InputRow, OutputRow, RunRow
 from store.state import StateDB

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.models import RunFileInput, RunRequest
-from engine.services.buffers import Buffer
+from engine.services.runs.uploads import Buffer
 
 MAX_INPUTS = 64 << 10
 """Characters of inputs that are kept."""

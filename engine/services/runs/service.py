@@ -26,18 +26,16 @@ from engine.models import (
 from engine.pool import Ending, FileInput, Job, JobRejected, Pool, QueueFull
 from engine.pool.job import Profile
 from engine.services.access import Actor, Role, ServiceError, require
-from engine.services.active import ActiveRun
 from engine.services.audit import AuditService, event
-from engine.services.buffers import Buffer, BufferService
 from engine.services.disk_space import Room, output_not_recorded
 from engine.services.events import EventBus
-from engine.services.metrics import RunMetrics
-from engine.services.recorder import Recorder
-from engine.services.requests import Prepared, RequestChecks
-from engine.services.rows import output_chunk, run_file, run_info, run_row
-from engine.services.run_inputs import GivenInputs, given_inputs, kept_code
-from engine.services.run_refusals import no_file, refused_run
-from engine.services.run_search import is_wanted
+from engine.services.runs.active import ActiveRun, is_wanted
+from engine.services.runs.inputs import GivenInputs, given_inputs, kept_code
+from engine.services.runs.metrics import RunMetrics
+from engine.services.runs.recorder import Recorder
+from engine.services.runs.records import output_chunk, run_file, run_info, run_row
+from engine.services.runs.requests import Prepared, RequestChecks, no_file, refused_run
+from engine.services.runs.uploads import Buffer, BufferService
 from store.errors import StoreError
 from store.rows import InputRow
 from store.run_filter import RunFilter

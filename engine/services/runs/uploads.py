@@ -6,6 +6,7 @@ change it (memfd_create(2), fcntl(2) F_ADD_SEALS). It lives until its lease ends
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import os
@@ -19,6 +20,9 @@ from engine.services.access import Actor, ServiceError
 
 LEASE = 600.0
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+
+EVERY = 60.0
 
 
 @dataclass(slots=True)
@@ -158,3 +162,10 @@ class BufferService:
         del self._buffers[buffer.info.id]
         self._total -= buffer.info.size
         os.close(buffer.fd)
+
+
+async def keep_house(buffers: BufferService) -> None:
+    """Run until cancelled."""
+    while True:
+        buffers.expire()
+        await asyncio.sleep(EVERY)

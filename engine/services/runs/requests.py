@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.models import Mode, RunKind, RunRequest, ScriptInfo
-from engine.pool import Limits, describe_size
+from engine.pool import JobRejected, Limits, QueueFull, SandboxUnavailable, describe_size
 from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require
-from engine.services.modes import Modes
-from engine.services.params import bind
 from engine.services.permissions import PermissionService
+from engine.services.runs.modes import Modes, sandbox_unavailable
+from engine.services.runs.params import bind
 from engine.services.scripts import ScriptService, ScriptSource
 
 MAX_NAME = 255
@@ -194,3 +194,19 @@ def _encode(code: str) -> bytes:
         return code.encode()
     except UnicodeEncodeError:
         raise ServiceError("bad_request", "The code holds a lone surrogate, which UTF-8 cannot carry.") from None
+
+
+def refused_run(refusal: QueueFull | JobRejected) -> ServiceError:
+    if isinstance(refusal, SandboxUnavailable):
+        return sandbox_unavailable(str(refusal))
+    if isinstance(refusal, QueueFull):
+        return ServiceError("queue_full", str(refusal), hint="Try again when some runs have ended.", status=429)
+    return ServiceError("bad_request", str(refusal))
+
+
+def no_file(run_id: int, name: str, *, removed: bool = False) -> ServiceError:
+    if removed:
+        sentence, hint = f"The file {name!r} of run {run_id} is no longer kept.", "Run the script again."
+    else:
+        sentence, hint = f"Run {run_id} left no file {name!r}.", f"See gatewright runs files {run_id}."
+    return ServiceError("no_file", sentence, hint=hint, status=404)

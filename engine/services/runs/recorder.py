@@ -10,7 +10,7 @@ from typing import Protocol
 
 from engine.models import OutputChunk, RunInfo, RunState
 from engine.pool import ReturnedFile
-from engine.services.rows import file_row, output_row, run_row
+from engine.services.runs.records import file_row, output_row, run_row
 from store.errors import StoreError
 from store.rows import FileRow, InputRow, OutputRow, RunRow
 

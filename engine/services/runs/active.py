@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from engine.models import OutputChunk, RunInfo, RunState, Stream
 from engine.pool import ReturnedFile
-from engine.services.buffers import Buffer
+from engine.services.runs.uploads import Buffer
+from store.run_filter import RunFilter
 
 SEAL_AFTER = 0.02
 """Seconds that output is collected before it becomes a chunk that followers and the record get."""
@@ -175,3 +176,15 @@ class ActiveRun:
         if self._changed is None:
             self._changed = asyncio.Event()
         await self._changed.wait()
+
+
+def is_wanted(info: RunInfo, wanted: RunFilter) -> bool:
+    """As ``RunFilter.where`` chooses among the recorded runs."""
+    return (
+        wanted.name in (None, info.name)
+        and (wanted.part is None or wanted.part.lower() in info.name.lower())
+        and wanted.outcome in (None, info.outcome)
+        and wanted.actor in (None, info.actor)
+        and (wanted.since is None or info.queued_at >= wanted.since)
+        and (wanted.until is None or info.queued_at < wanted.until)
+    )

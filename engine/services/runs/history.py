@@ -21,10 +21,10 @@ from engine.models import (
     RunRequest,
 )
 from engine.services.access import Actor, Role, ServiceError, require
-from engine.services.active import ActiveRun
-from engine.services.buffers import BufferService
-from engine.services.run_inputs import NOTHING, read_inputs
-from engine.services.runs import RunService
+from engine.services.runs.active import ActiveRun
+from engine.services.runs.inputs import NOTHING, read_inputs
+from engine.services.runs.service import RunService
+from engine.services.runs.uploads import BufferService
 from engine.services.scripts import ScriptService
 from engine.services.text_diff import unified
 from store.state import StateDB
