@@ -24,16 +24,11 @@ from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
 from engine.services.audit import AuditService
-from engine.services.checks import ScriptChecks
-from engine.services.default_scripts import DefaultScriptService
-from engine.services.dependencies import Dependencies
 from engine.services.diff import DiffService
 from engine.services.diff_texts import Texts
 from engine.services.disk_space import Room
 from engine.services.events import EventBus
-from engine.services.examiner import Examiner, tools_pool
 from engine.services.git import GitService
-from engine.services.permissions import PermissionService
 from engine.services.pool import PoolService
 from engine.services.rebuild_parts import ApprovalPart, HistoryPart
 from engine.services.retention import RetentionService
@@ -43,12 +38,17 @@ from engine.services.runs.modes import Modes
 from engine.services.runs.requests import RequestChecks, RunCeilings
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService, keep_house
-from engine.services.script_changes import ScriptChanges
-from engine.services.script_keys import ScriptKeyService
-from engine.services.scripts import ScriptService
+from engine.services.scripts.changes import ScriptChanges
+from engine.services.scripts.checks import ScriptChecks
+from engine.services.scripts.defaults import DefaultScriptService
+from engine.services.scripts.dependencies import Dependencies
+from engine.services.scripts.examiner import Examiner, tools_pool
+from engine.services.scripts.frontmatter import FrontmatterService
+from engine.services.scripts.permissions import PermissionService
+from engine.services.scripts.service import ScriptService
+from engine.services.scripts.versions import VersionKeeper
 from engine.services.sync import SyncService
 from engine.services.tasks import TaskService
-from engine.services.versions import VersionKeeper
 from engine.services.watching import WatchService
 from engine.sockets import check_private
 from store.files import ScriptFiles
@@ -76,7 +76,7 @@ class EngineParts:
     runs: RunService
     run_history: ReplayService
     scripts: ScriptService
-    script_keys: ScriptKeyService
+    frontmatter: FrontmatterService
     changes: ScriptChanges
     defaults: DefaultScriptService
     permissions: PermissionService
@@ -194,7 +194,7 @@ async def compose(
         runs=runs,
         run_history=run_history,
         scripts=scripts,
-        script_keys=ScriptKeyService(scripts),
+        frontmatter=FrontmatterService(scripts),
         changes=changes,
         defaults=defaults,
         permissions=permissions,

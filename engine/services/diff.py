@@ -22,9 +22,9 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.diff_items import fingerprint_of, items_of, with_keys
 from engine.services.diff_texts import Texts, preview_of, with_old_keys
 from engine.services.events import EventBus
-from engine.services.script_changes import ScriptChanges
+from engine.services.scripts.changes import ScriptChanges
+from engine.services.scripts.versions import VersionKeeper
 from engine.services.tasks import Progress, TaskCancelled, TaskService
-from engine.services.versions import VersionKeeper
 from store.differences import changed_keys
 from store.errors import Conflict, StoreError
 from store.kept import KeptDifferences

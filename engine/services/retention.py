@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.models import RetentionInfo, RetentionLimits, RetentionPass
-from engine.services.versions import VersionKeeper
+from engine.services.scripts.versions import VersionKeeper
 from store import leftovers
 from store.errors import StoreError
 from store.pruning import DAY, Pruned, Retention

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest
 from engine.services.access import owner_actor
-from engine.services.dependencies import Dependencies
 from engine.services.events import EventBus
-from engine.services.script_changes import ScriptChanges
-from engine.services.scripts import ScriptService
-from engine.services.versions import VersionKeeper
+from engine.services.scripts.changes import ScriptChanges
+from engine.services.scripts.dependencies import Dependencies
+from engine.services.scripts.service import ScriptService
+from engine.services.scripts.versions import VersionKeeper
 from store.files import ScriptFiles
 from store.reconcile import Reconciler
 from store.state import StateDB

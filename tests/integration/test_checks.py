@@ -14,7 +14,7 @@ from hostile_texts import HOSTILE, SLOW
 from engine import Engine
 from engine.models import CheckReport, CheckRequest, Outcome
 from engine.services.access import ServiceError
-from engine.services.examiner import QUEUE_LIMIT
+from engine.services.scripts.examiner import QUEUE_LIMIT
 
 TOO_LONG = "Checking this text takes longer than 1.5 s; it was not checked."
 

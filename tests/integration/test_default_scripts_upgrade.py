@@ -14,7 +14,7 @@ from default_scripts import Bundle
 from engine import Engine
 from engine.models import DefaultChoice, DefaultDecision, DefaultsRequest, DefaultState
 from engine.services.access import Actor, Role, ServiceError
-from engine.services.default_scripts import DefaultScriptService, judge
+from engine.services.scripts.defaults import DefaultScriptService, judge
 from store.errors import NotAllowed
 from store.rows import SeededRow
 from store.seeded import Seeded
@@ -277,7 +277,7 @@ async def test_a_folder_that_cannot_be_written_does_not_stop_the_engine(
         raise NotAllowed("Cannot save it: the file system is read-only.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("engine.services.versions.VersionKeeper.save", refuse)
+        patch.setattr("engine.services.scripts.versions.VersionKeeper.save", refuse)
         async with opened(NEW) as engine:
             assert text(root, A) == "# a 1\n"
             assert any("read-only" in problem for problem in engine.problems)

@@ -63,12 +63,12 @@ def place(engine: Engine, text: str) -> None:
 
 
 async def judge(engine: Engine, changes: dict[str, Any]) -> dict[str, str]:
-    return (await engine.script_keys.judge("x", SetKeysRequest(changes=changes))).problems
+    return (await engine.frontmatter.judge("x", SetKeysRequest(changes=changes))).problems
 
 
 async def test_keys_are_told_as_they_are_written_right_or_wrong(engine: Engine) -> None:
     place(engine, FULL)
-    keys = await engine.script_keys.read("x")
+    keys = await engine.frontmatter.read("x")
     assert keys.values == CHANGED
     assert keys.sha256 == (await engine.scripts.info("x.py")).sha256
     assert keys.readable
@@ -91,7 +91,7 @@ async def test_where_nothing_is_written_there_are_no_keys(
     engine: Engine, text: str, readable: bool, problem: str | None
 ) -> None:
     place(engine, text)
-    keys = await engine.script_keys.read("x")
+    keys = await engine.frontmatter.read("x")
     assert (keys.values, keys.readable) == ({}, readable)
     assert keys.problem is None if problem is None else problem in (keys.problem or "")
 
@@ -124,7 +124,7 @@ async def test_good_changes_have_none_and_none_are_no_change(engine: Engine) -> 
     assert await judge(engine, {"title": "Night", "params.n.type": "int", "params.n.default": 3, "tags": None}) == {}
     assert await judge(engine, {}) == {}
     with pytest.raises(ServiceError, match="There is no script"):
-        await engine.script_keys.judge("nowhere", SetKeysRequest(changes={"title": "x"}))
+        await engine.frontmatter.judge("nowhere", SetKeysRequest(changes={"title": "x"}))
 
 
 async def test_a_block_that_cannot_be_read_is_said_of_every_change(engine: Engine) -> None:

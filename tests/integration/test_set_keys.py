@@ -34,7 +34,7 @@ def place(engine: Engine, text: str | bytes = TEXT, path: str = PATH) -> Path:
 
 
 async def change(engine: Engine, changes: dict[str, Any], base: str | None = None, name: str = PATH) -> ScriptInfo:
-    return await engine.scripts.set_keys(name, SetKeysRequest(changes=changes, base_sha256=base), engine.owner)
+    return await engine.frontmatter.set_keys(name, SetKeysRequest(changes=changes, base_sha256=base), engine.owner)
 
 
 async def refusal(engine: Engine, changes: dict[str, Any], base: str | None = None) -> ServiceError:
@@ -130,11 +130,11 @@ async def test_it_takes_an_author(engine: Engine, role: Role) -> None:
     file = place(engine)
     request = SetKeysRequest(changes={"kind": "macro"})
     with pytest.raises(ServiceError) as caught:
-        await engine.scripts.set_keys(PATH, request, Actor(name="vic", uid=1000, role=role))
+        await engine.frontmatter.set_keys(PATH, request, Actor(name="vic", uid=1000, role=role))
     assert caught.value.code == "forbidden"
     assert file.read_bytes() == TEXT.encode()
     author = Actor(name="ann", uid=1000, role=Role.AUTHOR)
-    assert (await engine.scripts.set_keys(PATH, request, author)).kind == "macro"
+    assert (await engine.frontmatter.set_keys(PATH, request, author)).kind == "macro"
 
 
 async def test_nothing_to_set_and_an_unknown_script_are_refused(engine: Engine) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.services.dependencies import Dependencies
+from engine.services.scripts.dependencies import Dependencies
 
 
 def install(place: Path, name: str, version: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from engine.services.access import owner_actor
 from engine.services.retention import RetentionService
-from engine.services.versions import VersionKeeper
+from engine.services.scripts.versions import VersionKeeper
 from store.errors import NoVersion
 from store.files import ScriptFiles
 from store.pruning import AIM, FIRST_ROWS, MOST_ROWS, Pace, Retention

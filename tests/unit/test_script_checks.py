@@ -14,11 +14,10 @@ from engine.models import CheckProblem, CheckRequest, Mode, Outcome, Priority, R
 from engine.pool import Ending, PoolSettings
 from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Layers, Level, Plan
-from engine.services import examiner
 from engine.services.access import ServiceError, owner_actor
-from engine.services.checks import ScriptChecks
-from engine.services.entrypoints import entrypoint_problems
-from engine.services.examiner import KEPT, Examined, Examiner, NotExamined, tools_pool
+from engine.services.scripts import examiner
+from engine.services.scripts.checks import ScriptChecks, entrypoint_problems
+from engine.services.scripts.examiner import KEPT, Examined, Examiner, NotExamined, tools_pool
 from engine.worker.tools import examine
 from store.frontmatter import parse
 

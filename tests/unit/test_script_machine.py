@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest, VersionReason
-from engine.services import versions
 from engine.services.access import ServiceError, owner_actor
-from engine.services.dependencies import Dependencies
 from engine.services.events import EventBus
-from engine.services.script_changes import ScriptChanges
-from engine.services.scripts import ScriptService
-from engine.services.versions import VersionKeeper
+from engine.services.scripts import versions
+from engine.services.scripts.changes import ScriptChanges
+from engine.services.scripts.dependencies import Dependencies
+from engine.services.scripts.service import ScriptService
+from engine.services.scripts.versions import VersionKeeper
 from store import disk
 from store.files import ScriptFiles
 from store.reconcile import Reconciler

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.services.examiner import LIMITS, Examined
+from engine.services.scripts.examiner import LIMITS, Examined
 from engine.worker import tools
 from engine.worker.tools import examine
 

@@ -25,17 +25,17 @@ async def save(call: Call) -> ScriptInfo:
 
 async def set_keys(call: Call) -> ScriptInfo:
     params: ScriptParams = call.params
-    return await call.engine.scripts.set_keys(params.path, call.body, call.actor)
+    return await call.engine.frontmatter.set_keys(params.path, call.body, call.actor)
 
 
 async def keys(call: Call) -> ScriptKeys:
     params: ScriptParams = call.params
-    return await call.engine.script_keys.read(params.path)
+    return await call.engine.frontmatter.read(params.path)
 
 
 async def judge(call: Call) -> KeyProblems:
     params: ScriptParams = call.params
-    return await call.engine.script_keys.judge(params.path, call.body)
+    return await call.engine.frontmatter.judge(params.path, call.body)
 
 
 async def check(call: Call) -> CheckReport:

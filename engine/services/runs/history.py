@@ -25,7 +25,7 @@ from engine.services.runs.active import ActiveRun
 from engine.services.runs.inputs import NOTHING, read_inputs
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService
-from engine.services.scripts import ScriptService
+from engine.services.scripts.service import ScriptService
 from engine.services.text_diff import unified
 from store.state import StateDB
 

@@ -25,7 +25,7 @@ from engine.models import (
     SaveRequest,
 )
 from engine.services.access import Actor, Role, ServiceError, require
-from engine.services.scripts import ScriptService, refused
+from engine.services.scripts.service import ScriptService, refused
 from engine.services.text_diff import unified
 from store.errors import StoreError
 from store.files import ScriptFiles

@@ -30,7 +30,7 @@ from engine.services import text_diff
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.audit import AuditService
 from engine.services.events import EventBus
-from engine.services.scripts import ScriptSource
+from engine.services.scripts.service import ScriptSource
 from store.approvals import Approvals
 from store.errors import StoreError
 from store.rows import ApprovalRow

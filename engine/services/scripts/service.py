@@ -21,14 +21,12 @@ from engine.models import (
     ScriptList,
     ScriptText,
     SearchResult,
-    SetKeysRequest,
 )
 from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, Role, ServiceError, require
-from engine.services.dependencies import Dependencies
 from engine.services.events import EventBus
-from engine.services.key_changes import with_keys
-from engine.services.versions import VersionKeeper
+from engine.services.scripts.dependencies import Dependencies
+from engine.services.scripts.versions import VersionKeeper
 from store.approvals import Approvals
 from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
 from store.files import ScriptFiles
@@ -112,7 +110,15 @@ class ScriptService:
             raise ServiceError("bad_text", "The text holds a lone surrogate, which UTF-8 cannot carry.") from None
         if request.convert_header:
             data = await asyncio.to_thread(_converted, data)
-        return await asyncio.shield(self._save(path, data, request.base_sha256, actor))
+        return await self.write(path, data, request.base_sha256, actor)
+
+    async def write(self, path: str, data: bytes, base: str | None, actor: Actor) -> ScriptInfo:
+        """Save ``data`` over the version with the hash ``base``; shielded from cancellation.
+
+        Raises:
+            ServiceError: ``conflict`` when the file is another version by now. Nothing was written.
+        """
+        return await asyncio.shield(self._save(path, data, base, actor))
 
     async def resolve(self, name: str, *, exact: bool = False) -> str:
         """The path of the script that ``name`` means; raises ``no_script`` or ``ambiguous``.
@@ -124,20 +130,6 @@ class ScriptService:
     async def info(self, path: str) -> ScriptInfo:
         """What there is to know about one script, by its path."""
         return await self._marked_one((await asyncio.to_thread(self._read, path)).info)
-
-    async def set_keys(self, name: str, request: SetKeysRequest, actor: Actor) -> ScriptInfo:
-        """Set or remove keys of a script's frontmatter, all of them or none. No other byte of the file changes.
-
-        Raises:
-            ServiceError: ``bad_frontmatter`` when a value is wrong or the frontmatter cannot be read, ``conflict`` when
-                the text is not the one that the changes are meant for. Nothing was written.
-        """
-        require(actor, Role.AUTHOR, "change scripts")
-        if not request.changes:
-            raise ServiceError("bad_request", "There is no key to set.")
-        path = await asyncio.to_thread(self._resolve, name)
-        data, base = await asyncio.to_thread(self._with_keys, path, request)
-        return await asyncio.shield(self._save(path, data, base, actor))
 
     async def source(self, name: str, *, allow_problem: bool = False) -> ScriptSource:
         """The script that ``name`` means: a path, with or without ``.py``, or a file name that only one script has."""
@@ -216,24 +208,12 @@ class ScriptService:
             path = script_path(path)
             await self._versions.save(path, data, base, actor)
         except Conflict:
-            raise _conflict(path, base) from None
+            raise conflict(path, base) from None
         except StoreError as error:
             raise refused(error) from None
         await self.taken_in(made=path)
         self._events.publish("script", {"path": path, "change": "created" if base is None else "saved"})
         return await self.info(path)
-
-    def _with_keys(self, path: str, request: SetKeysRequest) -> tuple[bytes, str]:
-        """A script's bytes with its keys set, and the hash of the bytes without."""
-        source = self._read(path)
-        base = source.info.sha256
-        if request.base_sha256 not in (None, base):
-            raise _conflict(path, request.base_sha256)
-        try:
-            data = with_keys(source.data, path, request.changes)
-        except (FrontmatterError, BadPermissions) as error:
-            raise ServiceError("bad_frontmatter", f"{path} was not changed: {error}", status=422) from None
-        return data, base
 
     def _find(self, name: str) -> ScriptSource:
         return self._read(self._resolve(name))
@@ -327,7 +307,7 @@ def _near(name: str, paths: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(spellings[match] for match in difflib.get_close_matches(wanted, spellings, n=3)))
 
 
-def _conflict(path: str, base: str | None) -> ServiceError:
+def conflict(path: str, base: str | None) -> ServiceError:
     happened = "exists already" if base is None else "changed on disk while you edited it"
     return ServiceError(
         "conflict",

@@ -20,8 +20,8 @@ from engine.models import (
 )
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
-from engine.services.scripts import ScriptService, refused
-from engine.services.versions import VersionKeeper
+from engine.services.scripts.service import ScriptService, refused
+from engine.services.scripts.versions import VersionKeeper
 from store.errors import Conflict, StoreError
 from store.files import ScriptFiles
 from store.names import SUFFIX, script_path

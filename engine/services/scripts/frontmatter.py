@@ -1,0 +1,118 @@
+"""The keys of a script's frontmatter as they are written, and what would be said of changes to them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from engine.models import KeyProblems, ScriptInfo, ScriptKeys, SetKeysRequest
+from engine.sandbox.permissions import BadPermissions, asked
+from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.scripts.service import ScriptService, ScriptSource, conflict
+from store.frontmatter import FrontmatterError, find_block, loads, parse
+from store.frontmatter_edit import apply_changes
+from store.frontmatter_keys import written
+
+Changes = Mapping[str, Any]
+
+
+class FrontmatterService:
+    """Read, judge and set the keys of scripts' frontmatter."""
+
+    def __init__(self, scripts: ScriptService) -> None:
+        self._scripts = scripts
+
+    async def read(self, name: str) -> ScriptKeys:
+        """Every key that the script's frontmatter has, right or wrong. Raises ``no_script``."""
+        source = await self._scripts.source(name, allow_problem=True)
+        return await asyncio.to_thread(_keys, source)
+
+    async def judge(self, name: str, request: SetKeysRequest) -> KeyProblems:
+        """Why these changes would be refused, key by key. Raises ``no_script``."""
+        source = await self._scripts.source(name, allow_problem=True)
+        return KeyProblems(problems=await asyncio.to_thread(judged, source.data, source.info.path, request.changes))
+
+    async def set_keys(self, name: str, request: SetKeysRequest, actor: Actor) -> ScriptInfo:
+        """Set or remove keys of a script's frontmatter, all of them or none. No other byte of the file changes.
+
+        Raises:
+            ServiceError: ``bad_frontmatter`` when a value is wrong or the frontmatter cannot be read, ``conflict`` when
+                the text is not the one that the changes are meant for. Nothing was written.
+        """
+        require(actor, Role.AUTHOR, "change scripts")
+        if not request.changes:
+            raise ServiceError("bad_request", "There is no key to set.")
+        source = await self._scripts.source(name, allow_problem=True)
+        data = await asyncio.to_thread(_changed, source, request)
+        return await self._scripts.write(source.info.path, data, source.info.sha256, actor)
+
+
+def _changed(source: ScriptSource, request: SetKeysRequest) -> bytes:
+    """A script's bytes with its keys set."""
+    path, base = source.info.path, source.info.sha256
+    if request.base_sha256 not in (None, base):
+        raise conflict(path, request.base_sha256)
+    try:
+        return with_keys(source.data, path, request.changes)
+    except (FrontmatterError, BadPermissions) as error:
+        raise ServiceError("bad_frontmatter", f"{path} was not changed: {error}", status=422) from None
+
+
+def _keys(source: ScriptSource) -> ScriptKeys:
+    info = source.info
+    try:
+        block = find_block(source.data.decode("utf-8", "replace"))
+        values = {} if block is None else written(loads(block))
+    except FrontmatterError as error:
+        return ScriptKeys(path=info.path, sha256=info.sha256, problem=str(error), readable=False)
+    return ScriptKeys(path=info.path, sha256=info.sha256, values=values, problem=info.problem)
+
+
+def with_keys(data: bytes, path: str, changes: Changes) -> bytes:
+    """A script's bytes with all ``changes``.
+
+    Raises:
+        FrontmatterError: A value is wrong, or the block cannot be read.
+        BadPermissions: What it would ask for cannot be understood.
+    """
+    changed = apply_changes(data, changes)
+    if any(key.startswith("permissions.") for key in changes):
+        asked(parse(changed.decode("utf-8", "replace"), path).permissions)
+    return changed
+
+
+def judged(data: bytes, path: str, changes: Changes) -> dict[str, str]:
+    """One sentence for each key whose change would be refused; the empty key when only all together would be."""
+    problems: dict[str, str] = {}
+    for unit in _units(changes):
+        sentence = _problem(data, path, unit)
+        if sentence is not None:
+            problems[_culprit(unit, sentence)] = sentence
+    together = None if problems or not changes else _problem(data, path, changes)
+    return problems if together is None else {"": together}
+
+
+def _problem(data: bytes, path: str, changes: Changes) -> str | None:
+    try:
+        with_keys(data, path, changes)
+    except (FrontmatterError, BadPermissions) as error:
+        return str(error)
+    return None
+
+
+def _units(changes: Changes) -> list[Changes]:
+    """The changes one by one, but for those that are judged together: a parameter's keys, and the permissions."""
+    units: dict[str, dict[str, Any]] = {}
+    for key, value in changes.items():
+        section, _, rest = key.partition(".")
+        name = f"params.{rest.partition('.')[0]}" if section == "params" else section if rest == "" else key
+        units.setdefault("permissions" if section == "permissions" else name, {})[key] = value
+    return list(units.values())
+
+
+def _culprit(unit: Changes, sentence: str) -> str:
+    """The key that a sentence is about, as far as it tells."""
+    named = next((key for key in unit if key in sentence), None)
+    begun = next((key for key in unit if sentence.startswith(f"{key.rpartition('.')[2]} ")), None)
+    return named or begun or next(iter(unit))
