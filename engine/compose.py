@@ -24,13 +24,10 @@ from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
 from engine.services.audit import AuditService
-from engine.services.diff import DiffService
-from engine.services.diff_texts import Texts
 from engine.services.disk_space import Room
 from engine.services.events import EventBus
 from engine.services.git import GitService
 from engine.services.pool import PoolService
-from engine.services.rebuild_parts import ApprovalPart, HistoryPart
 from engine.services.retention import RetentionService
 from engine.services.runs.history import ReplayService
 from engine.services.runs.metrics import RunMetrics
@@ -47,9 +44,11 @@ from engine.services.scripts.frontmatter import FrontmatterService
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.versions import VersionKeeper
-from engine.services.sync import SyncService
+from engine.services.sync.diff import DiffService
+from engine.services.sync.diff_texts import Texts
+from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
+from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
-from engine.services.watching import WatchService
 from engine.sockets import check_private
 from store.files import ScriptFiles
 from store.git_trust import TrustFile

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 FRESH = 1.0
 """Seconds for which a search trusts the last look at the files."""
 
-Progress = Callable[[str, int], None]
+ProgressCallback = Callable[[str, int], None]
 """Told what is being done and how many scripts are done, in whatever thread does it. What it raises ends the work."""
 
 
@@ -137,7 +137,7 @@ class Reconciler:
                 return False
         return True
 
-    async def scan(self, progress: Progress) -> Scanned:
+    async def scan(self, progress: ProgressCallback) -> Scanned:
         """Read every file, also those whose stamps say that they are what they were, and take in what changed.
 
         Raises:
@@ -192,7 +192,7 @@ class Reconciler:
             await self.scripts()
             return await self._index.search(text, limit)
 
-    async def rebuild(self, progress: Progress) -> Rebuilt:
+    async def rebuild(self, progress: ProgressCallback) -> Rebuilt:
         """Make the index anew from the files, all or nothing: first everything is read, then put in place in one step.
 
         Raises:
@@ -247,7 +247,7 @@ class Reconciler:
             self._ordered, self._stamps = await asyncio.to_thread(_derived, self._index.rows, self._held)
 
     async def _replace(
-        self, entries: Sequence[ScriptEntry], renamed: Sequence[tuple[str, str]], progress: Progress
+        self, entries: Sequence[ScriptEntry], renamed: Sequence[tuple[str, str]], progress: ProgressCallback
     ) -> None:
         for _ in range(3):
             counter = count()
@@ -262,12 +262,12 @@ class Reconciler:
         return read_entry(self._files.look(path), now)
 
 
-def _read_all(files: ScriptFiles, progress: Progress) -> dict[str, ScriptEntry]:
+def _read_all(files: ScriptFiles, progress: ProgressCallback) -> dict[str, ScriptEntry]:
     read = look(files, {}, {}, lambda number: progress("reading", number))
     return {entry.row.path: entry for entry in read.entries}
 
 
-def _read_news(files: ScriptFiles, known: Mapping[str, ScriptRow], progress: Progress) -> Sequence[ScriptEntry]:
+def _read_news(files: ScriptFiles, known: Mapping[str, ScriptRow], progress: ProgressCallback) -> Sequence[ScriptEntry]:
     """What is not what is known of it, whatever its stamp says. The many that are the same are dropped here."""
     return look(files, known, {}, lambda number: progress("reading", number)).entries
 

@@ -21,7 +21,7 @@ from engine_bench import percentile
 from store_bench import generate
 
 from engine.services.events import EventBus
-from engine.services.watching import WatchService
+from engine.services.sync.watch import WatchService
 from store.files import ScriptFiles
 from store.look import QUIET_NS
 from store.reconcile import Reconciler

@@ -16,7 +16,7 @@ from git_kit import git
 
 from engine import Engine
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest
-from engine.services import watching
+from engine.services.sync import watch
 from store import watched
 from store.doorbell import CannotWatch, Doorbell, _explained
 from tests.integration.watch_kit import BrokenBell, MutedBell, Scene, scene
@@ -129,7 +129,7 @@ async def test_a_checkout_of_many_files_is_one_change(tmp_path: Path) -> None:
 
         git(at.root, "checkout", "-q", "many")
         change = await at.change()
-        assert (change.created, len(change.paths)) == (200, watching.MAX_PATHS)
+        assert (change.created, len(change.paths)) == (200, watch.MAX_PATHS)
         assert (await at.next("git")).data == {"change": "repository"}
         await at.nothing_more()
 
@@ -204,7 +204,7 @@ async def test_emptied_and_vanished_scripts_lose_nothing(tmp_path: Path) -> None
 
 
 async def test_without_inotify_looks_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "POLL", 0.05)
+    monkeypatch.setattr(watch, "POLL", 0.05)
     async with scene(tmp_path, BrokenBell) as at:
         (at.scripts / "one.py").write_text("1\n")
         assert (await at.change()).paths == ["one.py"]
@@ -214,7 +214,7 @@ async def test_without_inotify_looks_find_it(tmp_path: Path, monkeypatch: pytest
 
 
 async def test_on_a_network_file_system_looks_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "POLL", 0.05)
+    monkeypatch.setattr(watch, "POLL", 0.05)
     monkeypatch.setattr(watched, "remote_kind", lambda _: "NFS")
     async with scene(tmp_path, MutedBell) as at:
         (at.scripts / "one.py").write_text("1\n")
@@ -223,8 +223,8 @@ async def test_on_a_network_file_system_looks_find_it(tmp_path: Path, monkeypatc
 
 
 async def test_a_bell_that_tells_nothing_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "SLOW", 0.1)
-    monkeypatch.setattr(watching, "HEARD_WITHIN", 0.05)
+    monkeypatch.setattr(watch, "SLOW", 0.1)
+    monkeypatch.setattr(watch, "HEARD_WITHIN", 0.05)
     async with scene(tmp_path, MutedBell) as at:
         assert at.watch.problems == []
         (at.scripts / "one.py").write_text("1\n")
@@ -236,13 +236,13 @@ async def test_a_bell_that_tells_nothing_is_found_out(tmp_path: Path, monkeypatc
 
 
 async def test_a_watch_that_fails_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "AFTER_FAILURE", 0.05)
+    monkeypatch.setattr(watch, "AFTER_FAILURE", 0.05)
     async with scene(tmp_path) as at:
         folders = watched.Watched.folders
         monkeypatch.setattr(watched.Watched, "folders", lambda _: 1 / 0)
         (at.scripts / "area").mkdir()
         (at.scripts / "area" / "one.py").write_text("1\n")
-        await at.until(lambda: at.watch.problems == [watching.FAILED])
+        await at.until(lambda: at.watch.problems == [watch.FAILED])
         monkeypatch.setattr(watched.Watched, "folders", folders)
         assert (await at.change()).paths == ["area/one.py"]
         await at.until(lambda: at.watch.problems == [])
@@ -255,7 +255,7 @@ async def test_nobody_listening_costs_no_looks(tmp_path: Path, monkeypatch: pyte
         rounds[0] += 1
         return folders(place)
 
-    monkeypatch.setattr(watching, "POLL", 0.01)
+    monkeypatch.setattr(watch, "POLL", 0.01)
     monkeypatch.setattr(watched.Watched, "folders", counted)
     async with scene(tmp_path, BrokenBell) as at:
         at.listening().__exit__()

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from engine.models import Event, OutsideChange
-from engine.services.bells import MakeBell
 from engine.services.events import EventBus, Subscription
-from engine.services.watching import WatchService
+from engine.services.sync.notifiers import MakeBell
+from engine.services.sync.watch import WatchService
 from store.doorbell import CannotWatch, Doorbell
 from store.files import ScriptFiles
 from store.reconcile import Reconciler

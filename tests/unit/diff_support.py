@@ -8,13 +8,13 @@ from pathlib import Path
 
 from engine.models import DiffChoice, DiffDecision, DiffItem, DiffOutcome, DiffReport, DiffRequest, DiffState
 from engine.services.access import Actor, owner_actor
-from engine.services.diff import DiffService
-from engine.services.diff_texts import Texts
 from engine.services.events import EventBus
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.versions import VersionKeeper
+from engine.services.sync.diff import DiffService
+from engine.services.sync.diff_texts import Texts
 from engine.services.tasks import TaskService
 from store.files import ScriptFiles
 from store.reconcile import Reconciler

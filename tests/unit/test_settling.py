@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.services.settling import LIMIT, LOCKED_LIMIT, LOCKED_LOOK, QUIET, Settling
+from engine.services.sync.debounce import LIMIT, LOCKED_LIMIT, LOCKED_LOOK, QUIET, Settling
 
 LOCK = (1, 1, 0, 7)
 

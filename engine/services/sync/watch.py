@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from engine.models import OutsideChange
-from engine.services.bells import BellKeeper, MakeBell
 from engine.services.events import EventBus
-from engine.services.settling import Settling
+from engine.services.sync.debounce import Settling
+from engine.services.sync.notifiers import BellKeeper, MakeBell
 from store.doorbell import Doorbell
 from store.errors import StoreError
 from store.listing import Stamp

@@ -19,11 +19,11 @@ from engine.models import (
     DiffState,
 )
 from engine.services.access import Actor, Role, ServiceError, require
-from engine.services.diff_items import fingerprint_of, items_of, with_keys
-from engine.services.diff_texts import Texts, preview_of, with_old_keys
 from engine.services.events import EventBus
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.versions import VersionKeeper
+from engine.services.sync.diff_items import fingerprint_of, items_of, with_keys
+from engine.services.sync.diff_texts import Texts, preview_of, with_old_keys
 from engine.services.tasks import Progress, TaskCancelled, TaskService
 from store.differences import changed_keys
 from store.errors import Conflict, StoreError
