@@ -11,13 +11,12 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from engine.models import Stream
-from engine.pool.fork_order import Order
 from engine.pool.frames import FrameParser, ProtocolError, frame_name
 from engine.pool.job import FileInput, Limits
 from engine.pool.output import Output
 from engine.pool.returned import ReturnedFiles
 from engine.pool.zygote import NewChild
-from engine.worker.wire import Frame
+from engine.worker.wire import ForkRequest, Frame
 
 STRAY_DELAY = 0.005
 """Seconds until a run's stray pipes are listened to. Most runs end sooner: reading them once at the end is enough."""
@@ -46,11 +45,13 @@ class Child:
     ``buffer`` is its slot's, for reading into: a new one of that size for every read would cost more than the read.
     """
 
-    def __init__(self, new: NewChild, order: Order, result_limit: int, buffer: bytearray, owner: ChildOwner) -> None:
+    def __init__(
+        self, new: NewChild, request: ForkRequest, result_limit: int, buffer: bytearray, owner: ChildOwner
+    ) -> None:
         self.pid = new.pid
         self.inner_pid = new.inner_pid
         self.scratch_device = new.scratch_device
-        self.order = order
+        self.request = request
         self.killed = False
         self._owner = owner
         self._buffer = buffer

@@ -10,12 +10,11 @@ from typing import NamedTuple
 import msgspec
 
 from engine.models import Mode
-from engine.pool.fork_order import Order
 from engine.sandbox.plan import Level, Plan
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
 from engine.worker.namespaces import CONTAINED_KINDS, OWN_TREE_KINDS
 from engine.worker.seccomp import MODE_FILTER
-from engine.worker.wire import CHECKED_DESCRIPTORS, HELLO
+from engine.worker.wire import CHECKED_DESCRIPTORS, HELLO, ForkRequest
 
 UMASK = 0o077
 
@@ -113,7 +112,7 @@ class Promise:
             _check_attempts(plan, ready.attempts)
         return cls(plan, ready)
 
-    def check(self, payload: bytes, order: Order, scratch_device: int) -> str:
+    def check(self, payload: bytes, request: ForkRequest, scratch_device: int) -> str:
         """Return the isolation line that a HELLO proves.
 
         Raises:
@@ -122,12 +121,12 @@ class Promise:
         if len(payload) != HELLO.size:
             raise UnfitChild("its HELLO has the wrong length")
         hello = Hello(*HELLO.unpack(payload))
-        for what, shown, due in self._dues(hello, order, scratch_device):
+        for what, shown, due in self._dues(hello, request, scratch_device):
             if shown != due:
                 raise UnfitChild(f"its {what} should be {due} and is {shown}")
         return describe(self.plan)
 
-    def _dues(self, hello: Hello, order: Order, scratch_device: int) -> Dues:
+    def _dues(self, hello: Hello, request: ForkRequest, scratch_device: int) -> Dues:
         yield "number of closed descriptors", hello.closed_descriptors, CHECKED_DESCRIPTORS
         yield "working folder's device", hello.scratch_device, scratch_device
         yield "umask", self.ready.umask, UMASK
@@ -135,17 +134,17 @@ class Promise:
         if self.plan.layers.pidns:
             yield "pid", hello.pid, 1
         if self.plan.mode is Mode.RESTRICTED:
-            yield from self._restricted_dues(hello, order)
+            yield from self._restricted_dues(hello, request)
 
-    def _restricted_dues(self, hello: Hello, order: Order) -> Dues:
+    def _restricted_dues(self, hello: Hello, request: ForkRequest) -> Dues:
         layers = self.plan.layers
         yield "no_new_privs", hello.no_new_privs, 1
         yield "having capabilities", hello.capabilities, False
         yield "limit of what outlives it", self.ready.leftovers, 0
-        yield "address space limit", hello.address_space, self.ready.size + order.memory + MEMORY_RESERVE
-        yield "processor time limit", hello.cpu, order.cpu
-        yield "limit of open files", hello.open_files, order.open_files
-        yield "file size limit", hello.file_size, order.scratch
+        yield "address space limit", hello.address_space, self.ready.size + request.memory + MEMORY_RESERVE
+        yield "processor time limit", hello.cpu, request.cpu
+        yield "limit of open files", hello.open_files, request.open_files
+        yield "file size limit", hello.file_size, request.scratch
         if layers.userns:
             yield "limit of processes", hello.processes, PROCESSES
         if layers.landlock or layers.view:

@@ -4,7 +4,7 @@
         ▲                                         any ─ zygote lost ─▶ failed
         └──────────────────────── back-off ──────────────────────────────┘
 
-The order to reap one child and to fork the next goes out as soon as a run has ended: no run waits for the making.
+The request to reap one child and to fork the next goes out as soon as a run has ended: no run waits for the making.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Protocol
 from engine.models import Mode, Outcome, SlotInfo, SlotState
 from engine.pool.assignment import Assignment
 from engine.pool.child import Child
-from engine.pool.fork_order import Order, own_child, parked_child
+from engine.pool.fork_request import own_child, parked_child
 from engine.pool.frames import ProtocolError
 from engine.pool.isolation import Promise, UnfitChild
 from engine.pool.job import Limits, Profile
@@ -27,6 +27,7 @@ from engine.pool.settings import PoolSettings
 from engine.pool.timer import DeadlineTimer
 from engine.pool.zygote import NewChild
 from engine.pool.zygote_supervisor import ZygoteKeeper
+from engine.worker.wire import ForkRequest
 
 EXIT_GRACE = 0.5
 """Seconds for a killed child to be reported as gone, for each 512 MiB it may have held; then its zygote is replaced."""
@@ -89,7 +90,7 @@ class Slot:
         self._used = 0.0
         self._runs = 0
         self._promise: Promise | None = None
-        self._order: Order | None = None
+        self._request: ForkRequest | None = None
         self._buffer = bytearray(READ_SIZE)
         self._child: Child | None = None
         self._course = Course(self._intervene)
@@ -240,8 +241,8 @@ class Slot:
         self._fork(reap=0)
 
     def zygote_child(self, child: NewChild) -> None:
-        assert self._order is not None, "a child that nobody ordered"  # noqa: S101
-        self._child = Child(child, self._order, self._settings.limits.result, self._buffer, self)
+        assert self._request is not None, "a child that nobody asked for"  # noqa: S101
+        self._child = Child(child, self._request, self._settings.limits.result, self._buffer, self)
 
     def zygote_exit(self, inner_pid: int, report: ExitReport) -> None:
         child = self._child
@@ -262,7 +263,7 @@ class Slot:
         assert self._promise is not None, "a child without a zygote"  # noqa: S101
         self._deadline.clear()
         try:
-            self.isolation = self._promise.check(payload, child.order, child.scratch_device)
+            self.isolation = self._promise.check(payload, child.request, child.scratch_device)
         except UnfitChild as problem:
             self._replace(f"a child failed its self-check: {problem}")
             return
@@ -271,7 +272,7 @@ class Slot:
         assignment, self._attached = self._attached, None
         if assignment is not None:
             self._start_run(child, assignment)
-        elif child.order.same_child(self._parked_child()):
+        elif child.request.child == self._parked_child().child:
             self._enter(SlotState.READY)
             self._owner.slot_ready(self)
         else:  # made for a run that was cancelled meanwhile
@@ -339,7 +340,7 @@ class Slot:
         child.kill()
         if self.state is not SlotState.STOPPING:
             self._enter(SlotState.STOPPING)
-        grace = EXIT_GRACE * max(1.0, child.order.memory / EXIT_GRACE_MEMORY)
+        grace = EXIT_GRACE * max(1.0, child.request.memory / EXIT_GRACE_MEMORY)
         self._arm(grace, "a killed child was not gone in time")
         self._fork(reap=child.inner_pid)
 
@@ -348,23 +349,24 @@ class Slot:
             self._retire(self._child)
 
     def _fork(self, reap: int) -> None:
-        """Order the next child, after the one with pid ``reap`` if there is one."""
+        """Request the next child, after the one with pid ``reap`` if there is one."""
         fork = not self.leaving and not self._keeper.worn
         if fork and self._attached is None:
             self._attached = self._owner.own_child_wanted(self.profile)
-        order = self._parked_child() if self._attached is None else own_child(self._attached.job)
-        self._order = order._replace(reap=reap, fork=fork, urgent=self._course.run is not None)
-        self._keeper.order(self._order)
+        request = self._parked_child() if self._attached is None else own_child(self._attached.job)
+        request.reap, request.fork, request.urgent = reap, fork, self._course.run is not None
+        self._request = request
+        self._keeper.request(request)
         if not reap:
             self._prepare()
 
-    def _parked_child(self) -> Order:
+    def _parked_child(self) -> ForkRequest:
         return parked_child(self._settings.limits, warm=not self._owner.demand)
 
     def _after_exit(self) -> None:
         if self.leaving:
             self._go()
-        elif self._order is not None and not self._order.fork:
+        elif self._request is not None and not self._request.fork:
             self._drop_zygote()
             self.start()
         else:

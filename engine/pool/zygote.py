@@ -17,13 +17,12 @@ from typing import IO, Protocol
 
 import msgspec
 
-from engine.pool.fork_order import Order
 from engine.pool.isolation import Promise, Ready, UnfitChild
 from engine.pool.job import Profile
 from engine.pool.outcome import ExitReport
 from engine.pool.settings import PoolSettings
 from engine.sandbox.processes import WORKER, worker_environment
-from engine.worker.wire import CHILD, EXIT, Report
+from engine.worker.wire import CHILD, EXIT, ForkRequest, Report
 
 CONTROL_MESSAGE = 8 << 10
 ANCILLARY_SPACE = socket.CMSG_SPACE(4 * 4) + socket.CMSG_SPACE(struct.calcsize("3i"))
@@ -41,7 +40,7 @@ class NewChild:
     """In the engine's numbering."""
 
     inner_pid: int
-    """In the template's, which is what an order to reap names."""
+    """In the template's, which is what a request to reap names."""
 
     run_socket: int
     pidfd: int
@@ -98,10 +97,10 @@ class Zygote:
         """The launcher's."""
         return self._process.pid
 
-    def order(self, order: Order) -> None:
-        """Send an order to the template; if it has gone, ``zygote_gone`` is on its way."""
+    def request(self, request: ForkRequest) -> None:
+        """Send a request to the template; if it has gone, ``zygote_gone`` is on its way."""
         with contextlib.suppress(OSError):
-            self._control.send(order.pack())
+            self._control.send(request.pack())
 
     def kill(self) -> None:
         """End everything: with the first process of a pid namespace the kernel kills the rest (pid_namespaces(7))."""
@@ -206,7 +205,7 @@ def _launch(settings: PoolSettings, profile: Profile, scratch: Path, control: in
 
 
 def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: int) -> dict[str, object]:
-    """What the launcher is told (``engine.worker.launcher.Config``). Nothing of it is secret: argv is public."""
+    """What the launcher is told (``engine.worker.config.Config``). Nothing of it is secret: argv is public."""
     rule = {"mode": profile.mode.value, "allowed": settings.modules, "lifted": settings.lifted}
     return {
         "control": control,

@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.pool.fork_order import Order
 from engine.pool.job import Profile
 from engine.pool.settings import PoolSettings
 from engine.pool.zygote import Zygote, ZygoteOwner
 from engine.worker.scratch import remove_folder
+from engine.worker.wire import ForkRequest
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +58,11 @@ class ZygoteKeeper:
         self._forks = 0
         self._zygote = Zygote(self._settings, profile, self._scratch, self._owner)
 
-    def order(self, order: Order) -> None:
-        """Pass ``order`` on, if there is a zygote to take it."""
-        self._forks += order.fork
+    def request(self, request: ForkRequest) -> None:
+        """Pass ``request`` on, if there is a zygote to take it."""
+        self._forks += request.fork
         if self._zygote is not None:
-            self._zygote.order(order)
+            self._zygote.request(request)
 
     def drop(self) -> None:
         """Kill the zygote and everything below it."""

@@ -45,7 +45,7 @@ CONTAINMENT = ("userns", "namespaces", "tmpfs", "pidfd")
 
 
 class Layers(msgspec.Struct, frozen=True):
-    """Which layers a zygote puts on; the fields are those of ``engine.worker.launcher.Layers``."""
+    """Which layers a zygote puts on; the fields are those of ``engine.worker.config.Layers``."""
 
     userns: bool = False
     pidns: bool = False

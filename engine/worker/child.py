@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .imports import ImportRule
     from .layers import Setup
 
-    Layers = Sequence[Callable[[Setup], None]]
+    LayerSteps = Sequence[Callable[[Setup], None]]
 
 READ_SIZE = 64 << 10
 UNSIGNED = 2**64 - 1
@@ -59,20 +59,20 @@ def prepare_interpreter(rule: ImportRule | None) -> Program:
     return program
 
 
-def live(setup: Setup, layers: Layers, program: Program) -> NoReturn:
+def live(setup: Setup, layers: LayerSteps, program: Program) -> NoReturn:
     """Be the child that ``setup`` describes, behind ``layers``. Ends the process."""
     try:
         for layer in layers:
             layer(setup)
         gc.enable()
-        if setup.order.warm:
+        if setup.request.warm:
             _rehearse(program, _SIMPLE)
             _rehearse(program, _SIMPLE)
         program.channel.fd = RUN_FD
         program.scratch = setup.scratch
         program.channel.send(Frame.HELLO, self_check())
         os.nice(limits.NICENESS)  # not sooner: making the next child is the engine's work, running a script is not
-        expected = setup.order.files
+        expected = setup.request.files
         request = _request(b"" if expected else os.read(RUN_FD, READ_SIZE))
         files = _receive_files(request, expected) if expected else {}
         if request.cpu:
@@ -84,7 +84,7 @@ def live(setup: Setup, layers: Layers, program: Program) -> NoReturn:
         os._exit(70)  # EX_SOFTWARE of sysexits.h: the engine sees a child that ended without a result
 
 
-def testify(setup: Setup, layers: Layers) -> NoReturn:
+def testify(setup: Setup, layers: LayerSteps) -> NoReturn:
     """Be a child that tries what no script may do, and writes what came of it to the run's socket. Ends the process."""
     try:
         for layer in layers:

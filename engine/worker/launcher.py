@@ -21,9 +21,9 @@ import signal
 
 from . import kernel, limits, namespaces
 from .child import prepare_interpreter
+from .config import USUAL_MODULES, Config
 from .descendants import kill_descendants
 from .grants import show_grants
-from .imports import ImportRule
 from .readable import readable_paths
 from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, remove_folder, serve_replacements
 from .template import run_template
@@ -33,75 +33,10 @@ from .wire import Report
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
     from .program import Program
     from .scratch import Scratch
-
-USUAL_MODULES = ("collections", "datetime", "functools", "itertools", "math", "re", "string")
-"""Imported ahead: small, and most scripts ask for some of them. Not ``random``, which reseeds itself in every fork."""
-
-ADMIN = "ADMIN"
-
-
-class Layers:
-    """Which layers to put on, as the engine planned them.
-
-    Attributes:
-        userns: A user namespace of its own, so that no rights are needed for the others.
-        pidns: Mount and pid namespaces; RESTRICTED slots then have network, IPC and host name of their own, too.
-        view: The private view.
-        landlock: The version of Landlock to use, 0 for none.
-        seccomp: Both filters.
-    """
-
-    def __init__(self, *, userns: bool, pidns: bool, view: bool, landlock: int, seccomp: bool) -> None:
-        self.userns = userns
-        self.pidns = pidns
-        self.view = view
-        self.landlock = landlock
-        self.seccomp = seccomp
-
-
-class Config:
-    """What the engine says in the one argument.
-
-    Attributes:
-        control: Descriptor of the control socket.
-        engine: The engine's pid: if it is no longer the parent, it has died already.
-        scratch: The folder to mount, or make, the scratch in.
-        mode: ``RESTRICTED`` or ``ADMIN``.
-        preloads: Modules to import ahead.
-        grants: Approved paths: access, path, device and inode of each.
-        rule: The import rule of scripts as arguments of ``ImportRule``; None for none.
-    """
-
-    def __init__(
-        self,
-        *,
-        control: int,
-        engine: int,
-        scratch: str,
-        scratch_size: int,
-        scratch_inodes: int,
-        mode: str,
-        layers: dict[str, Any],
-        preloads: list[str],
-        grants: list[tuple[str, str, int, int]],
-        rule: dict[str, Any] | None,
-    ) -> None:
-        self.control = control
-        self.engine = engine
-        self.scratch = scratch
-        self.scratch_size = scratch_size
-        self.scratch_inodes = scratch_inodes
-        self.admin = mode == ADMIN
-        self.layers = Layers(**layers)
-        self.preloads = preloads
-        self.grants = grants
-        self.rule = (
-            None if rule is None else ImportRule(rule["mode"], frozenset(rule["allowed"]), frozenset(rule["lifted"]))
-        )
 
 
 def main(argument: str) -> NoReturn:

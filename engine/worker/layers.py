@@ -18,18 +18,18 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .order import Order
     from .seccomp import InnerFilter
+    from .wire import ForkRequest
 
 
 class Setup:
     """What the layers of one child are made from. ``contained``: in a pid namespace of its own."""
 
-    __slots__ = ("contained", "filter", "order", "run_socket", "scratch", "stderr", "stdout", "template_size")
+    __slots__ = ("contained", "filter", "request", "run_socket", "scratch", "stderr", "stdout", "template_size")
 
     def __init__(
         self,
-        order: Order,
+        request: ForkRequest,
         run_socket: int,
         stdout: int,
         stderr: int,
@@ -38,7 +38,7 @@ class Setup:
         contained: bool,
         inner_filter: InnerFilter | None,
     ) -> None:
-        self.order = order
+        self.request = request
         self.run_socket = run_socket
         self.stdout = stdout
         self.stderr = stderr
@@ -84,7 +84,7 @@ def _capabilities(_: Setup) -> None:
 
 
 def _limits(setup: Setup) -> None:
-    limits.apply(setup.order, setup.template_size, own_user_namespace=setup.contained)
+    limits.apply(setup.request, setup.template_size, own_user_namespace=setup.contained)
 
 
 def _inner_filter(setup: Setup) -> None:

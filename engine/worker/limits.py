@@ -9,7 +9,7 @@ from . import kernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .order import Order
+    from .wire import ForkRequest
 
 MEMORY_RESERVE = 16 << 20
 """Address space beyond the soft limit that a child takes to tell that its script ran out of memory."""
@@ -70,13 +70,13 @@ def umask() -> int:
     return mask
 
 
-def apply(order: Order, template_size: int, *, own_user_namespace: bool) -> None:
+def apply(request: ForkRequest, template_size: int, *, own_user_namespace: bool) -> None:
     """Set the limits of one run on this process."""
-    space = template_size + order.memory
+    space = template_size + request.memory
     resource.setrlimit(resource.RLIMIT_AS, (space, space + MEMORY_RESERVE))
-    set_cpu(order.cpu)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (order.open_files, order.open_files))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (order.scratch, order.scratch))
+    set_cpu(request.cpu)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (request.open_files, request.open_files))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (request.scratch, request.scratch))
     if own_user_namespace:
         resource.setrlimit(resource.RLIMIT_NPROC, (PROCESSES, PROCESSES))
 

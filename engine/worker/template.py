@@ -25,18 +25,17 @@ from .layers import (
     RESTRICTED_TEMPLATE,
     Setup,
 )
-from .order import Order
 from .readable import DEVICES, NULL
 from .seccomp import InnerFilter, install_outer
-from .wire import CHILD, EXIT, ORDER, Report
+from .wire import CHILD, EXIT, FORK_REQUEST, ForkRequest, Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    from .child import Layers
-    from .launcher import Config
+    from .child import LayerSteps
+    from .config import Config
     from .program import Program
     from .scratch import Scratch
 
@@ -104,14 +103,14 @@ class _Template:
 
     def serve(self) -> None:
         self._report_ready()
-        while message := self._control.recv(ORDER.size):
-            order = Order(message)
-            ended = self._reap(order.reap) if order.reap else NOBODY
-            if order.urgent or not order.fork:
+        while message := self._control.recv(FORK_REQUEST.size):
+            request = ForkRequest.unpack(message)
+            ended = self._reap(request.reap) if request.reap else NOBODY
+            if request.urgent or not request.fork:
                 self._control.send(EXIT.pack(Report.EXIT, *ended))
                 ended = NOBODY
-            if order.fork:
-                self._fork(order, ended)
+            if request.fork:
+                self._fork(request, ended)
 
     def _report_ready(self) -> None:
         ready = {
@@ -132,8 +131,10 @@ class _Template:
     def _tested(self) -> dict[str, str]:
         """What a child like those to come could do and what not, each tried for real."""
         config = self._config
-        order = ORDER.pack(0, True, False, False, 5, 64 << 20, config.scratch_size, config.scratch_inodes, 64, 0)
-        pid, (ours, *others) = self._make_child(Order(order), testify)
+        request = ForkRequest(
+            cpu=5, memory=64 << 20, scratch=config.scratch_size, inodes=config.scratch_inodes, open_files=64
+        )
+        pid, (ours, *others) = self._make_child(request, testify)
         for fd in others:
             os.close(fd)
         told = b""
@@ -151,19 +152,21 @@ class _Template:
             kill_descendants()
         return pid, status, int((usage.ru_utime + usage.ru_stime) * 1e6)
 
-    def _fork(self, order: Order, ended: tuple[int, int, int]) -> None:
-        self._scratch.prepare(order.scratch, order.inodes)
-        pid, (ours, *others) = self._make_child(order, self._live)
+    def _fork(self, request: ForkRequest, ended: tuple[int, int, int]) -> None:
+        self._scratch.prepare(request.scratch, request.inodes)
+        pid, (ours, *others) = self._make_child(request, self._live)
         pidfd = os.pidfd_open(pid)  # race-free: only this process reaps its children
         fds = (ours, pidfd, *others)
         self._send_child(CHILD.pack(Report.CHILD, pid, self._scratch.device, *ended), pid, fds)
         for fd in fds:
             os.close(fd)
 
-    def _live(self, setup: Setup, layers: Layers) -> NoReturn:
+    def _live(self, setup: Setup, layers: LayerSteps) -> NoReturn:
         live(setup, layers, self._program)
 
-    def _make_child(self, order: Order, be: Callable[[Setup, Layers], NoReturn]) -> tuple[int, tuple[int, int, int]]:
+    def _make_child(
+        self, request: ForkRequest, be: Callable[[Setup, LayerSteps], NoReturn]
+    ) -> tuple[int, tuple[int, int, int]]:
         """Fork a child; returns its pid and our ends of its socket and of its stray output and error."""
         # Of the C module: the sockets of ``socket`` are Python objects, whose every method call is pages to copy.
         ours, childs = _socket.socketpair()
@@ -171,7 +174,7 @@ class _Template:
         err_read, err_write = os.pipe()
         contained = self._own_pidns is not None
         setup = Setup(
-            order, childs.fileno(), out_write, err_write, self._scratch.path, self._size, contained, self._filter
+            request, childs.fileno(), out_write, err_write, self._scratch.path, self._size, contained, self._filter
         )
         if self._own_pidns is not None:
             namespaces.next_child_in_new_pid_namespace(self._own_pidns)
@@ -197,7 +200,7 @@ def _descriptors(*fds: int) -> tuple[int, int, bytes]:
     return _socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds)
 
 
-def _child_layers(config: Config) -> Layers:
+def _child_layers(config: Config) -> LayerSteps:
     if not config.admin:
         return RESTRICTED_CHILD
     return ADMIN_CHILD_OF_NAMESPACE if config.layers.userns else ADMIN_CHILD

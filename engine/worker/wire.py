@@ -1,7 +1,8 @@
-"""The formats that the engine and a slot's processes share: frames of a run, orders to the template, its reports.
+"""The formats that the engine and a slot's processes share: frames of a run, requests to the template, its reports.
 
-Frames travel on a private stream socket per run: a header of length and type, then the payload. Orders and reports
-travel on the slot's control socket, one per packet. All is of fixed layout or JSON; nothing is pickled or marshalled.
+Frames travel on a private stream socket per run: a header of length and type, then the payload. Fork requests and
+reports travel on the slot's control socket, one per packet. All is of fixed layout or JSON; nothing is pickled or
+marshalled.
 """
 
 from __future__ import annotations
@@ -70,8 +71,84 @@ One file after the other, each from offset 0 on without a gap. All pieces of a f
 bytes, and only the first may be empty.
 """
 
-ORDER = struct.Struct("<i???IQQIII")
-"""What the engine tells the template: reap one child, fork the next, or both. ``Order`` explains the fields."""
+FORK_REQUEST = struct.Struct("<i???IQQIII")
+
+
+class ForkRequest:
+    """What the engine asks of the template: reap one child, fork the next, or both."""
+
+    __slots__ = ("cpu", "files", "fork", "inodes", "memory", "open_files", "reap", "scratch", "urgent", "warm")
+
+    reap: int
+    """Pid in the template's own namespace, 0 for none."""
+
+    fork: bool
+    urgent: bool
+    """A run waits to hear how the reaped child ended: report that before the fork, not with it."""
+
+    warm: bool
+    cpu: int
+    """Seconds of processor time."""
+
+    memory: int
+    """Bytes of address space beyond what the template itself has mapped."""
+
+    scratch: int
+    inodes: int
+    open_files: int
+    files: int
+    """How many descriptors come with the RUN; the child then reads frame by frame."""
+
+    def __init__(
+        self,
+        reap: int = 0,
+        fork: bool = True,
+        urgent: bool = False,
+        warm: bool = False,
+        *,
+        cpu: int,
+        memory: int,
+        scratch: int,
+        inodes: int,
+        open_files: int,
+        files: int = 0,
+    ) -> None:
+        self.reap = reap
+        self.fork = fork
+        self.urgent = urgent
+        self.warm = warm
+        self.cpu = cpu
+        self.memory = memory
+        self.scratch = scratch
+        self.inodes = inodes
+        self.open_files = open_files
+        self.files = files
+
+    @classmethod
+    def unpack(cls, packet: bytes) -> ForkRequest:
+        """Read a request from the packet that ``pack`` made."""
+        reap, fork, urgent, warm, cpu, memory, scratch, inodes, open_files, files = FORK_REQUEST.unpack(packet)
+        return cls(
+            reap,
+            fork,
+            urgent,
+            warm,
+            cpu=cpu,
+            memory=memory,
+            scratch=scratch,
+            inodes=inodes,
+            open_files=open_files,
+            files=files,
+        )
+
+    def pack(self) -> bytes:
+        """Lay the request out as one packet of the control socket."""
+        return FORK_REQUEST.pack(self.reap, self.fork, self.urgent, self.warm, *self.child)
+
+    @property
+    def child(self) -> tuple[int, int, int, int, int, int]:
+        """What kind of child it asks for."""
+        return self.cpu, self.memory, self.scratch, self.inodes, self.open_files, self.files
 
 
 class Report:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from engine.models import Mode
-from engine.pool.fork_order import Order, parked_child
+from engine.pool.fork_request import parked_child
 from engine.pool.isolation import FILTERED, HIDDEN, Hello, Promise, Ready, UnfitChild, own_namespace
 from engine.pool.job import Limits
 from engine.sandbox.plan import Layers, Level, Plan
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
-from engine.worker.wire import CHECKED_DESCRIPTORS, HELLO
+from engine.worker.wire import CHECKED_DESCRIPTORS, HELLO, ForkRequest
 
 DEVICE = 77
 SIZE = 50 << 20
@@ -23,7 +23,7 @@ CORE = Plan(Mode.RESTRICTED, Level.CORE, Layers(landlock=3, seccomp=True))
 DENIED = FILTERED | dict.fromkeys(HIDDEN, "EACCES")
 ELSEWHERE = {kind: number for number, kind in enumerate(("user", "pid", "mnt", "net", "ipc", "uts"), 1)}
 HERE = {kind: own_namespace(kind) for kind in ELSEWHERE}
-ORDER: Order = parked_child(Limits(), warm=True)
+ORDER: ForkRequest = parked_child(Limits(), warm=True)
 GOOD = Hello(
     pid=1, session=1, no_new_privs=1, capabilities=False, closed_descriptors=CHECKED_DESCRIPTORS, seccomp=2,
     opened_root=False, made_socket=False, scratch_device=DEVICE,
