@@ -50,13 +50,13 @@ from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
 from engine.sockets import check_private
+from store.disk_space import DiskRoom, Floor, NoRoom
 from store.files import ScriptFiles
 from store.git_trust import TrustFile
 from store.project import Project
 from store.pruning import DAY, Retention
 from store.read_only import CANNOT_WRITE, ReadOnlyProject
 from store.reconcile import Reconciler
-from store.room import DiskRoom, Floor, NoRoom
 from store.state import StateDB
 from store.watched import Watched
 

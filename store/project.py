@@ -23,7 +23,7 @@ from typing import Any
 from store import disk
 from store.errors import ProjectError, StoreError, from_os_error
 from store.git import GitRepo
-from store.settings import SETTINGS_TEMPLATE
+from store.settings_template import SETTINGS_TEMPLATE
 
 SCRIPTS = "scripts"
 DOCUMENTS = "documents"

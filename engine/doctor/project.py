@@ -16,8 +16,8 @@ from engine.doctor.finding import Finding, Level
 from engine.lock import engine_lives, holder_of
 from engine.models import EngineInfo
 from engine.paths import EnginePaths
+from store.disk_space import DiskRoom, Floor
 from store.doorbell import CannotWatch, try_out
-from store.room import DiskRoom, Floor
 from store.watched import Watched
 
 

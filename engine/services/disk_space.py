@@ -8,7 +8,7 @@ from store.errors import LowDisk, StoreError
 
 
 class Room(Protocol):
-    """``store.room.DiskRoom``, or ``NoRoom`` where nothing can be written."""
+    """``store.disk_space.DiskRoom``, or ``NoRoom`` where nothing can be written."""
 
     hint: str
     """What to do about it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.config import ConfigError, PolicySection, Settings
-from store.settings import SETTINGS_TEMPLATE
+from store.settings_template import SETTINGS_TEMPLATE
 
 
 @pytest.fixture

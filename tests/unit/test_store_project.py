@@ -20,7 +20,7 @@ from engine.config import Settings
 from store import disk, project
 from store.errors import ProjectError, StoreError
 from store.project import Project
-from store.settings import SETTINGS_TEMPLATE
+from store.settings_template import SETTINGS_TEMPLATE
 
 BUNDLE = {"scripts/defaults/a.py": b"a\n", "scripts/defaults/b.py": b"b\n", "documents/samples/c.csv": b"c\n"}
 

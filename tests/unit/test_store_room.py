@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from store.room import DiskRoom, Floor, readable
+from store.disk_space import DiskRoom, Floor, readable
 
 MB = 1 << 20
 
