@@ -51,7 +51,7 @@ from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
 from engine.sockets import check_private
 from store.disk_space import DiskRoom, Floor, NoRoom
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 from store.git_trust import TrustFile
 from store.project import Project
 from store.pruning import DAY, Retention

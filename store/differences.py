@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from store.files.names import folded
 from store.frontmatter import FrontmatterError, find_block, loads, title_from_path
 from store.frontmatter_keys import TOP, own_table, path_of
 from store.index_rows import ScriptRow
-from store.names import folded
 
 _ABSENT = object()
 

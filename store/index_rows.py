@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from store.files.listing import Stamp
 from store.frontmatter import Frontmatter, Limits, Param
-from store.listing import Stamp
 
 MAX_SEARCHED = 128 << 10
 """Characters of a script that can be found by searching: a generated file must not fill the index."""

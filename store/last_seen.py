@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from store.files.save import sha256
 from store.index_rows import COLUMNS, ScriptRow, from_columns
-from store.saving import sha256
 
 TABLE = f"""
 CREATE TABLE script_last (

@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from store.files import ScriptFiles
+from store.files.listing import ScriptFile, Stamp
+from store.files.script_text import read_script
+from store.files.scripts import ScriptFiles
 from store.frontmatter import Frontmatter
 from store.index import Changes
 from store.index_rows import MAX_SEARCHED, ScriptEntry, ScriptRow, as_text
-from store.listing import ScriptFile, Stamp
-from store.script_text import read_script
 
 QUIET_NS = 2_000_000_000
 """A file that had been unchanged for so long when it was read is what its stamp says. Some file systems count in twos

@@ -17,11 +17,11 @@ from itertools import count
 from pathlib import Path
 
 from store.errors import StoreError
-from store.files import ScriptFiles
+from store.files.listing import Stamp
+from store.files.scripts import ScriptFiles
 from store.index import Changes, Renewed, ScriptIndex
 from store.index_rows import ScriptEntry, ScriptRow
 from store.last_seen import LastSeen
-from store.listing import Stamp
 from store.look import look, read_entry, settled_stamps
 from store.outside import Outside
 from store.search import Found

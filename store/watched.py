@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from store import disk
+from store.files.listing import IGNORED_FOLDERS, Stamp, stamp_of
+from store.files.names import MAX_DEPTH, SUFFIX, folder_problem
 from store.filesystems import remote_kind
-from store.listing import IGNORED_FOLDERS, Stamp, stamp_of
-from store.names import MAX_DEPTH, SUFFIX, folder_problem
 from store.project import SCRIPTS
 
 Folders = dict[str, tuple[int, int]]

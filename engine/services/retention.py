@@ -15,8 +15,8 @@ from pathlib import Path
 
 from engine.models import RetentionInfo, RetentionLimits, RetentionPass
 from engine.services.scripts.versions import VersionKeeper
-from store import leftovers
 from store.errors import StoreError
+from store.files import leftovers
 from store.pruning import DAY, Pruned, Retention
 from store.reconcile import Reconciler
 from store.state import StateDB

@@ -29,7 +29,7 @@ import uvloop
 from engine_bench import percentile
 
 from store import index
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 from store.index_rows import to_columns
 from store.look import QUIET_NS, look
 from store.reconcile import Reconciler

@@ -22,7 +22,7 @@ from store_bench import generate
 
 from engine.services.events import EventBus
 from engine.services.sync.watch import WatchService
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 from store.look import QUIET_NS
 from store.reconcile import Reconciler
 from store.watched import Watched

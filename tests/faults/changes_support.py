@@ -19,7 +19,7 @@ from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.versions import VersionKeeper
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 from store.reconcile import Reconciler
 from store.state import StateDB
 

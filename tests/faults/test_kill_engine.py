@@ -17,7 +17,7 @@ from engine.lock import holder_of
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest, ScriptVersion
 from engine.paths import EnginePaths
 from store import disk
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 
 State = dict[str, str]
 """Hash of every script by path."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from store import disk
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("a.py", "sub/b.py")
@@ -17,8 +17,8 @@ WRITER = """
 import random, sys, time
 from pathlib import Path
 from store.errors import Conflict
-from store.files import ScriptFiles
-from store.saving import sha256
+from store.files.scripts import ScriptFiles
+from store.files.save import sha256
 
 root, writer, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 files = ScriptFiles(root / "scripts", root / "history")

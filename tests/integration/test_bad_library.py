@@ -13,7 +13,7 @@ import pytest
 from engine import Engine
 from engine.models import SaveRequest
 from engine.services.access import ServiceError
-from store.names import shown
+from store.files.names import shown
 
 
 def block(*lines: str) -> bytes:

@@ -9,8 +9,8 @@ from engine import Engine
 from engine.lock import AlreadyRunning
 from engine.models import Outcome, RunKind, RunRequest, RunState, SaveRequest, Stream
 from engine.services.access import Actor, Role, ServiceError
-from store.files import ScriptFiles
-from store.listing import ScriptFile
+from store.files.listing import ScriptFile
+from store.files.scripts import ScriptFiles
 
 GREET = """\
 # /// script

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from store import disk
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 from store.state import StateDB
 
 KILLS = 30
@@ -21,7 +21,7 @@ KILLS = 30
 SAVER = """
     import hashlib, os, sys
     from pathlib import Path
-    from store.files import ScriptFiles
+    from store.files.scripts import ScriptFiles
 
     root = Path(sys.argv[1])
     number = int(sys.argv[2])

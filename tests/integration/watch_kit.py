@@ -12,7 +12,7 @@ from engine.services.events import EventBus, Subscription
 from engine.services.sync.notifiers import MakeBell
 from engine.services.sync.watch import WatchService
 from store.doorbell import CannotWatch, Doorbell
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 from store.reconcile import Reconciler
 from store.watched import Watched
 

@@ -16,7 +16,7 @@ from engine.services.scripts.versions import VersionKeeper
 from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import Texts
 from engine.services.tasks import TaskService
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 from store.reconcile import Reconciler
 from store.state import StateDB
 

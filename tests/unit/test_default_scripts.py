@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from default_scripts import bundle
-from store.files import MAX_SIZE
+from store.files.names import path_problem
+from store.files.scripts import MAX_SIZE
 from store.frontmatter import parse
-from store.names import path_problem
 
 ROOT = Path(__file__).parents[2]
 FILES = bundle()

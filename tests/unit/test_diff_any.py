@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.models import DiffChoice, DiffReport, DiffState
-from store.saving import sha256
+from store.files.save import sha256
 
 PATHS = ("a.py", "b.py", "in/a.py", "in/c.py", "C.py")
 TEXTS = (

@@ -19,9 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from store import index as index_module
 from store.errors import Conflict, NotFound
-from store.files import ScriptFiles
+from store.files.save import sha256
+from store.files.scripts import ScriptFiles
 from store.reconcile import Reconciler
-from store.saving import sha256
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from engine.services.access import owner_actor
 from engine.services.retention import RetentionService
 from engine.services.scripts.versions import VersionKeeper
 from store.errors import NoVersion
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 from store.pruning import AIM, FIRST_ROWS, MOST_ROWS, Pace, Retention
 from store.reconcile import Reconciler
 from store.rows import OutputRow, RunRow
@@ -127,7 +127,7 @@ async def test_the_last_text_of_a_script_that_vanished_stays(plant: Plant) -> No
 
 async def test_a_text_that_is_written_again_is_not_old(plant: Plant) -> None:
     """A save may just be putting the same bytes into the history."""
-    from store import leftovers
+    from store.files import leftovers
 
     left, before = plant.leave("x"), time.time() + DAY
     (old,) = leftovers.older_than(plant.root / "history", before)

@@ -23,7 +23,7 @@ from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.versions import VersionKeeper
 from store import disk
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 from store.reconcile import Reconciler
 from store.state import StateDB
 

@@ -20,8 +20,8 @@ from ordinary_user import own_folder, run_as_ordinary_user
 
 from store import disk
 from store.errors import BadName, Conflict, NotFound, StoreError
-from store.files import ScriptFiles
-from store.saving import MAX_SIZE
+from store.files.save import MAX_SIZE
+from store.files.scripts import ScriptFiles
 
 
 def sha(data: bytes) -> str:

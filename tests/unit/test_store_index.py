@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from store import index as index_module
 from store.errors import StoreError
-from store.files import ScriptFiles
+from store.files.save import sha256
+from store.files.scripts import ScriptFiles
 from store.look import QUIET_NS, look, settled_stamps
 from store.reconcile import Reconciler
-from store.saving import sha256
 from store.search import search
 from store.vanished import paired
 
@@ -125,7 +125,7 @@ async def test_what_did_not_change_is_not_read_again(place: Place, monkeypatch: 
     known = {"old.py": type(row)(row.path, row.front, row.sha256, row.size, row.stamp, row.seen_ns + QUIET_NS)}
     changes = look(place.files, known, settled_stamps(known))
     assert not changes
-    monkeypatch.setattr("store.listing.read_listed", lambda *_: pytest.fail("it was read"))
+    monkeypatch.setattr("store.files.listing.read_listed", lambda *_: pytest.fail("it was read"))
     look(place.files, known, settled_stamps(known))
     await opened.close()
 

@@ -13,9 +13,9 @@ from faulty_os import FAULTS, KINDS, one_fault
 
 from store import disk
 from store.errors import BadName, Conflict, NotFound, NoVersion, StoreError
-from store.files import ScriptFiles
-from store.names import clashing, module_note, path_problem
-from store.saving import MAX_SIZE
+from store.files.names import clashing, module_note, path_problem
+from store.files.save import MAX_SIZE
+from store.files.scripts import ScriptFiles
 
 
 def sha(data: bytes) -> str:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.errors import BadName
-from store.names import MAX_DEPTH, MAX_PART, path_problem, script_path, shown
+from store.files.names import MAX_DEPTH, MAX_PART, path_problem, script_path, shown
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from engine.services.events import EventBus
 from engine.services.scripts.service import ScriptService, refused
 from engine.services.scripts.versions import VersionKeeper
 from store.errors import Conflict, StoreError
-from store.files import ScriptFiles
-from store.names import SUFFIX, script_path
+from store.files.names import SUFFIX, script_path
+from store.files.scripts import ScriptFiles
 from store.rows import VersionRow
 from store.versions import Versions
 

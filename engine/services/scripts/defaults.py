@@ -28,7 +28,7 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.scripts.service import ScriptService, refused
 from engine.services.text_diff import unified
 from store.errors import StoreError
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 from store.project import SCRIPTS, Project
 from store.rows import SeededRow
 from store.seeded import Seeded

@@ -29,13 +29,13 @@ from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.versions import VersionKeeper
 from store.approvals import Approvals
 from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
-from store.files import ScriptFiles
+from store.files.names import module_note, name_notes, script_path
+from store.files.script_text import read_script
+from store.files.scripts import ScriptFiles
 from store.frontmatter import Frontmatter, FrontmatterError, parse
 from store.index_rows import ScriptRow
-from store.names import module_note, name_notes, script_path
 from store.older_headers import convert_header
 from store.reconcile import Reconciler
-from store.script_text import read_script
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Changes of scripts' files together with their record: announced before, settled after, one change at a time.
 
-Whatever ends the engine in between, the bytes are in place or in the history (``store.files``), and the next start
+Whatever ends the engine in between, the bytes are in place or in the history (``store.files.scripts``), and the next start
 decides by looking at the files whether what was announced has happened.
 """
 
@@ -19,10 +19,10 @@ from engine.models import VersionReason
 from engine.services.access import Actor
 from engine.services.audit import AuditService
 from engine.services.disk_space import Room, cannot_change, cannot_save
-from store import leftovers
 from store.errors import Conflict, NotFound, NoVersion, StoreError
-from store.files import FileVersion, ScriptFiles
-from store.names import script_path
+from store.files import leftovers
+from store.files.names import script_path
+from store.files.scripts import FileVersion, ScriptFiles
 from store.outside import Outside
 from store.rows import VersionRow
 from store.versions import Versions

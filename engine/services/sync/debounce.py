@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store.listing import Stamp
+from store.files.listing import Stamp
 
 QUIET = 0.15
 """Seconds without another change after which a burst is over."""

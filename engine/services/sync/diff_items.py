@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from engine.models import DiffChoice, DiffItem, DiffState, KeyDifference
 from store.differences import Alike, Duplicates, KeyChange, duplicates
+from store.files.names import shown
 from store.index_rows import ScriptRow
 from store.last_seen import LastSeen
-from store.names import shown
 from store.reconcile import Scanned
 
 OTHERS = 20

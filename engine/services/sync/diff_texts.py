@@ -9,11 +9,11 @@ from engine.models import DiffChoice, DiffItem, DiffState
 from engine.services import text_diff
 from store.differences import changed_keys
 from store.errors import NotFound, StoreError
-from store.files import ScriptFiles
+from store.files.save import sha256
+from store.files.scripts import ScriptFiles
 from store.frontmatter import FrontmatterError
 from store.frontmatter_edit import apply_changes
 from store.reconcile import Reconciler, Scanned
-from store.saving import sha256
 
 _WITHOUT_TEXT = {
     DiffChoice.FOLLOW: "{old} becomes {new}, with its history; no file changes",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from store.doorbell import CannotWatch, Doorbell
-from store.names import SUFFIX
+from store.files.names import SUFFIX
 from store.watched import Folders, Watched
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from engine.services.sync.watch import WatchService
 from engine.services.tasks import Progress, TaskService
 from store.approvals import Approvals
 from store.errors import StoreError
-from store.files import ScriptFiles
+from store.files.scripts import ScriptFiles
 from store.reconcile import ProgressCallback, Rebuilt, Reconciler
 from store.versions import Versions
 

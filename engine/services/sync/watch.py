@@ -17,7 +17,7 @@ from engine.services.sync.debounce import Settling
 from engine.services.sync.notifiers import BellKeeper, MakeBell
 from store.doorbell import Doorbell
 from store.errors import StoreError
-from store.listing import Stamp
+from store.files.listing import Stamp
 from store.outside import Found, together
 from store.reconcile import Reconciler
 from store.watched import Watched

@@ -9,8 +9,8 @@ from typing import TypeVar
 
 from store import disk
 from store.errors import StoreError, from_os_error
-from store.names import MAX_DEPTH, SUFFIX, folder_problem, name_notes, path_problem, shown
-from store.saving import MAX_SIZE, read_listed, special
+from store.files.names import MAX_DEPTH, SUFFIX, folder_problem, name_notes, path_problem, shown
+from store.files.save import MAX_SIZE, read_listed, special
 
 T = TypeVar("T")
 Stamp = tuple[int, int, int, int]
