@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from store.files.listing import Stamp
-from store.frontmatter import Frontmatter, Limits, Param
+from store.frontmatter.read import Frontmatter, Limits, Param
 
 MAX_SEARCHED = 128 << 10
 """Characters of a script that can be found by searching: a generated file must not fill the index."""

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from store.files.listing import ScriptFile, Stamp
 from store.files.script_text import read_script
 from store.files.scripts import ScriptFiles
-from store.frontmatter import Frontmatter
+from store.frontmatter.read import Frontmatter
 from store.index import Changes
 from store.index_rows import MAX_SEARCHED, ScriptEntry, ScriptRow, as_text
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from store.frontmatter import Frontmatter, parse
-from store.frontmatter_block import is_utf8
+from store.frontmatter.block import is_utf8
+from store.frontmatter.read import Frontmatter, parse
 
 
 def read_script(data: bytes, path: str) -> tuple[str, Frontmatter]:

@@ -16,7 +16,7 @@ import pytest
 from default_scripts import bundle
 from store.files.names import path_problem
 from store.files.scripts import MAX_SIZE
-from store.frontmatter import parse
+from store.frontmatter.read import parse
 
 ROOT = Path(__file__).parents[2]
 FILES = bundle()

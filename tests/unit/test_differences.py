@@ -6,7 +6,7 @@ import pytest
 
 from engine.models import DiffChoice, DiffItem, DiffState, KeyDifference
 from store.differences import Alike, changed_keys, duplicates
-from store.frontmatter import Frontmatter, title_from_path
+from store.frontmatter.read import Frontmatter, title_from_path
 from store.index import Changes
 from store.index_rows import ScriptRow
 from store.vanished import Known, is_mass, judged, paired

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from default_scripts import bundle
-from store.frontmatter import FrontmatterError, find_block, parse
-from store.frontmatter_edit import apply_changes, remove_key, set_key
+from store.frontmatter.edit import apply_changes, remove_key, set_key
+from store.frontmatter.read import FrontmatterError, find_block, parse
 
 FULL = """\
 # /// script

@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.frontmatter import FrontmatterError, find_block, parse
-from store.frontmatter_edit import apply_changes, remove_key
-from store.frontmatter_keys import path_of, value_at
+from store.frontmatter.edit import apply_changes, remove_key
+from store.frontmatter.keys import path_of, value_at
+from store.frontmatter.read import FrontmatterError, find_block, parse
 
 HOLE = "\N{SYMBOL FOR NULL}"
 """Stands for the value that is going to change."""

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store.frontmatter import FrontmatterError, find_block, parse
-from store.older_headers import convert_header
+from store.frontmatter.legacy_headers import convert_header
+from store.frontmatter.read import FrontmatterError, find_block, parse
 
 HEADER = """\
 id: 3f2a

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.frontmatter import Frontmatter
+from store.frontmatter.read import Frontmatter
 from store.index_rows import ScriptRow
 from store.outside import Found, Outside, together
 

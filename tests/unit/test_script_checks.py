@@ -19,7 +19,7 @@ from engine.services.scripts import examiner
 from engine.services.scripts.checks import ScriptChecks, entrypoint_problems
 from engine.services.scripts.examiner import KEPT, Examined, Examiner, NotExamined, tools_pool
 from engine.worker.tools import examine
-from store.frontmatter import parse
+from store.frontmatter.read import parse
 
 
 def findings(text: str, entrypoint: str = "") -> Examined:

@@ -11,7 +11,7 @@ from engine.sandbox.modules import ImportPolicy
 from engine.services.access import Actor, ServiceError
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
 from engine.worker.tools import MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
-from store.frontmatter import MAX_BLOCK, Frontmatter, parse
+from store.frontmatter.read import MAX_BLOCK, Frontmatter, parse
 
 _BLOCK = re.compile(r"^# /// script[ \t]*\r?$", re.MULTILINE)
 _ENTRYPOINT = re.compile(r"^#[ \t]*entrypoint[ \t]*=", re.MULTILINE)

@@ -10,9 +10,9 @@ from engine.models import KeyProblems, ScriptInfo, ScriptKeys, SetKeysRequest
 from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.scripts.service import ScriptService, ScriptSource, conflict
-from store.frontmatter import FrontmatterError, find_block, loads, parse
-from store.frontmatter_edit import apply_changes
-from store.frontmatter_keys import written
+from store.frontmatter.edit import apply_changes
+from store.frontmatter.keys import written
+from store.frontmatter.read import FrontmatterError, find_block, loads, parse
 
 Changes = Mapping[str, Any]
 

@@ -32,9 +32,9 @@ from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreE
 from store.files.names import module_note, name_notes, script_path
 from store.files.script_text import read_script
 from store.files.scripts import ScriptFiles
-from store.frontmatter import Frontmatter, FrontmatterError, parse
+from store.frontmatter.legacy_headers import convert_header
+from store.frontmatter.read import Frontmatter, FrontmatterError, parse
 from store.index_rows import ScriptRow
-from store.older_headers import convert_header
 from store.reconcile import Reconciler
 
 

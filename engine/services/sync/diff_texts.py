@@ -11,8 +11,8 @@ from store.differences import changed_keys
 from store.errors import NotFound, StoreError
 from store.files.save import sha256
 from store.files.scripts import ScriptFiles
-from store.frontmatter import FrontmatterError
-from store.frontmatter_edit import apply_changes
+from store.frontmatter.edit import apply_changes
+from store.frontmatter.read import FrontmatterError
 from store.reconcile import Reconciler, Scanned
 
 _WITHOUT_TEXT = {

@@ -20,10 +20,10 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from store.frontmatter import MAX_BLOCK, MAX_TEXT, MAX_TITLE, FrontmatterError, clean, locate_block, parse, quoted
-from store.frontmatter_block import Block, is_utf8, with_empty_block
-from store.frontmatter_keys import rendered
-from store.toml_spans import dotted
+from store.frontmatter.block import Block, is_utf8, with_empty_block
+from store.frontmatter.keys import rendered
+from store.frontmatter.read import MAX_BLOCK, MAX_TEXT, MAX_TITLE, FrontmatterError, clean, locate_block, parse, quoted
+from store.frontmatter.toml_spans import dotted
 
 Text = str | list[str]
 

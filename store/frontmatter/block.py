@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
-from store.frontmatter import FrontmatterError, locate_block
+from store.frontmatter.read import FrontmatterError, locate_block
 
 Cut = tuple[int, int, str]
 """Replace ``text[start:end]`` by this."""

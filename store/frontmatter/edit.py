@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from store.frontmatter import FrontmatterError, find_block, loads
-from store.frontmatter_block import Block, Cut, is_utf8, with_empty_block
-from store.frontmatter_keys import OWN, path_of, rendered, require_good, value_at, with_value
-from store.toml_spans import Entry, Header, Path, dotted, inside, place_of, scan
+from store.frontmatter.block import Block, Cut, is_utf8, with_empty_block
+from store.frontmatter.keys import OWN, path_of, rendered, require_good, value_at, with_value
+from store.frontmatter.read import FrontmatterError, find_block, loads
+from store.frontmatter.toml_spans import Entry, Header, Path, dotted, inside, place_of, scan
 
 MAX_CHANGES = 200
 """Keys in one edit."""

@@ -1,6 +1,6 @@
 """The keys of the frontmatter that can be set, and the rules for a value that somebody wants to write.
 
-A new value is judged by reading it as a script's block would be read (``store.frontmatter``), and must come back as it
+A new value is judged by reading it as a script's block would be read (``store.frontmatter.read``), and must come back as it
 was given. Two rules are stricter than reading: ``kind`` is one that exists, and permissions are lists of texts.
 """
 
@@ -12,17 +12,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from store.frontmatter import (
-    MAX_TEXT,
-    MAX_TITLE,
-    FrontmatterError,
-    clean,
-    from_document,
-    is_name,
-    named,
-    quoted,
-)
-from store.toml_spans import Path, basic_string
+from store.frontmatter.read import MAX_TEXT, MAX_TITLE, FrontmatterError, clean, from_document, is_name, named, quoted
+from store.frontmatter.toml_spans import Path, basic_string
 
 OWN: Path = ("tool", "gatewright")
 KINDS = ("utility", "macro")
