@@ -52,7 +52,7 @@ from engine.services.tasks import TaskService
 from engine.sockets import check_private
 from store.disk_space import DiskRoom, Floor, NoRoom
 from store.files.scripts import ScriptFiles
-from store.git_trust import TrustFile
+from store.git.trust import TrustFile
 from store.project import Project
 from store.pruning import DAY, Retention
 from store.read_only import CANNOT_WRITE, ReadOnlyProject

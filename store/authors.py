@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from store.database import Database
-from store.git_changes import Author
+from store.git.changes import Author
 
 _SET = """
     INSERT INTO git_author (uid, name, email, set_at) VALUES (?, ?, ?, ?)

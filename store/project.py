@@ -22,7 +22,7 @@ from typing import Any
 
 from store import disk
 from store.errors import ProjectError, StoreError, from_os_error
-from store.git import GitRepo
+from store.git.repository import GitRepo
 from store.settings_template import SETTINGS_TEMPLATE
 
 SCRIPTS = "scripts"

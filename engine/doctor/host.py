@@ -13,7 +13,7 @@ import sys
 from engine import logind
 from engine.config import Settings
 from engine.doctor.finding import Finding, Level
-from store.git_command import OLDEST
+from store.git.command import OLDEST
 
 MIN_SQLITE = (3, 35)
 """WAL with RETURNING, which the state database uses (sqlite.org/lang_returning.html)."""

@@ -31,10 +31,10 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.audit import AuditService
 from store.authors import Authors
 from store.errors import BadName, NotFound, StoreError
-from store.git import Commit, GitRepo, Status
-from store.git_changes import Author, GitChanges, NothingStaged, Untrusted
-from store.git_command import GitLocked
-from store.git_trust import Programs, TrustFile
+from store.git.changes import Author, GitChanges, NothingStaged, Untrusted
+from store.git.command import GitLocked
+from store.git.repository import Commit, GitRepo, Status
+from store.git.trust import Programs, TrustFile
 from store.project import SCRIPTS
 
 MAX_LOG = 200

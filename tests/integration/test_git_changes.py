@@ -13,10 +13,10 @@ import pytest
 from git_kit import commit, git
 
 from store.errors import BadName, NotFound, StoreError
-from store.git import MAX_DIFF, ChangedFile, GitRepo
-from store.git_changes import Author, GitChanges, NothingStaged
-from store.git_command import GitLocked
-from store.git_process import GitStopped
+from store.git.changes import Author, GitChanges, NothingStaged
+from store.git.command import GitLocked
+from store.git.process import GitStopped
+from store.git.repository import MAX_DIFF, ChangedFile, GitRepo
 
 ADA = Author("Ada Lovelace", "ada@plant.example")
 
@@ -392,7 +392,7 @@ def test_a_bare_repository_is_not_written_to(tmp_path: Path) -> None:
 
 
 def test_a_lock_left_behind_is_a_sentence(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.git_command.LOCK_PATIENCE", 0.2)
+    monkeypatch.setattr("store.git.command.LOCK_PATIENCE", 0.2)
     commit(root, "one", a="1")
     (root / "a.py").write_text("2")
     lock = root / ".git/index.lock"

@@ -12,9 +12,9 @@ import pytest
 from git_kit import Canary, commit, git, touch
 
 from store.errors import StoreError
-from store.git import GitRepo
-from store.git_changes import Author, GitChanges, Untrusted
-from store.git_trust import TRUST_FILE, TrustFile, programs
+from store.git.changes import Author, GitChanges, Untrusted
+from store.git.repository import GitRepo
+from store.git.trust import TRUST_FILE, TrustFile, programs
 
 ADA = Author("Ada Lovelace", "ada@plant.example")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from store.errors import StoreError
-from store.git import ChangedFile, GitRepo, Status
+from store.git.repository import ChangedFile, GitRepo, Status
 
 UID = 54_321
 

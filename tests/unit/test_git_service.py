@@ -13,8 +13,8 @@ import pytest
 from engine.models import GitAuthor, GitCommitRequest, GitPaths, GitTrustRequest
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.git import GitService
-from store.git import GitRepo
-from store.git_trust import TrustFile
+from store.git.repository import GitRepo
+from store.git.trust import TrustFile
 from store.state import StateDB
 
 ALICE = Actor(name="alice", uid=1000, role=Role.AUTHOR)

@@ -1,4 +1,4 @@
-"""The project's repository, read: the only user of GitPython. What writes in it is ``store/git_changes.py``.
+"""The project's repository, read: the only user of GitPython. What writes in it is ``store/git/changes.py``.
 
 Reading runs nothing that the repository names, with one exception: of a repository that its owner trusts as it is now
 the filters are used, because without them git would call files changed that are not.
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from store.errors import BadName, NotFound, StoreError
-from store.git_command import TIMEOUT, GitCommand, demand, shown
-from store.git_new_file import new_file
-from store.git_trust import Programs, TrustFile, programs
+from store.git.command import TIMEOUT, GitCommand, demand, shown
+from store.git.trust import Programs, TrustFile, programs
+from store.git.untracked_diff import new_file
 
 if TYPE_CHECKING:
     from git import Repo

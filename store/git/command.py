@@ -3,7 +3,7 @@
 A repository's own configuration can name programs that ordinary commands run: ``git status`` alone starts
 ``core.fsmonitor`` and clean filters. So every command runs in an environment built from nothing, with each such setting
 overridden (git-config(1), "ENVIRONMENT": GIT_CONFIG_COUNT has the last word), and with filters, whose names are free,
-looked up first and emptied. Only in a repository that its owner trusts (``store/git_trust.py``) are filters used and,
+looked up first and emptied. Only in a repository that its owner trusts (``store/git/trust.py``) are filters used and,
 where something is written, hooks; everything else stays overridden even there.
 
 Commands are started directly, not by ``git.Git.execute``: that one always begins with the caller's own environment, and
@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from store.errors import StoreError
-from store.git_process import Answer, collect, end, stopped
+from store.git.process import Answer, collect, end, stopped
 
 TIMEOUT = 5.0
 MAX_OUTPUT = 32 << 20

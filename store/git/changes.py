@@ -3,7 +3,7 @@
 Staging and unstaging take exact names of changed files, from git's own list; staging is plumbing that looks at nothing
 else (git-update-index(1)). A commit is made by ``git commit``, so that the hooks of a trusted repository are asked.
 
-A repository that names programs is written to only when its owner trusts it: see ``store/git_trust.py``.
+A repository that names programs is written to only when its owner trusts it: see ``store/git/trust.py``.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from store.errors import BadName, NotFound, StoreError
-from store.git import MAX_TEXT, ChangedFile, Commit, GitRepo
-from store.git_command import GitLocked, shown
-from store.git_new_file import content
-from store.git_process import GitStopped
-from store.git_trust import Programs
+from store.git.command import GitLocked, shown
+from store.git.process import GitStopped
+from store.git.repository import MAX_TEXT, ChangedFile, Commit, GitRepo
+from store.git.trust import Programs
+from store.git.untracked_diff import content
 
 STAGE_TIMEOUT = 30.0
 COMMIT_TIMEOUT = 50.0
