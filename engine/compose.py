@@ -53,10 +53,10 @@ from engine.sockets import check_private
 from store.disk_space import DiskRoom, Floor, NoRoom
 from store.files.scripts import ScriptFiles
 from store.git.trust import TrustFile
+from store.index.reconcile import Reconciler
 from store.project import Project
 from store.pruning import DAY, Retention
 from store.read_only import CANNOT_WRITE, ReadOnlyProject
-from store.reconcile import Reconciler
 from store.state import StateDB
 from store.watched import Watched
 

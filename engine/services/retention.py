@@ -17,8 +17,8 @@ from engine.models import RetentionInfo, RetentionLimits, RetentionPass
 from engine.services.scripts.versions import VersionKeeper
 from store.errors import StoreError
 from store.files import leftovers
+from store.index.reconcile import Reconciler
 from store.pruning import DAY, Pruned, Retention
-from store.reconcile import Reconciler
 from store.state import StateDB
 
 log = logging.getLogger(__name__)

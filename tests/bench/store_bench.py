@@ -28,11 +28,11 @@ from pathlib import Path
 import uvloop
 from engine_bench import percentile
 
-from store import index
 from store.files.scripts import ScriptFiles
-from store.index_rows import to_columns
-from store.look import QUIET_NS, look
-from store.reconcile import Reconciler
+from store.index import database
+from store.index.reconcile import Reconciler
+from store.index.rows import to_columns
+from store.index.scan import QUIET_NS, look
 
 TICK = 0.002
 """Seconds between two looks at the event loop."""
@@ -118,10 +118,10 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 def rows_only(files: ScriptFiles) -> None:
     """A rebuild as it would be without search: the same reading, the same table of scripts."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-        connection.executescript(index._TABLES)
+        connection.executescript(database._TABLES)
         connection.execute("BEGIN")
         for number, entry in enumerate(look(files, {}, {}).entries):
-            connection.execute(index._INSERT_AS, (number, *to_columns(entry.row)))
+            connection.execute(database._INSERT_AS, (number, *to_columns(entry.row)))
         connection.execute("COMMIT")
 
 

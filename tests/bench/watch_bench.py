@@ -23,8 +23,8 @@ from store_bench import generate
 from engine.services.events import EventBus
 from engine.services.sync.watch import WatchService
 from store.files.scripts import ScriptFiles
-from store.look import QUIET_NS
-from store.reconcile import Reconciler
+from store.index.reconcile import Reconciler
+from store.index.scan import QUIET_NS
 from store.watched import Watched
 
 

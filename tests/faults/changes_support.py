@@ -20,7 +20,7 @@ from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.versions import VersionKeeper
 from store.files.scripts import ScriptFiles
-from store.reconcile import Reconciler
+from store.index.reconcile import Reconciler
 from store.state import StateDB
 
 NAMES = ("a.py", "b.py", "sub/a.py", "sub/deep/c.py")

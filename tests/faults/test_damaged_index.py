@@ -12,7 +12,7 @@ from ordinary_user import own_folder, run_as_ordinary_user
 from test_store_index import FULL, Place, found
 
 from store.files.save import sha256
-from store.reconcile import Reconciler
+from store.index.reconcile import Reconciler
 
 COUNT = 120
 

@@ -13,7 +13,7 @@ from engine.services.sync.notifiers import MakeBell
 from engine.services.sync.watch import WatchService
 from store.doorbell import CannotWatch, Doorbell
 from store.files.scripts import ScriptFiles
-from store.reconcile import Reconciler
+from store.index.reconcile import Reconciler
 from store.watched import Watched
 
 PATIENCE = 20.0

@@ -17,7 +17,7 @@ from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import Texts
 from engine.services.tasks import TaskService
 from store.files.scripts import ScriptFiles
-from store.reconcile import Reconciler
+from store.index.reconcile import Reconciler
 from store.state import StateDB
 
 VALID = "# /// script\n# [tool.gatewright]\n# title = '{title}'\n# enabled = true\n# ///\nx = 1\n"

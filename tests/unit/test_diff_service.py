@@ -13,7 +13,7 @@ from diff_support import INVALID, VALID, Plant, of_state, plant
 from engine.models import DeleteRequest, DiffChoice, DiffDecision, DiffRequest, DiffState, SaveRequest, TaskState
 from engine.services.access import Actor, Role, ServiceError
 from store.files.save import sha256
-from store.vanished import HELD
+from store.index.missing import HELD
 
 VIEWER = Actor(name="eve", uid=1, role=Role.VIEWER)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from engine.models import DiffChoice, DiffItem, DiffState, KeyDifference
-from store.differences import Alike, changed_keys, duplicates
 from store.frontmatter.read import Frontmatter, title_from_path
-from store.index import Changes
-from store.index_rows import ScriptRow
-from store.vanished import Known, is_mass, judged, paired
+from store.index.database import Changes
+from store.index.differences import Alike, changed_keys, duplicates
+from store.index.missing import Known, is_mass, judged, paired
+from store.index.rows import ScriptRow
 from tui.diff_marks import DiffMarks
 
 

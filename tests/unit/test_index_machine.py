@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from store import index as index_module
 from store.errors import Conflict, NotFound
 from store.files.save import sha256
 from store.files.scripts import ScriptFiles
-from store.reconcile import Reconciler
+from store.index import database as index_module
+from store.index.reconcile import Reconciler
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from store.frontmatter.read import Frontmatter
-from store.index_rows import ScriptRow
-from store.outside import Found, Outside, together
+from store.index.external_changes import Found, Outside, together
+from store.index.rows import ScriptRow
 
 
 def rows(**contents: str) -> list[ScriptRow]:

@@ -17,8 +17,8 @@ from engine.services.retention import RetentionService
 from engine.services.scripts.versions import VersionKeeper
 from store.errors import NoVersion
 from store.files.scripts import ScriptFiles
+from store.index.reconcile import Reconciler
 from store.pruning import AIM, FIRST_ROWS, MOST_ROWS, Pace, Retention
-from store.reconcile import Reconciler
 from store.rows import OutputRow, RunRow
 from store.state import StateDB
 

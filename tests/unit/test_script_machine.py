@@ -24,7 +24,7 @@ from engine.services.scripts.service import ScriptService
 from engine.services.scripts.versions import VersionKeeper
 from store import disk
 from store.files.scripts import ScriptFiles
-from store.reconcile import Reconciler
+from store.index.reconcile import Reconciler
 from store.state import StateDB
 
 PATHS = st.sampled_from(["a.py", "b.py", "sub/a.py"])

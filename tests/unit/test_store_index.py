@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from store import index as index_module
 from store.errors import StoreError
 from store.files.save import sha256
 from store.files.scripts import ScriptFiles
-from store.look import QUIET_NS, look, settled_stamps
-from store.reconcile import Reconciler
-from store.search import search
-from store.vanished import paired
+from store.index import database as index_module
+from store.index.missing import paired
+from store.index.reconcile import Reconciler
+from store.index.scan import QUIET_NS, look, settled_stamps
+from store.index.search import search
 
 FULL = """# /// script
 # requires-python = ">=3.11"

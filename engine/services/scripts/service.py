@@ -34,8 +34,8 @@ from store.files.script_text import read_script
 from store.files.scripts import ScriptFiles
 from store.frontmatter.legacy_headers import convert_header
 from store.frontmatter.read import Frontmatter, FrontmatterError, parse
-from store.index_rows import ScriptRow
-from store.reconcile import Reconciler
+from store.index.reconcile import Reconciler
+from store.index.rows import ScriptRow
 
 
 @dataclass(frozen=True, slots=True)

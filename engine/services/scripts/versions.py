@@ -23,7 +23,7 @@ from store.errors import Conflict, NotFound, NoVersion, StoreError
 from store.files import leftovers
 from store.files.names import script_path
 from store.files.scripts import FileVersion, ScriptFiles
-from store.outside import Outside
+from store.index.external_changes import Outside
 from store.rows import VersionRow
 from store.versions import Versions
 

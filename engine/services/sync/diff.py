@@ -25,10 +25,10 @@ from engine.services.scripts.versions import VersionKeeper
 from engine.services.sync.diff_items import fingerprint_of, items_of, with_keys
 from engine.services.sync.diff_texts import Texts, preview_of, with_old_keys
 from engine.services.tasks import Progress, TaskCancelled, TaskService
-from store.differences import changed_keys
 from store.errors import Conflict, StoreError
+from store.index.differences import changed_keys
+from store.index.reconcile import Reconciler, Scanned
 from store.kept import KeptDifferences
-from store.reconcile import Reconciler, Scanned
 
 MAX_KEYED = 500
 """Invalid files whose keys are compared; each is read twice for that."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from engine.models import DiffChoice, DiffItem, DiffState, KeyDifference
-from store.differences import Alike, Duplicates, KeyChange, duplicates
 from store.files.names import shown
-from store.index_rows import ScriptRow
-from store.last_seen import LastSeen
-from store.reconcile import Scanned
+from store.index.differences import Alike, Duplicates, KeyChange, duplicates
+from store.index.last_seen import LastSeen
+from store.index.reconcile import Scanned
+from store.index.rows import ScriptRow
 
 OTHERS = 20
 """Paths that an item names besides its own."""

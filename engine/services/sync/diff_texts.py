@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 
 from engine.models import DiffChoice, DiffItem, DiffState
 from engine.services import text_diff
-from store.differences import changed_keys
 from store.errors import NotFound, StoreError
 from store.files.save import sha256
 from store.files.scripts import ScriptFiles
 from store.frontmatter.edit import apply_changes
 from store.frontmatter.read import FrontmatterError
-from store.reconcile import Reconciler, Scanned
+from store.index.differences import changed_keys
+from store.index.reconcile import Reconciler, Scanned
 
 _WITHOUT_TEXT = {
     DiffChoice.FOLLOW: "{old} becomes {new}, with its history; no file changes",

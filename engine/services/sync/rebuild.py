@@ -16,7 +16,7 @@ from engine.services.tasks import Progress, TaskService
 from store.approvals import Approvals
 from store.errors import StoreError
 from store.files.scripts import ScriptFiles
-from store.reconcile import ProgressCallback, Rebuilt, Reconciler
+from store.index.reconcile import ProgressCallback, Rebuilt, Reconciler
 from store.versions import Versions
 
 

@@ -18,8 +18,8 @@ from engine.services.sync.notifiers import BellKeeper, MakeBell
 from store.doorbell import Doorbell
 from store.errors import StoreError
 from store.files.listing import Stamp
-from store.outside import Found, together
-from store.reconcile import Reconciler
+from store.index.external_changes import Found, together
+from store.index.reconcile import Reconciler
 from store.watched import Watched
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 What it says of scripts, the files could give back. So when it is damaged, it is made anew; where something else is in
 the way (no room, no rights, a lock), it is left alone and kept in memory until the engine ends.
 
-What was last seen of a script that went away outside, or became invalid, is kept beside it (``store.last_seen``): that
+What was last seen of a script that went away outside, or became invalid, is kept beside it (``store.index.last_seen``): that
 may want a decision, and is lost with a damaged index.
 """
 
@@ -18,12 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from store import database, last_seen
+from store import database
 from store.database import Database, Kind
 from store.errors import Damaged, StoreError
-from store.index_rows import COLUMNS, ScriptEntry, ScriptRow, from_columns, to_columns
-from store.last_seen import LastSeen
-from store.search import Found, search
+from store.index import last_seen
+from store.index.last_seen import LastSeen
+from store.index.rows import COLUMNS, ScriptEntry, ScriptRow, from_columns, to_columns
+from store.index.search import Found, search
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ class ScriptIndex:
         self.changes += 1
 
     async def search(self, text: str, limit: int) -> list[Found]:
-        """Up to ``limit`` scripts with every word of ``text`` (``store.search``).
+        """Up to ``limit`` scripts with every word of ``text`` (``store.index.search``).
 
         Raises:
             Renewed: The index was lost; ``rows`` is empty.

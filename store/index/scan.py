@@ -19,8 +19,8 @@ from store.files.listing import ScriptFile, Stamp
 from store.files.script_text import read_script
 from store.files.scripts import ScriptFiles
 from store.frontmatter.read import Frontmatter
-from store.index import Changes
-from store.index_rows import MAX_SEARCHED, ScriptEntry, ScriptRow, as_text
+from store.index.database import Changes
+from store.index.rows import MAX_SEARCHED, ScriptEntry, ScriptRow, as_text
 
 QUIET_NS = 2_000_000_000
 """A file that had been unchanged for so long when it was read is what its stamp says. Some file systems count in twos

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from store.index import Changes
-from store.index_rows import ScriptRow
-from store.last_seen import LastSeen
+from store.index.database import Changes
+from store.index.last_seen import LastSeen
+from store.index.rows import ScriptRow
 
 MASS = 10
 MASS_SHARE = 0.2

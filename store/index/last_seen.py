@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from store.files.save import sha256
-from store.index_rows import COLUMNS, ScriptRow, from_columns
+from store.index.rows import COLUMNS, ScriptRow, from_columns
 
 TABLE = f"""
 CREATE TABLE script_last (

@@ -13,7 +13,7 @@ from typing import Any
 from store.files.names import folded
 from store.frontmatter.keys import TOP, own_table, path_of
 from store.frontmatter.read import FrontmatterError, find_block, loads, title_from_path
-from store.index_rows import ScriptRow
+from store.index.rows import ScriptRow
 
 _ABSENT = object()
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from store.index_rows import ScriptRow
-from store.vanished import paired
+from store.index.missing import paired
+from store.index.rows import ScriptRow
 
 _GONE = ""
 """The hash of what is not there."""

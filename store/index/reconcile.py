@@ -1,8 +1,8 @@
 """Keeps the index equal to the files: takes in what changed, and makes all of it anew when asked.
 
 New and changed files are taken in by themselves. What was last seen of scripts that went away or became invalid is kept
-until somebody decides (``store.last_seen``); when many vanish at once, nothing is done before somebody says that it is
-meant (``store.vanished``). Nothing here ever writes to a script.
+until somebody decides (``store.index.last_seen``); when many vanish at once, nothing is done before somebody says that it is
+meant (``store.index.missing``). Nothing here ever writes to a script.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pathlib import Path
 from store.errors import StoreError
 from store.files.listing import Stamp
 from store.files.scripts import ScriptFiles
-from store.index import Changes, Renewed, ScriptIndex
-from store.index_rows import ScriptEntry, ScriptRow
-from store.last_seen import LastSeen
-from store.look import look, read_entry, settled_stamps
-from store.outside import Outside
-from store.search import Found
-from store.vanished import Judged, Known, judged, marked, paired
+from store.index.database import Changes, Renewed, ScriptIndex
+from store.index.external_changes import Outside
+from store.index.last_seen import LastSeen
+from store.index.missing import Judged, Known, judged, marked, paired
+from store.index.rows import ScriptEntry, ScriptRow
+from store.index.scan import look, read_entry, settled_stamps
+from store.index.search import Found
 
 log = logging.getLogger(__name__)
 
