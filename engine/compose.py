@@ -55,9 +55,9 @@ from store.files.scripts import ScriptFiles
 from store.git.trust import TrustFile
 from store.index.reconcile import Reconciler
 from store.project import Project
-from store.pruning import DAY, Retention
 from store.read_only import CANNOT_WRITE, ReadOnlyProject
-from store.state import StateDB
+from store.state.database import StateDB
+from store.state.pruning import DAY, Retention
 from store.watched import Watched
 
 MIN_SIZE = 3

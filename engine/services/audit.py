@@ -11,9 +11,9 @@ from contextlib import suppress
 
 from engine.models import AuditCheck, AuditList, AuditRecord
 from engine.services.access import Actor, Role, ServiceError, require
-from store.audit import Audit, AuditEvent, AuditRow
-from store.audit_export import AuditExport
 from store.errors import StoreError
+from store.state.audit import Audit, AuditEvent, AuditRow
+from store.state.audit_export import AuditExport
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ HEAD_EVERY = 60.0
 
 
 class AuditService:
-    """Implemented on ``store.audit``. What is told here is written within an instant; what must come first, awaits."""
+    """Implemented on ``store.state.audit``. What is told here is written within an instant; what must come first, awaits."""
 
     def __init__(self, audit: Audit, export: AuditExport | None) -> None:
         self._audit = audit
@@ -131,7 +131,7 @@ class AuditService:
 
 
 def event(actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> AuditEvent:
-    """What ``store.audit`` records of it."""
+    """What ``store.state.audit`` records of it."""
     text = json.dumps(detail, sort_keys=True)
     return AuditEvent(time.time(), actor.name, actor.uid, source, action, subject, text)
 

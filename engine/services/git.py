@@ -29,13 +29,13 @@ from engine.models import (
 )
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.audit import AuditService
-from store.authors import Authors
 from store.errors import BadName, NotFound, StoreError
 from store.git.changes import Author, GitChanges, NothingStaged, Untrusted
 from store.git.command import GitLocked
 from store.git.repository import Commit, GitRepo, Status
 from store.git.trust import Programs, TrustFile
 from store.project import SCRIPTS
+from store.state.authors import Authors
 
 MAX_LOG = 200
 

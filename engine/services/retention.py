@@ -18,8 +18,8 @@ from engine.services.scripts.versions import VersionKeeper
 from store.errors import StoreError
 from store.files import leftovers
 from store.index.reconcile import Reconciler
-from store.pruning import DAY, Pruned, Retention
-from store.state import StateDB
+from store.state.database import StateDB
+from store.state.pruning import DAY, Pruned, Retention
 
 log = logging.getLogger(__name__)
 

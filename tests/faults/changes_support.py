@@ -21,7 +21,7 @@ from engine.services.scripts.service import ScriptService
 from engine.services.scripts.versions import VersionKeeper
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
-from store.state import StateDB
+from store.state.database import StateDB
 
 NAMES = ("a.py", "b.py", "sub/a.py", "sub/deep/c.py")
 ME = owner_actor()

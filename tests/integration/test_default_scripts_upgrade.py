@@ -16,8 +16,8 @@ from engine.models import DefaultChoice, DefaultDecision, DefaultsRequest, Defau
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.scripts.defaults import DefaultScriptService, judge
 from store.errors import NotAllowed
-from store.rows import SeededRow
-from store.seeded import Seeded
+from store.state.rows import SeededRow
+from store.state.seeded import Seeded
 
 A, B, C = "defaults/a.py", "defaults/b.py", "defaults/c.py"
 OLD = Bundle(1, {f"scripts/{A}": b"# a 1\n", f"scripts/{B}": b"# b 1\n", "documents/samples/s.csv": b"1\n"})

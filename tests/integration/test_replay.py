@@ -24,7 +24,7 @@ from engine.models import (
 )
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.runs.inputs import MAX_INPUTS, NOTHING
-from store.run_filter import RunFilter
+from store.state.run_filter import RunFilter
 
 ADD = """# /// script
 # [tool.gatewright]

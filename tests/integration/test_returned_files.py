@@ -17,7 +17,7 @@ from engine.config import CeilingsSection, PolicySection, Settings
 from engine.models import Outcome, RunFile, RunKind, RunRequest, SaveRequest
 from engine.pool import Pool
 from engine.services.access import Actor, Role, ServiceError
-from store.state import Retention
+from store.state.database import Retention
 
 WRITE = """
 import os

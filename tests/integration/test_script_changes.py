@@ -23,9 +23,9 @@ from engine.models import (
 from engine.services.access import Role, ServiceError
 from store import disk
 from store.errors import StoreError
-from store.rows import VersionRow
-from store.state import StateDB
-from store.versions import KEPT
+from store.state.database import StateDB
+from store.state.rows import VersionRow
+from store.state.versions import KEPT
 
 ASKS = '# /// script\n# [tool.gatewright.permissions]\n# read = ["{}"]\n# ///\n'
 

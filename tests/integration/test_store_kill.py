@@ -14,7 +14,7 @@ from pathlib import Path
 
 from store import disk
 from store.files.scripts import ScriptFiles
-from store.state import StateDB
+from store.state.database import StateDB
 
 KILLS = 30
 
@@ -38,8 +38,8 @@ SAVER = """
 RECORDER = """
     import asyncio, os, sys
     from pathlib import Path
-    from store.rows import OutputRow, RunRow
-    from store.state import StateDB
+    from store.state.rows import OutputRow, RunRow
+    from store.state.database import StateDB
 
     async def main():
         state = await StateDB.open(Path(sys.argv[1]))

@@ -18,7 +18,7 @@ from engine.services.sync.diff_texts import Texts
 from engine.services.tasks import TaskService
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
-from store.state import StateDB
+from store.state.database import StateDB
 
 VALID = "# /// script\n# [tool.gatewright]\n# title = '{title}'\n# enabled = true\n# ///\nx = 1\n"
 INVALID = "# /// script\n# [tool.gatewright]\n# title = '{title}'\n# enabled = 3\n# ///\nx = 2\n"

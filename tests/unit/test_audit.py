@@ -13,10 +13,10 @@ import pytest
 
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.audit import AuditService
-from store.audit import PAGE, AuditEvent
-from store.audit_export import DAY
 from store.errors import StoreError
-from store.state import StateDB
+from store.state.audit import PAGE, AuditEvent
+from store.state.audit_export import DAY
+from store.state.database import StateDB
 
 ALICE = Actor("alice", 1000, Role.ADMIN)
 

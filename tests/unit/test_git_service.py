@@ -15,7 +15,7 @@ from engine.services.access import Actor, Role, ServiceError
 from engine.services.git import GitService
 from store.git.repository import GitRepo
 from store.git.trust import TrustFile
-from store.state import StateDB
+from store.state.database import StateDB
 
 ALICE = Actor(name="alice", uid=1000, role=Role.AUTHOR)
 BOB = Actor(name="bob", uid=1001, role=Role.AUTHOR)

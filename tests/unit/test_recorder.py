@@ -11,8 +11,8 @@ from engine.models import Mode, Outcome, OutputChunk, RunInfo, RunKind, RunState
 from engine.pool import ReturnedFile
 from engine.services.runs.recorder import FLUSH_BYTES, Recorder
 from store.errors import LowDisk
-from store.rows import FileRow, InputRow, OutputRow, RunRow
-from store.state import StateDB
+from store.state.database import StateDB
+from store.state.rows import FileRow, InputRow, OutputRow, RunRow
 
 
 @dataclass

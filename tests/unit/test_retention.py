@@ -18,9 +18,9 @@ from engine.services.scripts.versions import VersionKeeper
 from store.errors import NoVersion
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
-from store.pruning import AIM, FIRST_ROWS, MOST_ROWS, Pace, Retention
-from store.rows import OutputRow, RunRow
-from store.state import StateDB
+from store.state.database import StateDB
+from store.state.pruning import AIM, FIRST_ROWS, MOST_ROWS, Pace, Retention
+from store.state.rows import OutputRow, RunRow
 
 DAY = 86_400.0
 ME = owner_actor()

@@ -25,7 +25,7 @@ from engine.services.scripts.versions import VersionKeeper
 from store import disk
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
-from store.state import StateDB
+from store.state.database import StateDB
 
 PATHS = st.sampled_from(["a.py", "b.py", "sub/a.py"])
 TEXTS = st.sampled_from(["", "one\n", "two\n", "drei \u00e4\n"])

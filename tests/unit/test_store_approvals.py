@@ -12,8 +12,8 @@ import pytest
 
 from store import migrations
 from store.database import Database
-from store.rows import ApprovalRow, RunRow
-from store.state import StateDB
+from store.state.database import StateDB
+from store.state.rows import ApprovalRow, RunRow
 
 RUN = RunRow(
     id=1, kind="exec", name="x", state="finished", mode="RESTRICTED", actor="ann", source="cli", queued_at=1.0,

@@ -19,10 +19,10 @@ import pytest
 from store import migrations
 from store.database import APPLICATION_ID, WAL_BYTES
 from store.errors import LowDisk, StoreError
-from store.pruning import Pruned, Retention
-from store.rows import FileRow, OutputRow, RunRow
-from store.run_filter import RunFilter
-from store.state import UNRECORDED_IDS, StateDB
+from store.state.database import UNRECORDED_IDS, StateDB
+from store.state.pruning import Pruned, Retention
+from store.state.rows import FileRow, OutputRow, RunRow
+from store.state.run_filter import RunFilter
 
 DAY = 86_400.0
 

@@ -11,9 +11,9 @@ import pytest
 
 from store import migrations
 from store.database import APPLICATION_ID
-from store.rows import VersionRow
-from store.state import StateDB
-from store.versions import BATCH, KEPT
+from store.state.database import StateDB
+from store.state.rows import VersionRow
+from store.state.versions import BATCH, KEPT
 
 
 def row(script: str = "a.py", sha256: str = "1", reason: str = "saved", **fields: Any) -> VersionRow:

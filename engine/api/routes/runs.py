@@ -23,7 +23,7 @@ from engine.registry import (
     RunParams,
     StartParams,
 )
-from store.run_filter import RunFilter
+from store.state.run_filter import RunFilter
 
 RunItems = AsyncIterator[list[OutputChunk] | RunInfo]
 

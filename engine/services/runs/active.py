@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from engine.models import OutputChunk, RunInfo, RunState, Stream
 from engine.pool import ReturnedFile
 from engine.services.runs.uploads import Buffer
-from store.run_filter import RunFilter
+from store.state.run_filter import RunFilter
 
 SEAL_AFTER = 0.02
 """Seconds that output is collected before it becomes a chunk that followers and the record get."""

@@ -27,7 +27,7 @@ from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService
 from engine.services.scripts.service import ScriptService
 from engine.services.text_diff import unified
-from store.state import StateDB
+from store.state.database import StateDB
 
 COMPARED_OUTPUT = 256 << 10
 """Characters of each run's output that are compared."""

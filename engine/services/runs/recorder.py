@@ -12,7 +12,7 @@ from engine.models import OutputChunk, RunInfo, RunState
 from engine.pool import ReturnedFile
 from engine.services.runs.records import file_row, output_row, run_row
 from store.errors import StoreError
-from store.rows import FileRow, InputRow, OutputRow, RunRow
+from store.state.rows import FileRow, InputRow, OutputRow, RunRow
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ FLUSH_BYTES = 64 << 10
 
 
 class RunStore(Protocol):
-    """The part of ``store.state.StateDB`` that takes records."""
+    """The part of ``store.state.database.StateDB`` that takes records."""
 
     async def apply(
         self,

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.models import Grant, Mode, Outcome, OutputChunk, RunError, RunFile, RunInfo, RunKind, RunState, Stream
 from engine.pool import ReturnedFile
-from store.rows import FileRow, OutputRow, RunRow
+from store.state.rows import FileRow, OutputRow, RunRow
 
 OUTPUT_LOST = "Some of the output could not be recorded: the disk was full."
 FILES_LOST = "The files it left could not be recorded: the disk was full."

@@ -37,9 +37,9 @@ from engine.services.runs.records import output_chunk, run_file, run_info, run_r
 from engine.services.runs.requests import Prepared, RequestChecks, no_file, refused_run
 from engine.services.runs.uploads import Buffer, BufferService
 from store.errors import StoreError
-from store.rows import InputRow
-from store.run_filter import RunFilter
-from store.state import StateDB
+from store.state.database import StateDB
+from store.state.rows import InputRow
+from store.state.run_filter import RunFilter
 
 RunItem = list[OutputChunk] | RunInfo
 """What a follower gets: output as it comes, the record when it changes."""

@@ -25,8 +25,8 @@ from engine.services.scripts.versions import VersionKeeper
 from store.errors import Conflict, StoreError
 from store.files.names import SUFFIX, script_path
 from store.files.scripts import ScriptFiles
-from store.rows import VersionRow
-from store.versions import Versions
+from store.state.rows import VersionRow
+from store.state.versions import Versions
 
 T = TypeVar("T")
 

@@ -30,8 +30,8 @@ from engine.services.text_diff import unified
 from store.errors import StoreError
 from store.files.scripts import ScriptFiles
 from store.project import SCRIPTS, Project
-from store.rows import SeededRow
-from store.seeded import Seeded
+from store.state.rows import SeededRow
+from store.state.seeded import Seeded
 
 log = logging.getLogger(__name__)
 

@@ -31,9 +31,9 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.scripts.service import ScriptSource
-from store.approvals import Approvals
 from store.errors import StoreError
-from store.rows import ApprovalRow
+from store.state.approvals import Approvals
+from store.state.rows import ApprovalRow
 
 
 class Scripts(Protocol):

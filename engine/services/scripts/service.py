@@ -27,7 +27,6 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.versions import VersionKeeper
-from store.approvals import Approvals
 from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
 from store.files.names import module_note, name_notes, script_path
 from store.files.script_text import read_script
@@ -36,6 +35,7 @@ from store.frontmatter.legacy_headers import convert_header
 from store.frontmatter.read import Frontmatter, FrontmatterError, parse
 from store.index.reconcile import Reconciler
 from store.index.rows import ScriptRow
+from store.state.approvals import Approvals
 
 
 @dataclass(frozen=True, slots=True)

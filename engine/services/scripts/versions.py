@@ -24,8 +24,8 @@ from store.files import leftovers
 from store.files.names import script_path
 from store.files.scripts import FileVersion, ScriptFiles
 from store.index.external_changes import Outside
-from store.rows import VersionRow
-from store.versions import Versions
+from store.state.rows import VersionRow
+from store.state.versions import Versions
 
 log = logging.getLogger(__name__)
 

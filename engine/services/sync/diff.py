@@ -28,7 +28,7 @@ from engine.services.tasks import Progress, TaskCancelled, TaskService
 from store.errors import Conflict, StoreError
 from store.index.differences import changed_keys
 from store.index.reconcile import Reconciler, Scanned
-from store.kept import KeptDifferences
+from store.state.ignored_differences import KeptDifferences
 
 MAX_KEYED = 500
 """Invalid files whose keys are compared; each is read twice for that."""

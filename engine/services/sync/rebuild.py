@@ -13,11 +13,11 @@ from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import Progress, TaskService
-from store.approvals import Approvals
 from store.errors import StoreError
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import ProgressCallback, Rebuilt, Reconciler
-from store.versions import Versions
+from store.state.approvals import Approvals
+from store.state.versions import Versions
 
 
 class SyncService:

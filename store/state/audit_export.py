@@ -16,9 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from store import disk
-from store.audit import PAGE, Audit, AuditRow
 from store.errors import from_os_error
-from store.pruning import DAY
+from store.state.audit import PAGE, Audit, AuditRow
+from store.state.pruning import DAY
 
 FOLDER = "audit"
 _NAME = re.compile(r"\d{9,}-(\d{9,})\.jsonl")

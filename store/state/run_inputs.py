@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from store.database import Database
-from store.rows import InputRow
+from store.state.rows import InputRow
 
 _INSERT_INPUT = "INSERT INTO run_input (run_id, inputs) VALUES (?, ?) ON CONFLICT DO NOTHING"
 _INSERT_CODE = "INSERT INTO run_code (sha256, text) VALUES (?, ?) ON CONFLICT DO NOTHING"

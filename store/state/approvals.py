@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any
 
 from store.database import Database
-from store.rows import ApprovalRow
+from store.state.rows import ApprovalRow
 
 _COLUMNS = tuple(field.name for field in fields(ApprovalRow))
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM approval"  # noqa: S608 - names of our own columns

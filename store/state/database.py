@@ -9,19 +9,20 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from store import migrations, pruning
-from store.approvals import Approvals
-from store.audit import Audit, AuditEvent, add
-from store.audit_export import AuditExport
-from store.authors import Authors
+from store import migrations
 from store.database import Database
-from store.kept import KeptDifferences
-from store.pruning import Amount, Pruned, Retention
-from store.rows import FileRow, InputRow, OutputRow, RunRow
-from store.run_filter import RunFilter
-from store.run_inputs import RunInputs, record_inputs
-from store.seeded import Seeded
-from store.versions import Versions
+from store.state import pruning
+from store.state.approvals import Approvals
+from store.state.audit import Audit, AuditEvent, add
+from store.state.audit_export import AuditExport
+from store.state.authors import Authors
+from store.state.ignored_differences import KeptDifferences
+from store.state.pruning import Amount, Pruned, Retention
+from store.state.rows import FileRow, InputRow, OutputRow, RunRow
+from store.state.run_filter import RunFilter
+from store.state.run_inputs import RunInputs, record_inputs
+from store.state.seeded import Seeded
+from store.state.versions import Versions
 
 UNRECORDED_IDS = 1_000
 """Ids left out after an engine that was killed: more than it can have given out within one group commit."""

@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import Any
 
 from store.database import Database
-from store.rows import VersionRow
+from store.state.rows import VersionRow
 
 KEPT = 50
 """Versions per script, unless the settings say otherwise."""

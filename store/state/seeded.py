@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 
 from store.database import Database
-from store.rows import SeededRow
+from store.state.rows import SeededRow
 
 _COLUMNS = tuple(field.name for field in fields(SeededRow))
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM default_script"  # noqa: S608 - names of our own columns
