@@ -58,7 +58,7 @@ from store.project import Project
 from store.read_only import CANNOT_WRITE, ReadOnlyProject
 from store.state.database import StateDB
 from store.state.pruning import DAY, Retention
-from store.watched import Watched
+from store.watch.folders import Watched
 
 MIN_SIZE = 3
 """Slots of a served engine; a library user may ask for one."""

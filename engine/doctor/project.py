@@ -17,8 +17,8 @@ from engine.lock import engine_lives, holder_of
 from engine.models import EngineInfo
 from engine.paths import EnginePaths
 from store.disk_space import DiskRoom, Floor
-from store.doorbell import CannotWatch, try_out
-from store.watched import Watched
+from store.watch.folders import Watched
+from store.watch.notifier import CannotWatch, try_out
 
 
 def _owner(paths: EnginePaths) -> Finding:

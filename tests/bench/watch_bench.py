@@ -25,7 +25,7 @@ from engine.services.sync.watch import WatchService
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
 from store.index.scan import QUIET_NS
-from store.watched import Watched
+from store.watch.folders import Watched
 
 
 def replace_as_vim_does(file: Path, text: str) -> None:

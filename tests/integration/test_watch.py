@@ -17,8 +17,8 @@ from git_kit import git
 from engine import Engine
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest
 from engine.services.sync import watch
-from store import watched
-from store.doorbell import CannotWatch, Doorbell, _explained
+from store.watch import folders
+from store.watch.notifier import CannotWatch, Doorbell, _explained
 from tests.integration.watch_kit import BrokenBell, MutedBell, Scene, scene
 
 
@@ -85,7 +85,7 @@ async def test_hostile_names_and_links_are_survived(tmp_path: Path) -> None:
         (at.scripts / "loop").symlink_to(at.scripts)
         (at.scripts / "away").symlink_to(outside)
         assert (await at.change()).created == 2
-        assert sorted(watched.Watched(at.root).folders()) == [str(at.root), str(at.scripts)]
+        assert sorted(folders.Watched(at.root).folders()) == [str(at.root), str(at.scripts)]
 
         for number, name in enumerate((b"\xff.py", b"new\nline\x1b[31m.py", b"bad\xfe")):
             path = os.fsencode(at.scripts) + b"/" + name
@@ -98,7 +98,7 @@ async def test_hostile_names_and_links_are_survived(tmp_path: Path) -> None:
 
 
 def test_what_is_no_script_rings_for_nobody(tmp_path: Path) -> None:
-    place = watched.Watched(tmp_path)
+    place = folders.Watched(tmp_path)
     (tmp_path / "scripts" / "folder").mkdir(parents=True)
     (tmp_path / "scripts" / "data.csv").touch()
 
@@ -215,7 +215,7 @@ async def test_without_inotify_looks_find_it(tmp_path: Path, monkeypatch: pytest
 
 async def test_on_a_network_file_system_looks_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "POLL", 0.05)
-    monkeypatch.setattr(watched, "remote_kind", lambda _: "NFS")
+    monkeypatch.setattr(folders, "remote_kind", lambda _: "NFS")
     async with scene(tmp_path, MutedBell) as at:
         (at.scripts / "one.py").write_text("1\n")
         assert (await at.change()).paths == ["one.py"]
@@ -238,25 +238,25 @@ async def test_a_bell_that_tells_nothing_is_found_out(tmp_path: Path, monkeypatc
 async def test_a_watch_that_fails_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "AFTER_FAILURE", 0.05)
     async with scene(tmp_path) as at:
-        folders = watched.Watched.folders
-        monkeypatch.setattr(watched.Watched, "folders", lambda _: 1 / 0)
+        folders = folders.Watched.folders
+        monkeypatch.setattr(folders.Watched, "folders", lambda _: 1 / 0)
         (at.scripts / "area").mkdir()
         (at.scripts / "area" / "one.py").write_text("1\n")
         await at.until(lambda: at.watch.problems == [watch.FAILED])
-        monkeypatch.setattr(watched.Watched, "folders", folders)
+        monkeypatch.setattr(folders.Watched, "folders", folders)
         assert (await at.change()).paths == ["area/one.py"]
         await at.until(lambda: at.watch.problems == [])
 
 
 async def test_nobody_listening_costs_no_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds, folders = [0], watched.Watched.folders
+    rounds, folders = [0], folders.Watched.folders
 
-    def counted(place: watched.Watched) -> watched.Folders:
+    def counted(place: folders.Watched) -> folders.Folders:
         rounds[0] += 1
         return folders(place)
 
     monkeypatch.setattr(watch, "POLL", 0.01)
-    monkeypatch.setattr(watched.Watched, "folders", counted)
+    monkeypatch.setattr(folders.Watched, "folders", counted)
     async with scene(tmp_path, BrokenBell) as at:
         at.listening().__exit__()
         begun = rounds[0]

@@ -11,10 +11,10 @@ from engine.models import Event, OutsideChange
 from engine.services.events import EventBus, Subscription
 from engine.services.sync.notifiers import MakeBell
 from engine.services.sync.watch import WatchService
-from store.doorbell import CannotWatch, Doorbell
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
-from store.watched import Watched
+from store.watch.folders import Watched
+from store.watch.notifier import CannotWatch, Doorbell
 
 PATIENCE = 20.0
 

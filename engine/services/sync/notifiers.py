@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from store.doorbell import CannotWatch, Doorbell
 from store.files.names import SUFFIX
-from store.watched import Folders, Watched
+from store.watch.folders import Folders, Watched
+from store.watch.notifier import CannotWatch, Doorbell
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _LOOKING = "Outside changes of scripts are found by looking every few seconds"
 
 
 class Bell(Protocol):
-    """See ``store.doorbell.Doorbell``."""
+    """See ``store.watch.notifier.Doorbell``."""
 
     @property
     def works(self) -> bool: ...

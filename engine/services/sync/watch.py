@@ -15,12 +15,12 @@ from engine.models import OutsideChange
 from engine.services.events import EventBus
 from engine.services.sync.debounce import Settling
 from engine.services.sync.notifiers import BellKeeper, MakeBell
-from store.doorbell import Doorbell
 from store.errors import StoreError
 from store.files.listing import Stamp
 from store.index.external_changes import Found, together
 from store.index.reconcile import Reconciler
-from store.watched import Watched
+from store.watch.folders import Watched
+from store.watch.notifier import Doorbell
 
 log = logging.getLogger(__name__)
 

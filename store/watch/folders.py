@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import stat
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from pathlib import Path
 from store import disk
 from store.files.listing import IGNORED_FOLDERS, Stamp, stamp_of
 from store.files.names import MAX_DEPTH, SUFFIX, folder_problem
-from store.filesystems import remote_kind
 from store.project import SCRIPTS
 
 Folders = dict[str, tuple[int, int]]
@@ -21,6 +21,33 @@ _GIT = ".git"
 _LOCK = "index.lock"
 _SIGNS = ("HEAD", "index", "logs/HEAD", "packed-refs", "MERGE_HEAD", "COMMIT_EDITMSG")
 """One of these is another file after everything that a status or a log could show."""
+
+
+_REMOTE = {
+    0x00006969: "NFS",
+    0x0000517B: "SMB",
+    0xFE534D42: "SMB",
+    0xFF534D42: "CIFS",
+    0x65735546: "FUSE",
+    0x01021997: "9p",
+    0x5346414F: "AFS",
+    0x6B414653: "AFS",
+    0x73757245: "Coda",
+    0x00C36400: "Ceph",
+    0x19830326: "BeeGFS",
+    0x47504653: "GPFS",
+    0x0BD00BD0: "Lustre",
+    0x01161970: "GFS2",
+    0x7461636F: "OCFS2",
+    0x786F4256: "a VirtualBox shared folder",
+    0xBACBACBC: "a VMware shared folder",
+}
+"""Where others than this kernel can change files. Magic numbers: statfs(2) and linux/magic.h."""
+
+_BUFFER = 256
+"""Bytes; a struct statfs has 120 on x86-64 and aarch64. Its first member is the magic number."""
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Watched:
@@ -104,3 +131,25 @@ def _stamp(path: str) -> Stamp | None:
         return stamp_of(os.lstat(path))
     except OSError:
         return None
+
+
+def remote_kind(folder: Path) -> str | None:
+    """What a network file system is called; None for one that only this kernel changes.
+
+    Raises:
+        OSError: The folder cannot be examined.
+    """
+    return _REMOTE.get(magic(folder))
+
+
+def magic(folder: Path) -> int:
+    """The number that says what kind of file system a folder is on.
+
+    Raises:
+        OSError: The folder cannot be examined.
+    """
+    buffer = ctypes.create_string_buffer(_BUFFER)
+    if _libc.statfs(os.fsencode(folder), buffer) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), str(folder))
+    return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF
