@@ -25,7 +25,10 @@ HEAD_EVERY = 60.0
 
 
 class AuditService:
-    """Implemented on ``store.state.audit``. What is told here is written within an instant; what must come first, awaits."""
+    """Implemented on ``store.state.audit``.
+
+    What is told here is written within an instant; what must come first, awaits.
+    """
 
     def __init__(self, audit: Audit, export: AuditExport | None) -> None:
         self._audit = audit

@@ -14,7 +14,9 @@ from store.files.save import MAX_SIZE, read_listed, special
 
 T = TypeVar("T")
 Stamp = tuple[int, int, int, int]
-"""(mtime in ns, ctime in ns, size, inode). While it is the same, so is the content (but see ``store.index.reconcile``)."""
+"""(mtime in ns, ctime in ns, size, inode).
+While it is the same, so is the content (but see ``store.index.reconcile``).
+"""
 
 IGNORED_FOLDERS = frozenset({"__pycache__"})
 

@@ -281,13 +281,13 @@ def remove(place: Place, base_sha256: str) -> None:
         # The file itself too: an editor may have it open, and is about to write.
         keep(place.folder, temp, place.history)
     except BaseException:
-        _put_back(place, temp)
+        _undo_removal(place, temp)
         raise
     os.fsync(place.folder)
     os.fsync(place.history)
 
 
-def _put_back(place: Place, temp: str) -> None:
+def _undo_removal(place: Place, temp: str) -> None:
     """Undo a removal. Whoever made a file of that name in between has the latest word."""
     try:
         disk.rename_new(place.folder, temp, place.folder, place.name)

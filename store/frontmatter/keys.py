@@ -1,7 +1,7 @@
 """The keys of the frontmatter that can be set, and the rules for a value that somebody wants to write.
 
-A new value is judged by reading it as a script's block would be read (``store.frontmatter.read``), and must come back as it
-was given. Two rules are stricter than reading: ``kind`` is one that exists, and permissions are lists of texts.
+A new value is judged by reading it as a script's block would be read (``store.frontmatter.read``), and must come back
+as it was given. Two rules are stricter than reading: ``kind`` is one that exists, and permissions are lists of texts.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 What it says of scripts, the files could give back. So when it is damaged, it is made anew; where something else is in
 the way (no room, no rights, a lock), it is left alone and kept in memory until the engine ends.
 
-What was last seen of a script that went away outside, or became invalid, is kept beside it (``store.index.last_seen``): that
-may want a decision, and is lost with a damaged index.
+What was last seen of a script that went away outside, or became invalid, is kept beside it (``store.index.last_seen``):
+that may want a decision, and is lost with a damaged index.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Keeps the index equal to the files: takes in what changed, and makes all of it anew when asked.
 
 New and changed files are taken in by themselves. What was last seen of scripts that went away or became invalid is kept
-until somebody decides (``store.index.last_seen``); when many vanish at once, nothing is done before somebody says that it is
-meant (``store.index.missing``). Nothing here ever writes to a script.
+until somebody decides (``store.index.last_seen``); when many vanish at once, nothing is done before somebody says that
+it is meant (``store.index.missing``). Nothing here ever writes to a script.
 """
 
 from __future__ import annotations

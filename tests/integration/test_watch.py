@@ -238,22 +238,22 @@ async def test_a_bell_that_tells_nothing_is_found_out(tmp_path: Path, monkeypatc
 async def test_a_watch_that_fails_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "AFTER_FAILURE", 0.05)
     async with scene(tmp_path) as at:
-        folders = folders.Watched.folders
+        real = folders.Watched.folders
         monkeypatch.setattr(folders.Watched, "folders", lambda _: 1 / 0)
         (at.scripts / "area").mkdir()
         (at.scripts / "area" / "one.py").write_text("1\n")
         await at.until(lambda: at.watch.problems == [watch.FAILED])
-        monkeypatch.setattr(folders.Watched, "folders", folders)
+        monkeypatch.setattr(folders.Watched, "folders", real)
         assert (await at.change()).paths == ["area/one.py"]
         await at.until(lambda: at.watch.problems == [])
 
 
 async def test_nobody_listening_costs_no_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rounds, folders = [0], folders.Watched.folders
+    rounds, real = [0], folders.Watched.folders
 
     def counted(place: folders.Watched) -> folders.Folders:
         rounds[0] += 1
-        return folders(place)
+        return real(place)
 
     monkeypatch.setattr(watch, "POLL", 0.01)
     monkeypatch.setattr(folders.Watched, "folders", counted)

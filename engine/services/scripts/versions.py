@@ -1,7 +1,7 @@
 """Changes of scripts' files together with their record: announced before, settled after, one change at a time.
 
-Whatever ends the engine in between, the bytes are in place or in the history (``store.files.scripts``), and the next start
-decides by looking at the files whether what was announced has happened.
+Whatever ends the engine in between, the bytes are in place or in the history (``store.files.scripts``), and the next
+start decides by looking at the files whether what was announced has happened.
 """
 
 from __future__ import annotations
