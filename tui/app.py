@@ -9,7 +9,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,7 +24,6 @@ from textual.theme import Theme
 from tui.actions import Scope, action, bindings
 from tui.background import in_background
 from tui.key_queue import KeyQueue
-from tui.preferences import Preferences
 from tui.recovery import RecoveryError, RecoveryJournal
 from tui.screens.console import ConsoleScreen
 from tui.terminal.diff_driver import DiffDriver, driver_class
@@ -55,6 +55,31 @@ DARK = Theme(
 )
 """One accent colour, one danger colour, greys. All are in the 256-colour table, and of the 16 colours they become cyan,
 bright red, black, dark grey and light grey."""
+
+
+OFF = frozenset({"0", "off", "no", "false"})
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """How to draw, for terminals that do not agree with the console's own ways.
+
+    These come from the environment of whoever looks and are not settings of the project: the engine's owner and the
+    person at the terminal may be different people.
+    """
+
+    diff: bool = True
+    """Send the terminal only the cells that changed. ``GATEWRIGHT_CONSOLE_DIFF=off``: whole frames, as Textual does."""
+
+    fast_editor: bool = True
+    """Draw the editor's visible lines only. ``GATEWRIGHT_CONSOLE_FAST_EDITOR=off``: Textual's own text area."""
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Preferences:
+        return cls(
+            diff=environ.get("GATEWRIGHT_CONSOLE_DIFF", "").lower() not in OFF,
+            fast_editor=environ.get("GATEWRIGHT_CONSOLE_FAST_EDITOR", "").lower() not in OFF,
+        )
 
 
 class GatewrightApp(App[int]):

@@ -2,27 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
-
-from textual.screen import Screen
-
 from tui.desk import Desk
+from tui.host import Host
 from tui.screens.choice import Answer, ChoiceScreen
-
-Result = TypeVar("Result")
-
-
-class Host(Protocol):
-    """The screen that the user is on."""
-
-    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
-        """Show a dialog and wait for its answer."""
-
-    def say(self, text: str) -> None:
-        """Tell the user what happened."""
-
-    def complain(self, text: str) -> None:
-        """Tell the user what did not work."""
 
 
 async def safe_to_write(host: Host, desk: Desk, path: str, then: str) -> bool:

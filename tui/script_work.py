@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 from engine.client import EngineError
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, ScriptInfo
-from tui.asking import Host
 from tui.connection import EngineConnection
 from tui.desk import Desk
 from tui.formats import clock
+from tui.host import Host
 from tui.meta_work import MetaWork
 from tui.naming import SUFFIX, under_a_name
 from tui.overview import Overview

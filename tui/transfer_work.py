@@ -7,8 +7,8 @@ import os
 import posixpath
 from collections.abc import Sequence
 
-from tui.asking import Host
 from tui.connection import EngineConnection
+from tui.host import Host
 from tui.local_files import gather
 from tui.screens.ask import AskScreen
 from tui.screens.choice import Answer, ChoiceScreen

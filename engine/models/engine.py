@@ -1,4 +1,4 @@
-"""The engine itself."""
+"""The engine itself: its state, its pool, what it retains and its audit record."""
 
 from __future__ import annotations
 

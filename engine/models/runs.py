@@ -1,4 +1,4 @@
-"""Runs: what is asked for, what became of it, its output and files."""
+"""Runs: what is asked for, what became of it, its output and files, its repetition and comparison."""
 
 from __future__ import annotations
 

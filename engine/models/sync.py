@@ -1,4 +1,4 @@
-"""The metadata diff: what the database knows of scripts against what is on disk, and what a user decides about it."""
+"""The index against the files: rebuild, metadata diff and what a user decides about it, and the tasks these are."""
 
 from __future__ import annotations
 

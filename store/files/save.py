@@ -1,4 +1,4 @@
-"""Replacing one file: swap, look, keep or swap back. Part of the save protocol of ``store.files.scripts``."""
+"""The save protocol on one file: replace it (swap, verify, keep or swap back), rename it, remove it; history first."""
 
 from __future__ import annotations
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tui.app import GatewrightApp
-from tui.preferences import Preferences
+from tui.app import GatewrightApp, Preferences
 from tui.screens.console import ConsoleScreen
 from tui.terminal.diff_driver import DiffDriver
 

@@ -1,0 +1,22 @@
+"""What dialogs and actions need of the screen that the user is on."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+from textual.screen import Screen
+
+Result = TypeVar("Result")
+
+
+class Host(Protocol):
+    """The screen that the user is on."""
+
+    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
+        """Show a dialog and wait for its answer."""
+
+    def say(self, text: str) -> None:
+        """Tell the user what happened."""
+
+    def complain(self, text: str) -> None:
+        """Tell the user what did not work."""
