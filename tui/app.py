@@ -23,9 +23,9 @@ from textual.theme import Theme
 
 from tui.actions import Scope, action, bindings
 from tui.background import in_background
+from tui.console.screen import ConsoleScreen
+from tui.editing.recovery import RecoveryError, RecoveryJournal
 from tui.key_queue import KeyQueue
-from tui.recovery import RecoveryError, RecoveryJournal
-from tui.screens.console import ConsoleScreen
 from tui.terminal.diff_driver import DiffDriver, driver_class
 from tui.terminal.guard import HostileTextFilter
 from tui.widgets.header_bar import HeaderBar
@@ -132,7 +132,7 @@ class GatewrightApp(App[int]):
     async def _begin(self) -> None:
         """After the first paint: everything that takes time."""
         from tui.connection import EngineConnection
-        from tui.console_parts import ConsoleParts
+        from tui.console.parts import ConsoleParts
 
         self._connection = EngineConnection(self._project, self.publish)
         parts = ConsoleParts(self._console, self._connection, self._journal, self._open_script, self.publish)
@@ -162,7 +162,7 @@ class GatewrightApp(App[int]):
         self.push_screen(HelpScreen(Editor.BINDINGS))
 
     def action_palette(self) -> None:
-        from tui.palette import ACTION, SCRIPT, action_entries, script_entries
+        from tui.console.palette import ACTION, SCRIPT, action_entries, script_entries
         from tui.screens.picker import PickerScreen
 
         async def picked(key: str | None) -> None:

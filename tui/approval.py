@@ -10,7 +10,7 @@ from engine.client import EngineError
 from engine.models import ApprovalState, ApproveRequest, Grant, PermissionReview
 from tui.actions import action
 from tui.connection import EngineConnection
-from tui.desk import Desk
+from tui.editing.open_script import Desk
 from tui.screens.approve import ApproveScreen, Decision
 from tui.screens.choice import Answer, ChoiceScreen
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from engine.client import EngineError, EngineUnreachable
 from engine.models import CheckRequest, ScriptInfo, ScriptKeys, SetKeysRequest
-from tui.asking import safe_to_write
 from tui.connection import EngineConnection
-from tui.desk import Desk
+from tui.editing.open_script import Desk, safe_to_write
 from tui.host import Host
 from tui.meta_fields import FilledMeta
 from tui.screens.meta_form import MACRO, UTILITY, MetaFormScreen

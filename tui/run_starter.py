@@ -9,7 +9,7 @@ from textual.screen import Screen
 from engine.client import EngineError
 from engine.models import Mode, RunKind, RunRequest, ScriptInfo
 from tui.connection import EngineConnection
-from tui.desk import Desk
+from tui.editing.open_script import Desk
 from tui.file_inputs import FileInputError, upload_all
 from tui.run_follower import RunFollower
 from tui.screens.run_form import FilledForm, ModeSwitch, RunFormScreen

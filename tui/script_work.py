@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from engine.client import EngineError
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, ScriptInfo
 from tui.connection import EngineConnection
-from tui.desk import Desk
+from tui.console.refresh import Overview
+from tui.editing.ask_path import SUFFIX, under_a_name
+from tui.editing.open_script import Desk
 from tui.formats import clock
 from tui.host import Host
 from tui.meta_work import MetaWork
-from tui.naming import SUFFIX, under_a_name
-from tui.overview import Overview
 from tui.screens.choice import Answer, ChoiceScreen
 from tui.screens.picker import Entry, PickerScreen
 from tui.terminal_guard import sanitise_line

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from engine.models import RestoreRequest, ScriptHistory, ScriptVersion
-from tui.asking import safe_to_write
 from tui.connection import EngineConnection
-from tui.desk import Desk
+from tui.editing.open_script import Desk, safe_to_write
 from tui.formats import clock
 from tui.host import Host
 from tui.screens.history import HistoryScreen

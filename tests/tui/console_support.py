@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from engine.client import launch
 from tui.app import GatewrightApp
-from tui.recovery import RecoveryJournal
+from tui.editing.recovery import RecoveryJournal
 
 PATIENCE = 20.0
 

@@ -8,10 +8,10 @@ import pytest
 
 from tui.actions import ACTIONS, Scope, footer_hints, in_scope, pane_hints
 from tui.app import GatewrightApp
+from tui.console.screen import ConsoleScreen
 from tui.keymap import KEYMAP, key_label
 from tui.screens.approve import ApproveScreen
 from tui.screens.comparison import ComparisonScreen
-from tui.screens.console import ConsoleScreen
 from tui.screens.defaults import DefaultsScreen
 from tui.screens.diff import DiffScreen
 from tui.screens.history import HistoryScreen

@@ -99,7 +99,7 @@ async def test_an_engine_that_answers_late_still_brings_the_first_script(tmp_pat
 
 
 async def test_unsaved_text_is_offered_while_the_engine_is_away(tmp_path):
-    from tui.recovery import RecoveryJournal, UnsavedText
+    from tui.editing.recovery import RecoveryJournal, UnsavedText
 
     folder = tmp_path / "gone"
     RecoveryJournal(str(folder), tmp_path / "recovery").set_aside(UnsavedText("lost.py", "found = 1\n"))

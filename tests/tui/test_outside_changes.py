@@ -7,10 +7,10 @@ import os
 import pytest
 from console_support import console, write_script
 
+from tui.editing.recovery import UnsavedText
 from tui.keymap import keys_of
 from tui.merging import MINE_BEGINS, THEIRS_ENDS
 from tui.messages import ScriptsChanged
-from tui.recovery import UnsavedText
 
 MERGE = keys_of("merge")[0]
 LINES = "".join(f"line_{number} = {number}\n" for number in range(40))

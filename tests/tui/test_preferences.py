@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tui.app import GatewrightApp, Preferences
-from tui.screens.console import ConsoleScreen
+from tui.console.screen import ConsoleScreen
 from tui.terminal.diff_driver import DiffDriver
 
 

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from tui.recovery import RecoveryError, RecoveryJournal, Session, UnsavedText, state_home
+from tui.editing.recovery import RecoveryError, RecoveryJournal, Session, UnsavedText, state_home
 
 DIE_WITH_TEXT = """
 import sys
 from pathlib import Path
-from tui.recovery import RecoveryJournal, UnsavedText
+from tui.editing.recovery import RecoveryJournal, UnsavedText
 journal = RecoveryJournal("engine", Path(sys.argv[1]))
 journal.keep(UnsavedText("a.py", sys.argv[2], "base", 3, 7))
 """

@@ -61,7 +61,7 @@ def kept(c):
 
 
 async def test_text_that_earlier_consoles_left_goes_along_too(project, tmp_path):
-    from tui.recovery import UnsavedText
+    from tui.editing.recovery import UnsavedText
 
     write_script(project, "left.py", "a = 1\n")
     async with console(project, tmp_path) as c:

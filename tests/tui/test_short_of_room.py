@@ -7,7 +7,7 @@ import json
 import pytest
 from console_support import console, engine_project, write_script
 
-from tui.recovery import RecoveryJournal
+from tui.editing.recovery import RecoveryJournal
 
 NEVER_ENOUGH = "[disk]\nkeep_free = '900000 GiB'\n"
 

@@ -10,8 +10,8 @@ from textual.screen import Screen
 from engine.client import EngineError
 from engine.models import GitAuthor, GitTrust
 from tui.connection import EngineConnection, problems_told
-from tui.desk import Desk
-from tui.overview import GIT_COMMITS, Overview
+from tui.console.refresh import GIT_COMMITS, Overview
+from tui.editing.open_script import Desk
 from tui.screens.ask import AskScreen
 from tui.screens.choice import Answer, ChoiceScreen
 from tui.widgets.editor import Editor

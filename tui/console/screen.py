@@ -18,10 +18,10 @@ from textual.widgets import TextArea
 
 from tui.actions import Scope, action, bindings, footer_hints, pane_hints
 from tui.background import in_background, in_place_of_the_last
+from tui.editing.recovery import Session
 from tui.isolation import host_note, host_sentence
 from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged, ScriptsChanged
-from tui.recovery import Session
-from tui.screens.console_doors import ConsoleDoors
+from tui.screens.too_small import FullScreen
 from tui.widgets.editor import Editor, EditorPane
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
@@ -31,11 +31,60 @@ from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
     from engine.models import Mode, RunInfo, ScriptInfo
-    from tui.console_parts import ConsoleParts
+    from tui.console.parts import ConsoleParts
+    from tui.messages import EngineConnected
+    from tui.screens.settings import SettingsScreen
     from tui.widgets.git_pane import GitPane
     from tui.widgets.output_pane import OutputPane
     from tui.widgets.problem_pane import ProblemPane
+    from tui.widgets.script_list import ScriptList
     from tui.widgets.task_pane import TaskPane
+
+
+class OtherScreens(FullScreen[None]):
+    """What of the console screen opens settings and tasks."""
+
+    _parts: ConsoleParts | None = None
+
+    def action_settings(self) -> None:
+        self.show_settings()
+
+    def show_settings(self) -> SettingsScreen | None:
+        """Open it; None before the console knows its engine."""
+        if self._parts is None:
+            return None
+        screen = self._parts.settings_screen()
+        self.app.push_screen(screen)
+        return screen
+
+
+class ConsoleDoors(OtherScreens):
+    """What the console screen inherits; each door is opened by the part that knows what is behind it."""
+
+    def show_run(self, run_id: int) -> None:
+        """Show a run's output, from its beginning."""
+        raise NotImplementedError
+
+    def action_run_history(self) -> None:
+        if (parts := self._parts) is None:
+            return
+
+        def left(run_id: int | None) -> None:
+            if run_id is not None:
+                self.show_run(run_id)
+
+        self.app.push_screen(parts.runs_screen(), left)
+
+    def on_engine_connected(self, message: EngineConnected) -> None:  # noqa: ARG002 - the same as the console's
+        """Beside the console's own handler: Textual calls that of every class."""
+        if (parts := self._parts) is not None:
+            in_background(self, "offers", parts.defaults.tell)
+
+    def on_script_list_defaults_requested(self, event: ScriptList.DefaultsRequested) -> None:
+        if (parts := self._parts) is not None:
+            work = parts.defaults.restore if event.restore else parts.defaults.show
+            in_background(self, "defaults", work)
+
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -288,7 +337,7 @@ class ConsoleScreen(ConsoleDoors):
             self.on_desk(self._parts.desk.make_new)
 
     def action_open(self) -> None:
-        from tui.palette import pick_script
+        from tui.console.palette import pick_script
 
         pick_script(self.app, self.script_list.scripts, self.open_script)
 

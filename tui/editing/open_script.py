@@ -13,14 +13,15 @@ from textual.screen import Screen
 from engine.client import EngineError, EngineUnreachable
 from engine.models import SaveRequest, ScriptInfo, ScriptText
 from tui.actions import action
-from tui.conflict import Conflict
 from tui.connection import EngineConnection, problems_told
+from tui.editing.ask_path import under_a_name
+from tui.editing.autosave import JournalKeeper
+from tui.editing.conflict import Conflict
+from tui.editing.new_script import skeleton
+from tui.editing.recovery import RecoveryJournal, UnsavedText
 from tui.formats import clock
-from tui.journal_keeper import JournalKeeper
+from tui.host import Host
 from tui.merging import Merged, marked_rows
-from tui.naming import under_a_name
-from tui.new_script import skeleton
-from tui.recovery import RecoveryJournal, UnsavedText
 from tui.screens.choice import Answer, ChoiceScreen
 from tui.screens.conflict import BACK, Side
 from tui.widgets.editor import Editor
@@ -379,3 +380,24 @@ class Desk:
         self.path, self.info, self.gone = path, info, False
         self._editor.load(text, version=base)
         self._host.desk_changed()
+
+
+async def safe_to_write(host: Host, desk: Desk, path: str, then: str) -> bool:
+    """Whether a script's file may be written past the editor: unsaved text of it is saved first, or nothing happens.
+
+    Args:
+        host: Asks.
+        desk: Knows which script is open.
+        path: Of the script.
+        then: What is about to be done, in the words of the answer: "open its frontmatter".
+    """
+    if path != desk.path or not desk.dirty:
+        return True
+    answer = await host.push_screen_wait(
+        ChoiceScreen(
+            f"{path} has unsaved text, and this changes its file",
+            [Answer("s", f"save the text, then {then}")],
+            "back, nothing done",
+        )
+    )
+    return answer == "s" and await desk.save()

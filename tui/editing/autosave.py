@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from tui.recovery import RecoveryError, RecoveryJournal, UnsavedText
+from tui.editing.recovery import RecoveryError, RecoveryJournal, UnsavedText
 
 JOURNAL_AFTER = 1.0
 """Seconds after the last key."""

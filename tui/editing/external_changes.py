@@ -16,7 +16,7 @@ from typing import Protocol
 from engine.client import EngineError, EngineUnreachable
 from engine.models import ScriptInfo, ScriptText
 from tui.actions import action
-from tui.desk import Desk
+from tui.editing.open_script import Desk
 from tui.widgets.banner import Banner
 from tui.widgets.editor import Editor
 

@@ -10,21 +10,21 @@ from textual.screen import Screen
 
 from tui.admin_mode import AdminMode
 from tui.approval import Approval
-from tui.arrival import Arrival
 from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
+from tui.console.git_actions import GitWork
+from tui.console.refresh import Overview
+from tui.console.screen import ConsoleScreen
+from tui.console.startup import Arrival
 from tui.default_scripts_work import DefaultScriptsWork
-from tui.desk import Desk
+from tui.editing.diagnostics import ProblemCheck
+from tui.editing.external_changes import OutsideChanges
+from tui.editing.open_script import Desk
+from tui.editing.recovery import RecoveryJournal, state_home
 from tui.file_saver import FileSaver
-from tui.git_work import GitWork
 from tui.maintenance import Maintenance
-from tui.outside_changes import OutsideChanges
-from tui.overview import Overview
-from tui.problem_check import ProblemCheck
-from tui.recovery import RecoveryJournal, state_home
 from tui.run_follower import RunFollower
 from tui.run_starter import RunStarter
-from tui.screens.console import ConsoleScreen
 from tui.screens.diff import DiffScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.runs import RunsScreen

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from engine.models import RunInfo
 from tui.connection import EngineConnection, problems_told
-from tui.desk import Desk
+from tui.editing.external_changes import OutsideChanges
+from tui.editing.open_script import Desk
 from tui.messages import ScriptsChanged
-from tui.outside_changes import OutsideChanges
 from tui.widgets.git_pane import GitPane, git_detail
 from tui.widgets.panel import Panel
 from tui.widgets.script_list import ScriptList

@@ -11,7 +11,7 @@ from engine.client import EngineError, EngineUnreachable
 from engine.models import CheckReport, CheckRequest
 from tui.background import in_background
 from tui.connection import EngineConnection
-from tui.desk import Desk
+from tui.editing.open_script import Desk
 from tui.widgets.panel import Panel
 from tui.widgets.problem_pane import ProblemPane
 
