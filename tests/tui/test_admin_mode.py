@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from engine.client import EngineError
 from engine.models import Mode
-from tui import step_up
 from tui.messages import EngineConnected
-from tui.step_up import STEP_UP, STILL_MEANT, StepUp
+from tui.runs import admin_mode
+from tui.runs.admin_mode import STEP_UP, STILL_MEANT, StepUp
 
 WHO = "import os\nprint('pid', os.getpid())\n"
 ASKS_HOURS = """# /// script
@@ -98,7 +98,7 @@ async def test_the_pool_tells_an_admin_slot_from_the_others(c):
 
 
 async def test_the_time_ends_by_itself_and_that_is_said(c, monkeypatch):
-    monkeypatch.setattr(step_up, "STEP_UP", 1.5)
+    monkeypatch.setattr(admin_mode, "STEP_UP", 1.5)
     await step_up_by_keys(c)
     await c.shows("ADMIN is over: runs are RESTRICTED again")
     await c.until(lambda: "RESTRICTED" in header(c), "the header says RESTRICTED")
@@ -106,8 +106,8 @@ async def test_the_time_ends_by_itself_and_that_is_said(c, monkeypatch):
 
 
 async def test_a_key_that_was_meant_for_admin_runs_nothing(c, monkeypatch):
-    monkeypatch.setattr(step_up, "STEP_UP", 1.0)
-    monkeypatch.setattr(step_up, "STILL_MEANT", 30.0)
+    monkeypatch.setattr(admin_mode, "STEP_UP", 1.0)
+    monkeypatch.setattr(admin_mode, "STILL_MEANT", 30.0)
     await c.open("who.py")
     before = len(await runs(c))
     await step_up_by_keys(c)
@@ -118,8 +118,8 @@ async def test_a_key_that_was_meant_for_admin_runs_nothing(c, monkeypatch):
 
 
 async def test_a_form_that_outlives_admin_says_so_and_sends_nothing_by_itself(c, monkeypatch):
-    monkeypatch.setattr(step_up, "STEP_UP", 2.5)
-    monkeypatch.setattr(step_up, "STILL_MEANT", 30.0)
+    monkeypatch.setattr(admin_mode, "STEP_UP", 2.5)
+    monkeypatch.setattr(admin_mode, "STILL_MEANT", 30.0)
     await c.open("hours.py")
     before = len(await runs(c))
     await step_up_by_keys(c)
@@ -129,7 +129,7 @@ async def test_a_form_that_outlives_admin_says_so_and_sends_nothing_by_itself(c,
     await c.press("enter", "enter")  # an Enter that was on its way
     await c.shows("ADMIN is over and nothing was sent")
     assert len(await runs(c)) == before
-    monkeypatch.setattr(step_up, "STILL_MEANT", 0.0)
+    monkeypatch.setattr(admin_mode, "STILL_MEANT", 0.0)
     await c.press("enter")
     await c.shows("hours 24", "RESTRICTED full")
 

@@ -7,7 +7,7 @@ from engine.models import RunFile, RunInfo
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError
 from tui.commands.streams import Streams
-from tui.returned_files import NotWritten, save_files
+from tui.runs.returned_files import NotWritten, save_files
 
 
 async def write_files(client: EngineClient, info: RunInfo, out: str, streams: Streams) -> None:

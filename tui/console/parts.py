@@ -8,7 +8,6 @@ from functools import partial
 from textual.message import Message
 from textual.screen import Screen
 
-from tui.admin_mode import AdminMode
 from tui.approval import Approval
 from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
@@ -21,10 +20,11 @@ from tui.editing.diagnostics import ProblemCheck
 from tui.editing.external_changes import OutsideChanges
 from tui.editing.open_script import Desk
 from tui.editing.recovery import RecoveryJournal, state_home
-from tui.file_saver import FileSaver
 from tui.maintenance import Maintenance
-from tui.run_follower import RunFollower
-from tui.run_starter import RunStarter
+from tui.runs.admin_mode import AdminMode
+from tui.runs.follow import RunFollower
+from tui.runs.save_files import FileSaver
+from tui.runs.start import RunStarter
 from tui.screens.diff import DiffScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.runs import RunsScreen

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tui.connection import problems_told
 from tui.editing.open_script import Desk
 from tui.editing.recovery import RecoveryError, RecoveryJournal, Session
-from tui.run_follower import RunFollower
+from tui.runs.follow import RunFollower
 from tui.widgets.script_list import ScriptList
 from tui.widgets.task_pane import TaskPane
 

@@ -10,8 +10,8 @@ from engine.client import EngineError
 from engine.models import Mode, RunKind, RunRequest, ScriptInfo
 from tui.connection import EngineConnection
 from tui.editing.open_script import Desk
-from tui.file_inputs import FileInputError, upload_all
-from tui.run_follower import RunFollower
+from tui.runs.follow import RunFollower
+from tui.runs.uploads import FileInputError, upload_all
 from tui.screens.run_form import FilledForm, ModeSwitch, RunFormScreen
 
 Result = TypeVar("Result")

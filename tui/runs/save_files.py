@@ -11,7 +11,7 @@ from textual.screen import Screen
 
 from engine.models import RunFile, RunInfo
 from tui.connection import EngineConnection
-from tui.returned_files import NotWritten, save_files
+from tui.runs.returned_files import NotWritten, save_files
 from tui.screens.ask import AskScreen
 
 

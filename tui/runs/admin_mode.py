@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.message import Message
+from textual.widgets import Static
 
 from engine.models import EngineInfo, Mode
 from tui.connection import EngineConnection
 from tui.messages import ModeChanged
-from tui.screens.admin import AdminScreen
-from tui.step_up import StepUp
+from tui.screens.dialog import Dialog
+from tui.terminal_guard import sanitise_line
 
 TIME_IS_OVER = "ADMIN is over: runs are RESTRICTED again"
+
+
+STEP_UP = 300.0
+"""Seconds after which the console falls back to RESTRICTED."""
+
+
+STILL_MEANT = 1.0
+"""Seconds after ADMIN ended by itself in which no run is sent: its key was on its way before the user could know."""
 
 
 class AdminHost(Protocol):
@@ -119,3 +132,64 @@ class AdminMode:
 
     def _tell(self, *, by_user: bool) -> None:
         self._publish(ModeChanged(self.mode, self._step_up.remaining, by_user=by_user))
+
+
+class StepUp:
+    """The choice and its end.
+
+    Args:
+        now: A clock that nobody can set.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._until = 0.0
+
+    @property
+    def mode(self) -> Mode:
+        """What runs that start now are."""
+        return Mode.ADMIN if self.remaining > 0 else Mode.RESTRICTED
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the fall back; 0 when not in ADMIN."""
+        return max(0.0, self._until - self._now())
+
+    @property
+    def just_ended(self) -> bool:
+        """Whether ADMIN ended a moment ago, and not because the user left it."""
+        return 0 < self._until <= self._now() < self._until + STILL_MEANT
+
+    def begin(self) -> None:
+        self._until = self._now() + STEP_UP
+
+    def end(self, *, by_user: bool) -> None:
+        self._until = 0.0 if by_user else min(self._until, self._now())
+
+
+class AdminScreen(Dialog[bool]):
+    """True for yes, None for Esc.
+
+    Args:
+        account: The account that the engine runs as.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,y", "confirm", "Yes", show=False)]
+
+    def __init__(self, account: str) -> None:
+        super().__init__()
+        self._account = sanitise_line(account)
+
+    def compose(self) -> ComposeResult:
+        minutes = f"{STEP_UP / 60:g} minutes"
+        with Vertical(classes="dialog--box -danger"):
+            yield Static("ADMIN", classes="dialog--title", markup=False)
+            yield Static(
+                f"ADMIN runs are a shell as the engine's account {self._account}: no sandbox; time and memory are "
+                f"watched. Runs you start in the next {minutes} are ADMIN.",
+                markup=False,
+            )
+            yield Static("Enter or y goes on   Esc back", classes="dialog--keys", markup=False)
+
+    def action_confirm(self) -> None:
+        self.dismiss(True)
