@@ -12,7 +12,7 @@ from tui.actions import action
 from tui.connection import EngineConnection
 from tui.editing.open_script import Desk
 from tui.screens.approve import ApproveScreen, Decision
-from tui.screens.choice import Answer, ChoiceScreen
+from tui.screens.dialogs import Answer, ChoiceScreen
 
 Result = TypeVar("Result")
 

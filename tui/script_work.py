@@ -14,7 +14,7 @@ from tui.editing.open_script import Desk
 from tui.formats import clock
 from tui.host import Host
 from tui.meta_work import MetaWork
-from tui.screens.choice import Answer, ChoiceScreen
+from tui.screens.dialogs import Answer, ChoiceScreen
 from tui.screens.picker import Entry, PickerScreen
 from tui.terminal_guard import sanitise_line
 from tui.transfer_work import TransferWork

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.matching import best_matches
+from tui.screens.picker import best_matches
 
 SCRIPTS = ["defaults/log_digest.py", "defaults/tour.py", "catalog_diff.py", "lib/dialog.py"]
 

@@ -10,7 +10,7 @@ from store.index.database import Changes
 from store.index.differences import Alike, changed_keys, duplicates
 from store.index.missing import Known, is_mass, judged, paired
 from store.index.rows import ScriptRow
-from tui.diff_marks import DiffMarks
+from tui.screens.diff_marks import DiffMarks
 
 
 def row(path: str, content: str = "", title: str | None = None) -> ScriptRow:

@@ -12,8 +12,7 @@ from engine.models import GitAuthor, GitTrust
 from tui.connection import EngineConnection, problems_told
 from tui.console.refresh import GIT_COMMITS, Overview
 from tui.editing.open_script import Desk
-from tui.screens.ask import AskScreen
-from tui.screens.choice import Answer, ChoiceScreen
+from tui.screens.dialogs import Answer, AskScreen, ChoiceScreen
 from tui.widgets.editor import Editor
 from tui.widgets.git_pane import SHORT, GitPane, Wish
 

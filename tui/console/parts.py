@@ -20,7 +20,6 @@ from tui.editing.diagnostics import ProblemCheck
 from tui.editing.external_changes import OutsideChanges
 from tui.editing.open_script import Desk
 from tui.editing.recovery import RecoveryJournal, state_home
-from tui.maintenance import Maintenance
 from tui.runs.admin_mode import AdminMode
 from tui.runs.follow import RunFollower
 from tui.runs.save_files import FileSaver
@@ -28,7 +27,7 @@ from tui.runs.start import RunStarter
 from tui.screens.diff import DiffScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.runs import RunsScreen
-from tui.screens.settings import SettingsScreen
+from tui.screens.settings import Maintenance, SettingsScreen
 from tui.script_work import ScriptWork
 from tui.widgets.banner import Banner
 from tui.widgets.git_pane import GitPane

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from textual.screen import Screen
 
 from engine.client import EngineError
-from tui.screens.ask import AskScreen
+from tui.screens.dialogs import AskScreen
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")

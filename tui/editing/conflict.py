@@ -13,8 +13,8 @@ from engine.models import ScriptText, VersionReason
 from tui.connection import EngineConnection
 from tui.formats import clock
 from tui.merging import Merged, merge
-from tui.screens.choice import Answer
 from tui.screens.conflict import Comparison, ConflictScreen, Side
+from tui.screens.dialogs import Answer
 from tui.widgets.editor.lineage import Version
 
 Result = TypeVar("Result")

@@ -22,8 +22,8 @@ from tui.editing.recovery import RecoveryJournal, UnsavedText
 from tui.formats import clock
 from tui.host import Host
 from tui.merging import Merged, marked_rows
-from tui.screens.choice import Answer, ChoiceScreen
 from tui.screens.conflict import BACK, Side
+from tui.screens.dialogs import Answer, ChoiceScreen
 from tui.widgets.editor import Editor
 from tui.widgets.editor.lineage import Version
 

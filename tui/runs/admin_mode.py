@@ -17,7 +17,7 @@ from textual.widgets import Static
 from engine.models import EngineInfo, Mode
 from tui.connection import EngineConnection
 from tui.messages import ModeChanged
-from tui.screens.dialog import Dialog
+from tui.screens.dialogs import Dialog
 from tui.terminal_guard import sanitise_line
 
 TIME_IS_OVER = "ADMIN is over: runs are RESTRICTED again"

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from engine.models import RunFile, RunInfo
 from tui.connection import EngineConnection
 from tui.runs.returned_files import NotWritten, save_files
-from tui.screens.ask import AskScreen
+from tui.screens.dialogs import AskScreen
 
 
 class SaverHost(Protocol):

@@ -12,8 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from tui.screens.choice import DIFFERENCE, Answer, difference_rows
-from tui.screens.dialog import Dialog
+from tui.screens.dialogs import DIFFERENCE, Answer, Dialog, difference_rows
 from tui.terminal_guard import sanitise_line
 from tui.widgets.row_list import Row, RowList
 

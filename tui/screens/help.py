@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from tui.actions import Scope, in_scope
 from tui.keymap import key_label
-from tui.screens.dialog import Dialog
+from tui.screens.dialogs import Dialog
 
 _INTRO = (
     "Keys go to the pane that has the focus. Scripts run in the engine: runs go on when the console is closed, and "

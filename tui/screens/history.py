@@ -17,8 +17,7 @@ from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_place_of_the_last
 from tui.connection import problems_told
 from tui.formats import clock, size
-from tui.screens.choice import difference_rows
-from tui.screens.dialog import Dialog
+from tui.screens.dialogs import Dialog, difference_rows
 from tui.terminal_guard import sanitise_line
 from tui.version_text import what_replaced
 from tui.widgets.live_table import Column, LiveTable, TableRow

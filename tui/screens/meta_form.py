@@ -33,7 +33,7 @@ from tui.meta_fields import (
     param_changes,
     with_typed,
 )
-from tui.screens.dialog import Dialog
+from tui.screens.dialogs import Dialog
 from tui.screens.param_form import ParamFormScreen
 from tui.terminal_guard import sanitise_line
 from tui.widgets.choice_field import ChoiceField

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from engine.models import ParamType
 from tui.meta_fields import YES_NO, Field, ParamDraft, default_kind
-from tui.screens.dialog import Dialog
+from tui.screens.dialogs import Dialog
 from tui.typed_values import Kind, typed
 from tui.widgets.choice_field import ChoiceField
 from tui.widgets.meta_line import MetaLine

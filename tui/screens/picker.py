@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,9 +13,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input
 
-from tui.matching import best_matches
-from tui.screens.dialog import Dialog
+from tui.screens.dialogs import Dialog
 from tui.widgets.row_list import Row, RowList
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +80,32 @@ class PickerScreen(Dialog[str]):
         rows = self.query_one(RowList)
         rows.set_rows([Row(entry.key, f" {entry.text}", entry.right) for entry in found])
         rows.action_edge(False)
+
+
+def best_matches(query: str, items: Iterable[T], text_of: Callable[[T], str]) -> list[T]:
+    """The items whose text has the query's characters in order, best first: one piece before scattered letters.
+
+    An empty query keeps all items in their order.
+    """
+    letters = [re.escape(character) for character in query.casefold() if not character.isspace()]
+    if not letters:
+        return list(items)
+    pattern = re.compile(".*?".join(letters), re.DOTALL)
+    plain = query.casefold().strip()
+    scored = []
+    for index, item in enumerate(items):
+        text = text_of(item).casefold()
+        found = pattern.search(text)
+        if found is not None:
+            scored.append((_cost(plain, text, found), index, item))
+    scored.sort(key=lambda entry: entry[:2])
+    return [item for *_, item in scored]
+
+
+def _cost(plain: str, text: str, found: re.Match[str]) -> tuple[int, int, int]:
+    """Lower is better: the query in one piece, at the start of a word, in a short text."""
+    at = text.find(plain)
+    if at < 0:
+        return (2, found.end() - found.start(), len(text))
+    at_word = at == 0 or not text[at - 1].isalnum()
+    return (0 if at_word else 1, at, len(text))

@@ -21,7 +21,7 @@ from engine.models import Mode, ParamInfo, ParamType, ScriptInfo
 from tui.actions import action
 from tui.keymap import keys_of
 from tui.messages import ModeChanged
-from tui.screens.dialog import Dialog
+from tui.screens.dialogs import Dialog
 from tui.terminal_guard import sanitise_line
 from tui.widgets.choice_field import ChoiceField
 from tui.widgets.form_rows import FormRows

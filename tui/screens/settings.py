@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -16,8 +17,7 @@ from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
 from tui.formats import clock, duration
-from tui.maintenance import Maintenance
-from tui.messages import EngineAway, PoolChanged, TaskChanged
+from tui.messages import EngineAway, PoolChanged, RebuildEnded, TaskChanged
 from tui.screens.too_small import FullScreen
 from tui.terminal_guard import sanitise_line
 from tui.widgets.key_hints import KeyHints
@@ -189,3 +189,38 @@ def report_rows(report: RebuildReport) -> Iterator[Row]:
     for word, names, tone in sorts:
         for number, name in enumerate(names):
             yield Row(f"{word}.{number}", f" {word:<8} {sanitise_line(name)}", tone=tone)
+
+
+class Maintenance:
+    """Begins rebuilds, which go on whatever screen is shown.
+
+    Args:
+        connection: To the engine, which does the work.
+        publish: Tells every screen.
+        begin: Starts work in the background.
+        complain: Tells the user what did not work.
+    """
+
+    def __init__(
+        self,
+        connection: EngineConnection,
+        publish: Callable[[Message], None],
+        begin: Callable[[Callable[[], Awaitable[None]]], None],
+        complain: Callable[[str], None],
+    ) -> None:
+        self._connection = connection
+        self._publish = publish
+        self._begin = begin
+        self._complain = complain
+        self.report: RebuildReport | None = None
+        """Of the last rebuild that was begun here and came to its end."""
+
+    def rebuild(self, *, everything: bool = False) -> None:
+        """Begin a rebuild; ``RebuildEnded`` tells its end."""
+
+        async def work() -> None:
+            with problems_told(self._complain):
+                self.report = await self._connection.client.rebuild(everything=everything)
+            self._publish(RebuildEnded())
+
+        self._begin(work)

@@ -1,20 +1,26 @@
-"""A question with a few answers, each named by what it does."""
+"""What all dialogs share: a box of modest size, Esc gives up, and they still work in a small terminal."""
 
 from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.widgets import Static
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
 
-from tui.screens.dialog import Dialog
 from tui.terminal_guard import sanitise_line
 from tui.widgets.row_list import Row, RowList
+
+T = TypeVar("T")
+
 
 DIFFERENCE = "d"
 """Key of the line that shows the difference."""
@@ -24,6 +30,50 @@ COMPARED_LINES = 20_000
 
 
 _LEGEND = Row("legend", " -  on disk     +  unsaved", tone="dim")
+
+
+LEAST_ROOM = 20
+
+
+class Dialog(ModalScreen[T | None]):
+    """A modal screen that answers None when the user gives up."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", "Back", show=False)]
+
+    def action_give_up(self) -> None:
+        self.dismiss(None)
+
+
+class AskScreen(Dialog[str]):
+    """The result is the line, or None for Esc.
+
+    Args:
+        question: What is asked for.
+        value: What the line holds at first.
+        problem: Why the previous answer was refused.
+    """
+
+    def __init__(self, question: str, value: str = "", problem: str = "") -> None:
+        super().__init__()
+        self._question = sanitise_line(question)
+        self._value = value
+        self._problem = sanitise_line(problem)
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog--box"):
+            yield Static(self._question, classes="dialog--title", markup=False)
+            yield Input(self._value, compact=True, select_on_focus=False, id="answer")
+            yield Static(self._problem, classes="dialog--problem", markup=False)
+            yield Static("Enter goes on   Esc back", classes="dialog--keys", markup=False)
+
+    def on_mount(self) -> None:
+        self.set_focus(self.query_one("#answer"))
+        self.query_one(".dialog--problem").display = bool(self._problem)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if answer := event.value.strip():
+            self.dismiss(answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,3 +156,40 @@ def difference_rows(old: str, new: str) -> list[Row]:
     tones = {"-": "danger", "+": "accent", "@": "dim"}
     lines = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
     return [Row(str(i), f" {sanitise_line(line)}", tone=tones.get(line[:1], "")) for i, line in enumerate(lines)]
+
+
+class ReportScreen(Dialog[None]):
+    """Shows it; Enter and Esc go back.
+
+    Args:
+        title: The sum of it.
+        lines: Each may hold anything, and is wrapped.
+    """
+
+    def __init__(self, title: str, lines: Sequence[str]) -> None:
+        super().__init__()
+        self._title = sanitise_line(title)
+        self._lines = lines
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog--box"):
+            yield Static(self._title, classes="dialog--title", markup=False)
+            yield RowList(id="report")
+            yield Static("Enter or Esc back", classes="dialog--keys", markup=False)
+
+    def on_mount(self) -> None:
+        report = self.query_one(RowList)
+        rows = list(_wrapped(self._lines, max(LEAST_ROOM, min(self.app.size.width, 76) - 6)))
+        report.styles.height = min(len(rows), max(1, self.app.size.height - 8))
+        report.set_rows(rows)
+        self.set_focus(report)
+
+    def on_row_list_chosen(self, event: RowList.Chosen) -> None:
+        event.stop()
+        self.dismiss(None)
+
+
+def _wrapped(lines: Iterable[str], width: int) -> Iterable[Row]:
+    for number, line in enumerate(lines):
+        for part, piece in enumerate(textwrap.wrap(sanitise_line(line), width) or [""]):
+            yield Row(f"{number}.{part}", f" {'  ' if part else ''}{piece}")
