@@ -12,8 +12,8 @@ from engine.models import CheckRequest, ScriptInfo, ScriptKeys, SetKeysRequest
 from tui.connection import EngineConnection
 from tui.editing.open_script import Desk, safe_to_write
 from tui.host import Host
-from tui.meta_fields import FilledMeta
-from tui.screens.meta_form import MACRO, UTILITY, MetaFormScreen
+from tui.screens.frontmatter.fields import FilledMeta
+from tui.screens.frontmatter.form import MACRO, UTILITY, MetaFormScreen
 
 CHECK_WITHIN = 1.5
 """Seconds that the form waits for the names of the script's functions."""

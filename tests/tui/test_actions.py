@@ -14,8 +14,8 @@ from tui.screens.approve import ApproveScreen
 from tui.screens.comparison import ComparisonScreen
 from tui.screens.defaults import DefaultsScreen
 from tui.screens.diff import DiffScreen
+from tui.screens.frontmatter.form import MetaFormScreen
 from tui.screens.history import HistoryScreen
-from tui.screens.meta_form import MetaFormScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.runs import RunsScreen
 from tui.screens.settings import SettingsScreen

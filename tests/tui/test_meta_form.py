@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from console_support import console, write_script
 
-from tui.widgets.meta_line import ParamLine
+from tui.screens.frontmatter.line import ParamLine
 
 REPORT = """\
 # /// script

@@ -5,7 +5,15 @@ from __future__ import annotations
 from store.frontmatter.edit import apply_changes
 from store.frontmatter.keys import KEYS, written
 from store.frontmatter.read import find_block, loads
-from tui.meta_fields import FIELDS, OF_PARAM, ParamDraft, drafts_of, is_changed, param_changes, with_typed
+from tui.screens.frontmatter.fields import (
+    FIELDS,
+    OF_PARAM,
+    ParamDraft,
+    drafts_of,
+    is_changed,
+    param_changes,
+    with_typed,
+)
 
 BEFORE = {
     "title": "x",

@@ -11,11 +11,11 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from engine.models import ParamType
-from tui.meta_fields import YES_NO, Field, ParamDraft, default_kind
 from tui.screens.dialogs import Dialog
+from tui.screens.frontmatter.fields import YES_NO, Field, ParamDraft, default_kind
+from tui.screens.frontmatter.line import MetaLine
 from tui.typed_values import Kind, typed
 from tui.widgets.choice_field import ChoiceField
-from tui.widgets.meta_line import MetaLine
 
 NAME = Field("name", Kind.TEXT, "as the script's function calls it")
 TYPE = Field("type", Kind.TEXT, "what may be entered; else str", tuple(kind.value for kind in ParamType))

@@ -22,7 +22,8 @@ from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_place_of_the_last
 from tui.connection import problems_told
 from tui.keymap import key_label, keys_of
-from tui.meta_fields import (
+from tui.screens.dialogs import Dialog
+from tui.screens.frontmatter.fields import (
     ITSELF,
     LIMITS,
     PERMISSIONS,
@@ -33,12 +34,11 @@ from tui.meta_fields import (
     param_changes,
     with_typed,
 )
-from tui.screens.dialogs import Dialog
-from tui.screens.param_form import ParamFormScreen
+from tui.screens.frontmatter.line import MetaLine, ParamLine
+from tui.screens.frontmatter.param import ParamFormScreen
 from tui.terminal_guard import sanitise_line
 from tui.widgets.choice_field import ChoiceField
 from tui.widgets.form_rows import FormRows
-from tui.widgets.meta_line import MetaLine, ParamLine
 
 Judge = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, str]]]
 """What would be said of changes: a sentence by key, the empty key for all together."""

@@ -15,7 +15,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from tui.meta_fields import Field, ParamDraft
+from tui.screens.frontmatter.fields import Field, ParamDraft
 from tui.terminal_guard import sanitise_line
 from tui.typed_values import shown, typed
 from tui.widgets.choice_field import ChoiceField
