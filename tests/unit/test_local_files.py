@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tui.local_files import MAX_DEPTH, MAX_SIZE, LocalFileError, TakenError, gather, write_new
+from tui.scripts.local_files import MAX_DEPTH, MAX_SIZE, LocalFileError, TakenError, gather, write_new
 
 
 def test_a_folder_gives_its_scripts_in_order_and_says_what_it_leaves_out(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_file_that_cannot_be_written_whole_is_not_left_half(tmp_path: Path, mo
     def full(descriptor: int) -> None:
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr("tui.local_files.os.fsync", full)
+    monkeypatch.setattr("tui.scripts.local_files.os.fsync", full)
     with pytest.raises(LocalFileError, match="no space left"):
         write_new(str(tmp_path), "x.py", b"1")
     assert list(tmp_path.iterdir()) == []

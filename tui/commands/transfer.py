@@ -8,14 +8,14 @@ import click
 
 from tui.commands import exit_codes
 from tui.commands.invocation import Invocation, common_options
-from tui.local_files import gather
+from tui.scripts.local_files import gather
 from tui.terminal_guard import sanitise_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.client import EngineClient
-    from tui.transfers import Moved
+    from tui.scripts.transfers import Moved
 
 
 @click.command("import")
@@ -30,7 +30,7 @@ def import_scripts(invocation: Invocation, files: tuple[str, ...], folder: str) 
     code 5 when another script had a file's name.
     """
     from tui.commands.session import with_engine
-    from tui.transfers import IMPORTED, import_file
+    from tui.scripts.transfers import IMPORTED, import_file
 
     found = [one for name in files for one in gather(name)]
 
@@ -52,7 +52,7 @@ def export_scripts(invocation: Invocation, scripts: tuple[str, ...], out: str) -
     No file is overwritten. Exit code 5 when another file had a script's name.
     """
     from tui.commands.session import with_engine
-    from tui.transfers import EXPORTED, export_script
+    from tui.scripts.transfers import EXPORTED, export_script
 
     async def work(client: EngineClient) -> list[Moved]:
         names = scripts or [info.path for info in (await client.list_scripts()).scripts]
@@ -62,7 +62,7 @@ def export_scripts(invocation: Invocation, scripts: tuple[str, ...], out: str) -
 
 
 def _report(invocation: Invocation, moved: Sequence[Moved], verb: str) -> int:
-    from tui.transfers import EXISTS, FAILED, summary, told
+    from tui.scripts.transfers import EXISTS, FAILED, summary, told
 
     if invocation.json:
         invocation.print_json({"files": moved})

@@ -8,14 +8,12 @@ from functools import partial
 from textual.message import Message
 from textual.screen import Screen
 
-from tui.approval import Approval
 from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
 from tui.console.git_actions import GitWork
 from tui.console.refresh import Overview
 from tui.console.screen import ConsoleScreen
 from tui.console.startup import Arrival
-from tui.default_scripts_work import DefaultScriptsWork
 from tui.editing.diagnostics import ProblemCheck
 from tui.editing.external_changes import OutsideChanges
 from tui.editing.open_script import Desk
@@ -28,7 +26,9 @@ from tui.screens.diff import DiffScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.runs import RunsScreen
 from tui.screens.settings import Maintenance, SettingsScreen
-from tui.script_work import ScriptWork
+from tui.scripts.approval import Approval
+from tui.scripts.default_scripts_actions import DefaultScriptsWork
+from tui.scripts.file_actions import ScriptWork
 from tui.widgets.banner import Banner
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from tui.connection import EngineConnection
 from tui.host import Host
-from tui.local_files import gather
 from tui.screens.dialogs import Answer, AskScreen, ChoiceScreen, ReportScreen
-from tui.transfers import DONE, EXPORTED, IMPORTED, UNCHANGED, Moved, export_script, import_file, summary, told
+from tui.scripts.local_files import gather
+from tui.scripts.transfers import DONE, EXPORTED, IMPORTED, UNCHANGED, Moved, export_script, import_file, summary, told
 from tui.widgets.script_list import ScriptList
 
 TOP = "scripts/"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engine.client import EngineClient, EngineError
 from engine.models import SaveRequest, ScriptInfo
-from tui.local_files import Found, LocalFileError, TakenError, write_new
+from tui.scripts.local_files import Found, LocalFileError, TakenError, write_new
 
 DONE = "done"
 UNCHANGED = "unchanged"

@@ -13,12 +13,12 @@ from tui.editing.ask_path import SUFFIX, under_a_name
 from tui.editing.open_script import Desk
 from tui.formats import clock
 from tui.host import Host
-from tui.meta_work import MetaWork
 from tui.screens.dialogs import Answer, ChoiceScreen
 from tui.screens.picker import Entry, PickerScreen
+from tui.scripts.frontmatter_actions import MetaWork
+from tui.scripts.transfer_actions import TransferWork
+from tui.scripts.version_actions import VersionWork
 from tui.terminal_guard import sanitise_line
-from tui.transfer_work import TransferWork
-from tui.version_work import VersionWork
 from tui.widgets.script_list import ScriptList, ScriptWish
 
 
