@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rich.cells import chop_cells
 
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row
 
 TAB = 8

@@ -10,8 +10,9 @@ from textual.geometry import Offset
 from textual.widgets.text_area import Document, WrappedDocument
 from tree_sitter import Language
 
+from tui.text.newlines import newline_of, normalise
 from tui.widgets.editor.brackets import SEARCHED_LINES, partner_of
-from tui.widgets.editor.document import FlatDocument, newline_of, normalise
+from tui.widgets.editor.document import FlatDocument
 from tui.widgets.editor.highlights import LineHighlights
 from tui.widgets.editor.syntax import SyntaxTree, encode
 from tui.widgets.editor.wrapped import FlatWrapped

@@ -14,7 +14,7 @@ from textual.color import Color
 
 from tui.terminal.colours import coloured
 from tui.terminal.guard import HostileTextFilter, is_harmless, pictures
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 
 APP = Path(__file__).with_name("hostile_app.py")
 FORBIDDEN = "\x00\x07\x08\x0b\x0e\x1b\x1f\x7f\x80\x9b\x9d\u061c\u200e\u2028\u202e\u2066\ud800"

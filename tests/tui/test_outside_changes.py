@@ -9,8 +9,8 @@ from console_support import console, write_script
 
 from tui.editing.recovery import UnsavedText
 from tui.keymap import keys_of
-from tui.merging import MINE_BEGINS, THEIRS_ENDS
 from tui.messages import ScriptsChanged
+from tui.text.merge import MINE_BEGINS, THEIRS_ENDS
 
 MERGE = keys_of("merge")[0]
 LINES = "".join(f"line_{number} = {number}\n" for number in range(40))

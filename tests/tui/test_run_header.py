@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from rich.style import Style
 
 from engine.models import Access, EngineInfo, Grant, Mode, PoolInfo, RunFile, RunInfo, RunKind, RunState, SlotInfo
-from tui.isolation import host_note, host_sentence, level_word, slot_isolation
 from tui.messages import EngineConnected, PoolChanged
 from tui.runs.save_files import FileSaver
+from tui.text.isolation import host_note, host_sentence, level_word, slot_isolation
 from tui.widgets.output_pane import run_detail, run_line
 
 LEAVES = """print("said")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tui.typed_values import toml_or_text
+from tui.text.typed_values import toml_or_text
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from engine.models import Mode, Outcome, RunInfo, RunKind, RunState
-from tui.run_search import BadSearch, RunSearch, parse_search
+from tui.text.run_query import BadSearch, RunSearch, parse_search
 
 NOON = time.mktime((2026, 3, 5, 12, 0, 0, 0, 0, -1))
 MIDNIGHT = time.mktime((2026, 3, 5, 0, 0, 0, 0, 0, -1))

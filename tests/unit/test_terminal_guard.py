@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.terminal_guard import sanitise, sanitise_line
+from tui.text.sanitise import sanitise, sanitise_line
 
 any_text = st.text(st.characters(codec=None) | st.characters(categories=["Cc", "Cf", "Cs"]))
 

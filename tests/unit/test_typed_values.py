@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.typed_values import Kind, shown, typed
+from tui.text.typed_values import Kind, shown, typed
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Zs")), min_size=1)
 TEXTS = st.lists(st.text(st.characters(codec="utf-8")), min_size=1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from engine.models import ParamInfo, ScriptInfo
 from tui.commands.invocation import Invocation
-from tui.formats import size
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import size
+from tui.text.sanitise import sanitise_line
 
 
 def state(info: ScriptInfo) -> str:

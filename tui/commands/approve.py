@@ -12,8 +12,8 @@ import click
 from engine.models import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation, common_options
-from tui.formats import clock
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock
+from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from engine.client import EngineClient

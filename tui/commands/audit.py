@@ -8,8 +8,8 @@ import click
 
 from tui.commands import exit_codes
 from tui.commands.invocation import Invocation, common_options
-from tui.formats import clock
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock
+from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from engine.client import EngineClient

@@ -17,8 +17,8 @@ from engine.models import (
 )
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation, common_options
-from tui.defaults_words import STATES
-from tui.terminal_guard import sanitise_line
+from tui.text.labels import STATES
+from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

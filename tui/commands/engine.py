@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tui.commands.invocation import Invocation, common_options
-from tui.formats import age, clock, milliseconds
+from tui.text.formats import age, clock, milliseconds
 
 if TYPE_CHECKING:
     from engine.client import EngineClient

@@ -18,7 +18,7 @@ from tui.commands import exit_codes
 from tui.commands.invocation import CommandError
 from tui.commands.returned import write_files
 from tui.commands.streams import Streams
-from tui.formats import duration
+from tui.text.formats import duration
 
 
 async def run_to_end(

@@ -11,8 +11,8 @@ from engine.models import GitAuthor, GitCommit, GitDiff, GitLog, GitStatus, GitT
 from tui.commands import exit_codes
 from tui.commands.git_trust import trust
 from tui.commands.invocation import CommandError, Invocation, common_options
-from tui.formats import clock
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock
+from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

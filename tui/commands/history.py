@@ -10,9 +10,9 @@ import click
 from engine.models import DeletedScripts, ScriptHistory, ScriptVersion, VersionReason
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation, common_options
-from tui.formats import clock, size
-from tui.terminal_guard import sanitise_line
-from tui.version_text import what_replaced
+from tui.text.formats import clock, size
+from tui.text.labels import what_replaced
+from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from engine.client import EngineClient

@@ -43,7 +43,7 @@ def rebuild(invocation: Invocation, everything: bool) -> None:
 
 
 def _print_report(streams: Streams, report: RebuildReport) -> None:
-    from tui.terminal_guard import sanitise_line
+    from tui.text.sanitise import sanitise_line
 
     renamed = [f"{pair.old} -> {pair.new}" for pair in report.renamed]
     problems = [f"{one.path}: {one.problem}" for one in report.problems]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tui.commands.invocation import Invocation, common_options
-from tui.formats import clock, duration, size
+from tui.text.formats import clock, duration, size
 
 if TYPE_CHECKING:
     from engine.client import EngineClient

@@ -10,8 +10,8 @@ import click
 from engine.models import Mode, ReplayRequest, RunComparison, RunInputs
 from tui.commands.invocation import Invocation, common_options
 from tui.commands.run import assignments
-from tui.formats import size
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import size
+from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

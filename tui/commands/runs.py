@@ -10,7 +10,7 @@ from engine.models import OutputPage, RunFile, RunInfo, RunInputs, RunList, RunS
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation, common_options
 from tui.commands.run_history import compare_runs, input_fields, replay_run
-from tui.formats import clock, duration, size
+from tui.text.formats import clock, duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ def list_runs(invocation: Invocation, limit: int, before: int | None, name: str 
     import msgspec
 
     from tui.commands.session import with_engine
-    from tui.run_search import BadSearch, parse_search
+    from tui.text.run_query import BadSearch, parse_search
 
     try:
         wanted = msgspec.structs.replace(parse_search(search).page(limit, before), name=name)

@@ -20,7 +20,7 @@ from engine.models import (
 from tui.commands import exit_codes
 from tui.commands.history import find_version
 from tui.commands.invocation import CommandError, Invocation, common_options
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from engine.client import EngineClient

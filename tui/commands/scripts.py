@@ -26,8 +26,8 @@ from tui.commands.invocation import CommandError, Invocation, common_options
 from tui.commands.script_changes import delete_script, duplicate_script, rename_script, restore_script
 from tui.commands.set_keys import set_keys
 from tui.commands.transfer import export_scripts, import_scripts
-from tui.formats import clock, size
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock, size
+from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from engine.client import EngineClient

@@ -9,8 +9,8 @@ import click
 from engine.models import ScriptInfo, SetKeysRequest
 from tui.commands.about import say_what_waits
 from tui.commands.invocation import Invocation, common_options
-from tui.terminal_guard import sanitise_line
-from tui.typed_values import toml_or_text
+from tui.text.sanitise import sanitise_line
+from tui.text.typed_values import toml_or_text
 
 if TYPE_CHECKING:
     from engine.client import EngineClient

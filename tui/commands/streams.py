@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TextIO
 
-from tui.terminal_guard import sanitise, sanitise_line
+from tui.text.sanitise import sanitise, sanitise_line
 
 
 class Writer:

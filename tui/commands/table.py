@@ -7,7 +7,7 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 
 GAP = "  "
 NARROWEST = 6

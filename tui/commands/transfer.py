@@ -9,7 +9,7 @@ import click
 from tui.commands import exit_codes
 from tui.commands.invocation import Invocation, common_options
 from tui.scripts.local_files import gather
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,8 @@ from engine.client import EngineClient
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError
 from tui.commands.streams import Streams
-from tui.formats import size as size_text
 from tui.runs.uploads import FileInputError, upload
+from tui.text.formats import size as size_text
 
 QUIET_SECONDS = 0.5
 """A transfer that is done by then shows no progress."""

@@ -9,7 +9,7 @@ from textual.app import App
 
 from tui.actions import ACTIONS
 from tui.screens.picker import Entry, PickerScreen
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from engine.models import ScriptInfo

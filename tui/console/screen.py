@@ -19,9 +19,9 @@ from textual.widgets import TextArea
 from tui.actions import Scope, action, bindings, footer_hints, pane_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.editing.recovery import Session
-from tui.isolation import host_note, host_sentence
 from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged, ScriptsChanged
 from tui.screens.too_small import FullScreen
+from tui.text.isolation import host_note, host_sentence
 from tui.widgets.editor import Editor, EditorPane
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
@@ -434,7 +434,7 @@ class ConsoleScreen(ConsoleDoors):
         self._status.say(text)
 
     def complain(self, text: str) -> None:
-        from tui.terminal_guard import sanitise_line
+        from tui.text.sanitise import sanitise_line
 
         self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 

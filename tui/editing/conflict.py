@@ -11,10 +11,10 @@ from textual.screen import Screen
 from engine.client import EngineError
 from engine.models import ScriptText, VersionReason
 from tui.connection import EngineConnection
-from tui.formats import clock
-from tui.merging import Merged, merge
 from tui.screens.conflict import Comparison, ConflictScreen, Side
 from tui.screens.dialogs import Answer
+from tui.text.formats import clock
+from tui.text.merge import Merged, merge
 from tui.widgets.editor.lineage import Version
 
 Result = TypeVar("Result")

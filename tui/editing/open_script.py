@@ -19,11 +19,11 @@ from tui.editing.autosave import JournalKeeper
 from tui.editing.conflict import Conflict
 from tui.editing.new_script import skeleton
 from tui.editing.recovery import RecoveryJournal, UnsavedText
-from tui.formats import clock
 from tui.host import Host
-from tui.merging import Merged, marked_rows
 from tui.screens.conflict import BACK, Side
 from tui.screens.dialogs import Answer, ChoiceScreen
+from tui.text.formats import clock
+from tui.text.merge import Merged, marked_rows
 from tui.widgets.editor import Editor
 from tui.widgets.editor.lineage import Version
 

@@ -18,7 +18,7 @@ from engine.models import EngineInfo, Mode
 from tui.connection import EngineConnection
 from tui.messages import ModeChanged
 from tui.screens.dialogs import Dialog
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 
 TIME_IS_OVER = "ADMIN is over: runs are RESTRICTED again"
 

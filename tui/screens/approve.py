@@ -16,9 +16,9 @@ from textual.widgets import Static
 
 from engine.models import ApprovalState, AskedPermission, PermissionReview
 from tui.actions import Scope, bindings, footer_hints
-from tui.formats import clock
 from tui.screens.dialogs import Dialog
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock
+from tui.text.sanitise import sanitise_line
 from tui.unified_rows import unified_rows
 from tui.widgets.row_list import RowList
 

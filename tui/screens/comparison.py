@@ -12,9 +12,9 @@ from textual.widgets import Static
 
 from engine.models import RunComparison, RunInfo
 from tui.actions import Scope, bindings, footer_hints
-from tui.formats import clock
 from tui.screens.too_small import FullScreen
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock
+from tui.text.sanitise import sanitise_line
 from tui.unified_rows import unified_rows
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.row_list import Row, RowList

@@ -13,7 +13,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from tui.screens.dialogs import DIFFERENCE, Answer, Dialog, difference_rows
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
 BACK = "back to editing, nothing written"

@@ -23,9 +23,9 @@ from engine.models import (
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
-from tui.defaults_words import STATES
 from tui.screens.too_small import FullScreen
-from tui.terminal_guard import sanitise_line
+from tui.text.labels import STATES
+from tui.text.sanitise import sanitise_line
 from tui.unified_rows import unified_rows
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.live_table import Column, LiveTable, TableRow

@@ -16,7 +16,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
 T = TypeVar("T")

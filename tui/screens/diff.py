@@ -20,7 +20,7 @@ from tui.messages import EngineAway, PoolChanged, TaskChanged
 from tui.screens.dialogs import Answer, ChoiceScreen, Dialog
 from tui.screens.diff_marks import OUTCOMES, DiffMarks, Place, place_of
 from tui.screens.too_small import FullScreen
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.live_table import Column, LiveTable
 from tui.widgets.row_list import Row, RowList

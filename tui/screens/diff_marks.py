@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from engine.models import DiffChoice, DiffDecision, DiffItem, DiffState, KeyDifference
-from tui.formats import clock
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock
+from tui.text.sanitise import sanitise_line
 from tui.widgets.live_table import TableRow
 
 _BECOMES = {

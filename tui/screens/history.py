@@ -16,10 +16,10 @@ from engine.models import ScriptHistory, ScriptVersion, VersionReason
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_place_of_the_last
 from tui.connection import problems_told
-from tui.formats import clock, size
 from tui.screens.dialogs import Dialog, difference_rows
-from tui.terminal_guard import sanitise_line
-from tui.version_text import what_replaced
+from tui.text.formats import clock, size
+from tui.text.labels import what_replaced
+from tui.text.sanitise import sanitise_line
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import Row, RowList
 

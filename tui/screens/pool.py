@@ -17,11 +17,11 @@ from engine.models import Mode, PoolInfo, SlotInfo
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
-from tui.formats import age, milliseconds
-from tui.isolation import host_note, slot_isolation
 from tui.messages import EngineAway, PoolChanged
 from tui.screens.too_small import FullScreen
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import age, milliseconds
+from tui.text.isolation import host_note, slot_isolation
+from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList

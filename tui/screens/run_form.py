@@ -22,7 +22,7 @@ from tui.actions import action
 from tui.keymap import keys_of
 from tui.messages import ModeChanged
 from tui.screens.dialogs import Dialog
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 from tui.widgets.choice_field import ChoiceField
 from tui.widgets.form_rows import FormRows
 

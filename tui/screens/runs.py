@@ -16,13 +16,13 @@ from engine.models import Mode, ReplayRequest, RunInfo
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
-from tui.formats import clock
-from tui.isolation import run_isolation
 from tui.messages import ModeChanged, RunChanged
-from tui.run_search import BadSearch, RunSearch, parse_search
 from tui.screens.comparison import ComparisonScreen
 from tui.screens.too_small import FullScreen
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock
+from tui.text.isolation import run_isolation
+from tui.text.run_query import BadSearch, RunSearch, parse_search
+from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList

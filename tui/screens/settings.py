@@ -16,10 +16,10 @@ from engine.models import RebuildReport, TaskInfo, TaskState
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
-from tui.formats import clock, duration
 from tui.messages import EngineAway, PoolChanged, RebuildEnded, TaskChanged
 from tui.screens.too_small import FullScreen
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock, duration
+from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.row_list import Row, RowList
 from tui.widgets.status_bar import StatusBar

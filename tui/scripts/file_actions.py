@@ -11,14 +11,14 @@ from tui.connection import EngineConnection
 from tui.console.refresh import Overview
 from tui.editing.ask_path import SUFFIX, under_a_name
 from tui.editing.open_script import Desk
-from tui.formats import clock
 from tui.host import Host
 from tui.screens.dialogs import Answer, ChoiceScreen
 from tui.screens.picker import Entry, PickerScreen
 from tui.scripts.frontmatter_actions import MetaWork
 from tui.scripts.transfer_actions import TransferWork
 from tui.scripts.version_actions import VersionWork
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock
+from tui.text.sanitise import sanitise_line
 from tui.widgets.script_list import ScriptList, ScriptWish
 
 

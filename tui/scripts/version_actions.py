@@ -5,9 +5,9 @@ from __future__ import annotations
 from engine.models import RestoreRequest, ScriptHistory, ScriptVersion
 from tui.connection import EngineConnection
 from tui.editing.open_script import Desk, safe_to_write
-from tui.formats import clock
 from tui.host import Host
 from tui.screens.history import HistoryScreen
+from tui.text.formats import clock
 
 
 class VersionWork:

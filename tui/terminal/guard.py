@@ -4,7 +4,7 @@ A terminal obeys C0, DEL and C1 control characters wherever they come from (ECMA
 reorder what a person reads (Unicode TR 9, "Trojan Source"). Widgets that show text of others draw such characters
 with ``pictures``, one cell each, so that columns keep their place. ``HostileTextFilter`` then goes over everything
 any widget drew and drops what is left: such characters have no width, so the layout does not change. Names, titles
-and messages are made readable by ``tui.terminal_guard``.
+and messages are made readable by ``tui.text.sanitise``.
 """
 
 from __future__ import annotations

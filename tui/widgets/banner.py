@@ -6,7 +6,7 @@ from rich.text import Text
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 
 
 class Banner(Widget):

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 
 
 class ChoiceField(Widget, can_focus=True):

@@ -16,8 +16,8 @@ from textual.message import Message
 from textual.widgets import Static
 
 from tui.actions import Scope, bindings
-from tui.formats import clock
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock
+from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from textual.widgets import Static
 
 from engine.models import Mode, OutputChunk, RunInfo
 from tui.actions import Scope, action, bindings
-from tui.formats import clock, size
-from tui.isolation import run_isolation
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import clock, size
+from tui.text.isolation import run_isolation
+from tui.text.sanitise import sanitise_line
 from tui.widgets.output_view import OutputView
 from tui.widgets.task_pane import state_text, time_text
 

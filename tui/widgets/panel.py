@@ -17,7 +17,7 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher
 
 from tui.actions import Scope, bindings
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 
 
 class TabLine(Widget):

@@ -14,7 +14,7 @@ from textual.containers import Vertical
 from textual.message import Message
 
 from tui.actions import Scope, bindings
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from textual.widgets import Input, Static
 
 from tui.actions import Scope, action, bindings
 from tui.outside_marks import OutsideMarks
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from tui.actions import action
-from tui.formats import milliseconds
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import milliseconds
+from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from engine.models import PoolInfo

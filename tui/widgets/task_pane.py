@@ -13,8 +13,8 @@ from textual.message import Message
 from textual.timer import Timer
 
 from tui.actions import Scope, bindings
-from tui.formats import age, clock, duration
-from tui.terminal_guard import sanitise_line
+from tui.text.formats import age, clock, duration
+from tui.text.sanitise import sanitise_line
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.models import ParamType
-from tui.typed_values import Kind
+from tui.text.typed_values import Kind
 
 KINDS = ("utility", "macro")
 YES_NO = ("yes", "no")

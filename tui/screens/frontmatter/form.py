@@ -36,7 +36,7 @@ from tui.screens.frontmatter.fields import (
 )
 from tui.screens.frontmatter.line import MetaLine, ParamLine
 from tui.screens.frontmatter.param import ParamFormScreen
-from tui.terminal_guard import sanitise_line
+from tui.text.sanitise import sanitise_line
 from tui.widgets.choice_field import ChoiceField
 from tui.widgets.form_rows import FormRows
 

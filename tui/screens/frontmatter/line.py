@@ -16,8 +16,8 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from tui.screens.frontmatter.fields import Field, ParamDraft
-from tui.terminal_guard import sanitise_line
-from tui.typed_values import shown, typed
+from tui.text.sanitise import sanitise_line
+from tui.text.typed_values import shown, typed
 from tui.widgets.choice_field import ChoiceField
 
 UNSET = "(not set)"

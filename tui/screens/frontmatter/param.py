@@ -14,7 +14,7 @@ from engine.models import ParamType
 from tui.screens.dialogs import Dialog
 from tui.screens.frontmatter.fields import YES_NO, Field, ParamDraft, default_kind
 from tui.screens.frontmatter.line import MetaLine
-from tui.typed_values import Kind, typed
+from tui.text.typed_values import Kind, typed
 from tui.widgets.choice_field import ChoiceField
 
 NAME = Field("name", Kind.TEXT, "as the script's function calls it")

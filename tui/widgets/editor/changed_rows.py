@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tui.equal_lines import LineMatcher, equal_ends
+from tui.text.common_lines import LineMatcher, equal_ends
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,9 @@ Either way ``text`` gives back exactly what was loaded.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, overload
+from typing import TYPE_CHECKING, overload
 
 from rich.cells import cell_len
 from textual.expand_tabs import expand_tabs_inline
@@ -22,6 +21,7 @@ from textual.geometry import Size
 from textual.widgets.text_area import DocumentBase, EditResult
 
 from tui.terminal.guard import pictures
+from tui.text.newlines import _LINE_END, Newline, newline_of
 
 if TYPE_CHECKING:
     from textual.widgets.text_area import Location
@@ -29,26 +29,8 @@ if TYPE_CHECKING:
 
     from tui.widgets.editor.syntax import SyntaxTree
 
-Newline = Literal["\r\n", "\n", "\r"]
 Edited = Callable[[int, int, int], None]
 """Rows ``first`` to ``old_last`` became rows ``first`` to ``new_last``."""
-
-_LINE_END = re.compile(r"\r\n|\n|\r")
-
-
-def newline_of(text: str) -> Newline:
-    r"""The line end of ``text``; ``\n`` if there is none or if they are mixed."""
-    crlf = text.count("\r\n")
-    lf = text.count("\n") - crlf
-    cr = text.count("\r") - crlf
-    if crlf and not lf and not cr:
-        return "\r\n"
-    return "\r" if cr and not lf and not crlf else "\n"
-
-
-def normalise(text: str) -> str:
-    r"""``text`` with ``\n`` for every line end: what is typed and pasted takes the document's own style."""
-    return _LINE_END.sub("\n", text) if "\r" in text else text
 
 
 class FlatDocument(DocumentBase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tui.widgets.editor.document import newline_of
+from tui.text.newlines import newline_of
 
 if TYPE_CHECKING:
     from textual.widgets.text_area import DocumentBase

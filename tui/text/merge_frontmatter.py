@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from merge3 import Merge3
 
-from tui.equal_lines import LineMatcher
+from tui.text.common_lines import LineMatcher
 
 BEGINS, ENDS = "# /// script", "# ///"
 

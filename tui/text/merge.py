@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from merge3 import Merge3
 
-from tui.equal_lines import LineMatcher
-from tui.frontmatter_merge import merge_blocks
-from tui.widgets.editor.document import newline_of, normalise
+from tui.text.common_lines import LineMatcher
+from tui.text.merge_frontmatter import merge_blocks
+from tui.text.newlines import newline_of, normalise
 
 MINE_BEGINS = "<<<<<<< mine, unsaved"
 THEIRS_BEGINS = "======="

@@ -1,0 +1,34 @@
+"""How the states of default scripts are said, on every surface alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from engine.models import DefaultState, ScriptVersion, VersionReason
+
+STATES: Mapping[DefaultState, str] = MappingProxyType(
+    {
+        DefaultState.CURRENT: "as it comes",
+        DefaultState.OFFERED: "yours, and there is a newer text",
+        DefaultState.KEPT: "yours, kept instead of the newer text",
+        DefaultState.EDITED: "yours, nothing newer",
+        DefaultState.LATER: "of a later version of Gatewright",
+        DefaultState.MISSING: "not there",
+    }
+)
+
+
+def what_replaced(version: ScriptVersion) -> str:
+    """What took a version's place, in a few words; names in it may hold anything."""
+    match version.reason:
+        case VersionReason.RENAMED:
+            return f"renamed from {version.path} to {version.new_path}"
+        case VersionReason.CONFLICT:
+            return "refused: it met another change"
+        case VersionReason.SAVED:
+            return "a save"
+        case VersionReason.RESTORED:
+            return "an older version, restored"
+        case VersionReason.DELETED:
+            return "deleted"
