@@ -20,7 +20,7 @@ from textual.geometry import Offset
 from textual.pilot import Pilot
 from textual.selection import Selection
 
-from tui.spool import LONGEST_LINE, Mark, Spool
+from tui.widgets.output_spool import LONGEST_LINE, Mark, Spool
 from tui.widgets.output_view import COPY_LIMIT, OutputView
 
 LINES = 1_000_000

@@ -19,7 +19,7 @@ from tui.actions import Scope, bindings, footer_hints
 from tui.screens.dialogs import Dialog
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
-from tui.unified_rows import unified_rows
+from tui.widgets.diff_rows import unified_rows
 from tui.widgets.row_list import RowList
 
 SHORT_HASH = 12

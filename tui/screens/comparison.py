@@ -15,7 +15,7 @@ from tui.actions import Scope, bindings, footer_hints
 from tui.screens.too_small import FullScreen
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
-from tui.unified_rows import unified_rows
+from tui.widgets.diff_rows import unified_rows
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.row_list import Row, RowList
 from tui.widgets.task_pane import state_text, time_text

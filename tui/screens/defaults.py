@@ -26,7 +26,7 @@ from tui.connection import EngineConnection, problems_told
 from tui.screens.too_small import FullScreen
 from tui.text.labels import STATES
 from tui.text.sanitise import sanitise_line
-from tui.unified_rows import unified_rows
+from tui.widgets.diff_rows import unified_rows
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList

@@ -23,8 +23,7 @@ from tui.keymap import keys_of
 from tui.messages import ModeChanged
 from tui.screens.dialogs import Dialog
 from tui.text.sanitise import sanitise_line
-from tui.widgets.choice_field import ChoiceField
-from tui.widgets.form_rows import FormRows
+from tui.widgets.form_fields import ChoiceField, FormRows
 
 DEFAULT_TIMEOUT = 30.0
 _TIMEOUT = "timeout"

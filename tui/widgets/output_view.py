@@ -19,8 +19,8 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.spool import Mark, Spool
 from tui.terminal.colours import coloured
+from tui.widgets.output_spool import Mark, Spool
 
 if TYPE_CHECKING:
     from textual import events

@@ -16,12 +16,12 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from tui.actions import Scope, action, bindings
-from tui.outside_marks import OutsideMarks
 from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
 if TYPE_CHECKING:
     from engine.models import ScriptInfo
+    from tui.messages import ScriptsChanged
 
 NO_SCRIPTS = (
     f"No scripts yet. {action('new_script').key} makes one; {action('focus_list').key} then "
@@ -300,3 +300,38 @@ def _place(path: str) -> tuple[str, str]:
 def _matches(script: ScriptInfo, words: Iterable[str]) -> bool:
     text = "\n".join([script.path, script.title, *script.tags]).casefold()
     return all(word in text for word in words)
+
+
+class OutsideMarks:
+    """Compares one list of scripts with the next one, when others changed something in between.
+
+    Attributes:
+        paths: The scripts that are marked.
+    """
+
+    def __init__(self) -> None:
+        self.paths: frozenset[str] = frozenset()
+        self._seen: dict[str, str] = {}
+        self._saved: set[str] = set()
+        self._outside = False
+
+    def heard(self, message: ScriptsChanged) -> None:
+        """Scripts were changed; the next list says how."""
+        if message.path is not None:
+            self._saved.add(message.path)
+        self._outside |= message.outside is not None
+
+    def listed(self, scripts: Iterable[ScriptInfo]) -> None:
+        """Every script as it is now."""
+        before, self._seen = self._seen, {script.path: script.sha256 for script in scripts}
+        changed = {path for path, sha256 in self._seen.items() if before.get(path, sha256) != sha256}
+        marked = self.paths - self._saved
+        if self._outside:
+            marked |= changed - self._saved
+        self.paths = frozenset(marked & self._seen.keys())
+        self._saved.clear()
+        self._outside = False
+
+    def opened(self, path: str) -> None:
+        """It was shown to the user as it is."""
+        self.paths -= {path}

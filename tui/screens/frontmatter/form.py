@@ -37,8 +37,7 @@ from tui.screens.frontmatter.fields import (
 from tui.screens.frontmatter.line import MetaLine, ParamLine
 from tui.screens.frontmatter.param import ParamFormScreen
 from tui.text.sanitise import sanitise_line
-from tui.widgets.choice_field import ChoiceField
-from tui.widgets.form_rows import FormRows
+from tui.widgets.form_fields import ChoiceField, FormRows
 
 Judge = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, str]]]
 """What would be said of changes: a sentence by key, the empty key for all together."""

@@ -18,7 +18,7 @@ from textual.widgets import Input, Static
 from tui.screens.frontmatter.fields import Field, ParamDraft
 from tui.text.sanitise import sanitise_line
 from tui.text.typed_values import shown, typed
-from tui.widgets.choice_field import ChoiceField
+from tui.widgets.form_fields import ChoiceField
 
 UNSET = "(not set)"
 MARK_WIDTH = 8

@@ -15,7 +15,7 @@ from tui.screens.dialogs import Dialog
 from tui.screens.frontmatter.fields import YES_NO, Field, ParamDraft, default_kind
 from tui.screens.frontmatter.line import MetaLine
 from tui.text.typed_values import Kind, typed
-from tui.widgets.choice_field import ChoiceField
+from tui.widgets.form_fields import ChoiceField
 
 NAME = Field("name", Kind.TEXT, "as the script's function calls it")
 TYPE = Field("type", Kind.TEXT, "what may be entered; else str", tuple(kind.value for kind in ParamType))

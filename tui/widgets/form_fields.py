@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from rich.text import Text
 from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
@@ -45,3 +46,12 @@ class ChoiceField(Widget, can_focus=True):
     def on_click(self) -> None:
         self.focus()
         self.action_turn(1)
+
+
+class FormRows(VerticalScroll, inherit_bindings=False, can_focus=False):
+    """Scrolls to the line that has the focus; Up and Down go from line to line instead of scrolling."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "app.focus_previous", "Up", show=False),
+        Binding("down,enter", "app.focus_next", "Down", show=False),
+    ]
