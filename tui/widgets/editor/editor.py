@@ -19,8 +19,7 @@ from tui.widgets.editor.area import FlatTextArea
 from tui.widgets.editor.blocks import LineEdits, dedented, indentation_after, indented, toggled_comments
 from tui.widgets.editor.changed_rows import changed_span, row_follower
 from tui.widgets.editor.colours import THEMES, theme_for
-from tui.widgets.editor.lineage import Lineage, Version
-from tui.widgets.editor.saved import SavedText
+from tui.widgets.editor.lineage import Lineage, SavedText, Version
 from tui.widgets.editor.search import Found, next_occurrence, occurrences
 
 _APP_KEYS = frozenset({"f6", "f7"})
