@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.text import common_lines, merge
-from tui.text.merge import MINE_BEGINS, THEIRS_BEGINS, THEIRS_ENDS, marked_rows, merge
+from tui.text import common_lines
+from tui.text.merge import MINE_BEGINS, THEIRS_BEGINS, THEIRS_ENDS, Merged, marked_rows, merge
 from tui.text.newlines import newline_of
 
 LINES = st.lists(st.sampled_from(["a", "b", "c", "", "  x = 1", "=======", "# ///"]), max_size=12)
@@ -20,17 +20,17 @@ ANY_TEXT = st.text(st.sampled_from("ab\r\n\x0c\u2028"), max_size=30)
 
 @given(ANY_TEXT, ANY_TEXT)
 def test_a_change_of_one_side_alone_is_that_sides_text(base, changed):
-    assert merge(base, changed, base) == merge.Merged(changed, 0)
+    assert merge(base, changed, base) == Merged(changed, 0)
 
 
 @given(TEXTS, TEXTS)
 def test_theirs_alone_is_theirs(base, theirs):
-    assert merge(base, base, theirs) == merge.Merged(theirs, 0)
+    assert merge(base, base, theirs) == Merged(theirs, 0)
 
 
 @given(TEXTS, TEXTS)
 def test_equal_changes_count_once(base, changed):
-    assert merge(base, changed, changed) == merge.Merged(changed, 0)
+    assert merge(base, changed, changed) == Merged(changed, 0)
 
 
 @given(TEXTS, TEXTS, TEXTS)
@@ -51,7 +51,7 @@ def test_line_ends_are_those_of_mine_and_change_nothing_else(base, mine, theirs,
     )
     merged = merge(base, mine, theirs)
     wanted = end if end in mine else base_end if base_end in base else "\n"
-    assert merged == merge.Merged(plain.text.replace("\n", wanted), plain.conflicts)
+    assert merged == Merged(plain.text.replace("\n", wanted), plain.conflicts)
 
 
 @given(st.integers(0, 29), st.integers(0, 29), st.sampled_from(["change", "insert", "delete"]), st.booleans())
@@ -66,7 +66,7 @@ def test_edits_in_places_apart_are_both_there(mine_row, theirs_row, how, ended):
     both = base.copy()
     for row, word in (first, second):
         both = edited(both, row, how, word).split("\n")
-    assert merged == merge.Merged("\n".join(both) + end, 0)
+    assert merged == Merged("\n".join(both) + end, 0)
 
 
 def edited(lines, row, how, word):
@@ -114,12 +114,12 @@ def test_the_end_of_the_last_line_is_a_change_of_its_own(base, mine, theirs, bot
     if both is None:
         assert newline_of(merged.text) == "\r\n"
     else:
-        assert merged == merge.Merged(both, 0)
+        assert merged == Merged(both, 0)
 
 
 def test_a_text_with_line_ends_of_several_kinds_keeps_each():
     base = "a\r\nb\nc\n"
-    assert merge(base, "a\r\nb\nc\nmine\n", "THEIRS\r\nb\nc\n") == merge.Merged("THEIRS\r\nb\nc\nmine\n", 0)
+    assert merge(base, "a\r\nb\nc\nmine\n", "THEIRS\r\nb\nc\n") == Merged("THEIRS\r\nb\nc\nmine\n", 0)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_matching_blocks_are_equal_runs_in_order(exact, a, b):
 @given(TEXTS, TEXTS)
 def test_long_texts_merge_as_short_ones_do(base, changed):
     with patch.object(common_lines, "EXACT_LINES", 1):
-        assert merge(base, changed, base) == merge(base, base, changed) == merge.Merged(changed, 0)
+        assert merge(base, changed, base) == merge(base, base, changed) == Merged(changed, 0)
 
 
 BLOCK = """# /// script
@@ -209,9 +209,9 @@ import sys
 )
 def test_keys_of_the_frontmatter_beside_each_other_do_not_conflict(mine, theirs, both):
     mine, theirs, both = (with_words(changes) for changes in (mine, theirs, both))
-    assert merge(BLOCK, mine, theirs) == merge.Merged(both, 0)
+    assert merge(BLOCK, mine, theirs) == Merged(both, 0)
     body = ("import sys\n", "import os\n")
-    assert merge(BLOCK, mine.replace(*body), theirs) == merge.Merged(both.replace(*body), 0)
+    assert merge(BLOCK, mine.replace(*body), theirs) == Merged(both.replace(*body), 0)
 
 
 def with_words(changes):
@@ -242,7 +242,7 @@ def test_what_is_no_merge_by_keys_is_one_by_lines(mine, theirs):
 @given(*[st.lists(st.sampled_from(BLOCK.splitlines()), max_size=9)] * 2)
 def test_a_block_that_one_side_changed_is_that_sides(base, changed):
     base, changed = ("\n".join(["# /// script", *lines, "# ///", ""]) for lines in (base, changed))
-    assert merge(base, changed, base) == merge(base, base, changed) == merge.Merged(changed, 0)
+    assert merge(base, changed, base) == merge(base, base, changed) == Merged(changed, 0)
 
 
 VALUES = st.sampled_from(["1", "2", '"a"', "true"])
