@@ -24,12 +24,12 @@ from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
 from engine.services.audit import AuditService
-from engine.services.disk_space import Room
+from engine.services.disk_space import SpaceCheck
 from engine.services.events import EventBus
 from engine.services.git import GitService
 from engine.services.pool import PoolService
 from engine.services.retention import RetentionService
-from engine.services.runs.history import ReplayService
+from engine.services.runs.history import RunHistory
 from engine.services.runs.metrics import RunMetrics
 from engine.services.runs.modes import Modes
 from engine.services.runs.requests import RequestChecks, RunCeilings
@@ -43,14 +43,14 @@ from engine.services.scripts.examiner import Examiner, tools_pool
 from engine.services.scripts.frontmatter import FrontmatterService
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
-from engine.services.scripts.versions import VersionKeeper
+from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import Texts
 from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
 from engine.sockets import check_private
-from store.disk_space import DiskRoom, Floor, NoRoom
+from store.disk_space import DiskSpace, Floor, ReadOnlySpace
 from store.files.scripts import ScriptFiles
 from store.git.trust import TrustFile
 from store.index.reconcile import Reconciler
@@ -73,7 +73,7 @@ class EngineParts:
     project: Project
     pool: Pool
     runs: RunService
-    run_history: ReplayService
+    run_history: RunHistory
     scripts: ScriptService
     frontmatter: FrontmatterService
     changes: ScriptChanges
@@ -89,7 +89,7 @@ class EngineParts:
     events: EventBus
     modes: Modes
     state: StateDB
-    room: Room
+    space: SpaceCheck
     retention: RetentionService
     audit: AuditService
     owner: Actor
@@ -142,20 +142,20 @@ async def compose(
     if isinstance(project, ReadOnlyProject):
         admin = replace(admin, level=Level.REFUSED, missing=(f"they cannot be recorded, since {CANNOT_WRITE}",))
     modes = Modes(pool.settings.restricted, admin, imports)
-    room = _room(project, settings)
+    space = _space(project, settings)
     audit = AuditService(state.audit, None if isinstance(project, ReadOnlyProject) else state.audit_export)
     owner = owner_actor()
     await audit.start(owner)
     stack.push_async_callback(audit.stop, owner)
     telling = asyncio.create_task(audit.run(), name="audit")
     stack.push_async_callback(_cancelled, telling)
-    keeper = VersionKeeper(files, state.versions, reconciler.outside, room, audit)
-    stack.push_async_callback(keeper.settled)
-    await keeper.after_crash()
+    writer = ScriptWriter(files, state.versions, reconciler.outside, space, audit)
+    stack.push_async_callback(writer.settled)
+    await writer.after_crash()
     scripts = ScriptService(
-        files, reconciler, keeper, state.approvals, events, Dependencies.of(project.environments / "default")
+        files, reconciler, writer, state.approvals, events, Dependencies.of(project.environments / "default")
     )
-    changes = ScriptChanges(scripts, files, keeper, state.versions, events)
+    changes = ScriptChanges(scripts, files, writer, state.versions, events)
     defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded)
     if not isinstance(project, ReadOnlyProject):
         await defaults.bring_up_to_date()
@@ -163,12 +163,12 @@ async def compose(
     stack.push_async_callback(tasks.close)
     parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
     sync = SyncService(reconciler, parts, tasks, events, watch, audit)
-    diff = DiffService(reconciler, Texts(files, reconciler), keeper, changes, state.kept, tasks, events)
+    diff = DiffService(reconciler, Texts(files, reconciler), writer, changes, state.kept, tasks, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now, audit)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
-    runs = RunService(pool, state, request_checks, buffers, events, metrics, room, audit)
-    run_history = ReplayService(runs, state, scripts, buffers)
+    runs = RunService(pool, state, request_checks, buffers, events, metrics, space, audit)
+    run_history = RunHistory(runs, state, scripts, buffers)
     examiner = Examiner(tools_pool(pool.settings))
     stack.push_async_callback(examiner.close)
     checks = ScriptChecks(examiner, imports)
@@ -179,7 +179,7 @@ async def compose(
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
-    kept = RetentionService(state, keeper, reconciler, project.history, _retention(settings))
+    kept = RetentionService(state, writer, reconciler, project.history, _retention(settings))
     if not isinstance(project, ReadOnlyProject):  # its history can perhaps be written to, but its records are a copy
         looking = asyncio.create_task(kept.run(), name="retention")
         stack.push_async_callback(_cancelled, looking)
@@ -207,7 +207,7 @@ async def compose(
         events=events,
         modes=modes,
         state=state,
-        room=room,
+        space=space,
         retention=kept,
         audit=audit,
         owner=owner,
@@ -255,11 +255,11 @@ def _project(root: Path, bundle: Bundle) -> Project:
     return ReadOnlyProject.at(root, paths.private)
 
 
-def _room(project: Project, settings: Settings) -> Room:
+def _space(project: Project, settings: Settings) -> SpaceCheck:
     if isinstance(project, ReadOnlyProject):
-        return NoRoom(CANNOT_WRITE)
+        return ReadOnlySpace(CANNOT_WRITE)
     floor = Floor(settings.disk.keep_free, settings.disk.keep_free_percent / 100)
-    return DiskRoom(project.root, floor)
+    return DiskSpace(project.root, floor)
 
 
 def _retention(settings: Settings) -> Retention:

@@ -22,7 +22,7 @@ from engine.lock import LifetimeLock
 from engine.models import Grant, Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
 from engine.sandbox.plan import Level
 from engine.services.access import Actor
-from engine.services.disk_space import short_of_room
+from engine.services.disk_space import short_of_space
 from engine.services.runs.active import ActiveRun
 
 
@@ -53,7 +53,7 @@ class Engine(EngineParts):
     def problems(self) -> list[str]:
         """What the user should know, one sentence each."""
         recorder = self.runs.recorder.problem
-        short = self.room.short()
+        short = self.space.short()
         problems = [
             *self.project.problems,
             *self.state.problems,
@@ -61,7 +61,7 @@ class Engine(EngineParts):
             *self.defaults.problems,
             *([recorder] if recorder else []),
             *([self.audit.problem] if self.audit.problem else []),
-            *([short_of_room(short, self.room.hint)] if short else []),
+            *([short_of_space(short, self.space.hint)] if short else []),
         ]
         restricted = self.modes.restricted
         if restricted.refusal is not None:

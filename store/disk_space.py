@@ -26,7 +26,7 @@ class Floor:
         return max(self.bytes, self.share * total)
 
 
-class DiskRoom:
+class DiskSpace:
     """Asks the file system of one folder, at most once a second, and only when somebody wants to know.
 
     Args:
@@ -76,11 +76,11 @@ class DiskRoom:
         return f"the disk has only {readable(free)} free ({readable(floor)} are kept free)"
 
 
-class NoRoom:
+class ReadOnlySpace:
     """Nothing can be written at all.
 
     Args:
-        why: As ``DiskRoom.short`` gives it.
+        why: As ``DiskSpace.short`` gives it.
     """
 
     read_only = True

@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     invocation = Invocation()
     code = _call(arguments, invocation)
     if invocation.streams.out.problem and code == exit_codes.OK:
-        invocation.streams.say(f"the output could not be written: {invocation.streams.out.problem}")
+        invocation.streams.notify(f"the output could not be written: {invocation.streams.out.problem}")
         code = exit_codes.FAILED
     _leave(code)
 
@@ -125,7 +125,7 @@ def _report(invocation: Invocation, error: CommandError) -> int:
     """Tell the user, and with ``--json`` the program that reads us."""
     if invocation.json:
         invocation.print_error(error)
-    invocation.streams.say(error.message, error.hint)
+    invocation.streams.notify(error.message, error.hint)
     return error.exit_code
 
 

@@ -16,7 +16,7 @@ from engine.doctor.finding import Finding, Level
 from engine.lock import engine_lives, holder_of
 from engine.models import EngineInfo
 from engine.paths import EnginePaths
-from store.disk_space import DiskRoom, Floor
+from store.disk_space import DiskSpace, Floor
 from store.watch.folders import Watched
 from store.watch.notifier import CannotWatch, try_out
 
@@ -45,7 +45,7 @@ def _settings(paths: EnginePaths) -> Finding:
 def _disk(paths: EnginePaths) -> Finding:
     usage = shutil.disk_usage(paths.project)
     found = f"{usage.free >> 20} MiB free, {usage.free / usage.total:.0%}"
-    if (short := DiskRoom(paths.project, _floor(paths)).short()) is not None:
+    if (short := DiskSpace(paths.project, _floor(paths)).short()) is not None:
         advice = f"Free some space: {short}, so run output is not recorded and scripts are not saved."
         return Finding(level=Level.WARN, tried="disk space of the project", found=found, advice=advice)
     return Finding(level=Level.OK, tried="disk space of the project", found=found)

@@ -18,7 +18,7 @@ class Assignment:
     frame: bytes
     """Its RUN."""
 
-    own_child: bool
+    dedicated_child: bool
     """Its limits or files ask for another child than the parked one."""
 
     ending: asyncio.Future[Ending]

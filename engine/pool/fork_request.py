@@ -19,7 +19,7 @@ def parked_child(limits: Limits, *, warm: bool) -> ForkRequest:
     )
 
 
-def own_child(job: Job) -> ForkRequest:
+def dedicated_child(job: Job) -> ForkRequest:
     """Ask for the child that this very run needs. It is not warmed: the run starts at once."""
     request = parked_child(job.limits, warm=False)
     request.memory += sum(file.size for file in job.files.values())

@@ -89,8 +89,8 @@ class Pool:
         limits, parked = job.limits, self.settings.limits
         unlimited = limits.wall == parked.wall or job.profile.mode is Mode.ADMIN
         frame = run_frame(job, 0 if unlimited else cpu_seconds(limits.wall))
-        own_child = not fits(limits, len(job.files), parked)
-        assignment = Assignment(job, frame, own_child, self._loop.create_future())
+        dedicated_child = not fits(limits, len(job.files), parked)
+        assignment = Assignment(job, frame, dedicated_child, self._loop.create_future())
         slot = self._free_slot(job.profile)
         if slot is not None and not self._queue and self._obstacle(assignment) is None:
             slot.run(assignment)
@@ -194,12 +194,12 @@ class Pool:
             problem = next((slot.problem for slot in self.slots() if slot.problem), "unknown")
             self._end_queued(Intervention(Outcome.SANDBOX_UNAVAILABLE, f"No slot can start: {problem}."))
 
-    def own_child_wanted(self, profile: Profile) -> Assignment | None:
+    def dedicated_child_wanted(self, profile: Profile) -> Assignment | None:
         """The next run, if it is one that needs a child of its own: the slot that asks makes that child at once."""
         if not self._queue:
             return None
         entry = self._queue.first(self._obstacles().to)
-        if entry is None or not entry.item.own_child or entry.item.job.profile != profile:
+        if entry is None or not entry.item.dedicated_child or entry.item.job.profile != profile:
             return None
         self._queue.remove(entry.run_id)
         self._changed_queue()

@@ -15,7 +15,7 @@ from engine.pool.output import Output, describe_size
 from engine.pool.timer import DeadlineTimer
 
 
-class Course:
+class RunMonitor:
     """At most one run at a time. Decides nothing: the slot kills and reaps.
 
     Attributes:

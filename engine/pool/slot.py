@@ -17,16 +17,16 @@ from typing import Protocol
 from engine.models import Mode, Outcome, SlotInfo, SlotState
 from engine.pool.assignment import Assignment
 from engine.pool.child import Child
-from engine.pool.fork_request import own_child, parked_child
+from engine.pool.fork_request import dedicated_child, parked_child
 from engine.pool.frames import ProtocolError
 from engine.pool.isolation import Promise, UnfitChild
 from engine.pool.job import Limits, Profile
 from engine.pool.outcome import ExitReport, Intervention, from_failed_profile, from_intervention, from_lost_slot
-from engine.pool.run_monitor import Course
+from engine.pool.run_monitor import RunMonitor
 from engine.pool.settings import PoolSettings
 from engine.pool.timer import DeadlineTimer
 from engine.pool.zygote import NewChild
-from engine.pool.zygote_supervisor import ZygoteKeeper
+from engine.pool.zygote_supervisor import ZygoteSupervisor
 from engine.worker.wire import ForkRequest
 
 EXIT_GRACE = 0.5
@@ -54,7 +54,7 @@ class SlotOwner(Protocol):
 
     def slot_lost_zygote(self) -> None: ...
 
-    def own_child_wanted(self, profile: Profile) -> Assignment | None:
+    def dedicated_child_wanted(self, profile: Profile) -> Assignment | None:
         """A waiting run that needs a child of its own of this profile, handed over to be run by the next one."""
 
     def give_back(self, assignment: Assignment) -> None:
@@ -83,7 +83,7 @@ class Slot:
         self.problem: str | None = None
         self.settled = asyncio.Event()
         self._settings = settings
-        self._keeper = ZygoteKeeper(settings, scratch, self)
+        self._supervisor = ZygoteSupervisor(settings, scratch, self)
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._since = time.time()
@@ -93,7 +93,7 @@ class Slot:
         self._request: ForkRequest | None = None
         self._buffer = bytearray(READ_SIZE)
         self._child: Child | None = None
-        self._course = Course(self._intervene)
+        self._monitor = RunMonitor(self._intervene)
         self._attached: Assignment | None = None
         self._deadline = DeadlineTimer(self._missed)
         self._missed_what = ""
@@ -108,7 +108,7 @@ class Slot:
 
     @property
     def assignment(self) -> Assignment | None:
-        return self._course.run.assignment if self._course.run else self._attached
+        return self._monitor.run.assignment if self._monitor.run else self._attached
 
     @property
     def parked_limits(self) -> Limits:
@@ -117,7 +117,7 @@ class Slot:
 
     @property
     def idle(self) -> bool:
-        return self._course.run is None and self._attached is None
+        return self._monitor.run is None and self._attached is None
 
     @property
     def refused(self) -> bool:
@@ -144,7 +144,7 @@ class Slot:
         self._enter(SlotState.STARTING)
         self._arm(self._settings.start_timeout, "its zygote did not become ready in time")
         try:
-            self._keeper.start(self.profile)
+            self._supervisor.start(self.profile)
         except OSError as error:
             self._replace(f"its zygote cannot be started: {error}")
 
@@ -153,7 +153,7 @@ class Slot:
         if assignment.job.profile != self.profile:
             self._attached = assignment
             self.change_profile(assignment.job.profile)
-        elif self._child is not None and not assignment.own_child:
+        elif self._child is not None and not assignment.dedicated_child:
             self._start_run(self._child, assignment)
         else:
             self._attached = assignment
@@ -175,7 +175,7 @@ class Slot:
 
     def cancel(self, cause: Intervention) -> None:
         """End whatever goes on here or is about to."""
-        if self._course.run is not None:
+        if self._monitor.run is not None:
             self._intervene(cause)
         elif self._attached is not None:
             assignment, self._attached = self._attached, None
@@ -190,7 +190,7 @@ class Slot:
     @property
     def failures(self) -> int:
         """Zygotes in a row that never brought forth a child."""
-        return self._keeper.failures
+        return self._supervisor.failures
 
     def fail(self, problem: str) -> None:
         """Replace the zygote because of ``problem``."""
@@ -212,9 +212,9 @@ class Slot:
             self.cancel(cause)
         self._drop_zygote()
         self._deadline.close()
-        self._course.close()
-        self._course.end_without(lambda elapsed: from_intervention(cause, elapsed, self.isolation))
-        await self._keeper.all_gone()
+        self._monitor.close()
+        self._monitor.end_without(lambda elapsed: from_intervention(cause, elapsed, self.isolation))
+        await self._supervisor.all_gone()
 
     def info(self) -> SlotInfo:
         assignment = self.assignment
@@ -224,7 +224,7 @@ class Slot:
             state=self.state,
             since=self._since,
             runs=self._runs,
-            restarts=self._keeper.restarts,
+            restarts=self._supervisor.restarts,
             run_id=shown.run_id if shown else None,
             script=shown.name if shown else None,
             actor=shown.actor if shown else None,
@@ -251,7 +251,7 @@ class Slot:
         self._deadline.clear()
         self._child = None
         child.close()
-        self._course.end_by_exit(report)
+        self._monitor.end_by_exit(report)
         self._after_exit()
 
     def zygote_gone(self, problem: str) -> None:
@@ -267,7 +267,7 @@ class Slot:
         except UnfitChild as problem:
             self._replace(f"a child failed its self-check: {problem}")
             return
-        self._keeper.failures = 0
+        self._supervisor.failures = 0
         self.problem = None
         assignment, self._attached = self._attached, None
         if assignment is not None:
@@ -279,10 +279,10 @@ class Slot:
             self._discard_child()
 
     def child_result(self, child: Child, payload: bytes) -> None:
-        if self._course.run is None:
+        if self._monitor.run is None:
             return
         try:
-            self._course.end_by_result(payload)
+            self._monitor.end_by_result(payload)
         except ProtocolError as error:
             self.child_violation(str(error))
             return
@@ -291,20 +291,20 @@ class Slot:
         self._loop.call_soon(self._loop.call_soon, self._retire, child)
 
     def child_closed(self, child: Child) -> None:
-        if self._course.run is None:
+        if self._monitor.run is None:
             self._replace("a parked child ended by itself")
             return
         # Nearly always the process is leaving, and its own status tells how, if it is not killed on its way out.
         child.await_exit(LEAVING_GRACE, lambda ended: self._closed_connection(child, ended=ended))
 
     def _closed_connection(self, child: Child, *, ended: bool) -> None:
-        if ended or self._course.run is None:
+        if ended or self._monitor.run is None:
             self._retire(child)
         else:
             self._intervene(Intervention(Outcome.PROTOCOL, "The script's process closed its connection to the engine."))
 
     def child_violation(self, problem: str) -> None:
-        if self._course.run is None:
+        if self._monitor.run is None:
             self._replace(f"a parked child sent {problem}")
         else:
             message = f"The script's process broke the engine's protocol: it sent {problem}."
@@ -317,7 +317,7 @@ class Slot:
 
     def _start_run(self, child: Child, assignment: Assignment) -> None:
         admin = self.profile.mode is Mode.ADMIN
-        self._course.begin(child, assignment, self.isolation, self._settings.admin_memory if admin else None)
+        self._monitor.begin(child, assignment, self.isolation, self._settings.admin_memory if admin else None)
         self._enter(SlotState.RUNNING)
         if not assignment.probe:
             self._runs += 1
@@ -326,8 +326,8 @@ class Slot:
 
     def _intervene(self, cause: Intervention) -> None:
         """Kill the run's processes. Its ending comes when they are gone; the first cause counts."""
-        run = self._course.run
-        if run is not None and self._course.blame(cause):
+        run = self._monitor.run
+        if run is not None and self._monitor.blame(cause):
             self._retire(run.child)
 
     # -- children ----------------------------------------------------------------------------------------------------
@@ -350,13 +350,13 @@ class Slot:
 
     def _fork(self, reap: int) -> None:
         """Request the next child, after the one with pid ``reap`` if there is one."""
-        fork = not self.leaving and not self._keeper.worn
+        fork = not self.leaving and not self._supervisor.worn
         if fork and self._attached is None:
-            self._attached = self._owner.own_child_wanted(self.profile)
-        request = self._parked_child() if self._attached is None else own_child(self._attached.job)
-        request.reap, request.fork, request.urgent = reap, fork, self._course.run is not None
+            self._attached = self._owner.dedicated_child_wanted(self.profile)
+        request = self._parked_child() if self._attached is None else dedicated_child(self._attached.job)
+        request.reap, request.fork, request.urgent = reap, fork, self._monitor.run is not None
         self._request = request
-        self._keeper.request(request)
+        self._supervisor.request(request)
         if not reap:
             self._prepare()
 
@@ -384,7 +384,7 @@ class Slot:
         self._drop_zygote()
         self.problem = problem
         isolation = self.isolation
-        self._course.end_without(lambda elapsed: from_lost_slot(problem or "it was restarted", elapsed, isolation))
+        self._monitor.end_without(lambda elapsed: from_lost_slot(problem or "it was restarted", elapsed, isolation))
         assignment, self._attached = self._attached, None
         hopeless = problem is not None and never_ready and self.profile != self._settings.profile
         if hopeless:
@@ -398,7 +398,7 @@ class Slot:
         if self.leaving:
             self._owner.slot_left(self)
             return
-        if not self._keeper.start_again(self.start, at_once=problem is None or hopeless):
+        if not self._supervisor.start_again(self.start, at_once=problem is None or hopeless):
             self._enter(SlotState.FAILED)
         self._owner.slot_lost_zygote()
 
@@ -410,7 +410,7 @@ class Slot:
         if child is not None:
             child.kill()
             child.close()
-        self._keeper.drop()
+        self._supervisor.drop()
 
     def _go(self) -> None:
         self._drop_zygote()

@@ -21,7 +21,7 @@ STEADY_AFTER = 5.0
 """A zygote that lived this long was sound: the next one starts at once."""
 
 
-class ZygoteKeeper:
+class ZygoteSupervisor:
     """Owns a slot's zygote.
 
     Attributes:

@@ -7,8 +7,8 @@ from typing import Protocol
 from store.errors import LowDisk, StoreError
 
 
-class Room(Protocol):
-    """``store.disk_space.DiskRoom``, or ``NoRoom`` where nothing can be written."""
+class SpaceCheck(Protocol):
+    """``store.disk_space.DiskSpace``, or ``ReadOnlySpace`` where nothing can be written."""
 
     hint: str
     """What to do about it."""
@@ -35,6 +35,6 @@ def cannot_change(path: str, why: str, hint: str) -> StoreError:
     return StoreError(f"{path} stays as it is: {why}.", hint)
 
 
-def short_of_room(short: str, hint: str) -> str:
+def short_of_space(short: str, hint: str) -> str:
     """What the engine says of itself."""
     return f"Run output is not recorded and scripts are not saved: {short}. {hint}"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.models import RetentionInfo, RetentionLimits, RetentionPass
-from engine.services.scripts.versions import VersionKeeper
+from engine.services.scripts.versions import ScriptWriter
 from store.errors import StoreError
 from store.files import leftovers
 from store.index.reconcile import Reconciler
@@ -36,14 +36,14 @@ class RetentionService:
     def __init__(
         self,
         state: StateDB,
-        keeper: VersionKeeper,
+        writer: ScriptWriter,
         reconciler: Reconciler,
         history: Path,
         keep: Retention,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._state = state
-        self._keeper = keeper
+        self._writer = writer
         self._reconciler = reconciler
         self._history = history
         self._keep = keep
@@ -97,10 +97,10 @@ class RetentionService:
         """The oldest above the limit of each script, and all of scripts that were deleted long ago."""
         count = 0
         for script in await self._state.versions.above(self._keep.versions):
-            count += await self._keeper.forget(script, self._keep.versions)
+            count += await self._writer.forget(script, self._keep.versions)
             await asyncio.sleep(PAUSE)
         for script in await self._state.versions.deleted_before(at - self._keep.deleted_age):
-            count += await self._keeper.forget_deleted(script)
+            count += await self._writer.forget_deleted(script)
             await asyncio.sleep(PAUSE)
         return count
 
@@ -112,7 +112,7 @@ class RetentionService:
             return 0
         seen, count = await self._reconciler.last_seen(), 0
         for batch in leftovers.batches([digest for digest in old if digest not in seen], BATCH):
-            count += await self._keeper.forget_unnamed(self._history, batch, before)
+            count += await self._writer.forget_unnamed(self._history, batch, before)
             await asyncio.sleep(PAUSE)
         return count
 

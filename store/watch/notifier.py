@@ -41,7 +41,7 @@ class CannotWatch(Exception):
         self.advice = advice
 
 
-class Doorbell:
+class ChangeNotifier:
     """Watches from when it is made until it is taken down or breaks. To be made in the event loop, which it calls.
 
     Args:

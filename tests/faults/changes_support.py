@@ -18,7 +18,7 @@ from engine.services.events import EventBus
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
-from engine.services.scripts.versions import VersionKeeper
+from engine.services.scripts.versions import ScriptWriter
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
 from store.state.database import StateDB
@@ -33,7 +33,7 @@ class Parts:
 
     files: ScriptFiles
     state: StateDB
-    keeper: VersionKeeper
+    writer: ScriptWriter
     scripts: ScriptService
     changes: ScriptChanges
 
@@ -47,14 +47,14 @@ async def opened(root: Path) -> AsyncIterator[Parts]:
     await asyncio.to_thread(files.recover)
     state = await StateDB.open(root / "state.db")
     reconciler = await Reconciler.open(files, root / "index.db")
-    keeper = VersionKeeper(files, state.versions)
+    writer = ScriptWriter(files, state.versions)
     try:
-        await keeper.after_crash()
+        await writer.after_crash()
         events = EventBus()
-        scripts = ScriptService(files, reconciler, keeper, state.approvals, events, Dependencies([]))
-        yield Parts(files, state, keeper, scripts, ScriptChanges(scripts, files, keeper, state.versions, events))
+        scripts = ScriptService(files, reconciler, writer, state.approvals, events, Dependencies([]))
+        yield Parts(files, state, writer, scripts, ScriptChanges(scripts, files, writer, state.versions, events))
     finally:
-        await keeper.settled()
+        await writer.settled()
         await reconciler.close()
         await state.close()
 

@@ -115,7 +115,7 @@ class Authors(Scripts):
         self.do(self._open())
 
     def _close(self) -> None:
-        self.do(self.keeper.settled())
+        self.do(self.writer.settled())
         self.do(self.reconciler.close())
         self.do(self.state.close())
 

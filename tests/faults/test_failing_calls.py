@@ -75,10 +75,10 @@ def copy(root: Path, name: str) -> Path:
 async def steps_of(root: Path, change: Change) -> int:
     """How many steps it has when nothing fails."""
     async with opened(root) as parts:
-        await parts.keeper.settled()
+        await parts.writer.settled()
         with one_failing_step(CODES[0], NEVER) as calls:
             await change.work(parts)
-            await parts.keeper.settled()
+            await parts.writer.settled()
         assert texts(parts) == change.after
         return calls.calls
 
@@ -87,13 +87,13 @@ async def fail_at(root: Path, change: Change, code: int, at: int) -> str:
     """Let one step fail, and hold what is found against what may be; returns the step's name."""
     refusal: ServiceError | StoreError | None = None
     async with opened(root) as parts:
-        await parts.keeper.settled()
+        await parts.writer.settled()
         with one_failing_step(code, at) as fault:
             try:
                 await change.work(parts)
             except (ServiceError, StoreError) as error:  # nothing else may come out
                 refusal = error
-            await parts.keeper.settled()
+            await parts.writer.settled()
         hit = str(fault.hit)
         if refusal is not None:
             said = refusal.message if isinstance(refusal, ServiceError) else refusal.sentence

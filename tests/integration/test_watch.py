@@ -18,8 +18,8 @@ from engine import Engine
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest
 from engine.services.sync import watch
 from store.watch import folders
-from store.watch.notifier import CannotWatch, Doorbell, _explained
-from tests.integration.watch_kit import BrokenBell, MutedBell, Scene, scene
+from store.watch.notifier import CannotWatch, ChangeNotifier, _explained
+from tests.integration.watch_kit import BrokenNotifier, MutedNotifier, Scene, scene
 
 
 async def test_every_way_to_change_a_script_is_told(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ async def test_emptied_and_vanished_scripts_lose_nothing(tmp_path: Path) -> None
 
 async def test_without_inotify_looks_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "POLL", 0.05)
-    async with scene(tmp_path, BrokenBell) as at:
+    async with scene(tmp_path, BrokenNotifier) as at:
         (at.scripts / "one.py").write_text("1\n")
         assert (await at.change()).paths == ["one.py"]
         (problem,) = at.watch.problems
@@ -216,7 +216,7 @@ async def test_without_inotify_looks_find_it(tmp_path: Path, monkeypatch: pytest
 async def test_on_a_network_file_system_looks_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "POLL", 0.05)
     monkeypatch.setattr(folders, "remote_kind", lambda _: "NFS")
-    async with scene(tmp_path, MutedBell) as at:
+    async with scene(tmp_path, MutedNotifier) as at:
         (at.scripts / "one.py").write_text("1\n")
         assert (await at.change()).paths == ["one.py"]
         assert "a network file system (NFS)" in at.watch.problems[0]
@@ -225,13 +225,13 @@ async def test_on_a_network_file_system_looks_find_it(tmp_path: Path, monkeypatc
 async def test_a_bell_that_tells_nothing_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "SLOW", 0.1)
     monkeypatch.setattr(watch, "HEARD_WITHIN", 0.05)
-    async with scene(tmp_path, MutedBell) as at:
+    async with scene(tmp_path, MutedNotifier) as at:
         assert at.watch.problems == []
         (at.scripts / "one.py").write_text("1\n")
         await at.change()
         await at.until(lambda: at.watch.problems)
         assert "did not tell of one" in at.watch.problems[0]
-        at.bells[0].ring(["one.py"])
+        at.notifiers[0].ring(["one.py"])
         assert at.watch.problems == []
 
 
@@ -257,7 +257,7 @@ async def test_nobody_listening_costs_no_looks(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(watch, "POLL", 0.01)
     monkeypatch.setattr(folders.Watched, "folders", counted)
-    async with scene(tmp_path, BrokenBell) as at:
+    async with scene(tmp_path, BrokenNotifier) as at:
         at.listening().__exit__()
         begun = rounds[0]
         await at.until(lambda: rounds[0] > begun + 2)  # a look that had begun is over
@@ -269,7 +269,7 @@ async def test_nobody_listening_costs_no_looks(tmp_path: Path, monkeypatch: pyte
 
 
 async def test_what_a_list_finds_is_told_to_all(tmp_path: Path) -> None:
-    async with scene(tmp_path, MutedBell) as at:
+    async with scene(tmp_path, MutedNotifier) as at:
         (at.scripts / "one.py").write_text("1\n")
         assert await at.paths() == ["one.py"]
         assert (await at.change()).paths == ["one.py"]
@@ -393,10 +393,10 @@ def test_why_there_is_no_watch_is_said(said: str, advice: str) -> None:
 
 
 async def test_a_bell_over_nothing_says_so(tmp_path: Path) -> None:
-    bell = Doorbell([str(tmp_path / "none")], lambda _: True, lambda _: None)
+    notifier = ChangeNotifier([str(tmp_path / "none")], lambda _: True, lambda _: None)
     with pytest.raises(FileNotFoundError):
-        await bell.armed()
-    assert not bell.works
-    await bell.gone()
+        await notifier.armed()
+    assert not notifier.works
+    await notifier.gone()
     with pytest.raises(CannotWatch):
-        await Doorbell([str(tmp_path / "\udcff")], lambda _: True, lambda _: None).armed()
+        await ChangeNotifier([str(tmp_path / "\udcff")], lambda _: True, lambda _: None).armed()

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from engine.models import Event, OutsideChange
 from engine.services.events import EventBus, Subscription
-from engine.services.sync.notifiers import MakeBell
+from engine.services.sync.notifiers import MakeNotifier
 from engine.services.sync.watch import WatchService
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
 from store.watch.folders import Watched
-from store.watch.notifier import CannotWatch, Doorbell
+from store.watch.notifier import CannotWatch, ChangeNotifier
 
 PATIENCE = 20.0
 
@@ -29,7 +29,7 @@ class Scene:
         self.watch = watch
         self.events = events
         self.heard: list[Event] = []
-        self.bells: list[MutedBell] = []
+        self.notifiers: list[MutedNotifier] = []
         self._subscription: Subscription = events.subscribe(0)
 
     async def next(self, type_: str) -> Event:
@@ -66,7 +66,7 @@ class Scene:
         return self._subscription
 
 
-class BrokenBell:
+class BrokenNotifier:
     """Cannot be hung."""
 
     works = False
@@ -85,7 +85,7 @@ class BrokenBell:
         pass
 
 
-class MutedBell(BrokenBell):
+class MutedNotifier(BrokenNotifier):
     """Hangs, and tells nothing until a test rings it."""
 
     works = True
@@ -98,22 +98,22 @@ class MutedBell(BrokenBell):
 
 
 @asynccontextmanager
-async def scene(root: Path, make_bell: MakeBell = Doorbell) -> AsyncIterator[Scene]:
+async def scene(root: Path, make_notifier: MakeNotifier = ChangeNotifier) -> AsyncIterator[Scene]:
     """A watch that has taken its first look."""
     (root / "scripts").mkdir(parents=True, exist_ok=True)
     (root / "history").mkdir()
     reconciler = await Reconciler.open(ScriptFiles(root / "scripts", root / "history"), root / "index.db")
     events = EventBus()
-    bells: list[MutedBell] = []
+    notifiers: list[MutedNotifier] = []
 
     def make(*args: object) -> object:
-        bells.append(make_bell(*args))  # type: ignore[arg-type]
-        return bells[-1]
+        notifiers.append(make_notifier(*args))  # type: ignore[arg-type]
+        return notifiers[-1]
 
     watch = WatchService(Watched(root), reconciler, events, make)  # type: ignore[arg-type]
     running = asyncio.create_task(watch.run())
     made = Scene(root, reconciler, watch, events)
-    made.bells = bells
+    made.notifiers = notifiers
     try:
         with made.listening():
             await made.until(lambda: watch._signs is not None)

@@ -110,7 +110,7 @@ async def test_names_of_a_hostile_engine_lead_nowhere(tmp_path):
             told.append(screen._problem)
             return str(tmp_path / "out") if len(told) == 1 else None
 
-        say = complain = told.append
+        notify = notify_error = told.append
 
     class Connection:
         class client:  # noqa: N801 - stands for the property

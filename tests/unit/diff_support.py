@@ -12,7 +12,7 @@ from engine.services.events import EventBus
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
-from engine.services.scripts.versions import VersionKeeper
+from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import Texts
 from engine.services.tasks import TaskService
@@ -35,11 +35,11 @@ class Plant:
         self.reconciler = reconciler
         self.events = EventBus()
         self.tasks = TaskService(self.events)
-        self.keeper = VersionKeeper(files, state.versions)
-        self.service = ScriptService(files, reconciler, self.keeper, state.approvals, self.events, Dependencies([]))
-        self.changes = ScriptChanges(self.service, files, self.keeper, state.versions, self.events)
+        self.writer = ScriptWriter(files, state.versions)
+        self.service = ScriptService(files, reconciler, self.writer, state.approvals, self.events, Dependencies([]))
+        self.changes = ScriptChanges(self.service, files, self.writer, state.versions, self.events)
         texts = Texts(files, reconciler)
-        self.diff = DiffService(reconciler, texts, self.keeper, self.changes, state.kept, self.tasks, self.events)
+        self.diff = DiffService(reconciler, texts, self.writer, self.changes, state.kept, self.tasks, self.events)
         self.owner = owner_actor()
 
     def write(self, path: str, text: str | bytes) -> None:
@@ -73,7 +73,7 @@ class Plant:
 
     async def reasons(self, path: str) -> list[str]:
         """Why the versions of a script were replaced, newest first."""
-        await self.keeper.settled()
+        await self.writer.settled()
         return [row.reason for row in await self.state.versions.of(path)]
 
 
@@ -88,7 +88,7 @@ async def plant(root: Path) -> AsyncIterator[Plant]:
     try:
         yield made
     finally:
-        await made.keeper.settled()
+        await made.writer.settled()
         await reconciler.close()
         await state.close()
 

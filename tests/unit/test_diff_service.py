@@ -213,13 +213,13 @@ async def test_a_file_that_appears_between_check_and_act_is_not_replaced(
     await here.scan()
     (here.scripts / "a.py").unlink()
     item = (await here.items())["a.py"]
-    put = here.keeper.put
+    put = here.writer.put
 
     async def late(path: str, data: bytes, base: str | None, actor: Actor) -> None:
         here.write("a.py", "theirs\n")
         await put(path, data, base, actor)
 
-    monkeypatch.setattr(here.keeper, "put", late)
+    monkeypatch.setattr(here.writer, "put", late)
     outcome = (await here.decide([(item, DiffChoice.WRITE_FILE)]))[0]
     assert (outcome.done, here.text("a.py")) == (False, "theirs\n")
 
@@ -343,14 +343,14 @@ async def test_decisions_are_cancelled_between_two_and_the_rest_is_left(here: Pl
     for name in ("a", "b", "c"):
         (here.scripts / f"{name}.py").unlink()
     items = list((await here.items()).values())
-    put = here.keeper.gone
+    put = here.writer.gone
 
     async def stop_after(path: str, data: bytes, actor: Actor, new_path: str | None = None) -> None:
         await put(path, data, actor, new_path)
         for progress, _ in here.tasks._work.values():
             progress.stop()
 
-    here.keeper.gone = stop_after  # type: ignore[method-assign]
+    here.writer.gone = stop_after  # type: ignore[method-assign]
     outcomes = await here.decide([(item, DiffChoice.DROP_ROW) for item in items])
     assert [outcome.done for outcome in outcomes] == [True, False, False]
     assert await here.states() == {"b.py": "missing_file", "c.py": "missing_file"}

@@ -14,7 +14,7 @@ import pytest
 
 from engine.services.access import owner_actor
 from engine.services.retention import RetentionService
-from engine.services.scripts.versions import VersionKeeper
+from engine.services.scripts.versions import ScriptWriter
 from store.errors import NoVersion
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
@@ -37,25 +37,25 @@ class Plant:
     root: Path
     files: ScriptFiles
     state: StateDB
-    keeper: VersionKeeper
+    writer: ScriptWriter
     reconciler: Reconciler
     now: float = field(default_factory=time.time)
 
     def service(self, **keep: float) -> RetentionService:
         limits = Retention(**keep)  # type: ignore[arg-type]
         return RetentionService(
-            self.state, self.keeper, self.reconciler, self.root / "history", limits, lambda: self.now
+            self.state, self.writer, self.reconciler, self.root / "history", limits, lambda: self.now
         )
 
     async def save(self, path: str, *texts: str) -> None:
         for text in texts:
             found = self.files.version(path)
-            await self.keeper.save(path, text.encode(), found and found.sha256, ME)
-            await self.keeper.settled()
+            await self.writer.save(path, text.encode(), found and found.sha256, ME)
+            await self.writer.settled()
 
     async def delete(self, path: str) -> None:
-        await self.keeper.delete(path, None, ME)
-        await self.keeper.settled()
+        await self.writer.delete(path, None, ME)
+        await self.writer.settled()
 
     def leave(self, text: str) -> str:
         """A text without a record, as a crash leaves one."""
@@ -77,11 +77,11 @@ async def opened(root: Path) -> AsyncIterator[Plant]:
     files = ScriptFiles(root / "scripts", root / "history")
     state = await StateDB.open(root / "state.db")
     reconciler = await Reconciler.open(files, root / "index.db")
-    keeper = VersionKeeper(files, state.versions)
+    writer = ScriptWriter(files, state.versions)
     try:
-        yield Plant(root, files, state, keeper, reconciler)
+        yield Plant(root, files, state, writer, reconciler)
     finally:
-        await keeper.settled()
+        await writer.settled()
         await reconciler.close()
         await state.close()
 
@@ -133,7 +133,7 @@ async def test_a_text_that_is_written_again_is_not_old(plant: Plant) -> None:
     (old,) = leftovers.older_than(plant.root / "history", before)
     assert old == left
     await plant.save("a.py", "x", "y")
-    assert await plant.keeper.forget_unnamed(plant.root / "history", [left], before) == 0
+    assert await plant.writer.forget_unnamed(plant.root / "history", [left], before) == 0
     assert plant.kept(left)
 
 

@@ -21,7 +21,7 @@ from engine.services.scripts import versions
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
-from engine.services.scripts.versions import VersionKeeper
+from engine.services.scripts.versions import ScriptWriter
 from store import disk
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
@@ -60,14 +60,14 @@ class Scripts(RuleBasedStateMachine):
         self.files = ScriptFiles(self.root / "scripts", self.root / "history")
         self.files.recover()
         self.state = await StateDB.open(self.root / "state.db")
-        self.keeper = VersionKeeper(self.files, self.state.versions)
-        await self.keeper.after_crash()
+        self.writer = ScriptWriter(self.files, self.state.versions)
+        await self.writer.after_crash()
         events = EventBus()
         self.reconciler = await Reconciler.open(self.files, self.root / "index.db")
         self.scripts = ScriptService(
-            self.files, self.reconciler, self.keeper, self.state.approvals, events, Dependencies([])
+            self.files, self.reconciler, self.writer, self.state.approvals, events, Dependencies([])
         )
-        self.changes = ScriptChanges(self.scripts, self.files, self.keeper, self.state.versions, events)
+        self.changes = ScriptChanges(self.scripts, self.files, self.writer, self.state.versions, events)
 
     def refused(self, work: Coroutine[Any, Any, Any]) -> str | None:
         """The code of the refusal; None if it was done."""
@@ -193,7 +193,7 @@ class Scripts(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.do(self.keeper.settled())
+        self.do(self.writer.settled())
         self.do(self.reconciler.close())
         self.do(self.state.close())
         self.do(self._open())
@@ -210,12 +210,12 @@ class Scripts(RuleBasedStateMachine):
             for text in texts:
                 assert self.do(self.changes.version(path, sha(text), ME)).text == text
         if hasattr(self, "keeper"):
-            self.do(self.keeper.settled())
+            self.do(self.writer.settled())
             assert self.do(self.state.versions.unsettled()) == []
 
     def teardown(self) -> None:
         if hasattr(self, "state"):
-            self.do(self.keeper.settled())
+            self.do(self.writer.settled())
             self.do(self.reconciler.close())
             self.do(self.state.close())
         self.runner.close()

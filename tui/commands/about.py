@@ -23,7 +23,7 @@ def say_what_waits(invocation: Invocation, infos: list[ScriptInfo]) -> None:
         return
     script = sanitise_line(waiting[0]) if len(waiting) == 1 else "SCRIPT"
     what = "this script asks" if len(waiting) == 1 else f"{len(waiting)} scripts ask"
-    invocation.streams.say(
+    invocation.streams.notify(
         f"{what} for permissions that need approval", f"An administrator decides: gatewright scripts approve {script}"
     )
 

@@ -95,10 +95,10 @@ def _print_settled(invocation: Invocation, review: PermissionReview) -> None:
     if invocation.json:
         invocation.print_json(review)
     elif review.state is ApprovalState.NONE:
-        invocation.streams.say(f"{review.script} asks for no permissions")
+        invocation.streams.notify(f"{review.script} asks for no permissions")
     else:
         _print_review(invocation, review)
-        invocation.streams.say(f"{review.script} is approved already, by {review.approved_by}")
+        invocation.streams.notify(f"{review.script} is approved already, by {review.approved_by}")
 
 
 def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refuse: bool) -> Decision:
@@ -115,7 +115,7 @@ def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refu
         invocation.print_json(review)
     option = " --refuse" if refuse else ""
     script = shlex.quote(review.script)
-    invocation.streams.say(
+    invocation.streams.notify(
         "nothing was decided: there is no terminal to ask at",
         f"Decide about exactly this: gatewright scripts approve {script}{option} --yes --sha256 {review.sha256}",
     )
@@ -138,9 +138,9 @@ def _report(invocation: Invocation, review: PermissionReview, decision: Decision
     if invocation.json:
         invocation.print_json(review)
     elif decision is Decision.APPROVE:
-        invocation.streams.say(f"approved {review.script}, for exactly this text")
+        invocation.streams.notify(f"approved {review.script}, for exactly this text")
     else:
-        invocation.streams.say(f"refused what {review.script} asks for; it has no approval now")
+        invocation.streams.notify(f"refused what {review.script} asks for; it has no approval now")
 
 
 def _conflict(review: PermissionReview) -> CommandError:

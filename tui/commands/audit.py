@@ -42,7 +42,7 @@ def _verify(invocation: Invocation) -> int:
     elif check.problem is None:
         invocation.streams.out.line(f"{check.records} records, internally consistent, head {check.head}")
     else:
-        invocation.streams.say(check.problem)
+        invocation.streams.notify(check.problem)
     return exit_codes.OK if check.problem is None else exit_codes.FAILED
 
 

@@ -104,26 +104,26 @@ def _print_scripts(invocation: Invocation, found: DefaultScripts) -> None:
     offered = [script.path for script in found.scripts if script.state is DefaultState.OFFERED]
     if offered:
         name = sanitise_line(offered[0].removesuffix(".py"))
-        invocation.streams.say(
+        invocation.streams.notify(
             f"what is new: gatewright scripts defaults --diff {name}",
             f"Then --take {name} (yours goes into the history) or --keep {name}.",
         )
     if any(script.state is DefaultState.MISSING for script in found.scripts):
-        invocation.streams.say("gatewright scripts defaults --restore writes those that are missing")
+        invocation.streams.notify("gatewright scripts defaults --restore writes those that are missing")
 
 
 def _print_difference(invocation: Invocation, answer: DefaultDiff) -> None:
     if not answer.diff:
-        invocation.streams.say(f"{sanitise_line(answer.script.path)} is what the bundle has")
+        invocation.streams.notify(f"{sanitise_line(answer.script.path)} is what the bundle has")
     for line in answer.diff.rstrip("\n").split("\n") if answer.diff else []:
         invocation.streams.out.line(sanitise_line(line.expandtabs(TAB)))
 
 
 def _say_what_was_done(invocation: Invocation, answer: DefaultScripts, keep: tuple[str, ...]) -> None:
     for path in answer.written:
-        invocation.streams.say(f"wrote {sanitise_line(path)}")
+        invocation.streams.notify(f"wrote {sanitise_line(path)}")
     for name in keep:
         script = _find(answer.scripts, name)
-        invocation.streams.say(f"{sanitise_line(script.path)}: {STATES[script.state]}")
+        invocation.streams.notify(f"{sanitise_line(script.path)}: {STATES[script.state]}")
     if not answer.written and not keep:
-        invocation.streams.say("nothing is missing: no file was written")
+        invocation.streams.notify("nothing is missing: no file was written")

@@ -155,7 +155,7 @@ def _print_report(invocation: Invocation, report: DiffReport) -> None:
     taken = f"{len(report.created):,} new and {len(report.updated):,} changed files taken in"
     waiting = len(report.waiting)
     left = f"{waiting:,} wait{'s' if waiting == 1 else ''}" if waiting else "nothing waits"
-    streams.say(f"{report.scripts:,} scripts compared in {report.seconds:.1f} s: {taken}, {left} for a decision")
+    streams.notify(f"{report.scripts:,} scripts compared in {report.seconds:.1f} s: {taken}, {left} for a decision")
 
 
 def _lines(item: DiffItem) -> list[str]:
@@ -186,4 +186,4 @@ def _print_outcomes(invocation: Invocation, outcomes: Sequence[DiffOutcome]) -> 
         for line in outcome.diff.split("\n") if outcome.diff else []:
             streams.out.line(sanitise_line(f"  {line.expandtabs(TAB)}"))
     if not outcomes:
-        streams.say("there is nothing that this applies to")
+        streams.notify("there is nothing that this applies to")

@@ -32,7 +32,7 @@ def start(invocation: Invocation) -> None:
     if invocation.json:
         invocation.print_json(info)
     else:
-        invocation.streams.say(f"the engine of {info.project} runs as process {info.pid}")
+        invocation.streams.notify(f"the engine of {info.project} runs as process {info.pid}")
 
 
 @engine.command("stop")
@@ -52,7 +52,9 @@ def stop(invocation: Invocation, force: bool) -> None:
     if invocation.json:
         invocation.print_json({"project": str(folder), "stopped": stopped})
     else:
-        invocation.streams.say(f"the engine of {folder} has stopped" if stopped else "no engine runs for this project")
+        invocation.streams.notify(
+            f"the engine of {folder} has stopped" if stopped else "no engine runs for this project"
+        )
 
 
 @engine.command("status")

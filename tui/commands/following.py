@@ -59,7 +59,7 @@ async def follow_to_end(
         await write_files(client, info, out, streams)
     elif info.files:
         count = "a file" if len(info.files) == 1 else f"{len(info.files)} files"
-        streams.say(f"it left {count}: gatewright runs files {info.id} --out DIR")
+        streams.notify(f"it left {count}: gatewright runs files {info.id} --out DIR")
     if as_json:  # the only object on stdout: this, or what went wrong with the files
         streams.out.line(run_json(info, follower.chunks))
     return exit_codes.of_outcome(info.outcome)
@@ -103,10 +103,10 @@ class _Follower:
         self._interrupts.run_id = info.id
         if info.queue_reason and self._streams.err.is_terminal and not self._told_waiting:
             self._told_waiting = True
-            self._streams.say(f"run {info.id} waits at position {info.queue_position}: {info.queue_reason}")
+            self._streams.notify(f"run {info.id} waits at position {info.queue_position}: {info.queue_reason}")
         if info.unrecorded and not self._told_unrecorded:
             self._told_unrecorded = True
-            self._streams.say(info.unrecorded)
+            self._streams.notify(info.unrecorded)
 
     def _output(self, chunks: Sequence[OutputChunk]) -> None:
         if self._keep:
@@ -146,12 +146,12 @@ def show_end(info: RunInfo, streams: Streams) -> None:
         streams.out.fresh_line()
         streams.out.line(info.result)
     if info.note:
-        streams.say(info.note)
+        streams.notify(info.note)
     if info.outcome is Outcome.OK:
         return
     if info.traceback:
         streams.err.write(info.traceback if info.traceback.endswith("\n") else info.traceback + "\n")
-    streams.say(ending(info))
+    streams.notify(ending(info))
 
 
 def ending(info: RunInfo) -> str:

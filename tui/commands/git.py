@@ -70,11 +70,11 @@ def show_log(invocation: Invocation, script: str | None, limit: int, skip: int) 
     if invocation.json:
         invocation.print_json(found)
     elif not found.commits:
-        invocation.streams.say("there are no commits" if skip == 0 else "there are no more commits")
+        invocation.streams.notify("there are no commits" if skip == 0 else "there are no more commits")
     else:
         _print_log(invocation, found.commits)
         if found.more:
-            invocation.streams.say(f"older ones: --skip {skip + limit}")
+            invocation.streams.notify(f"older ones: --skip {skip + limit}")
 
 
 @git.command("diff")
@@ -178,7 +178,7 @@ def commit(invocation: Invocation, messages: tuple[str, ...], source: BinaryIO |
     if invocation.json:
         invocation.print_json(made)
     else:
-        invocation.streams.say(f"committed {made.sha[:SHORT]} {sanitise_line(made.subject)}")
+        invocation.streams.notify(f"committed {made.sha[:SHORT]} {sanitise_line(made.subject)}")
 
 
 @git.command("author")
@@ -200,7 +200,7 @@ def author(invocation: Invocation, name: str | None, email: str | None) -> None:
     if invocation.json:
         invocation.print_json(found)
     elif found.name is None:
-        invocation.streams.say("nobody has said yet who your commits are by", "Say it with --name and --email.")
+        invocation.streams.notify("nobody has said yet who your commits are by", "Say it with --name and --email.")
     else:
         invocation.streams.out.line(sanitise_line(f"{found.name} <{found.email}>"))
 
@@ -212,7 +212,7 @@ def _can_ask(invocation: Invocation) -> bool:
 def _ask_author(invocation: Invocation) -> None:
     from tui.commands.session import with_engine
 
-    invocation.streams.say("who are your commits by? This is asked once.")
+    invocation.streams.notify("who are your commits by? This is asked once.")
     given = GitAuthor(name=click.prompt("Name", err=True), email=click.prompt("E-mail address", err=True))
 
     async def work(client: EngineClient) -> GitAuthor:
@@ -269,7 +269,7 @@ def _print_diff(invocation: Invocation, found: GitDiff) -> None:
     else:
         out.write(found.text)
     if found.cut:
-        invocation.streams.say("the difference is longer; the rest is not shown")
+        invocation.streams.notify("the difference is longer; the rest is not shown")
 
 
 def _decoded(data: bytes) -> str:

@@ -54,7 +54,7 @@ def trust(invocation: Invocation, yes: bool, fingerprint: str | None, revoke: bo
     if invocation.json:
         invocation.print_json(decided)
     else:
-        invocation.streams.say("trusted, exactly as it is now" if decided.trusted else "not trusted")
+        invocation.streams.notify("trusted, exactly as it is now" if decided.trusted else "not trusted")
     return exit_codes.OK
 
 
@@ -66,9 +66,9 @@ def _is_settled(invocation: Invocation, seen: GitTrust) -> bool:
         invocation.print_json(seen)
     elif seen.trusted and seen.needed:
         _print_programs(invocation, seen)
-        invocation.streams.say("this is trusted already")
+        invocation.streams.notify("this is trusted already")
     else:
-        invocation.streams.say("the repository names no programs; it needs no trust")
+        invocation.streams.notify("the repository names no programs; it needs no trust")
     return True
 
 
@@ -81,7 +81,7 @@ def _agreed(invocation: Invocation, seen: GitTrust) -> bool:
         if sys.stdin.isatty() and invocation.streams.err.is_terminal:
             click.confirm("May these run when something is staged or committed?", abort=True, err=True)
             return True
-    invocation.streams.say(
+    invocation.streams.notify(
         "nothing was decided: there is no terminal to ask at",
         f"Trust exactly this: gatewright git trust --yes --fingerprint {seen.fingerprint}",
     )

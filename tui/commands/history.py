@@ -56,7 +56,7 @@ def history(invocation: Invocation, script: str | None, deleted: bool, number: i
     elif number is not None:
         _print_difference(invocation, difference)
     elif not found.versions:
-        invocation.streams.say(f"{sanitise_line(found.path)} has no earlier versions")
+        invocation.streams.notify(f"{sanitise_line(found.path)} has no earlier versions")
     else:
         _print_versions(invocation, found)
 
@@ -73,13 +73,13 @@ def _list_deleted(invocation: Invocation) -> None:
         invocation.print_json(found)
         return
     if not found.versions:
-        invocation.streams.say("no script was deleted")
+        invocation.streams.notify("no script was deleted")
         return
     rows = [[gone.path, gone.sha256[:SHORT], size(gone.size), gone.name, clock(gone.at)] for gone in found.versions]
     out = invocation.streams.out
     headers = ["script", "version", "size", "who", "when"]
     out.line(render(headers, rows, right="size", width=terminal_width(out.is_terminal)))
-    invocation.streams.say("Bring one back: gatewright scripts restore SCRIPT")
+    invocation.streams.notify("Bring one back: gatewright scripts restore SCRIPT")
 
 
 def find_version(found: ScriptHistory, start: str) -> ScriptVersion:
@@ -135,7 +135,7 @@ def _unified(old: str, new: str, title: str, newer: str | None) -> str:
 
 def _print_difference(invocation: Invocation, difference: str) -> None:
     if not difference:
-        invocation.streams.say("the text is the same")
+        invocation.streams.notify("the text is the same")
     for line in difference.split("\n") if difference else []:
         invocation.streams.out.line(sanitise_line(line.expandtabs(TAB)))
 
@@ -152,4 +152,4 @@ def _print_versions(invocation: Invocation, found: ScriptHistory) -> None:
     out.line(render(headers, rows, right="n size", width=terminal_width(out.is_terminal)))
     if found.sha256 is None:
         path = sanitise_line(found.path)
-        invocation.streams.say(f"{path} is deleted", f"Bring it back: gatewright scripts restore {path}")
+        invocation.streams.notify(f"{path} is deleted", f"Bring it back: gatewright scripts restore {path}")

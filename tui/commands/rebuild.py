@@ -62,8 +62,8 @@ def _print_report(streams: Streams, report: RebuildReport) -> None:
     for part in report.parts:
         for problem in part.problems[:SHOWN]:
             streams.out.line(sanitise_line(f"{part.name}: {problem.path}: {problem.problem}"))
-        streams.say(f"{part.name}: {part.checked:,} looked through, {len(part.problems):,} do not fit")
+        streams.notify(f"{part.name}: {part.checked:,} looked through, {len(part.problems):,} do not fit")
     counts = ", ".join(
         f"{len(names):,} {word}{'s' if word == 'problem' and len(names) != 1 else ''}" for word, names in sorts
     )
-    streams.say(f"{report.scripts:,} scripts in {report.seconds:.1f} s: {counts}")
+    streams.notify(f"{report.scripts:,} scripts in {report.seconds:.1f} s: {counts}")

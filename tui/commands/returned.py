@@ -28,7 +28,7 @@ async def write_files(client: EngineClient, info: RunInfo, out: str, streams: St
         code = exit_codes.UNREACHABLE
         raise CommandError(error.message, hint=_told(out, done), exit_code=code, code="unreachable") from None
     if done:
-        streams.say(_told(out, done))
+        streams.notify(_told(out, done))
 
 
 def _not_written(error: NotWritten, told: str) -> CommandError:

@@ -154,7 +154,7 @@ def _standard_input(invocation: Invocation) -> str:
     if sys.stdin is None:
         raise click.UsageError("There is no code: give it as an argument or on the standard input.")
     if sys.stdin.isatty():
-        invocation.streams.say("reading code from the terminal; Ctrl+D on an empty line ends it")
+        invocation.streams.notify("reading code from the terminal; Ctrl+D on an empty line ends it")
     try:
         return sys.stdin.buffer.read().decode("utf-8-sig")
     except UnicodeDecodeError as error:

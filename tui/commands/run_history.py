@@ -85,7 +85,7 @@ def compare_runs(invocation: Invocation, run_id: int, other_id: int) -> None:
         for line in difference.rstrip("\n").split("\n") if difference else []:
             out.line(sanitise_line(line.expandtabs(TAB)))
     for note in found.notes:
-        invocation.streams.say(sanitise_line(note))
+        invocation.streams.notify(sanitise_line(note))
 
 
 def input_fields(inputs: RunInputs) -> Iterable[tuple[str, str]]:

@@ -60,11 +60,11 @@ def list_runs(invocation: Invocation, limit: int, before: int | None, name: str 
     if invocation.json:
         invocation.print_json(found)
     elif not found.runs:
-        invocation.streams.say("no run matches" if search or name or before else "there are no runs yet")
+        invocation.streams.notify("no run matches" if search or name or before else "there are no runs yet")
     else:
         _print_runs(invocation, found.runs)
         if found.next_before is not None:
-            invocation.streams.say(f"older ones: the same with --before {found.next_before}")
+            invocation.streams.notify(f"older ones: the same with --before {found.next_before}")
 
 
 @runs.command("show")
@@ -130,7 +130,7 @@ def run_files(invocation: Invocation, run_id: int, out: str | None) -> None:
     if invocation.json:
         invocation.print_json({"run_id": info.id, "files": info.files})
     elif not info.files:
-        invocation.streams.say(f"run {info.id} left no files")
+        invocation.streams.notify(f"run {info.id} left no files")
     elif out is None:
         _print_files(invocation, info.files)
 
@@ -151,7 +151,7 @@ def cancel_runs(invocation: Invocation, run_ids: tuple[int, ...]) -> None:
         invocation.print_json(RunList(runs=cancelled))
         return
     for info in cancelled:
-        invocation.streams.say(f"run {info.id} ({info.name}) is {info.outcome or 'being stopped'}")
+        invocation.streams.notify(f"run {info.id} ({info.name}) is {info.outcome or 'being stopped'}")
 
 
 def _print_runs(invocation: Invocation, found: Sequence[RunInfo]) -> None:

@@ -90,7 +90,7 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
         invocation.print_json(deleted)
     else:
         shown = sanitise_line(path)
-        invocation.streams.say(f"deleted {shown}", f"Bring it back: gatewright scripts restore {shown}")
+        invocation.streams.notify(f"deleted {shown}", f"Bring it back: gatewright scripts restore {shown}")
 
 
 @click.command("restore")
@@ -115,7 +115,7 @@ def restore_script(invocation: Invocation, script: str, version: str | None) -> 
     if invocation.json:
         invocation.print_json(restored)
     else:
-        invocation.streams.say(f"{sanitise_line(restored.path)} holds the version {restored.sha256[:12]} again")
+        invocation.streams.notify(f"{sanitise_line(restored.path)} holds the version {restored.sha256[:12]} again")
 
 
 def _require_path(given: str, path: str) -> None:
@@ -145,11 +145,11 @@ def _report(invocation: Invocation, info: ScriptInfo, what: str) -> None:
     if invocation.json:
         invocation.print_json(info)
         return
-    invocation.streams.say(f"{what} {sanitise_line(info.path)}")
+    invocation.streams.notify(f"{what} {sanitise_line(info.path)}")
     if info.note:
-        invocation.streams.say(sanitise_line(info.note))
+        invocation.streams.notify(sanitise_line(info.note))
     if info.needs_approval:
-        invocation.streams.say(
+        invocation.streams.notify(
             "it asks for permissions that need approval",
             f"An administrator decides: gatewright scripts approve {sanitise_line(info.path)}",
         )

@@ -71,7 +71,7 @@ def list_scripts(invocation: Invocation, part: str | None) -> None:
     if invocation.json:
         invocation.print_json(ScriptList(scripts=chosen))
     elif not chosen:
-        invocation.streams.say("no script matches" if found.scripts else NO_SCRIPTS)
+        invocation.streams.notify("no script matches" if found.scripts else NO_SCRIPTS)
     else:
         _print_scripts(invocation, chosen)
         say_what_waits(invocation, chosen)
@@ -120,9 +120,9 @@ def new_script(invocation: Invocation, path: str, title: str | None, source: Bin
     if invocation.json:
         invocation.print_json(made)
     else:
-        invocation.streams.say(f"made {made.path}; gatewright --open {made.path} edits it")
+        invocation.streams.notify(f"made {made.path}; gatewright --open {made.path} edits it")
         for remark in filter(None, (made.problem, made.note)):
-            invocation.streams.say(remark)
+            invocation.streams.notify(remark)
         say_what_waits(invocation, [made])
 
 
@@ -178,9 +178,9 @@ def search_scripts(invocation: Invocation, text: tuple[str, ...], limit: int) ->
         for found in result.scripts:
             invocation.streams.out.line(_found_line(found))
         if not result.scripts:
-            invocation.streams.say("no script has all of these words")
+            invocation.streams.notify("no script has all of these words")
         if result.more:
-            invocation.streams.say(f"there are more than {limit}", "Give more words, or a higher --limit.")
+            invocation.streams.notify(f"there are more than {limit}", "Give more words, or a higher --limit.")
     return exit_codes.OK if result.scripts else exit_codes.FAILED
 
 

@@ -39,7 +39,7 @@ def with_engine(
         client = await connect(folder, client=CLIENT, start=start)
         try:
             if is_new:
-                invocation.streams.say(f"{folder} is a new project now")
+                invocation.streams.notify(f"{folder} is a new project now")
             return await work(client)
         finally:
             await client.close()

@@ -55,9 +55,9 @@ def set_keys(
     if invocation.json:
         invocation.print_json(info)
         return
-    invocation.streams.say(f"{info.path} has new values for {sanitise_line(', '.join(changes))}")
+    invocation.streams.notify(f"{info.path} has new values for {sanitise_line(', '.join(changes))}")
     if info.problem:
-        invocation.streams.say(info.problem)
+        invocation.streams.notify(info.problem)
     say_what_waits(invocation, [info])
 
 

@@ -77,7 +77,7 @@ class Streams:
         self.out = Writer(sys.stdout)
         self.err = Writer(sys.stderr)
 
-    def say(self, message: str, hint: str | None = None) -> None:
+    def notify(self, message: str, hint: str | None = None) -> None:
         """A message of ours, to stderr."""
         self.err.fresh_line()
         self.err.line(f"gatewright: {message}")

@@ -69,7 +69,7 @@ def _report(invocation: Invocation, moved: Sequence[Moved], verb: str) -> int:
     else:
         for one in moved:
             invocation.streams.out.line(sanitise_line(told(one, verb)))
-        invocation.streams.say(summary(moved, verb))
+        invocation.streams.notify(summary(moved, verb))
     states = {one.state for one in moved}
     if FAILED in states:
         return exit_codes.FAILED

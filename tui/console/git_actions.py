@@ -10,11 +10,11 @@ from textual.screen import Screen
 from engine.client import EngineError
 from engine.models import GitAuthor, GitTrust
 from tui.connection import EngineConnection, problems_told
-from tui.console.refresh import GIT_COMMITS, Overview
-from tui.editing.open_script import Desk
+from tui.console.refresh import GIT_COMMITS, Refresh
+from tui.editing.open_script import OpenScript
 from tui.screens.dialogs import Answer, AskScreen, ChoiceScreen
 from tui.widgets.editor import Editor
-from tui.widgets.git_pane import SHORT, GitPane, Wish
+from tui.widgets.git_pane import SHORT, GitAction, GitPane
 
 Result = TypeVar("Result")
 
@@ -27,70 +27,70 @@ class GitHost(Protocol):
     async def push_screen_wait(self, screen: Screen[Result]) -> Result:
         """Show a dialog and wait for its answer."""
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Tell the user what happened."""
 
-    def complain(self, text: str) -> None:
+    def notify_error(self, text: str) -> None:
         """Tell the user what did not work."""
 
 
-class GitWork:
+class GitActions:
     """One wish after the other.
 
     Args:
         host: Shows dialogs and sentences.
         connection: May be away; then the user is told.
-        desk: Knows which script is open.
+        open_script: Knows which script is open.
         editor: Takes old versions.
         pane: The git tab.
-        overview: Reads status and log again.
+        refresh: Reads status and log again.
     """
 
     def __init__(
         self,
         host: GitHost,
         connection: EngineConnection,
-        desk: Desk,
+        open_script: OpenScript,
         editor: Editor,
         pane: GitPane,
-        overview: Overview,
+        refresh: Refresh,
     ) -> None:
         self._host = host
         self._connection = connection
-        self._desk = desk
+        self._open_script = open_script
         self._editor = editor
         self._pane = pane
-        self._overview = overview
+        self._refresh = refresh
         self._turn = asyncio.Lock()
 
-    async def do(self, wish: Wish, subject: str) -> None:
+    async def do(self, action: GitAction, subject: str) -> None:
         """Do it, or tell the user why not."""
         async with self._turn:
-            with problems_told(self._host.complain):
-                await self._do(wish, subject)
+            with problems_told(self._host.notify_error):
+                await self._do(action, subject)
 
-    async def _do(self, wish: Wish, subject: str) -> None:
-        match wish:
-            case Wish.STAGE | Wish.UNSTAGE:
-                await self._stage(wish, subject)
-            case Wish.FILE_DIFF | Wish.COMMIT_DIFF:
-                await self._show_difference(wish, subject)
-            case Wish.OLDER:
+    async def _do(self, action: GitAction, subject: str) -> None:
+        match action:
+            case GitAction.STAGE | GitAction.UNSTAGE:
+                await self._stage(action, subject)
+            case GitAction.FILE_DIFF | GitAction.COMMIT_DIFF:
+                await self._show_difference(action, subject)
+            case GitAction.OLDER:
                 await self._show_older()
-            case Wish.LOG:
-                await self._overview.load_git()
-            case Wish.COMMIT:
+            case GitAction.LOG:
+                await self._refresh.load_git()
+            case GitAction.COMMIT:
                 await self._commit()
-            case Wish.RESTORE:
+            case GitAction.RESTORE:
                 await self._restore(subject)
-            case Wish.AUTHOR:
+            case GitAction.AUTHOR:
                 await self._ask_author(await self._connection.client.git_author())
-            case Wish.TRUST:
+            case GitAction.TRUST:
                 await self._ask_trust(await self._connection.client.git_programs())
 
-    async def _stage(self, wish: Wish, path: str) -> None:
+    async def _stage(self, action: GitAction, path: str) -> None:
         client = self._connection.client
-        work = client.git_stage if wish is Wish.STAGE else client.git_unstage
+        work = client.git_stage if action is GitAction.STAGE else client.git_unstage
         try:
             status = await work([path])
         except EngineError as error:
@@ -99,15 +99,15 @@ class GitWork:
             status = await work([path])
         self._pane.show_status(status)
 
-    async def _show_difference(self, wish: Wish, subject: str) -> None:
+    async def _show_difference(self, action: GitAction, subject: str) -> None:
         client = self._connection.client
-        if wish is Wish.COMMIT_DIFF:
+        if action is GitAction.COMMIT_DIFF:
             found = await client.git_diff(commit=subject)
         else:
             file = self._pane.file(subject)
             # What is still to be staged comes first; of a file that is staged whole there is only the other one.
             found = await client.git_diff(subject, staged=file is not None and file.worktree == " ")
-        await self._pane.show_difference(wish, subject, found)
+        await self._pane.show_difference(action, subject, found)
 
     async def _show_older(self) -> None:
         script = self._pane.script
@@ -117,14 +117,14 @@ class GitWork:
     async def _commit(self) -> None:
         """Ask for a message, and once for the author; a message that was typed is asked again, never lost."""
         client = self._connection.client
-        await self._overview.load_git()
+        await self._refresh.load_git()
         author = await client.git_author()
         if author.name is None:
             author = await self._ask_author(author)
             if author.name is None:
                 return
         question = f"Commit message, by {author.name} <{author.email}>"
-        if self._desk.dirty:
+        if self._open_script.dirty:
             question += "; the unsaved text will not be in it"
         message, problem = "", "" if self._pane.has_staged else "Nothing is staged yet: Space stages a file."
         while message := await self._ask(question, message, problem):
@@ -135,9 +135,9 @@ class GitWork:
                     await self._ask_trust(await client.git_programs())
                 problem = error.message
             else:
-                self._host.say(f"committed {made.sha[:SHORT]} {made.subject}")
+                self._host.notify(f"committed {made.sha[:SHORT]} {made.subject}")
                 break
-        await self._overview.load_git()
+        await self._refresh.load_git()
 
     async def _ask_author(self, known: GitAuthor) -> GitAuthor:
         """Ask who this account's commits are by; what was known if the user gives up."""
@@ -152,7 +152,7 @@ class GitWork:
             except EngineError as error:
                 problem = error.message
             else:
-                self._host.say(f"your commits are by {author.name} <{author.email}>")
+                self._host.notify(f"your commits are by {author.name} <{author.email}>")
                 return author
 
     async def _ask(self, question: str, value: str, problem: str = "") -> str:
@@ -162,7 +162,7 @@ class GitWork:
     async def _ask_trust(self, seen: GitTrust) -> bool:
         """Whether the repository's own programs may run; asks if it is not decided."""
         if not seen.needed:
-            self._host.say("the repository names no programs; it needs no trust")
+            self._host.notify("the repository names no programs; it needs no trust")
             return True
         listing = "\n".join(f"{one.kind} {one.name} = {one.value}" for one in seen.programs)
         if seen.trusted:
@@ -177,16 +177,16 @@ class GitWork:
         if answer is None:
             return seen.trusted
         decided = await self._connection.client.trust_git(seen.fingerprint if answer == "t" else None)
-        self._host.say("trusted, exactly as it is now" if decided.trusted else "not trusted")
+        self._host.notify("trusted, exactly as it is now" if decided.trusted else "not trusted")
         return decided.trusted
 
     async def _restore(self, sha: str) -> None:
         """Put an old version into the editor as one edit that can be undone; saving it is the user's act."""
-        if not self._desk.path:
-            self._host.say("open the script first")
+        if not self._open_script.path:
+            self._host.notify("open the script first")
             return
-        path = self._desk.path
+        path = self._open_script.path
         found = await self._connection.client.git_show(sha, path)
-        if path == self._desk.path:
+        if path == self._open_script.path:
             self._editor.replace(found.text, (0, 0), self._editor.document.end)
-            self._host.say(f"{path} of {sha[:SHORT]} is in the editor, unsaved; ^Z takes it back")
+            self._host.notify(f"{path} of {sha[:SHORT]} is in the editor, unsaved; ^Z takes it back")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from engine.models import RunInfo
 from tui.connection import EngineConnection, problems_told
 from tui.editing.external_changes import OutsideChanges
-from tui.editing.open_script import Desk
+from tui.editing.open_script import OpenScript
 from tui.messages import ScriptsChanged
 from tui.widgets.git_pane import GitPane, git_detail
 from tui.widgets.panel import Panel
@@ -20,12 +20,12 @@ HISTORY = 100
 GIT_COMMITS = 30
 
 
-class Overview:
+class Refresh:
     """Asks the engine and tells the widgets; problems go to the user as a sentence.
 
     Args:
         connection: May be away; then what was shown stays.
-        desk: Knows which script is open.
+        open_script: Knows which script is open.
         outside: Is told what scripts there are, too.
         scripts: The list at the left.
         panel: Its tabs carry counts.
@@ -37,27 +37,27 @@ class Overview:
     def __init__(
         self,
         connection: EngineConnection,
-        desk: Desk,
+        open_script: OpenScript,
         outside: OutsideChanges,
         *,
         scripts: ScriptList,
         panel: Panel,
         tasks: TaskPane,
         git: GitPane,
-        complain: Callable[[str], None],
+        notify_error: Callable[[str], None],
     ) -> None:
         self._connection = connection
-        self._desk = desk
+        self._open_script = open_script
         self._outside = outside
         self._scripts = scripts
         self._panel = panel
         self._tasks = tasks
         self._git = git
-        self._complain = complain
+        self._notify_error = notify_error
 
     async def catch_up(self) -> None:
         """Read everything again but git, which may take long: the engine is new, or we are."""
-        with problems_told(self._complain):
+        with problems_told(self._notify_error):
             await self.load_scripts()
             runs = (await self._connection.client.list_runs(limit=HISTORY)).runs
             self._tasks.show_history(runs)
@@ -69,11 +69,11 @@ class Overview:
         """Remember who did it, for the marks of the next list; whether there is another list to be read."""
         self._scripts.outside.heard(message)
         if message.problem is not None:
-            self._complain(message.problem)
+            self._notify_error(message.problem)
         return message.has_changes
 
     async def load_scripts(self) -> None:
-        with problems_told(self._complain):
+        with problems_told(self._notify_error):
             scripts = (await self._connection.client.list_scripts()).scripts
             self._scripts.show_scripts(scripts)
             self._outside.scripts_listed(scripts)
@@ -82,7 +82,7 @@ class Overview:
     async def load_git(self) -> None:
         """Show branch, changed files and the log of the open script, or of all if none is open."""
         with problems_told(self._git.show_problem):
-            client, path = self._connection.client, self._desk.path
+            client, path = self._connection.client, self._open_script.path
             status = await client.git_status()
             script = "" if self._git.whole_log else path
             log = await client.git_log(script or None, limit=GIT_COMMITS) if status.available else None
@@ -91,8 +91,8 @@ class Overview:
 
     async def mark_unsaved(self) -> None:
         """Mark scripts with unsaved text, here or left behind by earlier consoles."""
-        paths = await self._desk.left_behind_paths()
-        self._scripts.show_unsaved(paths | ({self._desk.path} if self._desk.dirty else set()))
+        paths = await self._open_script.left_behind_paths()
+        self._scripts.show_unsaved(paths | ({self._open_script.path} if self._open_script.dirty else set()))
 
     def run_changed(self, run: RunInfo) -> None:
         self._tasks.show_run(run)

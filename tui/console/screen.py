@@ -12,6 +12,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import TextArea
@@ -26,7 +27,7 @@ from tui.widgets.editor import Editor, EditorPane
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.panel import Panel
-from tui.widgets.script_list import ScriptList, ScriptWish
+from tui.widgets.script_list import ScriptAction, ScriptList
 from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class ConsoleScreen(ConsoleDoors):
         super().__init__()
         self._place = place
         self._parts: ConsoleParts | None = None
-        self._desk_lock = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._met_engine = False
         self._header = HeaderBar()
         self.script_list = ScriptList(id="scripts")
@@ -145,7 +146,7 @@ class ConsoleScreen(ConsoleDoors):
         self._parts = parts
         await self.panel.add_panes([parts.output, parts.problems, parts.tasks, parts.git])
         if self.editor.dirty:
-            parts.desk.text_changed()
+            parts.open_script.text_changed()
 
     # What the engine says.
 
@@ -159,55 +160,55 @@ class ConsoleScreen(ConsoleDoors):
 
     def on_engine_away(self, message: EngineAway) -> None:
         self._status.show_away(message.reason)
-        self.complain(f"{message.reason} {message.hint or ''}")
+        self.notify_error(f"{message.reason} {message.hint or ''}")
         if self._parts is not None and not self._met_engine:
-            self.on_desk(self._parts.arrival.without_engine)
+            self.in_turn(self._parts.startup.without_engine)
 
     def on_pool_changed(self, message: PoolChanged) -> None:
         self._status.show_pool(message.pool)
 
     def on_run_changed(self, message: RunChanged) -> None:
         if self._parts is not None:
-            self._parts.overview.run_changed(message.run)
+            self._parts.refresh.run_changed(message.run)
 
     def on_runs_missed(self) -> None:
         in_place_of_the_last(self, "catch-up", self._catch_up)
 
     def on_scripts_changed(self, message: ScriptsChanged) -> None:
-        if self._parts is not None and self._parts.overview.scripts_changed(message):
-            in_place_of_the_last(self, "scripts", self._parts.overview.load_scripts)
+        if self._parts is not None and self._parts.refresh.scripts_changed(message):
+            in_place_of_the_last(self, "scripts", self._parts.refresh.load_scripts)
 
     def on_git_changed(self) -> None:
         if self._parts is not None:
-            in_place_of_the_last(self, "git", self._parts.overview.load_git)
+            in_place_of_the_last(self, "git", self._parts.refresh.load_git)
 
     async def _catch_up(self) -> None:
         if (parts := self._parts) is None:
             return
-        await parts.overview.catch_up()
+        await parts.refresh.catch_up()
         if not self._met_engine:
             self._met_engine = True
-            self.on_desk(parts.arrival.with_engine)
-        await parts.overview.load_git()
+            self.in_turn(parts.startup.with_engine)
+        await parts.refresh.load_git()
 
-    # The desk.
+    # The open script.
 
-    def desk_changed(self) -> None:
+    def open_script_changed(self) -> None:
         """The open script is another one, or saved, or unsaved."""
         if (parts := self._parts) is None:
             return
-        self._header.script, self._header.dirty = parts.desk.path, parts.desk.dirty
-        self.script_list.show_open(parts.desk.path)
-        parts.desk_changed()
-        in_place_of_the_last(self, "marks", parts.overview.mark_unsaved)
-        in_place_of_the_last(self, "git", parts.overview.load_git)
+        self._header.script, self._header.dirty = parts.open_script.path, parts.open_script.dirty
+        self.script_list.show_open(parts.open_script.path)
+        parts.open_script_changed()
+        in_place_of_the_last(self, "marks", parts.refresh.mark_unsaved)
+        in_place_of_the_last(self, "git", parts.refresh.load_git)
         in_place_of_the_last(self, "session", self._remember)
 
     @on(Editor.DirtyChanged)
     def _dirty_changed(self, event: Editor.DirtyChanged) -> None:
         self._header.dirty = event.dirty
         if self._parts is not None:
-            in_place_of_the_last(self, "marks", self._parts.overview.mark_unsaved)
+            in_place_of_the_last(self, "marks", self._parts.refresh.mark_unsaved)
 
     @on(TextArea.Changed, "#editor")
     def _text_changed(self) -> None:
@@ -219,18 +220,18 @@ class ConsoleScreen(ConsoleDoors):
         self.open_script(event.path)
 
     def open_script(self, path: str) -> None:
-        """Open a script, after the text on the desk is safe."""
+        """Open a script, after the text in the editor is safe."""
         if self._parts is not None:
-            self.on_desk(self._parts.desk.open, path)
+            self.in_turn(self._parts.open_script.open, path)
 
-    def on_desk(self, work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
+    def in_turn(self, work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do what may ask the user about the text; one thing after the other."""
         in_background(self, "desk", self._after_the_others, partial(work, *args, **kwargs))
 
     async def _after_the_others(self, work: Callable[[], Awaitable[object]]) -> None:
-        async with self._desk_lock:
+        async with self._turn:
             if (parts := self._parts) is not None:
-                with parts.problems_told(self.complain):
+                with parts.problems_told(self.notify_error):
                     await work()
 
     # Actions.
@@ -239,14 +240,14 @@ class ConsoleScreen(ConsoleDoors):
         if (parts := self._parts) is None:
             return
         if parts.admin.just_ended:
-            self.say("ADMIN is over, nothing was run")
+            self.notify("ADMIN is over, nothing was run")
         else:
             in_background(self, "run", self._run, parts.admin.mode)
 
     async def _run(self, mode: Mode) -> None:
         if (parts := self._parts) is not None:
             self.panel.show("output")
-            with parts.problems_told(self.complain):
+            with parts.problems_told(self.notify_error):
                 refused = await parts.starter.run(mode)
                 if refused is not None:
                     await parts.approval.offer(refused)
@@ -259,7 +260,7 @@ class ConsoleScreen(ConsoleDoors):
         if parts.follower.run is not None and parts.follower.is_running:
             self.kill(parts.follower.run.id)
         else:
-            self.say("the run in the output is not going on")
+            self.notify("the run in the output is not going on")
 
     def action_admin(self) -> None:
         if (parts := self._parts) is not None:
@@ -275,14 +276,14 @@ class ConsoleScreen(ConsoleDoors):
     def action_approve(self) -> None:
         """Decide about the script under the list's cursor, or else the one in the editor."""
         if (parts := self._parts) is not None:
-            self.on_desk(parts.approval.decide, self.script_list.path_under_cursor or parts.desk.path)
+            self.in_turn(parts.approval.decide, self.script_list.path_under_cursor or parts.open_script.path)
 
     def on_output_pane_save_requested(self, event: OutputPane.SaveRequested) -> None:
         in_background(self, "save-files", self._save_files, event.run)
 
     async def _save_files(self, run: RunInfo | None) -> None:
         if (parts := self._parts) is not None:
-            with parts.problems_told(self.complain):
+            with parts.problems_told(self.notify_error):
                 await parts.saver.save(run)
 
     def on_problem_pane_jump_requested(self, event: ProblemPane.JumpRequested) -> None:
@@ -290,11 +291,11 @@ class ConsoleScreen(ConsoleDoors):
 
     def on_panel_shown(self, event: Panel.Shown) -> None:
         if self._parts is not None and event.pane == "git":
-            in_place_of_the_last(self, "git", self._parts.overview.load_git)
+            in_place_of_the_last(self, "git", self._parts.refresh.load_git)
 
     def on_git_pane_wanted(self, event: GitPane.Wanted) -> None:
         if self._parts is not None:
-            in_background(self, "git-work", self._parts.git_work.do, event.wish, event.subject)
+            in_background(self, "git-work", self._parts.git_actions.do, event.action, event.subject)
 
     def on_output_pane_following(self, event: OutputPane.Following) -> None:
         self._header.running = event.running
@@ -310,9 +311,9 @@ class ConsoleScreen(ConsoleDoors):
 
     async def _kill(self, run_id: int) -> None:
         if (parts := self._parts) is not None:
-            with parts.problems_told(self.complain):
+            with parts.problems_told(self.notify_error):
                 run = await parts.connection.client.cancel_run(run_id)
-                self.say(f"#{run_id} {run.outcome or run.state}")
+                self.notify(f"#{run_id} {run.outcome or run.state}")
 
     def show_run(self, run_id: int) -> None:
         """Show a run's output, from its beginning."""
@@ -321,20 +322,20 @@ class ConsoleScreen(ConsoleDoors):
 
     async def _follow(self, run_id: int) -> None:
         if (parts := self._parts) is not None:
-            with parts.problems_told(self.complain):
+            with parts.problems_told(self.notify_error):
                 await parts.follower.follow(run_id)
 
     def action_save(self) -> None:
         if self._parts is not None:
-            self.on_desk(self._parts.desk.save)
+            self.in_turn(self._parts.open_script.save)
 
     def action_merge(self) -> None:
         if self._parts is not None:
-            self.on_desk(self._parts.outside.merge)
+            self.in_turn(self._parts.outside.merge)
 
     def action_new_script(self) -> None:
         if self._parts is not None:
-            self.on_desk(self._parts.desk.make_new)
+            self.in_turn(self._parts.open_script.make_new)
 
     def action_open(self) -> None:
         from tui.console.palette import pick_script
@@ -342,11 +343,11 @@ class ConsoleScreen(ConsoleDoors):
         pick_script(self.app, self.script_list.scripts, self.open_script)
 
     def action_meta(self) -> None:
-        self.script_list.want(ScriptWish.META)
+        self.script_list.want(ScriptAction.META)
 
     def on_script_list_wanted(self, event: ScriptList.Wanted) -> None:
         if self._parts is not None:
-            self.on_desk(self._parts.script_work.do, event.wish, event.path)
+            self.in_turn(self._parts.file_actions.do, event.action, event.path)
 
     def action_find(self) -> None:
         self._editor.action_find()
@@ -399,10 +400,10 @@ class ConsoleScreen(ConsoleDoors):
         """Whether the text is safe or given up; asks if not."""
         if (parts := self._parts) is None:
             return True
-        async with self._desk_lock:
-            leave = await parts.desk.may_leave()
+        async with self._turn:
+            leave = await parts.open_script.may_leave()
             if leave:
-                await parts.desk.clear()
+                await parts.open_script.clear()
         await self._remember()
         return leave
 
@@ -410,8 +411,8 @@ class ConsoleScreen(ConsoleDoors):
         """Put everything on disk that only this process knows; it has no time for more."""
         session = self._session()
         if self._parts is not None and session is not None:
-            self._parts.desk.journal_now()
-            self._parts.arrival.remember(session)
+            self._parts.open_script.journal_now()
+            self._parts.startup.remember(session)
 
     @on(events.DescendantFocus)
     def _show_hints(self) -> None:
@@ -430,19 +431,31 @@ class ConsoleScreen(ConsoleDoors):
     async def push_screen_wait(self, screen: Screen[Result]) -> Result:
         return await self.app.push_screen_wait(screen)
 
-    def say(self, text: str) -> None:
-        self._status.say(text)
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = True,
+    ) -> None:
+        """Show information in the status bar, and what is more serious as Textual does."""
+        if severity == "information":
+            self._status.show_remark(message)
+        else:
+            super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
 
-    def complain(self, text: str) -> None:
+    def notify_error(self, text: str) -> None:
         from tui.text.sanitise import sanitise_line
 
         self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
     def _session(self) -> Session | None:
-        return None if self._parts is None else self._parts.arrival.session(*self.editor.cursor_location)
+        return None if self._parts is None else self._parts.startup.session(*self.editor.cursor_location)
 
     async def _remember(self) -> None:
         """Put the session on disk, so that even a power cut leads back to it."""
         session = self._session()
         if self._parts is not None and session is not None:
-            await asyncio.to_thread(self._parts.arrival.remember, session)
+            await asyncio.to_thread(self._parts.startup.remember, session)

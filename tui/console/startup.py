@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from tui.connection import problems_told
-from tui.editing.open_script import Desk
+from tui.editing.open_script import OpenScript
 from tui.editing.recovery import RecoveryError, RecoveryJournal, Session
 from tui.runs.follow import RunFollower
 from tui.widgets.script_list import ScriptList
@@ -16,11 +16,11 @@ TOUR = "defaults/tour.py"
 """What a user sees who was never here before."""
 
 
-class Arrival:
+class Startup:
     """Brings the last session back.
 
     Args:
-        desk: Gets the script.
+        open_script: Gets the script.
         follower: Gets the run.
         journal: Remembers both.
         scripts: Knows which scripts there are.
@@ -31,22 +31,22 @@ class Arrival:
 
     def __init__(
         self,
-        desk: Desk,
+        open_script: OpenScript,
         follower: RunFollower,
         journal: RecoveryJournal,
         *,
         scripts: ScriptList,
         tasks: TaskPane,
         open_first: str | None,
-        complain: Callable[[str], None],
+        notify_error: Callable[[str], None],
     ) -> None:
-        self._desk = desk
+        self._open_script = open_script
         self._follower = follower
         self._journal = journal
         self._scripts = scripts
         self._tasks = tasks
         self._open_first = open_first
-        self._complain = complain
+        self._notify_error = notify_error
         self._offered = False
 
     async def without_engine(self) -> None:
@@ -58,40 +58,40 @@ class Arrival:
         session = await asyncio.to_thread(self._journal.last_session)
         await self._show_run(session.run_id)
         await self._offer()
-        if self._desk.untouched:
-            await self._open_script(session)
+        if self._open_script.untouched:
+            await self._open_last(session)
 
     def session(self, row: int, column: int) -> Session:
         """Where the user is now."""
         run = self._follower.run
-        return Session(self._desk.path, row, column, None if run is None else run.id)
+        return Session(self._open_script.path, row, column, None if run is None else run.id)
 
     def remember(self, session: Session) -> None:
         """Put a session on disk, for the next console."""
         try:
             self._journal.remember(session)
         except RecoveryError as error:
-            self._complain(str(error))
+            self._notify_error(str(error))
 
     async def _offer(self) -> None:
         """Offer unsaved text, once: who decides later is not asked again when the engine answers at last."""
         if not self._offered:
             self._offered = True
-            await self._desk.offer_left_behind(self._open_first)
+            await self._open_script.offer_left_behind(self._open_first)
 
-    async def _open_script(self, session: Session) -> None:
+    async def _open_last(self, session: Session) -> None:
         known = {script.path for script in self._scripts.scripts}
         if self._open_first is not None:
-            await self._desk.open_at_start(self._open_first)
+            await self._open_script.open_at_start(self._open_first)
         elif session.path in known:
-            await self._desk.open_at_start(session.path, (session.row, session.column))
+            await self._open_script.open_at_start(session.path, (session.row, session.column))
         elif TOUR in known:
-            await self._desk.open_at_start(TOUR)
+            await self._open_script.open_at_start(TOUR)
 
     async def _show_run(self, run_id: int | None) -> None:
         """The run that was watched last, or else one that goes on."""
         if run_id is None or self._tasks.run(run_id) is None:
             run_id = next((run.id for run in self._tasks.unfinished), None)
         if run_id is not None:
-            with problems_told(self._complain):
+            with problems_told(self._notify_error):
                 await self._follower.follow(run_id)

@@ -1,4 +1,4 @@
-"""Keeps the recovery journal up with the text on the desk: when the user pauses, and at the end."""
+"""Keeps the recovery journal up with the text in the editor: when the user pauses, and at the end."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ JOURNAL_AT_LEAST = 5.0
 Argument = TypeVar("Argument")
 
 
-class JournalKeeper:
+class Autosave:
     """One piece of work on the disk after the other, each in a thread.
 
     Args:
         journal: Where the text is kept.
-        text_now: The text on the desk, and whether it is unsaved.
+        text_now: The text in the editor, and whether it is unsaved.
         complain: Tells the user that the disk did not take it.
     """
 
@@ -32,11 +32,11 @@ class JournalKeeper:
         self,
         journal: RecoveryJournal,
         text_now: Callable[[], tuple[UnsavedText, bool]],
-        complain: Callable[[str], None],
+        notify_error: Callable[[str], None],
     ) -> None:
         self._journal = journal
         self._text_now = text_now
-        self._complain = complain
+        self._notify_error = notify_error
         self._disk = asyncio.Lock()
         self._due: asyncio.TimerHandle | None = None
         self._unwritten_since: float | None = None
@@ -76,7 +76,7 @@ class JournalKeeper:
             await self._told(self._journal.forget, path)
 
     async def discard(self, entry: UnsavedText) -> None:
-        """A text that was offered is wanted no more, or on the desk."""
+        """A text that was offered is wanted no more, or in the editor."""
         await self._told(self._journal.discard, entry)
 
     async def left_behind(self) -> list[UnsavedText]:
@@ -112,6 +112,6 @@ class JournalKeeper:
         try:
             await asyncio.to_thread(work, argument)
         except RecoveryError as error:
-            self._complain(str(error))
+            self._notify_error(str(error))
             return False
         return True

@@ -11,7 +11,7 @@ from engine.client import EngineError, EngineUnreachable
 from engine.models import CheckReport, CheckRequest
 from tui.background import in_background
 from tui.connection import EngineConnection
-from tui.editing.open_script import Desk
+from tui.editing.open_script import OpenScript
 from tui.widgets.panel import Panel
 from tui.widgets.problem_pane import ProblemPane
 
@@ -27,14 +27,14 @@ class ProblemCheck:
 
     Args:
         connection: May be away; then the pane says that nothing was checked.
-        desk: Has the text.
+        open_script: Has the text.
         pane: Shows what was found.
         panel: Its tab carries the count.
     """
 
-    def __init__(self, connection: EngineConnection, desk: Desk, pane: ProblemPane, panel: Panel) -> None:
+    def __init__(self, connection: EngineConnection, open_script: OpenScript, pane: ProblemPane, panel: Panel) -> None:
         self._connection = connection
-        self._desk = desk
+        self._open_script = open_script
         self._pane = pane
         self._panel = panel
         self._due: asyncio.TimerHandle | None = None
@@ -63,7 +63,7 @@ class ProblemCheck:
             self._checking = False
 
     async def _check(self) -> None:
-        path, text = self._desk.path, self._desk.text
+        path, text = self._open_script.path, self._open_script.text
         if not text.strip():
             self._show_unchecked("There is nothing to check: the editor is empty.")
             return
@@ -75,7 +75,7 @@ class ProblemCheck:
         except (EngineError, EngineUnreachable) as error:
             self._show_unchecked(f"Not checked: {error.message}")
         else:
-            if path == self._desk.path:  # else another script's is about to be checked
+            if path == self._open_script.path:  # else another script's is about to be checked
                 self._show(report)
 
     def _show(self, report: CheckReport) -> None:

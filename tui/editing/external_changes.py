@@ -16,7 +16,7 @@ from typing import Protocol
 from engine.client import EngineError, EngineUnreachable
 from engine.models import ScriptInfo, ScriptText
 from tui.actions import action
-from tui.editing.open_script import Desk
+from tui.editing.open_script import OpenScript
 from tui.widgets.banner import Banner
 from tui.widgets.editor import Editor
 
@@ -25,9 +25,9 @@ COUNT_AFTER = 0.3
 
 
 class OutsideHost(Protocol):
-    """The screen that the desk stands on."""
+    """The screen that the editor stands on."""
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Tell the user what happened."""
 
 
@@ -46,7 +46,7 @@ class OutsideChanges:
 
     Args:
         host: Tells the user.
-        desk: Has the text.
+        open_script: Has the text.
         editor: Shows it.
         banner: Says what is not settled.
         on_desk: Does work after all other that may ask the user about the text.
@@ -55,16 +55,16 @@ class OutsideChanges:
     def __init__(
         self,
         host: OutsideHost,
-        desk: Desk,
+        open_script: OpenScript,
         editor: Editor,
         banner: Banner,
-        on_desk: Callable[[Callable[[], Awaitable[None]]], None],
+        in_turn: Callable[[Callable[[], Awaitable[None]]], None],
     ) -> None:
         self._host = host
-        self._desk = desk
+        self._open_script = open_script
         self._editor = editor
         self._banner = banner
-        self._on_desk = on_desk
+        self._in_turn = in_turn
         self._listed: dict[str, ScriptInfo] = {}
         self._came: list[ScriptInfo] = []
         self._known: tuple[str, ScriptInfo | None] = ("", None)
@@ -83,20 +83,20 @@ class OutsideChanges:
         if before:
             came = [script for path, script in self._listed.items() if path not in before]
             self._came = came or self._came
-        desk = self._desk
-        if not desk.path or desk.base.sha256 is None:
+        open_script = self._open_script
+        if not open_script.path or open_script.base.sha256 is None:
             return
-        listed = self._listed.get(desk.path)
-        if self._standing is not Standing.THERE or listed is None or listed.sha256 != desk.base.sha256:
+        listed = self._listed.get(open_script.path)
+        if self._standing is not Standing.THERE or listed is None or listed.sha256 != open_script.base.sha256:
             self._look_soon()
 
-    def desk_changed(self) -> None:
+    def open_script_changed(self) -> None:
         """Another script may be open, or this one may be saved."""
-        known = (self._desk.path, self._desk.info)
+        known = (self._open_script.path, self._open_script.info)
         if known[0] != self._known[0] or known[1] is not self._known[1]:
             self._known = known
             self._set(Standing.THERE, None if known[1] is None else known[1].sha256)
-        self._marks = len(self._desk.unsettled)
+        self._marks = len(self._open_script.unsettled)
         self._show()
 
     def text_changed(self) -> None:
@@ -112,13 +112,13 @@ class OutsideChanges:
         """Once, however often lists come while the user is asked something."""
         if not self._about_to_look:
             self._about_to_look = True
-            self._on_desk(self.look)
+            self._in_turn(self.look)
 
     async def look(self) -> None:
         """Compare with what is on disk now, and take that in if no edit is in the way."""
         self._about_to_look = False
-        desk = self._desk
-        if not desk.path or desk.base.sha256 is None:
+        open_script = self._open_script
+        if not open_script.path or open_script.base.sha256 is None:
             return
         with suppress(EngineUnreachable):  # the console says so already, and looks again when it is back
             await self._compare()
@@ -127,7 +127,7 @@ class OutsideChanges:
         """Take in, or note, what is on disk; that, if there is anything to read."""
         found = None
         try:
-            found = await self._desk.on_disk(self._desk.path)
+            found = await self._open_script.on_disk(self._open_script.path)
         except EngineError as error:
             self._set(Standing.UNREADABLE, None, error.message)
         else:
@@ -139,54 +139,54 @@ class OutsideChanges:
         """What the user can do about it now: to the next conflict, into the merge, or along with a rename."""
         if self._go_to_conflict():
             return
-        if not self._desk.path or self._desk.base.sha256 is None:
-            self._host.say("nothing to merge: this text was never saved")
+        if not self._open_script.path or self._open_script.base.sha256 is None:
+            self._host.notify("nothing to merge: this text was never saved")
             return
         found = await self._compare()
         if found is not None and self._outdated:
-            await self._desk.merge_with(found)
+            await self._open_script.merge_with(found)
         elif self._standing is Standing.RENAMED:
             await self._follow()
         elif self._standing is Standing.THERE:
-            self._host.say("nothing to merge: on disk is the version that this text grew from")
+            self._host.notify("nothing to merge: on disk is the version that this text grew from")
 
     # What it means.
 
     @property
     def _outdated(self) -> bool:
         """Another version than the text grew from is on disk."""
-        return self._standing is Standing.THERE and self._sha256 not in (None, self._desk.base.sha256)
+        return self._standing is Standing.THERE and self._sha256 not in (None, self._open_script.base.sha256)
 
     def _judge(self, found: ScriptText | None) -> None:
-        desk = self._desk
+        open_script = self._open_script
         if found is None:
             self._is_gone()
             return
-        if desk.gone:
-            desk.found_again()
+        if open_script.gone:
+            open_script.found_again()
         self._set(Standing.THERE, found.info.sha256)
-        if self._outdated and not desk.dirty:
-            kept = desk.take_in(found)
+        if self._outdated and not open_script.dirty:
+            kept = open_script.take_in(found)
             undo = "^Z takes it back" if kept else "its line ends are others, so undo begins anew"
-            self._host.say(f"{desk.path} changed on disk and was loaded; {undo}")
+            self._host.notify(f"{open_script.path} changed on disk and was loaded; {undo}")
 
     def _is_gone(self) -> None:
         renamed = self._renamed() is not None
-        if not self._desk.gone or not (renamed or self._desk.dirty):
-            self._desk.lost(unsaved=not renamed)
+        if not self._open_script.gone or not (renamed or self._open_script.dirty):
+            self._open_script.lost(unsaved=not renamed)
         self._set(Standing.RENAMED if renamed else Standing.GONE, None)
 
     def _renamed(self) -> ScriptInfo | None:
         """The script that came with exactly the text that is gone, if there is one such."""
-        wanted = self._desk.base.sha256
+        wanted = self._open_script.base.sha256
         same = [script for script in self._came if script.sha256 == wanted and script.path in self._listed]
         return same[0] if len(same) == 1 else None
 
     async def _follow(self) -> None:
         script = self._renamed()
         if script is not None:
-            await self._desk.follow(script)
-            self._host.say(f"this is {script.path} now")
+            await self._open_script.follow(script)
+            self._host.notify(f"this is {script.path} now")
 
     def _set(self, standing: Standing, sha256: str | None, sentence: str = "") -> None:
         self._standing, self._sha256, self._sentence = standing, sha256, sentence
@@ -195,7 +195,7 @@ class OutsideChanges:
 
     def _go_to_conflict(self) -> bool:
         """To the next place with marks, around the end; False if there is none."""
-        rows = self._desk.unsettled
+        rows = self._open_script.unsettled
         if rows:
             here = self._editor.cursor_location[0]
             self._editor.go_to_line(next((row for row in rows if row > here), rows[0]) + 1)
@@ -204,7 +204,7 @@ class OutsideChanges:
 
     def _count(self) -> None:
         self._count_due = None
-        self._marks = len(self._desk.unsettled)
+        self._marks = len(self._open_script.unsettled)
         self._show()
 
     def _show(self) -> None:

@@ -1,6 +1,6 @@
-"""The desk: the script being edited, and everything that may happen to its text between opening and saving.
+"""The open script: the one being edited, and everything that may happen to its text between opening and saving.
 
-The desk decides; the editor shows, the engine stores, the journal keeps what was not saved. Text is never thrown away
+It decides; the editor shows, the engine stores, the journal keeps what was not saved. Text is never thrown away
 without a question that names what would happen to it.
 """
 
@@ -15,7 +15,7 @@ from engine.models import SaveRequest, ScriptInfo, ScriptText
 from tui.actions import action
 from tui.connection import EngineConnection, problems_told
 from tui.editing.ask_path import under_a_name
-from tui.editing.autosave import JournalKeeper
+from tui.editing.autosave import Autosave
 from tui.editing.conflict import Conflict
 from tui.editing.new_script import skeleton
 from tui.editing.recovery import RecoveryJournal, UnsavedText
@@ -31,22 +31,22 @@ Result = TypeVar("Result")
 
 
 class DeskHost(Protocol):
-    """The screen that the desk stands on."""
+    """The screen that the editor stands on."""
 
     async def push_screen_wait(self, screen: Screen[Result]) -> Result:
         """Show a dialog and wait for its answer."""
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Tell the user what happened."""
 
-    def complain(self, text: str) -> None:
+    def notify_error(self, text: str) -> None:
         """Tell the user what did not work."""
 
-    def desk_changed(self) -> None:
+    def open_script_changed(self) -> None:
         """Another script is open, or its text is unsaved now, or saved."""
 
 
-class Desk:
+class OpenScript:
     """One script at a time.
 
     Attributes:
@@ -59,7 +59,7 @@ class Desk:
         self._host = host
         self._editor = editor
         self._connection = connection
-        self._journal = JournalKeeper(journal, self._text_now, host.complain)
+        self._journal = Autosave(journal, self._text_now, host.notify_error)
         self._conflict = Conflict(host, connection)
         self._edits = 0
         self.path = ""
@@ -92,8 +92,8 @@ class Desk:
     # Opening.
 
     async def open(self, path: str) -> None:
-        """Show a script, after the text on the desk is safe, and offer what was not saved of it."""
-        with problems_told(self._host.complain):
+        """Show a script, after the text in the editor is safe, and offer what was not saved of it."""
+        with problems_told(self._host.notify_error):
             if path != self.path and await self.may_leave():
                 edits = self._edits
                 loaded = await self._connection.client.load_script(path)
@@ -105,7 +105,7 @@ class Desk:
 
     async def open_at_start(self, path: str, place: tuple[int, int] = (0, 0)) -> None:
         """Show a script that nobody asked for just now: typing and moving about go before it."""
-        with problems_told(self._host.complain):
+        with problems_told(self._host.notify_error):
             loaded = await self._connection.client.load_script(path)
             if self.untouched:
                 await self._show(loaded)
@@ -123,14 +123,14 @@ class Desk:
         except EngineUnreachable:
             await self._put(path, None, text, Version())
             self._editor.compare_with("")
-            self._host.say(f"{path} is not saved yet: the engine is away")
+            self._host.notify(f"{path} is not saved yet: the engine is away")
         else:
             await self._put(info.path, info, text, Version(info.sha256, text))
-            self._host.say(f"made {info.path}")
+            self._host.notify(f"made {info.path}")
         return self.path
 
     async def may_leave(self) -> bool:
-        """Whether the text on the desk may go; asks if it is unsaved. It stays until something takes its place."""
+        """Whether the text in the editor may go; asks if it is unsaved. It stays until something takes its place."""
         if not self.dirty:
             return True
         name = self.path or "The text without a name"
@@ -152,7 +152,7 @@ class Desk:
             await self.follow(info)
 
     async def closed(self, path: str) -> None:
-        """A script is gone. If it is the open one the desk is empty; unsaved text is offered when it is back."""
+        """A script is gone. If it is the open one the editor is empty; unsaved text is offered when it is back."""
         if path == self.path and await self._journal.set_aside():
             await self._put("", None, "", Version())
 
@@ -175,7 +175,9 @@ class Desk:
         if marks := self.unsettled:
             count = f"{len(marks)} conflict{' stands' if len(marks) == 1 else 's stand'}"
             key = action("merge").key
-            self._host.complain(f"Not saved: {count} in the text; {key} goes there, choose lines and remove the marks.")
+            self._host.notify_error(
+                f"Not saved: {count} in the text; {key} goes there, choose lines and remove the marks."
+            )
             return False
         if not self.path:
             return await self._save_as()
@@ -199,7 +201,7 @@ class Desk:
         return False
 
     def _not_saved(self, why: str) -> None:
-        self._host.complain(f"{why} The text is kept in the recovery journal.")
+        self._host.notify_error(f"{why} The text is kept in the recovery journal.")
         self._journal.soon()
 
     async def _write(self, path: str, base: str | None) -> ScriptInfo:
@@ -213,8 +215,8 @@ class Desk:
         else:
             self._editor.compare_with(text)  # somebody typed while it was being saved
         await self._journal.forget(was)
-        self._host.say(f"saved {info.path}")
-        self._host.desk_changed()
+        self._host.notify(f"saved {info.path}")
+        self._host.open_script_changed()
         return info
 
     async def _resolve_conflict(self, path: str) -> bool:
@@ -230,7 +232,7 @@ class Desk:
             case Side.MINE:
                 await self._save_to(self.path, theirs.info.sha256)
             case Side.MERGE:
-                self._host.say(f"both changes are in the text, unsaved; {action('save').key} saves it")
+                self._host.notify(f"both changes are in the text, unsaved; {action('save').key} saves it")
 
     async def _ask_to_write_again(self, path: str) -> bool:
         answers = [Answer(Side.MINE, "keep mine: write it again")]
@@ -246,7 +248,7 @@ class Desk:
         match decision.side:
             case Side.THEIRS if await self._journal.set_aside():
                 await self._show(theirs)
-                self._host.say("took the version on disk; yours is offered when the script is opened next")
+                self._host.notify("took the version on disk; yours is offered when the script is opened next")
             case Side.MERGE if decision.merged is not None:
                 self._take_merged(decision.merged, theirs)
                 return None if decision.merged.conflicts else Side.MERGE
@@ -257,7 +259,7 @@ class Desk:
         self.info = theirs.info
         self._editor.change_to(merged.text, Version(theirs.info.sha256, theirs.text))
         self._editor.compare_with(theirs.text)
-        self._host.desk_changed()
+        self._host.open_script_changed()
         if merged.conflicts:
             self._editor.go_to_line(self.unsettled[0] + 1)
 
@@ -278,7 +280,7 @@ class Desk:
         self.info, self.gone = loaded.info, False
         kept = self._editor.change_to(loaded.text, Version(loaded.info.sha256, loaded.text))
         self._editor.mark_saved()
-        self._host.desk_changed()
+        self._host.open_script_changed()
         return kept
 
     def lost(self, *, unsaved: bool) -> None:
@@ -300,7 +302,7 @@ class Desk:
         self.found_again()
         if await self._journal.keep():
             await self._journal.forget(was)
-        self._host.desk_changed()
+        self._host.open_script_changed()
 
     # Recovery.
 
@@ -343,7 +345,7 @@ class Desk:
             await self._journal.discard(entry)
         elif answer == "r" and await self.may_leave():
             await self._restore(entry, saved)
-        self._host.desk_changed()
+        self._host.open_script_changed()
 
     async def _restore(self, entry: UnsavedText, saved: ScriptText | None) -> None:
         """Put the text back as unsaved, with the version that it grew from: saving notices what happened meanwhile."""
@@ -375,23 +377,23 @@ class Desk:
         await self._put(loaded.info.path, loaded.info, loaded.text, Version(loaded.info.sha256, loaded.text))
 
     async def _put(self, path: str, info: ScriptInfo | None, text: str, base: Version) -> None:
-        """Put a text on the desk in place of the one there, which was saved, set aside or given up."""
+        """Put a text in the editor in place of the one there, which was saved, set aside or given up."""
         await self._journal.forget(self.path)
         self.path, self.info, self.gone = path, info, False
         self._editor.load(text, version=base)
-        self._host.desk_changed()
+        self._host.open_script_changed()
 
 
-async def safe_to_write(host: Host, desk: Desk, path: str, then: str) -> bool:
+async def safe_to_write(host: Host, open_script: OpenScript, path: str, then: str) -> bool:
     """Whether a script's file may be written past the editor: unsaved text of it is saved first, or nothing happens.
 
     Args:
         host: Asks.
-        desk: Knows which script is open.
+        open_script: Knows which script is open.
         path: Of the script.
         then: What is about to be done, in the words of the answer: "open its frontmatter".
     """
-    if path != desk.path or not desk.dirty:
+    if path != open_script.path or not open_script.dirty:
         return True
     answer = await host.push_screen_wait(
         ChoiceScreen(
@@ -400,4 +402,4 @@ async def safe_to_write(host: Host, desk: Desk, path: str, then: str) -> bool:
             "back, nothing done",
         )
     )
-    return answer == "s" and await desk.save()
+    return answer == "s" and await open_script.save()

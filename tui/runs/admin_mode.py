@@ -37,10 +37,10 @@ class AdminHost(Protocol):
     async def push_screen_wait(self, screen: AdminScreen) -> bool | None:
         """Show the question and wait for its answer."""
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Tell the user what happened."""
 
-    def complain(self, text: str) -> None:
+    def notify_error(self, text: str) -> None:
         """Tell the user what did not work."""
 
 
@@ -106,10 +106,10 @@ class AdminMode:
     async def _ask(self) -> bool:
         info = self._connection.info
         if info is None or not self._connection.connected.is_set():
-            self._host.complain("ADMIN runs need the engine, and it is away.")
+            self._host.notify_error("ADMIN runs need the engine, and it is away.")
             return False
         if info.admin:
-            self._host.complain(info.admin)
+            self._host.notify_error(info.admin)
             return False
         return bool(await self._host.push_screen_wait(AdminScreen(info.owner)))
 
@@ -128,7 +128,7 @@ class AdminMode:
         self._step_up.end(by_user=by_user)
         self._left.set()
         self._tell(by_user=by_user)
-        self._host.say(remark)
+        self._host.notify(remark)
 
     def _tell(self, *, by_user: bool) -> None:
         self._publish(ModeChanged(self.mode, self._step_up.remaining, by_user=by_user))

@@ -21,10 +21,10 @@ class SaverHost(Protocol):
     async def push_screen_wait(self, screen: Screen[str | None]) -> str | None:
         """Show a dialog and wait for its answer."""
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Tell the user what happened."""
 
-    def complain(self, text: str) -> None:
+    def notify_error(self, text: str) -> None:
         """Tell the user what did not work."""
 
 
@@ -43,7 +43,7 @@ class FileSaver:
             EngineUnreachable: There is no engine.
         """
         if run is None or not run.files:
-            self._host.say("the run in the output left no files")
+            self._host.notify("the run in the output left no files")
             return
         folder, problem = str(_proposed(run)), ""
         while (answer := await self._host.push_screen_wait(AskScreen(_question(run), folder, problem))) is not None:
@@ -52,17 +52,17 @@ class FileSaver:
                 await self._write(run, await asyncio.to_thread(_absolute, folder), done)
             except NotWritten as error:
                 problem = f"{error}. Nothing is ever replaced; name another folder." if error.taken else f"{error}."
-                self._host.say("")
+                self._host.notify("")
                 problem += f" Saved before that: {', '.join(file.name for file in done)}." if done else ""
             else:
                 return
 
     async def _write(self, run: RunInfo, folder: str, done: list[RunFile]) -> None:
         def begun(file: RunFile) -> None:
-            self._host.say(f"saving {len(done) + 1} of {len(run.files)}: {file.name}")
+            self._host.notify(f"saving {len(done) + 1} of {len(run.files)}: {file.name}")
 
         await save_files(self._connection.client, run, folder, begun=begun, written=done.append)
-        self._host.say(f"saved {_count(run)} into {folder}")
+        self._host.notify(f"saved {_count(run)} into {folder}")
 
 
 def _proposed(run: RunInfo) -> Path:

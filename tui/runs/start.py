@@ -9,7 +9,7 @@ from textual.screen import Screen
 from engine.client import EngineError
 from engine.models import Mode, RunKind, RunRequest, ScriptInfo
 from tui.connection import EngineConnection
-from tui.editing.open_script import Desk
+from tui.editing.open_script import OpenScript
 from tui.runs.follow import RunFollower
 from tui.runs.uploads import FileInputError, upload_all
 from tui.screens.run_form import FilledForm, ModeSwitch, RunFormScreen
@@ -25,21 +25,26 @@ class RunHost(Protocol):
     async def push_screen_wait(self, screen: Screen[Result]) -> Result:
         """Show a dialog and wait for its answer."""
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Tell the user what happened."""
 
-    def complain(self, text: str) -> None:
+    def notify_error(self, text: str) -> None:
         """Tell the user what did not work."""
 
 
 class RunStarter:
-    """Starts runs of the text on the desk; remembers what was typed into each script's form for the session."""
+    """Starts runs of the text in the editor; remembers what was typed into each script's form for the session."""
 
     def __init__(
-        self, host: RunHost, desk: Desk, connection: EngineConnection, follower: RunFollower, switch: ModeSwitch
+        self,
+        host: RunHost,
+        open_script: OpenScript,
+        connection: EngineConnection,
+        follower: RunFollower,
+        switch: ModeSwitch,
     ) -> None:
         self._host = host
-        self._desk = desk
+        self._open_script = open_script
         self._connection = connection
         self._follower = follower
         self._switch = switch
@@ -58,10 +63,10 @@ class RunStarter:
             EngineError: The engine refuses for another reason.
             EngineUnreachable: There is no engine.
         """
-        if not self._desk.text.strip():
-            self._host.complain("There is nothing to run: the editor is empty.")
+        if not self._open_script.text.strip():
+            self._host.notify_error("There is nothing to run: the editor is empty.")
             return None
-        info = self._desk.info
+        info = self._open_script.info
         try:
             if info is None or not info.params:
                 await self._start(FilledForm({}, {}, None, (), mode))
@@ -89,7 +94,7 @@ class RunStarter:
                 if error.code != "bad_params":
                     raise
                 problem = error.message
-                if self._desk.dirty:
+                if self._open_script.dirty:
                     problem += " This form shows the parameters of the saved text; save first if you changed them."
             except FileInputError as error:
                 problem = str(error)
@@ -98,22 +103,22 @@ class RunStarter:
 
     async def _start(self, form: FilledForm) -> None:
         if form.files:
-            self._host.say("sending " + ", ".join(file.name for file in form.files.values()))
+            self._host.notify("sending " + ", ".join(file.name for file in form.files.values()))
         files = await upload_all(self._connection.client, form.files)
-        self._host.say("")
+        self._host.notify("")
         await self._follower.start(self._request(form, files))
 
     def _request(self, form: FilledForm, files: dict[str, str]) -> RunRequest:
-        desk = self._desk
+        open_script = self._open_script
         params = dict(form.params)
-        if not desk.path:
-            return RunRequest(kind=RunKind.EXEC, code=desk.text, name=NO_NAME, mode=form.mode)
-        if desk.dirty or desk.info is None:
-            self._host.say("running the unsaved text")
+        if not open_script.path:
+            return RunRequest(kind=RunKind.EXEC, code=open_script.text, name=NO_NAME, mode=form.mode)
+        if open_script.dirty or open_script.info is None:
+            self._host.notify("running the unsaved text")
         return RunRequest(
             kind=RunKind.SCRIPT,
-            script=desk.path,
-            code=desk.text if desk.dirty or desk.info is None else "",
+            script=open_script.path,
+            code=open_script.text if open_script.dirty or open_script.info is None else "",
             params=params,
             files=files,
             timeout=form.timeout,

@@ -67,14 +67,14 @@ class DefaultsScreen(FullScreen[None]):
     def action_take_default(self) -> None:
         script = self._script
         if script is None or script.state is DefaultState.CURRENT:
-            self._say("it is what comes with Gatewright: there is nothing to take")
+            self._notify("it is what comes with Gatewright: there is nothing to take")
         else:
             self._decide(script, DefaultChoice.TAKE)
 
     def action_keep_default(self) -> None:
         script = self._script
         if script is None or script.state is not DefaultState.OFFERED:
-            self._say("no newer text is offered for it: there is nothing to decline")
+            self._notify("no newer text is offered for it: there is nothing to decline")
         else:
             self._decide(script, DefaultChoice.KEEP)
 
@@ -104,7 +104,7 @@ class DefaultsScreen(FullScreen[None]):
     # The engine.
 
     async def _told(self, work: Callable[[], Awaitable[None]]) -> None:
-        with problems_told(self._complain):
+        with problems_told(self._notify_error):
             await work()
 
     async def _load(self) -> None:
@@ -113,7 +113,7 @@ class DefaultsScreen(FullScreen[None]):
     async def _restore(self) -> None:
         found = await self._connection.client.restore_defaults()
         await self._show(found)
-        self._say(restored_text(found))
+        self._notify(restored_text(found))
 
     def _decide(self, script: DefaultScript, choice: DefaultChoice) -> None:
         decision = DefaultDecision(
@@ -129,7 +129,9 @@ class DefaultsScreen(FullScreen[None]):
             await self._show(found)
             path = sanitise_line(script.path)
             taken = f"took the new {path}; yours is in its history" if script.sha256 else f"wrote {path}"
-            self._say(taken if choice is DefaultChoice.TAKE else f"kept yours: {path} is offered again when it changes")
+            self._notify(
+                taken if choice is DefaultChoice.TAKE else f"kept yours: {path} is offered again when it changes"
+            )
 
         in_background(self, "defaults", self._told, decide)
 
@@ -161,10 +163,10 @@ class DefaultsScreen(FullScreen[None]):
         scripts = [] if self._found is None else self._found.scripts
         return next((script for script in scripts if script.path == self._scripts.current), None)
 
-    def _say(self, text: str) -> None:
+    def _notify(self, text: str) -> None:
         self._remark.update(f" {text}")
 
-    def _complain(self, text: str) -> None:
+    def _notify_error(self, text: str) -> None:
         self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
 

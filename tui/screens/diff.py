@@ -94,7 +94,7 @@ class DiffScreen(FullScreen[None]):
 
     def action_scan(self) -> None:
         if self._scanning:  # the engine makes one at a time, and would go on with the one that nobody waits for
-            self._status.say("a scan goes on already")
+            self._status.show_remark("a scan goes on already")
         else:
             in_background(self, "scan", self._scan)
 
@@ -102,7 +102,7 @@ class DiffScreen(FullScreen[None]):
         self._head("comparing ...")
         self._scanning = True
         report = None
-        with problems_told(self._complain):
+        with problems_told(self._notify_error):
             report = await self._connection.client.diff()
         self._scanning, self._going_on = False, None
         if report is None:
@@ -112,7 +112,7 @@ class DiffScreen(FullScreen[None]):
 
     def action_stop_scan(self) -> None:
         if self._going_on is None:
-            self._status.say("no scan goes on")
+            self._status.show_remark("no scan goes on")
         else:
             number = self._going_on
             in_background(self, "stop", self._told, lambda: self._connection.client.cancel_task(number))
@@ -133,7 +133,7 @@ class DiffScreen(FullScreen[None]):
     def action_choose_other(self) -> None:
         place = self._place
         if place is None or not self._marks.item(place).choices:
-            self._status.say("nothing to choose here: edit the file")
+            self._status.show_remark("nothing to choose here: edit the file")
             return
         in_background(self, "choose", self._choose, (place[0], -1))
 
@@ -154,7 +154,7 @@ class DiffScreen(FullScreen[None]):
     def action_show_change(self) -> None:
         place = self._place
         if place is None or not self._marks.decisions(place):
-            self._status.say("mark it first: what it becomes decides what changes")
+            self._status.show_remark("mark it first: what it becomes decides what changes")
         else:
             in_background(self, "look", self._apply, place)
 
@@ -162,7 +162,7 @@ class DiffScreen(FullScreen[None]):
         if self._marks.count:
             in_background(self, "apply", self._apply, None)
         else:
-            self._status.say("nothing is marked")
+            self._status.show_remark("nothing is marked")
 
     def action_leave_diff(self) -> None:
         self.dismiss(None)
@@ -170,7 +170,7 @@ class DiffScreen(FullScreen[None]):
     async def _apply(self, place: Place | None) -> None:
         """Show what would be done and, if the user wants it, do it."""
         decisions = self._marks.decisions(place)
-        with problems_told(self._complain):
+        with problems_told(self._notify_error):
             client = self._connection.client
             preview = await client.apply_diff(DiffRequest(decisions=decisions, preview=True))
             if await self.app.push_screen_wait(PreviewScreen(preview.outcomes)):
@@ -179,7 +179,7 @@ class DiffScreen(FullScreen[None]):
                 self.action_scan()
 
     async def _told(self, work: Callable[[], Awaitable[object]]) -> None:
-        with problems_told(self._complain):
+        with problems_told(self._notify_error):
             await work()
 
     def _marking(self, mark: Callable[[Place], bool]) -> None:
@@ -188,7 +188,7 @@ class DiffScreen(FullScreen[None]):
             return
         if not mark(place):
             possible = self._marks.item(place).choices
-            self._status.say("that is not possible here; c shows what is" if possible else "edit the file")
+            self._status.show_remark("that is not possible here; c shows what is" if possible else "edit the file")
         self._refresh_rows()
 
     # Showing.
@@ -228,11 +228,11 @@ class DiffScreen(FullScreen[None]):
 
     def _tell(self, outcomes: list[DiffOutcome]) -> None:
         refused = [outcome for outcome in outcomes if not outcome.done]
-        self._status.say(f"{len(outcomes) - len(refused)} done" + (f", {len(refused)} not" if refused else ""))
+        self._status.show_remark(f"{len(outcomes) - len(refused)} done" + (f", {len(refused)} not" if refused else ""))
         for outcome in refused[:3]:
-            self._complain(f"{outcome.path or 'scripts'}: {outcome.sentence}")
+            self._notify_error(f"{outcome.path or 'scripts'}: {outcome.sentence}")
 
-    def _complain(self, text: str) -> None:
+    def _notify_error(self, text: str) -> None:
         self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
 

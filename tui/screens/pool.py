@@ -95,7 +95,7 @@ class PoolScreen(FullScreen[int | None]):
     def action_kill_run(self) -> None:
         slot = self._slot
         if slot is None or slot.run_id is None:
-            self._say("nothing runs on this slot")
+            self._notify("nothing runs on this slot")
         else:
             run_id = slot.run_id
             self._ask(lambda client: client.cancel_run(run_id), f"killed #{run_id}")
@@ -108,7 +108,7 @@ class PoolScreen(FullScreen[int | None]):
     def action_show_run(self) -> None:
         slot = self._slot
         if slot is None or slot.run_id is None:
-            self._say("nothing runs on this slot")
+            self._notify("nothing runs on this slot")
         else:
             self.dismiss(slot.run_id)
 
@@ -132,9 +132,9 @@ class PoolScreen(FullScreen[int | None]):
 
     async def _resized(self, size: int) -> None:
         try:
-            with problems_told(self._complain):
+            with problems_told(self._notify_error):
                 self._show(await self._connection.client.resize_pool(size))
-                self._say(f"{size} slots")
+                self._notify(f"{size} slots")
         finally:
             if self._wanted_size == size:
                 self._wanted_size = None
@@ -143,9 +143,9 @@ class PoolScreen(FullScreen[int | None]):
         in_background(self, "ask", self._asked, request, done)
 
     async def _asked(self, request: Callable[[EngineClient], Awaitable[object]], done: str) -> None:
-        with problems_told(self._complain):
+        with problems_told(self._notify_error):
             await request(self._connection.client)
-            self._say(done)
+            self._notify(done)
 
     # Showing.
 
@@ -177,10 +177,10 @@ class PoolScreen(FullScreen[int | None]):
             self._slots.show_rows([_row(slot, now) for slot in self._pool.slots])
             self._detail.update("" if self._slot is None else _detail_of(self._slot))
 
-    def _say(self, text: str) -> None:
-        self._status.say(text)
+    def _notify(self, text: str) -> None:
+        self._status.show_remark(text)
 
-    def _complain(self, text: str) -> None:
+    def _notify_error(self, text: str) -> None:
         self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
 

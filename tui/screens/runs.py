@@ -94,9 +94,9 @@ class RunsScreen(FullScreen[int | None]):
         try:
             self._search, self._next = parse_search(event.value), None
         except BadSearch as error:
-            self._say(str(error))
+            self._notify(str(error))
             return
-        self._say("")
+        self._notify("")
         in_place_of_the_last(self, "search", self._told, self._load_soon)
 
     @on(Input.Submitted)
@@ -133,10 +133,10 @@ class RunsScreen(FullScreen[int | None]):
             return
         if self._marked is None:
             self._marked = run.id
-            self._say(f"#{run.id} is marked: go to another run and press the key again to compare")
+            self._notify(f"#{run.id} is marked: go to another run and press the key again to compare")
         elif self._marked == run.id:
             self._marked = None
-            self._say("")
+            self._notify("")
         else:
             in_background(self, "compare", self._told, self._compare, *sorted((self._marked, run.id)))
         self._refresh_rows()
@@ -175,7 +175,7 @@ class RunsScreen(FullScreen[int | None]):
         self._show_mode(message.mode)
 
     async def _told(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        with problems_told(self._complain):
+        with problems_told(self._notify_error):
             await work(*args)
 
     async def _load_soon(self) -> None:
@@ -196,12 +196,12 @@ class RunsScreen(FullScreen[int | None]):
         if self.is_current:
             self.dismiss(again.id)
         else:  # the user went on to something else meanwhile
-            self._say(f"#{again.id} runs")
+            self._notify(f"#{again.id} runs")
 
     async def _compare(self, run_id: int, other_id: int) -> None:
         found = await self._connection.client.compare_runs(run_id, other_id)
         self._marked = None
-        self._say("")
+        self._notify("")
         self._refresh_rows()
         self.app.push_screen(ComparisonScreen(found))
 
@@ -228,10 +228,10 @@ class RunsScreen(FullScreen[int | None]):
         self._heading.update(" runs  ADMIN " if admin else " runs ")
         self.set_class(admin, "-admin")
 
-    def _say(self, text: str) -> None:
+    def _notify(self, text: str) -> None:
         self._remark.update(f" {sanitise_line(text)}" if text else "")
 
-    def _complain(self, text: str) -> None:
+    def _notify_error(self, text: str) -> None:
         self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
 

@@ -105,7 +105,7 @@ class SettingsScreen(FullScreen[None]):
         self._report.set_rows([] if report is None else list(report_rows(report)))
 
     async def _load_tasks(self) -> None:
-        with problems_told(self._complain):
+        with problems_told(self._notify_error):
             for task in (await self._connection.client.list_tasks()).tasks:
                 self._tasks.setdefault(task.id, task)
             self._show_task()
@@ -129,7 +129,7 @@ class SettingsScreen(FullScreen[None]):
     def action_cancel_task(self) -> None:
         task = self._newest
         if task is None or task.state is not TaskState.RUNNING:
-            self._status.say("no task goes on")
+            self._status.show_remark("no task goes on")
         else:
             in_background(self, "cancel", self._cancel, task.id)
 
@@ -137,9 +137,9 @@ class SettingsScreen(FullScreen[None]):
         self.dismiss(None)
 
     async def _cancel(self, task_id: int) -> None:
-        with problems_told(self._complain):
+        with problems_told(self._notify_error):
             ended = await self._connection.client.cancel_task(task_id)
-            self._status.say(f"{_KINDS.get(ended.kind, ended.kind)}: {ended.state}")
+            self._status.show_remark(f"{_KINDS.get(ended.kind, ended.kind)}: {ended.state}")
 
     # Showing.
 
@@ -153,7 +153,7 @@ class SettingsScreen(FullScreen[None]):
         task = self._newest
         self._task_line.update(" no task so far" if task is None else f" {task_text(task)}")
 
-    def _complain(self, text: str) -> None:
+    def _notify_error(self, text: str) -> None:
         self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
 
@@ -206,12 +206,12 @@ class Maintenance:
         connection: EngineConnection,
         publish: Callable[[Message], None],
         begin: Callable[[Callable[[], Awaitable[None]]], None],
-        complain: Callable[[str], None],
+        notify_error: Callable[[str], None],
     ) -> None:
         self._connection = connection
         self._publish = publish
         self._begin = begin
-        self._complain = complain
+        self._notify_error = notify_error
         self.report: RebuildReport | None = None
         """Of the last rebuild that was begun here and came to its end."""
 
@@ -219,7 +219,7 @@ class Maintenance:
         """Begin a rebuild; ``RebuildEnded`` tells its end."""
 
         async def work() -> None:
-            with problems_told(self._complain):
+            with problems_told(self._notify_error):
                 self.report = await self._connection.client.rebuild(everything=everything)
             self._publish(RebuildEnded())
 

@@ -10,7 +10,7 @@ from engine.client import EngineError
 from engine.models import ApprovalState, ApproveRequest, Grant, PermissionReview
 from tui.actions import action
 from tui.connection import EngineConnection
-from tui.editing.open_script import Desk
+from tui.editing.open_script import OpenScript
 from tui.screens.approve import ApproveScreen, Decision
 from tui.screens.dialogs import Answer, ChoiceScreen
 
@@ -23,19 +23,19 @@ class ApprovalHost(Protocol):
     async def push_screen_wait(self, screen: Screen[Result]) -> Result:
         """Show a dialog and wait for its answer."""
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Tell the user what happened."""
 
-    def complain(self, text: str) -> None:
+    def notify_error(self, text: str) -> None:
         """Tell the user what did not work."""
 
 
 class Approval:
     """Shows what scripts ask for and sends what the user decides. The engine judges, and who may decide."""
 
-    def __init__(self, host: ApprovalHost, desk: Desk, connection: EngineConnection) -> None:
+    def __init__(self, host: ApprovalHost, open_script: OpenScript, connection: EngineConnection) -> None:
         self._host = host
-        self._desk = desk
+        self._open_script = open_script
         self._connection = connection
 
     async def decide(self, path: str) -> None:
@@ -45,17 +45,17 @@ class Approval:
             EngineError: The engine cannot judge it.
             EngineUnreachable: There is no engine.
         """
-        if self._desk.dirty and path == self._desk.path:
-            self._host.complain(f"Save the script first ({action('save').key}): an approval is for a saved text.")
+        if self._open_script.dirty and path == self._open_script.path:
+            self._host.notify_error(f"Save the script first ({action('save').key}): an approval is for a saved text.")
             return
         if not path:
-            self._host.say("no script is open")
+            self._host.notify("no script is open")
             return
         problem = ""
         while True:
             review = await self._connection.client.review_permissions(path)
             if review.state is ApprovalState.NONE and not review.removed:
-                self._host.say(f"{review.script} asks for no permissions")
+                self._host.notify(f"{review.script} asks for no permissions")
                 return
             decision = await self._host.push_screen_wait(ApproveScreen(review, problem))
             if decision is None:
@@ -69,19 +69,19 @@ class Approval:
 
     async def offer(self, error: EngineError) -> None:
         """A run was refused because nobody approved what its script asks for: say so, and offer to look at it."""
-        if self._desk.dirty:
-            self._host.complain(f"{error.message} Save it first: an approval is for a saved text.")
+        if self._open_script.dirty:
+            self._host.notify_error(f"{error.message} Save it first: an approval is for a saved text.")
             return
         answers = [Answer("p", f"look at what it asks for, to approve or refuse it ({action('approve').key})")]
         if await self._host.push_screen_wait(ChoiceScreen(error.message, answers, "not now")) == "p":
-            await self.decide(self._desk.path)
+            await self.decide(self._open_script.path)
 
     async def _send(self, review: PermissionReview, decision: Decision) -> None:
         client = self._connection.client
         if decision is Decision.REFUSE:
             await client.refuse_permissions(review.script)
-            self._host.say(f"refused what {review.script} asks for")
+            self._host.notify(f"refused what {review.script} asks for")
             return
         grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
         await client.approve_permissions(review.script, ApproveRequest(sha256=review.sha256, grants=grants))
-        self._host.say(f"approved {review.script} as it is now")
+        self._host.notify(f"approved {review.script} as it is now")

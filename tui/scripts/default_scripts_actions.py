@@ -16,24 +16,24 @@ class DefaultsHost(Protocol):
     async def push_screen_wait(self, screen: Screen[None]) -> None:
         """Show a screen until it is left."""
 
-    def say(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Tell the user what happened."""
 
-    def complain(self, text: str) -> None:
+    def notify_error(self, text: str) -> None:
         """Tell the user what did not work."""
 
 
-class DefaultScriptsWork:
+class DefaultScriptsActions:
     def __init__(self, host: DefaultsHost, connection: EngineConnection) -> None:
         self._host = host
         self._connection = connection
 
     async def tell(self) -> None:
         """Say that there are newer texts of edited scripts, if there are; nothing is changed by itself."""
-        with problems_told(self._host.complain):
+        with problems_told(self._host.notify_error):
             text = offered_text(await self._connection.client.default_scripts())
             if text:
-                self._host.say(text)
+                self._host.notify(text)
 
     async def show(self) -> None:
         """All default scripts, their differences and what can be done."""
@@ -41,5 +41,5 @@ class DefaultScriptsWork:
 
     async def restore(self) -> None:
         """Write those that are missing."""
-        with problems_told(self._host.complain):
-            self._host.say(restored_text(await self._connection.client.restore_defaults()))
+        with problems_told(self._host.notify_error):
+            self._host.notify(restored_text(await self._connection.client.restore_defaults()))

@@ -8,63 +8,63 @@ from collections.abc import Awaitable, Callable
 from engine.client import EngineError
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, ScriptInfo
 from tui.connection import EngineConnection
-from tui.console.refresh import Overview
+from tui.console.refresh import Refresh
 from tui.editing.ask_path import SUFFIX, under_a_name
-from tui.editing.open_script import Desk
+from tui.editing.open_script import OpenScript
 from tui.host import Host
 from tui.screens.dialogs import Answer, ChoiceScreen
 from tui.screens.picker import Entry, PickerScreen
-from tui.scripts.frontmatter_actions import MetaWork
-from tui.scripts.transfer_actions import TransferWork
-from tui.scripts.version_actions import VersionWork
+from tui.scripts.frontmatter_actions import FrontmatterActions
+from tui.scripts.transfer_actions import TransferActions
+from tui.scripts.version_actions import VersionActions
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
-from tui.widgets.script_list import ScriptList, ScriptWish
+from tui.widgets.script_list import ScriptAction, ScriptList
 
 
-class ScriptWork:
+class FileActions:
     """One wish after the other; problems of the engine are the caller's to tell.
 
     Args:
         host: Shows dialogs and sentences.
         connection: May be away; then the user is told.
-        desk: Knows which script is open, and takes its text along.
+        open_script: Knows which script is open, and takes its text along.
         scripts: The list at the left; its cursor goes to what was made.
-        overview: Reads the list again.
+        refresh: Reads the list again.
     """
 
     def __init__(
-        self, host: Host, connection: EngineConnection, desk: Desk, scripts: ScriptList, overview: Overview
+        self, host: Host, connection: EngineConnection, open_script: OpenScript, scripts: ScriptList, refresh: Refresh
     ) -> None:
         self._host = host
         self._connection = connection
-        self._desk = desk
+        self._open_script = open_script
         self._scripts = scripts
-        self._overview = overview
-        meta = MetaWork(host, connection, desk)
-        transfers = TransferWork(host, connection, scripts)
-        self._works: dict[ScriptWish, Callable[[str], Awaitable[None]]] = {
-            ScriptWish.META: meta.edit,
-            ScriptWish.MACRO: meta.turn_macro,
-            ScriptWish.RENAME: self._rename,
-            ScriptWish.DUPLICATE: self._duplicate,
-            ScriptWish.DELETE: self._delete,
-            ScriptWish.HISTORY: VersionWork(host, connection, desk).show,
-            ScriptWish.EXPORT: transfers.export,
+        self._refresh = refresh
+        meta = FrontmatterActions(host, connection, open_script)
+        transfers = TransferActions(host, connection, scripts)
+        self._works: dict[ScriptAction, Callable[[str], Awaitable[None]]] = {
+            ScriptAction.META: meta.edit,
+            ScriptAction.MACRO: meta.turn_macro,
+            ScriptAction.RENAME: self._rename,
+            ScriptAction.DUPLICATE: self._duplicate,
+            ScriptAction.DELETE: self._delete,
+            ScriptAction.HISTORY: VersionActions(host, connection, open_script).show,
+            ScriptAction.EXPORT: transfers.export,
         }
-        self._works_without_script: dict[ScriptWish, Callable[[], Awaitable[None]]] = {
-            ScriptWish.UNDELETE: self._undelete,
-            ScriptWish.IMPORT: transfers.import_,
+        self._works_without_script: dict[ScriptAction, Callable[[], Awaitable[None]]] = {
+            ScriptAction.UNDELETE: self._undelete,
+            ScriptAction.IMPORT: transfers.import_,
         }
 
-    async def do(self, wish: ScriptWish, path: str) -> None:
+    async def do(self, action: ScriptAction, path: str) -> None:
         """Do it to the script of that path, or to none if the wish is about none."""
-        if wish in self._works_without_script:
-            await self._works_without_script[wish]()
+        if action in self._works_without_script:
+            await self._works_without_script[action]()
         elif path:
-            await self._works[wish](path)
+            await self._works[action](path)
         else:
-            self._host.say("open a script first, or put the list's cursor on one")
+            self._host.notify("open a script first, or put the list's cursor on one")
 
     async def _rename(self, path: str) -> None:
         async def work(new_path: str) -> ScriptInfo:
@@ -73,7 +73,7 @@ class ScriptWork:
         info = await under_a_name(self._host, f"New path of {path}, like folder/name", path, work)
         if info is None:
             return
-        await self._desk.renamed(path, info)
+        await self._open_script.renamed(path, info)
         approval = "; its permissions need a new approval" if info.needs_approval else ""
         await self._show(info.path, f"it is now {info.path}{approval}")
 
@@ -81,7 +81,9 @@ class ScriptWork:
         async def work(new_path: str) -> ScriptInfo:
             return await self._connection.client.duplicate_script(path, DuplicateRequest(new_path=new_path))
 
-        unsaved = "; the unsaved text is not in it" if path == self._desk.path and self._desk.dirty else ""
+        unsaved = (
+            "; the unsaved text is not in it" if path == self._open_script.path and self._open_script.dirty else ""
+        )
         copy = _free_name(path, {script.path for script in self._scripts.scripts})
         info = await under_a_name(self._host, f"Path of the copy of {path}{unsaved}", copy, work)
         if info is not None:
@@ -91,25 +93,27 @@ class ScriptWork:
         seen = self._seen(path)
         if not await self._may_delete(path):
             return
-        if path == self._desk.path:
+        if path == self._open_script.path:
             seen = self._seen(path)  # it may have been saved just now
         try:
             await self._connection.client.delete_script(path, DeleteRequest(base_sha256=seen))
         except EngineError as error:
             if error.code != "conflict":
                 raise
-            self._host.complain(f"{path} changed since you saw it, so it was not deleted. Look at it and try again.")
-            await self._overview.load_scripts()
+            self._host.notify_error(
+                f"{path} changed since you saw it, so it was not deleted. Look at it and try again."
+            )
+            await self._refresh.load_scripts()
             return
-        await self._desk.closed(path)
-        await self._overview.load_scripts()
-        self._host.say(f"deleted {path}; Restore a deleted script in the palette brings it back")
+        await self._open_script.closed(path)
+        await self._refresh.load_scripts()
+        self._host.notify(f"deleted {path}; Restore a deleted script in the palette brings it back")
 
     async def _may_delete(self, path: str) -> bool:
         """Ask; an answer may be to save the unsaved text first."""
         question = f"Delete {path}? Its history keeps it, and u in the list brings it back."
         answers = [Answer("y", "delete it")]
-        unsaved = path == self._desk.path and self._desk.dirty
+        unsaved = path == self._open_script.path and self._open_script.dirty
         if unsaved:
             question = f"Delete {path}, which has unsaved text? u in the list brings it back."
             answers = [
@@ -117,12 +121,12 @@ class ScriptWork:
                 Answer("y", "delete it; the unsaved text is offered when it is back"),
             ]
         answer = await self._host.push_screen_wait(ChoiceScreen(question, answers, "keep it"))
-        return await self._desk.save() if answer == "s" else answer == "y"
+        return await self._open_script.save() if answer == "s" else answer == "y"
 
     def _seen(self, path: str) -> str | None:
         """Hash of what the user has seen of a script."""
-        if path == self._desk.path and self._desk.info is not None:
-            return self._desk.info.sha256
+        if path == self._open_script.path and self._open_script.info is not None:
+            return self._open_script.info.sha256
         info = self._scripts.info(path)
         return None if info is None else info.sha256
 
@@ -130,7 +134,7 @@ class ScriptWork:
         client = self._connection.client
         deleted = {version.path: version for version in (await client.deleted_scripts()).versions}
         if not deleted:
-            self._host.say("there is nothing to restore: no script was deleted")
+            self._host.notify("there is nothing to restore: no script was deleted")
             return
         entries = [
             Entry(path, sanitise_line(path), f"deleted {clock(one.at)} by {sanitise_line(one.name)} ")
@@ -144,9 +148,9 @@ class ScriptWork:
 
     async def _show(self, path: str, remark: str) -> None:
         """Show a script that is new there, and say what happened."""
-        await self._overview.load_scripts()
+        await self._refresh.load_scripts()
         self._scripts.go_to(path)
-        self._host.say(remark)
+        self._host.notify(remark)
 
 
 def _free_name(path: str, taken: set[str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from engine.client import EngineError, EngineUnreachable
 from engine.models import CheckRequest, ScriptInfo, ScriptKeys, SetKeysRequest
 from tui.connection import EngineConnection
-from tui.editing.open_script import Desk, safe_to_write
+from tui.editing.open_script import OpenScript, safe_to_write
 from tui.host import Host
 from tui.screens.frontmatter.fields import FilledMeta
 from tui.screens.frontmatter.form import MACRO, UTILITY, MetaFormScreen
@@ -19,23 +19,23 @@ CHECK_WITHIN = 1.5
 """Seconds that the form waits for the names of the script's functions."""
 
 
-class MetaWork:
+class FrontmatterActions:
     """One form at a time.
 
     Args:
         host: Shows the form and sentences.
         connection: May be away; then the user is told.
-        desk: Shows the new text if the script is open.
+        open_script: Shows the new text if the script is open.
     """
 
-    def __init__(self, host: Host, connection: EngineConnection, desk: Desk) -> None:
+    def __init__(self, host: Host, connection: EngineConnection, open_script: OpenScript) -> None:
         self._host = host
         self._connection = connection
-        self._desk = desk
+        self._open_script = open_script
 
     async def edit(self, path: str) -> None:
         """Show the form until what was entered is written or given up."""
-        if not await safe_to_write(self._host, self._desk, path, "open its frontmatter"):
+        if not await safe_to_write(self._host, self._open_script, path, "open its frontmatter"):
             return
         functions = await self._functions(path)
         keys, filled, problem = await self._readable(path), None, ""
@@ -69,7 +69,7 @@ class MetaWork:
 
     async def turn_macro(self, path: str) -> None:
         """Set a script as macro, or as utility again."""
-        if not await safe_to_write(self._host, self._desk, path, "set its kind"):
+        if not await safe_to_write(self._host, self._open_script, path, "set its kind"):
             return
         keys = await self._readable(path)
         if keys is not None:
@@ -82,7 +82,7 @@ class MetaWork:
         keys = await self._connection.client.script_keys(path)
         if keys.readable:
             return keys
-        self._host.complain(f"{keys.problem} Put that right in the script's text first.")
+        self._host.notify_error(f"{keys.problem} Put that right in the script's text first.")
         return None
 
     async def _functions(self, path: str) -> tuple[str, ...]:
@@ -105,10 +105,10 @@ class MetaWork:
         return await self._connection.client.set_script_keys(path, request)
 
     async def _written(self, info: ScriptInfo, filled: FilledMeta) -> None:
-        await self._desk.renewed(info.path)
+        await self._open_script.renewed(info.path)
         approval = "; it needs an approval now" if info.needs_approval else ""
         what = f"{info.path} is a {info.kind} now" if set(filled.changes) == {"kind"} else f"wrote {_named(filled)}"
-        self._host.say(what + approval)
+        self._host.notify(what + approval)
 
 
 def _named(filled: FilledMeta) -> str:

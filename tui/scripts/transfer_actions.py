@@ -17,7 +17,7 @@ from tui.widgets.script_list import ScriptList
 TOP = "scripts/"
 
 
-class TransferWork:
+class TransferActions:
     """Asks what and where to, does it, and tells of every file that did not get there.
 
     Args:
@@ -69,7 +69,7 @@ class TransferWork:
             title = summary(moved, verb) if moved else "There is no .py file"
             await self._host.push_screen_wait(ReportScreen(title, [told(one, verb) for one in remarkable]))
         else:
-            self._host.say(summary(moved, verb))
+            self._host.notify(summary(moved, verb))
 
     async def _ask(self, question: str, value: str) -> str:
         """A line of text; empty if the user gives up."""

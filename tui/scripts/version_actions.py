@@ -4,41 +4,43 @@ from __future__ import annotations
 
 from engine.models import RestoreRequest, ScriptHistory, ScriptVersion
 from tui.connection import EngineConnection
-from tui.editing.open_script import Desk, safe_to_write
+from tui.editing.open_script import OpenScript, safe_to_write
 from tui.host import Host
 from tui.screens.history import HistoryScreen
 from tui.text.formats import clock
 
 
-class VersionWork:
+class VersionActions:
     """One script's history at a time.
 
     Args:
         host: Shows dialogs and sentences.
         connection: May be away; then the user is told.
-        desk: Shows a restored version if the script is open.
+        open_script: Shows a restored version if the script is open.
     """
 
-    def __init__(self, host: Host, connection: EngineConnection, desk: Desk) -> None:
+    def __init__(self, host: Host, connection: EngineConnection, open_script: OpenScript) -> None:
         self._host = host
         self._connection = connection
-        self._desk = desk
+        self._open_script = open_script
 
     async def show(self, path: str) -> None:
         """Show the history of a script, and restore what the user chooses from it."""
         history = await self._connection.client.script_history(path)
         version = await self._host.push_screen_wait(HistoryScreen(history, Texts(self._connection, history).text))
-        if version is not None and await safe_to_write(self._host, self._desk, path, "save the old version"):
+        if version is not None and await safe_to_write(self._host, self._open_script, path, "save the old version"):
             await self._restore(history, version)
 
     async def _restore(self, history: ScriptHistory, version: ScriptVersion) -> None:
         path, base = history.path, history.sha256
-        if path == self._desk.path and self._desk.info is not None:
-            base = self._desk.info.sha256  # what is in the editor, perhaps saved just now
+        if path == self._open_script.path and self._open_script.info is not None:
+            base = self._open_script.info.sha256  # what is in the editor, perhaps saved just now
         request = RestoreRequest(sha256=version.sha256, base_sha256=base)
         info = await self._connection.client.restore_script(path, request)
-        await self._desk.renewed(info.path)
-        self._host.say(f"{info.path} holds the version of {clock(version.at)} again; the other one is in its history")
+        await self._open_script.renewed(info.path)
+        self._host.notify(
+            f"{info.path} holds the version of {clock(version.at)} again; the other one is in its history"
+        )
 
 
 class Texts:

@@ -32,7 +32,7 @@ _FILE, _COMMIT, _OLDER = "file:", "commit:", "older"
 _TONES = {"+": "accent", "-": "danger", "@": "dim"}
 
 
-class Wish(Enum):
+class GitAction(Enum):
     """What the user wants done with the repository."""
 
     STAGE = auto()
@@ -56,7 +56,7 @@ class GitPane(Vertical):
     class Wanted(Message):
         """The user wants something. ``subject``: a file's path, or a commit."""
 
-        wish: Wish
+        action: GitAction
         subject: str = ""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
@@ -103,11 +103,11 @@ class GitPane(Vertical):
         self._files, self._commits, self._more = {}, [], False
         self._show_list()
 
-    async def show_difference(self, wish: Wish, subject: str, found: GitDiff) -> None:
+    async def show_difference(self, action: GitAction, subject: str, found: GitDiff) -> None:
         """Show what changed in a file or by a commit, in place of the lists."""
         rows = await asyncio.to_thread(_difference_rows, found)
-        self._shown = (_FILE if wish is Wish.FILE_DIFF else _COMMIT) + subject
-        name = sanitise_line(subject if wish is Wish.FILE_DIFF else subject[:SHORT])
+        self._shown = (_FILE if action is GitAction.FILE_DIFF else _COMMIT) + subject
+        name = sanitise_line(subject if action is GitAction.FILE_DIFF else subject[:SHORT])
         self._line.update(f" {name}   Enter goes back")
         self._rows.set_empty("No difference: its content is the same, or it is not text.")
         self._rows.set_rows(rows)
@@ -149,24 +149,24 @@ class GitPane(Vertical):
         """Stage what is not staged of the file under the cursor, or take it all out again."""
         file = self._files.get(self._key.removeprefix(_FILE)) if self._key.startswith(_FILE) else None
         if file is not None:
-            self.post_message(self.Wanted(Wish.STAGE if file.worktree != " " else Wish.UNSTAGE, file.path))
+            self.post_message(self.Wanted(GitAction.STAGE if file.worktree != " " else GitAction.UNSTAGE, file.path))
 
     def action_git_commit(self) -> None:
-        self.post_message(self.Wanted(Wish.COMMIT))
+        self.post_message(self.Wanted(GitAction.COMMIT))
 
     def action_git_restore(self) -> None:
         if self._key.startswith(_COMMIT):
-            self.post_message(self.Wanted(Wish.RESTORE, self._key.removeprefix(_COMMIT)))
+            self.post_message(self.Wanted(GitAction.RESTORE, self._key.removeprefix(_COMMIT)))
 
     def action_git_log(self) -> None:
         self.whole_log = not self.whole_log
-        self.post_message(self.Wanted(Wish.LOG))
+        self.post_message(self.Wanted(GitAction.LOG))
 
     def action_git_author(self) -> None:
-        self.post_message(self.Wanted(Wish.AUTHOR))
+        self.post_message(self.Wanted(GitAction.AUTHOR))
 
     def action_git_trust(self) -> None:
-        self.post_message(self.Wanted(Wish.TRUST))
+        self.post_message(self.Wanted(GitAction.TRUST))
 
     @on(RowList.Chosen)
     def _chosen(self, event: RowList.Chosen) -> None:
@@ -185,11 +185,11 @@ class GitPane(Vertical):
 
     def _open(self, key: str) -> None:
         if key == _OLDER:
-            self.post_message(self.Wanted(Wish.OLDER))
+            self.post_message(self.Wanted(GitAction.OLDER))
         elif key.startswith(_FILE):
-            self.post_message(self.Wanted(Wish.FILE_DIFF, key.removeprefix(_FILE)))
+            self.post_message(self.Wanted(GitAction.FILE_DIFF, key.removeprefix(_FILE)))
         elif key.startswith(_COMMIT):
-            self.post_message(self.Wanted(Wish.COMMIT_DIFF, key.removeprefix(_COMMIT)))
+            self.post_message(self.Wanted(GitAction.COMMIT_DIFF, key.removeprefix(_COMMIT)))
 
     def _show_list(self, cursor: str | None = None) -> None:
         if self._shown is not None:

@@ -34,7 +34,7 @@ _KINDS = {"macro": "M", "transform": "T"}
 _FOLDER, _SCRIPT = "folder:", "script:"
 
 
-class ScriptWish(Enum):
+class ScriptAction(Enum):
     """What the user wants done with a script, or with the project's scripts."""
 
     META = auto()
@@ -80,7 +80,7 @@ class ScriptList(Vertical):
     class Wanted(Message):
         """The user wants something. ``path``: the script under the cursor, or else the open one; empty without."""
 
-        wish: ScriptWish
+        action: ScriptAction
         path: str
 
     @dataclass
@@ -159,9 +159,9 @@ class ScriptList(Vertical):
     def focus_rows(self) -> None:
         self.screen.set_focus(self._rows)
 
-    def want(self, wish: ScriptWish) -> None:
+    def want(self, action: ScriptAction) -> None:
         """Tell that the user wants something of the script under the cursor, or else of the open one."""
-        self.post_message(self.Wanted(wish, self.path_under_cursor or self._open_path))
+        self.post_message(self.Wanted(action, self.path_under_cursor or self._open_path))
 
     def clear_filter(self) -> None:
         """Show all scripts again."""
@@ -176,31 +176,31 @@ class ScriptList(Vertical):
         self.screen.set_focus(self._filter)
 
     def action_meta_row(self) -> None:
-        self.want(ScriptWish.META)
+        self.want(ScriptAction.META)
 
     def action_set_macro(self) -> None:
-        self.want(ScriptWish.MACRO)
+        self.want(ScriptAction.MACRO)
 
     def action_rename_script(self) -> None:
-        self.want(ScriptWish.RENAME)
+        self.want(ScriptAction.RENAME)
 
     def action_duplicate_script(self) -> None:
-        self.want(ScriptWish.DUPLICATE)
+        self.want(ScriptAction.DUPLICATE)
 
     def action_delete_script(self) -> None:
-        self.want(ScriptWish.DELETE)
+        self.want(ScriptAction.DELETE)
 
     def action_undelete(self) -> None:
-        self.want(ScriptWish.UNDELETE)
+        self.want(ScriptAction.UNDELETE)
 
     def action_script_history(self) -> None:
-        self.want(ScriptWish.HISTORY)
+        self.want(ScriptAction.HISTORY)
 
     def action_import_scripts(self) -> None:
-        self.want(ScriptWish.IMPORT)
+        self.want(ScriptAction.IMPORT)
 
     def action_export_scripts(self) -> None:
-        self.want(ScriptWish.EXPORT)
+        self.want(ScriptAction.EXPORT)
 
     def action_default_scripts(self) -> None:
         self.post_message(self.DefaultsRequested(restore=False))

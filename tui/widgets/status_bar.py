@@ -47,12 +47,12 @@ class StatusBar(Widget):
         why = sanitise_line(reason).rstrip(".")
         self.away = f"engine away, {action('retry').key} tries now: {why}"
 
-    def say(self, text: str) -> None:
+    def show_remark(self, text: str) -> None:
         """Show a remark for a few seconds."""
         if self._timer is not None:
             self._timer.stop()
         self.remark = sanitise_line(text)
-        self._timer = self.set_timer(SAID_FOR, self._unsay)
+        self._timer = self.set_timer(SAID_FOR, self._clear)
 
     def render(self) -> Text:
         width = self.size.width
@@ -73,7 +73,7 @@ class StatusBar(Widget):
                 line.append(self.remark, remark_style)
         return line
 
-    def _unsay(self) -> None:
+    def _clear(self) -> None:
         self.remark, self._timer = "", None
 
 

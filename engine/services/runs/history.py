@@ -33,7 +33,7 @@ COMPARED_OUTPUT = 256 << 10
 """Characters of each run's output that are compared."""
 
 
-class ReplayService:
+class RunHistory:
     def __init__(self, runs: RunService, state: StateDB, scripts: ScriptService, buffers: BufferService) -> None:
         self._runs = runs
         self._state = state

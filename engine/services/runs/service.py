@@ -27,7 +27,7 @@ from engine.pool import Ending, FileInput, Job, JobRejected, Pool, QueueFull
 from engine.pool.job import Profile
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.audit import AuditService, event
-from engine.services.disk_space import Room, output_not_recorded
+from engine.services.disk_space import SpaceCheck, output_not_recorded
 from engine.services.events import EventBus
 from engine.services.runs.active import ActiveRun, is_wanted
 from engine.services.runs.inputs import GivenInputs, given_inputs, kept_code
@@ -59,7 +59,7 @@ class RunService:
         buffers: BufferService,
         events: EventBus,
         metrics: RunMetrics,
-        room: Room,
+        space: SpaceCheck,
         audit: AuditService,
     ) -> None:
         self._pool = pool
@@ -68,7 +68,7 @@ class RunService:
         self._buffers = buffers
         self._events = events
         self._metrics = metrics
-        self._room = room
+        self._space = space
         self._audit = audit
         self._active: dict[int, ActiveRun] = {}
         self.recorder = Recorder(state, self._durable)
@@ -99,7 +99,7 @@ class RunService:
         run_id = await self._state.next_run_id()
         buffers = self._buffers.hold(request.files.values(), actor)
         given = given_inputs(request, dict(zip(request.files, buffers, strict=True)))
-        info = _first_record(run_id, request, prepared, actor, source, given, replay_of, self._no_room())
+        info = _first_record(run_id, request, prepared, actor, source, given, replay_of, self._no_space())
         inputs = InputRow(run_id, info.code_sha256, kept_code(prepared.source), given.text)
         try:
             if prepared.mode is Mode.ADMIN:
@@ -228,12 +228,12 @@ class RunService:
 
     def _kept(self, run: ActiveRun) -> bool:
         """Whether what a run writes and leaves goes on record. Once it does not, the rest does not either."""
-        if run.info.unrecorded is None and (sentence := self._no_room()) is not None:
+        if run.info.unrecorded is None and (sentence := self._no_space()) is not None:
             run.unrecorded(sentence)
         return run.info.unrecorded is None
 
-    def _no_room(self) -> str | None:
-        short = self._room.short()
+    def _no_space(self) -> str | None:
+        short = self._space.short()
         return None if short is None else output_not_recorded(short)
 
     async def close(self) -> None:

@@ -21,7 +21,7 @@ from engine.models import (
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
 from engine.services.scripts.service import ScriptService, refused
-from engine.services.scripts.versions import VersionKeeper
+from engine.services.scripts.versions import ScriptWriter
 from store.errors import Conflict, StoreError
 from store.files.names import SUFFIX, script_path
 from store.files.scripts import ScriptFiles
@@ -45,13 +45,13 @@ class ScriptChanges:
         self,
         scripts: ScriptService,
         files: ScriptFiles,
-        keeper: VersionKeeper,
+        writer: ScriptWriter,
         versions: Versions,
         events: EventBus,
     ) -> None:
         self._scripts = scripts
         self._files = files
-        self._keeper = keeper
+        self._writer = writer
         self._versions = versions
         self._events = events
 
@@ -95,7 +95,7 @@ class ScriptChanges:
         new_path = script_path(request.new_path)
         if new_path == path:
             raise ServiceError("bad_name", f"{path} has that name already.", hint="Give another one.")
-        await self._keeper.rename(path, new_path, request.base_sha256, actor)
+        await self._writer.rename(path, new_path, request.base_sha256, actor)
         await self._scripts.taken_in(made=new_path, gone=path)
         self._events.publish("script", {"path": new_path, "change": "renamed", "old_path": path})
         return await self._scripts.info(new_path)
@@ -108,7 +108,7 @@ class ScriptChanges:
             made = script_path(request.new_path)
             if made == path:
                 raise ServiceError("bad_name", f"{path} cannot be its own copy.", hint="Give another name.")
-            await self._keeper.duplicate(path, made, actor)
+            await self._writer.duplicate(path, made, actor)
         await self._scripts.taken_in(made=made)
         self._events.publish("script", {"path": made, "change": "created"})
         return await self._scripts.info(made)
@@ -119,7 +119,7 @@ class ScriptChanges:
             if made in taken:
                 continue
             try:
-                await self._keeper.duplicate(path, made, actor)
+                await self._writer.duplicate(path, made, actor)
             except Conflict:  # made by somebody else since we looked
                 continue
             return made
@@ -127,7 +127,7 @@ class ScriptChanges:
 
     async def _delete(self, name: str, request: DeleteRequest, actor: Actor) -> ScriptVersion:
         path = await self._scripts.resolve(name, exact=True)
-        row = await self._keeper.delete(path, request.base_sha256, actor)
+        row = await self._writer.delete(path, request.base_sha256, actor)
         await self._scripts.taken_in(gone=path)
         self._events.publish("script", {"path": path, "change": "deleted", "old_path": path})
         return _version(row)
@@ -136,7 +136,7 @@ class ScriptChanges:
         history = await self._history(name, exact=True)
         digest = request.sha256 or _newest_other(history)
         _require_named(history, digest)
-        was_gone = await self._keeper.restore(history.path, digest, request.base_sha256, actor)
+        was_gone = await self._writer.restore(history.path, digest, request.base_sha256, actor)
         await self._scripts.taken_in(made=history.path)
         self._events.publish("script", {"path": history.path, "change": "created" if was_gone else "saved"})
         return await self._scripts.info(history.path)

@@ -26,7 +26,7 @@ from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
 from engine.services.scripts.dependencies import Dependencies
-from engine.services.scripts.versions import VersionKeeper
+from engine.services.scripts.versions import ScriptWriter
 from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
 from store.files.names import module_note, name_notes, script_path
 from store.files.script_text import read_script
@@ -51,7 +51,7 @@ class ScriptService:
         self,
         files: ScriptFiles,
         reconciler: Reconciler,
-        versions: VersionKeeper,
+        versions: ScriptWriter,
         approvals: Approvals,
         events: EventBus,
         dependencies: Dependencies,

@@ -18,7 +18,7 @@ from typing import Any
 from engine.models import VersionReason
 from engine.services.access import Actor
 from engine.services.audit import AuditService
-from engine.services.disk_space import Room, cannot_change, cannot_save
+from engine.services.disk_space import SpaceCheck, cannot_change, cannot_save
 from store.errors import Conflict, NotFound, NoVersion, StoreError
 from store.files import leftovers
 from store.files.names import script_path
@@ -30,7 +30,7 @@ from store.state.versions import Versions
 log = logging.getLogger(__name__)
 
 
-class VersionKeeper:
+class ScriptWriter:
     """The only one who changes scripts' files. Its methods raise what ``ScriptFiles`` raises.
 
     Once begun, a change goes on to its end, whatever becomes of the task that waits for it, if that shields it.
@@ -41,16 +41,16 @@ class VersionKeeper:
         files: ScriptFiles,
         versions: Versions,
         outside: Outside | None = None,
-        room: Room | None = None,
+        space: SpaceCheck | None = None,
         audit: AuditService | None = None,
     ) -> None:
         self._files = files
         self._versions = versions
         self._outside = outside or Outside()
-        self._room = room
+        self._space = space
         self._audit = audit
         self._turn = asyncio.Lock()
-        self._settling: asyncio.Task[None] | None = None
+        self._debounce: asyncio.Task[None] | None = None
 
     async def save(self, path: str, data: bytes, base: str | None, actor: Actor) -> None:
         """Write a script; the version that it replaces gets a row."""
@@ -84,7 +84,7 @@ class VersionKeeper:
     async def duplicate(self, path: str, new_path: str, actor: Actor) -> None:
         """Make a new script of what another one holds."""
         async with self._turn:
-            self._require_room(new_path)
+            self._require_space(new_path)
             digest = (await self._there(path)).sha256
             with self._outside.own({script_path(new_path): digest}):
                 await asyncio.to_thread(self._files.duplicate, path, new_path)
@@ -152,16 +152,16 @@ class VersionKeeper:
         return found
 
     def _require_writable(self, path: str) -> None:
-        if self._room is not None and self._room.read_only and (why := self._room.short()) is not None:
-            raise cannot_change(path, why, self._room.hint)
+        if self._space is not None and self._space.read_only and (why := self._space.short()) is not None:
+            raise cannot_change(path, why, self._space.hint)
 
-    def _require_room(self, path: str) -> None:
+    def _require_space(self, path: str) -> None:
         """Raise ``LowDisk`` while the disk is short of room. Renaming and deleting go on: they help to get some."""
-        if self._room is not None and (short := self._room.short()) is not None:
-            raise cannot_save(path, short, self._room.hint)
+        if self._space is not None and (short := self._space.short()) is not None:
+            raise cannot_save(path, short, self._space.hint)
 
     async def _save(self, path: str, data: bytes, base: str | None, actor: Actor, reason: VersionReason) -> None:
-        self._require_room(path)
+        self._require_space(path)
         before = await asyncio.to_thread(self._files.version, path)
         digest = hashlib.sha256(data).hexdigest()
         work = partial(self._files.save, path, data, base)
@@ -204,8 +204,8 @@ class VersionKeeper:
 
     async def settled(self) -> None:
         """Wait until the last change is settled. The database must not be closed before."""
-        if self._settling is not None:
-            await asyncio.wait([self._settling])
+        if self._debounce is not None:
+            await asyncio.wait([self._debounce])
 
     async def _recorded(self, row: VersionRow, base: str, work: Callable[[], Any], *, insist: bool = True) -> None:
         """Do ``work``, which takes the place of what ``row`` describes, if that is what the author has seen (``base``).
@@ -231,7 +231,7 @@ class VersionKeeper:
             await self._decide(row, announced)
             raise
         # The row is there and the file too: nobody has to wait for the rest, save the next change.
-        self._settling = asyncio.create_task(self._settle(row, announced))
+        self._debounce = asyncio.create_task(self._settle(row, announced))
         if row.new_path is not None:
             await self.settled()
 

@@ -17,7 +17,7 @@ LOCKED_LOOK = 0.25
 """Seconds between two looks at the lock; usually its end is heard before."""
 
 
-class Settling:
+class Debounce:
     """One burst. Times are of any one monotonic clock, in seconds.
 
     Args:

@@ -21,7 +21,7 @@ from engine.models import (
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.events import EventBus
 from engine.services.scripts.changes import ScriptChanges
-from engine.services.scripts.versions import VersionKeeper
+from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff_items import fingerprint_of, items_of, with_keys
 from engine.services.sync.diff_texts import Texts, preview_of, with_old_keys
 from engine.services.tasks import Progress, TaskCancelled, TaskService
@@ -60,7 +60,7 @@ class DiffService:
         self,
         reconciler: Reconciler,
         texts: Texts,
-        keeper: VersionKeeper,
+        writer: ScriptWriter,
         changes: ScriptChanges,
         kept: KeptDifferences,
         tasks: TaskService,
@@ -68,7 +68,7 @@ class DiffService:
     ) -> None:
         self._reconciler = reconciler
         self._texts = texts
-        self._keeper = keeper
+        self._writer = writer
         self._changes = changes
         self._kept = kept
         self._tasks = tasks
@@ -184,11 +184,11 @@ class DiffService:
                 await self._reconciler.accept((await self._reconciler.known()).held)
             case DiffChoice.RESTORE:
                 data = await self._restored(item, decision.keys)
-                await self._keeper.put(item.path, data, item.file_sha256, actor)
+                await self._writer.put(item.path, data, item.file_sha256, actor)
             case DiffChoice.WRITE_FILE:
-                await self._keeper.put(item.path, await self._texts.needed(item), None, actor)
+                await self._writer.put(item.path, await self._texts.needed(item), None, actor)
             case DiffChoice.FOLLOW:
-                await self._keeper.gone(item.path, await self._texts.needed(item), actor, item.others[0])
+                await self._writer.gone(item.path, await self._texts.needed(item), actor, item.others[0])
             case DiffChoice.DROP_ROW | DiffChoice.KEEP_FILE:
                 return await self._let_go(decision.choice, item, actor)
         return True
@@ -199,9 +199,9 @@ class DiffService:
         if last is None:
             return False
         if choice is DiffChoice.DROP_ROW:
-            await self._keeper.gone(item.path, last, actor)
+            await self._writer.gone(item.path, last, actor)
         else:
-            await self._keeper.replaced(item.path, last, actor)
+            await self._writer.replaced(item.path, last, actor)
         return True
 
     async def _delete(self, item: DiffItem, actor: Actor) -> None:

@@ -33,7 +33,7 @@ def items_of(scanned: Scanned, kept: frozenset[str], lost: frozenset[str]) -> li
         kept: Fingerprints of duplicates that are meant.
         lost: Scripts whose last text is not kept.
     """
-    items = [*_vanished(scanned), *_missing(scanned, lost), *_invalid(scanned, lost), *_duplicates(scanned, kept)]
+    items = [*_held(scanned), *_missing(scanned, lost), *_invalid(scanned, lost), *_duplicates(scanned, kept)]
     order = [DiffState.VANISHED, *DiffState]
     items.sort(key=lambda item: (not item.choices, order.index(item.state), item.path))
     return items
@@ -50,7 +50,7 @@ def with_keys(item: DiffItem, changes: Sequence[KeyChange] | None) -> DiffItem:
     return replace(item, keys=keys)
 
 
-def _vanished(scanned: Scanned) -> Iterator[DiffItem]:
+def _held(scanned: Scanned) -> Iterator[DiffItem]:
     if not scanned.held:
         return
     paths = sorted(scanned.held)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from store.files.names import SUFFIX
 from store.watch.folders import Folders, Watched
-from store.watch.notifier import CannotWatch, Doorbell
+from store.watch.notifier import CannotWatch, ChangeNotifier
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,8 @@ ROUNDS = 3
 _LOOKING = "Outside changes of scripts are found by looking every few seconds"
 
 
-class Bell(Protocol):
-    """See ``store.watch.notifier.Doorbell``."""
+class Notifier(Protocol):
+    """See ``store.watch.notifier.ChangeNotifier``."""
 
     @property
     def works(self) -> bool: ...
@@ -41,10 +41,10 @@ class Bell(Protocol):
     async def gone(self) -> None: ...
 
 
-MakeBell = Callable[[Sequence[str], Callable[[str], bool], Callable[[Sequence[str]], None]], Bell]
+MakeNotifier = Callable[[Sequence[str], Callable[[str], bool], Callable[[Sequence[str]], None]], Notifier]
 
 
-class BellKeeper:
+class WatchSupervisor:
     """One working bell at a time.
 
     Args:
@@ -56,12 +56,12 @@ class BellKeeper:
         deaf: Something happened that the bell did not tell.
     """
 
-    def __init__(self, place: Watched, rang: Callable[[], None], make: MakeBell = Doorbell) -> None:
+    def __init__(self, place: Watched, rang: Callable[[], None], make: MakeNotifier = ChangeNotifier) -> None:
         self._place = place
         self._rang = rang
         self._make = make
-        self._bell: Bell | None = None
-        self._bells: list[Bell] = []
+        self._notifier: Notifier | None = None
+        self._notifiers: list[Notifier] = []
         self._folders: Folders = {}
         self._failure: CannotWatch | None = None
         self._again_at = float("-inf")
@@ -73,7 +73,7 @@ class BellKeeper:
     @property
     def hears_all(self) -> bool:
         """Whether looking now and then is enough, because the bell tells everything else."""
-        return self._bell is not None and self._bell.works and self._remote is None and not self.deaf
+        return self._notifier is not None and self._notifier.works and self._remote is None and not self.deaf
 
     @property
     def problem(self) -> str | None:
@@ -95,12 +95,12 @@ class BellKeeper:
         Returns:
             Whether a new bell had to be hung: until then something may have happened unheard.
         """
-        if rang and not self._doubt and self._bell is not None and self._bell.works:
+        if rang and not self._doubt and self._notifier is not None and self._notifier.works:
             return False
         self._doubt, hung = False, False
         folders = await asyncio.to_thread(self._place.folders)
         for _ in range(ROUNDS):
-            works = self._bell is not None and self._bell.works
+            works = self._notifier is not None and self._notifier.works
             if (works and folders == self._folders) or asyncio.get_running_loop().time() < self._again_at:
                 break
             await self._hang(folders)
@@ -111,22 +111,22 @@ class BellKeeper:
 
     def take_down(self) -> None:
         """Watch no more."""
-        if self._bell is not None:
-            self._bell.take_down()
+        if self._notifier is not None:
+            self._notifier.take_down()
 
     async def gone(self) -> None:
         """Wait until nothing of any bell is left."""
-        await asyncio.gather(*(bell.gone() for bell in self._bells))
+        await asyncio.gather(*(notifier.gone() for notifier in self._notifiers))
 
     async def _hang(self, folders: Folders) -> None:
         self.take_down()
         self._remote = await asyncio.to_thread(self._place.remote_kind)
-        self._bells = [bell for bell in self._bells if not bell.ended]
-        self._bell = self._make(sorted(folders), self._place.concerns, self._heard)
-        self._bells.append(self._bell)
+        self._notifiers = [notifier for notifier in self._notifiers if not notifier.ended]
+        self._notifier = self._make(sorted(folders), self._place.concerns, self._heard)
+        self._notifiers.append(self._notifier)
         self._folders = folders
         try:
-            await self._bell.armed()
+            await self._notifier.armed()
         except FileNotFoundError:  # a folder went away just now
             return
         except CannotWatch as failure:

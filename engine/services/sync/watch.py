@@ -13,14 +13,14 @@ from contextlib import suppress
 
 from engine.models import OutsideChange
 from engine.services.events import EventBus
-from engine.services.sync.debounce import Settling
-from engine.services.sync.notifiers import BellKeeper, MakeBell
+from engine.services.sync.debounce import Debounce
+from engine.services.sync.notifiers import MakeNotifier, WatchSupervisor
 from store.errors import StoreError
 from store.files.listing import Stamp
 from store.index.external_changes import Found, together
 from store.index.reconcile import Reconciler
 from store.watch.folders import Watched
-from store.watch.notifier import Doorbell
+from store.watch.notifier import ChangeNotifier
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +56,12 @@ class WatchService:
     """
 
     def __init__(
-        self, place: Watched, reconciler: Reconciler, events: EventBus, make_bell: MakeBell = Doorbell
+        self, place: Watched, reconciler: Reconciler, events: EventBus, make_notifier: MakeNotifier = ChangeNotifier
     ) -> None:
         self._place = place
         self._reconciler = reconciler
         self._events = events
-        self._bells = BellKeeper(place, self._rang, make_bell)
+        self._notifiers = WatchSupervisor(place, self._rang, make_notifier)
         self._wake = asyncio.Event()
         self._found: list[Found] = []
         self._looking = False
@@ -77,7 +77,7 @@ class WatchService:
     def problems(self) -> list[str]:
         """What the user should know, one sentence each."""
         failed = FAILED if self._failed else None
-        return [text for text in (self._bells.problem, self._unreadable_sentence(), failed) if text is not None]
+        return [text for text in (self._notifiers.problem, self._unreadable_sentence(), failed) if text is not None]
 
     async def run(self) -> None:
         """Watch until cancelled. Whatever goes wrong, it is tried again."""
@@ -90,14 +90,14 @@ class WatchService:
                     log.exception("watching the scripts failed")
                 await asyncio.sleep(AFTER_FAILURE)
         finally:
-            self._bells.take_down()
+            self._notifiers.take_down()
 
     async def gone(self) -> None:
         """Wait until nothing of it is left, after ``run`` has ended."""
-        await self._bells.gone()
+        await self._notifiers.gone()
 
     async def _watch(self) -> None:
-        await self._bells.arm()
+        await self._notifiers.arm()
         await self._look()
         self._failed = False
         while True:
@@ -107,15 +107,15 @@ class WatchService:
         rang = await self._rung_within(self._pause())
         if rang:
             await self._settle()
-        hung = await self._bells.arm(rang=rang)
+        hung = await self._notifiers.arm(rang=rang)
         if not (rang or hung or self._events.listening):
             return
         found = await self._look()
-        if found and not rang and not hung and self._bells.hears_all:
+        if found and not rang and not hung and self._notifiers.hears_all:
             await self._test_hearing()
 
     def _pause(self) -> float:
-        if self._bells.hears_all and self._unreadable is None:
+        if self._notifiers.hears_all and self._unreadable is None:
             return SLOW
         return min(max(POLL, POLL_SHARE * self._cost), SLOW)
 
@@ -130,7 +130,7 @@ class WatchService:
     async def _settle(self) -> None:
         """Wait until a burst of changes is over."""
         now = asyncio.get_running_loop().time
-        burst = Settling(now(), self._ignored_lock)
+        burst = Debounce(now(), self._ignored_lock)
         while (rest := burst.rest(now(), await asyncio.to_thread(self._place.git_lock))) > 0:
             if await self._rung_within(rest):
                 burst.rang(now())
@@ -195,7 +195,7 @@ class WatchService:
         if await self._rung_within(HEARD_WITHIN):
             self._wake.set()
         else:
-            self._bells.deaf = True
+            self._notifiers.deaf = True
 
     def _rang(self) -> None:
         self._wake.set()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from store.disk_space import DiskRoom, Floor, readable
+from store.disk_space import DiskSpace, Floor, readable
 
 MB = 1 << 20
 
@@ -34,8 +34,8 @@ class Disk:
     def clock(self) -> float:
         return self.now
 
-    def room(self, floor: Floor | None = None) -> DiskRoom:
-        return DiskRoom(Path("/plant"), floor, statvfs=self.statvfs, clock=self.clock)
+    def space(self, floor: Floor | None = None) -> DiskSpace:
+        return DiskSpace(Path("/plant"), floor, statvfs=self.statvfs, clock=self.clock)
 
 
 @pytest.mark.parametrize(
@@ -49,31 +49,31 @@ class Disk:
     ],
 )
 def test_the_larger_floor_counts(total: int, free: int, short: bool) -> None:
-    assert (Disk(total, free).room().short() is not None) is short
+    assert (Disk(total, free).space().short() is not None) is short
 
 
 def test_it_is_asked_once_a_second_and_only_when_somebody_wants_to_know() -> None:
     disk = Disk()
-    room = disk.room()
+    space = disk.space()
     assert disk.asked == []
     for disk.now in (0.0, 0.5, 0.99):
-        assert room.short() is None
+        assert space.short() is None
     assert disk.asked == [Path("/plant")]
     disk.free, disk.now = 312_000_000, 1.0
-    assert room.short() == "the disk has only 312 MB free (2.1 GB are kept free)"
+    assert space.short() == "the disk has only 312 MB free (2.1 GB are kept free)"
     disk.free, disk.now = 50_000 * MB, 1.5
-    assert room.short() is not None
+    assert space.short() is not None
     disk.now = 2.0
-    assert room.short() is None
+    assert space.short() is None
 
 
 def test_the_settings_may_say_to_use_it_up() -> None:
-    assert Disk(free=0).room(Floor(0, 0.0)).short() is None
+    assert Disk(free=0).space(Floor(0, 0.0)).short() is None
 
 
 def test_a_file_system_that_fails_is_not_short_of_room() -> None:
     disk = Disk(free=0, broken=True)
-    assert disk.room().short() is None
+    assert disk.space().short() is None
 
 
 @pytest.mark.parametrize(
