@@ -14,10 +14,12 @@ from pathlib import Path
 from default_scripts import Bundle
 from engine.config import Settings
 from engine.lock import LifetimeLock
-from engine.models import SlotState
+from engine.models.engine import SlotState
 from engine.paths import EnginePaths
-from engine.pool import Limits, Pool, PoolSettings
 from engine.pool.environment import ensure_environment
+from engine.pool.job import Limits
+from engine.pool.pool import Pool
+from engine.pool.settings import PoolSettings
 from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
 from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe

@@ -19,7 +19,9 @@ from default_scripts import Bundle
 from engine.compose import EngineParts, compose
 from engine.config import Settings
 from engine.lock import LifetimeLock
-from engine.models import Grant, Model, Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
+from engine.models.base import Model
+from engine.models.permissions import Grant
+from engine.models.runs import Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
 from engine.sandbox.plan import Level
 from engine.services.access import Actor
 from engine.services.disk_space import short_of_space

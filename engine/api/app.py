@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,47 +13,22 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp
 
 from engine.api import errors, openapi
-from engine.api.endpoint import Endpoint, Handler
-from engine.api.host import Host
-from engine.api.routes import (
-    audit,
-    buffers,
-    defaults,
-    engine,
-    events,
-    git,
-    permissions,
-    pool,
-    retention,
-    runs,
-    script_changes,
-    scripts,
-    sync,
-)
-from engine.models import ErrorBody
-from engine.registry import BASE, COMPAT_BASE, OPERATIONS, Operation
-
-HANDLERS: dict[Operation, Handler] = {
-    **runs.HANDLERS,
-    **engine.HANDLERS,
-    **pool.HANDLERS,
-    **scripts.HANDLERS,
-    **script_changes.HANDLERS,
-    **defaults.HANDLERS,
-    **permissions.HANDLERS,
-    **buffers.HANDLERS,
-    **git.HANDLERS,
-    **sync.HANDLERS,
-    **retention.HANDLERS,
-    **audit.HANDLERS,
-    **events.HANDLERS,
-    **openapi.HANDLERS,
-}
+from engine.api.endpoint import Endpoint
+from engine.api.host import Host, HostOperations
+from engine.models.base import ErrorBody
+from engine.registry import OPERATIONS
+from engine.registry.operation import BASE, COMPAT_BASE
+from engine.services.operations import BoundOperation, Row, bind, complete
 
 
-def build_app(host: Host) -> ASGIApp:
-    """The application that serves ``host``'s engine."""
-    router = Router([_route(operation, host) for operation in OPERATIONS], redirect_slashes=False)
+def build_app(host: Host, operations: Iterable[Row] = OPERATIONS, *services: object) -> ASGIApp:
+    """Serve ``operations`` by the methods of ``host``'s engine, of the host itself and of ``services``.
+
+    Raises:
+        UnboundOperation: An operation has no method or two, or a method has no operation.
+    """
+    bound = bind([*vars(host.engine).values(), HostOperations(host), openapi.Document(operations), *services])
+    router = Router([_route(each, host) for each in complete(operations, bound)], redirect_slashes=False)
     app = Starlette(
         routes=[Mount(BASE, app=router), Mount(COMPAT_BASE, app=router)],
         exception_handlers={404: _no_route, 405: _wrong_method},
@@ -60,9 +37,9 @@ def build_app(host: Host) -> ASGIApp:
     return app
 
 
-def _route(operation: Operation, host: Host) -> Route:
-    endpoint = Endpoint(operation, HANDLERS[operation], host)
-    route = Route(operation.path, endpoint, methods=[operation.method], name=operation.name)
+def _route(bound: BoundOperation, host: Host) -> Route:
+    operation = bound.operation
+    route = Route(operation.path, Endpoint(bound, host), methods=[operation.method], name=operation.name)
     # Starlette answers HEAD wherever it answers GET; here that would open streams without a body.
     route.methods = {operation.method}
     return route

@@ -2,72 +2,66 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from engine import registry
 from engine.api import body, content, errors, sse
 from engine.api.content import Content
-from engine.api.host import Call, Host
+from engine.api.host import Host
+from engine.api.leaving import while_asked
 from engine.api.peer import actor_of
 from engine.api.sse import EventStream
-from engine.models import Model
-from engine.registry import Operation
-from engine.services.access import Role, ServiceError, require
+from engine.models.runs import OutputChunk, RunInfo, RunState
+from engine.registry.operation import CLIENT_HEADER
+from engine.services.access import ServiceError
+from engine.services.operations import BoundOperation, Request, may
 
 log = logging.getLogger("engine.api")
-
-Answer = Model | EventStream | msgspec.Raw | Content
-Handler = Callable[[Call], Awaitable[Answer]]
 
 JSON = b"application/json"
 SOURCES = frozenset({"console", "cli"})
 
 
 class Endpoint:
-    """Calls ``handler`` for every request to ``operation`` that passes the checks."""
+    """Calls ``bound`` for every request to its operation that passes the checks, and sends what it answers."""
 
-    def __init__(self, operation: Operation, handler: Handler, host: Host) -> None:
-        self._operation = operation
-        self._handler = handler
+    def __init__(self, bound: BoundOperation, host: Host) -> None:
+        self._bound = bound
+        self._operation = bound.operation
         self._host = host
-        self._role = Role[operation.role.upper()]
-        self._body = msgspec.json.Decoder(operation.request) if operation.request else None
+        self._body = None if self._operation.body is None else msgspec.json.Decoder(self._operation.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            call = await self._call(scope, receive)
-            answer = await self._handler(call)
-            if isinstance(answer, EventStream):
-                await sse.respond(answer, receive, send, self._host.stopping)
-            elif isinstance(answer, Content):
-                await content.respond(send, self._operation.status, answer)
-            else:
-                await respond_json(send, self._operation.status, msgspec.json.encode(answer))
+            request = await self._request(scope, receive)
+            answer = self._bound(request)
+            if inspect.isawaitable(answer):
+                answer = await (while_asked(receive, answer) if self._operation.cancels else answer)
+            await self._respond(request, answer, receive, send)
         except body.ClientGone:
             log.debug("%s: the client left before its request was complete", self._operation.name)
         except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a sentence, unexpected ones a log line
             status, error_body = errors.answer_to(error, self._operation.name)
             await respond_json(send, status, msgspec.json.encode(error_body))
 
-    async def _call(self, scope: Scope, receive: Receive) -> Call:
+    async def _request(self, scope: Scope, receive: Receive) -> Request:
         headers = dict(scope["headers"])
         actor = actor_of(scope, self._host.engine.owner)
-        require(actor, self._role, f"use {self._operation.name}")
-        client = headers.get(registry.CLIENT_HEADER.encode(), b"").decode("latin-1")
-        return Call(
-            host=self._host,
+        may(actor, self._operation)
+        client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
+        return Request(
             actor=actor,
             source=client if client in SOURCES else "rest",
             params=self._params(scope),
             body=await self._decoded(receive, headers),
+            chunks=body.chunks(receive) if self._operation.raw_body else None,
             last_event_id=headers.get(b"last-event-id", b"").decode("latin-1"),
-            receive=receive,
         )
 
     def _params(self, scope: Scope) -> Any:  # noqa: ANN401 - the operation's own params struct
@@ -75,7 +69,7 @@ class Endpoint:
         given.update(scope["path_params"])
         return msgspec.convert(given, self._operation.params, strict=False)
 
-    async def _decoded(self, receive: Receive, headers: dict[bytes, bytes]) -> Any:  # noqa: ANN401 - its request struct
+    async def _decoded(self, receive: Receive, headers: dict[bytes, bytes]) -> Any:  # noqa: ANN401 - its body struct
         if self._body is None:
             return None
         kind = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
@@ -83,6 +77,33 @@ class Endpoint:
             raise ServiceError("bad_request", "The body must be JSON (Content-Type: application/json).", status=415)
         length = headers.get(b"content-length")
         return self._body.decode(await body.read(receive, None if length is None else int(length)))
+
+    async def _respond(self, request: Request, answer: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
+        if self._operation.raw_answer:
+            await content.respond(send, self._operation.status, Content(request.params.name, answer))
+        elif (stream := self._stream(request, answer)) is not None:
+            await sse.respond(stream, receive, send, self._host.stopping)
+        else:
+            await respond_json(send, self._operation.status, msgspec.json.encode(answer))
+
+    def _stream(self, request: Request, answer: object) -> EventStream | None:
+        """Return the events to send, if the operation answers with them or the caller wants to follow its run."""
+        if isinstance(answer, EventStream):
+            return answer
+        if isinstance(answer, RunInfo) and getattr(request.params, "follow", False):
+            return EventStream(run_events(self._host.engine.runs.follow(answer.id, request.actor)))
+        return EventStream(run_events(answer)) if isinstance(answer, AsyncIterator) else None
+
+
+async def run_events(items: AsyncIterator[list[OutputChunk] | RunInfo]) -> AsyncGenerator[bytes, None]:
+    """Encode what a run's followers are told: events ``output``, ``run`` and, last, ``finished``."""
+    async for item in items:
+        if not isinstance(item, RunInfo):
+            yield sse.encode("output", msgspec.json.encode(item))
+        elif item.state is RunState.FINISHED:
+            yield sse.encode("finished", msgspec.json.encode(item))
+        else:
+            yield sse.encode("run", msgspec.json.encode(item))
 
 
 async def respond_json(send: Send, status: int, data: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:

@@ -8,7 +8,7 @@ import secrets
 
 import msgspec
 
-from engine.models import ErrorBody
+from engine.models.base import ErrorBody
 from engine.services.access import ServiceError
 
 log = logging.getLogger("engine.api")

@@ -8,7 +8,7 @@ from collections import OrderedDict
 import msgspec
 
 from engine.api.sse import encode
-from engine.models import Event
+from engine.models.base import Event
 
 RECENT = 1024
 """Encoded events kept for the listeners that come next; those that lag behind get theirs encoded anew."""

@@ -1,16 +1,17 @@
-"""What the API needs from the process that serves it."""
+"""What the API needs of the process that serves it, and the operations that are this process's own."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
-
-from starlette.types import Receive
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Protocol
 
 from engine.api.event_wire import EventWire
-from engine.models import EngineInfo
-from engine.services.access import Actor
+from engine.api.sse import EventStream
+from engine.models.engine import EngineInfo, StopRequest
+from engine.registry.engine import ENGINE_INFO, ENGINE_STOP, EVENTS
+from engine.services.access import ServiceError
+from engine.services.operations import implements
 
 if TYPE_CHECKING:
     from engine.library import Engine
@@ -35,26 +36,40 @@ class Host(Protocol):
         """Begin to leave; returns at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request after every check that its operation's table entry asks for.
+class HostOperations:
+    """Describe the engine, stop it, and tell what happens in it."""
 
-    Attributes:
-        source: ``console``, ``cli`` or ``rest``, as the client says of itself.
-        params: The operation's ``params`` struct.
-        body: The operation's ``request`` struct, None if it takes none.
-        last_event_id: Where a stream that broke was left.
-        receive: The rest of a raw body.
-    """
+    def __init__(self, host: Host) -> None:
+        self._host = host
 
-    host: Host
-    actor: Actor
-    source: str
-    params: Any
-    body: Any
-    last_event_id: str
-    receive: Receive
+    @implements(ENGINE_INFO)
+    def info(self) -> EngineInfo:
+        return self._host.info()
 
-    @property
-    def engine(self) -> Engine:
-        return self.host.engine
+    @implements(ENGINE_STOP)
+    def stop(self, request: StopRequest) -> EngineInfo:
+        """Begin to leave.
+
+        Raises:
+            ServiceError: ``busy`` while runs go on, unless it is forced.
+        """
+        going_on = self._host.engine.runs.unfinished
+        if going_on and not request.force:
+            runs = "a run goes on" if going_on == 1 else f"{going_on} runs go on"
+            raise ServiceError("busy", f"The engine is busy: {runs}.", hint="Wait, or force it to stop.", status=409)
+        self._host.stop()
+        return self._host.info()
+
+    @implements(EVENTS)
+    def events(self, after: int | None, last_event_id: str) -> EventStream:
+        """Stream the engine's events, resumed where the caller's last stream broke."""
+        cursor, restarted = self._host.wire.cursor(last_event_id, after)
+        return EventStream(self._encoded(cursor, restarted))
+
+    async def _encoded(self, after: int | None, restarted: bool) -> AsyncGenerator[bytes, None]:
+        bus, wire = self._host.engine.events, self._host.wire
+        with bus.subscribe(after) as subscription:
+            if restarted:
+                yield wire.restarted(bus.last_seq)
+            async for batch in subscription:
+                yield wire.encode(batch)

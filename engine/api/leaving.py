@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from starlette.types import Receive
 
@@ -13,7 +13,7 @@ from engine.api.body import ClientGone
 Result = TypeVar("Result")
 
 
-async def while_asked(receive: Receive, work: Coroutine[Any, Any, Result]) -> Result:
+async def while_asked(receive: Receive, work: Awaitable[Result]) -> Result:
     """The result of ``work``, which is cancelled when the client closes its connection.
 
     Args:

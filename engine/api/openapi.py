@@ -3,49 +3,58 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
 import msgspec
 
-from engine import registry
-from engine.api.host import Call
-from engine.models import ErrorBody
-from engine.registry import OPERATIONS, Operation
+from engine.models.base import ErrorBody
+from engine.registry import OPERATIONS
+from engine.registry.engine import OPENAPI
+from engine.registry.operation import BASE, COMPAT_BASE
+from engine.services.operations import Row, implements
 
 REF = "#/components/schemas/{name}"
 BINARY: dict[str, Any] = {"application/octet-stream": {}}
 """Raw bytes: OpenAPI 3.1 leaves their schema out."""
 
 
-async def document(call: Call) -> msgspec.Raw:  # noqa: ARG001 - the same for everybody
-    return encoded_document()
+class Document:
+    """The document of a table of operations, made when it is first asked for."""
+
+    def __init__(self, operations: Iterable[Row]) -> None:
+        self._operations = tuple(operations)
+
+    @implements(OPENAPI)
+    def document(self) -> msgspec.Raw:
+        return self._encoded
+
+    @functools.cached_property
+    def _encoded(self) -> msgspec.Raw:
+        return msgspec.Raw(msgspec.json.encode(build(self._operations)))
 
 
-@functools.cache
-def encoded_document() -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(build()))
-
-
-def build() -> dict[str, Any]:
-    """The document as plain data."""
-    types = [type_ for op in OPERATIONS for type_ in (op.params, op.request, op.response) if type_ is not None]
+def build(operations: Iterable[Row] = OPERATIONS) -> dict[str, Any]:
+    """Return the document as plain data."""
+    operations = tuple(operations)
+    types = [type_ for op in operations for type_ in (op.params, op.body, op.answer) if type_ is not None]
     found, components = msgspec.json.schema_components([*types, ErrorBody], ref_template=REF)
     schemas = dict(zip(map(repr, [*types, ErrorBody]), found, strict=True))
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
+    for operation in operations:
         path = operation.path.replace(":path}", "}")
         paths.setdefault(path, {})[operation.method.lower()] = _describe(operation, schemas, components)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Gatewright engine", "version": metadata.version("gatewright")},
-        "servers": [{"url": registry.BASE}, {"url": registry.COMPAT_BASE}],
+        "servers": [{"url": BASE}, {"url": COMPAT_BASE}],
         "paths": paths,
         "components": {"schemas": components},
     }
 
 
-def _describe(operation: Operation, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
+def _describe(operation: Row, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     error = {"description": "Refused", "content": {"application/json": {"schema": schemas[repr(ErrorBody)]}}}
     described: dict[str, Any] = {
         "operationId": operation.name,
@@ -57,23 +66,23 @@ def _describe(operation: Operation, schemas: dict[str, Any], components: dict[st
             "default": error,
         },
     }
-    if operation.request is not None:
-        body = {"application/json": {"schema": schemas[repr(operation.request)]}}
+    if operation.body is not None:
+        body = {"application/json": {"schema": schemas[repr(operation.body)]}}
         described["requestBody"] = {"required": True, "content": body}
     elif operation.raw_body:
         described["requestBody"] = {"required": True, "content": BINARY}
     return described
 
 
-def _answer(operation: Operation, schemas: dict[str, Any]) -> dict[str, Any]:
+def _answer(operation: Row, schemas: dict[str, Any]) -> dict[str, Any]:
     """The answer by its media type."""
     if operation.raw_answer:
         return BINARY
     kind = "text/event-stream" if operation.stream else "application/json"
-    return {kind: {"schema": schemas[repr(operation.response)]}}
+    return {kind: {"schema": schemas[repr(operation.answer)]}}
 
 
-def _parameters(operation: Operation, schema: dict[str, Any]) -> list[dict[str, Any]]:
+def _parameters(operation: Row, schema: dict[str, Any]) -> list[dict[str, Any]]:
     required = schema.get("required", [])
     return [
         {
@@ -84,6 +93,3 @@ def _parameters(operation: Operation, schema: dict[str, Any]) -> list[dict[str, 
         }
         for name, field in schema["properties"].items()
     ]
-
-
-HANDLERS = {registry.OPENAPI: document}

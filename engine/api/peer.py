@@ -13,7 +13,7 @@ import msgspec
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from engine.models import ErrorBody
+from engine.models.base import ErrorBody
 from engine.services.access import Actor, ServiceError
 from engine.sockets import Peer, peer_of
 

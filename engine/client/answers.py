@@ -10,7 +10,7 @@ import msgspec
 
 from engine.client.sse_parser import EventTooLargeError
 from engine.client.transport import Response, TransportError
-from engine.models import ErrorBody, Model
+from engine.models.base import ErrorBody, Model
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def decode(data: bytes, answer: type[T]) -> T:
 
 
 async def read_answer(response: Response, answer: type[T]) -> T:
-    """The typed answer.
+    """Return the typed answer.
 
     Raises:
         EngineError: The engine refused.

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
-from engine import registry
-from engine.client.answers import EngineUnreachable, encode, read_answer, unreachable
+from engine.client.answers import EngineUnreachable, encode, read_answer, read_content, unreachable
 from engine.client.sse_parser import ServerEvent, SseParser
 from engine.client.transport import Connect, Headers, Transport, TransportError
-from engine.models import ErrorBody, Model
-from engine.registry import Operation
+from engine.models.base import ErrorBody, Model
+from engine.registry.operation import CLIENT_HEADER, NoParams, Operation
 
-T = TypeVar("T")
+A = TypeVar("A")
+P = TypeVar("P", bound=Model)
+B = TypeVar("B", bound=Model)
 
-ANSWER_TIMEOUT = 60.0
-"""Seconds for a whole answer. A durable save on a slow disk takes long; a stopped engine never answers."""
-
-TRANSFER_TIMEOUT = 600.0
-"""Seconds for a file, up or down, and for a task."""
+MAX_FILE = 256 << 20
+"""Bytes of a file that a run left: the most that an engine can be told to keep of one run."""
 
 SILENCE_TIMEOUT = 45.0
 """Seconds without a byte after which a stream counts as dead: the engine sends a comment every 15."""
@@ -37,34 +35,48 @@ class Calls:
     """
 
     def __init__(self, connect: Connect, client: str) -> None:
-        self.transport = Transport(connect, [(registry.CLIENT_HEADER, client)])
+        self.transport = Transport(connect, [(CLIENT_HEADER, client)])
 
     async def close(self) -> None:
         """Close every connection; calls and streams that still go on end with ``EngineUnreachable``."""
         await self.transport.close()
 
-    async def call(
-        self,
-        operation: Operation,
-        answer: type[T],
-        params: Model | None = None,
-        body: Model | None = None,
-        patience: float = ANSWER_TIMEOUT,
-    ) -> T:
+    @overload
+    async def call(self, operation: Operation[A, NoParams, None]) -> A: ...
+
+    @overload
+    async def call(self, operation: Operation[A, P, None], params: P) -> A: ...
+
+    @overload
+    async def call(self, operation: Operation[A, NoParams, B], *, body: B) -> A: ...
+
+    @overload
+    async def call(self, operation: Operation[A, P, B], params: P, body: B) -> A: ...
+
+    async def call(self, operation: Operation[Any, Any, Any], params: Any = None, body: Any = None) -> Any:
+        """Ask for an operation and return its answer; a cancelled call closes its connection.
+
+        Raises:
+            EngineError: The engine refused.
+            EngineUnreachable: It cannot be reached, or does not answer within the operation's patience.
+        """
         data = None if body is None else encode(body)
         with unreachable():
             async with (
-                asyncio.timeout(patience),
+                asyncio.timeout(operation.patience),
                 self.transport.exchange(operation.method, operation.target(params), data) as response,
             ):
-                return await read_answer(response, answer)
+                if operation.raw_answer:
+                    return await read_content(response, MAX_FILE)
+                return await read_answer(response, operation.answer)
 
     async def stream(
-        self, operation: Operation, target: str, body: bytes | None = None, headers: Headers = ()
+        self, operation: Operation[Any, P, Any], params: P, body: Model | None = None, headers: Headers = ()
     ) -> AsyncGenerator[ServerEvent, None]:
         """Events until the consumer has enough; the end of the stream is always ``EngineUnreachable``."""
+        data = None if body is None else encode(body)
         with unreachable():
-            async with self.transport.exchange(operation.method, target, body, headers) as response:
+            async with self.transport.exchange(operation.method, operation.target(params), data, headers) as response:
                 if response.status >= 400:
                     await read_answer(response, ErrorBody)
                 parser = SseParser()

@@ -15,12 +15,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from engine import sockets
-from engine.client import EngineClient, EngineError, EngineUnreachable, starter
+from engine.client import starter
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.client.client import EngineClient
 from engine.client.ownership import become_owner
 from engine.client.starter import LaunchError, daemon_command, daemon_environment
 from engine.lock import engine_lives, holder_of
-from engine.models import API_VERSION, EngineInfo
+from engine.models.base import API_VERSION
+from engine.models.engine import EngineInfo, StopRequest
 from engine.paths import PRIVATE, EnginePaths
+from engine.registry.engine import ENGINE_INFO, ENGINE_STOP
 
 __all__ = ["LaunchError", "connect", "daemon_command", "daemon_environment", "find_project", "stop"]
 
@@ -95,7 +99,7 @@ async def stop(project: Path, *, client: str, force: bool = False) -> bool:
         return False
     engine, _ = found
     try:
-        await engine.stop_engine(force)
+        await engine.call(ENGINE_STOP, body=StopRequest(force=force))
     finally:
         await engine.close()
     await _wait_until_left(paths)
@@ -113,7 +117,7 @@ async def _reach(paths: EnginePaths, client: str) -> tuple[EngineClient, EngineI
     engine = EngineClient(functools.partial(sockets.connect, paths, os.geteuid()), client)
     try:
         async with asyncio.timeout(HANDSHAKE_TIMEOUT):
-            return engine, await engine.engine_info()
+            return engine, await engine.call(ENGINE_INFO)
     except EngineUnreachable:
         await engine.close()
         return None
@@ -136,7 +140,7 @@ async def _retire(engine: EngineClient, info: EngineInfo) -> None:
                 f"The project's engine is of a newer version ({info.version}) than this command.",
                 "Use the newer gatewright, or stop that engine first: gatewright engine stop.",
             )
-        await engine.stop_engine()
+        await engine.call(ENGINE_STOP, body=StopRequest())
     except EngineError as error:
         raise LaunchError(
             f"The project's engine is of an older version ({info.version}) and cannot be restarted: {error.message}",

@@ -1,4 +1,4 @@
-"""Calls about runs."""
+"""Runs, started and followed over connections that may break, and files uploaded for them."""
 
 from __future__ import annotations
 
@@ -6,79 +6,32 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from engine import registry
-from engine.client.answers import EngineUnreachable, decode, encode, read_answer, read_content, unreachable
-from engine.client.calls import TRANSFER_TIMEOUT, Calls, Retry
+from engine.client.answers import EngineUnreachable, decode, read_answer, unreachable
+from engine.client.calls import Calls, Retry
 from engine.client.sse_parser import ServerEvent
-from engine.models import (
-    BufferInfo,
-    OutputChunk,
-    OutputPage,
-    ReplayRequest,
-    RunComparison,
-    RunInfo,
-    RunInputs,
-    RunList,
-    RunRequest,
+from engine.models.base import Model
+from engine.models.runs import BufferInfo, OutputChunk, ReplayRequest, RunInfo, RunRequest
+from engine.registry.operation import TRANSFER_TIMEOUT, Operation
+from engine.registry.runs import (
+    BUFFERS_CREATE,
+    RUNS_EVENTS,
+    RUNS_REPLAY,
+    RUNS_START,
+    BufferParams,
+    ReplayParams,
+    RunEventsParams,
+    StartParams,
 )
-from engine.registry import Operation
+
+P = TypeVar("P", bound=Model)
 
 RunEvent = list[OutputChunk] | RunInfo
 
-MAX_FILE = 256 << 20
-"""Bytes of a file that a run left: the most that an engine can be told to keep of one run."""
-
 
 class RunCalls(Calls):
-    """Start, follow, stop and read runs."""
-
-    async def start_run(self, request: RunRequest) -> RunInfo:
-        return await self.call(registry.RUNS_START, RunInfo, body=request)
-
-    async def get_run(self, run_id: int) -> RunInfo:
-        return await self.call(registry.RUNS_GET, RunInfo, registry.RunParams(run_id=run_id))
-
-    async def list_runs(self, limit: int = 50, before: int | None = None, name: str | None = None) -> RunList:
-        return await self.find_runs(registry.RunListParams(limit=limit, before=before, name=name))
-
-    async def find_runs(self, wanted: registry.RunListParams) -> RunList:
-        """A page of the run history."""
-        return await self.call(registry.RUNS_LIST, RunList, wanted)
-
-    async def run_inputs(self, run_id: int) -> RunInputs:
-        """What a run was given, and the text that ran."""
-        return await self.call(registry.RUNS_INPUTS, RunInputs, registry.RunParams(run_id=run_id))
-
-    async def replay_run(self, run_id: int, request: ReplayRequest) -> RunInfo:
-        """Start the same run again; its first record. Refused with code ``not_replayable`` when it is not all kept."""
-        return await self.call(registry.RUNS_REPLAY, RunInfo, registry.ReplayParams(run_id=run_id), request)
-
-    async def compare_runs(self, run_id: int, other_id: int) -> RunComparison:
-        """Differences of two runs: inputs, text, result, output."""
-        params = registry.CompareParams(run_id=run_id, other_id=other_id)
-        return await self.call(registry.RUNS_COMPARE, RunComparison, params)
-
-    async def cancel_run(self, run_id: int) -> RunInfo:
-        """Stop a run; its final record, also if it had ended before."""
-        return await self.call(registry.RUNS_CANCEL, RunInfo, registry.RunParams(run_id=run_id))
-
-    async def run_output(self, run_id: int, after: int = 0, limit: int = 500) -> OutputPage:
-        """Up to ``limit`` chunks from chunk ``after`` on."""
-        return await self.call(
-            registry.RUNS_OUTPUT, OutputPage, registry.OutputParams(run_id=run_id, after=after, limit=limit)
-        )
-
-    async def run_file(self, run_id: int, name: str) -> bytes:
-        """The content of a file that a run left; ``RunInfo.files`` has their names."""
-        operation = registry.RUNS_FILE
-        target = operation.target(registry.RunFileParams(run_id=run_id, name=name))
-        with unreachable():
-            async with (
-                asyncio.timeout(TRANSFER_TIMEOUT),
-                self.transport.exchange(operation.method, target) as response,
-            ):
-                return await read_content(response, MAX_FILE)
+    """Start and follow runs, and hand files to them."""
 
     async def follow_run(self, run_id: int, after: int = 0) -> AsyncGenerator[RunEvent, None]:
         """Output from chunk ``after`` on as it comes and the run's record when it changes; ends after the final one.
@@ -88,9 +41,9 @@ class RunCalls(Calls):
         place = _Place(run_id, after)
         retry = Retry(self.transport)
         while True:
-            target = registry.RUNS_EVENTS.target(registry.RunEventsParams(run_id=run_id, after=place.after))
+            stream = self.stream(RUNS_EVENTS, RunEventsParams(run_id=run_id, after=place.after))
             try:
-                async with aclosing(_until_finished(self.stream(registry.RUNS_EVENTS, target), place)) as items:
+                async with aclosing(_until_finished(stream, place)) as items:
                     async for item in items:
                         retry.reset()
                         yield item
@@ -101,21 +54,26 @@ class RunCalls(Calls):
 
     async def run_and_follow(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
         """Start a run and follow it, in one round trip. The first item is its record."""
-        target = registry.RUNS_START.target(registry.StartParams(follow=True))
-        async with aclosing(self._follow_from(registry.RUNS_START, target, encode(request))) as items:
+        async with aclosing(self._follow_from(RUNS_START, StartParams(follow=True), request)) as items:
             async for item in items:
                 yield item
 
     async def replay_and_follow(self, run_id: int, request: ReplayRequest) -> AsyncGenerator[RunEvent, None]:
-        """Like ``replay_run``, followed as by ``run_and_follow``."""
-        target = registry.RUNS_REPLAY.target(registry.ReplayParams(run_id=run_id, follow=True))
-        async with aclosing(self._follow_from(registry.RUNS_REPLAY, target, encode(request))) as items:
+        """Start the same run again and follow it, as ``run_and_follow`` does.
+
+        Raises:
+            EngineError: ``not_replayable`` when not all that it was given is kept.
+        """
+        params = ReplayParams(run_id=run_id, follow=True)
+        async with aclosing(self._follow_from(RUNS_REPLAY, params, request)) as items:
             async for item in items:
                 yield item
 
-    async def _follow_from(self, start: Operation, target: str, body: bytes) -> AsyncGenerator[RunEvent, None]:
+    async def _follow_from(
+        self, start: Operation[RunInfo, P, Any], params: P, body: Model
+    ) -> AsyncGenerator[RunEvent, None]:
         place = _Place()
-        stream = self.stream(start, target, body)
+        stream = self.stream(start, params, body)
         try:
             async with aclosing(_until_finished(stream, place)) as items:
                 async for item in items:
@@ -133,8 +91,8 @@ class RunCalls(Calls):
         self, name: str, chunks: Iterable[bytes] | AsyncIterable[bytes], size: int | None = None
     ) -> BufferInfo:
         """Hand a file's content to the engine. ``size``, if known, must be right to the byte."""
-        operation = registry.BUFFERS_CREATE
-        target = operation.target(registry.BufferParams(name=name))
+        operation = BUFFERS_CREATE
+        target = operation.target(BufferParams(name=name))
         with unreachable():
             async with (
                 asyncio.timeout(TRANSFER_TIMEOUT),

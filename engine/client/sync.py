@@ -1,22 +1,13 @@
-"""Calls about the index against the files, and the tasks that this takes."""
+"""Decisions about differences, in as many requests as it takes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine import registry
 from engine.client.answers import EngineError, EngineUnreachable
-from engine.client.calls import TRANSFER_TIMEOUT, Calls
-from engine.models import (
-    DiffAnswer,
-    DiffDecision,
-    DiffOutcome,
-    DiffReport,
-    DiffRequest,
-    RebuildReport,
-    TaskInfo,
-    TaskList,
-)
+from engine.client.calls import Calls
+from engine.models.sync import DiffAnswer, DiffDecision, DiffOutcome, DiffRequest
+from engine.registry.sync import SYNC_APPLY
 
 DECIDED = 2_000
 PREVIEWED = 100
@@ -27,20 +18,7 @@ CANCELLED = "it was cancelled before this one"
 
 
 class SyncCalls(Calls):
-    """Rebuild, compare, decide; events of type ``task`` tell how far a task is.
-
-    What takes a while raises ``EngineError`` with code ``cancelled`` when it was, and ``busy`` when another one of its
-    kind goes on.
-    """
-
-    async def rebuild(self, *, everything: bool = False) -> RebuildReport:
-        """Make the index of scripts anew; with ``everything`` look through history and approvals too."""
-        params = registry.RebuildParams(everything=everything)
-        return await self.call(registry.SYNC_REBUILD, RebuildReport, params, patience=TRANSFER_TIMEOUT)
-
-    async def diff(self) -> DiffReport:
-        """Compare files and database. What is new and valid is taken in, what waits for a decision is told."""
-        return await self.call(registry.SYNC_DIFF, DiffReport, patience=TRANSFER_TIMEOUT)
+    """Carry out decisions about differences between files and database."""
 
     async def apply_diff(self, request: DiffRequest) -> DiffAnswer:
         """Do what was decided, or tell what it would do. What is not as it was shown is left alone, and says so.
@@ -53,7 +31,7 @@ class SyncCalls(Calls):
         for start in range(0, len(request.decisions), size):
             body = DiffRequest(decisions=request.decisions[start : start + size], preview=request.preview)
             try:
-                answer = await self.call(registry.SYNC_APPLY, DiffAnswer, body=body, patience=TRANSFER_TIMEOUT)
+                answer = await self.call(SYNC_APPLY, body=body)
             except (EngineError, EngineUnreachable) as error:
                 if not outcomes:
                     raise
@@ -63,13 +41,6 @@ class SyncCalls(Calls):
                 rest = _not_done(request.decisions[start + size :], CANCELLED)
                 return DiffAnswer(outcomes=[*outcomes, *rest], cancelled=True)
         return DiffAnswer(outcomes=outcomes)
-
-    async def list_tasks(self) -> TaskList:
-        return await self.call(registry.TASKS_LIST, TaskList)
-
-    async def cancel_task(self, task_id: int) -> TaskInfo:
-        """Stop a task; what it was about to do is not done."""
-        return await self.call(registry.TASKS_CANCEL, TaskInfo, registry.TaskParams(task_id=task_id))
 
 
 def _not_done(decisions: Iterable[DiffDecision], sentence: str) -> list[DiffOutcome]:

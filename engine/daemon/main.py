@@ -31,7 +31,8 @@ from engine.daemon import logs, process
 from engine.daemon.idle import Place, until_idle
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
-from engine.models import API_VERSION, EngineInfo
+from engine.models.base import API_VERSION
+from engine.models.engine import EngineInfo
 from engine.paths import EnginePaths
 from engine.pool.environment import EnvironmentProblem
 from store.errors import StoreError

@@ -8,14 +8,16 @@ import shutil
 from pathlib import Path
 
 from engine import sockets
-from engine.client import EngineError, EngineUnreachable, launch
+from engine.client import launch
+from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.launch import LaunchError
 from engine.client.ownership import account_name
 from engine.config import ConfigError, Settings
 from engine.doctor.finding import Finding, Level
 from engine.lock import engine_lives, holder_of
-from engine.models import EngineInfo
+from engine.models.engine import EngineInfo
 from engine.paths import EnginePaths
+from engine.registry.engine import ENGINE_INFO
 from store.disk_space import DiskSpace, Floor
 from store.watch.folders import Watched
 from store.watch.notifier import CannotWatch, try_out
@@ -111,7 +113,7 @@ def _engine(paths: EnginePaths) -> Finding:
 async def _ask(project: Path) -> EngineInfo:
     client = await launch.connect(project, client="cli", start=False)
     try:
-        return await client.engine_info()
+        return await client.call(ENGINE_INFO)
     finally:
         await client.close()
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from engine.models import Priority, RunKind
+from engine.models.runs import Priority, RunKind
 from engine.pool.job import Job, JobRejected
 from engine.pool.output import describe_size
 

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from engine.models import Stream
+from engine.models.runs import Stream
 from engine.pool.frames import FrameParser, ProtocolError, frame_name
 from engine.pool.job import FileInput, Limits
 from engine.pool.output import Output

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from engine.models import RunKind
+from engine.models.runs import RunKind
 from engine.pool.job import Job, JobRejected
 from engine.worker.wire import (
     HEADER,

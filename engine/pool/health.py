@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from engine.models import Mode, Outcome, RunKind, SlotState, Stream
+from engine.models.engine import SlotState
+from engine.models.runs import Mode, Outcome, RunKind, Stream
 from engine.pool.assignment import Assignment
 from engine.pool.frames import cpu_seconds, run_frame
 from engine.pool.job import Job

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.models import Mode
+from engine.models.runs import Mode
 from engine.sandbox.plan import Level, Plan
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
 from engine.worker.namespaces import CONTAINED_KINDS, OWN_TREE_KINDS

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from engine.models import Mode, Priority, RunKind, Stream
+from engine.models.runs import Mode, Priority, RunKind, Stream
 from engine.sandbox.grants import OpenedGrant
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from engine.models import Outcome, RunError
+from engine.models.runs import Outcome, RunError
 from engine.pool.frames import ProtocolError
 from engine.worker.results import MAX_DEPTH
 from engine.worker.wire import RESULT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 
-from engine.models import Stream
+from engine.models.runs import Stream
 from engine.pool.job import RunSink
 
 

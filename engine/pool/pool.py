@@ -9,7 +9,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.models import Mode, Outcome, PoolInfo, Priority, QueueEntry, SlotState
+from engine.models.engine import PoolInfo, QueueEntry, SlotState
+from engine.models.runs import Mode, Outcome, Priority
 from engine.pool.admission import Obstacles, check
 from engine.pool.assignment import Assignment, fits
 from engine.pool.frames import cpu_seconds, run_frame

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from engine.models import Priority
+from engine.models.runs import Priority
 
 AGEING = 30.0
 """Seconds of waiting that outweigh one step of priority."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.models import Outcome
+from engine.models.runs import Outcome
 from engine.pool.frames import ProtocolError
 from engine.pool.outcome import ReturnedFile
 from engine.worker.returned import MAX_FILES, MAX_NAME, name_problem

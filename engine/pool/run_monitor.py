@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from engine.models import Outcome
+from engine.models.runs import Outcome
 from engine.pool.assignment import Assignment, Run
 from engine.pool.child import Child
 from engine.pool.frames import cpu_seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.models import Mode
+from engine.models.runs import Mode
 from engine.pool.job import Limits, Profile
 from engine.sandbox.plan import Layers, Level, Plan
 

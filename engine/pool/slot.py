@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from engine.models import Mode, Outcome, SlotInfo, SlotState
+from engine.models.engine import SlotInfo, SlotState
+from engine.models.runs import Mode, Outcome
 from engine.pool.assignment import Assignment
 from engine.pool.child import Child
 from engine.pool.fork_request import dedicated_child, parked_child

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from engine.models import DefaultDiff, DefaultScripts, DefaultsRequest
+from typing import Any
+
+from engine.models.defaults import DefaultDiff, DefaultScripts, DefaultsRequest
 from engine.registry.operation import Operation
 from engine.registry.scripts import ScriptParams
 
 DEFAULTS_LIST = Operation(
-    "defaults.list", "GET", "/defaults", DefaultScripts, "viewer", "The default scripts, and which have newer texts"
+    "defaults.list",
+    "GET",
+    "/defaults",
+    DefaultScripts,
+    "viewer",
+    "List the default scripts, and which have newer texts",
 )
 DEFAULTS_DIFF = Operation(
     "defaults.diff",
@@ -15,7 +22,7 @@ DEFAULTS_DIFF = Operation(
     "/defaults/diff/{path:path}",
     DefaultDiff,
     "viewer",
-    "What taking the bundled text of a default script would change",
+    "Compare a default script with the bundle's text",
     params=ScriptParams,
 )
 DEFAULTS_DECIDE = Operation(
@@ -24,8 +31,8 @@ DEFAULTS_DECIDE = Operation(
     "/defaults/decide",
     DefaultScripts,
     "author",
-    "Take new texts of default scripts, or keep what there is",
-    request=DefaultsRequest,
+    "Change default scripts: take new texts, or keep what there is",
+    body=DefaultsRequest,
 )
 DEFAULTS_RESTORE = Operation(
     "defaults.restore",
@@ -33,5 +40,12 @@ DEFAULTS_RESTORE = Operation(
     "/defaults/restore",
     DefaultScripts,
     "author",
-    "Write the default scripts that the project does not have; nothing is overwritten",
+    "Restore default scripts that the project does not have; nothing is overwritten",
+)
+
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
+    DEFAULTS_LIST,
+    DEFAULTS_DIFF,
+    DEFAULTS_DECIDE,
+    DEFAULTS_RESTORE,
 )

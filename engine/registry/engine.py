@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from engine.models import AuditCheck, AuditList, EngineInfo, Event, Model, PoolInfo, ResizeRequest, StopRequest
-from engine.models.engine import RetentionInfo
-from engine.registry.operation import MAX_ID, Operation
+from engine.models.base import Event, Model
+from engine.models.engine import AuditCheck, AuditList, EngineInfo, PoolInfo, ResizeRequest, RetentionInfo, StopRequest
+from engine.registry.operation import MAX_ID, TRANSFER_TIMEOUT, Operation
 
 
 class SlotParams(Model, frozen=True):
@@ -19,23 +19,28 @@ class EventsParams(Model, frozen=True):
     after: Annotated[int, Meta(ge=0, le=MAX_ID, description="The last event seen; Last-Event-ID wins.")] | None = None
 
 
+class AuditParams(Model, frozen=True):
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+    before: Annotated[int, Meta(ge=0, le=MAX_ID, description="Only records with a smaller number.")] | None = None
+
+
 ENGINE_INFO = Operation(
-    "engine.info", "GET", "/engine", EngineInfo, "viewer", "Who serves this project, and what is wrong with it"
+    "engine.info", "GET", "/engine", EngineInfo, "viewer", "Read who serves this project, and what is wrong with it"
 )
 ENGINE_STOP = Operation(
-    "engine.stop", "POST", "/engine/stop", EngineInfo, "admin", "Stop the engine", request=StopRequest, status=202
+    "engine.stop", "POST", "/engine/stop", EngineInfo, "admin", "Stop the engine", body=StopRequest, status=202
 )
-POOL_INFO = Operation("pool.info", "GET", "/pool", PoolInfo, "viewer", "Slots, queue and figures of the last minute")
-POOL_RESIZE = Operation(
-    "pool.resize", "POST", "/pool/size", PoolInfo, "admin", "Change the number of slots", request=ResizeRequest
+POOL_INFO = Operation(
+    "pool.info", "GET", "/pool", PoolInfo, "viewer", "See the pool: slots, queue and figures of the last minute"
 )
+POOL_RESIZE = Operation("pool.resize", "POST", "/pool/size", PoolInfo, "admin", "Resize the pool", body=ResizeRequest)
 POOL_RESTART = Operation(
     "pool.restart",
     "POST",
     "/pool/slots/{slot}/restart",
     PoolInfo,
     "admin",
-    "Give a slot a new zygote",
+    "Restart slots: give one a new zygote",
     params=SlotParams,
 )
 EVENTS = Operation(
@@ -44,24 +49,37 @@ EVENTS = Operation(
     "/events",
     Event,
     "viewer",
-    "Everything that changes, as it changes",
+    "Follow everything that changes, as it changes",
     params=EventsParams,
     stream=True,
 )
-OPENAPI = Operation("openapi", "GET", "/openapi.json", dict[str, Any], "viewer", "This API as an OpenAPI 3.1 document")
-
-
+OPENAPI = Operation(
+    "openapi", "GET", "/openapi.json", dict[str, Any], "viewer", "Read this API as an OpenAPI 3.1 document"
+)
 RETENTION = Operation(
-    "retention", "GET", "/retention", RetentionInfo, "viewer", "What is kept of the past, and when old records went"
+    "retention",
+    "GET",
+    "/retention",
+    RetentionInfo,
+    "viewer",
+    "See what is retained of the past, and when old records were removed",
 )
-
-
-class AuditParams(Model, frozen=True):
-    limit: Annotated[int, Meta(ge=1, le=500)] = 50
-    before: Annotated[int, Meta(ge=0, le=MAX_ID, description="Only records with a smaller number.")] | None = None
-
-
 AUDIT_LIST = Operation(
-    "audit.list", "GET", "/audit", AuditList, "admin", "Who did what, newest first", params=AuditParams
+    "audit.list", "GET", "/audit", AuditList, "admin", "Read the audit record, newest first", params=AuditParams
 )
-AUDIT_VERIFY = Operation("audit.verify", "GET", "/audit/verify", AuditCheck, "admin", "Look at every audit record")
+AUDIT_VERIFY = Operation(
+    "audit.verify", "GET", "/audit/verify", AuditCheck, "admin", "Verify the audit record", patience=TRANSFER_TIMEOUT
+)
+
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
+    ENGINE_INFO,
+    ENGINE_STOP,
+    POOL_INFO,
+    POOL_RESIZE,
+    POOL_RESTART,
+    EVENTS,
+    OPENAPI,
+    RETENTION,
+    AUDIT_LIST,
+    AUDIT_VERIFY,
+)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
-from engine.models import (
+from engine.models.base import Model
+from engine.models.git import (
     GitAuthor,
     GitCommit,
     GitCommitRequest,
@@ -17,7 +18,6 @@ from engine.models import (
     GitText,
     GitTrust,
     GitTrustRequest,
-    Model,
 )
 from engine.registry.operation import MAX_ID, Operation
 
@@ -39,10 +39,21 @@ class GitShowParams(Model, frozen=True):
     path: Annotated[str, Meta(min_length=1, max_length=4096, description="Relative to the scripts folder.")]
 
 
-GIT_STATUS = Operation("git.status", "GET", "/git/status", GitStatus, "viewer", "Branch and changed files")
-GIT_LOG = Operation("git.log", "GET", "/git/log", GitLog, "viewer", "Commits, newest first", params=GitLogParams)
+GIT_STATUS = Operation(
+    "git.status", "GET", "/git/status", GitStatus, "viewer", "See branch and changed files", cancels=True
+)
+GIT_LOG = Operation(
+    "git.log", "GET", "/git/log", GitLog, "viewer", "List commits, newest first", params=GitLogParams, cancels=True
+)
 GIT_DIFF = Operation(
-    "git.diff", "GET", "/git/diff", GitDiff, "author", "What changed in a file or by a commit", params=GitDiffParams
+    "git.diff",
+    "GET",
+    "/git/diff",
+    GitDiff,
+    "author",
+    "See what changed, in a file or by a commit",
+    params=GitDiffParams,
+    cancels=True,
 )
 GIT_SHOW = Operation(
     "git.show",
@@ -50,14 +61,29 @@ GIT_SHOW = Operation(
     "/git/show/{commit}/{path:path}",
     GitText,
     "viewer",
-    "A script's text as a commit has it",
+    "See a script's text as a commit has it",
     params=GitShowParams,
+    cancels=True,
 )
 GIT_STAGE = Operation(
-    "git.stage", "POST", "/git/stage", GitStatus, "author", "Put changed files into the index", request=GitPaths
+    "git.stage",
+    "POST",
+    "/git/stage",
+    GitStatus,
+    "author",
+    "Stage files: put changed ones into the index",
+    body=GitPaths,
+    cancels=True,
 )
 GIT_UNSTAGE = Operation(
-    "git.unstage", "POST", "/git/unstage", GitStatus, "author", "Take files out of the index", request=GitPaths
+    "git.unstage",
+    "POST",
+    "/git/unstage",
+    GitStatus,
+    "author",
+    "Unstage files: take them out of the index",
+    body=GitPaths,
+    cancels=True,
 )
 GIT_COMMIT = Operation(
     "git.commit",
@@ -65,22 +91,17 @@ GIT_COMMIT = Operation(
     "/git/commit",
     GitCommit,
     "author",
-    "Commit what is staged, under the caller's name",
-    request=GitCommitRequest,
+    "Commit, under the caller's name, what is staged",
+    body=GitCommitRequest,
     status=201,
+    cancels=True,
 )
-GIT_AUTHOR = Operation("git.author", "GET", "/git/author", GitAuthor, "author", "Who the caller's commits are by")
+GIT_AUTHOR = Operation("git.author", "GET", "/git/author", GitAuthor, "author", "See whom the caller's commits are by")
 GIT_AUTHOR_SET = Operation(
-    "git.author.set",
-    "PUT",
-    "/git/author",
-    GitAuthor,
-    "author",
-    "Say who the caller's commits are by",
-    request=GitAuthor,
+    "git.author.set", "PUT", "/git/author", GitAuthor, "author", "Set whom the caller's commits are by", body=GitAuthor
 )
 GIT_PROGRAMS = Operation(
-    "git.programs", "GET", "/git/trust", GitTrust, "viewer", "What the repository could make git run"
+    "git.programs", "GET", "/git/trust", GitTrust, "viewer", "See what the repository could make git run", cancels=True
 )
 GIT_TRUST = Operation(
     "git.trust",
@@ -88,6 +109,20 @@ GIT_TRUST = Operation(
     "/git/trust",
     GitTrust,
     "admin",
-    "Trust the repository as it was seen, or no longer",
-    request=GitTrustRequest,
+    "Trust the repository, as it was seen, or no longer",
+    body=GitTrustRequest,
+)
+
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
+    GIT_STATUS,
+    GIT_LOG,
+    GIT_DIFF,
+    GIT_SHOW,
+    GIT_STAGE,
+    GIT_UNSTAGE,
+    GIT_COMMIT,
+    GIT_AUTHOR,
+    GIT_AUTHOR_SET,
+    GIT_PROGRAMS,
+    GIT_TRUST,
 )

@@ -1,4 +1,4 @@
-"""What an operation is.
+"""Define what an operation is: one row of the table that API, client and OpenAPI document are made from.
 
 Its ``params`` struct holds both what stands in its path and what may follow the question mark: fields named in the path
 template belong to the path, the others to the query.
@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal
 from urllib.parse import quote, urlencode
 
 import msgspec
 from msgspec import Meta
 
-from engine.models import Model
+from engine.models.base import Model
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+else:
+    from typing import TypeVar
 
 BASE = "/api/v1"
 
@@ -27,6 +32,12 @@ CLIENT_HEADER = "x-gatewright-client"
 MAX_ID = 2**63 - 1
 """The largest integer that SQLite stores."""
 
+ANSWER_TIMEOUT = 60.0
+"""Seconds for a whole answer. A durable save on a slow disk takes long; a stopped engine never answers."""
+
+TRANSFER_TIMEOUT = 600.0
+"""Seconds for a file, up or down, and for a task."""
+
 Method = Literal["GET", "POST", "PUT"]
 RoleName = Literal["viewer", "operator", "author", "admin"]
 Id = Annotated[int, Meta(ge=0, le=MAX_ID)]
@@ -36,40 +47,58 @@ class NoParams(Model, frozen=True):
     """Of an operation without parameters."""
 
 
+_NO_PARAMS: Any = NoParams
+_NO_BODY: Any = None
+
+if TYPE_CHECKING:
+    Answer = TypeVar("Answer", covariant=True)
+    Params = TypeVar("Params", bound=Model, default=NoParams)
+    Body = TypeVar("Body", default=None)
+else:  # typing knows defaults from Python 3.13 on (PEP 696), and nothing needs them here but the type checker
+    Answer = TypeVar("Answer")
+    Params = TypeVar("Params")
+    Body = TypeVar("Body")
+
+
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Generic[Answer, Params, Body]):
     """One thing a client can ask for.
 
     Attributes:
-        name: Its name everywhere: handlers, OpenAPI's ``operationId``, audit.
+        name: Its name everywhere: OpenAPI's ``operationId``, audit.
         path: Relative to a base path. ``{name}`` is one segment, ``{name:path}`` may hold slashes.
-        response: Type of the answer; of a stream, the type of one event's data.
-        role: The least role that may ask (checked again, with more knowledge, by the service).
+        answer: Type of the answer; of a stream, the type of one event's data.
+        role: The least role that may ask. It is said here and nowhere else.
+        summary: What it does, as an imperative that completes "alice may not …".
         stream: Answers with server-sent events (``runs.start`` only with ``follow``).
         raw_body: The body is a file's content, not JSON.
-        raw_answer: The answer is a file's content, not JSON.
+        raw_answer: The answer is a file's content, named by the parameter ``name``, not JSON.
+        cancels: A client that closes its connection cancels it.
+        patience: Seconds that a client waits for the answer.
     """
 
     name: str
     method: Method
     path: str
-    response: Any
+    answer: type[Answer]
     role: RoleName
     summary: str
-    params: type[Model] = NoParams
-    request: type[Model] | None = None
+    params: type[Params] = _NO_PARAMS
+    body: type[Body] = _NO_BODY
     status: int = 200
     stream: bool = False
     raw_body: bool = False
     raw_answer: bool = False
+    cancels: bool = False
+    patience: float = ANSWER_TIMEOUT
 
     @property
     def path_names(self) -> frozenset[str]:
         """Fields of ``params`` that stand in the path."""
         return frozenset(re.findall(r"{(\w+)(?::path)?}", self.path))
 
-    def target(self, params: Model | None = None, base: str = BASE) -> str:
-        """The request target for ``params``: path and query, escaped."""
+    def target(self, params: Params | None = None, base: str = BASE) -> str:
+        """Return the request target for ``params``: path and query, escaped."""
         if params is None:
             return base + self.path
         values = {key: value for key, value in msgspec.to_builtins(params).items() if value is not None}

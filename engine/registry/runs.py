@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
-from engine.models import (
+from engine.models.base import Model
+from engine.models.runs import (
     BufferInfo,
-    Model,
     Outcome,
     OutputPage,
     ReplayRequest,
@@ -78,13 +78,19 @@ RUNS_START = Operation(
     "operator",
     "Run code, a module function or a saved script",
     params=StartParams,
-    request=RunRequest,
+    body=RunRequest,
     status=202,
 )
-RUNS_LIST = Operation("runs.list", "GET", "/runs", RunList, "viewer", "Runs, newest first", params=RunListParams)
-RUNS_GET = Operation("runs.get", "GET", "/runs/{run_id}", RunInfo, "viewer", "One run", params=RunParams)
+RUNS_LIST = Operation("runs.list", "GET", "/runs", RunList, "viewer", "List runs, newest first", params=RunListParams)
+RUNS_GET = Operation("runs.get", "GET", "/runs/{run_id}", RunInfo, "viewer", "See a run", params=RunParams)
 RUNS_OUTPUT = Operation(
-    "runs.output", "GET", "/runs/{run_id}/output", OutputPage, "viewer", "A page of a run's output", params=OutputParams
+    "runs.output",
+    "GET",
+    "/runs/{run_id}/output",
+    OutputPage,
+    "viewer",
+    "See a page of a run's output",
+    params=OutputParams,
 )
 RUNS_EVENTS = Operation(
     "runs.events",
@@ -102,7 +108,7 @@ RUNS_CANCEL = Operation(
     "/runs/{run_id}/cancel",
     RunInfo,
     "operator",
-    "Stop a queued or running run",
+    "Stop runs, queued or running",
     params=RunParams,
 )
 RUNS_FILE = Operation(
@@ -111,7 +117,7 @@ RUNS_FILE = Operation(
     "/runs/{run_id}/files/{name:path}",
     bytes,
     "viewer",
-    "A file that a run left",
+    "Download a file that a run left",
     params=RunFileParams,
     raw_answer=True,
 )
@@ -121,7 +127,7 @@ RUNS_INPUTS = Operation(
     "/runs/{run_id}/inputs",
     RunInputs,
     "viewer",
-    "What a run was given: arguments, files by their hash, and the text that ran",
+    "See what a run was given: arguments, files by their hash, and the text that ran",
     params=RunParams,
 )
 RUNS_REPLAY = Operation(
@@ -130,9 +136,9 @@ RUNS_REPLAY = Operation(
     "/runs/{run_id}/replay",
     RunInfo,
     "operator",
-    "Run the same text with the same inputs again; everything is judged anew",
+    "Replay runs: the same text with the same inputs; everything is judged again",
     params=ReplayParams,
-    request=ReplayRequest,
+    body=ReplayRequest,
     status=202,
 )
 RUNS_COMPARE = Operation(
@@ -141,7 +147,7 @@ RUNS_COMPARE = Operation(
     "/runs/{run_id}/compare/{other_id}",
     RunComparison,
     "viewer",
-    "Two runs: differences of inputs, text, result and output",
+    "Compare two runs: inputs, text, result and output",
     params=CompareParams,
 )
 BUFFERS_CREATE = Operation(
@@ -154,4 +160,18 @@ BUFFERS_CREATE = Operation(
     params=BufferParams,
     status=201,
     raw_body=True,
+)
+
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
+    RUNS_START,
+    RUNS_LIST,
+    RUNS_GET,
+    RUNS_OUTPUT,
+    RUNS_EVENTS,
+    RUNS_CANCEL,
+    RUNS_FILE,
+    RUNS_INPUTS,
+    RUNS_REPLAY,
+    RUNS_COMPARE,
+    BUFFERS_CREATE,
 )

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, field
 
-from engine.models import (
-    ApproveRequest,
-    CheckReport,
-    CheckRequest,
-    DeletedScripts,
+from engine.models.base import Model
+from engine.models.checks import CheckReport, CheckRequest
+from engine.models.permissions import ApproveRequest, PermissionReview
+from engine.models.scripts import (
     DeleteRequest,
     DuplicateRequest,
     KeyProblems,
-    Model,
-    PermissionReview,
     RenameRequest,
-    RestoreRequest,
     SaveRequest,
-    ScriptHistory,
     ScriptInfo,
     ScriptKeys,
     ScriptList,
     ScriptText,
-    ScriptVersion,
     SearchResult,
     SetKeysRequest,
-    VersionText,
 )
+from engine.models.versions import DeletedScripts, RestoreRequest, ScriptHistory, ScriptVersion, VersionText
 from engine.registry.operation import Operation
 
 
@@ -37,7 +31,7 @@ class ScriptParams(Model, frozen=True):
 
 
 class SearchParams(Model, frozen=True):
-    q: Annotated[str, Meta(max_length=1000, description="Words; the last one may be a beginning.")]
+    text: Annotated[str, Meta(max_length=1000, description="Words; the last one may be a beginning.")] = field(name="q")
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
 
 
@@ -46,14 +40,14 @@ class VersionParams(Model, frozen=True):
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="As the script's history names it.")]
 
 
-SCRIPTS_LIST = Operation("scripts.list", "GET", "/scripts", ScriptList, "viewer", "Every script of the project")
+SCRIPTS_LIST = Operation("scripts.list", "GET", "/scripts", ScriptList, "viewer", "List the project's scripts")
 SCRIPTS_LOAD = Operation(
     "scripts.load",
     "GET",
     "/scripts/text/{path:path}",
     ScriptText,
     "viewer",
-    "A script with its text",
+    "Read a script with its text",
     params=ScriptParams,
 )
 SCRIPTS_SAVE = Operation(
@@ -62,9 +56,9 @@ SCRIPTS_SAVE = Operation(
     "/scripts/text/{path:path}",
     ScriptInfo,
     "author",
-    "Save a script's text durably",
+    "Save scripts: write a text durably",
     params=ScriptParams,
-    request=SaveRequest,
+    body=SaveRequest,
 )
 SCRIPTS_CHECK = Operation(
     "scripts.check",
@@ -73,7 +67,7 @@ SCRIPTS_CHECK = Operation(
     CheckReport,
     "viewer",
     "Parse a script's text in the sandbox: syntax errors, functions, imports",
-    request=CheckRequest,
+    body=CheckRequest,
 )
 SCRIPTS_SET = Operation(
     "scripts.set",
@@ -81,9 +75,9 @@ SCRIPTS_SET = Operation(
     "/scripts/meta/{path:path}",
     ScriptInfo,
     "author",
-    "Set or remove keys of a script's frontmatter, without touching anything else of its text",
+    "Change scripts: set or remove keys of the frontmatter and touch nothing else of the text",
     params=ScriptParams,
-    request=SetKeysRequest,
+    body=SetKeysRequest,
 )
 SCRIPTS_KEYS = Operation(
     "scripts.keys",
@@ -91,7 +85,7 @@ SCRIPTS_KEYS = Operation(
     "/scripts/meta/{path:path}",
     ScriptKeys,
     "viewer",
-    "What a script's frontmatter says, key by key as it is written",
+    "Read a script's frontmatter, key by key as it is written",
     params=ScriptParams,
 )
 SCRIPTS_JUDGE = Operation(
@@ -100,9 +94,9 @@ SCRIPTS_JUDGE = Operation(
     "/scripts/judge/{path:path}",
     KeyProblems,
     "viewer",
-    "Why changes of a script's frontmatter would be refused, key by key; nothing is written",
+    "Judge changes of a script's frontmatter, key by key; nothing is written",
     params=ScriptParams,
-    request=SetKeysRequest,
+    body=SetKeysRequest,
 )
 SCRIPTS_SEARCH = Operation(
     "scripts.search",
@@ -110,7 +104,7 @@ SCRIPTS_SEARCH = Operation(
     "/scripts/search",
     SearchResult,
     "viewer",
-    "Scripts that have every word in name, title, tags or text",
+    "Search scripts for every word in name, title, tags or text",
     params=SearchParams,
 )
 SCRIPTS_RENAME = Operation(
@@ -119,9 +113,9 @@ SCRIPTS_RENAME = Operation(
     "/scripts/rename/{path:path}",
     ScriptInfo,
     "author",
-    "Give a script another name, or move it to another folder",
+    "Rename scripts: give one another name, or move it to another folder",
     params=ScriptParams,
-    request=RenameRequest,
+    body=RenameRequest,
 )
 SCRIPTS_DUPLICATE = Operation(
     "scripts.duplicate",
@@ -129,9 +123,9 @@ SCRIPTS_DUPLICATE = Operation(
     "/scripts/duplicate/{path:path}",
     ScriptInfo,
     "author",
-    "Make a new script of what another one holds",
+    "Copy scripts: make a new one of what another one holds",
     params=ScriptParams,
-    request=DuplicateRequest,
+    body=DuplicateRequest,
     status=201,
 )
 SCRIPTS_DELETE = Operation(
@@ -140,9 +134,9 @@ SCRIPTS_DELETE = Operation(
     "/scripts/delete/{path:path}",
     ScriptVersion,
     "author",
-    "Delete a script; the answer names what brings it back",
+    "Delete scripts; the answer names what brings one back",
     params=ScriptParams,
-    request=DeleteRequest,
+    body=DeleteRequest,
 )
 SCRIPTS_HISTORY = Operation(
     "scripts.history",
@@ -150,7 +144,7 @@ SCRIPTS_HISTORY = Operation(
     "/scripts/history/{path:path}",
     ScriptHistory,
     "author",
-    "Versions of a script that were replaced, newest first",
+    "See the history of scripts, newest version first",
     params=ScriptParams,
 )
 SCRIPTS_DELETED = Operation(
@@ -159,7 +153,7 @@ SCRIPTS_DELETED = Operation(
     "/scripts/deleted",
     DeletedScripts,
     "author",
-    "Scripts that were deleted and can be restored, the last one first",
+    "See deleted scripts that can be restored, the last one first",
 )
 SCRIPTS_VERSION = Operation(
     "scripts.version",
@@ -167,7 +161,7 @@ SCRIPTS_VERSION = Operation(
     "/scripts/version/{path:path}",
     VersionText,
     "author",
-    "The text of an old version",
+    "See the text of an old version",
     params=VersionParams,
 )
 SCRIPTS_RESTORE = Operation(
@@ -176,9 +170,9 @@ SCRIPTS_RESTORE = Operation(
     "/scripts/restore/{path:path}",
     ScriptInfo,
     "author",
-    "Bring an old version or a deleted script back",
+    "Restore scripts: bring back an old version or a deleted one",
     params=ScriptParams,
-    request=RestoreRequest,
+    body=RestoreRequest,
 )
 PERMISSIONS_REVIEW = Operation(
     "permissions.review",
@@ -186,7 +180,7 @@ PERMISSIONS_REVIEW = Operation(
     "/permissions/review/{path:path}",
     PermissionReview,
     "viewer",
-    "What a script asks for, and what changed since its last approval",
+    "See what scripts ask for, and what changed since the last approval",
     params=ScriptParams,
 )
 PERMISSIONS_APPROVE = Operation(
@@ -195,9 +189,9 @@ PERMISSIONS_APPROVE = Operation(
     "/permissions/approve/{path:path}",
     PermissionReview,
     "admin",
-    "Approve a script's permissions for exactly this text",
+    "Approve permissions of a script, for exactly this text",
     params=ScriptParams,
-    request=ApproveRequest,
+    body=ApproveRequest,
 )
 PERMISSIONS_REFUSE = Operation(
     "permissions.refuse",
@@ -205,6 +199,27 @@ PERMISSIONS_REFUSE = Operation(
     "/permissions/refuse/{path:path}",
     PermissionReview,
     "admin",
-    "Refuse a script's permissions, or withdraw an approval",
+    "Refuse permissions, or withdraw an approval",
     params=ScriptParams,
+)
+
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
+    SCRIPTS_LIST,
+    SCRIPTS_LOAD,
+    SCRIPTS_SAVE,
+    SCRIPTS_CHECK,
+    SCRIPTS_SET,
+    SCRIPTS_KEYS,
+    SCRIPTS_JUDGE,
+    SCRIPTS_SEARCH,
+    SCRIPTS_RENAME,
+    SCRIPTS_DUPLICATE,
+    SCRIPTS_DELETE,
+    SCRIPTS_HISTORY,
+    SCRIPTS_DELETED,
+    SCRIPTS_VERSION,
+    SCRIPTS_RESTORE,
+    PERMISSIONS_REVIEW,
+    PERMISSIONS_APPROVE,
+    PERMISSIONS_REFUSE,
 )

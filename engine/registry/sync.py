@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from engine.models import DiffAnswer, DiffReport, DiffRequest, Model, RebuildReport, TaskInfo, TaskList
-from engine.registry.operation import Id, Operation
+from typing import Any
+
+from engine.models.base import Model
+from engine.models.sync import DiffAnswer, DiffReport, DiffRequest, RebuildReport, TaskInfo, TaskList
+from engine.registry.operation import TRANSFER_TIMEOUT, Id, Operation
 
 
 class TaskParams(Model, frozen=True):
@@ -21,11 +24,18 @@ SYNC_REBUILD = Operation(
     "/sync/rebuild",
     RebuildReport,
     "author",
-    "Make the index of scripts anew from the files",
+    "Rebuild the index, from the files",
     params=RebuildParams,
+    patience=TRANSFER_TIMEOUT,
 )
 SYNC_DIFF = Operation(
-    "sync.diff", "POST", "/sync/diff", DiffReport, "viewer", "Compare files and database, and tell what waits"
+    "sync.diff",
+    "POST",
+    "/sync/diff",
+    DiffReport,
+    "viewer",
+    "Compare files and database, and tell what waits",
+    patience=TRANSFER_TIMEOUT,
 )
 SYNC_APPLY = Operation(
     "sync.apply",
@@ -33,10 +43,19 @@ SYNC_APPLY = Operation(
     "/sync/apply",
     DiffAnswer,
     "author",
-    "Do what was decided about differences, or tell what it would do",
-    request=DiffRequest,
+    "Decide about differences, or preview what that would do",
+    body=DiffRequest,
+    patience=TRANSFER_TIMEOUT,
 )
-TASKS_LIST = Operation("tasks.list", "GET", "/tasks", TaskList, "viewer", "What the engine is at, newest first")
+TASKS_LIST = Operation("tasks.list", "GET", "/tasks", TaskList, "viewer", "List the engine's tasks, newest first")
 TASKS_CANCEL = Operation(
-    "tasks.cancel", "POST", "/tasks/{task_id}/cancel", TaskInfo, "author", "Stop a task", params=TaskParams
+    "tasks.cancel", "POST", "/tasks/{task_id}/cancel", TaskInfo, "author", "Stop tasks", params=TaskParams
+)
+
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
+    SYNC_REBUILD,
+    SYNC_DIFF,
+    SYNC_APPLY,
+    TASKS_LIST,
+    TASKS_CANCEL,
 )

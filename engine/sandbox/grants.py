@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.models import Access
+from engine.models.permissions import Access
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.config import PolicySection
-from engine.models import Mode
+from engine.models.runs import Mode
 from engine.worker.imports import ImportRule
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.models import Access, Grant
+from engine.models.permissions import Access, Grant
 from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.protected import ProtectedPaths
 

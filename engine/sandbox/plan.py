@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import msgspec
 
-from engine.models import Mode
+from engine.models.runs import Mode
 from engine.worker.landlock import TRUNCATES
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from engine.models import Access
+from engine.models.permissions import Access
 from engine.sandbox.mounts import is_within, mount_of, mounts
 from engine.sandbox.places import ACCOUNTS, Place, host_places
 

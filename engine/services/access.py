@@ -11,7 +11,7 @@ import pwd
 from dataclasses import dataclass
 from enum import IntEnum
 
-from engine.models import ErrorBody
+from engine.models.base import ErrorBody
 
 
 class Role(IntEnum):

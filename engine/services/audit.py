@@ -9,8 +9,10 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from engine.models import AuditCheck, AuditList, AuditRecord
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.models.engine import AuditCheck, AuditList, AuditRecord
+from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY
+from engine.services.access import Actor, ServiceError
+from engine.services.operations import implements
 from store.errors import StoreError
 from store.state.audit import Audit, AuditEvent, AuditRow
 from store.state.audit_export import AuditExport
@@ -99,9 +101,9 @@ class AuditService:
             for _ in events:
                 self._waiting.popleft()
 
-    async def list(self, actor: Actor, limit: int = 50, before: int | None = None) -> AuditList:
+    @implements(AUDIT_LIST)
+    async def list(self, actor: Actor, limit: int = 50, before: int | None = None) -> AuditList:  # noqa: ARG002 - its role is checked
         """The newest records, newest first."""
-        require(actor, Role.ADMIN, "read the audit record")
         if not 1 <= limit <= 500:
             raise ServiceError("bad_request", "limit must be 1 to 500.")
         await self.flush()
@@ -109,9 +111,9 @@ class AuditService:
         more = rows[limit - 1].seq if len(rows) > limit else None
         return AuditList(records=[_record(row) for row in rows[:limit]], next_before=more)
 
-    async def verify(self, actor: Actor) -> AuditCheck:
+    @implements(AUDIT_VERIFY)
+    async def verify(self, actor: Actor) -> AuditCheck:  # noqa: ARG002 - its role is checked
         """Look at every record."""
-        require(actor, Role.ADMIN, "verify the audit record")
         await self.flush()
         problem = await self._audit.verify()
         newest = await self._audit.newest(1)

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from itertools import islice
 
-from engine.models import Event
+from engine.models.base import Event
 
 RING = 4096
 """Events kept for listeners that lag or resume; at the usual few events a second that is many minutes."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from engine.models import (
+from engine.models.git import (
     GitAuthor,
     GitCommit,
     GitCommitRequest,
@@ -27,8 +27,22 @@ from engine.models import (
     GitTrust,
     GitTrustRequest,
 )
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.registry.git import (
+    GIT_AUTHOR,
+    GIT_AUTHOR_SET,
+    GIT_COMMIT,
+    GIT_DIFF,
+    GIT_LOG,
+    GIT_PROGRAMS,
+    GIT_SHOW,
+    GIT_STAGE,
+    GIT_STATUS,
+    GIT_TRUST,
+    GIT_UNSTAGE,
+)
+from engine.services.access import Actor, ServiceError
 from engine.services.audit import AuditService
+from engine.services.operations import implements
 from store.errors import BadName, NotFound, StoreError
 from store.git.changes import Author, GitChanges, NothingStaged, Untrusted
 from store.git.command import GitLocked
@@ -81,10 +95,12 @@ class GitService:
         self._audit = audit
         self._turn = asyncio.Lock()
 
+    @implements(GIT_STATUS)
     async def status(self) -> GitStatus:
         """Branch and changed files; where there is no usable repository, why."""
         return _status(await self._in_turn(lambda repo: repo.status()))
 
+    @implements(GIT_LOG)
     async def log(self, path: str | None, *, limit: int = 50, skip: int = 0) -> GitLog:
         """Commits, newest first, of the repository or of one script."""
         if not 1 <= limit <= MAX_LOG or skip < 0:
@@ -93,9 +109,9 @@ class GitService:
         commits = await self._in_turn(lambda repo: repo.log(place, limit + 1, skip))
         return GitLog(commits=[_commit(commit) for commit in commits[:limit]], more=len(commits) > limit)
 
-    async def diff(self, actor: Actor, path: str | None, *, staged: bool, commit: str | None) -> GitDiff:
+    @implements(GIT_DIFF)
+    async def diff(self, actor: Actor, path: str | None, *, staged: bool, commit: str | None) -> GitDiff:  # noqa: ARG002 - its role is checked
         """What changed in a file, or what a commit changed, there or altogether."""
-        require(actor, Role.AUTHOR, "see what changed")
         if commit is not None:
             found = await self._in_turn(lambda repo: repo.commit_diff(commit, path))
         elif path:
@@ -104,6 +120,7 @@ class GitService:
             raise ServiceError("bad_request", "Say which file, or which commit.")
         return GitDiff(text=found.text, cut=found.cut)
 
+    @implements(GIT_SHOW)
     async def show(self, commit: str, path: str) -> GitText:
         """A script's text as a commit has it. Nothing is saved."""
         data = await self._in_turn(lambda repo: repo.text_at(commit, f"{SCRIPTS}/{path}"))
@@ -114,16 +131,17 @@ class GitService:
             raise ServiceError("not_text", sentence, status=422) from None
         return GitText(path=path, sha=commit, text=text)
 
-    async def stage(self, request: GitPaths, actor: Actor) -> GitStatus:
+    @implements(GIT_STAGE)
+    async def stage(self, request: GitPaths, actor: Actor) -> GitStatus:  # noqa: ARG002 - its role is checked
         """Put changed files into the index as they are on disk."""
-        require(actor, Role.AUTHOR, "stage files")
         return _status(await self._in_turn(lambda repo: _staged(repo, request.paths)))
 
-    async def unstage(self, request: GitPaths, actor: Actor) -> GitStatus:
+    @implements(GIT_UNSTAGE)
+    async def unstage(self, request: GitPaths, actor: Actor) -> GitStatus:  # noqa: ARG002 - its role is checked
         """Put files in the index back to what HEAD has."""
-        require(actor, Role.AUTHOR, "unstage files")
         return _status(await self._in_turn(lambda repo: _unstaged(repo, request.paths)))
 
+    @implements(GIT_COMMIT)
     async def commit(self, request: GitCommitRequest, actor: Actor) -> GitCommit:
         """Commit what is staged, by the author that the caller's account has set.
 
@@ -131,7 +149,6 @@ class GitService:
             ServiceError: ``no_author``, ``untrusted``, ``locked``, ``nothing_staged`` or ``git``; nothing was
                 committed.
         """
-        require(actor, Role.AUTHOR, "commit")
         message = commit_message(request.message, actor)
         author = await self._authors.of(actor.uid)
         if author is None:
@@ -143,16 +160,16 @@ class GitService:
             )
         return _commit(await self._in_turn(lambda repo: GitChanges(repo).commit(message, author)))
 
+    @implements(GIT_AUTHOR)
     async def author(self, actor: Actor) -> GitAuthor:
         """Who the caller's commits are by."""
-        require(actor, Role.AUTHOR, "commit")
         author = await self._authors.of(actor.uid)
         return GitAuthor() if author is None else GitAuthor(name=author.name, email=author.email)
 
-    async def set_author(self, given: GitAuthor, actor: Actor) -> GitAuthor:
+    @implements(GIT_AUTHOR_SET)
+    async def set_author(self, request: GitAuthor, actor: Actor) -> GitAuthor:
         """Say it, for every commit from now on."""
-        require(actor, Role.AUTHOR, "commit")
-        name, email = (given.name or "").strip(), (given.email or "").strip()
+        name, email = (request.name or "").strip(), (request.email or "").strip()
         if len(name) > _MAX_IDENTITY or not _NAME.fullmatch(name):
             raise ServiceError("bad_request", "An author's name has letters or digits, and neither < nor >.")
         if len(email) > _MAX_IDENTITY or not (_EMAIL.fullmatch(email) and email.isprintable()):
@@ -163,17 +180,18 @@ class GitService:
             raise _refused(error) from None
         return GitAuthor(name=name, email=email)
 
+    @implements(GIT_PROGRAMS)
     async def programs(self) -> GitTrust:
         """What the repository could make git run, and whether its owner trusts that."""
         return await self._in_turn(_trust)
 
+    @implements(GIT_TRUST)
     async def trust(self, request: GitTrustRequest, actor: Actor) -> GitTrust:
         """Trust the repository, if it is still what the caller saw, or no longer.
 
         Raises:
             ServiceError: ``changed``: it names something else now; nothing was trusted.
         """
-        require(actor, Role.ADMIN, "trust the repository")
         answer = await self._in_turn(lambda repo: self._trusted(repo, request.fingerprint, actor.uid))
         if self._audit is not None:
             action = "git_trust" if request.fingerprint is not None else "git_distrust"

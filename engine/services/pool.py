@@ -6,11 +6,13 @@ import asyncio
 
 from msgspec.structs import replace
 
-from engine.models import PoolInfo
-from engine.pool import Pool
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.models.engine import PoolInfo
+from engine.pool.pool import Pool
+from engine.registry.engine import POOL_INFO, POOL_RESIZE, POOL_RESTART
+from engine.services.access import Actor, ServiceError
 from engine.services.audit import AuditService
 from engine.services.events import EventBus
+from engine.services.operations import implements
 from engine.services.runs.metrics import RunMetrics
 
 ANNOUNCE_AFTER = 0.05
@@ -27,6 +29,7 @@ class PoolService:
         self._announcement: asyncio.TimerHandle | None = None
         pool.on_change = self._changed
 
+    @implements(POOL_INFO)
     def info(self) -> PoolInfo:
         figures = self._metrics.figures()
         return replace(
@@ -36,9 +39,9 @@ class PoolService:
             p99_ms=figures.p99_ms,
         )
 
+    @implements(POOL_RESIZE)
     def resize(self, size: int, actor: Actor) -> PoolInfo:
         """Change the number of slots at once; a busy slot leaves when its run has ended."""
-        require(actor, Role.ADMIN, "resize the pool")
         try:
             self._pool.resize(size)
         except ValueError as error:
@@ -47,9 +50,9 @@ class PoolService:
             self._audit.tell(actor, "pool", "resize", size=size)
         return self.info()
 
-    def restart_slot(self, slot: int, actor: Actor) -> PoolInfo:
+    @implements(POOL_RESTART)
+    def restart_slot(self, slot: int, actor: Actor) -> PoolInfo:  # noqa: ARG002 - its role is checked
         """Give a slot a new zygote; what runs there ends as cancelled."""
-        require(actor, Role.ADMIN, "restart slots")
         try:
             self._pool.restart_slot(slot)
         except (KeyError, ValueError):

@@ -13,7 +13,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.models import RetentionInfo, RetentionLimits, RetentionPass
+from engine.models.engine import RetentionInfo, RetentionLimits, RetentionPass
+from engine.registry.engine import RETENTION
+from engine.services.operations import implements
 from engine.services.scripts.versions import ScriptWriter
 from store.errors import StoreError
 from store.files import leftovers
@@ -79,6 +81,7 @@ class RetentionService:
         )
         return self._last
 
+    @implements(RETENTION)
     async def info(self) -> RetentionInfo:
         """What there is now, and what the last look removed."""
         amount = await self._state.amount()

@@ -11,9 +11,11 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from engine.models import TaskInfo, TaskState
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.models.sync import TaskInfo, TaskList, TaskState
+from engine.registry.sync import TASKS_CANCEL, TASKS_LIST
+from engine.services.access import Actor, ServiceError
 from engine.services.events import EventBus
+from engine.services.operations import implements
 
 T = TypeVar("T")
 
@@ -67,6 +69,10 @@ class TaskService:
     def running(self) -> int:
         return len(self._work)
 
+    @implements(TASKS_LIST)
+    def all(self) -> TaskList:
+        return TaskList(tasks=self.list())
+
     def list(self) -> list[TaskInfo]:
         """What goes on and what ended lately, newest first."""
         return [self._tasks[number] for number in sorted(self._tasks, reverse=True)]
@@ -93,16 +99,16 @@ class TaskService:
         self._publish(number)
         return await asyncio.shield(task)
 
-    async def cancel(self, number: int, actor: Actor) -> TaskInfo:
+    @implements(TASKS_CANCEL)
+    async def cancel(self, task_id: int, actor: Actor) -> TaskInfo:  # noqa: ARG002 - its role is checked
         """Stop a task and wait for its end. One that has ended stays as it is."""
-        require(actor, Role.AUTHOR, "stop tasks")
-        if number not in self._tasks:
-            raise ServiceError("no_task", f"There is no task {number}.", hint="See GET /tasks.", status=404)
-        if number in self._work:
-            progress, task = self._work[number]
+        if task_id not in self._tasks:
+            raise ServiceError("no_task", f"There is no task {task_id}.", hint="See GET /tasks.", status=404)
+        if task_id in self._work:
+            progress, task = self._work[task_id]
             progress.stop()
             await asyncio.wait([task])
-        return self._tasks[number]
+        return self._tasks[task_id]
 
     async def close(self) -> None:
         """Stop everything and wait for it."""

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from engine import sockets
 from engine.api.app import build_app
 from engine.api.event_wire import EventWire
+from engine.api.host import HostOperations
+from engine.api.openapi import Document
 from engine.api.server import EngineServer
-from engine.client import EngineClient
-from engine.models import (
-    API_VERSION,
-    EngineInfo,
-    Mode,
-    OutputChunk,
-    PoolInfo,
-    RunInfo,
-    RunKind,
-    RunRequest,
-    RunState,
-    SaveRequest,
-    ScriptInfo,
-    ScriptList,
-    ScriptText,
-    Stream,
-)
+from engine.client.client import EngineClient
+from engine.models.base import API_VERSION
+from engine.models.engine import EngineInfo, PoolInfo
+from engine.models.runs import Mode, OutputChunk, RunInfo, RunKind, RunRequest, RunState, Stream
+from engine.models.scripts import SaveRequest, ScriptInfo, ScriptList, ScriptText
 from engine.paths import EnginePaths
-from engine.services.access import ServiceError, owner_actor
+from engine.registry import OPERATIONS
+from engine.registry.engine import POOL_INFO
+from engine.registry.operation import Operation
+from engine.registry.runs import RUNS_EVENTS, RUNS_FILE, RUNS_GET, RUNS_START
+from engine.registry.scripts import SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE
+from engine.services.access import Actor, ServiceError, owner_actor
 from engine.services.events import EventBus
+from engine.services.operations import bind, implements
 from engine.services.runs.uploads import BufferService
 
 
@@ -71,21 +68,29 @@ class ScriptedRuns:
     followers: int = 0
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def start(self, request: RunRequest, actor: object, source: str) -> RunInfo:
+    @implements(RUNS_START)
+    async def start(self, request: RunRequest, actor: Actor, source: str) -> RunInfo:
         if request.code == "boom":
             raise RuntimeError("the secret inside")
         self.requests.append((request, source))
         return run_info(state=RunState.QUEUED)
 
-    async def get(self, run_id: int, actor: object) -> RunInfo:
+    @implements(RUNS_GET)
+    async def get(self, run_id: int, actor: Actor) -> RunInfo:
         if run_id != 1:
             raise ServiceError("no_run", f"There is no run {run_id}.", status=404)
         return run_info()
 
-    async def file(self, run_id: int, name: str, actor: object) -> bytes:
+    @implements(RUNS_FILE)
+    async def file(self, run_id: int, name: str, actor: Actor) -> bytes:
         if name not in self.files:
             raise ServiceError("no_file", f"Run {run_id} left no file {name!r}.", status=404)
         return self.files[name]
+
+    @implements(RUNS_EVENTS)
+    async def events(self, run_id: int, actor: Actor, after: int = 0) -> AsyncIterator[Item]:
+        await self.get(run_id, actor)
+        return self.follow(run_id, actor, after=after)
 
     async def follow(self, run_id: int, actor: object, *, after: int = 0) -> AsyncIterator[Item]:
         self.followers += 1
@@ -106,15 +111,18 @@ class MemoryScripts:
     def __init__(self) -> None:
         self.saved: dict[str, str] = {}
 
+    @implements(SCRIPTS_LIST)
     async def list(self) -> ScriptList:
         return ScriptList(scripts=[ScriptInfo(path=path, title=path) for path in self.saved])
 
+    @implements(SCRIPTS_LOAD)
     async def load(self, path: str) -> ScriptText:
         if path not in self.saved:
             raise ServiceError("no_script", f"There is no script {path}.", status=404)
         return ScriptText(info=ScriptInfo(path=path, title=path), text=self.saved[path])
 
-    async def save(self, path: str, request: SaveRequest, actor: object) -> ScriptInfo:
+    @implements(SCRIPTS_SAVE)
+    async def save(self, path: str, request: SaveRequest, actor: Actor) -> ScriptInfo:
         if request.base_sha256 is None and path in self.saved:
             raise ServiceError("conflict", f"{path} has changed.", hint="Load it again.", status=409)
         self.saved[path] = request.text
@@ -122,8 +130,23 @@ class MemoryScripts:
 
 
 class FixedPool:
+    @implements(POOL_INFO)
     def info(self) -> PoolInfo:
         return PoolInfo(size=3, slots=[])
+
+
+def refusing(operations: Iterable[Operation[Any, Any, Any]]) -> object:
+    """A part of an engine that carries out ``operations`` by failing."""
+
+    def method(self: object, params: object) -> None:
+        raise NotImplementedError
+
+    methods = {f"method{number}": implements(each)(copy_of(method)) for number, each in enumerate(operations)}
+    return type("Refusing", (), methods)()
+
+
+def copy_of(function: Any) -> Any:
+    return FunctionType(function.__code__, function.__globals__, function.__name__)
 
 
 class SmallEngine:
@@ -144,7 +167,10 @@ class SmallHost:
         self.wire = EventWire("aa")
         self.stopping = asyncio.Event()
         self.paths = EnginePaths(folder)
-        self.server = EngineServer(build_app(self))
+        served = bind([*vars(self.engine).values(), HostOperations(self), Document(())])
+        self.server = EngineServer(
+            build_app(self, OPERATIONS, refusing(row for row in OPERATIONS if row not in served))
+        )
 
     def info(self) -> EngineInfo:
         return EngineInfo(

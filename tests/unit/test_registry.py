@@ -1,13 +1,23 @@
-"""The table of operations: what client, API and OpenAPI all read."""
+"""The table of operations: what client, API and OpenAPI all read, and what methods carry out."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
 import msgspec
+import pytest
 
 from engine import registry
-from engine.api.app import HANDLERS
 from engine.registry import OPERATIONS
-from engine.services.access import Role
+from engine.registry.operation import Operation
+from engine.registry.runs import RUNS_LIST, RUNS_START, RunListParams, RunParams, StartParams
+from engine.registry.scripts import SCRIPTS_LOAD, ScriptParams
+from engine.services.access import Actor, Role, ServiceError
+from engine.services.operations import Request, UnboundOperation, bind, complete, implements
 
 
 def test_names_and_places_are_unique() -> None:
@@ -16,8 +26,29 @@ def test_names_and_places_are_unique() -> None:
 
 
 def test_the_table_is_complete() -> None:
-    declared = {value for value in vars(registry).values() if isinstance(value, registry.Operation)}
-    assert declared == set(OPERATIONS) == set(HANDLERS)
+    modules = [
+        importlib.import_module(f"engine.registry.{each.name}") for each in pkgutil.iter_modules(registry.__path__)
+    ]
+    declared = {value for module in modules for value in vars(module).values() if isinstance(value, Operation)}
+    assert declared == set(OPERATIONS)
+
+
+def implementations() -> Iterator[tuple[type, Any]]:
+    """Classes of the engine and their methods that carry out operations."""
+    for package in ("engine.services", "engine.api"):
+        for each in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            for kind in vars(importlib.import_module(each.name)).values():
+                if isinstance(kind, type) and kind.__module__ == each.name:
+                    yield from ((kind, value) for value in vars(kind).values() if hasattr(value, "operation"))
+
+
+def test_every_operation_has_one_method_and_it_returns_what_the_row_says() -> None:
+    methods = list(implementations())
+    assert sorted(method.operation.name for _, method in methods) == sorted(op.name for op in OPERATIONS)
+    streams = {"AsyncIterator[RunItem]", "EventStream", "msgspec.Raw"}
+    for kind, method in methods:
+        answer = inspect.get_annotations(method)["return"]
+        assert answer in {method.operation.answer.__name__, *streams}, f"{kind.__name__}.{method.__name__}: {answer}"
 
 
 def test_every_role_exists_and_every_path_field_is_a_parameter() -> None:
@@ -27,9 +58,59 @@ def test_every_role_exists_and_every_path_field_is_a_parameter() -> None:
 
 
 def test_targets_are_escaped() -> None:
-    load = registry.SCRIPTS_LOAD
-    assert load.target(registry.ScriptParams(path="a b/%2e?#ü.py")) == "/api/v1/scripts/text/a%20b/%252e%3F%23%C3%BC.py"
-    listed = registry.RUNS_LIST.target(registry.RunListParams(limit=3, name="a&b=c d"))
+    load = SCRIPTS_LOAD.target(ScriptParams(path="a b/%2e?#ü.py"))
+    assert load == "/api/v1/scripts/text/a%20b/%252e%3F%23%C3%BC.py"
+    listed = RUNS_LIST.target(RunListParams(limit=3, name="a&b=c d"))
     assert listed == "/api/v1/runs?limit=3&name=a%26b%3Dc%20d"
-    assert registry.RUNS_LIST.target(registry.RunListParams()) == "/api/v1/runs"
-    assert registry.RUNS_START.target(registry.StartParams(follow=True)) == "/api/v1/runs?follow=true"
+    assert RUNS_LIST.target(RunListParams()) == "/api/v1/runs"
+    assert RUNS_START.target(StartParams(follow=True)) == "/api/v1/runs?follow=true"
+
+
+PLAY = Operation("toys.play", "POST", "/toys/{run_id}", str, "author", "Play with a toy; it may break", RunParams)
+VIC = Actor(name="vic", uid=1, role=Role.VIEWER)
+ADA = Actor(name="ada", uid=2, role=Role.AUTHOR)
+
+
+class Toys:
+    @implements(PLAY)
+    def play(self, run_id: int, actor: Actor) -> str:
+        return f"{actor.name} plays with {run_id}"
+
+
+def test_a_method_gets_what_it_takes_by_name() -> None:
+    [play] = complete([PLAY], bind([Toys(), "no part"]))
+    assert play(Request(actor=ADA, source="rest", params=RunParams(run_id=3))) == "ada plays with 3"
+
+
+def test_whoever_calls_a_method_needs_the_role_of_its_row() -> None:
+    with pytest.raises(ServiceError, match=r"^vic may not play with a toy: that needs the role author\.$"):
+        Toys().play(3, VIC)
+    with pytest.raises(ServiceError, match="vic may not"):
+        Toys().play(3, actor=VIC)
+    assert Toys().play(3, ADA) == "ada plays with 3"
+
+
+def test_a_row_without_a_method_or_with_two_and_a_method_without_a_row_are_found_at_the_start() -> None:
+    with pytest.raises(UnboundOperation, match=r"No method carries out toys\.play"):
+        complete([PLAY], bind([]))
+    with pytest.raises(UnboundOperation, match=r"Two methods carry out toys\.play"):
+        bind([Toys(), Toys()])
+    with pytest.raises(UnboundOperation, match=r"The table does not have toys\.play"):
+        complete([], bind([Toys()]))
+
+
+def test_a_method_that_cannot_get_an_argument_or_ignores_one_is_found_at_the_start() -> None:
+    class Asks:
+        @implements(PLAY)
+        def play(self, run_id: int, colour: str) -> str:
+            return colour
+
+    class Ignores:
+        @implements(PLAY)
+        def play(self) -> str:
+            return ""
+
+    with pytest.raises(UnboundOperation, match="argument colour"):
+        bind([Asks()])
+    with pytest.raises(UnboundOperation, match="ignores run_id"):
+        bind([Ignores()])

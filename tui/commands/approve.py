@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
+from engine.models.permissions import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
+from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW, ScriptParams
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation, common_options
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 TAB = 8
 
@@ -44,7 +45,7 @@ def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool,
     from tui.commands.session import with_engine
 
     async def look(client: EngineClient) -> PermissionReview:
-        return await client.review_permissions(script)
+        return await client.call(PERMISSIONS_REVIEW, ScriptParams(path=script))
 
     review = with_engine(invocation, look)
     if sha256 is not None and sha256.lower() != review.sha256:
@@ -64,9 +65,11 @@ def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool,
 
 async def _send(client: EngineClient, review: PermissionReview, decision: Decision) -> PermissionReview:
     if decision is Decision.REFUSE:
-        return await client.refuse_permissions(review.script)
+        return await client.call(PERMISSIONS_REFUSE, ScriptParams(path=review.script))
     grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
-    return await client.approve_permissions(review.script, ApproveRequest(sha256=review.sha256, grants=grants))
+    return await client.call(
+        PERMISSIONS_APPROVE, ScriptParams(path=review.script), ApproveRequest(sha256=review.sha256, grants=grants)
+    )
 
 
 def _is_settled(invocation: Invocation, review: PermissionReview) -> bool:

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY, AuditParams
 from tui.commands import exit_codes
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
-    from engine.models import AuditCheck, AuditList
+    from engine.client.client import EngineClient
+    from engine.models.engine import AuditCheck, AuditList
 
 
 @click.command("audit")
@@ -34,7 +35,7 @@ def _verify(invocation: Invocation) -> int:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> AuditCheck:
-        return await client.verify_audit()
+        return await client.call(AUDIT_VERIFY)
 
     check = with_engine(invocation, work)
     if invocation.json:
@@ -51,7 +52,7 @@ def _list(invocation: Invocation, limit: int) -> int:
     from tui.commands.table import render, terminal_width
 
     async def work(client: EngineClient) -> AuditList:
-        return await client.audit(limit)
+        return await client.call(AUDIT_LIST, AuditParams(limit=limit))
 
     found = with_engine(invocation, work)
     if invocation.json:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import age, clock, milliseconds
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
-    from engine.models import EngineInfo, PoolInfo
+    from engine.client.client import EngineClient
+    from engine.models.engine import EngineInfo, PoolInfo
 
 
 @click.group("engine")
@@ -65,7 +66,7 @@ def status(invocation: Invocation) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> tuple[EngineInfo, PoolInfo]:
-        return await _info(client), await client.pool()
+        return await _info(client), await client.call(POOL_INFO)
 
     info, pool = with_engine(invocation, work, start=False)
     if invocation.json:
@@ -88,7 +89,7 @@ def serve(ctx: click.Context) -> None:
 
 
 async def _info(client: EngineClient) -> EngineInfo:
-    return await client.engine_info()
+    return await client.call(ENGINE_INFO)
 
 
 def _print_status(invocation: Invocation, info: EngineInfo, pool: PoolInfo) -> None:

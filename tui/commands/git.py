@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from engine.models import GitAuthor, GitCommit, GitDiff, GitLog, GitStatus, GitText
+from engine.models.git import GitAuthor, GitCommit, GitCommitRequest, GitDiff, GitLog, GitPaths, GitStatus, GitText
+from engine.registry.git import (
+    GIT_AUTHOR,
+    GIT_AUTHOR_SET,
+    GIT_COMMIT,
+    GIT_DIFF,
+    GIT_LOG,
+    GIT_SHOW,
+    GIT_STAGE,
+    GIT_STATUS,
+    GIT_UNSTAGE,
+    GitDiffParams,
+    GitLogParams,
+    GitShowParams,
+)
 from tui.commands import exit_codes
 from tui.commands.git_trust import trust
 from tui.commands.invocation import CommandError, Invocation, common_options
@@ -17,7 +31,7 @@ from tui.text.sanitise import sanitise_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 SHORT = 10
 """Digits of a commit that are shown."""
@@ -45,7 +59,7 @@ def show_status(invocation: Invocation) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> GitStatus:
-        return await client.git_status()
+        return await client.call(GIT_STATUS)
 
     status = with_engine(invocation, work)
     if not status.available:
@@ -64,7 +78,7 @@ def show_log(invocation: Invocation, script: str | None, limit: int, skip: int) 
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> GitLog:
-        return await client.git_log(_with_suffix(script), limit=limit, skip=skip)
+        return await client.call(GIT_LOG, GitLogParams(path=_with_suffix(script), limit=limit, skip=skip))
 
     found = with_engine(invocation, work)
     if invocation.json:
@@ -92,7 +106,7 @@ def show_diff(invocation: Invocation, path: str | None, staged: bool, sha: str |
 
     async def work(client: EngineClient) -> GitDiff:
         if path is not None or sha is not None:
-            return await client.git_diff(path, staged=staged, commit=sha)
+            return await client.call(GIT_DIFF, GitDiffParams(path=path, staged=staged, commit=sha))
         return await _every_diff(client, staged=staged)
 
     _print_diff(invocation, with_engine(invocation, work))
@@ -110,7 +124,11 @@ def show_commit(invocation: Invocation, commit: str, script: str | None) -> None
     path = _with_suffix(script)
 
     async def work(client: EngineClient) -> GitText | GitDiff:
-        return await (client.git_diff(commit=commit) if path is None else client.git_show(commit, path))
+        return await (
+            client.call(GIT_DIFF, GitDiffParams(commit=commit))
+            if path is None
+            else client.call(GIT_SHOW, GitShowParams(commit=commit, path=path))
+        )
 
     found = with_engine(invocation, work)
     if isinstance(found, GitDiff):
@@ -130,7 +148,7 @@ def stage(invocation: Invocation, paths: tuple[str, ...]) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> GitStatus:
-        return await client.git_stage(list(paths))
+        return await client.call(GIT_STAGE, body=GitPaths(paths=list(paths)))
 
     _print_status(invocation, with_engine(invocation, work))
 
@@ -144,7 +162,7 @@ def unstage(invocation: Invocation, paths: tuple[str, ...]) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> GitStatus:
-        return await client.git_unstage(list(paths))
+        return await client.call(GIT_UNSTAGE, body=GitPaths(paths=list(paths)))
 
     _print_status(invocation, with_engine(invocation, work))
 
@@ -166,7 +184,7 @@ def commit(invocation: Invocation, messages: tuple[str, ...], source: BinaryIO |
     text = "\n\n".join(messages) if source is None else _decoded(source.read())
 
     async def work(client: EngineClient) -> GitCommit:
-        return await client.git_commit(text)
+        return await client.call(GIT_COMMIT, body=GitCommitRequest(message=text))
 
     try:
         made = with_engine(invocation, work)
@@ -191,10 +209,10 @@ def author(invocation: Invocation, name: str | None, email: str | None) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> GitAuthor:
-        known = await client.git_author()
+        known = await client.call(GIT_AUTHOR)
         if name is None and email is None:
             return known
-        return await client.set_git_author(GitAuthor(name=name or known.name, email=email or known.email))
+        return await client.call(GIT_AUTHOR_SET, body=GitAuthor(name=name or known.name, email=email or known.email))
 
     found = with_engine(invocation, work)
     if invocation.json:
@@ -216,17 +234,17 @@ def _ask_author(invocation: Invocation) -> None:
     given = GitAuthor(name=click.prompt("Name", err=True), email=click.prompt("E-mail address", err=True))
 
     async def work(client: EngineClient) -> GitAuthor:
-        return await client.set_git_author(given)
+        return await client.call(GIT_AUTHOR_SET, body=given)
 
     with_engine(invocation, work)
 
 
 async def _every_diff(client: EngineClient, *, staged: bool) -> GitDiff:
-    status = await client.git_status()
+    status = await client.call(GIT_STATUS)
     if not status.available:
         raise CommandError(status.problem or "There is no git repository.", exit_code=exit_codes.USAGE, code="git")
     chosen = [file.path for file in status.files if (file.index not in " ?" if staged else file.worktree != " ")]
-    found = [await client.git_diff(path, staged=staged) for path in chosen]
+    found = [await client.call(GIT_DIFF, GitDiffParams(path=path, staged=staged)) for path in chosen]
     return GitDiff(text="".join(one.text for one in found), cut=any(one.cut for one in found))
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import GitTrust
+from engine.models.git import GitTrust, GitTrustRequest
+from engine.registry.git import GIT_PROGRAMS, GIT_TRUST
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation, common_options
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 
 @click.command("trust")
@@ -31,7 +32,7 @@ def trust(invocation: Invocation, yes: bool, fingerprint: str | None, revoke: bo
     from tui.commands.session import with_engine
 
     async def look(client: EngineClient) -> GitTrust:
-        return await client.git_programs()
+        return await client.call(GIT_PROGRAMS)
 
     seen = with_engine(invocation, look)
     if fingerprint is not None and fingerprint != seen.fingerprint:
@@ -48,7 +49,7 @@ def trust(invocation: Invocation, yes: bool, fingerprint: str | None, revoke: bo
         return exit_codes.USAGE
 
     async def decide(client: EngineClient) -> GitTrust:
-        return await client.trust_git(wanted)
+        return await client.call(GIT_TRUST, body=GitTrustRequest(fingerprint=wanted))
 
     decided = with_engine(invocation, decide)
     if invocation.json:

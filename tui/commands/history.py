@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import DeletedScripts, ScriptHistory, ScriptVersion, VersionReason
+from engine.models.versions import DeletedScripts, ScriptHistory, ScriptVersion, VersionReason
+from engine.registry.scripts import (
+    SCRIPTS_DELETED,
+    SCRIPTS_HISTORY,
+    SCRIPTS_LOAD,
+    SCRIPTS_VERSION,
+    ScriptParams,
+    VersionParams,
+)
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation, common_options
 from tui.text.formats import clock, size
@@ -15,7 +23,7 @@ from tui.text.labels import what_replaced
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 SHORT = 12
 """Letters of a hash in lists."""
@@ -47,7 +55,7 @@ def history(invocation: Invocation, script: str | None, deleted: bool, number: i
         return
 
     async def work(client: EngineClient) -> tuple[ScriptHistory, str]:
-        found = await client.script_history(script)
+        found = await client.call(SCRIPTS_HISTORY, ScriptParams(path=script))
         return found, "" if number is None else await _difference(client, found, number, now)
 
     found, difference = with_engine(invocation, work)
@@ -66,7 +74,7 @@ def _list_deleted(invocation: Invocation) -> None:
     from tui.commands.table import render, terminal_width
 
     async def work(client: EngineClient) -> DeletedScripts:
-        return await client.deleted_scripts()
+        return await client.call(SCRIPTS_DELETED)
 
     found = with_engine(invocation, work)
     if invocation.json:
@@ -110,7 +118,7 @@ async def _difference(client: EngineClient, found: ScriptHistory, number: int, n
             code="no_version",
         )
     old = found.versions[number - 1]
-    text = (await client.script_version(found.path, old.sha256)).text
+    text = (await client.call(SCRIPTS_VERSION, VersionParams(path=found.path, sha256=old.sha256))).text
     newer = found.versions[number - 2].sha256 if number > 1 and not now else found.sha256
     if old.reason is VersionReason.DELETED and not now:
         newer = None
@@ -122,8 +130,8 @@ async def _text(client: EngineClient, found: ScriptHistory, sha256: str | None) 
     if sha256 is None:
         return ""
     if sha256 == found.sha256:
-        return (await client.load_script(found.path)).text
-    return (await client.script_version(found.path, sha256)).text
+        return (await client.call(SCRIPTS_LOAD, ScriptParams(path=found.path))).text
+    return (await client.call(SCRIPTS_VERSION, VersionParams(path=found.path, sha256=sha256))).text
 
 
 def _unified(old: str, new: str, title: str, newer: str | None) -> str:

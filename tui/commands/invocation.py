@@ -38,7 +38,7 @@ class Invocation:
 
     def print_error(self, error: CommandError) -> None:
         """The failure as the API would word it."""
-        from engine.models import ErrorBody
+        from engine.models.base import ErrorBody
 
         self.print_json(ErrorBody(error=error.message, code=error.code, hint=error.hint))
 

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.registry.sync import SYNC_REBUILD, RebuildParams
 from tui.commands.invocation import Invocation, common_options
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
-    from engine.models import RebuildReport
+    from engine.client.client import EngineClient
+    from engine.models.sync import RebuildReport
     from tui.commands.streams import Streams
 
 KIND = "rebuild"
@@ -33,7 +34,9 @@ def rebuild(invocation: Invocation, everything: bool) -> None:
     from tui.commands.task import with_progress
 
     async def work(client: EngineClient) -> RebuildReport:
-        return await with_progress(client, invocation.streams, KIND, lambda: client.rebuild(everything=everything))
+        return await with_progress(
+            client, invocation.streams, KIND, lambda: client.call(SYNC_REBUILD, RebuildParams(everything=everything))
+        )
 
     report = with_engine(invocation, work)
     if invocation.json:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.registry.engine import RETENTION
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock, duration, size
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
-    from engine.models import RetentionInfo, RetentionPass
+    from engine.client.client import EngineClient
+    from engine.models.engine import RetentionInfo, RetentionPass
 
 
 @click.command("retention")
@@ -25,7 +26,7 @@ def retention(invocation: Invocation) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> RetentionInfo:
-        return await client.retention()
+        return await client.call(RETENTION)
 
     info = with_engine(invocation, work)
     if invocation.json:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import Mode, ReplayRequest, RunComparison, RunInputs
+from engine.models.runs import Mode, ReplayRequest, RunComparison, RunInputs
+from engine.registry.runs import RUNS_COMPARE, CompareParams
 from tui.commands.invocation import Invocation, common_options
 from tui.commands.run import assignments
 from tui.text.formats import size
@@ -16,7 +17,7 @@ from tui.text.sanitise import sanitise_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 TAB = 8
 SHOWN = 200
@@ -72,7 +73,7 @@ def compare_runs(invocation: Invocation, run_id: int, other_id: int) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> RunComparison:
-        return await client.compare_runs(run_id, other_id)
+        return await client.call(RUNS_COMPARE, CompareParams(run_id=run_id, other_id=other_id))
 
     found = with_engine(invocation, work)
     if invocation.json:

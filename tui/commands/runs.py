@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import OutputPage, RunFile, RunInfo, RunInputs, RunList, RunState
+from engine.models.runs import OutputPage, RunFile, RunInfo, RunInputs, RunList, RunState
+from engine.registry.runs import RUNS_CANCEL, RUNS_GET, RUNS_INPUTS, RUNS_LIST, RUNS_OUTPUT, OutputParams, RunParams
 from tui.commands import exit_codes
 from tui.commands.invocation import CommandError, Invocation, common_options
 from tui.commands.run_history import compare_runs, input_fields, replay_run
@@ -15,7 +16,7 @@ from tui.text.formats import clock, duration, size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 PAGE = 1000
 """Output chunks asked for at a time."""
@@ -54,7 +55,7 @@ def list_runs(invocation: Invocation, limit: int, before: int | None, name: str 
         raise CommandError(str(error), exit_code=exit_codes.USAGE, code="bad_search") from None
 
     async def work(client: EngineClient) -> RunList:
-        return await client.find_runs(wanted)
+        return await client.call(RUNS_LIST, wanted)
 
     found = with_engine(invocation, work)
     if invocation.json:
@@ -78,7 +79,9 @@ def show_run(invocation: Invocation, run_id: int) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> tuple[RunInfo, RunInputs]:
-        return await client.get_run(run_id), await client.run_inputs(run_id)
+        return await client.call(RUNS_GET, RunParams(run_id=run_id)), await client.call(
+            RUNS_INPUTS, RunParams(run_id=run_id)
+        )
 
     info, inputs = with_engine(invocation, work)
     if invocation.json:
@@ -121,7 +124,7 @@ def run_files(invocation: Invocation, run_id: int, out: str | None) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> RunInfo:
-        info = await client.get_run(run_id)
+        info = await client.call(RUNS_GET, RunParams(run_id=run_id))
         if out is not None:
             await write_files(client, info, out, invocation.streams)
         return info
@@ -144,7 +147,7 @@ def cancel_runs(invocation: Invocation, run_ids: tuple[int, ...]) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> list[RunInfo]:
-        return [await client.cancel_run(run_id) for run_id in run_ids]
+        return [await client.call(RUNS_CANCEL, RunParams(run_id=run_id)) for run_id in run_ids]
 
     cancelled = with_engine(invocation, work)
     if invocation.json:
@@ -240,7 +243,7 @@ async def _print_output(client: EngineClient, invocation: Invocation, run_id: in
         return
     after, more = 0, True
     while more and not invocation.streams.out.closed:
-        page = await client.run_output(run_id, after=after, limit=PAGE)
+        page = await client.call(RUNS_OUTPUT, OutputParams(run_id=run_id, after=after, limit=PAGE))
         write_output(page.chunks, invocation.streams)
         after, more = page.next_seq, len(page.chunks) == PAGE
 
@@ -249,9 +252,9 @@ async def _whole_output(client: EngineClient, run_id: int, *, follow: bool) -> O
     if follow:
         async for _ in client.follow_run(run_id):
             pass
-    page = await client.run_output(run_id, limit=PAGE)
+    page = await client.call(RUNS_OUTPUT, OutputParams(run_id=run_id, limit=PAGE))
     chunks = list(page.chunks)
     while len(page.chunks) == PAGE:
-        page = await client.run_output(run_id, after=page.next_seq, limit=PAGE)
+        page = await client.call(RUNS_OUTPUT, OutputParams(run_id=run_id, after=page.next_seq, limit=PAGE))
         chunks.extend(page.chunks)
     return OutputPage(run_id=run_id, chunks=chunks, next_seq=page.next_seq, finished=page.finished)

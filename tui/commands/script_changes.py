@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import (
-    DeleteRequest,
-    DuplicateRequest,
-    RenameRequest,
-    RestoreRequest,
-    ScriptHistory,
-    ScriptInfo,
-    ScriptVersion,
+from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, ScriptInfo
+from engine.models.versions import RestoreRequest, ScriptHistory, ScriptVersion
+from engine.registry.scripts import (
+    SCRIPTS_DELETE,
+    SCRIPTS_DUPLICATE,
+    SCRIPTS_HISTORY,
+    SCRIPTS_RENAME,
+    SCRIPTS_RESTORE,
+    ScriptParams,
 )
 from tui.commands import exit_codes
 from tui.commands.history import find_version
@@ -23,7 +24,7 @@ from tui.commands.invocation import CommandError, Invocation, common_options
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 
 @click.command("rename")
@@ -39,7 +40,7 @@ def rename_script(invocation: Invocation, old: str, new: str) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> ScriptInfo:
-        return await client.rename_script(old, RenameRequest(new_path=new))
+        return await client.call(SCRIPTS_RENAME, ScriptParams(path=old), RenameRequest(new_path=new))
 
     _report(invocation, with_engine(invocation, work), "it is now")
 
@@ -54,7 +55,7 @@ def duplicate_script(invocation: Invocation, script: str, new: str | None) -> No
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> ScriptInfo:
-        return await client.duplicate_script(script, DuplicateRequest(new_path=new))
+        return await client.call(SCRIPTS_DUPLICATE, ScriptParams(path=script), DuplicateRequest(new_path=new))
 
     _report(invocation, with_engine(invocation, work), "made")
 
@@ -72,10 +73,10 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
     from tui.commands.session import with_engine
 
     async def look(client: EngineClient) -> ScriptHistory:
-        return await client.script_history(script)
+        return await client.call(SCRIPTS_HISTORY, ScriptParams(path=script))
 
     async def work(client: EngineClient) -> ScriptVersion:
-        return await client.delete_script(path, DeleteRequest(base_sha256=found.sha256))
+        return await client.call(SCRIPTS_DELETE, ScriptParams(path=path), DeleteRequest(base_sha256=found.sha256))
 
     found = with_engine(invocation, look)
     path = found.path
@@ -106,10 +107,12 @@ def restore_script(invocation: Invocation, script: str, version: str | None) -> 
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> ScriptInfo:
-        history = await client.script_history(script)
+        history = await client.call(SCRIPTS_HISTORY, ScriptParams(path=script))
         _require_path(script, history.path)
         wanted = None if version is None else find_version(history, version).sha256
-        return await client.restore_script(history.path, RestoreRequest(sha256=wanted, base_sha256=history.sha256))
+        return await client.call(
+            SCRIPTS_RESTORE, ScriptParams(path=history.path), RestoreRequest(sha256=wanted, base_sha256=history.sha256)
+        )
 
     restored = with_engine(invocation, work)
     if invocation.json:

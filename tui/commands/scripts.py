@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from engine.models import (
-    CheckProblem,
-    CheckReport,
-    CheckRequest,
-    FoundScript,
-    SaveRequest,
-    ScriptInfo,
-    ScriptList,
-    ScriptText,
-    SearchResult,
+from engine.models.checks import CheckProblem, CheckReport, CheckRequest
+from engine.models.scripts import FoundScript, SaveRequest, ScriptInfo, ScriptList, ScriptText, SearchResult
+from engine.registry.scripts import (
+    SCRIPTS_CHECK,
+    SCRIPTS_LIST,
+    SCRIPTS_LOAD,
+    SCRIPTS_SAVE,
+    SCRIPTS_SEARCH,
+    ScriptParams,
+    SearchParams,
 )
 from tui.commands import exit_codes
 from tui.commands.about import print_about, say_what_waits, state
@@ -30,7 +30,7 @@ from tui.text.formats import clock, size
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 NO_SCRIPTS = "there are no scripts yet; gatewright scripts defaults --restore brings back those that come with it"
 
@@ -64,7 +64,7 @@ def list_scripts(invocation: Invocation, part: str | None) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> ScriptList:
-        return await client.list_scripts()
+        return await client.call(SCRIPTS_LIST)
 
     found = with_engine(invocation, work)
     chosen = [info for info in found.scripts if part is None or _matches(info, part)]
@@ -87,7 +87,7 @@ def show_script(invocation: Invocation, script: str, about: bool) -> None:
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> ScriptText:
-        return await client.load_script(script)
+        return await client.call(SCRIPTS_LOAD, ScriptParams(path=script))
 
     loaded = with_engine(invocation, work)
     if invocation.json:
@@ -114,7 +114,7 @@ def new_script(invocation: Invocation, path: str, title: str | None, source: Bin
     text = skeleton(path, title) if source is None else _decode(source.read(), source.name)
 
     async def work(client: EngineClient) -> ScriptInfo:
-        return await client.save_script(path, SaveRequest(text=text))
+        return await client.call(SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text))
 
     made = with_engine(invocation, work)
     if invocation.json:
@@ -141,10 +141,10 @@ def check_script(invocation: Invocation, script: str) -> int:
 
     async def work(client: EngineClient) -> tuple[str, CheckReport]:
         if given is not None:
-            return "<stdin>", await client.check_script(CheckRequest(text=given))
-        loaded = await client.load_script(script)
+            return "<stdin>", await client.call(SCRIPTS_CHECK, body=CheckRequest(text=given))
+        loaded = await client.call(SCRIPTS_LOAD, ScriptParams(path=script))
         path = loaded.info.path
-        return path, await client.check_script(CheckRequest(text=loaded.text, path=path))
+        return path, await client.call(SCRIPTS_CHECK, body=CheckRequest(text=loaded.text, path=path))
 
     path, report = with_engine(invocation, work)
     if invocation.json:
@@ -169,7 +169,7 @@ def search_scripts(invocation: Invocation, text: tuple[str, ...], limit: int) ->
     from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> SearchResult:
-        return await client.search_scripts(" ".join(text), limit)
+        return await client.call(SCRIPTS_SEARCH, SearchParams(text=" ".join(text), limit=limit))
 
     result = with_engine(invocation, work)
     if invocation.json:

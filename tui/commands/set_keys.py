@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from engine.models import ScriptInfo, SetKeysRequest
+from engine.models.scripts import ScriptInfo, SetKeysRequest
+from engine.registry.scripts import SCRIPTS_SET, ScriptParams
 from tui.commands.about import say_what_waits
 from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
 from tui.text.typed_values import toml_or_text
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 
 @click.command("set")
@@ -49,7 +50,7 @@ def set_keys(
     request = SetKeysRequest(changes=changes, base_sha256=None if sha256 is None else sha256.lower())
 
     async def work(client: EngineClient) -> ScriptInfo:
-        return await client.set_script_keys(script, request)
+        return await client.call(SCRIPTS_SET, ScriptParams(path=script), request)
 
     info = with_engine(invocation, work)
     if invocation.json:

@@ -17,6 +17,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import TextArea
 
+from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.actions import Scope, action, bindings, footer_hints, pane_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.editing.recovery import Session
@@ -31,7 +32,8 @@ from tui.widgets.script_list import ScriptAction, ScriptList
 from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
-    from engine.models import Mode, RunInfo, ScriptInfo
+    from engine.models.runs import Mode, RunInfo
+    from engine.models.scripts import ScriptInfo
     from tui.console.parts import ConsoleParts
     from tui.messages import EngineConnected
     from tui.screens.settings import SettingsScreen
@@ -312,7 +314,7 @@ class ConsoleScreen(ConsoleDoors):
     async def _kill(self, run_id: int) -> None:
         if (parts := self._parts) is not None:
             with parts.problems_told(self.notify_error):
-                run = await parts.connection.client.cancel_run(run_id)
+                run = await parts.connection.client.call(RUNS_CANCEL, RunParams(run_id=run_id))
                 self.notify(f"#{run_id} {run.outcome or run.state}")
 
     def show_run(self, run_id: int) -> None:

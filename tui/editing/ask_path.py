@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from textual.screen import Screen
 
-from engine.client import EngineError
+from engine.client.answers import EngineError
 from tui.screens.dialogs import AskScreen
 
 Answer = TypeVar("Answer")

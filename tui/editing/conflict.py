@@ -8,8 +8,10 @@ from typing import Protocol, TypeVar
 
 from textual.screen import Screen
 
-from engine.client import EngineError
-from engine.models import ScriptText, VersionReason
+from engine.client.answers import EngineError
+from engine.models.scripts import ScriptText
+from engine.models.versions import VersionReason
+from engine.registry.scripts import SCRIPTS_HISTORY, SCRIPTS_VERSION, ScriptParams, VersionParams
 from tui.connection import EngineConnection
 from tui.screens.conflict import Comparison, ConflictScreen, Side
 from tui.screens.dialogs import Answer
@@ -66,7 +68,11 @@ class Conflict:
         if base.sha256 == theirs.info.sha256:
             return theirs.text
         try:
-            return (await self._connection.client.script_version(theirs.info.path, base.sha256)).text
+            return (
+                await self._connection.client.call(
+                    SCRIPTS_VERSION, VersionParams(path=theirs.info.path, sha256=base.sha256)
+                )
+            ).text
         except EngineError:
             return None
 
@@ -74,7 +80,7 @@ class Conflict:
         """Who changed the file and when; a change that left no record came from another program."""
         info = theirs.info
         try:
-            versions = (await self._connection.client.script_history(info.path)).versions
+            versions = (await self._connection.client.call(SCRIPTS_HISTORY, ScriptParams(path=info.path))).versions
         except EngineError:
             versions = []
         last = next((one for one in versions if one.reason is not VersionReason.CONFLICT), None)

@@ -13,8 +13,8 @@ from contextlib import suppress
 from enum import Enum, auto
 from typing import Protocol
 
-from engine.client import EngineError, EngineUnreachable
-from engine.models import ScriptInfo, ScriptText
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.models.scripts import ScriptInfo, ScriptText
 from tui.actions import action
 from tui.editing.open_script import OpenScript
 from tui.widgets.banner import Banner

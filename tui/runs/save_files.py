@@ -9,7 +9,7 @@ from typing import Protocol
 
 from textual.screen import Screen
 
-from engine.models import RunFile, RunInfo
+from engine.models.runs import RunFile, RunInfo
 from tui.connection import EngineConnection
 from tui.runs.returned_files import NotWritten, save_files
 from tui.screens.dialogs import AskScreen

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from engine.models import OutputChunk, RunInfo, RunState, Stream
-from engine.pool import ReturnedFile
+from engine.models.runs import OutputChunk, RunInfo, RunState, Stream
+from engine.pool.outcome import ReturnedFile
 from engine.services.runs.uploads import Buffer
 from store.state.run_filter import RunFilter
 

@@ -10,17 +10,10 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from engine.models import (
-    Mode,
-    OutputChunk,
-    ReplayRequest,
-    RunComparison,
-    RunInfo,
-    RunInputs,
-    RunKind,
-    RunRequest,
-)
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.models.runs import Mode, OutputChunk, ReplayRequest, RunComparison, RunInfo, RunInputs, RunKind, RunRequest
+from engine.registry.runs import RUNS_COMPARE, RUNS_INPUTS, RUNS_REPLAY
+from engine.services.access import Actor, ServiceError
+from engine.services.operations import implements
 from engine.services.runs.active import ActiveRun
 from engine.services.runs.inputs import NOTHING, read_inputs
 from engine.services.runs.service import RunService
@@ -40,10 +33,12 @@ class RunHistory:
         self._scripts = scripts
         self._buffers = buffers
 
+    @implements(RUNS_INPUTS)
     async def inputs(self, run_id: int, actor: Actor) -> RunInputs:
         """What a run was given, for those who see the run."""
         return await self._inputs(await self._runs.get(run_id, actor))
 
+    @implements(RUNS_REPLAY)
     async def replay(self, run_id: int, request: ReplayRequest, actor: Actor, source: str) -> RunInfo:
         """Start a run of the same text with the same inputs, and return its first record.
 
@@ -55,7 +50,6 @@ class RunHistory:
 
     async def launch(self, run_id: int, request: ReplayRequest, actor: Actor, source: str) -> ActiveRun:
         """Like ``replay``, for callers in this process that want to follow the run."""
-        require(actor, Role.OPERATOR, "replay runs")
         old = await self._runs.get(run_id, actor)
         if old.mode is Mode.ADMIN and request.mode is not Mode.ADMIN:
             raise ServiceError(
@@ -70,6 +64,7 @@ class RunHistory:
         again = await self._request(old, inputs, self._files(inputs, request.files, actor))
         return await self._runs.launch(again, actor, source, replay_of=run_id)
 
+    @implements(RUNS_COMPARE)
     async def compare(self, run_id: int, other_id: int, actor: Actor) -> RunComparison:
         """Two runs: what they were given, their texts, results and outputs."""
         run, other = await self._runs.get(run_id, actor), await self._runs.get(other_id, actor)

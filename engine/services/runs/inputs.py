@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.models import RunFileInput, RunRequest
+from engine.models.runs import RunFileInput, RunRequest
 from engine.services.runs.uploads import Buffer
 
 MAX_INPUTS = 64 << 10

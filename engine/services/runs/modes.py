@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.models import Mode
+from engine.models.runs import Mode
 from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Plan
 from engine.services.access import Actor, Role, ServiceError, require

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from engine.models import ParamInfo, ParamType
+from engine.models.scripts import ParamInfo, ParamType
 from engine.services.access import ServiceError
 
 TRUE = frozenset({"true", "yes", "on", "1"})

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from engine.models import OutputChunk, RunInfo, RunState
-from engine.pool import ReturnedFile
+from engine.models.runs import OutputChunk, RunInfo, RunState
+from engine.pool.outcome import ReturnedFile
 from engine.services.runs.records import file_row, output_row, run_row
 from store.errors import StoreError
 from store.state.rows import FileRow, InputRow, OutputRow, RunRow

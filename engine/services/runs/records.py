@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from engine.models import Grant, Mode, Outcome, OutputChunk, RunError, RunFile, RunInfo, RunKind, RunState, Stream
-from engine.pool import ReturnedFile
+from engine.models.permissions import Grant
+from engine.models.runs import Mode, Outcome, OutputChunk, RunError, RunFile, RunInfo, RunKind, RunState, Stream
+from engine.pool.outcome import ReturnedFile
 from store.state.rows import FileRow, OutputRow, RunRow
 
 OUTPUT_LOST = "Some of the output could not be recorded: the disk was full."

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.models import Mode, RunKind, RunRequest, ScriptInfo
-from engine.pool import JobRejected, Limits, QueueFull, SandboxUnavailable, describe_size
+from engine.models.runs import Mode, RunKind, RunRequest
+from engine.models.scripts import ScriptInfo
+from engine.pool.job import JobRejected, Limits, QueueFull, SandboxUnavailable
+from engine.pool.output import describe_size
 from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.runs.modes import Modes, sandbox_unavailable

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 from msgspec.structs import replace
 
-from engine.models import (
-    Grant,
+from engine.models.permissions import Grant
+from engine.models.runs import (
     Mode,
     Outcome,
     OutputChunk,
@@ -23,12 +23,24 @@ from engine.models import (
     RunRequest,
     RunState,
 )
-from engine.pool import Ending, FileInput, Job, JobRejected, Pool, QueueFull
-from engine.pool.job import Profile
+from engine.pool.job import FileInput, Job, JobRejected, Profile, QueueFull
+from engine.pool.outcome import Ending
+from engine.pool.pool import Pool
+from engine.registry.runs import (
+    RUNS_CANCEL,
+    RUNS_EVENTS,
+    RUNS_FILE,
+    RUNS_GET,
+    RUNS_LIST,
+    RUNS_OUTPUT,
+    RUNS_START,
+    RunListParams,
+)
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.audit import AuditService, event
 from engine.services.disk_space import SpaceCheck, output_not_recorded
 from engine.services.events import EventBus
+from engine.services.operations import implements
 from engine.services.runs.active import ActiveRun, is_wanted
 from engine.services.runs.inputs import GivenInputs, given_inputs, kept_code
 from engine.services.runs.metrics import RunMetrics
@@ -78,6 +90,7 @@ class RunService:
         """Runs that are queued or running."""
         return sum(not run.finished for run in self._active.values())
 
+    @implements(RUNS_START)
     async def start(self, request: RunRequest, actor: Actor, source: str) -> RunInfo:
         """Check ``request``, queue it and return its first record.
 
@@ -137,11 +150,25 @@ class RunService:
         self._check_sees(run.info, actor)
         return await run.ended()
 
+    @implements(RUNS_GET)
     async def get(self, run_id: int, actor: Actor) -> RunInfo:
         run = self._active.get(run_id)
         info = run.info if run is not None else await self._recorded(run_id)
         self._check_sees(info, actor)
         return info
+
+    @implements(RUNS_LIST)
+    async def find(self, params: RunListParams, actor: Actor) -> RunList:
+        """Return a page of the runs that an actor may see and asks for."""
+        wanted = RunFilter(
+            name=params.name,
+            part=params.part,
+            outcome=params.outcome,
+            actor=params.actor,
+            since=params.since,
+            until=params.until,
+        )
+        return await self.list(actor, limit=params.limit, before=params.before, wanted=wanted)
 
     async def list(
         self, actor: Actor, *, limit: int = 50, before: int | None = None, wanted: RunFilter | None = None
@@ -165,6 +192,7 @@ class RunService:
         more = len(newest) > limit
         return RunList(runs=newest[:limit], next_before=newest[limit - 1].id if more else None)
 
+    @implements(RUNS_OUTPUT)
     async def output(self, run_id: int, actor: Actor, *, after: int = 0, limit: int = PAGE) -> OutputPage:
         """Up to ``limit`` chunks from ``after`` on."""
         if after < 0 or not 1 <= limit <= 10_000:
@@ -178,6 +206,7 @@ class RunService:
         next_seq = chunks[-1].seq + 1 if chunks else after
         return OutputPage(run_id=run_id, chunks=chunks, next_seq=next_seq, finished=info.state is RunState.FINISHED)
 
+    @implements(RUNS_FILE)
     async def file(self, run_id: int, name: str, actor: Actor) -> bytes:
         """A file that a run left in its record."""
         await self.get(run_id, actor)
@@ -191,6 +220,12 @@ class RunService:
         if row is None or row.data is None:
             raise no_file(run_id, name, removed=row is not None)
         return bytes(row.data)
+
+    @implements(RUNS_EVENTS)
+    async def events(self, run_id: int, actor: Actor, after: int = 0) -> AsyncIterator[RunItem]:
+        """Return what ``follow`` yields, after a look whether there is such a run: a stream could only break."""
+        await self.get(run_id, actor)
+        return self.follow(run_id, actor, after=after)
 
     async def follow(self, run_id: int, actor: Actor, *, after: int = 0) -> AsyncIterator[RunItem]:
         """Output from chunk ``after`` on as it comes, the record whenever it changes; ends with the final record."""
@@ -206,12 +241,12 @@ class RunService:
             yield chunks
         yield info
 
+    @implements(RUNS_CANCEL)
     async def cancel(self, run_id: int, actor: Actor) -> RunInfo:
         """Stop a queued or running run and return its final record; a finished one is returned as it is."""
         info = await self.get(run_id, actor)
         if info.state is RunState.FINISHED:
             return info
-        require(actor, Role.OPERATOR, "stop runs")
         self._pool.cancel(run_id)
         return await self.wait(run_id, actor)
 

@@ -12,11 +12,13 @@ import hashlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
-from engine.models import BufferInfo
+from engine.models.runs import BufferInfo
+from engine.registry.runs import BUFFERS_CREATE
 from engine.services.access import Actor, ServiceError
+from engine.services.operations import implements
 
 LEASE = 600.0
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -90,6 +92,18 @@ class BufferService:
         if len(base) > 255 or not base.isprintable():
             raise ServiceError("bad_name", "A file's name must be printable and at most 255 characters long.")
         return BufferWriter(self, base, actor.uid)
+
+    @implements(BUFFERS_CREATE)
+    async def upload(self, name: str, chunks: AsyncIterator[bytes], actor: Actor) -> BufferInfo:
+        """Write a file into a buffer while it arrives: it is never held in this process twice."""
+        writer = self.create(name, actor)
+        try:
+            async for chunk in chunks:
+                writer.write(chunk)
+            return writer.finish()
+        except BaseException:
+            writer.abort()
+            raise
 
     def hold(self, ids: Iterable[str], actor: Actor) -> list[Buffer]:
         """Take buffers for a run: all of them or none. Give each back with ``give_back``."""

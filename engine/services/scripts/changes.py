@@ -6,20 +6,27 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import TypeVar
 
-from engine.models import (
+from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, ScriptInfo
+from engine.models.versions import (
     DeletedScripts,
-    DeleteRequest,
-    DuplicateRequest,
-    RenameRequest,
     RestoreRequest,
     ScriptHistory,
-    ScriptInfo,
     ScriptVersion,
     VersionReason,
     VersionText,
 )
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.registry.scripts import (
+    SCRIPTS_DELETE,
+    SCRIPTS_DELETED,
+    SCRIPTS_DUPLICATE,
+    SCRIPTS_HISTORY,
+    SCRIPTS_RENAME,
+    SCRIPTS_RESTORE,
+    SCRIPTS_VERSION,
+)
+from engine.services.access import Actor, ServiceError
 from engine.services.events import EventBus
+from engine.services.operations import implements
 from engine.services.scripts.service import ScriptService, refused
 from engine.services.scripts.versions import ScriptWriter
 from store.errors import Conflict, StoreError
@@ -55,40 +62,40 @@ class ScriptChanges:
         self._versions = versions
         self._events = events
 
-    async def rename(self, name: str, request: RenameRequest, actor: Actor) -> ScriptInfo:
+    @implements(SCRIPTS_RENAME)
+    async def rename(self, path: str, request: RenameRequest, actor: Actor) -> ScriptInfo:
         """Give a script another path. Its history goes with it; an approval of its permissions does not."""
-        require(actor, Role.AUTHOR, "rename scripts")
-        return await asyncio.shield(_refusing(self._rename(name, request, actor)))
+        return await asyncio.shield(_refusing(self._rename(path, request, actor)))
 
-    async def duplicate(self, name: str, request: DuplicateRequest, actor: Actor) -> ScriptInfo:
+    @implements(SCRIPTS_DUPLICATE)
+    async def duplicate(self, path: str, request: DuplicateRequest, actor: Actor) -> ScriptInfo:
         """Make a new script of what another one holds."""
-        require(actor, Role.AUTHOR, "copy scripts")
-        return await asyncio.shield(_refusing(self._duplicate(name, request, actor)))
+        return await asyncio.shield(_refusing(self._duplicate(path, request, actor)))
 
-    async def delete(self, name: str, request: DeleteRequest, actor: Actor) -> ScriptVersion:
+    @implements(SCRIPTS_DELETE)
+    async def delete(self, path: str, request: DeleteRequest, actor: Actor) -> ScriptVersion:
         """Delete a script; its history keeps what it held."""
-        require(actor, Role.AUTHOR, "delete scripts")
-        return await asyncio.shield(_refusing(self._delete(name, request, actor)))
+        return await asyncio.shield(_refusing(self._delete(path, request, actor)))
 
-    async def restore(self, name: str, request: RestoreRequest, actor: Actor) -> ScriptInfo:
+    @implements(SCRIPTS_RESTORE)
+    async def restore(self, path: str, request: RestoreRequest, actor: Actor) -> ScriptInfo:
         """Bring back a version, of a deleted script too. What it replaces goes to the history."""
-        require(actor, Role.AUTHOR, "restore scripts")
-        return await asyncio.shield(_refusing(self._restore(name, request, actor)))
+        return await asyncio.shield(_refusing(self._restore(path, request, actor)))
 
-    async def history(self, name: str, actor: Actor) -> ScriptHistory:
+    @implements(SCRIPTS_HISTORY)
+    async def history(self, path: str, actor: Actor) -> ScriptHistory:  # noqa: ARG002 - its role is checked
         """The versions of a script, whether it is there or deleted."""
-        require(actor, Role.AUTHOR, "see the history of scripts")
-        return await _refusing(self._history(name))
+        return await _refusing(self._history(path))
 
-    async def deleted(self, actor: Actor) -> DeletedScripts:
+    @implements(SCRIPTS_DELETED)
+    async def deleted(self, actor: Actor) -> DeletedScripts:  # noqa: ARG002 - its role is checked
         """Scripts that were deleted and are not there now, the last one first."""
-        require(actor, Role.AUTHOR, "see the history of scripts")
         return await _refusing(self._deleted())
 
-    async def version(self, name: str, sha256: str, actor: Actor) -> VersionText:
+    @implements(SCRIPTS_VERSION)
+    async def version(self, path: str, sha256: str, actor: Actor) -> VersionText:  # noqa: ARG002 - its role is checked
         """The text of one version that the script's history names."""
-        require(actor, Role.AUTHOR, "see the history of scripts")
-        return await _refusing(self._version(name, sha256))
+        return await _refusing(self._version(path, sha256))
 
     async def _rename(self, name: str, request: RenameRequest, actor: Actor) -> ScriptInfo:
         path = await self._scripts.resolve(name, exact=True)

@@ -6,9 +6,12 @@ import asyncio
 import re
 from collections.abc import Iterator
 
-from engine.models import CheckedFunction, CheckProblem, CheckReport, CheckRequest, Mode, Priority
+from engine.models.checks import CheckedFunction, CheckProblem, CheckReport, CheckRequest
+from engine.models.runs import Mode, Priority
+from engine.registry.scripts import SCRIPTS_CHECK
 from engine.sandbox.modules import ImportPolicy
 from engine.services.access import Actor, ServiceError
+from engine.services.operations import implements
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
 from engine.worker.tools import MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
 from store.frontmatter.read import MAX_BLOCK, Frontmatter, parse
@@ -27,6 +30,7 @@ class ScriptChecks:
         self._examiner = examiner
         self._imports = imports
 
+    @implements(SCRIPTS_CHECK)
     async def check(self, request: CheckRequest, actor: Actor, source: str = "library") -> CheckReport:
         """Everything that can be said about a text without running it.
 

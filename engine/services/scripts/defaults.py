@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from default_scripts import Bundle
-from engine.models import (
+from engine.models.defaults import (
     DefaultChoice,
     DefaultDecision,
     DefaultDiff,
@@ -22,9 +22,11 @@ from engine.models import (
     DefaultScripts,
     DefaultsRequest,
     DefaultState,
-    SaveRequest,
 )
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.models.scripts import SaveRequest
+from engine.registry.defaults import DEFAULTS_DECIDE, DEFAULTS_DIFF, DEFAULTS_LIST, DEFAULTS_RESTORE
+from engine.services.access import Actor, Role, ServiceError
+from engine.services.operations import implements
 from engine.services.scripts.service import ScriptService, refused
 from engine.services.text_diff import unified
 from store.errors import StoreError
@@ -77,6 +79,7 @@ class DefaultScriptService:
         except StoreError as error:
             self._fail("The default scripts could not be brought up to date", error)
 
+    @implements(DEFAULTS_LIST)
     async def list(self) -> DefaultScripts:
         """Every script of the bundle, and how it stands in the project."""
         try:
@@ -84,9 +87,10 @@ class DefaultScriptService:
         except StoreError as error:
             raise refused(error) from None
 
-    async def diff(self, name: str) -> DefaultDiff:
-        """What taking the bundle's text would change. ``name`` is a path or a file name, with or without ``.py``."""
-        script = _find((await self.list()).scripts, name)
+    @implements(DEFAULTS_DIFF)
+    async def diff(self, path: str) -> DefaultDiff:
+        """What taking the bundle's text would change. ``path`` may be a file name alone, with or without ``.py``."""
+        script = _find((await self.list()).scripts, path)
         try:
             mine = "" if script.sha256 is None else await asyncio.to_thread(self._files.read, script.path)
         except StoreError as error:
@@ -96,6 +100,7 @@ class DefaultScriptService:
         titles = f"{script.path} yours", f"{script.path} bundle version {self._bundle.version}"
         return DefaultDiff(script=script, diff=await asyncio.to_thread(unified, old, new, *titles))
 
+    @implements(DEFAULTS_DECIDE)
     async def decide(self, request: DefaultsRequest, actor: Actor) -> DefaultScripts:
         """Take or decline texts of the bundle.
 
@@ -103,15 +108,14 @@ class DefaultScriptService:
             ServiceError: ``changed`` when a text is not the one that was seen; then nothing was done. ``conflict`` when
                 somebody saved in that very moment; what was decided before that one is done.
         """
-        require(actor, Role.AUTHOR, "change default scripts")
         found = {script.path: script for script in (await self.list()).scripts}
         for decision in request.decisions:
             _check(decision, found.get(decision.path))
         return await asyncio.shield(self._decide(request.decisions, actor))
 
+    @implements(DEFAULTS_RESTORE)
     async def restore(self, actor: Actor) -> DefaultScripts:
         """Write every bundled script that the project does not have, and the sample data. Nothing is overwritten."""
-        require(actor, Role.AUTHOR, "restore default scripts")
         missing = [script.path for script in (await self.list()).scripts if script.state is DefaultState.MISSING]
         return await asyncio.shield(self._restore(missing, actor))
 

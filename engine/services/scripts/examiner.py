@@ -17,9 +17,12 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from engine.models import CheckedFunction, CheckProblem, Mode, Outcome, Priority, RunKind, Stream
-from engine.pool import Ending, Job, Limits, Pool, PoolSettings, Profile, QueueFull
-from engine.pool.job import JobRejected
+from engine.models.checks import CheckedFunction, CheckProblem
+from engine.models.runs import Mode, Outcome, Priority, RunKind, Stream
+from engine.pool.job import Job, JobRejected, Limits, Profile, QueueFull
+from engine.pool.outcome import Ending
+from engine.pool.pool import Pool
+from engine.pool.settings import PoolSettings
 from engine.services.access import ServiceError
 from engine.worker.tools import MAX_FUNCTIONS, MAX_IMPORTS, MAX_PROBLEMS
 

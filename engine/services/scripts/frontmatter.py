@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from engine.models import KeyProblems, ScriptInfo, ScriptKeys, SetKeysRequest
+from engine.models.scripts import KeyProblems, ScriptInfo, ScriptKeys, SetKeysRequest
+from engine.registry.scripts import SCRIPTS_JUDGE, SCRIPTS_KEYS, SCRIPTS_SET
 from engine.sandbox.permissions import BadPermissions, asked
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.access import Actor, ServiceError
+from engine.services.operations import implements
 from engine.services.scripts.service import ScriptService, ScriptSource, conflict
 from store.frontmatter.edit import apply_changes
 from store.frontmatter.keys import written
@@ -23,27 +25,29 @@ class FrontmatterService:
     def __init__(self, scripts: ScriptService) -> None:
         self._scripts = scripts
 
-    async def read(self, name: str) -> ScriptKeys:
+    @implements(SCRIPTS_KEYS)
+    async def read(self, path: str) -> ScriptKeys:
         """Every key that the script's frontmatter has, right or wrong. Raises ``no_script``."""
-        source = await self._scripts.source(name, allow_problem=True)
+        source = await self._scripts.source(path, allow_problem=True)
         return await asyncio.to_thread(_keys, source)
 
-    async def judge(self, name: str, request: SetKeysRequest) -> KeyProblems:
+    @implements(SCRIPTS_JUDGE)
+    async def judge(self, path: str, request: SetKeysRequest) -> KeyProblems:
         """Why these changes would be refused, key by key. Raises ``no_script``."""
-        source = await self._scripts.source(name, allow_problem=True)
+        source = await self._scripts.source(path, allow_problem=True)
         return KeyProblems(problems=await asyncio.to_thread(judged, source.data, source.info.path, request.changes))
 
-    async def set_keys(self, name: str, request: SetKeysRequest, actor: Actor) -> ScriptInfo:
+    @implements(SCRIPTS_SET)
+    async def set_keys(self, path: str, request: SetKeysRequest, actor: Actor) -> ScriptInfo:
         """Set or remove keys of a script's frontmatter, all of them or none. No other byte of the file changes.
 
         Raises:
             ServiceError: ``bad_frontmatter`` when a value is wrong or the frontmatter cannot be read, ``conflict`` when
                 the text is not the one that the changes are meant for. Nothing was written.
         """
-        require(actor, Role.AUTHOR, "change scripts")
         if not request.changes:
             raise ServiceError("bad_request", "There is no key to set.")
-        source = await self._scripts.source(name, allow_problem=True)
+        source = await self._scripts.source(path, allow_problem=True)
         data = await asyncio.to_thread(_changed, source, request)
         return await self._scripts.write(source.info.path, data, source.info.sha256, actor)
 

@@ -15,21 +15,17 @@ from typing import Protocol
 
 import msgspec
 
-from engine.models import (
-    ApprovalState,
-    ApproveRequest,
-    AskedPermission,
-    Grant,
-    PermissionReview,
-    ScriptInfo,
-)
+from engine.models.permissions import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
+from engine.models.scripts import ScriptInfo
+from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW
 from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.permissions import Judged, PathChanged, judge, open_grant
 from engine.sandbox.protected import ProtectedPaths
 from engine.services import text_diff
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.access import Actor, ServiceError
 from engine.services.audit import AuditService
 from engine.services.events import EventBus
+from engine.services.operations import implements
 from engine.services.scripts.service import ScriptSource
 from store.errors import StoreError
 from store.state.approvals import Approvals
@@ -73,13 +69,14 @@ class PermissionService:
         self._protection = protection
         self._audit = audit
 
-    async def review(self, name: str, actor: Actor) -> PermissionReview:
+    @implements(PERMISSIONS_REVIEW)
+    async def review(self, path: str, actor: Actor) -> PermissionReview:  # noqa: ARG002 - its role is checked
         """What a script asks for, judged now, and what changed since its last approval."""
-        require(actor, Role.VIEWER, "see what scripts ask for")
-        source = await self._source(name)
+        source = await self._source(path)
         return await self._review(source, await self._judge(source.info.permissions))
 
-    async def approve(self, name: str, request: ApproveRequest, actor: Actor) -> PermissionReview:
+    @implements(PERMISSIONS_APPROVE)
+    async def approve(self, path: str, request: ApproveRequest, actor: Actor) -> PermissionReview:
         """Let a script have what it asks for, if it is still what the administrator saw.
 
         Raises:
@@ -87,8 +84,7 @@ class PermissionService:
                 ``bad_permission`` when something it asks for cannot be granted, ``no_permissions`` when it asks for
                 nothing. Nothing was approved.
         """
-        require(actor, Role.ADMIN, "approve permissions")
-        source = await self._source(name)
+        source = await self._source(path)
         info = source.info
         if info.sha256 != request.sha256:
             raise _changed(f"{info.path} has changed since you looked at it; nothing was approved.", info.path)
@@ -101,10 +97,10 @@ class PermissionService:
         await self._decide(source, judged, ApprovalState.APPROVED, actor)
         return await self._review(source, judged)
 
-    async def refuse(self, name: str, actor: Actor) -> PermissionReview:
+    @implements(PERMISSIONS_REFUSE)
+    async def refuse(self, path: str, actor: Actor) -> PermissionReview:
         """Say no to what a script asks for; an approval that it had, for whatever text, ends."""
-        require(actor, Role.ADMIN, "refuse permissions")
-        source = await self._source(name)
+        source = await self._source(path)
         judged = await self._judge(source.info.permissions)
         if not judged and await self._approvals.in_force(source.info.path) is None:
             raise ServiceError("no_permissions", f"{source.info.path} asks for no permissions.", status=422)

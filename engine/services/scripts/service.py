@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from engine.models import (
+from engine.models.permissions import Grant
+from engine.models.scripts import (
     FoundScript,
-    Grant,
     ParamInfo,
     ParamType,
     SaveRequest,
@@ -22,9 +22,11 @@ from engine.models import (
     ScriptText,
     SearchResult,
 )
+from engine.registry.scripts import SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE, SCRIPTS_SEARCH
 from engine.sandbox.permissions import BadPermissions, asked
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.access import Actor, ServiceError
 from engine.services.events import EventBus
+from engine.services.operations import implements
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.versions import ScriptWriter
 from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
@@ -65,6 +67,7 @@ class ScriptService:
         self._shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
         """What was made of the rows of the last list."""
 
+    @implements(SCRIPTS_LIST)
     async def list(self) -> ScriptList:
         """Every script as it is on disk now, by path. One that cannot be read says why in ``problem``."""
         try:
@@ -73,6 +76,7 @@ class ScriptService:
             raise refused(error) from None
         return ScriptList(scripts=[*await self._marked(await asyncio.to_thread(self._infos, rows))])
 
+    @implements(SCRIPTS_SEARCH)
     async def search(self, text: str, limit: int = 50) -> SearchResult:
         """Scripts that have every word of ``text`` in name, title, tags or text."""
         try:
@@ -82,6 +86,7 @@ class ScriptService:
         scripts = [FoundScript(path=hit.path, title=hit.title, line=hit.line, text=hit.text) for hit in found[:limit]]
         return SearchResult(scripts=scripts, more=len(found) > limit)
 
+    @implements(SCRIPTS_LOAD)
     async def load(self, path: str) -> ScriptText:
         """Raises ``no_script`` or ``unreadable``."""
         source = await self.source(path, allow_problem=True)
@@ -96,6 +101,7 @@ class ScriptService:
             ) from None
         return ScriptText(info=await self._marked_one(source.info), text=text)
 
+    @implements(SCRIPTS_SAVE)
     async def save(self, path: str, request: SaveRequest, actor: Actor) -> ScriptInfo:
         """Write a script's text durably; it is on disk when this returns.
 
@@ -103,7 +109,6 @@ class ScriptService:
             ServiceError: ``conflict`` when the file is not what the author loaded, ``bad_header`` when an older header
                 cannot be converted. Nothing was written.
         """
-        require(actor, Role.AUTHOR, "save scripts")
         try:
             data = request.text.encode("utf-8")
         except UnicodeEncodeError:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine.models import VersionReason
+from engine.models.versions import VersionReason
 from engine.services.access import Actor
 from engine.services.audit import AuditService
 from engine.services.disk_space import SpaceCheck, cannot_change, cannot_save

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 
-from engine.models import (
-    DeleteRequest,
+from engine.models.scripts import DeleteRequest
+from engine.models.sync import (
     DiffAnswer,
     DiffChoice,
     DiffDecision,
@@ -18,8 +18,10 @@ from engine.models import (
     DiffRequest,
     DiffState,
 )
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.registry.sync import SYNC_APPLY, SYNC_DIFF
+from engine.services.access import Actor, ServiceError
 from engine.services.events import EventBus
+from engine.services.operations import implements
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff_items import fingerprint_of, items_of, with_keys
@@ -74,13 +76,13 @@ class DiffService:
         self._tasks = tasks
         self._events = events
 
+    @implements(SYNC_DIFF)
     async def scan(self, actor: Actor) -> DiffReport:
         """Read every file, take in what is new and valid, and tell what waits for a decision. No file is touched.
 
         Raises:
             ServiceError: ``cancelled``, ``busy``, or ``store`` when the scripts could not be read.
         """
-        require(actor, Role.VIEWER, "compare files and database")
         begun = time.monotonic()
         try:
             scanned = await self._tasks.run(SCAN, actor, self._reconciler.scan)
@@ -97,13 +99,13 @@ class DiffService:
             updated=scanned.updated,
         )
 
+    @implements(SYNC_APPLY)
     async def apply(self, request: DiffRequest, actor: Actor) -> DiffAnswer:
         """Do what was decided, one item after the other. What is not as it was shown is left alone, and says so.
 
         Raises:
             ServiceError: ``busy``, or ``store`` when the scripts could not be read. Nothing was done.
         """
-        require(actor, Role.AUTHOR, "decide about differences")
         try:
             items = {(item.state, item.path): item for item in await self._items(await self._reconciler.known())}
             if request.preview:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
-from engine.models import DiffChoice, DiffItem, DiffState, KeyDifference
+from engine.models.sync import DiffChoice, DiffItem, DiffState, KeyDifference
 from store.files.names import shown
 from store.index.differences import Alike, Duplicates, KeyChange, duplicates
 from store.index.last_seen import LastSeen

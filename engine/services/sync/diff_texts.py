@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from engine.models import DiffChoice, DiffItem, DiffState
+from engine.models.sync import DiffChoice, DiffItem, DiffState
 from engine.services import text_diff
 from store.errors import NotFound, StoreError
 from store.files.save import sha256

@@ -7,10 +7,12 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from engine.models import RebuildPart, RebuildReport, RenamedScript, ScriptProblem
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.models.sync import RebuildPart, RebuildReport, RenamedScript, ScriptProblem
+from engine.registry.sync import SYNC_REBUILD
+from engine.services.access import Actor, ServiceError
 from engine.services.audit import AuditService
 from engine.services.events import EventBus
+from engine.services.operations import implements
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import Progress, TaskService
 from store.errors import StoreError
@@ -43,6 +45,7 @@ class SyncService:
         """What the user should know about the index and the watch over the scripts, one sentence each."""
         return [*self._reconciler.problems, *self._watch.problems]
 
+    @implements(SYNC_REBUILD)
     async def rebuild(self, actor: Actor, *, everything: bool = False) -> RebuildReport:
         """Make the index anew from the files, all or nothing. No file is touched.
 
@@ -53,7 +56,6 @@ class SyncService:
         Raises:
             ServiceError: ``cancelled``, ``busy``, or ``store`` when the scripts or the index could not be used.
         """
-        require(actor, Role.AUTHOR, "rebuild the index")
         begun = time.monotonic()
         parts: list[RebuildPart] = []
 

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from engine.models import OutsideChange
+from engine.models.scripts import OutsideChange
 from engine.services.events import EventBus
 from engine.services.sync.debounce import Debounce
 from engine.services.sync.notifiers import MakeNotifier, WatchSupervisor

@@ -1,1 +1,0 @@
-"""What each operation does with the services, by subject."""
