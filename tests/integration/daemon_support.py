@@ -138,6 +138,7 @@ def call_client(root: Path, code: str) -> subprocess.Popen[str]:
 import asyncio, sys
 from pathlib import Path
 from engine.client.launch import LaunchError, connect
+from engine.registry.engine import ENGINE_INFO
 async def main():
     client = await connect(Path({str(root)!r}), client="cli")
     {code}

@@ -13,6 +13,7 @@ from cli_support import CliProject, cli_project
 
 from engine.client.answers import EngineUnreachable
 from engine.models.runs import RunFile
+from engine.registry.runs import RunFileParams
 from tui.commands import returned
 from tui.commands.invocation import CommandError
 from tui.commands.streams import Streams
@@ -151,8 +152,8 @@ def test_names_of_a_hostile_engine_lead_nowhere(tmp_path: Path) -> None:
 
 async def test_an_engine_that_leaves_half_way_is_told_with_what_was_written(tmp_path: Path) -> None:
     class Leaving:
-        async def run_file(self, run_id: int, name: str) -> bytes:
-            if name == "b":
+        async def call(self, operation: object, params: RunFileParams) -> bytes:
+            if params.name == "b":
                 raise EngineUnreachable("The engine cannot be reached.")
             return b"x"
 

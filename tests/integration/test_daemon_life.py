@@ -119,7 +119,7 @@ async def test_who_comes_while_it_leaves_gets_the_next_one(project: ProjectUnder
     old = project.engine_pid
     await client.call(ENGINE_STOP, body=StopRequest())
     after = await asyncio.gather(*(project.connect() for _ in range(3)))
-    assert {(await one.engine_info()).pid for one in after} == {project.engine_pid}
+    assert {(await one.call(ENGINE_INFO)).pid for one in after} == {project.engine_pid}
     assert project.engine_pid != old
     for one in [client, *after]:
         await one.close()
@@ -133,9 +133,9 @@ async def test_a_vanished_socket_is_back_and_nobody_is_cut_off(project: ProjectU
     pid = project.engine_pid
     project.paths.socket.unlink()
     other = await project.connect()
-    assert (await other.engine_info()).pid == pid
+    assert (await other.call(ENGINE_INFO)).pid == pid
     assert project.paths.socket.stat().st_mode & 0o777 == 0o600
-    await other.cancel_run(run.id)
+    await other.call(RUNS_CANCEL, RunParams(run_id=run.id))
     assert [item async for item in follower][-1].outcome is Outcome.CANCELLED
     # Also when something else lies there: the engine owns its place.
     project.paths.socket.unlink()

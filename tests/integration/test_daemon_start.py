@@ -35,7 +35,7 @@ async def test_the_first_client_starts_an_engine_and_the_next_uses_it(project: P
     assert info.problems == []
     assert [item async for item in client.run_and_follow(TWO)][-1].value == 2
     again = await project.connect(start=False)
-    assert (await again.engine_info()).pid == info.pid
+    assert (await again.call(ENGINE_INFO)).pid == info.pid
     await client.close()
     await again.close()
 
@@ -71,7 +71,7 @@ async def test_the_engine_is_nobodys_child_and_keeps_nothing_of_its_starter(
 
 
 def test_ten_clients_at_once_start_one_engine(project: ProjectUnderTest) -> None:
-    clients = [call_client(project.root, "print((await client.engine_info()).pid)") for _ in range(10)]
+    clients = [call_client(project.root, "print((await client.call(ENGINE_INFO)).pid)") for _ in range(10)]
     pids = {client.communicate(timeout=60)[0] for client in clients}
     assert pids == {f"{project.engine_pid}\n"}
 
@@ -254,13 +254,15 @@ def test_root_becomes_the_owner_of_anothers_project() -> None:
 import asyncio, os
 from pathlib import Path
 from engine.client.launch import connect
+from engine.models.engine import StopRequest
 from engine.models.runs import RunKind, RunRequest
+from engine.registry.engine import ENGINE_INFO, ENGINE_STOP
 async def main():
     client = await connect(Path({str(root)!r}), client="cli")
-    info = await client.engine_info()
+    info = await client.call(ENGINE_INFO)
     items = [item async for item in client.run_and_follow(RunRequest(kind=RunKind.EXEC, code="result = 1 + 1"))]
     print(os.geteuid(), os.getuid(), os.getgroups(), os.environ["HOME"], info.owner, items[-1].value, info.pid)
-    await client.stop_engine()
+    await client.call(ENGINE_STOP, body=StopRequest())
     await client.close()
 asyncio.run(main())
 """

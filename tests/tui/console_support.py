@@ -6,12 +6,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
 from textual import events
 from textual.pilot import Pilot
 
 from engine.client import launch
+from engine.registry.operation import Operation
 from tui.app import GatewrightApp
 from tui.editing.recovery import RecoveryJournal
 
@@ -80,6 +84,18 @@ class Console:
     @property
     def text(self) -> str:
         return screen_text(self.app)
+
+    def answer(
+        self, monkeypatch: pytest.MonkeyPatch, operation: Operation[Any, Any, Any], answer: Callable[..., Any] | None
+    ) -> None:
+        """Let ``answer`` stand in for the engine in calls of ``operation``."""
+        client = self.app._connection.client
+        real = client.call
+
+        def call(asked: Operation[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
+            return (answer if asked is operation else partial(real, asked))(*args, **kwargs)
+
+        monkeypatch.setattr(client, "call", call)
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

@@ -7,6 +7,7 @@ from console_support import console, write_script
 
 from engine.client.answers import EngineError
 from engine.models.permissions import Access, ApprovalState, AskedPermission, Grant, PermissionReview
+from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REVIEW
 
 EVIL = "/srv/\x1b]0;evil\x07\u202elogs"
 
@@ -90,7 +91,7 @@ async def test_what_cannot_be_granted_says_why_and_is_not_sent(project, tmp_path
         await c.open("wrong.py")
         await c.press("f9")
         await c.shows(f"leads to {logs}", '! "/etc"', "this file", "log is rotated")
-        monkeypatch.setattr(c.app._connection.client, "approve_permissions", None)
+        c.answer(monkeypatch, PERMISSIONS_APPROVE, None)
         await c.press("a")
         await c.shows('It cannot be approved: "/etc"')
 
@@ -98,7 +99,7 @@ async def test_what_cannot_be_granted_says_why_and_is_not_sent(project, tmp_path
 async def test_who_may_not_is_told_by_the_engine(project, tmp_path, logs, monkeypatch):
     write_script(project, "other.py", asking(logs))
 
-    async def refuse(path, request):
+    async def refuse(params, body):
         raise EngineError("forbidden", "bob may not approve permissions: that needs the role admin.", None, 403)
 
     async with console(project, tmp_path) as c:
@@ -106,7 +107,7 @@ async def test_who_may_not_is_told_by_the_engine(project, tmp_path, logs, monkey
         await c.open("other.py")
         await c.press("f9")
         await c.shows("never approved")
-        monkeypatch.setattr(c.app._connection.client, "approve_permissions", refuse)
+        c.answer(monkeypatch, PERMISSIONS_APPROVE, refuse)
         await c.press("a")
         await c.shows("bob may not approve permissions: that needs the role admin.", "never approved")
 
@@ -135,12 +136,12 @@ async def test_hostile_paths_notes_and_texts_are_shown_and_do_nothing(project, t
         diff="--- approved\n+++ evil.py\n@@ -1 +1 @@\n-a\n+\x1b[2Jb\t" + "c" * 100 + "HIDDEN?\u202e\n",
     )
 
-    async def judged(path):
+    async def judged(params):
         return review
 
     async with console(project, tmp_path) as c:
         await c.shows("defaults/tour.py", "pool [...]")
-        monkeypatch.setattr(c.app._connection.client, "review_permissions", judged)
+        c.answer(monkeypatch, PERMISSIONS_REVIEW, judged)
         await c.press("f9")
         await c.shows("evil.py\\x1b[2J asks", "/srv/\\x1b]0;evil\\x07\\u202elogs", "leads to /x\\x9b2J")
         await c.shows("note\\x1b[2J", "! no\\rway", "/old\\x07", "bob\\x1b[31m")

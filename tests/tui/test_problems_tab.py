@@ -9,6 +9,7 @@ from console_support import console, engine_project, write_script
 
 from engine.client import launch
 from engine.models.checks import CheckProblem, CheckReport
+from engine.registry.scripts import SCRIPTS_CHECK
 
 BROKEN = "import os\nx = (\n"
 
@@ -58,10 +59,10 @@ async def test_errors_come_first_and_long_sentences_go_on_below(c, monkeypatch):
         CheckProblem(message="\x1b[31mevil\n" + "word " * 40 + "end", line=7, column=2),
     ]
 
-    async def found(request):
+    async def found(*, body):
         return CheckReport(problems=problems)
 
-    monkeypatch.setattr(c.app._connection.client, "check_script", found)
+    c.answer(monkeypatch, SCRIPTS_CHECK, found)
     await c.open("clean.py")
     await c.press("f3", "2", "z")
     await c.shows("[Problems 2]", "7:3     error    \\x1b[31mevil\\n", "word end", "1:1     warning  first in the text")
@@ -73,16 +74,16 @@ async def test_errors_come_first_and_long_sentences_go_on_below(c, monkeypatch):
 async def test_one_check_at_a_time_and_the_latest_text_wins(c, monkeypatch):
     going, most, texts = 0, 0, []
 
-    async def slow(request):
+    async def slow(*, body):
         nonlocal going, most
         going += 1
         most = max(most, going)
-        texts.append(request.text)
+        texts.append(body.text)
         await asyncio.sleep(0.3)
         going -= 1
         return CheckReport()
 
-    monkeypatch.setattr(c.app._connection.client, "check_script", slow)
+    c.answer(monkeypatch, SCRIPTS_CHECK, slow)
     await c.open("clean.py")
     check = c.app._console._parts.check
     for letter in "abcdef":
@@ -96,13 +97,13 @@ async def test_one_check_at_a_time_and_the_latest_text_wins(c, monkeypatch):
 async def test_a_check_of_a_script_that_was_left_is_not_shown(c, monkeypatch):
     gate = asyncio.Event()
 
-    async def check(request):
-        if request.path == "broken.py":
+    async def check(*, body):
+        if body.path == "broken.py":
             await gate.wait()
             return CheckReport(problems=[CheckProblem(message="of the other script")])
         return CheckReport()
 
-    monkeypatch.setattr(c.app._connection.client, "check_script", check)
+    c.answer(monkeypatch, SCRIPTS_CHECK, check)
     await c.open("broken.py")
     await c.open("clean.py")
     gate.set()

@@ -117,7 +117,7 @@ async def test_names_of_a_hostile_engine_lead_nowhere(tmp_path):
     class Connection:
         class client:  # noqa: N801 - stands for the property
             @staticmethod
-            async def run_file(run_id, name):
+            async def call(operation, params):
                 return b"x"
 
     run = replace(RUN, files=[RunFile(name="../\x1b[2Jx", size=1, sha256="")])
