@@ -17,6 +17,7 @@ from engine.lock import engine_lives, holder_of
 from engine.models import EngineInfo
 from engine.paths import EnginePaths
 from store.disk_space import DiskSpace, Floor
+from store.sizes import describe_size
 from store.watch.folders import Watched
 from store.watch.notifier import CannotWatch, try_out
 
@@ -44,7 +45,7 @@ def _settings(paths: EnginePaths) -> Finding:
 
 def _disk(paths: EnginePaths) -> Finding:
     usage = shutil.disk_usage(paths.project)
-    found = f"{usage.free >> 20} MiB free, {usage.free / usage.total:.0%}"
+    found = f"{describe_size(usage.free)} free, {usage.free / usage.total:.0%}"
     if (short := DiskSpace(paths.project, _floor(paths)).short()) is not None:
         advice = f"Free some space: {short}, so run output is not recorded and scripts are not saved."
         return Finding(level=Level.WARN, tried="disk space of the project", found=found, advice=advice)

@@ -2,7 +2,6 @@
 
 from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull, RunSink, SandboxUnavailable
 from engine.pool.outcome import Ending, ReturnedFile
-from engine.pool.output import describe_size
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
 
@@ -19,5 +18,4 @@ __all__ = [
     "ReturnedFile",
     "RunSink",
     "SandboxUnavailable",
-    "describe_size",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.models import Priority, RunKind
 from engine.pool.job import Job, JobRejected
-from engine.pool.output import describe_size
+from store.sizes import describe_size
 
 if TYPE_CHECKING:
     from engine.pool.assignment import Assignment

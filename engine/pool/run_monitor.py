@@ -11,8 +11,9 @@ from engine.pool.child import Child
 from engine.pool.frames import cpu_seconds
 from engine.pool.memory_watch import MemoryWatch
 from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
-from engine.pool.output import Output, describe_size
+from engine.pool.output import Output
 from engine.pool.timer import DeadlineTimer
+from store.sizes import describe_size
 
 
 class RunMonitor:

@@ -35,6 +35,7 @@ from store.git.command import GitLocked
 from store.git.repository import Commit, GitRepo, Status
 from store.git.trust import Programs, TrustFile
 from store.project import SCRIPTS
+from store.sizes import describe_size
 from store.state.authors import Authors
 
 MAX_LOG = 200
@@ -280,7 +281,7 @@ def _check(message: str) -> None:
     except UnicodeEncodeError:
         raise ServiceError("bad_request", "A commit's message must be UTF-8 text.") from None
     if size > MAX_MESSAGE:
-        raise ServiceError("too_large", f"A commit's message may have {MAX_MESSAGE >> 10} KiB.", status=413)
+        raise ServiceError("too_large", f"A commit's message may have {describe_size(MAX_MESSAGE)}.", status=413)
 
 
 def _ends_in_trailers(message: str) -> bool:

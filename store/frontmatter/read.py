@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 import tomli
 
+from store.sizes import describe_size, parse_size
+
 MAX_BLOCK = 64 << 10
 """Characters of a block."""
 MAX_TITLE = 200
@@ -50,8 +52,6 @@ _OPENING = re.compile(r"# /// ([a-zA-Z0-9-]+)[ \t]*")
 _PLAIN_BLOCK = re.compile(r"# /// script\n((?:#(?: [^\r\n]*)?\n)*?)# ///\n(?=[^#]|\Z)")
 """Nearly every block, found at once: nothing before it, no CR, no comment after it."""
 _COMMENT_MARK = re.compile(r"^# ?", re.MULTILINE)
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*(B|[KMGT]i?B)", re.IGNORECASE)
-_UNITS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _INT64 = range(-(1 << 63), 1 << 63)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -183,7 +183,7 @@ def _content(lines: list[str], *, cut: bool) -> list[str]:
             cut = False
             break
         content.append(line[2:])
-    too_large = f"The frontmatter is larger than {MAX_BLOCK // 1024} KiB."
+    too_large = f"The frontmatter is larger than {describe_size(MAX_BLOCK)}."
     if end is None:
         raise FrontmatterError(too_large if cut else "The frontmatter has no closing line (# ///).")
     if sum(map(len, content[:end])) + max(end - 1, 0) > MAX_BLOCK:
@@ -398,15 +398,6 @@ def _fits(value: object, kind: str, choices: tuple[str, ...]) -> bool:
 def _is_plain(value: object) -> bool:
     """What JSON can carry without structure: TOML also has dates and tables."""
     return isinstance(value, str) or _FITS["bool"](value) or _FITS["float"](value)
-
-
-def parse_size(text: str) -> int | None:
-    """Bytes meant by ``"512 MiB"``, ``"1.5 GB"`` or ``"800 B"``; None if it is not a size."""
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        return None
-    unit = found[2].lower()
-    return int(float(found[1]) * (1024 if "i" in unit else 1000) ** _UNITS[unit[0]])
 
 
 def is_name(text: str) -> bool:

@@ -26,6 +26,7 @@ from pathlib import Path
 from store import disk
 from store.errors import StoreError, from_os_error
 from store.git.command import GitCommand, demand, shown
+from store.sizes import describe_size
 
 TRUST_FILE = "git-trust.json"
 
@@ -193,7 +194,7 @@ def _hook(path: bytes) -> tuple[bool, str] | None:
         if not stat.S_ISREG(status.st_mode):
             return None
         if status.st_size > MAX_HOOK:
-            raise StoreError(f"The hook {shown(path)} is larger than {MAX_HOOK >> 20} MiB.")
+            raise StoreError(f"The hook {shown(path)} is larger than {describe_size(MAX_HOOK)}.")
         return bool(status.st_mode & 0o111), hashlib.sha256(file.read(MAX_HOOK)).hexdigest()
 
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.frontmatter.read import MAX_BLOCK, Frontmatter, Limits, Param, find_block, parse, parse_size, title_from_path
+from store.frontmatter.read import MAX_BLOCK, Frontmatter, Limits, Param, find_block, parse, title_from_path
+from store.sizes import parse_size
 
 REFERENCE = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 """From PEP 723, "Reference Implementation"."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.models import Mode, RunKind, RunRequest, ScriptInfo
-from engine.pool import JobRejected, Limits, QueueFull, SandboxUnavailable, describe_size
+from engine.pool import JobRejected, Limits, QueueFull, SandboxUnavailable
 from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import bind
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService, ScriptSource
+from store.sizes import describe_size
 
 MAX_NAME = 255
 """Characters of a run's name, as of a file's."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from engine.models import BufferInfo
 from engine.services.access import Actor, ServiceError
+from store.sizes import describe_size
 
 LEASE = 600.0
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -131,7 +132,7 @@ class BufferService:
         if so_far + more > self._max_buffer:
             raise ServiceError(
                 "buffer_too_large",
-                f"A file may have at most {self._max_buffer >> 20} MiB.",
+                f"A file may have at most {describe_size(self._max_buffer)}.",
                 hint="Cut the file, for example with tail, or raise ceilings.upload in the settings.",
                 status=413,
             )

@@ -22,6 +22,7 @@ from engine.pool import Ending, Job, Limits, Pool, PoolSettings, Profile, QueueF
 from engine.pool.job import JobRejected
 from engine.services.access import ServiceError
 from engine.worker.tools import MAX_FUNCTIONS, MAX_IMPORTS, MAX_PROBLEMS
+from store.sizes import describe_size
 
 MODULE = "_gatewright_worker.tools"
 """``engine.worker.tools`` as the child knows it."""
@@ -184,8 +185,8 @@ def _findings(ending: Ending) -> Examined:
         case Outcome.TIMEOUT:
             raise NotExamined(f"Checking this text takes longer than {WALL:g} s; it was not checked.")
         case Outcome.MEMORY:
-            megabytes = LIMITS.memory >> 20
-            raise NotExamined(f"Checking this text takes more than {megabytes} MiB of memory; it was not checked.")
+            memory = describe_size(LIMITS.memory)
+            raise NotExamined(f"Checking this text takes more than {memory} of memory; it was not checked.")
         case Outcome.SANDBOX_UNAVAILABLE | Outcome.INTERRUPTED | Outcome.CANCELLED:
             raise _unavailable(_reason(ending))
         case _:
