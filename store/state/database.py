@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import astuple
 
 from store import migrations
 from store.database import Database
@@ -27,7 +28,7 @@ from store.state.versions import Versions
 UNRECORDED_IDS = 1_000
 """Ids left out after an engine that was killed: more than it can have given out within one group commit."""
 
-_COLUMNS = tuple(field.name for field in fields(RunRow))
+_COLUMNS = RunRow.__struct_fields__
 _BULKY = {"value", "result", "traceback"}
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM run"  # noqa: S608 - names of our own columns
 _SELECT_SUMMARY = f"SELECT {', '.join('NULL' if name in _BULKY else name for name in _COLUMNS)} FROM run"  # noqa: S608
@@ -192,7 +193,7 @@ class StateDB:
 
 
 def _values(row: RunRow) -> tuple[Any, ...]:
-    return tuple(_storable(getattr(row, name)) for name in _COLUMNS)
+    return tuple(map(_storable, astuple(row)))
 
 
 def _storable(value: object) -> object:
