@@ -45,7 +45,7 @@ from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
-from engine.services.sync.diff_texts import Texts
+from engine.services.sync.diff_texts import DiffTexts
 from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
@@ -163,7 +163,7 @@ async def compose(
     stack.push_async_callback(tasks.close)
     parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
     sync = SyncService(reconciler, parts, tasks, events, watch, audit)
-    diff = DiffService(reconciler, Texts(files, reconciler), writer, changes, state.kept, tasks, events)
+    diff = DiffService(reconciler, DiffTexts(files, reconciler), writer, changes, state.kept, tasks, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now, audit)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))

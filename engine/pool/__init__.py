@@ -1,6 +1,16 @@
 """Runs scripts on slots of warmed processes, each run in a process that nobody used before."""
 
-from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull, RunSink, SandboxUnavailable
+from engine.pool.job import (
+    FileInput,
+    Job,
+    JobRejected,
+    Limits,
+    Profile,
+    QueueFull,
+    RunSink,
+    SandboxUnavailable,
+    SilentSink,
+)
 from engine.pool.outcome import Ending, ReturnedFile
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
@@ -18,4 +28,5 @@ __all__ = [
     "ReturnedFile",
     "RunSink",
     "SandboxUnavailable",
+    "SilentSink",
 ]

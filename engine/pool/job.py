@@ -78,6 +78,16 @@ class RunSink(Protocol):
         """It wrote ``text``. In order, already limited; the last text may be the line that says it was cut."""
 
 
+class SilentSink:
+    """``RunSink`` of a run that the engine makes for itself."""
+
+    def queued(self, position: int, reason: str) -> None: ...
+
+    def started(self, slot: int, pid: int, isolation: str) -> None: ...
+
+    def output(self, stream: Stream, text: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run, complete."""

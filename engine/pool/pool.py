@@ -16,7 +16,7 @@ from engine.pool.frames import cpu_seconds, run_frame
 from engine.pool.health import watch_health
 from engine.pool.job import Job, JobRejected, Profile, QueueFull, SandboxUnavailable
 from engine.pool.outcome import Ending, Intervention, from_intervention
-from engine.pool.queue import Entry, RunQueue
+from engine.pool.queue import QueuedRun, RunQueue
 from engine.pool.settings import PoolSettings
 from engine.pool.slot import Slot
 from engine.worker.scratch import remove_folder
@@ -222,8 +222,8 @@ class Pool:
             self._tell(only=entry)
             self._changed_queue()
 
-    def _add(self, assignment: Assignment) -> Entry[Assignment]:
-        entry = Entry(assignment, assignment.job.run_id, assignment.job.priority, self._loop.time())
+    def _add(self, assignment: Assignment) -> QueuedRun[Assignment]:
+        entry = QueuedRun(assignment, assignment.job.run_id, assignment.job.priority, self._loop.time())
         self._queue.add(entry)
         return entry
 
@@ -243,7 +243,7 @@ class Pool:
         if self.demand:
             self._news_timer = self._loop.call_later(QUEUE_NEWS_INTERVAL, self._news)
 
-    def _tell(self, only: Entry[Assignment] | None = None) -> None:
+    def _tell(self, only: QueuedRun[Assignment] | None = None) -> None:
         for entry, position, reason in self._queue.standings(self._obstacles().to):
             if entry.told != (position, reason) and (only is None or entry is only):
                 entry.told = (position, reason)

@@ -13,13 +13,13 @@ from typing import Any
 from store.frontmatter.block import Block, Cut, is_utf8, with_empty_block
 from store.frontmatter.keys import OWN, path_of, rendered, require_good, value_at, with_value
 from store.frontmatter.read import FrontmatterError, find_block, loads
-from store.frontmatter.toml_spans import Entry, Header, Path, dotted, inside, place_of, scan
+from store.frontmatter.toml_spans import Header, KeySpan, Path, dotted, inside, place_of, scan
 
 MAX_CHANGES = 200
 """Keys in one edit."""
 
 _NOTHING: Mapping[str, Any] = {}
-_Section = list[Header | Entry]
+_Section = list[Header | KeySpan]
 """A header, but for the root's, and the keys below it."""
 
 
@@ -95,17 +95,17 @@ def _set(data: bytes, key: str, path: Path, text: str, present: object) -> bytes
     return block.with_lines(*_new_lines(block, items, path, text))
 
 
-def _insert_inline(block: Block, holder: Entry, path: Path, text: str) -> bytes:
+def _insert_inline(block: Block, holder: KeySpan, path: Path, text: str) -> bytes:
     entries = inside(block.text, holder)
     written = f"{dotted(path[len(holder.path) :])} = {text}"
     at, new = (entries[-1].end, f", {written}") if entries else (holder.value + 1, written)
     return block.edited([(at, at, new)])
 
 
-def _new_lines(block: Block, items: Sequence[Header | Entry], path: Path, text: str) -> tuple[int, list[str]]:
+def _new_lines(block: Block, items: Sequence[Header | KeySpan], path: Path, text: str) -> tuple[int, list[str]]:
     """The lines that give ``path`` its first value, and the number of the block's line after which they belong."""
     table = path[:-1]
-    kin = [item for item in items if isinstance(item, Entry) and _common(item.path[:-1], table) > len(item.table)]
+    kin = [item for item in items if isinstance(item, KeySpan) and _common(item.path[:-1], table) > len(item.table)]
     if kin:  # a table that dotted keys made can only grow by dotted keys
         nearest = max(kin, key=lambda entry: (_common(entry.path[:-1], table), entry.start))
         return block.line_of(nearest.end), [f"{dotted(path[len(nearest.table) :])} = {text}"]
@@ -118,7 +118,7 @@ def _new_lines(block: Block, items: Sequence[Header | Entry], path: Path, text: 
     return after, [f"[{dotted(table)}]", line]
 
 
-def _sections(items: Sequence[Header | Entry]) -> dict[Path, _Section]:
+def _sections(items: Sequence[Header | KeySpan]) -> dict[Path, _Section]:
     """What stands below each header; the root's is always there. Of an array of tables the last one."""
     current: _Section = []
     sections: dict[Path, _Section] = {(): current}
@@ -157,7 +157,7 @@ def _remove(data: bytes, path: Path) -> bytes:
     return block.without_lines({line for top, bottom in spans for line in range(top, bottom + 1)})
 
 
-def _cuts(entries: Sequence[Entry], path: Path) -> list[Cut]:
+def _cuts(entries: Sequence[KeySpan], path: Path) -> list[Cut]:
     """What to cut out of an inline table: keys with the comma behind them, or, of the last ones, before them."""
     cuts: list[Cut] = []
     for below, run in groupby(range(len(entries)), key=lambda number: _is_below(entries[number], path)):
@@ -172,7 +172,7 @@ def _cuts(entries: Sequence[Entry], path: Path) -> list[Cut]:
     return cuts
 
 
-def _is_below(item: Header | Entry, path: Path) -> bool:
+def _is_below(item: Header | KeySpan, path: Path) -> bool:
     return item.path[: len(path)] == path
 
 

@@ -73,7 +73,7 @@ class Param:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DeclaredLimits:
     """What the script asks for: seconds, bytes and counts, None where it does not say."""
 
     timeout: float | None = None
@@ -86,7 +86,7 @@ class Limits:
     """How many runs of the script may go on at once."""
 
 
-_NO_LIMITS = Limits()
+_NO_LIMITS = DeclaredLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Frontmatter:
     tags: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
     params: tuple[Param, ...] = ()
-    limits: Limits = Limits()
+    limits: DeclaredLimits = DeclaredLimits()
     permissions: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     """As written; judged when an administrator is asked to approve them."""
     requires_python: str | None = None
@@ -133,7 +133,7 @@ def title_from_path(path: str) -> str:
     return clean(words[:1].upper() + words[1:], MAX_TITLE)
 
 
-class Block(NamedTuple):
+class TomlLines(NamedTuple):
     """Where the block's TOML is: which line of the file, from 0, is its first, and its lines without their ``#``."""
 
     first: int
@@ -153,7 +153,7 @@ def find_block(text: str) -> str | None:
     return None if block is None else "\n".join(block.lines)
 
 
-def locate_block(text: str) -> Block | None:
+def locate_block(text: str) -> TomlLines | None:
     """The leading ``script`` block. Lines end at LF only; the CR of a CRLF is not part of them.
 
     Raises:
@@ -165,7 +165,7 @@ def locate_block(text: str) -> Block | None:
         line = raw.rstrip("\r")
         opening = _OPENING.fullmatch(line)
         if opening is not None and opening[1] == "script":
-            return Block(number + 1, _content(lines[number + 1 :], cut=len(text) > 2 * MAX_BLOCK))
+            return TomlLines(number + 1, _content(lines[number + 1 :], cut=len(text) > 2 * MAX_BLOCK))
         if line.strip() and not line.startswith("#"):
             return None
     return None
@@ -303,11 +303,11 @@ class _Reader:
         self.wrong(f"{key} must be the name of a function, not {quoted(found)}.")
         return None
 
-    def limits(self, own: Mapping[str, Any]) -> Limits:
+    def limits(self, own: Mapping[str, Any]) -> DeclaredLimits:
         limits = self.table(own, "limits", "limits")
         if not limits:
             return _NO_LIMITS
-        return Limits(
+        return DeclaredLimits(
             timeout=self.seconds(limits),
             memory=self.size(limits, "memory", "512 MiB"),
             output=self.size(limits, "output", "1 MiB"),

@@ -17,11 +17,11 @@ from store.state.approvals import Approvals
 from store.state.audit import Audit, AuditEvent, add
 from store.state.audit_export import AuditExport
 from store.state.authors import Authors
-from store.state.ignored_differences import KeptDifferences
+from store.state.ignored_differences import IgnoredDifferences
 from store.state.pruning import Amount, Pruned, Retention
 from store.state.rows import FileRow, InputRow, OutputRow, RunRow
 from store.state.run_filter import RunFilter
-from store.state.run_inputs import RunInputs, record_inputs
+from store.state.run_inputs import RunInputRecords, record_inputs
 from store.state.seeded import Seeded
 from store.state.versions import Versions
 
@@ -54,10 +54,10 @@ class StateDB:
         self.began = began
         """When these records were begun: what is older may have been in others, which are lost."""
         self.authors = Authors(database)
-        self.kept = KeptDifferences(database)
+        self.kept = IgnoredDifferences(database)
         self.versions = Versions(database)
         self.seeded = Seeded(database)
-        self.inputs = RunInputs(database)
+        self.inputs = RunInputRecords(database)
         self._database = database
         self._next_id = next_id
         self._closed = False

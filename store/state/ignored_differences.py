@@ -7,7 +7,7 @@ from store.database import Database
 _INSERT = "INSERT OR IGNORE INTO kept_difference (fingerprint, uid, name, at) VALUES (?, ?, ?, ?)"
 
 
-class KeptDifferences:
+class IgnoredDifferences:
     """Kept differences by their fingerprint."""
 
     def __init__(self, database: Database) -> None:

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.models import Priority
-from engine.pool.queue import AGEING, WAITING_FOR_SLOT, Entry, RunQueue
+from engine.pool.queue import AGEING, WAITING_FOR_SLOT, QueuedRun, RunQueue
 
 
 def queue_of(*entries: tuple[int, Priority, float]) -> RunQueue[int]:
     queue: RunQueue[int] = RunQueue()
     for run_id, priority, queued_at in entries:
-        queue.add(Entry(run_id, run_id, priority, queued_at))
+        queue.add(QueuedRun(run_id, run_id, priority, queued_at))
     return queue
 
 

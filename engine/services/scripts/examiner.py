@@ -17,8 +17,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from engine.models import CheckedFunction, CheckProblem, Mode, Outcome, Priority, RunKind, Stream
-from engine.pool import Ending, Job, Limits, Pool, PoolSettings, Profile, QueueFull
+from engine.models import CheckedFunction, CheckProblem, Mode, Outcome, Priority, RunKind
+from engine.pool import Ending, Job, Limits, Pool, PoolSettings, Profile, QueueFull, SilentSink
 from engine.pool.job import JobRejected
 from engine.services.access import ServiceError
 from engine.worker.tools import MAX_FUNCTIONS, MAX_IMPORTS, MAX_PROBLEMS
@@ -129,7 +129,7 @@ class Examiner:
             actor=actor,
             source=b"",
             filename="<check>",
-            sink=_Unheard(),
+            sink=SilentSink(),
             module=MODULE,
             function="examine",
             args=(text.decode("utf-8", "surrogatepass"), entrypoint),
@@ -163,16 +163,6 @@ class Examiner:
         failed = task.cancelled() or task.exception() is not None
         if failed and self._known.get(key) is task:
             del self._known[key]
-
-
-class _Unheard:
-    """Sink of a text's parsing: nobody watches it."""
-
-    def queued(self, position: int, reason: str) -> None: ...
-
-    def started(self, slot: int, pid: int, isolation: str) -> None: ...
-
-    def output(self, stream: Stream, text: str) -> None: ...
 
 
 def _findings(ending: Ending) -> Examined:

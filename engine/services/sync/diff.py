@@ -23,12 +23,12 @@ from engine.services.events import EventBus
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff_items import fingerprint_of, items_of, with_keys
-from engine.services.sync.diff_texts import Texts, preview_of, with_old_keys
+from engine.services.sync.diff_texts import DiffTexts, preview_of, with_old_keys
 from engine.services.tasks import Progress, TaskCancelled, TaskService
 from store.errors import Conflict, StoreError
 from store.index.differences import changed_keys
 from store.index.reconcile import Reconciler, Scanned
-from store.state.ignored_differences import KeptDifferences
+from store.state.ignored_differences import IgnoredDifferences
 
 MAX_KEYED = 500
 """Invalid files whose keys are compared; each is read twice for that."""
@@ -59,10 +59,10 @@ class DiffService:
     def __init__(
         self,
         reconciler: Reconciler,
-        texts: Texts,
+        texts: DiffTexts,
         writer: ScriptWriter,
         changes: ScriptChanges,
-        kept: KeptDifferences,
+        kept: IgnoredDifferences,
         tasks: TaskService,
         events: EventBus,
     ) -> None:
