@@ -163,7 +163,8 @@ async def compose(
     stack.push_async_callback(tasks.close)
     parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
     sync = SyncService(reconciler, parts, tasks, events, watch, audit)
-    diff = DiffService(reconciler, DiffTexts(files, reconciler), writer, changes, state.kept, tasks, events)
+    texts = DiffTexts(files, reconciler)
+    diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now, audit)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
@@ -179,9 +180,9 @@ async def compose(
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
-    kept = RetentionService(state, writer, reconciler, project.history, _retention(settings))
+    retention = RetentionService(state, writer, reconciler, project.history, _retention(settings))
     if not isinstance(project, ReadOnlyProject):  # its history can perhaps be written to, but its records are a copy
-        looking = asyncio.create_task(kept.run(), name="retention")
+        looking = asyncio.create_task(retention.run(), name="retention")
         stack.push_async_callback(_cancelled, looking)
     # Lists and searches wait for its first look, the engine does not: it may have ten thousand scripts to read.
     watching = asyncio.create_task(watch.run(), name="watch over the scripts")
@@ -208,7 +209,7 @@ async def compose(
         modes=modes,
         state=state,
         space=space,
-        retention=kept,
+        retention=retention,
         audit=audit,
         owner=owner,
     )

@@ -111,6 +111,5 @@ class Job:
     limits: Limits = Limits()
     profile: Profile = Profile()
     priority: Priority = Priority.API
-    source_sha256: str = ""
     max_parallel: int | None = None
     """How many runs of the same name may go on at once."""

@@ -58,17 +58,17 @@ class RunQueue(Generic[T]):
                 return self._entries.pop(index)
         return None
 
-    def first(self, obstacle: Callable[[T], str | None]) -> QueuedRun[T] | None:
+    def first(self, blocked_reason: Callable[[T], str | None]) -> QueuedRun[T] | None:
         """The first entry that nothing stands in the way of.
 
         Args:
-            obstacle: Says what keeps a run from starting although a slot is free, or None.
+            blocked_reason: Says what keeps a run from starting although a slot is free, or None.
         """
-        return next((entry for entry in self._entries if obstacle(entry.item) is None), None)
+        return next((entry for entry in self._entries if blocked_reason(entry.item) is None), None)
 
-    def take(self, obstacle: Callable[[T], str | None]) -> QueuedRun[T] | None:
+    def take(self, blocked_reason: Callable[[T], str | None]) -> QueuedRun[T] | None:
         """Take that first entry out."""
-        entry = self.first(obstacle)
+        entry = self.first(blocked_reason)
         if entry is not None:
             self._entries.remove(entry)
         return entry
@@ -80,7 +80,7 @@ class RunQueue(Generic[T]):
             self._entries = [entry for entry in self._entries if now - entry.queued_at < longest]
         return late
 
-    def standings(self, obstacle: Callable[[T], str | None]) -> Iterator[tuple[QueuedRun[T], int, str]]:
+    def standings(self, blocked_reason: Callable[[T], str | None]) -> Iterator[tuple[QueuedRun[T], int, str]]:
         """Each entry with its position, 1 for the next, and its reason to wait."""
         for position, entry in enumerate(self._entries, 1):
-            yield entry, position, obstacle(entry.item) or WAITING_FOR_SLOT
+            yield entry, position, blocked_reason(entry.item) or WAITING_FOR_SLOT

@@ -23,34 +23,18 @@ _Section = list[Header | KeySpan]
 """A header, but for the root's, and the keys below it."""
 
 
-def set_key(data: bytes, key: str, value: object) -> bytes:
-    """``data``, a script, with one key of its frontmatter set; a script without a block gets one.
+def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
+    """Return ``data``, a script, with all ``changes``, or none of them; a script without a block gets one.
 
     Args:
         data: The file's content.
-        key: As ``gatewright scripts set`` takes it: ``title``, ``limits.timeout``, ``params.hours.default``.
-        value: Text, number, truth value, or a list of such.
+        changes: Values by key: text, number, truth value, or a list of such; None removes the key. Keys are as
+            ``gatewright scripts set`` takes them: ``title``, ``limits.timeout``, ``params.hours.default``; without its
+            value also a whole parameter, ``params.hours``.
 
     Raises:
-        FrontmatterError: The block is malformed, or the value is not one that the key can have.
-    """
-    return apply_changes(data, {key: value})
-
-
-def remove_key(data: bytes, key: str) -> bytes:
-    """``data`` without a key of its frontmatter, or without the whole parameter ``params.NAME``.
-
-    Raises:
-        FrontmatterError: The block is malformed, or another key cannot be without this one.
-    """
-    return apply_changes(data, {key: None})
-
-
-def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
-    """``data`` with all ``changes``, or none of them; None removes a key.
-
-    Raises:
-        FrontmatterError: As ``set_key`` does.
+        FrontmatterError: The block is malformed, a value is not one that its key can have, or another key cannot be
+            without one that goes.
     """
     if len(changes) > MAX_CHANGES:
         raise FrontmatterError(f"At most {MAX_CHANGES} keys can be set at once.")

@@ -54,7 +54,7 @@ class StateDB:
         self.began = began
         """When these records were begun: what is older may have been in others, which are lost."""
         self.authors = Authors(database)
-        self.kept = IgnoredDifferences(database)
+        self.ignored_differences = IgnoredDifferences(database)
         self.versions = Versions(database)
         self.seeded = Seeded(database)
         self.inputs = RunInputRecords(database)

@@ -39,7 +39,9 @@ class Plant:
         self.service = ScriptService(files, reconciler, self.writer, state.approvals, self.events, Dependencies([]))
         self.changes = ScriptChanges(self.service, files, self.writer, state.versions, self.events)
         texts = DiffTexts(files, reconciler)
-        self.diff = DiffService(reconciler, texts, self.writer, self.changes, state.kept, self.tasks, self.events)
+        self.diff = DiffService(
+            reconciler, texts, self.writer, self.changes, state.ignored_differences, self.tasks, self.events
+        )
         self.owner = owner_actor()
 
     def write(self, path: str, text: str | bytes) -> None:

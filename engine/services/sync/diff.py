@@ -62,7 +62,7 @@ class DiffService:
         texts: DiffTexts,
         writer: ScriptWriter,
         changes: ScriptChanges,
-        kept: IgnoredDifferences,
+        ignored: IgnoredDifferences,
         tasks: TaskService,
         events: EventBus,
     ) -> None:
@@ -70,7 +70,7 @@ class DiffService:
         self._texts = texts
         self._writer = writer
         self._changes = changes
-        self._kept = kept
+        self._ignored = ignored
         self._tasks = tasks
         self._events = events
 
@@ -116,7 +116,7 @@ class DiffService:
     async def _items(self, scanned: Scanned) -> list[DiffItem]:
         lost = frozenset([path for path in await self._reconciler.lost() if path in scanned.last])
         lost = await self._texts.without_history(lost, scanned)
-        return await asyncio.to_thread(items_of, scanned, await self._kept.all(), lost)
+        return await asyncio.to_thread(items_of, scanned, await self._ignored.all(), lost)
 
     async def _keyed(self, items: Iterable[DiffItem]) -> list[DiffItem]:
         keyed, left = [], MAX_KEYED
@@ -177,7 +177,7 @@ class DiffService:
         """Whether nothing is lost by it."""
         match decision.choice:
             case DiffChoice.KEEP_BOTH:
-                await self._kept.keep(fingerprint_of(item), actor.uid, actor.name, time.time())
+                await self._ignored.ignore(fingerprint_of(item), actor.uid, actor.name, time.time())
             case DiffChoice.DELETE:
                 await self._delete(item, actor)
             case DiffChoice.ACCEPT:
