@@ -40,6 +40,21 @@ BUSY_TIMEOUT_MS = 5_000
 WAL_BYTES = 4 << 20
 """The write-ahead log is checkpointed when it has grown to this size."""
 
+_COMMON = (
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA wal_autocheckpoint=0",
+)
+
+_WRITER = (
+    # Only takes effect before the first table is made; later it does nothing.
+    "PRAGMA auto_vacuum=INCREMENTAL",
+    "PRAGMA journal_mode=WAL",
+    # The log is cut when it starts over, so that its size on disk says how much waits for the next checkpoint.
+    "PRAGMA journal_size_limit=0",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseKind:
@@ -56,20 +71,6 @@ class DatabaseKind:
 
 
 STATE = DatabaseKind(APPLICATION_ID)
-
-_COMMON = (
-    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
-    "PRAGMA trusted_schema=OFF",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA wal_autocheckpoint=0",
-)
-_WRITER = (
-    # Only takes effect before the first table is made; later it does nothing.
-    "PRAGMA auto_vacuum=INCREMENTAL",
-    "PRAGMA journal_mode=WAL",
-    # The log is cut when it starts over, so that its size on disk says how much waits for the next checkpoint.
-    "PRAGMA journal_size_limit=0",
-)
 
 
 class Database:

@@ -13,6 +13,25 @@ from pathlib import Path
 
 ACCOUNTS = "/etc/passwd"
 
+_SHARED_PREFIXES = frozenset({"/", "/usr", "/usr/local", "/opt"})
+"""Installations that an interpreter shares with everything else on the host: only its own part of them is protected."""
+
+_CREDENTIALS = (
+    ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".pgpass", ".my.cnf", ".mylogin.cnf",
+    ".git-credentials", ".pypirc", ".npmrc", ".vault-token", ".terraform.d", ".password-store", ".pki", ".rhosts",
+    ".shosts", ".k5login", ".config/gh", ".config/gcloud", ".config/git", ".config/rclone", ".config/containers",
+    ".config/op", ".local/share/keyrings", ".local/state/gatewright", ".mozilla", ".bash_history", ".zsh_history",
+    ".python_history",
+)  # fmt: skip
+
+_START_FILES = (
+    ".bash*", ".profile", ".zsh*", ".zlog*", ".zprofile", ".cshrc", ".tcshrc", ".login", ".logout", ".kshrc",
+    ".pam_environment", ".xprofile", ".xsession*", ".xinitrc", ".forward", ".config/systemd", ".config/autostart",
+    ".config/environment.d", ".config/fish", ".local/share/systemd",
+)  # fmt: skip
+
+_PROGRAMS = (".local/bin", ".local/lib", "bin", ".gitconfig", ".config/pip", ".vimrc", ".vim", ".tmux.conf")
+
 
 @dataclass(frozen=True, slots=True)
 class ProtectedPath:
@@ -53,10 +72,6 @@ def _project(root: Path) -> Iterator[ProtectedPath]:
     # Where sockets and agents of this account are, if they are not in /run.
     for name in (f"gatewright-{os.geteuid()}-", "ssh-", "tmux-", "systemd-private-", ".X11-unix"):
         yield ProtectedPath(f"/tmp/{name}", "sockets and private files of other programs", prefix=True)  # noqa: S108
-
-
-_SHARED_PREFIXES = frozenset({"/", "/usr", "/usr/local", "/opt"})
-"""Installations that an interpreter shares with everything else on the host: only its own part of them is protected."""
 
 
 def _interpreters(interpreter: Path) -> Iterator[ProtectedPath]:
@@ -119,20 +134,6 @@ _SYSTEM = (
     # Ignition itself usually lies in /usr/local/bin/ignition, and its folders may be granted.
     *_all("programs of this host", "/usr/local/bin", "/usr/local/sbin", "/usr/local/lib", reading=False, inside=False),
 )  # fmt: skip
-
-_CREDENTIALS = (
-    ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".pgpass", ".my.cnf", ".mylogin.cnf",
-    ".git-credentials", ".pypirc", ".npmrc", ".vault-token", ".terraform.d", ".password-store", ".pki", ".rhosts",
-    ".shosts", ".k5login", ".config/gh", ".config/gcloud", ".config/git", ".config/rclone", ".config/containers",
-    ".config/op", ".local/share/keyrings", ".local/state/gatewright", ".mozilla", ".bash_history", ".zsh_history",
-    ".python_history",
-)  # fmt: skip
-_START_FILES = (
-    ".bash*", ".profile", ".zsh*", ".zlog*", ".zprofile", ".cshrc", ".tcshrc", ".login", ".logout", ".kshrc",
-    ".pam_environment", ".xprofile", ".xsession*", ".xinitrc", ".forward", ".config/systemd", ".config/autostart",
-    ".config/environment.d", ".config/fish", ".local/share/systemd",
-)  # fmt: skip
-_PROGRAMS = (".local/bin", ".local/lib", "bin", ".gitconfig", ".config/pip", ".vimrc", ".vim", ".tmux.conf")
 
 
 def _of_home(home: str) -> Iterator[ProtectedPath]:

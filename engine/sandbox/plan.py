@@ -15,6 +15,9 @@ import msgspec
 from engine.models import Mode
 from engine.worker.landlock import TRUNCATES
 
+CONTAINMENT = ("userns", "namespaces", "tmpfs", "pidfd")
+"""What a slot of its own namespaces needs."""
+
 
 class Level(StrEnum):
     """What RESTRICTED means on this host. ``core``: all that counts, without a user namespace or without Landlock."""
@@ -38,10 +41,6 @@ class Findings(msgspec.Struct, frozen=True):
 
     def works(self, name: str) -> bool:
         return self.failure(name) is None
-
-
-CONTAINMENT = ("userns", "namespaces", "tmpfs", "pidfd")
-"""What a slot of its own namespaces needs."""
 
 
 class PlannedLayers(msgspec.Struct, frozen=True):

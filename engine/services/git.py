@@ -1,6 +1,6 @@
 """The project's repository: state, history, differences; staging and committing under the caller's name.
 
-Commits happen only here, by somebody's act: saving never commits.
+Commits happen only here, by a user's act: saving never commits. What their messages may be stands here as well.
 """
 
 from __future__ import annotations
@@ -54,7 +54,6 @@ _ANSWERS: tuple[tuple[type[StoreError], str, int], ...] = (
 )
 
 Result = TypeVar("Result")
-
 
 MAX_MESSAGE = 64 << 10
 """Bytes."""

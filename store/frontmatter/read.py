@@ -55,6 +55,16 @@ _COMMENT_MARK = re.compile(r"^# ?", re.MULTILINE)
 _INT64 = range(-(1 << 63), 1 << 63)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "int": lambda value: isinstance(value, int) and not isinstance(value, bool) and value in _INT64,
+    "float": lambda value: (isinstance(value, float) and math.isfinite(value)) or _FITS["int"](value),
+    "bool": lambda value: isinstance(value, bool),
+    "list": lambda value: isinstance(value, list) and all(_is_plain(item) for item in value),
+    "file": lambda _: False,  # a file comes with the run
+    "choice": lambda value: isinstance(value, str),
+}
+
 
 class FrontmatterError(ValueError):
     """The block cannot be read; the message is a sentence."""
@@ -378,17 +388,6 @@ class _Reader:
             default = None
         required = self.value(spec, "required", bool, "true or false", default is None)
         return Param(name, kind, default, required, self.line(spec, "help", MAX_TEXT), choices)
-
-
-_FITS: dict[str, Callable[[Any], bool]] = {
-    "str": lambda value: isinstance(value, str),
-    "int": lambda value: isinstance(value, int) and not isinstance(value, bool) and value in _INT64,
-    "float": lambda value: (isinstance(value, float) and math.isfinite(value)) or _FITS["int"](value),
-    "bool": lambda value: isinstance(value, bool),
-    "list": lambda value: isinstance(value, list) and all(_is_plain(item) for item in value),
-    "file": lambda _: False,  # a file comes with the run
-    "choice": lambda value: isinstance(value, str),
-}
 
 
 def _fits(value: object, kind: str, choices: tuple[str, ...]) -> bool:

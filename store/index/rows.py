@@ -27,6 +27,8 @@ _LIMITS = tuple(DeclaredLimits.__dataclass_fields__)
 _PARAM = tuple(Param.__dataclass_fields__)
 _EMPTY = "[]"
 
+_NO_LIMITS = DeclaredLimits()
+
 
 @dataclass(frozen=True, slots=True)
 class ScriptRow:
@@ -131,9 +133,6 @@ def from_columns(values: Sequence[Any]) -> ScriptRow:
     )
     stamp = (mtime_ns, ctime_ns, size, inode + (1 << 64) if inode < 0 else inode)
     return ScriptRow(path, front, sha256, size, stamp if any(stamp[:2]) else None, seen_ns)
-
-
-_NO_LIMITS = DeclaredLimits()
 
 
 def _list(items: Sequence[Any]) -> str:

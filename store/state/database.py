@@ -43,6 +43,19 @@ _UPSERT = f"""
 _INSERT_OUTPUT = "INSERT INTO output (run_id, seq, stream, at, text) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _INSERT_FILE = "INSERT INTO run_file (run_id, name, size, sha256, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
+Chunk = tuple[int, int, str, float, bytes]
+"""Run, sequence number, stream, time, text: a row of table ``output``."""
+
+File = tuple[int, str, int, str, bytes | bytearray | None]
+"""Run, name, size, hash, bytes: a row of table ``run_file``."""
+
+_COUNT_STORED = """
+    UPDATE run SET stored_bytes =
+        (SELECT coalesce(sum(length(text)), 0) FROM output WHERE run_id = id)
+        + (SELECT coalesce(sum(length(data)), 0) FROM run_file WHERE run_id = id)
+    WHERE id = ?
+"""
+
 
 class StateDB:
     """Runs and output. Reads see every transaction that ``apply`` has returned from."""
@@ -245,21 +258,6 @@ def _newest_id(connection: sqlite3.Connection) -> int:
     """The highest id a run ever had, also of runs removed since."""
     recorded = connection.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()[0]
     return max(int(recorded), _meta(connection).get("last_id", 0))
-
-
-Chunk = tuple[int, int, str, float, bytes]
-"""Run, sequence number, stream, time, text: a row of table ``output``."""
-
-
-File = tuple[int, str, int, str, bytes | bytearray | None]
-"""Run, name, size, hash, bytes: a row of table ``run_file``."""
-
-_COUNT_STORED = """
-    UPDATE run SET stored_bytes =
-        (SELECT coalesce(sum(length(text)), 0) FROM output WHERE run_id = id)
-        + (SELECT coalesce(sum(length(data)), 0) FROM run_file WHERE run_id = id)
-    WHERE id = ?
-"""
 
 
 def _record(

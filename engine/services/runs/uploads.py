@@ -20,10 +20,12 @@ from engine.services.access import Actor, ServiceError
 from store.sizes import describe_size
 
 LEASE = 600.0
-SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-
+"""Seconds for which a buffer waits for the run that uses it."""
 
 EVERY = 60.0
+"""Seconds between two looks for buffers whose lease has ended."""
+
+SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 @dataclass(slots=True)

@@ -37,6 +37,14 @@ from store.index.reconcile import Reconciler
 from store.index.rows import ScriptRow
 from store.state.approvals import Approvals
 
+_REFUSALS: tuple[tuple[type[StoreError], tuple[str, int]], ...] = (
+    (BadName, ("bad_name", 400)),
+    (Conflict, ("conflict", 409)),
+    (NotFound, ("no_script", 404)),
+    (NoVersion, ("no_version", 404)),
+    (LowDisk, ("low_disk", 507)),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ScriptSource:
@@ -322,12 +330,3 @@ def refused(error: StoreError) -> ServiceError:
     """What the store refused, as every surface says it."""
     code, status = next((answer for kind, answer in _REFUSALS if isinstance(error, kind)), ("store", 422))
     return ServiceError(code, error.sentence, hint=error.hint, status=status)
-
-
-_REFUSALS: tuple[tuple[type[StoreError], tuple[str, int]], ...] = (
-    (BadName, ("bad_name", 400)),
-    (Conflict, ("conflict", 409)),
-    (NotFound, ("no_script", 404)),
-    (NoVersion, ("no_version", 404)),
-    (LowDisk, ("low_disk", 507)),
-)

@@ -54,6 +54,8 @@ _DONE_WITHOUT = {
 _ROW_CHOICES = frozenset({DiffChoice.WRITE_FILE, DiffChoice.DROP_ROW, DiffChoice.FOLLOW, DiffChoice.KEEP_FILE})
 """After these nobody needs to know any more what was last seen of the script."""
 
+_NOTHING = "nothing is to be decided about it any more"
+
 
 class DiffService:
     def __init__(
@@ -232,9 +234,6 @@ class DiffService:
             return _outcome(decision, error.sentence, done=False)
         sentence, diff = await asyncio.to_thread(preview_of, decision.choice, item, now, last, after)
         return _outcome(decision, sentence, done=True, diff=diff)
-
-
-_NOTHING = "nothing is to be decided about it any more"
 
 
 def _is_settled(decision: DiffDecision, items: Iterable[tuple[DiffState, str]]) -> bool:
