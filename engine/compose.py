@@ -47,7 +47,7 @@ from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
-from engine.services.sync.diff_texts import Texts
+from engine.services.sync.diff_texts import DiffTexts
 from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
@@ -165,7 +165,8 @@ async def compose(
     stack.push_async_callback(tasks.close)
     parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
     sync = SyncService(reconciler, parts, tasks, events, watch, audit)
-    diff = DiffService(reconciler, Texts(files, reconciler), writer, changes, state.kept, tasks, events)
+    texts = DiffTexts(files, reconciler)
+    diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now, audit)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
@@ -181,9 +182,9 @@ async def compose(
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
-    kept = RetentionService(state, writer, reconciler, project.history, _retention(settings))
+    retention = RetentionService(state, writer, reconciler, project.history, _retention(settings))
     if not isinstance(project, ReadOnlyProject):  # its history can perhaps be written to, but its records are a copy
-        looking = asyncio.create_task(kept.run(), name="retention")
+        looking = asyncio.create_task(retention.run(), name="retention")
         stack.push_async_callback(_cancelled, looking)
     # Lists and searches wait for its first look, the engine does not: it may have ten thousand scripts to read.
     watching = asyncio.create_task(watch.run(), name="watch over the scripts")
@@ -210,7 +211,7 @@ async def compose(
         modes=modes,
         state=state,
         space=space,
-        retention=kept,
+        retention=retention,
         audit=audit,
         owner=owner,
     )

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from store.sizes import describe_size
+
 ENVIRONMENT_PREFIX = "GATEWRIGHT_"
 MAX_FILE = 1 << 20
 POLICY = "policy."
@@ -55,8 +57,7 @@ class Range:
     def _show(self, number: float) -> str:
         if not self.size:
             return f"{number:g}" if number < 1e6 else f"{number:.0f}"
-        unit = next(unit for unit in ("GiB", "MiB", "KiB", "B") if number >= UNITS[unit])
-        return f"{number / UNITS[unit]:g} {unit}"
+        return describe_size(number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,9 +40,24 @@ BUSY_TIMEOUT_MS = 5_000
 WAL_BYTES = 4 << 20
 """The write-ahead log is checkpointed when it has grown to this size."""
 
+_COMMON = (
+    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA wal_autocheckpoint=0",
+)
+
+_WRITER = (
+    # Only takes effect before the first table is made; later it does nothing.
+    "PRAGMA auto_vacuum=INCREMENTAL",
+    "PRAGMA journal_mode=WAL",
+    # The log is cut when it starts over, so that its size on disk says how much waits for the next checkpoint.
+    "PRAGMA journal_size_limit=0",
+)
+
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class DatabaseKind:
     """What a database is for.
 
     Attributes:
@@ -55,21 +70,7 @@ class Kind:
     disposable: bool = False
 
 
-STATE = Kind(APPLICATION_ID)
-
-_COMMON = (
-    f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
-    "PRAGMA trusted_schema=OFF",
-    "PRAGMA foreign_keys=ON",
-    "PRAGMA wal_autocheckpoint=0",
-)
-_WRITER = (
-    # Only takes effect before the first table is made; later it does nothing.
-    "PRAGMA auto_vacuum=INCREMENTAL",
-    "PRAGMA journal_mode=WAL",
-    # The log is cut when it starts over, so that its size on disk says how much waits for the next checkpoint.
-    "PRAGMA journal_size_limit=0",
-)
+STATE = DatabaseKind(APPLICATION_ID)
 
 
 class Database:
@@ -88,7 +89,7 @@ class Database:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, migrations: Sequence[str], kind: Kind = STATE) -> Database:
+    async def open(cls, path: Path, migrations: Sequence[str], kind: DatabaseKind = STATE) -> Database:
         """Open or create the file and bring its schema up to date. A damaged file is set aside and a new one begun.
 
         Raises:
@@ -115,7 +116,7 @@ class Database:
         return cls(path, writer, reader, problems)
 
     @classmethod
-    async def in_memory(cls, migrations: Sequence[str], kind: Kind) -> Database:
+    async def in_memory(cls, migrations: Sequence[str], kind: DatabaseKind) -> Database:
         """A database without a file, for as long as it is open. Its one connection reads and writes."""
         path = Path(":memory:")
         connection = await _open_writer(path, migrations, kind)
@@ -219,7 +220,7 @@ async def _connect(path: Path, pragmas: Sequence[str]) -> aiosqlite.Connection:
     return connection
 
 
-async def _open_writer(path: Path, migrations: Sequence[str], kind: Kind) -> aiosqlite.Connection:
+async def _open_writer(path: Path, migrations: Sequence[str], kind: DatabaseKind) -> aiosqlite.Connection:
     writer = await _connect(path, _COMMON)
     synchronous = "NORMAL" if kind.disposable else "FULL"
     try:
@@ -237,7 +238,7 @@ def _execute_all(connection: sqlite3.Connection, statements: Sequence[str]) -> N
         connection.execute(statement).fetchall()
 
 
-def _check(path: Path, known_version: int, kind: Kind, connection: sqlite3.Connection) -> None:
+def _check(path: Path, known_version: int, kind: DatabaseKind, connection: sqlite3.Connection) -> None:
     """Refuse what is not ours or newer than us; report damage."""
     version = _number(connection, "PRAGMA user_version")
     tables = _number(connection, "SELECT count(*) FROM sqlite_master")
@@ -253,7 +254,7 @@ def _check(path: Path, known_version: int, kind: Kind, connection: sqlite3.Conne
         raise Damaged(str(findings[0]))
 
 
-def _migrate(migrations: Sequence[str], kind: Kind, connection: sqlite3.Connection) -> None:
+def _migrate(migrations: Sequence[str], kind: DatabaseKind, connection: sqlite3.Connection) -> None:
     """Apply what is missing, all of it in one transaction."""
     version = _number(connection, "PRAGMA user_version")
     if version == len(migrations):

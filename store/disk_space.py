@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from store.sizes import describe_size
+
 LOOK_EVERY = 1.0
 """Seconds for which an answer of the file system is good."""
-
-UNITS = (("GB", 10**9), ("MB", 10**6), ("KB", 10**3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class DiskSpace:
         floor = self._floor.of(total)
         if total == 0 or free >= floor:
             return None
-        return f"the disk has only {readable(free)} free ({readable(floor)} are kept free)"
+        return f"the disk has only {describe_size(free)} free ({describe_size(floor)} are kept free)"
 
 
 class ReadOnlySpace:
@@ -91,11 +91,3 @@ class ReadOnlySpace:
 
     def short(self) -> str | None:
         return self._why
-
-
-def readable(size: float) -> str:
-    """``312 MB``."""
-    for name, unit in UNITS:
-        if size >= unit:
-            return f"{size / unit:.3g} {name}" if size < 1000 * unit else f"{size / unit:.0f} {name}"
-    return f"{size:.0f} bytes"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class StoreError(Exception):
     """The store refused or failed. Nothing was changed unless the sentence says so.
@@ -60,9 +62,6 @@ class LowDisk(StoreError):
 
 class Damaged(StoreError):
     """A database is not readable as what it should be."""
-
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def from_os_error(error: OSError, doing: str) -> StoreError:

@@ -87,10 +87,6 @@ class Project:
         return self.root / SCRIPTS
 
     @property
-    def documents(self) -> Path:
-        return self.root / DOCUMENTS
-
-    @property
     def private(self) -> Path:
         return self.root / PRIVATE
 

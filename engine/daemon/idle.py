@@ -32,7 +32,7 @@ async def until_idle(server: EngineServer, unfinished_runs: Callable[[], int], s
             last_busy, requests = time.monotonic(), server.request_count
 
 
-class Place:
+class SocketPlace:
     """Where an engine listens.
 
     Args:

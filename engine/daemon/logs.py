@@ -13,7 +13,7 @@ FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class EngineLog(RotatingFileHandler):
-    """Five files of 5 MB. ``problem`` says what was lost."""
+    """Five files of 5 MiB. ``problem`` says what was lost."""
 
     def __init__(self, path: Path) -> None:
         # Opened with the first line: also that may fail only as a lost line.

@@ -28,7 +28,7 @@ from engine.client.ownership import become_owner
 from engine.client.starter import LaunchError, Readiness, prepare_folders
 from engine.config import ConfigError, Settings
 from engine.daemon import logs, process
-from engine.daemon.idle import Place, until_idle
+from engine.daemon.idle import SocketPlace, until_idle
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
 from engine.models.base import API_VERSION
@@ -61,7 +61,7 @@ class ServeOptions:
     pool_size: int | None = None
 
 
-class Report:
+class ReadinessPipe:
     """The readiness pipe of whoever started this engine, if there is one."""
 
     def __init__(self, fd: int | None) -> None:
@@ -101,7 +101,7 @@ class Daemon:
         self._version = metadata.version("gatewright")
         self._started_at = time.time()
         self._server = EngineServer(build_app(self))
-        self._place = Place(paths, lock, self._server)
+        self._place = SocketPlace(paths, lock, self._server)
 
     def info(self) -> EngineInfo:
         problems = [*self.engine.problems, self._log.problem, self._place.problem]
@@ -130,7 +130,7 @@ class Daemon:
         # At once: who connects after hearing of the stop must meet the next engine, not the rest of this one.
         self._place.leave()
 
-    async def run(self, report: Report, *, background: bool, idle_exit: float) -> None:
+    async def run(self, report: ReadinessPipe, *, background: bool, idle_exit: float) -> None:
         """Serve until stopped, idle or without a place."""
         await self._place.take()
         self._handle_signals(background=background)
@@ -169,7 +169,7 @@ class Daemon:
 
 def serve(options: ServeOptions) -> int:
     """Be the engine of a project until told to leave. Returns the exit code."""
-    report = Report(options.ready_fd)
+    report = ReadinessPipe(options.ready_fd)
     paths = EnginePaths(options.project)
     try:
         become_owner(paths)
@@ -197,7 +197,7 @@ async def _serve(
     paths: EnginePaths,
     lock: LifetimeLock,
     engine_log: logs.EngineLog,
-    report: Report,
+    report: ReadinessPipe,
 ) -> None:
     idle_exit = options.idle_exit
     if idle_exit is None:

@@ -15,10 +15,10 @@ import msgspec
 from engine.client.launch import LaunchError
 from engine.client.ownership import become_owner
 from engine.doctor import host, project, sandbox
-from engine.doctor.finding import Finding, Level, careful, careful_each
+from engine.doctor.finding import Finding, Severity, careful, careful_each
 from engine.paths import EnginePaths
 
-__all__ = ["Finding", "Level", "diagnose", "examine"]
+__all__ = ["Finding", "Severity", "diagnose", "examine"]
 
 
 def diagnose(folder: Path | None, *, as_json: bool) -> int:
@@ -55,7 +55,7 @@ def _refusal(paths: EnginePaths) -> Finding | None:
     try:
         become_owner(paths)
     except LaunchError as refusal:
-        return Finding(level=Level.FAIL, tried=tried, found=refusal.message, advice=refusal.hint or "")
+        return Finding(level=Severity.FAIL, tried=tried, found=refusal.message, advice=refusal.hint or "")
     except OSError as error:
-        return Finding(level=Level.FAIL, tried=tried, found=f"cannot be found out: {error}")
+        return Finding(level=Severity.FAIL, tried=tried, found=f"cannot be found out: {error}")
     return None

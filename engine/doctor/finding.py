@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 
 
-class Level(StrEnum):
+class Severity(StrEnum):
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
@@ -22,7 +22,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         protects: What that layer is for, one clause.
     """
 
-    level: Level
+    level: Severity
     tried: str
     found: str
     advice: str = ""
@@ -44,4 +44,4 @@ def careful_each(examine: Callable[[], Iterator[Finding]], name: str) -> Iterato
     try:
         yield from examine()
     except Exception as error:  # noqa: BLE001 - one check that breaks must not hide the others
-        yield Finding(level=Level.FAIL, tried=name.strip("_"), found=f"the check itself failed: {error!r}")
+        yield Finding(level=Severity.FAIL, tried=name.strip("_"), found=f"the check itself failed: {error!r}")

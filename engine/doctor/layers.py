@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 
 from engine.doctor import remedies
-from engine.doctor.finding import Finding, Level
-from engine.doctor.remedies import Host
+from engine.doctor.finding import Finding, Severity
+from engine.doctor.remedies import HostSystem
 
 TRUNCATES = 3
 """The first Landlock ABI that holds back truncation."""
@@ -28,7 +28,7 @@ LACKS = (
 
 
 @dataclass(frozen=True)
-class Examined:
+class LayerTrials:
     """What the trials found, and where.
 
     Attributes:
@@ -42,7 +42,7 @@ class Examined:
     failures: Mapping[str, str | None]
     interpreter: Path
     uid: int
-    host: Host = field(default_factory=Host)
+    host: HostSystem = field(default_factory=HostSystem)
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,15 @@ class Layer:
     trial: str
     tried: str
     protects: str
-    works: Callable[[Examined], str]
-    remedy: Callable[[Examined], str]
-    missing: Level = Level.WARN
+    works: Callable[[LayerTrials], str]
+    remedy: Callable[[LayerTrials], str]
+    missing: Severity = Severity.WARN
 
-    def finding(self, examined: Examined) -> Finding:
+    def finding(self, examined: LayerTrials) -> Finding:
         failure = examined.failures.get(self.trial, "it was not tried")
         works = failure is None
         return Finding(
-            level=Level.OK if works else self.missing,
+            level=Severity.OK if works else self.missing,
             tried=self.tried,
             found=self.works(examined) if works else failure or "",
             advice="" if works else self.remedy(examined),
@@ -70,16 +70,16 @@ class Layer:
         )
 
 
-def _namespaces(examined: Examined) -> str:
+def _namespaces(examined: LayerTrials) -> str:
     return remedies.for_namespaces(examined.host, examined.interpreter)
 
 
-def _landlock_found(examined: Examined) -> str:
+def _landlock_found(examined: LayerTrials) -> str:
     lacks = [what for version, what in LACKS if examined.abi < version]
     return f"ABI {examined.abi}" + (f", which does not handle {', '.join(lacks)}" if lacks else "")
 
 
-def _limits_found(examined: Examined) -> str:
+def _limits_found(examined: LayerTrials) -> str:
     if examined.uid == 0:
         return "hold; but the kernel does not count root's processes (RLIMIT_NPROC), so those are left to seccomp"
     return "hold"
@@ -133,7 +133,7 @@ LAYERS = (
         protects="Denies new processes, sockets and most of the kernel's surface; nothing replaces it.",
         works=lambda _: "hold",
         remedy=lambda _: remedies.for_seccomp(platform.machine()),
-        missing=Level.FAIL,
+        missing=Severity.FAIL,
     ),
     Layer(
         name="capabilities",
@@ -142,7 +142,7 @@ LAYERS = (
         protects="Leaves scripts none of root's rights, even in their own namespaces.",
         works=lambda _: "none is left",
         remedy=lambda _: "A security module forbids capset(2) to the engine: allow it.",
-        missing=Level.FAIL,
+        missing=Severity.FAIL,
     ),
     Layer(
         name="rlimits",
@@ -151,7 +151,7 @@ LAYERS = (
         protects="Bounds what one run can take from the gateway.",
         works=_limits_found,
         remedy=lambda _: "Raise the hard limits of the engine's account: they are below what runs are given.",
-        missing=Level.FAIL,
+        missing=Severity.FAIL,
     ),
     Layer(
         name="pidfd",
@@ -160,12 +160,12 @@ LAYERS = (
         protects="Lets a stop hit the process that is meant, never one that got its number later.",
         works=lambda _: "can be had",
         remedy=lambda _: "Use Linux 5.3 or later, or a container filter that permits pidfd_open.",
-        missing=Level.FAIL,
+        missing=Severity.FAIL,
     ),
 )
 
 
-def examine(examined: Examined) -> Iterator[Finding]:
+def examine(examined: LayerTrials) -> Iterator[Finding]:
     """One cause, one advice: what has been said of an earlier layer is only pointed to."""
     said: dict[str, str] = {}
     for layer in LAYERS:
@@ -177,9 +177,9 @@ def examine(examined: Examined) -> Iterator[Finding]:
         yield finding
 
 
-def _truncation_noted(finding: Finding, examined: Examined) -> Finding:
+def _truncation_noted(finding: Finding, examined: LayerTrials) -> Finding:
     """Landlock below that ABI works, and is not enough by itself."""
-    if finding.layer != "Landlock" or finding.level is not Level.OK or examined.abi >= TRUNCATES:
+    if finding.layer != "Landlock" or finding.level is not Severity.OK or examined.abi >= TRUNCATES:
         return finding
     found = f"{finding.found}; counts only together with the private view"
-    return msgspec.structs.replace(finding, level=Level.WARN, found=found, advice=remedies.for_truncation())
+    return msgspec.structs.replace(finding, level=Severity.WARN, found=found, advice=remedies.for_truncation())

@@ -23,7 +23,7 @@ LANDLOCK_TRUNCATES_SINCE = "6.2"
 
 
 @dataclass(frozen=True)
-class Host:
+class HostSystem:
     """Where the host's switches are read; ``root`` is another folder in tests."""
 
     root: Path = Path("/")
@@ -48,7 +48,7 @@ class Host:
             return []
 
 
-def for_namespaces(host: Host, interpreter: Path) -> str:
+def for_namespaces(host: HostSystem, interpreter: Path) -> str:
     """How to allow ``interpreter`` user namespaces and mounts in them."""
     commands = [allow for name, (forbids, allow) in NAMESPACE_SWITCHES.items() if host.switch(name) == forbids]
     steps = []
@@ -85,7 +85,7 @@ def _apparmor(interpreter: Path) -> str:
     )
 
 
-def for_landlock(host: Host) -> str:
+def for_landlock(host: HostSystem) -> str:
     """How to get Landlock where there is none."""
     modules = host.security_modules
     if host.in_container:

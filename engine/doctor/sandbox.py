@@ -9,18 +9,18 @@ from pathlib import Path
 
 from engine.config import ConfigError, PolicySection, Settings
 from engine.doctor import layers
-from engine.doctor.finding import Finding, Level
-from engine.doctor.layers import Examined
+from engine.doctor.finding import Finding, Severity
+from engine.doctor.layers import LayerTrials
 from engine.paths import EnginePaths
 from engine.sandbox import plan
 from engine.sandbox.plan import Findings, Plan, admin_plan, restricted_plan
 from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 
 PROMISES = {
-    plan.Level.FULL: (Level.OK, "namespaces, Landlock and seccomp hold every script"),
-    plan.Level.CORE: (Level.OK, "what keeps scripts from files, processes and the network holds; missing is"),
-    plan.Level.DEGRADED: (Level.WARN, "policy.allow_degraded lets scripts run without"),
-    plan.Level.REFUSED: (Level.FAIL, "no script runs, for want of"),
+    plan.Level.FULL: (Severity.OK, "namespaces, Landlock and seccomp hold every script"),
+    plan.Level.CORE: (Severity.OK, "what keeps scripts from files, processes and the network holds; missing is"),
+    plan.Level.DEGRADED: (Severity.WARN, "policy.allow_degraded lets scripts run without"),
+    plan.Level.REFUSED: (Severity.FAIL, "no script runs, for want of"),
 }
 """How grave a level of RESTRICTED is, and its sentence, which goes on with what is missing."""
 
@@ -42,10 +42,10 @@ def examine(paths: EnginePaths | None) -> Iterator[Finding]:
         findings = probe(interpreter, kept=_kept(paths), fresh=True)
     except (ProbeProblem, OSError) as problem:
         advice = "Scripts run with this Python, so let the engine's account read and execute it."
-        yield Finding(level=Level.FAIL, tried=tried, found=str(problem), advice=advice, layer="interpreter")
+        yield Finding(level=Severity.FAIL, tried=tried, found=str(problem), advice=advice, layer="interpreter")
         return
     uid = os.geteuid()
-    yield from layers.examine(Examined(findings.abi, findings.failures, interpreter, uid))
+    yield from layers.examine(LayerTrials(findings.abi, findings.failures, interpreter, uid))
     yield from promises(findings, policy_of(paths), uid)
 
 
@@ -101,7 +101,7 @@ def _admin(admin: Plan) -> Finding:
         plan.Level.DEGRADED: "Enable user namespaces, as said above.",
     }
     return Finding(
-        level=Level.WARN if admin.level is plan.Level.DEGRADED else Level.OK,
+        level=Severity.WARN if admin.level is plan.Level.DEGRADED else Severity.OK,
         tried="ADMIN runs",
         found=found.get(admin.level, "on, for administrators; nothing holds such a run back."),
         advice=advice.get(admin.level, ""),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.models.runs import Priority, RunKind
 from engine.pool.job import Job, JobRejected
-from engine.pool.output import describe_size
+from store.sizes import describe_size
 
 if TYPE_CHECKING:
     from engine.pool.assignment import Assignment
@@ -18,16 +18,16 @@ MAX_FILES = 64
 """Descriptors in one message: the kernel takes 253 (unix(7), SCM_MAX_FD), a child's own limit is lower."""
 
 
-class Obstacles:
-    """What stands in the way of waiting runs, given the jobs that run now."""
+class Admission:
+    """Which waiting runs may start, given the jobs that run now."""
 
     def __init__(self, busy: Sequence[Job], size: int) -> None:
         self._names = Counter(job.name for job in busy)
         self._batches = sum(job.priority is Priority.BATCH for job in busy)
         self._batch_room = max(1, size - 1)
 
-    def to(self, assignment: Assignment) -> str | None:
-        """Why ``assignment`` could not start even if a slot were free; None if it could."""
+    def blocked_reason(self, assignment: Assignment) -> str | None:
+        """Return why ``assignment`` could not start even if a slot were free; None if it could."""
         job = assignment.job
         if job.max_parallel is not None and self._names[job.name] >= job.max_parallel:
             return f"it already runs {self._names[job.name]} times at once, as often as it may"

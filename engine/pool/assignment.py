@@ -31,7 +31,7 @@ class Assignment:
 
 
 @dataclass(slots=True)
-class Run:
+class RunningJob:
     """What goes on in a running slot."""
 
     assignment: Assignment

@@ -17,10 +17,15 @@ from engine.worker.wire import (
     RESULT_HEAD_ROOM,
     RUN,
     Frame,
-    Kind,
+    SourceKind,
 )
 
-KINDS = {RunKind.EXEC: Kind.EXEC, RunKind.SCRIPT: Kind.EXEC, RunKind.EVAL: Kind.EVAL, RunKind.CALL: Kind.CALL}
+KINDS = {
+    RunKind.EXEC: SourceKind.EXEC,
+    RunKind.SCRIPT: SourceKind.EXEC,
+    RunKind.EVAL: SourceKind.EVAL,
+    RunKind.CALL: SourceKind.CALL,
+}
 
 
 class ProtocolError(Exception):

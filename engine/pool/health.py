@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from engine.models.engine import SlotState
-from engine.models.runs import Mode, Outcome, RunKind, Stream
+from engine.models.runs import Mode, Outcome, RunKind
 from engine.pool.assignment import Assignment
 from engine.pool.frames import cpu_seconds, run_frame
-from engine.pool.job import Job
+from engine.pool.job import Job, SilentSink
 
 if TYPE_CHECKING:
     from engine.pool.slot import Slot
@@ -44,7 +44,7 @@ async def probe(slot: Slot) -> None:
         actor="engine",
         source=PROBE_SOURCE,
         filename="<health check>",
-        sink=_Unheard(),
+        sink=SilentSink(),
         limits=replace(slot.parked_limits, wall=min(PROBE_WALL, slot.parked_limits.wall)),
         profile=slot.profile,
     )
@@ -58,13 +58,3 @@ async def probe(slot: Slot) -> None:
         message = ending.error.message if ending.error else f"it answered {ending.text}"
         log.warning("slot %d failed its health check: %s", slot.number, message)
         slot.fail(f"its health check failed: {message}")
-
-
-class _Unheard:
-    """Sink of a probe."""
-
-    def queued(self, position: int, reason: str) -> None: ...
-
-    def started(self, slot: int, pid: int, isolation: str) -> None: ...
-
-    def output(self, stream: Stream, text: str) -> None: ...

@@ -47,6 +47,9 @@ HIDDEN = ("open_root", "open_host_file", "open_proc", "open_dev", "overwrite_lib
 OUT_OF_REACH = {"EACCES", "ENOENT", "EROFS", "EPERM"}
 """What a child must be answered that Landlock or the private view keeps from files."""
 
+Dues = Iterator[tuple[str, int, int]]
+"""Each: what, what is shown, what is due."""
+
 
 class Ready(msgspec.Struct, frozen=True):
     """A template's first report. Namespaces are inode numbers, to be held against the engine's own."""
@@ -81,10 +84,6 @@ class Hello(NamedTuple):
     open_files: int
     file_size: int
     processes: int
-
-
-Dues = Iterator[tuple[str, int, int]]
-"""Each: what, what is shown, what is due."""
 
 
 class UnfitChild(Exception):

@@ -78,6 +78,16 @@ class RunSink(Protocol):
         """It wrote ``text``. In order, already limited; the last text may be the line that says it was cut."""
 
 
+class SilentSink:
+    """``RunSink`` of a run that the engine makes for itself."""
+
+    def queued(self, position: int, reason: str) -> None: ...
+
+    def started(self, slot: int, pid: int, isolation: str) -> None: ...
+
+    def output(self, stream: Stream, text: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run, complete."""
@@ -101,6 +111,5 @@ class Job:
     limits: Limits = Limits()
     profile: Profile = Profile()
     priority: Priority = Priority.API
-    source_sha256: str = ""
     max_parallel: int | None = None
     """How many runs of the same name may go on at once."""

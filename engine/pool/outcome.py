@@ -14,6 +14,9 @@ from engine.pool.frames import ProtocolError
 from engine.worker.results import MAX_DEPTH
 from engine.worker.wire import RESULT
 
+_CLAIMABLE = {Outcome.OK, Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED, Outcome.MEMORY}
+_value_decoder = msgspec.json.Decoder()
+
 
 class Ending(msgspec.Struct, frozen=True):
     """The end of one run."""
@@ -73,9 +76,7 @@ class _ResultHead(msgspec.Struct, forbid_unknown_fields=True):
     note: str | None = None
 
 
-_CLAIMABLE = {Outcome.OK, Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED, Outcome.MEMORY}
 _head_decoder = msgspec.json.Decoder(_ResultHead)
-_value_decoder = msgspec.json.Decoder()
 
 
 def from_result(payload: bytes, limit: int, duration: float, isolation: str) -> Ending:

@@ -7,6 +7,7 @@ import contextlib
 
 from engine.models.runs import Stream
 from engine.pool.job import RunSink
+from store.sizes import describe_size
 
 
 class Output:
@@ -51,11 +52,3 @@ class Output:
                 return data.decode()
             decoder = self._decoders[source] = codecs.getincrementaldecoder("utf-8")("replace")
         return decoder.decode(data)
-
-
-def describe_size(size: int) -> str:
-    """``1 MiB``, ``64 KiB`` or ``100 bytes``."""
-    for unit, name in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
-        if size >= unit:
-            return f"{size / unit:.3g} {name}"
-    return f"{size} bytes"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from engine.models.engine import PoolInfo, QueueEntry, SlotState
 from engine.models.runs import Mode, Outcome, Priority
-from engine.pool.admission import Obstacles, check
+from engine.pool.admission import Admission, check
 from engine.pool.assignment import Assignment, fits
 from engine.pool.frames import cpu_seconds, run_frame
 from engine.pool.health import watch_health
 from engine.pool.job import Job, JobRejected, Profile, QueueFull, SandboxUnavailable
 from engine.pool.outcome import Ending, Intervention, from_intervention
-from engine.pool.queue import Entry, RunQueue
+from engine.pool.queue import QueuedRun, RunQueue
 from engine.pool.settings import PoolSettings
 from engine.pool.slot import Slot
 from engine.worker.scratch import remove_folder
@@ -93,7 +93,7 @@ class Pool:
         dedicated_child = not fits(limits, len(job.files), parked)
         assignment = Assignment(job, frame, dedicated_child, self._loop.create_future())
         slot = self._free_slot(job.profile)
-        if slot is not None and not self._queue and self._obstacle(assignment) is None:
+        if slot is not None and not self._queue and self._blocked_reason(assignment) is None:
             slot.run(assignment)
         else:
             self._enqueue(assignment)
@@ -139,7 +139,7 @@ class Pool:
 
     def info(self) -> PoolInfo:
         slots = [self._slots[number].info() for number in sorted(self._slots)]
-        obstacles = self._obstacles()
+        admission = self._admission()
         return PoolInfo(
             size=self._size,
             slots=slots,
@@ -152,7 +152,7 @@ class Pool:
                     reason=reason,
                     queued_at=entry.wall_clock,
                 )
-                for entry, position, reason in self._queue.standings(obstacles.to)
+                for entry, position, reason in self._queue.standings(admission.blocked_reason)
             ],
             running=sum(slot.run_id is not None for slot in slots),
             ready=sum(slot.state is SlotState.READY for slot in slots),
@@ -199,7 +199,7 @@ class Pool:
         """The next run, if it is one that needs a child of its own: the slot that asks makes that child at once."""
         if not self._queue:
             return None
-        entry = self._queue.first(self._obstacles().to)
+        entry = self._queue.first(self._admission().blocked_reason)
         if entry is None or not entry.item.dedicated_child or entry.item.job.profile != profile:
             return None
         self._queue.remove(entry.run_id)
@@ -223,8 +223,8 @@ class Pool:
             self._tell(only=entry)
             self._changed_queue()
 
-    def _add(self, assignment: Assignment) -> Entry[Assignment]:
-        entry = Entry(assignment, assignment.job.run_id, assignment.job.priority, self._loop.time())
+    def _add(self, assignment: Assignment) -> QueuedRun[Assignment]:
+        entry = QueuedRun(assignment, assignment.job.run_id, assignment.job.priority, self._loop.time())
         self._queue.add(entry)
         return entry
 
@@ -244,8 +244,8 @@ class Pool:
         if self.demand:
             self._news_timer = self._loop.call_later(QUEUE_NEWS_INTERVAL, self._news)
 
-    def _tell(self, only: Entry[Assignment] | None = None) -> None:
-        for entry, position, reason in self._queue.standings(self._obstacles().to):
+    def _tell(self, only: QueuedRun[Assignment] | None = None) -> None:
+        for entry, position, reason in self._queue.standings(self._admission().blocked_reason):
             if entry.told != (position, reason) and (only is None or entry is only):
                 entry.told = (position, reason)
                 entry.item.job.sink.queued(position, reason)
@@ -260,7 +260,7 @@ class Pool:
     def _dispatch(self) -> None:
         """Start waiting runs for which there is a free slot."""
         while self._queue:
-            entry = self._queue.first(self._obstacles().to)
+            entry = self._queue.first(self._admission().blocked_reason)
             slot = self._free_slot(entry.item.job.profile) if entry is not None else None
             if slot is None or entry is None:
                 return
@@ -282,15 +282,15 @@ class Pool:
         kept = own[0] if len(own) == 1 and len(free) > 1 else None
         return min((slot for slot in free if slot is not kept), key=lambda slot: slot.used, default=None)
 
-    def _obstacle(self, assignment: Assignment) -> str | None:
+    def _blocked_reason(self, assignment: Assignment) -> str | None:
         job = assignment.job
         if job.max_parallel is None and job.priority is not Priority.BATCH:
             return None
-        return self._obstacles().to(assignment)
+        return self._admission().blocked_reason(assignment)
 
-    def _obstacles(self) -> Obstacles:
+    def _admission(self) -> Admission:
         busy = [slot.assignment.job for slot in self._slots.values() if slot.assignment is not None]
-        return Obstacles(busy, self._size)
+        return Admission(busy, self._size)
 
     def _fill(self) -> None:
         """Start slots until there are as many as there should be; those that were about to leave stay instead."""

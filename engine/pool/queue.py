@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
-class Entry(Generic[T]):
+class QueuedRun(Generic[T]):
     """One waiting run. ``told`` is what its sink was told last."""
 
     item: T
@@ -37,50 +37,50 @@ class Entry(Generic[T]):
 
 
 class RunQueue(Generic[T]):
-    """Kept in order of ``Entry.rank``; equal ranks stay in order of arrival."""
+    """Kept in order of ``QueuedRun.rank``; equal ranks stay in order of arrival."""
 
     def __init__(self) -> None:
-        self._entries: list[Entry[T]] = []
+        self._entries: list[QueuedRun[T]] = []
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __iter__(self) -> Iterator[Entry[T]]:
+    def __iter__(self) -> Iterator[QueuedRun[T]]:
         return iter(self._entries)
 
-    def add(self, entry: Entry[T]) -> None:
+    def add(self, entry: QueuedRun[T]) -> None:
         bisect.insort_right(self._entries, entry, key=lambda e: e.rank)
 
-    def remove(self, run_id: int) -> Entry[T] | None:
+    def remove(self, run_id: int) -> QueuedRun[T] | None:
         """Take the entry of ``run_id`` out, if it waits."""
         for index, entry in enumerate(self._entries):
             if entry.run_id == run_id:
                 return self._entries.pop(index)
         return None
 
-    def first(self, obstacle: Callable[[T], str | None]) -> Entry[T] | None:
+    def first(self, blocked_reason: Callable[[T], str | None]) -> QueuedRun[T] | None:
         """The first entry that nothing stands in the way of.
 
         Args:
-            obstacle: Says what keeps a run from starting although a slot is free, or None.
+            blocked_reason: Says what keeps a run from starting although a slot is free, or None.
         """
-        return next((entry for entry in self._entries if obstacle(entry.item) is None), None)
+        return next((entry for entry in self._entries if blocked_reason(entry.item) is None), None)
 
-    def take(self, obstacle: Callable[[T], str | None]) -> Entry[T] | None:
+    def take(self, blocked_reason: Callable[[T], str | None]) -> QueuedRun[T] | None:
         """Take that first entry out."""
-        entry = self.first(obstacle)
+        entry = self.first(blocked_reason)
         if entry is not None:
             self._entries.remove(entry)
         return entry
 
-    def expired(self, now: float, longest: float) -> list[Entry[T]]:
+    def expired(self, now: float, longest: float) -> list[QueuedRun[T]]:
         """Take out what has waited longer than ``longest``."""
         late = [entry for entry in self._entries if now - entry.queued_at >= longest]
         if late:
             self._entries = [entry for entry in self._entries if now - entry.queued_at < longest]
         return late
 
-    def standings(self, obstacle: Callable[[T], str | None]) -> Iterator[tuple[Entry[T], int, str]]:
+    def standings(self, blocked_reason: Callable[[T], str | None]) -> Iterator[tuple[QueuedRun[T], int, str]]:
         """Each entry with its position, 1 for the next, and its reason to wait."""
         for position, entry in enumerate(self._entries, 1):
-            yield entry, position, obstacle(entry.item) or WAITING_FOR_SLOT
+            yield entry, position, blocked_reason(entry.item) or WAITING_FOR_SLOT

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 
 from engine.models.runs import Outcome
-from engine.pool.assignment import Assignment, Run
+from engine.pool.assignment import Assignment, RunningJob
 from engine.pool.child import Child
 from engine.pool.frames import cpu_seconds
 from engine.pool.memory_watch import MemoryWatch
 from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
-from engine.pool.output import Output, describe_size
+from engine.pool.output import Output
 from engine.pool.timer import DeadlineTimer
+from store.sizes import describe_size
 
 
 class RunMonitor:
@@ -24,7 +25,7 @@ class RunMonitor:
 
     def __init__(self, overdue: Callable[[Intervention], None]) -> None:
         """``overdue`` is called with the reason when the run passes a limit that is watched from here."""
-        self.run: Run | None = None
+        self.run: RunningJob | None = None
         self._overdue = overdue
         self._wall = DeadlineTimer(self._wall_over)
         self._watch: MemoryWatch | None = None
@@ -41,7 +42,7 @@ class RunMonitor:
         """
         limits = assignment.job.limits
         child.run(assignment.frame, assignment.job.files.values(), limits, Output(assignment.job.sink, limits.output))
-        self.run = Run(assignment, child, time.perf_counter())
+        self.run = RunningJob(assignment, child, time.perf_counter())
         self._isolation = isolation
         self._wall.set(limits.wall)
         if watched_memory is not None:
@@ -93,10 +94,10 @@ class RunMonitor:
         if self._watch is not None:
             self._watch.stop()
 
-    def _decided(self, run: Run) -> Ending | None:
+    def _decided(self, run: RunningJob) -> Ending | None:
         return None if run.cause is None else from_intervention(run.cause, self._elapsed(run), self._isolation)
 
-    def _elapsed(self, run: Run) -> float:
+    def _elapsed(self, run: RunningJob) -> float:
         # Not the loop's clock, which has whole milliseconds only: most runs are shorter.
         return time.perf_counter() - run.started
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from engine.models.runs import Mode
 from engine.pool.job import Limits, Profile
-from engine.sandbox.plan import Layers, Level, Plan
+from engine.sandbox.plan import Level, Plan, PlannedLayers
 
-NO_ADMIN = Plan(Mode.ADMIN, Level.REFUSED, Layers(), ("this pool was made without them",))
+NO_ADMIN = Plan(Mode.ADMIN, Level.REFUSED, PlannedLayers(), ("this pool was made without them",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

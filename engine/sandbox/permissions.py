@@ -35,7 +35,7 @@ class PathChanged(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedPermission:
     """One permission that a script asks for, as it is now."""
 
     asked: Grant
@@ -69,10 +69,10 @@ def asked(table: Mapping[str, Any]) -> list[Grant]:
     return unique
 
 
-def judge(grant: Grant, protected: ProtectedPaths) -> Judged:
+def judge(grant: Grant, protected: ProtectedPaths) -> JudgedPermission:
     """Find out where ``grant`` leads now and whether it can be granted. Blocks."""
     if problem := _form_problem(grant.path):
-        return Judged(grant, problem=problem)
+        return JudgedPermission(grant, problem=problem)
     try:
         canonical = os.path.realpath(grant.path, strict=True)
         found = os.lstat(canonical)
@@ -80,7 +80,7 @@ def judge(grant: Grant, protected: ProtectedPaths) -> Judged:
         # What is protected is called so first: whether there is such a file is nobody's business.
         would_be = os.path.realpath(grant.path)
         forbidden = _protection_problem(grant.path, would_be, protected.conflict(would_be, grant.access))
-        return Judged(grant, problem=forbidden or _missing_problem(grant.path, error))
+        return JudgedPermission(grant, problem=forbidden or _missing_problem(grant.path, error))
     folder = stat.S_ISDIR(found.st_mode)
     problem = (
         _form_problem(canonical)
@@ -89,8 +89,8 @@ def judge(grant: Grant, protected: ProtectedPaths) -> Judged:
         or _rights_problem(canonical, grant.access, folder=folder)
     )
     if problem:
-        return Judged(grant, folder=folder, problem=problem)
-    return Judged(grant, canonical, folder, note=_note(grant.access, found, folder=folder))
+        return JudgedPermission(grant, folder=folder, problem=problem)
+    return JudgedPermission(grant, canonical, folder, note=_note(grant.access, found, folder=folder))
 
 
 def open_grant(grant: Grant, protected: ProtectedPaths, *, folder: bool) -> OpenedGrant:

@@ -13,9 +13,28 @@ from pathlib import Path
 
 ACCOUNTS = "/etc/passwd"
 
+_SHARED_PREFIXES = frozenset({"/", "/usr", "/usr/local", "/opt"})
+"""Installations that an interpreter shares with everything else on the host: only its own part of them is protected."""
+
+_CREDENTIALS = (
+    ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".pgpass", ".my.cnf", ".mylogin.cnf",
+    ".git-credentials", ".pypirc", ".npmrc", ".vault-token", ".terraform.d", ".password-store", ".pki", ".rhosts",
+    ".shosts", ".k5login", ".config/gh", ".config/gcloud", ".config/git", ".config/rclone", ".config/containers",
+    ".config/op", ".local/share/keyrings", ".local/state/gatewright", ".mozilla", ".bash_history", ".zsh_history",
+    ".python_history",
+)  # fmt: skip
+
+_START_FILES = (
+    ".bash*", ".profile", ".zsh*", ".zlog*", ".zprofile", ".cshrc", ".tcshrc", ".login", ".logout", ".kshrc",
+    ".pam_environment", ".xprofile", ".xsession*", ".xinitrc", ".forward", ".config/systemd", ".config/autostart",
+    ".config/environment.d", ".config/fish", ".local/share/systemd",
+)  # fmt: skip
+
+_PROGRAMS = (".local/bin", ".local/lib", "bin", ".gitconfig", ".config/pip", ".vimrc", ".vim", ".tmux.conf")
+
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProtectedPath:
     """One protected path with everything in it."""
 
     path: str
@@ -29,7 +48,7 @@ class Place:
     """False: it may be read, not written."""
 
 
-def host_places(project: Path, interpreter: Path, accounts: str = ACCOUNTS) -> tuple[Place, ...]:
+def host_places(project: Path, interpreter: Path, accounts: str = ACCOUNTS) -> tuple[ProtectedPath, ...]:
     """Everything that is protected on this host.
 
     Args:
@@ -46,44 +65,41 @@ def host_places(project: Path, interpreter: Path, accounts: str = ACCOUNTS) -> t
     )
 
 
-def _project(root: Path) -> Iterator[Place]:
-    yield Place(str(root / ".gatewright"), "the engine's own files")
-    yield Place(str(root / ".git"), "this project's repository")
-    yield Place(str(root / "scripts"), "this project's scripts")
+def _project(root: Path) -> Iterator[ProtectedPath]:
+    yield ProtectedPath(str(root / ".gatewright"), "the engine's own files")
+    yield ProtectedPath(str(root / ".git"), "this project's repository")
+    yield ProtectedPath(str(root / "scripts"), "this project's scripts")
     # Where sockets and agents of this account are, if they are not in /run.
     for name in (f"gatewright-{os.geteuid()}-", "ssh-", "tmux-", "systemd-private-", ".X11-unix"):
-        yield Place(f"/tmp/{name}", "sockets and private files of other programs", prefix=True)  # noqa: S108
+        yield ProtectedPath(f"/tmp/{name}", "sockets and private files of other programs", prefix=True)  # noqa: S108
 
 
-_SHARED_PREFIXES = frozenset({"/", "/usr", "/usr/local", "/opt"})
-"""Installations that an interpreter shares with everything else on the host: only its own part of them is protected."""
-
-
-def _interpreters(interpreter: Path) -> Iterator[Place]:
+def _interpreters(interpreter: Path) -> Iterator[ProtectedPath]:
     what = "an interpreter and its modules"
     for executable in (interpreter, Path(sys.executable)):
         for path in (str(executable), os.path.realpath(executable)):
-            yield Place(path, what)
+            yield ProtectedPath(path, what)
             yield from _installation(os.path.dirname(os.path.dirname(path)), what)
     for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix):
         yield from _installation(prefix, what)
     ours = Path(__file__).resolve().parents[2]
     for name in ("engine", "store", "tui", "default_scripts"):
-        yield Place(str(ours / name), "Gatewright's own code")
+        yield ProtectedPath(str(ours / name), "Gatewright's own code")
 
 
-def _installation(prefix: str, what: str) -> Iterator[Place]:
+def _installation(prefix: str, what: str) -> Iterator[ProtectedPath]:
     if prefix not in _SHARED_PREFIXES and os.path.realpath(prefix) not in _SHARED_PREFIXES:
-        yield Place(prefix, what)
+        yield ProtectedPath(prefix, what)
         return
     for part in ("bin/python", "lib/python3", "lib64/python3", "lib/libpython3", "lib64/libpython3"):
-        yield Place(os.path.join(prefix, part), what, prefix=True)
+        yield ProtectedPath(os.path.join(prefix, part), what, prefix=True)
 
 
-def _all(what: str, *paths: str, reading: bool = True, inside: bool = True) -> tuple[Place, ...]:
+def _all(what: str, *paths: str, reading: bool = True, inside: bool = True) -> tuple[ProtectedPath, ...]:
     """Places of one sort; a path that ends in ``*`` is the beginning of names."""
     return tuple(
-        Place(path.rstrip("*"), what, prefix=path.endswith("*"), reading=reading, inside=inside) for path in paths
+        ProtectedPath(path.rstrip("*"), what, prefix=path.endswith("*"), reading=reading, inside=inside)
+        for path in paths
     )
 
 
@@ -119,22 +135,8 @@ _SYSTEM = (
     *_all("programs of this host", "/usr/local/bin", "/usr/local/sbin", "/usr/local/lib", reading=False, inside=False),
 )  # fmt: skip
 
-_CREDENTIALS = (
-    ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".netrc", ".pgpass", ".my.cnf", ".mylogin.cnf",
-    ".git-credentials", ".pypirc", ".npmrc", ".vault-token", ".terraform.d", ".password-store", ".pki", ".rhosts",
-    ".shosts", ".k5login", ".config/gh", ".config/gcloud", ".config/git", ".config/rclone", ".config/containers",
-    ".config/op", ".local/share/keyrings", ".local/state/gatewright", ".mozilla", ".bash_history", ".zsh_history",
-    ".python_history",
-)  # fmt: skip
-_START_FILES = (
-    ".bash*", ".profile", ".zsh*", ".zlog*", ".zprofile", ".cshrc", ".tcshrc", ".login", ".logout", ".kshrc",
-    ".pam_environment", ".xprofile", ".xsession*", ".xinitrc", ".forward", ".config/systemd", ".config/autostart",
-    ".config/environment.d", ".config/fish", ".local/share/systemd",
-)  # fmt: skip
-_PROGRAMS = (".local/bin", ".local/lib", "bin", ".gitconfig", ".config/pip", ".vimrc", ".vim", ".tmux.conf")
 
-
-def _of_home(home: str) -> Iterator[Place]:
+def _of_home(home: str) -> Iterator[ProtectedPath]:
     kinds = ((_CREDENTIALS, "credentials", True), (_START_FILES, "what starts with a login", True))
     for names, what, reading in (*kinds, (_PROGRAMS, "programs and settings of an account", False)):
         yield from _all(what, *(os.path.join(home, name) for name in names), reading=reading)

@@ -15,6 +15,9 @@ import msgspec
 from engine.models.runs import Mode
 from engine.worker.landlock import TRUNCATES
 
+CONTAINMENT = ("userns", "namespaces", "tmpfs", "pidfd")
+"""What a slot of its own namespaces needs."""
+
 
 class Level(StrEnum):
     """What RESTRICTED means on this host. ``core``: all that counts, without a user namespace or without Landlock."""
@@ -40,11 +43,7 @@ class Findings(msgspec.Struct, frozen=True):
         return self.failure(name) is None
 
 
-CONTAINMENT = ("userns", "namespaces", "tmpfs", "pidfd")
-"""What a slot of its own namespaces needs."""
-
-
-class Layers(msgspec.Struct, frozen=True):
+class PlannedLayers(msgspec.Struct, frozen=True):
     """Which layers a zygote puts on; the fields are those of ``engine.worker.config.Layers``."""
 
     userns: bool = False
@@ -64,7 +63,7 @@ class Plan:
 
     mode: Mode
     level: Level
-    layers: Layers
+    layers: PlannedLayers
     missing: tuple[str, ...] = ()
 
     @property
@@ -84,7 +83,7 @@ def restricted_plan(findings: Findings, *, allow_degraded: bool) -> Plan:
     view = contained and works("view")
     landlock = findings.abi if works("landlock") else 0
     counted = landlock if landlock >= TRUNCATES or view else 0
-    layers = Layers(userns=contained, pidns=contained, view=view, landlock=landlock, seccomp=works("seccomp"))
+    layers = PlannedLayers(userns=contained, pidns=contained, view=view, landlock=landlock, seccomp=works("seccomp"))
     missing = tuple(_missing(findings, layers))
     if not layers.seccomp or not (counted or view):
         level = Level.DEGRADED if allow_degraded else Level.REFUSED
@@ -99,17 +98,17 @@ def admin_plan(findings: Findings, *, root: bool, admin_as_root: bool) -> Plan:
     """The plan for ADMIN runs: nothing holds them back, but a stop must find all their processes."""
     if root and not admin_as_root:
         why = "the engine runs as root, and policy.admin_as_root is not set in the settings"
-        return Plan(Mode.ADMIN, Level.REFUSED, Layers(), (why,))
+        return Plan(Mode.ADMIN, Level.REFUSED, PlannedLayers(), (why,))
     works = findings.works
     if root and works("root_pidns"):
-        return Plan(Mode.ADMIN, Level.FULL, Layers(pidns=True))
+        return Plan(Mode.ADMIN, Level.FULL, PlannedLayers(pidns=True))
     if all(works(name) for name in CONTAINMENT):
-        return Plan(Mode.ADMIN, Level.FULL, Layers(userns=True, pidns=True))
+        return Plan(Mode.ADMIN, Level.FULL, PlannedLayers(userns=True, pidns=True))
     why = "no pid namespace: what a run starts is looked for and killed at its end, which can miss some"
-    return Plan(Mode.ADMIN, Level.DEGRADED, Layers(), (why,))
+    return Plan(Mode.ADMIN, Level.DEGRADED, PlannedLayers(), (why,))
 
 
-def _missing(findings: Findings, layers: Layers) -> list[str]:
+def _missing(findings: Findings, layers: PlannedLayers) -> list[str]:
     found = []
     if not layers.seccomp:
         found.append(f"no seccomp ({findings.failure('seccomp')})")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from engine.models.permissions import Access
 from engine.sandbox.mounts import is_within, mount_of, mounts
-from engine.sandbox.places import ACCOUNTS, Place, host_places
+from engine.sandbox.places import ACCOUNTS, ProtectedPath, host_places
 
 Identity = tuple[int, int]
 """(device, inode)"""
@@ -30,15 +30,15 @@ _ANY_PROJECT = frozenset({".gatewright", ".git"})
 class ProtectedPaths:
     """The protected places as they were when it was made: accounts and links change. Its methods block."""
 
-    def __init__(self, places: Iterable[Place]) -> None:
-        self._prefixes: list[Place] = []
+    def __init__(self, places: Iterable[ProtectedPath]) -> None:
+        self._prefixes: list[ProtectedPath] = []
         self._holds = _Table()
         self._leads_to = _Table()
         real = _RealPaths()
         for place in dict.fromkeys(spelling for each in places for spelling in (each, real.place(each))):
             self._add(place)
 
-    def _add(self, place: Place) -> None:
+    def _add(self, place: ProtectedPath) -> None:
         if place.prefix:
             self._prefixes.append(place)
         else:
@@ -119,24 +119,24 @@ class _Table:
     """Places by a path that leads to them, and by what is found there."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, list[Place]] = {}
-        self._by_identity: dict[Identity, list[Place]] = {}
+        self._by_name: dict[str, list[ProtectedPath]] = {}
+        self._by_identity: dict[Identity, list[ProtectedPath]] = {}
         self._known: dict[str, Identity | None] = {}
 
-    def name(self, path: str, place: Place) -> None:
+    def name(self, path: str, place: ProtectedPath) -> None:
         self._by_name.setdefault(path, []).append(place)
 
-    def identify(self, path: str, place: Place) -> None:
+    def identify(self, path: str, place: ProtectedPath) -> None:
         if path not in self._known:
             self._known[path] = _identity(path)
         identity = self._known[path]
         if identity is not None:
             self._by_identity.setdefault(identity, []).append(place)
 
-    def named(self, path: str) -> list[Place]:
+    def named(self, path: str) -> list[ProtectedPath]:
         return self._by_name.get(path, [])
 
-    def identified(self, path: str) -> list[Place]:
+    def identified(self, path: str) -> list[ProtectedPath]:
         identity = _identity(path)
         return self._by_identity.get(identity, []) if identity is not None else []
 
@@ -147,7 +147,7 @@ class _RealPaths:
     def __init__(self) -> None:
         self._folders: dict[str, str] = {}
 
-    def place(self, place: Place) -> Place:
+    def place(self, place: ProtectedPath) -> ProtectedPath:
         """The place by its canonical path: ``/var/run`` is ``/run``, and homes may be links."""
         folder, name = os.path.split(place.path)
         if folder not in self._folders:
@@ -158,16 +158,16 @@ class _RealPaths:
         return place if path == place.path else replace(place, path=path)
 
 
-def _judging(places: Iterable[Place], access: Access) -> Iterator[Place]:
+def _judging(places: Iterable[ProtectedPath], access: Access) -> Iterator[ProtectedPath]:
     """Those of the places that forbid ``access``."""
     return (place for place in places if place.reading or access is Access.WRITE)
 
 
-def _described(place: Place) -> str:
+def _described(place: ProtectedPath) -> str:
     return f"{place.path}{'*' if place.prefix else ''} ({place.what})"
 
 
-def _existing(place: Place) -> Iterator[str]:
+def _existing(place: ProtectedPath) -> Iterator[str]:
     if not place.prefix:
         yield place.path
         return

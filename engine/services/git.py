@@ -1,6 +1,6 @@
 """The project's repository: state, history, differences; staging and committing under the caller's name.
 
-Commits happen only here, by somebody's act: saving never commits.
+Commits happen only here, by a user's act: saving never commits. What their messages may be stands here as well.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ from store.git.command import GitLocked
 from store.git.repository import Commit, GitRepo, Status
 from store.git.trust import Programs, TrustFile
 from store.project import SCRIPTS
+from store.sizes import describe_size
 from store.state.authors import Authors
 
 MAX_LOG = 200
@@ -67,7 +68,6 @@ _ANSWERS: tuple[tuple[type[StoreError], str, int], ...] = (
 )
 
 Result = TypeVar("Result")
-
 
 MAX_MESSAGE = 64 << 10
 """Bytes."""
@@ -298,7 +298,7 @@ def _check(message: str) -> None:
     except UnicodeEncodeError:
         raise ServiceError("bad_request", "A commit's message must be UTF-8 text.") from None
     if size > MAX_MESSAGE:
-        raise ServiceError("too_large", f"A commit's message may have {MAX_MESSAGE >> 10} KiB.", status=413)
+        raise ServiceError("too_large", f"A commit's message may have {describe_size(MAX_MESSAGE)}.", status=413)
 
 
 def _ends_in_trailers(message: str) -> bool:

@@ -15,7 +15,7 @@ from .channel import RUN_FD, Channel, ScriptStream
 from .inputs import InputFile
 from .program import Program, Request
 from .proofs import attempts
-from .wire import CHECKED_DESCRIPTORS, HEADER, HELLO, RUN, Frame, Kind
+from .wire import CHECKED_DESCRIPTORS, HEADER, HELLO, RUN, Frame, SourceKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def self_check() -> bytes:
 
 def _rehearse(program: Program, source: bytes) -> None:
     """The path of a real run, from its frame to its frames, which go to /dev/null."""
-    payload = RUN.pack(Kind.EXEC, 0, 1 << 20, 0, 6, 0) + b"<exec>" + source
+    payload = RUN.pack(SourceKind.EXEC, 0, 1 << 20, 0, 6, 0) + b"<exec>" + source
     request = _request(HEADER.pack(len(payload), Frame.RUN) + payload)
     program.channel.send(Frame.RESULT, program.run(request, {}))
     program.reset()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .seccomp import InnerFilter
     from .wire import ForkRequest
 
+MAX_DESCRIPTOR = 2**31 - 1
+
 
 class Setup:
     """What the layers of one child are made from. ``contained``: in a pid namespace of its own."""
@@ -106,8 +108,6 @@ def _no_new_privileges() -> None:
     """No set-user-ID program gains anything; Landlock and seccomp ask for this first."""
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
-
-MAX_DESCRIPTOR = 2**31 - 1
 
 RESTRICTED_TEMPLATE: tuple[Callable[[], None], ...] = (
     _undumpable,

@@ -18,7 +18,7 @@ from .failures import failure, plain_failure
 from .imports import guarded_import
 from .results import ResultTooLarge, encode_result, with_note
 from .returned import named_files, send_files
-from .wire import RUN, Frame, Kind
+from .wire import RUN, Frame, SourceKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,10 +127,10 @@ class Program:
     def _evaluate(self, request: Request, files: dict[str, InputFile]) -> object:
         if request.head:
             self._bind(request.head, files)
-        if request.kind == Kind.CALL:
+        if request.kind == SourceKind.CALL:
             return self._call(request.head)
         code = self._compile(request)
-        if request.kind == Kind.EVAL:
+        if request.kind == SourceKind.EVAL:
             value: object = eval(code, self._globals)  # noqa: S307 - running scripts is what this process is for
             return value
         exec(code, self._globals)  # noqa: S102 - as above
@@ -165,7 +165,7 @@ class Program:
                     line=line,
                 )
             )
-        if request.kind == Kind.EVAL:
+        if request.kind == SourceKind.EVAL:
             return compile(source.strip(), filename, "eval", dont_inherit=True)
         return compile(source, filename, "exec", dont_inherit=True)
 

@@ -119,6 +119,9 @@ _REFUSALS = {
 }
 """Other answers than EPERM, where programs expect them."""
 
+MARK = 0x4D41_524B
+"""Stands in for a pid while its place in the program is looked for."""
+
 
 def outer_filter() -> bytes:
     """The template's program."""
@@ -169,10 +172,6 @@ class InnerFilter:
         if pid != 1:
             memoryview(self._program).cast("B")[self._pid_place : self._pid_place + 4] = pid.to_bytes(4, "little")
         self._call()
-
-
-MARK = 0x4D41_524B
-"""Stands in for a pid while its place in the program is looked for."""
 
 
 def install_outer() -> None:

@@ -31,6 +31,12 @@ KEPT_FLAGS = (
 )
 """What a remount in a user namespace must not take away (mount_namespaces(7), "locked" flags)."""
 
+MAX_LINKS = 2_000
+"""Symbolic links followed for one view: a system has a few on the way to its libraries."""
+
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+"""Space, tab, newline and backslash in a path of mountinfo (proc(5))."""
+
 
 class View:
     """A view under construction below ``root``, an existing folder that it covers."""
@@ -116,10 +122,6 @@ class View:
         return self._reach(os.path.normpath(os.path.join(os.path.dirname(link), target, *rest)))
 
 
-MAX_LINKS = 2_000
-"""In all: a system has a few on the way to its libraries."""
-
-
 def _make_folder(place: str) -> None:
     try:
         os.mkdir(place, 0o755)
@@ -148,7 +150,3 @@ def _mounts_at(place: str) -> list[str]:
             if path == place or path.startswith(place + "/"):
                 found.append(path)
     return found
-
-
-_ESCAPED = re.compile(rb"\\([0-7]{3})")
-"""Space, tab, newline and backslash in a path there."""

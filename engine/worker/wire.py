@@ -47,7 +47,7 @@ class Frame:
     """Child: a piece of a file that the run's result names; before the RESULT."""
 
 
-class Kind:
+class SourceKind:
     """How a RUN's source is to be run."""
 
     EXEC: Final = 0

@@ -32,7 +32,7 @@ Version = tuple[int, int, str | None]
 """Device, inode, SHA-256 of the content; no hash for what is not an ordinary file."""
 
 
-class Place(NamedTuple):
+class ScriptLocation(NamedTuple):
     """Where a script is: its folder's descriptor, its name there, its path for messages, the history folder."""
 
     folder: int
@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class FileContent:
     data: bytes
     mode: int
 
@@ -51,7 +51,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read(folder: int, name: str, path: str) -> Content:
+def read(folder: int, name: str, path: str) -> FileContent:
     """The content of a regular file; a link, pipe or device is not even opened."""
     refuse_special(os.stat(name, dir_fd=folder, follow_symlinks=False), path)
     descriptor = os.open(name, _READ, dir_fd=folder)
@@ -62,7 +62,7 @@ def read(folder: int, name: str, path: str) -> Content:
         data = _read_up_to(file.fileno(), MAX_SIZE + 1)
     if len(data) > MAX_SIZE:
         raise StoreError(f"{path} is larger than a script may be ({MAX_SIZE:,} bytes).")
-    return Content(data, stat.S_IMODE(found.st_mode))
+    return FileContent(data, stat.S_IMODE(found.st_mode))
 
 
 def read_listed(folder: int, name: str, path: str, found: os.stat_result) -> bytes:
@@ -94,7 +94,7 @@ def refuse_special(found: os.stat_result, path: str) -> None:
         raise StoreError(f"{path} is {kind}; scripts are ordinary files.")
 
 
-def replace(place: Place, data: bytes, base_sha256: str) -> None:
+def replace(place: ScriptLocation, data: bytes, base_sha256: str) -> None:
     """Put ``data`` where the content with hash ``base_sha256`` is, or change nothing."""
     current = read(place.folder, place.name, place.path)
     if current.data == data:
@@ -151,7 +151,7 @@ def _make_way(history: int, digest: str) -> None:
             disk.rename_new(history, digest, history, found)
 
 
-def _settle(place: Place, temp: str, mine: Version, base_sha256: str) -> None:
+def _settle(place: ScriptLocation, temp: str, mine: Version, base_sha256: str) -> None:
     """``temp`` now names what was in place: keep it if the author had seen it, else put it back."""
     try:
         require_seen(place, read(place.folder, temp, place.path), base_sha256)
@@ -161,7 +161,7 @@ def _settle(place: Place, temp: str, mine: Version, base_sha256: str) -> None:
         raise
 
 
-def _put_back(place: Place, temp: str, mine: Version) -> None:
+def _put_back(place: ScriptLocation, temp: str, mine: Version) -> None:
     """Undo a swap. Whoever wrote the file in between stays on top, and what that superseded goes to the history."""
     expected = mine
     for _ in range(MAX_SWAPS):
@@ -183,7 +183,7 @@ def _put_back(place: Place, temp: str, mine: Version) -> None:
     os.fsync(place.folder)
 
 
-def _replace_unchecked(place: Place, temp: str, base_sha256: str) -> None:
+def _replace_unchecked(place: ScriptLocation, temp: str, base_sha256: str) -> None:
     """Without an atomic swap: look once more, keep a copy, rename. A write in between, microseconds, would be lost."""
     try:
         current = read(place.folder, place.name, place.path)
@@ -195,7 +195,7 @@ def _replace_unchecked(place: Place, temp: str, base_sha256: str) -> None:
         raise
 
 
-def require_seen(place: Place, current: Content, base_sha256: str) -> None:
+def require_seen(place: ScriptLocation, current: FileContent, base_sha256: str) -> None:
     """Raise ``Conflict`` unless ``current`` is what its author has seen."""
     digest = sha256(current.data)
     if digest != base_sha256:
@@ -247,7 +247,7 @@ def remember(history: int, data: bytes) -> None:
     disk.create_file(history, digest, data, 0o600)
 
 
-def move(place: Place, folder: int, name: str, path: str, base_sha256: str) -> None:
+def move(place: ScriptLocation, folder: int, name: str, path: str, base_sha256: str) -> None:
     """Give a script another place, durably, unless that is taken or the script is not what its author has seen.
 
     Args:
@@ -269,7 +269,7 @@ def move(place: Place, folder: int, name: str, path: str, base_sha256: str) -> N
     os.fsync(place.folder)
 
 
-def remove(place: Place, base_sha256: str) -> None:
+def remove(place: ScriptLocation, base_sha256: str) -> None:
     """Take a script out of its folder if it is what its author has seen; its bytes are in the history before that."""
     current = read(place.folder, place.name, place.path)
     require_seen(place, current, base_sha256)
@@ -287,7 +287,7 @@ def remove(place: Place, base_sha256: str) -> None:
     os.fsync(place.history)
 
 
-def _undo_removal(place: Place, temp: str) -> None:
+def _undo_removal(place: ScriptLocation, temp: str) -> None:
     """Undo a removal. Whoever made a file of that name in between has the latest word."""
     try:
         disk.rename_new(place.folder, temp, place.folder, place.name)

@@ -22,7 +22,7 @@ from store.errors import BadName, Conflict, NotFound, NoVersion, StoreError, fro
 from store.files import save
 from store.files.listing import ScriptFile, Stamp, changed, listed, stamp_of
 from store.files.names import MAX_DEPTH, clashing, folder_problem, script_path, shown
-from store.files.save import MAX_SIZE, Place, keep, read, sha256
+from store.files.save import MAX_SIZE, ScriptLocation, keep, read, sha256
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -153,7 +153,7 @@ class ScriptFiles:
             if base_sha256 is None:
                 _create(folder, name, path, data)
             else:
-                save.replace(Place(folder, name, path, history), data, base_sha256)
+                save.replace(ScriptLocation(folder, name, path, history), data, base_sha256)
         return sha256(data)
 
     def rename(self, path: str, new_path: str, base_sha256: str) -> None:
@@ -177,7 +177,7 @@ class ScriptFiles:
             self._folder_of(path) as (folder, name),
             self._place(new_path, but=path) as (new_folder, new_name),
         ):
-            save.move(Place(folder, name, path, history), new_folder, new_name, new_path, base_sha256)
+            save.move(ScriptLocation(folder, name, path, history), new_folder, new_name, new_path, base_sha256)
 
     def duplicate(self, path: str, new_path: str) -> None:
         """Make a new script of what another one holds.
@@ -205,7 +205,7 @@ class ScriptFiles:
         """
         path = script_path(path)
         with _sentences("delete", path), self._turn() as history, self._folder_of(path) as (folder, name):
-            save.remove(Place(folder, name, path, history), base_sha256)
+            save.remove(ScriptLocation(folder, name, path, history), base_sha256)
 
     def kept(self, digest: str) -> bytes:
         """A version from the history by the hash of its content.

@@ -13,44 +13,28 @@ from typing import Any
 from store.frontmatter.block import Block, Cut, is_utf8, with_empty_block
 from store.frontmatter.keys import OWN, path_of, rendered, require_good, value_at, with_value
 from store.frontmatter.read import FrontmatterError, find_block, loads
-from store.frontmatter.toml_spans import Entry, Header, Path, dotted, inside, place_of, scan
+from store.frontmatter.toml_spans import Header, KeySpan, Path, dotted, inside, place_of, scan
 
 MAX_CHANGES = 200
 """Keys in one edit."""
 
 _NOTHING: Mapping[str, Any] = {}
-_Section = list[Header | Entry]
+_Section = list[Header | KeySpan]
 """A header, but for the root's, and the keys below it."""
 
 
-def set_key(data: bytes, key: str, value: object) -> bytes:
-    """``data``, a script, with one key of its frontmatter set; a script without a block gets one.
+def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
+    """Return ``data``, a script, with all ``changes``, or none of them; a script without a block gets one.
 
     Args:
         data: The file's content.
-        key: As ``gatewright scripts set`` takes it: ``title``, ``limits.timeout``, ``params.hours.default``.
-        value: Text, number, truth value, or a list of such.
+        changes: Values by key: text, number, truth value, or a list of such; None removes the key. Keys are as
+            ``gatewright scripts set`` takes them: ``title``, ``limits.timeout``, ``params.hours.default``; without its
+            value also a whole parameter, ``params.hours``.
 
     Raises:
-        FrontmatterError: The block is malformed, or the value is not one that the key can have.
-    """
-    return apply_changes(data, {key: value})
-
-
-def remove_key(data: bytes, key: str) -> bytes:
-    """``data`` without a key of its frontmatter, or without the whole parameter ``params.NAME``.
-
-    Raises:
-        FrontmatterError: The block is malformed, or another key cannot be without this one.
-    """
-    return apply_changes(data, {key: None})
-
-
-def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
-    """``data`` with all ``changes``, or none of them; None removes a key.
-
-    Raises:
-        FrontmatterError: As ``set_key`` does.
+        FrontmatterError: The block is malformed, a value is not one that its key can have, or another key cannot be
+            without one that goes.
     """
     if len(changes) > MAX_CHANGES:
         raise FrontmatterError(f"At most {MAX_CHANGES} keys can be set at once.")
@@ -95,17 +79,17 @@ def _set(data: bytes, key: str, path: Path, text: str, present: object) -> bytes
     return block.with_lines(*_new_lines(block, items, path, text))
 
 
-def _insert_inline(block: Block, holder: Entry, path: Path, text: str) -> bytes:
+def _insert_inline(block: Block, holder: KeySpan, path: Path, text: str) -> bytes:
     entries = inside(block.text, holder)
     written = f"{dotted(path[len(holder.path) :])} = {text}"
     at, new = (entries[-1].end, f", {written}") if entries else (holder.value + 1, written)
     return block.edited([(at, at, new)])
 
 
-def _new_lines(block: Block, items: Sequence[Header | Entry], path: Path, text: str) -> tuple[int, list[str]]:
+def _new_lines(block: Block, items: Sequence[Header | KeySpan], path: Path, text: str) -> tuple[int, list[str]]:
     """The lines that give ``path`` its first value, and the number of the block's line after which they belong."""
     table = path[:-1]
-    kin = [item for item in items if isinstance(item, Entry) and _common(item.path[:-1], table) > len(item.table)]
+    kin = [item for item in items if isinstance(item, KeySpan) and _common(item.path[:-1], table) > len(item.table)]
     if kin:  # a table that dotted keys made can only grow by dotted keys
         nearest = max(kin, key=lambda entry: (_common(entry.path[:-1], table), entry.start))
         return block.line_of(nearest.end), [f"{dotted(path[len(nearest.table) :])} = {text}"]
@@ -118,7 +102,7 @@ def _new_lines(block: Block, items: Sequence[Header | Entry], path: Path, text: 
     return after, [f"[{dotted(table)}]", line]
 
 
-def _sections(items: Sequence[Header | Entry]) -> dict[Path, _Section]:
+def _sections(items: Sequence[Header | KeySpan]) -> dict[Path, _Section]:
     """What stands below each header; the root's is always there. Of an array of tables the last one."""
     current: _Section = []
     sections: dict[Path, _Section] = {(): current}
@@ -157,7 +141,7 @@ def _remove(data: bytes, path: Path) -> bytes:
     return block.without_lines({line for top, bottom in spans for line in range(top, bottom + 1)})
 
 
-def _cuts(entries: Sequence[Entry], path: Path) -> list[Cut]:
+def _cuts(entries: Sequence[KeySpan], path: Path) -> list[Cut]:
     """What to cut out of an inline table: keys with the comma behind them, or, of the last ones, before them."""
     cuts: list[Cut] = []
     for below, run in groupby(range(len(entries)), key=lambda number: _is_below(entries[number], path)):
@@ -172,7 +156,7 @@ def _cuts(entries: Sequence[Entry], path: Path) -> list[Cut]:
     return cuts
 
 
-def _is_below(item: Header | Entry, path: Path) -> bool:
+def _is_below(item: Header | KeySpan, path: Path) -> bool:
     return item.path[: len(path)] == path
 
 

@@ -24,6 +24,7 @@ from store.frontmatter.block import Block, is_utf8, with_empty_block
 from store.frontmatter.keys import rendered
 from store.frontmatter.read import MAX_BLOCK, MAX_TEXT, MAX_TITLE, FrontmatterError, clean, locate_block, parse, quoted
 from store.frontmatter.toml_spans import dotted
+from store.sizes import describe_size
 
 Text = str | list[str]
 
@@ -126,7 +127,7 @@ def _docstring_header(data: bytes) -> _Header | None:
 
 def _texts(data: bytes) -> list[str]:
     if len(data) > MAX_BLOCK:
-        raise FrontmatterError(f"The older header is larger than {MAX_BLOCK // 1024} KiB.")
+        raise FrontmatterError(f"The older header is larger than {describe_size(MAX_BLOCK)}.")
     try:
         text = data.decode()
     except UnicodeDecodeError:

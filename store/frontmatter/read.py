@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 import tomli
 
+from store.sizes import describe_size, parse_size
+
 MAX_BLOCK = 64 << 10
 """Characters of a block."""
 MAX_TITLE = 200
@@ -50,10 +52,18 @@ _OPENING = re.compile(r"# /// ([a-zA-Z0-9-]+)[ \t]*")
 _PLAIN_BLOCK = re.compile(r"# /// script\n((?:#(?: [^\r\n]*)?\n)*?)# ///\n(?=[^#]|\Z)")
 """Nearly every block, found at once: nothing before it, no CR, no comment after it."""
 _COMMENT_MARK = re.compile(r"^# ?", re.MULTILINE)
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*(B|[KMGT]i?B)", re.IGNORECASE)
-_UNITS = {"b": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _INT64 = range(-(1 << 63), 1 << 63)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "int": lambda value: isinstance(value, int) and not isinstance(value, bool) and value in _INT64,
+    "float": lambda value: (isinstance(value, float) and math.isfinite(value)) or _FITS["int"](value),
+    "bool": lambda value: isinstance(value, bool),
+    "list": lambda value: isinstance(value, list) and all(_is_plain(item) for item in value),
+    "file": lambda _: False,  # a file comes with the run
+    "choice": lambda value: isinstance(value, str),
+}
 
 
 class FrontmatterError(ValueError):
@@ -73,7 +83,7 @@ class Param:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DeclaredLimits:
     """What the script asks for: seconds, bytes and counts, None where it does not say."""
 
     timeout: float | None = None
@@ -86,7 +96,7 @@ class Limits:
     """How many runs of the script may go on at once."""
 
 
-_NO_LIMITS = Limits()
+_NO_LIMITS = DeclaredLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +111,7 @@ class Frontmatter:
     tags: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
     params: tuple[Param, ...] = ()
-    limits: Limits = Limits()
+    limits: DeclaredLimits = DeclaredLimits()
     permissions: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     """As written; judged when an administrator is asked to approve them."""
     requires_python: str | None = None
@@ -133,7 +143,7 @@ def title_from_path(path: str) -> str:
     return clean(words[:1].upper() + words[1:], MAX_TITLE)
 
 
-class Block(NamedTuple):
+class TomlLines(NamedTuple):
     """Where the block's TOML is: which line of the file, from 0, is its first, and its lines without their ``#``."""
 
     first: int
@@ -153,7 +163,7 @@ def find_block(text: str) -> str | None:
     return None if block is None else "\n".join(block.lines)
 
 
-def locate_block(text: str) -> Block | None:
+def locate_block(text: str) -> TomlLines | None:
     """The leading ``script`` block. Lines end at LF only; the CR of a CRLF is not part of them.
 
     Raises:
@@ -165,7 +175,7 @@ def locate_block(text: str) -> Block | None:
         line = raw.rstrip("\r")
         opening = _OPENING.fullmatch(line)
         if opening is not None and opening[1] == "script":
-            return Block(number + 1, _content(lines[number + 1 :], cut=len(text) > 2 * MAX_BLOCK))
+            return TomlLines(number + 1, _content(lines[number + 1 :], cut=len(text) > 2 * MAX_BLOCK))
         if line.strip() and not line.startswith("#"):
             return None
     return None
@@ -183,7 +193,7 @@ def _content(lines: list[str], *, cut: bool) -> list[str]:
             cut = False
             break
         content.append(line[2:])
-    too_large = f"The frontmatter is larger than {MAX_BLOCK // 1024} KiB."
+    too_large = f"The frontmatter is larger than {describe_size(MAX_BLOCK)}."
     if end is None:
         raise FrontmatterError(too_large if cut else "The frontmatter has no closing line (# ///).")
     if sum(map(len, content[:end])) + max(end - 1, 0) > MAX_BLOCK:
@@ -303,11 +313,11 @@ class _Reader:
         self.wrong(f"{key} must be the name of a function, not {quoted(found)}.")
         return None
 
-    def limits(self, own: Mapping[str, Any]) -> Limits:
+    def limits(self, own: Mapping[str, Any]) -> DeclaredLimits:
         limits = self.table(own, "limits", "limits")
         if not limits:
             return _NO_LIMITS
-        return Limits(
+        return DeclaredLimits(
             timeout=self.seconds(limits),
             memory=self.size(limits, "memory", "512 MiB"),
             output=self.size(limits, "output", "1 MiB"),
@@ -380,17 +390,6 @@ class _Reader:
         return Param(name, kind, default, required, self.line(spec, "help", MAX_TEXT), choices)
 
 
-_FITS: dict[str, Callable[[Any], bool]] = {
-    "str": lambda value: isinstance(value, str),
-    "int": lambda value: isinstance(value, int) and not isinstance(value, bool) and value in _INT64,
-    "float": lambda value: (isinstance(value, float) and math.isfinite(value)) or _FITS["int"](value),
-    "bool": lambda value: isinstance(value, bool),
-    "list": lambda value: isinstance(value, list) and all(_is_plain(item) for item in value),
-    "file": lambda _: False,  # a file comes with the run
-    "choice": lambda value: isinstance(value, str),
-}
-
-
 def _fits(value: object, kind: str, choices: tuple[str, ...]) -> bool:
     return _FITS[kind](value) and (kind != "choice" or value in choices)
 
@@ -398,15 +397,6 @@ def _fits(value: object, kind: str, choices: tuple[str, ...]) -> bool:
 def _is_plain(value: object) -> bool:
     """What JSON can carry without structure: TOML also has dates and tables."""
     return isinstance(value, str) or _FITS["bool"](value) or _FITS["float"](value)
-
-
-def parse_size(text: str) -> int | None:
-    """Bytes meant by ``"512 MiB"``, ``"1.5 GB"`` or ``"800 B"``; None if it is not a size."""
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        return None
-    unit = found[2].lower()
-    return int(float(found[1]) * (1024 if "i" in unit else 1000) ** _UNITS[unit[0]])
 
 
 def is_name(text: str) -> bool:

@@ -37,7 +37,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class KeySpan:
     """``key = value``: it begins at ``start``, its value is ``text[value:end]``."""
 
     table: Path
@@ -53,17 +53,17 @@ class Entry:
         return self.table + self.key
 
 
-class Place(NamedTuple):
+class KeyPlace(NamedTuple):
     """Where a path stands, and where it could."""
 
-    entry: Entry | None
-    holder: Entry | None
+    entry: KeySpan | None
+    holder: KeySpan | None
     """The innermost inline table on its way."""
 
 
-def scan(text: str) -> list[Header | Entry]:
+def scan(text: str) -> list[Header | KeySpan]:
     """Every header and every key outside inline tables, in the order of the text."""
-    found: list[Header | Entry] = []
+    found: list[Header | KeySpan] = []
     table: Path = ()
     position = _skip(text, 0)
     while position < len(text):
@@ -80,7 +80,7 @@ def scan(text: str) -> list[Header | Entry]:
     return found
 
 
-def inside(text: str, holder: Entry) -> list[Entry]:
+def inside(text: str, holder: KeySpan) -> list[KeySpan]:
     """The keys of an inline table."""
     found = []
     position = _skip(text, holder.value + 1)
@@ -93,16 +93,16 @@ def inside(text: str, holder: Entry) -> list[Entry]:
     return found
 
 
-def place_of(text: str, items: Sequence[Header | Entry], path: Path) -> Place:
+def place_of(text: str, items: Sequence[Header | KeySpan], path: Path) -> KeyPlace:
     """Find ``path``, also within inline tables; ``items`` is what ``scan`` found in ``text``."""
-    entries = [item for item in items if isinstance(item, Entry)]
+    entries = [item for item in items if isinstance(item, KeySpan)]
     holder = None
     while True:
         on_the_way = [entry for entry in entries if path[: len(entry.path)] == entry.path]
         exact = next((entry for entry in on_the_way if entry.path == path), None)
         inner = next((entry for entry in on_the_way if text[entry.value] == "{"), None)
         if exact is not None or inner is None:
-            return Place(exact, holder)
+            return KeyPlace(exact, holder)
         holder = inner
         entries = inside(text, inner)
 
@@ -138,10 +138,10 @@ def _header(text: str, start: int) -> Header:
     return Header(path, start, position + brackets)
 
 
-def _entry(text: str, start: int, table: Path) -> Entry:
+def _entry(text: str, start: int, table: Path) -> KeySpan:
     key, position = _key(text, start)
     value = _skip(text, position + 1)
-    return Entry(table, key, start, value, _value_end(text, value))
+    return KeySpan(table, key, start, value, _value_end(text, value))
 
 
 def _key(text: str, position: int) -> tuple[Path, int]:

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from store.errors import StoreError
-from store.git.process import Answer, collect, end, stopped
+from store.git.process import GitResult, collect, end, stopped
 
 TIMEOUT = 5.0
 MAX_OUTPUT = 32 << 20
@@ -139,7 +139,7 @@ class GitCommand:
         timeout: float = TIMEOUT,
         limit: int = MAX_OUTPUT,
         discover: bool = True,
-    ) -> Answer:
+    ) -> GitResult:
         """Run one command to its end.
 
         Args:
@@ -230,7 +230,7 @@ class GitCommand:
         return environment
 
 
-def demand(answer: Answer) -> bytes:
+def demand(answer: GitResult) -> bytes:
     """The output of a command that succeeded.
 
     Raises:

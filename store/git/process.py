@@ -28,7 +28,7 @@ class GitStopped(StoreError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GitResult:
     """How a command ended. ``cut``: it was stopped because it had said as much as was wanted."""
 
     code: int
@@ -37,7 +37,9 @@ class Answer:
     cut: bool = False
 
 
-def collect(process: subprocess.Popen[bytes], name: str, timeout: float, limit: int, stop: threading.Event) -> Answer:
+def collect(
+    process: subprocess.Popen[bytes], name: str, timeout: float, limit: int, stop: threading.Event
+) -> GitResult:
     """Read what git says until it ends, ``limit`` is reached, time is over or somebody sets ``stop``."""
     out, error = bytearray(), bytearray()
     deadline = time.monotonic() + timeout
@@ -57,9 +59,9 @@ def collect(process: subprocess.Popen[bytes], name: str, timeout: float, limit: 
             del error[MAX_COMPLAINT:]
             if len(out) > limit:
                 end(process)
-                return Answer(0, bytes(out[:limit]), "", cut=True)
+                return GitResult(0, bytes(out[:limit]), "", cut=True)
             if ended and not read:
-                return Answer(process.returncode, bytes(out), error.decode("utf-8", "backslashreplace"))
+                return GitResult(process.returncode, bytes(out), error.decode("utf-8", "backslashreplace"))
 
 
 def _read_ready(selector: selectors.BaseSelector, wait: float) -> bool:

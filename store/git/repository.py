@@ -21,6 +21,7 @@ from store.errors import BadName, NotFound, StoreError
 from store.git.command import TIMEOUT, GitCommand, demand, shown
 from store.git.trust import Programs, TrustFile, programs
 from store.git.untracked_diff import new_file
+from store.sizes import describe_size
 
 if TYPE_CHECKING:
     from git import Repo
@@ -240,7 +241,7 @@ class GitRepo:
         if not size.isdigit():
             raise StoreError(f"The repository lacks the content of {path} in the commit {whole[:8]}.")
         if int(size) > MAX_TEXT:
-            raise StoreError(f"{path} is larger than {MAX_TEXT >> 20} MiB in the commit {whole[:8]}.")
+            raise StoreError(f"{path} is larger than {describe_size(MAX_TEXT)} in the commit {whole[:8]}.")
         data = demand(self.git.run(["cat-file", "blob", blob.decode("ascii")]))
         if data.startswith(_LFS):
             raise StoreError(f"The commit {whole[:8]} has only a pointer to {path}; the file itself is in git LFS.")

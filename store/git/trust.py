@@ -26,6 +26,7 @@ from pathlib import Path
 from store import disk
 from store.errors import StoreError, from_os_error
 from store.git.command import GitCommand, demand, shown
+from store.sizes import describe_size
 
 TRUST_FILE = "git-trust.json"
 
@@ -63,7 +64,7 @@ _CONTENT = (b"modules", b"worktrees", b"lfs", b"rr-cache")
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class RepositoryProgram:
     """Something of a repository that git could run, or be led by.
 
     Attributes:
@@ -82,7 +83,7 @@ class Programs:
     """All of it, and a hash that stands for exactly this."""
 
     git_folder: str
-    found: tuple[Program, ...]
+    found: tuple[RepositoryProgram, ...]
     fingerprint: str
 
 
@@ -148,13 +149,13 @@ def programs(git: GitCommand) -> Programs:
     git_folder, common, hooks, attributes = (os.path.join(root, place) for place in places[:4])
     settings = _settings(git)
     hashes = _hooks(hooks)
-    found = [Program("setting", shown(key), shown(value)) for key, value in settings]
-    found += [Program("hook", shown(name), digest[:12]) for name, runs, digest in hashes if runs]
+    found = [RepositoryProgram("setting", shown(key), shown(value)) for key, value in settings]
+    found += [RepositoryProgram("hook", shown(name), digest[:12]) for name, runs, digest in hashes if runs]
     try:
         links = sorted(elsewhere(root, git_folder, common))
     except OSError as error:
         raise from_os_error(error, "look through the repository's .git folder") from error
-    found += [Program("place", shown(name), shown(target)) for name, target in links]
+    found += [RepositoryProgram("place", shown(name), shown(target)) for name, target in links]
     fingerprint = _fingerprint(git_folder, settings, hashes, attributes, links)
     return Programs(shown(git_folder), tuple(found), fingerprint)
 
@@ -193,7 +194,7 @@ def _hook(path: bytes) -> tuple[bool, str] | None:
         if not stat.S_ISREG(status.st_mode):
             return None
         if status.st_size > MAX_HOOK:
-            raise StoreError(f"The hook {shown(path)} is larger than {MAX_HOOK >> 20} MiB.")
+            raise StoreError(f"The hook {shown(path)} is larger than {describe_size(MAX_HOOK)}.")
         return bool(status.st_mode & 0o111), hashlib.sha256(file.read(MAX_HOOK)).hexdigest()
 
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from store import database
-from store.database import Database, Kind
+from store.database import Database, DatabaseKind
 from store.errors import Damaged, StoreError
 from store.index import last_seen
 from store.index.last_seen import LastSeen
 from store.index.rows import COLUMNS, ScriptEntry, ScriptRow, from_columns, to_columns
-from store.index.search import Found, search
+from store.index.search import SearchHit, search
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class ScriptIndex:
         """Grows whenever ``rows`` becomes another one or holds something else."""
         self.full_text = full_text
         self._path = path
-        self._kind = Kind(0x47570000 + 2 * VERSION + full_text, disposable=True)
+        self._kind = DatabaseKind(0x47570000 + 2 * VERSION + full_text, disposable=True)
         self._schema = [_TABLES + _FULL_TEXT] if full_text else [_TABLES]
         self._in_memory: StoreError | None = None
         self._database: Database
@@ -157,7 +157,7 @@ class ScriptIndex:
         self.rows, self.last = await self._write(partial(_replace, self.full_text, entries, renamed, tick))
         self.changes += 1
 
-    async def search(self, text: str, limit: int) -> list[Found]:
+    async def search(self, text: str, limit: int) -> list[SearchHit]:
         """Up to ``limit`` scripts with every word of ``text`` (``store.index.search``).
 
         Raises:

@@ -18,7 +18,7 @@ _PENDING = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ExternalChanges:
     """What looks at the files found that others did. Paths."""
 
     created: Sequence[str] = ()
@@ -31,7 +31,7 @@ class Found:
         return bool(self.created or self.updated or self.removed or self.renamed)
 
 
-def together(parts: Iterable[Found]) -> Found:
+def together(parts: Iterable[ExternalChanges]) -> ExternalChanges:
     """What several looks have found, one after the other, as if it had been one."""
     kinds: dict[str, str] = {}
     renamed: list[tuple[str, str]] = []
@@ -52,7 +52,7 @@ def together(parts: Iterable[Found]) -> Found:
             else:
                 renamed.append((old, new))
     by_kind = {kind: [path for path, of in kinds.items() if of == kind] for kind in ("created", "updated", "removed")}
-    return Found(**by_kind, renamed=renamed)
+    return ExternalChanges(**by_kind, renamed=renamed)
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class Outside:
     """
 
     def __init__(self) -> None:
-        self.heard: Callable[[Found], None] = lambda _: None
+        self.heard: Callable[[ExternalChanges], None] = lambda _: None
         self._own: dict[str, _Own] = {}
         self._lock = threading.Lock()
         self._serial = 0
@@ -112,7 +112,7 @@ class Outside:
     def is_news(self, rows: Sequence[ScriptRow]) -> bool:
         return rows is not self._rows
 
-    def compare(self, rows: Sequence[ScriptRow], began: int) -> Found:
+    def compare(self, rows: Sequence[ScriptRow], began: int) -> ExternalChanges:
         """What others did since the last call. The first one finds nothing: it only learns what there is.
 
         Args:
@@ -122,7 +122,7 @@ class Outside:
         before, is_first = self._known, self._rows is None
         self._known, self._rows = {row.path: row for row in rows}, rows
         if is_first:
-            return Found()
+            return ExternalChanges()
         with self._lock:
             differing = [row for row in rows if not _same(before.get(row.path), row)]
             others = [row for row in differing if not self._explains(row.path, row.sha256, began)]
@@ -131,14 +131,14 @@ class Outside:
         new = [row for row in others if row.path not in before]
         renamed = list(paired(gone, new))
         old, made = {pair[0] for pair in renamed}, {pair[1] for pair in renamed}
-        return Found(
+        return ExternalChanges(
             created=[row.path for row in new if row.path not in made],
             updated=[row.path for row in others if row.path in before],
             removed=[row.path for row in gone if row.path not in old],
             renamed=renamed,
         )
 
-    def tell(self, found: Found) -> None:
+    def tell(self, found: ExternalChanges) -> None:
         if found:
             self.heard(found)
 

@@ -22,7 +22,7 @@ MASS_SHARE = 0.2
 HELD = "Its file vanished together with many others; the metadata diff asks whether that is meant."
 
 
-class Judged(NamedTuple):
+class JudgedChanges(NamedTuple):
     """What a look found, with what vanished sorted out, and which paths are held until somebody says."""
 
     changes: Changes
@@ -46,7 +46,7 @@ class Known:
     accepted: frozenset[str] = frozenset()
 
 
-def judged(changes: Changes, known: Known) -> Judged:
+def judged(changes: Changes, known: Known) -> JudgedChanges:
     """Sort out what vanished in a look."""
     made = [entry.row for entry in changes.entries if entry.row.path not in known.rows]
     there = {row.path for row in made}
@@ -59,7 +59,7 @@ def judged(changes: Changes, known: Known) -> Judged:
     lost = [path for path in gone if path not in moved and path not in known.accepted]
     held = frozenset(lost) if is_mass(lost, known.rows) else frozenset()
     gone = [path for path in gone if path not in held]
-    return Judged(replace(changes, gone=gone, forgotten=forgotten, decided=decided, renamed=renamed), held)
+    return JudgedChanges(replace(changes, gone=gone, forgotten=forgotten, decided=decided, renamed=renamed), held)
 
 
 def is_mass(lost: Collection[str], rows: Collection[str]) -> bool:

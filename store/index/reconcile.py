@@ -22,10 +22,10 @@ from store.files.scripts import ScriptFiles
 from store.index.database import Changes, Renewed, ScriptIndex
 from store.index.external_changes import Outside
 from store.index.last_seen import LastSeen
-from store.index.missing import Judged, Known, judged, marked, paired
+from store.index.missing import JudgedChanges, Known, judged, marked, paired
 from store.index.rows import ScriptEntry, ScriptRow
 from store.index.scan import look, read_entry, settled_stamps
-from store.index.search import Found
+from store.index.search import SearchHit
 
 log = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ class Reconciler:
         """The bytes that were last seen of a script that is missing or became invalid; None when they are lost."""
         return await self._index.last_content(path)
 
-    async def search(self, text: str, limit: int) -> list[Found]:
+    async def search(self, text: str, limit: int) -> list[SearchHit]:
         """Up to ``limit`` scripts with every word of ``text``."""
         if self._behind or time.monotonic() - self._looked_at > FRESH:
             await self.scripts()
@@ -287,7 +287,7 @@ def _brought_up_to_date(files: ScriptFiles, entries: dict[str, ScriptEntry]) -> 
     return ordered
 
 
-def _look_and_judge(files: ScriptFiles, known: Known, stamps: Mapping[str, Stamp]) -> Judged:
+def _look_and_judge(files: ScriptFiles, known: Known, stamps: Mapping[str, Stamp]) -> JudgedChanges:
     return judged(look(files, known.rows, stamps), known)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from store.files.listing import Stamp
-from store.frontmatter.read import Frontmatter, Limits, Param
+from store.frontmatter.read import DeclaredLimits, Frontmatter, Param
 
 MAX_SEARCHED = 128 << 10
 """Characters of a script that can be found by searching: a generated file must not fill the index."""
@@ -23,9 +23,11 @@ COLUMNS = (
 )  # fmt: skip
 
 _NO_STAMP: Stamp = (0, 0, 0, 0)
-_LIMITS = tuple(Limits.__dataclass_fields__)
+_LIMITS = tuple(DeclaredLimits.__dataclass_fields__)
 _PARAM = tuple(Param.__dataclass_fields__)
 _EMPTY = "[]"
+
+_NO_LIMITS = DeclaredLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def from_columns(values: Sequence[Any]) -> ScriptRow:
         tags=_texts(tags),
         preload=_texts(preload),
         params=() if params == _EMPTY else tuple(_param(values) for values in json.loads(params)),
-        limits=_NO_LIMITS if limits is None else Limits(*json.loads(limits)),
+        limits=_NO_LIMITS if limits is None else DeclaredLimits(*json.loads(limits)),
         permissions=MappingProxyType({} if permissions is None else json.loads(permissions)),
         requires_python=requires_python,
         dependencies=_texts(dependencies),
@@ -131,9 +133,6 @@ def from_columns(values: Sequence[Any]) -> ScriptRow:
     )
     stamp = (mtime_ns, ctime_ns, size, inode + (1 << 64) if inode < 0 else inode)
     return ScriptRow(path, front, sha256, size, stamp if any(stamp[:2]) else None, seen_ns)
-
-
-_NO_LIMITS = Limits()
 
 
 def _list(items: Sequence[Any]) -> str:

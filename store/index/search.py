@@ -39,7 +39,7 @@ _IN_TEXT = r"path || ' ' || title || ' ' || tags || ' ' || body LIKE ? ESCAPE '\
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchHit:
     """A script that was found. ``line`` is where its text has one of the words, from 1; 0 when its text has none."""
 
     path: str
@@ -48,7 +48,7 @@ class Found:
     text: str = ""
 
 
-def search(text: str, limit: int, connection: sqlite3.Connection, *, full_text: bool) -> list[Found]:
+def search(text: str, limit: int, connection: sqlite3.Connection, *, full_text: bool) -> list[SearchHit]:
     """Up to ``limit`` scripts with every word of ``text``, the last one perhaps only begun; the best places first."""
     # What UTF-8 cannot carry is in no script, and SQLite's texts end at a NUL.
     words = text.encode("utf-8", "ignore").decode().replace("\0", " ").split()[:MAX_WORDS]
@@ -117,17 +117,17 @@ def _by_looking(words: list[str], limit: int, connection: sqlite3.Connection) ->
     return [number for (number,) in connection.execute(query, (*patterns, limit))]
 
 
-def _found(path: str, title: str, body: str, words: list[str]) -> Found:
+def _found(path: str, title: str, body: str, words: list[str]) -> SearchHit:
     folded = body.lower()
     places = [place for word in words if (place := folded.find(word.lower())) >= 0]
     # Few letters become two when they are lowered; then it is a place near by.
     if not places or min(places) >= len(body):
-        return Found(path, title)
+        return SearchHit(path, title)
     place = min(places)
     start = body.rfind("\n", 0, place) + 1
     end = body.find("\n", place)
     line = body[start : end if end >= 0 else len(body)].strip()
-    return Found(path, title, body.count("\n", 0, place) + 1, line[:MAX_LINE])
+    return SearchHit(path, title, body.count("\n", 0, place) + 1, line[:MAX_LINE])
 
 
 def _quoted(word: str) -> str:

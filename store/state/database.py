@@ -5,9 +5,10 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import astuple
 
 from store import migrations
 from store.database import Database
@@ -16,18 +17,18 @@ from store.state.approvals import Approvals
 from store.state.audit import Audit, AuditEvent, add
 from store.state.audit_export import AuditExport
 from store.state.authors import Authors
-from store.state.ignored_differences import KeptDifferences
+from store.state.ignored_differences import IgnoredDifferences
 from store.state.pruning import Amount, Pruned, Retention
 from store.state.rows import FileRow, InputRow, OutputRow, RunRow
 from store.state.run_filter import RunFilter
-from store.state.run_inputs import RunInputs, record_inputs
+from store.state.run_inputs import RunInputRecords, record_inputs
 from store.state.seeded import Seeded
 from store.state.versions import Versions
 
 UNRECORDED_IDS = 1_000
 """Ids left out after an engine that was killed: more than it can have given out within one group commit."""
 
-_COLUMNS = tuple(field.name for field in fields(RunRow))
+_COLUMNS = RunRow.__struct_fields__
 _BULKY = {"value", "result", "traceback"}
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM run"  # noqa: S608 - names of our own columns
 _SELECT_SUMMARY = f"SELECT {', '.join('NULL' if name in _BULKY else name for name in _COLUMNS)} FROM run"  # noqa: S608
@@ -42,6 +43,19 @@ _UPSERT = f"""
 _INSERT_OUTPUT = "INSERT INTO output (run_id, seq, stream, at, text) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _INSERT_FILE = "INSERT INTO run_file (run_id, name, size, sha256, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 
+Chunk = tuple[int, int, str, float, bytes]
+"""Run, sequence number, stream, time, text: a row of table ``output``."""
+
+File = tuple[int, str, int, str, bytes | bytearray | None]
+"""Run, name, size, hash, bytes: a row of table ``run_file``."""
+
+_COUNT_STORED = """
+    UPDATE run SET stored_bytes =
+        (SELECT coalesce(sum(length(text)), 0) FROM output WHERE run_id = id)
+        + (SELECT coalesce(sum(length(data)), 0) FROM run_file WHERE run_id = id)
+    WHERE id = ?
+"""
+
 
 class StateDB:
     """Runs and output. Reads see every transaction that ``apply`` has returned from."""
@@ -53,10 +67,10 @@ class StateDB:
         self.began = began
         """When these records were begun: what is older may have been in others, which are lost."""
         self.authors = Authors(database)
-        self.kept = KeptDifferences(database)
+        self.ignored_differences = IgnoredDifferences(database)
         self.versions = Versions(database)
         self.seeded = Seeded(database)
-        self.inputs = RunInputs(database)
+        self.inputs = RunInputRecords(database)
         self._database = database
         self._next_id = next_id
         self._closed = False
@@ -192,7 +206,7 @@ class StateDB:
 
 
 def _values(row: RunRow) -> tuple[Any, ...]:
-    return tuple(_storable(getattr(row, name)) for name in _COLUMNS)
+    return tuple(map(_storable, astuple(row)))
 
 
 def _storable(value: object) -> object:
@@ -244,21 +258,6 @@ def _newest_id(connection: sqlite3.Connection) -> int:
     """The highest id a run ever had, also of runs removed since."""
     recorded = connection.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()[0]
     return max(int(recorded), _meta(connection).get("last_id", 0))
-
-
-Chunk = tuple[int, int, str, float, bytes]
-"""Run, sequence number, stream, time, text: a row of table ``output``."""
-
-
-File = tuple[int, str, int, str, bytes | bytearray | None]
-"""Run, name, size, hash, bytes: a row of table ``run_file``."""
-
-_COUNT_STORED = """
-    UPDATE run SET stored_bytes =
-        (SELECT coalesce(sum(length(text)), 0) FROM output WHERE run_id = id)
-        + (SELECT coalesce(sum(length(data)), 0) FROM run_file WHERE run_id = id)
-    WHERE id = ?
-"""
 
 
 def _record(

@@ -12,7 +12,7 @@ _INSERT_INPUT = "INSERT INTO run_input (run_id, inputs) VALUES (?, ?) ON CONFLIC
 _INSERT_CODE = "INSERT INTO run_code (sha256, text) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 
-class RunInputs:
+class RunInputRecords:
     """Inputs by run, texts by hash. Rows come with the record of their run (``StateDB.apply``) and go with it."""
 
     def __init__(self, database: Database) -> None:

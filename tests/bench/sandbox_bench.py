@@ -32,7 +32,7 @@ from engine.pool.environment import ensure_environment
 from engine.pool.job import Job
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
-from engine.sandbox.plan import Findings, Layers, Level, Plan, restricted_plan
+from engine.sandbox.plan import Findings, Level, Plan, PlannedLayers, restricted_plan
 from engine.sandbox.probe import probe
 
 SLOTS = 3
@@ -49,11 +49,11 @@ def variants(findings: Findings) -> dict[str, Plan]:
         sys.exit(f"this host gives no full sandbox: {'; '.join(whole.missing)}")
     abi = whole.layers.landlock
     steps = {
-        "none": Layers(),
-        "namespaces": Layers(userns=True, pidns=True),
-        "namespaces, view": Layers(userns=True, pidns=True, view=True),
-        "namespaces, view, landlock": Layers(userns=True, pidns=True, view=True, landlock=abi),
-        "core (no namespaces)": Layers(landlock=abi, seccomp=True),
+        "none": PlannedLayers(),
+        "namespaces": PlannedLayers(userns=True, pidns=True),
+        "namespaces, view": PlannedLayers(userns=True, pidns=True, view=True),
+        "namespaces, view, landlock": PlannedLayers(userns=True, pidns=True, view=True, landlock=abi),
+        "core (no namespaces)": PlannedLayers(landlock=abi, seccomp=True),
     }
     # Degraded in name: these pools prove only the layers that they have.
     plans = {name: Plan(Mode.RESTRICTED, Level.DEGRADED, layers) for name, layers in steps.items()}

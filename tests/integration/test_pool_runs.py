@@ -13,7 +13,7 @@ from pool_kit import ADMIN, Done, expect_innocent, limits, pool_of, run
 from engine.models.runs import Mode, Outcome, RunKind, Stream
 from engine.pool.job import FileInput, JobRejected
 from engine.pool.pool import Pool
-from engine.sandbox.plan import Layers, Level, Plan
+from engine.sandbox.plan import Level, Plan, PlannedLayers
 
 
 @pytest.fixture
@@ -461,8 +461,10 @@ async def test_random_numbers_differ_from_run_to_run(pool: Pool) -> None:
     assert len({tuple(value) for value in values}) == 3
 
 
-@pytest.mark.parametrize("layers", [Layers(seccomp=True), Layers(landlock=3), Layers(landlock=3, seccomp=True)])
-async def test_without_namespaces_no_run_finds_what_another_wrote(layers: Layers) -> None:
+@pytest.mark.parametrize(
+    "layers", [PlannedLayers(seccomp=True), PlannedLayers(landlock=3), PlannedLayers(landlock=3, seccomp=True)]
+)
+async def test_without_namespaces_no_run_finds_what_another_wrote(layers: PlannedLayers) -> None:
     """There is no scratch then; also where only one half of the core is there, and policy lets scripts run."""
     async with pool_of(1, restricted=Plan(Mode.RESTRICTED, Level.DEGRADED, layers)) as pool:
         done = await run(pool, "import os\ntry: os.chmod('.', 0o700)\nexcept OSError: pass\nopen('left', 'w').close()")

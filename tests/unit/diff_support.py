@@ -14,7 +14,7 @@ from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
-from engine.services.sync.diff_texts import Texts
+from engine.services.sync.diff_texts import DiffTexts
 from engine.services.tasks import TaskService
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
@@ -38,8 +38,10 @@ class Plant:
         self.writer = ScriptWriter(files, state.versions)
         self.service = ScriptService(files, reconciler, self.writer, state.approvals, self.events, Dependencies([]))
         self.changes = ScriptChanges(self.service, files, self.writer, state.versions, self.events)
-        texts = Texts(files, reconciler)
-        self.diff = DiffService(reconciler, texts, self.writer, self.changes, state.kept, self.tasks, self.events)
+        texts = DiffTexts(files, reconciler)
+        self.diff = DiffService(
+            reconciler, texts, self.writer, self.changes, state.ignored_differences, self.tasks, self.events
+        )
         self.owner = owner_actor()
 
     def write(self, path: str, text: str | bytes) -> None:

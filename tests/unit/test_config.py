@@ -62,6 +62,7 @@ def test_file_then_environment_then_flags(file: Path) -> None:
         ("[limits]\ntimeout = nan", "timeout must be 0.1 to 86400, not nan.", None),
         ("[limits]\nmemory = 1", "memory must be 64 MiB to 64 GiB, not 1.", None),
         ("[limits]\nmemory = '1 TB'", "memory must be 64 MiB to 64 GiB, not 1 TB.", None),
+        ("[disk]\nkeep_free = -1", "must be 0 bytes to 1048576 GiB, not -1.", None),
         ("[engine]\npath = 3", "engine.path must be text.", None),
         ("[pool]\nsiez = 3", "sets the unknown key pool.siez.", "Did you mean pool.size?"),
         ("[pol]\nsize = 3", "sets the unknown section pol.", "Did you mean [pool]?"),

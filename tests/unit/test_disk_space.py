@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from store.disk_space import DiskSpace, Floor, readable
+from store.disk_space import DiskSpace, Floor
+from store.sizes import describe_size
 
 MB = 1 << 20
 
@@ -60,7 +61,7 @@ def test_it_is_asked_once_a_second_and_only_when_somebody_wants_to_know() -> Non
         assert space.short() is None
     assert disk.asked == [Path("/plant")]
     disk.free, disk.now = 312_000_000, 1.0
-    assert space.short() == "the disk has only 312 MB free (2.1 GB are kept free)"
+    assert space.short() == "the disk has only 298 MiB free (1.95 GiB are kept free)"
     disk.free, disk.now = 50_000 * MB, 1.5
     assert space.short() is not None
     disk.now = 2.0
@@ -78,7 +79,14 @@ def test_a_file_system_that_fails_is_not_short_of_room() -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (4096, "4.1 KB"), (312 * 10**6, "312 MB"), (2 * 10**12, "2000 GB")],
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (4096, "4 KiB"),
+        (312 * 10**6, "298 MiB"),
+        (1000 << 20, "1000 MiB"),
+        (2 << 40, "2048 GiB"),
+    ],
 )
 def test_sizes_are_short(size: float, text: str) -> None:
-    assert readable(size) == text
+    assert describe_size(size) == text

@@ -8,26 +8,26 @@ import pytest
 
 from engine.config import EngineSection, PolicySection, Settings
 from engine.doctor import host
-from engine.doctor.finding import Finding, Level, careful
-from engine.doctor.layers import LAYERS, Examined, examine
-from engine.doctor.remedies import Host, for_landlock, for_namespaces, for_seccomp
+from engine.doctor.finding import Finding, Severity, careful
+from engine.doctor.layers import LAYERS, LayerTrials, examine
+from engine.doctor.remedies import HostSystem, for_landlock, for_namespaces, for_seccomp
 from engine.doctor.sandbox import promises
 from engine.sandbox.plan import Findings
 
 WORKS = dict.fromkeys([layer.trial for layer in LAYERS])
 
 
-def host_with(root: Path, **files: str) -> Host:
+def host_with(root: Path, **files: str) -> HostSystem:
     """A host whose files are these; ``__`` stands for a slash."""
     for name, text in files.items():
         file = root / name.replace("__", "/")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text + "\n")
-    return Host(root)
+    return HostSystem(root)
 
 
 def examined(root: Path, *, abi: int = 7, uid: int = 1000, **failures: str) -> dict[str, Finding]:
-    given = Examined(abi, WORKS | failures, root / "env/bin/python", uid, Host(root))
+    given = LayerTrials(abi, WORKS | failures, root / "env/bin/python", uid, HostSystem(root))
     return {finding.layer: finding for finding in examine(given)}
 
 
@@ -37,7 +37,7 @@ def test_a_host_with_everything(tmp_path: Path) -> None:
         "user namespace", "namespaces", "private view", "scratch", "Landlock", "seccomp", "capabilities", "rlimits",
         "pidfd",
     ]  # fmt: skip
-    assert {finding.level for finding in found.values()} == {Level.OK}
+    assert {finding.level for finding in found.values()} == {Severity.OK}
     assert not any(finding.advice for finding in found.values())
     assert all(finding.tried and finding.found and finding.protects.endswith(".") for finding in found.values())
 
@@ -46,7 +46,7 @@ def test_a_host_with_everything(tmp_path: Path) -> None:
 def test_a_missing_layer_says_what_failed_and_what_to_do(tmp_path: Path, layer: object) -> None:
     assert isinstance(layer, type(LAYERS[0]))
     finding = examined(tmp_path, **{layer.trial: "unshare: No"})[layer.name]
-    assert finding.level in (Level.WARN, Level.FAIL)
+    assert finding.level in (Severity.WARN, Severity.FAIL)
     assert finding.found == "unshare: No"
     assert finding.advice.endswith(".")
 
@@ -63,14 +63,14 @@ def test_what_only_follows_from_another_failure_is_advised_once(tmp_path: Path) 
 
 def test_landlock_says_what_its_version_lacks(tmp_path: Path) -> None:
     first = examined(tmp_path, abi=1)["Landlock"]
-    assert first.level is Level.WARN
+    assert first.level is Severity.WARN
     assert first.found.startswith(
         "ABI 1, which does not handle moving files between folders, truncating files that may"
     )
     assert "counts only together with the private view" in first.found
     assert "6.2" in first.advice
     third = examined(tmp_path, abi=3)["Landlock"]
-    assert (third.level, third.advice) == (Level.OK, "")
+    assert (third.level, third.advice) == (Severity.OK, "")
     assert "truncating" not in third.found
     assert examined(tmp_path, abi=7)["Landlock"].found == "ABI 7"
 
@@ -129,14 +129,14 @@ def test_a_check_that_breaks_is_a_finding() -> None:
         raise RuntimeError("no such thing")
 
     finding = careful(_broken, "_broken")
-    assert (finding.level, finding.tried) == (Level.FAIL, "broken")
+    assert (finding.level, finding.tried) == (Severity.FAIL, "broken")
     assert "no such thing" in finding.found
 
 
 def test_a_finding_as_text() -> None:
-    finding = Finding(level=Level.WARN, tried="a thing", found="nothing", advice="Get one.", protects="It holds.")
+    finding = Finding(level=Severity.WARN, tried="a thing", found="nothing", advice="Get one.", protects="It holds.")
     assert str(finding) == "warn  a thing: nothing\n      It holds.\n      Get one."
-    assert str(Finding(level=Level.OK, tried="a thing", found="there")) == "ok    a thing: there"
+    assert str(Finding(level=Severity.OK, tried="a thing", found="there")) == "ok    a thing: there"
 
 
 def promised(uid: int = 1000, *, abi: int = 7, policy: PolicySection | None = None, **failures: str) -> list[Finding]:
@@ -147,18 +147,18 @@ def promised(uid: int = 1000, *, abi: int = 7, policy: PolicySection | None = No
 
 def test_the_promise_is_one_sentence_with_what_is_missing() -> None:
     full, _ = promised()
-    assert (full.level, full.layer, full.advice) == (Level.OK, "RESTRICTED", "")
+    assert (full.level, full.layer, full.advice) == (Severity.OK, "RESTRICTED", "")
     assert full.found == "full: namespaces, Landlock and seccomp hold every script."
     core, _ = promised(userns="unshare: No")
-    assert core.level is Level.OK
+    assert core.level is Severity.OK
     assert core.found.startswith("core: ")
     assert core.found.endswith("no user namespace (unshare: No).")
     refused, _ = promised(seccomp="seccomp was refused")
-    assert refused.level is Level.FAIL
+    assert refused.level is Severity.FAIL
     assert refused.found == "refused: no script runs, for want of: no seccomp (seccomp was refused)."
     assert "allow_degraded = true in [policy]" in refused.advice
     degraded, _ = promised(seccomp="seccomp was refused", policy=PolicySection(allow_degraded=True))
-    assert degraded.level is Level.WARN
+    assert degraded.level is Severity.WARN
     assert degraded.found.startswith("degraded: ")
 
 
@@ -176,17 +176,17 @@ def test_admin_is_off_as_root_unless_the_policy_says_so() -> None:
     _, allowed = promised(0, policy=PolicySection(admin_as_root=True))
     assert allowed.found.startswith("on, for administrators")
     _, ordinary = promised(1000)
-    assert (ordinary.level, ordinary.advice) == (Level.OK, "")
+    assert (ordinary.level, ordinary.advice) == (Severity.OK, "")
     _, loose = promised(1000, userns="unshare: No")
-    assert loose.level is Level.WARN
+    assert loose.level is Severity.WARN
     assert "no pid namespace" in loose.found
 
 
 @pytest.mark.parametrize(
-    ("said", "level"), [("git version 2.31.9", Level.WARN), ("git version 2.32.0", Level.OK), ("", Level.WARN)]
+    ("said", "level"), [("git version 2.31.9", Severity.WARN), ("git version 2.32.0", Severity.OK), ("", Severity.WARN)]
 )
 def test_a_git_that_is_too_old_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, level: Level
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, level: Severity
 ) -> None:
     program = tmp_path / "git"
     program.write_text(f"#!/bin/sh\necho '{said}'\n")
@@ -195,4 +195,4 @@ def test_a_git_that_is_too_old_is_found(
     monkeypatch.setattr(host, "Settings", lambda: settings)
     (finding,) = [check() for check in host.CHECKS if check.__name__ == "_git"]
     assert finding.level is level
-    assert ("2.32 or newer" in finding.advice) is (level is Level.WARN)
+    assert ("2.32 or newer" in finding.advice) is (level is Severity.WARN)

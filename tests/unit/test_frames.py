@@ -14,7 +14,7 @@ from engine.models.runs import RunKind, Stream
 from engine.pool.frames import FrameParser, ProtocolError, run_frame
 from engine.pool.job import FileInput, Job, JobRejected
 from engine.worker.program import Request
-from engine.worker.wire import HEADER, MAX_OUTPUT_FRAME, RESULT_HEAD_ROOM, Frame, Kind
+from engine.worker.wire import HEADER, MAX_OUTPUT_FRAME, RESULT_HEAD_ROOM, Frame, SourceKind
 
 LIMIT = 1000
 CHILD_FRAMES = (Frame.HELLO, Frame.OUT, Frame.ERR, Frame.RESULT)
@@ -105,7 +105,7 @@ def read(frame: bytes) -> Request:
 
 def test_a_plain_exec_has_no_json_at_all() -> None:
     request = read(run_frame(job(), 0))
-    assert (request.kind, request.cpu, request.filename, request.head) == (Kind.EXEC, 0, "<exec>", {})
+    assert (request.kind, request.cpu, request.filename, request.head) == (SourceKind.EXEC, 0, "<exec>", {})
     assert request.source == b"result = 1"
     assert request.result_limit == 1 << 20
 
@@ -120,7 +120,7 @@ def test_every_input_reaches_the_child() -> None:
             31,
         )
     )  # fmt: skip
-    assert (request.kind, request.cpu, request.filename) == (Kind.CALL, 31, "ordner/täst.py")
+    assert (request.kind, request.cpu, request.filename) == (SourceKind.CALL, 31, "ordner/täst.py")
     assert request.head == {
         "module": "json", "function": "dumps", "args": [1], "kwargs": {"indent": 2}, "params": {"a": "ä"},
         "variables": {"x": [None]}, "files": [["log", "my.log", 77]],

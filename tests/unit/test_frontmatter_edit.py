@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from default_scripts import bundle
-from store.frontmatter.edit import apply_changes, remove_key, set_key
+from store.frontmatter.edit import apply_changes
 from store.frontmatter.read import FrontmatterError, find_block, parse
 
 FULL = """\
@@ -39,6 +39,14 @@ FULL = """\
 # ///
 import re
 """
+
+
+def set_key(data, key, value):
+    return apply_changes(data, {key: value})
+
+
+def remove_key(data, key):
+    return apply_changes(data, {key: None})
 
 
 def script(*lines: str, rest: str = "import re\n") -> bytes:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import tempfile
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -90,6 +93,71 @@ def test_a_conflict_shows_every_line_of_both_sides(base, mine, theirs):
     for text in (mine, theirs):
         for line in set(text.split("\n") if text else ()) - kept:
             assert line in lines
+
+
+SIDES = st.lists(
+    st.sampled_from(["kept", "kept", "kept", "own", "same", "gone", "own above", "same above"]), max_size=14
+)
+
+
+def changed_by(name, hows):
+    """A text of which no two lines are equal, so that there is one way to match it with its base; it is never empty."""
+    yield "first line"
+    for row, how in enumerate(hows):
+        word = name if how.startswith("own") else "both"
+        if how.endswith("above"):
+            yield f"{word} put in above {row}"
+        if how in ("own", "same"):
+            yield f"{word} made of {row}"
+        elif how != "gone":
+            yield f"line {row}"
+
+
+def merged_by_git(base, mine, theirs):
+    """git's merge without the lines of the base, and its number of conflicts."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in (("base", base), ("mine", mine), ("theirs", theirs)):
+            Path(folder, name).write_text(text)
+        labels = ["-L", "mine, unsaved", "-L", "base", "-L", "theirs, on disk"]
+        command = ["git", "merge-file", "-q", "-p", "--diff3", *labels, "mine", "base", "theirs"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    lines, of_the_base = [], False
+    for line in done.stdout.splitlines(keepends=True):
+        of_the_base = (of_the_base or line == "||||||| base\n") and line != f"{THEIRS_BEGINS}\n"
+        if not of_the_base:
+            lines.append(line)
+    return Merged("".join(lines), done.returncode)
+
+
+@given(SIDES, SIDES)
+def test_git_merges_alike(mine, theirs):
+    count = max(len(mine), len(theirs))
+    base, mine, theirs = (
+        "".join(f"{line}\n" for line in changed_by(name, [*hows, *["kept"] * (count - len(hows))]))
+        for name, hows in (("base", []), ("mine", mine), ("theirs", theirs))
+    )
+    assert merge(base, mine, theirs) == merged_by_git(base, mine, theirs)
+
+
+@pytest.mark.parametrize(
+    ("base", "mine", "theirs", "conflicts"),
+    [
+        ("a\nb\nc\n", "A\nb\nc\n", "a\nB\nc\n", 1),
+        ("a\nb\nc\n", "A\nb\nc\n", "a\nb\nC\n", 0),
+        ("a\nb\n", "a\nx\nb\n", "a\ny\nb\n", 1),
+        ("a\nb\n", "a\nx\nb\n", "a\nx\nb\n", 0),
+        ("a\nb\n", "a\nx\nb\n", "a\nx\ny\nb\n", 1),
+        ("a\nb\n", "b\n", "a\nx\nb\n", 1),
+        ("a\nb\nc\n", "b\nc\n", "a\nb\n", 0),
+        ("", "x\n", "y\n", 1),
+        ("a\nz\n", "z\n", "b\nz\n", 1),
+        ("a\na\na\n", "a\na\n", "a\na\na\na\n", 1),
+    ],
+)
+def test_changes_beside_each_other_conflict_and_equal_ones_do_not(base, mine, theirs, conflicts):
+    merged = merge(base, mine, theirs)
+    assert merged.conflicts == conflicts
+    assert merged == merged_by_git(base, mine, theirs)
 
 
 def test_both_changes_of_one_place_stand_between_marks():

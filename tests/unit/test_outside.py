@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from store.frontmatter.read import Frontmatter
-from store.index.external_changes import Found, Outside, together
+from store.index.external_changes import ExternalChanges, Outside, together
 from store.index.rows import ScriptRow
 
 
@@ -29,7 +29,7 @@ def test_the_first_look_finds_nothing() -> None:
 def test_every_kind_of_change_is_told() -> None:
     outside = known(a="1", b="2", c="3", d="4")
     found = outside.compare(rows(a="1", b="9", moved="3", new="5"), outside.serial)
-    assert found == Found(["new.py"], ["b.py"], ["d.py"], [("c.py", "moved.py")])
+    assert found == ExternalChanges(["new.py"], ["b.py"], ["d.py"], [("c.py", "moved.py")])
 
 
 def test_what_the_engine_did_is_not_told() -> None:
@@ -93,9 +93,12 @@ def test_a_script_that_was_ours_and_goes_away_is_told() -> None:
 
 
 def test_several_looks_are_told_as_one() -> None:
-    parts = [Found(created=["a", "b"], removed=["x", "y"]), Found(created=["x"], updated=["a", "c"], removed=["b"])]
-    assert together(parts) == Found(created=["a"], updated=["x", "c"], removed=["y"], renamed=[])
-    assert together([Found(created=["a"]), Found(renamed=[("a", "b"), ("c", "d")])]) == Found(
-        created=["b"], updated=[], removed=[], renamed=[("c", "d")]
-    )
+    parts = [
+        ExternalChanges(created=["a", "b"], removed=["x", "y"]),
+        ExternalChanges(created=["x"], updated=["a", "c"], removed=["b"]),
+    ]
+    assert together(parts) == ExternalChanges(created=["a"], updated=["x", "c"], removed=["y"], renamed=[])
+    assert together(
+        [ExternalChanges(created=["a"]), ExternalChanges(renamed=[("a", "b"), ("c", "d")])]
+    ) == ExternalChanges(created=["b"], updated=[], removed=[], renamed=[("c", "d")])
     assert not together([])

@@ -18,7 +18,7 @@ from ordinary_user import own_folder, run_as_ordinary_user
 from engine.models.permissions import Access, Grant
 from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.permissions import MAX_ASKED, BadPermissions, PathChanged, asked, judge, open_grant
-from engine.sandbox.places import Place, host_places
+from engine.sandbox.places import ProtectedPath, host_places
 from engine.sandbox.protected import ProtectedPaths
 
 NOTHING = ProtectedPaths([])
@@ -135,7 +135,7 @@ def test_what_can_be_granted(tree: Path) -> None:
 
 
 def test_protection_is_judged_where_the_path_leads(tree: Path) -> None:
-    protected = ProtectedPaths([Place(str(tree / "logs"), "a secret")])
+    protected = ProtectedPaths([ProtectedPath(str(tree / "logs"), "a secret")])
     for path in ("link", "link/inner", "logs/a.log", "logs", "."):
         judged = judge(read(tree / path), protected)
         assert judged.problem is not None, path
@@ -224,7 +224,7 @@ def test_what_was_swapped_is_noticed_at_opening(tree: Path, swap: Callable[[Path
 
 
 def test_what_is_protected_is_not_told_to_be_missing(tree: Path) -> None:
-    protected = ProtectedPaths([Place(str(tree / "none"), "a secret")])
+    protected = ProtectedPaths([ProtectedPath(str(tree / "none"), "a secret")])
     for path in ("none", "none/such", "dangling"):
         assert "never granted" in (judge(read(tree / path), protected).problem or ""), path
 
@@ -250,7 +250,7 @@ def test_a_rotated_file_is_the_new_file(tree: Path) -> None:
 
 
 def test_protection_is_judged_again_at_opening(tree: Path) -> None:
-    protected = ProtectedPaths([Place(str(tree / "logs" / "inner"), "a secret")])
+    protected = ProtectedPaths([ProtectedPath(str(tree / "logs" / "inner"), "a secret")])
     with pytest.raises(PathChanged, match="a secret"):
         open_(tree / "logs", protected=protected)
 

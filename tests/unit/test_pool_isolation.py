@@ -10,16 +10,16 @@ from engine.models.runs import Mode
 from engine.pool.fork_request import parked_child
 from engine.pool.isolation import FILTERED, HIDDEN, Hello, Promise, Ready, UnfitChild, own_namespace
 from engine.pool.job import Limits
-from engine.sandbox.plan import Layers, Level, Plan
+from engine.sandbox.plan import Level, Plan, PlannedLayers
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
 from engine.worker.wire import CHECKED_DESCRIPTORS, HELLO, ForkRequest
 
 DEVICE = 77
 SIZE = 50 << 20
 FULL = Plan(
-    Mode.RESTRICTED, Level.FULL, Layers(userns=True, pidns=True, view=True, landlock=7, seccomp=True)
+    Mode.RESTRICTED, Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=7, seccomp=True)
 )  # fmt: skip
-CORE = Plan(Mode.RESTRICTED, Level.CORE, Layers(landlock=3, seccomp=True))
+CORE = Plan(Mode.RESTRICTED, Level.CORE, PlannedLayers(landlock=3, seccomp=True))
 DENIED = FILTERED | dict.fromkeys(HIDDEN, "EACCES")
 ELSEWHERE = {kind: number for number, kind in enumerate(("user", "pid", "mnt", "net", "ipc", "uts"), 1)}
 HERE = {kind: own_namespace(kind) for kind in ELSEWHERE}

@@ -8,8 +8,9 @@ import pytest
 
 from engine.models.runs import Stream
 from engine.pool.frames import cpu_seconds
-from engine.pool.output import Output, describe_size
+from engine.pool.output import Output
 from engine.pool.timer import DeadlineTimer
+from store.sizes import describe_size
 
 
 class Heard:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.models.permissions import Access
 from engine.sandbox import mounts
-from engine.sandbox.places import Place, host_places
+from engine.sandbox.places import ProtectedPath, host_places
 from engine.sandbox.protected import HostProtection, ProtectedPaths, above
 
 ROOT = pwd.getpwuid(0).pw_dir
@@ -34,7 +34,7 @@ def no_such(parts: list[str]) -> str:
 @given(PARTS, PARTS, st.sampled_from(Access))
 def test_equal_inside_and_above_are_refused_and_nothing_else(one: list[str], more: list[str], access: Access) -> None:
     place = no_such(one)
-    protected = ProtectedPaths([Place(place, "a secret")])
+    protected = ProtectedPaths([ProtectedPath(place, "a secret")])
     inside = "/".join([place, *more])
     for path in (place, inside, *above(place)):
         assert protected.conflict(path, access), path
@@ -45,7 +45,7 @@ def test_equal_inside_and_above_are_refused_and_nothing_else(one: list[str], mor
 @given(PARTS, NAMES, PARTS)
 def test_the_beginning_of_a_name_protects_every_name_that_begins_so(one: list[str], rest: str, more: list[str]) -> None:
     place = no_such(one)
-    protected = ProtectedPaths([Place(place, "a secret", prefix=True)])
+    protected = ProtectedPaths([ProtectedPath(place, "a secret", prefix=True)])
     for path in (place, place + rest, "/".join([place + rest, *more]), *above(place)):
         assert protected.conflict(path, Access.READ), path
     assert protected.conflict(no_such([*one[:-1], "x" + one[-1]]), Access.READ) is None
@@ -54,10 +54,10 @@ def test_the_beginning_of_a_name_protects_every_name_that_begins_so(one: list[st
 @given(PARTS, NAMES)
 def test_what_may_be_read_and_what_lies_in_an_open_place(one: list[str], name: str) -> None:
     place = no_such(one)
-    readable = ProtectedPaths([Place(place, "settings", reading=False)])
+    readable = ProtectedPaths([ProtectedPath(place, "settings", reading=False)])
     assert readable.conflict(place, Access.READ) is None
     assert readable.conflict(f"{place}/{name}", Access.WRITE)
-    open_inside = ProtectedPaths([Place(place, "programs", inside=False)])
+    open_inside = ProtectedPaths([ProtectedPath(place, "programs", inside=False)])
     assert open_inside.conflict(place, Access.READ)
     assert open_inside.conflict(os.path.dirname(place), Access.READ)
     assert open_inside.conflict(f"{place}/{name}", Access.WRITE) is None
@@ -170,9 +170,9 @@ def test_a_file_by_another_name_is_the_same_file(tmp_path: Path) -> None:
     secret.parent.mkdir()
     secret.write_text("key")
     os.link(secret, tmp_path / "harmless")
-    protected = ProtectedPaths([Place(str(secret), "a key")])
+    protected = ProtectedPaths([ProtectedPath(str(secret), "a key")])
     assert protected.conflict(str(tmp_path / "harmless"), Access.READ)
-    begins = ProtectedPaths([Place(str(tmp_path / "private" / "ke"), "keys", prefix=True)])
+    begins = ProtectedPaths([ProtectedPath(str(tmp_path / "private" / "ke"), "keys", prefix=True)])
     assert begins.conflict(str(tmp_path / "harmless"), Access.READ)
 
 
@@ -180,9 +180,11 @@ MOUNTED = """
 import sys
 from engine.models.permissions import Access
 from engine.sandbox.places import Place
+from engine.models.permissions import Access
+from engine.sandbox.places import ProtectedPath
 from engine.sandbox.protected import ProtectedPaths
 root = sys.argv[1]
-protected = ProtectedPaths([Place(f"{root}/secret/inner", "a secret")])
+protected = ProtectedPaths([ProtectedPath(f"{root}/secret/inner", "a secret")])
 for path in sys.argv[2:]:
     print(protected.conflict(f"{root}/{path}", Access.READ) or "free")
 """

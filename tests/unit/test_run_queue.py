@@ -1,4 +1,4 @@
-"""Who goes first: priority, age, arrival, and obstacles that let others pass."""
+"""Who goes first: priority, age, arrival, and blocked runs that let others pass."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.models.runs import Priority
-from engine.pool.queue import AGEING, WAITING_FOR_SLOT, Entry, RunQueue
+from engine.pool.queue import AGEING, WAITING_FOR_SLOT, QueuedRun, RunQueue
 
 
 def queue_of(*entries: tuple[int, Priority, float]) -> RunQueue[int]:
     queue: RunQueue[int] = RunQueue()
     for run_id, priority, queued_at in entries:
-        queue.add(Entry(run_id, run_id, priority, queued_at))
+        queue.add(QueuedRun(run_id, run_id, priority, queued_at))
     return queue
 
 
@@ -39,13 +39,13 @@ def test_within_one_priority_first_come_is_first_served(priorities: list[Priorit
     assert order == sorted(range(len(priorities)), key=lambda number: (priorities[number], number))
 
 
-def test_an_obstacle_lets_the_next_one_pass_and_keeps_the_place() -> None:
+def test_a_blocked_run_lets_the_next_one_pass_and_keeps_the_place() -> None:
     queue = queue_of((1, Priority.API, 0), (2, Priority.API, 1), (3, Priority.API, 2))
-    obstacle = {1: "its script runs already"}.get
-    taken = queue.take(obstacle)
+    blocked_reason = {1: "its script runs already"}.get
+    taken = queue.take(blocked_reason)
     assert taken is not None
     assert taken.run_id == 2
-    assert [(e.run_id, position, reason) for e, position, reason in queue.standings(obstacle)] == [
+    assert [(e.run_id, position, reason) for e, position, reason in queue.standings(blocked_reason)] == [
         (1, 1, "its script runs already"),
         (3, 2, WAITING_FOR_SLOT),
     ]

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from engine.models.runs import Mode
-from engine.sandbox.plan import Findings, Layers, Level, admin_plan, restricted_plan
+from engine.sandbox.plan import Findings, Level, PlannedLayers, admin_plan, restricted_plan
 
 TRIALS = ("userns", "namespaces", "tmpfs", "view", "landlock", "seccomp", "pidfd", "root_pidns")
 
@@ -20,23 +20,23 @@ def host(*lacking: str, abi: int = 7) -> Findings:
 def test_a_host_with_everything() -> None:
     plan = restricted_plan(host(), allow_degraded=False)
     assert (plan.level, plan.missing, plan.refusal) == (Level.FULL, (), None)
-    assert plan.layers == Layers(userns=True, pidns=True, view=True, landlock=7, seccomp=True)
+    assert plan.layers == PlannedLayers(userns=True, pidns=True, view=True, landlock=7, seccomp=True)
 
 
 @pytest.mark.parametrize(
     ("findings", "level", "layers"),
     [
-        (host("view"), Level.FULL, Layers(userns=True, pidns=True, landlock=7, seccomp=True)),
-        (host("userns", "namespaces", "tmpfs", "view"), Level.CORE, Layers(landlock=7, seccomp=True)),
-        (host("namespaces", "view"), Level.CORE, Layers(landlock=7, seccomp=True)),
-        (host("tmpfs", "view"), Level.CORE, Layers(landlock=7, seccomp=True)),
-        (host("landlock", abi=0), Level.CORE, Layers(userns=True, pidns=True, view=True, seccomp=True)),
-        (host(abi=1), Level.FULL, Layers(userns=True, pidns=True, view=True, landlock=1, seccomp=True)),
-        (host(abi=2), Level.FULL, Layers(userns=True, pidns=True, view=True, landlock=2, seccomp=True)),
-        (host(abi=3), Level.FULL, Layers(userns=True, pidns=True, view=True, landlock=3, seccomp=True)),
+        (host("view"), Level.FULL, PlannedLayers(userns=True, pidns=True, landlock=7, seccomp=True)),
+        (host("userns", "namespaces", "tmpfs", "view"), Level.CORE, PlannedLayers(landlock=7, seccomp=True)),
+        (host("namespaces", "view"), Level.CORE, PlannedLayers(landlock=7, seccomp=True)),
+        (host("tmpfs", "view"), Level.CORE, PlannedLayers(landlock=7, seccomp=True)),
+        (host("landlock", abi=0), Level.CORE, PlannedLayers(userns=True, pidns=True, view=True, seccomp=True)),
+        (host(abi=1), Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=1, seccomp=True)),
+        (host(abi=2), Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=2, seccomp=True)),
+        (host(abi=3), Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=3, seccomp=True)),
     ],
 )
-def test_levels_that_run(findings: Findings, level: Level, layers: Layers) -> None:
+def test_levels_that_run(findings: Findings, level: Level, layers: PlannedLayers) -> None:
     plan = restricted_plan(findings, allow_degraded=False)
     assert (plan.level, plan.layers) == (level, layers)
     assert plan.refusal is None
@@ -86,12 +86,14 @@ def test_admin_is_off_as_root_unless_somebody_wants_it() -> None:
     plan = admin_plan(host(), root=True, admin_as_root=False)
     assert plan.refusal is not None
     assert "admin_as_root" in plan.refusal
-    assert admin_plan(host(), root=True, admin_as_root=True).layers == Layers(pidns=True)
-    assert admin_plan(host("root_pidns"), root=True, admin_as_root=True).layers == Layers(userns=True, pidns=True)
+    assert admin_plan(host(), root=True, admin_as_root=True).layers == PlannedLayers(pidns=True)
+    assert admin_plan(host("root_pidns"), root=True, admin_as_root=True).layers == PlannedLayers(
+        userns=True, pidns=True
+    )
 
 
 def test_admin_of_an_ordinary_account_needs_a_user_namespace_to_kill_whole_trees() -> None:
-    assert admin_plan(host(), root=False, admin_as_root=False).layers == Layers(userns=True, pidns=True)
+    assert admin_plan(host(), root=False, admin_as_root=False).layers == PlannedLayers(userns=True, pidns=True)
     plain = admin_plan(host("userns"), root=False, admin_as_root=False)
-    assert (plain.mode, plain.level, plain.layers, plain.refusal) == (Mode.ADMIN, Level.DEGRADED, Layers(), None)
+    assert (plain.mode, plain.level, plain.layers, plain.refusal) == (Mode.ADMIN, Level.DEGRADED, PlannedLayers(), None)
     assert "can miss some" in plain.missing[0]

@@ -15,7 +15,7 @@ from engine.models.runs import Mode, Outcome, Priority, RunError
 from engine.pool.outcome import Ending
 from engine.pool.settings import PoolSettings
 from engine.sandbox.modules import ImportPolicy
-from engine.sandbox.plan import Layers, Level, Plan
+from engine.sandbox.plan import Level, Plan, PlannedLayers
 from engine.services.access import ServiceError, owner_actor
 from engine.services.scripts import examiner
 from engine.services.scripts.checks import ScriptChecks, entrypoint_problems
@@ -137,7 +137,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> CountingPool:
 
 
 def made(tmp_path: Path) -> Examiner:
-    plan = Plan(Mode.RESTRICTED, Level.FULL, Layers())
+    plan = Plan(Mode.RESTRICTED, Level.FULL, PlannedLayers())
     return Examiner(tools_pool(PoolSettings(interpreter=tmp_path, scratch=tmp_path, restricted=plan)))
 
 

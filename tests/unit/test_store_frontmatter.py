@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.frontmatter.read import MAX_BLOCK, Frontmatter, Limits, Param, find_block, parse, parse_size, title_from_path
+from store.frontmatter.read import MAX_BLOCK, DeclaredLimits, Frontmatter, Param, find_block, parse, title_from_path
+from store.sizes import parse_size
 
 REFERENCE = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 """From PEP 723, "Reference Implementation"."""
@@ -80,7 +81,7 @@ def test_every_key_is_read() -> None:
             Param("log", "file"),
             Param("level", "choice", "warn", required=False, choices=("warn", "error")),
         ),
-        limits=Limits(
+        limits=DeclaredLimits(
             timeout=60.0, memory=1 << 30, output=2 << 20, result=4096, scratch=128 << 20, open_files=128, parallel=2
         ),
         permissions={"read": ["/usr/local/bin/ignition/logs"]},

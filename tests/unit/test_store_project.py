@@ -19,7 +19,7 @@ from default_scripts import bundle
 from engine.config import Settings
 from store import disk, project
 from store.errors import ProjectError, StoreError
-from store.project import Project
+from store.project import DOCUMENTS, Project
 from store.settings_template import SETTINGS_TEMPLATE
 
 BUNDLE = {"scripts/defaults/a.py": b"a\n", "scripts/defaults/b.py": b"b\n", "documents/samples/c.csv": b"c\n"}
@@ -40,7 +40,7 @@ def test_a_new_project_has_its_folders_its_settings_and_the_bundle(tmp_path: Pat
     assert found[".gatewright/settings.toml"].decode() == SETTINGS_TEMPLATE
     assert stat.S_IMODE(made.private.stat().st_mode) == 0o700
     assert stat.S_IMODE(made.settings_file.stat().st_mode) == 0o600
-    assert all(folder.is_dir() for folder in (made.logs, made.environments, made.history, made.documents))
+    assert all(folder.is_dir() for folder in (made.logs, made.environments, made.history, made.root / DOCUMENTS))
     assert set(made.seeded) == set(BUNDLE)
     status = subprocess.run(
         ["git", "status", "--porcelain", "--untracked-files=all"],

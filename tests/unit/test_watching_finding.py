@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.doctor import project
-from engine.doctor.finding import Level
+from engine.doctor.finding import Severity
 from engine.paths import EnginePaths
 from store.watch import folders, notifier
 
@@ -16,18 +16,18 @@ from store.watch import folders, notifier
 def test_a_local_folder_can_be_watched(tmp_path: Path) -> None:
     (tmp_path / "scripts" / "area").mkdir(parents=True)
     finding = project._watching(EnginePaths(tmp_path))
-    assert (finding.level, finding.found) == (Level.OK, "inotify works in 3 folders")
+    assert (finding.level, finding.found) == (Severity.OK, "inotify works in 3 folders")
 
 
 def test_there_may_be_nothing_yet(tmp_path: Path) -> None:
     finding = project._watching(EnginePaths(tmp_path / "none"))
-    assert (finding.level, finding.found) == (Level.OK, "there is nothing to watch yet")
+    assert (finding.level, finding.found) == (Severity.OK, "there is nothing to watch yet")
 
 
 def test_a_network_file_system_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folders, "remote_kind", lambda _: "NFS")
     finding = project._watching(EnginePaths(tmp_path))
-    assert finding.level is Level.WARN
+    assert finding.level is Severity.WARN
     assert "a network file system (NFS)" in finding.found
 
 
@@ -37,7 +37,7 @@ def test_missing_watches_are_told_with_what_to_do(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(notifier, "_notify", refuse)
     finding = project._watching(EnginePaths(tmp_path))
-    assert finding.level is Level.WARN
+    assert finding.level is Severity.WARN
     assert "no inotify watches left (the limit is " in finding.found
     assert finding.advice == "Raise fs.inotify.max_user_watches with sysctl."
 

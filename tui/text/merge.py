@@ -13,9 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from merge3 import Merge3
-
-from tui.text.common_lines import LineMatcher
+from tui.text.diff3 import diff3
 from tui.text.merge_frontmatter import merge_blocks
 from tui.text.newlines import newline_of, normalise
 
@@ -83,10 +81,10 @@ def _has_line_end(text: str) -> bool:
 def _merge_lines(base: list[str], mine: list[str], theirs: list[str]) -> tuple[list[str], int]:
     lines: list[str] = []
     conflicts = 0
-    for group in Merge3(base, mine, theirs, sequence_matcher=LineMatcher).merge_groups():
-        if group[0] == "conflict":
+    for chunk in diff3(base, mine, theirs):
+        if chunk.merged is None:
             conflicts += 1
-            lines += [MINE_BEGINS, *group[2], THEIRS_BEGINS, *group[3], THEIRS_ENDS]
+            lines += [MINE_BEGINS, *chunk.mine, THEIRS_BEGINS, *chunk.theirs, THEIRS_ENDS]
         else:
-            lines += group[1]
+            lines += chunk.merged
     return lines, conflicts

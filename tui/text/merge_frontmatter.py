@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any, TypeVar
 
-from merge3 import Merge3
-
-from tui.text.common_lines import LineMatcher
+from tui.text.diff3 import diff3
 
 BEGINS, ENDS = "# /// script", "# ///"
 
@@ -93,10 +91,8 @@ def _entries(block: list[str]) -> Entries | None:
 
 def _order(base: Entries, mine: Entries, theirs: Entries) -> Iterator[str]:
     """Every name once: as it was, with what each side put in where it put it."""
-    groups = Merge3(list(base), list(mine), list(theirs), sequence_matcher=LineMatcher).merge_groups()
-    names: Iterator[Sequence[str]] = (
-        [*group[2], *group[3]] if group[0] == "conflict" else group[1] for group in groups
-    )
+    chunks = diff3(list(base), list(mine), list(theirs))
+    names = ([*chunk.mine, *chunk.theirs] if chunk.merged is None else chunk.merged for chunk in chunks)
     return iter(dict.fromkeys(chain.from_iterable(names)))
 
 

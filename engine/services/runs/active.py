@@ -1,4 +1,4 @@
-"""One run while the engine holds it: its latest record, its output so far, and whoever follows it."""
+"""One run while the engine holds it: its latest record, its output so far, its followers, and the filter of lists."""
 
 from __future__ import annotations
 

@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 FLUSH_EVERY = 0.1
 FLUSH_BYTES = 64 << 10
 
+Files = dict[int, Sequence[ReturnedFile]]
+"""By run."""
+
 
 class RunStore(Protocol):
     """The part of ``store.state.database.StateDB`` that takes records."""
@@ -31,10 +34,6 @@ class RunStore(Protocol):
         files: Iterable[FileRow],
         inputs: Iterable[InputRow],
     ) -> None: ...
-
-
-Files = dict[int, Sequence[ReturnedFile]]
-"""By run."""
 
 
 class Recorder:

@@ -3,91 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
+from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
-from engine.models.permissions import Grant
-from engine.models.runs import Mode, Outcome, OutputChunk, RunError, RunFile, RunInfo, RunKind, RunState, Stream
+from engine.models.runs import OutputChunk, RunFile, RunInfo, Stream
 from engine.pool.outcome import ReturnedFile
 from store.state.rows import FileRow, OutputRow, RunRow
 
 OUTPUT_LOST = "Some of the output could not be recorded: the disk was full."
 FILES_LOST = "The files it left could not be recorded: the disk was full."
 
+_COLUMNS = RunRow.__struct_fields__
+"""Fields of ``RunInfo`` as well, and the same in both but for what is written as JSON."""
+
+_JSON = ("value", "error", "grants")
+
+_in_columns = attrgetter(*_COLUMNS)
 _encode = msgspec.json.encode
 _decode = msgspec.json.decode
 
 
 def run_row(info: RunInfo, *, output_lost: bool = False, files_lost: bool = False) -> RunRow:
     """The row that keeps ``info``. ``output_lost`` and ``files_lost`` say what of it could not be written."""
-    note = info.note or (OUTPUT_LOST if output_lost else None)
+    values: dict[str, Any] = dict(zip(_COLUMNS, _in_columns(info), strict=True))
+    values["value"] = _encode(info.value).decode() if info.has_value else None
+    for name in ("error", "grants"):
+        values[name] = _encode(values[name]).decode() if values[name] else None
+    if output_lost or info.unrecorded is not None:
+        values["output_complete"] = False
+    if output_lost and not info.note:
+        values["note"] = OUTPUT_LOST
     if files_lost:
-        note = f"{note} {FILES_LOST}" if note else FILES_LOST
-    return RunRow(
-        id=info.id,
-        kind=info.kind.value,
-        name=info.name,
-        state=info.state.value,
-        mode=info.mode.value,
-        actor=info.actor,
-        source=info.source,
-        queued_at=info.queued_at,
-        timeout=info.timeout,
-        code_sha256=info.code_sha256,
-        isolation=info.isolation,
-        started_at=info.started_at,
-        finished_at=info.finished_at,
-        duration=info.duration,
-        slot=info.slot,
-        outcome=info.outcome.value if info.outcome else None,
-        signal=info.signal,
-        value=_encode(info.value).decode() if info.has_value else None,
-        result=info.result,
-        note=note,
-        error=_encode(info.error).decode() if info.error else None,
-        traceback=info.traceback,
-        output_bytes=info.output_bytes,
-        output_complete=info.output_complete and not output_lost and info.unrecorded is None,
-        unrecorded=info.unrecorded,
-        grants=_encode(info.grants).decode() if info.grants else None,
-        inputs_sha256=info.inputs_sha256,
-        replay_of=info.replay_of,
-    )
+        values["note"] = f"{values['note']} {FILES_LOST}" if values["note"] else FILES_LOST
+    return RunRow(**values)
 
 
 def run_info(row: RunRow, files: Iterable[FileRow] = ()) -> RunInfo:
-    return RunInfo(
-        id=row.id,
-        kind=RunKind(row.kind),
-        name=row.name,
-        state=RunState(row.state),
-        mode=Mode(row.mode),
-        actor=row.actor,
-        source=row.source,
-        queued_at=row.queued_at,
-        timeout=row.timeout,
-        code_sha256=row.code_sha256,
-        isolation=row.isolation,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        duration=row.duration,
-        slot=row.slot,
-        outcome=Outcome(row.outcome) if row.outcome else None,
-        signal=row.signal,
-        value=_decode(row.value) if row.value is not None else None,
-        has_value=row.value is not None,
-        result=row.result,
-        note=row.note,
-        error=_decode(row.error, type=RunError) if row.error else None,
-        traceback=row.traceback,
-        output_bytes=row.output_bytes,
-        output_complete=row.output_complete,
-        unrecorded=row.unrecorded,
-        grants=_decode(row.grants, type=list[Grant]) if row.grants else [],
-        files=[RunFile(name=file.name, size=file.size, sha256=file.sha256) for file in files],
-        inputs_sha256=row.inputs_sha256,
-        replay_of=row.replay_of,
-    )
+    """The record that was kept as ``row``."""
+    values = asdict(row)
+    values["has_value"] = row.value is not None
+    for name in _JSON:
+        values[name] = _decode(values[name]) if values[name] else None
+    values["grants"] = values["grants"] or []
+    values["files"] = [RunFile(name=file.name, size=file.size, sha256=file.sha256) for file in files]
+    return msgspec.convert(values, RunInfo)
 
 
 def file_row(run_id: int, file: ReturnedFile) -> FileRow:

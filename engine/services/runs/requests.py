@@ -1,4 +1,7 @@
-"""From what a client asks for to what the pool can run: kind, mode, code, parameters and limits, every check made."""
+"""From what a client asks for to what the pool can run: kind, mode, code, parameters and limits, every check made.
+
+The refusals of runs stand here as well, as every surface says them.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,25 @@ from typing import Any
 from engine.models.runs import Mode, RunKind, RunRequest
 from engine.models.scripts import ScriptInfo
 from engine.pool.job import JobRejected, Limits, QueueFull, SandboxUnavailable
-from engine.pool.output import describe_size
 from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import bind
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService, ScriptSource
+from store.sizes import describe_size
 
 MAX_NAME = 255
 """Characters of a run's name, as of a file's."""
+
+DECLARABLE = ("timeout", "memory", "output", "result", "scratch", "open_files")
+"""Keys of a script's ``limits`` that have a ceiling of the same name."""
+
+_FIELDS = {"timeout": "wall"}
+"""What the pool calls them, where that is something else."""
+
+_SHOWN: dict[str, Callable[[Any], str]] = {"timeout": "{:g} s".format, "open_files": "{} files".format}
+"""How they are said, where that is not as a size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,16 +176,6 @@ class RequestChecks:
                     hint=f"Lower limits.{key} in its frontmatter, or have ceilings.{key} raised in the settings.",
                 )
         return replace(limits, **{_FIELDS.get(key, key): value for key, value in asked.items()})
-
-
-DECLARABLE = ("timeout", "memory", "output", "result", "scratch", "open_files")
-"""Keys of a script's ``limits`` that have a ceiling of the same name."""
-
-_FIELDS = {"timeout": "wall"}
-"""What the pool calls them, where that is something else."""
-
-_SHOWN: dict[str, Callable[[Any], str]] = {"timeout": "{:g} s".format, "open_files": "{} files".format}
-"""How they are said, where that is not as a size."""
 
 
 def _asked(script: ScriptInfo, *, without_timeout: bool) -> dict[str, Any]:

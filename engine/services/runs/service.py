@@ -310,7 +310,6 @@ class RunService:
             limits=prepared.limits,
             profile=Profile(mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants),
             priority=_priority(request, info.source),
-            source_sha256=info.code_sha256,
             max_parallel=prepared.parallel,
         )
         self._active[info.id] = run

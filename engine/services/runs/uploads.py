@@ -19,12 +19,15 @@ from engine.models.runs import BufferInfo
 from engine.registry.runs import BUFFERS_CREATE
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
+from store.sizes import describe_size
 
 LEASE = 600.0
-SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-
+"""Seconds for which a buffer waits for the run that uses it."""
 
 EVERY = 60.0
+"""Seconds between two looks for buffers whose lease has ended."""
+
+SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 @dataclass(slots=True)
@@ -145,7 +148,7 @@ class BufferService:
         if so_far + more > self._max_buffer:
             raise ServiceError(
                 "buffer_too_large",
-                f"A file may have at most {self._max_buffer >> 20} MiB.",
+                f"A file may have at most {describe_size(self._max_buffer)}.",
                 hint="Cut the file, for example with tail, or raise ceilings.upload in the settings.",
                 status=413,
             )

@@ -103,7 +103,8 @@ class ScriptChanges:
         if new_path == path:
             raise ServiceError("bad_name", f"{path} has that name already.", hint="Give another one.")
         await self._writer.rename(path, new_path, request.base_sha256, actor)
-        await self._scripts.taken_in(made=new_path, gone=path)
+        await self._scripts.index_removed(path)
+        await self._scripts.index_saved(new_path)
         self._events.publish("script", {"path": new_path, "change": "renamed", "old_path": path})
         return await self._scripts.info(new_path)
 
@@ -116,7 +117,7 @@ class ScriptChanges:
             if made == path:
                 raise ServiceError("bad_name", f"{path} cannot be its own copy.", hint="Give another name.")
             await self._writer.duplicate(path, made, actor)
-        await self._scripts.taken_in(made=made)
+        await self._scripts.index_saved(made)
         self._events.publish("script", {"path": made, "change": "created"})
         return await self._scripts.info(made)
 
@@ -135,7 +136,7 @@ class ScriptChanges:
     async def _delete(self, name: str, request: DeleteRequest, actor: Actor) -> ScriptVersion:
         path = await self._scripts.resolve(name, exact=True)
         row = await self._writer.delete(path, request.base_sha256, actor)
-        await self._scripts.taken_in(gone=path)
+        await self._scripts.index_removed(path)
         self._events.publish("script", {"path": path, "change": "deleted", "old_path": path})
         return _version(row)
 
@@ -144,7 +145,7 @@ class ScriptChanges:
         digest = request.sha256 or _newest_other(history)
         _require_named(history, digest)
         was_gone = await self._writer.restore(history.path, digest, request.base_sha256, actor)
-        await self._scripts.taken_in(made=history.path)
+        await self._scripts.index_saved(history.path)
         self._events.publish("script", {"path": history.path, "change": "created" if was_gone else "saved"})
         return await self._scripts.info(history.path)
 

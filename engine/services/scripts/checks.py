@@ -15,6 +15,7 @@ from engine.services.operations import implements
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
 from engine.worker.tools import MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
 from store.frontmatter.read import MAX_BLOCK, Frontmatter, parse
+from store.sizes import describe_size
 
 _BLOCK = re.compile(r"^# /// script[ \t]*\r?$", re.MULTILINE)
 _ENTRYPOINT = re.compile(r"^#[ \t]*entrypoint[ \t]*=", re.MULTILINE)
@@ -48,7 +49,7 @@ class ScriptChecks:
         if len(data) > LIMITS.code:
             raise ServiceError(
                 "too_large",
-                f"The text has {len(data):,} bytes; scripts have at most {LIMITS.code >> 20} MiB.",
+                f"The text has {len(data):,} bytes; scripts have at most {describe_size(LIMITS.code)}.",
                 hint="Hand large data to a run as a file.",
                 status=413,
             )

@@ -18,13 +18,14 @@ import msgspec
 from msgspec import Meta
 
 from engine.models.checks import CheckedFunction, CheckProblem
-from engine.models.runs import Mode, Outcome, Priority, RunKind, Stream
-from engine.pool.job import Job, JobRejected, Limits, Profile, QueueFull
+from engine.models.runs import Mode, Outcome, Priority, RunKind
+from engine.pool.job import Job, JobRejected, Limits, Profile, QueueFull, SilentSink
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
 from engine.services.access import ServiceError
 from engine.worker.tools import MAX_FUNCTIONS, MAX_IMPORTS, MAX_PROBLEMS
+from store.sizes import describe_size
 
 MODULE = "_gatewright_worker.tools"
 """``engine.worker.tools`` as the child knows it."""
@@ -131,7 +132,7 @@ class Examiner:
             actor=actor,
             source=b"",
             filename="<check>",
-            sink=_Unheard(),
+            sink=SilentSink(),
             module=MODULE,
             function="examine",
             args=(text.decode("utf-8", "surrogatepass"), entrypoint),
@@ -167,16 +168,6 @@ class Examiner:
             del self._known[key]
 
 
-class _Unheard:
-    """Sink of a text's parsing: nobody watches it."""
-
-    def queued(self, position: int, reason: str) -> None: ...
-
-    def started(self, slot: int, pid: int, isolation: str) -> None: ...
-
-    def output(self, stream: Stream, text: str) -> None: ...
-
-
 def _findings(ending: Ending) -> Examined:
     """What an ending tells about the text, or the right refusal."""
     match ending.outcome:
@@ -187,8 +178,8 @@ def _findings(ending: Ending) -> Examined:
         case Outcome.TIMEOUT:
             raise NotExamined(f"Checking this text takes longer than {WALL:g} s; it was not checked.")
         case Outcome.MEMORY:
-            megabytes = LIMITS.memory >> 20
-            raise NotExamined(f"Checking this text takes more than {megabytes} MiB of memory; it was not checked.")
+            memory = describe_size(LIMITS.memory)
+            raise NotExamined(f"Checking this text takes more than {memory} of memory; it was not checked.")
         case Outcome.SANDBOX_UNAVAILABLE | Outcome.INTERRUPTED | Outcome.CANCELLED:
             raise _unavailable(_reason(ending))
         case _:

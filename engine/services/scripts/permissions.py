@@ -19,7 +19,7 @@ from engine.models.permissions import ApprovalState, ApproveRequest, AskedPermis
 from engine.models.scripts import ScriptInfo
 from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW
 from engine.sandbox.grants import OpenedGrant
-from engine.sandbox.permissions import Judged, PathChanged, judge, open_grant
+from engine.sandbox.permissions import JudgedPermission, PathChanged, judge, open_grant
 from engine.sandbox.protected import ProtectedPaths
 from engine.services import text_diff
 from engine.services.access import Actor, ServiceError
@@ -133,10 +133,10 @@ class PermissionService:
             raise ServiceError("bad_script", sentence, status=422)
         return source
 
-    async def _judge(self, asked: Sequence[Grant]) -> list[Judged]:
+    async def _judge(self, asked: Sequence[Grant]) -> list[JudgedPermission]:
         return await asyncio.to_thread(self._judge_now, asked) if asked else []
 
-    def _judge_now(self, asked: Sequence[Grant]) -> list[Judged]:
+    def _judge_now(self, asked: Sequence[Grant]) -> list[JudgedPermission]:
         protected = self._protection()
         return [judge(grant, protected) for grant in asked]
 
@@ -155,7 +155,9 @@ class PermissionService:
             raise _needs_approval(info.path, f"{info.path} cannot have what was approved: {change}") from None
         return tuple(dict.fromkeys(opened))
 
-    async def _decide(self, source: ScriptSource, judged: Sequence[Judged], state: ApprovalState, actor: Actor) -> None:
+    async def _decide(
+        self, source: ScriptSource, judged: Sequence[JudgedPermission], state: ApprovalState, actor: Actor
+    ) -> None:
         row = ApprovalRow(
             script=source.info.path,
             sha256=source.info.sha256,
@@ -175,13 +177,13 @@ class PermissionService:
             self._audit.tell(actor, "permissions", state.value, row.script, sha256=row.sha256, grants=row.grants)
         self._events.publish("script", {"path": source.info.path, "change": state.value})
 
-    async def _review(self, source: ScriptSource, judged: Sequence[Judged]) -> PermissionReview:
+    async def _review(self, source: ScriptSource, judged: Sequence[JudgedPermission]) -> PermissionReview:
         path = source.info.path
         decisions = Decisions(await self._approvals.in_force(path), await self._approvals.last_approval(path))
         return await asyncio.to_thread(_reviewed, source, judged, decisions)
 
 
-def _reviewed(source: ScriptSource, judged: Sequence[Judged], decisions: Decisions) -> PermissionReview:
+def _reviewed(source: ScriptSource, judged: Sequence[JudgedPermission], decisions: Decisions) -> PermissionReview:
     """Blocks: it compares texts."""
     info, last = source.info, decisions.last_approval
     before = _grants(msgspec.json.decode(last.grants, type=list[ApprovedGrant])) if last else []
@@ -200,7 +202,7 @@ def _reviewed(source: ScriptSource, judged: Sequence[Judged], decisions: Decisio
     )
 
 
-def _asked(judged: Judged, before: Sequence[Grant]) -> AskedPermission:
+def _asked(judged: JudgedPermission, before: Sequence[Grant]) -> AskedPermission:
     return AskedPermission(
         access=judged.asked.access,
         path=judged.asked.path,
@@ -212,7 +214,7 @@ def _asked(judged: Judged, before: Sequence[Grant]) -> AskedPermission:
     )
 
 
-def _state(info: ScriptInfo, judged: Sequence[Judged], decisions: Decisions) -> ApprovalState:
+def _state(info: ScriptInfo, judged: Sequence[JudgedPermission], decisions: Decisions) -> ApprovalState:
     if not judged:
         return ApprovalState.NONE
     decided = decisions.in_force
@@ -229,7 +231,7 @@ def _is_for(decided: ApprovalRow, sha256: str, asked: Sequence[Grant]) -> bool:
     return decided.sha256 == sha256 and msgspec.json.decode(decided.asked, type=list[Grant]) == list(asked)
 
 
-def _fixed(judged: Sequence[Judged]) -> list[ApprovedGrant]:
+def _fixed(judged: Sequence[JudgedPermission]) -> list[ApprovedGrant]:
     """What an approval of ``judged`` holds."""
     return [
         ApprovedGrant(access=one.asked.access, path=one.canonical, folder=one.folder)
@@ -248,7 +250,7 @@ def _diff(source: ScriptSource, last: ApprovalRow | None) -> str:
     return text_diff.unified(old, source.data.decode("utf-8", "backslashreplace"), old_name, source.info.path)
 
 
-def _refuse_problems(script: str, judged: Sequence[Judged]) -> None:
+def _refuse_problems(script: str, judged: Sequence[JudgedPermission]) -> None:
     for one in judged:
         if one.problem:
             raise ServiceError(

@@ -39,6 +39,14 @@ from store.index.reconcile import Reconciler
 from store.index.rows import ScriptRow
 from store.state.approvals import Approvals
 
+_REFUSALS: tuple[tuple[type[StoreError], tuple[str, int]], ...] = (
+    (BadName, ("bad_name", 400)),
+    (Conflict, ("conflict", 409)),
+    (NotFound, ("no_script", 404)),
+    (NoVersion, ("no_version", 404)),
+    (LowDisk, ("low_disk", 507)),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ScriptSource:
@@ -175,12 +183,13 @@ class ScriptService:
     async def _marked_one(self, info: ScriptInfo) -> ScriptInfo:
         return (await self._marked([info]))[0]
 
-    async def taken_in(self, *, made: str | None = None, gone: str | None = None) -> None:
-        """Tell the index of a script that was written, and of one that was removed on purpose."""
-        if gone is not None:
-            await self._reconciler.removed(gone)
-        if made is not None:
-            await self._reconciler.saved(made)
+    async def index_saved(self, path: str) -> None:
+        """Take a script that was written into the index."""
+        await self._reconciler.saved(path)
+
+    async def index_removed(self, path: str) -> None:
+        """Take a script that was removed on purpose out of the index."""
+        await self._reconciler.removed(path)
 
     def _infos(self, rows: Sequence[ScriptRow]) -> Sequence[ScriptInfo]:
         shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
@@ -216,7 +225,7 @@ class ScriptService:
             raise conflict(path, base) from None
         except StoreError as error:
             raise refused(error) from None
-        await self.taken_in(made=path)
+        await self.index_saved(path)
         self._events.publish("script", {"path": path, "change": "created" if base is None else "saved"})
         return await self.info(path)
 
@@ -326,12 +335,3 @@ def refused(error: StoreError) -> ServiceError:
     """What the store refused, as every surface says it."""
     code, status = next((answer for kind, answer in _REFUSALS if isinstance(error, kind)), ("store", 422))
     return ServiceError(code, error.sentence, hint=error.hint, status=status)
-
-
-_REFUSALS: tuple[tuple[type[StoreError], tuple[str, int]], ...] = (
-    (BadName, ("bad_name", 400)),
-    (Conflict, ("conflict", 409)),
-    (NotFound, ("no_script", 404)),
-    (NoVersion, ("no_version", 404)),
-    (LowDisk, ("low_disk", 507)),
-)

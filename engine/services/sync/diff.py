@@ -25,12 +25,12 @@ from engine.services.operations import implements
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff_items import fingerprint_of, items_of, with_keys
-from engine.services.sync.diff_texts import Texts, preview_of, with_old_keys
+from engine.services.sync.diff_texts import DiffTexts, preview_of, with_old_keys
 from engine.services.tasks import Progress, TaskCancelled, TaskService
 from store.errors import Conflict, StoreError
 from store.index.differences import changed_keys
 from store.index.reconcile import Reconciler, Scanned
-from store.state.ignored_differences import KeptDifferences
+from store.state.ignored_differences import IgnoredDifferences
 
 MAX_KEYED = 500
 """Invalid files whose keys are compared; each is read twice for that."""
@@ -56,15 +56,17 @@ _DONE_WITHOUT = {
 _ROW_CHOICES = frozenset({DiffChoice.WRITE_FILE, DiffChoice.DROP_ROW, DiffChoice.FOLLOW, DiffChoice.KEEP_FILE})
 """After these nobody needs to know any more what was last seen of the script."""
 
+_NOTHING = "nothing is to be decided about it any more"
+
 
 class DiffService:
     def __init__(
         self,
         reconciler: Reconciler,
-        texts: Texts,
+        texts: DiffTexts,
         writer: ScriptWriter,
         changes: ScriptChanges,
-        kept: KeptDifferences,
+        ignored: IgnoredDifferences,
         tasks: TaskService,
         events: EventBus,
     ) -> None:
@@ -72,7 +74,7 @@ class DiffService:
         self._texts = texts
         self._writer = writer
         self._changes = changes
-        self._kept = kept
+        self._ignored = ignored
         self._tasks = tasks
         self._events = events
 
@@ -118,7 +120,7 @@ class DiffService:
     async def _items(self, scanned: Scanned) -> list[DiffItem]:
         lost = frozenset([path for path in await self._reconciler.lost() if path in scanned.last])
         lost = await self._texts.without_history(lost, scanned)
-        return await asyncio.to_thread(items_of, scanned, await self._kept.all(), lost)
+        return await asyncio.to_thread(items_of, scanned, await self._ignored.all(), lost)
 
     async def _keyed(self, items: Iterable[DiffItem]) -> list[DiffItem]:
         keyed, left = [], MAX_KEYED
@@ -179,7 +181,7 @@ class DiffService:
         """Whether nothing is lost by it."""
         match decision.choice:
             case DiffChoice.KEEP_BOTH:
-                await self._kept.keep(fingerprint_of(item), actor.uid, actor.name, time.time())
+                await self._ignored.ignore(fingerprint_of(item), actor.uid, actor.name, time.time())
             case DiffChoice.DELETE:
                 await self._delete(item, actor)
             case DiffChoice.ACCEPT:
@@ -234,9 +236,6 @@ class DiffService:
             return _outcome(decision, error.sentence, done=False)
         sentence, diff = await asyncio.to_thread(preview_of, decision.choice, item, now, last, after)
         return _outcome(decision, sentence, done=True, diff=diff)
-
-
-_NOTHING = "nothing is to be decided about it any more"
 
 
 def _is_settled(decision: DiffDecision, items: Iterable[tuple[DiffState, str]]) -> bool:

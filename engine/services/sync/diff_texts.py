@@ -29,7 +29,7 @@ _WITH_TEXT = {
 }
 
 
-class Texts:
+class DiffTexts:
     """Reads them, from the files, the index and the history."""
 
     def __init__(self, files: ScriptFiles, reconciler: Reconciler) -> None:

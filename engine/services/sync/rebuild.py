@@ -1,4 +1,4 @@
-"""The index of scripts: made anew from the files when asked."""
+"""The index of scripts, rebuilt from the files when asked, and the records checked at it: history and approvals."""
 
 from __future__ import annotations
 

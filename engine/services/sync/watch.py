@@ -17,7 +17,7 @@ from engine.services.sync.debounce import Debounce
 from engine.services.sync.notifiers import MakeNotifier, WatchSupervisor
 from store.errors import StoreError
 from store.files.listing import Stamp
-from store.index.external_changes import Found, together
+from store.index.external_changes import ExternalChanges, together
 from store.index.reconcile import Reconciler
 from store.watch.folders import Watched
 from store.watch.notifier import ChangeNotifier
@@ -63,7 +63,7 @@ class WatchService:
         self._events = events
         self._notifiers = WatchSupervisor(place, self._rang, make_notifier)
         self._wake = asyncio.Event()
-        self._found: list[Found] = []
+        self._found: list[ExternalChanges] = []
         self._looking = False
         self._cost = 0.0
         self._unreadable: StoreError | None = None
@@ -156,7 +156,7 @@ class WatchService:
         await self._look_at_git()
         return bool(found)
 
-    def _publish(self, found: Found) -> None:
+    def _publish(self, found: ExternalChanges) -> None:
         problem = self._news()
         if not found and problem is None:
             return
@@ -200,7 +200,7 @@ class WatchService:
     def _rang(self) -> None:
         self._wake.set()
 
-    def _heard(self, found: Found) -> None:
+    def _heard(self, found: ExternalChanges) -> None:
         self._found.append(found)
         if not self._looking:  # a list was asked for, and that came before us
             self._wake.set()
