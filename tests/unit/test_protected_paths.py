@@ -179,7 +179,7 @@ def test_a_file_by_another_name_is_the_same_file(tmp_path: Path) -> None:
 MOUNTED = """
 import sys
 from engine.models.permissions import Access
-from engine.sandbox.places import Place
+from engine.sandbox.places import ProtectedPath
 from engine.models.permissions import Access
 from engine.sandbox.places import ProtectedPath
 from engine.sandbox.protected import ProtectedPaths
