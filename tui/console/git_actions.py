@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, TypeVar
-
-from textual.screen import Screen
 
 from engine.client import EngineError
 from engine.models import GitAuthor, GitTrust
 from tui.connection import EngineConnection, problems_told
 from tui.console.refresh import GIT_COMMITS, Refresh
 from tui.editing.open_script import OpenScript
+from tui.host import Host
 from tui.screens.dialogs import Answer, AskScreen, ChoiceScreen
 from tui.widgets.editor import Editor
 from tui.widgets.git_pane import SHORT, GitAction, GitPane
 
-Result = TypeVar("Result")
-
 _UNTRUSTED = "untrusted"
-
-
-class GitHost(Protocol):
-    """The screen that the git tab is on."""
-
-    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
-        """Show a dialog and wait for its answer."""
-
-    def notify(self, text: str) -> None:
-        """Tell the user what happened."""
-
-    def notify_error(self, text: str) -> None:
-        """Tell the user what did not work."""
 
 
 class GitActions:
@@ -48,7 +31,7 @@ class GitActions:
 
     def __init__(
         self,
-        host: GitHost,
+        host: Host,
         connection: EngineConnection,
         open_script: OpenScript,
         editor: Editor,

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
-
-from textual.screen import Screen
 
 from engine.client import EngineError
 from engine.models import ScriptText, VersionReason
 from tui.connection import EngineConnection
+from tui.host import Host
 from tui.screens.conflict import Comparison, ConflictScreen, Side
 from tui.screens.dialogs import Answer
 from tui.text.formats import clock
 from tui.text.merge import Merged, merge
 from tui.widgets.editor.lineage import Version
 
-Result = TypeVar("Result")
-
 AT_ONCE = 2.0
 """Seconds between a file's time and a record of its version that both are of one save."""
-
-
-class ConflictHost(Protocol):
-    """The screen that shows dialogs."""
-
-    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
-        """Show a dialog and wait for its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +35,7 @@ class Decision:
 class Conflict:
     """Asks what to do about a script that changed on disk while it was edited."""
 
-    def __init__(self, host: ConflictHost, connection: EngineConnection) -> None:
+    def __init__(self, host: Host, connection: EngineConnection) -> None:
         self._host = host
         self._connection = connection
 

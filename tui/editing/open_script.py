@@ -6,9 +6,7 @@ without a question that names what would happen to it.
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
-
-from textual.screen import Screen
+from typing import Protocol
 
 from engine.client import EngineError, EngineUnreachable
 from engine.models import SaveRequest, ScriptInfo, ScriptText
@@ -27,20 +25,9 @@ from tui.text.merge import Merged, marked_rows
 from tui.widgets.editor import Editor
 from tui.widgets.editor.lineage import Version
 
-Result = TypeVar("Result")
 
-
-class DeskHost(Protocol):
+class OpenScriptHost(Host, Protocol):
     """The screen that the editor stands on."""
-
-    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
-        """Show a dialog and wait for its answer."""
-
-    def notify(self, text: str) -> None:
-        """Tell the user what happened."""
-
-    def notify_error(self, text: str) -> None:
-        """Tell the user what did not work."""
 
     def open_script_changed(self) -> None:
         """Another script is open, or its text is unsaved now, or saved."""
@@ -55,7 +42,9 @@ class OpenScript:
         gone: It is not on disk any more: saving writes it again.
     """
 
-    def __init__(self, host: DeskHost, editor: Editor, connection: EngineConnection, journal: RecoveryJournal) -> None:
+    def __init__(
+        self, host: OpenScriptHost, editor: Editor, connection: EngineConnection, journal: RecoveryJournal
+    ) -> None:
         self._host = host
         self._editor = editor
         self._connection = connection

@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
-
-from textual.screen import Screen
-
 from engine.client import EngineError
 from engine.models import ApprovalState, ApproveRequest, Grant, PermissionReview
 from tui.actions import action
 from tui.connection import EngineConnection
 from tui.editing.open_script import OpenScript
+from tui.host import Host
 from tui.screens.approve import ApproveScreen, Decision
 from tui.screens.dialogs import Answer, ChoiceScreen
-
-Result = TypeVar("Result")
-
-
-class ApprovalHost(Protocol):
-    """The screen that asks and tells."""
-
-    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
-        """Show a dialog and wait for its answer."""
-
-    def notify(self, text: str) -> None:
-        """Tell the user what happened."""
-
-    def notify_error(self, text: str) -> None:
-        """Tell the user what did not work."""
 
 
 class Approval:
     """Shows what scripts ask for and sends what the user decides. The engine judges, and who may decide."""
 
-    def __init__(self, host: ApprovalHost, open_script: OpenScript, connection: EngineConnection) -> None:
+    def __init__(self, host: Host, open_script: OpenScript, connection: EngineConnection) -> None:
         self._host = host
         self._open_script = open_script
         self._connection = connection
