@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from engine.client import EngineError
 from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, ScriptInfo
 from tui.connection import EngineConnection
-from tui.console.refresh import Refresh
 from tui.editing.ask_path import SUFFIX, under_a_name
 from tui.editing.open_script import OpenScript
 from tui.host import Host
@@ -30,17 +29,22 @@ class FileActions:
         connection: May be away; then the user is told.
         open_script: Knows which script is open, and takes its text along.
         scripts: The list at the left; its cursor goes to what was made.
-        refresh: Reads the list again.
+        reload_scripts: Reads the list again.
     """
 
     def __init__(
-        self, host: Host, connection: EngineConnection, open_script: OpenScript, scripts: ScriptList, refresh: Refresh
+        self,
+        host: Host,
+        connection: EngineConnection,
+        open_script: OpenScript,
+        scripts: ScriptList,
+        reload_scripts: Callable[[], Awaitable[None]],
     ) -> None:
         self._host = host
         self._connection = connection
         self._open_script = open_script
         self._scripts = scripts
-        self._refresh = refresh
+        self._reload_scripts = reload_scripts
         meta = FrontmatterActions(host, connection, open_script)
         transfers = TransferActions(host, connection, scripts)
         self._works: dict[ScriptAction, Callable[[str], Awaitable[None]]] = {
@@ -103,10 +107,10 @@ class FileActions:
             self._host.notify_error(
                 f"{path} changed since you saw it, so it was not deleted. Look at it and try again."
             )
-            await self._refresh.load_scripts()
+            await self._reload_scripts()
             return
         await self._open_script.closed(path)
-        await self._refresh.load_scripts()
+        await self._reload_scripts()
         self._host.notify(f"deleted {path}; Restore a deleted script in the palette brings it back")
 
     async def _may_delete(self, path: str) -> bool:
@@ -148,7 +152,7 @@ class FileActions:
 
     async def _show(self, path: str, remark: str) -> None:
         """Show a script that is new there, and say what happened."""
-        await self._refresh.load_scripts()
+        await self._reload_scripts()
         self._scripts.go_to(path)
         self._host.notify(remark)
 
