@@ -6,12 +6,11 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.notifications import SeverityLevel
@@ -48,8 +47,7 @@ Result = TypeVar("Result")
 _BEFORE_ATTACH = frozenset({"open", "find", "go_to_line", "focus_list", "focus_panel", "focus_editor"})
 """Actions that need nothing but the first picture."""
 
-_AFTER_ATTACH = {item.name: item.keys for item in in_scope(Scope.CONSOLE) if item.name not in _BEFORE_ATTACH}
-"""All others, with their keys."""
+_AFTER_ATTACH = frozenset(item.name for item in in_scope(Scope.CONSOLE)) - _BEFORE_ATTACH
 
 _PANE_SCOPES = {scope.name.lower(): (scope,) for scope in (Scope.OUTPUT, Scope.PROBLEMS, Scope.TASKS, Scope.GIT)}
 
@@ -61,11 +59,7 @@ class ConsoleScreen(FullScreen[None]):
         place: Project as the header shows it.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings(Scope.CONSOLE),
-        # Comes after those above. The key of a refused action would go on to the text area, which takes f6 and f7.
-        Binding(",".join(chain.from_iterable(_AFTER_ATTACH.values())), "swallow", show=False, priority=True),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.CONSOLE)
     AUTO_FOCUS = "Editor"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - Textual's own form
 
@@ -358,9 +352,6 @@ class ConsoleScreen(FullScreen[None]):
 
     def action_settings(self) -> None:
         self.app.push_screen(self.parts.settings_screen())
-
-    def action_swallow(self) -> None:
-        """Do nothing, in place of an action that ``check_action`` refused."""
 
     def action_focus_list(self) -> None:
         self.script_list.focus_rows()
