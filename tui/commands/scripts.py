@@ -108,7 +108,7 @@ def show_script(invocation: Invocation, script: str, about: bool) -> None:
 def new_script(invocation: Invocation, path: str, title: str | None, source: BinaryIO | None) -> None:
     """Make a new script; an existing one is never touched."""
     from tui.commands.session import with_engine
-    from tui.editing.new_script import skeleton
+    from tui.text.new_script import skeleton
 
     path = path if path.endswith(".py") else path + ".py"
     text = skeleton(path, title) if source is None else _decode(source.read(), source.name)

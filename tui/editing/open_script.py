@@ -15,13 +15,13 @@ from tui.connection import EngineConnection, problems_told
 from tui.editing.ask_path import under_a_name
 from tui.editing.autosave import Autosave
 from tui.editing.conflict import Conflict
-from tui.editing.new_script import skeleton
 from tui.editing.recovery import RecoveryJournal, UnsavedText
 from tui.host import Host
 from tui.screens.conflict import BACK, Side
 from tui.screens.dialogs import Answer, ChoiceScreen
 from tui.text.formats import clock
 from tui.text.merge import Merged, marked_rows
+from tui.text.new_script import skeleton
 from tui.widgets.editor import Editor
 from tui.widgets.editor.lineage import Version
 
