@@ -155,7 +155,7 @@ class GatewrightApp(App[int]):
 
     def action_help(self) -> None:
         from tui.screens.help import HelpScreen
-        from tui.widgets.editor import Editor
+        from tui.widgets.editor.editor import Editor
 
         self.push_screen(HelpScreen(Editor.BINDINGS))
 

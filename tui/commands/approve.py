@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TAB = 8
 
 
-class Decision(Enum):
+class Verdict(Enum):
     APPROVE = "approve"
     REFUSE = "refuse"
     SHOW = "show"
@@ -52,7 +52,7 @@ def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool,
     if not refuse and _is_settled(invocation, review):
         return exit_codes.OK
     decision = _decide(invocation, review, yes=yes, refuse=refuse)
-    if decision is Decision.SHOW:
+    if decision is Verdict.SHOW:
         return exit_codes.USAGE
 
     async def decide(client: EngineClient) -> PermissionReview:  # a new talk: the answer may have taken hours
@@ -62,8 +62,8 @@ def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool,
     return exit_codes.OK
 
 
-async def _send(client: EngineClient, review: PermissionReview, decision: Decision) -> PermissionReview:
-    if decision is Decision.REFUSE:
+async def _send(client: EngineClient, review: PermissionReview, decision: Verdict) -> PermissionReview:
+    if decision is Verdict.REFUSE:
         return await client.refuse_permissions(review.script)
     grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
     return await client.approve_permissions(review.script, ApproveRequest(sha256=review.sha256, grants=grants))
@@ -101,9 +101,9 @@ def _print_settled(invocation: Invocation, review: PermissionReview) -> None:
         invocation.streams.notify(f"{review.script} is approved already, by {review.approved_by}")
 
 
-def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refuse: bool) -> Decision:
+def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refuse: bool) -> Verdict:
     """What the options say, or else the person at the terminal."""
-    wanted = Decision.REFUSE if refuse else Decision.APPROVE
+    wanted = Verdict.REFUSE if refuse else Verdict.APPROVE
     if not invocation.json:
         _print_review(invocation, review)
     if yes:
@@ -119,13 +119,13 @@ def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refu
         "nothing was decided: there is no terminal to ask at",
         f"Decide about exactly this: gatewright scripts approve {script}{option} --yes --sha256 {review.sha256}",
     )
-    return Decision.SHOW
+    return Verdict.SHOW
 
 
-def _ask(review: PermissionReview, wanted: Decision) -> None:
+def _ask(review: PermissionReview, wanted: Verdict) -> None:
     """Raises ``click.Abort`` unless the answer is yes."""
     script = sanitise_line(review.script)
-    if wanted is Decision.REFUSE:
+    if wanted is Verdict.REFUSE:
         question = f"Refuse what {script} asks for?"
     elif len(review.asked) == 1:
         question = f"Let {script} have this permission?"
@@ -134,10 +134,10 @@ def _ask(review: PermissionReview, wanted: Decision) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-def _report(invocation: Invocation, review: PermissionReview, decision: Decision) -> None:
+def _report(invocation: Invocation, review: PermissionReview, decision: Verdict) -> None:
     if invocation.json:
         invocation.print_json(review)
-    elif decision is Decision.APPROVE:
+    elif decision is Verdict.APPROVE:
         invocation.streams.notify(f"approved {review.script}, for exactly this text")
     else:
         invocation.streams.notify(f"refused what {review.script} asks for; it has no approval now")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.client import EngineClient
-    from tui.scripts.transfers import Moved
+    from tui.scripts.transfers import Transfer
 
 
 @click.command("import")
@@ -34,7 +34,7 @@ def import_scripts(invocation: Invocation, files: tuple[str, ...], folder: str) 
 
     found = [one for name in files for one in gather(name)]
 
-    async def work(client: EngineClient) -> list[Moved]:
+    async def work(client: EngineClient) -> list[Transfer]:
         known = {info.path: info.sha256 for info in (await client.list_scripts()).scripts}
         return [await import_file(client, one, folder.strip("/"), known) for one in found]
 
@@ -54,14 +54,14 @@ def export_scripts(invocation: Invocation, scripts: tuple[str, ...], out: str) -
     from tui.commands.session import with_engine
     from tui.scripts.transfers import EXPORTED, export_script
 
-    async def work(client: EngineClient) -> list[Moved]:
+    async def work(client: EngineClient) -> list[Transfer]:
         names = scripts or [info.path for info in (await client.list_scripts()).scripts]
         return [await export_script(client, name, out) for name in names]
 
     return _report(invocation, with_engine(invocation, work), EXPORTED)
 
 
-def _report(invocation: Invocation, moved: Sequence[Moved], verb: str) -> int:
+def _report(invocation: Invocation, moved: Sequence[Transfer], verb: str) -> int:
     from tui.scripts.transfers import EXISTS, FAILED, summary, told
 
     if invocation.json:

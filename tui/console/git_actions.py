@@ -10,8 +10,8 @@ from tui.connection import EngineConnection, problems_told
 from tui.console.refresh import GIT_COMMITS, Refresh
 from tui.editing.open_script import OpenScript
 from tui.host import Host
-from tui.screens.dialogs import Answer, AskScreen, ChoiceScreen
-from tui.widgets.editor import Editor
+from tui.screens.dialogs import AskScreen, Choice, ChoiceScreen
+from tui.widgets.editor.editor import Editor
 from tui.widgets.git_pane import SHORT, GitAction, GitPane
 
 _UNTRUSTED = "untrusted"
@@ -149,10 +149,10 @@ class GitActions:
             return True
         listing = "\n".join(f"{one.kind} {one.name} = {one.value}" for one in seen.programs)
         if seen.trusted:
-            answers = [Answer("x", "trust it no longer")]
+            answers = [Choice("x", "trust it no longer")]
             question = f"You trust the {len(seen.programs)} programs and settings of this repository"
         else:
-            answers = [Answer("t", "trust exactly these: filters and hooks run when you stage and commit")]
+            answers = [Choice("t", "trust exactly these: filters and hooks run when you stage and commit")]
             question = f"This repository names {len(seen.programs)} programs or settings that could run something"
         answer = await self._host.push_screen_wait(
             ChoiceScreen(question, answers, "leave it as it is", lambda: ("", listing))

@@ -29,12 +29,12 @@ from tui.scripts.approval import Approval
 from tui.scripts.default_scripts_actions import DefaultScriptsActions
 from tui.scripts.file_actions import FileActions
 from tui.widgets.banner import Banner
-from tui.widgets.editor import Editor
+from tui.widgets.editor.editor import Editor
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
 from tui.widgets.panel import Panel
 from tui.widgets.problem_pane import ProblemPane
-from tui.widgets.script_list import ScriptList
+from tui.widgets.script_pane import ScriptPane
 from tui.widgets.task_pane import TaskPane
 
 Work = Callable[[], Awaitable[object]]
@@ -70,7 +70,7 @@ class ConsoleParts:
         host: ConsoleHost,
         editor: Editor,
         banner: Banner,
-        scripts: ScriptList,
+        scripts: ScriptPane,
         panel: Panel,
         connection: EngineConnection,
         journal: RecoveryJournal,

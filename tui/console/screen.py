@@ -23,11 +23,12 @@ from tui.background import in_background, in_place_of_the_last
 from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged, ScriptsChanged
 from tui.screens.too_small import FullScreen
 from tui.text.isolation import host_note, host_sentence
-from tui.widgets.editor import Editor, EditorPane
+from tui.widgets.editor.editor import Editor
+from tui.widgets.editor.pane import EditorPane
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.panel import Panel
-from tui.widgets.script_list import ScriptAction, ScriptList
+from tui.widgets.script_pane import ScriptAction, ScriptPane
 from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class ConsoleScreen(FullScreen[None]):
         self._turn = asyncio.Lock()
         self._met_engine = False
         self._header = HeaderBar()
-        self.script_list = ScriptList(id="scripts")
+        self.script_pane = ScriptPane(id="scripts")
         self._editor = EditorPane(Editor(language=None, fast=fast_editor, id="editor"))
         tabs = [("output", "Output"), ("problems", "Problems"), ("tasks", "Tasks"), ("git", "Git")]
         self.panel = Panel(tabs, id="panel")
@@ -91,12 +92,12 @@ class ConsoleScreen(FullScreen[None]):
     @property
     def scripts(self) -> Sequence[ScriptInfo]:
         """All scripts of the project, as far as the engine has told."""
-        return self.script_list.scripts
+        return self.script_pane.scripts
 
     def compose(self) -> ComposeResult:
         yield self._header
         with Horizontal(id="work"):
-            yield self.script_list
+            yield self.script_pane
             yield self._editor
         yield self.panel
         yield self._status
@@ -128,7 +129,7 @@ class ConsoleScreen(FullScreen[None]):
             self,
             self.editor,
             self._editor.banner,
-            self.script_list,
+            self.script_pane,
             self.panel,
             connection,
             journal,
@@ -193,7 +194,7 @@ class ConsoleScreen(FullScreen[None]):
         """The open script is another one, or saved, or unsaved."""
         parts = self.parts
         self._header.script, self._header.dirty = parts.open_script.path, parts.open_script.dirty
-        self.script_list.show_open(parts.open_script.path)
+        self.script_pane.show_open(parts.open_script.path)
         parts.open_script_changed()
         in_place_of_the_last(self, "marks", parts.refresh.mark_unsaved)
         in_place_of_the_last(self, "git", parts.refresh.load_git)
@@ -210,8 +211,8 @@ class ConsoleScreen(FullScreen[None]):
         if self._parts is not None:
             self._parts.text_changed()
 
-    @on(ScriptList.OpenRequested)
-    def _open_requested(self, event: ScriptList.OpenRequested) -> None:
+    @on(ScriptPane.OpenRequested)
+    def _open_requested(self, event: ScriptPane.OpenRequested) -> None:
         self.open_script(event.path)
 
     def open_script(self, path: str) -> None:
@@ -265,7 +266,7 @@ class ConsoleScreen(FullScreen[None]):
     def action_approve(self) -> None:
         """Decide about the script under the list's cursor, or else the one in the editor."""
         parts = self.parts
-        self.in_turn(parts.approval.decide, self.script_list.path_under_cursor or parts.open_script.path)
+        self.in_turn(parts.approval.decide, self.script_pane.path_under_cursor or parts.open_script.path)
 
     def on_output_pane_save_requested(self, event: OutputPane.SaveRequested) -> None:
         in_background(self, "save-files", self._save_files, event.run)
@@ -322,19 +323,19 @@ class ConsoleScreen(FullScreen[None]):
     def action_open(self) -> None:
         from tui.console.palette import pick_script
 
-        pick_script(self.app, self.script_list.scripts, self.open_script)
+        pick_script(self.app, self.script_pane.scripts, self.open_script)
 
     def action_meta(self) -> None:
-        self.script_list.want(ScriptAction.META)
+        self.script_pane.want(ScriptAction.META)
 
-    def on_script_list_wanted(self, event: ScriptList.Wanted) -> None:
+    def on_script_pane_wanted(self, event: ScriptPane.Wanted) -> None:
         if self._parts is not None:
             self.in_turn(self._parts.file_actions.do, event.action, event.path)
 
     def action_find(self) -> None:
         self._editor.action_find()
 
-    def on_script_list_defaults_requested(self, event: ScriptList.DefaultsRequested) -> None:
+    def on_script_pane_defaults_requested(self, event: ScriptPane.DefaultsRequested) -> None:
         if (parts := self._parts) is not None:
             work = parts.defaults.restore if event.restore else parts.defaults.show
             in_background(self, "defaults", work)
@@ -354,11 +355,11 @@ class ConsoleScreen(FullScreen[None]):
         self.app.push_screen(self.parts.settings_screen())
 
     def action_focus_list(self) -> None:
-        self.script_list.focus_rows()
+        self.script_pane.focus_rows()
 
     def action_focus_editor(self) -> None:
         self.panel.remove_class("-zoomed")
-        self.script_list.clear_filter()
+        self.script_pane.clear_filter()
         find_bar = self._editor.find_bar
         if find_bar.is_open:
             find_bar.action_close()
@@ -376,7 +377,7 @@ class ConsoleScreen(FullScreen[None]):
     def owner_of(self, scope: Scope) -> Widget:
         """Whose actions those of a scope are."""
         if scope is Scope.LIST:
-            return self.script_list
+            return self.script_pane
         if (parts := self._parts) is None:
             return self.panel
         if scope is Scope.SETTINGS:
@@ -408,7 +409,7 @@ class ConsoleScreen(FullScreen[None]):
     def _show_hints(self) -> None:
         """The footer tells what the focused pane can do."""
         panel = self.panel
-        if self.script_list.has_focus_within:
+        if self.script_pane.has_focus_within:
             hints = pane_hints(Scope.LIST)
         elif panel.has_focus_within:
             hints = pane_hints(Scope.PANEL, *_PANE_SCOPES.get(panel.active, ()))

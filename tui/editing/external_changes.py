@@ -18,7 +18,7 @@ from tui.actions import action
 from tui.editing.open_script import OpenScript
 from tui.host import Host
 from tui.widgets.banner import Banner
-from tui.widgets.editor import Editor
+from tui.widgets.editor.editor import Editor
 
 COUNT_AFTER = 0.3
 """Seconds after the last key: the marks of conflicts are counted when the user pauses."""

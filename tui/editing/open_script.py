@@ -14,15 +14,15 @@ from tui.actions import action
 from tui.connection import EngineConnection, problems_told
 from tui.editing.ask_path import under_a_name
 from tui.editing.autosave import Autosave
-from tui.editing.conflict import Conflict
+from tui.editing.conflict import ConflictResolver
 from tui.editing.recovery import RecoveryJournal, UnsavedText
 from tui.host import Host
 from tui.screens.conflict import BACK, Side
-from tui.screens.dialogs import Answer, ChoiceScreen
+from tui.screens.dialogs import Choice, ChoiceScreen
 from tui.text.formats import clock
 from tui.text.merge import Merged, marked_rows
 from tui.text.new_script import skeleton
-from tui.widgets.editor import Editor
+from tui.widgets.editor.editor import Editor
 from tui.widgets.editor.lineage import Version
 
 
@@ -49,7 +49,7 @@ class OpenScript:
         self._editor = editor
         self._connection = connection
         self._journal = Autosave(journal, self._text_now, host.notify_error)
-        self._conflict = Conflict(host, connection)
+        self._conflict = ConflictResolver(host, connection)
         self._edits = 0
         self.path = ""
         self.info: ScriptInfo | None = None
@@ -126,7 +126,7 @@ class OpenScript:
         answer = await self._host.push_screen_wait(
             ChoiceScreen(
                 f"{name} has unsaved text",
-                [Answer("s", "save it and go on"), Answer("x", "throw the unsaved text away and go on")],
+                [Choice("s", "save it and go on"), Choice("x", "throw the unsaved text away and go on")],
                 "back to editing",
             )
         )
@@ -224,7 +224,7 @@ class OpenScript:
                 self._host.notify(f"both changes are in the text, unsaved; {action('save').key} saves it")
 
     async def _ask_to_write_again(self, path: str) -> bool:
-        answers = [Answer(Side.MINE, "keep mine: write it again")]
+        answers = [Choice(Side.MINE, "keep mine: write it again")]
         screen = ChoiceScreen(f"{path} is no longer on disk", answers, BACK)
         return await self._host.push_screen_wait(screen) == Side.MINE and await self._save_to(path, None)
 
@@ -325,7 +325,7 @@ class OpenScript:
         answer = await self._host.push_screen_wait(
             ChoiceScreen(
                 f"{name}, kept at {clock(entry.at)}",
-                [Answer("r", "restore it into the editor"), Answer("x", "discard it")],
+                [Choice("r", "restore it into the editor"), Choice("x", "discard it")],
                 "decide later",
                 lambda: (saved_text, entry.text),
             )
@@ -387,7 +387,7 @@ async def safe_to_write(host: Host, open_script: OpenScript, path: str, then: st
     answer = await host.push_screen_wait(
         ChoiceScreen(
             f"{path} has unsaved text, and this changes its file",
-            [Answer("s", f"save the text, then {then}")],
+            [Choice("s", f"save the text, then {then}")],
             "back, nothing done",
         )
     )

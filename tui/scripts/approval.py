@@ -9,7 +9,7 @@ from tui.connection import EngineConnection
 from tui.editing.open_script import OpenScript
 from tui.host import Host
 from tui.screens.approve import ApproveScreen, Decision
-from tui.screens.dialogs import Answer, ChoiceScreen
+from tui.screens.dialogs import Choice, ChoiceScreen
 
 
 class Approval:
@@ -54,7 +54,7 @@ class Approval:
         if self._open_script.dirty:
             self._host.notify_error(f"{error.message} Save it first: an approval is for a saved text.")
             return
-        answers = [Answer("p", f"look at what it asks for, to approve or refuse it ({action('approve').key})")]
+        answers = [Choice("p", f"look at what it asks for, to approve or refuse it ({action('approve').key})")]
         if await self._host.push_screen_wait(ChoiceScreen(error.message, answers, "not now")) == "p":
             await self.decide(self._open_script.path)
 

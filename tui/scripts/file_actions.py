@@ -11,14 +11,14 @@ from tui.connection import EngineConnection
 from tui.editing.ask_path import SUFFIX, under_a_name
 from tui.editing.open_script import OpenScript
 from tui.host import Host
-from tui.screens.dialogs import Answer, ChoiceScreen
-from tui.screens.picker import Entry, PickerScreen
+from tui.screens.dialogs import Choice, ChoiceScreen
+from tui.screens.picker import PickerEntry, PickerScreen
 from tui.scripts.frontmatter_actions import FrontmatterActions
 from tui.scripts.transfer_actions import TransferActions
 from tui.scripts.version_actions import VersionActions
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
-from tui.widgets.script_list import ScriptAction, ScriptList
+from tui.widgets.script_pane import ScriptAction, ScriptPane
 
 
 class FileActions:
@@ -37,7 +37,7 @@ class FileActions:
         host: Host,
         connection: EngineConnection,
         open_script: OpenScript,
-        scripts: ScriptList,
+        scripts: ScriptPane,
         reload_scripts: Callable[[], Awaitable[None]],
     ) -> None:
         self._host = host
@@ -116,13 +116,13 @@ class FileActions:
     async def _may_delete(self, path: str) -> bool:
         """Ask; an answer may be to save the unsaved text first."""
         question = f"Delete {path}? Its history keeps it, and u in the list brings it back."
-        answers = [Answer("y", "delete it")]
+        answers = [Choice("y", "delete it")]
         unsaved = path == self._open_script.path and self._open_script.dirty
         if unsaved:
             question = f"Delete {path}, which has unsaved text? u in the list brings it back."
             answers = [
-                Answer("s", "save the text, then delete: the history keeps it, too"),
-                Answer("y", "delete it; the unsaved text is offered when it is back"),
+                Choice("s", "save the text, then delete: the history keeps it, too"),
+                Choice("y", "delete it; the unsaved text is offered when it is back"),
             ]
         answer = await self._host.push_screen_wait(ChoiceScreen(question, answers, "keep it"))
         return await self._open_script.save() if answer == "s" else answer == "y"
@@ -141,7 +141,7 @@ class FileActions:
             self._host.notify("there is nothing to restore: no script was deleted")
             return
         entries = [
-            Entry(path, sanitise_line(path), f"deleted {clock(one.at)} by {sanitise_line(one.name)} ")
+            PickerEntry(path, sanitise_line(path), f"deleted {clock(one.at)} by {sanitise_line(one.name)} ")
             for path, one in deleted.items()
         ]
         picker = PickerScreen("restore a deleted script: type a part of its name", entries)
