@@ -14,7 +14,7 @@ from cli_support import CliProject, cli_project
 from engine.client import EngineUnreachable
 from engine.models import RunFile
 from tui.commands import returned
-from tui.commands.invocation import CommandError
+from tui.commands.errors import CommandError
 from tui.commands.streams import Streams
 from tui.runs import returned_files
 

@@ -11,7 +11,8 @@ import click
 
 from engine.models import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.errors import CommandError
+from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 
@@ -41,12 +42,7 @@ def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool,
     Shows what it asks for and what changed since the last approval, then asks. An approval counts for exactly this
     text: any change to the script ends it. Without a terminal it takes --yes, or only shows.
     """
-    from tui.commands.session import with_engine
-
-    async def look(client: EngineClient) -> PermissionReview:
-        return await client.review_permissions(script)
-
-    review = with_engine(invocation, look)
+    review = invocation.ask(lambda client: client.review_permissions(script))
     if sha256 is not None and sha256.lower() != review.sha256:
         raise _conflict(review)
     if not refuse and _is_settled(invocation, review):
@@ -54,11 +50,11 @@ def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool,
     decision = _decide(invocation, review, yes=yes, refuse=refuse)
     if decision is Verdict.SHOW:
         return exit_codes.USAGE
-
-    async def decide(client: EngineClient) -> PermissionReview:  # a new talk: the answer may have taken hours
-        return await _send(client, review, decision)
-
-    _report(invocation, with_engine(invocation, decide), decision)
+    # A new connection: the person may have taken hours.
+    invocation.answer(
+        lambda client: _send(client, review, decision),
+        _print_approved if decision is Verdict.APPROVE else _print_refused,
+    )
     return exit_codes.OK
 
 
@@ -76,7 +72,7 @@ def _is_settled(invocation: Invocation, review: PermissionReview) -> bool:
         CommandError: It asks for something that cannot be granted.
     """
     if review.state in (ApprovalState.NONE, ApprovalState.APPROVED):
-        _print_settled(invocation, review)
+        invocation.show(review, _print_settled)
         return True
     problem = next((one.problem for one in review.asked if one.problem), None)
     if problem is None:
@@ -92,9 +88,7 @@ def _is_settled(invocation: Invocation, review: PermissionReview) -> bool:
 
 
 def _print_settled(invocation: Invocation, review: PermissionReview) -> None:
-    if invocation.json:
-        invocation.print_json(review)
-    elif review.state is ApprovalState.NONE:
+    if review.state is ApprovalState.NONE:
         invocation.streams.notify(f"{review.script} asks for no permissions")
     else:
         _print_review(invocation, review)
@@ -134,13 +128,12 @@ def _ask(review: PermissionReview, wanted: Verdict) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-def _report(invocation: Invocation, review: PermissionReview, decision: Verdict) -> None:
-    if invocation.json:
-        invocation.print_json(review)
-    elif decision is Verdict.APPROVE:
-        invocation.streams.notify(f"approved {review.script}, for exactly this text")
-    else:
-        invocation.streams.notify(f"refused what {review.script} asks for; it has no approval now")
+def _print_approved(invocation: Invocation, review: PermissionReview) -> None:
+    invocation.streams.notify(f"approved {review.script}, for exactly this text")
+
+
+def _print_refused(invocation: Invocation, review: PermissionReview) -> None:
+    invocation.streams.notify(f"refused what {review.script} asks for; it has no approval now")
 
 
 def _conflict(review: PermissionReview) -> CommandError:

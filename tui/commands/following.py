@@ -15,7 +15,7 @@ import msgspec
 from engine.client import EngineClient, EngineError, EngineUnreachable, RunEvent
 from engine.models import Outcome, OutputChunk, RunInfo, RunRequest, RunState, Stream
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError
+from tui.commands.errors import CommandError
 from tui.commands.returned import write_files
 from tui.commands.streams import Streams
 from tui.text.formats import duration

@@ -10,7 +10,6 @@ from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock, duration, size
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
     from engine.models import RetentionInfo, RetentionPass
 
 
@@ -22,16 +21,7 @@ def retention(invocation: Invocation) -> None:
 
     How long that is, is set under [retention] in the project's settings.toml.
     """
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> RetentionInfo:
-        return await client.retention()
-
-    info = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(info)
-    else:
-        _print(invocation, info)
+    invocation.answer(lambda client: client.retention(), _print)
 
 
 def _print(invocation: Invocation, info: RetentionInfo) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.client import EngineClient, EngineError, EngineUnreachable
 from engine.models import RunFile, RunInfo
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError
+from tui.commands.errors import CommandError
 from tui.commands.streams import Streams
 from tui.runs.returned_files import NotWritten, save_files
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -13,13 +14,13 @@ from engine.models import (
     DuplicateRequest,
     RenameRequest,
     RestoreRequest,
-    ScriptHistory,
     ScriptInfo,
     ScriptVersion,
 )
 from tui.commands import exit_codes
+from tui.commands.errors import CommandError
 from tui.commands.history import find_version
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
@@ -36,12 +37,8 @@ def rename_script(invocation: Invocation, old: str, new: str) -> None:
 
     An approval of its permissions does not: it counts for one path.
     """
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> ScriptInfo:
-        return await client.rename_script(old, RenameRequest(new_path=new))
-
-    _report(invocation, with_engine(invocation, work), "it is now")
+    request = RenameRequest(new_path=new)
+    invocation.answer(lambda client: client.rename_script(old, request), partial(_print_made, what="it is now"))
 
 
 @click.command("duplicate")
@@ -51,12 +48,8 @@ def rename_script(invocation: Invocation, old: str, new: str) -> None:
 @click.pass_obj
 def duplicate_script(invocation: Invocation, script: str, new: str | None) -> None:
     """Make a copy of SCRIPT called NEW, or with a name made from its own."""
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> ScriptInfo:
-        return await client.duplicate_script(script, DuplicateRequest(new_path=new))
-
-    _report(invocation, with_engine(invocation, work), "made")
+    request = DuplicateRequest(new_path=new)
+    invocation.answer(lambda client: client.duplicate_script(script, request), partial(_print_made, what="made"))
 
 
 @click.command("delete")
@@ -69,15 +62,7 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
 
     Without a terminal it takes --yes.
     """
-    from tui.commands.session import with_engine
-
-    async def look(client: EngineClient) -> ScriptHistory:
-        return await client.script_history(script)
-
-    async def work(client: EngineClient) -> ScriptVersion:
-        return await client.delete_script(path, DeleteRequest(base_sha256=found.sha256))
-
-    found = with_engine(invocation, look)
+    found = invocation.ask(lambda client: client.script_history(script))
     path = found.path
     _require_path(script, path)
     if found.sha256 is None:
@@ -85,12 +70,8 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
         raise CommandError(f"there is no script {path}", hint=hint, exit_code=exit_codes.USAGE, code="no_script")
     if not yes:
         _ask(invocation, path)
-    deleted = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(deleted)
-    else:
-        shown = sanitise_line(path)
-        invocation.streams.notify(f"deleted {shown}", f"Bring it back: gatewright scripts restore {shown}")
+    request = DeleteRequest(base_sha256=found.sha256)
+    invocation.answer(lambda client: client.delete_script(path, request), partial(_print_deleted, path=path))
 
 
 @click.command("restore")
@@ -103,7 +84,6 @@ def restore_script(invocation: Invocation, script: str, version: str | None) -> 
 
     What is there now goes to the history. gatewright history SCRIPT shows what there is.
     """
-    from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> ScriptInfo:
         history = await client.script_history(script)
@@ -111,11 +91,7 @@ def restore_script(invocation: Invocation, script: str, version: str | None) -> 
         wanted = None if version is None else find_version(history, version).sha256
         return await client.restore_script(history.path, RestoreRequest(sha256=wanted, base_sha256=history.sha256))
 
-    restored = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(restored)
-    else:
-        invocation.streams.notify(f"{sanitise_line(restored.path)} holds the version {restored.sha256[:12]} again")
+    invocation.answer(work, _print_restored)
 
 
 def _require_path(given: str, path: str) -> None:
@@ -141,10 +117,16 @@ def _ask(invocation: Invocation, path: str) -> None:
     click.confirm(f"Delete {sanitise_line(path)}? Its history keeps it.", abort=True, err=True)
 
 
-def _report(invocation: Invocation, info: ScriptInfo, what: str) -> None:
-    if invocation.json:
-        invocation.print_json(info)
-        return
+def _print_deleted(invocation: Invocation, _: ScriptVersion, *, path: str) -> None:
+    shown = sanitise_line(path)
+    invocation.streams.notify(f"deleted {shown}", f"Bring it back: gatewright scripts restore {shown}")
+
+
+def _print_restored(invocation: Invocation, restored: ScriptInfo) -> None:
+    invocation.streams.notify(f"{sanitise_line(restored.path)} holds the version {restored.sha256[:12]} again")
+
+
+def _print_made(invocation: Invocation, info: ScriptInfo, *, what: str) -> None:
     invocation.streams.notify(f"{what} {sanitise_line(info.path)}")
     if info.note:
         invocation.streams.notify(sanitise_line(info.note))
