@@ -12,11 +12,17 @@ from enum import StrEnum
 from pathlib import Path
 
 import msgspec
+from engine.client.client import EngineClient
 from textual.message import Message
 
-from engine.client import EngineClient, EngineError, EngineUnreachable
+from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.launch import LaunchError, connect
-from engine.models import EngineInfo, Event, OutsideChange, PoolInfo, RunInfo, TaskInfo
+from engine.models.base import Event
+from engine.models.engine import EngineInfo, PoolInfo
+from engine.models.runs import RunInfo
+from engine.models.scripts import OutsideChange
+from engine.models.sync import TaskInfo
+from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from tui.messages import (
     EngineAway,
     EngineConnected,
@@ -103,7 +109,7 @@ class EngineConnection:
             self._away(error.message, error.hint)
             return False
         try:
-            info, pool = await client.engine_info(), await client.pool()
+            info, pool = await client.call(ENGINE_INFO), await client.call(POOL_INFO)
         except (EngineUnreachable, EngineError) as error:
             await client.close()
             self._away(error.message, error.hint)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from engine.models import EngineInfo, Mode, OutsideChange, PoolInfo, RunInfo, TaskInfo
+    from engine.models.engine import EngineInfo, PoolInfo
+    from engine.models.runs import Mode, RunInfo
+    from engine.models.scripts import OutsideChange
+    from engine.models.sync import TaskInfo
 
 
 class EngineMessage(Message, bubble=False):

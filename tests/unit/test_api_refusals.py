@@ -14,7 +14,7 @@ import pytest
 from api_support import SmallHost, serving
 
 from engine.api.body import MAX_JSON
-from engine.registry import BASE, COMPAT_BASE
+from engine.registry.operation import BASE, COMPAT_BASE
 
 NOBODY = 65534
 

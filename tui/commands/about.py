@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.models import ParamInfo, ScriptInfo
+from engine.models.scripts import ParamInfo, ScriptInfo
 from tui.commands.invocation import Invocation
 from tui.text.formats import size
 from tui.text.sanitise import sanitise_line

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
+from engine.models.permissions import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
+from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW, ScriptParams
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
@@ -17,7 +18,7 @@ from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 TAB = 8
 
@@ -42,7 +43,7 @@ def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool,
     Shows what it asks for and what changed since the last approval, then asks. An approval counts for exactly this
     text: any change to the script ends it. Without a terminal it takes --yes, or only shows.
     """
-    review = invocation.ask(lambda client: client.review_permissions(script))
+    review = invocation.ask(lambda client: client.call(PERMISSIONS_REVIEW, ScriptParams(path=script)))
     if sha256 is not None and sha256.lower() != review.sha256:
         raise _conflict(review)
     if not refuse and _is_settled(invocation, review):
@@ -60,9 +61,11 @@ def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool,
 
 async def _send(client: EngineClient, review: PermissionReview, decision: Verdict) -> PermissionReview:
     if decision is Verdict.REFUSE:
-        return await client.refuse_permissions(review.script)
+        return await client.call(PERMISSIONS_REFUSE, ScriptParams(path=review.script))
     grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
-    return await client.approve_permissions(review.script, ApproveRequest(sha256=review.sha256, grants=grants))
+    return await client.call(
+        PERMISSIONS_APPROVE, ScriptParams(path=review.script), ApproveRequest(sha256=review.sha256, grants=grants)
+    )
 
 
 def _is_settled(invocation: Invocation, review: PermissionReview) -> bool:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY, AuditParams
 from tui.commands import exit_codes
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.models import AuditCheck, AuditList
+    from engine.models.engine import AuditCheck, AuditList
 
 
 @click.command("audit")
@@ -27,9 +28,9 @@ def audit(invocation: Invocation, verify: bool, limit: int) -> int:
     could have made all of it anew.
     """
     if not verify:
-        invocation.answer(lambda client: client.audit(limit), _print_records)
+        invocation.answer(lambda client: client.call(AUDIT_LIST, AuditParams(limit=limit)), _print_records)
         return exit_codes.OK
-    check = invocation.answer(lambda client: client.verify_audit(), _print_check)
+    check = invocation.answer(lambda client: client.call(AUDIT_VERIFY), _print_check)
     return exit_codes.OK if check.problem is None else exit_codes.FAILED
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import (
+from engine.models.defaults import (
     DefaultChoice,
     DefaultDecision,
     DefaultDiff,
@@ -15,6 +15,8 @@ from engine.models import (
     DefaultsRequest,
     DefaultState,
 )
+from engine.registry.defaults import DEFAULTS_DECIDE, DEFAULTS_DIFF, DEFAULTS_LIST, DEFAULTS_RESTORE
+from engine.registry.scripts import ScriptParams
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
@@ -24,7 +26,7 @@ from tui.text.sanitise import sanitise_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 TAB = 8
 
@@ -49,12 +51,12 @@ def default_scripts(
 
     async def work(client: EngineClient) -> DefaultScripts | DefaultDiff:
         if compared is not None:
-            return await client.default_diff(compared)
+            return await client.call(DEFAULTS_DIFF, ScriptParams(path=compared))
         if restore:
-            return await client.restore_defaults()
-        found = await client.default_scripts()
+            return await client.call(DEFAULTS_RESTORE)
+        found = await client.call(DEFAULTS_LIST)
         decisions = _decisions(found.scripts, take, keep)
-        return await client.decide_defaults(DefaultsRequest(decisions=decisions)) if decisions else found
+        return await client.call(DEFAULTS_DECIDE, body=DefaultsRequest(decisions=decisions)) if decisions else found
 
     def as_text(_: Invocation, answer: DefaultScripts | DefaultDiff) -> None:
         if isinstance(answer, DefaultDiff):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import (
+from engine.registry.sync import SYNC_DIFF
+from engine.models.sync import (
     DiffAnswer,
     DiffChoice,
     DiffDecision,
@@ -23,7 +24,7 @@ from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 FILE, DATABASE = "file", "db"
 SHOWN_OTHERS = 3
@@ -64,7 +65,7 @@ def diff(
         raise click.UsageError("--key goes with --apply restore.")
 
     async def work(client: EngineClient) -> tuple[DiffReport, DiffAnswer]:
-        report = await with_progress(client, invocation.streams, "diff", client.diff)
+        report = await with_progress(client, invocation.streams, "diff", lambda: client.call(SYNC_DIFF))
         chosen = _chosen(report, paths)
         if what is None:
             return _only(report, chosen), DiffAnswer(outcomes=[])

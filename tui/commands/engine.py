@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import age, clock, milliseconds
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
-    from engine.models import EngineInfo, PoolInfo
+    from engine.client.client import EngineClient
+
+    from engine.models.engine import EngineInfo, PoolInfo
 
 
 @click.group("engine")
@@ -54,7 +56,7 @@ def status(invocation: Invocation) -> None:
     """Show the engine and its pool; exit code 3 if none runs."""
 
     async def work(client: EngineClient) -> tuple[EngineInfo, PoolInfo]:
-        return await _info(client), await client.pool()
+        return await _info(client), await client.call(POOL_INFO)
 
     invocation.answer(work, _print_status, as_json=lambda both: {"engine": both[0], "pool": both[1]}, start=False)
 
@@ -73,7 +75,7 @@ def serve(ctx: click.Context) -> None:
 
 
 async def _info(client: EngineClient) -> EngineInfo:
-    return await client.engine_info()
+    return await client.call(ENGINE_INFO)
 
 
 def _print_process(invocation: Invocation, info: EngineInfo) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from engine.models import Outcome
+from engine.models.runs import Outcome
 
 OK = 0
 FAILED = 1

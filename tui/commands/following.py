@@ -11,9 +11,12 @@ from types import FrameType, TracebackType
 from typing import Self
 
 import msgspec
+from engine.client.client import EngineClient
 
-from engine.client import EngineClient, EngineError, EngineUnreachable, RunEvent
-from engine.models import Outcome, OutputChunk, RunInfo, RunRequest, RunState, Stream
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.client.runs import RunEvent
+from engine.models.runs import Outcome, OutputChunk, RunInfo, RunRequest, RunState, Stream
+from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.returned import write_files
@@ -120,7 +123,7 @@ class _Follower:
         await self._interrupts.requested.wait()
         run_id = await self._run_id
         with contextlib.suppress(EngineError, EngineUnreachable):  # it ended meanwhile; the follower hears how
-            await self._client.cancel_run(run_id)
+            await self._client.call(RUNS_CANCEL, RunParams(run_id=run_id))
 
     def _lost(self, error: EngineUnreachable | None) -> CommandError:
         if error is not None and self.info is None:

@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from engine.models import GitAuthor, GitCommit, GitDiff, GitLog, GitStatus, GitText
+from engine.models.git import GitAuthor, GitCommit, GitCommitRequest, GitDiff, GitLog, GitPaths, GitStatus, GitText
+from engine.registry.git import (
+    GIT_AUTHOR,
+    GIT_AUTHOR_SET,
+    GIT_COMMIT,
+    GIT_DIFF,
+    GIT_LOG,
+    GIT_SHOW,
+    GIT_STAGE,
+    GIT_STATUS,
+    GIT_UNSTAGE,
+    GitDiffParams,
+    GitLogParams,
+    GitShowParams,
+)
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.git_trust import trust
@@ -18,7 +32,7 @@ from tui.text.sanitise import sanitise_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 SHORT = 10
 """Digits of a commit that are shown."""
@@ -63,7 +77,9 @@ def show_log(invocation: Invocation, script: str | None, limit: int, skip: int) 
         if found.more:
             invocation.streams.notify(f"older ones: --skip {skip + limit}")
 
-    invocation.answer(lambda client: client.git_log(_with_suffix(script), limit=limit, skip=skip), as_text)
+    invocation.answer(
+        lambda client: client.call(GIT_LOG, GitLogParams(path=_with_suffix(script), limit=limit, skip=skip)), as_text
+    )
 
 
 @git.command("diff")
@@ -79,7 +95,7 @@ def show_diff(invocation: Invocation, path: str | None, staged: bool, sha: str |
 
     async def work(client: EngineClient) -> GitDiff:
         if path is not None or sha is not None:
-            return await client.git_diff(path, staged=staged, commit=sha)
+            return await client.call(GIT_DIFF, GitDiffParams(path=path, staged=staged, commit=sha))
         return await _every_diff(client, staged=staged)
 
     invocation.answer(work, _print_diff)
@@ -95,7 +111,11 @@ def show_commit(invocation: Invocation, commit: str, script: str | None) -> None
     path = _with_suffix(script)
 
     async def work(client: EngineClient) -> GitText | GitDiff:
-        return await (client.git_diff(commit=commit) if path is None else client.git_show(commit, path))
+        return await (
+            client.call(GIT_DIFF, GitDiffParams(commit=commit))
+            if path is None
+            else client.call(GIT_SHOW, GitShowParams(commit=commit, path=path))
+        )
 
     def as_text(_: Invocation, found: GitText | GitDiff) -> None:
         if isinstance(found, GitDiff):
@@ -112,7 +132,7 @@ def show_commit(invocation: Invocation, commit: str, script: str | None) -> None
 @click.pass_obj
 def stage(invocation: Invocation, paths: tuple[str, ...]) -> None:
     """Put changed files, or all that changed in a folder, into the next commit."""
-    invocation.answer(lambda client: client.git_stage(list(paths)), _print_status)
+    invocation.answer(lambda client: client.call(GIT_STAGE, body=GitPaths(paths=list(paths))), _print_status)
 
 
 @git.command("unstage")
@@ -121,7 +141,7 @@ def stage(invocation: Invocation, paths: tuple[str, ...]) -> None:
 @click.pass_obj
 def unstage(invocation: Invocation, paths: tuple[str, ...]) -> None:
     """Take files out of the next commit; the files themselves stay as they are."""
-    invocation.answer(lambda client: client.git_unstage(list(paths)), _print_status)
+    invocation.answer(lambda client: client.call(GIT_UNSTAGE, body=GitPaths(paths=list(paths))), _print_status)
 
 
 @git.command("commit")
@@ -139,7 +159,7 @@ def commit(invocation: Invocation, messages: tuple[str, ...], source: BinaryIO |
     text = "\n\n".join(messages) if source is None else _decoded(source.read())
 
     async def work(client: EngineClient) -> GitCommit:
-        return await client.git_commit(text)
+        return await client.call(GIT_COMMIT, body=GitCommitRequest(message=text))
 
     try:
         made = invocation.ask(work)
@@ -160,10 +180,10 @@ def author(invocation: Invocation, name: str | None, email: str | None) -> None:
     """Show or set who your commits are by."""
 
     async def work(client: EngineClient) -> GitAuthor:
-        known = await client.git_author()
+        known = await client.call(GIT_AUTHOR)
         if name is None and email is None:
             return known
-        return await client.set_git_author(GitAuthor(name=name or known.name, email=email or known.email))
+        return await client.call(GIT_AUTHOR_SET, body=GitAuthor(name=name or known.name, email=email or known.email))
 
     invocation.answer(work, _print_author)
 
@@ -175,11 +195,11 @@ def _can_ask(invocation: Invocation) -> bool:
 def _ask_author(invocation: Invocation) -> None:
     invocation.streams.notify("who are your commits by? This is asked once.")
     given = GitAuthor(name=click.prompt("Name", err=True), email=click.prompt("E-mail address", err=True))
-    invocation.ask(lambda client: client.set_git_author(given))
+    invocation.ask(lambda client: client.call(GIT_AUTHOR_SET, body=given))
 
 
 async def _status(client: EngineClient) -> GitStatus:
-    status = await client.git_status()
+    status = await client.call(GIT_STATUS)
     if not status.available:
         raise CommandError(status.problem or "There is no git repository.", exit_code=exit_codes.USAGE, code="git")
     return status
@@ -188,7 +208,7 @@ async def _status(client: EngineClient) -> GitStatus:
 async def _every_diff(client: EngineClient, *, staged: bool) -> GitDiff:
     status = await _status(client)
     chosen = [file.path for file in status.files if (file.index not in " ?" if staged else file.worktree != " ")]
-    found = [await client.git_diff(path, staged=staged) for path in chosen]
+    found = [await client.call(GIT_DIFF, GitDiffParams(path=path, staged=staged)) for path in chosen]
     return GitDiff(text="".join(one.text for one in found), cut=any(one.cut for one in found))
 
 

@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from engine.models import GitTrust
+from engine.models.git import GitTrust, GitTrustRequest
+from engine.registry.git import GIT_PROGRAMS, GIT_TRUST
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
@@ -25,7 +26,7 @@ def trust(invocation: Invocation, yes: bool, fingerprint: str | None, revoke: bo
     written. After that its filters and hooks run with the rights of this engine, when something is staged or committed;
     any change of what is listed here ends the trust.
     """
-    seen = invocation.ask(lambda client: client.git_programs())
+    seen = invocation.ask(lambda client: client.call(GIT_PROGRAMS))
     if fingerprint is not None and fingerprint != seen.fingerprint:
         raise CommandError(
             "the repository names other programs than those with this fingerprint",
@@ -38,7 +39,7 @@ def trust(invocation: Invocation, yes: bool, fingerprint: str | None, revoke: bo
         return exit_codes.OK
     if not (yes or revoke) and not _agreed(invocation, seen):
         return exit_codes.USAGE
-    invocation.answer(lambda client: client.trust_git(wanted), _print_decided)
+    invocation.answer(lambda client: client.call(GIT_TRUST, body=GitTrustRequest(fingerprint=wanted)), _print_decided)
     return exit_codes.OK
 
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import DeletedScripts, ScriptHistory, ScriptVersion, VersionReason
+from engine.models.versions import DeletedScripts, ScriptHistory, ScriptVersion, VersionReason
+from engine.registry.scripts import (
+    SCRIPTS_DELETED,
+    SCRIPTS_HISTORY,
+    SCRIPTS_LOAD,
+    SCRIPTS_VERSION,
+    ScriptParams,
+    VersionParams,
+)
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
@@ -16,7 +24,7 @@ from tui.text.labels import what_replaced
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 SHORT = 12
 """Letters of a hash in lists."""
@@ -42,15 +50,15 @@ def history(invocation: Invocation, script: str | None, deleted: bool, number: i
     if now and number is None:
         raise click.UsageError("--now goes with --diff N.")
     if script is None:
-        invocation.answer(lambda client: client.deleted_scripts(), _print_deleted)
+        invocation.answer(lambda client: client.call(SCRIPTS_DELETED), _print_deleted)
         return
 
     if number is None:
-        invocation.answer(lambda client: client.script_history(script), _print_versions)
+        invocation.answer(lambda client: client.call(SCRIPTS_HISTORY, ScriptParams(path=script)), _print_versions)
         return
 
     async def work(client: EngineClient) -> tuple[ScriptHistory, str]:
-        found = await client.script_history(script)
+        found = await client.call(SCRIPTS_HISTORY, ScriptParams(path=script))
         return found, await _difference(client, found, number, now)
 
     invocation.answer(work, _print_difference, as_json=lambda both: {"history": both[0], "diff": both[1]})
@@ -97,7 +105,7 @@ async def _difference(client: EngineClient, found: ScriptHistory, number: int, n
             code="no_version",
         )
     old = found.versions[number - 1]
-    text = (await client.script_version(found.path, old.sha256)).text
+    text = (await client.call(SCRIPTS_VERSION, VersionParams(path=found.path, sha256=old.sha256))).text
     newer = found.versions[number - 2].sha256 if number > 1 and not now else found.sha256
     if old.reason is VersionReason.DELETED and not now:
         newer = None
@@ -109,8 +117,8 @@ async def _text(client: EngineClient, found: ScriptHistory, sha256: str | None) 
     if sha256 is None:
         return ""
     if sha256 == found.sha256:
-        return (await client.load_script(found.path)).text
-    return (await client.script_version(found.path, sha256)).text
+        return (await client.call(SCRIPTS_LOAD, ScriptParams(path=found.path))).text
+    return (await client.call(SCRIPTS_VERSION, VersionParams(path=found.path, sha256=sha256))).text
 
 
 def _unified(old: str, new: str, title: str, newer: str | None) -> str:

@@ -12,7 +12,8 @@ import click
 from tui.commands.streams import Streams
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
+
     from tui.commands.errors import CommandError
 
 Answer = TypeVar("Answer")
@@ -88,7 +89,7 @@ class Invocation:
 
     def print_error(self, error: CommandError) -> None:
         """The failure as the API would word it."""
-        from engine.models import ErrorBody
+        from engine.models.base import ErrorBody
 
         self.print_json(ErrorBody(error=error.message, code=error.code, hint=error.hint))
 

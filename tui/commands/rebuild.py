@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.registry.sync import SYNC_REBUILD, RebuildParams
 from tui.commands.invocation import Invocation, common_options
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
-    from engine.models import RebuildReport
+    from engine.client.client import EngineClient
+
+    from engine.models.sync import RebuildReport
 
 KIND = "rebuild"
 SHOWN = 20
@@ -31,7 +33,9 @@ def rebuild(invocation: Invocation, everything: bool) -> None:
     from tui.commands.task import with_progress
 
     async def work(client: EngineClient) -> RebuildReport:
-        return await with_progress(client, invocation.streams, KIND, lambda: client.rebuild(everything=everything))
+        return await with_progress(
+            client, invocation.streams, KIND, lambda: client.call(SYNC_REBUILD, RebuildParams(everything=everything))
+        )
 
     invocation.answer(work, _print_report)
 

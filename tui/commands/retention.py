@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.registry.engine import RETENTION
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock, duration, size
 
 if TYPE_CHECKING:
-    from engine.models import RetentionInfo, RetentionPass
+    from engine.models.engine import RetentionInfo, RetentionPass
 
 
 @click.command("retention")
@@ -21,7 +22,7 @@ def retention(invocation: Invocation) -> None:
 
     How long that is, is set under [retention] in the project's settings.toml.
     """
-    invocation.answer(lambda client: client.retention(), _print)
+    invocation.answer(lambda client: client.call(RETENTION), _print)
 
 
 def _print(invocation: Invocation, info: RetentionInfo) -> None:

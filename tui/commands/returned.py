@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from engine.client import EngineClient, EngineError, EngineUnreachable
-from engine.models import RunFile, RunInfo
+from engine.client.client import EngineClient
+
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.models.runs import RunFile, RunInfo
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.streams import Streams

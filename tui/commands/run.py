@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import Mode, RunKind, RunRequest
+from engine.models.runs import Mode, RunKind, RunRequest
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import Mode, ReplayRequest, RunComparison, RunInputs
+from engine.models.runs import Mode, ReplayRequest, RunComparison, RunInputs
+from engine.registry.runs import RUNS_COMPARE, CompareParams
 from tui.commands.invocation import Invocation, common_options
 from tui.commands.run import assignments
 from tui.text.formats import size
@@ -16,7 +17,7 @@ from tui.text.sanitise import sanitise_line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 TAB = 8
 SHOWN = 200
@@ -68,7 +69,9 @@ def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode:
 @click.pass_obj
 def compare_runs(invocation: Invocation, run_id: int, other_id: int) -> None:
     """Show what differs between two runs: inputs, text, result, output."""
-    invocation.answer(lambda client: client.compare_runs(run_id, other_id), _print_comparison)
+    invocation.answer(
+        lambda client: client.call(RUNS_COMPARE, CompareParams(run_id=run_id, other_id=other_id)), _print_comparison
+    )
 
 
 def _print_comparison(invocation: Invocation, found: RunComparison) -> None:

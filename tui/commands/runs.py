@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import OutputPage, RunFile, RunInfo, RunInputs, RunList, RunState
+from engine.models.runs import OutputPage, RunFile, RunInfo, RunInputs, RunList, RunState
+from engine.registry.runs import RUNS_CANCEL, RUNS_GET, RUNS_INPUTS, RUNS_LIST, RUNS_OUTPUT, OutputParams, RunParams
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
@@ -16,7 +17,7 @@ from tui.text.formats import clock, duration, size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 PAGE = 1000
 """Output chunks asked for at a time."""
@@ -61,7 +62,7 @@ def list_runs(invocation: Invocation, limit: int, before: int | None, name: str 
         if found.next_before is not None:
             invocation.streams.notify(f"older ones: the same with --before {found.next_before}")
 
-    invocation.answer(lambda client: client.find_runs(wanted), as_text)
+    invocation.answer(lambda client: client.call(RUNS_LIST, wanted), as_text)
 
 
 @runs.command("show")
@@ -73,7 +74,9 @@ def show_run(invocation: Invocation, run_id: int) -> None:
     import msgspec
 
     async def work(client: EngineClient) -> tuple[RunInfo, RunInputs]:
-        return await client.get_run(run_id), await client.run_inputs(run_id)
+        return await client.call(RUNS_GET, RunParams(run_id=run_id)), await client.call(
+            RUNS_INPUTS, RunParams(run_id=run_id)
+        )
 
     invocation.answer(work, _print_run, as_json=lambda both: msgspec.to_builtins(both[0]) | {"inputs": both[1]})
 
@@ -110,7 +113,7 @@ def run_files(invocation: Invocation, run_id: int, out: str | None) -> None:
     from tui.commands.returned import write_files
 
     async def work(client: EngineClient) -> RunInfo:
-        info = await client.get_run(run_id)
+        info = await client.call(RUNS_GET, RunParams(run_id=run_id))
         if out is not None:
             await write_files(client, info, out, invocation.streams)
         return info
@@ -132,7 +135,7 @@ def cancel_runs(invocation: Invocation, run_ids: tuple[int, ...]) -> None:
     """Stop runs, queued or running."""
 
     async def work(client: EngineClient) -> RunList:
-        return RunList(runs=[await client.cancel_run(run_id) for run_id in run_ids])
+        return RunList(runs=[await client.call(RUNS_CANCEL, RunParams(run_id=run_id)) for run_id in run_ids])
 
     invocation.answer(work, _print_cancelled)
 
@@ -229,7 +232,7 @@ async def _print_output(client: EngineClient, invocation: Invocation, run_id: in
         return
     after, more = 0, True
     while more and not invocation.streams.out.closed:
-        page = await client.run_output(run_id, after=after, limit=PAGE)
+        page = await client.call(RUNS_OUTPUT, OutputParams(run_id=run_id, after=after, limit=PAGE))
         write_output(page.chunks, invocation.streams)
         after, more = page.next_seq, len(page.chunks) == PAGE
 
@@ -238,9 +241,9 @@ async def _whole_output(client: EngineClient, run_id: int, *, follow: bool) -> O
     if follow:
         async for _ in client.follow_run(run_id):
             pass
-    page = await client.run_output(run_id, limit=PAGE)
+    page = await client.call(RUNS_OUTPUT, OutputParams(run_id=run_id, limit=PAGE))
     chunks = list(page.chunks)
     while len(page.chunks) == PAGE:
-        page = await client.run_output(run_id, after=page.next_seq, limit=PAGE)
+        page = await client.call(RUNS_OUTPUT, OutputParams(run_id=run_id, after=page.next_seq, limit=PAGE))
         chunks.extend(page.chunks)
     return OutputPage(run_id=run_id, chunks=chunks, next_seq=page.next_seq, finished=page.finished)

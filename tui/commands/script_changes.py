@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models import (
-    DeleteRequest,
-    DuplicateRequest,
-    RenameRequest,
-    RestoreRequest,
-    ScriptInfo,
-    ScriptVersion,
+from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, ScriptInfo
+from engine.models.versions import RestoreRequest, ScriptVersion
+from engine.registry.scripts import (
+    SCRIPTS_DELETE,
+    SCRIPTS_DUPLICATE,
+    SCRIPTS_HISTORY,
+    SCRIPTS_RENAME,
+    SCRIPTS_RESTORE,
+    ScriptParams,
 )
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
@@ -24,7 +26,7 @@ from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 
 @click.command("rename")
@@ -38,7 +40,10 @@ def rename_script(invocation: Invocation, old: str, new: str) -> None:
     An approval of its permissions does not: it counts for one path.
     """
     request = RenameRequest(new_path=new)
-    invocation.answer(lambda client: client.rename_script(old, request), partial(_print_made, what="it is now"))
+    invocation.answer(
+        lambda client: client.call(SCRIPTS_RENAME, ScriptParams(path=old), request),
+        partial(_print_made, what="it is now"),
+    )
 
 
 @click.command("duplicate")
@@ -49,7 +54,10 @@ def rename_script(invocation: Invocation, old: str, new: str) -> None:
 def duplicate_script(invocation: Invocation, script: str, new: str | None) -> None:
     """Make a copy of SCRIPT called NEW, or with a name made from its own."""
     request = DuplicateRequest(new_path=new)
-    invocation.answer(lambda client: client.duplicate_script(script, request), partial(_print_made, what="made"))
+    invocation.answer(
+        lambda client: client.call(SCRIPTS_DUPLICATE, ScriptParams(path=script), request),
+        partial(_print_made, what="made"),
+    )
 
 
 @click.command("delete")
@@ -62,7 +70,7 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
 
     Without a terminal it takes --yes.
     """
-    found = invocation.ask(lambda client: client.script_history(script))
+    found = invocation.ask(lambda client: client.call(SCRIPTS_HISTORY, ScriptParams(path=script)))
     path = found.path
     _require_path(script, path)
     if found.sha256 is None:
@@ -71,7 +79,9 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
     if not yes:
         _ask(invocation, path)
     request = DeleteRequest(base_sha256=found.sha256)
-    invocation.answer(lambda client: client.delete_script(path, request), partial(_print_deleted, path=path))
+    invocation.answer(
+        lambda client: client.call(SCRIPTS_DELETE, ScriptParams(path=path), request), partial(_print_deleted, path=path)
+    )
 
 
 @click.command("restore")
@@ -86,10 +96,12 @@ def restore_script(invocation: Invocation, script: str, version: str | None) -> 
     """
 
     async def work(client: EngineClient) -> ScriptInfo:
-        history = await client.script_history(script)
+        history = await client.call(SCRIPTS_HISTORY, ScriptParams(path=script))
         _require_path(script, history.path)
         wanted = None if version is None else find_version(history, version).sha256
-        return await client.restore_script(history.path, RestoreRequest(sha256=wanted, base_sha256=history.sha256))
+        return await client.call(
+            SCRIPTS_RESTORE, ScriptParams(path=history.path), RestoreRequest(sha256=wanted, base_sha256=history.sha256)
+        )
 
     invocation.answer(work, _print_restored)
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from engine.models import (
-    CheckProblem,
-    CheckReport,
-    CheckRequest,
-    FoundScript,
-    SaveRequest,
-    ScriptInfo,
-    ScriptList,
-    ScriptText,
-    SearchResult,
+from engine.models.checks import CheckProblem, CheckReport, CheckRequest
+from engine.models.scripts import FoundScript, SaveRequest, ScriptInfo, ScriptList, ScriptText, SearchResult
+from engine.registry.scripts import (
+    SCRIPTS_CHECK,
+    SCRIPTS_LIST,
+    SCRIPTS_LOAD,
+    SCRIPTS_SAVE,
+    SCRIPTS_SEARCH,
+    ScriptParams,
+    SearchParams,
 )
 from tui.commands import exit_codes
 from tui.commands.about import print_about, say_what_waits, state
@@ -31,7 +31,7 @@ from tui.text.formats import clock, size
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
 
 NO_SCRIPTS = "there are no scripts yet; gatewright scripts defaults --restore brings back those that come with it"
 
@@ -62,7 +62,7 @@ for command in (
 @click.pass_obj
 def list_scripts(invocation: Invocation, part: str | None) -> None:
     """List the scripts; with PART those that have it in their path, title or tags."""
-    found = invocation.ask(lambda client: client.list_scripts())
+    found = invocation.ask(lambda client: client.call(SCRIPTS_LIST))
     chosen = [info for info in found.scripts if part is None or _matches(info, part)]
 
     def as_text(_: Invocation, shown: ScriptList) -> None:
@@ -82,7 +82,9 @@ def list_scripts(invocation: Invocation, part: str | None) -> None:
 @click.pass_obj
 def show_script(invocation: Invocation, script: str, about: bool) -> None:
     """Print a script's text."""
-    invocation.answer(lambda client: client.load_script(script), _print_about if about else _print_text)
+    invocation.answer(
+        lambda client: client.call(SCRIPTS_LOAD, ScriptParams(path=script)), _print_about if about else _print_text
+    )
 
 
 @scripts.command("new")
@@ -97,7 +99,9 @@ def new_script(invocation: Invocation, path: str, title: str | None, source: Bin
 
     path = path if path.endswith(".py") else path + ".py"
     text = skeleton(path, title) if source is None else _decode(source.read(), source.name)
-    invocation.answer(lambda client: client.save_script(path, SaveRequest(text=text)), _print_made)
+    invocation.answer(
+        lambda client: client.call(SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text)), _print_made
+    )
 
 
 @scripts.command("check")
@@ -113,10 +117,10 @@ def check_script(invocation: Invocation, script: str) -> int:
 
     async def work(client: EngineClient) -> tuple[str, CheckReport]:
         if given is not None:
-            return "<stdin>", await client.check_script(CheckRequest(text=given))
-        loaded = await client.load_script(script)
+            return "<stdin>", await client.call(SCRIPTS_CHECK, body=CheckRequest(text=given))
+        loaded = await client.call(SCRIPTS_LOAD, ScriptParams(path=script))
         path = loaded.info.path
-        return path, await client.check_script(CheckRequest(text=loaded.text, path=path))
+        return path, await client.call(SCRIPTS_CHECK, body=CheckRequest(text=loaded.text, path=path))
 
     _, report = invocation.answer(work, _print_problems, as_json=lambda both: both[1])
     failed = any(problem.severity == "error" for problem in report.problems)
@@ -142,7 +146,9 @@ def search_scripts(invocation: Invocation, text: tuple[str, ...], limit: int) ->
         if result.more:
             invocation.streams.notify(f"there are more than {limit}", "Give more words, or a higher --limit.")
 
-    result = invocation.answer(lambda client: client.search_scripts(" ".join(text), limit), as_text)
+    result = invocation.answer(
+        lambda client: client.call(SCRIPTS_SEARCH, SearchParams(text=" ".join(text), limit=limit)), as_text
+    )
     return exit_codes.OK if result.scripts else exit_codes.FAILED
 
 

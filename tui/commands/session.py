@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from engine.client import EngineClient, EngineError, EngineUnreachable
+from engine.client.client import EngineClient
+
+from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.launch import LaunchError, connect, find_project
 from engine.paths import PRIVATE
 from tui.commands import exit_codes

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from engine.models import ScriptInfo, SetKeysRequest
+from engine.models.scripts import ScriptInfo, SetKeysRequest
+from engine.registry.scripts import SCRIPTS_SET, ScriptParams
 from tui.commands.about import say_what_waits
 from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
@@ -49,7 +50,7 @@ def set_keys(
             invocation.streams.notify(info.problem)
         say_what_waits(invocation, [info])
 
-    invocation.answer(lambda client: client.set_script_keys(script, request), as_text)
+    invocation.answer(lambda client: client.call(SCRIPTS_SET, ScriptParams(path=script), request), as_text)
 
 
 def _changes(values: tuple[str, ...], unset: tuple[str, ...], kind: str | None) -> dict[str, Any]:

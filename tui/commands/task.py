@@ -8,11 +8,13 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from engine.registry.sync import TASKS_CANCEL, TASKS_LIST, TaskParams
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 
 if TYPE_CHECKING:
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
+
     from tui.commands.streams import Streams
 
 Answer = TypeVar("Answer")
@@ -32,7 +34,7 @@ async def with_progress(
     Raises:
         CommandError: It was cancelled.
     """
-    from engine.client import EngineError
+    from engine.client.answers import EngineError
 
     progress = asyncio.create_task(_show_progress(client, streams, kind)) if streams.err.is_terminal else None
     loop, begun = asyncio.get_running_loop(), asyncio.ensure_future(begin())
@@ -63,19 +65,19 @@ async def with_progress(
 
 
 async def _cancel(client: EngineClient, kind: str) -> None:
-    from engine.client import EngineError, EngineUnreachable
-    from engine.models import TaskState
+    from engine.client.answers import EngineError, EngineUnreachable
+    from engine.models.sync import TaskState
 
     # Whoever waits for the task hears of whatever is wrong.
     with contextlib.suppress(EngineError, EngineUnreachable):
-        for task in (await client.list_tasks()).tasks:
+        for task in (await client.call(TASKS_LIST)).tasks:
             if task.kind == kind and task.state is TaskState.RUNNING:
-                await client.cancel_task(task.id)
+                await client.call(TASKS_CANCEL, TaskParams(task_id=task.id))
 
 
 async def _show_progress(client: EngineClient, streams: Streams, kind: str) -> None:
     """One line that is written over and over."""
-    from engine.client import EngineError, EngineUnreachable
+    from engine.client.answers import EngineError, EngineUnreachable
 
     shown = False
     try:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from engine.registry.scripts import SCRIPTS_LIST
 from tui.commands import exit_codes
 from tui.commands.invocation import Invocation, common_options
 from tui.scripts.local_files import gather
@@ -14,7 +15,8 @@ from tui.text.sanitise import sanitise_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from engine.client import EngineClient
+    from engine.client.client import EngineClient
+
     from tui.scripts.transfers import Transfer
 
 
@@ -34,7 +36,7 @@ def import_scripts(invocation: Invocation, files: tuple[str, ...], folder: str) 
     found = [one for name in files for one in gather(name)]
 
     async def work(client: EngineClient) -> list[Transfer]:
-        known = {info.path: info.sha256 for info in (await client.list_scripts()).scripts}
+        known = {info.path: info.sha256 for info in (await client.call(SCRIPTS_LIST)).scripts}
         return [await import_file(client, one, folder.strip("/"), known) for one in found]
 
     return _report(invocation, invocation.ask(work), IMPORTED)
@@ -53,7 +55,7 @@ def export_scripts(invocation: Invocation, scripts: tuple[str, ...], out: str) -
     from tui.scripts.transfers import EXPORTED, export_script
 
     async def work(client: EngineClient) -> list[Transfer]:
-        names = scripts or [info.path for info in (await client.list_scripts()).scripts]
+        names = scripts or [info.path for info in (await client.call(SCRIPTS_LIST)).scripts]
         return [await export_script(client, name, out) for name in names]
 
     return _report(invocation, invocation.ask(work), EXPORTED)

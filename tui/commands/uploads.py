@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import BinaryIO
 
-from engine.client import EngineClient
+from engine.client.client import EngineClient
+
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.streams import Streams

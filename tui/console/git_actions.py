@@ -4,8 +4,23 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.client import EngineError
-from engine.models import GitAuthor, GitTrust
+from engine.registry.git import GIT_STAGE, GIT_UNSTAGE
+from engine.models.git import GitPaths
+from engine.client.answers import EngineError
+from engine.models.git import GitAuthor, GitCommitRequest, GitTrust, GitTrustRequest
+from engine.registry.git import (
+    GIT_AUTHOR,
+    GIT_AUTHOR_SET,
+    GIT_COMMIT,
+    GIT_DIFF,
+    GIT_LOG,
+    GIT_PROGRAMS,
+    GIT_SHOW,
+    GIT_TRUST,
+    GitDiffParams,
+    GitLogParams,
+    GitShowParams,
+)
 from tui.connection import EngineConnection, problems_told
 from tui.console.refresh import GIT_COMMITS, Refresh
 from tui.editing.open_script import OpenScript
@@ -67,41 +82,45 @@ class GitActions:
             case GitAction.RESTORE:
                 await self._restore(subject)
             case GitAction.AUTHOR:
-                await self._ask_author(await self._connection.client.git_author())
+                await self._ask_author(await self._connection.client.call(GIT_AUTHOR))
             case GitAction.TRUST:
-                await self._ask_trust(await self._connection.client.git_programs())
+                await self._ask_trust(await self._connection.client.call(GIT_PROGRAMS))
 
     async def _stage(self, action: GitAction, path: str) -> None:
         client = self._connection.client
-        work = client.git_stage if action is GitAction.STAGE else client.git_unstage
+        operation = GIT_STAGE if action is GitAction.STAGE else GIT_UNSTAGE
         try:
-            status = await work([path])
+            status = await client.call(operation, body=GitPaths(paths=[path]))
         except EngineError as error:
-            if error.code != _UNTRUSTED or not await self._ask_trust(await client.git_programs()):
+            if error.code != _UNTRUSTED or not await self._ask_trust(await client.call(GIT_PROGRAMS)):
                 raise
-            status = await work([path])
+            status = await client.call(operation, body=GitPaths(paths=[path]))
         self._pane.show_status(status)
 
     async def _show_difference(self, action: GitAction, subject: str) -> None:
         client = self._connection.client
         if action is GitAction.COMMIT_DIFF:
-            found = await client.git_diff(commit=subject)
+            found = await client.call(GIT_DIFF, GitDiffParams(commit=subject))
         else:
             file = self._pane.file(subject)
             # What is still to be staged comes first; of a file that is staged whole there is only the other one.
-            found = await client.git_diff(subject, staged=file is not None and file.worktree == " ")
+            found = await client.call(
+                GIT_DIFF, GitDiffParams(path=subject, staged=file is not None and file.worktree == " ")
+            )
         await self._pane.show_difference(action, subject, found)
 
     async def _show_older(self) -> None:
         script = self._pane.script
-        log = await self._connection.client.git_log(script or None, limit=GIT_COMMITS, skip=self._pane.commits)
+        log = await self._connection.client.call(
+            GIT_LOG, GitLogParams(path=script or None, limit=GIT_COMMITS, skip=self._pane.commits)
+        )
         self._pane.show_older(log, script)
 
     async def _commit(self) -> None:
         """Ask for a message, and once for the author; a message that was typed is asked again, never lost."""
         client = self._connection.client
         await self._refresh.load_git()
-        author = await client.git_author()
+        author = await client.call(GIT_AUTHOR)
         if author.name is None:
             author = await self._ask_author(author)
             if author.name is None:
@@ -112,10 +131,10 @@ class GitActions:
         message, problem = "", "" if self._pane.has_staged else "Nothing is staged yet: Space stages a file."
         while message := await self._ask(question, message, problem):
             try:
-                made = await client.git_commit(message)
+                made = await client.call(GIT_COMMIT, body=GitCommitRequest(message=message))
             except EngineError as error:
                 if error.code == _UNTRUSTED:
-                    await self._ask_trust(await client.git_programs())
+                    await self._ask_trust(await client.call(GIT_PROGRAMS))
                 problem = error.message
             else:
                 self._host.notify(f"committed {made.sha[:SHORT]} {made.subject}")
@@ -131,7 +150,7 @@ class GitActions:
             if not email:
                 return known
             try:
-                author = await self._connection.client.set_git_author(GitAuthor(name=name, email=email))
+                author = await self._connection.client.call(GIT_AUTHOR_SET, body=GitAuthor(name=name, email=email))
             except EngineError as error:
                 problem = error.message
             else:
@@ -159,7 +178,9 @@ class GitActions:
         )
         if answer is None:
             return seen.trusted
-        decided = await self._connection.client.trust_git(seen.fingerprint if answer == "t" else None)
+        decided = await self._connection.client.call(
+            GIT_TRUST, body=GitTrustRequest(fingerprint=seen.fingerprint if answer == "t" else None)
+        )
         self._host.notify("trusted, exactly as it is now" if decided.trusted else "not trusted")
         return decided.trusted
 
@@ -169,7 +190,7 @@ class GitActions:
             self._host.notify("open the script first")
             return
         path = self._open_script.path
-        found = await self._connection.client.git_show(sha, path)
+        found = await self._connection.client.call(GIT_SHOW, GitShowParams(commit=sha, path=path))
         if path == self._open_script.path:
             self._editor.replace(found.text, (0, 0), self._editor.document.end)
             self._host.notify(f"{path} of {sha[:SHORT]} is in the editor, unsaved; ^Z takes it back")

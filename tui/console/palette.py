@@ -12,7 +12,7 @@ from tui.screens.picker import PickerEntry, PickerScreen
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.models import ScriptInfo
+    from engine.models.scripts import ScriptInfo
 
 ACTION, SCRIPT = "action:", "script:"
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.models import RunInfo
+from engine.models.runs import RunInfo
+from engine.registry.git import GIT_LOG, GIT_STATUS, GitLogParams
+from engine.registry.runs import RUNS_LIST, RunListParams
+from engine.registry.scripts import SCRIPTS_LIST
 from tui.connection import EngineConnection, problems_told
 from tui.editing.external_changes import OutsideChanges
 from tui.editing.open_script import OpenScript
@@ -59,7 +62,7 @@ class Refresh:
         """Read everything again but git, which may take long: the engine is new, or we are."""
         with problems_told(self._notify_error):
             await self.load_scripts()
-            runs = (await self._connection.client.list_runs(limit=HISTORY)).runs
+            runs = (await self._connection.client.call(RUNS_LIST, RunListParams(limit=HISTORY))).runs
             self._tasks.show_history(runs)
             self._show_task_count()
             for run in reversed(runs):
@@ -74,7 +77,7 @@ class Refresh:
 
     async def load_scripts(self) -> None:
         with problems_told(self._notify_error):
-            scripts = (await self._connection.client.list_scripts()).scripts
+            scripts = (await self._connection.client.call(SCRIPTS_LIST)).scripts
             self._scripts.show_scripts(scripts)
             self._outside.scripts_listed(scripts)
             await self.mark_unsaved()
@@ -83,9 +86,13 @@ class Refresh:
         """Show branch, changed files and the log of the open script, or of all if none is open."""
         with problems_told(self._git.show_problem):
             client, path = self._connection.client, self._open_script.path
-            status = await client.git_status()
+            status = await client.call(GIT_STATUS)
             script = "" if self._git.whole_log else path
-            log = await client.git_log(script or None, limit=GIT_COMMITS) if status.available else None
+            log = (
+                await client.call(GIT_LOG, GitLogParams(path=script or None, limit=GIT_COMMITS))
+                if status.available
+                else None
+            )
             self._git.show(status, log, script)
             self._panel.set_detail("git", git_detail(status))
 

@@ -18,6 +18,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import TextArea
 
+from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.actions import Scope, action, bindings, footer_hints, in_scope, pane_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged, ScriptsChanged
@@ -32,7 +33,8 @@ from tui.widgets.script_pane import ScriptAction, ScriptPane
 from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
-    from engine.models import Mode, RunInfo, ScriptInfo
+    from engine.models.runs import Mode, RunInfo
+    from engine.models.scripts import ScriptInfo
     from tui.connection import EngineConnection
     from tui.console.parts import ConsoleParts
     from tui.editing.recovery import RecoveryJournal, Session
@@ -299,7 +301,7 @@ class ConsoleScreen(FullScreen[None]):
 
     async def _kill(self, run_id: int) -> None:
         with self.parts.problems_told(self.notify_error):
-            run = await self.parts.connection.client.cancel_run(run_id)
+            run = await self.parts.connection.client.call(RUNS_CANCEL, RunParams(run_id=run_id))
             self.notify(f"#{run_id} {run.outcome or run.state}")
 
     def show_run(self, run_id: int) -> None:

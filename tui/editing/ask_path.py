@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from engine.client import EngineError
+from engine.client.answers import EngineError
 from tui.host import Host
 from tui.screens.dialogs import AskScreen
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from engine.client import EngineError
-from engine.models import ScriptText, VersionReason
+from engine.client.answers import EngineError
+from engine.models.scripts import ScriptText
+from engine.models.versions import VersionReason
+from engine.registry.scripts import SCRIPTS_HISTORY, SCRIPTS_VERSION, ScriptParams, VersionParams
 from tui.connection import EngineConnection
 from tui.host import Host
 from tui.screens.conflict import Comparison, ConflictScreen, Side
@@ -55,7 +57,11 @@ class ConflictResolver:
         if base.sha256 == theirs.info.sha256:
             return theirs.text
         try:
-            return (await self._connection.client.script_version(theirs.info.path, base.sha256)).text
+            return (
+                await self._connection.client.call(
+                    SCRIPTS_VERSION, VersionParams(path=theirs.info.path, sha256=base.sha256)
+                )
+            ).text
         except EngineError:
             return None
 
@@ -63,7 +69,7 @@ class ConflictResolver:
         """Who changed the file and when; a change that left no record came from another program."""
         info = theirs.info
         try:
-            versions = (await self._connection.client.script_history(info.path)).versions
+            versions = (await self._connection.client.call(SCRIPTS_HISTORY, ScriptParams(path=info.path))).versions
         except EngineError:
             versions = []
         last = next((one for one in versions if one.reason is not VersionReason.CONFLICT), None)

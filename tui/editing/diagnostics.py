@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.client import EngineError, EngineUnreachable
-from engine.models import CheckReport, CheckRequest
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.models.checks import CheckReport, CheckRequest
+from engine.registry.scripts import SCRIPTS_CHECK
 from tui.background import in_background
 from tui.connection import EngineConnection
 from tui.editing.open_script import OpenScript
@@ -71,7 +72,7 @@ class ProblemCheck:
             self._show_unchecked(f"Not checked: scripts have at most {MAX_CHECKED >> 20} MiB.")
             return
         try:
-            report = await self._connection.client.check_script(CheckRequest(text=text, path=path))
+            report = await self._connection.client.call(SCRIPTS_CHECK, body=CheckRequest(text=text, path=path))
         except (EngineError, EngineUnreachable) as error:
             self._show_unchecked(f"Not checked: {error.message}")
         else:

@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from enum import Enum, auto
 
-from engine.client import EngineError, EngineUnreachable
-from engine.models import ScriptInfo, ScriptText
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.models.scripts import ScriptInfo, ScriptText
 from tui.actions import action
 from tui.editing.open_script import OpenScript
 from tui.host import Host

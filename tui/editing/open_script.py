@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from engine.client import EngineError, EngineUnreachable
-from engine.models import SaveRequest, ScriptInfo, ScriptText
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.models.scripts import SaveRequest, ScriptInfo, ScriptText
+from engine.registry.scripts import SCRIPTS_LOAD, SCRIPTS_SAVE, ScriptParams
 from tui.actions import action
 from tui.connection import EngineConnection, problems_told
 from tui.editing.ask_path import under_a_name
@@ -85,7 +86,7 @@ class OpenScript:
         with problems_told(self._host.notify_error):
             if path != self.path and await self.may_leave():
                 edits = self._edits
-                loaded = await self._connection.client.load_script(path)
+                loaded = await self._connection.client.call(SCRIPTS_LOAD, ScriptParams(path=path))
                 if edits == self._edits or await self.may_leave():  # else somebody typed while it was being loaded
                     await self._show(loaded)
             if path == self.path and not self.dirty:
@@ -95,7 +96,7 @@ class OpenScript:
     async def open_at_start(self, path: str, place: tuple[int, int] = (0, 0)) -> None:
         """Show a script that nobody asked for just now: typing and moving about go before it."""
         with problems_told(self._host.notify_error):
-            loaded = await self._connection.client.load_script(path)
+            loaded = await self._connection.client.call(SCRIPTS_LOAD, ScriptParams(path=path))
             if self.untouched:
                 await self._show(loaded)
                 self._go_to(place)
@@ -108,7 +109,7 @@ class OpenScript:
     async def _make(self, path: str) -> str:
         text = skeleton(path)
         try:
-            info = await self._connection.client.save_script(path, SaveRequest(text=text))
+            info = await self._connection.client.call(SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text))
         except EngineUnreachable:
             await self._put(path, None, text, Version())
             self._editor.compare_with("")
@@ -149,7 +150,7 @@ class OpenScript:
         """A script's file was written. If it is open, show that as one edit that can be undone; unsaved text stays."""
         if path != self.path or self.dirty:
             return
-        loaded = await self._connection.client.load_script(path)
+        loaded = await self._connection.client.call(SCRIPTS_LOAD, ScriptParams(path=path))
         if path == self.path and not self.dirty:
             self.take_in(loaded)
 
@@ -195,7 +196,9 @@ class OpenScript:
 
     async def _write(self, path: str, base: str | None) -> ScriptInfo:
         text, grown_from = self.text, self.base
-        info = await self._connection.client.save_script(path, SaveRequest(text=text, base_sha256=base))
+        info = await self._connection.client.call(
+            SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text, base_sha256=base)
+        )
         was, self.path, self.info, self.gone = self.path, info.path, info, False
         if self.base is grown_from:  # else undo led to another version meanwhile, which is not what was saved
             self._editor.lineage.saved(Version(info.sha256, text))
@@ -257,7 +260,7 @@ class OpenScript:
     async def on_disk(self, path: str) -> ScriptText | None:
         """The version on disk; None if there is none any more. A name that now means another script is not it."""
         try:
-            found = await self._connection.client.load_script(path)
+            found = await self._connection.client.call(SCRIPTS_LOAD, ScriptParams(path=path))
         except EngineError as error:
             if error.code in ("no_script", "ambiguous"):
                 return None
@@ -350,7 +353,7 @@ class OpenScript:
         if not path:
             return None
         try:
-            return await self._connection.client.load_script(path)
+            return await self._connection.client.call(SCRIPTS_LOAD, ScriptParams(path=path))
         except (EngineError, EngineUnreachable):
             return None
 

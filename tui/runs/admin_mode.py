@@ -14,7 +14,8 @@ from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
-from engine.models import EngineInfo, Mode
+from engine.models.engine import EngineInfo
+from engine.models.runs import Mode
 from tui.connection import EngineConnection
 from tui.host import Host
 from tui.messages import ModeChanged

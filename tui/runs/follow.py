@@ -8,8 +8,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
-from engine.client import EngineError, EngineUnreachable, RunEvent
-from engine.models import OutputChunk, RunInfo, RunRequest
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.client.runs import RunEvent
+from engine.models.runs import OutputChunk, RunInfo, RunRequest
+from engine.registry.runs import RUNS_GET, RunParams
 from tui.connection import EngineConnection
 
 
@@ -67,7 +69,7 @@ class RunFollower:
             EngineUnreachable: There is no engine.
         """
         client = self._connection.client
-        run = await client.get_run(run_id)
+        run = await client.call(RUNS_GET, RunParams(run_id=run_id))
         await self._switch_to(run, client.follow_run(run_id), ending_follows=run.state == "finished")
 
     async def close(self) -> None:

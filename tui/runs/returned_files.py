@@ -13,8 +13,10 @@ import errno
 import os
 from collections.abc import Callable
 
-from engine.client import EngineClient
-from engine.models import RunFile, RunInfo
+from engine.client.client import EngineClient
+
+from engine.models.runs import RunFile, RunInfo
+from engine.registry.runs import RUNS_FILE, RunFileParams
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _INNER_FOLDER = _FOLDER | os.O_NOFOLLOW
@@ -59,7 +61,7 @@ async def save_files(
     try:
         for file in run.files:
             begun(file)
-            content = await client.run_file(run.id, file.name)
+            content = await client.call(RUNS_FILE, RunFileParams(run_id=run.id, name=file.name))
             try:
                 await asyncio.to_thread(write_file, opened, file.name, content)
             except OSError as error:

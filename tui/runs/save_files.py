@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from engine.models import RunFile, RunInfo
+from engine.models.runs import RunFile, RunInfo
 from tui.connection import EngineConnection
 from tui.host import Host
 from tui.runs.returned_files import NotWritten, save_files

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from engine.client import EngineError
-from engine.models import Mode, RunKind, RunRequest, ScriptInfo
+from engine.client.answers import EngineError
+from engine.models.runs import Mode, RunKind, RunRequest
+from engine.models.scripts import ScriptInfo
 from tui.connection import EngineConnection
 from tui.editing.open_script import OpenScript
 from tui.host import Host

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from engine.client import EngineClient
+from engine.client.client import EngineClient
 
 CHUNK = 1 << 20
 

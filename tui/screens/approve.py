@@ -14,7 +14,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.models import ApprovalState, AskedPermission, PermissionReview
+from engine.models.permissions import ApprovalState, AskedPermission, PermissionReview
 from tui.actions import Scope, bindings, footer_hints
 from tui.screens.dialogs import Dialog
 from tui.text.formats import clock

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from engine.models import RunComparison, RunInfo
+from engine.models.runs import RunComparison, RunInfo
 from tui.actions import Scope, bindings, footer_hints
 from tui.screens.too_small import FullScreen
 from tui.text.formats import clock

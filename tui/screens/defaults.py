@@ -11,8 +11,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from engine.client import EngineError
-from engine.models import (
+from engine.client.answers import EngineError
+from engine.models.defaults import (
     DefaultChoice,
     DefaultDecision,
     DefaultScript,
@@ -20,6 +20,8 @@ from engine.models import (
     DefaultsRequest,
     DefaultState,
 )
+from engine.registry.defaults import DEFAULTS_DECIDE, DEFAULTS_DIFF, DEFAULTS_LIST, DEFAULTS_RESTORE
+from engine.registry.scripts import ScriptParams
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
@@ -108,10 +110,10 @@ class DefaultsScreen(FullScreen[None]):
             await work()
 
     async def _load(self) -> None:
-        await self._show(await self._connection.client.default_scripts())
+        await self._show(await self._connection.client.call(DEFAULTS_LIST))
 
     async def _restore(self) -> None:
-        found = await self._connection.client.restore_defaults()
+        found = await self._connection.client.call(DEFAULTS_RESTORE)
         await self._show(found)
         self._notify(restored_text(found))
 
@@ -122,7 +124,7 @@ class DefaultsScreen(FullScreen[None]):
 
         async def decide() -> None:
             try:
-                found = await self._connection.client.decide_defaults(DefaultsRequest(decisions=[decision]))
+                found = await self._connection.client.call(DEFAULTS_DECIDE, body=DefaultsRequest(decisions=[decision]))
             except EngineError:
                 await self._load()  # what is shown is not what is there any more, and that may be the reason
                 raise
@@ -149,7 +151,7 @@ class DefaultsScreen(FullScreen[None]):
         script = self._script
         if script is None or script.path == self._compared:
             return
-        answer = await self._connection.client.default_diff(script.path)
+        answer = await self._connection.client.call(DEFAULTS_DIFF, ScriptParams(path=script.path))
         width = self._difference.size.width - 2
         rows = await asyncio.to_thread(lambda: list(unified_rows(answer.diff, width)))
         self._compared = script.path

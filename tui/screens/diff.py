@@ -12,7 +12,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from engine.models import DiffItem, DiffOutcome, DiffReport, DiffRequest, TaskState
+from engine.models.sync import DiffItem, DiffOutcome, DiffReport, DiffRequest, TaskState
+from engine.registry.sync import SYNC_DIFF, TASKS_CANCEL, TaskParams
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
@@ -103,7 +104,7 @@ class DiffScreen(FullScreen[None]):
         self._scanning = True
         report = None
         with problems_told(self._notify_error):
-            report = await self._connection.client.diff()
+            report = await self._connection.client.call(SYNC_DIFF)
         self._scanning, self._going_on = False, None
         if report is None:
             self._head(f"not compared; {action('scan').key} tries again")
@@ -115,7 +116,9 @@ class DiffScreen(FullScreen[None]):
             self._status.show_remark("no scan goes on")
         else:
             number = self._going_on
-            in_background(self, "stop", self._told, lambda: self._connection.client.cancel_task(number))
+            in_background(
+                self, "stop", self._told, lambda: self._connection.client.call(TASKS_CANCEL, TaskParams(task_id=number))
+            )
 
     def action_mark(self) -> None:
         self._marking(self._marks.toggle)

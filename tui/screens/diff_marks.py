@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from engine.models import DiffChoice, DiffDecision, DiffItem, DiffState, KeyDifference
+from engine.models.sync import DiffChoice, DiffDecision, DiffItem, DiffState, KeyDifference
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 from tui.widgets.live_table import TableRow

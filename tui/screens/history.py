@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from engine.models import ScriptHistory, ScriptVersion, VersionReason
+from engine.models.versions import ScriptHistory, ScriptVersion, VersionReason
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_place_of_the_last
 from tui.connection import problems_told

@@ -6,14 +6,17 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
+from engine.client.client import EngineClient
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from engine.client import EngineClient
-from engine.models import Mode, PoolInfo, SlotInfo
+from engine.models.engine import PoolInfo, ResizeRequest, SlotInfo
+from engine.models.runs import Mode
+from engine.registry.engine import POOL_RESIZE, POOL_RESTART, SlotParams
+from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
@@ -98,12 +101,14 @@ class PoolScreen(FullScreen[int | None]):
             self._notify("nothing runs on this slot")
         else:
             run_id = slot.run_id
-            self._ask(lambda client: client.cancel_run(run_id), f"killed #{run_id}")
+            self._ask(lambda client: client.call(RUNS_CANCEL, RunParams(run_id=run_id)), f"killed #{run_id}")
 
     def action_restart_slot(self) -> None:
         slot = self._slot
         if slot is not None:
-            self._ask(lambda client: client.restart_slot(slot.slot), f"slot {slot.slot} restarts")
+            self._ask(
+                lambda client: client.call(POOL_RESTART, SlotParams(slot=slot.slot)), f"slot {slot.slot} restarts"
+            )
 
     def action_show_run(self) -> None:
         slot = self._slot
@@ -133,7 +138,7 @@ class PoolScreen(FullScreen[int | None]):
     async def _resized(self, size: int) -> None:
         try:
             with problems_told(self._notify_error):
-                self._show(await self._connection.client.resize_pool(size))
+                self._show(await self._connection.client.call(POOL_RESIZE, body=ResizeRequest(size=size)))
                 self._notify(f"{size} slots")
         finally:
             if self._wanted_size == size:

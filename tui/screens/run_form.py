@@ -17,7 +17,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 
-from engine.models import Mode, ParamInfo, ParamType, ScriptInfo
+from engine.models.runs import Mode
+from engine.models.scripts import ParamInfo, ParamType, ScriptInfo
 from tui.actions import action
 from tui.keymap import keys_of
 from tui.messages import ModeChanged

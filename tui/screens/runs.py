@@ -12,7 +12,8 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
-from engine.models import Mode, ReplayRequest, RunInfo
+from engine.models.runs import Mode, ReplayRequest, RunInfo
+from engine.registry.runs import RUNS_COMPARE, RUNS_LIST, RUNS_REPLAY, CompareParams, ReplayParams
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
@@ -184,7 +185,7 @@ class RunsScreen(FullScreen[int | None]):
 
     async def _load(self, before: int | None = None) -> None:
         """Read the first page in place of what is shown, or the next one behind it."""
-        page = await self._connection.client.find_runs(self._search.page(PAGE, before))
+        page = await self._connection.client.call(RUNS_LIST, self._search.page(PAGE, before))
         known = self._runs if before is not None else {}
         self._runs = known | {run.id: run for run in page.runs}
         self._next = page.next_before
@@ -192,14 +193,14 @@ class RunsScreen(FullScreen[int | None]):
         self._refresh_rows()
 
     async def _replay(self, run: RunInfo, mode: Mode) -> None:
-        again = await self._connection.client.replay_run(run.id, ReplayRequest(mode=mode))
+        again = await self._connection.client.call(RUNS_REPLAY, ReplayParams(run_id=run.id), ReplayRequest(mode=mode))
         if self.is_current:
             self.dismiss(again.id)
         else:  # the user went on to something else meanwhile
             self._notify(f"#{again.id} runs")
 
     async def _compare(self, run_id: int, other_id: int) -> None:
-        found = await self._connection.client.compare_runs(run_id, other_id)
+        found = await self._connection.client.call(RUNS_COMPARE, CompareParams(run_id=run_id, other_id=other_id))
         self._marked = None
         self._notify("")
         self._refresh_rows()

@@ -12,7 +12,8 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Static
 
-from engine.models import RebuildReport, TaskInfo, TaskState
+from engine.models.sync import RebuildReport, TaskInfo, TaskState
+from engine.registry.sync import SYNC_REBUILD, TASKS_CANCEL, TASKS_LIST, RebuildParams, TaskParams
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
@@ -106,7 +107,7 @@ class SettingsScreen(FullScreen[None]):
 
     async def _load_tasks(self) -> None:
         with problems_told(self._notify_error):
-            for task in (await self._connection.client.list_tasks()).tasks:
+            for task in (await self._connection.client.call(TASKS_LIST)).tasks:
                 self._tasks.setdefault(task.id, task)
             self._show_task()
 
@@ -138,7 +139,7 @@ class SettingsScreen(FullScreen[None]):
 
     async def _cancel(self, task_id: int) -> None:
         with problems_told(self._notify_error):
-            ended = await self._connection.client.cancel_task(task_id)
+            ended = await self._connection.client.call(TASKS_CANCEL, TaskParams(task_id=task_id))
             self._status.show_remark(f"{_KINDS.get(ended.kind, ended.kind)}: {ended.state}")
 
     # Showing.
@@ -220,7 +221,7 @@ class Maintenance:
 
         async def work() -> None:
             with problems_told(self._notify_error):
-                self.report = await self._connection.client.rebuild(everything=everything)
+                self.report = await self._connection.client.call(SYNC_REBUILD, RebuildParams(everything=everything))
             self._publish(RebuildEnded())
 
         self._begin(work)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from engine.client import EngineError
-from engine.models import ApprovalState, ApproveRequest, Grant, PermissionReview
+from engine.client.answers import EngineError
+from engine.models.permissions import ApprovalState, ApproveRequest, Grant, PermissionReview
+from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW, ScriptParams
 from tui.actions import action
 from tui.connection import EngineConnection
 from tui.editing.open_script import OpenScript
@@ -35,7 +36,7 @@ class Approval:
             return
         problem = ""
         while True:
-            review = await self._connection.client.review_permissions(path)
+            review = await self._connection.client.call(PERMISSIONS_REVIEW, ScriptParams(path=path))
             if review.state is ApprovalState.NONE and not review.removed:
                 self._host.notify(f"{review.script} asks for no permissions")
                 return
@@ -61,9 +62,11 @@ class Approval:
     async def _send(self, review: PermissionReview, decision: Decision) -> None:
         client = self._connection.client
         if decision is Decision.REFUSE:
-            await client.refuse_permissions(review.script)
+            await client.call(PERMISSIONS_REFUSE, ScriptParams(path=review.script))
             self._host.notify(f"refused what {review.script} asks for")
             return
         grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
-        await client.approve_permissions(review.script, ApproveRequest(sha256=review.sha256, grants=grants))
+        await client.call(
+            PERMISSIONS_APPROVE, ScriptParams(path=review.script), ApproveRequest(sha256=review.sha256, grants=grants)
+        )
         self._host.notify(f"approved {review.script} as it is now")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.registry.defaults import DEFAULTS_LIST, DEFAULTS_RESTORE
 from tui.connection import EngineConnection, problems_told
 from tui.host import Host
 from tui.screens.defaults import DefaultsScreen, offered_text, restored_text
@@ -15,7 +16,7 @@ class DefaultScriptsActions:
     async def tell(self) -> None:
         """Say that there are newer texts of edited scripts, if there are; nothing is changed by itself."""
         with problems_told(self._host.notify_error):
-            text = offered_text(await self._connection.client.default_scripts())
+            text = offered_text(await self._connection.client.call(DEFAULTS_LIST))
             if text:
                 self._host.notify(text)
 
@@ -26,4 +27,4 @@ class DefaultScriptsActions:
     async def restore(self) -> None:
         """Write those that are missing."""
         with problems_told(self._host.notify_error):
-            self._host.notify(restored_text(await self._connection.client.restore_defaults()))
+            self._host.notify(restored_text(await self._connection.client.call(DEFAULTS_RESTORE)))

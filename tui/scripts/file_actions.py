@@ -5,8 +5,17 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Awaitable, Callable
 
-from engine.client import EngineError
-from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, ScriptInfo
+from engine.client.answers import EngineError
+from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, ScriptInfo
+from engine.models.versions import RestoreRequest
+from engine.registry.scripts import (
+    SCRIPTS_DELETE,
+    SCRIPTS_DELETED,
+    SCRIPTS_DUPLICATE,
+    SCRIPTS_RENAME,
+    SCRIPTS_RESTORE,
+    ScriptParams,
+)
 from tui.connection import EngineConnection
 from tui.editing.ask_path import SUFFIX, under_a_name
 from tui.editing.open_script import OpenScript
@@ -72,7 +81,9 @@ class FileActions:
 
     async def _rename(self, path: str) -> None:
         async def work(new_path: str) -> ScriptInfo:
-            return await self._connection.client.rename_script(path, RenameRequest(new_path=new_path))
+            return await self._connection.client.call(
+                SCRIPTS_RENAME, ScriptParams(path=path), RenameRequest(new_path=new_path)
+            )
 
         info = await under_a_name(self._host, f"New path of {path}, like folder/name", path, work)
         if info is None:
@@ -83,7 +94,9 @@ class FileActions:
 
     async def _duplicate(self, path: str) -> None:
         async def work(new_path: str) -> ScriptInfo:
-            return await self._connection.client.duplicate_script(path, DuplicateRequest(new_path=new_path))
+            return await self._connection.client.call(
+                SCRIPTS_DUPLICATE, ScriptParams(path=path), DuplicateRequest(new_path=new_path)
+            )
 
         unsaved = (
             "; the unsaved text is not in it" if path == self._open_script.path and self._open_script.dirty else ""
@@ -100,7 +113,7 @@ class FileActions:
         if path == self._open_script.path:
             seen = self._seen(path)  # it may have been saved just now
         try:
-            await self._connection.client.delete_script(path, DeleteRequest(base_sha256=seen))
+            await self._connection.client.call(SCRIPTS_DELETE, ScriptParams(path=path), DeleteRequest(base_sha256=seen))
         except EngineError as error:
             if error.code != "conflict":
                 raise
@@ -136,7 +149,7 @@ class FileActions:
 
     async def _undelete(self) -> None:
         client = self._connection.client
-        deleted = {version.path: version for version in (await client.deleted_scripts()).versions}
+        deleted = {version.path: version for version in (await client.call(SCRIPTS_DELETED)).versions}
         if not deleted:
             self._host.notify("there is nothing to restore: no script was deleted")
             return
@@ -147,7 +160,9 @@ class FileActions:
         picker = PickerScreen("restore a deleted script: type a part of its name", entries)
         path = await self._host.push_screen_wait(picker)
         if path is not None:
-            info = await client.restore_script(path, RestoreRequest(sha256=deleted[path].sha256))
+            info = await client.call(
+                SCRIPTS_RESTORE, ScriptParams(path=path), RestoreRequest(sha256=deleted[path].sha256)
+            )
             await self._show(info.path, f"restored {info.path}")
 
     async def _show(self, path: str, remark: str) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from engine.client import EngineError, EngineUnreachable
-from engine.models import CheckRequest, ScriptInfo, ScriptKeys, SetKeysRequest
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.models.checks import CheckRequest
+from engine.models.scripts import ScriptInfo, ScriptKeys, SetKeysRequest
+from engine.registry.scripts import SCRIPTS_CHECK, SCRIPTS_JUDGE, SCRIPTS_KEYS, SCRIPTS_LOAD, SCRIPTS_SET, ScriptParams
 from tui.connection import EngineConnection
 from tui.editing.open_script import OpenScript, safe_to_write
 from tui.host import Host
@@ -60,7 +62,7 @@ class FrontmatterActions:
             return keys, error.message
         sentence = "changed meanwhile, so nothing was written."
         try:
-            now = await self._connection.client.script_keys(keys.path)
+            now = await self._connection.client.call(SCRIPTS_KEYS, ScriptParams(path=keys.path))
         except (EngineError, EngineUnreachable) as again:
             return keys, f"{keys.path} {sentence} {again.message}"
         if not now.readable:
@@ -79,7 +81,7 @@ class FrontmatterActions:
 
     async def _readable(self, path: str) -> ScriptKeys | None:
         """What the script says; None, and the user told, if that cannot be read."""
-        keys = await self._connection.client.script_keys(path)
+        keys = await self._connection.client.call(SCRIPTS_KEYS, ScriptParams(path=path))
         if keys.readable:
             return keys
         self._host.notify_error(f"{keys.problem} Put that right in the script's text first.")
@@ -90,19 +92,19 @@ class FrontmatterActions:
         client = self._connection.client
         try:
             async with asyncio.timeout(CHECK_WITHIN):
-                loaded = await client.load_script(path)
-                report = await client.check_script(CheckRequest(text=loaded.text, path=path))
+                loaded = await client.call(SCRIPTS_LOAD, ScriptParams(path=path))
+                report = await client.call(SCRIPTS_CHECK, body=CheckRequest(text=loaded.text, path=path))
         except (EngineError, TimeoutError):
             return ()
         return tuple(function.name for function in report.functions)
 
     async def _judge(self, path: str, changes: Mapping[str, Any]) -> Mapping[str, str]:
         request = SetKeysRequest(changes=dict(changes))
-        return (await self._connection.client.judge_script_keys(path, request)).problems
+        return (await self._connection.client.call(SCRIPTS_JUDGE, ScriptParams(path=path), request)).problems
 
     async def _write(self, path: str, filled: FilledMeta, base: str) -> ScriptInfo:
         request = SetKeysRequest(changes=dict(filled.changes), base_sha256=base)
-        return await self._connection.client.set_script_keys(path, request)
+        return await self._connection.client.call(SCRIPTS_SET, ScriptParams(path=path), request)
 
     async def _written(self, info: ScriptInfo, filled: FilledMeta) -> None:
         await self._open_script.renewed(info.path)

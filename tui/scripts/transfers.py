@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from engine.client import EngineClient, EngineError
-from engine.models import SaveRequest, ScriptInfo
+from engine.client.client import EngineClient
+
+from engine.client.answers import EngineError
+from engine.models.scripts import SaveRequest, ScriptInfo
+from engine.registry.scripts import SCRIPTS_LOAD, SCRIPTS_SAVE, ScriptParams
 from tui.scripts.local_files import LocalFile, LocalFileError, TakenError, write_new
 
 DONE = "done"
@@ -72,11 +75,13 @@ async def import_file(client: EngineClient, found: LocalFile, folder: str, known
 async def _save(client: EngineClient, script: str, text: str) -> tuple[ScriptInfo, str | None]:
     """Make the script, with an older header as a block if that can be; else the reason why it is not."""
     try:
-        return await client.save_script(script, SaveRequest(text=text, convert_header=True)), None
+        return await client.call(
+            SCRIPTS_SAVE, ScriptParams(path=script), SaveRequest(text=text, convert_header=True)
+        ), None
     except EngineError as error:
         if error.code != "bad_header":
             raise
-        made = await client.save_script(script, SaveRequest(text=text))
+        made = await client.call(SCRIPTS_SAVE, ScriptParams(path=script), SaveRequest(text=text))
         return made, f"its older header stays as it is: {error.message}"
 
 
@@ -84,7 +89,7 @@ async def export_script(client: EngineClient, name: str, out: str) -> Transfer:
     """Write a script as a file below the folder ``out``; nothing is ever overwritten."""
     file = f"{out.rstrip('/')}/{name}"
     try:
-        loaded = await client.load_script(name)
+        loaded = await client.call(SCRIPTS_LOAD, ScriptParams(path=name))
         file = f"{out.rstrip('/')}/{loaded.info.path}"
         written = await asyncio.to_thread(write_new, out, loaded.info.path, loaded.text.encode("utf-8"))
     except EngineError as error:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from engine.models import RestoreRequest, ScriptHistory, ScriptVersion
+from engine.models.versions import RestoreRequest, ScriptHistory, ScriptVersion
+from engine.registry.scripts import (
+    SCRIPTS_HISTORY,
+    SCRIPTS_LOAD,
+    SCRIPTS_RESTORE,
+    SCRIPTS_VERSION,
+    ScriptParams,
+    VersionParams,
+)
 from tui.connection import EngineConnection
 from tui.editing.open_script import OpenScript, safe_to_write
 from tui.host import Host
@@ -26,7 +34,7 @@ class VersionActions:
 
     async def show(self, path: str) -> None:
         """Show the history of a script, and restore what the user chooses from it."""
-        history = await self._connection.client.script_history(path)
+        history = await self._connection.client.call(SCRIPTS_HISTORY, ScriptParams(path=path))
         version = await self._host.push_screen_wait(
             HistoryScreen(history, VersionTexts(self._connection, history).text)
         )
@@ -38,7 +46,7 @@ class VersionActions:
         if path == self._open_script.path and self._open_script.info is not None:
             base = self._open_script.info.sha256  # what is in the editor, perhaps saved just now
         request = RestoreRequest(sha256=version.sha256, base_sha256=base)
-        info = await self._connection.client.restore_script(path, request)
+        info = await self._connection.client.call(SCRIPTS_RESTORE, ScriptParams(path=path), request)
         await self._open_script.renewed(info.path)
         self._host.notify(
             f"{info.path} holds the version of {clock(version.at)} again; the other one is in its history"
@@ -63,5 +71,5 @@ class VersionTexts:
         if sha256 is None:
             return ""
         if sha256 == history.sha256 and all(version.sha256 != sha256 for version in history.versions):
-            return (await client.load_script(history.path)).text
-        return (await client.script_version(history.path, sha256)).text
+            return (await client.call(SCRIPTS_LOAD, ScriptParams(path=history.path))).text
+        return (await client.call(SCRIPTS_VERSION, VersionParams(path=history.path, sha256=sha256))).text

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.models import Mode
+from engine.models.runs import Mode
 
 if TYPE_CHECKING:
-    from engine.models import EngineInfo, RunInfo, SlotInfo
+    from engine.models.engine import EngineInfo, SlotInfo
+    from engine.models.runs import RunInfo
 
 _NOTES = {"degraded": "weak sandbox: gatewright doctor", "refused": "no sandbox: gatewright doctor"}
 _SENTENCES = {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from engine.models import DefaultState, ScriptVersion, VersionReason
+from engine.models.defaults import DefaultState
+from engine.models.versions import ScriptVersion, VersionReason
 
 STATES: Mapping[DefaultState, str] = MappingProxyType(
     {

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from engine.models import Outcome, RunInfo
-from engine.registry import RunListParams
+from engine.models.runs import Outcome, RunInfo
+from engine.registry.runs import RunListParams
 
 DAY = 86_400.0
 _UNITS: Mapping[str, float] = MappingProxyType({"m": 60.0, "h": 3600.0, "d": DAY})

@@ -21,7 +21,7 @@ from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
 if TYPE_CHECKING:
-    from engine.models import GitCommit, GitDiff, GitFile, GitLog, GitStatus
+    from engine.models.git import GitCommit, GitDiff, GitFile, GitLog, GitStatus
 
 SHORT = 8
 """Digits of a commit that are shown."""

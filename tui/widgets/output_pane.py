@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Static
 
-from engine.models import Mode, OutputChunk, RunInfo
+from engine.models.runs import Mode, OutputChunk, RunInfo
 from tui.actions import Scope, action, bindings
 from tui.text.formats import clock, size
 from tui.text.isolation import run_isolation

@@ -18,7 +18,7 @@ from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
 if TYPE_CHECKING:
-    from engine.models import CheckProblem
+    from engine.models.checks import CheckProblem
 
 NOTHING_YET = "Nothing is checked yet."
 NO_PROBLEMS = "No problems found."

@@ -20,7 +20,7 @@ from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
 if TYPE_CHECKING:
-    from engine.models import ScriptInfo
+    from engine.models.scripts import ScriptInfo
     from tui.messages import ScriptsChanged
 
 NO_SCRIPTS = (

@@ -15,7 +15,7 @@ from tui.text.formats import milliseconds
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.models import PoolInfo
+    from engine.models.engine import PoolInfo
 
 SAID_FOR = 6.0
 """Seconds that a remark stays."""

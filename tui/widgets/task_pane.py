@@ -19,7 +19,7 @@ from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
-    from engine.models import RunInfo
+    from engine.models.runs import RunInfo
 
 KEPT = 200
 """Runs held; older ones are in the history."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.models import ParamType
+from engine.models.scripts import ParamType
 from tui.text.typed_values import FieldKind
 
 KINDS = ("utility", "macro")

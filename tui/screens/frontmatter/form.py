@@ -17,7 +17,7 @@ from textual.containers import Vertical
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from engine.models import ScriptKeys
+from engine.models.scripts import ScriptKeys
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_place_of_the_last
 from tui.connection import problems_told

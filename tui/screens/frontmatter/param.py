@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from engine.models import ParamType
+from engine.models.scripts import ParamType
 from tui.screens.dialogs import Dialog
 from tui.screens.frontmatter.fields import YES_NO, Field, ParamDraft, default_kind
 from tui.screens.frontmatter.line import MetaLine
