@@ -132,11 +132,9 @@ class GatewrightApp(App[int]):
     async def _begin(self) -> None:
         """After the first paint: everything that takes time."""
         from tui.connection import EngineConnection
-        from tui.console.parts import ConsoleParts
 
         self._connection = EngineConnection(self._project, self.publish)
-        parts = ConsoleParts(self._console, self._connection, self._journal, self._open_script, self.publish)
-        await self._console.attach(parts)
+        await self._console.attach(self._connection, self._journal, self._open_script, self.publish)
         in_background(self, "connection", self._connection.run)
         gc.freeze()
         gc.enable()
@@ -157,7 +155,7 @@ class GatewrightApp(App[int]):
 
     def action_help(self) -> None:
         from tui.screens.help import HelpScreen
-        from tui.widgets.editor import Editor
+        from tui.widgets.editor.editor import Editor
 
         self.push_screen(HelpScreen(Editor.BINDINGS))
 

@@ -18,7 +18,8 @@ from typing import NoReturn
 import click
 
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options, open_option
+from tui.commands.errors import CommandError
+from tui.commands.invocation import Invocation, common_options, open_option
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {

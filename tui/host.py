@@ -1,4 +1,4 @@
-"""What dialogs and actions need of the screen that the user is on."""
+"""The screen that asks the user and tells them: all that dialogs and actions know of it."""
 
 from __future__ import annotations
 

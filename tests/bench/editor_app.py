@@ -8,7 +8,8 @@ from pathlib import Path
 from textual.app import App, ComposeResult
 
 from tui.terminal.diff_driver import driver_class
-from tui.widgets.editor import Editor, EditorPane
+from tui.widgets.editor.editor import Editor
+from tui.widgets.editor.pane import EditorPane
 
 
 class EditorApp(App[None]):

@@ -15,7 +15,7 @@ from engine.client.answers import EngineUnreachable
 from engine.models.runs import RunFile
 from engine.registry.runs import RunFileParams
 from tui.commands import returned
-from tui.commands.invocation import CommandError
+from tui.commands.errors import CommandError
 from tui.commands.streams import Streams
 from tui.runs import returned_files
 

@@ -59,7 +59,7 @@ def test_values_are_toml_or_text_and_shown(project: CliProject) -> None:
     assert info["memory"] == 1 << 30
     assert info["params"] == [{"name": "hours", "type": "int", "default": 24, "required": False, "help": "look back"}]
     about = project.call("scripts", "show", "report", "--about").stdout
-    shown = ["Night report", "night, logs", "disabled", ">=3.11", "pandas>=2", "1.5 s", "1.1 GB", "parallel", "look"]
+    shown = ["Night report", "night, logs", "disabled", ">=3.11", "pandas>=2", "1.5 s", "1.0 GiB", "parallel", "look"]
     assert not [words for words in shown if words not in about], about
     assert project.call("scripts", "set", "report", "--unset", "params.hours", "--unset", "title").returncode == 0
     assert "hours" not in text(project)

@@ -257,6 +257,7 @@ from engine.client.launch import connect
 from engine.models.engine import StopRequest
 from engine.models.runs import RunKind, RunRequest
 from engine.registry.engine import ENGINE_INFO, ENGINE_STOP
+from engine.models.runs import RunKind, RunRequest
 async def main():
     client = await connect(Path({str(root)!r}), client="cli")
     info = await client.call(ENGINE_INFO)

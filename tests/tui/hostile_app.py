@@ -14,7 +14,7 @@ from textual.widgets import DataTable, Label, OptionList
 
 from tui.terminal.diff_driver import driver_class
 from tui.terminal.guard import HostileTextFilter
-from tui.widgets.editor import Editor
+from tui.widgets.editor.editor import Editor
 from tui.widgets.output_view import OutputView
 
 ATTACKS = [

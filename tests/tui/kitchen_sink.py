@@ -20,7 +20,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, DataTable, Footer, Header, Input, OptionList, Static, TabbedContent, TabPane
 
 from tui.terminal.diff_driver import DiffDriver
-from tui.widgets.editor import Editor
+from tui.widgets.editor.editor import Editor
 from tui.widgets.output_view import OutputView
 
 WIDE = [

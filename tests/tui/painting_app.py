@@ -12,7 +12,8 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Label, Static
 
 from tui.terminal.diff_driver import DiffDriver
-from tui.widgets.editor import Editor, EditorPane
+from tui.widgets.editor.editor import Editor
+from tui.widgets.editor.pane import EditorPane
 
 TEXT = "\n".join(f"def function_{n}(x):\n    return [x, 'text {n}', ({n})]  # note" for n in range(60))
 

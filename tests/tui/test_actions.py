@@ -23,13 +23,13 @@ from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
 from tui.widgets.panel import Panel
 from tui.widgets.problem_pane import ProblemPane
-from tui.widgets.script_list import ScriptList
+from tui.widgets.script_pane import ScriptPane
 from tui.widgets.task_pane import TaskPane
 
 OWNERS = {
     Scope.EVERYWHERE: GatewrightApp,
     Scope.CONSOLE: ConsoleScreen,
-    Scope.LIST: ScriptList,
+    Scope.LIST: ScriptPane,
     Scope.PANEL: Panel,
     Scope.OUTPUT: OutputPane,
     Scope.PROBLEMS: ProblemPane,

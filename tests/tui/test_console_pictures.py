@@ -159,7 +159,7 @@ async def test_history(c, project):
 
 async def test_list_with_a_problem(c):
     await c.press("f2")
-    c.app._console.script_list.go_to("old_format.py")
+    c.app._console.script_pane.go_to("old_format.py")
     await c.shows("not valid TOML")
     check(c, "list_problem")
 

@@ -16,8 +16,9 @@ from textual.widgets import Label, TextArea
 from textual.widgets.text_area import Edit
 from tree_sitter import Language
 
-from tui.widgets.editor import Editor, EditorPane, Place
 from tui.widgets.editor.area import _python_query
+from tui.widgets.editor.editor import Editor, ViewState
+from tui.widgets.editor.pane import EditorPane
 from tui.widgets.editor.syntax import LONG_FILE
 
 CODE = 'import os\n\n\ndef main(name: str) -> int:\n    """Say hello."""\n    print(f"hello {name}")\n    return 0\n'
@@ -175,7 +176,7 @@ async def test_a_place_is_found_again() -> None:
         assert min(place.scroll_x, place.scroll_y) > 0
         editor.load(editor.text)
         await pilot.pause()
-        assert editor.place == Place()
+        assert editor.place == ViewState()
         editor.restore(place)
         await pilot.pause()
         assert editor.place == place
@@ -183,7 +184,7 @@ async def test_a_place_is_found_again() -> None:
 
 async def test_a_place_in_a_text_that_became_shorter() -> None:
     async with editing("one") as (editor, pilot):
-        editor.restore(Place(50, 50, 0, 40))
+        editor.restore(ViewState(50, 50, 0, 40))
         await pilot.pause()
         assert editor.cursor_location == (0, 3)
 

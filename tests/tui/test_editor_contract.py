@@ -14,7 +14,7 @@ from textual.widgets import TextArea
 from textual.widgets.text_area import Document, WrappedDocument
 from tree_sitter import Parser, Query, QueryCursor, Tree
 
-from tui.widgets.editor import Editor
+from tui.widgets.editor.editor import Editor
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from tui.widgets.editor import Editor, EditorPane
+from tui.widgets.editor.editor import Editor
+from tui.widgets.editor.pane import EditorPane
 
 CODE = '''# /// script
 # [tool.gatewright]

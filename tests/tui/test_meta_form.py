@@ -34,7 +34,7 @@ def other():
 
 async def form_of(c, path):
     """Open a script and its form."""
-    await c.until(lambda: c.app._console.script_list.info(path), f"{path} is listed")
+    await c.until(lambda: c.app._console.script_pane.info(path), f"{path} is listed")
     await c.open(path)
     await c.press("ctrl+t")
     await c.shows(f"Frontmatter of {path}")
@@ -216,9 +216,9 @@ async def test_a_block_that_cannot_be_read_is_for_the_editor(project, tmp_path, 
 async def test_one_key_in_the_list_makes_a_macro(project, tmp_path):
     write_script(project, "one_key.py", "x = 1\n")
     async with console(project, tmp_path) as c:
-        await c.until(lambda: c.app._console.script_list.info("one_key.py"), "it is listed")
+        await c.until(lambda: c.app._console.script_pane.info("one_key.py"), "it is listed")
         await c.press("f2")
-        c.app._console.script_list.go_to("one_key.py")
+        c.app._console.script_pane.go_to("one_key.py")
         await c.press("t")
         await c.shows("one_key.py is a macro now", "M one_key")
         await c.press("t")

@@ -9,7 +9,7 @@ from console_support import console, engine_project, write_script
 
 from engine.models.scripts import OutsideChange, ScriptInfo
 from tui.messages import ScriptsChanged
-from tui.widgets.script_list import OutsideMarks
+from tui.widgets.script_pane import OutsideMarks
 
 OUTSIDE = ScriptsChanged(outside=OutsideChange(change="outside", updated=1))
 

@@ -146,7 +146,7 @@ def test_the_line_below_tells_files_and_grants():
         files=[RunFile(name="report\x9b.csv", size=12000, sha256="")],
     )
     assert run_detail(granted) == (
-        "files: report\\x9b.csv 12.0 KB, s saves   read /var/log/x, write /srv/\\x1b]0;y\\x07"
+        "files: report\\x9b.csv 11.7 KiB, s saves   read /var/log/x, write /srv/\\x1b]0;y\\x07"
     )
 
 

@@ -12,10 +12,10 @@ ASKS = '# /// script\n# [tool.gatewright.permissions]\n# read = ["/etc/x\x1b"]\n
 
 async def on_row(c, path):
     """The list's cursor on a script; folders are unfolded."""
-    await c.until(lambda: c.app._console.script_list.info(path), f"{path} is listed")
+    await c.until(lambda: c.app._console.script_pane.info(path), f"{path} is listed")
     await c.press("f2")
-    c.app._console.script_list.go_to(path)
-    await c.until(lambda: c.app._console.script_list.path_under_cursor == path, f"the cursor is on {path}")
+    c.app._console.script_pane.go_to(path)
+    await c.until(lambda: c.app._console.script_pane.path_under_cursor == path, f"the cursor is on {path}")
 
 
 async def answer(c, question, text):
@@ -84,7 +84,7 @@ async def test_a_copy_gets_a_name_that_is_free(project, tmp_path):
         await c.shows("Path of the copy of dup.py", "dup_copy_2.py")
         await c.press("enter")
         await c.shows("made dup_copy_2.py")
-        assert c.app._console.script_list.path_under_cursor == "dup_copy_2.py"
+        assert c.app._console.script_pane.path_under_cursor == "dup_copy_2.py"
         assert (project / "scripts/dup_copy_2.py").read_text() == "a = 1\n"
         await on_row(c, "dup_copy.py")
         await c.press("ctrl+p")
@@ -121,7 +121,7 @@ async def test_deleted_scripts_come_back(project, tmp_path):
         await c.press("enter")
         await c.shows("restored gone.py")
         assert file.read_text() == "a = 1\n"
-        assert c.app._console.script_list.path_under_cursor == "gone.py"
+        assert c.app._console.script_pane.path_under_cursor == "gone.py"
 
 
 async def test_unsaved_text_of_a_deleted_script_is_saved_first_or_offered_when_it_is_back(project, tmp_path):
@@ -191,7 +191,7 @@ def remark(c):
 async def test_without_a_script_it_is_said_and_with_the_engine_away_too(project, tmp_path, monkeypatch):
     async with console(project, tmp_path) as c:
         await c.shows("defaults", "# /// script")
-        monkeypatch.setattr(c.app._console.script_list, "_open_path", "")
+        monkeypatch.setattr(c.app._console.script_pane, "_open_path", "")
         await c.press("escape", "ctrl+t")
         await c.shows("open a script first")
         monkeypatch.setattr(c.app._connection, "_client", None)

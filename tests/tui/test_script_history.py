@@ -17,8 +17,8 @@ async def saved(c, text):
 
 async def history_of(c, path):
     await c.press("f2")
-    c.app._console.script_list.go_to(path)
-    await c.until(lambda: c.app._console.script_list.path_under_cursor == path, f"the cursor is on {path}")
+    c.app._console.script_pane.go_to(path)
+    await c.until(lambda: c.app._console.script_pane.path_under_cursor == path, f"the cursor is on {path}")
     await c.press("h")
     await c.shows(f"History of {path}")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import graphlib
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +33,26 @@ def test_the_contracts_hold() -> None:
     assert program is not None, "import-linter is not installed beside this interpreter"
     done = subprocess.run([program, "--no-cache"], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@functools.cache
+def imports() -> grimp.ImportGraph:
+    """Who imports whom; also in functions, and for types only."""
+    return grimp.build_graph("engine", "store", "tui", cache_dir=None)
+
+
+@pytest.mark.parametrize("root", ["engine", "store", "tui"])
+def test_no_modules_import_each_other_in_a_circle(root: str) -> None:
+    graph = imports()
+    modules = {root} | graph.find_descendants(root)
+    edges = {module: graph.find_modules_directly_imported_by(module) & modules for module in modules}
+    graphlib.TopologicalSorter(edges).prepare()  # its CycleError names one circle
+
+
+def test_the_first_picture_loads_neither_client_nor_parts() -> None:
+    loaded = loaded_by("tui.app")
+    assert "tui.console.screen" in loaded
+    assert not loaded & {"tui.console.parts", "tui.connection", "engine.client", "tui.screens.picker"}
 
 
 def test_the_command_line_loads_no_console_no_server_no_store() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.editing.new_script import skeleton
+from tui.text.new_script import skeleton
 
 
 def frontmatter(text: str) -> dict[str, object]:

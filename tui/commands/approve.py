@@ -12,7 +12,8 @@ import click
 from engine.models.permissions import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
 from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW, ScriptParams
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.errors import CommandError
+from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 TAB = 8
 
 
-class Decision(Enum):
+class Verdict(Enum):
     APPROVE = "approve"
     REFUSE = "refuse"
     SHOW = "show"
@@ -42,29 +43,24 @@ def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool,
     Shows what it asks for and what changed since the last approval, then asks. An approval counts for exactly this
     text: any change to the script ends it. Without a terminal it takes --yes, or only shows.
     """
-    from tui.commands.session import with_engine
-
-    async def look(client: EngineClient) -> PermissionReview:
-        return await client.call(PERMISSIONS_REVIEW, ScriptParams(path=script))
-
-    review = with_engine(invocation, look)
+    review = invocation.ask(lambda client: client.call(PERMISSIONS_REVIEW, ScriptParams(path=script)))
     if sha256 is not None and sha256.lower() != review.sha256:
         raise _conflict(review)
     if not refuse and _is_settled(invocation, review):
         return exit_codes.OK
     decision = _decide(invocation, review, yes=yes, refuse=refuse)
-    if decision is Decision.SHOW:
+    if decision is Verdict.SHOW:
         return exit_codes.USAGE
-
-    async def decide(client: EngineClient) -> PermissionReview:  # a new talk: the answer may have taken hours
-        return await _send(client, review, decision)
-
-    _report(invocation, with_engine(invocation, decide), decision)
+    # A new connection: the person may have taken hours.
+    invocation.answer(
+        lambda client: _send(client, review, decision),
+        _print_approved if decision is Verdict.APPROVE else _print_refused,
+    )
     return exit_codes.OK
 
 
-async def _send(client: EngineClient, review: PermissionReview, decision: Decision) -> PermissionReview:
-    if decision is Decision.REFUSE:
+async def _send(client: EngineClient, review: PermissionReview, decision: Verdict) -> PermissionReview:
+    if decision is Verdict.REFUSE:
         return await client.call(PERMISSIONS_REFUSE, ScriptParams(path=review.script))
     grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
     return await client.call(
@@ -79,7 +75,7 @@ def _is_settled(invocation: Invocation, review: PermissionReview) -> bool:
         CommandError: It asks for something that cannot be granted.
     """
     if review.state in (ApprovalState.NONE, ApprovalState.APPROVED):
-        _print_settled(invocation, review)
+        invocation.show(review, _print_settled)
         return True
     problem = next((one.problem for one in review.asked if one.problem), None)
     if problem is None:
@@ -95,18 +91,16 @@ def _is_settled(invocation: Invocation, review: PermissionReview) -> bool:
 
 
 def _print_settled(invocation: Invocation, review: PermissionReview) -> None:
-    if invocation.json:
-        invocation.print_json(review)
-    elif review.state is ApprovalState.NONE:
+    if review.state is ApprovalState.NONE:
         invocation.streams.notify(f"{review.script} asks for no permissions")
     else:
         _print_review(invocation, review)
         invocation.streams.notify(f"{review.script} is approved already, by {review.approved_by}")
 
 
-def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refuse: bool) -> Decision:
+def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refuse: bool) -> Verdict:
     """What the options say, or else the person at the terminal."""
-    wanted = Decision.REFUSE if refuse else Decision.APPROVE
+    wanted = Verdict.REFUSE if refuse else Verdict.APPROVE
     if not invocation.json:
         _print_review(invocation, review)
     if yes:
@@ -122,13 +116,13 @@ def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refu
         "nothing was decided: there is no terminal to ask at",
         f"Decide about exactly this: gatewright scripts approve {script}{option} --yes --sha256 {review.sha256}",
     )
-    return Decision.SHOW
+    return Verdict.SHOW
 
 
-def _ask(review: PermissionReview, wanted: Decision) -> None:
+def _ask(review: PermissionReview, wanted: Verdict) -> None:
     """Raises ``click.Abort`` unless the answer is yes."""
     script = sanitise_line(review.script)
-    if wanted is Decision.REFUSE:
+    if wanted is Verdict.REFUSE:
         question = f"Refuse what {script} asks for?"
     elif len(review.asked) == 1:
         question = f"Let {script} have this permission?"
@@ -137,13 +131,12 @@ def _ask(review: PermissionReview, wanted: Decision) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-def _report(invocation: Invocation, review: PermissionReview, decision: Decision) -> None:
-    if invocation.json:
-        invocation.print_json(review)
-    elif decision is Decision.APPROVE:
-        invocation.streams.notify(f"approved {review.script}, for exactly this text")
-    else:
-        invocation.streams.notify(f"refused what {review.script} asks for; it has no approval now")
+def _print_approved(invocation: Invocation, review: PermissionReview) -> None:
+    invocation.streams.notify(f"approved {review.script}, for exactly this text")
+
+
+def _print_refused(invocation: Invocation, review: PermissionReview) -> None:
+    invocation.streams.notify(f"refused what {review.script} asks for; it has no approval now")
 
 
 def _conflict(review: PermissionReview) -> CommandError:

@@ -13,7 +13,6 @@ from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
-    from engine.client.client import EngineClient
     from engine.models.engine import AuditCheck, AuditList
 
 
@@ -28,40 +27,26 @@ def audit(invocation: Invocation, verify: bool, limit: int) -> int:
     A record that is consistent in itself has not been changed in the middle; whoever may write the project's folder
     could have made all of it anew.
     """
-    return _verify(invocation) if verify else _list(invocation, limit)
-
-
-def _verify(invocation: Invocation) -> int:
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> AuditCheck:
-        return await client.call(AUDIT_VERIFY)
-
-    check = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(check)
-    elif check.problem is None:
-        invocation.streams.out.line(f"{check.records} records, internally consistent, head {check.head}")
-    else:
-        invocation.streams.notify(check.problem)
+    if not verify:
+        invocation.answer(lambda client: client.call(AUDIT_LIST, AuditParams(limit=limit)), _print_records)
+        return exit_codes.OK
+    check = invocation.answer(lambda client: client.call(AUDIT_VERIFY), _print_check)
     return exit_codes.OK if check.problem is None else exit_codes.FAILED
 
 
-def _list(invocation: Invocation, limit: int) -> int:
-    from tui.commands.session import with_engine
+def _print_check(invocation: Invocation, check: AuditCheck) -> None:
+    if check.problem is None:
+        invocation.streams.out.line(f"{check.records} records, internally consistent, head {check.head}")
+    else:
+        invocation.streams.notify(check.problem)
+
+
+def _print_records(invocation: Invocation, found: AuditList) -> None:
     from tui.commands.table import render, terminal_width
 
-    async def work(client: EngineClient) -> AuditList:
-        return await client.call(AUDIT_LIST, AuditParams(limit=limit))
-
-    found = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(found)
-        return exit_codes.OK
     rows = [
         [str(one.seq), clock(one.at), sanitise_line(one.actor), one.source, one.action, sanitise_line(one.subject)]
         for one in found.records
     ]
     width = terminal_width(invocation.streams.out.is_terminal)
     invocation.streams.out.line(render(["seq", "when", "who", "from", "what", "about"], rows, right="seq", width=width))
-    return exit_codes.OK

@@ -18,7 +18,8 @@ from engine.models.defaults import (
 from engine.registry.defaults import DEFAULTS_DECIDE, DEFAULTS_DIFF, DEFAULTS_LIST, DEFAULTS_RESTORE
 from engine.registry.scripts import ScriptParams
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.errors import CommandError
+from tui.commands.invocation import Invocation, common_options
 from tui.text.labels import STATES
 from tui.text.sanitise import sanitise_line
 
@@ -45,8 +46,6 @@ def default_scripts(
     A new version of Gatewright updates those that nobody edited. Of an edited one the new text is offered here. What
     was deleted stays deleted until --restore.
     """
-    from tui.commands.session import with_engine
-
     if sum(map(bool, (compared, take or keep, restore))) > 1:
         raise click.UsageError("--diff, --restore, and --take with --keep are three different things: say one.")
 
@@ -59,15 +58,15 @@ def default_scripts(
         decisions = _decisions(found.scripts, take, keep)
         return await client.call(DEFAULTS_DECIDE, body=DefaultsRequest(decisions=decisions)) if decisions else found
 
-    answer = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(answer)
-    elif isinstance(answer, DefaultDiff):
-        _print_difference(invocation, answer)
-    elif restore or take or keep:
-        _say_what_was_done(invocation, answer, keep)
-    else:
-        _print_scripts(invocation, answer)
+    def as_text(_: Invocation, answer: DefaultScripts | DefaultDiff) -> None:
+        if isinstance(answer, DefaultDiff):
+            _print_difference(invocation, answer)
+        elif restore or take or keep:
+            _say_what_was_done(invocation, answer, keep)
+        else:
+            _print_scripts(invocation, answer)
+
+    invocation.answer(work, as_text)
 
 
 def _decisions(scripts: Sequence[DefaultScript], take: tuple[str, ...], keep: tuple[str, ...]) -> list[DefaultDecision]:

@@ -19,7 +19,8 @@ from engine.models.sync import (
 )
 from engine.registry.sync import SYNC_DIFF
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.errors import CommandError
+from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ def diff(
     Exit codes: 0 compared, or all decisions done; 1 with --exit-code when something waits, and when a decision could
     not be done; 5 when one was refused because something changed meanwhile.
     """
-    from tui.commands.session import with_engine
     from tui.commands.task import with_progress
 
     if what is None and (keys or preview):
@@ -77,11 +77,11 @@ def diff(
             return report, await client.apply_diff(request)
         return report, await with_progress(client, invocation.streams, "decisions", lambda: client.apply_diff(request))
 
-    report, answer = with_engine(invocation, work)
+    report, answer = invocation.ask(work)
     if what is None:
-        _print_report(invocation, report)
+        invocation.show(report, _print_report)
         return exit_codes.FAILED if tell and report.waiting else exit_codes.OK
-    _print_outcomes(invocation, answer.outcomes)
+    invocation.show(list(answer.outcomes), _print_outcomes, as_json=lambda outcomes: {"outcomes": outcomes})
     return exit_codes.CANCELLED if answer.cancelled else _code_of(answer.outcomes)
 
 
@@ -147,9 +147,6 @@ def _code_of(outcomes: Sequence[DiffOutcome]) -> int:
 
 def _print_report(invocation: Invocation, report: DiffReport) -> None:
     streams = invocation.streams
-    if invocation.json:
-        invocation.print_json(report)
-        return
     for item in report.items:
         for line in _lines(item):
             streams.out.line(sanitise_line(line))
@@ -178,9 +175,6 @@ def _word(state: DiffState) -> str:
 
 def _print_outcomes(invocation: Invocation, outcomes: Sequence[DiffOutcome]) -> None:
     streams = invocation.streams
-    if invocation.json:
-        invocation.print_json({"outcomes": list(outcomes)})
-        return
     for outcome in outcomes:
         lead = outcome.choice if outcome.done else f"not done: {outcome.choice}"
         streams.out.line(sanitise_line(f"{lead}: {outcome.path or 'scripts'}: {outcome.sentence}"))

@@ -9,7 +9,8 @@ import sys
 import click
 
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.errors import CommandError
+from tui.commands.invocation import Invocation, common_options
 
 PATIENCE = 60.0
 """Seconds. Its trials on the host take a fraction of one each."""

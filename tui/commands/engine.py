@@ -27,13 +27,7 @@ def engine() -> None:
 @click.pass_obj
 def start(invocation: Invocation) -> None:
     """Start the engine in the background, if it does not run."""
-    from tui.commands.session import with_engine
-
-    info = with_engine(invocation, _info)
-    if invocation.json:
-        invocation.print_json(info)
-    else:
-        invocation.streams.notify(f"the engine of {info.project} runs as process {info.pid}")
+    invocation.answer(_info, _print_process)
 
 
 @engine.command("stop")
@@ -50,12 +44,8 @@ def stop(invocation: Invocation, force: bool) -> None:
     with refusals():
         folder = invocation.folder()
         stopped = asyncio.run(launch.stop(folder, client=CLIENT, force=force))
-    if invocation.json:
-        invocation.print_json({"project": str(folder), "stopped": stopped})
-    else:
-        invocation.streams.notify(
-            f"the engine of {folder} has stopped" if stopped else "no engine runs for this project"
-        )
+    said = f"the engine of {folder} has stopped" if stopped else "no engine runs for this project"
+    invocation.show({"project": str(folder), "stopped": stopped}, lambda _, __: invocation.streams.notify(said))
 
 
 @engine.command("status")
@@ -63,16 +53,11 @@ def stop(invocation: Invocation, force: bool) -> None:
 @click.pass_obj
 def status(invocation: Invocation) -> None:
     """Show the engine and its pool; exit code 3 if none runs."""
-    from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> tuple[EngineInfo, PoolInfo]:
         return await _info(client), await client.call(POOL_INFO)
 
-    info, pool = with_engine(invocation, work, start=False)
-    if invocation.json:
-        invocation.print_json({"engine": info, "pool": pool})
-    else:
-        _print_status(invocation, info, pool)
+    invocation.answer(work, _print_status, as_json=lambda both: {"engine": both[0], "pool": both[1]}, start=False)
 
 
 @engine.command("serve", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -92,11 +77,16 @@ async def _info(client: EngineClient) -> EngineInfo:
     return await client.call(ENGINE_INFO)
 
 
-def _print_status(invocation: Invocation, info: EngineInfo, pool: PoolInfo) -> None:
+def _print_process(invocation: Invocation, info: EngineInfo) -> None:
+    invocation.streams.notify(f"the engine of {info.project} runs as process {info.pid}")
+
+
+def _print_status(invocation: Invocation, status: tuple[EngineInfo, PoolInfo]) -> None:
     import time
 
     from tui.commands.table import fields, render, terminal_width
 
+    info, pool = status
     out, now = invocation.streams.out, time.time()
     width = terminal_width(out.is_terminal)
     out.line(

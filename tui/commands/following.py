@@ -18,7 +18,7 @@ from engine.client.runs import RunEvent
 from engine.models.runs import Outcome, OutputChunk, RunInfo, RunRequest, RunState, Stream
 from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError
+from tui.commands.errors import CommandError
 from tui.commands.returned import write_files
 from tui.commands.streams import Streams
 from tui.text.formats import duration

@@ -23,8 +23,9 @@ from engine.registry.git import (
     GitShowParams,
 )
 from tui.commands import exit_codes
+from tui.commands.errors import CommandError
 from tui.commands.git_trust import trust
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 
@@ -56,15 +57,7 @@ git.add_command(trust)
 @click.pass_obj
 def show_status(invocation: Invocation) -> None:
     """List what changed: the first letter is the index, the second one the file."""
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> GitStatus:
-        return await client.call(GIT_STATUS)
-
-    status = with_engine(invocation, work)
-    if not status.available:
-        raise CommandError(status.problem or "There is no git repository.", exit_code=exit_codes.USAGE, code="git")
-    _print_status(invocation, status)
+    invocation.answer(_status, _print_status)
 
 
 @git.command("log")
@@ -75,20 +68,18 @@ def show_status(invocation: Invocation) -> None:
 @click.pass_obj
 def show_log(invocation: Invocation, script: str | None, limit: int, skip: int) -> None:
     """List commits; with SCRIPT those that changed it."""
-    from tui.commands.session import with_engine
 
-    async def work(client: EngineClient) -> GitLog:
-        return await client.call(GIT_LOG, GitLogParams(path=_with_suffix(script), limit=limit, skip=skip))
-
-    found = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(found)
-    elif not found.commits:
-        invocation.streams.notify("there are no commits" if skip == 0 else "there are no more commits")
-    else:
+    def as_text(_: Invocation, found: GitLog) -> None:
+        if not found.commits:
+            invocation.streams.notify("there are no commits" if skip == 0 else "there are no more commits")
+            return
         _print_log(invocation, found.commits)
         if found.more:
             invocation.streams.notify(f"older ones: --skip {skip + limit}")
+
+    invocation.answer(
+        lambda client: client.call(GIT_LOG, GitLogParams(path=_with_suffix(script), limit=limit, skip=skip)), as_text
+    )
 
 
 @git.command("diff")
@@ -99,8 +90,6 @@ def show_log(invocation: Invocation, script: str | None, limit: int, skip: int) 
 @click.pass_obj
 def show_diff(invocation: Invocation, path: str | None, staged: bool, sha: str | None) -> None:
     """Show what changed in PATH, or in every changed file."""
-    from tui.commands.session import with_engine
-
     if staged and sha is not None:
         raise click.UsageError("--staged and --commit do not go together.")
 
@@ -109,7 +98,7 @@ def show_diff(invocation: Invocation, path: str | None, staged: bool, sha: str |
             return await client.call(GIT_DIFF, GitDiffParams(path=path, staged=staged, commit=sha))
         return await _every_diff(client, staged=staged)
 
-    _print_diff(invocation, with_engine(invocation, work))
+    invocation.answer(work, _print_diff)
 
 
 @git.command("show")
@@ -119,8 +108,6 @@ def show_diff(invocation: Invocation, path: str | None, staged: bool, sha: str |
 @click.pass_obj
 def show_commit(invocation: Invocation, commit: str, script: str | None) -> None:
     """Print SCRIPT as it was in COMMIT; without SCRIPT what the commit changed."""
-    from tui.commands.session import with_engine
-
     path = _with_suffix(script)
 
     async def work(client: EngineClient) -> GitText | GitDiff:
@@ -130,13 +117,13 @@ def show_commit(invocation: Invocation, commit: str, script: str | None) -> None
             else client.call(GIT_SHOW, GitShowParams(commit=commit, path=path))
         )
 
-    found = with_engine(invocation, work)
-    if isinstance(found, GitDiff):
-        _print_diff(invocation, found)
-    elif invocation.json:
-        invocation.print_json(found)
-    else:
-        invocation.streams.out.write(found.text)
+    def as_text(_: Invocation, found: GitText | GitDiff) -> None:
+        if isinstance(found, GitDiff):
+            _print_diff(invocation, found)
+        else:
+            invocation.streams.out.write(found.text)
+
+    invocation.answer(work, as_text)
 
 
 @git.command("stage")
@@ -145,12 +132,7 @@ def show_commit(invocation: Invocation, commit: str, script: str | None) -> None
 @click.pass_obj
 def stage(invocation: Invocation, paths: tuple[str, ...]) -> None:
     """Put changed files, or all that changed in a folder, into the next commit."""
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> GitStatus:
-        return await client.call(GIT_STAGE, body=GitPaths(paths=list(paths)))
-
-    _print_status(invocation, with_engine(invocation, work))
+    invocation.answer(lambda client: client.call(GIT_STAGE, body=GitPaths(paths=list(paths))), _print_status)
 
 
 @git.command("unstage")
@@ -159,12 +141,7 @@ def stage(invocation: Invocation, paths: tuple[str, ...]) -> None:
 @click.pass_obj
 def unstage(invocation: Invocation, paths: tuple[str, ...]) -> None:
     """Take files out of the next commit; the files themselves stay as they are."""
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> GitStatus:
-        return await client.call(GIT_UNSTAGE, body=GitPaths(paths=list(paths)))
-
-    _print_status(invocation, with_engine(invocation, work))
+    invocation.answer(lambda client: client.call(GIT_UNSTAGE, body=GitPaths(paths=list(paths))), _print_status)
 
 
 @git.command("commit")
@@ -177,8 +154,6 @@ def commit(invocation: Invocation, messages: tuple[str, ...], source: BinaryIO |
 
     Your name and e-mail address are asked for once, at a terminal; or say them with `gatewright git author`.
     """
-    from tui.commands.session import with_engine
-
     if bool(messages) == (source is not None):
         raise click.UsageError("Give the message with -m or with -F.")
     text = "\n\n".join(messages) if source is None else _decoded(source.read())
@@ -187,16 +162,13 @@ def commit(invocation: Invocation, messages: tuple[str, ...], source: BinaryIO |
         return await client.call(GIT_COMMIT, body=GitCommitRequest(message=text))
 
     try:
-        made = with_engine(invocation, work)
+        made = invocation.ask(work)
     except CommandError as error:
         if error.code != "no_author" or not _can_ask(invocation):
             raise
         _ask_author(invocation)
-        made = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(made)
-    else:
-        invocation.streams.notify(f"committed {made.sha[:SHORT]} {sanitise_line(made.subject)}")
+        made = invocation.ask(work)
+    invocation.show(made, _print_commit)
 
 
 @git.command("author")
@@ -206,7 +178,6 @@ def commit(invocation: Invocation, messages: tuple[str, ...], source: BinaryIO |
 @click.pass_obj
 def author(invocation: Invocation, name: str | None, email: str | None) -> None:
     """Show or set who your commits are by."""
-    from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> GitAuthor:
         known = await client.call(GIT_AUTHOR)
@@ -214,13 +185,7 @@ def author(invocation: Invocation, name: str | None, email: str | None) -> None:
             return known
         return await client.call(GIT_AUTHOR_SET, body=GitAuthor(name=name or known.name, email=email or known.email))
 
-    found = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(found)
-    elif found.name is None:
-        invocation.streams.notify("nobody has said yet who your commits are by", "Say it with --name and --email.")
-    else:
-        invocation.streams.out.line(sanitise_line(f"{found.name} <{found.email}>"))
+    invocation.answer(work, _print_author)
 
 
 def _can_ask(invocation: Invocation) -> bool:
@@ -228,21 +193,20 @@ def _can_ask(invocation: Invocation) -> bool:
 
 
 def _ask_author(invocation: Invocation) -> None:
-    from tui.commands.session import with_engine
-
     invocation.streams.notify("who are your commits by? This is asked once.")
     given = GitAuthor(name=click.prompt("Name", err=True), email=click.prompt("E-mail address", err=True))
-
-    async def work(client: EngineClient) -> GitAuthor:
-        return await client.call(GIT_AUTHOR_SET, body=given)
-
-    with_engine(invocation, work)
+    invocation.ask(lambda client: client.call(GIT_AUTHOR_SET, body=given))
 
 
-async def _every_diff(client: EngineClient, *, staged: bool) -> GitDiff:
+async def _status(client: EngineClient) -> GitStatus:
     status = await client.call(GIT_STATUS)
     if not status.available:
         raise CommandError(status.problem or "There is no git repository.", exit_code=exit_codes.USAGE, code="git")
+    return status
+
+
+async def _every_diff(client: EngineClient, *, staged: bool) -> GitDiff:
+    status = await _status(client)
     chosen = [file.path for file in status.files if (file.index not in " ?" if staged else file.worktree != " ")]
     found = [await client.call(GIT_DIFF, GitDiffParams(path=path, staged=staged)) for path in chosen]
     return GitDiff(text="".join(one.text for one in found), cut=any(one.cut for one in found))
@@ -252,10 +216,18 @@ def _with_suffix(script: str | None) -> str | None:
     return script if script is None or script.endswith(".py") else f"{script}.py"
 
 
+def _print_commit(invocation: Invocation, made: GitCommit) -> None:
+    invocation.streams.notify(f"committed {made.sha[:SHORT]} {sanitise_line(made.subject)}")
+
+
+def _print_author(invocation: Invocation, found: GitAuthor) -> None:
+    if found.name is None:
+        invocation.streams.notify("nobody has said yet who your commits are by", "Say it with --name and --email.")
+    else:
+        invocation.streams.out.line(sanitise_line(f"{found.name} <{found.email}>"))
+
+
 def _print_status(invocation: Invocation, status: GitStatus) -> None:
-    if invocation.json:
-        invocation.print_json(status)
-        return
     out = invocation.streams.out
     where = sanitise_line(status.branch) if status.branch else f"no branch, at {(status.head or '')[:SHORT]}"
     out.line(f"on {where}{'' if status.head else ', no commit yet'}")
@@ -278,9 +250,6 @@ def _print_log(invocation: Invocation, commits: Sequence[GitCommit]) -> None:
 def _print_diff(invocation: Invocation, found: GitDiff) -> None:
     """A pipe gets it as it is; at a terminal a carriage return must not make one line look like two."""
     out = invocation.streams.out
-    if invocation.json:
-        invocation.print_json(found)
-        return
     if out.is_terminal:
         for line in found.text.split("\n")[:-1]:
             out.line(sanitise_line(line.expandtabs(TAB)))

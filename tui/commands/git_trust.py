@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
 from engine.models.git import GitTrust, GitTrustRequest
 from engine.registry.git import GIT_PROGRAMS, GIT_TRUST
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options
-
-if TYPE_CHECKING:
-    from engine.client.client import EngineClient
+from tui.commands.errors import CommandError
+from tui.commands.invocation import Invocation, common_options
 
 
 @click.command("trust")
@@ -29,12 +26,7 @@ def trust(invocation: Invocation, yes: bool, fingerprint: str | None, revoke: bo
     written. After that its filters and hooks run with the rights of this engine, when something is staged or committed;
     any change of what is listed here ends the trust.
     """
-    from tui.commands.session import with_engine
-
-    async def look(client: EngineClient) -> GitTrust:
-        return await client.call(GIT_PROGRAMS)
-
-    seen = with_engine(invocation, look)
+    seen = invocation.ask(lambda client: client.call(GIT_PROGRAMS))
     if fingerprint is not None and fingerprint != seen.fingerprint:
         raise CommandError(
             "the repository names other programs than those with this fingerprint",
@@ -47,15 +39,7 @@ def trust(invocation: Invocation, yes: bool, fingerprint: str | None, revoke: bo
         return exit_codes.OK
     if not (yes or revoke) and not _agreed(invocation, seen):
         return exit_codes.USAGE
-
-    async def decide(client: EngineClient) -> GitTrust:
-        return await client.call(GIT_TRUST, body=GitTrustRequest(fingerprint=wanted))
-
-    decided = with_engine(invocation, decide)
-    if invocation.json:
-        invocation.print_json(decided)
-    else:
-        invocation.streams.notify("trusted, exactly as it is now" if decided.trusted else "not trusted")
+    invocation.answer(lambda client: client.call(GIT_TRUST, body=GitTrustRequest(fingerprint=wanted)), _print_decided)
     return exit_codes.OK
 
 
@@ -63,25 +47,28 @@ def _is_settled(invocation: Invocation, seen: GitTrust) -> bool:
     """Whether there is nothing to decide, which is then said."""
     if seen.needed and not seen.trusted:
         return False
-    if invocation.json:
-        invocation.print_json(seen)
-    elif seen.trusted and seen.needed:
+    invocation.show(seen, _print_settled)
+    return True
+
+
+def _print_settled(invocation: Invocation, seen: GitTrust) -> None:
+    if seen.trusted and seen.needed:
         _print_programs(invocation, seen)
         invocation.streams.notify("this is trusted already")
     else:
         invocation.streams.notify("the repository names no programs; it needs no trust")
-    return True
+
+
+def _print_decided(invocation: Invocation, decided: GitTrust) -> None:
+    invocation.streams.notify("trusted, exactly as it is now" if decided.trusted else "not trusted")
 
 
 def _agreed(invocation: Invocation, seen: GitTrust) -> bool:
     """What the person at the terminal says; without one, what there is to decide is only shown."""
-    if invocation.json:
-        invocation.print_json(seen)
-    else:
-        _print_programs(invocation, seen)
-        if sys.stdin.isatty() and invocation.streams.err.is_terminal:
-            click.confirm("May these run when something is staged or committed?", abort=True, err=True)
-            return True
+    invocation.show(seen, _print_programs)
+    if not invocation.json and sys.stdin.isatty() and invocation.streams.err.is_terminal:
+        click.confirm("May these run when something is staged or committed?", abort=True, err=True)
+        return True
     invocation.streams.notify(
         "nothing was decided: there is no terminal to ask at",
         f"Trust exactly this: gatewright git trust --yes --fingerprint {seen.fingerprint}",

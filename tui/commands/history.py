@@ -17,7 +17,8 @@ from engine.registry.scripts import (
     VersionParams,
 )
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.errors import CommandError
+from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock, size
 from tui.text.labels import what_replaced
 from tui.text.sanitise import sanitise_line
@@ -44,42 +45,28 @@ def history(invocation: Invocation, script: str | None, deleted: bool, number: i
 
     Also of a script that was deleted. scripts restore brings one back.
     """
-    from tui.commands.session import with_engine
-
     if deleted == (script is not None) or (deleted and number is not None):
         raise click.UsageError("Name a script, or say --deleted.")
     if now and number is None:
         raise click.UsageError("--now goes with --diff N.")
     if script is None:
-        _list_deleted(invocation)
+        invocation.answer(lambda client: client.call(SCRIPTS_DELETED), _print_deleted)
+        return
+
+    if number is None:
+        invocation.answer(lambda client: client.call(SCRIPTS_HISTORY, ScriptParams(path=script)), _print_versions)
         return
 
     async def work(client: EngineClient) -> tuple[ScriptHistory, str]:
         found = await client.call(SCRIPTS_HISTORY, ScriptParams(path=script))
-        return found, "" if number is None else await _difference(client, found, number, now)
+        return found, await _difference(client, found, number, now)
 
-    found, difference = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json({"history": found, "diff": difference} if number is not None else found)
-    elif number is not None:
-        _print_difference(invocation, difference)
-    elif not found.versions:
-        invocation.streams.notify(f"{sanitise_line(found.path)} has no earlier versions")
-    else:
-        _print_versions(invocation, found)
+    invocation.answer(work, _print_difference, as_json=lambda both: {"history": both[0], "diff": both[1]})
 
 
-def _list_deleted(invocation: Invocation) -> None:
-    from tui.commands.session import with_engine
+def _print_deleted(invocation: Invocation, found: DeletedScripts) -> None:
     from tui.commands.table import render, terminal_width
 
-    async def work(client: EngineClient) -> DeletedScripts:
-        return await client.call(SCRIPTS_DELETED)
-
-    found = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(found)
-        return
     if not found.versions:
         invocation.streams.notify("no script was deleted")
         return
@@ -141,7 +128,8 @@ def _unified(old: str, new: str, title: str, newer: str | None) -> str:
     return "\n".join(lines)
 
 
-def _print_difference(invocation: Invocation, difference: str) -> None:
+def _print_difference(invocation: Invocation, answer: tuple[ScriptHistory, str]) -> None:
+    _, difference = answer
     if not difference:
         invocation.streams.notify("the text is the same")
     for line in difference.split("\n") if difference else []:
@@ -151,6 +139,9 @@ def _print_difference(invocation: Invocation, difference: str) -> None:
 def _print_versions(invocation: Invocation, found: ScriptHistory) -> None:
     from tui.commands.table import render, terminal_width
 
+    if not found.versions:
+        invocation.streams.notify(f"{sanitise_line(found.path)} has no earlier versions")
+        return
     rows = [
         [str(number), one.sha256[:SHORT], size(one.size), what_replaced(one), one.name, clock(one.at)]
         for number, one in enumerate(found.versions, 1)

@@ -1,17 +1,21 @@
-"""What every command has: the project, ``--json``, and one way to fail."""
+"""What every command has: the project, the engine's answers, and text or ``--json`` to show them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tui.commands import exit_codes
 from tui.commands.streams import Streams
 
+if TYPE_CHECKING:
+    from engine.client.client import EngineClient
+    from tui.commands.errors import CommandError
+
+Answer = TypeVar("Answer")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
@@ -30,6 +34,52 @@ class Invocation:
 
         return find_project(self.project)
 
+    def answer(
+        self,
+        work: Callable[[EngineClient], Awaitable[Answer]],
+        as_text: Callable[[Invocation, Answer], None],
+        *,
+        as_json: Callable[[Answer], object] | None = None,
+        start: bool = True,
+    ) -> Answer:
+        """Ask the engine and show what it says: ``ask``, then ``show``."""
+        found = self.ask(work, start=start)
+        self.show(found, as_text, as_json=as_json)
+        return found
+
+    def ask(self, work: Callable[[EngineClient], Awaitable[Answer]], *, start: bool = True) -> Answer:
+        """Connect to the project's engine and return what ``work`` gets from it.
+
+        Args:
+            work: Gets the connected client.
+            start: Start the engine if none answers.
+
+        Raises:
+            CommandError: No engine could be reached, or it refused.
+        """
+        from tui.commands.session import with_engine
+
+        return with_engine(self.project, self.streams, work, start=start)
+
+    def show(
+        self,
+        answer: Answer,
+        as_text: Callable[[Invocation, Answer], None],
+        *,
+        as_json: Callable[[Answer], object] | None = None,
+    ) -> None:
+        """Show an answer: with ``--json`` as one object, else as ``as_text`` writes it for people.
+
+        Args:
+            answer: A model, or several.
+            as_text: Writes it to the streams of the invocation.
+            as_json: Makes the object, if it is not the answer itself.
+        """
+        if self.json:
+            self.print_json(answer if as_json is None else as_json(answer))
+        else:
+            as_text(self, answer)
+
     def print_json(self, value: object) -> None:
         """``value``, models included, as one JSON object on a line of stdout."""
         import msgspec
@@ -41,19 +91,6 @@ class Invocation:
         from engine.models.base import ErrorBody
 
         self.print_json(ErrorBody(error=error.message, code=error.code, hint=error.hint))
-
-
-class CommandError(Exception):
-    """A command cannot do what it was asked. It reaches the user as one sentence, and what to do."""
-
-    def __init__(
-        self, message: str, *, hint: str | None = None, exit_code: int = exit_codes.FAILED, code: str = "failed"
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self.exit_code = exit_code
-        self.code = code
 
 
 def common_options(command: Decorated) -> Decorated:

@@ -12,7 +12,6 @@ from tui.commands.invocation import Invocation, common_options
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
     from engine.models.sync import RebuildReport
-    from tui.commands.streams import Streams
 
 KIND = "rebuild"
 SHOWN = 20
@@ -30,7 +29,6 @@ def rebuild(invocation: Invocation, everything: bool) -> None:
     Files that are gone are reported as removed, and gatewright diff can bring them back. With --all the versions in the
     history are read and compared with their hashes, and approvals with the texts that they are for.
     """
-    from tui.commands.session import with_engine
     from tui.commands.task import with_progress
 
     async def work(client: EngineClient) -> RebuildReport:
@@ -38,16 +36,13 @@ def rebuild(invocation: Invocation, everything: bool) -> None:
             client, invocation.streams, KIND, lambda: client.call(SYNC_REBUILD, RebuildParams(everything=everything))
         )
 
-    report = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(report)
-    else:
-        _print_report(invocation.streams, report)
+    invocation.answer(work, _print_report)
 
 
-def _print_report(streams: Streams, report: RebuildReport) -> None:
+def _print_report(invocation: Invocation, report: RebuildReport) -> None:
     from tui.text.sanitise import sanitise_line
 
+    streams = invocation.streams
     renamed = [f"{pair.old} -> {pair.new}" for pair in report.renamed]
     problems = [f"{one.path}: {one.problem}" for one in report.problems]
     sorts = (

@@ -11,7 +11,6 @@ from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock, duration, size
 
 if TYPE_CHECKING:
-    from engine.client.client import EngineClient
     from engine.models.engine import RetentionInfo, RetentionPass
 
 
@@ -23,16 +22,7 @@ def retention(invocation: Invocation) -> None:
 
     How long that is, is set under [retention] in the project's settings.toml.
     """
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> RetentionInfo:
-        return await client.call(RETENTION)
-
-    info = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(info)
-    else:
-        _print(invocation, info)
+    invocation.answer(lambda client: client.call(RETENTION), _print)
 
 
 def _print(invocation: Invocation, info: RetentionInfo) -> None:

@@ -6,7 +6,7 @@ from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.models.runs import RunFile, RunInfo
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError
+from tui.commands.errors import CommandError
 from tui.commands.streams import Streams
 from tui.runs.returned_files import NotWritten, save_files
 

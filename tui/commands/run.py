@@ -13,7 +13,8 @@ import click
 
 from engine.models.runs import Mode, RunKind, RunRequest
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.errors import CommandError
+from tui.commands.invocation import Invocation, common_options
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
@@ -137,7 +138,6 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
     import msgspec
 
     from tui.commands.following import run_to_end
-    from tui.commands.session import with_engine
     from tui.commands.uploads import upload_files
 
     async def work(client: EngineClient) -> int:
@@ -147,7 +147,7 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
         )
         return await run_to_end(client, wanted, invocation.streams, as_json=invocation.json, out=options.out)
 
-    return with_engine(invocation, work)
+    return invocation.ask(work)
 
 
 def _standard_input(invocation: Invocation) -> str:

@@ -51,7 +51,6 @@ def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode:
     Roles, permissions and limits are judged as they are now. Its output comes as it is written, as with gatewright run.
     """
     from tui.commands.following import follow_to_end
-    from tui.commands.session import with_engine
     from tui.commands.uploads import upload_files
 
     async def work(client: EngineClient) -> int:
@@ -60,7 +59,7 @@ def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode:
         events = client.replay_and_follow(run_id, request)
         return await follow_to_end(client, events, invocation.streams, as_json=invocation.json, out=out)
 
-    return with_engine(invocation, work)
+    return invocation.ask(work)
 
 
 @click.command("compare")
@@ -70,15 +69,12 @@ def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode:
 @click.pass_obj
 def compare_runs(invocation: Invocation, run_id: int, other_id: int) -> None:
     """Show what differs between two runs: inputs, text, result, output."""
-    from tui.commands.session import with_engine
+    invocation.answer(
+        lambda client: client.call(RUNS_COMPARE, CompareParams(run_id=run_id, other_id=other_id)), _print_comparison
+    )
 
-    async def work(client: EngineClient) -> RunComparison:
-        return await client.call(RUNS_COMPARE, CompareParams(run_id=run_id, other_id=other_id))
 
-    found = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(found)
-        return
+def _print_comparison(invocation: Invocation, found: RunComparison) -> None:
     out = invocation.streams.out
     for title in ("inputs", "code", "result", "output"):
         difference = getattr(found, title)

@@ -9,7 +9,8 @@ import click
 from engine.models.runs import OutputPage, RunFile, RunInfo, RunInputs, RunList, RunState
 from engine.registry.runs import RUNS_CANCEL, RUNS_GET, RUNS_INPUTS, RUNS_LIST, RUNS_OUTPUT, OutputParams, RunParams
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.errors import CommandError
+from tui.commands.invocation import Invocation, common_options
 from tui.commands.run_history import compare_runs, input_fields, replay_run
 from tui.text.formats import clock, duration, size
 
@@ -46,7 +47,6 @@ def list_runs(invocation: Invocation, limit: int, before: int | None, name: str 
     """
     import msgspec
 
-    from tui.commands.session import with_engine
     from tui.text.run_query import BadSearch, parse_search
 
     try:
@@ -54,18 +54,15 @@ def list_runs(invocation: Invocation, limit: int, before: int | None, name: str 
     except BadSearch as error:
         raise CommandError(str(error), exit_code=exit_codes.USAGE, code="bad_search") from None
 
-    async def work(client: EngineClient) -> RunList:
-        return await client.call(RUNS_LIST, wanted)
-
-    found = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(found)
-    elif not found.runs:
-        invocation.streams.notify("no run matches" if search or name or before else "there are no runs yet")
-    else:
+    def as_text(_: Invocation, found: RunList) -> None:
+        if not found.runs:
+            invocation.streams.notify("no run matches" if search or name or before else "there are no runs yet")
+            return
         _print_runs(invocation, found.runs)
         if found.next_before is not None:
             invocation.streams.notify(f"older ones: the same with --before {found.next_before}")
+
+    invocation.answer(lambda client: client.call(RUNS_LIST, wanted), as_text)
 
 
 @runs.command("show")
@@ -76,18 +73,12 @@ def show_run(invocation: Invocation, run_id: int) -> None:
     """Show everything known of one run, except its output: how it went, and what it was given."""
     import msgspec
 
-    from tui.commands.session import with_engine
-
     async def work(client: EngineClient) -> tuple[RunInfo, RunInputs]:
         return await client.call(RUNS_GET, RunParams(run_id=run_id)), await client.call(
             RUNS_INPUTS, RunParams(run_id=run_id)
         )
 
-    info, inputs = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(msgspec.to_builtins(info) | {"inputs": inputs})
-    else:
-        _print_run(invocation, info, inputs)
+    invocation.answer(work, _print_run, as_json=lambda both: msgspec.to_builtins(both[0]) | {"inputs": both[1]})
 
 
 @runs.command("output")
@@ -97,7 +88,6 @@ def show_run(invocation: Invocation, run_id: int) -> None:
 @click.pass_obj
 def run_output(invocation: Invocation, run_id: int, follow: bool) -> None:
     """Print what a run wrote: its stdout to stdout, its stderr to stderr."""
-    from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> None:
         if invocation.json:
@@ -105,7 +95,7 @@ def run_output(invocation: Invocation, run_id: int, follow: bool) -> None:
         else:
             await _print_output(client, invocation, run_id, follow=follow)
 
-    with_engine(invocation, work)
+    invocation.ask(work)
 
 
 @runs.command("files")
@@ -121,7 +111,6 @@ def run_output(invocation: Invocation, run_id: int, follow: bool) -> None:
 def run_files(invocation: Invocation, run_id: int, out: str | None) -> None:
     """List the files that a run left, or write them into a folder."""
     from tui.commands.returned import write_files
-    from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> RunInfo:
         info = await client.call(RUNS_GET, RunParams(run_id=run_id))
@@ -129,13 +118,13 @@ def run_files(invocation: Invocation, run_id: int, out: str | None) -> None:
             await write_files(client, info, out, invocation.streams)
         return info
 
-    info = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json({"run_id": info.id, "files": info.files})
-    elif not info.files:
-        invocation.streams.notify(f"run {info.id} left no files")
-    elif out is None:
-        _print_files(invocation, info.files)
+    def as_text(_: Invocation, info: RunInfo) -> None:
+        if not info.files:
+            invocation.streams.notify(f"run {info.id} left no files")
+        elif out is None:
+            _print_files(invocation, info.files)
+
+    invocation.answer(work, as_text, as_json=lambda info: {"run_id": info.id, "files": info.files})
 
 
 @runs.command("cancel")
@@ -144,16 +133,15 @@ def run_files(invocation: Invocation, run_id: int, out: str | None) -> None:
 @click.pass_obj
 def cancel_runs(invocation: Invocation, run_ids: tuple[int, ...]) -> None:
     """Stop runs, queued or running."""
-    from tui.commands.session import with_engine
 
-    async def work(client: EngineClient) -> list[RunInfo]:
-        return [await client.call(RUNS_CANCEL, RunParams(run_id=run_id)) for run_id in run_ids]
+    async def work(client: EngineClient) -> RunList:
+        return RunList(runs=[await client.call(RUNS_CANCEL, RunParams(run_id=run_id)) for run_id in run_ids])
 
-    cancelled = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(RunList(runs=cancelled))
-        return
-    for info in cancelled:
+    invocation.answer(work, _print_cancelled)
+
+
+def _print_cancelled(invocation: Invocation, cancelled: RunList) -> None:
+    for info in cancelled.runs:
         invocation.streams.notify(f"run {info.id} ({info.name}) is {info.outcome or 'being stopped'}")
 
 
@@ -177,9 +165,10 @@ def _print_files(invocation: Invocation, files: Sequence[RunFile]) -> None:
     invocation.streams.out.line(render(["file", "size", "sha256"], rows, right="size", width=width))
 
 
-def _print_run(invocation: Invocation, info: RunInfo, inputs: RunInputs) -> None:
+def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
     from tui.commands.table import fields, terminal_width
 
+    info, inputs = run
     out = invocation.streams.out
     out.line(
         fields(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, ScriptInfo
-from engine.models.versions import RestoreRequest, ScriptHistory, ScriptVersion
+from engine.models.versions import RestoreRequest, ScriptVersion
 from engine.registry.scripts import (
     SCRIPTS_DELETE,
     SCRIPTS_DUPLICATE,
@@ -19,8 +20,9 @@ from engine.registry.scripts import (
     ScriptParams,
 )
 from tui.commands import exit_codes
+from tui.commands.errors import CommandError
 from tui.commands.history import find_version
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
@@ -37,12 +39,11 @@ def rename_script(invocation: Invocation, old: str, new: str) -> None:
 
     An approval of its permissions does not: it counts for one path.
     """
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> ScriptInfo:
-        return await client.call(SCRIPTS_RENAME, ScriptParams(path=old), RenameRequest(new_path=new))
-
-    _report(invocation, with_engine(invocation, work), "it is now")
+    request = RenameRequest(new_path=new)
+    invocation.answer(
+        lambda client: client.call(SCRIPTS_RENAME, ScriptParams(path=old), request),
+        partial(_print_made, what="it is now"),
+    )
 
 
 @click.command("duplicate")
@@ -52,12 +53,11 @@ def rename_script(invocation: Invocation, old: str, new: str) -> None:
 @click.pass_obj
 def duplicate_script(invocation: Invocation, script: str, new: str | None) -> None:
     """Make a copy of SCRIPT called NEW, or with a name made from its own."""
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> ScriptInfo:
-        return await client.call(SCRIPTS_DUPLICATE, ScriptParams(path=script), DuplicateRequest(new_path=new))
-
-    _report(invocation, with_engine(invocation, work), "made")
+    request = DuplicateRequest(new_path=new)
+    invocation.answer(
+        lambda client: client.call(SCRIPTS_DUPLICATE, ScriptParams(path=script), request),
+        partial(_print_made, what="made"),
+    )
 
 
 @click.command("delete")
@@ -70,15 +70,7 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
 
     Without a terminal it takes --yes.
     """
-    from tui.commands.session import with_engine
-
-    async def look(client: EngineClient) -> ScriptHistory:
-        return await client.call(SCRIPTS_HISTORY, ScriptParams(path=script))
-
-    async def work(client: EngineClient) -> ScriptVersion:
-        return await client.call(SCRIPTS_DELETE, ScriptParams(path=path), DeleteRequest(base_sha256=found.sha256))
-
-    found = with_engine(invocation, look)
+    found = invocation.ask(lambda client: client.call(SCRIPTS_HISTORY, ScriptParams(path=script)))
     path = found.path
     _require_path(script, path)
     if found.sha256 is None:
@@ -86,12 +78,10 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
         raise CommandError(f"there is no script {path}", hint=hint, exit_code=exit_codes.USAGE, code="no_script")
     if not yes:
         _ask(invocation, path)
-    deleted = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(deleted)
-    else:
-        shown = sanitise_line(path)
-        invocation.streams.notify(f"deleted {shown}", f"Bring it back: gatewright scripts restore {shown}")
+    request = DeleteRequest(base_sha256=found.sha256)
+    invocation.answer(
+        lambda client: client.call(SCRIPTS_DELETE, ScriptParams(path=path), request), partial(_print_deleted, path=path)
+    )
 
 
 @click.command("restore")
@@ -104,7 +94,6 @@ def restore_script(invocation: Invocation, script: str, version: str | None) -> 
 
     What is there now goes to the history. gatewright history SCRIPT shows what there is.
     """
-    from tui.commands.session import with_engine
 
     async def work(client: EngineClient) -> ScriptInfo:
         history = await client.call(SCRIPTS_HISTORY, ScriptParams(path=script))
@@ -114,11 +103,7 @@ def restore_script(invocation: Invocation, script: str, version: str | None) -> 
             SCRIPTS_RESTORE, ScriptParams(path=history.path), RestoreRequest(sha256=wanted, base_sha256=history.sha256)
         )
 
-    restored = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(restored)
-    else:
-        invocation.streams.notify(f"{sanitise_line(restored.path)} holds the version {restored.sha256[:12]} again")
+    invocation.answer(work, _print_restored)
 
 
 def _require_path(given: str, path: str) -> None:
@@ -144,10 +129,16 @@ def _ask(invocation: Invocation, path: str) -> None:
     click.confirm(f"Delete {sanitise_line(path)}? Its history keeps it.", abort=True, err=True)
 
 
-def _report(invocation: Invocation, info: ScriptInfo, what: str) -> None:
-    if invocation.json:
-        invocation.print_json(info)
-        return
+def _print_deleted(invocation: Invocation, _: ScriptVersion, *, path: str) -> None:
+    shown = sanitise_line(path)
+    invocation.streams.notify(f"deleted {shown}", f"Bring it back: gatewright scripts restore {shown}")
+
+
+def _print_restored(invocation: Invocation, restored: ScriptInfo) -> None:
+    invocation.streams.notify(f"{sanitise_line(restored.path)} holds the version {restored.sha256[:12]} again")
+
+
+def _print_made(invocation: Invocation, info: ScriptInfo, *, what: str) -> None:
     invocation.streams.notify(f"{what} {sanitise_line(info.path)}")
     if info.note:
         invocation.streams.notify(sanitise_line(info.note))

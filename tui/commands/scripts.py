@@ -22,7 +22,8 @@ from tui.commands import exit_codes
 from tui.commands.about import print_about, say_what_waits, state
 from tui.commands.approve import approve_script
 from tui.commands.defaults import default_scripts
-from tui.commands.invocation import CommandError, Invocation, common_options
+from tui.commands.errors import CommandError
+from tui.commands.invocation import Invocation, common_options
 from tui.commands.script_changes import delete_script, duplicate_script, rename_script, restore_script
 from tui.commands.set_keys import set_keys
 from tui.commands.transfer import export_scripts, import_scripts
@@ -61,20 +62,17 @@ for command in (
 @click.pass_obj
 def list_scripts(invocation: Invocation, part: str | None) -> None:
     """List the scripts; with PART those that have it in their path, title or tags."""
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> ScriptList:
-        return await client.call(SCRIPTS_LIST)
-
-    found = with_engine(invocation, work)
+    found = invocation.ask(lambda client: client.call(SCRIPTS_LIST))
     chosen = [info for info in found.scripts if part is None or _matches(info, part)]
-    if invocation.json:
-        invocation.print_json(ScriptList(scripts=chosen))
-    elif not chosen:
-        invocation.streams.notify("no script matches" if found.scripts else NO_SCRIPTS)
-    else:
-        _print_scripts(invocation, chosen)
-        say_what_waits(invocation, chosen)
+
+    def as_text(_: Invocation, shown: ScriptList) -> None:
+        if not shown.scripts:
+            invocation.streams.notify("no script matches" if found.scripts else NO_SCRIPTS)
+            return
+        _print_scripts(invocation, shown.scripts)
+        say_what_waits(invocation, shown.scripts)
+
+    invocation.show(ScriptList(scripts=chosen), as_text)
 
 
 @scripts.command("show")
@@ -84,19 +82,9 @@ def list_scripts(invocation: Invocation, part: str | None) -> None:
 @click.pass_obj
 def show_script(invocation: Invocation, script: str, about: bool) -> None:
     """Print a script's text."""
-    from tui.commands.session import with_engine
-
-    async def work(client: EngineClient) -> ScriptText:
-        return await client.call(SCRIPTS_LOAD, ScriptParams(path=script))
-
-    loaded = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(loaded)
-    elif about:
-        print_about(invocation, loaded.info)
-    else:
-        invocation.streams.out.write(loaded.text)
-        say_what_waits(invocation, [loaded.info])
+    invocation.answer(
+        lambda client: client.call(SCRIPTS_LOAD, ScriptParams(path=script)), _print_about if about else _print_text
+    )
 
 
 @scripts.command("new")
@@ -107,23 +95,13 @@ def show_script(invocation: Invocation, script: str, about: bool) -> None:
 @click.pass_obj
 def new_script(invocation: Invocation, path: str, title: str | None, source: BinaryIO | None) -> None:
     """Make a new script; an existing one is never touched."""
-    from tui.commands.session import with_engine
-    from tui.editing.new_script import skeleton
+    from tui.text.new_script import skeleton
 
     path = path if path.endswith(".py") else path + ".py"
     text = skeleton(path, title) if source is None else _decode(source.read(), source.name)
-
-    async def work(client: EngineClient) -> ScriptInfo:
-        return await client.call(SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text))
-
-    made = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(made)
-    else:
-        invocation.streams.notify(f"made {made.path}; gatewright --open {made.path} edits it")
-        for remark in filter(None, (made.problem, made.note)):
-            invocation.streams.notify(remark)
-        say_what_waits(invocation, [made])
+    invocation.answer(
+        lambda client: client.call(SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text)), _print_made
+    )
 
 
 @scripts.command("check")
@@ -135,8 +113,6 @@ def check_script(invocation: Invocation, script: str) -> int:
 
     Exit code 1 when there are errors, 0 when there are none or only warnings.
     """
-    from tui.commands.session import with_engine
-
     given = None if script != "-" else _decode(sys.stdin.buffer.read(), "the standard input")
 
     async def work(client: EngineClient) -> tuple[str, CheckReport]:
@@ -146,12 +122,7 @@ def check_script(invocation: Invocation, script: str) -> int:
         path = loaded.info.path
         return path, await client.call(SCRIPTS_CHECK, body=CheckRequest(text=loaded.text, path=path))
 
-    path, report = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(report)
-    else:
-        for problem in report.problems:
-            invocation.streams.out.line(_problem_line(path, problem))
+    _, report = invocation.answer(work, _print_problems, as_json=lambda both: both[1])
     failed = any(problem.severity == "error" for problem in report.problems)
     return exit_codes.FAILED if failed else exit_codes.OK
 
@@ -166,22 +137,41 @@ def search_scripts(invocation: Invocation, text: tuple[str, ...], limit: int) ->
 
     Case does not matter, and of the last word the beginning is enough. Exit code 1 when there are none.
     """
-    from tui.commands.session import with_engine
 
-    async def work(client: EngineClient) -> SearchResult:
-        return await client.call(SCRIPTS_SEARCH, SearchParams(text=" ".join(text), limit=limit))
-
-    result = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(result)
-    else:
+    def as_text(_: Invocation, result: SearchResult) -> None:
         for found in result.scripts:
             invocation.streams.out.line(_found_line(found))
         if not result.scripts:
             invocation.streams.notify("no script has all of these words")
         if result.more:
             invocation.streams.notify(f"there are more than {limit}", "Give more words, or a higher --limit.")
+
+    result = invocation.answer(
+        lambda client: client.call(SCRIPTS_SEARCH, SearchParams(text=" ".join(text), limit=limit)), as_text
+    )
     return exit_codes.OK if result.scripts else exit_codes.FAILED
+
+
+def _print_text(invocation: Invocation, loaded: ScriptText) -> None:
+    invocation.streams.out.write(loaded.text)
+    say_what_waits(invocation, [loaded.info])
+
+
+def _print_about(invocation: Invocation, loaded: ScriptText) -> None:
+    print_about(invocation, loaded.info)
+
+
+def _print_made(invocation: Invocation, made: ScriptInfo) -> None:
+    invocation.streams.notify(f"made {made.path}; gatewright --open {made.path} edits it")
+    for remark in filter(None, (made.problem, made.note)):
+        invocation.streams.notify(remark)
+    say_what_waits(invocation, [made])
+
+
+def _print_problems(invocation: Invocation, checked: tuple[str, CheckReport]) -> None:
+    path, report = checked
+    for problem in report.problems:
+        invocation.streams.out.line(_problem_line(path, problem))
 
 
 def _found_line(found: FoundScript) -> str:

@@ -11,10 +11,11 @@ from typing import TypeVar
 
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
-from engine.client.launch import LaunchError, connect
+from engine.client.launch import LaunchError, connect, find_project
 from engine.paths import PRIVATE
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError, Invocation
+from tui.commands.errors import CommandError
+from tui.commands.streams import Streams
 
 Answer = TypeVar("Answer")
 
@@ -23,12 +24,13 @@ CLIENT = "cli"
 
 
 def with_engine(
-    invocation: Invocation, work: Callable[[EngineClient], Awaitable[Answer]], *, start: bool = True
+    project: str | None, streams: Streams, work: Callable[[EngineClient], Awaitable[Answer]], *, start: bool
 ) -> Answer:
     """Connect to the project's engine and do ``work`` with it.
 
     Args:
-        invocation: Says which project.
+        project: Its folder; None for the one around the current folder.
+        streams: Told when the project is a new one.
         work: Gets the connected client.
         start: Start the engine if none answers.
 
@@ -40,13 +42,13 @@ def with_engine(
         client = await connect(folder, client=CLIENT, start=start)
         try:
             if is_new:
-                invocation.streams.notify(f"{folder} is a new project now")
+                streams.notify(f"{folder} is a new project now")
             return await work(client)
         finally:
             await client.close()
 
     with refusals():
-        folder = invocation.folder()
+        folder = find_project(project)
         # Unlike Path.is_dir this takes "may not look there" for no; connect then says whose project it is.
         is_new = not os.path.isdir(folder / PRIVATE)
         return asyncio.run(session(folder, is_new))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,6 @@ from tui.commands.about import say_what_waits
 from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
 from tui.text.typed_values import toml_or_text
-
-if TYPE_CHECKING:
-    from engine.client.client import EngineClient
 
 
 @click.command("set")
@@ -44,22 +41,16 @@ def set_keys(
 
     VALUE is TOML if it can be read as such (24, true, ["a", "b"]), else text; quotes make text of anything: '"24"'.
     """
-    from tui.commands.session import with_engine
-
     changes = _changes(values, unset, kind)
     request = SetKeysRequest(changes=changes, base_sha256=None if sha256 is None else sha256.lower())
 
-    async def work(client: EngineClient) -> ScriptInfo:
-        return await client.call(SCRIPTS_SET, ScriptParams(path=script), request)
+    def as_text(_: Invocation, info: ScriptInfo) -> None:
+        invocation.streams.notify(f"{info.path} has new values for {sanitise_line(', '.join(changes))}")
+        if info.problem:
+            invocation.streams.notify(info.problem)
+        say_what_waits(invocation, [info])
 
-    info = with_engine(invocation, work)
-    if invocation.json:
-        invocation.print_json(info)
-        return
-    invocation.streams.notify(f"{info.path} has new values for {sanitise_line(', '.join(changes))}")
-    if info.problem:
-        invocation.streams.notify(info.problem)
-    say_what_waits(invocation, [info])
+    invocation.answer(lambda client: client.call(SCRIPTS_SET, ScriptParams(path=script), request), as_text)
 
 
 def _changes(values: tuple[str, ...], unset: tuple[str, ...], kind: str | None) -> dict[str, Any]:

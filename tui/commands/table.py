@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-import unicodedata
 from collections.abc import Sequence
 
 from tui.text.sanitise import sanitise_line
@@ -19,22 +18,11 @@ def terminal_width(is_terminal: bool) -> int | None:
     return shutil.get_terminal_size().columns if is_terminal else None
 
 
-def cells(text: str) -> int:
-    """How many terminal cells ``text`` takes (Unicode TR 11; combining characters take none)."""
-    return sum(_cell(char) for char in text)
-
-
 def cut(text: str, width: int) -> str:
     """``text``, shortened with an ellipsis to ``width`` cells."""
-    if cells(text) <= width:
-        return text
-    kept, used = [], 1
-    for char in text:
-        used += _cell(char)
-        if used > width:
-            break
-        kept.append(char)
-    return "".join(kept) + "…"
+    from rich.cells import cell_len, set_cell_size
+
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
 
 
 def render(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "", width: int | None = None) -> str:
@@ -46,18 +34,20 @@ def render(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: str 
         right: The names of the columns that are aligned to the right, with spaces between.
         width: Cells that a line may take; the widest column is cut until it fits. None: no limit.
     """
+    from rich.cells import cell_len, set_cell_size
+
     grid = [[sanitise_line(cell) for cell in row] for row in [headers, *rows]]
-    widths = [max(cells(row[column]) for row in grid) for column in range(len(headers))]
+    widths = [max(cell_len(row[column]) for row in grid) for column in range(len(headers))]
     if width is not None:
         _shrink(widths, width - len(GAP) * (len(headers) - 1))
-    rights = right.split()
+    rights = [name in right.split() for name in headers]
     lines = []
     for row in grid:
-        padded = (
-            _pad(cut(cell, widths[column]), widths[column], to_right=headers[column] in rights)
-            for column, cell in enumerate(row)
-        )
-        lines.append(GAP.join(padded).rstrip())
+        line = []
+        for cell, cells, to_right in zip(row, widths, rights, strict=True):
+            text = cut(cell, cells)
+            line.append(" " * (cells - cell_len(text)) + text if to_right else set_cell_size(text, cells))
+        lines.append(GAP.join(line).rstrip())
     return "\n".join(lines)
 
 
@@ -80,14 +70,3 @@ def _shrink(widths: list[int], total: int) -> None:
         if widths[widest] <= NARROWEST:
             return
         widths[widest] -= 1
-
-
-def _pad(text: str, width: int, *, to_right: bool) -> str:
-    space = " " * (width - cells(text))
-    return space + text if to_right else text + space
-
-
-def _cell(char: str) -> int:
-    if unicodedata.combining(char):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

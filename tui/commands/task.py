@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from engine.registry.sync import TASKS_CANCEL, TASKS_LIST, TaskParams
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError
+from tui.commands.errors import CommandError
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient

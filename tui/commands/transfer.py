@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.client.client import EngineClient
-    from tui.scripts.transfers import Moved
+    from tui.scripts.transfers import Transfer
 
 
 @click.command("import")
@@ -30,16 +30,15 @@ def import_scripts(invocation: Invocation, files: tuple[str, ...], folder: str) 
     An older tool's header becomes a frontmatter block. No script is overwritten and no symbolic link followed. Exit
     code 5 when another script had a file's name.
     """
-    from tui.commands.session import with_engine
     from tui.scripts.transfers import IMPORTED, import_file
 
     found = [one for name in files for one in gather(name)]
 
-    async def work(client: EngineClient) -> list[Moved]:
+    async def work(client: EngineClient) -> list[Transfer]:
         known = {info.path: info.sha256 for info in (await client.call(SCRIPTS_LIST)).scripts}
         return [await import_file(client, one, folder.strip("/"), known) for one in found]
 
-    return _report(invocation, with_engine(invocation, work), IMPORTED)
+    return _report(invocation, invocation.ask(work), IMPORTED)
 
 
 @click.command("export")
@@ -52,25 +51,24 @@ def export_scripts(invocation: Invocation, scripts: tuple[str, ...], out: str) -
 
     No file is overwritten. Exit code 5 when another file had a script's name.
     """
-    from tui.commands.session import with_engine
     from tui.scripts.transfers import EXPORTED, export_script
 
-    async def work(client: EngineClient) -> list[Moved]:
+    async def work(client: EngineClient) -> list[Transfer]:
         names = scripts or [info.path for info in (await client.call(SCRIPTS_LIST)).scripts]
         return [await export_script(client, name, out) for name in names]
 
-    return _report(invocation, with_engine(invocation, work), EXPORTED)
+    return _report(invocation, invocation.ask(work), EXPORTED)
 
 
-def _report(invocation: Invocation, moved: Sequence[Moved], verb: str) -> int:
+def _report(invocation: Invocation, moved: Sequence[Transfer], verb: str) -> int:
     from tui.scripts.transfers import EXISTS, FAILED, summary, told
 
-    if invocation.json:
-        invocation.print_json({"files": moved})
-    else:
-        for one in moved:
+    def as_text(_: Invocation, files: Sequence[Transfer]) -> None:
+        for one in files:
             invocation.streams.out.line(sanitise_line(told(one, verb)))
-        invocation.streams.notify(summary(moved, verb))
+        invocation.streams.notify(summary(files, verb))
+
+    invocation.show(moved, as_text, as_json=lambda files: {"files": files})
     states = {one.state for one in moved}
     if FAILED in states:
         return exit_codes.FAILED

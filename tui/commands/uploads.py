@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from engine.client.client import EngineClient
 from tui.commands import exit_codes
-from tui.commands.invocation import CommandError
+from tui.commands.errors import CommandError
 from tui.commands.streams import Streams
 from tui.runs.uploads import FileInputError, upload
 from tui.text.formats import size as size_text

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol, TypeVar
-
-from textual.screen import Screen
 
 from engine.client.answers import EngineError
 from engine.models.git import GitAuthor, GitCommitRequest, GitPaths, GitTrust, GitTrustRequest
@@ -27,26 +24,12 @@ from engine.registry.git import (
 from tui.connection import EngineConnection, problems_told
 from tui.console.refresh import GIT_COMMITS, Refresh
 from tui.editing.open_script import OpenScript
-from tui.screens.dialogs import Answer, AskScreen, ChoiceScreen
-from tui.widgets.editor import Editor
+from tui.host import Host
+from tui.screens.dialogs import AskScreen, Choice, ChoiceScreen
+from tui.widgets.editor.editor import Editor
 from tui.widgets.git_pane import SHORT, GitAction, GitPane
 
-Result = TypeVar("Result")
-
 _UNTRUSTED = "untrusted"
-
-
-class GitHost(Protocol):
-    """The screen that the git tab is on."""
-
-    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
-        """Show a dialog and wait for its answer."""
-
-    def notify(self, text: str) -> None:
-        """Tell the user what happened."""
-
-    def notify_error(self, text: str) -> None:
-        """Tell the user what did not work."""
 
 
 class GitActions:
@@ -63,7 +46,7 @@ class GitActions:
 
     def __init__(
         self,
-        host: GitHost,
+        host: Host,
         connection: EngineConnection,
         open_script: OpenScript,
         editor: Editor,
@@ -185,10 +168,10 @@ class GitActions:
             return True
         listing = "\n".join(f"{one.kind} {one.name} = {one.value}" for one in seen.programs)
         if seen.trusted:
-            answers = [Answer("x", "trust it no longer")]
+            answers = [Choice("x", "trust it no longer")]
             question = f"You trust the {len(seen.programs)} programs and settings of this repository"
         else:
-            answers = [Answer("t", "trust exactly these: filters and hooks run when you stage and commit")]
+            answers = [Choice("t", "trust exactly these: filters and hooks run when you stage and commit")]
             question = f"This repository names {len(seen.programs)} programs or settings that could run something"
         answer = await self._host.push_screen_wait(
             ChoiceScreen(question, answers, "leave it as it is", lambda: ("", listing))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.app import App
 
 from tui.actions import ACTIONS
-from tui.screens.picker import Entry, PickerScreen
+from tui.screens.picker import PickerEntry, PickerScreen
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 ACTION, SCRIPT = "action:", "script:"
 
 
-def action_entries() -> list[Entry]:
+def action_entries() -> list[PickerEntry]:
     """An entry per action that the table marks for the palette."""
-    return [Entry(ACTION + item.name, item.help, f"{item.key} ", item.hint) for item in ACTIONS if item.palette]
+    return [PickerEntry(ACTION + item.name, item.help, f"{item.key} ", item.hint) for item in ACTIONS if item.palette]
 
 
-def script_entries(scripts: Iterable[ScriptInfo], *, verb: str = "") -> list[Entry]:
+def script_entries(scripts: Iterable[ScriptInfo], *, verb: str = "") -> list[PickerEntry]:
     """An entry per script: its path, and its title at the right."""
     lead = f"{verb} " if verb else ""
     return [
-        Entry(SCRIPT + script.path, lead + sanitise_line(script.path), f"{sanitise_line(script.title)[:36]} ")
+        PickerEntry(SCRIPT + script.path, lead + sanitise_line(script.path), f"{sanitise_line(script.title)[:36]} ")
         for script in scripts
     ]
 

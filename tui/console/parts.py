@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Protocol
 
 from textual.message import Message
 from textual.screen import Screen
 
-from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
 from tui.console.git_actions import GitActions
 from tui.console.refresh import Refresh
-from tui.console.screen import ConsoleScreen
 from tui.console.startup import Startup
 from tui.editing.diagnostics import ProblemCheck
 from tui.editing.external_changes import OutsideChanges
-from tui.editing.open_script import OpenScript
+from tui.editing.open_script import OpenScript, OpenScriptHost
 from tui.editing.recovery import RecoveryJournal, state_home
 from tui.runs.admin_mode import AdminMode
 from tui.runs.follow import RunFollower
@@ -30,62 +29,91 @@ from tui.scripts.approval import Approval
 from tui.scripts.default_scripts_actions import DefaultScriptsActions
 from tui.scripts.file_actions import FileActions
 from tui.widgets.banner import Banner
+from tui.widgets.editor.editor import Editor
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
+from tui.widgets.panel import Panel
 from tui.widgets.problem_pane import ProblemPane
+from tui.widgets.script_pane import ScriptPane
 from tui.widgets.task_pane import TaskPane
+
+Work = Callable[[], Awaitable[object]]
+
+
+class ConsoleHost(OpenScriptHost, Protocol):
+    """The console's screen."""
+
+    def in_turn(self, work: Work) -> None:
+        """Do what may ask the user about the text; one thing after the other."""
 
 
 class ConsoleParts:
-    """The panes, the open script, and what starts and follow runs, built around one connection."""
+    """The panes, the open script, and what starts and follows runs, built around one connection.
+
+    Args:
+        host: Asks and tells.
+        editor: Shows the open script.
+        banner: Says what is not settled about it.
+        scripts: The list at the left.
+        panel: Its tabs carry counts.
+        connection: May be away.
+        journal: Where unsaved text is kept.
+        open_first: Script to open in place of the last one.
+        publish: Hands a message to every screen.
+        start: Starts work of a group that goes on while the user types, and that no dialog's end ends.
+    """
 
     problems_told = staticmethod(problems_told)
 
     def __init__(
         self,
-        screen: ConsoleScreen,
+        host: ConsoleHost,
+        editor: Editor,
+        banner: Banner,
+        scripts: ScriptPane,
+        panel: Panel,
         connection: EngineConnection,
         journal: RecoveryJournal,
+        *,
         open_first: str | None,
         publish: Callable[[Message], None],
+        start: Callable[[str, Work], None],
     ) -> None:
         self.connection = connection
         self.output = OutputPane(state_home() / "gatewright", id="output")
         self.problems = ProblemPane(id="problems")
         self.tasks = TaskPane(id="tasks")
         self.git = GitPane(id="git")
-        self.open_script = OpenScript(screen, screen.editor, connection, journal)
-        self.outside = OutsideChanges(screen, self.open_script, screen.editor, screen.query_one(Banner), screen.in_turn)
+        self.open_script = OpenScript(host, editor, connection, journal)
+        self.outside = OutsideChanges(host, self.open_script, editor, banner, host.in_turn)
         self.follower = RunFollower(connection, self.output)
-        self.admin = AdminMode(screen, connection, publish, partial(in_background, screen, "admin"))
-        self.starter = RunStarter(screen, self.open_script, connection, self.follower, self.admin)
-        self.check = ProblemCheck(connection, self.open_script, self.problems, screen.panel)
-        self.approval = Approval(screen, self.open_script, connection)
-        self.defaults = DefaultScriptsActions(screen, connection)
-        self.saver = FileSaver(screen, connection)
-        self.maintenance = Maintenance(
-            connection, publish, partial(in_background, screen, "maintenance"), screen.notify_error
-        )
+        self.admin = AdminMode(host, connection, publish, partial(start, "admin"))
+        self.starter = RunStarter(host, self.open_script, connection, self.follower, self.admin)
+        self.check = ProblemCheck(connection, self.open_script, self.problems, panel)
+        self.approval = Approval(host, self.open_script, connection)
+        self.defaults = DefaultScriptsActions(host, connection)
+        self.saver = FileSaver(host, connection)
+        self.maintenance = Maintenance(connection, publish, partial(start, "maintenance"), host.notify_error)
         self.refresh = Refresh(
             connection,
             self.open_script,
             self.outside,
-            scripts=screen.script_list,
-            panel=screen.panel,
+            scripts=scripts,
+            panel=panel,
             tasks=self.tasks,
             git=self.git,
-            notify_error=screen.notify_error,
+            notify_error=host.notify_error,
         )
-        self.git_actions = GitActions(screen, connection, self.open_script, screen.editor, self.git, self.refresh)
-        self.file_actions = FileActions(screen, connection, self.open_script, screen.script_list, self.refresh)
+        self.git_actions = GitActions(host, connection, self.open_script, editor, self.git, self.refresh)
+        self.file_actions = FileActions(host, connection, self.open_script, scripts, self.refresh.load_scripts)
         self.startup = Startup(
             self.open_script,
             self.follower,
             journal,
-            scripts=screen.script_list,
+            scripts=scripts,
             tasks=self.tasks,
             open_first=open_first,
-            notify_error=screen.notify_error,
+            notify_error=host.notify_error,
         )
 
     def text_changed(self) -> None:

@@ -14,7 +14,7 @@ from tui.editing.open_script import OpenScript
 from tui.messages import ScriptsChanged
 from tui.widgets.git_pane import GitPane, git_detail
 from tui.widgets.panel import Panel
-from tui.widgets.script_list import ScriptList
+from tui.widgets.script_pane import ScriptPane
 from tui.widgets.task_pane import TaskPane
 
 HISTORY = 100
@@ -43,7 +43,7 @@ class Refresh:
         open_script: OpenScript,
         outside: OutsideChanges,
         *,
-        scripts: ScriptList,
+        scripts: ScriptPane,
         panel: Panel,
         tasks: TaskPane,
         git: GitPane,

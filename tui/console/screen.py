@@ -12,90 +12,50 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
+from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import TextArea
 
 from engine.registry.runs import RUNS_CANCEL, RunParams
-from tui.actions import Scope, action, bindings, footer_hints, pane_hints
+from tui.actions import Scope, action, bindings, footer_hints, in_scope, pane_hints
 from tui.background import in_background, in_place_of_the_last
-from tui.editing.recovery import Session
 from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged, ScriptsChanged
 from tui.screens.too_small import FullScreen
 from tui.text.isolation import host_note, host_sentence
-from tui.widgets.editor import Editor, EditorPane
+from tui.widgets.editor.editor import Editor
+from tui.widgets.editor.pane import EditorPane
 from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.panel import Panel
-from tui.widgets.script_list import ScriptAction, ScriptList
+from tui.widgets.script_pane import ScriptAction, ScriptPane
 from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
     from engine.models.runs import Mode, RunInfo
     from engine.models.scripts import ScriptInfo
+    from tui.connection import EngineConnection
     from tui.console.parts import ConsoleParts
-    from tui.messages import EngineConnected
-    from tui.screens.settings import SettingsScreen
+    from tui.editing.recovery import RecoveryJournal, Session
     from tui.widgets.git_pane import GitPane
     from tui.widgets.output_pane import OutputPane
     from tui.widgets.problem_pane import ProblemPane
-    from tui.widgets.script_list import ScriptList
     from tui.widgets.task_pane import TaskPane
-
-
-class OtherScreens(FullScreen[None]):
-    """What of the console screen opens settings and tasks."""
-
-    _parts: ConsoleParts | None = None
-
-    def action_settings(self) -> None:
-        self.show_settings()
-
-    def show_settings(self) -> SettingsScreen | None:
-        """Open it; None before the console knows its engine."""
-        if self._parts is None:
-            return None
-        screen = self._parts.settings_screen()
-        self.app.push_screen(screen)
-        return screen
-
-
-class ConsoleDoors(OtherScreens):
-    """What the console screen inherits; each door is opened by the part that knows what is behind it."""
-
-    def show_run(self, run_id: int) -> None:
-        """Show a run's output, from its beginning."""
-        raise NotImplementedError
-
-    def action_run_history(self) -> None:
-        if (parts := self._parts) is None:
-            return
-
-        def left(run_id: int | None) -> None:
-            if run_id is not None:
-                self.show_run(run_id)
-
-        self.app.push_screen(parts.runs_screen(), left)
-
-    def on_engine_connected(self, message: EngineConnected) -> None:  # noqa: ARG002 - the same as the console's
-        """Beside the console's own handler: Textual calls that of every class."""
-        if (parts := self._parts) is not None:
-            in_background(self, "offers", parts.defaults.tell)
-
-    def on_script_list_defaults_requested(self, event: ScriptList.DefaultsRequested) -> None:
-        if (parts := self._parts) is not None:
-            work = parts.defaults.restore if event.restore else parts.defaults.show
-            in_background(self, "defaults", work)
 
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
+_BEFORE_ATTACH = frozenset({"open", "find", "go_to_line", "focus_list", "focus_panel", "focus_editor"})
+"""Actions that need nothing but the first picture."""
+
+_AFTER_ATTACH = frozenset(item.name for item in in_scope(Scope.CONSOLE)) - _BEFORE_ATTACH
+
 _PANE_SCOPES = {scope.name.lower(): (scope,) for scope in (Scope.OUTPUT, Scope.PROBLEMS, Scope.TASKS, Scope.GIT)}
 
 
-class ConsoleScreen(ConsoleDoors):
+class ConsoleScreen(FullScreen[None]):
     """The main screen. Its first paint needs no engine; ``attach`` brings the parts that do.
 
     Args:
@@ -113,12 +73,19 @@ class ConsoleScreen(ConsoleDoors):
         self._turn = asyncio.Lock()
         self._met_engine = False
         self._header = HeaderBar()
-        self.script_list = ScriptList(id="scripts")
+        self.script_pane = ScriptPane(id="scripts")
         self._editor = EditorPane(Editor(language=None, fast=fast_editor, id="editor"))
         tabs = [("output", "Output"), ("problems", "Problems"), ("tasks", "Tasks"), ("git", "Git")]
         self.panel = Panel(tabs, id="panel")
         self._status = StatusBar()
         self._hints = KeyHints(footer_hints(Scope.CONSOLE, Scope.EVERYWHERE))
+
+    @property
+    def parts(self) -> ConsoleParts:
+        """What ``attach`` built. What may happen before it looks at ``_parts`` instead."""
+        if self._parts is None:
+            raise AssertionError("the console has no parts before attach")
+        return self._parts
 
     @property
     def editor(self) -> Editor:
@@ -127,12 +94,12 @@ class ConsoleScreen(ConsoleDoors):
     @property
     def scripts(self) -> Sequence[ScriptInfo]:
         """All scripts of the project, as far as the engine has told."""
-        return self.script_list.scripts
+        return self.script_pane.scripts
 
     def compose(self) -> ComposeResult:
         yield self._header
         with Horizontal(id="work"):
-            yield self.script_list
+            yield self.script_pane
             yield self._editor
         yield self.panel
         yield self._status
@@ -143,22 +110,53 @@ class ConsoleScreen(ConsoleDoors):
         self._header.project = self._place
         self._status.show_connecting()
 
-    async def attach(self, parts: ConsoleParts) -> None:
-        """Mount what needs the engine, after the first paint."""
-        self._parts = parts
+    async def attach(
+        self,
+        connection: EngineConnection,
+        journal: RecoveryJournal,
+        open_first: str | None,
+        publish: Callable[[Message], None],
+    ) -> None:
+        """Build and mount what needs the engine, after the first paint.
+
+        Args:
+            connection: To the engine; it need not be connected yet.
+            journal: Where unsaved text is kept.
+            open_first: Script to open in place of the last one.
+            publish: Hands a message to every screen.
+        """
+        from tui.console.parts import ConsoleParts
+
+        parts = self._parts = ConsoleParts(
+            self,
+            self.editor,
+            self._editor.banner,
+            self.script_pane,
+            self.panel,
+            connection,
+            journal,
+            open_first=open_first,
+            publish=publish,
+            start=partial(in_background, self),
+        )
         await self.panel.add_panes([parts.output, parts.problems, parts.tasks, parts.git])
         if self.editor.dirty:
             parts.open_script.text_changed()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Refuse what needs the engine's parts until they are there."""
+        return self._parts is not None or action not in _AFTER_ATTACH
 
     # What the engine says.
 
     def on_engine_connected(self, message: EngineConnected) -> None:
         self._status.warning = host_note(message.info)
-        if self._parts is not None:
-            self._parts.output.show_host(host_sentence(message.info))
-            self._parts.admin.engine_changed(message.info)
-            self._parts.check.check_soon()
-        in_place_of_the_last(self, "catch-up", self._catch_up)
+        if (parts := self._parts) is not None:
+            parts.output.show_host(host_sentence(message.info))
+            parts.admin.engine_changed(message.info)
+            parts.check.check_soon()
+            in_place_of_the_last(self, "catch-up", self._catch_up)
+            in_background(self, "offers", parts.defaults.tell)
 
     def on_engine_away(self, message: EngineAway) -> None:
         self._status.show_away(message.reason)
@@ -174,7 +172,8 @@ class ConsoleScreen(ConsoleDoors):
             self._parts.refresh.run_changed(message.run)
 
     def on_runs_missed(self) -> None:
-        in_place_of_the_last(self, "catch-up", self._catch_up)
+        if self._parts is not None:
+            in_place_of_the_last(self, "catch-up", self._catch_up)
 
     def on_scripts_changed(self, message: ScriptsChanged) -> None:
         if self._parts is not None and self._parts.refresh.scripts_changed(message):
@@ -185,22 +184,19 @@ class ConsoleScreen(ConsoleDoors):
             in_place_of_the_last(self, "git", self._parts.refresh.load_git)
 
     async def _catch_up(self) -> None:
-        if (parts := self._parts) is None:
-            return
-        await parts.refresh.catch_up()
+        await self.parts.refresh.catch_up()
         if not self._met_engine:
             self._met_engine = True
-            self.in_turn(parts.startup.with_engine)
-        await parts.refresh.load_git()
+            self.in_turn(self.parts.startup.with_engine)
+        await self.parts.refresh.load_git()
 
     # The open script.
 
     def open_script_changed(self) -> None:
         """The open script is another one, or saved, or unsaved."""
-        if (parts := self._parts) is None:
-            return
+        parts = self.parts
         self._header.script, self._header.dirty = parts.open_script.path, parts.open_script.dirty
-        self.script_list.show_open(parts.open_script.path)
+        self.script_pane.show_open(parts.open_script.path)
         parts.open_script_changed()
         in_place_of_the_last(self, "marks", parts.refresh.mark_unsaved)
         in_place_of_the_last(self, "git", parts.refresh.load_git)
@@ -217,14 +213,13 @@ class ConsoleScreen(ConsoleDoors):
         if self._parts is not None:
             self._parts.text_changed()
 
-    @on(ScriptList.OpenRequested)
-    def _open_requested(self, event: ScriptList.OpenRequested) -> None:
+    @on(ScriptPane.OpenRequested)
+    def _open_requested(self, event: ScriptPane.OpenRequested) -> None:
         self.open_script(event.path)
 
     def open_script(self, path: str) -> None:
         """Open a script, after the text in the editor is safe."""
-        if self._parts is not None:
-            self.in_turn(self._parts.open_script.open, path)
+        self.in_turn(self.parts.open_script.open, path)
 
     def in_turn(self, work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do what may ask the user about the text; one thing after the other."""
@@ -232,41 +227,36 @@ class ConsoleScreen(ConsoleDoors):
 
     async def _after_the_others(self, work: Callable[[], Awaitable[object]]) -> None:
         async with self._turn:
-            if (parts := self._parts) is not None:
-                with parts.problems_told(self.notify_error):
-                    await work()
+            with self.parts.problems_told(self.notify_error):
+                await work()
 
     # Actions.
 
     def action_run(self) -> None:
-        if (parts := self._parts) is None:
-            return
-        if parts.admin.just_ended:
+        admin = self.parts.admin
+        if admin.just_ended:
             self.notify("ADMIN is over, nothing was run")
         else:
-            in_background(self, "run", self._run, parts.admin.mode)
+            in_background(self, "run", self._run, admin.mode)
 
     async def _run(self, mode: Mode) -> None:
-        if (parts := self._parts) is not None:
-            self.panel.show("output")
-            with parts.problems_told(self.notify_error):
-                refused = await parts.starter.run(mode)
-                if refused is not None:
-                    await parts.approval.offer(refused)
-                await self._remember()
+        self.panel.show("output")
+        with self.parts.problems_told(self.notify_error):
+            refused = await self.parts.starter.run(mode)
+            if refused is not None:
+                await self.parts.approval.offer(refused)
+            await self._remember()
 
     def action_stop(self) -> None:
         """Stop the run that the output shows; others may be somebody else's and are stopped in the tasks tab."""
-        if (parts := self._parts) is None:
-            return
-        if parts.follower.run is not None and parts.follower.is_running:
-            self.kill(parts.follower.run.id)
+        follower = self.parts.follower
+        if follower.run is not None and follower.is_running:
+            self.kill(follower.run.id)
         else:
             self.notify("the run in the output is not going on")
 
     def action_admin(self) -> None:
-        if (parts := self._parts) is not None:
-            parts.admin.switch()
+        self.parts.admin.switch()
 
     def on_mode_changed(self, message: ModeChanged) -> None:
         """The header tells the mode; in ADMIN, header and footer are a frame of the danger colour."""
@@ -277,27 +267,25 @@ class ConsoleScreen(ConsoleDoors):
 
     def action_approve(self) -> None:
         """Decide about the script under the list's cursor, or else the one in the editor."""
-        if (parts := self._parts) is not None:
-            self.in_turn(parts.approval.decide, self.script_list.path_under_cursor or parts.open_script.path)
+        parts = self.parts
+        self.in_turn(parts.approval.decide, self.script_pane.path_under_cursor or parts.open_script.path)
 
     def on_output_pane_save_requested(self, event: OutputPane.SaveRequested) -> None:
         in_background(self, "save-files", self._save_files, event.run)
 
     async def _save_files(self, run: RunInfo | None) -> None:
-        if (parts := self._parts) is not None:
-            with parts.problems_told(self.notify_error):
-                await parts.saver.save(run)
+        with self.parts.problems_told(self.notify_error):
+            await self.parts.saver.save(run)
 
     def on_problem_pane_jump_requested(self, event: ProblemPane.JumpRequested) -> None:
         self._editor.go_to(event.row, event.column)
 
     def on_panel_shown(self, event: Panel.Shown) -> None:
-        if self._parts is not None and event.pane == "git":
-            in_place_of_the_last(self, "git", self._parts.refresh.load_git)
+        if event.pane == "git":
+            in_place_of_the_last(self, "git", self.parts.refresh.load_git)
 
     def on_git_pane_wanted(self, event: GitPane.Wanted) -> None:
-        if self._parts is not None:
-            in_background(self, "git-work", self._parts.git_actions.do, event.action, event.subject)
+        in_background(self, "git-work", self.parts.git_actions.do, event.action, event.subject)
 
     def on_output_pane_following(self, event: OutputPane.Following) -> None:
         self._header.running = event.running
@@ -312,10 +300,9 @@ class ConsoleScreen(ConsoleDoors):
         in_background(self, "kill", self._kill, run_id)
 
     async def _kill(self, run_id: int) -> None:
-        if (parts := self._parts) is not None:
-            with parts.problems_told(self.notify_error):
-                run = await parts.connection.client.call(RUNS_CANCEL, RunParams(run_id=run_id))
-                self.notify(f"#{run_id} {run.outcome or run.state}")
+        with self.parts.problems_told(self.notify_error):
+            run = await self.parts.connection.client.call(RUNS_CANCEL, RunParams(run_id=run_id))
+            self.notify(f"#{run_id} {run.outcome or run.state}")
 
     def show_run(self, run_id: int) -> None:
         """Show a run's output, from its beginning."""
@@ -323,53 +310,58 @@ class ConsoleScreen(ConsoleDoors):
         in_background(self, "run", self._follow, run_id)
 
     async def _follow(self, run_id: int) -> None:
-        if (parts := self._parts) is not None:
-            with parts.problems_told(self.notify_error):
-                await parts.follower.follow(run_id)
+        with self.parts.problems_told(self.notify_error):
+            await self.parts.follower.follow(run_id)
 
     def action_save(self) -> None:
-        if self._parts is not None:
-            self.in_turn(self._parts.open_script.save)
+        self.in_turn(self.parts.open_script.save)
 
     def action_merge(self) -> None:
-        if self._parts is not None:
-            self.in_turn(self._parts.outside.merge)
+        self.in_turn(self.parts.outside.merge)
 
     def action_new_script(self) -> None:
-        if self._parts is not None:
-            self.in_turn(self._parts.open_script.make_new)
+        self.in_turn(self.parts.open_script.make_new)
 
     def action_open(self) -> None:
         from tui.console.palette import pick_script
 
-        pick_script(self.app, self.script_list.scripts, self.open_script)
+        pick_script(self.app, self.script_pane.scripts, self.open_script)
 
     def action_meta(self) -> None:
-        self.script_list.want(ScriptAction.META)
+        self.script_pane.want(ScriptAction.META)
 
-    def on_script_list_wanted(self, event: ScriptList.Wanted) -> None:
+    def on_script_pane_wanted(self, event: ScriptPane.Wanted) -> None:
         if self._parts is not None:
             self.in_turn(self._parts.file_actions.do, event.action, event.path)
 
     def action_find(self) -> None:
         self._editor.action_find()
 
+    def on_script_pane_defaults_requested(self, event: ScriptPane.DefaultsRequested) -> None:
+        if (parts := self._parts) is not None:
+            work = parts.defaults.restore if event.restore else parts.defaults.show
+            in_background(self, "defaults", work)
+
     def action_pool(self) -> None:
-        if (parts := self._parts) is None:
-            return
+        self.app.push_screen(self.parts.pool_screen(), self._show_chosen)
 
-        def left(run_id: int | None) -> None:
-            if run_id is not None:
-                self.show_run(run_id)
+    def action_run_history(self) -> None:
+        self.app.push_screen(self.parts.runs_screen(), self._show_chosen)
 
-        self.app.push_screen(parts.pool_screen(), left)
+    def _show_chosen(self, run_id: int | None) -> None:
+        """Show the run that the user left another screen for, if they did."""
+        if run_id is not None:
+            self.show_run(run_id)
+
+    def action_settings(self) -> None:
+        self.app.push_screen(self.parts.settings_screen())
 
     def action_focus_list(self) -> None:
-        self.script_list.focus_rows()
+        self.script_pane.focus_rows()
 
     def action_focus_editor(self) -> None:
         self.panel.remove_class("-zoomed")
-        self.script_list.clear_filter()
+        self.script_pane.clear_filter()
         find_bar = self._editor.find_bar
         if find_bar.is_open:
             find_bar.action_close()
@@ -386,17 +378,16 @@ class ConsoleScreen(ConsoleDoors):
 
     def owner_of(self, scope: Scope) -> Widget:
         """Whose actions those of a scope are."""
+        if scope is Scope.LIST:
+            return self.script_pane
+        if (parts := self._parts) is None:
+            return self.panel
         if scope is Scope.SETTINGS:
-            return self.show_settings() or self.panel
-        if (parts := self._parts) is not None:
-            panes: dict[Scope, Widget] = {
-                Scope.OUTPUT: parts.output,
-                Scope.PROBLEMS: parts.problems,
-                Scope.GIT: parts.git,
-            }
-            if scope in panes:
-                return panes[scope]
-        return self.script_list if scope is Scope.LIST else self.panel
+            screen = parts.settings_screen()
+            self.app.push_screen(screen)
+            return screen
+        panes: dict[Scope, Widget] = {Scope.OUTPUT: parts.output, Scope.PROBLEMS: parts.problems, Scope.GIT: parts.git}
+        return panes.get(scope, self.panel)
 
     async def may_quit(self) -> bool:
         """Whether the text is safe or given up; asks if not."""
@@ -411,16 +402,16 @@ class ConsoleScreen(ConsoleDoors):
 
     def hang_up(self) -> None:
         """Put everything on disk that only this process knows; it has no time for more."""
-        session = self._session()
-        if self._parts is not None and session is not None:
-            self._parts.open_script.journal_now()
-            self._parts.startup.remember(session)
+        if (parts := self._parts) is not None:
+            session = self._session()
+            parts.open_script.journal_now()
+            parts.startup.remember(session)
 
     @on(events.DescendantFocus)
     def _show_hints(self) -> None:
         """The footer tells what the focused pane can do."""
         panel = self.panel
-        if self.script_list.has_focus_within:
+        if self.script_pane.has_focus_within:
             hints = pane_hints(Scope.LIST)
         elif panel.has_focus_within:
             hints = pane_hints(Scope.PANEL, *_PANE_SCOPES.get(panel.active, ()))
@@ -453,11 +444,9 @@ class ConsoleScreen(ConsoleDoors):
 
         self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
-    def _session(self) -> Session | None:
-        return None if self._parts is None else self._parts.startup.session(*self.editor.cursor_location)
+    def _session(self) -> Session:
+        return self.parts.startup.session(*self.editor.cursor_location)
 
     async def _remember(self) -> None:
         """Put the session on disk, so that even a power cut leads back to it."""
-        session = self._session()
-        if self._parts is not None and session is not None:
-            await asyncio.to_thread(self._parts.startup.remember, session)
+        await asyncio.to_thread(self.parts.startup.remember, self._session())

@@ -9,7 +9,7 @@ from tui.connection import problems_told
 from tui.editing.open_script import OpenScript
 from tui.editing.recovery import RecoveryError, RecoveryJournal, Session
 from tui.runs.follow import RunFollower
-from tui.widgets.script_list import ScriptList
+from tui.widgets.script_pane import ScriptPane
 from tui.widgets.task_pane import TaskPane
 
 TOUR = "defaults/tour.py"
@@ -35,7 +35,7 @@ class Startup:
         follower: RunFollower,
         journal: RecoveryJournal,
         *,
-        scripts: ScriptList,
+        scripts: ScriptPane,
         tasks: TaskPane,
         open_first: str | None,
         notify_error: Callable[[str], None],

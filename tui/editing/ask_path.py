@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
-
-from textual.screen import Screen
+from typing import TypeVar
 
 from engine.client.answers import EngineError
+from tui.host import Host
 from tui.screens.dialogs import AskScreen
 
-Answer = TypeVar("Answer")
 Result = TypeVar("Result")
 
 SUFFIX = ".py"
 
 
-class Asker(Protocol):
-    """The screen that shows dialogs."""
-
-    async def push_screen_wait(self, screen: Screen[Answer]) -> Answer:
-        """Show a dialog and wait for its answer."""
-
-
 async def under_a_name(
-    host: Asker, question: str, value: str, work: Callable[[str], Awaitable[Result]]
+    host: Host, question: str, value: str, work: Callable[[str], Awaitable[Result]]
 ) -> Result | None:
     """Ask for a script's path until ``work`` can be done under it; None if the user gives up.
 

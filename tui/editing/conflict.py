@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
-
-from textual.screen import Screen
 
 from engine.client.answers import EngineError
 from engine.models.scripts import ScriptText
 from engine.models.versions import VersionReason
 from engine.registry.scripts import SCRIPTS_HISTORY, SCRIPTS_VERSION, ScriptParams, VersionParams
 from tui.connection import EngineConnection
+from tui.host import Host
 from tui.screens.conflict import Comparison, ConflictScreen, Side
-from tui.screens.dialogs import Answer
+from tui.screens.dialogs import Choice
 from tui.text.formats import clock
 from tui.text.merge import Merged, merge
 from tui.widgets.editor.lineage import Version
-
-Result = TypeVar("Result")
 
 AT_ONCE = 2.0
 """Seconds between a file's time and a record of its version that both are of one save."""
 
 
-class ConflictHost(Protocol):
-    """The screen that shows dialogs."""
-
-    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
-        """Show a dialog and wait for its answer."""
-
-
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Resolution:
     """What the user wants.
 
     Attributes:
@@ -45,21 +34,21 @@ class Decision:
     merged: Merged | None
 
 
-class Conflict:
+class ConflictResolver:
     """Asks what to do about a script that changed on disk while it was edited."""
 
-    def __init__(self, host: ConflictHost, connection: EngineConnection) -> None:
+    def __init__(self, host: Host, connection: EngineConnection) -> None:
         self._host = host
         self._connection = connection
 
-    async def ask(self, base: Version, mine: str, theirs: ScriptText) -> Decision:
+    async def ask(self, base: Version, mine: str, theirs: ScriptText) -> Resolution:
         """Show what each answer would do. Nothing is changed here."""
         path = theirs.info.path
         base_text = await self._text_of(base, theirs)
         merged = None if base_text is None else await asyncio.to_thread(merge, base_text, mine, theirs.text)
         question = f"{path} changed on disk while you edited it ({await self._by_whom(theirs)})"
         screen = ConflictScreen(question, _answers(merged), _comparisons(mine, theirs.text, merged))
-        return Decision(await self._host.push_screen_wait(screen), merged)
+        return Resolution(await self._host.push_screen_wait(screen), merged)
 
     async def _text_of(self, base: Version, theirs: ScriptText) -> str | None:
         """The text that both grew from, if it is known here or in the script's history."""
@@ -89,16 +78,16 @@ class Conflict:
         return f"{who}, {clock(info.modified)}"
 
 
-def _answers(merged: Merged | None) -> list[Answer]:
+def _answers(merged: Merged | None) -> list[Choice]:
     answers = [
-        Answer(Side.MINE, "keep mine; theirs goes into history"),
-        Answer(Side.THEIRS, "take theirs; mine goes into recovery"),
+        Choice(Side.MINE, "keep mine; theirs goes into history"),
+        Choice(Side.THEIRS, "take theirs; mine goes into recovery"),
     ]
     if merged is None:
         return answers
     count = f"{merged.conflicts} conflict{'' if merged.conflicts == 1 else 's'}"
     rest = " to settle in the editor" if merged.conflicts else ""
-    return [Answer(Side.MERGE, f"merge: both changes, {count}{rest}"), *answers]
+    return [Choice(Side.MERGE, f"merge: both changes, {count}{rest}"), *answers]
 
 
 def _comparisons(mine: str, theirs: str, merged: Merged | None) -> list[Comparison]:

@@ -11,24 +11,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from enum import Enum, auto
-from typing import Protocol
 
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.models.scripts import ScriptInfo, ScriptText
 from tui.actions import action
 from tui.editing.open_script import OpenScript
+from tui.host import Host
 from tui.widgets.banner import Banner
-from tui.widgets.editor import Editor
+from tui.widgets.editor.editor import Editor
 
 COUNT_AFTER = 0.3
 """Seconds after the last key: the marks of conflicts are counted when the user pauses."""
-
-
-class OutsideHost(Protocol):
-    """The screen that the editor stands on."""
-
-    def notify(self, text: str) -> None:
-        """Tell the user what happened."""
 
 
 class Standing(Enum):
@@ -54,7 +47,7 @@ class OutsideChanges:
 
     def __init__(
         self,
-        host: OutsideHost,
+        host: Host,
         open_script: OpenScript,
         editor: Editor,
         banner: Banner,

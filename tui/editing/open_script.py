@@ -6,9 +6,7 @@ without a question that names what would happen to it.
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
-
-from textual.screen import Screen
+from typing import Protocol
 
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.models.scripts import SaveRequest, ScriptInfo, ScriptText
@@ -17,31 +15,20 @@ from tui.actions import action
 from tui.connection import EngineConnection, problems_told
 from tui.editing.ask_path import under_a_name
 from tui.editing.autosave import Autosave
-from tui.editing.conflict import Conflict
-from tui.editing.new_script import skeleton
+from tui.editing.conflict import ConflictResolver
 from tui.editing.recovery import RecoveryJournal, UnsavedText
 from tui.host import Host
 from tui.screens.conflict import BACK, Side
-from tui.screens.dialogs import Answer, ChoiceScreen
+from tui.screens.dialogs import Choice, ChoiceScreen
 from tui.text.formats import clock
 from tui.text.merge import Merged, marked_rows
-from tui.widgets.editor import Editor
+from tui.text.new_script import skeleton
+from tui.widgets.editor.editor import Editor
 from tui.widgets.editor.lineage import Version
 
-Result = TypeVar("Result")
 
-
-class DeskHost(Protocol):
+class OpenScriptHost(Host, Protocol):
     """The screen that the editor stands on."""
-
-    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
-        """Show a dialog and wait for its answer."""
-
-    def notify(self, text: str) -> None:
-        """Tell the user what happened."""
-
-    def notify_error(self, text: str) -> None:
-        """Tell the user what did not work."""
 
     def open_script_changed(self) -> None:
         """Another script is open, or its text is unsaved now, or saved."""
@@ -56,12 +43,14 @@ class OpenScript:
         gone: It is not on disk any more: saving writes it again.
     """
 
-    def __init__(self, host: DeskHost, editor: Editor, connection: EngineConnection, journal: RecoveryJournal) -> None:
+    def __init__(
+        self, host: OpenScriptHost, editor: Editor, connection: EngineConnection, journal: RecoveryJournal
+    ) -> None:
         self._host = host
         self._editor = editor
         self._connection = connection
         self._journal = Autosave(journal, self._text_now, host.notify_error)
-        self._conflict = Conflict(host, connection)
+        self._conflict = ConflictResolver(host, connection)
         self._edits = 0
         self.path = ""
         self.info: ScriptInfo | None = None
@@ -138,7 +127,7 @@ class OpenScript:
         answer = await self._host.push_screen_wait(
             ChoiceScreen(
                 f"{name} has unsaved text",
-                [Answer("s", "save it and go on"), Answer("x", "throw the unsaved text away and go on")],
+                [Choice("s", "save it and go on"), Choice("x", "throw the unsaved text away and go on")],
                 "back to editing",
             )
         )
@@ -238,7 +227,7 @@ class OpenScript:
                 self._host.notify(f"both changes are in the text, unsaved; {action('save').key} saves it")
 
     async def _ask_to_write_again(self, path: str) -> bool:
-        answers = [Answer(Side.MINE, "keep mine: write it again")]
+        answers = [Choice(Side.MINE, "keep mine: write it again")]
         screen = ChoiceScreen(f"{path} is no longer on disk", answers, BACK)
         return await self._host.push_screen_wait(screen) == Side.MINE and await self._save_to(path, None)
 
@@ -339,7 +328,7 @@ class OpenScript:
         answer = await self._host.push_screen_wait(
             ChoiceScreen(
                 f"{name}, kept at {clock(entry.at)}",
-                [Answer("r", "restore it into the editor"), Answer("x", "discard it")],
+                [Choice("r", "restore it into the editor"), Choice("x", "discard it")],
                 "decide later",
                 lambda: (saved_text, entry.text),
             )
@@ -401,7 +390,7 @@ async def safe_to_write(host: Host, open_script: OpenScript, path: str, then: st
     answer = await host.push_screen_wait(
         ChoiceScreen(
             f"{path} has unsaved text, and this changes its file",
-            [Answer("s", f"save the text, then {then}")],
+            [Choice("s", f"save the text, then {then}")],
             "back, nothing done",
         )
     )

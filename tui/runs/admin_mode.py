@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -17,6 +17,7 @@ from textual.widgets import Static
 from engine.models.engine import EngineInfo
 from engine.models.runs import Mode
 from tui.connection import EngineConnection
+from tui.host import Host
 from tui.messages import ModeChanged
 from tui.screens.dialogs import Dialog
 from tui.text.sanitise import sanitise_line
@@ -32,19 +33,6 @@ STILL_MEANT = 1.0
 """Seconds after ADMIN ended by itself in which no run is sent: its key was on its way before the user could know."""
 
 
-class AdminHost(Protocol):
-    """The screen that asks and tells."""
-
-    async def push_screen_wait(self, screen: AdminScreen) -> bool | None:
-        """Show the question and wait for its answer."""
-
-    def notify(self, text: str) -> None:
-        """Tell the user what happened."""
-
-    def notify_error(self, text: str) -> None:
-        """Tell the user what did not work."""
-
-
 class AdminMode:
     """The console's mode. Every change of it, and every second of ADMIN, is published as ``ModeChanged``.
 
@@ -58,7 +46,7 @@ class AdminMode:
 
     def __init__(
         self,
-        host: AdminHost,
+        host: Host,
         connection: EngineConnection,
         publish: Callable[[Message], None],
         start: Callable[[Callable[[], Awaitable[None]]], None],
@@ -112,7 +100,7 @@ class AdminMode:
         if info.admin:
             self._host.notify_error(info.admin)
             return False
-        return bool(await self._host.push_screen_wait(AdminScreen(info.owner)))
+        return await self._host.push_screen_wait(AdminScreen(info.owner)) is True
 
     async def _count_down(self) -> None:
         """Tell the time once a second; at the end, that it is over, unless the user left before."""

@@ -5,33 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Protocol
-
-from textual.screen import Screen
 
 from engine.models.runs import RunFile, RunInfo
 from tui.connection import EngineConnection
+from tui.host import Host
 from tui.runs.returned_files import NotWritten, save_files
 from tui.screens.dialogs import AskScreen
-
-
-class SaverHost(Protocol):
-    """The screen that asks and tells."""
-
-    async def push_screen_wait(self, screen: Screen[str | None]) -> str | None:
-        """Show a dialog and wait for its answer."""
-
-    def notify(self, text: str) -> None:
-        """Tell the user what happened."""
-
-    def notify_error(self, text: str) -> None:
-        """Tell the user what did not work."""
 
 
 class FileSaver:
     """Asks for a folder, then writes there; nothing that exists is ever replaced."""
 
-    def __init__(self, host: SaverHost, connection: EngineConnection) -> None:
+    def __init__(self, host: Host, connection: EngineConnection) -> None:
         self._host = host
         self._connection = connection
 

@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
-
-from textual.screen import Screen
-
 from engine.client.answers import EngineError
 from engine.models.runs import Mode, RunKind, RunRequest
 from engine.models.scripts import ScriptInfo
 from tui.connection import EngineConnection
 from tui.editing.open_script import OpenScript
+from tui.host import Host
 from tui.runs.follow import RunFollower
 from tui.runs.uploads import FileInputError, upload_all
 from tui.screens.run_form import FilledForm, ModeSwitch, RunFormScreen
 
-Result = TypeVar("Result")
-
 NO_NAME = "<unsaved>"
-
-
-class RunHost(Protocol):
-    """The screen that asks for parameters."""
-
-    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
-        """Show a dialog and wait for its answer."""
-
-    def notify(self, text: str) -> None:
-        """Tell the user what happened."""
-
-    def notify_error(self, text: str) -> None:
-        """Tell the user what did not work."""
 
 
 class RunStarter:
@@ -38,7 +20,7 @@ class RunStarter:
 
     def __init__(
         self,
-        host: RunHost,
+        host: Host,
         open_script: OpenScript,
         connection: EngineConnection,
         follower: RunFollower,

@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from tui.screens.dialogs import DIFFERENCE, Answer, Dialog, difference_rows
+from tui.screens.dialogs import DIFFERENCE, Choice, Dialog, difference_rows
 from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
@@ -51,7 +51,7 @@ class ConflictScreen(Dialog[Side]):
         comparisons: The first one is shown at once, a key leads from one to the next.
     """
 
-    def __init__(self, question: str, answers: Sequence[Answer], comparisons: Sequence[Comparison]) -> None:
+    def __init__(self, question: str, answers: Sequence[Choice], comparisons: Sequence[Comparison]) -> None:
         super().__init__()
         self._question = sanitise_line(question)
         self._answers = answers

@@ -77,7 +77,7 @@ class AskScreen(Dialog[str]):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Choice:
     """One answer: its key, and what it does in plain words."""
 
     key: str
@@ -97,7 +97,7 @@ class ChoiceScreen(Dialog[str]):
     def __init__(
         self,
         question: str,
-        answers: Sequence[Answer],
+        answers: Sequence[Choice],
         back: str,
         compare: Callable[[], tuple[str, str]] | None = None,
     ) -> None:

@@ -18,8 +18,8 @@ from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
 from tui.messages import EngineAway, PoolChanged, TaskChanged
-from tui.screens.dialogs import Answer, ChoiceScreen, Dialog
-from tui.screens.diff_marks import OUTCOMES, DiffMarks, Place, place_of
+from tui.screens.dialogs import Choice, ChoiceScreen, Dialog
+from tui.screens.diff_marks import OUTCOMES, DiffMarks, DiffPlace, place_of
 from tui.screens.too_small import FullScreen
 from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
@@ -140,10 +140,10 @@ class DiffScreen(FullScreen[None]):
             return
         in_background(self, "choose", self._choose, (place[0], -1))
 
-    async def _choose(self, place: Place) -> None:
+    async def _choose(self, place: DiffPlace) -> None:
         marks = self._marks
         item = marks.item(place)
-        answers = [Answer(str(number), OUTCOMES[choice]) for number, choice in enumerate(item.choices, 1)]
+        answers = [Choice(str(number), OUTCOMES[choice]) for number, choice in enumerate(item.choices, 1)]
         key = await self.app.push_screen_wait(ChoiceScreen(_told_of(item), answers, "decide later"))
         if key and marks is self._marks:  # else a scan ended meanwhile, and the place is another item's
             marks.choose(place, item.choices[int(key) - 1])
@@ -170,7 +170,7 @@ class DiffScreen(FullScreen[None]):
     def action_leave_diff(self) -> None:
         self.dismiss(None)
 
-    async def _apply(self, place: Place | None) -> None:
+    async def _apply(self, place: DiffPlace | None) -> None:
         """Show what would be done and, if the user wants it, do it."""
         decisions = self._marks.decisions(place)
         with problems_told(self._notify_error):
@@ -185,7 +185,7 @@ class DiffScreen(FullScreen[None]):
         with problems_told(self._notify_error):
             await work()
 
-    def _marking(self, mark: Callable[[Place], bool]) -> None:
+    def _marking(self, mark: Callable[[DiffPlace], bool]) -> None:
         place = self._place
         if place is None:
             return
@@ -197,7 +197,7 @@ class DiffScreen(FullScreen[None]):
     # Showing.
 
     @property
-    def _place(self) -> Place | None:
+    def _place(self) -> DiffPlace | None:
         """What is under the cursor."""
         return None if self._table.current is None else place_of(self._table.current)
 

@@ -34,12 +34,12 @@ OUTCOMES = {
 }
 """What each does, in plain words."""
 
-Place = tuple[int, int]
+DiffPlace = tuple[int, int]
 """Which item, and which of its keys; -1 for the whole item."""
 
 
 @dataclass(slots=True)
-class Mark:
+class DiffMark:
     choice: DiffChoice
     keys: set[str] = field(default_factory=set)
 
@@ -49,16 +49,16 @@ class DiffMarks:
 
     def __init__(self, items: Sequence[DiffItem] = ()) -> None:
         self.items = items
-        self._marks: dict[int, Mark] = {}
+        self._marks: dict[int, DiffMark] = {}
 
     @property
     def count(self) -> int:
         return len(self._marks)
 
-    def item(self, place: Place) -> DiffItem:
+    def item(self, place: DiffPlace) -> DiffItem:
         return self.items[place[0]]
 
-    def toggle(self, place: Place) -> bool:
+    def toggle(self, place: DiffPlace) -> bool:
         """Mark as the file says, or take the mark away. False where there is nothing to decide."""
         if place[0] in self._marks and (place[1] < 0 or self._key(place).key in self._marks[place[0]].keys):
             self._unmark(place)
@@ -74,14 +74,14 @@ class DiffMarks:
             if item.state is not DiffState.VANISHED:
                 self.choose_file((number, -1))
 
-    def choose_file(self, place: Place) -> bool:
+    def choose_file(self, place: DiffPlace) -> bool:
         """The file is right; of a key: it stays as it is. False where that is not possible."""
         if place[1] >= 0:
             self._unmark(place)
             return True
         return self.choose(place, self.item(place).file_choice)
 
-    def choose_database(self, place: Place) -> bool:
+    def choose_database(self, place: DiffPlace) -> bool:
         """The database is right; of a key: this key is restored. False where that is not possible."""
         if place[1] < 0:
             return self.choose(place, self.item(place).database_choice)
@@ -90,18 +90,18 @@ class DiffMarks:
             return False
         mark = self._marks.get(place[0])
         if mark is None or mark.choice is not DiffChoice.RESTORE or not mark.keys:
-            mark = self._marks[place[0]] = Mark(DiffChoice.RESTORE)
+            mark = self._marks[place[0]] = DiffMark(DiffChoice.RESTORE)
         mark.keys.add(key.key)
         return True
 
-    def choose(self, place: Place, choice: DiffChoice | None) -> bool:
+    def choose(self, place: DiffPlace, choice: DiffChoice | None) -> bool:
         """Mark an item with one of its choices; False if it is none of them."""
         if choice is None or choice not in self.item(place).choices:
             return False
-        self._marks[place[0]] = Mark(choice)
+        self._marks[place[0]] = DiffMark(choice)
         return True
 
-    def decisions(self, place: Place | None = None) -> list[DiffDecision]:
+    def decisions(self, place: DiffPlace | None = None) -> list[DiffDecision]:
         """What is marked; with ``place`` only that item's."""
         return [
             DiffDecision(
@@ -130,10 +130,10 @@ class DiffMarks:
                 marked = mark is not None and key.key in mark.keys
                 yield TableRow(f"{number}.{place}", _key_cells(key, marked=marked), "accent" if marked else "")
 
-    def _key(self, place: Place) -> KeyDifference:
+    def _key(self, place: DiffPlace) -> KeyDifference:
         return self.items[place[0]].keys[place[1]]
 
-    def _unmark(self, place: Place) -> None:
+    def _unmark(self, place: DiffPlace) -> None:
         mark = self._marks.get(place[0])
         if mark is None:
             return
@@ -143,7 +143,7 @@ class DiffMarks:
             del self._marks[place[0]]
 
 
-def place_of(row: str) -> Place:
+def place_of(row: str) -> DiffPlace:
     """The place that a row's key names."""
     number, _, key = row.partition(".")
     return int(number), int(key)

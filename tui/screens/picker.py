@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class PickerEntry:
     """Something to pick.
 
     Attributes:
@@ -45,7 +45,7 @@ class PickerScreen(Dialog[str]):
         Binding("pagedown", "rows('page', 1)", "Page down", show=False, priority=True),
     ]
 
-    def __init__(self, prompt: str, entries: Sequence[Entry]) -> None:
+    def __init__(self, prompt: str, entries: Sequence[PickerEntry]) -> None:
         super().__init__()
         self._prompt = prompt
         self._entries = entries

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
-
-from textual.screen import Screen
-
 from engine.client.answers import EngineError
 from engine.models.permissions import ApprovalState, ApproveRequest, Grant, PermissionReview
 from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW, ScriptParams
 from tui.actions import action
 from tui.connection import EngineConnection
 from tui.editing.open_script import OpenScript
+from tui.host import Host
 from tui.screens.approve import ApproveScreen, Decision
-from tui.screens.dialogs import Answer, ChoiceScreen
-
-Result = TypeVar("Result")
-
-
-class ApprovalHost(Protocol):
-    """The screen that asks and tells."""
-
-    async def push_screen_wait(self, screen: Screen[Result]) -> Result:
-        """Show a dialog and wait for its answer."""
-
-    def notify(self, text: str) -> None:
-        """Tell the user what happened."""
-
-    def notify_error(self, text: str) -> None:
-        """Tell the user what did not work."""
+from tui.screens.dialogs import Choice, ChoiceScreen
 
 
 class Approval:
     """Shows what scripts ask for and sends what the user decides. The engine judges, and who may decide."""
 
-    def __init__(self, host: ApprovalHost, open_script: OpenScript, connection: EngineConnection) -> None:
+    def __init__(self, host: Host, open_script: OpenScript, connection: EngineConnection) -> None:
         self._host = host
         self._open_script = open_script
         self._connection = connection
@@ -73,7 +55,7 @@ class Approval:
         if self._open_script.dirty:
             self._host.notify_error(f"{error.message} Save it first: an approval is for a saved text.")
             return
-        answers = [Answer("p", f"look at what it asks for, to approve or refuse it ({action('approve').key})")]
+        answers = [Choice("p", f"look at what it asks for, to approve or refuse it ({action('approve').key})")]
         if await self._host.push_screen_wait(ChoiceScreen(error.message, answers, "not now")) == "p":
             await self.decide(self._open_script.path)
 

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from textual.screen import Screen
-
 from engine.registry.defaults import DEFAULTS_LIST, DEFAULTS_RESTORE
 from tui.connection import EngineConnection, problems_told
+from tui.host import Host
 from tui.screens.defaults import DefaultsScreen, offered_text, restored_text
 
 
-class DefaultsHost(Protocol):
-    """The screen from which the user comes."""
-
-    async def push_screen_wait(self, screen: Screen[None]) -> None:
-        """Show a screen until it is left."""
-
-    def notify(self, text: str) -> None:
-        """Tell the user what happened."""
-
-    def notify_error(self, text: str) -> None:
-        """Tell the user what did not work."""
-
-
 class DefaultScriptsActions:
-    def __init__(self, host: DefaultsHost, connection: EngineConnection) -> None:
+    def __init__(self, host: Host, connection: EngineConnection) -> None:
         self._host = host
         self._connection = connection
 

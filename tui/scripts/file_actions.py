@@ -17,18 +17,17 @@ from engine.registry.scripts import (
     ScriptParams,
 )
 from tui.connection import EngineConnection
-from tui.console.refresh import Refresh
 from tui.editing.ask_path import SUFFIX, under_a_name
 from tui.editing.open_script import OpenScript
 from tui.host import Host
-from tui.screens.dialogs import Answer, ChoiceScreen
-from tui.screens.picker import Entry, PickerScreen
+from tui.screens.dialogs import Choice, ChoiceScreen
+from tui.screens.picker import PickerEntry, PickerScreen
 from tui.scripts.frontmatter_actions import FrontmatterActions
 from tui.scripts.transfer_actions import TransferActions
 from tui.scripts.version_actions import VersionActions
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
-from tui.widgets.script_list import ScriptAction, ScriptList
+from tui.widgets.script_pane import ScriptAction, ScriptPane
 
 
 class FileActions:
@@ -39,17 +38,22 @@ class FileActions:
         connection: May be away; then the user is told.
         open_script: Knows which script is open, and takes its text along.
         scripts: The list at the left; its cursor goes to what was made.
-        refresh: Reads the list again.
+        reload_scripts: Reads the list again.
     """
 
     def __init__(
-        self, host: Host, connection: EngineConnection, open_script: OpenScript, scripts: ScriptList, refresh: Refresh
+        self,
+        host: Host,
+        connection: EngineConnection,
+        open_script: OpenScript,
+        scripts: ScriptPane,
+        reload_scripts: Callable[[], Awaitable[None]],
     ) -> None:
         self._host = host
         self._connection = connection
         self._open_script = open_script
         self._scripts = scripts
-        self._refresh = refresh
+        self._reload_scripts = reload_scripts
         meta = FrontmatterActions(host, connection, open_script)
         transfers = TransferActions(host, connection, scripts)
         self._works: dict[ScriptAction, Callable[[str], Awaitable[None]]] = {
@@ -116,22 +120,22 @@ class FileActions:
             self._host.notify_error(
                 f"{path} changed since you saw it, so it was not deleted. Look at it and try again."
             )
-            await self._refresh.load_scripts()
+            await self._reload_scripts()
             return
         await self._open_script.closed(path)
-        await self._refresh.load_scripts()
+        await self._reload_scripts()
         self._host.notify(f"deleted {path}; Restore a deleted script in the palette brings it back")
 
     async def _may_delete(self, path: str) -> bool:
         """Ask; an answer may be to save the unsaved text first."""
         question = f"Delete {path}? Its history keeps it, and u in the list brings it back."
-        answers = [Answer("y", "delete it")]
+        answers = [Choice("y", "delete it")]
         unsaved = path == self._open_script.path and self._open_script.dirty
         if unsaved:
             question = f"Delete {path}, which has unsaved text? u in the list brings it back."
             answers = [
-                Answer("s", "save the text, then delete: the history keeps it, too"),
-                Answer("y", "delete it; the unsaved text is offered when it is back"),
+                Choice("s", "save the text, then delete: the history keeps it, too"),
+                Choice("y", "delete it; the unsaved text is offered when it is back"),
             ]
         answer = await self._host.push_screen_wait(ChoiceScreen(question, answers, "keep it"))
         return await self._open_script.save() if answer == "s" else answer == "y"
@@ -150,7 +154,7 @@ class FileActions:
             self._host.notify("there is nothing to restore: no script was deleted")
             return
         entries = [
-            Entry(path, sanitise_line(path), f"deleted {clock(one.at)} by {sanitise_line(one.name)} ")
+            PickerEntry(path, sanitise_line(path), f"deleted {clock(one.at)} by {sanitise_line(one.name)} ")
             for path, one in deleted.items()
         ]
         picker = PickerScreen("restore a deleted script: type a part of its name", entries)
@@ -163,7 +167,7 @@ class FileActions:
 
     async def _show(self, path: str, remark: str) -> None:
         """Show a script that is new there, and say what happened."""
-        await self._refresh.load_scripts()
+        await self._reload_scripts()
         self._scripts.go_to(path)
         self._host.notify(remark)
 

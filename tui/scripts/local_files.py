@@ -31,7 +31,7 @@ class TakenError(LocalFileError):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LocalFile:
     """A file that is to be imported, or why it cannot be."""
 
     file: str
@@ -42,7 +42,7 @@ class Found:
     problem: str | None = None
 
 
-def gather(name: str) -> Iterator[Found]:
+def gather(name: str) -> Iterator[LocalFile]:
     """The script that ``name`` is, or every one in the folder that it is, by name."""
     name = name.rstrip("/") or "/"
     try:
@@ -53,7 +53,7 @@ def gather(name: str) -> Iterator[Found]:
         with _opened(name, None) as folder:
             yield from _walk(folder, name, "", 0)
     except OSError as error:
-        yield Found(name, "", problem=_reason(error))
+        yield LocalFile(name, "", problem=_reason(error))
 
 
 def write_new(out: str, path: str, data: bytes) -> bool:
@@ -88,7 +88,7 @@ def write_new(out: str, path: str, data: bytes) -> bool:
     return True
 
 
-def _walk(folder: int, shown: str, prefix: str, depth: int) -> Iterator[Found]:
+def _walk(folder: int, shown: str, prefix: str, depth: int) -> Iterator[LocalFile]:
     for entry in sorted(os.listdir(folder)):
         if entry.startswith(".") or entry in SKIPPED:
             continue
@@ -99,27 +99,27 @@ def _walk(folder: int, shown: str, prefix: str, depth: int) -> Iterator[Found]:
             yield _read(entry, folder, f"{shown}/{entry}", prefix + entry)
 
 
-def _walk_folder(parent: int, name: str, shown: str, prefix: str, depth: int) -> Iterator[Found]:
+def _walk_folder(parent: int, name: str, shown: str, prefix: str, depth: int) -> Iterator[LocalFile]:
     file = f"{shown}/{name}"
     if depth >= MAX_DEPTH:
-        yield Found(file, "", problem=f"it is more than {MAX_DEPTH} folders deep")
+        yield LocalFile(file, "", problem=f"it is more than {MAX_DEPTH} folders deep")
         return
     try:
         with _opened(name, parent) as folder:
             yield from _walk(folder, file, f"{prefix}{name}/", depth + 1)
     except OSError as error:
-        yield Found(file, "", problem=_reason(error))
+        yield LocalFile(file, "", problem=_reason(error))
 
 
-def _read(name: str, folder: int | None, file: str, path: str) -> Found:
+def _read(name: str, folder: int | None, file: str, path: str) -> LocalFile:
     try:
-        return Found(file, path, _content(name, folder).decode("utf-8"))
+        return LocalFile(file, path, _content(name, folder).decode("utf-8"))
     except UnicodeDecodeError as error:
-        return Found(file, path, problem=f"it is not UTF-8 text (byte {error.start})")
+        return LocalFile(file, path, problem=f"it is not UTF-8 text (byte {error.start})")
     except LocalFileError as error:
-        return Found(file, path, problem=str(error))
+        return LocalFile(file, path, problem=str(error))
     except OSError as error:
-        return Found(file, path, problem=_reason(error))
+        return LocalFile(file, path, problem=_reason(error))
 
 
 def _content(name: str, folder: int | None) -> bytes:

@@ -9,10 +9,20 @@ from collections.abc import Sequence
 
 from tui.connection import EngineConnection
 from tui.host import Host
-from tui.screens.dialogs import Answer, AskScreen, ChoiceScreen, ReportScreen
+from tui.screens.dialogs import AskScreen, Choice, ChoiceScreen, ReportScreen
 from tui.scripts.local_files import gather
-from tui.scripts.transfers import DONE, EXPORTED, IMPORTED, UNCHANGED, Moved, export_script, import_file, summary, told
-from tui.widgets.script_list import ScriptList
+from tui.scripts.transfers import (
+    DONE,
+    EXPORTED,
+    IMPORTED,
+    UNCHANGED,
+    Transfer,
+    export_script,
+    import_file,
+    summary,
+    told,
+)
+from tui.widgets.script_pane import ScriptPane
 
 TOP = "scripts/"
 
@@ -26,7 +36,7 @@ class TransferActions:
         scripts: Knows which scripts there are.
     """
 
-    def __init__(self, host: Host, connection: EngineConnection, scripts: ScriptList) -> None:
+    def __init__(self, host: Host, connection: EngineConnection, scripts: ScriptPane) -> None:
         self._host = host
         self._connection = connection
         self._scripts = scripts
@@ -55,14 +65,14 @@ class TransferActions:
         everything = [script.path for script in self._scripts.scripts]
         folder = posixpath.dirname(path)
         beside = [one for one in everything if folder and one.startswith(f"{folder}/")]
-        answers = [Answer("s", f"{path} alone")]
-        answers += [Answer("f", f"the folder {folder}: {len(beside)} scripts")] if beside else []
-        answers += [Answer("a", f"all {len(everything)} scripts")]
+        answers = [Choice("s", f"{path} alone")]
+        answers += [Choice("f", f"the folder {folder}: {len(beside)} scripts")] if beside else []
+        answers += [Choice("a", f"all {len(everything)} scripts")]
         screen = ChoiceScreen("Export scripts as files; none is overwritten", answers, "back")
         answer = await self._host.push_screen_wait(screen)
         return {"s": [path], "f": beside, "a": everything}.get(answer or "", [])
 
-    async def _report(self, moved: Sequence[Moved], verb: str) -> None:
+    async def _report(self, moved: Sequence[Transfer], verb: str) -> None:
         """A line when all went well; else what became of each of the others."""
         remarkable = [one for one in moved if one.problem or one.state not in (DONE, UNCHANGED)]
         if remarkable or not moved:

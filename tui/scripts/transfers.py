@@ -10,7 +10,7 @@ from engine.client.answers import EngineError
 from engine.client.client import EngineClient
 from engine.models.scripts import SaveRequest, ScriptInfo
 from engine.registry.scripts import SCRIPTS_LOAD, SCRIPTS_SAVE, ScriptParams
-from tui.scripts.local_files import Found, LocalFileError, TakenError, write_new
+from tui.scripts.local_files import LocalFile, LocalFileError, TakenError, write_new
 
 DONE = "done"
 UNCHANGED = "unchanged"
@@ -24,7 +24,7 @@ _COUNTED = {UNCHANGED: "there already", EXISTS: "left alone: the name is taken",
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class Transfer:
     """What became of one file."""
 
     file: str
@@ -34,7 +34,7 @@ class Moved:
     problem: str | None = None
 
 
-def summary(moved: Iterable[Moved], verb: str) -> str:
+def summary(moved: Iterable[Transfer], verb: str) -> str:
     """``3 imported, 1 left alone: the name is taken``."""
     states = [one.state for one in moved]
     parts = [f"{states.count(DONE)} {verb}"]
@@ -42,14 +42,14 @@ def summary(moved: Iterable[Moved], verb: str) -> str:
     return ", ".join(parts)
 
 
-def told(one: Moved, verb: str) -> str:
+def told(one: Transfer, verb: str) -> str:
     """What became of one file; names in it may hold anything."""
     word = verb if one.state == DONE else one.state
     line = f"{word}: {one.file}" + (f" -> {one.script}" if verb == IMPORTED and one.script else "")
     return line + (f": {one.problem}" if one.problem else "")
 
 
-async def import_file(client: EngineClient, found: Found, folder: str, known: dict[str, str]) -> Moved:
+async def import_file(client: EngineClient, found: LocalFile, folder: str, known: dict[str, str]) -> Transfer:
     """Make a script of a file.
 
     Args:
@@ -60,15 +60,15 @@ async def import_file(client: EngineClient, found: Found, folder: str, known: di
     """
     script = f"{folder}/{found.path}" if folder else found.path
     if found.problem is not None:
-        return Moved(found.file, "", FAILED, found.problem)
+        return Transfer(found.file, "", FAILED, found.problem)
     if not script.endswith(".py"):
-        return Moved(found.file, "", FAILED, "its name does not end in .py")
+        return Transfer(found.file, "", FAILED, "its name does not end in .py")
     try:
         made, remark = await _save(client, script, found.text)
     except EngineError as error:
-        return Moved(found.file, script, EXISTS if error.code == "conflict" else FAILED, error.message)
+        return Transfer(found.file, script, EXISTS if error.code == "conflict" else FAILED, error.message)
     state = UNCHANGED if known.get(made.path) == made.sha256 else DONE
-    return Moved(found.file, made.path, state, remark or made.problem)
+    return Transfer(found.file, made.path, state, remark or made.problem)
 
 
 async def _save(client: EngineClient, script: str, text: str) -> tuple[ScriptInfo, str | None]:
@@ -84,7 +84,7 @@ async def _save(client: EngineClient, script: str, text: str) -> tuple[ScriptInf
         return made, f"its older header stays as it is: {error.message}"
 
 
-async def export_script(client: EngineClient, name: str, out: str) -> Moved:
+async def export_script(client: EngineClient, name: str, out: str) -> Transfer:
     """Write a script as a file below the folder ``out``; nothing is ever overwritten."""
     file = f"{out.rstrip('/')}/{name}"
     try:
@@ -92,9 +92,9 @@ async def export_script(client: EngineClient, name: str, out: str) -> Moved:
         file = f"{out.rstrip('/')}/{loaded.info.path}"
         written = await asyncio.to_thread(write_new, out, loaded.info.path, loaded.text.encode("utf-8"))
     except EngineError as error:
-        return Moved(file, name, FAILED, error.message)
+        return Transfer(file, name, FAILED, error.message)
     except TakenError as error:
-        return Moved(file, name, EXISTS, str(error))
+        return Transfer(file, name, EXISTS, str(error))
     except LocalFileError as error:
-        return Moved(file, name, FAILED, str(error))
-    return Moved(file, loaded.info.path, DONE if written else UNCHANGED)
+        return Transfer(file, name, FAILED, str(error))
+    return Transfer(file, loaded.info.path, DONE if written else UNCHANGED)

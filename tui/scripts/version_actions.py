@@ -35,7 +35,9 @@ class VersionActions:
     async def show(self, path: str) -> None:
         """Show the history of a script, and restore what the user chooses from it."""
         history = await self._connection.client.call(SCRIPTS_HISTORY, ScriptParams(path=path))
-        version = await self._host.push_screen_wait(HistoryScreen(history, Texts(self._connection, history).text))
+        version = await self._host.push_screen_wait(
+            HistoryScreen(history, VersionTexts(self._connection, history).text)
+        )
         if version is not None and await safe_to_write(self._host, self._open_script, path, "save the old version"):
             await self._restore(history, version)
 
@@ -51,7 +53,7 @@ class VersionActions:
         )
 
 
-class Texts:
+class VersionTexts:
     """The texts of one script's versions."""
 
     def __init__(self, connection: EngineConnection, history: ScriptHistory) -> None:

@@ -34,15 +34,15 @@ def age(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """A number of bytes: ``512 B``, ``3.4 KB``, ``20.0 MB``."""
-    if count < 1000:
+    """A number of bytes: ``512 B``, ``3.4 KiB``, ``20.0 MiB``."""
+    if count < 1024:
         return f"{count} B"
     amount = float(count)
-    for unit in ("KB", "MB", "GB"):
-        amount /= 1000
-        if amount < 1000:
+    for unit in ("KiB", "MiB", "GiB"):
+        amount /= 1024
+        if amount < 1024:
             return f"{amount:.1f} {unit}"
-    return f"{amount / 1000:.1f} TB"
+    return f"{amount / 1024:.1f} TiB"
 
 
 def milliseconds(value: float | None) -> str:

@@ -13,7 +13,7 @@ _CONTINUES = re.compile(r"\s*[<>=!~]")
 """``pandas>=2,<3`` is one requirement (PEP 440, version specifiers)."""
 
 
-class Kind(Enum):
+class FieldKind(Enum):
     """How a line of a form is read."""
 
     TEXT = auto()
@@ -37,7 +37,7 @@ def toml_or_text(text: str) -> Any:  # noqa: ANN401 - any value that JSON can ca
     return items[0] if len(found) == 1 and len(items) == 2 and _is_json(items[0]) else text
 
 
-def shown(value: object, kind: Kind = Kind.TEXT) -> str:
+def shown(value: object, kind: FieldKind = FieldKind.TEXT) -> str:
     """A value as it stands in a form; ``typed`` makes the same value of it."""
     if value is None:
         return ""
@@ -49,19 +49,19 @@ def shown(value: object, kind: Kind = Kind.TEXT) -> str:
     return joined if typed(joined, kind) == (value or None) else f"[{', '.join(_toml(item) for item in value)}]"
 
 
-def typed(text: str, kind: Kind) -> Any:  # noqa: ANN401 - any value that JSON can carry
+def typed(text: str, kind: FieldKind) -> Any:  # noqa: ANN401 - any value that JSON can carry
     """What a line means; None for an empty one. What does not fit comes as text, and the engine says what is wrong."""
     text = text.strip()
     if not text:
         return None
     match kind:
-        case Kind.TEXT:
+        case FieldKind.TEXT:
             return text
-        case Kind.FLAG:
+        case FieldKind.FLAG:
             return {"yes": True, "no": False}.get(text, text)
-        case Kind.COUNT | Kind.NUMBER:
-            return _number(text, whole=kind is Kind.COUNT)
-        case Kind.TEXTS | Kind.REQUIREMENTS | Kind.VALUES:
+        case FieldKind.COUNT | FieldKind.NUMBER:
+            return _number(text, whole=kind is FieldKind.COUNT)
+        case FieldKind.TEXTS | FieldKind.REQUIREMENTS | FieldKind.VALUES:
             return _list(text, kind)
 
 
@@ -71,18 +71,18 @@ def _number(text: str, *, whole: bool) -> int | float | str:
     return found if fits and not isinstance(found, bool) else text
 
 
-def _list(text: str, kind: Kind) -> list[Any]:
+def _list(text: str, kind: FieldKind) -> list[Any]:
     """A TOML list, or values with commas between them."""
     whole = toml_or_text(text)
     if isinstance(whole, list):
         return whole
     pieces: list[str] = []
     for piece in text.split(","):
-        if kind is Kind.REQUIREMENTS and pieces and _CONTINUES.match(piece):
+        if kind is FieldKind.REQUIREMENTS and pieces and _CONTINUES.match(piece):
             pieces[-1] += f",{piece.rstrip()}"
         elif piece.strip():
             pieces.append(piece.strip())
-    return [toml_or_text(piece) for piece in pieces] if kind is Kind.VALUES else pieces
+    return [toml_or_text(piece) for piece in pieces] if kind is FieldKind.VALUES else pieces
 
 
 def _toml(value: object) -> str:

@@ -162,7 +162,7 @@ def run_line(run: RunInfo, danger: str) -> Text:
 
 
 def run_detail(run: RunInfo) -> str:
-    """What is not on record, what it left, what it was given: ``files: a.csv 12.0 KB, s saves   read /var/log/x``."""
+    """What is not on record, what it left, what it was given: ``files: a.csv 12.0 KiB, s saves   read /var/log/x``."""
     parts = []
     if run.unrecorded:
         parts.append(sanitise_line(run.unrecorded))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.models.scripts import ParamType
-from tui.text.typed_values import Kind
+from tui.text.typed_values import FieldKind
 
 KINDS = ("utility", "macro")
 YES_NO = ("yes", "no")
@@ -27,7 +27,7 @@ class Field:
     """
 
     key: str
-    kind: Kind
+    kind: FieldKind
     help: str
     choices: tuple[str, ...] = ()
 
@@ -37,44 +37,44 @@ class Field:
 
 
 ITSELF = (
-    Field("title", Kind.TEXT, "what lists show; else made from the file's name"),
-    Field("description", Kind.TEXT, "one line about what it does"),
-    Field("kind", Kind.TEXT, "a macro fills tags in documents; else utility", KINDS),
-    Field("entrypoint", Kind.TEXT, "the function that is called with the parameters; else the text just runs"),
-    Field("enabled", Kind.FLAG, "no: it cannot be run; else yes", YES_NO),
-    Field("tags", Kind.TEXTS, "words to find it by, with commas between them"),
-    Field("preload", Kind.TEXTS, "modules that its process has imported before it starts"),
-    Field("requires-python", Kind.TEXT, "such as >=3.11"),
-    Field("dependencies", Kind.REQUIREMENTS, "packages, such as pandas>=2,<3, numpy"),
+    Field("title", FieldKind.TEXT, "what lists show; else made from the file's name"),
+    Field("description", FieldKind.TEXT, "one line about what it does"),
+    Field("kind", FieldKind.TEXT, "a macro fills tags in documents; else utility", KINDS),
+    Field("entrypoint", FieldKind.TEXT, "the function that is called with the parameters; else the text just runs"),
+    Field("enabled", FieldKind.FLAG, "no: it cannot be run; else yes", YES_NO),
+    Field("tags", FieldKind.TEXTS, "words to find it by, with commas between them"),
+    Field("preload", FieldKind.TEXTS, "modules that its process has imported before it starts"),
+    Field("requires-python", FieldKind.TEXT, "such as >=3.11"),
+    Field("dependencies", FieldKind.REQUIREMENTS, "packages, such as pandas>=2,<3, numpy"),
 )
 LIMITS = (
-    Field("limits.timeout", Kind.NUMBER, "seconds; else 30"),
-    Field("limits.memory", Kind.TEXT, "such as 1 GiB; else 512 MiB"),
-    Field("limits.output", Kind.TEXT, "what it may print, such as 4 MiB; else 1 MiB"),
-    Field("limits.result", Kind.TEXT, "what it may return, such as 4 MiB; else 1 MiB"),
-    Field("limits.scratch", Kind.TEXT, "its own folder for files, such as 128 MiB; else 64 MiB"),
-    Field("limits.open_files", Kind.COUNT, "how many files it may have open; else 64"),
-    Field("limits.parallel", Kind.COUNT, "how many runs of it may go on at once; else any number"),
+    Field("limits.timeout", FieldKind.NUMBER, "seconds; else 30"),
+    Field("limits.memory", FieldKind.TEXT, "such as 1 GiB; else 512 MiB"),
+    Field("limits.output", FieldKind.TEXT, "what it may print, such as 4 MiB; else 1 MiB"),
+    Field("limits.result", FieldKind.TEXT, "what it may return, such as 4 MiB; else 1 MiB"),
+    Field("limits.scratch", FieldKind.TEXT, "its own folder for files, such as 128 MiB; else 64 MiB"),
+    Field("limits.open_files", FieldKind.COUNT, "how many files it may have open; else 64"),
+    Field("limits.parallel", FieldKind.COUNT, "how many runs of it may go on at once; else any number"),
 )
 PERMISSIONS = (
-    Field("permissions.read", Kind.TEXTS, "paths to read; an administrator approves them for exactly one text"),
-    Field("permissions.write", Kind.TEXTS, "paths to write; likewise"),
+    Field("permissions.read", FieldKind.TEXTS, "paths to read; an administrator approves them for exactly one text"),
+    Field("permissions.write", FieldKind.TEXTS, "paths to write; likewise"),
 )
 FIELDS = {field.key: field for field in (*ITSELF, *LIMITS, *PERMISSIONS)}
 
 OF_PARAM = ("type", "default", "help", "choices", "required")
 
 _DEFAULTS = {
-    ParamType.INT.value: Kind.COUNT,
-    ParamType.FLOAT.value: Kind.NUMBER,
-    ParamType.BOOL.value: Kind.FLAG,
-    ParamType.LIST.value: Kind.VALUES,
+    ParamType.INT.value: FieldKind.COUNT,
+    ParamType.FLOAT.value: FieldKind.NUMBER,
+    ParamType.BOOL.value: FieldKind.FLAG,
+    ParamType.LIST.value: FieldKind.VALUES,
 }
 
 
-def default_kind(param_type: str) -> Kind:
+def default_kind(param_type: str) -> FieldKind:
     """How the default of a parameter of that type is read."""
-    return _DEFAULTS.get(param_type, Kind.TEXT)
+    return _DEFAULTS.get(param_type, FieldKind.TEXT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,15 @@ from engine.models.scripts import ParamType
 from tui.screens.dialogs import Dialog
 from tui.screens.frontmatter.fields import YES_NO, Field, ParamDraft, default_kind
 from tui.screens.frontmatter.line import MetaLine
-from tui.text.typed_values import Kind, typed
+from tui.text.typed_values import FieldKind, typed
 from tui.widgets.form_fields import ChoiceField
 
-NAME = Field("name", Kind.TEXT, "as the script's function calls it")
-TYPE = Field("type", Kind.TEXT, "what may be entered; else str", tuple(kind.value for kind in ParamType))
-DEFAULT = Field("default", Kind.TEXT, "what it is when nothing is entered; a file has none")
-HELP = Field("help", Kind.TEXT, "shown when somebody runs the script")
-CHOICES = Field("choices", Kind.TEXTS, "of the type choice: texts with commas between them")
-REQUIRED = Field("required", Kind.FLAG, "whether it must be entered; else only if it has no default", YES_NO)
+NAME = Field("name", FieldKind.TEXT, "as the script's function calls it")
+TYPE = Field("type", FieldKind.TEXT, "what may be entered; else str", tuple(kind.value for kind in ParamType))
+DEFAULT = Field("default", FieldKind.TEXT, "what it is when nothing is entered; a file has none")
+HELP = Field("help", FieldKind.TEXT, "shown when somebody runs the script")
+CHOICES = Field("choices", FieldKind.TEXTS, "of the type choice: texts with commas between them")
+REQUIRED = Field("required", FieldKind.FLAG, "whether it must be entered; else only if it has no default", YES_NO)
 
 
 class ParamFormScreen(Dialog[ParamDraft]):

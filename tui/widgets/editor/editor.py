@@ -20,14 +20,14 @@ from tui.widgets.editor.blocks import LineEdits, dedented, indentation_after, in
 from tui.widgets.editor.changed_rows import changed_span, row_follower
 from tui.widgets.editor.colours import THEMES, theme_for
 from tui.widgets.editor.lineage import Lineage, SavedText, Version
-from tui.widgets.editor.search import Found, next_occurrence, occurrences
+from tui.widgets.editor.search import Occurrence, next_occurrence, occurrences
 
 _APP_KEYS = frozenset({"f6", "f7"})
 """Keys that ``TextArea`` binds and that are the application's here."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ViewState:
     """Where the user is in a text: cursor and scroll position."""
 
     row: int = 0
@@ -194,7 +194,7 @@ class Editor(FlatTextArea, inherit_bindings=False):
         self.move_cursor((row, place.column))
         self._restore_view(place, row - place.row)
 
-    def _restore_view(self, place: Place, moved: int) -> None:
+    def _restore_view(self, place: ViewState, moved: int) -> None:
         self.scroll_to(place.scroll_x, place.scroll_y + moved, animate=False, immediate=True, force=True)
 
     def mark_saved(self) -> None:
@@ -222,11 +222,11 @@ class Editor(FlatTextArea, inherit_bindings=False):
         self.post_message(self.DirtyChanged(self, dirty))
 
     @property
-    def place(self) -> Place:
+    def place(self) -> ViewState:
         row, column = self.cursor_location
-        return Place(row, column, self.scroll_offset.x, self.scroll_offset.y)
+        return ViewState(row, column, self.scroll_offset.x, self.scroll_offset.y)
 
-    def restore(self, place: Place) -> None:
+    def restore(self, place: ViewState) -> None:
         """Go back to a place, as far as the text still has it."""
         self.move_cursor((min(place.row, self.document.line_count - 1), place.column))
         self.scroll_to(place.scroll_x, place.scroll_y, animate=False, immediate=True, force=True)
@@ -305,7 +305,7 @@ class Editor(FlatTextArea, inherit_bindings=False):
 
     # Moving and finding.
 
-    def find(self, pattern: str, *, forward: bool = True, again: bool = True) -> Found:
+    def find(self, pattern: str, *, forward: bool = True, again: bool = True) -> Occurrence:
         """Select the next occurrence of ``pattern``, or the one before; capitals count if it has any.
 
         Args:

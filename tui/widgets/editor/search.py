@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Occurrence:
     """One occurrence among all.
 
     Attributes:
@@ -47,16 +47,16 @@ def occurrences(lines: Sequence[str], pattern: str) -> list[Location]:
     ]
 
 
-def next_occurrence(places: Sequence[Location], here: Location, *, forward: bool, again: bool) -> Found:
+def next_occurrence(places: Sequence[Location], here: Location, *, forward: bool, again: bool) -> Occurrence:
     """The first of ``places`` from ``here`` on, or back, around the end if need be.
 
     ``again`` leaves out one that starts at ``here`` itself.
     """
     if not places:
-        return Found(None, 0, 0)
+        return Occurrence(None, 0, 0)
     if forward:
         index = bisect_right(places, here) if again else bisect_left(places, here)
     else:
         index = (bisect_left(places, here) if again else bisect_right(places, here)) - 1
     index %= len(places)
-    return Found(places[index], index + 1, len(places))
+    return Occurrence(places[index], index + 1, len(places))

@@ -62,7 +62,7 @@ class FilterInput(Input):
         self.post_message(self.ToList())
 
 
-class ScriptList(Vertical):
+class ScriptPane(Vertical):
     """The list and its filter. It asks for a script to be opened by a message; others tell it what to mark."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
