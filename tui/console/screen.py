@@ -223,7 +223,7 @@ class ConsoleScreen(FullScreen[None]):
 
     def in_turn(self, work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do what may ask the user about the text; one thing after the other."""
-        in_background(self, "desk", self._after_the_others, partial(work, *args, **kwargs))
+        in_background(self, "open-script", self._after_the_others, partial(work, *args, **kwargs))
 
     async def _after_the_others(self, work: Callable[[], Awaitable[object]]) -> None:
         async with self._turn:

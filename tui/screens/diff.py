@@ -1,4 +1,7 @@
-"""The metadata diff: files against database, marks and choices, applied after a look at what they would do."""
+"""The metadata diff: files against database, marks and choices, applied after a look at what they would do.
+
+The look is a dialog of its own, ``PreviewScreen``.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ from tui.messages import EngineAway, PoolChanged, TaskChanged
 from tui.screens.dialogs import Choice, ChoiceScreen, Dialog
 from tui.screens.diff_marks import OUTCOMES, DiffMarks, DiffPlace, place_of
 from tui.screens.too_small import FullScreen
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import sanitise_code, sanitise_line
+from tui.widgets.diff_rows import diff_tone
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.live_table import Column, LiveTable
 from tui.widgets.row_list import Row, RowList
@@ -37,10 +41,6 @@ _COLUMNS = (
 )
 AGREE = "Files and database agree: nothing waits for a decision. F5 compares again."
 WAIT = "The engine reads every file."
-
-
-TAB = 8
-_TONES = {"-": "danger", "+": "accent", "@": "dim"}
 
 
 class DiffScreen(FullScreen[None]):
@@ -291,5 +291,5 @@ def preview_rows(outcomes: Sequence[DiffOutcome]) -> Iterator[Row]:
         yield Row(f"{number}", f" {name}", tone="" if outcome.done else "danger")
         yield Row(f"{number}.s", f"   {lead}{sanitise_line(outcome.sentence)}", tone="dim")
         for line_number, line in enumerate(outcome.diff.split("\n")[2:] if outcome.diff else []):
-            text = sanitise_line(line.expandtabs(TAB))
-            yield Row(f"{number}.{line_number}", f"   {text}", tone=_TONES.get(line[:1], ""))
+            text = sanitise_code(line)
+            yield Row(f"{number}.{line_number}", f"   {text}", tone=diff_tone(line))

@@ -27,7 +27,7 @@ from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList
-from tui.widgets.task_pane import state_text, time_text
+from tui.widgets.task_pane import run_tone, state_text, time_text
 
 PAGE = 100
 """Runs asked for at a time."""
@@ -237,11 +237,10 @@ class RunsScreen(FullScreen[int | None]):
 
 
 def _row(run: RunInfo, *, marked: bool) -> TableRow:
-    tones = {"ok": "", "cancelled": "dim", None: "accent" if run.state == "running" else "dim"}
     number = f"{'*' if marked else ' '}#{run.id}"
     at = clock(run.finished_at or run.started_at or run.queued_at)
     cells = (number, sanitise_line(run.name), state_text(run), time_text(run), sanitise_line(run.actor), at)
-    return TableRow(str(run.id), cells, tones.get(run.outcome, "danger"))
+    return TableRow(str(run.id), cells, run_tone(run))
 
 
 def _detail(run: RunInfo) -> str:

@@ -1,4 +1,7 @@
-"""Settings and tasks: the two rebuilds, the way to the metadata diff, what the engine is at, the last report."""
+"""Settings and tasks: the two rebuilds, the way to the metadata diff, what the engine is at, the last report.
+
+``Maintenance`` begins the rebuilds and outlives the screen, so that one goes on when the user leaves it.
+"""
 
 from __future__ import annotations
 
@@ -199,7 +202,7 @@ class Maintenance:
         connection: To the engine, which does the work.
         publish: Tells every screen.
         begin: Starts work in the background.
-        complain: Tells the user what did not work.
+        notify_error: Tells the user what did not work.
     """
 
     def __init__(
