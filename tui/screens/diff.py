@@ -23,7 +23,7 @@ from tui.connection import EngineConnection, problems_told
 from tui.messages import EngineAway, PoolChanged, TaskChanged
 from tui.screens.dialogs import Choice, ChoiceScreen, Dialog
 from tui.screens.diff_marks import OUTCOMES, DiffMarks, DiffPlace, place_of
-from tui.screens.too_small import FullScreen
+from tui.screens.full_screen import FullScreen
 from tui.text.sanitise import sanitise_code, sanitise_line
 from tui.widgets.diff_rows import diff_tone
 from tui.widgets.key_hints import KeyHints
@@ -103,7 +103,7 @@ class DiffScreen(FullScreen[None]):
         self._head("comparing ...")
         self._scanning = True
         report = None
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             report = await self._connection.client.call(SYNC_DIFF)
         self._scanning, self._going_on = False, None
         if report is None:
@@ -173,7 +173,7 @@ class DiffScreen(FullScreen[None]):
     async def _apply(self, place: DiffPlace | None) -> None:
         """Show what would be done and, if the user wants it, do it."""
         decisions = self._marks.decisions(place)
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             client = self._connection.client
             preview = await client.apply_diff(DiffRequest(decisions=decisions, preview=True))
             if await self.app.push_screen_wait(PreviewScreen(preview.outcomes)):
@@ -182,7 +182,7 @@ class DiffScreen(FullScreen[None]):
                 self.action_scan()
 
     async def _told(self, work: Callable[[], Awaitable[object]]) -> None:
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             await work()
 
     def _marking(self, mark: Callable[[DiffPlace], bool]) -> None:
@@ -233,10 +233,7 @@ class DiffScreen(FullScreen[None]):
         refused = [outcome for outcome in outcomes if not outcome.done]
         self._status.show_remark(f"{len(outcomes) - len(refused)} done" + (f", {len(refused)} not" if refused else ""))
         for outcome in refused[:3]:
-            self._notify_error(f"{outcome.path or 'scripts'}: {outcome.sentence}")
-
-    def _notify_error(self, text: str) -> None:
-        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
+            self.notify_error(f"{outcome.path or 'scripts'}: {outcome.sentence}")
 
 
 def _told_of(item: DiffItem) -> str:

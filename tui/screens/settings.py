@@ -21,7 +21,7 @@ from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
 from tui.messages import EngineAway, PoolChanged, RebuildEnded, TaskChanged
-from tui.screens.too_small import FullScreen
+from tui.screens.full_screen import FullScreen
 from tui.text.formats import clock, duration
 from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
@@ -109,7 +109,7 @@ class SettingsScreen(FullScreen[None]):
         self._report.set_rows([] if report is None else list(report_rows(report)))
 
     async def _load_tasks(self) -> None:
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             for task in (await self._connection.client.call(TASKS_LIST)).tasks:
                 self._tasks.setdefault(task.id, task)
             self._show_task()
@@ -141,7 +141,7 @@ class SettingsScreen(FullScreen[None]):
         self.dismiss(None)
 
     async def _cancel(self, task_id: int) -> None:
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             ended = await self._connection.client.call(TASKS_CANCEL, TaskParams(task_id=task_id))
             self._status.show_remark(f"{_KINDS.get(ended.kind, ended.kind)}: {ended.state}")
 
@@ -156,9 +156,6 @@ class SettingsScreen(FullScreen[None]):
     def _show_task(self) -> None:
         task = self._newest
         self._task_line.update(" no task so far" if task is None else f" {task_text(task)}")
-
-    def _notify_error(self, text: str) -> None:
-        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
 
 def task_text(task: TaskInfo) -> str:
