@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from engine.registry.git import GIT_STAGE, GIT_UNSTAGE
+from engine.models.git import GitPaths
 from engine.client.answers import EngineError
 from engine.models.git import GitAuthor, GitCommitRequest, GitPaths, GitTrust, GitTrustRequest
 from engine.registry.git import (
