@@ -86,15 +86,15 @@ async def test_it_follows_the_end_only_if_the_user_is_there(tmp_path: Path) -> N
     async with viewing(tmp_path) as (view, pilot):
         view.feed("".join(f"{number}\n" for number in range(100)))
         await until(lambda: shown(view)[-1] == "  99")
-        assert view.follows
+        assert view._follows
         await pilot.press("home")
         await until(lambda: view.scroll_offset.y == 0)
-        assert not view.follows
+        assert not view._follows
         view.feed("more\n")
         await until(lambda: view.virtual_size.height == 101)
         assert shown(view)[0] == "  0"
         await pilot.press("end")
-        await until(lambda: view.follows)
+        await until(lambda: view._follows)
         view.feed("last\n")
         await until(lambda: shown(view)[-1] == "  last")
 
@@ -142,7 +142,7 @@ async def test_finding_goes_round(tmp_path: Path) -> None:
         assert view.scroll_offset.y == 42
         assert view.find("line 42", forward=False)
         assert view.scroll_offset.y == 429
-        assert not view.follows
+        assert not view._follows
 
 
 async def test_copying(tmp_path: Path) -> None:

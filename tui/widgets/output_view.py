@@ -137,11 +137,6 @@ class OutputView(ScrollView, can_focus=True):
         """Lines there are to see, one without a line end among them."""
         return self._spool.line_count + (self._spool.failure is not None)
 
-    @property
-    def follows(self) -> bool:
-        """Whether the view goes along with new output: the user is at its end."""
-        return self._follows
-
     def _write_note(self, line: str) -> None:
         self._spool.end_line()
         for each in line.split("\n"):
