@@ -115,7 +115,9 @@ class EngineConnection:
             self._away(error.message, error.hint)
             return False
         if self.info is None or (info.pid, info.started_at) != (self.info.pid, self.info.started_at):
-            self._last_seq = None  # a new engine counts its events from the start
+            # A new engine counts its events from the start. From here on, not from when the stream is open: what changes
+            # between the first lists and that would reach nobody.
+            self._last_seq = info.last_event
         self._client, self.info, self.pool = client, info, pool
         self.state = ConnectionState.CONNECTED
         self.connected.set()

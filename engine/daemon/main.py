@@ -116,6 +116,7 @@ class Daemon:
             level=self.engine.modes.restricted.level,
             admin=self.engine.modes.admin.refusal or "",
             log_file=str(self._paths.log),
+            last_event=self.engine.events.last_seq,
             problems=[problem for problem in problems if problem],
         )
 

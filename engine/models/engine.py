@@ -24,6 +24,8 @@ class EngineInfo(Model, frozen=True):
     admin: str = ""
     """Why there are no ADMIN runs here, one sentence; empty when administrators may start them."""
     log_file: str = ""
+    last_event: int | None = None
+    """Number of the newest event: a client that listens from there on misses nothing that happens after this answer."""
     problems: list[str] = []
     """What the user should know: a lost log line, a full disk, a missing sandbox layer."""
 
