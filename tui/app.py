@@ -56,7 +56,6 @@ DARK = Theme(
 """One accent colour, one danger colour, greys. All are in the 256-colour table, and of the 16 colours they become cyan,
 bright red, black, dark grey and light grey."""
 
-
 OFF = frozenset({"0", "off", "no", "false"})
 
 

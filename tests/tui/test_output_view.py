@@ -70,7 +70,7 @@ async def test_a_run_from_its_title_to_its_end(tmp_path: Path) -> None:
         assert shown(view)[:3] == ["  #41 log_digest", "  one", "  two"]
         assert shown(view)[3:6] == ["! oops", "  green ␛]52;c;AA␇", "  - ok 0.8 ms -"]
         assert view.line_count == 6
-        assert view.text_tail(2) == "\x1b[32mgreen\x1b[0m \x1b]52;c;AA\x07\n- ok 0.8 ms -"
+        assert view._spool.text(4, 6) == "\x1b[32mgreen\x1b[0m \x1b]52;c;AA\x07\n- ok 0.8 ms -"
 
 
 async def test_a_line_without_its_end_is_shown_and_grows(tmp_path: Path) -> None:

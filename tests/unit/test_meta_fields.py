@@ -6,8 +6,10 @@ from store.frontmatter.edit import apply_changes
 from store.frontmatter.keys import KEYS, written
 from store.frontmatter.read import find_block, loads
 from tui.screens.frontmatter.fields import (
-    FIELDS,
+    ITSELF,
+    LIMITS,
     OF_PARAM,
+    PERMISSIONS,
     ParamDraft,
     drafts_of,
     is_changed,
@@ -26,7 +28,8 @@ WHO = ParamDraft("who", {"help": "whom"}, was="who")
 
 
 def test_the_form_has_every_key_that_can_be_set() -> None:
-    assert {*FIELDS, *(f"params.NAME.{part}" for part in OF_PARAM)} == set(KEYS)
+    fields = [field.key for field in (*ITSELF, *LIMITS, *PERMISSIONS)]
+    assert {*fields, *(f"params.NAME.{part}" for part in OF_PARAM)} == set(KEYS)
 
 
 def test_parameters_are_found_and_unchanged() -> None:

@@ -15,12 +15,10 @@ from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import sanitise_code, sanitise_line
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
-
-TAB = 8
 
 
 class Verdict(Enum):
@@ -155,7 +153,7 @@ def _print_review(invocation: Invocation, review: PermissionReview) -> None:
     out = invocation.streams.out
     width = terminal_width(out.is_terminal)
     for line in review.diff.split("\n") if review.diff else []:
-        out.line(sanitise_line(line.expandtabs(TAB)))
+        out.line(sanitise_code(line))
     if review.diff:
         out.line()
     out.line(

@@ -21,14 +21,12 @@ from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.labels import STATES
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import sanitise_code, sanitise_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from engine.client.client import EngineClient
-
-TAB = 8
 
 
 @click.command("defaults")
@@ -117,7 +115,7 @@ def _print_difference(invocation: Invocation, answer: DefaultDiff) -> None:
     if not answer.diff:
         invocation.streams.notify(f"{sanitise_line(answer.script.path)} is what the bundle has")
     for line in answer.diff.rstrip("\n").split("\n") if answer.diff else []:
-        invocation.streams.out.line(sanitise_line(line.expandtabs(TAB)))
+        invocation.streams.out.line(sanitise_code(line))
 
 
 def _say_what_was_done(invocation: Invocation, answer: DefaultScripts, keep: tuple[str, ...]) -> None:

@@ -21,14 +21,13 @@ from engine.registry.sync import SYNC_DIFF
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import sanitise_code, sanitise_line
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
 
 FILE, DATABASE = "file", "db"
 SHOWN_OTHERS = 3
-TAB = 8
 
 
 @click.command("diff")
@@ -179,6 +178,6 @@ def _print_outcomes(invocation: Invocation, outcomes: Sequence[DiffOutcome]) -> 
         lead = outcome.choice if outcome.done else f"not done: {outcome.choice}"
         streams.out.line(sanitise_line(f"{lead}: {outcome.path or 'scripts'}: {outcome.sentence}"))
         for line in outcome.diff.split("\n") if outcome.diff else []:
-            streams.out.line(sanitise_line(f"  {line.expandtabs(TAB)}"))
+            streams.out.line(f"  {sanitise_code(line)}")
     if not outcomes:
         streams.notify("there is nothing that this applies to")

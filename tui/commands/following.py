@@ -1,4 +1,7 @@
-"""Start a run, show its output as it comes, stop it on Ctrl+C, show how it ended."""
+"""Start a run, show its output as it comes, stop it on Ctrl+C, show how it ended.
+
+A second Ctrl+C leaves at once (``Interrupts``).
+"""
 
 from __future__ import annotations
 

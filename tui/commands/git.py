@@ -27,7 +27,7 @@ from tui.commands.errors import CommandError
 from tui.commands.git_trust import trust
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import sanitise_code, sanitise_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 SHORT = 10
 """Digits of a commit that are shown."""
-
-TAB = 8
 
 
 @click.group("git")
@@ -252,7 +250,7 @@ def _print_diff(invocation: Invocation, found: GitDiff) -> None:
     out = invocation.streams.out
     if out.is_terminal:
         for line in found.text.split("\n")[:-1]:
-            out.line(sanitise_line(line.expandtabs(TAB)))
+            out.line(sanitise_code(line))
     else:
         out.write(found.text)
     if found.cut:

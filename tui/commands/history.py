@@ -21,7 +21,7 @@ from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock, size
 from tui.text.labels import what_replaced
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import sanitise_code, sanitise_line
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
@@ -30,7 +30,6 @@ SHORT = 12
 """Letters of a hash in lists."""
 SHORTEST = 4
 """Letters of a hash that are taken for one."""
-TAB = 8
 
 
 @click.command("history")
@@ -133,7 +132,7 @@ def _print_difference(invocation: Invocation, answer: tuple[ScriptHistory, str])
     if not difference:
         invocation.streams.notify("the text is the same")
     for line in difference.split("\n") if difference else []:
-        invocation.streams.out.line(sanitise_line(line.expandtabs(TAB)))
+        invocation.streams.out.line(sanitise_code(line))
 
 
 def _print_versions(invocation: Invocation, found: ScriptHistory) -> None:

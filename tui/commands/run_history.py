@@ -12,14 +12,13 @@ from engine.registry.runs import RUNS_COMPARE, CompareParams
 from tui.commands.invocation import Invocation, common_options
 from tui.commands.run import assignments
 from tui.text.formats import size
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import sanitise_code, sanitise_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from engine.client.client import EngineClient
 
-TAB = 8
 SHOWN = 200
 """Characters of a value in a line."""
 
@@ -80,7 +79,7 @@ def _print_comparison(invocation: Invocation, found: RunComparison) -> None:
         difference = getattr(found, title)
         out.line(f"{title}: {'different' if difference else 'the same'}")
         for line in difference.rstrip("\n").split("\n") if difference else []:
-            out.line(sanitise_line(line.expandtabs(TAB)))
+            out.line(sanitise_code(line))
     for note in found.notes:
         invocation.streams.notify(sanitise_line(note))
 

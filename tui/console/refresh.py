@@ -34,7 +34,7 @@ class Refresh:
         panel: Its tabs carry counts.
         tasks: The tasks tab.
         git: The git tab.
-        complain: Tells the user what did not work.
+        notify_error: Tells the user what did not work.
     """
 
     def __init__(

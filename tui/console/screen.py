@@ -22,7 +22,7 @@ from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.actions import Scope, action, bindings, footer_hints, in_scope, pane_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged, ScriptsChanged
-from tui.screens.too_small import FullScreen
+from tui.screens.full_screen import FullScreen
 from tui.text.isolation import host_note, host_sentence
 from tui.widgets.editor.editor import Editor
 from tui.widgets.editor.pane import EditorPane
@@ -223,7 +223,7 @@ class ConsoleScreen(FullScreen[None]):
 
     def in_turn(self, work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
         """Do what may ask the user about the text; one thing after the other."""
-        in_background(self, "desk", self._after_the_others, partial(work, *args, **kwargs))
+        in_background(self, "open-script", self._after_the_others, partial(work, *args, **kwargs))
 
     async def _after_the_others(self, work: Callable[[], Awaitable[object]]) -> None:
         async with self._turn:
@@ -438,11 +438,6 @@ class ConsoleScreen(FullScreen[None]):
             self._status.show_remark(message)
         else:
             super().notify(message, title=title, severity=severity, timeout=timeout, markup=markup)
-
-    def notify_error(self, text: str) -> None:
-        from tui.text.sanitise import sanitise_line
-
-        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
     def _session(self) -> Session:
         return self.parts.startup.session(*self.editor.cursor_location)

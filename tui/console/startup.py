@@ -26,7 +26,7 @@ class Startup:
         scripts: Knows which scripts there are.
         tasks: Knows which runs there are.
         open_first: Script to open in place of the last one.
-        complain: Tells the user what did not work.
+        notify_error: Tells the user what did not work.
     """
 
     def __init__(

@@ -25,7 +25,7 @@ class Autosave:
     Args:
         journal: Where the text is kept.
         text_now: The text in the editor, and whether it is unsaved.
-        complain: Tells the user that the disk did not take it.
+        notify_error: Tells the user that the disk did not take it.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class OutsideChanges:
         open_script: Has the text.
         editor: Shows it.
         banner: Says what is not settled.
-        on_desk: Does work after all other that may ask the user about the text.
+        in_turn: Does work after all other that may ask the user about the text.
     """
 
     def __init__(

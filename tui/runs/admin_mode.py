@@ -22,12 +22,10 @@ from tui.messages import ModeChanged
 from tui.screens.dialogs import Dialog
 from tui.text.sanitise import sanitise_line
 
-TIME_IS_OVER = "ADMIN is over: runs are RESTRICTED again"
-
-
 STEP_UP = 300.0
 """Seconds after which the console falls back to RESTRICTED."""
 
+TIME_IS_OVER = "ADMIN is over: runs are RESTRICTED again"
 
 STILL_MEANT = 1.0
 """Seconds after ADMIN ended by itself in which no run is sent: its key was on its way before the user could know."""

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from engine.models.runs import RunComparison, RunInfo
 from tui.actions import Scope, bindings, footer_hints
-from tui.screens.too_small import FullScreen
+from tui.screens.full_screen import FullScreen
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
 from tui.widgets.diff_rows import unified_rows

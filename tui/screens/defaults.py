@@ -25,7 +25,7 @@ from engine.registry.scripts import ScriptParams
 from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
-from tui.screens.too_small import FullScreen
+from tui.screens.full_screen import FullScreen
 from tui.text.labels import STATES
 from tui.text.sanitise import sanitise_line
 from tui.widgets.diff_rows import unified_rows
@@ -106,7 +106,7 @@ class DefaultsScreen(FullScreen[None]):
     # The engine.
 
     async def _told(self, work: Callable[[], Awaitable[None]]) -> None:
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             await work()
 
     async def _load(self) -> None:
@@ -167,9 +167,6 @@ class DefaultsScreen(FullScreen[None]):
 
     def _notify(self, text: str) -> None:
         self._remark.update(f" {text}")
-
-    def _notify_error(self, text: str) -> None:
-        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
 
 def restored_text(found: DefaultScripts) -> str:

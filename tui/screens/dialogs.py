@@ -1,4 +1,7 @@
-"""What all dialogs share: a box of modest size, Esc gives up, and they still work in a small terminal."""
+"""The dialogs that serve everywhere: ask for a line, for one of a few answers, show a report.
+
+All dialogs share a box of modest size, Esc gives up, and they still work in a small terminal.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from tui.text.sanitise import sanitise_line
+from tui.widgets.diff_rows import diff_tone
 from tui.widgets.row_list import Row, RowList
 
 T = TypeVar("T")
-
 
 DIFFERENCE = "d"
 """Key of the line that shows the difference."""
@@ -28,11 +31,10 @@ DIFFERENCE = "d"
 COMPARED_LINES = 20_000
 """Texts longer than this are not compared line by line: it would take seconds."""
 
+LEAST_ROOM = 20
+"""Cells of a report's line in the narrowest terminal."""
 
 _LEGEND = Row("legend", " -  on disk     +  unsaved", tone="dim")
-
-
-LEAST_ROOM = 20
 
 
 class Dialog(ModalScreen[T | None]):
@@ -153,9 +155,8 @@ def difference_rows(old: str, new: str) -> list[Row]:
     before, after = old.split("\n"), new.split("\n")
     if len(before) + len(after) > COMPARED_LINES:
         return [Row("0", f" {len(before)} lines before, {len(after)} after: too long to compare here.")]
-    tones = {"-": "danger", "+": "accent", "@": "dim"}
     lines = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
-    return [Row(str(i), f" {sanitise_line(line)}", tone=tones.get(line[:1], "")) for i, line in enumerate(lines)]
+    return [Row(str(i), f" {sanitise_line(line)}", tone=diff_tone(line)) for i, line in enumerate(lines)]
 
 
 class ReportScreen(Dialog[None]):

@@ -1,4 +1,7 @@
-"""The metadata diff: files against database, marks and choices, applied after a look at what they would do."""
+"""The metadata diff: files against database, marks and choices, applied after a look at what they would do.
+
+The look is a dialog of its own, ``PreviewScreen``.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,9 @@ from tui.connection import EngineConnection, problems_told
 from tui.messages import EngineAway, PoolChanged, TaskChanged
 from tui.screens.dialogs import Choice, ChoiceScreen, Dialog
 from tui.screens.diff_marks import OUTCOMES, DiffMarks, DiffPlace, place_of
-from tui.screens.too_small import FullScreen
-from tui.text.sanitise import sanitise_line
+from tui.screens.full_screen import FullScreen
+from tui.text.sanitise import sanitise_code, sanitise_line
+from tui.widgets.diff_rows import diff_tone
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.live_table import Column, LiveTable
 from tui.widgets.row_list import Row, RowList
@@ -37,10 +41,6 @@ _COLUMNS = (
 )
 AGREE = "Files and database agree: nothing waits for a decision. F5 compares again."
 WAIT = "The engine reads every file."
-
-
-TAB = 8
-_TONES = {"-": "danger", "+": "accent", "@": "dim"}
 
 
 class DiffScreen(FullScreen[None]):
@@ -103,7 +103,7 @@ class DiffScreen(FullScreen[None]):
         self._head("comparing ...")
         self._scanning = True
         report = None
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             report = await self._connection.client.call(SYNC_DIFF)
         self._scanning, self._going_on = False, None
         if report is None:
@@ -173,7 +173,7 @@ class DiffScreen(FullScreen[None]):
     async def _apply(self, place: DiffPlace | None) -> None:
         """Show what would be done and, if the user wants it, do it."""
         decisions = self._marks.decisions(place)
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             client = self._connection.client
             preview = await client.apply_diff(DiffRequest(decisions=decisions, preview=True))
             if await self.app.push_screen_wait(PreviewScreen(preview.outcomes)):
@@ -182,7 +182,7 @@ class DiffScreen(FullScreen[None]):
                 self.action_scan()
 
     async def _told(self, work: Callable[[], Awaitable[object]]) -> None:
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             await work()
 
     def _marking(self, mark: Callable[[DiffPlace], bool]) -> None:
@@ -233,10 +233,7 @@ class DiffScreen(FullScreen[None]):
         refused = [outcome for outcome in outcomes if not outcome.done]
         self._status.show_remark(f"{len(outcomes) - len(refused)} done" + (f", {len(refused)} not" if refused else ""))
         for outcome in refused[:3]:
-            self._notify_error(f"{outcome.path or 'scripts'}: {outcome.sentence}")
-
-    def _notify_error(self, text: str) -> None:
-        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
+            self.notify_error(f"{outcome.path or 'scripts'}: {outcome.sentence}")
 
 
 def _told_of(item: DiffItem) -> str:
@@ -291,5 +288,5 @@ def preview_rows(outcomes: Sequence[DiffOutcome]) -> Iterator[Row]:
         yield Row(f"{number}", f" {name}", tone="" if outcome.done else "danger")
         yield Row(f"{number}.s", f"   {lead}{sanitise_line(outcome.sentence)}", tone="dim")
         for line_number, line in enumerate(outcome.diff.split("\n")[2:] if outcome.diff else []):
-            text = sanitise_line(line.expandtabs(TAB))
-            yield Row(f"{number}.{line_number}", f"   {text}", tone=_TONES.get(line[:1], ""))
+            text = sanitise_code(line)
+            yield Row(f"{number}.{line_number}", f"   {text}", tone=diff_tone(line))

@@ -19,11 +19,10 @@ from tui.connection import problems_told
 from tui.screens.dialogs import Dialog, difference_rows
 from tui.text.formats import clock, size
 from tui.text.labels import what_replaced
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import TAB, sanitise_line
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import Row, RowList
 
-TAB = 8
 SHORT_HASH = 8
 NOW = "now"
 

@@ -1,4 +1,4 @@
-"""Pick one of many by typing a part of it: the palette and quick open."""
+"""Pick one of many by typing a part of it, the best matches first: the palette and quick open."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
 from tui.messages import EngineAway, PoolChanged
-from tui.screens.too_small import FullScreen
+from tui.screens.full_screen import FullScreen
 from tui.text.formats import age, milliseconds
 from tui.text.isolation import host_note, slot_isolation
 from tui.text.sanitise import sanitise_line
@@ -137,7 +137,7 @@ class PoolScreen(FullScreen[int | None]):
 
     async def _resized(self, size: int) -> None:
         try:
-            with problems_told(self._notify_error):
+            with problems_told(self.notify_error):
                 self._show(await self._connection.client.call(POOL_RESIZE, body=ResizeRequest(size=size)))
                 self._notify(f"{size} slots")
         finally:
@@ -148,7 +148,7 @@ class PoolScreen(FullScreen[int | None]):
         in_background(self, "ask", self._asked, request, done)
 
     async def _asked(self, request: Callable[[EngineClient], Awaitable[object]], done: str) -> None:
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             await request(self._connection.client)
             self._notify(done)
 
@@ -184,9 +184,6 @@ class PoolScreen(FullScreen[int | None]):
 
     def _notify(self, text: str) -> None:
         self._status.show_remark(text)
-
-    def _notify_error(self, text: str) -> None:
-        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
 
 def _row(slot: SlotInfo, now: float) -> TableRow:

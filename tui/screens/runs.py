@@ -19,7 +19,7 @@ from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
 from tui.messages import ModeChanged, RunChanged
 from tui.screens.comparison import ComparisonScreen
-from tui.screens.too_small import FullScreen
+from tui.screens.full_screen import FullScreen
 from tui.text.formats import clock
 from tui.text.isolation import run_isolation
 from tui.text.run_query import BadSearch, RunSearch, parse_search
@@ -27,7 +27,7 @@ from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList
-from tui.widgets.task_pane import state_text, time_text
+from tui.widgets.task_pane import run_tone, state_text, time_text
 
 PAGE = 100
 """Runs asked for at a time."""
@@ -176,7 +176,7 @@ class RunsScreen(FullScreen[int | None]):
         self._show_mode(message.mode)
 
     async def _told(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             await work(*args)
 
     async def _load_soon(self) -> None:
@@ -232,16 +232,12 @@ class RunsScreen(FullScreen[int | None]):
     def _notify(self, text: str) -> None:
         self._remark.update(f" {sanitise_line(text)}" if text else "")
 
-    def _notify_error(self, text: str) -> None:
-        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
-
 
 def _row(run: RunInfo, *, marked: bool) -> TableRow:
-    tones = {"ok": "", "cancelled": "dim", None: "accent" if run.state == "running" else "dim"}
     number = f"{'*' if marked else ' '}#{run.id}"
     at = clock(run.finished_at or run.started_at or run.queued_at)
     cells = (number, sanitise_line(run.name), state_text(run), time_text(run), sanitise_line(run.actor), at)
-    return TableRow(str(run.id), cells, tones.get(run.outcome, "danger"))
+    return TableRow(str(run.id), cells, run_tone(run))
 
 
 def _detail(run: RunInfo) -> str:

@@ -1,4 +1,7 @@
-"""Settings and tasks: the two rebuilds, the way to the metadata diff, what the engine is at, the last report."""
+"""Settings and tasks: the two rebuilds, the way to the metadata diff, what the engine is at, the last report.
+
+``Maintenance`` begins the rebuilds and outlives the screen, so that one goes on when the user leaves it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from tui.actions import Scope, action, bindings, footer_hints
 from tui.background import in_background
 from tui.connection import EngineConnection, problems_told
 from tui.messages import EngineAway, PoolChanged, RebuildEnded, TaskChanged
-from tui.screens.too_small import FullScreen
+from tui.screens.full_screen import FullScreen
 from tui.text.formats import clock, duration
 from tui.text.sanitise import sanitise_line
 from tui.widgets.key_hints import KeyHints
@@ -106,7 +109,7 @@ class SettingsScreen(FullScreen[None]):
         self._report.set_rows([] if report is None else list(report_rows(report)))
 
     async def _load_tasks(self) -> None:
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             for task in (await self._connection.client.call(TASKS_LIST)).tasks:
                 self._tasks.setdefault(task.id, task)
             self._show_task()
@@ -138,7 +141,7 @@ class SettingsScreen(FullScreen[None]):
         self.dismiss(None)
 
     async def _cancel(self, task_id: int) -> None:
-        with problems_told(self._notify_error):
+        with problems_told(self.notify_error):
             ended = await self._connection.client.call(TASKS_CANCEL, TaskParams(task_id=task_id))
             self._status.show_remark(f"{_KINDS.get(ended.kind, ended.kind)}: {ended.state}")
 
@@ -153,9 +156,6 @@ class SettingsScreen(FullScreen[None]):
     def _show_task(self) -> None:
         task = self._newest
         self._task_line.update(" no task so far" if task is None else f" {task_text(task)}")
-
-    def _notify_error(self, text: str) -> None:
-        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
 
 def task_text(task: TaskInfo) -> str:
@@ -199,7 +199,7 @@ class Maintenance:
         connection: To the engine, which does the work.
         publish: Tells every screen.
         begin: Starts work in the background.
-        complain: Tells the user what did not work.
+        notify_error: Tells the user what did not work.
     """
 
     def __init__(

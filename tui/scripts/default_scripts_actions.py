@@ -9,6 +9,13 @@ from tui.screens.defaults import DefaultsScreen, offered_text, restored_text
 
 
 class DefaultScriptsActions:
+    """Asks the engine about them.
+
+    Args:
+        host: Shows the screen and sentences.
+        connection: May be away; then the user is told.
+    """
+
     def __init__(self, host: Host, connection: EngineConnection) -> None:
         self._host = host
         self._connection = connection

@@ -1,4 +1,4 @@
-"""How the states of default scripts are said, on every surface alike."""
+"""How states of default scripts and reasons of versions are said, on every surface alike."""
 
 from __future__ import annotations
 

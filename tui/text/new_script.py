@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from tui.text.typed_values import as_toml
 
 _SKELETON = """# /// script
 # [tool.gatewright]
@@ -24,9 +24,4 @@ def skeleton(path: str, title: str | None = None) -> str:
     if title is None:
         stem = path.rpartition("/")[2].removesuffix(".py")
         title = stem.replace("_", " ").replace("-", " ").strip().capitalize() or stem
-    return _SKELETON.format(title=_toml_string(title))
-
-
-def _toml_string(text: str) -> str:
-    """A JSON string is a TOML basic string (TOML 1.0), but for the delete character, which TOML wants escaped."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return _SKELETON.format(title=as_toml(title))

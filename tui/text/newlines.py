@@ -1,4 +1,4 @@
-"""TODO."""
+"""Line ends: which one a text has, and one for all while it is edited or compared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 from typing import Literal
 
 Newline = Literal["\r\n", "\n", "\r"]
-
 
 _LINE_END = re.compile(r"\r\n|\n|\r")
 

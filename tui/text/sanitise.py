@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import re
 
+TAB = 8
+"""Cells from one tab stop to the next."""
+
 _HARMFUL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _IN_TEXT = re.compile(f"[{_HARMFUL}]")
 _IN_LINE = re.compile(f"[{_HARMFUL}\t\n]")
@@ -25,6 +28,11 @@ def sanitise(text: str) -> str:
 def sanitise_line(text: str) -> str:
     """``text`` as one line, for names, titles and table cells: newlines and tabs are shown too."""
     return _IN_LINE.sub(_visible, text)
+
+
+def sanitise_code(line: str) -> str:
+    """A line of a text as one line, its tabs as the cells that they take."""
+    return sanitise_line(line.expandtabs(TAB))
 
 
 def _visible(match: re.Match[str]) -> str:

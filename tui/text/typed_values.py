@@ -46,7 +46,7 @@ def shown(value: object, kind: FieldKind = FieldKind.TEXT) -> str:
     if not isinstance(value, list):
         return str(value)
     joined = ", ".join(str(item) for item in value)
-    return joined if typed(joined, kind) == (value or None) else f"[{', '.join(_toml(item) for item in value)}]"
+    return joined if typed(joined, kind) == (value or None) else f"[{', '.join(as_toml(item) for item in value)}]"
 
 
 def typed(text: str, kind: FieldKind) -> Any:  # noqa: ANN401 - any value that JSON can carry
@@ -85,9 +85,10 @@ def _list(text: str, kind: FieldKind) -> list[Any]:
     return [toml_or_text(piece) for piece in pieces] if kind is FieldKind.VALUES else pieces
 
 
-def _toml(value: object) -> str:
+def as_toml(value: object) -> str:
+    """A value as TOML writes it."""
     if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(as_toml, value))}]"
     # A JSON string is a TOML basic string (TOML 1.0), but for the delete character, which TOML wants escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 

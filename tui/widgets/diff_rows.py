@@ -6,11 +6,15 @@ from collections.abc import Iterable
 
 from rich.cells import chop_cells
 
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import TAB, sanitise_code
 from tui.widgets.row_list import Row
 
-TAB = 8
 _TONES = {"-": "danger", "+": "accent", "@": "dim"}
+
+
+def diff_tone(line: str) -> str:
+    """The tone of a line of a unified difference."""
+    return _TONES.get(line[:1], "")
 
 
 def unified_rows(diff: str, width: int, key: str = "") -> Iterable[Row]:
@@ -22,6 +26,6 @@ def unified_rows(diff: str, width: int, key: str = "") -> Iterable[Row]:
         key: Begins every row's key, where several differences stand in one list.
     """
     for number, line in enumerate(diff.rstrip("\n").split("\n") if diff else []):
-        tone = _TONES.get(line[:1], "")
-        for part, piece in enumerate(chop_cells(sanitise_line(line.expandtabs(TAB)), max(TAB, width)) or [""]):
+        tone = diff_tone(line)
+        for part, piece in enumerate(chop_cells(sanitise_code(line), max(TAB, width)) or [""]):
             yield Row(f"{key}{number}.{part}", f"{'>' if part else ' '}{piece}", tone=tone)

@@ -1,4 +1,4 @@
-"""A one-line field whose value is one of a few."""
+"""What forms are made of besides inputs: a one-line field whose value is one of a few, and the rows that scroll."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from textual.widgets import Static
 
 from tui.actions import Scope, bindings
 from tui.text.formats import clock
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import sanitise_code, sanitise_line
+from tui.widgets.diff_rows import diff_tone
 from tui.widgets.row_list import Row, RowList
 
 if TYPE_CHECKING:
@@ -26,10 +27,8 @@ if TYPE_CHECKING:
 SHORT = 8
 """Digits of a commit that are shown."""
 
-TAB = 8
 
 _FILE, _COMMIT, _OLDER = "file:", "commit:", "older"
-_TONES = {"+": "accent", "-": "danger", "@": "dim"}
 
 
 class GitAction(Enum):
@@ -239,10 +238,7 @@ def _commit_row(commit: GitCommit) -> Row:
 
 def _difference_rows(found: GitDiff) -> Sequence[Row]:
     lines = found.text.split("\n")[:-1]
-    rows = [
-        Row(str(number), f" {sanitise_line(line.expandtabs(TAB))}", tone=_TONES.get(line[:1], ""))
-        for number, line in enumerate(lines)
-    ]
+    rows = [Row(str(number), f" {sanitise_code(line)}", tone=diff_tone(line)) for number, line in enumerate(lines)]
     return [*rows, Row("cut", " the difference is longer; the rest is not shown", tone="dim")] if found.cut else rows
 
 

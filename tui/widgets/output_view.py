@@ -142,11 +142,6 @@ class OutputView(ScrollView, can_focus=True):
         """Whether the view goes along with new output: the user is at its end."""
         return self._follows
 
-    def text_tail(self, count: int) -> str:
-        """The last ``count`` lines as text."""
-        total = self._spool.line_count
-        return self._spool.text(max(0, total - count), total)
-
     def _write_note(self, line: str) -> None:
         self._spool.end_line()
         for each in line.split("\n"):

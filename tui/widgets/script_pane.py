@@ -1,4 +1,7 @@
-"""The scripts of the project: folders, marks and a live filter."""
+"""The scripts of the project: folders, marks and a live filter.
+
+``OutsideMarks`` finds out which scripts others changed, for one of the marks.
+"""
 
 from __future__ import annotations
 

@@ -114,13 +114,12 @@ class TaskPane(LiveTable):
 
 
 def _row(run: RunInfo) -> TableRow:
-    tones = {"ok": "", "cancelled": "dim", None: "accent" if run.state == "running" else "dim"}
     at = run.finished_at or run.started_at or run.queued_at
     who = sanitise_line(run.actor)
     return TableRow(
         str(run.id),
         (f"#{run.id}", sanitise_line(run.name), state_text(run), time_text(run), who, clock(at)),
-        tones.get(run.outcome, "danger"),
+        run_tone(run),
     )
 
 
@@ -137,6 +136,12 @@ def outcome_text(run: RunInfo) -> str:
     """The outcome in words; a crash with its signal."""
     text = str(run.outcome or "").replace("_", " ")
     return f"{text}, signal {run.signal}" if run.outcome == "crashed" and run.signal else text
+
+
+def run_tone(run: RunInfo) -> str:
+    """The tone of a run's row: by how it ended, or whether it goes on."""
+    tones = {"ok": "", "cancelled": "dim", None: "accent" if run.state == "running" else "dim"}
+    return tones.get(run.outcome, "danger")
 
 
 def time_text(run: RunInfo) -> str:

@@ -60,8 +60,6 @@ PERMISSIONS = (
     Field("permissions.read", FieldKind.TEXTS, "paths to read; an administrator approves them for exactly one text"),
     Field("permissions.write", FieldKind.TEXTS, "paths to write; likewise"),
 )
-FIELDS = {field.key: field for field in (*ITSELF, *LIMITS, *PERMISSIONS)}
-
 OF_PARAM = ("type", "default", "help", "choices", "required")
 
 _DEFAULTS = {

@@ -1,4 +1,4 @@
-"""Which saved version the text in the editor grew from.
+"""Which saved version the text in the editor grew from, and whether it differs from the one saved last.
 
 Saving replaces that version and no other, so it must be right also after undo: whoever takes back an edit that brought
 another version in has the earlier one's text again, and has not seen the later one in it.
@@ -14,7 +14,6 @@ from tui.text.newlines import newline_of
 
 if TYPE_CHECKING:
     from textual.widgets.text_area import DocumentBase, Edit
-
 
 _KEPT = 50
 """As many as an editor keeps edits for undo."""

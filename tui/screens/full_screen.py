@@ -1,4 +1,4 @@
-"""What is shown in a terminal that nothing fits into."""
+"""What the screens that fill the terminal have in common: they say what did not work, and when nothing fits."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from textual import events
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.widgets import Static
+
+from tui.text.sanitise import sanitise_line
 
 LEAST_WIDTH = 40
 LEAST_HEIGHT = 10
@@ -34,6 +36,10 @@ class FullScreen(Screen[Result]):
     def __init__(self) -> None:
         super().__init__()
         self.too_small = TooSmall()
+
+    def notify_error(self, text: str) -> None:
+        """Tell the user what did not work."""
+        self.notify(sanitise_line(text), severity="error", timeout=8, markup=False)
 
     def on_resize(self, event: events.Resize) -> None:
         self.too_small.judge(event.size)
