@@ -13,7 +13,7 @@ from array import array
 from . import kernel, limits
 from .channel import RUN_FD, Channel, ScriptStream
 from .inputs import InputFile
-from .program import Program, Request
+from .program import Program, RunFrame
 from .proofs import attempts
 from .wire import CHECKED_DESCRIPTORS, HEADER, HELLO, RUN, Frame, SourceKind
 
@@ -123,14 +123,14 @@ def _rehearse(program: Program, source: bytes) -> None:
     program.reset()
 
 
-def _request(data: bytes) -> Request:
+def _request(data: bytes) -> RunFrame:
     """The request that begins with ``data``, the rest of it read as it comes."""
     if len(data) < HEADER.size:
         data = _read_on(data, HEADER.size)
     size = HEADER.size + HEADER.unpack_from(data)[0]
     if len(data) < size:
         data = _read_on(data, size)
-    return Request(data[HEADER.size :])
+    return RunFrame(data[HEADER.size :])
 
 
 def _read_on(data: bytes, size: int) -> bytes:
@@ -145,7 +145,7 @@ def _read_on(data: bytes, size: int) -> bytes:
     return b"".join(parts)
 
 
-def _receive_files(request: Request, count: int) -> dict[str, InputFile]:
+def _receive_files(request: RunFrame, count: int) -> dict[str, InputFile]:
     fds = _receive_descriptors(count)
     named = zip(fds, request.head["files"], strict=True)
     return {parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in named}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .inputs import InputFile
 
 
-class Request:
+class RunFrame:
     """A RUN frame, taken apart."""
 
     __slots__ = ("cpu", "file_limit", "filename", "head", "kind", "result_limit", "source")
@@ -84,7 +84,7 @@ class Program:
         linecache.cache.clear()
         self.channel.forget()
 
-    def run(self, request: Request, files: dict[str, InputFile]) -> bytes:
+    def run(self, request: RunFrame, files: dict[str, InputFile]) -> bytes:
         """Run the script to its end and return the payload of its RESULT frame. Never raises."""
         pid = os.getpid()
         try:
@@ -99,7 +99,7 @@ class Program:
             return plain_failure(type(error).__name__, "The script failed while it was being ended.")
         return result
 
-    def _outcome(self, request: Request, files: dict[str, InputFile]) -> bytes:
+    def _outcome(self, request: RunFrame, files: dict[str, InputFile]) -> bytes:
         try:
             value = self._evaluate(request, files)
             return self._success(value, request.result_limit)
@@ -124,7 +124,7 @@ class Program:
             self._files = named_files(value)
         return result
 
-    def _evaluate(self, request: Request, files: dict[str, InputFile]) -> object:
+    def _evaluate(self, request: RunFrame, files: dict[str, InputFile]) -> object:
         if request.head:
             self._bind(request.head, files)
         if request.kind == SourceKind.CALL:
@@ -146,7 +146,7 @@ class Program:
                 self._globals[name] = head[name]
         self._globals["params"].update(files)
 
-    def _compile(self, request: Request) -> CodeType:
+    def _compile(self, request: RunFrame) -> CodeType:
         source, filename = request.source, request.filename
         try:
             text = source.decode()

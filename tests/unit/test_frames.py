@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.models.runs import RunKind, Stream
 from engine.pool.frames import FrameParser, ProtocolError, run_frame
 from engine.pool.job import FileInput, Job, JobRejected
-from engine.worker.program import Request
+from engine.worker.program import RunFrame
 from engine.worker.wire import HEADER, MAX_OUTPUT_FRAME, RESULT_HEAD_ROOM, Frame, SourceKind
 
 LIMIT = 1000
@@ -96,11 +96,11 @@ def job(**options: object) -> Job:
     return Job(**(base | {"sink": Nobody()} | options))
 
 
-def read(frame: bytes) -> Request:
+def read(frame: bytes) -> RunFrame:
     size, kind = HEADER.unpack_from(frame)
     assert kind == Frame.RUN
     assert len(frame) == HEADER.size + size
-    return Request(frame[HEADER.size :])
+    return RunFrame(frame[HEADER.size :])
 
 
 def test_a_plain_exec_has_no_json_at_all() -> None:
