@@ -115,8 +115,8 @@ class EngineConnection:
             self._away(error.message, error.hint)
             return False
         if self.info is None or (info.pid, info.started_at) != (self.info.pid, self.info.started_at):
-            # A new engine counts its events from the start. From here on, not from when the stream is open: what changes
-            # between the first lists and that would reach nobody.
+            # A new engine counts its events from the start. Listen from this answer on, not from when the stream is
+            # open: what changes between the first lists and that would reach nobody.
             self._last_seq = info.last_event
         self._client, self.info, self.pool = client, info, pool
         self.state = ConnectionState.CONNECTED

@@ -14,14 +14,14 @@ from starlette.types import ASGIApp
 
 from engine.api import errors, openapi
 from engine.api.endpoint import Endpoint
-from engine.api.host import Host, HostOperations
+from engine.api.host import EngineHost, HostOperations
 from engine.models.base import ErrorBody
 from engine.registry import OPERATIONS
 from engine.registry.operation import BASE, COMPAT_BASE
 from engine.services.operations import BoundOperation, Row, bind, complete
 
 
-def build_app(host: Host, operations: Iterable[Row] = OPERATIONS, *services: object) -> ASGIApp:
+def build_app(host: EngineHost, operations: Iterable[Row] = OPERATIONS, *services: object) -> ASGIApp:
     """Serve ``operations`` by the methods of ``host``'s engine, of the host itself and of ``services``.
 
     Raises:
@@ -37,7 +37,7 @@ def build_app(host: Host, operations: Iterable[Row] = OPERATIONS, *services: obj
     return app
 
 
-def _route(bound: BoundOperation, host: Host) -> Route:
+def _route(bound: BoundOperation, host: EngineHost) -> Route:
     operation = bound.operation
     route = Route(operation.path, Endpoint(bound, host), methods=[operation.method], name=operation.name)
     # Starlette answers HEAD wherever it answers GET; here that would open streams without a body.

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from engine.api import body, content, errors, sse
 from engine.api.content import Content
-from engine.api.host import Host
+from engine.api.host import EngineHost
 from engine.api.leaving import while_asked
 from engine.api.peer import actor_of
 from engine.api.sse import EventStream
@@ -31,7 +31,7 @@ SOURCES = frozenset({"console", "cli"})
 class Endpoint:
     """Calls ``bound`` for every request to its operation that passes the checks, and sends what it answers."""
 
-    def __init__(self, bound: BoundOperation, host: Host) -> None:
+    def __init__(self, bound: BoundOperation, host: EngineHost) -> None:
         self._bound = bound
         self._operation = bound.operation
         self._host = host

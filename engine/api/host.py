@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from engine.library import Engine
 
 
-class Host(Protocol):
+class EngineHost(Protocol):
     """The daemon, as the API sees it."""
 
     @property
@@ -39,7 +39,7 @@ class Host(Protocol):
 class HostOperations:
     """Describe the engine, stop it, and tell what happens in it."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: EngineHost) -> None:
         self._host = host
 
     @implements(ENGINE_INFO)

@@ -44,7 +44,7 @@ main()
 
 
 class Serving:
-    """Implements ``engine.api.host.Host`` for an engine whose table has one operation more."""
+    """Implements ``engine.api.host.EngineHost`` for an engine whose table has one operation more."""
 
     def __init__(self, engine: Engine, paths: EnginePaths) -> None:
         self.engine = engine

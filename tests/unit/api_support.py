@@ -160,7 +160,7 @@ class SmallEngine:
 
 
 class SmallHost:
-    """Implements ``engine.api.host.Host``."""
+    """Implements ``engine.api.host.EngineHost``."""
 
     def __init__(self, folder: Path) -> None:
         self.engine: Any = SmallEngine()
