@@ -1,4 +1,4 @@
-"""A doorbell: tells that something may have changed in some folders, by inotify through watchfiles.
+"""A change notifier: tells that something may have changed in some folders, by inotify through watchfiles.
 
 It is never the truth: watchfiles drops events without a word when the kernel's queue overflows, and a file name that is
 no Unicode breaks it. Whoever hears it looks for himself.
@@ -46,16 +46,16 @@ class ChangeNotifier:
 
     Args:
         folders: Absolute paths.
-        concerns: Whether a path is worth ringing for; called in the bell's own thread.
-        rang: Called in the event loop with such paths, and with none when the bell broke.
+        concerns: Whether a path is worth a notice; called in the notifier's own thread.
+        notified: Called in the event loop with such paths, and with none when the notifier broke.
     """
 
     def __init__(
-        self, folders: Sequence[str], concerns: Callable[[str], bool], rang: Callable[[Sequence[str]], None]
+        self, folders: Sequence[str], concerns: Callable[[str], bool], notified: Callable[[Sequence[str]], None]
     ) -> None:
         self._folders = folders
         self._concerns = concerns
-        self._rang = rang
+        self._notified = notified
         self._loop = asyncio.get_running_loop()
         self._armed: asyncio.Future[None] = self._loop.create_future()
         self._stop = threading.Event()
@@ -77,7 +77,7 @@ class ChangeNotifier:
         """Wait until nothing can happen unheard.
 
         Raises:
-            CannotWatch: The bell is broken.
+            CannotWatch: The notifier is broken.
             FileNotFoundError: One of the folders is not there any more.
         """
         await self._armed
@@ -88,7 +88,7 @@ class ChangeNotifier:
         self._stop.set()
 
     async def gone(self) -> None:
-        """Wait for the end of a bell that was taken down."""
+        """Wait for the end of a notifier that was taken down."""
         await asyncio.to_thread(self._thread.join)
 
     def _watch(self) -> None:
@@ -118,7 +118,7 @@ class ChangeNotifier:
 
     def _rings(self, paths: Sequence[str]) -> None:
         if not self._broken:
-            self._rang(paths)
+            self._notified(paths)
 
     def _breaks(self, error: Exception) -> None:
         if self._broken:
@@ -127,7 +127,7 @@ class ChangeNotifier:
         if not self._armed.done():
             self._armed.set_exception(error if isinstance(error, FileNotFoundError) else _explained(error))
         else:
-            self._rang(())
+            self._notified(())
 
 
 def try_out(folders: Sequence[str]) -> None:

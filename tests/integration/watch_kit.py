@@ -68,7 +68,7 @@ class Scene:
 
 
 class BrokenNotifier:
-    """Cannot be hung."""
+    """Cannot be set."""
 
     works = False
     ended = True
@@ -91,8 +91,8 @@ class MutedNotifier(BrokenNotifier):
 
     works = True
 
-    def __init__(self, _: Sequence[str], __: Callable[[str], bool], rang: Callable[[Sequence[str]], None]) -> None:
-        self.ring = rang
+    def __init__(self, _: Sequence[str], __: Callable[[str], bool], notified: Callable[[Sequence[str]], None]) -> None:
+        self.ring = notified
 
     async def armed(self) -> None:
         pass

@@ -16,7 +16,7 @@ def test_one_change_is_over_after_a_short_silence() -> None:
 
 def test_another_change_begins_the_silence_anew() -> None:
     burst = Debounce(100.0)
-    burst.rang(100.1)
+    burst.notified(100.1)
     assert burst.rest(100.0 + QUIET, None) > 0
     assert burst.rest(100.1 + QUIET, None) == 0
 
@@ -25,7 +25,7 @@ def test_who_writes_all_the_time_is_not_waited_for() -> None:
     burst, now = Debounce(0.0), 0.0
     while burst.rest(now, None) > 0:
         now += QUIET / 2
-        burst.rang(now)
+        burst.notified(now)
     assert LIMIT <= now < LIMIT + QUIET
 
 
@@ -33,7 +33,7 @@ def test_a_git_at_work_is_waited_for_and_then_a_silence() -> None:
     burst = Debounce(0.0)
     for now in (0.0, 1.0, 2.0, 5.0):
         assert burst.rest(now, LOCK) == LOCKED_LOOK
-    burst.rang(5.1)
+    burst.notified(5.1)
     assert 0 < burst.rest(5.1, None) < 2 * QUIET
     assert burst.rest(5.1 + QUIET, None) == 0
 

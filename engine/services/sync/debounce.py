@@ -30,7 +30,7 @@ class Debounce:
         self.ignored = ignored
         """A lock that was waited for in vain: what a git that was killed leaves behind."""
 
-    def rang(self, now: float) -> None:
+    def notified(self, now: float) -> None:
         """There was another change."""
         self._last = now
 

@@ -1,4 +1,4 @@
-"""Keeps a doorbell over the scripts' folders while these come and go, and knows how far it can be relied on."""
+"""Keeps a change notifier over the scripts' folders while these come and go, and knows how far it can be relied on."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ RETRY = 30.0
 """Seconds until inotify is tried again after it failed: watches are given back when others end."""
 
 FEW = 100
-"""Paths that the bell told of together of which none can have been forgotten: the kernel's queue holds many more."""
+"""Paths that the notifier told of together of which none can have been forgotten: the kernel's queue holds many more.
+"""
 
 ROUNDS = 3
-"""How often the folders are read again because some came or went while the bell was hung."""
+"""How often the folders are read again because some came or went while the notifier was set."""
 
 _LOOKING = "Outside changes of scripts are found by looking every few seconds"
 
@@ -45,20 +46,20 @@ MakeNotifier = Callable[[Sequence[str], Callable[[str], bool], Callable[[Sequenc
 
 
 class WatchSupervisor:
-    """One working bell at a time.
+    """One working notifier at a time.
 
     Args:
         place: What is to be watched.
-        rang: Called in the event loop when something may have happened.
-        make: Makes a bell; tests have others.
+        notified: Called in the event loop when something may have happened.
+        make: Makes a notifier; tests have others.
 
     Attributes:
-        deaf: Something happened that the bell did not tell.
+        deaf: Something happened that the notifier did not tell.
     """
 
-    def __init__(self, place: Watched, rang: Callable[[], None], make: MakeNotifier = ChangeNotifier) -> None:
+    def __init__(self, place: Watched, notified: Callable[[], None], make: MakeNotifier = ChangeNotifier) -> None:
         self._place = place
-        self._rang = rang
+        self._notified = notified
         self._make = make
         self._notifier: Notifier | None = None
         self._notifiers: list[Notifier] = []
@@ -72,7 +73,7 @@ class WatchSupervisor:
 
     @property
     def hears_all(self) -> bool:
-        """Whether looking now and then is enough, because the bell tells everything else."""
+        """Whether looking now and then is enough, because the notifier tells everything else."""
         return self._notifier is not None and self._notifier.works and self._remote is None and not self.deaf
 
     @property
@@ -86,28 +87,28 @@ class WatchSupervisor:
             return f"{_LOOKING}: their file system did not tell of one. Keep the project on a local disk if you can."
         return None
 
-    async def arm(self, *, rang: bool = False) -> bool:
+    async def arm(self, *, notified: bool = False) -> bool:
         """See to it that all folders that are there now are watched, if that is possible.
 
         Args:
-            rang: Only because the bell rang: then the folders are read if what it told of may be one.
+            notified: Only because of a notice: then the folders are read if what it told of may be one.
 
         Returns:
-            Whether a new bell had to be hung: until then something may have happened unheard.
+            Whether a new notifier had to be set: until then something may have happened unheard.
         """
-        if rang and not self._doubt and self._notifier is not None and self._notifier.works:
+        if notified and not self._doubt and self._notifier is not None and self._notifier.works:
             return False
-        self._doubt, hung = False, False
+        self._doubt, replaced = False, False
         folders = await asyncio.to_thread(self._place.folders)
         for _ in range(ROUNDS):
             works = self._notifier is not None and self._notifier.works
             if (works and folders == self._folders) or asyncio.get_running_loop().time() < self._again_at:
                 break
             await self._hang(folders)
-            hung = True
-            # What was made since, before there was a bell over it, may hold more.
+            replaced = True
+            # What was made since, before there was a notifier over it, may hold more.
             folders = await asyncio.to_thread(self._place.folders)
-        return hung
+        return replaced
 
     def take_down(self) -> None:
         """Watch no more."""
@@ -115,7 +116,7 @@ class WatchSupervisor:
             self._notifier.take_down()
 
     async def gone(self) -> None:
-        """Wait until nothing of any bell is left."""
+        """Wait until nothing of any notifier is left."""
         await asyncio.gather(*(notifier.gone() for notifier in self._notifiers))
 
     async def _hang(self, folders: Folders) -> None:
@@ -141,4 +142,4 @@ class WatchSupervisor:
         self.deaf = False
         if not 0 < len(paths) <= FEW or not all(path.endswith(SUFFIX) for path in paths):
             self._doubt = True
-        self._rang()
+        self._notified()

@@ -1,7 +1,8 @@
 """Watches for what others do to the scripts and to the repository, and tells everybody who listens.
 
-The bell only says that something may have happened; what has happened a look at the files says, as it does for lists.
-Looks are also taken now and then without a bell, and every second or two where the bell cannot be relied on.
+The notifier only says that something may have happened; what has happened a look at the files says, as it does for
+lists. Looks are also taken now and then without a notifier, and every second or two where the notifier cannot be relied
+on.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from store.watch.notifier import ChangeNotifier
 log = logging.getLogger(__name__)
 
 SLOW = 30.0
-"""Seconds between two looks that nobody rang for."""
+"""Seconds between two looks that no notice told of."""
 
 POLL = 1.0
-"""Seconds between two looks where the bell cannot be relied on."""
+"""Seconds between two looks where the notifier cannot be relied on."""
 
 POLL_SHARE = 20
 """Looks take no more than one part in so many of the time, where they take long."""
 
 HEARD_WITHIN = 0.5
-"""Seconds within which the bell must have told of what a look has found, or else it is deaf."""
+"""Seconds within which the notifier must have told of what a look has found, or else it is deaf."""
 
 AFTER_FAILURE = 30.0
 """Seconds before watching goes on after it failed in an unforeseen way."""
@@ -52,7 +53,7 @@ class WatchService:
         place: What is watched.
         reconciler: Looks at the scripts.
         events: Gets one event for every burst of changes.
-        make_bell: Makes a bell; tests have others.
+        make_notifier: Makes a notifier; tests have others.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class WatchService:
         self._place = place
         self._reconciler = reconciler
         self._events = events
-        self._notifiers = WatchSupervisor(place, self._rang, make_notifier)
+        self._notifiers = WatchSupervisor(place, self._notified, make_notifier)
         self._wake = asyncio.Event()
         self._found: list[ExternalChanges] = []
         self._looking = False
@@ -104,14 +105,14 @@ class WatchService:
             await self._round()
 
     async def _round(self) -> None:
-        rang = await self._rung_within(self._pause())
-        if rang:
+        notified = await self._notified_within(self._pause())
+        if notified:
             await self._settle()
-        hung = await self._notifiers.arm(rang=rang)
-        if not (rang or hung or self._events.listening):
+        replaced = await self._notifiers.arm(notified=notified)
+        if not (notified or replaced or self._events.listening):
             return
         found = await self._look()
-        if found and not rang and not hung and self._notifiers.hears_all:
+        if found and not notified and not replaced and self._notifiers.hears_all:
             await self._test_hearing()
 
     def _pause(self) -> float:
@@ -119,21 +120,21 @@ class WatchService:
             return SLOW
         return min(max(POLL, POLL_SHARE * self._cost), SLOW)
 
-    async def _rung_within(self, seconds: float) -> bool:
+    async def _notified_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
-        rang = self._wake.is_set()
+        notified = self._wake.is_set()
         self._wake.clear()
-        return rang
+        return notified
 
     async def _settle(self) -> None:
         """Wait until a burst of changes is over."""
         now = asyncio.get_running_loop().time
         burst = Debounce(now(), self._ignored_lock)
         while (rest := burst.rest(now(), await asyncio.to_thread(self._place.git_lock))) > 0:
-            if await self._rung_within(rest):
-                burst.rang(now())
+            if await self._notified_within(rest):
+                burst.notified(now())
         self._ignored_lock = burst.ignored
 
     async def _look(self) -> bool:
@@ -191,13 +192,13 @@ class WatchService:
             self._events.publish("git", {"change": "repository"})
 
     async def _test_hearing(self) -> None:
-        """A look has found something that nobody rang for. Perhaps the bell is only slow."""
-        if await self._rung_within(HEARD_WITHIN):
+        """A look has found something that no notice told of. Perhaps the notifier is only slow."""
+        if await self._notified_within(HEARD_WITHIN):
             self._wake.set()
         else:
             self._notifiers.deaf = True
 
-    def _rang(self) -> None:
+    def _notified(self) -> None:
         self._wake.set()
 
     def _heard(self, found: ExternalChanges) -> None:
