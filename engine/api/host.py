@@ -10,7 +10,7 @@ from engine.api.event_wire import EventWire
 from engine.api.sse import EventStream
 from engine.models.engine import EngineInfo, StopRequest
 from engine.registry.engine import ENGINE_INFO, ENGINE_STOP, EVENTS
-from engine.services.access import ServiceError
+from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class HostOperations:
         return self._host.info()
 
     @implements(ENGINE_STOP)
-    def stop(self, request: StopRequest) -> EngineInfo:
+    def stop(self, request: StopRequest, actor: Actor) -> EngineInfo:  # noqa: ARG002 - its role is checked
         """Begin to leave.
 
         Raises:

@@ -1,4 +1,9 @@
-"""What every struct of the API is, and the two that belong to no subject: an event and an error."""
+"""What every struct of the API is, and the two that belong to no subject: an event and an error.
+
+Times are seconds since the epoch as float, durations seconds as float, sizes bytes. Paths of scripts are POSIX and
+relative to the project's ``scripts/`` folder. Every struct is immutable; fields that may be absent have a default, so
+that an older client reads a newer engine's answer and the other way round.
+"""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class DiffItem(Model, frozen=True):
     """One difference; ``state`` and ``path`` name it."""
 
     path: str
-    """Empty for ``missing``."""
+    """Empty for ``vanished``."""
     state: DiffState
     sentence: str
     seen: str

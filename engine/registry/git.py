@@ -91,7 +91,7 @@ GIT_COMMIT = Operation(
     "/git/commit",
     GitCommit,
     "author",
-    "Commit, under the caller's name, what is staged",
+    "Commit what is staged, under the caller's name",
     body=GitCommitRequest,
     status=201,
     cancels=True,

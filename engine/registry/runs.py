@@ -18,7 +18,7 @@ from engine.models.runs import (
     RunList,
     RunRequest,
 )
-from engine.registry.operation import MAX_ID, Id, Operation
+from engine.registry.operation import MAX_ID, TRANSFER_TIMEOUT, Id, Operation
 
 
 class RunParams(Model, frozen=True):
@@ -76,7 +76,7 @@ RUNS_START = Operation(
     "/runs",
     RunInfo,
     "operator",
-    "Run code, a module function or a saved script",
+    "Start runs: code, a module function or a saved script",
     params=StartParams,
     body=RunRequest,
     status=202,
@@ -120,6 +120,7 @@ RUNS_FILE = Operation(
     "Download a file that a run left",
     params=RunFileParams,
     raw_answer=True,
+    patience=TRANSFER_TIMEOUT,
 )
 RUNS_INPUTS = Operation(
     "runs.inputs",

@@ -104,7 +104,7 @@ SCRIPTS_SEARCH = Operation(
     "/scripts/search",
     SearchResult,
     "viewer",
-    "Search scripts for every word in name, title, tags or text",
+    "Search scripts: every word in name, title, tags or text",
     params=SearchParams,
 )
 SCRIPTS_RENAME = Operation(

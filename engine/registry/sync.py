@@ -24,7 +24,7 @@ SYNC_REBUILD = Operation(
     "/sync/rebuild",
     RebuildReport,
     "author",
-    "Rebuild the index, from the files",
+    "Rebuild the index from the files",
     params=RebuildParams,
     patience=TRANSFER_TIMEOUT,
 )

@@ -132,19 +132,20 @@ def _methods(parts: Iterable[object]) -> Iterator[tuple[Row, object, str]]:
 def _fields_of(operation: Row, method: Callable[..., Any]) -> Iterator[tuple[str, str, str]]:
     """For each argument its name, the part of the request that has it ("" for the request itself), and the field."""
     params, body = _names(operation.params), _names(operation.body)
-    given = set(params) & OF_THE_SURFACE
-    for name, parameter in inspect.signature(method).parameters.items():
+    arguments = inspect.signature(method).parameters
+    if operation.role != "viewer" and "actor" not in arguments:
+        raise UnboundOperation(f"{method.__qualname__} must take the actor: {operation.name} is not for every role.")
+    taken = set(params) & OF_THE_SURFACE
+    for name in arguments:
         if name in OF_THE_CALL:
+            taken |= {"params": params, "request": body}.get(name, frozenset())
             yield name, "", "body" if name == "request" else name
-            given |= set(params) if name == "params" else set()
-        elif name in params:
-            given.add(name)
-            yield name, "params", name
-        elif name in body:
-            yield name, "body", name
-        elif parameter.default is inspect.Parameter.empty:
+        elif name in params or name in body:
+            taken.add(name)
+            yield name, "params" if name in params else "body", name
+        else:
             raise UnboundOperation(f"Nothing of {operation.name} is the argument {name} of {method.__qualname__}.")
-    if ignored := set(params) - given:
+    if ignored := (params | body) - taken:
         raise UnboundOperation(f"{method.__qualname__} ignores {', '.join(sorted(ignored))} of {operation.name}.")
 
 
@@ -159,7 +160,10 @@ def _checked(method: MethodT, operation: Row) -> MethodT:
 
     @functools.wraps(method)
     def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the method's own
-        require(args[at] if len(args) > at else kwargs["actor"], role, phrase)
+        actor = args[at] if len(args) > at else kwargs.get("actor")
+        if actor is None:
+            raise TypeError(f"{method.__qualname__} must be told who calls it")
+        require(actor, role, phrase)
         return method(*args, **kwargs)
 
     @functools.wraps(method)

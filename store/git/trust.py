@@ -8,6 +8,10 @@ Trust lies in ``.gatewright``, outside of what the repository can hold, under th
 What was seen is kept as a hash of the settings, hooks and attributes, and of the folder's own identity, so that nobody
 can bring along a file that trusts their repository. Attribute files among the project's files are not part of it: they
 can only choose among filters that are. Neither are programs that a hook calls: whoever trusts it trusts them too.
+
+Where the git folder leads elsewhere is looked at, too: git writes through links, so ``COMMIT_EDITMSG`` as a link to any
+file of the owner's would be overwritten by the message of the next commit. git makes no such links itself, except in
+worktrees and submodules, which are elsewhere as a whole.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class ChangeNotifier:
         self._stop = threading.Event()
         self._broken = False
         # A daemon: whatever goes wrong, it must not keep the process alive. Its end is waited for all the same.
-        self._thread = threading.Thread(target=self._watch, name="doorbell", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="change notifier", daemon=True)
         self._thread.start()
 
     @property
@@ -106,7 +106,7 @@ class ChangeNotifier:
                 return
             paths = [path for _, path in found if self._concerns(path)]
             if paths:
-                self._call(self._rings, paths)
+                self._call(self._notices, paths)
 
     def _call(self, what: Callable[..., None], *args: object) -> None:
         with suppress(RuntimeError):  # the loop has ended: nobody is left to hear it
@@ -116,7 +116,7 @@ class ChangeNotifier:
         if not self._armed.done():
             self._armed.set_result(None)
 
-    def _rings(self, paths: Sequence[str]) -> None:
+    def _notices(self, paths: Sequence[str]) -> None:
         if not self._broken:
             self._notified(paths)
 

@@ -299,7 +299,7 @@ async def test_a_watch_that_is_ringing_ends_at_once(tmp_path: Path) -> None:
     stop.set()
     writer.join()
     assert ended - begun < 5.0
-    assert not any(thread.name == "doorbell" for thread in threading.enumerate())
+    assert not any(thread.name == "change notifier" for thread in threading.enumerate())
 
 
 async def test_a_folder_that_is_deleted_under_the_watch_ends_nothing(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ async def test_deleted_scripts_come_back(project, tmp_path):
         await c.shows("Delete gone.py?")
         await c.press("y")
         await c.until(lambda: not file.exists(), "it is deleted")
-        await c.until(lambda: "gone" not in c.text.splitlines()[0], "the desk is empty")
+        await c.until(lambda: "gone" not in c.text.splitlines()[0], "the editor is empty")
         assert c.app._console.editor.text == ""
         await c.press("u")
         await c.shows("restore a deleted script", "gone.py", "deleted")
@@ -137,7 +137,7 @@ async def test_unsaved_text_of_a_deleted_script_is_saved_first_or_offered_when_i
         await c.shows("which has unsaved text", "save the text, then delete", "offered when it is back")
         await c.press("y")
         await c.until(lambda: not file.exists(), "it is deleted")
-        await c.until(lambda: not c.app._console.editor.text, "the desk is empty")
+        await c.until(lambda: not c.app._console.editor.text, "the editor is empty")
         await c.press("u")
         await c.type("typed")
         await c.press("enter")

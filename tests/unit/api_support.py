@@ -138,7 +138,7 @@ class FixedPool:
 def refusing(operations: Iterable[Operation[Any, Any, Any]]) -> object:
     """A part of an engine that carries out ``operations`` by failing."""
 
-    def method(self: object, params: object) -> None:
+    def method(self: object, params: object, request: object, actor: Actor) -> None:
         raise NotImplementedError
 
     methods = {f"method{number}": implements(each)(copy_of(method)) for number, each in enumerate(operations)}

@@ -23,11 +23,11 @@ CORE = Plan(Mode.RESTRICTED, Level.CORE, PlannedLayers(landlock=3, seccomp=True)
 DENIED = FILTERED | dict.fromkeys(HIDDEN, "EACCES")
 ELSEWHERE = {kind: number for number, kind in enumerate(("user", "pid", "mnt", "net", "ipc", "uts"), 1)}
 HERE = {kind: own_namespace(kind) for kind in ELSEWHERE}
-ORDER: ForkRequest = parked_child(Limits(), warm=True)
+REQUEST: ForkRequest = parked_child(Limits(), warm=True)
 GOOD = Hello(
     pid=1, session=1, no_new_privs=1, capabilities=False, closed_descriptors=CHECKED_DESCRIPTORS, seccomp=2,
     opened_root=False, made_socket=False, scratch_device=DEVICE,
-    address_space=SIZE + ORDER.memory + MEMORY_RESERVE, cpu=ORDER.cpu, open_files=64, file_size=ORDER.scratch,
+    address_space=SIZE + REQUEST.memory + MEMORY_RESERVE, cpu=REQUEST.cpu, open_files=64, file_size=REQUEST.scratch,
     processes=PROCESSES,
 )  # fmt: skip
 
@@ -41,13 +41,13 @@ def ready(**changes: Any) -> Ready:
 
 
 def test_a_contained_child() -> None:
-    line = Promise.of(FULL, ready()).check(HELLO.pack(*GOOD), ORDER, DEVICE)
+    line = Promise.of(FULL, ready()).check(HELLO.pack(*GOOD), REQUEST, DEVICE)
     assert line == "full: userns+pidns+netns+ipcns+tmpfs+view+landlock7+seccomp+rlimits"
 
 
 def test_a_child_without_namespaces() -> None:
     hello = GOOD._replace(pid=4321, session=4321, processes=2**64 - 1)
-    line = Promise.of(CORE, ready(namespaces=HERE)).check(HELLO.pack(*hello), ORDER, DEVICE)
+    line = Promise.of(CORE, ready(namespaces=HERE)).check(HELLO.pack(*hello), REQUEST, DEVICE)
     assert line == "core: landlock3+seccomp+rlimits, no userns, no scratch"
 
 
@@ -88,21 +88,21 @@ def test_a_child_that_could_do_one_forbidden_thing_spoils_its_template(attempt: 
 )
 def test_less_than_promised_is_refused(field: str, value: int, word: str) -> None:
     with pytest.raises(UnfitChild, match=word):
-        Promise.of(FULL, ready()).check(HELLO.pack(*GOOD._replace(**{field: value})), ORDER, DEVICE)
+        Promise.of(FULL, ready()).check(HELLO.pack(*GOOD._replace(**{field: value})), REQUEST, DEVICE)
 
 
 def test_a_contained_child_must_be_the_first_of_its_namespace() -> None:
     with pytest.raises(UnfitChild, match="pid"):
-        Promise.of(FULL, ready()).check(HELLO.pack(*GOOD._replace(pid=9, session=9)), ORDER, DEVICE)
+        Promise.of(FULL, ready()).check(HELLO.pack(*GOOD._replace(pid=9, session=9)), REQUEST, DEVICE)
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"\0" * (HELLO.size + 1)])
 def test_a_hello_of_another_size_is_refused(payload: bytes) -> None:
     with pytest.raises(UnfitChild, match="length"):
-        Promise.of(FULL, ready()).check(payload, ORDER, DEVICE)
+        Promise.of(FULL, ready()).check(payload, REQUEST, DEVICE)
 
 
 @pytest.mark.parametrize("report", [ready(umask=0o022), ready(leftovers=4096)])
 def test_a_template_that_could_leave_things_behind_is_refused(report: Ready) -> None:
     with pytest.raises(UnfitChild):
-        Promise.of(FULL, report).check(HELLO.pack(*GOOD), ORDER, DEVICE)
+        Promise.of(FULL, report).check(HELLO.pack(*GOOD), REQUEST, DEVICE)

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from engine import registry
+from engine.models.engine import StopRequest
 from engine.registry import OPERATIONS
-from engine.registry.operation import Operation
+from engine.registry.operation import ANSWER_TIMEOUT, Operation
 from engine.registry.runs import RUNS_LIST, RUNS_START, RunListParams, RunParams, StartParams
 from engine.registry.scripts import SCRIPTS_LOAD, ScriptParams
 from engine.services.access import Actor, Role, ServiceError
@@ -102,15 +103,57 @@ def test_a_row_without_a_method_or_with_two_and_a_method_without_a_row_are_found
 def test_a_method_that_cannot_get_an_argument_or_ignores_one_is_found_at_the_start() -> None:
     class Asks:
         @implements(PLAY)
-        def play(self, run_id: int, colour: str) -> str:
+        def play(self, run_id: int, actor: Actor, colour: str = "red") -> str:
             return colour
 
     class Ignores:
         @implements(PLAY)
-        def play(self) -> str:
+        def play(self, actor: Actor) -> str:
+            return ""
+
+    class IgnoresBody:
+        @implements(Operation("toys.stop", "POST", "/toys", str, "admin", "Stop toys", body=StopRequest))
+        def stop(self, actor: Actor) -> str:
             return ""
 
     with pytest.raises(UnboundOperation, match="argument colour"):
         bind([Asks()])
     with pytest.raises(UnboundOperation, match="ignores run_id"):
         bind([Ignores()])
+    with pytest.raises(UnboundOperation, match="ignores force"):
+        bind([IgnoresBody()])
+
+
+def test_a_method_for_some_roles_only_is_told_who_calls_it() -> None:
+    class Forgets:
+        @implements(PLAY)
+        def play(self, run_id: int) -> str:
+            return str(run_id)
+
+    with pytest.raises(UnboundOperation, match="must take the actor"):
+        bind([Forgets()])
+    with pytest.raises(TypeError, match="must be told who calls it"):
+        Toys().play(3)  # type: ignore[call-arg]
+
+
+ABOVE_VIEWER = {
+    "operator": "buffers.create runs.cancel runs.replay runs.start",
+    "author": (
+        "defaults.decide defaults.restore git.author git.author.set git.commit git.diff git.stage git.unstage "
+        "scripts.delete scripts.deleted scripts.duplicate scripts.history scripts.rename scripts.restore scripts.save "
+        "scripts.set scripts.version sync.apply sync.rebuild tasks.cancel"
+    ),
+    "admin": (
+        "audit.list audit.verify engine.stop git.trust permissions.approve permissions.refuse pool.resize pool.restart"
+    ),
+}
+PATIENT = {"audit.verify", "runs.file", "sync.apply", "sync.diff", "sync.rebuild"}
+
+
+def test_a_role_does_not_change_by_a_slip_of_the_pen() -> None:
+    roles = {name: role for role, names in ABOVE_VIEWER.items() for name in names.split()}
+    assert {op.name: op.role for op in OPERATIONS if op.role != "viewer"} == roles
+
+
+def test_clients_wait_longer_for_what_takes_long_and_for_nothing_else() -> None:
+    assert {op.name for op in OPERATIONS if op.patience > ANSWER_TIMEOUT} == PATIENT

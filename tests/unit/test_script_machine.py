@@ -210,7 +210,7 @@ class Scripts(RuleBasedStateMachine):
         for path, texts in self.owed.items():
             for text in texts:
                 assert self.do(self.changes.version(path, sha(text), ME)).text == text
-        if hasattr(self, "keeper"):
+        if hasattr(self, "writer"):
             self.do(self.writer.settled())
             assert self.do(self.state.versions.unsettled()) == []
 

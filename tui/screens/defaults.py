@@ -69,14 +69,14 @@ class DefaultsScreen(FullScreen[None]):
     def action_take_default(self) -> None:
         script = self._script
         if script is None or script.state is DefaultState.CURRENT:
-            self._notify("it is what comes with Gatewright: there is nothing to take")
+            self._show_remark("it is what comes with Gatewright: there is nothing to take")
         else:
             self._decide(script, DefaultChoice.TAKE)
 
     def action_keep_default(self) -> None:
         script = self._script
         if script is None or script.state is not DefaultState.OFFERED:
-            self._notify("no newer text is offered for it: there is nothing to decline")
+            self._show_remark("no newer text is offered for it: there is nothing to decline")
         else:
             self._decide(script, DefaultChoice.KEEP)
 
@@ -115,7 +115,7 @@ class DefaultsScreen(FullScreen[None]):
     async def _restore(self) -> None:
         found = await self._connection.client.call(DEFAULTS_RESTORE)
         await self._show(found)
-        self._notify(restored_text(found))
+        self._show_remark(restored_text(found))
 
     def _decide(self, script: DefaultScript, choice: DefaultChoice) -> None:
         decision = DefaultDecision(
@@ -131,7 +131,7 @@ class DefaultsScreen(FullScreen[None]):
             await self._show(found)
             path = sanitise_line(script.path)
             taken = f"took the new {path}; yours is in its history" if script.sha256 else f"wrote {path}"
-            self._notify(
+            self._show_remark(
                 taken if choice is DefaultChoice.TAKE else f"kept yours: {path} is offered again when it changes"
             )
 
@@ -165,7 +165,7 @@ class DefaultsScreen(FullScreen[None]):
         scripts = [] if self._found is None else self._found.scripts
         return next((script for script in scripts if script.path == self._scripts.current), None)
 
-    def _notify(self, text: str) -> None:
+    def _show_remark(self, text: str) -> None:
         self._remark.update(f" {text}")
 
 

@@ -98,7 +98,7 @@ class PoolScreen(FullScreen[int | None]):
     def action_kill_run(self) -> None:
         slot = self._slot
         if slot is None or slot.run_id is None:
-            self._notify("nothing runs on this slot")
+            self._show_remark("nothing runs on this slot")
         else:
             run_id = slot.run_id
             self._ask(lambda client: client.call(RUNS_CANCEL, RunParams(run_id=run_id)), f"killed #{run_id}")
@@ -113,7 +113,7 @@ class PoolScreen(FullScreen[int | None]):
     def action_show_run(self) -> None:
         slot = self._slot
         if slot is None or slot.run_id is None:
-            self._notify("nothing runs on this slot")
+            self._show_remark("nothing runs on this slot")
         else:
             self.dismiss(slot.run_id)
 
@@ -139,7 +139,7 @@ class PoolScreen(FullScreen[int | None]):
         try:
             with problems_told(self.notify_error):
                 self._show(await self._connection.client.call(POOL_RESIZE, body=ResizeRequest(size=size)))
-                self._notify(f"{size} slots")
+                self._show_remark(f"{size} slots")
         finally:
             if self._wanted_size == size:
                 self._wanted_size = None
@@ -150,7 +150,7 @@ class PoolScreen(FullScreen[int | None]):
     async def _asked(self, request: Callable[[EngineClient], Awaitable[object]], done: str) -> None:
         with problems_told(self.notify_error):
             await request(self._connection.client)
-            self._notify(done)
+            self._show_remark(done)
 
     # Showing.
 
@@ -182,7 +182,7 @@ class PoolScreen(FullScreen[int | None]):
             self._slots.show_rows([_row(slot, now) for slot in self._pool.slots])
             self._detail.update("" if self._slot is None else _detail_of(self._slot))
 
-    def _notify(self, text: str) -> None:
+    def _show_remark(self, text: str) -> None:
         self._status.show_remark(text)
 
 

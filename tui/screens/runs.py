@@ -95,9 +95,9 @@ class RunsScreen(FullScreen[int | None]):
         try:
             self._search, self._next = parse_search(event.value), None
         except BadSearch as error:
-            self._notify(str(error))
+            self._show_remark(str(error))
             return
-        self._notify("")
+        self._show_remark("")
         in_place_of_the_last(self, "search", self._told, self._load_soon)
 
     @on(Input.Submitted)
@@ -134,10 +134,10 @@ class RunsScreen(FullScreen[int | None]):
             return
         if self._marked is None:
             self._marked = run.id
-            self._notify(f"#{run.id} is marked: go to another run and press the key again to compare")
+            self._show_remark(f"#{run.id} is marked: go to another run and press the key again to compare")
         elif self._marked == run.id:
             self._marked = None
-            self._notify("")
+            self._show_remark("")
         else:
             in_background(self, "compare", self._told, self._compare, *sorted((self._marked, run.id)))
         self._refresh_rows()
@@ -197,12 +197,12 @@ class RunsScreen(FullScreen[int | None]):
         if self.is_current:
             self.dismiss(again.id)
         else:  # the user went on to something else meanwhile
-            self._notify(f"#{again.id} runs")
+            self._show_remark(f"#{again.id} runs")
 
     async def _compare(self, run_id: int, other_id: int) -> None:
         found = await self._connection.client.call(RUNS_COMPARE, CompareParams(run_id=run_id, other_id=other_id))
         self._marked = None
-        self._notify("")
+        self._show_remark("")
         self._refresh_rows()
         self.app.push_screen(ComparisonScreen(found))
 
@@ -229,7 +229,7 @@ class RunsScreen(FullScreen[int | None]):
         self._heading.update(" runs  ADMIN " if admin else " runs ")
         self.set_class(admin, "-admin")
 
-    def _notify(self, text: str) -> None:
+    def _show_remark(self, text: str) -> None:
         self._remark.update(f" {sanitise_line(text)}" if text else "")
 
 

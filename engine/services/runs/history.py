@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from engine.models.runs import Mode, OutputChunk, ReplayRequest, RunComparison, RunInfo, RunInputs, RunKind, RunRequest
 from engine.registry.runs import RUNS_COMPARE, RUNS_INPUTS, RUNS_REPLAY
 from engine.services.access import Actor, ServiceError
-from engine.services.operations import implements
+from engine.services.operations import implements, may
 from engine.services.runs.active import ActiveRun
 from engine.services.runs.inputs import NOTHING, read_inputs
 from engine.services.runs.service import RunService
@@ -50,6 +50,7 @@ class RunHistory:
 
     async def launch(self, run_id: int, request: ReplayRequest, actor: Actor, source: str) -> ActiveRun:
         """Like ``replay``, for callers in this process that want to follow the run."""
+        may(actor, RUNS_REPLAY)
         old = await self._runs.get(run_id, actor)
         if old.mode is Mode.ADMIN and request.mode is not Mode.ADMIN:
             raise ServiceError(

@@ -26,7 +26,7 @@ from engine.registry.scripts import SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE, SC
 from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, ServiceError
 from engine.services.events import EventBus
-from engine.services.operations import implements
+from engine.services.operations import implements, may
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.versions import ScriptWriter
 from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
@@ -131,6 +131,7 @@ class ScriptService:
         Raises:
             ServiceError: ``conflict`` when the file is another version by now. Nothing was written.
         """
+        may(actor, SCRIPTS_SAVE)
         return await asyncio.shield(self._save(path, data, base, actor))
 
     async def resolve(self, name: str, *, exact: bool = False) -> str:

@@ -50,7 +50,7 @@ class ScriptWriter:
         self._space = space
         self._audit = audit
         self._turn = asyncio.Lock()
-        self._debounce: asyncio.Task[None] | None = None
+        self._settling: asyncio.Task[None] | None = None
 
     async def save(self, path: str, data: bytes, base: str | None, actor: Actor) -> None:
         """Write a script; the version that it replaces gets a row."""
@@ -204,8 +204,8 @@ class ScriptWriter:
 
     async def settled(self) -> None:
         """Wait until the last change is settled. The database must not be closed before."""
-        if self._debounce is not None:
-            await asyncio.wait([self._debounce])
+        if self._settling is not None:
+            await asyncio.wait([self._settling])
 
     async def _recorded(self, row: VersionRow, base: str, work: Callable[[], Any], *, insist: bool = True) -> None:
         """Do ``work``, which takes the place of what ``row`` describes, if that is what the author has seen (``base``).
@@ -231,7 +231,7 @@ class ScriptWriter:
             await self._decide(row, announced)
             raise
         # The row is there and the file too: nobody has to wait for the rest, save the next change.
-        self._debounce = asyncio.create_task(self._settle(row, announced))
+        self._settling = asyncio.create_task(self._settle(row, announced))
         if row.new_path is not None:
             await self.settled()
 
