@@ -1,15 +1,12 @@
 """A project with a real engine, and the console on it, driven by keys; waits for states, never for times.
 
-Textual's own pilot waits after every key until this process has taken no processor time for a while: that is a time,
-long on a quiet machine and too short on a busy one. Here a key is dealt with when no message waits for a widget, no
-call to the engine and no thread is under way, and the event loop has nothing to do.
+A key is dealt with when no call to the engine and no thread is under way either.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-import unicodedata
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import wraps
@@ -17,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quiet import unread
+from quiet import QuietPilot
 from textual import events
-from textual.keys import REPLACED_KEYS, _character_to_key, _get_unicode_name_from_key
-from textual.pilot import Pilot
 
 from engine.client import launch
 from engine.client.calls import Calls
@@ -29,9 +24,6 @@ from tui.editing.recovery import RecoveryJournal
 
 PATIENCE = 20.0
 """Seconds until a state that does not come fails the test."""
-
-DEALT_WITH = 1.0
-"""Seconds after which keys count as dealt with whatever is under way, as a call that waits for something else."""
 
 POLL = 0.01
 
@@ -114,59 +106,42 @@ class UnderWay:
         return counted
 
 
+class ConsolePilot(QuietPilot):
+    """Presses keys of the console."""
+
+    def __init__(self, app: GatewrightApp, under_way: UnderWay) -> None:
+        super().__init__(app)
+        self._under_way = under_way
+        self._keys = app._keys
+
+    def busy(self) -> bool:
+        return bool(self._under_way.count) or not self._keys._waiting.empty() or super().busy()
+
+
 class Console:
     """The console under test."""
 
-    def __init__(self, app: GatewrightApp, pilot: Pilot[int], under_way: UnderWay) -> None:
+    def __init__(self, app: GatewrightApp, pilot: ConsolePilot) -> None:
         self.app = app
         self.pilot = pilot
-        self._under_way = under_way
 
     @property
     def text(self) -> str:
         return screen_text(self.app)
 
     async def press(self, *keys: str) -> None:
-        """One key after the other, each when the one before is dealt with."""
-        for key in keys:
-            self._send(_key_event(key))
-            await self.settled()
+        await self.pilot.press(*keys)
 
     async def type(self, text: str) -> None:
         """All of it at once, as a fast typist on a slow line."""
         for character in text:
-            self._send(events.Key("enter", "\r") if character == "\n" else events.Key(character, character))
-        await self.settled()
-
-    def _send(self, event: events.Key) -> None:
-        driver = self.app._driver
-        assert driver is not None
-        event.set_sender(self.app)
-        driver.send_message(event)
+            key = events.Key("enter", "\r") if character == "\n" else events.Key(character, character)
+            self.pilot.send(key)
+        await self.pilot.settled()
 
     async def settled(self) -> None:
         """Wait until all that was asked of the console is done, and shown."""
-        deadline = time.monotonic() + DEALT_WITH
-        quiet = 0
-        while quiet < 2 and time.monotonic() < deadline:
-            await asyncio.sleep(0.002)
-            if self._busy():
-                quiet = 0
-            else:
-                quiet += 1
-                await self.pilot._wait_for_screen()
-                self._draw()
-
-    def _draw(self) -> None:
-        """Have what changed on the screen now, not at the next tick."""
-        if self.app.is_running:
-            self.app.screen._on_timer_update()
-
-    def _busy(self) -> bool:
-        """Whether an answer is outstanding, some widget has something to read, or the event loop something to do."""
-        if self._under_way.count or asyncio.get_running_loop()._ready:
-            return True
-        return unread(self.app)
+        await self.pilot.settled()
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait for a state."""
@@ -175,7 +150,7 @@ class Console:
             if time.monotonic() > deadline:
                 raise AssertionError(f"never: {what}\n{self.text}")
             await asyncio.sleep(POLL)
-            self._draw()
+            self.pilot.draw()
 
     async def shows(self, *texts: str) -> None:
         """Wait until the screen shows all of these."""
@@ -196,7 +171,8 @@ class Console:
         await self.until(lambda: scripts.info(path) is not None, f"{path} is listed")
 
     async def open(self, path: str) -> None:
-        """Open a script by quick open."""
+        """Open a script by quick open, once the list has it."""
+        await self.lists(path)
         await self.press("ctrl+o")
         await self.shows("open a script")
         await self.type(path)
@@ -213,16 +189,5 @@ async def console(
     app = GatewrightApp(project, open_script, journal, place="gw-01:/srv/plant-a")
     under_way = UnderWay()
     with under_way.counting():
-        async with app.run_test(size=size, notifications=True) as pilot:
-            yield Console(app, pilot, under_way)
-
-
-def _key_event(key: str) -> events.Key:
-    """The event for a key by Textual's name for it."""
-    if len(key) == 1 and not key.isalnum():
-        key = _character_to_key(key)
-    name = _get_unicode_name_from_key(REPLACED_KEYS.get(key, key))
-    try:
-        return events.Key(key, unicodedata.lookup(name))
-    except KeyError:
-        return events.Key(key, key if len(key) == 1 else None)
+        async with app.run_test(size=size, notifications=True):
+            yield Console(app, ConsolePilot(app, under_way))
