@@ -3,8 +3,8 @@
     python attack_host.py FOLDER [--core] [--variants] [NAME…]
 
 ``--core`` is for hosts without user namespaces: no plain runs, which other trials have. ``--variants`` are tried only
-if asked for. NAMEs are beginnings of the names of attacks; none means all, and the positive controls. Prints one line of
-JSON: what was seen of each attack in both worlds, of the positive controls, and of the host as a whole afterwards.
+if asked for. NAMEs are beginnings of the names of attacks; none means all, and the positive controls. Prints one line
+of JSON: what was seen of each attack in both worlds, of the positive controls, and of the host as a whole afterwards.
 """
 
 from __future__ import annotations
