@@ -71,7 +71,7 @@ class Trials:
 def _begin(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
-        env=environment() | {"TMPDIR": "/tmp", "GATEWRIGHT_TEST_NUMPY": os.environ.get("GATEWRIGHT_TEST_NUMPY", "")},
+        env=environment() | {"GATEWRIGHT_TEST_NUMPY": os.environ.get("GATEWRIGHT_TEST_NUMPY", "")},
     )  # fmt: skip
 
 

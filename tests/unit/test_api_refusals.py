@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import tempfile
 from typing import Any
 
 import msgspec
@@ -158,7 +157,7 @@ def _ask(path: str) -> bytes:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 async def test_another_account_is_refused_even_when_it_reaches_the_socket(host: SmallHost, tmp_path) -> None:
-    way = [folder for folder in tmp_path.parents if folder.is_relative_to(tempfile.gettempdir())][:-1]
+    way = [folder for folder in tmp_path.parents if "pytest-of-" in str(folder)]
     for folder in (tmp_path, *way, host.paths.private):
         folder.chmod(0o755)
     host.paths.socket.chmod(0o666)
