@@ -23,7 +23,7 @@ import uvloop
 from floors import ForkZygote, ReusedWorker, descendants, process_memory
 
 from engine import Engine
-from engine.models import Outcome, RunKind, RunRequest
+from engine.models.runs import Outcome, RunKind, RunRequest
 
 SIMPLE = "result = 1 + 1"
 FOREVER = "while True:\n    pass"

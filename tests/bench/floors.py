@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from engine.models import RunKind, Stream
+from engine.models.runs import RunKind, Stream
 from engine.pool.frames import FrameParser, run_frame
 from engine.pool.job import Job
 from engine.pool.outcome import Ending, from_result

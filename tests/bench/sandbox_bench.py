@@ -27,9 +27,11 @@ import uvloop
 from engine_bench import SIMPLE, percentile, rate
 from floors import ForkZygote, NoSink, descendants
 
-from engine.models import Mode, Outcome, RunKind
-from engine.pool import Job, Pool, PoolSettings
+from engine.models.runs import Mode, Outcome, RunKind
 from engine.pool.environment import ensure_environment
+from engine.pool.job import Job
+from engine.pool.pool import Pool
+from engine.pool.settings import PoolSettings
 from engine.sandbox.plan import Findings, Layers, Level, Plan, restricted_plan
 from engine.sandbox.probe import probe
 

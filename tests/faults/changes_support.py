@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest
+from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest
+from engine.models.versions import RestoreRequest
 from engine.services.access import owner_actor
 from engine.services.events import EventBus
 from engine.services.scripts.changes import ScriptChanges

@@ -14,7 +14,8 @@ import pytest
 from changes_support import ME, Parts, contents, opened, sha
 from failing_calls import CODES, one_failing_step
 
-from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest
+from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest
+from engine.models.versions import RestoreRequest
 from engine.services.access import ServiceError
 from store import disk
 from store.errors import StoreError

@@ -11,11 +11,23 @@ from pathlib import Path
 
 import pytest
 from changes_support import NAMES, Step, choose, contents, sha
+from engine.client.client import EngineClient
 
-from engine.client import EngineClient, EngineError, EngineUnreachable, launch
+from engine.client import launch
+from engine.client.answers import EngineError, EngineUnreachable
 from engine.lock import holder_of
-from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest, ScriptVersion
+from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest
+from engine.models.versions import ScriptVersion
 from engine.paths import EnginePaths
+from engine.registry.scripts import (
+    SCRIPTS_DELETE,
+    SCRIPTS_DUPLICATE,
+    SCRIPTS_HISTORY,
+    SCRIPTS_LIST,
+    SCRIPTS_RENAME,
+    SCRIPTS_SAVE,
+    ScriptParams,
+)
 from store import disk
 from store.files.scripts import ScriptFiles
 
@@ -97,13 +109,15 @@ async def send(client: EngineClient, step: Step, now: State) -> None:
     base = now.get(step.path)
     match step.kind:
         case "save":
-            await client.save_script(step.path, SaveRequest(text=step.text, base_sha256=base))
+            await client.call(SCRIPTS_SAVE, ScriptParams(path=step.path), SaveRequest(text=step.text, base_sha256=base))
         case "delete":
-            await client.delete_script(step.path, DeleteRequest(base_sha256=base))
+            await client.call(SCRIPTS_DELETE, ScriptParams(path=step.path), DeleteRequest(base_sha256=base))
         case "rename":
-            await client.rename_script(step.path, RenameRequest(new_path=step.new_path, base_sha256=base))
+            await client.call(
+                SCRIPTS_RENAME, ScriptParams(path=step.path), RenameRequest(new_path=step.new_path, base_sha256=base)
+            )
         case _:
-            await client.duplicate_script(step.path, DuplicateRequest(new_path=step.new_path))
+            await client.call(SCRIPTS_DUPLICATE, ScriptParams(path=step.path), DuplicateRequest(new_path=step.new_path))
 
 
 def temps(root: Path) -> list[Path]:
@@ -116,7 +130,7 @@ async def check(client: EngineClient, root: Path, states: list[State], perhaps: 
     on_disk = contents(files)
     found = {path: digest for path, digest in on_disk.items() if path in NAMES}
     assert found in (states[-1], perhaps), "the last acknowledged state, or that of the change being made"
-    listed = {info.path: info.sha256 for info in (await client.list_scripts()).scripts}
+    listed = {info.path: info.sha256 for info in (await client.call(SCRIPTS_LIST)).scripts}
     assert listed == on_disk, "the index is what the files are"
     assert temps(root) == []
     replaced = {digest for state in states for digest in state.values()} - set(found.values())
@@ -131,7 +145,7 @@ async def check(client: EngineClient, root: Path, states: list[State], perhaps: 
 async def history(client: EngineClient, path: str) -> list[ScriptVersion]:
     """The versions of a script; none if there never was one."""
     try:
-        return list((await client.script_history(path)).versions)
+        return list((await client.call(SCRIPTS_HISTORY, ScriptParams(path=path))).versions)
     except EngineError as error:
         if error.code != "no_script":
             raise

@@ -15,9 +15,11 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from engine.client import EngineClient, launch
+from engine.client.client import EngineClient
+
+from engine.client import launch
 from engine.lock import engine_lives, holder_of
-from engine.models import RunKind, RunRequest
+from engine.models.runs import RunKind, RunRequest
 from engine.paths import EnginePaths
 
 PATIENCE = 20.0

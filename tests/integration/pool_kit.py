@@ -16,9 +16,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.models import Mode, Outcome, RunKind, SlotState, Stream
-from engine.pool import Ending, Job, Limits, Pool, PoolSettings, Profile
+from engine.models.engine import SlotState
+from engine.models.runs import Mode, Outcome, RunKind, Stream
 from engine.pool.environment import _ensure
+from engine.pool.job import Job, Limits, Profile
+from engine.pool.outcome import Ending
+from engine.pool.pool import Pool
+from engine.pool.settings import PoolSettings
 from engine.sandbox.plan import Findings, admin_plan, restricted_plan
 from engine.sandbox.probe import probe
 

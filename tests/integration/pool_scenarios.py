@@ -29,8 +29,8 @@ from pool_kit import (
     until_ready,
 )
 
-from engine.models import Outcome
-from engine.pool import Pool
+from engine.models.runs import Outcome
+from engine.pool.pool import Pool
 
 BOMB = """
 import os

@@ -11,18 +11,9 @@ import msgspec
 import pytest
 
 from engine import Engine
-from engine.models import (
-    Access,
-    ApprovalState,
-    ApproveRequest,
-    Grant,
-    Outcome,
-    PermissionReview,
-    RunKind,
-    RunRequest,
-    SaveRequest,
-    ScriptInfo,
-)
+from engine.models.permissions import Access, ApprovalState, ApproveRequest, Grant, PermissionReview
+from engine.models.runs import Outcome, RunKind, RunRequest
+from engine.models.scripts import SaveRequest, ScriptInfo
 from engine.services.access import Actor, Role, ServiceError
 
 AUTHOR = Actor(name="ann", uid=1000, role=Role.AUTHOR)

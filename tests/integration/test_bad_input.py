@@ -18,8 +18,12 @@ from account_support import ordinary_account
 from cli_support import CliProject, cli_project, in_terminal
 from daemon_support import ProjectUnderTest, alive, family, line_of, wait_for, write_settings
 
-from engine.client import EngineError, launch
-from engine.models import Outcome, RunInfo, RunKind, RunRequest, Stream
+from engine.client import launch
+from engine.client.answers import EngineError
+from engine.models.engine import ResizeRequest
+from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest, Stream
+from engine.registry.engine import POOL_INFO, POOL_RESIZE
+from engine.registry.runs import RUNS_GET, RUNS_OUTPUT, RUNS_START, OutputParams, RunParams, StartParams
 
 MIB = 1 << 20
 SETTINGS = """
@@ -144,8 +148,8 @@ async def test_pool_sizes_out_of_range_change_nothing(caller: Caller) -> None:
     client = await launch.connect(caller.project.root, client="cli")
     for size in (-1, 0, 2, 21, 99, 10**30):
         with pytest.raises(EngineError, match="The pool's size must be 3 to 20, not"):
-            await client.resize_pool(size)
-    assert (await client.pool()).size == 3
+            await client.call(POOL_RESIZE, body=ResizeRequest(size=size))
+    assert (await client.call(POOL_INFO)).size == 3
     await client.close()
 
 
@@ -153,7 +157,7 @@ async def test_pool_sizes_out_of_range_change_nothing(caller: Caller) -> None:
 async def test_a_name_that_no_list_could_show_is_refused(caller: Caller, name: str) -> None:
     client = await launch.connect(caller.project.root, client="cli")
     with pytest.raises(EngineError, match="The name of a run must be printable and at most 255 characters long"):
-        await client.start_run(RunRequest(kind=RunKind.EXEC, code="result = 1", name=name))
+        await client.call(RUNS_START, StartParams(), RunRequest(kind=RunKind.EXEC, code="result = 1", name=name))
     await client.close()
 
 
@@ -352,8 +356,10 @@ async def test_an_engine_killed_under_a_follower_is_said_and_the_next_one_tells_
     assert b"the engine stopped answering while run 1 went on" in said
     wait_for(lambda: not alive(members))
     client = await launch.connect(project.root, client="cli")
-    assert (await client.get_run(1)).outcome is Outcome.INTERRUPTED
-    assert [(chunk.stream, chunk.text) for chunk in (await client.run_output(1)).chunks] == [(Stream.STDOUT, "on\n")]
+    assert (await client.call(RUNS_GET, RunParams(run_id=1))).outcome is Outcome.INTERRUPTED
+    assert [
+        (chunk.stream, chunk.text) for chunk in (await client.call(RUNS_OUTPUT, OutputParams(run_id=1))).chunks
+    ] == [(Stream.STDOUT, "on\n")]
     ended = [item async for item in client.run_and_follow(RunRequest(kind=RunKind.EXEC, code="result = 1 + 1"))][-1]
     assert isinstance(ended, RunInfo)
     assert ended.value == 2

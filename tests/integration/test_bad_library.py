@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine import Engine
-from engine.models import SaveRequest
+from engine.models.scripts import SaveRequest
 from engine.services.access import ServiceError
 from store.files.names import shown
 

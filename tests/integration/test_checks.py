@@ -12,7 +12,8 @@ import pytest
 from hostile_texts import HOSTILE, SLOW
 
 from engine import Engine
-from engine.models import CheckReport, CheckRequest, Outcome
+from engine.models.checks import CheckReport, CheckRequest
+from engine.models.runs import Outcome
 from engine.services.access import ServiceError
 from engine.services.scripts.examiner import QUEUE_LIMIT
 

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 from cli_support import CliProject, cli_project
 
-from engine.client import EngineUnreachable
-from engine.models import RunFile
+from engine.client.answers import EngineUnreachable
+from engine.models.runs import RunFile
 from tui.commands import returned
 from tui.commands.invocation import CommandError
 from tui.commands.streams import Streams

@@ -11,6 +11,7 @@ import pytest
 from cli_support import CliProject, cli_project, ended, in_terminal, wait_until
 
 from engine.client.launch import connect
+from engine.registry.sync import TASKS_LIST
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +125,7 @@ def _tasks(project: CliProject) -> list[dict[str, object]]:
     async def look() -> list[dict[str, object]]:
         client = await connect(project.root, client="cli", start=False)
         try:
-            return [{"state": str(task.state)} for task in (await client.list_tasks()).tasks]
+            return [{"state": str(task.state)} for task in (await client.call(TASKS_LIST)).tasks]
         finally:
             await client.close()
 

@@ -16,8 +16,15 @@ from typing import TypeVar
 import pytest
 from daemon_support import FOREVER, TWO, ProjectUnderTest, alive, eventually, family, wait_for
 
-from engine.client import EngineError, EngineUnreachable, calls
-from engine.models import Event, Outcome, RunState, SaveRequest
+from engine.client import calls
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.models.base import Event
+from engine.models.engine import ResizeRequest, StopRequest
+from engine.models.runs import Outcome, RunState
+from engine.models.scripts import SaveRequest
+from engine.registry.engine import ENGINE_INFO, ENGINE_STOP, POOL_RESIZE
+from engine.registry.runs import RUNS_CANCEL, RUNS_GET, RUNS_START, RunParams, StartParams
+from engine.registry.scripts import SCRIPTS_SAVE, ScriptParams
 
 T = TypeVar("T")
 
@@ -40,7 +47,7 @@ async def test_a_signal_ends_it_with_streams_open_and_a_run_going_on(
     monkeypatch.setattr(calls, "RECONNECT_DELAYS", ())
     engine = await asyncio.to_thread(project.serve)
     client = await project.connect(start=False)
-    run = await client.start_run(FOREVER)
+    run = await client.call(RUNS_START, StartParams(), FOREVER)
     events = client.events(after=0)
     await anext(events)
     follower = client.follow_run(run.id)
@@ -59,7 +66,7 @@ async def test_a_signal_ends_it_with_streams_open_and_a_run_going_on(
     assert not project.lives
     await client.close()
     client = await project.connect()
-    assert (await client.get_run(run.id)).outcome is Outcome.INTERRUPTED
+    assert (await client.call(RUNS_GET, RunParams(run_id=run.id))).outcome is Outcome.INTERRUPTED
     await client.close()
 
 
@@ -73,12 +80,12 @@ async def test_a_background_engine_survives_the_hang_up_of_a_terminal(project: P
 async def test_stop_waits_for_runs_unless_forced(project: ProjectUnderTest) -> None:
     client = await project.connect()
     members = family(project.engine_pid)
-    run = await client.start_run(FOREVER)
+    run = await client.call(RUNS_START, StartParams(), FOREVER)
     with pytest.raises(EngineError, match="The engine is busy: a run goes on") as caught:
-        await client.stop_engine()
+        await client.call(ENGINE_STOP, body=StopRequest())
     assert (caught.value.code, caught.value.status) == ("busy", 409)
-    assert (await client.get_run(run.id)).state is not RunState.FINISHED
-    assert (await client.stop_engine(force=True)).pid == project.engine_pid
+    assert (await client.call(RUNS_GET, RunParams(run_id=run.id))).state is not RunState.FINISHED
+    assert (await client.call(ENGINE_STOP, body=StopRequest(force=True))).pid == project.engine_pid
     await eventually(lambda: not alive(members), 5)
     await client.close()
 
@@ -86,12 +93,12 @@ async def test_stop_waits_for_runs_unless_forced(project: ProjectUnderTest) -> N
 async def test_an_idle_engine_leaves_and_a_busy_one_stays(project: ProjectUnderTest) -> None:
     engine = await asyncio.to_thread(project.serve, "--idle-exit", "0.5")
     client = await project.connect(start=False)
-    run = await client.start_run(FOREVER)
+    run = await client.call(RUNS_START, StartParams(), FOREVER)
     await client.close()
     await asyncio.sleep(1)
     assert engine.poll() is None, "it left although a run went on"
     client = await project.connect(start=False)
-    await client.cancel_run(run.id)
+    await client.call(RUNS_CANCEL, RunParams(run_id=run.id))
     await asyncio.sleep(1)
     assert engine.poll() is None, "it left although a client was connected"
     await client.close()
@@ -110,7 +117,7 @@ async def test_an_engine_started_for_a_client_leaves_by_the_setting(project: Pro
 async def test_who_comes_while_it_leaves_gets_the_next_one(project: ProjectUnderTest) -> None:
     client = await project.connect()
     old = project.engine_pid
-    await client.stop_engine()
+    await client.call(ENGINE_STOP, body=StopRequest())
     after = await asyncio.gather(*(project.connect() for _ in range(3)))
     assert {(await one.engine_info()).pid for one in after} == {project.engine_pid}
     assert project.engine_pid != old
@@ -120,7 +127,7 @@ async def test_who_comes_while_it_leaves_gets_the_next_one(project: ProjectUnder
 
 async def test_a_vanished_socket_is_back_and_nobody_is_cut_off(project: ProjectUnderTest) -> None:
     client = await project.connect()
-    run = await client.start_run(FOREVER)
+    run = await client.call(RUNS_START, StartParams(), FOREVER)
     follower = client.follow_run(run.id)
     await anext(follower)
     pid = project.engine_pid
@@ -156,7 +163,7 @@ async def test_a_full_disk_under_the_log_costs_lines_only(project: ProjectUnderT
     project.paths.log.symlink_to("/dev/full")
     client = await project.connect()
     assert [item async for item in client.run_and_follow(TWO)][-1].value == 2
-    (problem,) = (await client.engine_info()).problems
+    (problem,) = (await client.call(ENGINE_INFO)).problems
     assert "of the log" in problem
     assert problem.endswith(f"lost ({project.paths.log}): No space left on device.")
     await client.close()
@@ -165,8 +172,8 @@ async def test_a_full_disk_under_the_log_costs_lines_only(project: ProjectUnderT
 async def test_the_log_tells_the_engines_life(project: ProjectUnderTest) -> None:
     client = await project.connect()
     pid = project.engine_pid
-    assert (await client.engine_info()).log_file == str(project.paths.log)
-    await client.stop_engine()
+    assert (await client.call(ENGINE_INFO)).log_file == str(project.paths.log)
+    await client.call(ENGINE_STOP, body=StopRequest())
     await client.close()
     await eventually(lambda: not project.lives)
     log = project.paths.log.read_text()
@@ -192,9 +199,9 @@ def test_the_engine_hides_its_memory(project: ProjectUnderTest) -> None:
 async def test_what_happens_is_told_as_events(project: ProjectUnderTest) -> None:
     client = await project.connect()
     events = client.events(after=0)
-    await client.save_script("new.py", SaveRequest(text="result = 3\n"))
-    await client.resize_pool(4)
-    run = await client.start_run(TWO)
+    await client.call(SCRIPTS_SAVE, ScriptParams(path="new.py"), SaveRequest(text="result = 3\n"))
+    await client.call(POOL_RESIZE, body=ResizeRequest(size=4))
+    run = await client.call(RUNS_START, StartParams(), TWO)
     seen: list[Event] = []
     async with asyncio.timeout(10):
         while not any(e.type == "run" and e.data["state"] == "finished" for e in seen) or "pool" not in {
@@ -230,7 +237,7 @@ async def test_the_doctor_finds_project_and_engine(project: ProjectUnderTest) ->
 
 async def test_cancelled_clients_leave_no_connection(project: ProjectUnderTest) -> None:
     client = await project.connect()
-    run = await client.start_run(FOREVER)
+    run = await client.call(RUNS_START, StartParams(), FOREVER)
 
     async def follow() -> None:
         async for _ in client.follow_run(run.id):
@@ -242,14 +249,14 @@ async def test_cancelled_clients_leave_no_connection(project: ProjectUnderTest) 
         follower.cancel()
     await asyncio.wait(followers)
     await eventually(lambda: project.connections <= 1)
-    await client.cancel_run(run.id)
+    await client.call(RUNS_CANCEL, RunParams(run_id=run.id))
     await client.close()
 
 
 def test_a_run_needs_no_client_to_go_on(project: ProjectUnderTest) -> None:
     async def start() -> int:
         client = await project.connect()
-        run = await client.start_run(TWO)
+        run = await client.call(RUNS_START, StartParams(), TWO)
         await client.close()
         return run.id
 

@@ -16,10 +16,14 @@ from daemon_support import FOREVER, TWO, ProjectUnderTest, alive, call_client, e
 from ordinary_user import Forked
 
 from engine import logind
-from engine.client import EngineUnreachable, launch
+from engine.client import launch
+from engine.client.answers import EngineUnreachable
 from engine.client.launch import LaunchError
 from engine.lock import LifetimeLock
-from engine.models import API_VERSION, Outcome
+from engine.models.base import API_VERSION
+from engine.models.runs import Outcome
+from engine.registry.engine import ENGINE_INFO, POOL_INFO
+from engine.registry.runs import RUNS_CANCEL, RUNS_GET, RUNS_OUTPUT, RUNS_START, OutputParams, RunParams, StartParams
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
@@ -27,7 +31,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebod
 
 async def test_the_first_client_starts_an_engine_and_the_next_uses_it(project: ProjectUnderTest) -> None:
     client = await project.connect()
-    info = await client.engine_info()
+    info = await client.call(ENGINE_INFO)
     assert (info.project, info.api_version, info.pid) == (str(project.root), API_VERSION, project.engine_pid)
     assert info.problems == []
     assert [item async for item in client.run_and_follow(TWO)][-1].value == 2
@@ -52,7 +56,7 @@ async def test_the_engine_is_nobodys_child_and_keeps_nothing_of_its_starter(
     monkeypatch.setenv("GATEWRIGHT_POOL_SIZE", "4")
     monkeypatch.setenv("TZ", "Europe/Berlin")
     client = await project.connect()
-    assert (await client.pool()).size == 4
+    assert (await client.call(POOL_INFO)).size == 4
     pid = project.engine_pid
     assert os.getsid(pid) != os.getsid(0)
     status = Path(f"/proc/{pid}/status").read_text()
@@ -79,7 +83,7 @@ async def test_a_socket_left_by_a_dead_engine_is_no_obstacle(project: ProjectUnd
         dead.bind(str(project.paths.socket))
     project.paths.lifetime_lock.write_text('{"pid": 1, "host": "another", "boot_id": "x", "socket": "/x"}')
     client = await project.connect()
-    assert (await client.engine_info()).pid == project.engine_pid != 1
+    assert (await client.call(ENGINE_INFO)).pid == project.engine_pid != 1
     await client.close()
 
 
@@ -104,7 +108,7 @@ async def test_a_second_engine_is_told_about_the_first(project: ProjectUnderTest
     assert second.returncode == 3
     expected = f"(pid {project.engine_pid} on {socket.gethostname()}, socket {project.paths.socket})"
     assert f"An engine already serves this project {expected}." in second.stderr
-    assert (await client.engine_info()).pid == project.engine_pid
+    assert (await client.call(ENGINE_INFO)).pid == project.engine_pid
     await client.close()
 
 
@@ -112,7 +116,7 @@ async def test_a_killed_engine_takes_its_children_along_and_the_next_client_star
     project: ProjectUnderTest,
 ) -> None:
     client = await project.connect()
-    run = await client.start_run(FOREVER)
+    run = await client.call(RUNS_START, StartParams(), FOREVER)
     await eventually(lambda: project.recorded("SELECT text FROM output") == [(b"on\n",)])
     old, members = project.engine_pid, family(project.engine_pid)
     assert len(members) > 4
@@ -124,9 +128,9 @@ async def test_a_killed_engine_takes_its_children_along_and_the_next_client_star
     await client.close()
     client = await project.connect()
     assert project.engine_pid != old
-    ended = await client.get_run(run.id)
+    ended = await client.call(RUNS_GET, RunParams(run_id=run.id))
     assert ended.outcome is Outcome.INTERRUPTED
-    assert (await client.run_output(run.id)).chunks[0].text == "on\n"
+    assert (await client.call(RUNS_OUTPUT, OutputParams(run_id=run.id))).chunks[0].text == "on\n"
     await client.close()
 
 
@@ -195,7 +199,7 @@ async def test_where_logout_kills_it_starts_in_a_scope_or_else_without(
     monkeypatch.setattr(logind, "scope_command", lambda: [str(runner), "--"])
     client = await project.connect()
     assert mark.exists()
-    assert (await client.engine_info()).pid == project.engine_pid
+    assert (await client.call(ENGINE_INFO)).pid == project.engine_pid
     await client.close()
 
 
@@ -204,11 +208,11 @@ async def test_an_older_idle_engine_is_replaced_and_a_busy_one_is_not(
 ) -> None:
     client = await project.connect()
     old = project.engine_pid
-    run = await client.start_run(FOREVER)
+    run = await client.call(RUNS_START, StartParams(), FOREVER)
     monkeypatch.setattr(launch, "API_VERSION", API_VERSION + 1)
     with pytest.raises(LaunchError, match=r"older version .* cannot be restarted: The engine is busy: a run goes on\."):
         await project.connect()
-    assert (await client.cancel_run(run.id)).outcome is Outcome.CANCELLED
+    assert (await client.call(RUNS_CANCEL, RunParams(run_id=run.id))).outcome is Outcome.CANCELLED
     # What is started instead is this version again, which the patched client cannot use either: it says so and stops.
     with pytest.raises(LaunchError, match="one of another version answers again"):
         await project.connect()
@@ -221,7 +225,7 @@ async def test_a_newer_engine_is_left_alone(project: ProjectUnderTest, monkeypat
     monkeypatch.setattr(launch, "API_VERSION", API_VERSION - 1)
     with pytest.raises(LaunchError, match="newer version"):
         await project.connect()
-    assert (await client.engine_info()).pid == project.engine_pid
+    assert (await client.call(ENGINE_INFO)).pid == project.engine_pid
     await client.close()
 
 
@@ -251,7 +255,7 @@ def test_root_becomes_the_owner_of_anothers_project() -> None:
 import asyncio, os
 from pathlib import Path
 from engine.client.launch import connect
-from engine.models import RunKind, RunRequest
+from engine.models.runs import RunKind, RunRequest
 async def main():
     client = await connect(Path({str(root)!r}), client="cli")
     info = await client.engine_info()

@@ -12,7 +12,7 @@ import pytest
 
 from default_scripts import Bundle
 from engine import Engine
-from engine.models import DefaultChoice, DefaultDecision, DefaultsRequest, DefaultState
+from engine.models.defaults import DefaultChoice, DefaultDecision, DefaultsRequest, DefaultState
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.scripts.defaults import DefaultScriptService, judge
 from store.errors import NotAllowed

@@ -7,7 +7,8 @@ import pytest
 
 from engine import Engine
 from engine.lock import AlreadyRunning
-from engine.models import Outcome, RunKind, RunRequest, RunState, SaveRequest, Stream
+from engine.models.runs import Outcome, RunKind, RunRequest, RunState, Stream
+from engine.models.scripts import SaveRequest
 from engine.services.access import Actor, Role, ServiceError
 from store.files.listing import ScriptFile
 from store.files.scripts import ScriptFiles

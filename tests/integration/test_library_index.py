@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine import Engine
-from engine.models import DeleteRequest, RenameRequest, SaveRequest
+from engine.models.scripts import DeleteRequest, RenameRequest, SaveRequest
 from engine.services.access import Actor, Role, ServiceError
 
 ASKING = '# /// script\n# [tool.gatewright.permissions]\n# read = ["/srv/data"]\n# ///\n'

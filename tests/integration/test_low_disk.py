@@ -12,7 +12,8 @@ from daemon_support import eventually, write_settings
 from mounts import needs_mounts, small_disk
 
 from engine import Engine
-from engine.models import Outcome, RunKind, RunRequest, SaveRequest
+from engine.models.runs import Outcome, RunKind, RunRequest
+from engine.models.scripts import SaveRequest
 from engine.services.access import ServiceError
 
 pytestmark = needs_mounts

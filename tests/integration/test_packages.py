@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from pool_kit import limits, pool_of, run
 
-from engine.models import Outcome
-from engine.pool import Pool, Profile
+from engine.models.runs import Outcome
 from engine.pool.environment import _ensure
+from engine.pool.job import Profile
+from engine.pool.pool import Pool
 
 TABLE = """
 import numpy, pandas

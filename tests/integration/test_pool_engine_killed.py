@@ -18,7 +18,7 @@ import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {kit!r})
 from pool_kit import ADMIN, limits, make_job, plain_plans, plans
-from engine.pool import Pool, PoolSettings
+from engine.pool.pool import Pool; from engine.pool.settings import PoolSettings
 
 async def main():
     pool = Pool(PoolSettings(

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 from pool_kit import ADMIN, descendants, expect_innocent, limits, pool_of, run, until, until_ready
 
-from engine.models import Outcome, Stream
-from engine.pool import Pool
+from engine.models.runs import Outcome, Stream
+from engine.pool.pool import Pool
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import asyncio
 import uvloop
 from pool_kit import DEAF, descendants, expect_innocent, limits, make_job, pool_of, run, until, until_ready
 
-from engine.models import Outcome
+from engine.models.runs import Outcome
 
 
 async def _a_little_of_everything() -> None:

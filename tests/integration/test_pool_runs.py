@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from pool_kit import ADMIN, Done, expect_innocent, limits, pool_of, run
 
-from engine.models import Mode, Outcome, RunKind, Stream
-from engine.pool import FileInput, JobRejected, Pool
+from engine.models.runs import Mode, Outcome, RunKind, Stream
+from engine.pool.job import FileInput, JobRejected
+from engine.pool.pool import Pool
 from engine.sandbox.plan import Layers, Level, Plan
 
 

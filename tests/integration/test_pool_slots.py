@@ -25,8 +25,11 @@ from pool_kit import (
     until_ready,
 )
 
-from engine.models import Outcome, Priority, SlotState
-from engine.pool import Ending, Job, JobRejected, Pool, QueueFull
+from engine.models.engine import SlotState
+from engine.models.runs import Outcome, Priority
+from engine.pool.job import Job, JobRejected, QueueFull
+from engine.pool.outcome import Ending
+from engine.pool.pool import Pool
 
 FOREVER = "while True: pass"
 STUBBORN = "while True:\n    try:\n        while True: pass\n    except BaseException: pass"

@@ -12,16 +12,8 @@ import pytest
 from daemon_support import write_settings
 
 from engine import Engine
-from engine.models import (
-    DeleteRequest,
-    Mode,
-    Outcome,
-    ReplayRequest,
-    RunInfo,
-    RunKind,
-    RunRequest,
-    SaveRequest,
-)
+from engine.models.runs import Mode, Outcome, ReplayRequest, RunInfo, RunKind, RunRequest
+from engine.models.scripts import DeleteRequest, SaveRequest
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.runs.inputs import MAX_INPUTS, NOTHING
 from store.state.run_filter import RunFilter

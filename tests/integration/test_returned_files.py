@@ -14,8 +14,9 @@ from pool_kit import ADMIN, expect_innocent, limits, plain_plans, pool_of, run
 
 from engine import Engine
 from engine.config import CeilingsSection, PolicySection, Settings
-from engine.models import Outcome, RunFile, RunKind, RunRequest, SaveRequest
-from engine.pool import Pool
+from engine.models.runs import Outcome, RunFile, RunKind, RunRequest
+from engine.models.scripts import SaveRequest
+from engine.pool.pool import Pool
 from engine.services.access import Actor, Role, ServiceError
 from store.state.database import Retention
 

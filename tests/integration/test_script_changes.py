@@ -11,15 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine import Engine
-from engine.models import (
-    ApproveRequest,
-    DeleteRequest,
-    DuplicateRequest,
-    RenameRequest,
-    RestoreRequest,
-    SaveRequest,
-    VersionReason,
-)
+from engine.models.permissions import ApproveRequest
+from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest
+from engine.models.versions import RestoreRequest, VersionReason
 from engine.services.access import Role, ServiceError
 from store import disk
 from store.errors import StoreError

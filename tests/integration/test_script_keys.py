@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from engine import Engine
-from engine.models import ScriptKeys, SetKeysRequest
+from engine.models.scripts import ScriptKeys, SetKeysRequest
 from engine.services.access import ServiceError
 
 FULL = """\

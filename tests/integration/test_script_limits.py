@@ -10,7 +10,8 @@ import pytest
 
 from engine import Engine
 from engine.config import CeilingsSection, LimitsSection, PolicySection, Settings
-from engine.models import Outcome, RunKind, RunRequest, SaveRequest
+from engine.models.runs import Outcome, RunKind, RunRequest
+from engine.models.scripts import SaveRequest
 from engine.services.access import ServiceError
 
 SETTINGS = Settings(

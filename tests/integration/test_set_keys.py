@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from engine import Engine
-from engine.models import SaveRequest, ScriptInfo, SetKeysRequest
+from engine.models.scripts import SaveRequest, ScriptInfo, SetKeysRequest
 from engine.services.access import Actor, Role, ServiceError
 
 PATH = "own/report.py"

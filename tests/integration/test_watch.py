@@ -16,7 +16,8 @@ from daemon_support import PATIENCE, line_of, wait_for
 from git_kit import git
 
 from engine import Engine
-from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest
+from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest
+from engine.models.versions import RestoreRequest
 from engine.services.sync import watch
 from store.watch import folders
 from store.watch.notifier import CannotWatch, ChangeNotifier, _explained

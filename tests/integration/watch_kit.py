@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from engine.models import Event, OutsideChange
+from engine.models.base import Event
+from engine.models.scripts import OutsideChange
 from engine.services.events import EventBus, Subscription
 from engine.services.sync.notifiers import MakeNotifier
 from engine.services.sync.watch import WatchService

@@ -15,8 +15,10 @@ import pytest
 from place import token
 from pool_kit import Done, pool_of, run
 
-from engine.models import Access, Mode, Outcome
-from engine.pool import Pool, Profile
+from engine.models.permissions import Access
+from engine.models.runs import Mode, Outcome
+from engine.pool.job import Profile
+from engine.pool.pool import Pool
 from engine.sandbox.grants import OpenedGrant
 
 

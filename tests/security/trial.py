@@ -20,8 +20,9 @@ from plain_run import PlainRunner
 from pool_kit import INNOCENT, INNOCENT_VALUE, Done, interpreter, make_job, parent_of, run, until
 from watcher import watch
 
-from engine.models import Outcome
-from engine.pool import Limits, Pool, Profile
+from engine.models.runs import Outcome
+from engine.pool.job import Limits, Profile
+from engine.pool.pool import Pool
 
 LIMITS = Limits(wall=LONG, memory=64 << 20, scratch=16 << 20, inodes=1024)
 SIBLING = "import time\nwhile True:\n    print('alive', len(secret), flush=True)\n    time.sleep(0.25)"

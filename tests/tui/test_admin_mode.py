@@ -6,8 +6,9 @@ import pytest
 from console_support import console, engine_project, write_script
 from msgspec.structs import replace
 
-from engine.client import EngineError
-from engine.models import Mode
+from engine.client.answers import EngineError
+from engine.models.runs import Mode
+from engine.registry.runs import RUNS_LIST, RunListParams
 from tui.messages import EngineConnected
 from tui.runs import admin_mode
 from tui.runs.admin_mode import STEP_UP, STILL_MEANT, StepUp
@@ -52,7 +53,7 @@ async def step_up_by_keys(c):
 
 
 async def runs(c):
-    return (await c.app._connection.client.list_runs()).runs
+    return (await c.app._connection.client.call(RUNS_LIST, RunListParams())).runs
 
 
 async def test_runs_are_admin_after_a_question_and_restricted_before_and_after(c):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from console_support import console, write_script
 
-from engine.client import EngineError
-from engine.models import Access, ApprovalState, AskedPermission, Grant, PermissionReview
+from engine.client.answers import EngineError
+from engine.models.permissions import Access, ApprovalState, AskedPermission, Grant, PermissionReview
 
 EVIL = "/srv/\x1b]0;evil\x07\u202elogs"
 

@@ -8,6 +8,7 @@ import pytest
 from console_support import console, engine_project, write_script
 
 from engine.client import launch
+from engine.registry.scripts import SCRIPTS_LIST
 
 VALID = "# /// script\n# [tool.gatewright]\n# title = 'Kettle'\n# enabled = true\n# ///\nx = 1\n"
 
@@ -25,7 +26,7 @@ def known(project, **scripts):
 
     async def look():
         client = await launch.connect(project, client="console")
-        await client.list_scripts()
+        await client.call(SCRIPTS_LIST)
         await client.close()
 
     asyncio.run(look())

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from console_support import console, engine_project, write_script
 
-from engine.models import OutsideChange, ScriptInfo
+from engine.models.scripts import OutsideChange, ScriptInfo
 from tui.messages import ScriptsChanged
 from tui.widgets.script_list import OutsideMarks
 

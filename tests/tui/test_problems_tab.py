@@ -8,7 +8,7 @@ import pytest
 from console_support import console, engine_project, write_script
 
 from engine.client import launch
-from engine.models import CheckProblem, CheckReport
+from engine.models.checks import CheckProblem, CheckReport
 
 BROKEN = "import os\nx = (\n"
 

@@ -9,7 +9,9 @@ from console_support import console, write_script
 from msgspec.structs import replace
 from rich.style import Style
 
-from engine.models import Access, EngineInfo, Grant, Mode, PoolInfo, RunFile, RunInfo, RunKind, RunState, SlotInfo
+from engine.models.engine import EngineInfo, PoolInfo, SlotInfo
+from engine.models.permissions import Access, Grant
+from engine.models.runs import Mode, RunFile, RunInfo, RunKind, RunState
 from tui.messages import EngineConnected, PoolChanged
 from tui.runs.save_files import FileSaver
 from tui.text.isolation import host_note, host_sentence, level_word, slot_isolation

@@ -8,7 +8,8 @@ import pytest
 from console_support import console, engine_project
 
 from engine.client import launch
-from engine.models import RunKind, RunRequest
+from engine.models.runs import RunKind, RunRequest
+from engine.registry.runs import RUNS_START, StartParams
 from tui.screens import runs as runs_screen
 
 
@@ -25,7 +26,7 @@ def run_each(project, *requests):
         client = await launch.connect(project, client="cli", start=False)
         ids = []
         for fields in requests:
-            run = await client.start_run(RunRequest(**{"kind": RunKind.EXEC, **fields}))
+            run = await client.call(RUNS_START, StartParams(), RunRequest(**{"kind": RunKind.EXEC, **fields}))
             ids.append(run.id)
             async for _ in client.follow_run(run.id):
                 pass

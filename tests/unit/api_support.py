@@ -11,27 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from engine.client.client import EngineClient
+
 from engine import sockets
 from engine.api.app import build_app
 from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
-from engine.client import EngineClient
-from engine.models import (
-    API_VERSION,
-    EngineInfo,
-    Mode,
-    OutputChunk,
-    PoolInfo,
-    RunInfo,
-    RunKind,
-    RunRequest,
-    RunState,
-    SaveRequest,
-    ScriptInfo,
-    ScriptList,
-    ScriptText,
-    Stream,
-)
+from engine.models.base import API_VERSION
+from engine.models.engine import EngineInfo, PoolInfo
+from engine.models.runs import Mode, OutputChunk, RunInfo, RunKind, RunRequest, RunState, Stream
+from engine.models.scripts import SaveRequest, ScriptInfo, ScriptList, ScriptText
 from engine.paths import EnginePaths
 from engine.services.access import ServiceError, owner_actor
 from engine.services.events import EventBus

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from engine.models import DiffChoice, DiffDecision, DiffItem, DiffOutcome, DiffReport, DiffRequest, DiffState
+from engine.models.sync import DiffChoice, DiffDecision, DiffItem, DiffOutcome, DiffReport, DiffRequest, DiffState
 from engine.services.access import Actor, owner_actor
 from engine.services.events import EventBus
 from engine.services.scripts.changes import ScriptChanges

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from engine.models import Mode, Outcome, OutputChunk, RunInfo, RunKind, RunState, Stream
+from engine.models.runs import Mode, Outcome, OutputChunk, RunInfo, RunKind, RunState, Stream
 from engine.services.runs.active import MAX_PARTS, SEAL_BYTES, ActiveRun
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR

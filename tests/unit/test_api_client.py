@@ -11,12 +11,19 @@ from contextlib import aclosing, suppress
 import msgspec
 import pytest
 from api_support import SmallHost, chunk, eventually, run_info, serving
+from engine.client.client import EngineClient
 
 from engine import sockets
 from engine.api import sse
-from engine.client import EngineClient, EngineError, EngineUnreachable, answers, calls
-from engine.models import Event, RunKind, RunRequest, RunState, SaveRequest
+from engine.client import answers, calls
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.models.base import Event
+from engine.models.runs import RunKind, RunRequest, RunState
+from engine.models.scripts import SaveRequest
 from engine.registry import OPERATIONS
+from engine.registry.engine import ENGINE_INFO, POOL_INFO
+from engine.registry.runs import RUNS_START, StartParams
+from engine.registry.scripts import SCRIPTS_LOAD, SCRIPTS_SAVE, ScriptParams
 
 EXEC = RunRequest(kind=RunKind.EXEC, code="print(1)")
 DONE = run_info(state=RunState.FINISHED)
@@ -36,62 +43,62 @@ async def client(host: SmallHost):
 
 
 async def test_a_call_is_typed_and_its_source_is_told(host: SmallHost, client: EngineClient) -> None:
-    assert (await client.engine_info()).version == "1"
-    assert (await client.start_run(EXEC)).state is RunState.QUEUED
+    assert (await client.call(ENGINE_INFO)).version == "1"
+    assert (await client.call(RUNS_START, StartParams(), EXEC)).state is RunState.QUEUED
     assert host.engine.runs.requests == [(EXEC, "cli")]
 
 
 async def test_calls_share_one_connection(host: SmallHost, client: EngineClient) -> None:
     for _ in range(5):
-        await client.pool()
+        await client.call(POOL_INFO)
     assert host.server.connection_count == 1
 
 
 async def test_parallel_calls_get_their_own_answers(host: SmallHost, client: EngineClient) -> None:
     host.engine.scripts.saved = {f"s{n}.py": str(n) for n in range(30)}
-    texts = await asyncio.gather(*(client.load_script(f"s{n}.py") for n in range(30)))
+    texts = await asyncio.gather(*(client.call(SCRIPTS_LOAD, ScriptParams(path=f"s{n}.py")) for n in range(30)))
     assert [text.text for text in texts] == [str(n) for n in range(30)]
     assert host.server.connection_count <= 30
-    await client.pool()
+    await client.call(POOL_INFO)
     await eventually(lambda: host.server.connection_count <= 4)
 
 
 async def test_a_refusal_carries_code_sentence_hint_and_status(client: EngineClient) -> None:
-    await client.save_script("a b/ü.py", SaveRequest(text="1"))
+    await client.call(SCRIPTS_SAVE, ScriptParams(path="a b/ü.py"), SaveRequest(text="1"))
     with pytest.raises(EngineError) as caught:
-        await client.save_script("a b/ü.py", SaveRequest(text="2"))
+        await client.call(SCRIPTS_SAVE, ScriptParams(path="a b/ü.py"), SaveRequest(text="2"))
     error = caught.value
     assert (error.code, error.message, error.hint, error.status) == (
         "conflict", "a b/ü.py has changed.", "Load it again.", 409,
     )  # fmt: skip
-    assert (await client.load_script("a b/ü.py")).text == "1"
+    assert (await client.call(SCRIPTS_LOAD, ScriptParams(path="a b/ü.py"))).text == "1"
 
 
 async def test_a_cancelled_call_closes_its_connection(host: SmallHost, client: EngineClient) -> None:
-    await client.pool()
+    await client.call(POOL_INFO)
     gate = asyncio.Event()
     host.engine.scripts.load = lambda path: gate.wait()
-    call = asyncio.create_task(client.load_script("x.py"))
+    call = asyncio.create_task(client.call(SCRIPTS_LOAD, ScriptParams(path="x.py")))
     await eventually(lambda: len(host.server.server_state.tasks) == 1)
     call.cancel()
     await asyncio.wait({call})
     assert call.cancelled()
     await eventually(lambda: host.server.connection_count == 0)
-    assert (await client.pool()).size == 3
+    assert (await client.call(POOL_INFO)).size == 3
     gate.set()
 
 
 async def test_nothing_listens(host: SmallHost, client: EngineClient) -> None:
     host.paths.socket.unlink()
     with pytest.raises(EngineUnreachable, match="cannot be reached"):
-        await client.pool()
+        await client.call(POOL_INFO)
 
 
 async def test_an_unexpected_failure_is_a_sentence_and_a_log_line(
     host: SmallHost, client: EngineClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(EngineError) as caught:
-        await client.start_run(RunRequest(kind=RunKind.EXEC, code="boom"))
+        await client.call(RUNS_START, StartParams(), RunRequest(kind=RunKind.EXEC, code="boom"))
     assert caught.value.status == 500
     assert "secret" not in caught.value.message
     number = caught.value.message.split("error ")[1][:8]
@@ -258,12 +265,12 @@ async def test_an_upload_arrives_whole(host: SmallHost, client: EngineClient, si
 async def test_what_cannot_be_asked_is_refused_like_everything_else(
     host: SmallHost, client: EngineClient, request_: RunRequest, sentence: str, status: int
 ) -> None:
-    for ask in (client.start_run(request_), anext(client.run_and_follow(request_))):
+    for ask in (client.call(RUNS_START, StartParams(), request_), anext(client.run_and_follow(request_))):
         with pytest.raises(EngineError, match=sentence) as caught:
             await ask
         assert caught.value.status == status
     assert host.engine.runs.requests == []
-    assert (await client.pool()).size == 3
+    assert (await client.call(POOL_INFO)).size == 3
 
 
 async def test_a_reader_that_stopped_reading_does_not_hold_up_the_end(host: SmallHost) -> None:
@@ -306,8 +313,8 @@ async def test_an_answer_without_measure_is_not_held(
     monkeypatch.setattr(answers, "MAX_ANSWER", 1 << 20)
     host.engine.scripts.saved["big.py"] = "x" * (2 << 20)
     with pytest.raises(EngineUnreachable, match="the answer is larger than 1 MiB"):
-        await client.load_script("big.py")
-    assert (await client.pool()).size == 3
+        await client.call(SCRIPTS_LOAD, ScriptParams(path="big.py"))
+    assert (await client.call(POOL_INFO)).size == 3
 
 
 async def test_an_upload_that_is_refused_stops_early(host: SmallHost, client: EngineClient) -> None:
@@ -323,7 +330,7 @@ async def test_an_upload_that_is_refused_stops_early(host: SmallHost, client: En
         await client.upload("big", endless())
     assert caught.value.status == 413
     assert sent < 64 << 20
-    assert (await client.pool()).size == 3
+    assert (await client.call(POOL_INFO)).size == 3
 
 
 async def test_an_upload_that_is_cut_leaves_nothing(host: SmallHost) -> None:

@@ -11,7 +11,8 @@ from api_support import SmallHost, serving
 
 from engine.api import openapi
 from engine.api.content import disposition
-from engine.client import EngineError
+from engine.client.answers import EngineError
+from engine.registry.runs import RUNS_FILE, RunFileParams
 
 NAMES = ["a.csv", "sub folder/ü?#&%2e.bin", "c++/'\"<>.txt", "...", "-rf"]
 
@@ -26,10 +27,10 @@ async def test_bytes_arrive_as_they_are_under_any_name(host: SmallHost) -> None:
     host.engine.runs.files = {name: os.urandom(200_000) + name.encode() for name in NAMES} | {"empty": b""}
     client = host.client()
     for name, content in host.engine.runs.files.items():
-        assert await client.run_file(1, name) == content
+        assert await client.call(RUNS_FILE, RunFileParams(run_id=1, name=name)) == content
     assert host.server.connection_count == 1
     with pytest.raises(EngineError, match="left no file 'none'") as refusal:
-        await client.run_file(1, "none")
+        await client.call(RUNS_FILE, RunFileParams(run_id=1, name="none"))
     assert (refusal.value.status, refusal.value.code) == (404, "no_file")
     await client.close()
 

@@ -13,7 +13,7 @@ from api_support import SmallHost, serving
 from ordinary_user import Forked
 
 from engine.api.body import MAX_JSON
-from engine.registry import BASE, COMPAT_BASE
+from engine.registry.operation import BASE, COMPAT_BASE
 
 NOBODY = 65534
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.models import Outcome
+from engine.models.runs import Outcome
 from tui.commands import exit_codes
 
 

@@ -10,7 +10,7 @@ from diff_support import INVALID, VALID, Plant, plant
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.models import DiffChoice, DiffReport, DiffState
+from engine.models.sync import DiffChoice, DiffReport, DiffState
 from store.files.save import sha256
 
 PATHS = ("a.py", "b.py", "in/a.py", "in/c.py", "C.py")

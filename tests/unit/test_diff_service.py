@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from diff_support import INVALID, VALID, Plant, of_state, plant
 
-from engine.models import DeleteRequest, DiffChoice, DiffDecision, DiffRequest, DiffState, SaveRequest, TaskState
+from engine.models.scripts import DeleteRequest, SaveRequest
+from engine.models.sync import DiffChoice, DiffDecision, DiffRequest, DiffState, TaskState
 from engine.services.access import Actor, Role, ServiceError
 from store.files.save import sha256
 from store.index.missing import HELD

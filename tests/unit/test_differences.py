@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.models import DiffChoice, DiffItem, DiffState, KeyDifference
+from engine.models.sync import DiffChoice, DiffItem, DiffState, KeyDifference
 from store.frontmatter.read import Frontmatter, title_from_path
 from store.index.database import Changes
 from store.index.differences import Alike, changed_keys, duplicates

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.models import Outcome
+from engine.models.runs import Outcome
 from engine.pool.frames import ProtocolError
 from engine.pool.outcome import Ending, ReturnedFile
 from engine.pool.returned import ReturnedFiles

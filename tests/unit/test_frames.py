@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.models import RunKind, Stream
+from engine.models.runs import RunKind, Stream
 from engine.pool.frames import FrameParser, ProtocolError, run_frame
 from engine.pool.job import FileInput, Job, JobRejected
 from engine.worker.program import Request

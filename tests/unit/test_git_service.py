@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.models import GitAuthor, GitCommitRequest, GitPaths, GitTrustRequest
+from engine.models.git import GitAuthor, GitCommitRequest, GitPaths, GitTrustRequest
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.git import GitService
 from store.git.repository import GitRepo

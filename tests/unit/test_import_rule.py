@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine.config import PolicySection
-from engine.models import Mode
+from engine.models.runs import Mode
 from engine.sandbox.modules import ImportPolicy
 from engine.worker import imports
 from engine.worker.imports import ADMIN_MODULES, REFUSED_MODULES, SAFE_MODULES, ImportDenied, ImportRule, guarded_import

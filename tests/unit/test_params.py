@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.models import ParamInfo, ParamType
+from engine.models.scripts import ParamInfo, ParamType
 from engine.services.access import ServiceError
 from engine.services.runs.params import bind, convert
 

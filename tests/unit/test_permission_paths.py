@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ordinary_user import own_folder, run_as_ordinary_user
 
-from engine.models import Access, Grant
+from engine.models.permissions import Access, Grant
 from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.permissions import MAX_ASKED, BadPermissions, PathChanged, asked, judge, open_grant
 from engine.sandbox.places import Place, host_places
@@ -281,7 +281,7 @@ def test_an_account_grants_only_what_it_may_do_itself() -> None:
 
 READ_ONLY = """
 import sys
-from engine.models import Access, Grant
+from engine.models.permissions import Access, Grant
 from engine.sandbox.permissions import judge
 from engine.sandbox.protected import ProtectedPaths
 for access in Access:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.models import Mode
+from engine.models.runs import Mode
 from engine.pool.fork_request import parked_child
 from engine.pool.isolation import FILTERED, HIDDEN, Hello, Promise, Ready, UnfitChild, own_namespace
 from engine.pool.job import Limits

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.models import Outcome
+from engine.models.runs import Outcome
 from engine.pool.frames import ProtocolError
 from engine.pool.outcome import ExitReport, Intervention, from_exit, from_intervention, from_lost_slot, from_result
 from engine.worker.results import MAX_DEPTH, ResultTooLarge, clean, encode_result, safe_repr

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from engine.models import Stream
+from engine.models.runs import Stream
 from engine.pool.frames import cpu_seconds
 from engine.pool.output import Output, describe_size
 from engine.pool.timer import DeadlineTimer

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.models import Access
+from engine.models.permissions import Access
 from engine.sandbox import mounts
 from engine.sandbox.places import Place, host_places
 from engine.sandbox.protected import HostProtection, ProtectedPaths, above
@@ -178,7 +178,7 @@ def test_a_file_by_another_name_is_the_same_file(tmp_path: Path) -> None:
 
 MOUNTED = """
 import sys
-from engine.models import Access
+from engine.models.permissions import Access
 from engine.sandbox.places import Place
 from engine.sandbox.protected import ProtectedPaths
 root = sys.argv[1]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from engine.models import Mode, Outcome, OutputChunk, RunInfo, RunKind, RunState, Stream
-from engine.pool import ReturnedFile
+from engine.models.runs import Mode, Outcome, OutputChunk, RunInfo, RunKind, RunState, Stream
+from engine.pool.outcome import ReturnedFile
 from engine.services.runs.recorder import FLUSH_BYTES, Recorder
 from store.errors import LowDisk
 from store.state.database import StateDB

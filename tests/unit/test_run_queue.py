@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.models import Priority
+from engine.models.runs import Priority
 from engine.pool.queue import AGEING, WAITING_FOR_SLOT, Entry, RunQueue
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from engine.models import Mode, Outcome, RunInfo, RunKind, RunState
+from engine.models.runs import Mode, Outcome, RunInfo, RunKind, RunState
 from tui.text.run_query import BadSearch, RunSearch, parse_search
 
 NOON = time.mktime((2026, 3, 5, 12, 0, 0, 0, 0, -1))

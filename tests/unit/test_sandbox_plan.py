@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from engine.models import Mode
+from engine.models.runs import Mode
 from engine.sandbox.plan import Findings, Layers, Level, admin_plan, restricted_plan
 
 TRIALS = ("userns", "namespaces", "tmpfs", "view", "landlock", "seccomp", "pidfd", "root_pidns")

@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from engine.config import PolicySection
-from engine.models import CheckProblem, CheckRequest, Mode, Outcome, Priority, RunError
-from engine.pool import Ending, PoolSettings
+from engine.models.checks import CheckProblem, CheckRequest
+from engine.models.runs import Mode, Outcome, Priority, RunError
+from engine.pool.outcome import Ending
+from engine.pool.settings import PoolSettings
 from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Layers, Level, Plan
 from engine.services.access import ServiceError, owner_actor

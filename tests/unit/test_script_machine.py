@@ -14,7 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from engine.models import DeleteRequest, DuplicateRequest, RenameRequest, RestoreRequest, SaveRequest, VersionReason
+from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest
+from engine.models.versions import RestoreRequest, VersionReason
 from engine.services.access import ServiceError, owner_actor
 from engine.services.events import EventBus
 from engine.services.scripts import versions

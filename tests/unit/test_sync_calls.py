@@ -9,7 +9,7 @@ import pytest
 from engine.client import sync
 from engine.client.answers import EngineError
 from engine.client.sync import SyncCalls
-from engine.models import DiffAnswer, DiffChoice, DiffDecision, DiffOutcome, DiffRequest, DiffState
+from engine.models.sync import DiffAnswer, DiffChoice, DiffDecision, DiffOutcome, DiffRequest, DiffState
 
 
 def decision(number: int) -> DiffDecision:

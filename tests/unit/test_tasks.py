@@ -8,7 +8,7 @@ import threading
 import pytest
 from api_support import eventually
 
-from engine.models import TaskState
+from engine.models.sync import TaskState
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.events import EventBus
 from engine.services.tasks import KEPT, Progress, TaskService

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from engine.models import Outcome
+from engine.models.runs import Outcome
 from engine.pool.outcome import Ending, from_result
 from engine.pool.returned import ReturnedFiles
 from engine.worker import returned
