@@ -148,7 +148,11 @@ def _resolve(root: Path) -> Path:
     try:
         return root.expanduser().resolve()
     except (OSError, RuntimeError, ValueError) as error:
-        raise ProjectError(f"{str(root)!r} cannot be a project's folder: {error}.") from error
+        raise _no_project_folder(root, error) from error
+
+
+def _no_project_folder(folder: Path, error: Exception) -> ProjectError:
+    return ProjectError(f"{str(folder)!r} cannot be a project's folder: {error}.")
 
 
 def _make_root(folder: Path) -> None:
@@ -173,6 +177,8 @@ def _check_folder(folder: Path) -> None:
         raise ProjectError(f"{folder} is a file, not a folder.", "Give the folder of a project.") from None
     except PermissionError:
         raise ProjectError(f"This account may not look into {folder}.") from None
+    except OSError as error:  # a loop of symlinks, which Path.resolve lets pass from Python 3.13 on
+        raise _no_project_folder(folder, error) from error
     if not stat.S_ISDIR(found.st_mode):
         raise ProjectError(f"{folder} is a file, not a folder.", "Give the folder of a project.")
     owner = found.st_uid if private is None else private.st_uid

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -54,13 +55,17 @@ def killed_after(root: Path, seed: int, *, at_least: int, delay: float) -> int:
     process = subprocess.Popen(command, pass_fds=[writing], env=os.environ | {"PYTHONPATH": str(CHANGES.parents[2])})
     os.close(writing)
     count = 0
-    while count < at_least:
-        got = len(os.read(reading, at_least - count))
-        assert got, "it ended by itself"
-        count += got
-    time.sleep(delay)  # where in its loop it dies is left to chance
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    try:
+        while count < at_least:
+            assert select.select([reading], [], [], 60)[0], "it does nothing"
+            got = len(os.read(reading, at_least - count))
+            assert got, "it ended by itself"
+            count += got
+        time.sleep(delay)  # where in its loop it dies is left to chance
+    finally:
+        process.kill()
+        ended = process.wait(60)
+    assert ended == -signal.SIGKILL
     while got := len(os.read(reading, 4096)):
         count += got
     os.close(reading)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from daemon_support import write_settings
+from daemon_support import line_of, write_settings
 
 PROGRAM = str(Path(sys.executable).parent / "gatewright")
 PATIENCE = 30.0
@@ -77,7 +78,7 @@ def ended(process: subprocess.Popen[bytes]) -> tuple[int, str, str]:
         out, err = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=PATIENCE)
         raise
     return process.returncode, (out or b"").decode(), err.decode()
 
@@ -92,12 +93,11 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 def read_line(process: subprocess.Popen[bytes]) -> str:
     """The next line of a running command's stdout."""
-    assert process.stdout is not None
-    return process.stdout.readline().decode()
+    return line_of(process).decode()
 
 
-def in_terminal(command: list[str], answer: str = "") -> tuple[int, str]:
-    """Run ``command`` on a terminal of its own, 80x24; its exit code and everything that the terminal got.
+def in_terminal(command: list[str], answer: str = "", columns: int = 80) -> tuple[int, str]:
+    """Run ``command`` on a terminal of its own, 24 lines high; its exit code and everything that the terminal got.
 
     ``answer`` is typed when it asks yes or no.
     """
@@ -107,12 +107,12 @@ def in_terminal(command: list[str], answer: str = "") -> tuple[int, str]:
     import termios
 
     controller, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environ)
     os.close(terminal)
-    pieces = []
-    while True:
+    pieces, deadline = [], time.monotonic() + PATIENCE
+    while select.select([controller], [], [], max(0.0, deadline - time.monotonic()))[0]:
         try:
             piece = os.read(controller, 65536)
         except OSError:  # EIO: nobody has the terminal open any more
@@ -122,4 +122,6 @@ def in_terminal(command: list[str], answer: str = "") -> tuple[int, str]:
             os.write(controller, answer.encode())
             answer = ""
     os.close(controller)
+    if time.monotonic() > deadline:
+        process.kill()  # and its exit code fails the test
     return process.wait(PATIENCE), b"".join(pieces).decode()

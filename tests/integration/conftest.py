@@ -1,10 +1,15 @@
+"""What the unit tests have for working as another account serves here too."""
+
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from daemon_support import ProjectUnderTest
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "unit"))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 from engine.client import launch
 from engine.client.client import EngineClient
@@ -48,6 +50,19 @@ async def eventually(condition: Callable[[], bool], seconds: float = PATIENCE) -
         assert time.monotonic() - start < seconds, f"not within {seconds:g} seconds"
         await asyncio.sleep(0.01)
     return time.monotonic() - start
+
+
+def line_of(process: subprocess.Popen[Any]) -> bytes:
+    """The next line of a running command's stdout; fails if it ends before, or takes too long."""
+    assert process.stdout is not None
+    output, line, deadline = process.stdout.fileno(), b"", time.monotonic() + PATIENCE
+    while not line.endswith(b"\n"):
+        wait = max(0.0, deadline - time.monotonic())
+        assert select.select([output], [], [], wait)[0], f"nothing within {PATIENCE:g} seconds, after {line!r}"
+        piece = os.read(output, 1)  # what comes after the line is left to whoever reads next
+        assert piece, f"it ended after {line!r}"
+        line += piece
+    return line
 
 
 def parents() -> dict[int, int]:

@@ -32,7 +32,18 @@ from pool_kit import (
 from engine.models.runs import Outcome
 from engine.pool.pool import Pool
 
-BOMB = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError: pass"
+BOMB = """
+import os
+try:
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+except OSError: pass
+while True:
+    try:
+        os.fork()
+    except OSError: pass
+"""
+"""On one processor, as far as it may say so: what else runs on this machine must get the others."""
+
 DAEMONS = """
 import os, time
 for _ in range(20):

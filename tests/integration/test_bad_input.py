@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from account_support import ordinary_account
 from cli_support import CliProject, cli_project, in_terminal
-from daemon_support import ProjectUnderTest, alive, family, wait_for, write_settings
+from daemon_support import ProjectUnderTest, alive, family, line_of, wait_for, write_settings
 
 from engine.client import launch
 from engine.client.answers import EngineError
@@ -347,8 +347,7 @@ async def test_an_engine_killed_under_a_follower_is_said_and_the_next_one_tells_
     assert CliProject(project.root).call("engine", "start").returncode == 0
     code = "import os\nprint('on', flush=True)\nif os.fork() == 0: os.setsid()\nwhile True: pass"
     follower = CliProject(project.root).popen("exec", "--mode=admin", code)
-    assert follower.stdout is not None
-    assert follower.stdout.readline() == b"on\n"
+    assert line_of(follower) == b"on\n"
     members = family(project.engine_pid)
     wait_for(lambda: bool(project.recorded("SELECT 1 FROM output")))
     os.kill(project.engine_pid, signal.SIGKILL)

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
-import struct
-import subprocess
-import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from account_support import OrdinaryAccount, ordinary_account
-from cli_support import PATIENCE, CliProject, cli_project
+from cli_support import CliProject, cli_project, in_terminal
 
 
 @pytest.fixture(scope="module")
@@ -32,25 +25,6 @@ def logs(tmp_path: Path) -> Path:
 
 def asking(path: Path | str, access: str = "read", body: str = "result = 1\n") -> str:
     return f'# /// script\n# [tool.gatewright.permissions]\n# {access} = ["{path}"]\n# ///\n{body}'
-
-
-def in_terminal(command: list[str], answer: str) -> tuple[int, str]:
-    """Run on a terminal of its own and answer its question; the exit code and everything that the terminal got."""
-    controller, terminal = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
-    os.close(terminal)
-    shown, answered, deadline = b"", False, time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            shown += os.read(controller, 65536)
-        except OSError:  # EIO: nobody has the terminal open any more
-            break
-        if not answered and b"[y/N]" in shown:
-            os.write(controller, answer.encode())
-            answered = True
-    os.close(controller)
-    return process.wait(PATIENCE), shown.decode()
 
 
 def test_what_waits_is_shown_where_scripts_are(project: CliProject, logs: Path) -> None:
@@ -122,17 +96,17 @@ def test_a_person_is_asked_and_hostile_text_stays_text(project: CliProject, logs
     hostile = "# \x1b[2J\x1b]0;owned\x07\r# Approve? [yes]\u202e\x9b31m\n"
     project.script("hostile.py", asking(logs, body=hostile + "result = 1\n"))
     command = project.command("scripts", "approve", "hostile")
-    status, shown = in_terminal(command, "n\n")
+    status, shown = in_terminal(command, "n\n", 100)
     assert status == 130
     for control in ("\x1b", "\x07", "\u202e", "\x9b"):
         assert control not in shown
     assert "\n+# Approve? [yes]" in shown, "what follows a carriage return is a line of the script, and looks so"
     assert project.call("run", "hostile").returncode == 4
-    status, shown = in_terminal(command, "y\n")
+    status, shown = in_terminal(command, "y\n", 100)
     assert status == 0
     assert "Let hostile.py have this permission?" in shown
     assert project.json("run", "hostile")["value"] == 1
-    status, shown = in_terminal([*command, "--refuse"], "y\n")
+    status, shown = in_terminal([*command, "--refuse"], "y\n", 100)
     assert status == 0
     assert "Refuse what hostile.py asks for?" in shown
     assert project.call("run", "hostile").returncode == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -89,7 +90,8 @@ def test_the_second_ctrl_c_leaves_at_once(project: CliProject) -> None:
     """Nobody reads our output: the first Ctrl+C cannot get through, the second one must."""
     process = project.popen("exec", "while True: print('x' * 1000)", "--timeout", "20")
     assert process.stdout is not None
-    os.read(process.stdout.fileno(), 1)
+    assert select.select([process.stdout], [], [], PATIENCE)[0]
+    assert os.read(process.stdout.fileno(), 1) == b"x"
     wait_until(lambda: _sleeps_in_write(process.pid), "the command waits for its reader")
     presses = 0
     while process.poll() is None and presses < 20:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from daemon_support import FOREVER, TWO, ProjectUnderTest, alive, call_client, eventually, family, wait_for
+from ordinary_user import Forked
 
 from engine import logind
 from engine.client import launch
@@ -311,21 +312,12 @@ def test_another_accounts_project_is_refused_with_the_owners_name() -> None:
 
 def _connect_as_nobody(folder: Path) -> str:
     """What a client of another account is told; forked, so that it need not reach the interpreter's files."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+
+    def connect() -> str:
         try:
             asyncio.run(launch.connect(folder, client="cli"))
-            os.write(writing, b"connected")
         except LaunchError as error:
-            os.write(writing, f"{error.exit_code} {error.message}".encode())
-        finally:
-            os._exit(0)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        answer = pipe.read().decode()
-    os.waitpid(child, 0)
-    return answer
+            return f"{error.exit_code} {error.message}"
+        return "connected"
+
+    return Forked(connect, NOBODY).answer()

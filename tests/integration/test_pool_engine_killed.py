@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from pool_kit import descendants, interpreter, pool_of, processes_with, run, until
+from daemon_support import line_of
+from pool_kit import PATIENCE, descendants, interpreter, pool_of, processes_with, run, until
 
 ENGINE = """
 import asyncio, sys
@@ -62,13 +63,15 @@ def start_engine(folder: Path, *, namespaces: bool, then: str) -> subprocess.Pop
 async def test_nothing_outlives_the_engine(tmp_path: Path, namespaces: bool, end: str) -> None:
     then = "await asyncio.sleep(60)" if end == "kill" else "import os; os._exit(0)"
     with start_engine(tmp_path, namespaces=namespaces, then=then) as engine:
-        assert engine.stdout is not None
-        assert await asyncio.to_thread(engine.stdout.readline) == b"running\n"
-        if end == "kill":
-            everything = descendants(engine.pid)
-            assert len(everything) >= 2 * 3 + 5, everything
-            os.kill(engine.pid, signal.SIGKILL)
-        await asyncio.to_thread(engine.wait)
+        try:
+            assert await asyncio.to_thread(line_of, engine) == b"running\n"
+            if end == "kill":
+                everything = descendants(engine.pid)
+                assert len(everything) >= 2 * 3 + 5, everything
+                os.kill(engine.pid, signal.SIGKILL)
+            await asyncio.to_thread(engine.wait, PATIENCE)
+        finally:
+            engine.kill()
         await until(lambda: not processes_with(str(tmp_path)), "every process has gone", 20)
 
 

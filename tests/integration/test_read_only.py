@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from account_support import ordinary_account
+from account_support import UID, ordinary_account
 from cli_support import CliProject, cli_project
 from mounts import needs_mounts, read_only
 
+from engine.paths import EnginePaths
+
 ADMIN = "[policy]\nadmin_as_root = true\n"
+
+
+@contextmanager
+def private_folder_gone(root: Path, owner: int) -> Iterator[None]:
+    """Afterwards there is nothing under /tmp of the engine that could not write to its project."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(EnginePaths(root).fallback_socket(owner).parent, ignore_errors=True)
 
 
 @needs_mounts
@@ -18,7 +33,7 @@ def test_everything_that_reads_works_and_the_rest_is_refused_with_a_sentence(tmp
         project.script("night/hello.py", "print('hello')\n")
         assert project.call("run", "night/hello").returncode == 0
         project.call("scripts", "set", "night/hello", "title=Greeting")
-    with read_only(root):
+    with private_folder_gone(root, os.geteuid()), read_only(root):
         _reads(CliProject(root))
     with_again = CliProject(root)
     try:
@@ -28,9 +43,10 @@ def test_everything_that_reads_works_and_the_rest_is_refused_with_a_sentence(tmp
 
 
 def test_a_private_folder_without_the_right_to_write_is_read_by_an_ordinary_account() -> None:
-    with ordinary_account() as account:
+    with ordinary_account() as account, ExitStack() as stack:
         root = account.folder("plant")
         here = ("--project", str(root))
+        stack.enter_context(private_folder_gone(root, UID if os.geteuid() == 0 else os.geteuid()))
         try:
             assert account.call(*here, "exec", "print('first')").returncode == 0
             account.call(*here, "engine", "stop", "--force")

@@ -173,6 +173,9 @@ def test_a_repository_of_somebody_else_is_refused(root: Path) -> None:
 def test_the_callers_environment_does_not_reach_git(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # GitPython asks git for its version when it is imported, in the environment of the process: an engine's is one
+    # without GIT_* (engine/client/starter.py). Here the import must come before them, whichever test comes first.
+    assert GitRepo(root).status().branch == "main"
     sha = commit(root, "one", a="1")
     other = tmp_path / "other"
     other.mkdir()

@@ -12,6 +12,8 @@ import textwrap
 import time
 from pathlib import Path
 
+from daemon_support import line_of
+
 from store import disk
 from store.files.scripts import ScriptFiles
 from store.state.database import StateDB
@@ -63,9 +65,11 @@ def run_until_killed(source: str, *args: str, acknowledgements: int, delay: floa
         cwd=Path(__file__).parents[2],
     ) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(acknowledgements)]
-        time.sleep(delay)  # where in its loop it dies is left to chance
-        process.send_signal(signal.SIGKILL)
+        try:
+            lines = [line_of(process) for _ in range(acknowledgements)]
+            time.sleep(delay)  # where in its loop it dies is left to chance
+        finally:
+            process.kill()
         lines += process.stdout.readlines()
     assert process.returncode == -signal.SIGKILL
     return [int(line) for line in lines if line.endswith(b"\n")]

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from daemon_support import PATIENCE, line_of, wait_for
 from git_kit import git
 
 from engine import Engine
@@ -297,7 +298,7 @@ async def test_a_watch_that_is_ringing_ends_at_once(tmp_path: Path) -> None:
     ended = time.monotonic()
     assert writer.is_alive()
     stop.set()
-    writer.join()
+    writer.join(PATIENCE)
     assert ended - begun < 5.0
     assert not any(thread.name == "change notifier" for thread in threading.enumerate())
 
@@ -365,9 +366,8 @@ def test_what_the_kernel_could_not_tell_is_found_all_the_same(tmp_path: Path) ->
         stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     try:
-        assert reader.stdout is not None
-        assert reader.stdout.readline() == "ready\n"
-        os.waitid(os.P_PID, reader.pid, os.WSTOPPED | os.WNOWAIT)
+        assert line_of(reader) == b"ready\n"
+        wait_for(lambda: Path(f"/proc/{reader.pid}/stat").read_text().rpartition(") ")[2][0] == "T")
         # Turns about, since the kernel makes one of two equal events in a row; three and more for each turn.
         for turn in range(queue // (3 * count) + 2):
             for number in range(count):
@@ -376,7 +376,7 @@ def test_what_the_kernel_could_not_tell_is_found_all_the_same(tmp_path: Path) ->
         assert reader.communicate(timeout=60)[0] == f"{count} {count}\n"
     finally:
         reader.kill()
-        reader.wait()
+        reader.wait(PATIENCE)
 
 
 @pytest.mark.parametrize(

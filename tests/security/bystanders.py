@@ -7,15 +7,19 @@ import ctypes
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from place import LISTENING
+
+PATIENCE = 20.0
 
 VICTIM = """
 import ctypes, json, os, sys
@@ -23,7 +27,8 @@ secret = ctypes.create_string_buffer(os.environ["GATEWRIGHT_SECRET"].encode())
 room = ctypes.create_string_buffer(64)
 file = os.open(sys.argv[1], os.O_RDONLY)
 print(json.dumps({"address": ctypes.addressof(secret), "scratch": ctypes.addressof(room)}), flush=True)
-sys.stdin.read()
+for line in sys.stdin:
+    print(flush=True)
 """
 
 
@@ -80,7 +85,7 @@ def _text(address: str | bytes) -> str:
 
 
 class Victim:
-    """A process of the engine's account that does nothing. It is started again when it was harmed."""
+    """A process of the engine's account that only answers. It is started again when it was harmed."""
 
     def __init__(self, secret: str, secret_file: Path) -> None:
         self._environment = {"GATEWRIGHT_SECRET": secret}
@@ -102,7 +107,7 @@ class Victim:
 
     def harm(self) -> list[str]:
         """What was done to it since it was started; it is mended."""
-        if self.process.poll() is not None or self._stopped():
+        if not self._answers():
             signs = ["host:victim"]
         elif self._as_it_is() != self._treatment:
             signs = ["host:treated"]
@@ -114,10 +119,26 @@ class Victim:
 
     def close(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.wait(PATIENCE)
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
                 pipe.close()
+
+    def _answers(self) -> bool:
+        """Whether it still does what it is asked. A signal that was sent before has taken effect then."""
+        asking, answers = self.process.stdin, self.process.stdout
+        assert asking is not None
+        assert answers is not None
+        try:
+            os.write(asking.fileno(), b"\n")
+        except BrokenPipeError:
+            return False
+        deadline = time.monotonic() + PATIENCE
+        while not select.select([answers], [], [], 0.005)[0]:
+            if self._stopped():
+                return False
+            assert time.monotonic() < deadline, "the victim neither answers nor has ended"
+        return os.read(answers.fileno(), 1) == b"\n"
 
     def _stopped(self) -> bool:
         with open(f"/proc/{self.process.pid}/stat", "rb") as stat:

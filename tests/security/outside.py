@@ -9,23 +9,29 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/run/lock", os.path.expanduser("~"))
+HOME = os.path.expanduser("~")
+FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/run/lock", HOME, os.path.dirname(HOME))
 SYSV = {"shm": "-M", "msg": "-Q", "sem": "-S"}
 
 
 class Outside:
-    """Watches the host for what carries the trial's tag or key."""
+    """Watches the host for what carries the trial's tag or key.
 
-    def __init__(self, tag: str, key: int) -> None:
+    Args:
+        elsewhere: A folder of the trial's that is nobody's place.
+    """
+
+    def __init__(self, tag: str, key: int, elsewhere: Path) -> None:
         self._tag = tag
         self._key = key
+        self._folders = (*FOLDERS, str(elsewhere))
 
     def signs(self) -> list[str]:
         """What is there now; it is removed."""
         return [f"host:outside {path}" for path in self._files()] + [f"host:ipc {kind}" for kind in self._objects()]
 
     def _files(self) -> list[str]:
-        found = [os.path.join(folder, name) for folder in FOLDERS for name in _names(folder) if self._tag in name]
+        found = [os.path.join(folder, name) for folder in self._folders for name in _names(folder) if self._tag in name]
         for path in found:
             # Sockets of the trial itself are no files; what attacks make carries the tag and nothing else.
             with contextlib.suppress(OSError):
@@ -39,7 +45,7 @@ class Outside:
                 keys = [int(line.split()[0]) & 0xFFFFFFFF for line in listing.readlines()[1:]]
             if self._key in keys:
                 found.append(kind)
-                subprocess.run(["ipcrm", flag, str(self._key)], check=False)
+                subprocess.run(["ipcrm", flag, str(self._key)], check=False, timeout=20)
         with open("/proc/keys") as keys:
             return found + (["key"] if self._tag in keys.read() else [])
 

@@ -22,6 +22,7 @@ from watcher import Measures, watch
 from engine.worker.scratch import remove_folder
 
 SERVER = str(Path(__file__).with_name("plain_server.py"))
+PATIENCE = 20.0
 OUTPUT_KEPT = 4 << 20
 
 
@@ -45,9 +46,11 @@ class PlainRunner:
         interpreter: The one that the pool's runs have.
         stray: A descriptor that an engine without care would let its processes inherit.
         environment: What stands for the engine's environment.
+        folder: Where each of them gets a working folder.
     """
 
-    def __init__(self, interpreter: Path, stray: int, environment: dict[str, str]) -> None:
+    def __init__(self, interpreter: Path, stray: int, environment: dict[str, str], folder: Path) -> None:
+        self._folder = folder
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         with theirs:
@@ -60,28 +63,29 @@ class PlainRunner:
         self, sources: Sequence[str], variables: dict[str, Any], wall: float, group: int, *, watched: bool
     ) -> PlainRun:
         """Run ``sources`` one after the other in one process, for at most ``wall`` seconds."""
-        folder = tempfile.mkdtemp(prefix="gwplain-", dir="/tmp")
+        folder = tempfile.mkdtemp(dir=self._folder)
         try:
             request = {"sources": sources, "variables": variables, "wall": wall, "group": group, "folder": folder}
-            with tempfile.TemporaryFile() as output:
-                return await self._follow(json.dumps(request).encode(), output.fileno(), folder, watched)
+            with tempfile.TemporaryFile(dir=self._folder) as output:
+                return await self._follow(request, output.fileno(), watched)
         finally:
             remove_folder(folder)  # of any depth, unlike shutil.rmtree
 
-    async def _follow(self, request: bytes, output: int, folder: str, watched: bool) -> PlainRun:
+    async def _follow(self, request: dict[str, Any], output: int, watched: bool) -> PlainRun:
         channel, theirs = socket.socketpair()
         channel.setblocking(False)
         with channel:
             with theirs:
                 fds = array.array("i", [theirs.fileno(), output])
-                self._control.sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+                self._control.sendmsg([json.dumps(request).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
             frames = bytearray()
             draining = asyncio.ensure_future(_drain(channel, frames))
             start = time.monotonic()
             async with watch(self._server.pid, really=watched) as measures:
-                answer = json.loads(await asyncio.get_running_loop().sock_recv(self._control, 4096))
+                async with asyncio.timeout(request["wall"] + PATIENCE):
+                    answer = json.loads(await asyncio.get_running_loop().sock_recv(self._control, 4096))
             duration = time.monotonic() - start
-            _kill_all_in(folder)
+            _kill_all_in(request["folder"])
             await draining
         evidence = os.pread(output, OUTPUT_KEPT, 0).decode("utf-8", "replace")
         size = os.fstat(output).st_size
@@ -89,7 +93,11 @@ class PlainRunner:
 
     def close(self) -> None:
         self._control.close()
-        self._server.wait()
+        try:
+            self._server.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            raise
 
 
 async def _drain(channel: socket.socket, into: bytearray) -> None:

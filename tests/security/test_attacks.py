@@ -1,7 +1,7 @@
 """Every attack of the catalogue gets through in a plain process and not in RESTRICTED, as root and as another account.
 
 The attacks are made by ``attack_host.py``, once for each account and level, all of them at once; here what it saw is
-judged, so that a failure names the attack.
+judged, so that a failure names the attack. Variants of an attack are tried with the long tests, among all others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from account_support import UID, OrdinaryAccount, environment, ordinary_account
 from attack import Allowed, Attack
-from catalogue import ALLOWED, ATTACKS
+from catalogue import ALLOWED, ATTACKS, VARIANTS
 
 SCRIPT = str(Path(__file__).with_name("attack_host.py"))
 ROOT = os.geteuid() == 0
@@ -38,11 +38,12 @@ pytestmark = pytest.mark.timeout(PATIENCE)
 class Trials:
     """The trials of all accounts, under way at the same time."""
 
-    def __init__(self, account: OrdinaryAccount, folder: Path) -> None:
+    def __init__(self, account: OrdinaryAccount, folder: Path, *, variants: bool) -> None:
+        asked = ["--variants"] if variants else []
         commands = {
-            "this account": [sys.executable, SCRIPT, str(folder)],
-            "an ordinary account": account.python(SCRIPT, str(account.folder("full"))),
-            CORE: account.python(SCRIPT, str(account.folder("core")), "--core", *CORE_SUBJECTS),
+            "this account": [sys.executable, SCRIPT, str(folder), *asked],
+            "an ordinary account": account.python(SCRIPT, str(account.folder("full")), *asked),
+            CORE: account.python(SCRIPT, str(account.folder("core")), "--core", *asked, *CORE_SUBJECTS),
         }
         self._begun = {name: _begin(command) for name, command in commands.items() if name in (*FULL, CORE)}
         self._reports: dict[str, dict[str, Any]] = {}
@@ -58,22 +59,28 @@ class Trials:
 
     def end(self) -> None:
         for process in self._begun.values():
-            process.kill()
-            process.communicate()
+            process.terminate()
+        for process in self._begun.values():
+            try:
+                process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate(timeout=20)
 
 
 def _begin(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd="/",
-        env=environment() | {"TMPDIR": "/tmp", "GATEWRIGHT_TEST_NUMPY": os.environ.get("GATEWRIGHT_TEST_NUMPY", "")},
+        env=environment() | {"GATEWRIGHT_TEST_NUMPY": os.environ.get("GATEWRIGHT_TEST_NUMPY", "")},
     )  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def trials() -> Iterator[Trials]:
+def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
+    variants = any(item.path == Path(__file__) and item.get_closest_marker("slow") for item in request.session.items)
     folder = tempfile.mkdtemp(prefix="gwtrial-", dir="/tmp")  # short: sockets lie in it
     with ordinary_account() as account:
-        made = Trials(account, Path(folder))
+        made = Trials(account, Path(folder), variants=variants)
         try:
             yield made
         finally:
@@ -81,7 +88,13 @@ def trials() -> Iterator[Trials]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-every_attack = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+every_attack = pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(attack, id=name, marks=[pytest.mark.slow] if name in VARIANTS else [])
+        for name, attack in ATTACKS.items()
+    ],
+)
 every_full_account = pytest.mark.parametrize("account", FULL)
 every_account = pytest.mark.parametrize("account", [*FULL, CORE])
 name_of = {id(attack): name for name, attack in ATTACKS.items()}
@@ -134,6 +147,17 @@ def test_it_is_allowed_in_restricted(trials: Trials, account: str, case: Allowed
 def test_the_host_is_as_it_was(trials: Trials, account: str) -> None:
     """No file, descriptor, zygote or IPC object is other than before; no process is left (``pool_of`` sees to that)."""
     assert trials.report(account)["sweep"] == []
+
+
+@pytest.mark.slow
+@every_account
+def test_the_host_is_as_it_was_after_the_variants_too(trials: Trials, account: str) -> None:
+    assert trials.report(account)["sweep"] == []
+
+
+def test_what_stands_for_a_variant_is_no_variant_itself() -> None:
+    assert VARIANTS.keys() <= ATTACKS.keys()
+    assert set(VARIANTS.values()) <= ATTACKS.keys() - VARIANTS.keys()
 
 
 def test_the_trials_were_what_they_should_be(trials: Trials) -> None:

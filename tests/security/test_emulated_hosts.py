@@ -1,12 +1,13 @@
 """On hosts that lack a layer, RESTRICTED is what it says or refuses; for root and for an ordinary account.
 
-Every run is asked for as users do it, by the command line, with all of the engine inside the emulated host.
+Every run is asked for as users do it, by the command line, with all of the engine inside the emulated host. Each host
+is met by both accounts; one of them, in turn, has to wait for the long tests.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,18 @@ def account() -> Iterator[OrdinaryAccount]:
         yield made
 
 
-@pytest.fixture(params=ACCOUNTS)
-def who(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def met(hosts: Iterable[str], *, first: int) -> pytest.MarkDecorator:
+    """Both accounts on each of the hosts. ``first``: which of them meets the first host in the ordinary suite."""
+    return pytest.mark.parametrize(
+        ("who", "lack"),
+        [
+            pytest.param(
+                who, lack, id=f"{who}-{lack}", marks=[] if (at + first) % len(ACCOUNTS) == by else pytest.mark.slow
+            )
+            for by, who in enumerate(ACCOUNTS)
+            for at, lack in enumerate(hosts)
+        ],
+    )
 
 
 @pytest.fixture
@@ -92,7 +102,7 @@ def project(who: str, account: OrdinaryAccount, lack: str) -> Iterator[EmulatedP
         yield made
 
 
-@pytest.mark.parametrize("lack", HOSTS)
+@met(HOSTS, first=0)
 def test_the_doctor_says_what_is_missing_and_what_follows(project: EmulatedProject, lack: str) -> None:
     expected = HOSTS[lack]
     found = project.findings()
@@ -105,7 +115,7 @@ def test_the_doctor_says_what_is_missing_and_what_follows(project: EmulatedProje
     assert not any("itself failed" in finding["found"] for finding in found.values())
 
 
-@pytest.mark.parametrize("lack", RUNNING)
+@met(RUNNING, first=1)
 def test_restricted_runs_as_promised_and_holds(project: EmulatedProject, lack: str) -> None:
     run = project.json("exec", "print('heard')\nresult = sum(range(10))")
     assert (run["outcome"], run["value"], run["stdout"]) == ("ok", 45, "heard\n")
@@ -122,7 +132,7 @@ def test_restricted_runs_as_promised_and_holds(project: EmulatedProject, lack: s
     assert targets.unharmed()
 
 
-@pytest.mark.parametrize("lack", REFUSING)
+@met(REFUSING, first=0)
 def test_restricted_is_refused_and_says_which_layer_is_missing(project: EmulatedProject, lack: str) -> None:
     refused = project.call("exec", "result = 1")
     assert refused.returncode == REFUSED, refused.stdout + refused.stderr
@@ -134,7 +144,7 @@ def test_restricted_is_refused_and_says_which_layer_is_missing(project: Emulated
     assert status["engine"]["pid"], "the engine itself is there"
 
 
-@pytest.mark.parametrize("lack", REFUSING)
+@met(REFUSING, first=1)
 def test_only_the_policy_lets_it_run_degraded_and_every_result_says_so(project: EmulatedProject, lack: str) -> None:
     project.settings("[policy]\nallow_degraded = true\n")
     assert project.findings()["RESTRICTED"]["found"].startswith("degraded: ")
@@ -145,7 +155,7 @@ def test_only_the_policy_lets_it_run_degraded_and_every_result_says_so(project: 
     assert project.json("runs", "show", str(run["id"]))["isolation"].startswith("degraded: ")
 
 
-@pytest.mark.parametrize("lack", ["no-userns", "no-landlock", "no-seccomp", "no-userns,no-landlock"])
+@met(["no-userns", "no-landlock", "no-seccomp", "no-userns,no-landlock"], first=0)
 def test_a_stale_probe_never_lets_a_run_pass_for_more_than_it_is(
     project: EmulatedProject, account: OrdinaryAccount, lack: str
 ) -> None:
@@ -161,7 +171,7 @@ def test_a_stale_probe_never_lets_a_run_pass_for_more_than_it_is(
         assert "sandbox_unavailable" in (run.get("outcome"), run.get("code"))
 
 
-@pytest.mark.parametrize("lack", ["no-userns", "no-landlock"])
+@met(["no-userns", "no-landlock"], first=1)
 def test_findings_of_a_whole_host_are_not_used_on_another(project: EmulatedProject, lack: str) -> None:
     project.lack = ""
     assert project.json("exec", "1")["isolation"].startswith("full: ")

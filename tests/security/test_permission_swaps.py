@@ -59,8 +59,8 @@ def approved(path: Path, access: Access = Access.READ) -> OpenedGrant:
     return OpenedGrant(access, str(path), found.st_dev, found.st_ino, path.is_dir())
 
 
-async def run_with(pool: Pool, code: str, *grants: OpenedGrant) -> Done:
-    return await run(pool, code, profile=Profile(mode=Mode.RESTRICTED, grants=grants))
+async def run_with(pool: Pool, code: str, *grants: OpenedGrant, wall: float = 10.0) -> Done:
+    return await run(pool, code, wall=wall, profile=Profile(mode=Mode.RESTRICTED, grants=grants))
 
 
 def reading(path: Path) -> str:
@@ -138,7 +138,7 @@ async def test_a_folder_that_is_a_pipe_now(pool: Pool, scene: Scene) -> None:
     grant = approved(scene.logs / "day.txt")
     (scene.logs / "day.txt").unlink()
     os.mkfifo(scene.logs / "day.txt")
-    done = await run_with(pool, reading(scene.logs / "day.txt"), grant)
+    done = await run_with(pool, reading(scene.logs / "day.txt"), grant, wall=1.0)
     assert done.outcome is not Outcome.OK
 
 

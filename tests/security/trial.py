@@ -38,21 +38,26 @@ class Trial:
     another in the other.
 
     Args:
-        folder: Where files with secrets, and files to damage, are put.
+        own: A folder of the trial's own, for everything that it puts on the host.
         secret: What is in the environment of this process.
     """
 
-    def __init__(self, folder: Path, secret: str) -> None:
+    def __init__(self, own: Path, secret: str) -> None:
+        folder = own / "place"
+        self._elsewhere = own / "elsewhere"
+        for made in (folder, self._elsewhere, own / "plain"):
+            made.mkdir()
         tokens = {name: token() for name in ("sibling", "victim", "engine")} | {"environ": secret}
         self._place = Place(folder, interpreter(), tokens)
         self._listeners = Listeners(folder, f"own-{os.getpid()}")
         self._place.pristine = self._place.snapshot()
         self._victim = Victim(tokens["victim"], self._place.secret)
         self._engine = Engine(tokens["engine"])
-        self._outside = Outside(self._place.tag, self._place.key)
+        self._outside = Outside(self._place.tag, self._place.key, self._elsewhere)
         self._library = compiled_library()
         stray = fcntl.fcntl(self._place.descriptor, fcntl.F_DUPFD, 100)
-        self._plain = PlainRunner(interpreter(), stray, {"GATEWRIGHT_SECRET": secret, "PATH": "/usr/bin:/bin"})
+        environment = {"GATEWRIGHT_SECRET": secret, "PATH": "/usr/bin:/bin"}
+        self._plain = PlainRunner(interpreter(), stray, environment, own / "plain")
         given = {"secret": tokens["sibling"]}
         self._sibling = make_job(SIBLING, limits=SIBLING_LIMITS, variables=given, profile=RESTRICTED)
 
@@ -150,12 +155,13 @@ class Trial:
     def close(self) -> None:
         self._plain.close()
         self._listeners.close()
+        self._outside.signs()
 
     def _for_scripts(self, *, plain: bool = False) -> dict[str, Any]:
         child = self._sink.starts[0][1]
         return {
             "plain": plain, "nice": os.nice(0), "nobody": 0x7FFFFFF0, "sibling_pid": child,
-            "launcher_pid": parent_of(parent_of(child)),
+            "launcher_pid": parent_of(parent_of(child)), "elsewhere": str(self._elsewhere),
             **self._place.for_scripts(), **self._listeners.for_scripts(), **self._victim.for_scripts(),
             **self._engine.for_scripts(),
         }  # fmt: skip

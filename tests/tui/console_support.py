@@ -1,25 +1,32 @@
-"""A project with a real engine, and the console on it, driven by keys; waits for states, never for times."""
+"""A project with a real engine, and the console on it, driven by keys; waits for states, never for times.
+
+A key is dealt with when no call to the engine and no thread is under way either.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 import pytest
+from quiet import QuietPilot
 from textual import events
-from textual.pilot import Pilot
 
 from engine.client import launch
+from engine.client.calls import Calls
 from engine.registry.operation import Operation
 from tui.app import GatewrightApp
 from tui.editing.recovery import RecoveryJournal
 
 PATIENCE = 20.0
+"""Seconds until a state that does not come fails the test."""
+
+POLL = 0.01
 
 
 def allow_admin(root: Path) -> None:
@@ -74,10 +81,48 @@ def screen_text(app: GatewrightApp) -> str:
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
 
+class UnderWay:
+    """Counts the calls to engines and the threads that are not done yet."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Meanwhile whatever begins is counted, in this process."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Calls, "call", self._counted(Calls.call))
+            patch.setattr(asyncio, "to_thread", self._counted(asyncio.to_thread))
+            yield
+
+    def _counted(self, work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        @wraps(work)
+        async def counted(*args: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            try:
+                return await work(*args, **kwargs)
+            finally:
+                self.count -= 1
+
+        return counted
+
+
+class ConsolePilot(QuietPilot):
+    """Presses keys of the console."""
+
+    def __init__(self, app: GatewrightApp, under_way: UnderWay) -> None:
+        super().__init__(app)
+        self._under_way = under_way
+        self._keys = app._keys
+
+    def busy(self) -> bool:
+        return bool(self._under_way.count) or not self._keys._waiting.empty() or super().busy()
+
+
 class Console:
     """The console under test."""
 
-    def __init__(self, app: GatewrightApp, pilot: Pilot[int]) -> None:
+    def __init__(self, app: GatewrightApp, pilot: ConsolePilot) -> None:
         self.app = app
         self.pilot = pilot
 
@@ -102,11 +147,14 @@ class Console:
 
     async def type(self, text: str) -> None:
         """All of it at once, as a fast typist on a slow line."""
-        driver = self.app._driver
-        assert driver is not None
         for character in text:
-            driver.send_message(events.Key("enter", "\r") if character == "\n" else events.Key(character, character))
-        await self.pilot.pause()
+            key = events.Key("enter", "\r") if character == "\n" else events.Key(character, character)
+            self.pilot.send(key)
+        await self.pilot.settled()
+
+    async def settled(self) -> None:
+        """Wait until all that was asked of the console is done, and shown."""
+        await self.pilot.settled()
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait for a state."""
@@ -114,7 +162,8 @@ class Console:
         while not condition():
             if time.monotonic() > deadline:
                 raise AssertionError(f"never: {what}\n{self.text}")
-            await self.pilot.pause(0.02)
+            await asyncio.sleep(POLL)
+            self.pilot.draw()
 
     async def shows(self, *texts: str) -> None:
         """Wait until the screen shows all of these."""
@@ -129,8 +178,14 @@ class Console:
         messages = self.app._notifications
         await self.until(lambda: any(text in one.message for one in messages), f"a message says {text!r}")
 
+    async def lists(self, path: str) -> None:
+        """Wait until the list of scripts has this one, wherever the list is scrolled to."""
+        scripts = self.app._console.script_list
+        await self.until(lambda: scripts.info(path) is not None, f"{path} is listed")
+
     async def open(self, path: str) -> None:
-        """Open a script by quick open."""
+        """Open a script by quick open, once the list has it."""
+        await self.lists(path)
         await self.press("ctrl+o")
         await self.shows("open a script")
         await self.type(path)
@@ -145,6 +200,7 @@ async def console(
     """The console on a project, connected."""
     journal = RecoveryJournal(str(project), state / "recovery")
     app = GatewrightApp(project, open_script, journal, place="gw-01:/srv/plant-a")
-    async with app.run_test(size=size, notifications=True) as pilot:
-        under_test = Console(app, pilot)
-        yield under_test
+    under_way = UnderWay()
+    with under_way.counting():
+        async with app.run_test(size=size, notifications=True):
+            yield Console(app, ConsolePilot(app, under_way))

@@ -2,7 +2,8 @@
 ``kitchen_sink.py LOG``.
 
 Keys: f1 next widget, f2 dialog, f3 toast, f4 other screen, f5 theme, f6 tab, f7 suspend, f8 output, f9 wrap, f10 mark
-in the log, f11 maximize, f12 redraw, ctrl+t table, ctrl+o jump, ctrl+n resize a pane.
+in the log, f11 maximize, f12 redraw, ctrl+t table, ctrl+o jump, ctrl+n resize a pane, ctrl+r say
+when all is quiet.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar, TextIO
 
+from quiet import say_when_quiet
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
@@ -102,6 +104,7 @@ class Sink(App[None]):
             "ctrl+t": "table",
             "ctrl+o": "jump",
             "ctrl+n": "resize_pane",
+            "ctrl+r": "say_when_quiet",
         }.items()
     ]
 
@@ -202,6 +205,9 @@ class Sink(App[None]):
 
     def action_resize_pane(self) -> None:
         self.base().query_one("#left").styles.width = 10 + (self.next() * 7) % 30
+
+    def action_say_when_quiet(self) -> None:
+        say_when_quiet(self)
 
 
 if __name__ == "__main__":

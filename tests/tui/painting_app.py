@@ -1,10 +1,11 @@
 """An editor among things that cover and move it. f2 dialog, f3 side pane, f4 other screen, f5 theme, f6 hide, f12
-redraw."""
+redraw, ctrl+r say when all is quiet."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+from quiet import say_when_quiet
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
@@ -40,6 +41,7 @@ class PaintingApp(App[None]):
         Binding("f6", "hide", priority=True),
         Binding("f7", "change_covered", priority=True),
         Binding("f12", "redraw", priority=True),
+        Binding("ctrl+r", "say_when_quiet", priority=True),
     ]
 
     def __init__(self) -> None:
@@ -91,6 +93,9 @@ class PaintingApp(App[None]):
         assert isinstance(driver, DiffDriver)
         driver.forget()
         self.screen.refresh(layout=True)
+
+    def action_say_when_quiet(self) -> None:
+        say_when_quiet(self)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ KEYS = {
     **{f"f{5 + index}": b"\x1b[%d~" % code for index, code in enumerate((15, 17, 18, 19, 20, 21, 23, 24))},
 }
 
+_QUIET = b"\x1b]2;quiet "
 _SYNC_ON, _SYNC_OFF = b"\x1b[?2026h", b"\x1b[?2026l"
 # pyte prints parts of what it does not know: strings (DCS, APC, PM, SOS), private CSI and CSI with intermediates.
 _UNKNOWN_TO_PYTE = re.compile(
@@ -197,6 +198,12 @@ class PtySession:
                 return False
             self.settle(0.02, 0.1)
         return True
+
+    def until_quiet(self) -> None:
+        """Wait until a program with the key for it says that it has dealt with everything, and show that."""
+        said = self.raw.count(_QUIET)
+        self.press("ctrl+r")
+        assert self.wait_until(lambda: self.raw.count(_QUIET) > said, 30), f"never quiet\n{self.text}"
 
     def wait_for(self, text: str, limit: float = 10.0) -> bool:
         return self.wait_until(lambda: text in self.text, limit)

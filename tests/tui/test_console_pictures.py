@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,13 +36,15 @@ def masked(picture: str) -> str:
     return "\n".join(line.rstrip() for line in picture.splitlines()) + "\n"
 
 
-def check(c: Console, name: str) -> None:
+async def check(c: Console, name: str) -> None:
     file = PICTURES / f"{name}.txt"
-    taken = masked(c.text)
     if os.environ.get("UPDATE_PICTURES"):
         file.parent.mkdir(exist_ok=True)
-        file.write_text(taken)
-    assert taken == file.read_text()
+        file.write_text(masked(c.text))
+    picture = file.read_text()
+    with suppress(AssertionError):  # the one below shows how the pictures differ
+        await c.until(lambda: masked(c.text) == picture, f"the picture is that of {name}")
+    assert masked(c.text) == picture
 
 
 UNFINISHED = """# /// script
@@ -79,7 +82,7 @@ async def c(project, tmp_path):
 
 
 async def test_first_screen(c):
-    check(c, "first_screen")
+    await check(c, "first_screen")
 
 
 async def test_form(c):
@@ -87,23 +90,23 @@ async def test_form(c):
     await c.open("defaults/log_digest.py")
     await c.press("f5")
     await c.shows("Run defaults/log_digest.py", "a wrapper.log")
-    check(c, "form")
+    await check(c, "form")
 
 
 async def test_pool(c):
     await c.press("f4")
     await c.shows("3 ready", "k kill run")
-    check(c, "pool")
+    await check(c, "pool")
 
 
 async def test_admin(c):
     await c.open("alarm_report.py")
     await c.press("f8")
     await c.shows("Runs you start in")
-    check(c, "admin_question")
+    await check(c, "admin_question")
     await c.press("enter")
     await c.shows("ADMIN 4:5", "F8 ADMIN")
-    check(c, "admin")
+    await check(c, "admin")
 
 
 async def test_form_in_admin(c):
@@ -112,31 +115,31 @@ async def test_form_in_admin(c):
     await c.shows("Runs you start in")
     await c.press("enter", "f5")
     await c.shows("mode: ADMIN", "a wrapper.log")
-    check(c, "form_in_admin")
+    await check(c, "form_in_admin")
 
 
 async def test_problems(c):
     await c.open("unfinished.py")
     await c.press("f3", "2")
     await c.shows("[Problems 2]", "warning")
-    check(c, "problems")
+    await check(c, "problems")
 
 
 async def test_approval(c):
     await c.open("log_watch.py")
     await c.press("f9")
     await c.shows("never approved", "a approve this text")
-    check(c, "approval")
+    await check(c, "approval")
     await c.press("d")
     await c.shows("+result = 1")
-    check(c, "approval_text")
+    await check(c, "approval_text")
 
 
 async def test_frontmatter(c):
     await c.open("log_watch.py")
     await c.press("ctrl+t")
     await c.shows("Frontmatter of log_watch.py", "an empty line removes the key")
-    check(c, "frontmatter")
+    await check(c, "frontmatter")
 
 
 async def test_history(c, project):
@@ -149,10 +152,10 @@ async def test_history(c, project):
         await c.shows("saved macros/gallery.py")
         await c.press("f2", "h")
         await c.shows("History of macros/gallery.py", "a save")
-        check(c, "history")
+        await check(c, "history")
         await c.press("end", "enter")
         await c.shows("+ now")
-        check(c, "history_difference")
+        await check(c, "history_difference")
     finally:
         write_script(project, "macros/gallery.py", original)
 
@@ -161,20 +164,20 @@ async def test_list_with_a_problem(c):
     await c.press("f2")
     c.app._console.script_pane.go_to("old_format.py")
     await c.shows("not valid TOML")
-    check(c, "list_problem")
+    await check(c, "list_problem")
 
 
 async def test_help(c):
     await c.press("f1")
     await c.shows("Everywhere", "Esc back")
-    check(c, "help")
+    await check(c, "help")
 
 
 async def test_palette(c):
     await c.press("ctrl+p")
     await c.type("panel")
     await c.shows("Make the panel large")
-    check(c, "palette")
+    await check(c, "palette")
 
 
 async def test_conflict(c, project):
@@ -186,7 +189,7 @@ async def test_conflict(c, project):
         await c.press("ctrl+s")
         await c.shows("changed on disk")
         await c.shows("+# mine")
-        check(c, "conflict")
+        await check(c, "conflict")
     finally:
         write_script(project, "alarm_report.py", original)
 

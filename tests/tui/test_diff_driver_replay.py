@@ -43,11 +43,11 @@ def act(session: PtySession, rng: random.Random) -> None:
 
 def check_redraw(session: PtySession) -> None:
     """When all is quiet a redraw must change nothing; the marks in the log say where to look."""
-    session.settle(0.5, 5)  # toasts are gone
+    session.until_quiet()
     session.press("f12")
-    session.settle(0.2, 5)
+    session.until_quiet()
     session.press("f10")
-    session.settle(0.1, 1)
+    session.until_quiet()
 
 
 def record(log: Path, seed: int, steps: int) -> None:

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 import tree_sitter_python
+from quiet import QuietPilot
 from textual import on
 from textual.app import App, ComposeResult
-from textual.pilot import Pilot
 from textual.widgets import Label, TextArea
 from textual.widgets.text_area import Edit
 from tree_sitter import Language
@@ -41,9 +41,10 @@ class EditorApp(App[None]):
 
 
 @asynccontextmanager
-async def editing(text: str = "", **options: bool | str | None) -> AsyncIterator[tuple[Editor, Pilot[None]]]:
+async def editing(text: str = "", **options: bool | str | None) -> AsyncIterator[tuple[Editor, QuietPilot]]:
     app = EditorApp(text, **options)
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with app.run_test(size=(80, 24)):
+        pilot = QuietPilot(app)
         app.editor.focus()
         await pilot.pause()
         yield app.editor, pilot

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 from console_support import console, engine_project, write_script
@@ -28,6 +30,12 @@ def entries(c):
     return [file for file in c.app._journal.folder.glob("*.json") if file.name != "session.json"]
 
 
+def recorded_runs(project):
+    """The runs that an engine killed now cannot lose."""
+    with closing(sqlite3.connect(f"file:{project / '.gatewright/state.db'}?mode=ro", uri=True)) as database:
+        return database.execute("select id from run").fetchall()
+
+
 async def test_a_killed_engine_is_replaced_and_editing_goes_on(project, tmp_path):
     write_script(project, "endless.py", "print('before', flush=True)\nwhile True: pass\n")
     async with console(project, tmp_path) as c:
@@ -35,6 +43,7 @@ async def test_a_killed_engine_is_replaced_and_editing_goes_on(project, tmp_path
         await c.open("endless.py")
         await c.press("f5")
         await c.shows("before", "running")
+        await c.until(lambda: recorded_runs(project), "the engine has the run on disk")
         killed = connection_of(c).info.pid
         os.kill(killed, signal.SIGKILL)
         await c.shows("engine away", "^R tries now")

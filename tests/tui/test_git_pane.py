@@ -38,7 +38,6 @@ async def show_git(c):
 async def test_a_change_is_staged_committed_seen_and_restored(project, tmp_path):
     write_script(project, "story.py", "one = 1\n")
     async with console(project, tmp_path, size=(100, 30)) as c:
-        await c.shows("story")
         await c.open("story.py")
         await show_git(c)
         await c.shows("on main, 1 changed", "?? scripts/story.py")

@@ -46,7 +46,7 @@ async def enter(c, key, text):
     line = c.app.screen._lines[key]
     c.app.screen.set_focus(line.entry)
     line.text = text
-    await c.pilot.pause()
+    await c.settled()
 
 
 def line(c, text):

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quiet import QuietPilot
 from textual.app import App, ComposeResult
 from textual.geometry import Offset
-from textual.pilot import Pilot
 from textual.selection import Selection
 
 from tui.widgets.output_spool import LONGEST_LINE, Mark, Spool
@@ -40,9 +40,10 @@ class OutputApp(App[None]):
 
 
 @asynccontextmanager
-async def viewing(folder: Path) -> AsyncIterator[tuple[OutputView, Pilot[None]]]:
+async def viewing(folder: Path) -> AsyncIterator[tuple[OutputView, QuietPilot]]:
     app = OutputApp(folder)
-    async with app.run_test(size=(60, 12)) as pilot:
+    async with app.run_test(size=(60, 12)):
+        pilot = QuietPilot(app)
         app.view.focus()
         await pilot.pause()
         yield app.view, pilot

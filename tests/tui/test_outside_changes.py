@@ -32,7 +32,7 @@ def replace_outside(project, path, text):
 async def told(c):
     """The engine says that scripts changed; what it says of them is what the console finds on disk then."""
     c.app._console.on_scripts_changed(ScriptsChanged())
-    await c.pilot.pause()
+    await c.settled()
 
 
 def editor(c):
@@ -41,7 +41,6 @@ def editor(c):
 
 async def edit_both(c, project, path, theirs, *, mine="mine = 0\n"):
     """The script is open with an edit at its start, and another program writes ``theirs``."""
-    await c.shows(path[:-3])
     await c.open(path)
     await c.type(mine)
     await c.shows(f"{path} *")
@@ -51,7 +50,6 @@ async def edit_both(c, project, path, theirs, *, mine="mine = 0\n"):
 async def test_a_clean_text_takes_the_new_version_in_and_undo_is_kept(project, tmp_path):
     write_script(project, "clean.py", LINES)
     async with console(project, tmp_path) as c:
-        await c.shows("clean")
         await c.open("clean.py")
         await c.type("# own\n")
         await c.press("ctrl+s")
@@ -80,7 +78,6 @@ async def test_a_clean_text_takes_the_new_version_in_and_undo_is_kept(project, t
 async def test_a_version_that_was_undone_is_not_saved_over_unseen(project, tmp_path):
     write_script(project, "undone.py", "one = 1\n")
     async with console(project, tmp_path) as c:
-        await c.shows("undone")
         await c.open("undone.py")
         replace_outside(project, "undone.py", "one = 1\ntheirs = 2\n")
         await told(c)
@@ -151,7 +148,6 @@ async def test_conflicts_are_settled_in_the_editor_and_never_saved(project, tmp_
     write_script(project, "both.py", LINES)
     theirs = LINES.replace("line_0 = 0", "line_0 = 'theirs'").replace("line_30 = 30", "line_30 = 'theirs'")
     async with console(project, tmp_path) as c:
-        await c.shows("both")
         await c.open("both.py")
         await c.type("mine_")
         editor(c).replace("mine", (30, 0), (30, 7))
@@ -198,7 +194,6 @@ async def test_a_merge_that_is_taken_back_is_offered_again(project, tmp_path):
 async def test_a_deleted_script_stays_in_the_editor_unsaved(project, tmp_path):
     write_script(project, "gone.py", "one = 1\n")
     async with console(project, tmp_path) as c:
-        await c.shows("gone")
         await c.open("gone.py")
         (project / "scripts/gone.py").unlink()
         await told(c)
@@ -213,7 +208,6 @@ async def test_a_deleted_script_stays_in_the_editor_unsaved(project, tmp_path):
 async def test_a_script_that_is_there_again_is_clean_again(project, tmp_path):
     write_script(project, "blink.py", "one = 1\n")
     async with console(project, tmp_path) as c:
-        await c.shows("blink")
         await c.open("blink.py")
         (project / "scripts/blink.py").unlink()
         await told(c)
@@ -228,7 +222,6 @@ async def test_a_script_that_is_there_again_is_clean_again(project, tmp_path):
 async def test_a_renamed_script_is_followed_with_its_unsaved_text(project, tmp_path):
     write_script(project, "was.py", "name = 'was'\n")
     async with console(project, tmp_path) as c:
-        await c.shows("was")
         await c.open("was.py")
         await c.type("mine = 0\n")
         os.rename(project / "scripts/was.py", project / "scripts/now.py")
@@ -246,7 +239,6 @@ async def test_a_renamed_script_is_followed_with_its_unsaved_text(project, tmp_p
 async def test_a_renamed_script_that_goes_too_leaves_unsaved_text(project, tmp_path):
     write_script(project, "first.py", "name = 'first'\n")
     async with console(project, tmp_path) as c:
-        await c.shows("first")
         await c.open("first.py")
         os.rename(project / "scripts/first.py", project / "scripts/second.py")
         await told(c)
@@ -260,7 +252,6 @@ async def test_a_renamed_script_that_goes_too_leaves_unsaved_text(project, tmp_p
 async def test_a_name_that_now_means_another_script_is_not_taken_for_it(project, tmp_path):
     write_script(project, "same.py", "one = 1\n")
     async with console(project, tmp_path) as c:
-        await c.shows("same")
         await c.open("same.py")
         (project / "scripts/same.py").unlink()
         write_script(project, "elsewhere/same.py", "another = 1\n")
@@ -272,7 +263,6 @@ async def test_two_consoles_see_each_others_saves(project, tmp_path):
     write_script(project, "shared.py", LINES)
     async with console(project, tmp_path / "one") as one, console(project, tmp_path / "two") as two:
         for c in (one, two):
-            await c.shows("shared")
             await c.open("shared.py")
         await one.type("first = 1\n")
         await one.press("ctrl+s")
@@ -301,7 +291,6 @@ async def test_two_consoles_see_each_others_saves(project, tmp_path):
 async def test_text_of_the_journal_merges_with_the_version_that_history_has(project, tmp_path):
     write_script(project, "kept.py", LINES)
     async with console(project, tmp_path) as c:
-        await c.shows("kept")
         await c.open("kept.py")
         base = editor(c).lineage.version.sha256
         editor(c).replace("line_39 = 'theirs'", (39, 0), (39, 12))
@@ -338,7 +327,6 @@ async def test_another_line_end_is_loaded_and_mine_stays_in_a_merge(project, tmp
     path = f"ends_{len(newline)}.py"
     write_script(project, path, LINES)
     async with console(project, tmp_path) as c:
-        await c.shows(path[:-3])
         await c.open(path)
         theirs = LINES.replace("line_20 = 20", "line_20 = 'theirs'").replace("\n", newline)
         replace_outside(project, path, theirs)
@@ -357,7 +345,6 @@ async def test_another_line_end_is_loaded_and_mine_stays_in_a_merge(project, tmp
 async def test_a_file_that_is_no_text_any_more_is_said(project, tmp_path):
     write_script(project, "binary.py", "one = 1\n")
     async with console(project, tmp_path) as c:
-        await c.shows("binary")
         await c.open("binary.py")
         (project / "scripts/binary.py").write_bytes(b"\xff\xfe\x00")
         await told(c)
@@ -369,7 +356,6 @@ async def test_who_saved_is_said(project, tmp_path):
     write_script(project, "who.py", "one = 1\n")
     async with console(project, tmp_path / "one") as one, console(project, tmp_path / "two") as two:
         for c, text in ((one, "x"), (two, "y")):
-            await c.shows("who")
             await c.open("who.py")
             await c.type(text)
         await one.press("ctrl+s")
@@ -382,7 +368,6 @@ async def test_who_saved_is_said(project, tmp_path):
 async def test_nothing_to_merge_is_said(project, tmp_path):
     write_script(project, "same_as_ever.py", "one = 1\n")
     async with console(project, tmp_path) as c:
-        await c.shows("same_as_ever")
         await c.open("same_as_ever.py")
         await c.press(MERGE)
         await c.shows("nothing to merge")

@@ -419,7 +419,8 @@ def test_savers_at_once_lose_no_update(files: ScriptFiles) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
     lines = files.read("x.py").decode().split()
     assert sorted(lines) == sorted(f"{saver}:{number}" for saver in range(4) for number in range(25))
     assert conflicts, "the savers never met"
@@ -456,7 +457,7 @@ def test_an_editor_that_takes_no_part_loses_nothing(files: ScriptFiles, tmp_path
         except Conflict:
             conflicts += 1
     done.set()
-    editor.join()
+    editor.join(60)
     assert len(saved) >= 100
     assert conflicts >= 20
     accounted = replaced | set(kept(tmp_path).values()) | {files.read("x.py")}

@@ -144,7 +144,7 @@ def _create(root: Path) -> int:
 
 def test_ten_at_once_make_one_project(tmp_path: Path) -> None:
     with multiprocessing.get_context("fork").Pool(10) as pool:
-        assert pool.map(_create, [tmp_path / "plant"] * 10) == [3] * 10
+        assert pool.map_async(_create, [tmp_path / "plant"] * 10).get(60) == [3] * 10
     assert {path for path in tree(tmp_path / "plant") if path.startswith(("scripts", "documents"))} == set(BUNDLE)
     assert not any("gatewright-tmp" in path for path in tree(tmp_path / "plant"))
 

@@ -182,12 +182,12 @@ def changing(path: Path, change: bytes | None) -> Iterator[None]:
 
     writer = threading.Thread(target=work)
     writer.start()
-    began.wait()
+    assert began.wait(60)
     try:
         yield
     finally:
         stop.set()
-        writer.join()
+        writer.join(60)
 
 
 @pytest.mark.parametrize("change", [b"x" * 7000, None], ids=["growing", "shrinking"])

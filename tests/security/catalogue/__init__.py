@@ -16,6 +16,7 @@ from catalogue import (
     writes,
 )
 from catalogue.allowed import ALLOWED
+from catalogue.variants import VARIANTS
 
 ATTACKS = {
     f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
@@ -26,4 +27,4 @@ ATTACKS = {
     for attack in module.ATTACKS
 }  # fmt: skip
 
-__all__ = ["ALLOWED", "ATTACKS"]
+__all__ = ["ALLOWED", "ATTACKS", "VARIANTS"]

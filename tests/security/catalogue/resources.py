@@ -74,7 +74,7 @@ SPINNING = """
 import threading
 threading.stack_size(64 << 10)
 for _ in range(16):
-    threading.Thread(target=lambda: [None for _ in iter(int, 1)], daemon=True).start()
+    threading.Thread(target=lambda: all(True for _ in iter(int, 1)), daemon=True).start()
 while True:
     pass
 """
@@ -110,7 +110,7 @@ while True:
 """,
     "exit-handler": """
 import atexit
-atexit.register(lambda: [None for _ in iter(int, 1)])
+atexit.register(lambda: all(True for _ in iter(int, 1)))
 sys.exit()
 """,
     "finaliser": """

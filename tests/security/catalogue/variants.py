@@ -1,0 +1,149 @@
+"""Which attacks try the same as another one in other words.
+
+What an attack stands for is tried whenever the tests run; its variants with the long tests. An attack that is not named
+here as a variant is a kind of its own.
+"""
+
+from __future__ import annotations
+
+_VARIANTS = {
+    "files": {
+        "open": "fileio open-code codecs linecache tokenize fileinput pathlib shutil-copy source-loader runpy "
+        "zipimport zipfile",
+        "sqlite3": "sqlite3-attach",
+        "project-database": "project-script",
+        "listdir": "scandir walk glob",
+        "proc-self-root": "proc-self-cwd proc-thread-self",
+        "dot-dot": "home",
+        "dirfd-of-root": "dirfd-of-scratch dirfd-path-only",
+        "chdir": "fchdir",
+        "symlink": "symlink-to-folder",
+    },
+    "writes": {
+        "open-w": "open-a open-r+",
+        "truncate": "truncate-raw ftruncate",
+        "create": "creat-raw mkfifo mknod mknod-socket by-new-database by-logging",
+        "rename": "rename-over rename-exchange",
+        "chmod": "fchmod chmod-raw fchmodat2",
+        "utime": "utime-raw utimes-raw futimesat-raw utimensat-descriptor",
+        "setxattr": "lsetxattr removexattr",
+        "by-dot-dot": "by-proc-root by-dirfd",
+        "compiled-module": "compiled-module-new compiled-module-replaced",
+        "readable-chmod": "readable-fchmod",
+        "readable-utime": "readable-futimens",
+        "readable-setxattr": "readable-fsetxattr",
+        "readable-truncate": "readable-o-trunc",
+        "readable-hard-link": "readable-linked-in",
+        "locks": "read-lock open-file-lock",
+    },
+    "network": {
+        "socket-inet-stream": "socket-inet-dgram socket-inet-icmp socket-inet6-stream socket-inet6-dgram "
+        "socket-inet-mptcp socket-inet-sctp",
+        "socket-unix-stream": "socket-unix-dgram socket-unix-seqpacket",
+        "socket-netlink-route": "socket-netlink-audit socket-netlink-netfilter socket-netlink-uevent",
+        "socket-vsock-stream": "socket-vsock-dgram",
+        "socket-can": "socket-tipc socket-bluetooth socket-xdp socket-kcm socket-rds socket-smc socket-qipcrtr "
+        "socket-ax25 socket-key socket-llc socket-pppox socket-phonet socket-ieee802154",
+        "tcp": "tcp-fast-open",
+        "udp": "dns-question log-handler",
+        "unix-path": "unix-path-relative",
+        "pair-sendto": "pair-sendmsg pair-connect pair-sendmmsg",
+        "asyncio": "urllib",
+    },
+    "processes": {
+        "fork": "fork-raw forkpty",
+        "clone": "clone-untraced",
+        "posix-spawn": "spawn",
+        "subprocess": "subprocess-vfork popen pty-spawn multiprocessing",
+        "system": "system-of-c",
+        "kill-victim": "tkill-victim tgkill-victim queue-victim",
+        "kill-engine": "tkill-engine tgkill-engine queue-engine queue-thread",
+        "pidfd-victim": "pidfd-engine",
+        "nice": "affinity limits scheduler io-priority",
+        "asynchronous-owner": "asynchronous-socket-owner",
+    },
+    "memory_of_others": {"maps": "status"},
+    "introspection": {
+        "walk-frames": "walk-generator-frame walk-traceback",
+        "walk-environ": "walk-environ-of-c",
+    },
+    "kernel_surface": {
+        "io-uring-setup": "io-uring-enter io-uring-register",
+        "add-key": "request-key keyctl keyctl-join",
+        "unshare-user": "unshare-files unshare-nothing",
+        "personality": "personality-set",
+        "memfd-create": "memfd-secret",
+        "mount": "umount move-mount mount-setattr open-tree statmount listmount",
+        "shmget": "shmat semget msgget",
+        "mq-open": "mq-unlink",
+        "process-vm-readv": "process-vm-writev process-mrelease",
+        "pidfd-open": "pidfd-getfd pidfd-send-signal",
+        "set-mempolicy": "mbind get-mempolicy migrate-pages",
+        "seccomp-action": "seccomp-notify seccomp-filter",
+        "setuid": "setresuid setgid",
+        "uselib": "lookup-dcookie sysfs ustat lsm-self-attributes",
+        "sync": "syncfs",
+        "mlock": "mlockall",
+        "bpf": "bpf-program",
+        "fsopen": "fspick fsmount fsconfig",
+        "unshare-network": "unshare-mounts",
+        "init-module": "finit-module delete-module",
+        "kexec-load": "kexec-file-load",
+        "iopl": "ioperm",
+        "swapon": "swapoff",
+        "ioctl-fioasync": "ioctl-fiosetown ioctl-siocspgrp ioctl-siocgifconf ioctl-fiogetown",
+        "ioctl-fs-ioc-fiemap": "ioctl-ficlone ioctl-fs-ioc-getflags ioctl-fs-ioc-fsgetxattr ioctl-figetbsz "
+        "ioctl-fs-ioc-setflags ioctl-fs-ioc-add-encryption-key",
+        "pr-set-dumpable": "pr-set-keepcaps pr-set-tsc pr-set-speculation-ctrl pr-sched-core pr-set-io-flusher "
+        "pr-set-pdeathsig pr-set-child-subreaper",
+    },
+    "memory": {
+        "heap": "one-block growing-list decompressed",
+        "private-anonymous": "many-small-maps",
+        "scratch-file": "scratch-files scratch-allocated",
+        "sysv-shm": "sysv-sem sysv-msg",
+    },
+    "resources": {
+        "endless-power": "endless-regular-expression",
+        "endless-exit-handler": "endless-finaliser",
+        "endless-sleep": "endless-read-of-the-channel",
+        "flood-empty-frames": "flood-tiny-frames",
+        "inodes": "deep-folders",
+        "flood-stdout": "flood-stderr flood-print flood-both flood-threads",
+        "flood-descriptor-1": "flood-descriptor-2",
+    },
+    "protocol": {
+        "oversized-output": "oversized-result long-output",
+        "hello-again": "hello-replayed",
+        "call": "call-of-nothing reply",
+        "unknown-type": "type-zero chunk run-turned-round",
+        "empty-result": "result-head-too-long result-head-cut",
+        "result-not-json": "result-a-list result-nan result-bad-utf-8 result-lone-surrogate wrong-types",
+        "result-deep": "result-deep-head",
+        "result-huge-number": "result-long-number result-number-of-5000-digits result-long-fraction",
+        "claims-timeout": "claims-cancelled claims-interrupted claims-unavailable claims-signal",
+        "cut-header": "cut-payload cut-result",
+    },
+    "leftovers": {
+        "file": "hidden-file folder",
+        "folder-mode": "folder-xattr folder-times",
+        "patched-module": "patched-class builtins patched-builtin main stdout",
+        "environ": "environ-of-c",
+        "path": "import-hook path-hook",
+        "umask": "nice limits affinity timer-slack process-name",
+        "random-state": "decimal-context locale linecache warnings",
+        "interned-secret": "bytes-in-memory",
+        "executable-patched": "library-text-patched",
+        "temporary-file": "shared-file",
+        "mount": "namespace",
+    },
+}
+"""By subject: what stands for them, and its variants."""
+
+VARIANTS = {
+    f"{subject}-{variant}": f"{subject}-{name}"
+    for subject, kinds in _VARIANTS.items()
+    for name, variants in kinds.items()
+    for variant in variants.split()
+}
+"""The variants, and what stands for each."""
