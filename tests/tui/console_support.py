@@ -180,7 +180,7 @@ class Console:
 
     async def lists(self, path: str) -> None:
         """Wait until the list of scripts has this one, wherever the list is scrolled to."""
-        scripts = self.app._console.script_list
+        scripts = self.app._console.script_pane
         await self.until(lambda: scripts.info(path) is not None, f"{path} is listed")
 
     async def open(self, path: str) -> None:

@@ -180,7 +180,6 @@ MOUNTED = """
 import sys
 from engine.models.permissions import Access
 from engine.sandbox.places import ProtectedPath
-from engine.sandbox.places import Place
 from engine.sandbox.protected import ProtectedPaths
 root = sys.argv[1]
 protected = ProtectedPaths([ProtectedPath(f"{root}/secret/inner", "a secret")])
