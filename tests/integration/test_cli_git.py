@@ -18,6 +18,8 @@ from git_kit import git
 from engine.services.access import user_name
 
 USER = pwd.getpwuid(os.geteuid()).pw_name
+SECONDS = str(1_000_000 + os.getpid())
+"""For a sleep that is nobody else's."""
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +160,7 @@ def test_trust_is_asked_for_and_ends_with_a_change(project: CliProject, tmp_path
 def test_a_commit_that_is_interrupted_leaves_nobody_behind(project: CliProject) -> None:
     hook = project.root / ".git/hooks/pre-commit"
     hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\nsleep 345678\n")
+    hook.write_text(f"#!/bin/sh\nsleep {SECONDS}\n")
     hook.chmod(0o755)
     project.json("git", "trust", "--yes")
     project.script("slow.py", f"at = {time.time()}\n")
@@ -172,7 +174,7 @@ def test_a_commit_that_is_interrupted_leaves_nobody_behind(project: CliProject) 
                 found.append(entry.read_bytes())
             except OSError:  # gone meanwhile
                 continue
-        return b"sleep\x00345678\x00" in found
+        return f"sleep\0{SECONDS}\0".encode() in found
 
     try:
         waiting = project.popen("git", "commit", "-m", "never")

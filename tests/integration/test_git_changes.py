@@ -19,6 +19,8 @@ from store.git.process import GitStopped
 from store.git.repository import MAX_DIFF, ChangedFile, GitRepo
 
 ADA = Author("Ada Lovelace", "ada@plant.example")
+SECONDS = str(1_000_000 + os.getpid())
+"""For a sleep that is nobody else's."""
 
 
 @pytest.fixture
@@ -457,7 +459,9 @@ def test_commits_from_outside_at_the_same_time_lose_nothing(root: Path) -> None:
 def test_a_command_is_stopped_from_another_thread(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
-    (tools / "git").write_text("#!/bin/sh\n[ $1 = version ] && echo git version 2.39 && exit\nsleep 567891 &\nwait\n")
+    (tools / "git").write_text(
+        f"#!/bin/sh\n[ $1 = version ] && echo git version 2.39 && exit\nsleep {SECONDS} &\nwait\n"
+    )
     (tools / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
     stop = threading.Event()
@@ -467,7 +471,7 @@ def test_a_command_is_stopped_from_another_thread(root: Path, tmp_path: Path, mo
         GitRepo(root, stop=stop).git.run(["status"])
     assert time.monotonic() - begun < 2
     commands = [entry.read_bytes() for entry in Path("/proc").glob("[0-9]*/cmdline") if os.access(entry, os.R_OK)]
-    assert not any(b"567891" in command for command in commands)
+    assert not any(SECONDS.encode() in command for command in commands)
 
 
 def test_an_old_git_is_refused(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,8 @@ from store.errors import StoreError
 from store.git.repository import ChangedFile, GitRepo, Status
 
 UID = 54_321
+SECONDS = str(1_000_000 + os.getpid())
+"""For a sleep that is nobody else's."""
 
 
 def git(folder: Path, *command: str, text: str | None = None, check: bool = True) -> str:
@@ -201,7 +203,7 @@ def test_git_that_hangs_is_stopped_and_leaves_nobody_behind(
     tools.mkdir()
     (tools / "git").write_text(
         "#!/bin/sh\n[ $1 = version ] && echo git version 2.39 && exit\n"
-        f"trap 'echo cleaned > {tmp_path}/cleaned; exit 1' TERM\nsleep 987654 &\nwait\n"
+        f"trap 'echo cleaned > {tmp_path}/cleaned; exit 1' TERM\nsleep {SECONDS} &\nwait\n"
     )
     (tools / "git").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
@@ -211,7 +213,7 @@ def test_git_that_hangs_is_stopped_and_leaves_nobody_behind(
         repo.git.run(["rev-parse"], timeout=0.3)
     assert time.monotonic() - begun < 4
     assert (tmp_path / "cleaned").exists(), "SIGTERM first, so that git can remove its locks"
-    assert not any(b"987654" in command for command in _commands())
+    assert not any(SECONDS.encode() in command for command in _commands())
 
 
 def _commands() -> Iterator[bytes]:

@@ -87,6 +87,7 @@ class PlainRunner:
             duration = time.monotonic() - start
             _kill_all_in(request["folder"])
             await draining
+        measures.memory = max(measures.memory, answer["memory"])  # a short peak may lie between two samples
         evidence = os.pread(output, OUTPUT_KEPT, 0).decode("utf-8", "replace")
         size = os.fstat(output).st_size
         return PlainRun(evidence, bytes(frames), size, duration, answer["ended"], measures)

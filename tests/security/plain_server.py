@@ -11,6 +11,7 @@ import array
 import ctypes  # noqa: F401 - attacks need it: once here is quicker than once in each
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -18,6 +19,7 @@ import sys
 
 
 def serve(control):
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     while True:
         message, ancillary, _, _ = control.recvmsg(1 << 20, socket.CMSG_SPACE(8))
         if not message:
@@ -36,8 +38,8 @@ def serve(control):
         ended = bool(select.select([pidfd], [], [], request["wall"])[0])
         os.close(pidfd)
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        control.send(json.dumps({"ended": ended}).encode())
+        taken = os.wait4(pid, 0)[2].ru_maxrss << 10
+        control.send(json.dumps({"ended": ended, "memory": taken - own}).encode())
 
 
 def _become(request, channel, output):

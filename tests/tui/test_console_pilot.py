@@ -27,7 +27,11 @@ async def test_a_clean_script_runs_with_its_parameters_and_shows_its_result(proj
         await c.press("end", *["backspace"] * 3, "0")
         await c.press("enter")
         await c.shows("end of output", "result:")
-        await c.press("f3", "z", "home")
+        await c.press("f3")
+        await c.shows("z zoom")
+        await c.press("z")
+        await c.hides("F3 panel")
+        await c.press("home")
         await c.shows("Hello engineers!")
 
 

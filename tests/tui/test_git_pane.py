@@ -124,6 +124,8 @@ async def test_a_repository_that_names_programs_is_asked_about(project, tmp_path
     (project / ".gitattributes").write_text("scripts/*.py filter=loud\n")
     git(project, "commit", "-q", "--allow-empty", "-m", "armed")
     write_script(project, "asked.py", "pass\n")
+    # A file as young as the index is looked at again, through the filter, whenever git is asked for the status.
+    os.utime(project / "scripts/asked.py", (1_700_000_000, 1_700_000_000))
     async with console(project, tmp_path, size=(100, 30)) as c:
         await c.shows("asked")
         await show_git(c)

@@ -100,6 +100,20 @@ async def test_it_follows_the_end_only_if_the_user_is_there(tmp_path: Path) -> N
         await until(lambda: shown(view)[-1] == "  last")
 
 
+@pytest.mark.parametrize(
+    "leave", [OutputView.action_scroll_home, OutputView.action_scroll_up, OutputView.action_page_up]
+)
+async def test_output_that_comes_just_then_does_not_keep_the_user_at_the_end(tmp_path: Path, leave) -> None:
+    async with viewing(tmp_path) as (view, _pilot):
+        view.feed("".join(f"{number}\n" for number in range(100)))
+        await until(lambda: shown(view)[-1] == "  99" and view.allow_vertical_scroll)
+        leave(view)
+        view.feed("more\n")
+        view._drain()
+        await until(lambda: view.scroll_offset.y < view.max_scroll_y - 1)
+        assert not view.follows
+
+
 async def test_it_still_follows_after_a_resize(tmp_path: Path) -> None:
     async with viewing(tmp_path) as (view, pilot):
         view.feed("".join(f"{number}\n" for number in range(100)))

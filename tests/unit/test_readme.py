@@ -39,7 +39,7 @@ def test_ci_takes_them_from_the_readme() -> None:
     assert "pip install" not in CI, "CI must run README's commands, not its own"
 
 
-@pytest.mark.parametrize("check", ["ruff check", "bin/mypy", "lint-imports", "tests/bench"])
+@pytest.mark.parametrize("check", ["ruff check", "ruff format --check", "bin/mypy", "lint-imports", "tests/bench"])
 def test_ci_runs_the_checks(check: str) -> None:
     assert check in CI
 

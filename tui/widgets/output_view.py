@@ -167,7 +167,7 @@ class OutputView(ScrollView, can_focus=True):
             return
         self._seen = self._spool.written
         dropped, self._dropped = self._spool.dropped - self._dropped, self._spool.dropped
-        follows = self._follows
+        follows = self._stays_at_end
         self.virtual_size = Size(new_width, self.line_count)
         if follows:
             self._to_end()
@@ -180,12 +180,17 @@ class OutputView(ScrollView, can_focus=True):
         self.scroll_end(animate=False, immediate=True, x_axis=False, force=True)
         self._follows = True
 
+    @property
+    def _stays_at_end(self) -> bool:
+        """Whether the user is at the end, and not on the way up: a key sets the target, a later tick scrolls."""
+        return self._follows and self.scroll_target_y >= self.scroll_y
+
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         super().watch_scroll_y(old_value, new_value)
         self._follows = self.scroll_offset.y >= self.max_scroll_y
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002  (Textual passes it)
-        if self._follows:
+        if self._stays_at_end:
             self._to_end()
 
     # Drawing.
