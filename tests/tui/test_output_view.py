@@ -111,7 +111,7 @@ async def test_output_that_comes_just_then_does_not_keep_the_user_at_the_end(tmp
         view.feed("more\n")
         view._drain()
         await until(lambda: view.scroll_offset.y < view.max_scroll_y - 1)
-        assert not view.follows
+        assert not view._follows
 
 
 async def test_it_still_follows_after_a_resize(tmp_path: Path) -> None:
