@@ -30,7 +30,7 @@ async def test_a_clean_script_runs_with_its_parameters_and_shows_its_result(proj
         await c.press("f3")
         await c.shows("z zoom")
         await c.press("z")
-        await c.hides("F3 panel")
+        await c.hides("# dependencies")
         await c.press("home")
         await c.shows("Hello engineers!")
 
