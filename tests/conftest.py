@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_temporary_folder() -> Iterator[None]:
-    """One folder for all of them, which other accounts can pass as they can pass /tmp."""
-    with tempfile.TemporaryDirectory(prefix="gwtests-", ignore_cleanup_errors=True) as folder:
-        Path(folder).chmod(0o1777)
-        before, tempfile.tempdir = tempfile.tempdir, folder
-        yield
-        tempfile.tempdir = before
+_folder = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give all tests one folder for what is temporary, which other accounts can pass as they can pass /tmp.
+
+    Before anything is collected: some modules make an environment while they are imported.
+    """
+    folder = config.stash[_folder] = tempfile.TemporaryDirectory(prefix="gwtests-", ignore_cleanup_errors=True)
+    Path(folder.name).chmod(0o1777)
+    tempfile.tempdir = folder.name
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    tempfile.tempdir = None
+    config.stash[_folder].cleanup()
