@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from pathlib import Path
@@ -21,6 +22,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Before anything is collected: some modules make an environment while they are imported.
     """
+    # The tests' own folders stay where they are: names of sockets in them may have no more than 107 bytes (unix(7)).
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     folder = config.stash[_folder] = tempfile.TemporaryDirectory(prefix="gwtests-", ignore_cleanup_errors=True)
     Path(folder.name).chmod(0o1777)
     tempfile.tempdir = folder.name
