@@ -7,10 +7,14 @@ import hashlib
 import os
 import subprocess
 import sysconfig
+import time
 from pathlib import Path
 
 HOME = os.path.expanduser("~")
 FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/run/lock", HOME, os.path.dirname(HOME))
+COLLECTED_WITHIN = 5.0
+"""Seconds that the kernel may take to forget a key that nothing links to."""
+
 SYSV = {"shm": "-M", "msg": "-Q", "sem": "-S"}
 
 
@@ -46,8 +50,17 @@ class Outside:
             if self._key in keys:
                 found.append(kind)
                 subprocess.run(["ipcrm", flag, str(self._key)], check=False, timeout=20)
+        if self._has_key():
+            found.append("key")
+            # An unlinked key is listed until the kernel collects it, and must not be held against the next run.
+            deadline = time.monotonic() + COLLECTED_WITHIN
+            while self._has_key() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return found
+
+    def _has_key(self) -> bool:
         with open("/proc/keys") as keys:
-            return found + (["key"] if self._tag in keys.read() else [])
+            return self._tag in keys.read()
 
 
 def compiled_library() -> str:

@@ -116,7 +116,7 @@ taken(len(hold) << 25)
 """,
 }
 
-COMPILED = "compile('x = [' + '1 + y,' * 110_000 + ']', 'x', 'exec')"
+COMPILED = "compile('x = [' + '1 + y,' * 150_000 + ']', 'x', 'exec')"
 """Less than a megabyte of source, and some hundred times as much to compile it."""
 
 POSIX_SHM = """
