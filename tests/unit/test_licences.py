@@ -29,11 +29,11 @@ FREE_TEXTS = PERMISSIVE | {"BSD License", "MIT License"}
 
 def is_permissive(about: Message) -> bool:
     """Judge the clearest statement there is: the expression, else every classifier, else the old free text."""
-    if expression := about["License-Expression"]:
+    if expression := about.get("License-Expression"):
         return any(all(name.strip() in PERMISSIVE for name in part.split(" AND ")) for part in expression.split(" OR "))
     if said := [line for line in about.get_all("Classifier", []) if line.startswith("License :: ")]:
         return CLASSIFIERS.issuperset(said)
-    return about["License"] in FREE_TEXTS
+    return about.get("License") in FREE_TEXTS
 
 
 def needed() -> dict[str, metadata.Distribution]:

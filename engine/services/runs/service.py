@@ -187,7 +187,8 @@ class RunService:
         for run_id, run in self._active.items():
             found.pop(run_id, None)  # what it was when it was recorded; it is what it is now
             if (before is None or run_id < before) and is_wanted(run.info, wanted):
-                found[run_id] = run.info
+                # As its row will be listed: whether that is written yet must not show.
+                found[run_id] = _summary(run.info)
         newest = [found[run_id] for run_id in sorted(found, reverse=True)]
         more = len(newest) > limit
         return RunList(runs=newest[:limit], next_before=newest[limit - 1].id if more else None)
@@ -426,3 +427,8 @@ def _priority(request: RunRequest, source: str) -> Priority:
 
 def _interrupted() -> Ending:
     return Ending(outcome=Outcome.INTERRUPTED, duration=0.0, isolation="")
+
+
+def _summary(info: RunInfo) -> RunInfo:
+    """Leave out what a list does not carry because it can be large."""
+    return replace(info, value=None, has_value=False, result=None, traceback=None)
