@@ -242,12 +242,13 @@ while True:
 @pytest.mark.parametrize("kind", RUNAWAYS)
 def test_a_runaway_is_stopped_at_its_timeout_and_nothing_is_left(caller: Caller, kind: str) -> None:
     pid = caller.project.engine_pid
+    wait_for(lambda: idle(caller))
     before = len(family(pid))
     done = caller.run(RUNAWAYS[kind], "--timeout=0.5")
     assert (done["exit"], done["outcome"]) == (124, "timeout")
     assert 0.5 <= done["duration"] < 5
     caller.check_innocent()
-    wait_for(lambda: len(family(pid)) == before)
+    wait_for(lambda: idle(caller) and len(family(pid)) == before)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests are those of an ordinary account already")
