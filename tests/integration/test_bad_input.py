@@ -261,11 +261,13 @@ def test_an_ordinary_accounts_runaway_is_stopped_too(kind: str) -> None:
         try:
             started = account.call("--project", str(project.root), "engine", "start")
             assert started.returncode == 0, started.stderr
+            status = ("--json", "--project", str(project.root), "engine", "status")
+            wait_for(lambda: at_rest(account.call(*status).stdout))
             before = len(account.processes())
             done = account.call("--project", str(project.root), "exec", "--timeout=0.5", RUNAWAYS[kind])
             assert done.returncode == 124
             assert account.call("--project", str(project.root), "exec", "result = 1 + 1").stdout == "2\n"
-            wait_for(lambda: len(account.processes()) == before)
+            wait_for(lambda: at_rest(account.call(*status).stdout) and len(account.processes()) == before)
             account.call("--project", str(project.root), "engine", "stop")
             wait_for(lambda: not account.processes())
         finally:
@@ -381,9 +383,12 @@ def test_nohup_keeps_an_engine_in_the_foreground_when_its_terminal_goes(project:
 
 
 def idle(caller: Caller) -> bool:
-    """Every slot has its next child parked; asked by a command that has left again."""
-    done = caller.call("--json", "engine", "status")
-    pool = json.loads(done.stdout)["pool"]
+    """Return whether every slot has its next child parked; asked by a command that has left again."""
+    return at_rest(caller.call("--json", "engine", "status").stdout)
+
+
+def at_rest(status: str | bytes) -> bool:
+    pool = json.loads(status)["pool"]
     return bool(pool["ready"] == pool["size"])
 
 
