@@ -51,6 +51,12 @@ class PeerProtocol(HttpToolsProtocol):
         self.app_state: dict[str, Any] = {**self.app_state, "peer": peer_of(sock)}
         super().connection_made(transport)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # uvicorn leaves this timer running when a connection was reset, as it is by every client that had read enough
+        # of a stream. The timer would keep the connection's objects for as long as an idle connection may stay open.
+        self._unset_keepalive_if_required()
+
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
         super().data_received(data)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import select
 import socket
+import weakref
 from typing import Any
 
 import msgspec
 import pytest
-from api_support import SmallHost, serving
+from api_support import SmallHost, eventually, serving
 from ordinary_user import Forked
 
 from engine.api.body import MAX_JSON
@@ -165,3 +168,18 @@ async def test_another_account_is_refused_even_when_it_reaches_the_socket(host: 
     answer = await asyncio.to_thread(Forked(lambda: _ask(path), NOBODY).answer)
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert b"This project belongs to " in answer
+
+
+async def test_a_connection_that_its_client_reset_is_forgotten_at_once(host: SmallHost) -> None:
+    """Every run that a client follows ends so; kept for as long as idle connections may live, they add up."""
+    kept: list[weakref.ref[Any]] = []
+    for _ in range(5):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(host.paths.socket))
+            client.send(b"GET /api/v1/engine HTTP/1.1\r\nHost: x\r\n\r\n")
+            await eventually(lambda: len(host.server.server_state.connections) == 1)
+            kept += map(weakref.ref, host.server.server_state.connections)
+            await eventually(lambda client=client: bool(select.select([client], [], [], 0)[0]))
+        # What it has not read makes its close a reset (unix(7)).
+        await eventually(lambda: host.server.connection_count == 0)
+    await eventually(lambda: gc.collect() >= 0 and not any(ref() for ref in kept), 20)

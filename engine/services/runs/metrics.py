@@ -6,7 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-WINDOW = 60.0
+WINDOW = 60
 SAMPLES = 1000
 """Latest durations that the percentiles are taken from."""
 
@@ -19,23 +19,38 @@ class PoolFigures:
 
 
 class RunMetrics:
+    """Counts by the second and keeps few durations: what it holds does not depend on how many runs a minute has."""
+
     def __init__(self) -> None:
-        self._finished: deque[tuple[float, float]] = deque(maxlen=100_000)
+        self._counts = [0] * WINDOW
+        """Runs that ended in each of the last seconds, by the second modulo ``WINDOW``."""
+        self._second = int(time.monotonic())
+        """The latest second that has its count."""
+        self._latest: deque[tuple[float, float]] = deque(maxlen=SAMPLES)
+        """When a run ended and how long it took."""
 
     def finished(self, duration: float) -> None:
         """Count one run that was dispatched and ended, well or badly, ``duration`` seconds later."""
-        self._finished.append((time.monotonic(), duration))
+        now = time.monotonic()
+        self._advance(int(now))
+        self._counts[self._second % WINDOW] += 1
+        self._latest.append((now, duration))
 
     def figures(self) -> PoolFigures:
-        horizon = time.monotonic() - WINDOW
-        while self._finished and self._finished[0][0] < horizon:
-            self._finished.popleft()
-        recent = sorted(duration for _, duration in list(self._finished)[-SAMPLES:])
+        now = time.monotonic()
+        self._advance(int(now))
+        recent = sorted(duration for at, duration in self._latest if at >= now - WINDOW)
         return PoolFigures(
-            runs_last_minute=len(self._finished),
+            runs_last_minute=sum(self._counts),
             p50_ms=_percentile_ms(recent, 0.50),
             p99_ms=_percentile_ms(recent, 0.99),
         )
+
+    def _advance(self, second: int) -> None:
+        """Begin the counts of the seconds up to ``second``, in the places of those that left the window."""
+        for begun in range(max(self._second, second - WINDOW) + 1, second + 1):
+            self._counts[begun % WINDOW] = 0
+        self._second = max(self._second, second)
 
 
 def _percentile_ms(ordered: list[float], share: float) -> float | None:
