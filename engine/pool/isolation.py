@@ -38,6 +38,13 @@ FILTERED = {
     "memfd_create": "EPERM",
     "chmod": "EPERM",
     "truncate": "EPERM",
+    "open_set_user_id": "EPERM",
+    "openat_set_user_id": "EPERM",
+    "tmpfile_set_user_id": "EPERM",
+    "creat_set_user_id": "EPERM",
+    "mkdir_set_group_id": "EPERM",
+    "mkdirat_set_group_id": "EPERM",
+    "umask": "EPERM",
     "socket_inet": "EACCES",
     "socket_unix": "EACCES",
 }

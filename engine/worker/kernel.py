@@ -125,6 +125,11 @@ def prctl(option: int, value: int = 0) -> int:
     return int(_check(_libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero), "prctl"))
 
 
+def umask(mask: int) -> int:
+    """Set the mask of files to come and return the one before, past whatever ``os.umask`` has become (umask(2))."""
+    return int(_bare_libc.umask(mask))
+
+
 def drop_capabilities() -> None:
     """Give up every capability, effective, permitted and inheritable (capset(2))."""
     if _bare_libc.capset(_cap_header_ref, _no_caps_ref):

@@ -7,12 +7,15 @@ calls comes last.
 
 from __future__ import annotations
 
+import operator
 import os
+import posix
 import signal
 import sys
 
 from . import kernel, limits
 from .channel import RUN_FD
+from .seccomp import MASKED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from .wire import ForkRequest
 
 MAX_DESCRIPTOR = 2**31 - 1
+
+PRIVATE = 0o077
+"""The umask that runs begin with."""
 
 
 class Setup:
@@ -101,7 +107,27 @@ def _undumpable() -> None:
 
 
 def _private_files() -> None:
-    os.umask(0o077)
+    os.umask(PRIVATE)
+
+
+def _own_umask() -> None:
+    """Answer ``os.umask(0)`` without the kernel, whose filter refuses it: no other call of Python's reads the mask.
+
+    A mask that lets others write is remembered, so that the next call returns it, and has no other effect.
+    """
+    set_mask, shown = os.umask, PRIVATE
+
+    def umask(mask: int, /) -> int:
+        """Set the mask of files to come and return the one before; group and others never get to write."""
+        nonlocal shown
+        asked = operator.index(mask) & 0o777
+        if all(asked & bit for bit in MASKED):
+            set_mask(asked)
+        before, shown = shown, asked
+        return before
+
+    for module in (os, posix):
+        module.__dict__["umask"] = umask
 
 
 def _no_new_privileges() -> None:
@@ -112,6 +138,7 @@ def _no_new_privileges() -> None:
 RESTRICTED_TEMPLATE: tuple[Callable[[], None], ...] = (
     _undumpable,
     _private_files,
+    _own_umask,
     limits.forbid_leftovers,
     _no_new_privileges,
 )

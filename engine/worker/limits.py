@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 
 from . import kernel
@@ -23,7 +22,14 @@ MSGQUEUE = 12
 PENDING_SIGNALS = 64
 """Queued real-time signals are counted for the whole account: a script could use up what the engine needs."""
 
-LEFTOVERS = (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, MSGQUEUE)
+LEFTOVERS = (
+    resource.RLIMIT_CORE,
+    resource.RLIMIT_MEMLOCK,
+    MSGQUEUE,
+    resource.RLIMIT_NICE,
+    resource.RLIMIT_RTPRIO,
+)
+"""The last two, if the account has them, would let a script go ahead of the gateway."""
 
 PID_MAX = 400
 """The kernel does not give numbers below 300 again once it has been round (RESERVED_PIDS), so a hundred are left."""
@@ -41,7 +47,7 @@ def mapped() -> int:
 
 
 def forbid_leftovers() -> None:
-    """What no run may have, set once in the template: core files, locked memory, message queues outliving the run."""
+    """What no run may have, set once in the template: core files, locked memory, message queues, a higher priority."""
     for kind in LEFTOVERS:
         resource.setrlimit(kind, (0, 0))
     resource.setrlimit(resource.RLIMIT_SIGPENDING, (PENDING_SIGNALS, PENDING_SIGNALS))
@@ -64,10 +70,8 @@ def leftovers() -> int:
 
 
 def umask() -> int:
-    """The mask of files to come."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+    """The mask of files to come, as the kernel has it."""
+    return kernel.umask(0o077)
 
 
 def apply(request: ForkRequest, template_size: int, *, own_user_namespace: bool) -> None:

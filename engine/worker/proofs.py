@@ -28,6 +28,8 @@ NOBODY = 0
 """No process has this pid: where ptrace is let through, it finds none, and nothing is stopped by being traced."""
 
 HOST_FILE = "/etc/passwd"
+NOWHERE = b"/nonexistent/made"
+SET_USER_ID, SET_GROUP_ID = 0o4755, 0o2755
 
 
 def attempts() -> dict[str, str]:
@@ -87,6 +89,13 @@ _ATTEMPTS: dict[str, Callable[[], object]] = {
     "memfd_create": lambda: _call("memfd_create", None, 0),
     "chmod": lambda: os.chmod(os.__file__, os.stat(os.__file__).st_mode & 0o7777),
     "truncate": lambda: _call("truncate", None, 0),
+    "open_set_user_id": lambda: _call("open", NOWHERE, os.O_CREAT | os.O_WRONLY, SET_USER_ID),
+    "openat_set_user_id": lambda: _call("openat", NO_DESCRIPTOR, NOWHERE, os.O_CREAT | os.O_WRONLY, SET_USER_ID),
+    "tmpfile_set_user_id": lambda: _call("openat", NO_DESCRIPTOR, NOWHERE, os.O_TMPFILE | os.O_WRONLY, SET_USER_ID),
+    "creat_set_user_id": lambda: _call("creat", NOWHERE, SET_USER_ID),
+    "mkdir_set_group_id": lambda: _call("mkdir", NOWHERE, SET_GROUP_ID),
+    "mkdirat_set_group_id": lambda: _call("mkdirat", NO_DESCRIPTOR, NOWHERE, SET_GROUP_ID),
+    "umask": lambda: _call("umask", 0),
     "socket_inet": lambda: _call("socket", AF_INET, SOCK_STREAM, 0),
     "socket_unix": lambda: _call("socket", AF_UNIX, SOCK_STREAM, 0),
     "open_root": lambda: _open("/", os.O_RDONLY),

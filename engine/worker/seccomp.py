@@ -4,9 +4,10 @@ The template wears the *outer* filter: by default everything is denied; allowed 
 by which the template makes children. Each child puts the *inner* filter on top, which takes those few away again: the
 kernel asks both and the stricter answer counts. A run pays only for the small one.
 
-Scripts get no way to make a process, to reach a network, to change the metadata of a file by its path, to lock a file
-that they may only read, or to make memory that RLIMIT_AS does not count. What a filter denies gives EPERM, mostly, so
-that Python raises PermissionError; a foreign ABI ends the process.
+Scripts get no way to make a process, to reach a network, to change the metadata of a file by its path, to make a file
+that runs as the account or that everybody may write to, to lock a file that they may only read, or to make memory that
+RLIMIT_AS does not count. What a filter denies gives EPERM, mostly, so that Python raises PermissionError; a foreign ABI
+ends the process.
 """
 
 from __future__ import annotations
@@ -38,22 +39,34 @@ CLONE_THREAD = 0x0001_0000
 
 FREE = """
     read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close
-    fstat stat lstat newfstatat statx access faccessat faccessat2 open openat creat getdents64 getdents
-    readlink readlinkat getcwd chdir fchdir mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2
-    ftruncate fallocate fsync fdatasync copy_file_range sendfile
-    dup dup2 dup3 close_range pipe pipe2 poll ppoll select pselect6 statfs fstatfs umask
-    mmap munmap mprotect mremap madvise brk msync
-    futex set_robust_list rseq set_tid_address sched_yield sched_getaffinity getcpu
+    fstat stat lstat newfstatat statx access faccessat faccessat2 getdents64 getdents
+    readlink readlinkat getcwd chdir fchdir rmdir unlink unlinkat rename renameat
+    ftruncate fsync fdatasync copy_file_range sendfile
+    dup dup2 dup3 close_range pipe poll ppoll select pselect6 statfs fstatfs
+    munmap mprotect mremap brk msync
+    set_robust_list rseq set_tid_address sched_yield sched_getaffinity getcpu
     exit exit_group restart_syscall
     rt_sigaction rt_sigprocmask rt_sigreturn rt_sigtimedwait rt_sigpending rt_sigsuspend sigaltstack pause
-    nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time times getrusage
+    nanosleep gettimeofday time times getrusage
     setitimer getitimer alarm
     getpid gettid getppid getuid geteuid getgid getegid getgroups getresuid getresgid getpgrp getpgid getsid capget
     sysinfo uname getrandom getrlimit setrlimit getpriority
     epoll_create1 epoll_create epoll_ctl epoll_wait epoll_pwait eventfd2
-    recvfrom recvmsg shutdown getsockname getpeername
+    shutdown getsockname getpeername
 """
-"""Allowed whatever the arguments are. Files are Landlock's or the private view's business."""
+"""Allowed whatever the arguments are, because none of their values does more than the call itself.
+
+- Paths and descriptors are the business of Landlock, of the private view and of what the child has open.
+- ``preadv2``, ``pwritev2``: RWF_NOAPPEND passes over O_APPEND of a file that is open for writing anyhow; RWF_HIPRI is
+  for devices. ``copy_file_range`` has no flags yet. ``unlinkat``, ``statx``, ``faccessat2``: how a path is followed.
+- ``mremap``, ``mprotect``: what is mapped counts for RLIMIT_AS already; executable memory is what libffi needs.
+- ``dup3``, ``close_range``, ``eventfd2``, ``epoll_create1``: flags of the script's own descriptors; EPOLLWAKEUP needs a
+  capability. ``set_robust_list``, ``rseq``, ``set_tid_address``: addresses in the script's own memory.
+- ``sched_getaffinity``, ``getpgid``, ``getsid``, ``getpriority``, ``capget`` name a process by its pid. In a pid
+  namespace that is the script's own; without one they tell that a process is there, as ``stat`` of /proc does.
+- ``setrlimit``, ``setitimer``, signals: this process only, and a hard limit only ever goes down. ``nice`` values only
+  rise, because RLIMIT_NICE is 0 (``limits.py``).
+"""
 
 TEMPLATE_ONLY = "wait4 sendmsg pidfd_open capset setsid"
 """What only the template does, or a child before its script: the inner filter takes them away."""
@@ -79,17 +92,98 @@ PR_SET_NAME = 15
 AF_UNIX = 1
 PRIO_PROCESS = 0
 
+CREATING = 0o100 | 0o20_000_000
+"""asm-generic/fcntl.h: O_CREAT and __O_TMPFILE. Without either the kernel does not look at the mode, and some C
+libraries leave in its register what was there."""
+
+SPECIAL_MODES = 0o7000
+"""sys/stat.h: S_ISUID, S_ISGID and S_ISVTX. A set-user-ID file in a folder that may be written to would let everybody
+on the host become the engine's account, long after the run."""
+
+MASKED = (0o020, 0o002)
+"""sys/stat.h: S_IWGRP and S_IWOTH, which no umask may let through: 0o666 and 0o777 are what Python asks for."""
+
+RENAME_FLAGS = (0, 1, 2)
+"""linux/fs.h: none, RENAME_NOREPLACE, RENAME_EXCHANGE. RENAME_WHITEOUT makes a device file, which Landlock does not
+see."""
+
+ALLOCATE_ALL = 0
+"""fallocate(2): only the mode of posix_fallocate. FALLOC_FL_KEEP_SIZE fills the disk past RLIMIT_FSIZE, with a file
+that looks empty."""
+
+MAP_HUGETLB = 0x4_0000
+"""asm-generic/mman-common.h: pages that an administrator set aside for other programs."""
+
+ADVICE = (0, 1, 2, 3, 4, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103)
+"""asm-generic/mman-common.h: NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE, REMOVE, DONTFORK, DOFORK, HUGEPAGE,
+NOHUGEPAGE, DONTDUMP, DODUMP, WIPEONFORK, KEEPONFORK, POPULATE_READ, POPULATE_WRITE, GUARD_INSTALL, GUARD_REMOVE. Not
+MERGEABLE, whose timing tells what others hold in memory; not COLD, PAGEOUT and COLLAPSE, which make the kernel work on
+pages of libraries that others use."""
+
+FUTEX_PLAIN = (0, 1, 3, 4, 5, 9, 10)
+"""linux/futex.h: WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, WAIT_BITSET, WAKE_BITSET. Not those with priority
+inheritance: they attach to whatever process a number names, and nothing in Python needs them."""
+
+FUTEX_PRIVATE, FUTEX_REALTIME = 128, 256
+
+FUTEX = (
+    *FUTEX_PLAIN,
+    *(operation | FUTEX_PRIVATE for operation in FUTEX_PLAIN),
+    *(wait | FUTEX_REALTIME | private for wait in (0, 9) for private in (0, FUTEX_PRIVATE)),
+)
+"""Only a wait has a clock."""
+
+CLOCKS = 16
+"""linux/posix-timers: as many clocks have fixed numbers (MAX_CLOCKS). Others, negative ones, are the processor time of
+the process or thread whose pid they hold, anybody's, or what a descriptor of a clock device says."""
+
+O_NOTIFICATION_PIPE = 0o200
+"""linux/watch_queue.h: pipes that report events of the kernel."""
+
+SEND_FLAGS = 0x40 | 0x80 | 0x4000 | 0x8000
+"""linux/socket.h: MSG_DONTWAIT, MSG_EOR, MSG_NOSIGNAL, MSG_MORE. Not MSG_OOB: urgent bytes on unix sockets have been
+a way into kernels, nobody uses them, and they would stand in the way of frames."""
+
+RECEIVE_FLAGS = 0x2 | 0x20 | 0x40 | 0x100 | 0x4000 | 0x4000_0000
+"""linux/socket.h: MSG_PEEK, MSG_TRUNC, MSG_DONTWAIT, MSG_WAITALL, MSG_NOSIGNAL, MSG_CMSG_CLOEXEC."""
+
+WORD = 2**32 - 1
+
 _SHARED: dict[str, tuple[Condition, ...]] = {
-    # Number of the argument, test, constants; all conditions must hold.
+    # Number of the argument, test, constants; all conditions must hold. Those behind "where_bits" count only where one
+    # of its bits is set.
+    "open": ((1, "where_bits", (CREATING,)), (2, "none_of_bits", (SPECIAL_MODES,))),
+    "openat": ((2, "where_bits", (CREATING,)), (3, "none_of_bits", (SPECIAL_MODES,))),
+    "creat": ((1, "none_of_bits", (SPECIAL_MODES,)),),
+    "mkdir": ((1, "none_of_bits", (SPECIAL_MODES,)),),
+    "mkdirat": ((2, "none_of_bits", (SPECIAL_MODES,)),),
+    "umask": ((0, "all_of_bits", MASKED),),
+    "renameat2": ((4, "one_of", RENAME_FLAGS),),
+    "fallocate": ((1, "one_of", (ALLOCATE_ALL,)),),
+    "mmap": ((3, "none_of_bits", (MAP_HUGETLB,)),),
+    "madvise": ((2, "one_of", ADVICE),),
+    "futex": ((1, "one_of", FUTEX),),
+    "clock_gettime": ((0, "below", (CLOCKS,)),),
+    "clock_getres": ((0, "below", (CLOCKS,)),),
+    "clock_nanosleep": ((0, "below", (CLOCKS,)),),
+    "pipe2": ((1, "none_of_bits", (O_NOTIFICATION_PIPE,)),),
     "fcntl": ((1, "one_of", FCNTL),),
     "ioctl": ((1, "one_of", IOCTL),),
     "socketpair": ((0, "one_of", (AF_UNIX,)),),
-    "sendto": ((4, "null", ()),),
+    "sendto": ((4, "null", ()), (3, "none_of_bits", (WORD ^ SEND_FLAGS,))),
+    "recvfrom": ((3, "none_of_bits", (WORD ^ RECEIVE_FLAGS,)),),
+    "recvmsg": ((2, "none_of_bits", (WORD ^ RECEIVE_FLAGS,)),),
     "getsockopt": ((1, "one_of", (SOL_SOCKET,)), (2, "one_of", SOCKET_OPTIONS)),
     "prlimit64": ((0, "one_of", (0,)),),
     "setpriority": ((0, "one_of", (PRIO_PROCESS,)), (1, "one_of", (0,))),
 }
-"""Calls that both a script and the template may make with some arguments only."""
+"""Calls that both a script and the template may make with some arguments only.
+
+What no rule looks at: ``open`` with other flags (Landlock judges them), the memory that ``mmap`` asks for (RLIMIT_AS),
+the third argument of ``fcntl`` (flags of the script's own descriptors; O_ASYNC signals nobody without F_SETOWN), the
+kind of a ``socketpair``, the limits of ``prlimit64``, which are this process's, and the higher ``nice`` value of
+``setpriority``.
+"""
 
 _OUTER: dict[str, tuple[Condition, ...]] = {
     "clone": ((0, "none_of_bits", (ANY_NAMESPACE,)),),
@@ -108,7 +202,7 @@ _INNER: dict[str, tuple[Condition, ...]] = {
 
 _REFUSALS = {
     "clone3": errno.ENOSYS,  # its arguments lie behind a pointer; the C library then uses clone
-    "openat2": errno.ENOSYS,
+    "openat2": errno.ENOSYS,  # the same, and with it a file's mode
     "io_uring_setup": errno.ENOSYS,
     "socket": errno.EACCES,
     "connect": errno.EACCES,
@@ -116,6 +210,12 @@ _REFUSALS = {
     "sendto": errno.EACCES,
     "socketpair": errno.EACCES,
     "ioctl": errno.ENOTTY,
+    "fallocate": errno.EOPNOTSUPP,
+    "madvise": errno.EINVAL,
+    "futex": errno.ENOSYS,
+    "clock_gettime": errno.EINVAL,
+    "clock_getres": errno.EINVAL,
+    "clock_nanosleep": errno.EINVAL,
 }
 """Other answers than EPERM, where programs expect them."""
 
@@ -190,7 +290,8 @@ def _judge(code: bpf.Assembler, rules: Mapping[str, Sequence[Condition]]) -> Non
     for name, conditions in rules.items():
         code.jump(bpf.JUMP_EQUAL, NUMBERS[name], other=f"not {name}")
         for index, condition in enumerate(conditions):
-            _condition(code, condition, f"{name} {index}", f"{name} refused")
+            _condition(code, condition, f"{name} {index}", f"{name} refused", f"{name} allowed")
+        code.label(f"{name} allowed")
         code.leave(ALLOW)
         if conditions:
             code.label(f"{name} refused")
@@ -198,7 +299,7 @@ def _judge(code: bpf.Assembler, rules: Mapping[str, Sequence[Condition]]) -> Non
         code.label(f"not {name}")
 
 
-def _condition(code: bpf.Assembler, condition: Condition, place: str, refused: str) -> None:
+def _condition(code: bpf.Assembler, condition: Condition, place: str, refused: str, allowed: str) -> None:
     index, test, constants = condition
     code.load(bpf.argument(index))
     if test == "one_of":  # the kernel reads 32 bits of each of these arguments, so the upper ones are of no interest
@@ -209,6 +310,13 @@ def _condition(code: bpf.Assembler, condition: Condition, place: str, refused: s
         code.jump(bpf.JUMP_ANY_BIT, constants[0], other=refused)
     elif test == "none_of_bits":
         code.jump(bpf.JUMP_ANY_BIT, constants[0], then=refused)
+    elif test == "all_of_bits":
+        for bit in constants:
+            code.jump(bpf.JUMP_ANY_BIT, bit, other=refused)
+    elif test == "where_bits":
+        code.jump(bpf.JUMP_ANY_BIT, constants[0], other=allowed)
+    elif test == "below":
+        code.jump(bpf.JUMP_AT_LEAST, constants[0], then=refused)
     else:
         code.jump(bpf.JUMP_EQUAL, 0, other=refused)
         code.load(bpf.argument(index, high=True))

@@ -39,6 +39,7 @@ class Attack:
         watched: The host measures memory, tasks and delay while it runs.
         outcomes: How the sandboxed run may end; empty: in any way.
         core: Why it gets through where there are no namespaces, as the documents say.
+        granted: The run has an approved folder to write to, ``place['granted']``.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Attack:
     watched: bool = False
     outcomes: tuple[str, ...] = ()
     core: str = ""
+    granted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Allowed:
     """Needs a scratch folder."""
     entrypoint: str | None = None
     variables: dict[str, Any] = field(default_factory=dict)
+    granted: bool = False
+    """Runs with an approved folder to write to, ``granted``."""
 
 
 WAY_AROUND = """

@@ -22,6 +22,7 @@ PACKAGE = "plantkit"
 PACKAGE_SOURCE = '''"""A small package that the administrator allowed."""
 
 import os
+import shutil
 import tempfile
 import threading
 from pathlib import Path
@@ -62,6 +63,47 @@ def temporary():
         file.write("kept")
         file.seek(0)
         return file.read()
+
+
+def masks():
+    before = os.umask(0)
+    asked = os.umask(before)
+    return [before, asked, os.umask(0o22), os.umask(0o2), os.umask(0o77), os.umask(0o77)]
+
+
+def modes(folder):
+    here = Path(folder) / "modes"
+    here.mkdir()
+    (here / "open").write_text("x")
+    os.close(os.open(here / "os.open", os.O_CREAT | os.O_WRONLY))
+    os.mkdir(here / "os.mkdir")
+    os.makedirs(here / "os.makedirs" / "deeper", exist_ok=True)
+    (here / "Path.mkdir").mkdir(0o777, parents=True)
+    (here / "Path.touch").touch()
+    fd, path = tempfile.mkstemp(dir=here)
+    os.close(fd)
+    os.rename(path, here / "mkstemp")
+    os.rename(tempfile.mkdtemp(dir=here), here / "mkdtemp")
+    with open(here / "allocated", "wb") as file:
+        os.posix_fallocate(file.fileno(), 0, 5000)
+    mask = os.umask(0)
+    (here / "after umask(0)").write_text("x")
+    os.umask(0o22)
+    (here / "after umask(0o22)").write_text("x")
+    os.umask(mask)
+    found = {entry.name: entry.stat().st_mode & 0o7777 for entry in os.scandir(here)}
+    shutil.rmtree(here)
+    return found
+
+
+def moved(folder):
+    here = Path(folder)
+    (here / "one").write_text("text")
+    shutil.copyfile(here / "one", here / "copy")
+    shutil.move(here / "one", here / "moved")
+    os.makedirs(here / "tree" / "deeper")
+    shutil.rmtree(here / "tree")
+    return sorted(os.listdir(here))
 
 
 def own_data():

@@ -29,7 +29,7 @@ FULL = ("this account", "an ordinary account") if ROOT else ("this account",)
 """Without root there is one account only, and it is an ordinary one."""
 
 CORE = "an account without namespaces"
-CORE_SUBJECTS = ("files", "writes", "network", "processes", "memory_of_others", "allowed")
+CORE_SUBJECTS = ("files", "writes", "write_grant", "network", "processes", "memory_of_others", "arguments", "allowed")
 """What rests on Landlock and seccomp alone there."""
 
 pytestmark = pytest.mark.timeout(PATIENCE)

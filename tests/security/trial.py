@@ -14,6 +14,7 @@ from typing import Any
 import signs
 from attack import LACKS, LONG, REACHED, Allowed, Attack, script
 from bystanders import Engine, Listeners, Victim
+from granted import GrantedFolder
 from outside import Outside, compiled_library
 from place import Place, token
 from plain_run import PlainRunner
@@ -47,6 +48,7 @@ class Trial:
         self._elsewhere = own / "elsewhere"
         for made in (folder, self._elsewhere, own / "plain"):
             made.mkdir()
+        self._granted = GrantedFolder(own / "granted")
         tokens = {name: token() for name in ("sibling", "victim", "engine")} | {"environ": secret}
         self._place = Place(folder, interpreter(), tokens)
         self._listeners = Listeners(folder, f"own-{os.getpid()}")
@@ -85,7 +87,9 @@ class Trial:
 
     async def in_restricted(self, attack: Attack) -> dict[str, Any]:
         """What came of an attack in RESTRICTED, and of the innocent run after it."""
-        return await self._run_sandboxed(attack) | {"after": await self._next_run()}
+        return await self._run_sandboxed(attack) | {
+            "after": await self._next_run(self._profile(granted=attack.granted))
+        }
 
     async def in_plain(self, attack: Attack) -> dict[str, Any]:
         """What came of it without a sandbox."""
@@ -119,20 +123,27 @@ class Trial:
     async def _run(self, source: str, attack: Attack) -> Done:
         limits = replace(LIMITS, wall=attack.wall)
         variables = {"place": self._for_scripts()}
-        return await run(self._pool, source, limits=limits, wall=attack.wall, variables=variables, profile=RESTRICTED)
+        profile = self._profile(granted=attack.granted)
+        return await run(self._pool, source, limits=limits, wall=attack.wall, variables=variables, profile=profile)
 
-    async def _next_run(self) -> str:
+    def _profile(self, *, granted: bool) -> Profile:
+        return replace(RESTRICTED, grants=(self._granted.grant,)) if granted else RESTRICTED
+
+    async def _next_run(self, profile: Profile) -> str:
         """Whether the slot gives an innocent run its own right answer, in an empty folder."""
-        done = await run(self._pool, INNOCENT, limits=LIMITS, profile=RESTRICTED)
+        done = await run(self._pool, INNOCENT, limits=LIMITS, profile=profile)
         right = (done.outcome, done.value, done.sink.chunks) == (Outcome.OK, INNOCENT_VALUE, [])
         return "" if right else f"the next run: {done.ending} {done.sink.chunks}"
 
     async def allowed(self, case: Allowed) -> dict[str, Any]:
         """The ending of a positive control."""
+        variables = case.variables | ({"granted": str(self._granted.path)} if case.granted else {})
         done = await run(
-            self._pool, case.code, limits=LIMITS, variables=case.variables, entrypoint=case.entrypoint,
-            params=case.variables.get("params", {}), profile=RESTRICTED,
+            self._pool, case.code, limits=LIMITS, variables=variables, entrypoint=case.entrypoint,
+            params=case.variables.get("params", {}), profile=self._profile(granted=case.granted),
         )  # fmt: skip
+        if left := self._granted.signs():
+            raise AssertionError(f"an allowed run left {left}")
         error = done.ending.error
         return {
             "outcome": done.outcome, "value": done.value, "message": error.message if error else "",
@@ -162,6 +173,7 @@ class Trial:
         return {
             "plain": plain, "nice": os.nice(0), "nobody": 0x7FFFFFF0, "sibling_pid": child,
             "launcher_pid": parent_of(parent_of(child)), "elsewhere": str(self._elsewhere),
+            "granted": str(self._granted.path),
             **self._place.for_scripts(), **self._listeners.for_scripts(), **self._victim.for_scripts(),
             **self._engine.for_scripts(),
         }  # fmt: skip
@@ -172,6 +184,7 @@ class Trial:
         if found:
             self._place.build()
         found += [f"host:heard {name}" for name in self._listeners.heard()]
+        found += self._granted.signs()
         return found + self._victim.harm() + self._engine.harm() + self._outside.signs()
 
 

@@ -71,6 +71,8 @@ def test_what_a_script_may_always_do(name: str, arguments: tuple[int, ...]) -> N
 def test_a_number_that_is_not_in_the_lists_is_refused(number: int, arguments: tuple[int, ...]) -> None:
     conditional = [
         "clone", "prctl", "fcntl", "ioctl", "socketpair", "sendto", "getsockopt", "prlimit64", "setpriority", "tgkill",
+        "open", "openat", "creat", "mkdir", "mkdirat", "umask", "renameat2", "fallocate", "mmap", "madvise", "futex",
+        "clock_gettime", "clock_getres", "clock_nanosleep", "pipe2", "recvfrom", "recvmsg",
     ]  # fmt: skip
     if number not in {NUMBERS[name] for name in [*FREE.split(), *conditional]}:
         assert judged_by_all(CHILD, Call(number, arguments)) & 0xFFFF_0000 == ERRNO
@@ -134,12 +136,80 @@ NAMESPACES = (0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x2000000
         ("ioctl", (0, 0x5412), False),  # TIOCSTI
         ("ioctl", (0, 0x541C), False),  # TIOCLINUX
         ("ioctl", (3, 0x8901), False),  # FIOSETOWN
+        ("open", (0, 0o102, 0o666), True),
+        ("open", (0, 0o102, 0o4755), False),
+        ("open", (0, 0, 0o7777), True),  # nothing is made, and the register holds what was there
+        ("openat", (-100, 0, 0o102, 0o777), True),
+        ("openat", (-100, 0, 0o102, 0o1666), False),
+        ("openat", (-100, 0, 0o20200002, 0o6777), False),  # O_TMPFILE
+        ("openat", (-100, 0, 0o200000, 0o7777), True),  # O_DIRECTORY, a part of O_TMPFILE, makes nothing
+        ("creat", (0, 0o644), True),
+        ("creat", (0, 0o2644), False),
+        ("mkdir", (0, 0o777), True),
+        ("mkdir", (0, 0o1777), False),
+        ("mkdirat", (-100, 0, 0o700), True),
+        ("mkdirat", (-100, 0, 0o2775), False),
+        ("umask", (0o022,), True),
+        ("umask", (0o077,), True),
+        ("umask", (0,), False),
+        ("umask", (0o002,), False),
+        ("umask", (0o020,), False),
+        ("renameat2", (-100, 0, -100, 0, 1), True),
+        ("renameat2", (-100, 0, -100, 0, 2), True),
+        ("renameat2", (-100, 0, -100, 0, 4), False),  # RENAME_WHITEOUT
+        ("renameat2", (-100, 0, -100, 0, 5), False),
+        ("fallocate", (3, 0, 0, 99), True),
+        ("fallocate", (3, 1, 0, 99), False),  # FALLOC_FL_KEEP_SIZE
+        ("mmap", (0, 4096, 3, 0x22), True),
+        ("mmap", (0, 1 << 21, 3, 0x40022), False),  # MAP_HUGETLB
+        ("madvise", (0, 4096, 4), True),
+        ("madvise", (0, 4096, 12), False),  # MADV_MERGEABLE
+        ("madvise", (0, 4096, 21), False),  # MADV_PAGEOUT
+        ("madvise", (0, 4096, 100), False),  # MADV_HWPOISON
+        ("futex", (0, 128, 1), True),
+        ("futex", (0, 393, 1), True),  # what a wait with a deadline passes
+        ("futex", (0, 6, 1), False),  # FUTEX_LOCK_PI
+        ("futex", (0, 8 | 128, 1), False),  # FUTEX_TRYLOCK_PI
+        ("futex", (0, 11, 1), False),  # FUTEX_WAIT_REQUEUE_PI
+        ("clock_gettime", (11,), True),
+        ("clock_gettime", (~1234 << 3 | 2,), False),  # the processor time of process 1234
+        ("clock_gettime", (~5 << 3 | 3,), False),  # the clock device behind descriptor 5
+        ("clock_getres", (~1234 << 3 | 6,), False),
+        ("clock_nanosleep", (1, 0), True),
+        ("clock_nanosleep", (~1234 << 3 | 2, 0), False),
+        ("pipe2", (0, 0o2004000), True),
+        ("pipe2", (0, 0o200), False),  # O_NOTIFICATION_PIPE
+        ("sendto", (3, 0, 1, 0x4040, 0, 0), True),
+        ("sendto", (3, 0, 1, 1, 0, 0), False),  # MSG_OOB
+        ("sendto", (3, 0, 1, 0x4000000, 0, 0), False),  # MSG_ZEROCOPY
+        ("recvfrom", (3, 0, 1, 0x102), True),
+        ("recvfrom", (3, 0, 1, 1), False),  # MSG_OOB
+        ("recvmsg", (3, 0, 0x40000000), True),
+        ("recvmsg", (3, 0, 0x2000), False),  # MSG_ERRQUEUE
     ],
 )
 def test_calls_that_depend_on_their_arguments(name: str, arguments: tuple[int, ...], allowed: bool) -> None:
     answer = judged_by_all(CHILD, Call(NUMBERS[name], arguments))
     assert (answer == ALLOW) is allowed
     assert allowed or answer & 0xFFFF_0000 == ERRNO
+
+
+MAKING = {"open": (1, 2), "openat": (2, 3), "creat": (None, 1), "mkdir": (None, 1), "mkdirat": (None, 2)}
+"""For each call that makes a file or folder, where its flags and its mode stand."""
+
+
+@given(name=st.sampled_from(sorted(MAKING)), arguments=ARGUMENTS)
+def test_no_file_is_made_with_a_special_mode(name: str, arguments: tuple[int, ...]) -> None:
+    flags, mode = MAKING[name]
+    makes = flags is None or arguments[flags] & (0o100 | 0o20000000)
+    answer = judged_by_all(CHILD, Call(NUMBERS[name], arguments))
+    assert answer == (ERRNO | errno.EPERM if makes and arguments[mode] & 0o7000 else ALLOW)
+
+
+@given(mask=WORDS)
+def test_no_umask_lets_others_write(mask: int) -> None:
+    answer = judged_by_all(CHILD, Call(NUMBERS["umask"], (mask,)))
+    assert (answer == ALLOW) == (mask & 0o022 == 0o022)
 
 
 @given(flags=WORDS)

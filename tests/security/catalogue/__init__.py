@@ -13,6 +13,7 @@ from catalogue import (
     processes,
     protocol,
     resources,
+    write_grant,
     writes,
 )
 from catalogue.allowed import ALLOWED
@@ -21,8 +22,8 @@ from catalogue.variants import VARIANTS
 ATTACKS = {
     f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
     for module in (
-        files, writes, network, processes, memory_of_others, introspection, kernel_surface, memory, resources,
-        protocol, leftovers,
+        files, writes, write_grant, network, processes, memory_of_others, introspection, kernel_surface, memory,
+        resources, protocol, leftovers,
     )
     for attack in module.ATTACKS
 }  # fmt: skip

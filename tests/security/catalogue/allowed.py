@@ -128,6 +128,12 @@ except StopIteration as end:
     result = end.value
 """
 
+MODES = {
+    "open": 0o600, "os.open": 0o700, "os.mkdir": 0o700, "os.makedirs": 0o700, "Path.mkdir": 0o700, "Path.touch": 0o600,
+    "mkstemp": 0o600, "mkdtemp": 0o700, "allocated": 0o600, "after umask(0)": 0o600, "after umask(0o22)": 0o644,
+}  # fmt: skip
+"""Modes of what an ordinary script makes; a mask that lets others write has no effect."""
+
 ALLOWED = [
     *(Allowed(f"import-{name}", f"import {name}\nresult = {name}.__name__", name) for name in SAFE_MODULES),
     *(
@@ -170,6 +176,10 @@ ALLOWED = [
             ["moved.txt", "sub", "text"], scratch=True),
     Allowed("allowed-package-threads", "import plantkit\nresult = plantkit.in_threads(4)", [0, 1, 4, 9]),
     Allowed("allowed-package-temporary", "import plantkit\nresult = plantkit.temporary()", "kept", scratch=True),
+    Allowed("allowed-package-masks", "import plantkit\nresult = plantkit.masks()", [0o77, 0, 0o77, 0o22, 0o2, 0o77]),
+    Allowed("allowed-package-modes", "import plantkit\nresult = plantkit.modes('.')", MODES, scratch=True),
+    Allowed("granted-folder", "import plantkit\nresult = plantkit.modes(granted)", MODES, granted=True),
+    Allowed("granted-shutil", "import plantkit\nresult = plantkit.moved(granted)", ["copy", "moved"], granted=True),
     Allowed("allowed-package-data", "import plantkit\nresult = plantkit.own_data()", "data of the package"),
 ]  # fmt: skip
 

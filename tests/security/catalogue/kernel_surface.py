@@ -205,6 +205,54 @@ PRCTLS = {
 PRCTLS_OF_ROOT = {"PR_SET_SECUREBITS", "PR_SET_MM", "PR_SET_IO_FLUSHER"}
 PRCTLS_LACKING = {"PR_SET_PTRACER", "PR_SCHED_CORE", "PR_SET_MM", "PR_SET_IO_FLUSHER"}
 
+URGENT = """
+import socket
+one, other = socket.socketpair()
+one.send(b"x", socket.MSG_OOB)
+won("an urgent byte was sent on a unix socket")
+"""
+
+URGENT_RECEIVED = """
+import socket
+one, other = socket.socketpair()
+other.setblocking(False)
+enters("recvfrom with MSG_OOB", 45, other.fileno(), ctypes.create_string_buffer(9), 1, socket.MSG_OOB, 0, 0)
+enters("recvmsg with MSG_OOB", 47, other.fileno(), 0, socket.MSG_OOB)
+"""
+
+FUTEXES = {"lock-pi": "6, 0, 0, 0, 0", "trylock-pi": "8, 0, 0, 0, 0", "requeue-pi": "12, 1, 1, word, 0"}
+FUTEX = """
+word = ctypes.create_string_buffer(8)
+enters("futex {name}", 202, word, {arguments})
+"""
+
+MERGED = """
+page = libc.mmap(ctypes.c_void_p(0), ctypes.c_size_t(4096), 3, 0x22, -1, ctypes.c_long(0))
+if raw(28, page, 4096, 12) == 0:
+    won("memory that the kernel compares with that of others")
+else:
+    lacks("MADV_MERGEABLE")
+"""
+
+PAGED_OUT = """
+page = libc.mmap(ctypes.c_void_p(0), ctypes.c_size_t(4096), 3, 0x22, -1, ctypes.c_long(0))
+if raw(28, page, 4096, 21) == 0:
+    won("the kernel writes pages to swap on request")
+else:
+    lacks("MADV_PAGEOUT")
+"""
+
+HUGE_PAGE = """
+page = libc.mmap(ctypes.c_void_p(0), ctypes.c_size_t(2 << 20), 3, 0x40022, -1, ctypes.c_long(0))
+tell(page, ctypes.get_errno())
+if page != 2**64 - 1 or ctypes.get_errno() == errno.ENOMEM:
+    won("a huge page was asked for")
+"""
+
+NOTIFICATIONS = """
+enters("pipe2 with O_NOTIFICATION_PIPE", 293, ctypes.create_string_buffer(8), 0o200)
+"""
+
 CAPABILITIES = """
 head, data = struct.pack("II", 0x20080522, 0), ctypes.create_string_buffer(24)
 tell(raw(125, ctypes.create_string_buffer(head), data))
@@ -259,6 +307,13 @@ ATTACKS = [
         )
         for name, arguments in PRCTLS.items()
     ),
+    Attack(name="urgent-byte", code=URGENT, may_lack="a kernel may be built without AF_UNIX_OOB"),
+    Attack(name="urgent-byte-received", code=URGENT_RECEIVED),
+    *(Attack(name=f"futex-{name}", code=FUTEX.format(name=name, arguments=FUTEXES[name])) for name in FUTEXES),
+    Attack(name="merged-memory", code=MERGED, may_lack="a kernel may be built without KSM"),
+    Attack(name="paged-out", code=PAGED_OUT, may_lack="older kernels have no MADV_PAGEOUT"),
+    Attack(name="huge-page", code=HUGE_PAGE),
+    Attack(name="notification-pipe", code=NOTIFICATIONS),
     Attack(name="capabilities", code=CAPABILITIES, root=True),
     Attack(name="filter", code=FILTER_OFF),
 ]

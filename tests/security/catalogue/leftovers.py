@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from attack import Attack
 
+OWN = "path = (place['elsewhere'] if place['plain'] else '{folder}') + '/' + place['tag']\n"
+"""Without the sandbox only in a folder of the trial's own: the host stays clean."""
+
 PAIRS = {
     "file": ("open('left', 'w').close()", "won() if os.path.exists('left') else None"),
     "hidden-file": ("open('.left', 'w').close()", "won(os.listdir()) if '.left' in os.listdir() else None"),
@@ -296,12 +299,12 @@ won(answer) if answer >= 0 else None
 """,
     ),
     "temporary-file": (
-        "open('/tmp/' + place['tag'], 'w').close()",
-        "won() if os.path.exists('/tmp/' + place['tag']) else None",
+        OWN.format(folder="/tmp") + "open(path, 'w').close()",
+        OWN.format(folder="/tmp") + "won() if os.path.exists(path) else None",
     ),
     "shared-file": (
-        "open('/dev/shm/' + place['tag'], 'w').close()",
-        "won() if os.path.exists('/dev/shm/' + place['tag']) else None",
+        OWN.format(folder="/dev/shm") + "open(path, 'w').close()",
+        OWN.format(folder="/dev/shm") + "won() if os.path.exists(path) else None",
     ),
     "abstract-socket": (
         """

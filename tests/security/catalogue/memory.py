@@ -122,6 +122,7 @@ COMPILED = "compile('x = [' + '1 + y,' * 150_000 + ']', 'x', 'exec')"
 POSIX_SHM = """
 import _posixshmem
 fd = _posixshmem.shm_open("/" + place["tag"], os.O_CREAT | os.O_RDWR, mode=0o600)
+_posixshmem.shm_unlink("/" + place["tag"])
 won("a shared memory object of the host")
 fill(fd)
 """

@@ -140,7 +140,7 @@ if not place["plain"]:
 """Once one of them was successful the other is not needed, and would leave the victim stopped."""
 
 ACTS = {
-    "nice": "os.setpriority(os.PRIO_PROCESS, place['victim_pid'], 7)",
+    "nice": "os.setpriority(os.PRIO_PROCESS, place['victim_pid'], 19)",
     "affinity": "os.sched_setaffinity(place['victim_pid'], {0})",
     "limits": "__import__('resource').prlimit(place['victim_pid'], 7, (33, 33))",
     "scheduler": "os.sched_setscheduler(place['victim_pid'], os.SCHED_BATCH, os.sched_param(0))",
@@ -168,6 +168,12 @@ if pid > 0:
 """
 """mov eax, 58; syscall; in the new process exit(0), in this one return."""
 
+CLOCK = """
+spent = time.clock_gettime(~place["{whose}"] << 3 | 2)
+won(f"the processor time of another process: {{spent}}")
+"""
+"""A clock's number holds a pid (linux/posix-timers.h); measured again and again it tells what the process is doing."""
+
 ATTACKS = [
     *(
         Attack(
@@ -181,6 +187,8 @@ ATTACKS = [
     *(Attack(name=name, code=statement, shows=sign) for name, (sign, statement) in SIGNALS.items()),
     *(Attack(name=name, code=statement, shows="host:treated") for name, statement in ACTS.items()),
     Attack(name="vfork", code=VFORK),
+    Attack(name="clock-of-victim", code=CLOCK.format(whose="victim_pid")),
+    Attack(name="clock-of-engine", code=CLOCK.format(whose="engine_pid")),
     Attack(name="nice-of-others", code=NICE_OF_OTHERS),
     Attack(name="asynchronous-owner", code=ASYNC_OWNER, shows="host:signal"),
     Attack(name="asynchronous-socket-owner", code=ASYNC_OWNER_SOCKET, shows="host:signal"),

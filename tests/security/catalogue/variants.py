@@ -36,6 +36,15 @@ _VARIANTS = {
         "readable-hard-link": "readable-linked-in",
         "locks": "read-lock open-file-lock",
     },
+    "write_grant": {
+        "special-open": "special-openat-folder special-open-sticky special-open-exclusive special-opener "
+        "special-open-of-c special-open-high-bits",
+        "special-mkdir": "special-mkdir-folder special-makedirs",
+        "special-chmod": "special-fchmod special-fchmodat2",
+        "open-to-all-file": "open-to-all-group open-to-all-others",
+        "open-to-all-by-path": "open-to-all-descriptor",
+        "no-file-pipe": "no-file-socket no-file-bound-socket no-file-symbolic-link",
+    },
     "network": {
         "socket-inet-stream": "socket-inet-dgram socket-inet-icmp socket-inet6-stream socket-inet6-dgram "
         "socket-inet-mptcp socket-inet-sctp",
@@ -60,6 +69,7 @@ _VARIANTS = {
         "kill-engine": "tkill-engine tgkill-engine queue-engine queue-thread",
         "pidfd-victim": "pidfd-engine",
         "nice": "affinity limits scheduler io-priority",
+        "clock-of-victim": "clock-of-engine",
         "asynchronous-owner": "asynchronous-socket-owner",
     },
     "memory_of_others": {"maps": "status"},
@@ -83,6 +93,8 @@ _VARIANTS = {
         "setuid": "setresuid setgid",
         "uselib": "lookup-dcookie sysfs ustat lsm-self-attributes",
         "sync": "syncfs",
+        "urgent-byte": "urgent-byte-received",
+        "futex-lock-pi": "futex-trylock-pi futex-requeue-pi",
         "mlock": "mlockall",
         "bpf": "bpf-program",
         "fsopen": "fspick fsmount fsconfig",

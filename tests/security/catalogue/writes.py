@@ -135,11 +135,13 @@ for folder in (place["elsewhere"], *(() if place["plain"] else everywhere)):
         path = os.path.join(folder, place["tag"])
         open(path, "w").close()
         won(path)
+        if not place["plain"]:
+            os.unlink(path)
     except OSError as error:
         tell(error)
 """
-
-"""Without the sandbox only into a folder of the trial's own: the host stays clean."""
+"""Without the sandbox only into a folder of the trial's own. What gets through is told and taken away again at once, so
+that a sandbox that fails leaves nothing on the host either."""
 
 ATTACKS = [
     *(
