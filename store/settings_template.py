@@ -11,8 +11,11 @@ SETTINGS_TEMPLATE = """\
 # Runs that may wait for a free slot; one more is refused.
 # queue_limit = 1000
 
-# Seconds that a run may wait for a free slot before it is refused.
+# Seconds that a run may wait for a free slot, or for memory, before it is refused.
 # queue_wait = 300.0
+
+# Memory that stays free on this host when all that runs takes all that it asked for; one run more waits.
+# memory_reserve = "64 MiB"
 
 # Seconds between two health probes of an idle slot.
 # health_interval = 30.0

@@ -9,7 +9,7 @@ from engine.models.runs import Outcome
 from engine.pool.assignment import Assignment, RunningJob
 from engine.pool.child import Child
 from engine.pool.frames import cpu_seconds
-from engine.pool.memory_watch import MemoryWatch
+from engine.pool.memory_watch import MemoryWatch, private
 from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
 from engine.pool.output import Output
 from engine.pool.timer import DeadlineTimer
@@ -46,7 +46,13 @@ class RunMonitor:
         self._isolation = isolation
         self._wall.set(limits.wall)
         if watched_memory is not None:
-            self._watch = MemoryWatch(child.pid, watched_memory, lambda held: self._memory_over(held, watched_memory))
+            self._watch = MemoryWatch(child.tree, watched_memory, lambda held: self._memory_over(held, watched_memory))
+
+    def memory_held(self) -> int:
+        """Bytes that the run holds, of an ADMIN run at the last look."""
+        if self.run is None:
+            return 0
+        return private(self.run.child.pid) if self._watch is None else self._watch.held
 
     def blame(self, cause: Intervention) -> bool:
         """Note why the run is being ended; False when it has been for another reason already."""

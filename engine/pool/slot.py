@@ -121,6 +121,15 @@ class Slot:
         return self._monitor.run is None and self._attached is None
 
     @property
+    def at_rest(self) -> bool:
+        """Whether nothing runs here, and what ran has given its memory back."""
+        return self.idle and self.state not in (SlotState.STOPPING, SlotState.PREPARING)
+
+    def memory_held(self) -> int:
+        """Bytes of memory that the run here holds by now."""
+        return self._monitor.memory_held()
+
+    @property
     def refused(self) -> bool:
         """Whether this host does not give what the profile needs: only runs of another mode can begin here."""
         return self._settings.plan(self.profile.mode).refusal is not None

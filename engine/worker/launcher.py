@@ -24,6 +24,7 @@ from .child import prepare_interpreter
 from .config import USUAL_MODULES, Config
 from .descendants import kill_descendants
 from .grants import show_grants
+from .oom import ZYGOTE, OomScore
 from .readable import readable_paths
 from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, remove_folder, serve_replacements
 from .template import run_template
@@ -45,6 +46,7 @@ def main(argument: str) -> NoReturn:
     # to every object it looks at. So: import and warm first, freeze before each fork, collect nothing.
     gc.disable()
     config = Config(**json.loads(argument))
+    _give_way()
     control = _socket.socket(fileno=config.control)
     os.set_inheritable(config.control, False)
     try:
@@ -59,6 +61,14 @@ def main(argument: str) -> NoReturn:
         control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
     finally:
         os._exit(0)
+
+
+def _give_way() -> None:
+    """Let the gateway and the engine go first, for memory and for the processor. Everything below inherits it."""
+    score = OomScore()
+    score.set(ZYGOTE)
+    score.close()
+    os.nice(limits.ZYGOTE_NICENESS)
 
 
 def _start_contained(config: Config, program: Program, control: _socket.socket) -> None:
