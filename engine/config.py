@@ -143,7 +143,10 @@ class PolicySection:
     """Whether there are ADMIN runs although the engine runs as root."""
 
     admin_memory: Annotated[int, Range("memory of an ADMIN run", 64 << 20, 1 << 40, size=True)] = 2 << 30
-    """Resident memory of an ADMIN run with everything it started; more of it ends the run."""
+    """Memory of an ADMIN run with all it started and its own /dev/shm; more of it ends the run.
+
+    Memory that no process has mapped (memfd, System V) is counted only where the engine has a cgroup of its own.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

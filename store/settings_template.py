@@ -67,7 +67,8 @@ SETTINGS_TEMPLATE = """\
 # Whether there are ADMIN runs although the engine runs as root.
 # admin_as_root = false
 
-# Resident memory of an ADMIN run with everything it started.
+# Memory of an ADMIN run with everything it started and its own /dev/shm; more of it ends the run. Memory that no
+# process has mapped (memfd, System V) is counted only where the engine has a cgroup of its own: gatewright doctor.
 # admin_memory = "2 GiB"
 
 [engine]

@@ -326,8 +326,11 @@ class Slot:
     # -- a run's course ----------------------------------------------------------------------------------------------
 
     def _start_run(self, child: Child, assignment: Assignment) -> None:
-        admin = self.profile.mode is Mode.ADMIN
-        self._monitor.begin(child, assignment, self.isolation, self._settings.admin_memory if admin else None)
+        if self.profile.mode is Mode.ADMIN:
+            shm = self._supervisor.private_shm()
+            self._monitor.begin(child, assignment, self.isolation, self._settings.admin_memory, shm)
+        else:
+            self._monitor.begin(child, assignment, self.isolation, None)
         self._enter(SlotState.RUNNING)
         if not assignment.probe:
             self._runs += 1

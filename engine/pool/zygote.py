@@ -218,6 +218,7 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
         "scratch": str(scratch),
         "scratch_size": settings.limits.scratch,
         "scratch_inodes": settings.limits.inodes,
+        "shm_size": settings.admin_memory,
         "mode": profile.mode.value,
         "layers": msgspec.to_builtins(settings.plan(profile.mode).layers),
         "preloads": profile.preloads,

@@ -26,7 +26,15 @@ from .descendants import kill_descendants
 from .grants import show_grants
 from .oom import ZYGOTE, OomScore
 from .readable import readable_paths
-from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, remove_folder, serve_replacements
+from .scratch import (
+    FolderScratch,
+    NoScratch,
+    SharedMemory,
+    TmpfsScratch,
+    mount_scratch,
+    remove_folder,
+    serve_replacements,
+)
 from .template import run_template
 from .view import SCRATCH_PARENT, View
 from .wire import Report
@@ -87,6 +95,10 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
     place = config.scratch if view is None else view.folder(SCRATCH_PARENT)
     mount_scratch(place, config.scratch_size, config.scratch_inodes)
     path = f"{parent}/s"
+    # RESTRICTED scripts have no /dev/shm to see; an administrator's would fill the host's and leave it full.
+    shared = SharedMemory(config.shm_size) if config.admin else None
+    if shared is not None:
+        shared.mount()
     gc.freeze()
     ours, templates = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     pid = os.fork()
@@ -95,7 +107,7 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
         _be_contained_template(config, program, control, view, readable, path, templates)
     templates.close()
     control.close()
-    serve_replacements(path, ours)
+    serve_replacements(path, ours, shared)
     os.waitpid(pid, 0)
 
 
@@ -118,7 +130,8 @@ def _be_contained_template(
         own = namespaces.own_pid_namespace()
         if view is not None:
             view.enter()  # the launcher's root goes along: it shares this mount namespace
-        scratch: Scratch = TmpfsScratch(path, launcher, config.scratch_size, config.scratch_inodes)
+        more = SharedMemory.places() if config.admin else ()
+        scratch: Scratch = TmpfsScratch(path, launcher, config.scratch_size, config.scratch_inodes, more)
     except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
         control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
         os._exit(0)

@@ -185,6 +185,56 @@ async def test_who_waited_too_long_hears_that_it_was_for_memory() -> None:
         assert "waited 0.3 s, as long as it may: it asks for 512 MiB of memory" in ended.error.message
 
 
+# -- ADMIN -----------------------------------------------------------------------------------------------------------
+
+SHARED = """
+import multiprocessing
+import os
+from multiprocessing import shared_memory
+
+ours = shared_memory.SharedMemory(create=True, size=1000)
+ours.buf[0] = 7
+theirs = shared_memory.SharedMemory(name=ours.name)
+with multiprocessing.get_context("fork").Pool(2) as workers:
+    found = workers.map(abs, [-1, -2])
+before = os.listdir("/dev/shm")
+open(f"/dev/shm/{mark}", "wb").close()
+result = [theirs.buf[0], found, before == [ours.name]]
+"""
+HELD = """
+import mmap
+import os
+import time
+
+with open("/dev/shm/held", "w+b") as file:
+    file.write(bytes(100 << 20))
+    file.flush()
+    if mapped:
+        hold = mmap.mmap(file.fileno(), 100 << 20)
+        sum(hold[at] for at in range(0, 100 << 20, 4096))
+    else:
+        hold = b"x" * (100 << 20)
+    time.sleep(1.2 if mapped else 60)
+"""
+
+
+async def test_shared_memory_of_an_admin_run_goes_with_it_and_is_not_the_hosts() -> None:
+    mark = f"gwtest-{os.getpid()}"
+    async with pool_of(1, profile=ADMIN, lifted=("multiprocessing", "threading", "subprocess")) as pool:
+        for _ in range(2):
+            done = await run(pool, SHARED, profile=ADMIN, variables={"mark": mark})
+            assert done.value == [7, [1, 2], True], done.ending
+    assert mark not in os.listdir("/dev/shm")
+
+
+@pytest.mark.parametrize("mapped", [False, True], ids=["beside", "mapped"])
+async def test_bytes_in_shared_memory_count_once(mapped: bool) -> None:
+    """Beside what processes hold; what they have mapped of it is held already."""
+    async with pool_of(1, profile=ADMIN, admin_memory=170 * MIB) as pool:
+        done = await run(pool, HELD, wall=60, profile=ADMIN, variables={"mapped": mapped})
+        assert done.outcome is (Outcome.OK if mapped else Outcome.MEMORY), done.ending
+
+
 # -- a real cgroup ---------------------------------------------------------------------------------------------------
 
 

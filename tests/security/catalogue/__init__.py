@@ -13,6 +13,7 @@ from catalogue import (
     processes,
     protocol,
     resources,
+    shared_memory,
     writes,
 )
 from catalogue.allowed import ALLOWED
@@ -22,7 +23,7 @@ ATTACKS = {
     f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
     for module in (
         files, writes, network, processes, memory_of_others, introspection, kernel_surface, memory, resources,
-        protocol, leftovers,
+        protocol, leftovers, shared_memory,
     )
     for attack in module.ATTACKS
 }  # fmt: skip
