@@ -325,6 +325,7 @@ def _pool_settings(
         min_size=1 if size is not None else MIN_SIZE,
         queue_limit=settings.pool.queue_limit,
         queue_wait=settings.pool.queue_wait,
+        memory_reserve=settings.pool.memory_reserve,
         health_interval=settings.pool.health_interval,
         limits=run_limits(settings),
     )

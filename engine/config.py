@@ -71,7 +71,10 @@ class PoolSection:
     """Runs that may wait for a free slot; one more is refused."""
 
     queue_wait: Annotated[float, Range("queue wait", 1, 86_400)] = 300.0
-    """Seconds that a run may wait for a free slot before it is refused."""
+    """Seconds that a run may wait for a free slot, or for memory, before it is refused."""
+
+    memory_reserve: Annotated[int, Range("memory reserve", 0, 1 << 40, size=True)] = 64 << 20
+    """Memory that stays free on the host when all that runs takes all that it asked for; one run more waits."""
 
     health_interval: Annotated[float, Range("health interval", 1, 3600)] = 30.0
     """Seconds between two health probes of an idle slot."""
@@ -140,7 +143,10 @@ class PolicySection:
     """Whether there are ADMIN runs although the engine runs as root."""
 
     admin_memory: Annotated[int, Range("memory of an ADMIN run", 64 << 20, 1 << 40, size=True)] = 2 << 30
-    """Resident memory of an ADMIN run with everything it started; more of it ends the run."""
+    """Memory of an ADMIN run with all it started and its own /dev/shm; more of it ends the run.
+
+    Memory that no process has mapped (memfd, System V) is counted only where the engine has a cgroup of its own.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

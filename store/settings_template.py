@@ -11,8 +11,11 @@ SETTINGS_TEMPLATE = """\
 # Runs that may wait for a free slot; one more is refused.
 # queue_limit = 1000
 
-# Seconds that a run may wait for a free slot before it is refused.
+# Seconds that a run may wait for a free slot, or for memory, before it is refused.
 # queue_wait = 300.0
+
+# Memory that stays free on this host when all that runs takes all that it asked for; one run more waits.
+# memory_reserve = "64 MiB"
 
 # Seconds between two health probes of an idle slot.
 # health_interval = 30.0
@@ -64,7 +67,8 @@ SETTINGS_TEMPLATE = """\
 # Whether there are ADMIN runs although the engine runs as root.
 # admin_as_root = false
 
-# Resident memory of an ADMIN run with everything it started.
+# Memory of an ADMIN run with everything it started and its own /dev/shm; more of it ends the run. Memory that no
+# process has mapped (memfd, System V) is counted only where the engine has a cgroup of its own: gatewright doctor.
 # admin_memory = "2 GiB"
 
 [engine]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,27 +12,39 @@ from store.sizes import describe_size
 
 if TYPE_CHECKING:
     from engine.pool.assignment import Assignment
+    from engine.pool.memory_room import MemoryRoom
 
 MAX_FILES = 64
 """Descriptors in one message: the kernel takes 253 (unix(7), SCM_MAX_FD), a child's own limit is lower."""
 
 
 class Admission:
-    """Which waiting runs may start, given the jobs that run now."""
+    """Which waiting runs may start, given the jobs that run now and the memory beside them."""
 
-    def __init__(self, busy: Sequence[Job], size: int) -> None:
-        self._names = Counter(job.name for job in busy)
-        self._batches = sum(job.priority is Priority.BATCH for job in busy)
+    def __init__(self, busy: Sequence[Job], size: int, memory: MemoryRoom) -> None:
+        self._busy = busy
         self._batch_room = max(1, size - 1)
+        self._memory = memory
 
     def blocked_reason(self, assignment: Assignment) -> str | None:
         """Return why ``assignment`` could not start even if a slot were free; None if it could."""
         job = assignment.job
-        if job.max_parallel is not None and self._names[job.name] >= job.max_parallel:
-            return f"it already runs {self._names[job.name]} times at once, as often as it may"
-        if job.priority is Priority.BATCH and self._batches >= self._batch_room:
-            return "a batch leaves one slot to people"
+        if job.max_parallel is not None:
+            running = sum(other.name == job.name for other in self._busy)
+            if running >= job.max_parallel:
+                return f"it already runs {running} times at once, as often as it may"
+        if job.priority is Priority.BATCH:
+            batches = sum(other.priority is Priority.BATCH for other in self._busy)
+            if batches >= self._batch_room:
+                return "a batch leaves one slot to people"
+        if not self._memory.fits(job.limits.memory):
+            return self._memory.wait_reason(job.limits.memory)
         return None
+
+    def refusal(self, assignment: Assignment) -> str | None:
+        """Return why ``assignment`` cannot run even if nothing else does; None if it could."""
+        asked = assignment.job.limits.memory
+        return None if self._memory.fits(asked) else self._memory.refusal(asked)
 
 
 def check(job: Job) -> None:

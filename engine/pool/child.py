@@ -50,6 +50,7 @@ class Child:
     ) -> None:
         self.pid = new.pid
         self.inner_pid = new.inner_pid
+        self.tree = new.tree
         self.scratch_device = new.scratch_device
         self.request = request
         self.killed = False

@@ -18,6 +18,10 @@ class JobRejected(ValueError):
     """The job can never run as it is. The message is the sentence for the user."""
 
 
+class NotEnoughMemory(JobRejected):
+    """The host has less memory than the job asks for, though nothing else runs. The message is the sentence."""
+
+
 class SandboxUnavailable(JobRejected):
     """This host does not give what the job's mode needs, so nothing runs. The message is the sentence for the user."""
 

@@ -1,16 +1,19 @@
 """What a run holds in memory together with all it started, looked at now and then.
 
 For ADMIN runs, which no resource limit binds: RLIMIT_AS counts what a process maps, not what it uses, and each process
-for itself.
+for itself. Pages that only a descriptor holds (memfd_create(2)) or System V shared memory that nobody has attached are
+seen nowhere in /proc: only a cgroup counts these.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from engine.worker.descendants import below
+from engine.worker.scratch import SharedMemory
 
 EVERY = 0.5
 """Seconds between two looks."""
@@ -19,12 +22,24 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class MemoryWatch:
-    """Calls back once when the resident memory of a process and its descendants exceeds a limit."""
+    """Calls back once when what a process and its descendants hold in memory exceeds a limit.
 
-    def __init__(self, pid: int, limit: int, exceeded: Callable[[int], None]) -> None:
+    Args:
+        pid: The process.
+        limit: Bytes.
+        exceeded: Gets the bytes that were found.
+        shm: Where the ``/dev/shm`` of these processes can be looked at, if it is their own.
+
+    Attributes:
+        held: Bytes at the last look.
+    """
+
+    def __init__(self, pid: int, limit: int, exceeded: Callable[[int], None], shm: str | None = None) -> None:
+        self.held = 0
         self._pid = pid
         self._limit = limit
         self._exceeded = exceeded
+        self._shm = shm
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(EVERY, self._look)
 
@@ -32,17 +47,61 @@ class MemoryWatch:
         self._timer.cancel()
 
     def _look(self) -> None:
-        held = sum(map(resident, (self._pid, *below(self._pid))))
-        if held > self._limit:
-            self._exceeded(held)
+        pids = (self._pid, *below(self._pid))
+        self.held = sum(map(resident, pids)) + self._unmapped(pids)
+        if self.held > self._limit:
+            self._exceeded(self.held)
         else:
             self._timer = self._loop.call_later(EVERY, self._look)
 
 
+    def _unmapped(self, pids: Iterable[int]) -> int:
+        """Bytes in ``/dev/shm`` that no process has mapped: what is mapped is resident in one of them already."""
+        stored = 0 if self._shm is None else _stored(self._shm)
+        return max(0, stored - sum(map(_shared, pids))) if stored else 0
+
+
+def private_shm(pid: int) -> str | None:
+    """Where the ``/dev/shm`` of a process's own can be looked at; None when it is the host's, or out of reach."""
+    path = f"/proc/{pid}/root{SharedMemory.PLACE}"
+    with contextlib.suppress(OSError):
+        return path if os.stat(path).st_dev != os.stat(SharedMemory.PLACE).st_dev else None
+    return None
+
+
 def resident(pid: int) -> int:
     """Bytes of memory that a process holds, 0 when it has ended (proc(5), statm)."""
+    return _statm(pid)[1] * PAGE
+
+
+def private(pid: int) -> int:
+    """The same without what it shares: files, and memory that is mapped as shared."""
+    _, held, shared = _statm(pid)
+    return (held - shared) * PAGE
+
+
+def _shared(pid: int) -> int:
+    """Bytes of shared memory that a process has mapped and touched (proc(5), status)."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"RssShmem:"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
+def _stored(folder: str) -> int:
+    """Bytes that the files of a tmpfs take (statvfs(3))."""
+    with contextlib.suppress(OSError):
+        space = os.statvfs(folder)
+        return (space.f_blocks - space.f_bfree) * space.f_frsize
+    return 0
+
+
+def _statm(pid: int) -> tuple[int, int, int]:
+    """Pages mapped, resident, and resident of files and shared memory."""
     try:
         with open(f"/proc/{pid}/statm", "rb") as statm:
-            return int(statm.read().split()[1]) * PAGE
+            mapped, held, shared, *_ = map(int, statm.read().split())
     except OSError:
-        return 0
+        return 0, 0, 0
+    return mapped, held, shared

@@ -10,14 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.models.engine import PoolInfo, QueueEntry, SlotState
-from engine.models.runs import Mode, Outcome, Priority
+from engine.models.runs import Mode, Outcome
 from engine.pool.admission import Admission, check
 from engine.pool.assignment import Assignment, fits
 from engine.pool.frames import cpu_seconds, run_frame
 from engine.pool.health import watch_health
-from engine.pool.job import Job, JobRejected, Profile, QueueFull, SandboxUnavailable
+from engine.pool.job import Job, JobRejected, NotEnoughMemory, Profile, QueueFull, SandboxUnavailable
+from engine.pool.memory_room import Claim, MemoryGauge, MemoryRoom
 from engine.pool.outcome import Ending, Intervention, from_intervention
-from engine.pool.queue import QueuedRun, RunQueue
+from engine.pool.queue import WAITING_FOR_SLOT, QueuedRun, RunQueue
 from engine.pool.settings import PoolSettings
 from engine.pool.slot import Slot
 from engine.worker.scratch import remove_folder
@@ -44,6 +45,7 @@ class Pool:
         self._size = self._checked(settings.size)
         self._slots: dict[int, Slot] = {}
         self._queue: RunQueue[Assignment] = RunQueue()
+        self._gauge = MemoryGauge(settings.host_memory, settings.memory_reserve)
         self._serials = itertools.count(1)
         self._closed = False
         self._news_timer: asyncio.TimerHandle | None = None
@@ -79,6 +81,7 @@ class Pool:
         Raises:
             QueueFull: As many runs wait as may.
             SandboxUnavailable: This host does not give what the job's mode needs.
+            NotEnoughMemory: It asks for more memory than the host has, and no run will give any back.
             JobRejected: It can never run as it is.
         """
         if self._closed:
@@ -92,8 +95,11 @@ class Pool:
         frame = run_frame(job, 0 if unlimited else cpu_seconds(limits.wall))
         dedicated_child = not fits(limits, len(job.files), parked)
         assignment = Assignment(job, frame, dedicated_child, self._loop.create_future())
+        admission = self._admission()
+        if self._at_rest and not self._queue and (refusal := admission.refusal(assignment)) is not None:
+            raise NotEnoughMemory(refusal)
         slot = self._free_slot(job.profile)
-        if slot is not None and not self._queue and self._blocked_reason(assignment) is None:
+        if slot is not None and not self._queue and admission.blocked_reason(assignment) is None:
             slot.run(assignment)
         else:
             self._enqueue(assignment)
@@ -237,9 +243,9 @@ class Pool:
     def _news(self) -> None:
         self._news_timer = None
         longest = self.settings.queue_wait
-        late = Intervention(Outcome.TIMEOUT, f"The run waited {longest:g} s for a free slot, as long as it may.")
         for entry in self._queue.expired(self._loop.time(), longest):
-            entry.item.end(from_intervention(late, 0.0, ""))
+            entry.item.end(from_intervention(_waited_too_long(entry, longest), 0.0, ""))
+        self._dispatch()  # others on this host may have given memory back
         self._tell()
         if self.demand:
             self._news_timer = self._loop.call_later(QUEUE_NEWS_INTERVAL, self._news)
@@ -258,7 +264,9 @@ class Pool:
     # -- slots -------------------------------------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
-        """Start waiting runs for which there is a free slot."""
+        """Start waiting runs for which there is a free slot, and end those that no end of a run can make room for."""
+        if self._queue and self._at_rest:
+            self._refuse_oversized()
         while self._queue:
             entry = self._queue.first(self._admission().blocked_reason)
             slot = self._free_slot(entry.item.job.profile) if entry is not None else None
@@ -267,6 +275,14 @@ class Pool:
             self._queue.remove(entry.run_id)
             slot.run(entry.item)
             self._changed_queue()
+
+    def _refuse_oversized(self) -> None:
+        admission = self._admission()
+        for entry in list(self._queue):
+            if (refusal := admission.refusal(entry.item)) is not None:
+                self._queue.remove(entry.run_id)
+                entry.item.end(from_intervention(Intervention(Outcome.MEMORY, refusal), 0.0, ""))
+                self._changed_queue()
 
     def _free_slot(self, profile: Profile) -> Slot | None:
         """A slot for a run of this profile: one that is made for it, else the one whose change costs others least.
@@ -282,15 +298,19 @@ class Pool:
         kept = own[0] if len(own) == 1 and len(free) > 1 else None
         return min((slot for slot in free if slot is not kept), key=lambda slot: slot.used, default=None)
 
-    def _blocked_reason(self, assignment: Assignment) -> str | None:
-        job = assignment.job
-        if job.max_parallel is None and job.priority is not Priority.BATCH:
-            return None
-        return self._admission().blocked_reason(assignment)
+    @property
+    def _at_rest(self) -> bool:
+        """Whether nothing runs, and nothing that ran still has its memory."""
+        return all(slot.at_rest for slot in self._slots.values())
 
     def _admission(self) -> Admission:
-        busy = [slot.assignment.job for slot in self._slots.values() if slot.assignment is not None]
-        return Admission(busy, self._size)
+        busy, claims = [], []
+        for slot in self._slots.values():
+            if (assignment := slot.assignment) is not None:
+                busy.append(assignment.job)
+                if not assignment.probe:
+                    claims.append(Claim(assignment.job.limits.memory, slot.memory_held))
+        return Admission(busy, self._size, MemoryRoom(self._gauge, claims))
 
     def _fill(self) -> None:
         """Start slots until there are as many as there should be; those that were about to leave stay instead."""
@@ -314,6 +334,13 @@ class Pool:
         if not low <= size <= high:
             raise ValueError(f"The pool's size must be {low} to {high}, not {size}.")
         return size
+
+
+def _waited_too_long(entry: QueuedRun[Assignment], longest: float) -> Intervention:
+    reason = entry.told[1] if entry.told is not None else WAITING_FOR_SLOT
+    if reason == WAITING_FOR_SLOT:
+        return Intervention(Outcome.TIMEOUT, f"The run waited {longest:g} s for a free slot, as long as it may.")
+    return Intervention(Outcome.TIMEOUT, f"The run waited {longest:g} s, as long as it may: {reason}.")
 
 
 def _prepare_folder(scratch: Path) -> None:

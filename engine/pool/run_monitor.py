@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ from engine.models.runs import Outcome
 from engine.pool.assignment import Assignment, RunningJob
 from engine.pool.child import Child
 from engine.pool.frames import cpu_seconds
-from engine.pool.memory_watch import MemoryWatch
+from engine.pool.memory_watch import MemoryWatch, private
 from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
 from engine.pool.output import Output
 from engine.pool.timer import DeadlineTimer
@@ -31,14 +32,22 @@ class RunMonitor:
         self._watch: MemoryWatch | None = None
         self._isolation = ""
 
-    def begin(self, child: Child, assignment: Assignment, isolation: str, watched_memory: int | None) -> None:
+    def begin(
+        self,
+        child: Child,
+        assignment: Assignment,
+        isolation: str,
+        watched_memory: int | None,
+        shm: str | None = None,
+    ) -> None:
         """Send ``assignment`` to ``child`` and start the clocks.
 
         Args:
             child: Parked, greeted and fit.
             assignment: What to run.
             isolation: What its HELLO has proven.
-            watched_memory: Resident bytes of the run's whole tree above which it is overdue; None watches nothing.
+            watched_memory: Bytes held by the run's whole tree above which it is overdue; None watches nothing.
+            shm: Where the run's own ``/dev/shm`` can be looked at.
         """
         limits = assignment.job.limits
         child.run(assignment.frame, assignment.job.files.values(), limits, Output(assignment.job.sink, limits.output))
@@ -46,7 +55,14 @@ class RunMonitor:
         self._isolation = isolation
         self._wall.set(limits.wall)
         if watched_memory is not None:
-            self._watch = MemoryWatch(child.pid, watched_memory, lambda held: self._memory_over(held, watched_memory))
+            exceeded = functools.partial(self._memory_over, limit=watched_memory)
+            self._watch = MemoryWatch(child.tree, watched_memory, exceeded, shm)
+
+    def memory_held(self) -> int:
+        """Bytes that the run holds, of an ADMIN run at the last look."""
+        if self.run is None:
+            return 0
+        return private(self.run.child.pid) if self._watch is None else self._watch.held
 
     def blame(self, cause: Intervention) -> bool:
         """Note why the run is being ended; False when it has been for another reason already."""

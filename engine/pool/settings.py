@@ -7,6 +7,8 @@ from pathlib import Path
 
 from engine.models.runs import Mode
 from engine.pool.job import Limits, Profile
+from engine.pool.memory_room import ReadMemory
+from engine.sandbox.host_memory import host_memory
 from engine.sandbox.plan import Level, Plan, PlannedLayers
 
 NO_ADMIN = Plan(Mode.ADMIN, Level.REFUSED, PlannedLayers(), ("this pool was made without them",))
@@ -51,6 +53,12 @@ class PoolSettings:
 
     lifted: tuple[str, ...] = ()
     """What is no longer refused in both modes."""
+
+    host_memory: ReadMemory = host_memory
+    """What the host can still give: runs are admitted by the sum of what they ask for."""
+
+    memory_reserve: int = 64 << 20
+    """Bytes of it that stay free."""
 
     admin_memory: int = 2 << 30
     """Resident bytes of an ADMIN run with everything it started."""

@@ -121,6 +121,15 @@ class Slot:
         return self._monitor.run is None and self._attached is None
 
     @property
+    def at_rest(self) -> bool:
+        """Whether nothing runs here, and what ran has given its memory back."""
+        return self.idle and self.state not in (SlotState.STOPPING, SlotState.PREPARING)
+
+    def memory_held(self) -> int:
+        """Bytes of memory that the run here holds by now."""
+        return self._monitor.memory_held()
+
+    @property
     def refused(self) -> bool:
         """Whether this host does not give what the profile needs: only runs of another mode can begin here."""
         return self._settings.plan(self.profile.mode).refusal is not None
@@ -317,8 +326,11 @@ class Slot:
     # -- a run's course ----------------------------------------------------------------------------------------------
 
     def _start_run(self, child: Child, assignment: Assignment) -> None:
-        admin = self.profile.mode is Mode.ADMIN
-        self._monitor.begin(child, assignment, self.isolation, self._settings.admin_memory if admin else None)
+        if self.profile.mode is Mode.ADMIN:
+            shm = self._supervisor.private_shm()
+            self._monitor.begin(child, assignment, self.isolation, self._settings.admin_memory, shm)
+        else:
+            self._monitor.begin(child, assignment, self.isolation, None)
         self._enter(SlotState.RUNNING)
         if not assignment.probe:
             self._runs += 1

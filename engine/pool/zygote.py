@@ -42,6 +42,9 @@ class NewChild:
     inner_pid: int
     """In the template's, which is what a request to reap names."""
 
+    tree: int
+    """The process below which everything stays that a run starts: the child, without a pid namespace the template."""
+
     run_socket: int
     pidfd: int
     stdout: int
@@ -164,7 +167,9 @@ class Zygote:
                 os.close(fd)
             return
         run_socket, pidfd, stdout, stderr = fds
-        owner.zygote_child(NewChild(sender or inner_pid, inner_pid, run_socket, pidfd, stdout, stderr, device))
+        # Without a pid namespace there is nothing to translate, and the kernel names the template as the sender.
+        pid = sender if self._plan.layers.pidns else inner_pid
+        owner.zygote_child(NewChild(pid, inner_pid, sender, run_socket, pidfd, stdout, stderr, device))
 
     def _lost(self, problem: str) -> None:
         owner = self._owner
@@ -213,6 +218,7 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
         "scratch": str(scratch),
         "scratch_size": settings.limits.scratch,
         "scratch_inodes": settings.limits.inodes,
+        "shm_size": settings.admin_memory,
         "mode": profile.mode.value,
         "layers": msgspec.to_builtins(settings.plan(profile.mode).layers),
         "preloads": profile.preloads,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.pool.job import Profile
+from engine.pool.memory_watch import private_shm
 from engine.pool.settings import PoolSettings
 from engine.pool.zygote import Zygote, ZygoteOwner
 from engine.worker.scratch import remove_folder
@@ -63,6 +64,10 @@ class ZygoteSupervisor:
         self._forks += request.fork
         if self._zygote is not None:
             self._zygote.request(request)
+
+    def private_shm(self) -> str | None:
+        """Where the slot's own ``/dev/shm`` can be looked at; None if it has none."""
+        return None if self._zygote is None else private_shm(self._zygote.pid)
 
     def drop(self) -> None:
         """Kill the zygote and everything below it."""

@@ -40,6 +40,7 @@ class Config:
         control: Descriptor of the control socket.
         engine: The engine's pid: if it is no longer the parent, it has died already.
         scratch: The folder to mount, or make, the scratch in.
+        shm_size: Bytes of the ``/dev/shm`` of its own that an ADMIN slot gets.
         mode: ``RESTRICTED`` or ``ADMIN``.
         preloads: Modules to import ahead.
         grants: Approved paths: access, path, device and inode of each.
@@ -54,6 +55,7 @@ class Config:
         scratch: str,
         scratch_size: int,
         scratch_inodes: int,
+        shm_size: int,
         mode: str,
         layers: dict[str, Any],
         preloads: list[str],
@@ -65,6 +67,7 @@ class Config:
         self.scratch = scratch
         self.scratch_size = scratch_size
         self.scratch_inodes = scratch_inodes
+        self.shm_size = shm_size
         self.admin = mode == ADMIN
         self.layers = Layers(**layers)
         self.preloads = preloads

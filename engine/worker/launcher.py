@@ -24,8 +24,17 @@ from .child import prepare_interpreter
 from .config import USUAL_MODULES, Config
 from .descendants import kill_descendants
 from .grants import show_grants
+from .oom import ZYGOTE, OomScore
 from .readable import readable_paths
-from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, remove_folder, serve_replacements
+from .scratch import (
+    FolderScratch,
+    NoScratch,
+    SharedMemory,
+    TmpfsScratch,
+    mount_scratch,
+    remove_folder,
+    serve_replacements,
+)
 from .template import run_template
 from .view import SCRATCH_PARENT, View
 from .wire import Report
@@ -45,6 +54,7 @@ def main(argument: str) -> NoReturn:
     # to every object it looks at. So: import and warm first, freeze before each fork, collect nothing.
     gc.disable()
     config = Config(**json.loads(argument))
+    _give_way()
     control = _socket.socket(fileno=config.control)
     os.set_inheritable(config.control, False)
     try:
@@ -59,6 +69,14 @@ def main(argument: str) -> NoReturn:
         control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
     finally:
         os._exit(0)
+
+
+def _give_way() -> None:
+    """Let the gateway and the engine go first, for memory and for the processor. Everything below inherits it."""
+    score = OomScore()
+    score.set(ZYGOTE)
+    score.close()
+    os.nice(limits.ZYGOTE_NICENESS)
 
 
 def _start_contained(config: Config, program: Program, control: _socket.socket) -> None:
@@ -77,6 +95,10 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
     place = config.scratch if view is None else view.folder(SCRATCH_PARENT)
     mount_scratch(place, config.scratch_size, config.scratch_inodes)
     path = f"{parent}/s"
+    # RESTRICTED scripts have no /dev/shm to see; an administrator's would fill the host's and leave it full.
+    shared = SharedMemory(config.shm_size) if config.admin else None
+    if shared is not None:
+        shared.mount()
     gc.freeze()
     ours, templates = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     pid = os.fork()
@@ -85,7 +107,7 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
         _be_contained_template(config, program, control, view, readable, path, templates)
     templates.close()
     control.close()
-    serve_replacements(path, ours)
+    serve_replacements(path, ours, shared)
     os.waitpid(pid, 0)
 
 
@@ -108,7 +130,8 @@ def _be_contained_template(
         own = namespaces.own_pid_namespace()
         if view is not None:
             view.enter()  # the launcher's root goes along: it shares this mount namespace
-        scratch: Scratch = TmpfsScratch(path, launcher, config.scratch_size, config.scratch_inodes)
+        more = SharedMemory.places() if config.admin else ()
+        scratch: Scratch = TmpfsScratch(path, launcher, config.scratch_size, config.scratch_inodes, more)
     except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
         control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
         os._exit(0)

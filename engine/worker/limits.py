@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 MEMORY_RESERVE = 16 << 20
 """Address space beyond the soft limit that a child takes to tell that its script ran out of memory."""
 
-NICENESS = 5
-"""The gateway and the engine go first."""
+ZYGOTE_NICENESS = 5
+"""The gateway and the engine go first, then what makes the next child."""
+
+RUN_NICENESS = 5
+"""Of a run, beyond its zygote's."""
 
 MSGQUEUE = 12
 """RLIMIT_MSGQUEUE of asm-generic/resource.h, which ``resource`` does not name."""

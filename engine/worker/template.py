@@ -25,6 +25,8 @@ from .layers import (
     RESTRICTED_TEMPLATE,
     Setup,
 )
+from .oom import CHILD as CHILD_SCORE
+from .oom import ZYGOTE, OomScore
 from .readable import DEVICES, NULL
 from .seccomp import InnerFilter, install_outer
 from .wire import CHILD, EXIT, FORK_REQUEST, ForkRequest, Report
@@ -98,6 +100,7 @@ class _Template:
         self._filter = InnerFilter() if config.layers.seccomp else None
         self._child_layers = _child_layers(config)
         self._size = limits.mapped()
+        self._oom_score = OomScore()
         _restrict(config, scratch, readable)
         gc.freeze()
 
@@ -178,9 +181,13 @@ class _Template:
         )
         if self._own_pidns is not None:
             namespaces.next_child_in_new_pid_namespace(self._own_pidns)
-        pid = os.fork()
-        if pid == 0:
-            be(setup, self._child_layers)
+        self._oom_score.set(CHILD_SCORE)  # the child cannot: it has no /proc
+        try:
+            pid = os.fork()
+            if pid == 0:
+                be(setup, self._child_layers)
+        finally:
+            self._oom_score.set(ZYGOTE)
         childs.close()
         os.close(out_write)
         os.close(err_write)

@@ -38,6 +38,7 @@ class Attack:
         wall: Seconds until the run is ended.
         watched: The host measures memory, tasks and delay while it runs.
         outcomes: How the sandboxed run may end; empty: in any way.
+        admin: How it must end in ADMIN, without a sign there too; empty: an administrator may.
         core: Why it gets through where there are no namespaces, as the documents say.
         granted: The run has an approved folder to write to, ``place['granted']``.
     """
@@ -51,6 +52,7 @@ class Attack:
     wall: float = LONG
     watched: bool = False
     outcomes: tuple[str, ...] = ()
+    admin: str = ""
     core: str = ""
     granted: bool = False
 

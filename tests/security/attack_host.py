@@ -23,11 +23,14 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "int
 
 from catalogue import ALLOWED, ATTACKS, VARIANTS  # noqa: E402
 from place import PACKAGE, token  # noqa: E402
-from pool_kit import plain_plans, plans, pool_of  # noqa: E402
+from pool_kit import ADMIN, plain_plans, plans, pool_of  # noqa: E402
 from trial import LIMITS, RESTRICTED, Trial  # noqa: E402
 
 MODULES = (PACKAGE, "numpy")
 """What the administrator of this trial allowed."""
+
+
+ADMIN_MEMORY = 128 << 20
 
 
 async def main(folder: Path, core: bool, variants: bool, names: list[str]) -> None:
@@ -38,7 +41,7 @@ async def main(folder: Path, core: bool, variants: bool, names: list[str]) -> No
         for name, attack in ATTACKS.items()
         if (not names or name.startswith(tuple(names))) and (variants or name not in VARIANTS)
     }
-    report: dict[str, Any] = {"uid": os.geteuid(), "plain": {}, "restricted": {}, "allowed": {}}
+    report: dict[str, Any] = {"uid": os.geteuid(), "plain": {}, "restricted": {}, "admin": {}, "allowed": {}}
     settings = {"limits": LIMITS, "modules": MODULES, "scratch": folder / "scratch", "profile": RESTRICTED}
     trial = Trial(folder, os.environ["GATEWRIGHT_SECRET"])
     try:
@@ -51,6 +54,11 @@ async def main(folder: Path, core: bool, variants: bool, names: list[str]) -> No
             for case in ALLOWED if not names or "allowed" in names else ():
                 report["allowed"][case.name] = await trial.allowed(case)
             report["sweep"] = await trial.sweep()
+        administrative = {name: attack for name, attack in chosen.items() if attack.admin and not core}
+        if administrative:
+            async with pool_of(1, **plans(), **settings | {"profile": ADMIN, "admin_memory": ADMIN_MEMORY}) as pool:
+                for name, attack in administrative.items():
+                    report["admin"][name] = await trial.in_admin(pool, attack)
     finally:
         trial.close()
     report["took"] = round(time.monotonic() - begun, 1)

@@ -29,7 +29,9 @@ FULL = ("this account", "an ordinary account") if ROOT else ("this account",)
 """Without root there is one account only, and it is an ordinary one."""
 
 CORE = "an account without namespaces"
-CORE_SUBJECTS = ("files", "writes", "write_grant", "network", "processes", "memory_of_others", "arguments", "allowed")
+CORE_SUBJECTS = (
+    "files", "writes", "write_grant", "network", "processes", "memory_of_others", "shared_memory", "arguments", "allowed",
+)  # fmt: skip
 """What rests on Landlock and seccomp alone there."""
 
 pytestmark = pytest.mark.timeout(PATIENCE)
@@ -130,6 +132,16 @@ def test_it_does_not_get_through_in_restricted(trials: Trials, account: str, att
     assert seen["reached"] or seen["outcome"] == "protocol", f"the import rule was taken for a wall: {seen}"
     assert not attack.outcomes or seen["outcome"] in attack.outcomes, seen
     assert not seen["after"], seen
+
+
+@every_full_account
+@pytest.mark.parametrize(
+    "attack", [pytest.param(attack, id=name) for name, attack in ATTACKS.items() if attack.admin]
+)
+def test_it_does_not_get_through_in_admin_either(trials: Trials, account: str, attack: Attack) -> None:
+    seen = trials.report(account)["admin"][name_of[id(attack)]]
+    assert seen["reached"], seen
+    assert (seen["outcome"], seen["signs"]) == (attack.admin, []), seen
 
 
 @every_account

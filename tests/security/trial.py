@@ -18,7 +18,7 @@ from granted import GrantedFolder
 from outside import Outside, compiled_library
 from place import Place, token
 from plain_run import PlainRunner
-from pool_kit import INNOCENT, INNOCENT_VALUE, Done, interpreter, make_job, parent_of, run, until
+from pool_kit import ADMIN, INNOCENT, INNOCENT_VALUE, Done, interpreter, make_job, parent_of, run, until
 from watcher import watch
 
 from engine.models.runs import Outcome
@@ -101,6 +101,17 @@ class Trial:
         return {
             "signs": found, "lacks": LACKS in done.evidence, "reached": REACHED in done.evidence,
             "evidence": done.evidence[-EVIDENCE_SHOWN:], "took": round(done.duration, 3),
+        }  # fmt: skip
+
+    async def in_admin(self, pool: Pool, attack: Attack) -> dict[str, Any]:
+        """What came of it in an administrator's run, which only has to leave the host as it was and to stay small."""
+        limits = replace(LIMITS, wall=attack.wall)
+        given = {"place": {"plain": False, "tag": self._place.tag}}
+        done = await run(pool, script(attack.code), limits=limits, wall=attack.wall, variables=given, profile=ADMIN)
+        evidence = signs.evidence_of(done)
+        return {
+            "signs": signs.of_text(evidence, self._place.tokens) + self._outside.signs(), "outcome": done.outcome,
+            "reached": REACHED in evidence, "evidence": evidence[-EVIDENCE_SHOWN:],
         }  # fmt: skip
 
     async def _run_sandboxed(self, attack: Attack) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.models.runs import Mode, RunKind, RunRequest
 from engine.models.scripts import ScriptInfo
-from engine.pool.job import JobRejected, Limits, QueueFull, SandboxUnavailable
+from engine.pool.job import JobRejected, Limits, NotEnoughMemory, QueueFull, SandboxUnavailable
 from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.runs.modes import Modes, sandbox_unavailable
@@ -203,6 +203,9 @@ def _encode(code: str) -> bytes:
 def refused_run(refusal: QueueFull | JobRejected) -> ServiceError:
     if isinstance(refusal, SandboxUnavailable):
         return sandbox_unavailable(str(refusal))
+    if isinstance(refusal, NotEnoughMemory):
+        hint = "Free memory on the host, or let the script ask for less: memory in its header, else in [limits]."
+        return ServiceError("no_memory", str(refusal), hint=hint, status=429)
     if isinstance(refusal, QueueFull):
         return ServiceError("queue_full", str(refusal), hint="Try again when some runs have ended.", status=429)
     return ServiceError("bad_request", str(refusal))

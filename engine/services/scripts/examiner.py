@@ -77,6 +77,7 @@ def tools_pool(users: PoolSettings) -> PoolSettings:
         profile=PROFILE,
         queue_limit=QUEUE_LIMIT,
         queue_wait=QUEUE_WAIT,
+        host_memory=lambda: None,  # its runs are short and the engine's own: a check is never refused for it
     )
 
 

@@ -13,6 +13,7 @@ from catalogue import (
     processes,
     protocol,
     resources,
+    shared_memory,
     write_grant,
     writes,
 )
@@ -23,7 +24,7 @@ ATTACKS = {
     f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
     for module in (
         files, writes, write_grant, network, processes, memory_of_others, introspection, kernel_surface, memory,
-        resources, protocol, leftovers,
+        resources, protocol, leftovers, shared_memory,
     )
     for attack in module.ATTACKS
 }  # fmt: skip
