@@ -147,27 +147,27 @@ class Program:
         self._globals["params"].update(files)
 
     def _compile(self, request: RunFrame) -> CodeType:
-        source, filename = request.source, request.filename
+        """Compile the text, never its bytes: of those Python would read a declared encoding (PEP 263).
+
+        What ran would then be another text than the one that people read and approved.
+        """
+        source, filename, mode = request.source, request.filename, "exec"
+        if request.kind == SourceKind.EVAL:
+            source, mode = source.strip(), "eval"
         try:
             text = source.decode()
-            # Lines as Python counts them: str.splitlines would end them at form feeds and U+2028, too.
-            lines = io.StringIO(text, newline=None).readlines()
-            linecache.cache[filename] = (len(source), None, lines, filename)
-        except UnicodeDecodeError:
-            pass  # a declared other encoding; compile() reads the declaration, tracebacks go without source lines
-        if b"\0" in source:
-            line = source.count(b"\n", 0, source.index(b"\0")) + 1
-            raise _Stop(
-                plain_failure(
-                    "SyntaxError",
-                    f"The code holds a NUL character in line {line}; Python source cannot.",
-                    filename=filename,
-                    line=line,
-                )
-            )
-        if request.kind == SourceKind.EVAL:
-            return compile(source.strip(), filename, "eval", dont_inherit=True)
-        return compile(source, filename, "exec", dont_inherit=True)
+        except UnicodeDecodeError as error:
+            line = source.count(b"\n", 0, error.start) + 1
+            raise _bad_source(f"The code is not UTF-8 in line {line}.", filename, line) from None
+        if (nul := source.find(b"\0")) >= 0:
+            line = source.count(b"\n", 0, nul) + 1
+            sentence = f"The code holds a NUL character in line {line}; Python source cannot."
+            raise _bad_source(sentence, filename, line)
+        text = text.removeprefix("\ufeff")  # as the interpreter does with a file's byte order mark
+        # Lines as Python counts them: str.splitlines would end them at form feeds and U+2028, too.
+        lines = io.StringIO(text, newline=None).readlines()
+        linecache.cache[filename] = (len(source), None, lines, filename)
+        return compile(text, filename, mode, dont_inherit=True)
 
     def _call(self, head: dict[str, Any]) -> object:
         module = head["module"]
@@ -229,6 +229,10 @@ class Program:
         # All that is not frozen. The oldest generation is empty unless a younger one was collected before, and looking
         # at it would drop the interpreter's free lists: pages to copy when they fill again.
         gc.collect(2 if gc.get_count()[2] else 1)
+
+
+def _bad_source(sentence: str, filename: str, line: int) -> _Stop:
+    return _Stop(plain_failure("SyntaxError", sentence, filename=filename, line=line))
 
 
 def _own_builtins(rule: ImportRule | None) -> ModuleType:

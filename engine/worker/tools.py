@@ -34,8 +34,6 @@ FILENAME = "<script>"
 BOM = "\ufeff"
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
-_COOKIE = re.compile(r"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.ASCII)
-"""PEP 263."""
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 if TYPE_CHECKING:
@@ -83,7 +81,6 @@ class _Script:
 
     def compile(self) -> CodeType | None:
         """The text as code; None when it cannot be any, and ``problems`` says why."""
-        self._judge_cookie()
         if (nul := self._text.find("\0")) >= 0:
             self._wrong("The text holds a NUL character; Python source cannot.", *self._place(nul))
             return None
@@ -194,18 +191,6 @@ class _Script:
         if len(self.problems) < MAX_PROBLEMS and not known:
             text = self._line_at(line)
             self._wrong(sentence, line, len(text) - len(text.lstrip()), severity="warning")
-
-    def _judge_cookie(self) -> None:
-        """Scripts are UTF-8; a line that declares another encoding would have them read wrongly when they run."""
-        for number, line in enumerate(self._lines[:2], 1):
-            found = _COOKIE.match(line[:MAX_MESSAGE])
-            if found is not None:
-                if found[1].lower().replace("_", "-") not in ("utf-8", "utf8", "utf-8-sig"):
-                    sentence = f"This declares the encoding {one_line(found[1], MAX_NAME)}, but scripts are UTF-8."
-                    self._wrong(sentence, number, 0, severity="warning")
-                return
-            if line.strip() and not line.lstrip().startswith("#"):
-                return
 
     def _wrong(
         self,

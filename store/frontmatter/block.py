@@ -12,18 +12,15 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
+from store.frontmatter.coding import BOM, COOKIE
 from store.frontmatter.read import FrontmatterError, locate_block
 
 Cut = tuple[int, int, str]
 """Replace ``text[start:end]`` by this."""
 
-_BOM = b"\xef\xbb\xbf"
 _MARK = len("# ")
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _OPENING = re.compile(rb"# /// script[ \t]*\r*\n?")
-_COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
-"""PEP 263, on the first or the second line: https://peps.python.org/pep-0263/"""
-_UTF8 = frozenset({b"utf-8", b"utf8", b"u8", b"utf-8-sig"})
 
 
 class Block(NamedTuple):
@@ -104,7 +101,7 @@ def with_empty_block(data: bytes) -> bytes:
     Raises:
         FrontmatterError: It has a block further down, which would then be a second one.
     """
-    bom = _BOM if data.startswith(_BOM) else b""
+    bom = BOM if data.startswith(BOM) else b""
     lines = _LINE.findall(data[len(bom) :])
     if any(_OPENING.fullmatch(line) for line in lines):
         raise FrontmatterError("The frontmatter does not stand at the top of the script; move it there first.")
@@ -118,19 +115,11 @@ def with_empty_block(data: bytes) -> bytes:
     return bom + b"".join([*lines[:before], *new, *lines[before:]])
 
 
-def is_utf8(data: bytes) -> bool:
-    """Whether Python reads the file as UTF-8, by its coding cookie."""
-    for line in data.removeprefix(_BOM).split(b"\n", 2)[:2]:
-        if cookie := _COOKIE.match(line):
-            return cookie[1].lower().replace(b"_", b"-") in _UTF8
-    return True
-
-
 def _lines_before(lines: Sequence[bytes]) -> int:
     """How many lines must stay the file's first."""
     before = 1 if lines and lines[0].startswith(b"#!") else 0
     for number, line in enumerate(lines[:2], start=1):
-        if _COOKIE.match(line):
+        if COOKIE.match(line):
             return max(before, number)
         if line.strip() and not line.lstrip().startswith(b"#"):
             break

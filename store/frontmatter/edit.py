@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from store.frontmatter.block import Block, Cut, is_utf8, with_empty_block
+from store.frontmatter.block import Block, Cut, with_empty_block
+from store.frontmatter.coding import foreign_coding
 from store.frontmatter.keys import OWN, path_of, rendered, require_good, value_at, with_value
 from store.frontmatter.read import FrontmatterError, find_block, loads
 from store.frontmatter.toml_spans import Header, KeySpan, Path, dotted, inside, place_of, scan
@@ -40,7 +41,7 @@ def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
         raise FrontmatterError(f"At most {MAX_CHANGES} keys can be set at once.")
     paths = {key: path_of(key, remove=value is None) for key, value in changes.items()}
     before = after = _document(data)
-    ascii_only = not is_utf8(data)
+    ascii_only = foreign_coding(data) is not None
     for key, path in paths.items():
         present, value = value_at(after, path), changes[key]
         if value is None:

@@ -20,7 +20,8 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from store.frontmatter.block import Block, is_utf8, with_empty_block
+from store.frontmatter.block import Block, with_empty_block
+from store.frontmatter.coding import foreign_coding
 from store.frontmatter.keys import rendered
 from store.frontmatter.read import MAX_BLOCK, MAX_TEXT, MAX_TITLE, FrontmatterError, clean, locate_block, parse, quoted
 from store.frontmatter.toml_spans import dotted
@@ -67,7 +68,7 @@ def convert_header(data: bytes) -> bytes:
     header = _comment_header(data) or _docstring_header(data)
     if header is None or not any(_is_sign(line) for line in header.lines):
         return data
-    lines = _toml(_mapping(header.lines), ascii_only=not is_utf8(data))
+    lines = _toml(_mapping(header.lines), ascii_only=foreign_coding(data) is not None)
     converted = Block.needed(with_empty_block(header.without)).with_lines(-1, lines)
     problem = parse(converted.decode("utf-8", "replace")).problem
     if problem is not None:

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Tick = Callable[[], None]
 
-VERSION = 2
-"""Raised with every change of what is below: an index of another version is made anew."""
+VERSION = 3
+"""Raised with every change of what is below, or of what is read out of a script: another index is made anew."""
 
 _TABLES = f"""
 CREATE TABLE script (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, {", ".join(COLUMNS[1:])});

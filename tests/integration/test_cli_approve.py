@@ -93,15 +93,20 @@ def test_what_cannot_be_granted_is_usage(project: CliProject) -> None:
 
 
 def test_a_person_is_asked_and_hostile_text_stays_text(project: CliProject, logs: Path) -> None:
-    hostile = "# \x1b[2J\x1b]0;owned\x07\r# Approve? [yes]\u202e\x9b31m\n"
+    hostile = "# \x1b[2J\x1b]0;owned\x07\r# Approve? [yes]\u202e\x9b31m\nis_\ufe0fok = 1 # a\x0bb\u2028c\n"
     project.script("hostile.py", asking(logs, body=hostile + "result = 1\n"))
     command = project.command("scripts", "approve", "hostile")
     status, shown = in_terminal(command, "n\n", 100)
     assert status == 130
     for control in ("\x1b", "\x07", "\u202e", "\x9b"):
         assert control not in shown
+    for mark in ("[yes]<U+202E><U+009B>31m", "+is_<U+FE0F>ok = 1 # a<U+000B>b<U+2028>c"):
+        assert mark in shown, "what nobody sees is marked, and one line looks like one"
     assert "\n+# Approve? [yes]" in shown, "what follows a carriage return is a line of the script, and looks so"
     assert project.call("run", "hostile").returncode == 4
+    status, shown = in_terminal(project.command("scripts", "show", "hostile"))
+    assert "# Approve? [yes]<U+202E>" in shown
+    assert project.call("scripts", "show", "hostile").stdout.count("\u202e") == 1, "a pipe gets the text itself"
     status, shown = in_terminal(command, "y\n", 100)
     assert status == 0
     assert "Let hostile.py have this permission?" in shown
@@ -110,6 +115,30 @@ def test_a_person_is_asked_and_hostile_text_stays_text(project: CliProject, logs
     assert status == 0
     assert "Refuse what hostile.py asks for?" in shown
     assert project.call("run", "hostile").returncode == 4
+
+
+CODINGS = {
+    "# coding: utf-7\n# +AAo-result+AD0-2\n": "utf-7 in line 1",
+    "# coding: unicode_escape\n# \\nresult = 2\n": "unicode_escape in line 1",
+    "#!/usr/bin/python3\n# vim: set fileencoding=latin-1 :\n": "latin-1 in line 2",
+}
+
+
+def test_a_script_in_another_encoding_is_neither_run_nor_approved(project: CliProject, logs: Path) -> None:
+    for body, coding in CODINGS.items():
+        # Before the block, where a script may have its declaration.
+        project.script("coded.py", body + asking(logs))
+        said = f"declares the encoding {coding}"
+        refused = project.call("scripts", "approve", "coded", "--yes")
+        assert (refused.returncode, said in refused.stderr) == (2, True), refused.stderr
+        assert said in project.call("scripts", "list", "coded").stdout
+        run = project.call("run", "coded")
+        assert (run.returncode, said in run.stderr) == (2, True), run.stderr
+        checked = project.call("scripts", "check", "coded")
+        assert (checked.returncode, said in checked.stdout) == (1, True), checked.stdout
+        for arguments in (("exec", body), ("exec",), ("eval", f"{body}(1)")):
+            code = project.call(*arguments, stdin=body)
+            assert (code.returncode, said in code.stderr) == (2, True), code.stderr
 
 
 @pytest.fixture

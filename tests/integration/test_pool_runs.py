@@ -389,11 +389,17 @@ async def test_errors_of_a_call_and_an_eval(pool: Pool) -> None:
         assert "engine" not in (done.ending.traceback or "")
 
 
-async def test_a_declared_encoding_is_read(pool: Pool) -> None:
-    done = await run(pool, "# coding: latin-1\nresult = 'ä'".encode("latin-1"))
+async def test_a_declared_encoding_is_not_obeyed(pool: Pool) -> None:
+    """What runs is the text as UTF-8, which is what people read, even if nobody had refused the declaration."""
+    for comment in ("# coding: utf-7\n# +AAo-result=1", "# coding: unicode_escape\n# \\nresult = 1"):
+        done = await run(pool, f"{comment}\n".encode())
+        assert (done.ending.outcome, done.ending.has_value) == (Outcome.OK, False)
+    done = await run(pool, b"# coding: latin-1\nresult = '\xe4'")
+    assert told(done)[:2] == ("SyntaxError", "The code is not UTF-8 in line 2.")
+    done = await run(pool, "\ufeffresult = 'ä'".encode())
     assert done.value == "ä"
-    done = await run(pool, b"result = '\xe4'")
-    assert told(done)[0] == "SyntaxError"
+    done = await run(pool, b" \n 1 + 1\n", kind=RunKind.EVAL)
+    assert done.value == 2
 
 
 @pytest.mark.parametrize(

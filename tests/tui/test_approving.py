@@ -146,4 +146,4 @@ async def test_hostile_paths_notes_and_texts_are_shown_and_do_nothing(project, t
         await c.shows("evil.py\\x1b[2J asks", "/srv/\\x1b]0;evil\\x07\\u202elogs", "leads to /x\\x9b2J")
         await c.shows("note\\x1b[2J", "! no\\rway", "/old\\x07", "bob\\x1b[31m")
         await c.press("d")
-        await c.shows("+\\x1b[2Jb", "HIDDEN?\\u202e")
+        await c.shows("+<U+001B>[2Jb", "HIDDEN?<U+202E>")

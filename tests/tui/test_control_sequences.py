@@ -134,9 +134,9 @@ def see_dialogs(visit: Visit) -> None:
 
 def see_problems(visit: Visit) -> None:
     visit.open("block.py")
-    visit.sees("Problems 1")
+    visit.sees("Problems 2")
     visit.press("f3", "2")
-    visit.sees("[Problems 1]", "error")
+    visit.sees("[Problems 2]", "error")
     visit.open("broken.py")
     visit.sees("never closed")
 
@@ -145,7 +145,7 @@ def see_git(visit: Visit) -> None:
     visit.press("f3", "4", "z")
     visit.sees("on main", "scripts/new\\x1b]52;c;qZ7", "Author \\x1b]52;c;qZ7", "message \\x1b]52;c;qZ7")
     visit.press("home", "enter")
-    visit.sees("Enter goes back", "+# changed \\x1b]52;c;qZ7")
+    visit.sees("Enter goes back", "+# changed <U+001B>]52;c;qZ7")
     visit.press("enter", "home", "down")
     visit.type(" ")
     visit.sees("A  scripts/new\\x1b")
@@ -175,7 +175,7 @@ def see_versions(visit: Visit) -> None:
     visit.press("down")
     visit.type("t")
     visit.sees("]52;c;qZ7")
-    visit.leave("]52;c;qZ7=\\x07\\x1b]0")
+    visit.leave("]52;c;qZ7=<U+0007><U+001B>]0")
     visit.leave("History of form.py")
 
 
@@ -186,7 +186,7 @@ def see_a_conflict(visit: Visit, file: Path) -> None:
     file.write_text(f"# theirs {ALL}\n{file.read_text()}")
     visit.sees("changed on disk")
     visit.press("f7")
-    visit.sees("keep mine; theirs goes into history", "theirs \\x1b]52;c;qZ7")
+    visit.sees("keep mine; theirs goes into history", "theirs <U+001B>]52;c;qZ7")
     visit.type("t")
     visit.sees("took the version on disk", "# theirs \u241b]52;c;qZ7")
 

@@ -40,7 +40,7 @@ async def test_versions_differences_texts_and_going_back(project, tmp_path):
         await history_of(c, "story.py")
         await c.until(lambda: c.text.count("a save") == 2, "both versions are listed")
         await c.press("enter")
-        await c.shows("+ a save", "+three", "\\x1b]0;x\\x07")
+        await c.shows("+ a save", "+three", "<U+001B>]0;x<U+0007>")
         await c.press("enter", "end", "c")
         await c.shows("+two = 2")
         assert "+three" not in c.text

@@ -18,7 +18,7 @@ from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Level, Plan, PlannedLayers
 from engine.services.access import ServiceError, owner_actor
 from engine.services.scripts import examiner
-from engine.services.scripts.checks import ScriptChecks, entrypoint_problems
+from engine.services.scripts.checks import ScriptChecks, entrypoint_problems, hidden_problems
 from engine.services.scripts.examiner import KEPT, Examined, Examiner, NotExamined, tools_pool
 from engine.worker.tools import examine
 from store.frontmatter.read import parse
@@ -209,3 +209,36 @@ async def test_a_text_over_the_limit_is_refused_before_anybody_reads_it(pool: Co
         await checks.check(CheckRequest(text="é" * ((1 << 19) + 1)), owner_actor())
     assert (refusal.value.code, refusal.value.status) == ("too_large", 413)
     assert not pool.jobs
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("x = 1\n", []),
+        ("\ufeffx = 1\r\n\ty = 'é 漢字 שלום ⚠️ 👨‍👩‍👧 ❤️‍🔥 \u3000'\r\n", []),
+        ("#!\r# every line ends so\r", []),
+        (
+            "a\n# \u202e b \u2066 c \u202e\nc\nd\u200b\n",
+            [(2, 2, "U+202E (right-to-left override), U+2066"), (4, 1, "U+200B")],
+        ),
+        ("\ufeffa\u200b\n", [(1, 2, "U+200B (zero width space)")]),
+        ("a\r\nb\r\n# c\x0bd\r\n", [(3, 3, "U+000B,")]),
+        ("# c\rimport os\n", [(1, 3, "carriage return alone")]),
+        ("\x0c\n\x1c\n\x85\n\u2028\n", [(1, 0, "U+000C"), (2, 0, "U+001C"), (3, 0, "U+0085"), (4, 0, "U+2028")]),
+        ("is_ok\ufe0f = \u3164", [(1, 5, "U+FE0F (variation selector-16), U+3164 (hangul filler), which nobody sees")]),
+        ("a\u200d", [(1, 1, "write it as the escape \\u200d")]),
+    ],
+)
+def test_what_nobody_sees_is_warned_of(text: str, places: list[tuple[int, int, str]]) -> None:
+    problems = list(hidden_problems(text))
+    assert [(problem.line, problem.column) for problem in problems] == [place[:2] for place in places]
+    for problem, (_, _, said) in zip(problems, places, strict=True):
+        assert problem.severity == "warning"
+        assert said in problem.message
+        assert problem.message.isprintable()
+
+
+def test_a_text_full_of_it_gets_some_warnings_and_no_more() -> None:
+    assert len(list(hidden_problems("\u200b\n" * 100_000))) == 50
+    (problem,) = hidden_problems("\u200b\u200c\u200e\u200f" * 250_000)
+    assert len(problem.message) < 300

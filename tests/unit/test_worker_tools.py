@@ -110,17 +110,6 @@ def test_what_is_right_has_no_problems(text: str) -> None:
     assert examine(text)["problems"] == []
 
 
-@pytest.mark.parametrize("text", ["# coding: latin-1\nx = 1", "#!/usr/bin/python\n# vim: set fileencoding=cp1252 :\n"])
-def test_another_encoding_than_utf_8_is_a_warning(text: str) -> None:
-    (problem,) = examine(text)["problems"]
-    assert problem["severity"] == "warning"
-    assert "UTF-8" in problem["message"]
-
-
-def test_an_encoding_below_code_is_only_a_comment() -> None:
-    assert examine("x = 1\n# coding: latin-1\n")["problems"] == []
-
-
 def test_a_syntax_warning_is_a_warning_told_once() -> None:
     text = "def f():\n    try:\n        pass\n    finally:\n        1 is 1\n"
     (problem,) = examine(text)["problems"]

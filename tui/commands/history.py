@@ -21,6 +21,7 @@ from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock, size
 from tui.text.labels import what_replaced
+from tui.text.newlines import normalise
 from tui.text.sanitise import sanitise_code, sanitise_line
 
 if TYPE_CHECKING:
@@ -121,10 +122,13 @@ async def _text(client: EngineClient, found: ScriptHistory, sha256: str | None) 
 
 
 def _unified(old: str, new: str, title: str, newer: str | None) -> str:
-    lines = difflib.unified_diff(
-        old.splitlines(), new.splitlines(), title, newer[:SHORT] if newer else "deleted", lineterm=""
-    )
+    lines = difflib.unified_diff(_lines(old), _lines(new), title, newer[:SHORT] if newer else "deleted", lineterm="")
     return "\n".join(lines)
+
+
+def _lines(text: str) -> list[str]:
+    """The lines as Python counts them: a separator in a comment, where splitlines ends one, must not make it two."""
+    return normalise(text).removesuffix("\n").split("\n") if text else []
 
 
 def _print_difference(invocation: Invocation, answer: tuple[ScriptHistory, str]) -> None:

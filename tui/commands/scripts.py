@@ -28,7 +28,7 @@ from tui.commands.script_changes import delete_script, duplicate_script, rename_
 from tui.commands.set_keys import set_keys
 from tui.commands.transfer import export_scripts, import_scripts
 from tui.text.formats import clock, size
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import sanitise_line, sanitise_source
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
@@ -153,7 +153,8 @@ def search_scripts(invocation: Invocation, text: tuple[str, ...], limit: int) ->
 
 
 def _print_text(invocation: Invocation, loaded: ScriptText) -> None:
-    invocation.streams.out.write(loaded.text)
+    out = invocation.streams.out
+    out.write(sanitise_source(loaded.text) if out.is_terminal else loaded.text)
     say_what_waits(invocation, [loaded.info])
 
 

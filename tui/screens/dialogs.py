@@ -19,7 +19,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from tui.text.sanitise import sanitise_line
+from tui.text.sanitise import sanitise_code, sanitise_line
 from tui.widgets.diff_rows import diff_tone
 from tui.widgets.row_list import Row, RowList
 
@@ -156,7 +156,7 @@ def difference_rows(old: str, new: str) -> list[Row]:
     if len(before) + len(after) > COMPARED_LINES:
         return [Row("0", f" {len(before)} lines before, {len(after)} after: too long to compare here.")]
     lines = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
-    return [Row(str(i), f" {sanitise_line(line)}", tone=diff_tone(line)) for i, line in enumerate(lines)]
+    return [Row(str(i), f" {line[:1]}{sanitise_code(line[1:])}", tone=diff_tone(line)) for i, line in enumerate(lines)]
 
 
 class ReportScreen(Dialog[None]):

@@ -19,7 +19,7 @@ from tui.connection import problems_told
 from tui.screens.dialogs import Dialog, difference_rows
 from tui.text.formats import clock, size
 from tui.text.labels import what_replaced
-from tui.text.sanitise import TAB, sanitise_line
+from tui.text.sanitise import sanitise_code, sanitise_line
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import Row, RowList
 
@@ -146,7 +146,7 @@ class HistoryScreen(Dialog[ScriptVersion]):
 
     async def _difference(self, old: ScriptVersion, newer: str | None, what: str) -> tuple[str, list[Row]]:
         before, after = await self._text_of(old.sha256), await self._text_of(newer)
-        rows = await asyncio.to_thread(difference_rows, before.expandtabs(TAB), after.expandtabs(TAB))
+        rows = await asyncio.to_thread(difference_rows, before, after)
         return f"- {old.sha256[:SHORT_HASH]}, until {clock(old.at)}    + {sanitise_line(what)}", rows
 
     async def _whole_text(self) -> tuple[str, list[Row]]:
@@ -189,5 +189,5 @@ def _rows(history: ScriptHistory) -> list[TableRow]:
 
 
 def _text_rows(text: str) -> list[Row]:
-    lines = text.expandtabs(TAB).split("\n")
-    return [Row(str(number), f" {number:>5} {sanitise_line(line)}") for number, line in enumerate(lines, 1)]
+    lines = text.split("\n")
+    return [Row(str(number), f" {number:>5} {sanitise_code(line)}") for number, line in enumerate(lines, 1)]

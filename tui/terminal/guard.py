@@ -9,10 +9,13 @@ and messages are made readable by ``tui.text.sanitise``.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from textual.filter import LineFilter
+
+from engine.models.hidden import HIDDEN
 
 if TYPE_CHECKING:
     from rich.style import Style
@@ -42,6 +45,11 @@ def pictures(text: str) -> str:
     return text if text.isprintable() else text.translate(_PICTURES_BUT_TAB)
 
 
+def code_pictures(text: str) -> str:
+    """As ``pictures``, with a picture also for what has no shape: in code nothing hides, not even in a name."""
+    return HIDDEN.sub(_picture, text) if not text.isascii() else pictures(text)
+
+
 def is_harmless(text: str) -> bool:
     """Whether a terminal only draws ``text``."""
     return text.isprintable() or text.translate(_NOTHING) == text
@@ -66,6 +74,10 @@ class HostileTextFilter(LineFilter):
             return segments
         cleaned = (Segment(text.translate(_NOTHING), _safe_style(style)) for text, style, _control in segments)
         return [segment for segment in cleaned if segment.text]
+
+
+def _picture(match: re.Match[str]) -> str:
+    return _PICTURES.get(ord(match[0]), SUBSTITUTE)
 
 
 def _is_safe(segment: Segment) -> bool:

@@ -19,6 +19,7 @@ from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import bind
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService, ScriptSource
+from store.frontmatter.coding import coding_problem
 from store.sizes import describe_size
 
 MAX_NAME = 255
@@ -144,7 +145,7 @@ class RequestChecks:
             mode=mode,
             name=name,
             filename=name,
-            source=_encode(request.code),
+            source=_source(request.code),
             limits=self._limits(request.timeout),
             params=dict(request.params),
             entrypoint=request.entrypoint,
@@ -193,11 +194,15 @@ def _shown(name: str) -> str:
     return name
 
 
-def _encode(code: str) -> bytes:
+def _source(code: str) -> bytes:
+    """Code that is no script's, as it runs: what is not allowed in a script's text is not here either."""
     try:
-        return code.encode()
+        data = code.encode()
     except UnicodeEncodeError:
         raise ServiceError("bad_request", "The code holds a lone surrogate, which UTF-8 cannot carry.") from None
+    if (problem := coding_problem(data)) is not None:
+        raise ServiceError("bad_script", f"The code cannot run: {problem}", status=422)
+    return data
 
 
 def refused_run(refusal: QueueFull | JobRejected) -> ServiceError:

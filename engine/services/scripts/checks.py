@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from engine.models.checks import CheckedFunction, CheckProblem, CheckReport, CheckRequest
+from engine.models.hidden import HIDDEN, code_point
 from engine.models.runs import Mode, Priority
 from engine.registry.scripts import SCRIPTS_CHECK
 from engine.sandbox.modules import ImportPolicy
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
-from engine.worker.tools import MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
+from engine.worker.tools import BOM, MAX_MESSAGE, MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
+from store.frontmatter.coding import coding_problem, foreign_coding
 from store.frontmatter.read import MAX_BLOCK, Frontmatter, parse
 from store.sizes import describe_size
 
@@ -53,8 +56,7 @@ class ScriptChecks:
                 hint="Hand large data to a run as a file.",
                 status=413,
             )
-        front = await asyncio.to_thread(parse, request.text, request.path)
-        problems = _frontmatter_problems(front, request.text)
+        front, problems = await asyncio.to_thread(_read, request.text, data, request.path)
         priority = Priority.API if source == "rest" else Priority.INTERACTIVE
         try:
             findings = await self._examiner.examine(data, front.entrypoint or "", actor.name, priority)
@@ -78,6 +80,57 @@ class ScriptChecks:
             for found in findings.imports
             if (sentence := self._imports.verdict(found.name, Mode.RESTRICTED)) is not None
         ]
+
+
+def _read(text: str, data: bytes, path: str) -> tuple[Frontmatter, list[CheckProblem]]:
+    """What a text says about itself, and what is wrong with it before it is parsed."""
+    front = parse(text, path)
+    return front, [*_frontmatter_problems(front, text), *_coding_problems(data), *hidden_problems(text)]
+
+
+def _coding_problems(data: bytes) -> Iterator[CheckProblem]:
+    found, problem = foreign_coding(data), coding_problem(data)
+    if found is not None and problem is not None:
+        yield CheckProblem(message=problem, line=found.line)
+
+
+def hidden_problems(text: str) -> Iterator[CheckProblem]:
+    """Warn of lines with characters that are not seen, once for each line and up to ``MAX_PROBLEMS`` times."""
+    body = text.removeprefix(BOM)
+    unix = body.replace("\r\n", "\n")
+    lines = unix.replace("\r", "\n")  # as Python counts them; every character has the place that it has in ``unix``
+    # Where every line ends by it, a carriage return is an ordinary line end. Where few do, editors show one line.
+    searched = unix if "\n" in unix else lines
+    number, start = 1, 0
+    for _ in range(MAX_PROBLEMS):
+        found = HIDDEN.search(searched, start)
+        if found is None:
+            return
+        place = found.start()
+        number += lines.count("\n", start, place)
+        column = place - (lines.rfind("\n", 0, place) + 1) + (len(text) - len(body) if number == 1 else 0)
+        end = lines.find("\n", place) % (len(lines) + 1)  # the text's end where there is none
+        if found[0] == "\r":
+            sentence = "A carriage return alone ends this line for Python; an editor may show one line with the next."
+        else:
+            seen = HIDDEN.findall(searched, place, min(end, place + MAX_MESSAGE))
+            sentence = _hidden_sentence(list(dict.fromkeys(seen)))
+        yield CheckProblem(message=sentence, line=number, column=column, severity="warning")
+        number, start = number + 1, end + 1
+
+
+def _hidden_sentence(characters: list[str]) -> str:
+    named = [f"{code_point(c)}{_name_of(c)}" for c in characters[:3] if c != "\r"]
+    escape = characters[0].encode("unicode_escape").decode("ascii")
+    return (
+        f"This line holds {', '.join(named)}, which nobody sees: what runs may not be what it looks like. "
+        f"Take that out, or write it as the escape {escape}."
+    )
+
+
+def _name_of(character: str) -> str:
+    name = unicodedata.name(character, "")
+    return f" ({name.lower()})" if name else ""
 
 
 def _frontmatter_problems(front: Frontmatter, text: str) -> list[CheckProblem]:

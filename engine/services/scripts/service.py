@@ -34,7 +34,7 @@ from store.files.names import module_note, name_notes, script_path
 from store.files.script_text import read_script
 from store.files.scripts import ScriptFiles
 from store.frontmatter.legacy_headers import convert_header
-from store.frontmatter.read import Frontmatter, FrontmatterError, parse
+from store.frontmatter.read import Frontmatter, FrontmatterError
 from store.index.reconcile import Reconciler
 from store.index.rows import ScriptRow
 from store.state.approvals import Approvals
@@ -166,7 +166,8 @@ class ScriptService:
             raise refused(error) from None
         except UnicodeEncodeError:
             raise ServiceError("bad_text", "The text holds a lone surrogate, which UTF-8 cannot carry.") from None
-        info = _info(path, parse(text, path), hashlib.sha256(data).hexdigest(), len(data), 0.0)
+        _, front = read_script(data, path)
+        info = _info(path, front, hashlib.sha256(data).hexdigest(), len(data), 0.0)
         if info.problem:
             raise ServiceError("bad_script", f"{path} cannot run: {info.problem}", status=422)
         return ScriptSource(info=info, data=data)

@@ -134,6 +134,14 @@ MODES = {
 }  # fmt: skip
 """Modes of what an ordinary script makes; a mask that lets others write has no effect."""
 
+CODINGS = {
+    "utf-7": "# +AAo-raise SystemExit('other code')",
+    "unicode_escape": "# \\nraise SystemExit('other code')",
+    "raw_unicode_escape": "# \\u000araise SystemExit('other code')",
+}
+"""Comments that Python takes for code where it obeys the declared encoding. Such scripts are refused before they get
+here; the child does not obey them either."""
+
 ALLOWED = [
     *(Allowed(f"import-{name}", f"import {name}\nresult = {name}.__name__", name) for name in SAFE_MODULES),
     *(
@@ -145,6 +153,10 @@ ALLOWED = [
     Allowed("denied-import-call", "__import__('socket')", None, "import_denied", "socket"),
     Allowed("denied-import-says-the-mode", "import os", None, "import_denied", "RESTRICTED"),
     Allowed("denied-import-can-be-caught", CAUGHT, [True, True]),
+    *(
+        Allowed(f"coding-{name}-is-not-obeyed", f"# coding: {name}\n{comment}\nresult = 'as it reads'", "as it reads")
+        for name, comment in CODINGS.items()
+    ),
     Allowed("word-profile", "profile = 3\nresult = profile", 3),
     Allowed("word-photos", "photos = []\nphotos.append(1)\nresult = photos", [1]),
     Allowed("word-in-a-comment", "# import os later\nresult = 1", 1),

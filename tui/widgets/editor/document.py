@@ -20,7 +20,7 @@ from textual.expand_tabs import expand_tabs_inline
 from textual.geometry import Size
 from textual.widgets.text_area import DocumentBase, EditResult
 
-from tui.terminal.guard import pictures
+from tui.terminal.guard import code_pictures
 from tui.text.newlines import _LINE_END, Newline, newline_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class FlatDocument(DocumentBase):
 
     def get_line(self, index: int) -> str:
         """The line as it is shown: as many characters as the line has, control characters as pictures."""
-        return pictures(self._lines[index])
+        return code_pictures(self._lines[index])
 
     def get_text_range(self, start: Location, end: Location) -> str:
         (first, left), (last, right) = self._clamped(start, end)
@@ -152,7 +152,7 @@ class FlatDocument(DocumentBase):
     def _width(self, line: str) -> int:
         if line.isascii() and line.isprintable():
             return len(line)
-        return cell_len(expand_tabs_inline(pictures(line), self._tab_width or 1))
+        return cell_len(expand_tabs_inline(code_pictures(line), self._tab_width or 1))
 
     # Syntax.
 

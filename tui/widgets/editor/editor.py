@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from textual.widgets import TextArea
 from textual.widgets.text_area import Edit, EditResult, Location, Selection
 
-from tui.terminal.guard import pictures
+from tui.terminal.guard import code_pictures
 from tui.text.newlines import newline_of, normalise
 from tui.widgets.editor.area import FlatTextArea
 from tui.widgets.editor.blocks import LineEdits, dedented, indentation_after, indented, toggled_comments
@@ -259,7 +259,7 @@ class Editor(FlatTextArea, inherit_bindings=False):
         self._update_dirty()
 
     def get_line(self, line_index: int) -> Text:
-        return Text(pictures(self.document[line_index]), end="", no_wrap=True)
+        return Text(code_pictures(self.document[line_index]), end="", no_wrap=True)
 
     async def _on_key(self, event: events.Key) -> None:
         handler = {"enter": self._new_line, "tab": self._indent_selection}.get(event.key)
