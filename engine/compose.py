@@ -20,6 +20,7 @@ from engine.pool.environment import ensure_environment
 from engine.pool.job import Limits
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
+from engine.project_folder import OWN_FOLDER, why_no_project
 from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
 from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
@@ -53,6 +54,7 @@ from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
 from engine.sockets import check_private
 from store.disk_space import DiskSpace, Floor, ReadOnlySpace
+from store.errors import ProjectError
 from store.files.scripts import ScriptFiles
 from store.git.trust import TrustFile
 from store.index.reconcile import Reconciler
@@ -251,6 +253,8 @@ def run_limits(settings: Settings) -> Limits:
 def _project(root: Path, bundle: Bundle) -> Project:
     """Made or completed first if need be, and where it can only be read, read."""
     paths = EnginePaths(root.expanduser().resolve())
+    if not os.path.lexists(paths.home) and (reason := why_no_project(paths.project)) is not None:
+        raise ProjectError(reason, OWN_FOLDER)
     if not paths.read_only:
         return Project.create(root, bundle.files)
     paths.private.mkdir(mode=0o700, exist_ok=True)

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -56,7 +57,9 @@ class Project:
         _check_folder(folder)
         _check_private(folder)
         if _read_marker(folder / PRIVATE / MARKER).get("state") != "ready":
-            raise ProjectError(f"There is no Gatewright project in {folder}.", f"Run: gatewright '{folder}'")
+            raise ProjectError(
+                f"There is no Gatewright project in {folder}.", f"Run: gatewright init {shlex.quote(str(folder))}"
+            )
         return cls(folder, _warnings(folder))
 
     @classmethod
@@ -197,7 +200,9 @@ def _check_private(folder: Path) -> None:
     path = folder / PRIVATE
     found = _lstat(path)
     if found is None:
-        raise ProjectError(f"There is no Gatewright project in {folder}.", f"Run: gatewright '{folder}'")
+        raise ProjectError(
+            f"There is no Gatewright project in {folder}.", f"Run: gatewright init {shlex.quote(str(folder))}"
+        )
     if not stat.S_ISDIR(found.st_mode):
         what = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a folder"
         raise ProjectError(f"{path} is {what}.", "Move it away, then start again.")
@@ -246,7 +251,7 @@ def _is_new(folder: Path, repository: GitRepo) -> bool:
     if os.path.lexists(scripts) and any(not name.startswith(".") for name in os.listdir(scripts)):
         return False
     try:
-        return not (repository.exists() and repository.has_commits())
+        return not repository.has_past()
     except StoreError:  # no git, or not ours to use: _make_repository or the git tab says so
         return True
 

@@ -23,6 +23,7 @@ from tui.commands.invocation import Invocation, common_options, open_option
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "init": "tui.commands.init:init",
         "run": "tui.commands.run:run_script",
         "exec": "tui.commands.run:exec_code",
         "eval": "tui.commands.run:eval_expression",

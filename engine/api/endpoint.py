@@ -47,7 +47,7 @@ class Endpoint:
         except body.ClientGone:
             log.debug("%s: the client left before its request was complete", self._operation.name)
         except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a sentence, unexpected ones a log line
-            status, error_body = errors.answer_to(error, self._operation.name)
+            status, error_body = errors.answer_to(error, self._operation)
             await respond_json(send, status, msgspec.json.encode(error_body))
 
     async def _request(self, scope: Scope, receive: Receive) -> Request:

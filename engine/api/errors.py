@@ -5,29 +5,45 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from enum import Enum
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from engine.models.base import ErrorBody
+from engine.registry.operation import MAX_ID
 from engine.services.access import ServiceError
+from engine.services.operations import Row
 
 log = logging.getLogger("engine.api")
 
 DOCUMENT_HINT = "What each operation takes: GET /api/v1/openapi.json."
+"""For those who speak HTTP themselves: only they can ask for what is not there."""
+
+_KINDS: dict[Any, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "an object",
+}
 
 
-def answer_to(error: Exception, operation: str) -> tuple[int, ErrorBody]:
-    """The status and body that tell a client about ``error``."""
+def answer_to(error: Exception, operation: Row) -> tuple[int, ErrorBody]:
+    """The status and body that tell a client about ``error`` in a request for ``operation``."""
     if isinstance(error, ServiceError):
         return error.status, error.body()
     if isinstance(error, msgspec.ValidationError):
-        return 400, ErrorBody(error=_validation_sentence(str(error)), code="bad_request", hint=DOCUMENT_HINT)
+        sentence, field = _validation_sentence(str(error))
+        return 400, ErrorBody(error=sentence, code="bad_request", hint=what_it_takes(operation, field))
     if isinstance(error, msgspec.DecodeError):
         return 400, ErrorBody(error=f"The body is not JSON: {_lowered(str(error))}.", code="bad_request")
     if isinstance(error, RecursionError):
         return 400, ErrorBody(error="The body is nested too deeply.", code="bad_request")
     number = secrets.token_hex(4)
-    log.error("error %s in %s", number, operation, exc_info=error)
+    log.error("error %s in %s", number, operation.name, exc_info=error)
     sentence = f"The engine failed at this ({type(error).__name__}, error {number})."
     return 500, ErrorBody(error=sentence, code="internal", hint=f"Look for {number} in the engine's log.")
 
@@ -41,14 +57,63 @@ def wrong_method(method: str, path: str, allowed: str) -> ErrorBody:
     return ErrorBody(error=sentence, code="wrong_method", hint=DOCUMENT_HINT)
 
 
-def _validation_sentence(text: str) -> str:
-    """msgspec's message, which names the place as a JSON path, as a sentence that names the field."""
+def what_it_takes(operation: Row, field: str) -> str | None:
+    """Say what a field of an operation's parameters or body takes; None where the table does not say."""
+    name = re.split(r"[.\[]", field)[0]
+    for struct in (operation.params, operation.body):
+        hints = {} if struct is None else get_type_hints(struct, include_extras=True)
+        if name in hints:
+            kinds, limits = _taken(hints[name])
+            described = next((meta.description for meta in limits if meta.description), "")
+            what = " or ".join(dict.fromkeys(kinds))
+            return f"{name} takes {what}{_range(limits)}{f': {described}' if described else '.'}"
+    return None
+
+
+def _taken(hint: Any) -> tuple[list[str], list[msgspec.Meta]]:  # noqa: ANN401 - any annotation
+    """The kinds of value that an annotation allows, and its limits."""
+    limits = [meta for meta in getattr(hint, "__metadata__", ()) if isinstance(meta, msgspec.Meta)]
+    origin = get_origin(hint)
+    if origin is Annotated or origin in (Union, UnionType):
+        kinds: list[str] = []
+        for part in get_args(hint)[:1] if origin is Annotated else get_args(hint):
+            inner, more = _taken(part)
+            kinds += inner
+            limits += more
+        return kinds, limits
+    if origin is Literal:
+        return [f"one of {', '.join(map(str, get_args(hint)))}"], limits
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return [f"one of {', '.join(str(member.value) for member in hint)}"], limits
+    if hint is type(None):
+        return [], limits
+    return [_KINDS.get(origin or hint, "a value of its own kind")], limits
+
+
+def _range(limits: list[msgspec.Meta]) -> str:
+    """The limits that say something to people: none is told that an id has 19 digits at most."""
+    least, most, unit = None, None, ""
+    for meta in limits:
+        least = meta.ge if meta.ge is not None else least
+        most = meta.le if meta.le not in (None, MAX_ID) else most
+        if meta.min_length is not None or meta.max_length is not None:
+            least, most, unit = meta.min_length, meta.max_length, " long"
+    if least is not None and most is not None:
+        return f", {least} to {most}{unit}"
+    if most is not None:
+        return f", {most}{unit} at most"
+    return f", {least}{unit} or more" if least is not None else ""
+
+
+def _validation_sentence(text: str) -> tuple[str, str]:
+    """msgspec's message, which names the place as a JSON path, as a sentence that names the field; and the field."""
     if missing := re.fullmatch(r"Object missing required field `(.+?)`(?: - at `\$\.?(.*)`)?", text):
-        return f"The field {'.'.join(filter(None, (missing[2], missing[1])))} is missing."
+        field = ".".join(filter(None, (missing[2], missing[1])))
+        return f"The field {field} is missing.", field
     what, _, place = text.partition(" - at ")
     field = place.strip("`").removeprefix("$").removeprefix(".")
     where = f"The field {field}" if field else "The body"
-    return f"{where} is wrong: {_lowered(what)}."
+    return f"{where} is wrong: {_lowered(what)}.", field
 
 
 def _lowered(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The client's side of an engine's life: find the project, check whose it is, reach its engine or start one.
+"""The client's side of an engine's life: check whose the project is, reach its engine or start one.
 
 Whether there is an engine is decided by the lock that it holds as long as it lives (``engine.lock``), never by the
 socket file, which a killed engine leaves behind.
@@ -23,10 +23,10 @@ from engine.client.starter import LaunchError, daemon_command, daemon_environmen
 from engine.lock import engine_lives, holder_of
 from engine.models.base import API_VERSION
 from engine.models.engine import EngineInfo, StopRequest
-from engine.paths import PRIVATE, EnginePaths
+from engine.paths import EnginePaths
 from engine.registry.engine import ENGINE_INFO, ENGINE_STOP
 
-__all__ = ["LaunchError", "connect", "daemon_command", "daemon_environment", "find_project", "stop"]
+__all__ = ["LaunchError", "connect", "daemon_command", "daemon_environment", "stop"]
 
 HANDSHAKE_TIMEOUT = 5.0
 """Seconds in which an engine that takes a connection must say who it is."""
@@ -35,24 +35,6 @@ HANDOVER_TIMEOUT = 10.0
 """Seconds for an engine that holds the lock without answering: it is leaving, or about to bind its socket again."""
 
 POLL = 0.03
-
-
-def find_project(explicit: str | None) -> Path:
-    """The project's folder: ``explicit``, else the nearest one upwards that is a project, else the current folder.
-
-    Raises:
-        LaunchError: There is no such folder.
-    """
-    if explicit is not None:
-        folder = Path(explicit).expanduser()
-        if not os.path.isdir(folder):  # Path.is_dir would raise where this account may not look
-            raise LaunchError(f"There is no folder {folder}.", "Make it first, then open it as a project.", exit_code=2)
-        return folder.resolve()
-    try:
-        here = Path.cwd()
-    except FileNotFoundError:
-        raise LaunchError("The current folder is gone.", "Change to one that exists.", exit_code=2) from None
-    return next((folder for folder in (here, *here.parents) if os.path.isdir(folder / PRIVATE)), here)
 
 
 async def connect(project: Path, *, client: str, start: bool = True) -> EngineClient:

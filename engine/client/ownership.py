@@ -46,6 +46,16 @@ def owner_of(paths: EnginePaths) -> Owner:
     return Owner(folder.st_uid, folder.st_gid, of_project=False)
 
 
+def other_account(paths: EnginePaths) -> str | None:
+    """Return the name of the account that this process would go on as; None if it stays who it is.
+
+    Raises:
+        LaunchError: There is no such folder, or no looking into it.
+    """
+    owner = owner_of(paths)
+    return account_name(owner.uid) if os.geteuid() == 0 != owner.uid else None
+
+
 def become_owner(paths: EnginePaths) -> None:
     """Go on only as the account that owns the project: root becomes it, everybody else is told whom to ask.
 

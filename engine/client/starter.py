@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from engine.paths import EnginePaths
+from engine.project_folder import OWN_FOLDER, why_no_project
 from engine.sockets import check_private
 
 START_TIMEOUT = 20.0
@@ -64,8 +65,21 @@ def daemon_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str
     return {**kept, "LANG": "C.UTF-8", "PATH": DEFAULT_PATH}
 
 
+def check_suitable(folder: Path) -> None:
+    """Refuse to make a project of a folder that belongs to everybody, the system or a whole account.
+
+    Raises:
+        LaunchError: It is such a folder.
+    """
+    reason = why_no_project(folder)
+    if reason is not None:
+        raise LaunchError(reason, OWN_FOLDER, exit_code=2)
+
+
 def prepare_folders(paths: EnginePaths) -> None:
     """Make what must be there before an engine is: the private folder for the locks, and one for what it prints."""
+    if not os.path.lexists(paths.home):
+        check_suitable(paths.project)
     for folder in (paths.private, paths.logs):
         try:
             folder.mkdir(mode=0o700, exist_ok=True)

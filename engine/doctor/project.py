@@ -27,7 +27,7 @@ from store.watch.notifier import CannotWatch, try_out
 def _owner(paths: EnginePaths) -> Finding:
     tried = f"who owns {paths.project}"
     if not paths.private.is_dir():
-        return Finding(level=Severity.OK, tried=tried, found="not a project yet: the first start makes one")
+        return Finding(level=Severity.OK, tried=tried, found="not a project yet: gatewright init makes it one")
     info = paths.private.stat()
     found = f"{account_name(info.st_uid)}, mode {info.st_mode & 0o777:o}"
     if info.st_mode & 0o077:

@@ -11,7 +11,7 @@ from engine.models.base import Model
 
 class GitFile(Model, frozen=True):
     path: str
-    """Relative to the repository's root."""
+    """Relative to the project's folder."""
     index: str
     worktree: str
     """The two letters of ``git status --porcelain`` (git-status(1))."""
@@ -27,6 +27,10 @@ class GitStatus(Model, frozen=True):
     """The commit that HEAD names; None when there is none yet."""
     under_way: str | None = None
     """``merge``, ``rebase``, ``cherry-pick`` or ``revert`` when one was begun and not ended."""
+    repository: str | None = None
+    """The folder that has it: the project's own, or one around it."""
+    is_part: bool = False
+    """The repository is a larger one around the project: only the project's part of it is listed and staged."""
 
 
 class GitCommit(Model, frozen=True):

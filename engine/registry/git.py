@@ -21,9 +21,12 @@ from engine.models.git import (
 )
 from engine.registry.operation import MAX_ID, Operation
 
+COMMIT = "A commit's hash, a branch or a tag, or what counts back from one: HEAD~1."
+
 
 class GitLogParams(Model, frozen=True):
     path: Annotated[str, Meta(description="Only commits that touch this script.")] | None = None
+    commit: Annotated[str, Meta(description=f"Begin there instead of at HEAD. {COMMIT}")] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     skip: Annotated[int, Meta(ge=0, le=MAX_ID)] = 0
 
@@ -31,11 +34,11 @@ class GitLogParams(Model, frozen=True):
 class GitDiffParams(Model, frozen=True):
     path: Annotated[str, Meta(description="A file, as the status lists it; may be left out with commit.")] | None = None
     staged: Annotated[bool, Meta(description="From HEAD to the index instead of from the index to the file.")] = False
-    commit: Annotated[str, Meta(description="What this commit changed instead; hexadecimal.")] | None = None
+    commit: Annotated[str, Meta(description=f"What this one changed instead. {COMMIT}")] | None = None
 
 
 class GitShowParams(Model, frozen=True):
-    commit: Annotated[str, Meta(min_length=7, max_length=64, description="In hexadecimal.")]
+    commit: Annotated[str, Meta(min_length=1, max_length=200, description=COMMIT)]
     path: Annotated[str, Meta(min_length=1, max_length=4096, description="Relative to the scripts folder.")]
 
 
@@ -58,7 +61,7 @@ GIT_DIFF = Operation(
 GIT_SHOW = Operation(
     "git.show",
     "GET",
-    "/git/show/{commit}/{path:path}",
+    "/git/show/{path:path}",
     GitText,
     "viewer",
     "See a script's text as a commit has it",

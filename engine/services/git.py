@@ -98,15 +98,15 @@ class GitService:
     @implements(GIT_STATUS)
     async def status(self) -> GitStatus:
         """Branch and changed files; where there is no usable repository, why."""
-        return _status(await self._in_turn(lambda repo: repo.status()))
+        return self._status(await self._in_turn(lambda repo: repo.status()))
 
     @implements(GIT_LOG)
-    async def log(self, path: str | None, *, limit: int = 50, skip: int = 0) -> GitLog:
-        """Commits, newest first, of the repository or of one script."""
+    async def log(self, path: str | None, *, limit: int = 50, skip: int = 0, commit: str | None = None) -> GitLog:
+        """Commits, newest first, of the project or of one script, from HEAD or from ``commit`` on."""
         if not 1 <= limit <= MAX_LOG or skip < 0:
             raise ServiceError("bad_request", f"limit must be 1 to {MAX_LOG} and skip must not be negative.")
         place = f"{SCRIPTS}/{path}" if path else None
-        commits = await self._in_turn(lambda repo: repo.log(place, limit + 1, skip))
+        commits = await self._in_turn(lambda repo: repo.log(place, limit + 1, skip, commit))
         return GitLog(commits=[_commit(commit) for commit in commits[:limit]], more=len(commits) > limit)
 
     @implements(GIT_DIFF)
@@ -134,12 +134,12 @@ class GitService:
     @implements(GIT_STAGE)
     async def stage(self, request: GitPaths, actor: Actor) -> GitStatus:  # noqa: ARG002 - its role is checked
         """Put changed files into the index as they are on disk."""
-        return _status(await self._in_turn(lambda repo: _staged(repo, request.paths)))
+        return self._status(await self._in_turn(lambda repo: _staged(repo, request.paths)))
 
     @implements(GIT_UNSTAGE)
     async def unstage(self, request: GitPaths, actor: Actor) -> GitStatus:  # noqa: ARG002 - its role is checked
         """Put files in the index back to what HEAD has."""
-        return _status(await self._in_turn(lambda repo: _unstaged(repo, request.paths)))
+        return self._status(await self._in_turn(lambda repo: _unstaged(repo, request.paths)))
 
     @implements(GIT_COMMIT)
     async def commit(self, request: GitCommitRequest, actor: Actor) -> GitCommit:
@@ -198,6 +198,18 @@ class GitService:
             self._audit.tell(actor, "git", action, str(self._root), fingerprint=request.fingerprint)
         return answer
 
+    def _status(self, found: Status) -> GitStatus:
+        return GitStatus(
+            available=found.problem is None,
+            problem=found.problem,
+            branch=found.branch,
+            files=[GitFile(path=file.path, index=file.index, worktree=file.worktree) for file in found.files],
+            head=found.head,
+            under_way=found.under_way,
+            repository=found.repository,
+            is_part=found.repository not in (None, str(self._root)),
+        )
+
     def _trusted(self, repo: GitRepo, fingerprint: str | None, uid: int) -> GitTrust:
         found = repo.programs()
         if fingerprint is None:
@@ -247,17 +259,6 @@ def _trust(repo: GitRepo, found: Programs | None = None) -> GitTrust:
         trusted=repo.is_trusted(found),
         fingerprint=found.fingerprint,
         programs=[GitProgram(kind=one.kind, name=one.name, value=one.value) for one in found.found],
-    )
-
-
-def _status(found: Status) -> GitStatus:
-    return GitStatus(
-        available=found.problem is None,
-        problem=found.problem,
-        branch=found.branch,
-        files=[GitFile(path=file.path, index=file.index, worktree=file.worktree) for file in found.files],
-        head=found.head,
-        under_way=found.under_way,
     )
 
 

@@ -66,7 +66,7 @@ class GitChanges:
         settings = self._settings()
         names = self._chosen(paths, staged=False)
         command = ["update-index", "--add", "--remove", "--replace", "-z", "--stdin"]
-        self._git.patiently(command, settings=settings, given=_lines(names), timeout=STAGE_TIMEOUT)
+        self._git.patiently(command, settings=settings, given=self._lines(names), timeout=STAGE_TIMEOUT)
 
     def unstage(self, paths: Sequence[str]) -> None:
         """Put files, or all staged files of a folder, in the index back to what HEAD has; files on disk stay.
@@ -77,7 +77,7 @@ class GitChanges:
         settings = self._settings()
         names = self._chosen(paths, staged=True)
         command = ["reset", "--quiet", "--pathspec-from-file=-", "--pathspec-file-nul"]
-        self._git.patiently(command, settings=settings, given=_lines(names), timeout=STAGE_TIMEOUT)
+        self._git.patiently(command, settings=settings, given=self._lines(names), timeout=STAGE_TIMEOUT)
 
     def commit(self, message: str, author: Author) -> Commit:
         """Commit what is staged.
@@ -147,6 +147,9 @@ class GitChanges:
                 )
         return list(chosen)
 
+    def _lines(self, names: Sequence[bytes]) -> bytes:
+        return b"".join(self._repo.placed(name) + b"\0" for name in names)
+
     def _has_markers(self, name: bytes) -> bool:
         """Whether both versions still stand in the file, as git leaves them."""
         data = content(self._repo.root, name, MAX_TEXT)
@@ -167,6 +170,12 @@ class GitChanges:
             raise StoreError(
                 f"There are conflicts in {_listed(conflicts)}.", "Make each file what it should be, then stage it."
             )
+        outside = self._repo.staged_outside() if status.under_way is None else []
+        if outside:
+            raise StoreError(
+                f"Files outside this project are staged in {self._repo.top}: {_listed(outside)}.",
+                "Commit them there with git, or unstage them, so that this commit has the project's files only.",
+            )
         if status.under_way is None and not any(_in_index(file) for file in status.files):
             raise NothingStaged("Nothing is staged, so there is nothing to commit.", "Stage what should be in it.")
 
@@ -185,10 +194,6 @@ def _identity(author: Author) -> dict[str, str]:
         for who in ("AUTHOR", "COMMITTER")
         for what, text in (("NAME", author.name), ("EMAIL", author.email))
     }
-
-
-def _lines(names: Sequence[bytes]) -> bytes:
-    return b"".join(name + b"\0" for name in names)
 
 
 def _listed(names: Sequence[str]) -> str:

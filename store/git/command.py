@@ -17,6 +17,7 @@ import functools
 import os
 import pwd
 import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -98,6 +99,11 @@ _OVERRIDES = {
 _LOCKED = re.compile(r"Unable to create '(?P<lock>.+\.lock)': File exists")
 
 
+def repository_folder(root: Path) -> Path | None:
+    """Return the folder whose repository a project at ``root`` uses: itself, or the nearest around it that has one."""
+    return next((folder for folder in (root, *root.parents) if os.path.lexists(folder / ".git")), None)
+
+
 class GitLocked(StoreError):
     """Another git is at work in the repository, or was killed there."""
 
@@ -106,12 +112,14 @@ class GitCommand:
     """Runs git in one folder. Every method blocks: call it in a thread.
 
     Args:
-        root: The folder; its own repository is used, never one around it.
+        root: The folder that has the repository; one around it is never used.
         stop: Set from another thread, it ends the command that goes on: git and everything that git started.
+        around: The folder is not the project's own, but one around it.
     """
 
-    def __init__(self, root: Path, stop: threading.Event | None = None) -> None:
+    def __init__(self, root: Path, stop: threading.Event | None = None, *, around: bool = False) -> None:
         self.root = root
+        self._name = f"The repository around this project, {root}," if around else "The repository"
         self._stop = stop or threading.Event()
 
     def check(self) -> None:
@@ -121,10 +129,12 @@ class GitCommand:
         except OSError:
             if all(os.path.exists(self.root / name) for name in ("HEAD", "objects", "refs")):
                 raise StoreError("This folder is a bare repository, which has no files to work on.") from None
-            raise StoreError("This project has no git repository.", f"Run: git init '{self.root}'") from None
+            raise StoreError(
+                "This project has no git repository.", f"Run: git init {shlex.quote(str(self.root))}"
+            ) from None
         if owner != os.geteuid():
             raise StoreError(
-                f"The repository belongs to {_account(owner)}, so git is not used on it.",
+                f"{self._name} belongs to {_account(owner)}, so git is not used on it.",
                 "Let its owner run the engine, or clone it.",
             )
 

@@ -13,12 +13,12 @@ import os
 import re
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from store.errors import BadName, NotFound, StoreError
-from store.git.command import TIMEOUT, GitCommand, demand, shown
+from store.git.command import TIMEOUT, GitCommand, demand, repository_folder, shown
 from store.git.trust import Programs, TrustFile, programs
 from store.git.untracked_diff import new_file
 from store.sizes import describe_size
@@ -46,7 +46,6 @@ _PATCH = (
     "--patch",
     "--no-color",
     "--no-renames",
-    "--no-relative",
     "--ignore-submodules=all",
     "--submodule=short",
     "--src-prefix=a/",
@@ -54,7 +53,9 @@ _PATCH = (
     "--unified=3",
 )
 
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_HASH = re.compile(r"[0-9a-f]{7,64}")
+_COMMIT = re.compile(r"(?!-)(?!.*(?:\.\.|//|@\{))[\w./@#+-]{1,200}(?:[~^]\d{0,6}){0,20}")
+"""A hash, branch or tag with what counts back from it (gitrevisions(7)): no range, path, search or option."""
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 _UNDER_WAY = {
@@ -92,6 +93,8 @@ class Status:
     """The commit that HEAD names; None when there is none yet."""
     under_way: str | None = None
     """``merge``, ``rebase``, ``cherry-pick`` or ``revert`` when one was begun and not ended."""
+    repository: str | None = field(default=None, compare=False)
+    """The folder that has the repository: the project's own, or one around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,10 @@ class Difference:
 
 
 class GitRepo:
-    """The repository at a project's root. Every method blocks: call it in a thread.
+    """The repository that a project stands in: its own, or a larger one around it, of which it is a part then.
+
+    Every path here is relative to the project's folder, and nothing outside of that is listed, shown or staged. Every
+    method blocks: call it in a thread.
 
     Args:
         root: The project's folder.
@@ -121,7 +127,10 @@ class GitRepo:
 
     def __init__(self, root: Path, trust: TrustFile | None = None, stop: threading.Event | None = None) -> None:
         self.root = root
-        self.git = GitCommand(root, stop)
+        self.top = repository_folder(root) or root
+        """The folder that has the repository."""
+        self._prefix = b"" if self.top == root else os.fsencode(root.relative_to(self.top)) + b"/"
+        self.git = GitCommand(self.top, stop, around=self.top != root)
         self._trust = trust
 
     def status(self) -> Status:
@@ -134,7 +143,9 @@ class GitRepo:
         except StoreError as error:
             return Status(problem=error.sentence)
         names = (name for name in _UNDER_WAY if os.path.lexists(os.path.join(folder, os.fsencode(name))))
-        return Status(branch=branch, files=files, head=head, under_way=_UNDER_WAY.get(next(names, "")))
+        return Status(
+            branch=branch, files=files, head=head, under_way=_UNDER_WAY.get(next(names, "")), repository=str(self.top)
+        )
 
     def changed(self) -> tuple[ChangedFile, ...]:
         """The changed files.
@@ -150,26 +161,31 @@ class GitRepo:
     def changed_names(self) -> list[tuple[bytes, bytes]]:
         """Of each changed file the two letters, and its name as it is on disk."""
         command = ["status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=all"]
-        return [(record[:2], record[3:]) for record in self._read(command).split(b"\0") if record]
+        records = self._read([*command, "--", *self._own_part()]).split(b"\0")
+        return [(record[:2], record[3:].removeprefix(self._prefix)) for record in records if record]
 
-    def log(self, path: str | None = None, limit: int = 50, skip: int = 0) -> list[Commit]:
-        """Commits that HEAD reaches, newest first; none in a repository without commits.
+    def log(self, path: str | None = None, limit: int = 50, skip: int = 0, start: str | None = None) -> list[Commit]:
+        """Commits that changed the project, newest first; none in a repository without commits.
 
         Args:
-            path: Only commits that changed this file or folder, relative to the repository's root.
+            path: Only commits that changed this file or folder.
             limit: How many at most.
             skip: How many to leave out first.
+            start: The newest to be looked at: a hash, a branch or a tag; else HEAD.
 
         Raises:
+            NotFound: There is no ``start``.
             StoreError: There is no usable repository.
         """
         if path:
             _check_path(path)
-        if not self.has_commits():
+        if start is None and not self.has_commits():
             return []
+        newest = "HEAD" if start is None else self._resolve(start)
         command = ["log", "-z", "--format=%H%x00%an%x00%at%x00%s", f"--max-count={limit}", f"--skip={skip}"]
-        command += [*NO_DIFF_PROGRAMS, "--end-of-options", "HEAD", "--"]
-        answer = self._read([*command, path] if path else command, timeout=LOG_TIMEOUT)
+        command += [*NO_DIFF_PROGRAMS, "--end-of-options", newest, "--"]
+        part = [os.fsdecode(self.placed(_encoded(path)))] if path else self._own_part()
+        answer = self._read([*command, *part], timeout=LOG_TIMEOUT)
         texts = answer.split(b"\0")
         return [_commit(texts[at : at + 4]) for at in range(0, len(texts) - 3, 4)]
 
@@ -206,24 +222,25 @@ class GitRepo:
         (name,) = self.names([path])
         if name.endswith(b"/"):
             raise StoreError(f"{path} is a folder; differences are shown of files.")
-        command = ["diff", *_PATCH, *(["--cached"] if staged else [])]
+        command = ["diff", *_PATCH, self._relative, *(["--cached"] if staged else [])]
         if not staged and (b"??", name) in self.changed_names():
             data, cut = new_file(self.root, name, MAX_DIFF)
             return Difference(shown(data), cut)
-        return self._difference([*command, "--", name])
+        return self._difference([*command, "--", self.placed(name)])
 
     def commit_diff(self, sha: str, path: str | None = None) -> Difference:
         """What a commit changed, compared with its first parent; with ``path`` only there."""
         whole = self._resolve(sha)
-        command = ["show", "--format=", "-m", "--first-parent", *_PATCH, whole, "--"]
-        return self._difference([*command, *(self.names([path]) if path else [])])
+        command = ["show", "--format=", "-m", "--first-parent", *_PATCH, self._relative, whole, "--"]
+        part = [self.placed(name) for name in self.names([path])] if path else self._own_part()
+        return self._difference([*command, *part])
 
     def text_at(self, sha: str, path: str) -> bytes:
         """The content of a file as a commit has it.
 
         Args:
-            sha: Of the commit, in hexadecimal.
-            path: Relative to the repository's root.
+            sha: The commit's hash, a branch or a tag.
+            path: Of the file.
 
         Raises:
             NotFound: There is no such commit, or no such file in it.
@@ -231,7 +248,7 @@ class GitRepo:
         """
         whole = self._resolve(sha)
         (name,) = self.names([path])
-        found = demand(self.git.run(["ls-tree", "-z", "-l", whole, "--", os.fsdecode(name)]))
+        found = demand(self.git.run(["ls-tree", "-z", "-l", whole, "--", os.fsdecode(self.placed(name))]))
         about, _, _ = found.partition(b"\t")
         if not found:
             raise NotFound(f"The commit {whole[:8]} has no file {path}.")
@@ -262,25 +279,39 @@ class GitRepo:
             by_path.setdefault(shown(name), []).append(name)
         return [_only(path, by_path.get(path, [])) for path in paths]
 
-    def exists(self) -> bool:
-        """Whether the root has a repository of its own, usable or not."""
-        return os.path.lexists(self.root / ".git")
-
-    def init(self) -> None:
-        """Make a repository unless there is one.
+    def has_past(self) -> bool:
+        """Whether a commit knows anything of the project.
 
         Raises:
-            StoreError: git is missing or failed, or the folder is inside another repository.
+            StoreError: The repository is not usable.
         """
-        if self.exists():
+        return repository_folder(self.root) is not None and bool(self.log(limit=1))
+
+    def init(self) -> None:
+        """Make a repository unless the project stands in one. One around it that ignores the project does not count.
+
+        Raises:
+            StoreError: git is missing or failed, or the repository around the project is somebody else's.
+        """
+        if os.path.lexists(self.root / ".git"):
             return
-        outer = next((parent for parent in self.root.parents if os.path.lexists(parent / ".git")), None)
-        if outer is not None:
-            raise StoreError(
-                f"No repository was made because this folder is inside the one at {outer}.",
-                "Run git init here if you want the project to have its own.",
-            )
-        demand(self.git.run(["init", "--quiet", "--template=", "--initial-branch=main"], discover=False))
+        if self.top != self.root and not self._is_ignored():
+            return
+        own = GitCommand(self.root)
+        demand(own.run(["init", "--quiet", "--template=", "--initial-branch=main"], discover=False))
+
+    def placed(self, name: bytes) -> bytes:
+        """The name that git has for a file of the project: relative to the folder that has the repository."""
+        return self._prefix + name
+
+    def staged_outside(self) -> list[str]:
+        """Files outside the project that the next commit would hold, relative to the folder that has the repository."""
+        if not self._prefix:
+            return []
+        begun = self.has_commits()
+        command = ["diff-index", "--cached", "--name-only", "-z", "HEAD", "--"] if begun else ["ls-files", "-z"]
+        names = demand(self.git.run(command)).split(b"\0")
+        return [shown(name) for name in names if name and not name.startswith(self._prefix)]
 
     def programs(self) -> Programs:
         """What the repository could make git run.
@@ -301,6 +332,23 @@ class GitRepo:
             return {}
         return self.git.empty_filters()
 
+    @property
+    def _relative(self) -> str:
+        """The option that has differences name files relative to the project, and show no others."""
+        return f"--relative={os.fsdecode(self._prefix)}" if self._prefix else "--no-relative"
+
+    def _own_part(self) -> list[str]:
+        """The project's part of a larger repository, to follow ``--``."""
+        return [os.fsdecode(self._prefix)] if self._prefix else []
+
+    def _is_ignored(self) -> bool:
+        """Whether the repository around the project takes no part in it (gitignore(5))."""
+        self.git.check()
+        # check-ignore refuses to work with literal pathspecs; what begins with ./ has no other meaning.
+        place = f"./{os.fsdecode(self._prefix)}"
+        answer = self.git.run(["check-ignore", "--quiet", place], environment={"GIT_LITERAL_PATHSPECS": "0"})
+        return answer.code == 0
+
     def _git_folder(self) -> bytes:
         self.git.check()
         return demand(self.git.run(["rev-parse", "--absolute-git-dir"])).removesuffix(b"\n")
@@ -308,7 +356,7 @@ class GitRepo:
     def _branch(self) -> str | None:
         """The branch HEAD is on, read without running anything."""
         # git has just read the same configuration within its time limit; GitPython has none.
-        repository = _open_repository(self.root)
+        repository = _open_repository(self.top)
         with contextlib.closing(repository):
             try:
                 return None if repository.head.is_detached else shown(os.fsencode(repository.active_branch.name))
@@ -321,13 +369,16 @@ class GitRepo:
         return None if answer.code == 1 else demand(answer).decode("ascii", "replace").strip()
 
     def _resolve(self, sha: str) -> str:
-        """The whole name of a commit. Only hexadecimal gets through: no branch, no range, no option."""
+        """The whole name of a commit that a hash, a branch or a tag names."""
         if not _COMMIT.fullmatch(sha):
-            raise BadName("A commit is named by 7 to 64 hexadecimal digits.")
+            raise BadName(
+                f"{sha[:80]!r} names no commit.", "Give its hash in hexadecimal, a branch or a tag, or HEAD~1."
+            )
         self.git.check()
         answer = self.git.run(["rev-parse", "--quiet", "--verify", "--end-of-options", f"{sha}^{{commit}}"])
         if answer.code != 0:
-            raise NotFound(f"There is no commit {sha[:12]}.")
+            kind = "commit" if _HASH.fullmatch(sha) else "commit, branch or tag"
+            raise NotFound(f"There is no {kind} {sha[:80]}.")
         return answer.out.decode("ascii", "replace").strip()
 
     def _read(self, command: Sequence[str], timeout: float = TIMEOUT) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from store import disk
 from store.files.listing import IGNORED_FOLDERS, Stamp, stamp_of
 from store.files.names import MAX_DEPTH, SUFFIX, folder_problem
+from store.git.command import repository_folder
 from store.project import SCRIPTS
 
 Folders = dict[str, tuple[int, int]]
@@ -56,7 +57,11 @@ class Watched:
     def __init__(self, root: Path) -> None:
         self._root = os.path.abspath(root)
         self._scripts = os.path.join(self._root, SCRIPTS)
-        self._git = os.path.join(self._root, _GIT)
+
+    @property
+    def _git(self) -> str:
+        """git's folder of the repository that the project stands in; looked up each time, since one may be made."""
+        return os.path.join(repository_folder(Path(self._root)) or self._root, _GIT)
 
     def folders(self) -> Folders:
         """Those that are there now. The project's own folder is one, so that others can come back."""
@@ -89,7 +94,8 @@ class Watched:
 
     def git_signs(self) -> list[Stamp | None]:
         """Another value after every change of the repository."""
-        return [_stamp(os.path.join(self._git, name)) for name in _SIGNS]
+        folder = self._git
+        return [_stamp(os.path.join(folder, name)) for name in _SIGNS]
 
     def remote_kind(self) -> str | None:
         """What a network file system is called, if the scripts are on one: others can change them unheard."""

@@ -65,6 +65,8 @@ def test_the_doctor_tells_a_stranger_whose_project_it_is_and_breaks_nowhere(acco
 
 def test_an_engine_served_by_root_runs_as_the_projects_owner(account: OrdinaryAccount) -> None:
     project = ProjectUnderTest(account.folder("plant"))
+    project.settings("")
+    account.own(project.root)
     serving = subprocess.Popen(
         account.command_of_root("--project", str(project.root), "engine", "serve"),
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/", env=environment(),

@@ -16,17 +16,18 @@ from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, ended, in_te
 SLEEPS = "import time\nprint('begun', flush=True)\ntime.sleep(60)"
 
 
-def test_the_first_command_makes_the_project_and_its_engine(tmp_path: Path) -> None:
+def test_the_start_of_the_engine_makes_the_project(tmp_path: Path) -> None:
     root = tmp_path / "plant"
     root.mkdir()
     project = CliProject(root)
     try:
-        done = project.call("eval", "6 * 7")
-        assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
-        assert "new project" in done.stderr
+        done = project.call("engine", "start")
+        assert done.returncode == 0, done.stderr
+        assert f"made a project in {root}" in done.stderr
+        assert project.call("eval", "6 * 7").stdout == "42\n"
         assert stat.S_IMODE((root / ".gatewright").stat().st_mode) == 0o700
         assert "defaults/log_digest" in project.call("scripts", "list").stdout
-        assert "new project" not in project.call("eval", "1").stderr
+        assert "made a project" not in project.call("engine", "start").stderr
     finally:
         project.call("engine", "stop", "--force")
 
@@ -44,6 +45,7 @@ def test_the_project_around_the_current_folder_is_meant(tmp_path: Path) -> None:
 def test_start_status_stop(tmp_path: Path) -> None:
     root = tmp_path / "plant"
     root.mkdir()
+    (root / ".gatewright").mkdir(mode=0o700)
     project = CliProject(root)
     none = project.call("engine", "status")
     assert none.returncode == 3
@@ -91,7 +93,7 @@ def test_an_engine_killed_during_a_run_is_told(tmp_path: Path) -> None:
 
 def test_serve_is_the_engine_itself(tmp_path: Path) -> None:
     root = tmp_path / "plant"
-    root.mkdir()
+    (root / ".gatewright").mkdir(parents=True, mode=0o700)
     project = CliProject(root)
     process = project.popen("engine", "serve")
     try:

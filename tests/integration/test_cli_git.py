@@ -80,7 +80,18 @@ def test_a_change_goes_from_the_file_to_the_log_and_back(project: CliProject) ->
     assert project.json("git", "show", one["sha"][:8], "story.py")["text"] == "one = 1\n"
     assert "+one = 1" in project.call("git", "show", one["sha"]).stdout
     assert "+one = 1" in project.call("git", "diff", "--commit", one["sha"]).stdout
-    for missing in ((first["sha"], "story"), ("0" * 40,), ("HEAD",)):
+    git(project.root, "branch", "before/second", one["sha"])
+    assert project.call("git", "show", "before/second", "story").stdout == "one = 1\n"
+    assert "+two = 2" in project.call("git", "show", "HEAD").stdout
+    assert "+one = 1" in project.call("git", "diff", "--commit", "HEAD~1").stdout
+    for named in (("before/second",), ("story", "--commit", "before/second")):
+        assert project.json("git", "log", *named)["commits"][0]["sha"] == one["sha"]
+    unknown = project.call("git", "show", "nobody")
+    assert unknown.stderr == "gatewright: There is no commit, branch or tag nobody.\n"
+    wrong = project.call("git", "show", "x" * 201, "story")
+    assert "commit" in wrong.stderr
+    assert "api/" not in wrong.stderr + unknown.stderr
+    for missing in ((first["sha"], "story"), ("0" * 40,), ("nobody",)):
         assert project.call("git", "show", *missing).returncode == 2
     nothing = project.call("git", "commit", "-m", "again")
     assert (nothing.returncode, nothing.stderr.splitlines()[0]) == (

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from ordinary_user import Forked
 from engine import logind
 from engine.client import launch
 from engine.client.answers import EngineUnreachable
+from engine.client.finding import find_project
 from engine.client.launch import LaunchError
 from engine.lock import LifetimeLock
 from engine.models.base import API_VERSION
@@ -230,16 +232,24 @@ async def test_a_newer_engine_is_left_alone(project: ProjectUnderTest, monkeypat
 
 
 def test_a_folder_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    find = partial(find_project, tell=told.append)
     with pytest.raises(LaunchError, match="There is no folder") as caught:
-        launch.find_project(str(tmp_path / "none"))
+        find(str(tmp_path / "none"))
     assert caught.value.exit_code == 2
     (tmp_path / "p" / ".gatewright").mkdir(parents=True)
     (tmp_path / "p" / "scripts" / "deep").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "p" / "scripts" / "deep")
-    assert launch.find_project(None) == tmp_path / "p"
+    assert find(None) == tmp_path / "p"
     monkeypatch.chdir(tmp_path)
-    assert launch.find_project(None) == tmp_path
-    assert launch.find_project("p") == tmp_path / "p"
+    for explicit in (None, str(tmp_path)):
+        with pytest.raises(LaunchError, match="no project") as caught:
+            find(explicit)
+        assert caught.value.exit_code == 2
+        assert "gatewright init" in str(caught.value.hint)
+        assert find(explicit, make=True) == tmp_path
+    assert find("p") == tmp_path / "p"
+    assert told == []
 
 
 @as_root

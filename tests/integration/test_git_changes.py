@@ -261,9 +261,16 @@ def test_differences_of_commits(root: Path) -> None:
     assert "b.py" in repo.commit_diff(second).text
     assert "b.py" not in repo.commit_diff(second, "a.py").text
     assert repo.commit_diff(second[:10]).text == repo.commit_diff(second).text
-    for bad in ("HEAD", "main", second + "^", "--output=x", f"{first}..{second}", "", "abc"):
-        with pytest.raises(BadName, match="hexadecimal"):
+    git(root, "tag", "v1.0", first)
+    git(root, "branch", "feature/one", first)
+    for name in ("v1.0", "feature/one", "HEAD~1", second + "^", "main^"):
+        assert repo.commit_diff(name).text == repo.commit_diff(first).text
+        assert [one.sha for one in repo.log(start=name)] == [first]
+    for bad in ("--output=x", f"{first}..{second}", "", "HEAD:a.py", ":/two", "HEAD@{1}", "HEAD^{tree}", "main\n"):
+        with pytest.raises(BadName, match="names no commit"):
             repo.commit_diff(bad)
+    with pytest.raises(NotFound, match="There is no commit, branch or tag abc"):
+        repo.commit_diff("abc")
     with pytest.raises(NotFound, match="There is no commit 0000000000"):
         repo.commit_diff("0" * 40)
     blob = git(root, "rev-parse", "HEAD:a.py").strip()

@@ -48,6 +48,7 @@ def test_a_private_folder_without_the_right_to_write_is_read_by_an_ordinary_acco
         here = ("--project", str(root))
         stack.enter_context(private_folder_gone(root, UID if os.geteuid() == 0 else os.geteuid()))
         try:
+            assert account.call(*here, "init").returncode == 0
             assert account.call(*here, "exec", "print('first')").returncode == 0
             account.call(*here, "engine", "stop", "--force")
             (root / ".gatewright").chmod(0o500)

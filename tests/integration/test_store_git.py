@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from store.errors import StoreError
+from store.errors import BadName, StoreError
+from store.git.changes import Author, GitChanges
 from store.git.repository import ChangedFile, GitRepo, Status
 
 UID = 54_321
@@ -35,6 +36,7 @@ def git(folder: Path, *command: str, text: str | None = None, check: bool = True
     return done.stdout
 
 
+ADA = Author("Ada Lovelace", "ada@plant.example")
 NAMES = {"NAME": "Ada Lovelace", "EMAIL": "ada@plant.example"}
 
 
@@ -152,11 +154,55 @@ def test_no_repository_a_bare_one_and_a_broken_one_are_sentences(tmp_path: Path,
     assert "not a git repository" in (GitRepo(root).status().problem or "")
 
 
-def test_a_repository_around_the_project_is_not_its_own(root: Path) -> None:
+def test_a_project_in_a_larger_repository_is_its_part_of_it(root: Path) -> None:
+    inner = root / "inner"
+    (inner / "scripts").mkdir(parents=True)
+    for place in (root / "outside.txt", inner / "scripts/a.py"):
+        place.write_text("one\n")
+    repo = GitRepo(inner)
+    repo.init()
+    assert not (inner / ".git").exists()
+    assert repo.status().repository == str(root)
+    assert [file.path for file in repo.status().files] == ["scripts/a.py"]
+    assert "+++ b/scripts/a.py" in repo.diff("scripts/a.py").text
+    changes = GitChanges(repo)
+    changes.stage(["scripts"])
+    assert git(root, "diff", "--cached", "--name-only").split() == ["inner/scripts/a.py"]
+    changes.unstage(["scripts/a.py"])
+    assert [file.index for file in repo.status().files] == ["?"]
+    changes.stage(["scripts/a.py"])
+    git(root, "add", "outside.txt")
+    with pytest.raises(StoreError, match=r"Files outside this project are staged in .*: outside\.txt\."):
+        changes.commit("one\n", ADA)
+    git(root, "rm", "--cached", "--quiet", "outside.txt")
+    made = changes.commit("one\n", ADA)
+    assert git(root, "show", "--name-only", "--format=", "HEAD").split() == ["inner/scripts/a.py"]
+    other = commit(root, "elsewhere", b="2")
+    assert [one.sha for one in repo.log()] == [made.sha]
+    assert repo.text_at("HEAD", "scripts/a.py") == b"one\n"
+    assert repo.commit_diff(other).text == ""
+    (inner / "scripts/a.py").write_text("two\n")
+    assert "--- a/scripts/a.py" in repo.diff("scripts/a.py").text
+    with pytest.raises(BadName):
+        changes.stage(["../outside.txt"])
+
+
+def test_a_repository_around_that_ignores_the_project_is_none_of_it(root: Path) -> None:
+    (root / ".gitignore").write_text("inner/\n")
     (root / "inner").mkdir()
-    assert GitRepo(root / "inner").status().problem == "This project has no git repository."
-    with pytest.raises(StoreError, match="is inside the one at"):
+    GitRepo(root / "inner").init()
+    assert GitRepo(root / "inner").status().repository == str(root / "inner")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a repository of somebody else")
+def test_a_repository_around_that_is_somebody_elses_is_not_used_and_said(root: Path) -> None:
+    os.chown(root / ".git", UID, UID)
+    (root / "inner").mkdir()
+    sentence = f"The repository around this project, {root}, belongs to uid {UID}, so git is not used on it."
+    with pytest.raises(StoreError) as caught:
         GitRepo(root / "inner").init()
+    assert caught.value.sentence == sentence == GitRepo(root / "inner").status().problem
+    assert "git init" not in (caught.value.hint or "")
 
 
 def test_git_missing_is_a_sentence(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,8 @@ async def test_refusals_have_codes(service: GitService, root: Path) -> None:
         (stage("../x"), "bad_request", 400),
         (stage("none"), "not_found", 404),
         (service.show("0" * 40, "a.py"), "not_found", 404),
-        (service.show("main", "a.py"), "bad_request", 400),
+        (service.show("nobody", "a.py"), "not_found", 404),
+        (service.show("a..b", "a.py"), "bad_request", 400),
         (service.diff(ALICE, None, staged=False, commit=None), "bad_request", 400),
         (service.log("a\0b"), "bad_request", 400),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -33,32 +34,26 @@ def console(invocation: Invocation, folder: str | None) -> NoReturn:
             exit_code=exit_codes.USAGE,
         )
 
-    project = _found(invocation) if folder is None else _made(Path(folder).expanduser())
-    sys.exit(run_console(project, invocation.open_script))
-
-
-def _found(invocation: Invocation) -> Path:
+    from engine.client.ownership import other_account
+    from engine.paths import EnginePaths
+    from tui.commands.init import made
     from tui.commands.session import refusals
 
+    if folder is not None:
+        invocation.project = str(made(Path(folder).expanduser()))
     with refusals():
-        return invocation.folder()
+        project = invocation.folder(make=True)
+        other = other_account(EnginePaths(project))
+    sys.exit(run_console(project, invocation.open_script, other))
 
 
-def _made(folder: Path) -> Path:
-    """``folder``, made if its parent exists: a slip of the pen shall not make a whole tree."""
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise CommandError(f"{folder} cannot be made a project: {error.strerror}", exit_code=exit_codes.USAGE) from None
-    return folder.resolve()
-
-
-def run_console(project: Path, open_script: str | None = None) -> int:
+def run_console(project: Path, open_script: str | None = None, account: str | None = None) -> int:
     """Show the console until the user leaves; the exit code.
 
     Args:
         project: Its folder; made a project if it is none yet.
         open_script: Script to open first.
+        account: Whom root becomes for this project; None where nobody becomes somebody else.
     """
     # The start makes many objects that live as long as the console: looking for garbage among them costs 30 ms.
     # The app turns collection on again when it is ready.
@@ -67,6 +62,7 @@ def run_console(project: Path, open_script: str | None = None) -> int:
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     from tui.app import GatewrightApp, Preferences
 
-    app = GatewrightApp(project, open_script, preferences=Preferences.of(os.environ))
+    place = None if account is None else f"{socket.gethostname()}:{project} as {account}"
+    app = GatewrightApp(project, open_script, place=place, preferences=Preferences.of(os.environ))
     app.run()
     return app.return_code or 0

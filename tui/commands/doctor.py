@@ -31,10 +31,8 @@ def doctor(invocation: Invocation) -> None:
 def _examined(invocation: Invocation) -> bytes:
     """The engine's own findings, made in a process and an environment like its own; the terminal stays."""
     from engine.client.launch import daemon_environment
-    from tui.commands.session import refusals
 
-    with refusals():
-        command = [sys.executable, "-P", "-m", "engine", "doctor", "--json", "--project", str(invocation.folder())]
+    command = [sys.executable, "-P", "-m", "engine", "doctor", "--json", *_project(invocation)]
     environment = {**os.environ, **daemon_environment()}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE, check=False)
@@ -43,6 +41,23 @@ def _examined(invocation: Invocation) -> bytes:
     if done.returncode != exit_codes.OK:
         raise CommandError("the doctor broke", hint=done.stderr.decode("utf-8", "backslashreplace"))
     return done.stdout
+
+
+def _project(invocation: Invocation) -> list[str]:
+    """The option that names the project; none where there is none around the current folder."""
+    from engine.client.launch import LaunchError
+    from tui.commands.session import refusals
+
+    try:
+        return ["--project", str(invocation.folder())]
+    except LaunchError as error:
+        if invocation.project is not None and os.path.isdir(invocation.project):
+            return ["--project", os.path.realpath(invocation.project)]  # it says what the folder lacks
+        if invocation.project is not None:
+            with refusals():
+                raise
+        invocation.streams.notify(f"only the host is checked: {error.message}", error.hint)
+        return []
 
 
 def _print(invocation: Invocation, report: bytes) -> None:

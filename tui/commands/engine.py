@@ -27,7 +27,7 @@ def engine() -> None:
 @click.pass_obj
 def start(invocation: Invocation) -> None:
     """Start the engine in the background, if it does not run."""
-    invocation.answer(_info, _print_process)
+    invocation.answer(_info, _print_process, make=True)
 
 
 @engine.command("stop")

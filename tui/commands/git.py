@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from engine.client.answers import EngineError
 from engine.models.git import GitAuthor, GitCommit, GitCommitRequest, GitDiff, GitLog, GitPaths, GitStatus, GitText
 from engine.registry.git import (
     GIT_AUTHOR,
@@ -59,13 +60,29 @@ def show_status(invocation: Invocation) -> None:
 
 
 @git.command("log")
-@click.argument("script", required=False)
+@click.argument("script", metavar="[SCRIPT | BRANCH | TAG]", required=False)
+@click.option("--commit", "start", metavar="COMMIT", help="Begin at this commit, branch or tag instead of at HEAD.")
 @click.option("-n", "--limit", type=click.IntRange(1, 200), default=20, help="How many, newest first.")
 @click.option("--skip", type=click.IntRange(0), default=0, help="Leave out this many of the newest.")
 @common_options
 @click.pass_obj
-def show_log(invocation: Invocation, script: str | None, limit: int, skip: int) -> None:
-    """List commits; with SCRIPT those that changed it."""
+def show_log(invocation: Invocation, script: str | None, start: str | None, limit: int, skip: int) -> None:
+    """List commits; with SCRIPT those that changed it.
+
+    A name that is no script may be a branch or a tag. Example: gatewright git log night/hello --commit v1.2
+    """
+
+    async def work(client: EngineClient) -> GitLog:
+        params = GitLogParams(path=_with_suffix(script), commit=start, limit=limit, skip=skip)
+        found = await client.call(GIT_LOG, params)
+        if found.commits or skip or script is None or start is not None:
+            return found
+        try:
+            return await client.call(GIT_LOG, GitLogParams(commit=script, limit=limit))
+        except EngineError as error:
+            if error.code not in ("not_found", "bad_request"):
+                raise
+            return found
 
     def as_text(_: Invocation, found: GitLog) -> None:
         if not found.commits:
@@ -75,15 +92,13 @@ def show_log(invocation: Invocation, script: str | None, limit: int, skip: int) 
         if found.more:
             invocation.streams.notify(f"older ones: --skip {skip + limit}")
 
-    invocation.answer(
-        lambda client: client.call(GIT_LOG, GitLogParams(path=_with_suffix(script), limit=limit, skip=skip)), as_text
-    )
+    invocation.answer(work, as_text)
 
 
 @git.command("diff")
 @click.argument("path", required=False)
 @click.option("--staged", is_flag=True, help="What is staged, instead of what is not.")
-@click.option("--commit", "sha", metavar="COMMIT", help="What this commit changed.")
+@click.option("--commit", "sha", metavar="COMMIT", help="What this commit, branch or tag changed last.")
 @common_options
 @click.pass_obj
 def show_diff(invocation: Invocation, path: str | None, staged: bool, sha: str | None) -> None:
@@ -105,7 +120,10 @@ def show_diff(invocation: Invocation, path: str | None, staged: bool, sha: str |
 @common_options
 @click.pass_obj
 def show_commit(invocation: Invocation, commit: str, script: str | None) -> None:
-    """Print SCRIPT as it was in COMMIT; without SCRIPT what the commit changed."""
+    """Print SCRIPT as it was in COMMIT; without SCRIPT what the commit changed.
+
+    COMMIT is a hash, a branch or a tag. Example: gatewright git show HEAD~1 night/hello
+    """
     path = _with_suffix(script)
 
     async def work(client: EngineClient) -> GitText | GitDiff:
@@ -229,6 +247,8 @@ def _print_status(invocation: Invocation, status: GitStatus) -> None:
     out = invocation.streams.out
     where = sanitise_line(status.branch) if status.branch else f"no branch, at {(status.head or '')[:SHORT]}"
     out.line(f"on {where}{'' if status.head else ', no commit yet'}")
+    if status.is_part:
+        out.line(f"this project's part of the repository at {sanitise_line(status.repository or '')}")
     if status.under_way:
         out.line(f"a {status.under_way} is under way")
     for file in status.files:

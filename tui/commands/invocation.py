@@ -28,11 +28,20 @@ class Invocation:
     open_script: str | None = None
     streams: Streams = field(default_factory=Streams)
 
-    def folder(self) -> Path:
-        """The project's folder: the one given, or the one around the current folder."""
-        from engine.client.launch import find_project
+    def folder(self, *, make: bool = False) -> Path:
+        """Return the project's folder: the one given, or the one around the current folder.
 
-        return find_project(self.project)
+        Says on stderr when root will go on as the account that owns it.
+
+        Args:
+            make: Accept a folder that is no project yet, since the command makes one.
+
+        Raises:
+            LaunchError: There is none.
+        """
+        from tui.commands.session import project_folder
+
+        return project_folder(self.project, self.streams, make=make)
 
     def answer(
         self,
@@ -41,25 +50,29 @@ class Invocation:
         *,
         as_json: Callable[[Answer], object] | None = None,
         start: bool = True,
+        make: bool = False,
     ) -> Answer:
         """Ask the engine and show what it says: ``ask``, then ``show``."""
-        found = self.ask(work, start=start)
+        found = self.ask(work, start=start, make=make)
         self.show(found, as_text, as_json=as_json)
         return found
 
-    def ask(self, work: Callable[[EngineClient], Awaitable[Answer]], *, start: bool = True) -> Answer:
+    def ask(
+        self, work: Callable[[EngineClient], Awaitable[Answer]], *, start: bool = True, make: bool = False
+    ) -> Answer:
         """Connect to the project's engine and return what ``work`` gets from it.
 
         Args:
             work: Gets the connected client.
             start: Start the engine if none answers.
+            make: Make the project if there is none.
 
         Raises:
             CommandError: No engine could be reached, or it refused.
         """
         from tui.commands.session import with_engine
 
-        return with_engine(self.project, self.streams, work, start=start)
+        return with_engine(lambda: self.folder(make=make), self.streams, work, start=start)
 
     def show(
         self,

@@ -11,8 +11,10 @@ from typing import TypeVar
 
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
-from engine.client.launch import LaunchError, connect, find_project
-from engine.paths import PRIVATE
+from engine.client.finding import find_project
+from engine.client.launch import LaunchError, connect
+from engine.client.ownership import other_account
+from engine.paths import PRIVATE, EnginePaths
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.streams import Streams
@@ -23,13 +25,31 @@ CLIENT = "cli"
 """How runs started here are recorded."""
 
 
+def project_folder(explicit: str | None, streams: Streams, *, make: bool) -> Path:
+    """Return the folder of the project that is meant; say on stderr when root will go on as the account that owns it.
+
+    Args:
+        explicit: The folder as it was given; None for the project around the current folder.
+        streams: Told what the user should know.
+        make: Accept a folder that is no project yet, since the command makes one.
+
+    Raises:
+        LaunchError: There is none.
+    """
+    folder = find_project(explicit, tell=streams.notify, make=make)
+    other = other_account(EnginePaths(folder))
+    if other is not None:
+        streams.notify(f"as {other}, who owns {folder}")
+    return folder
+
+
 def with_engine(
-    project: str | None, streams: Streams, work: Callable[[EngineClient], Awaitable[Answer]], *, start: bool
+    find: Callable[[], Path], streams: Streams, work: Callable[[EngineClient], Awaitable[Answer]], *, start: bool
 ) -> Answer:
     """Connect to the project's engine and do ``work`` with it.
 
     Args:
-        project: Its folder; None for the one around the current folder.
+        find: Finds its folder.
         streams: Told when the project is a new one.
         work: Gets the connected client.
         start: Start the engine if none answers.
@@ -42,13 +62,13 @@ def with_engine(
         client = await connect(folder, client=CLIENT, start=start)
         try:
             if is_new:
-                streams.notify(f"{folder} is a new project now")
+                streams.notify(f"made a project in {folder}")
             return await work(client)
         finally:
             await client.close()
 
     with refusals():
-        folder = find_project(project)
+        folder = find()
         # Unlike Path.is_dir this takes "may not look there" for no; connect then says whose project it is.
         is_new = not os.path.isdir(folder / PRIVATE)
         return asyncio.run(session(folder, is_new))

@@ -213,7 +213,8 @@ def _heading(status: GitStatus) -> str:
     begun = "" if status.head else " (no commit yet)"
     changed = f"{len(status.files)} changed" if status.files else "nothing changed"
     under_way = f", a {status.under_way} is under way" if status.under_way else ""
-    return f" on {where}{begun}, {changed}{under_way}"
+    part = f", part of {sanitise_line(status.repository or '')}" if status.is_part else ""
+    return f" on {where}{begun}, {changed}{under_way}{part}"
 
 
 def _file_row(file: GitFile) -> Row:
