@@ -90,8 +90,11 @@ def paste_everywhere(tmp_path, home, term: str, *, admin: bool, line_end: str) -
             t.keys("C-z")
             t.hides(LINES[-1])
             assert "RATES" not in t.text, "the paste is one step of undo"
+            save(t)
+            assert file.read_text() == ""
         t.paste(text)
         t.shows(LINES[-1])
+        save(t)
         paste_outside_text_fields(t, text)
         assert json.loads(gatewright(project, "runs", "list", "--json"))["runs"] == []
         assert file.read_text() == "\n".join(LINES) + "\n"
