@@ -43,7 +43,7 @@ class Action:
         scope: Where its keys work.
         footer: Position among the footer hints of its scope, 0 for none.
         palette: Whether the palette offers it; movements and keys of a table row do not belong there.
-        priority: Whether its keys go before those of the focused widget (text areas take ctrl+j, f6 and more).
+        priority: Whether its keys go before those of the focused widget (text areas take f6, f7 and more).
     """
 
     name: str

@@ -26,6 +26,7 @@ from tui.background import in_background
 from tui.console.screen import ConsoleScreen
 from tui.editing.recovery import RecoveryError, RecoveryJournal
 from tui.key_queue import KeyQueue
+from tui.terminal.bursts import KeyBurst
 from tui.terminal.diff_driver import DiffDriver, driver_class
 from tui.terminal.guard import HostileTextFilter
 from tui.widgets.header_bar import HeaderBar
@@ -55,6 +56,9 @@ DARK = Theme(
 )
 """One accent colour, one danger colour, greys. All are in the 256-colour table, and of the 16 colours they become cyan,
 bright red, black, dark grey and light grey."""
+
+NO_FIELD = "Several letters at once count as pasted text: nothing was done with them here"
+"""Also what a person reads whose line bunched the keys that they typed."""
 
 OFF = frozenset({"0", "off", "no", "false"})
 
@@ -113,7 +117,7 @@ class GatewrightApp(App[int]):
         self._console = ConsoleScreen(place or f"{socket.gethostname()}:{project}", fast_editor=preferences.fast_editor)
         self._connection: EngineConnection | None = None
         self._quitting = False
-        self._keys = KeyQueue(super().on_event, lambda: self.focused or self.screen)
+        self._keys = KeyQueue(super().on_event, lambda: self.focused or self.screen, self._refuse_text)
         self.animation_level = "none"
         self.register_theme(DARK)
         self.theme = DARK.name
@@ -140,10 +144,13 @@ class GatewrightApp(App[int]):
 
     async def on_event(self, event: events.Event) -> None:
         """Keys and pasted text take effect in the order in which they come; ``is_forwarded`` ones are on their way."""
-        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+        if isinstance(event, events.Key | events.Paste | KeyBurst) and not event.is_forwarded:
             self._keys.put(event)
         else:
             await super().on_event(event)
+
+    def _refuse_text(self) -> None:
+        self.screen.notify(NO_FIELD)
 
     def publish(self, message: Message) -> None:
         """Hand what the connection says to every screen."""

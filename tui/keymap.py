@@ -1,8 +1,8 @@
 """Which keys start which action, and how a key is written for people.
 
 Only keys that a plain terminal can send: ctrl+enter arrives on few terminals, so it never stands alone; ctrl+i, ctrl+m
-and ctrl+h are tab, enter and backspace there; ctrl+shift+letter arrives as ctrl+letter. The first key of an action is
-the one that hints show.
+and ctrl+h are tab, enter and backspace there, and ctrl+j is the line end of pasted text; ctrl+shift+letter arrives as
+ctrl+letter. The first key of an action is the one that hints show.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "quit": ("ctrl+q",),
         "retry": ("ctrl+r",),
         # The console.
-        "run": ("f5", "ctrl+j", "ctrl+enter"),
+        "run": ("f5", "ctrl+enter"),
         "stop": ("f6",),
         "save": ("ctrl+s",),
         "open": ("ctrl+o",),

@@ -86,7 +86,7 @@ def test_every_action_has_a_key_that_a_plain_terminal_sends(name):
 
 
 def test_run_has_every_key_that_some_terminal_loses():
-    assert KEYMAP["run"] == ("f5", "ctrl+j", "ctrl+enter")
+    assert KEYMAP["run"] == ("f5", "ctrl+enter")
 
 
 @pytest.mark.parametrize("scopes", [(Scope.CONSOLE, Scope.EVERYWHERE), (Scope.POOL,)])

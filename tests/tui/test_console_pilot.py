@@ -39,7 +39,7 @@ async def test_output_arrives_while_it_runs_and_stop_stops_it(project, tmp_path)
     write_script(project, "counter.py", COUNTER)
     async with console(project, tmp_path) as c:
         await c.open("counter.py")
-        await c.press("ctrl+j")
+        await c.press("ctrl+enter")
         await c.shows("line 3", "running", "Stop F6", "[#..] 1/3", "Tasks 1")
         await c.press("f6")
         await c.shows("cancelled", "[...] 0/3", "Run F5")

@@ -13,6 +13,7 @@ from reference_terminal import ReferenceTerminal, differences
 from textual.drivers.linux_driver import LinuxDriver
 
 from tui.terminal.diff_driver import DiffDriver, driver_class
+from tui.terminal.keyboard_driver import KeyboardDriver
 from tui.terminal.screen_model import ScreenModel, is_frame
 from tui.terminal.sgr import PLAIN, TextStyle, transition
 
@@ -117,10 +118,10 @@ def test_any_frames_leave_the_screen_they_describe(frames: list[list[str]]) -> N
         assert asked.cursor == sent.cursor
 
 
-def test_the_switch_leaves_textuals_own_driver() -> None:
+def test_the_switch_leaves_textuals_own_frames() -> None:
     assert driver_class(diff=True) is DiffDriver
-    assert driver_class(diff=False) is None
-    assert issubclass(DiffDriver, LinuxDriver)
+    assert driver_class(diff=False) is KeyboardDriver
+    assert KeyboardDriver.write is LinuxDriver.write
 
 
 APP = """

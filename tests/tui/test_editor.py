@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 import tree_sitter_python
 from quiet import QuietPilot
-from textual import on
+from textual import events, on
 from textual.app import App, ComposeResult
 from textual.widgets import Label, TextArea
 from textual.widgets.text_area import Edit
@@ -94,6 +94,21 @@ class TestEitherWay:
             assert (editor.text, editor.dirty, editor.cursor_location) == ("one\ntwo\n", False, (0, 0))
             await pilot.press("ctrl+z")
             assert editor.text == "one\ntwo\n"
+
+    async def test_a_paste_is_undone_in_one_step_that_takes_the_scrollbar_away(self, fast: bool) -> None:
+        async with editing("", fast=fast) as (editor, pilot):
+            pilot.app._driver.send_message(events.Paste("if x:\r\n\ty = (1,\r" * 30))
+            await pilot.pause()
+            assert editor.text == "if x:\n\ty = (1,\n" * 30
+            assert editor.show_vertical_scrollbar
+            await pilot.press("ctrl+z")
+            assert (editor.text, editor.cursor_location) == ("", (0, 0))
+
+    async def test_a_line_feed_is_a_line_end_and_nothing_else(self, fast: bool) -> None:
+        async with editing("", fast=fast) as (editor, pilot):
+            for key in ("i", "f", "space", "x", ":", "ctrl+j", "y"):
+                await pilot.press(key)
+            assert editor.text == "if x:\ny"
 
     async def test_control_characters_are_pictures(self, fast: bool) -> None:
         text = "x = '\x1b]52;c;AAAA\x07' # \x9b31m \u202e\n"
@@ -327,3 +342,35 @@ async def test_a_parse_that_would_be_felt_waits_for_a_pause() -> None:
         await pilot.pause()
         assert editor._line_highlights is not None
         assert editor._line_highlights[1] == ((0, None, "string"),)
+
+
+class TestSideways:
+    """The view moves sideways only when the cursor would be out of it, and comes back by itself."""
+
+    async def test_it_comes_back_on_the_line_below(self) -> None:
+        long = "def main(" + "x" * 75 + "):"
+        async with editing(f"{long}\n    pass\n") as (editor, pilot):
+            await pilot.press("end")
+            assert editor.scroll_offset.x > 0
+            await pilot.press("enter")
+            assert editor.scroll_offset.x == 0
+            assert editor.cursor_location == (1, 4)
+
+    async def test_a_line_that_fits_does_not_move_it(self) -> None:
+        async with editing("x\n") as (editor, pilot):
+            room = editor.scrollable_content_region.width - editor.gutter_width
+            for length in range(room - 4, room - 1):
+                editor.load("x" * length)
+                await pilot.press("end")
+                assert editor.scroll_offset.x == 0
+
+    async def test_it_moves_by_several_columns_at_once(self) -> None:
+        async with editing("x" * 70) as (editor, pilot):
+            await pilot.press("end")
+            seen = [editor.scroll_offset.x]
+            for _ in range(40):
+                await pilot.press("y")
+                seen.append(editor.scroll_offset.x)
+            column = editor.cursor_location[1]
+            assert editor.scroll_offset.x <= column < editor.scroll_offset.x + editor.size.width - editor.gutter_width
+            assert len(set(seen)) <= 4

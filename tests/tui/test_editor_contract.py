@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from textual._xterm_parser import XTermParser
 from textual.app import App, ComposeResult
 from textual.css.styles import RenderStyles
 from textual.drivers.linux_driver import LinuxDriver
@@ -21,14 +22,26 @@ from tui.widgets.editor.editor import Editor
     ("owner", "names"),
     [
         (TextArea, ("_set_document", "_build_highlight_map", "_render_line", "_draw_cursor")),
-        (TextArea, ("_rewrap_and_refresh_virtual_size", "_exchange_repaint_regions")),
+        (
+            TextArea,
+            (
+                "_rewrap_and_refresh_virtual_size",
+                "_exchange_repaint_regions",
+                "_refresh_size",
+                "_recompute_cursor_offset",
+            ),
+        ),
         (RenderStyles, ("_cache_key",)),
         (
             TextArea,
             ("_on_key", "_replace_via_keyboard", "find_matching_bracket", "notify_style_update", "render_lines"),
         ),
         (WrappedDocument, ("wrap", "wrap_range", "height", "get_sections", "get_offsets", "get_tab_widths")),
-        (LinuxDriver, ("write", "process_message", "start_application_mode", "stop_application_mode")),
+        (
+            LinuxDriver,
+            ("write", "process_message", "run_input_thread", "start_application_mode", "stop_application_mode"),
+        ),
+        (XTermParser, ("feed", "tick")),
         (App, ("get_line_filters", "copy_to_clipboard")),
         (LineFilter, ("apply",)),
         (Parser, ("parse",)),
@@ -54,7 +67,9 @@ async def test_attributes_of_a_text_area_are_the_ones_read() -> None:
     app = Stock()
     async with app.run_test():
         area = app.query_one(TextArea)
-        assert {"_highlights", "_highlight_query", "_matching_bracket_location", "_theme"} <= {*vars(area)}
+        assert {"_highlights", "_highlight_query", "_matching_bracket_location", "_theme", "_cursor_offset"} <= {
+            *vars(area)
+        }
 
 
 def test_a_text_area_draws_through_the_names_that_are_overridden() -> None:

@@ -103,7 +103,9 @@ def have_the_list_read_again(project) -> None:
 
 def commit(t: Terminal, message: str, *, first: bool = False) -> None:
     """Stage the script and commit it in the git tab, with the author's name the first time."""
-    t.keys("F3", "4", "z")
+    t.keys("F3", "4")
+    t.shows("[Git")
+    t.keys("z")
     t.shows("[Git", f"scripts/{SCRIPT}", "Space stage")
     go_to_row(t, f"scripts/{SCRIPT}")
     t.keys("Space")
@@ -111,14 +113,11 @@ def commit(t: Terminal, message: str, *, first: bool = False) -> None:
     t.keys("c")
     if first:
         t.shows("Your name, as it should stand in your commits")
-        t.type("Ada Lovelace")
-        t.keys("Enter")
+        t.enter("Ada Lovelace")
         t.shows("Your e-mail address")
-        t.type("ada@plant.example")
-        t.keys("Enter")
+        t.enter("ada@plant.example")
     t.shows("Commit message, by Ada Lovelace")
-    t.type(message)
-    t.keys("Enter")
+    t.enter(message)
     t.shows(f"Ada Lovelace  {message}")
     t.keys("z")
 

@@ -39,9 +39,25 @@ class Terminal:
     def type(self, text: str) -> None:
         self._tmux("send-keys", "-t", "w", "-l", text)
 
+    def enter(self, text: str) -> None:
+        """Type into a line and press Enter once it is there: what comes at once is a paste."""
+        self.type(text)
+        self.shows(text)
+        self.keys("Enter")
+
+    def paste(self, text: str) -> None:
+        """Paste as a terminal does that does not bracket pasted text."""
+        self._tmux("set-buffer", "-b", "paste", text)
+        self._tmux("paste-buffer", "-r", "-b", "paste", "-t", "w")
+
     @property
     def text(self) -> str:
         return self._tmux("capture-pane", "-p", "-t", "w")
+
+    @property
+    def history(self) -> str:
+        """All lines, those too that scrolled out: what a program said that ended badly."""
+        return self._tmux("capture-pane", "-p", "-S", "-", "-t", "w").rstrip()
 
     @property
     def styled(self) -> str:
@@ -57,7 +73,7 @@ class Terminal:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > deadline:
-                raise AssertionError(f"never: {what}\n{self.text}")
+                raise AssertionError(f"never: {what}\n{self.history}")
             time.sleep(0.02)
 
     def shows(self, *texts: str) -> None:

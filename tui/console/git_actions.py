@@ -168,10 +168,10 @@ class GitActions:
             return True
         listing = "\n".join(f"{one.kind} {one.name} = {one.value}" for one in seen.programs)
         if seen.trusted:
-            answers = [Choice("x", "trust it no longer")]
+            answers = [Choice("x", "trust it no longer", risky=True)]
             question = f"You trust the {len(seen.programs)} programs and settings of this repository"
         else:
-            answers = [Choice("t", "trust exactly these: filters and hooks run when you stage and commit")]
+            answers = [Choice("t", "trust exactly these: filters and hooks run when you stage and commit", risky=True)]
             question = f"This repository names {len(seen.programs)} programs or settings that could run something"
         answer = await self._host.push_screen_wait(
             ChoiceScreen(question, answers, "leave it as it is", lambda: ("", listing))

@@ -80,8 +80,8 @@ class ConflictResolver:
 
 def _answers(merged: Merged | None) -> list[Choice]:
     answers = [
-        Choice(Side.MINE, "keep mine; theirs goes into history"),
-        Choice(Side.THEIRS, "take theirs; mine goes into recovery"),
+        Choice(Side.MINE, "keep mine; theirs goes into history", risky=True),
+        Choice(Side.THEIRS, "take theirs; mine goes into recovery", risky=True),
     ]
     if merged is None:
         return answers

@@ -127,7 +127,10 @@ class OpenScript:
         answer = await self._host.push_screen_wait(
             ChoiceScreen(
                 f"{name} has unsaved text",
-                [Choice("s", "save it and go on"), Choice("x", "throw the unsaved text away and go on")],
+                [
+                    Choice("s", "save it and go on"),
+                    Choice("x", "throw the unsaved text away and go on", risky=True),
+                ],
                 "back to editing",
             )
         )
@@ -328,7 +331,7 @@ class OpenScript:
         answer = await self._host.push_screen_wait(
             ChoiceScreen(
                 f"{name}, kept at {clock(entry.at)}",
-                [Choice("r", "restore it into the editor"), Choice("x", "discard it")],
+                [Choice("r", "restore it into the editor"), Choice("x", "discard it", risky=True)],
                 "decide later",
                 lambda: (saved_text, entry.text),
             )

@@ -12,7 +12,16 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from tui.screens.dialogs import DIFFERENCE, Choice, Dialog, difference_rows
+from tui.screens.dialogs import (
+    DIFFERENCE,
+    Choice,
+    Dialog,
+    answer_rows,
+    difference_rows,
+    needs_letter,
+    safe_answer,
+    tell_letter,
+)
 from tui.text.sanitise import sanitise_line
 from tui.widgets.row_list import Row, RowList
 
@@ -62,16 +71,18 @@ class ConflictScreen(Dialog[Side]):
         with Vertical(classes="dialog--box"):
             yield Static(self._question, classes="dialog--title", markup=False)
             yield RowList(id="answers")
+            yield Static("", classes="dialog--problem", markup=False)
             yield RowList(id="difference", empty="No difference.")
 
     async def on_mount(self) -> None:
-        rows = [Row(item.key, f" {item.key:<4}{sanitise_line(item.text)}") for item in self._answers]
+        self.query_one(".dialog--problem").display = False
+        rows = answer_rows(self._answers)
         if len(self._comparisons) > 1:
             rows.append(Row(DIFFERENCE, f" {DIFFERENCE:<4}show the next difference; Tab goes into it"))
         rows.append(Row("", f" Esc {BACK}", tone="dim"))
         answers = self.query_one("#answers", RowList)
         answers.styles.height = len(rows)
-        answers.set_rows(rows)
+        answers.set_rows(rows, cursor=safe_answer(self._answers))
         self.set_focus(answers)
         await self._show_difference()
 
@@ -81,7 +92,11 @@ class ConflictScreen(Dialog[Side]):
             await self._answer(event.character or "")
 
     async def on_row_list_chosen(self, event: RowList.Chosen) -> None:
-        if event.row_list.id == "answers":
+        if event.row_list.id != "answers":
+            return
+        if needs_letter(self._answers, event.key):
+            tell_letter(self, event.key)
+        else:
             await self._answer(event.key)
 
     async def _answer(self, key: str) -> None:

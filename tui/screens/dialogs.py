@@ -80,10 +80,35 @@ class AskScreen(Dialog[str]):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer: its key, and what it does in plain words."""
+    """One answer.
+
+    Attributes:
+        key: The letter that gives it.
+        text: What it does, in plain words.
+        risky: It takes something away, writes over something or trusts something: only its letter gives it.
+    """
 
     key: str
     text: str
+    risky: bool = False
+
+
+def answer_rows(answers: Iterable[Choice]) -> list[Row]:
+    """Return a row for each answer, the risky ones in the danger tone."""
+    return [
+        Row(item.key, f" {item.key:<4}{sanitise_line(item.text)}", tone="danger" if item.risky else "")
+        for item in answers
+    ]
+
+
+def safe_answer(answers: Iterable[Choice]) -> str:
+    """Return the key of the row that Enter gives at first: an answer that risks nothing, else to give up."""
+    return next((item.key for item in answers if not item.risky), "")
+
+
+def needs_letter(answers: Iterable[Choice], key: str) -> bool:
+    """Return whether the answer is one that Enter does not give."""
+    return any(item.risky and item.key == key for item in answers)
 
 
 class ChoiceScreen(Dialog[str]):
@@ -113,16 +138,18 @@ class ChoiceScreen(Dialog[str]):
         with Vertical(classes="dialog--box"):
             yield Static(self._question, classes="dialog--title", markup=False)
             yield RowList(id="answers")
+            yield Static("", classes="dialog--problem", markup=False)
             yield RowList(id="difference", empty="No difference.")
 
     def on_mount(self) -> None:
-        rows = [Row(item.key, f" {item.key:<4}{sanitise_line(item.text)}") for item in self._answers]
+        self.query_one(".dialog--problem").display = False
+        rows = answer_rows(self._answers)
         if self._compare is not None:
             rows.append(Row(DIFFERENCE, f" {DIFFERENCE:<4}show the difference"))
         rows.append(Row("", f" Esc {self._back}", tone="dim"))
         answers = self.query_one("#answers", RowList)
         answers.styles.height = len(rows)
-        answers.set_rows(rows)
+        answers.set_rows(rows, cursor=safe_answer(self._answers))
         self.set_focus(answers)
         self.query_one("#difference").display = False
 
@@ -133,7 +160,11 @@ class ChoiceScreen(Dialog[str]):
             await self._answer(event.character or "")
 
     async def on_row_list_chosen(self, event: RowList.Chosen) -> None:
-        if event.row_list.id == "answers":
+        if event.row_list.id != "answers":
+            return
+        if needs_letter(self._answers, event.key):
+            tell_letter(self, event.key)
+        else:
             await self._answer(event.key)
 
     async def _answer(self, key: str) -> None:
@@ -157,6 +188,13 @@ def difference_rows(old: str, new: str) -> list[Row]:
         return [Row("0", f" {len(before)} lines before, {len(after)} after: too long to compare here.")]
     lines = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
     return [Row(str(i), f" {line[:1]}{sanitise_code(line[1:])}", tone=diff_tone(line)) for i, line in enumerate(lines)]
+
+
+def tell_letter(dialog: Dialog[T], key: str) -> None:
+    """Say in a dialog that Enter does not give this answer."""
+    line = dialog.query_one(".dialog--problem", Static)
+    line.update(f"Enter does not do this: press {key}.")
+    line.display = True
 
 
 class ReportScreen(Dialog[None]):

@@ -82,7 +82,7 @@ class RunFormScreen(Dialog[FilledForm]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,f5,ctrl+j", "run", "Run", show=False, priority=True),
+        Binding("enter,f5", "run", "Run", show=False, priority=True),
         Binding(",".join(keys_of("admin")), "admin", "ADMIN", show=False, priority=True),
         Binding("ctrl+r", "as_last_time", "As last time", show=False, priority=True),
     ]

@@ -124,18 +124,18 @@ class FileActions:
             return
         await self._open_script.closed(path)
         await self._reload_scripts()
-        self._host.notify(f"deleted {path}; Restore a deleted script in the palette brings it back")
+        self._host.notify(f"deleted {path}; u in the list brings it back")
 
     async def _may_delete(self, path: str) -> bool:
         """Ask; an answer may be to save the unsaved text first."""
         question = f"Delete {path}? Its history keeps it, and u in the list brings it back."
-        answers = [Choice("y", "delete it")]
+        answers = [Choice("y", "delete it", risky=True)]
         unsaved = path == self._open_script.path and self._open_script.dirty
         if unsaved:
             question = f"Delete {path}, which has unsaved text? u in the list brings it back."
             answers = [
-                Choice("s", "save the text, then delete: the history keeps it, too"),
-                Choice("y", "delete it; the unsaved text is offered when it is back"),
+                Choice("s", "save the text, then delete: the history keeps it, too", risky=True),
+                Choice("y", "delete it; the unsaved text is offered when it is back", risky=True),
             ]
         answer = await self._host.push_screen_wait(ChoiceScreen(question, answers, "keep it"))
         return await self._open_script.save() if answer == "s" else answer == "y"

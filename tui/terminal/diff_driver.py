@@ -13,9 +13,9 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-from textual.drivers.linux_driver import LinuxDriver
 from textual.messages import InBandWindowResize
 
+from tui.terminal.keyboard_driver import KeyboardDriver
 from tui.terminal.screen_model import ScreenModel, is_frame
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ _LEAVES_CELLS = re.compile(
 """Output after which every cell is what it was."""
 
 
-class DiffDriver(LinuxDriver):
-    """Textual's own driver, with a model of the screen in front of the terminal."""
+class DiffDriver(KeyboardDriver):
+    """The driver, with a model of the screen in front of the terminal."""
 
     def __init__(
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
@@ -112,6 +112,6 @@ class DiffDriver(LinuxDriver):
             self._model.resize(*size)
 
 
-def driver_class(*, diff: bool = True) -> type[Driver] | None:
-    """What to give to ``App(driver_class=…)``: None, Textual's choice, if ``diff`` is off."""
-    return DiffDriver if diff else None
+def driver_class(*, diff: bool = True) -> type[Driver]:
+    """Return what to give to ``App(driver_class=…)``; without ``diff`` frames are sent whole, as Textual does."""
+    return DiffDriver if diff else KeyboardDriver

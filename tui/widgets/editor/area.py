@@ -12,7 +12,7 @@ from collections.abc import Collection, Hashable
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from textual.geometry import Region
+from textual.geometry import Offset, Region, Size
 from textual.strip import Strip
 from textual.widgets import TextArea
 from textual.widgets.text_area import DocumentNavigator, WrappedDocument
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 PAUSE = 0.15
 """Seconds without an edit after which a parse that waited is made."""
 _KEPT_STRIPS = 1024
+
+SIDEWAYS_STEP = 16
+"""Cells by which the view moves sideways at least: one at a time would repaint every row for every key."""
 
 
 def _python_tree() -> SyntaxTree:
@@ -271,6 +274,43 @@ class FlatTextArea(TextArea):
         if self._line_highlights is not None:
             self._line_highlights.sync()
             self.refresh()
+
+    # Scrolling.
+
+    def _refresh_size(self) -> None:
+        """Leave room for a step to the right of the longest line."""
+        if not self.fast or self.soft_wrap:
+            super()._refresh_size()
+            return
+        width, height = self.document.get_size(self.indent_width)
+        width += self.gutter_width + 1
+        if width > self.scrollable_content_region.width:
+            width += SIDEWAYS_STEP
+        self.virtual_size = Size(width, height)
+        self._refresh_scrollbars()
+
+    def scroll_cursor_visible(self, center: bool = False, animate: bool = False) -> Offset:
+        """Scroll so that the cursor is in view, and sideways no further than that takes."""
+        if self.cursor_location[0] >= self.document.line_count:
+            # Undo took the cursor's line away, and a scrollbar with it, before it moves the cursor and comes again.
+            return Offset(0, 0)
+        width = self.scrollable_content_region.width
+        if not self.fast or self.soft_wrap or not width:
+            return super().scroll_cursor_visible(center, animate)
+        self._recompute_cursor_offset()  # type: ignore[no-untyped-call]
+        x, y = self._cursor_offset
+        region = Region(self._scroll_x_for(x, width - self.gutter_width), y, width, 1)
+        return self.scroll_to_region(region, animate=animate, force=True, center=center)
+
+    def _scroll_x_for(self, column: int, room: int) -> int:
+        """Return the column at which the view is to begin: the first one whenever the cursor is seen from there."""
+        last = room - 2  # a cell beside the cursor shows what it stands before
+        if column <= last:
+            return 0
+        begins: int = self.scroll_offset.x
+        if column < begins:
+            return max(0, column - SIDEWAYS_STEP)
+        return begins if column <= begins + last else column - last + SIDEWAYS_STEP
 
     def find_matching_bracket(self, bracket: str, search_from: Location) -> Location | None:
         """The partner of a bracket, if it is close."""

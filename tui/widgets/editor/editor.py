@@ -262,7 +262,8 @@ class Editor(FlatTextArea, inherit_bindings=False):
         return Text(code_pictures(self.document[line_index]), end="", no_wrap=True)
 
     async def _on_key(self, event: events.Key) -> None:
-        handler = {"enter": self._new_line, "tab": self._indent_selection}.get(event.key)
+        handlers = {"enter": self._new_line, "ctrl+j": self._bare_new_line, "tab": self._indent_selection}
+        handler = handlers.get(event.key)
         if handler is not None and not self.read_only and handler():
             event.stop()
             event.prevent_default()
@@ -271,6 +272,11 @@ class Editor(FlatTextArea, inherit_bindings=False):
         start, end = sorted(self.selection)
         before = self.document[start[0]][: start[1]]
         self._replace_via_keyboard("\n" + indentation_after(before, self.indent_width), start, end)
+        return True
+
+    def _bare_new_line(self) -> bool:
+        """Take LF as what it is: the end of a line of text that a slow line lets through key by key."""
+        self._replace_via_keyboard("\n", *sorted(self.selection))
         return True
 
     def _indent_selection(self) -> bool:
