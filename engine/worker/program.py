@@ -148,10 +148,14 @@ class Program:
 
     def _compile(self, request: RunFrame) -> CodeType:
         source, filename = request.source, request.filename
+        if request.kind == SourceKind.EVAL:
+            source = source.strip()
         try:
-            text = source.decode()
+            text = source.decode().removeprefix("\ufeff")  # the compiler counts columns behind a byte order mark
             # Lines as Python counts them: str.splitlines would end them at form feeds and U+2028, too.
             lines = io.StringIO(text, newline=None).readlines()
+            if lines and not lines[-1].endswith("\n"):
+                lines[-1] += "\n"  # as linecache does: traceback places its carets by it
             linecache.cache[filename] = (len(source), None, lines, filename)
         except UnicodeDecodeError:
             pass  # a declared other encoding; compile() reads the declaration, tracebacks go without source lines
@@ -166,7 +170,7 @@ class Program:
                 )
             )
         if request.kind == SourceKind.EVAL:
-            return compile(source.strip(), filename, "eval", dont_inherit=True)
+            return compile(source, filename, "eval", dont_inherit=True)
         return compile(source, filename, "exec", dont_inherit=True)
 
     def _call(self, head: dict[str, Any]) -> object:
