@@ -48,7 +48,7 @@ def _examined(invocation: Invocation) -> bytes:
 def _print(invocation: Invocation, report: bytes) -> None:
     import msgspec
 
-    from tui.commands.table import fields, terminal_width
+    from tui.text.table import fields, terminal_width
 
     out = invocation.streams.out
     lines: list[tuple[str, str]] = []
