@@ -27,7 +27,7 @@ def failure(error: BaseException, filename: str, outcome: str = "") -> bytes:
         told = traceback.TracebackException.from_exception(error)
         for part in _chain(told):
             part.stack = traceback.StackSummary.from_list([f for f in part.stack if not _is_own(f.filename)])
-        text = _cut("".join(told.format()))
+        text = _cut(_without_tabs_above_carets("".join(told.format())))
         where = _place(told, filename)
     except MemoryError:
         raise
@@ -50,6 +50,18 @@ def _chain(told: traceback.TracebackException) -> Iterator[traceback.TracebackEx
         part = todo.pop()
         yield part
         todo += [p for p in (part.__cause__, part.__context__, *(part.exceptions or ())) if p is not None]
+
+
+def _without_tabs_above_carets(text: str) -> str:
+    """A traceback whose carets stand right: Python counts a tab in the line above them as one cell."""
+    if "\t" not in text:
+        return text
+    lines = text.split("\n")
+    for row in range(1, len(lines)):
+        marks = lines[row].strip()
+        if marks and not marks.strip("~^") and "\t" in lines[row - 1] and lines[row].startswith("    "):
+            lines[row - 1 : row + 1] = (line.replace("\t", " ") for line in lines[row - 1 : row + 1])
+    return "\n".join(lines)
 
 
 def _place(told: traceback.TracebackException, filename: str) -> dict[str, Any]:

@@ -166,6 +166,8 @@ class Program:
         text = text.removeprefix("\ufeff")  # as the interpreter does with a file's byte order mark
         # Lines as Python counts them: str.splitlines would end them at form feeds and U+2028, too.
         lines = io.StringIO(text, newline=None).readlines()
+        if lines and not lines[-1].endswith("\n"):
+            lines[-1] += "\n"  # as linecache does: traceback places its carets by it
         linecache.cache[filename] = (len(source), None, lines, filename)
         return compile(text, filename, mode, dont_inherit=True)
 

@@ -184,3 +184,42 @@ def test_refusals_are_json_too(project: CliProject) -> None:
     answer = json.loads(done.stdout)
     assert answer["success"] is False
     assert answer["code"] == "no_script"
+
+
+ROWS = "result = {'rows': [{'tank': f'T{n}', 'level': n * 1.5, 'note': 'é' * 30} for n in range(3)], 'more': 0}"
+
+
+def test_a_result_is_laid_out_on_a_terminal_and_json_in_a_pipe(project: CliProject) -> None:
+    code, shown = in_terminal(project.command("exec", ROWS))
+    table = "rows:\r\n  tank  level  note\r\n  T0      0.0  " + "é" * 30 + "\r\n"
+    assert (code, shown.startswith(table), shown.endswith("\r\nmore: 0\r\n")) == (0, True, True), shown
+    piped = project.call("exec", ROWS).stdout
+    assert json.loads(piped)["rows"][2] == {"tank": "T2", "level": 3.0, "note": "é" * 30}
+    run_id = str(project.newest_run()["id"])
+    assert table in in_terminal(project.command("runs", "show", run_id))[1]
+    assert piped in project.call("runs", "show", run_id).stdout
+    assert in_terminal(project.command("runs", "replay", run_id))[1].startswith(table)
+    narrow = in_terminal(project.command("exec", ROWS), columns=30)[1]
+    assert "…" in narrow
+    assert "--json" in narrow
+    assert json.loads(in_terminal(project.command("exec", "--json", ROWS))[1])["value"]["more"] == 0
+
+
+def test_failures_are_marked_and_red_on_a_terminal_only(project: CliProject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    shown = in_terminal(project.command("exec", "1/0", "--project", str(project.root)))[1]
+    assert "\x1b[31mgatewright: run " in shown
+    project.call("exec", "result = 1")
+    listed = project.command("runs", "list", "-n", "2")
+    good, bad = in_terminal(listed)[1].splitlines()[1:3]
+    assert bad.startswith("\x1b[31m")
+    assert bad.endswith("\x1b[39m")
+    assert ("! script_error" in bad, "\x1b" in good, "!" in good) == (True, False, False)
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            plain = in_terminal(listed)[1]
+        assert ("\x1b" in plain, "! script_error" in plain) == (False, True)
+    piped = project.call("runs", "list", "-n", "2").stdout
+    assert ("\x1b" in piped, "!" in piped) == (False, False)

@@ -337,6 +337,36 @@ async def test_a_traceback_shows_the_scripts_own_lines(pool: Pool) -> None:
     assert "worker" not in trace
 
 
+async def test_carets_stand_under_what_failed(pool: Pool) -> None:
+    """On terminals: a wide character takes two cells there, and nobody knows where the next tab stop is."""
+    for text in (
+        "1/0",
+        "1/0\n",
+        "if True:\n    1/0",
+        "if True:\n\tx =\t1/0",
+        "\ufeff1/0",
+        "'漢字', 1/0",
+        "if True:\r\n  1/0",
+        "1/0  # ä  ",
+        "# end\r1/0",
+    ):
+        done = await run(pool, text)
+        _carets_are_under(done, "1/0")
+    for text in ("1/0", "  1/0 ", "\n\n 1/0\n"):
+        done = await run(pool, text, kind=RunKind.EVAL)
+        _carets_are_under(done, "1/0")
+        assert "line 1" in (done.ending.traceback or "")
+    _carets_are_under(await run(pool, "x\t= = 2"), "=", marks="^")
+
+
+def _carets_are_under(done: Done, failed: str, *, marks: str = "~^~") -> None:
+    trace = (done.ending.traceback or "").split("\n")
+    carets = next(row for row, line in enumerate(trace) if line.strip() == marks)
+    source = "".join(char * (2 if "一" <= char <= "龥" else 1) for char in trace[carets - 1])
+    assert "\t" not in source
+    assert source[trace[carets].index(marks[0]) :].startswith(failed), trace
+
+
 @pytest.mark.parametrize("end", ["\f", "\v", "\x1c", "\x85", "\u2028"])
 async def test_what_ends_no_line_in_python_moves_no_line_of_a_traceback(pool: Pool, end: str) -> None:
     done = await run(pool, f"text = 'a{end}b'  # {end}\r\nhere = text[99]\n")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from tui.commands.table import cut, fields, render
+from tui.text.table import cut, fields, render
 
 
 def test_columns_are_aligned() -> None:

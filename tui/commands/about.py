@@ -30,7 +30,7 @@ def say_what_waits(invocation: Invocation, infos: list[ScriptInfo]) -> None:
 
 def print_about(invocation: Invocation, info: ScriptInfo) -> None:
     """Everything that its frontmatter says."""
-    from tui.commands.table import fields, render, terminal_width
+    from tui.text.table import fields, render, terminal_width
 
     out = invocation.streams.out
     width = terminal_width(out.is_terminal)

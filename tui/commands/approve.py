@@ -148,7 +148,7 @@ def _conflict(review: PermissionReview) -> CommandError:
 
 def _print_review(invocation: Invocation, review: PermissionReview) -> None:
     """The difference first, so that what is asked stands right above the question."""
-    from tui.commands.table import fields, render, terminal_width
+    from tui.text.table import fields, render, terminal_width
 
     out = invocation.streams.out
     width = terminal_width(out.is_terminal)

@@ -42,7 +42,7 @@ def _print_check(invocation: Invocation, check: AuditCheck) -> None:
 
 
 def _print_records(invocation: Invocation, found: AuditList) -> None:
-    from tui.commands.table import render, terminal_width
+    from tui.text.table import render, terminal_width
 
     rows = [
         [str(one.seq), clock(one.at), sanitise_line(one.actor), one.source, one.action, sanitise_line(one.subject)]

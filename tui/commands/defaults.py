@@ -95,7 +95,7 @@ def _find(scripts: Sequence[DefaultScript], name: str) -> DefaultScript:
 
 
 def _print_scripts(invocation: Invocation, found: DefaultScripts) -> None:
-    from tui.commands.table import render, terminal_width
+    from tui.text.table import render, terminal_width
 
     rows = [[script.path.removesuffix(".py"), script.problem or STATES[script.state]] for script in found.scripts]
     out = invocation.streams.out

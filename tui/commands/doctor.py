@@ -63,7 +63,7 @@ def _project(invocation: Invocation) -> list[str]:
 def _print(invocation: Invocation, report: bytes) -> None:
     import msgspec
 
-    from tui.commands.table import fields, terminal_width
+    from tui.text.table import fields, terminal_width
 
     out = invocation.streams.out
     lines: list[tuple[str, str]] = []

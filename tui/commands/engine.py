@@ -84,7 +84,7 @@ def _print_process(invocation: Invocation, info: EngineInfo) -> None:
 def _print_status(invocation: Invocation, status: tuple[EngineInfo, PoolInfo]) -> None:
     import time
 
-    from tui.commands.table import fields, render, terminal_width
+    from tui.text.table import fields, render, terminal_width
 
     info, pool = status
     out, now = invocation.streams.out, time.time()

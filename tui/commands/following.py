@@ -25,6 +25,7 @@ from tui.commands.errors import CommandError
 from tui.commands.returned import write_files
 from tui.commands.streams import Streams
 from tui.text.formats import duration
+from tui.text.table import terminal_width
 
 
 async def run_to_end(
@@ -148,16 +149,31 @@ def write_output(chunks: Sequence[OutputChunk], streams: Streams) -> None:
 
 def show_end(info: RunInfo, streams: Streams) -> None:
     """The result of a run to stdout; what went wrong to stderr."""
-    if info.result is not None and not (info.has_value and info.value is None):
-        streams.out.fresh_line()
-        streams.out.line(info.result)
+    show_result(info, streams)
     if info.note:
         streams.notify(info.note)
     if info.outcome is Outcome.OK:
         return
     if info.traceback:
         streams.err.write(info.traceback if info.traceback.endswith("\n") else info.traceback + "\n")
-    streams.notify(ending(info))
+    streams.notify(ending(info), failed=True)
+
+
+def show_result(info: RunInfo, streams: Streams) -> None:
+    """What a run left as its result, to stdout: laid out on a terminal, as it was recorded everywhere else."""
+    if info.result is None or (info.has_value and info.value is None):
+        return
+    streams.out.fresh_line()
+    width = terminal_width(streams.out.is_terminal)
+    if width is None:
+        streams.out.line(info.result)
+        return
+    from tui.text.results import result_lines
+
+    lines = result_lines(info, width, width)
+    streams.out.line("\n".join(lines))
+    if lines != result_lines(info, width):
+        streams.notify("the result is wider than this terminal; --json, or a pipe, has all of it")
 
 
 def ending(info: RunInfo) -> str:

@@ -258,7 +258,7 @@ def _print_status(invocation: Invocation, status: GitStatus) -> None:
 
 
 def _print_log(invocation: Invocation, commits: Sequence[GitCommit]) -> None:
-    from tui.commands.table import render, terminal_width
+    from tui.text.table import render, terminal_width
 
     rows = [[one.sha[:SHORT], clock(one.at), one.author, one.subject] for one in commits]
     out = invocation.streams.out

@@ -77,7 +77,7 @@ def _agreed(invocation: Invocation, seen: GitTrust) -> bool:
 
 
 def _print_programs(invocation: Invocation, seen: GitTrust) -> None:
-    from tui.commands.table import render
+    from tui.text.table import render
 
     rows = [[one.kind, one.name, one.value] for one in seen.programs]
     invocation.streams.out.line(render(["what", "name", "value"], rows))

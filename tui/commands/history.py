@@ -65,7 +65,7 @@ def history(invocation: Invocation, script: str | None, deleted: bool, number: i
 
 
 def _print_deleted(invocation: Invocation, found: DeletedScripts) -> None:
-    from tui.commands.table import render, terminal_width
+    from tui.text.table import render, terminal_width
 
     if not found.versions:
         invocation.streams.notify("no script was deleted")
@@ -140,7 +140,7 @@ def _print_difference(invocation: Invocation, answer: tuple[ScriptHistory, str])
 
 
 def _print_versions(invocation: Invocation, found: ScriptHistory) -> None:
-    from tui.commands.table import render, terminal_width
+    from tui.text.table import render, terminal_width
 
     if not found.versions:
         invocation.streams.notify(f"{sanitise_line(found.path)} has no earlier versions")

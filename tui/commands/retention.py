@@ -26,7 +26,7 @@ def retention(invocation: Invocation) -> None:
 
 
 def _print(invocation: Invocation, info: RetentionInfo) -> None:
-    from tui.commands.table import fields, terminal_width
+    from tui.text.table import fields, terminal_width
 
     limits, out = info.limits, invocation.streams.out
     since = f", the oldest of {clock(info.oldest_run)}" if info.oldest_run is not None else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models.runs import OutputPage, RunFile, RunInfo, RunInputs, RunList, RunState
+from engine.models.runs import Outcome, OutputPage, RunFile, RunInfo, RunInputs, RunList, RunState
 from engine.registry.runs import RUNS_CANCEL, RUNS_GET, RUNS_INPUTS, RUNS_LIST, RUNS_OUTPUT, OutputParams, RunParams
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 """Output chunks asked for at a time."""
+
+FAILED = "! "
+"""Before the outcome of a run that did not end well, on terminals: colour alone is not seen by everybody."""
 
 
 @click.group("runs")
@@ -146,19 +149,31 @@ def _print_cancelled(invocation: Invocation, cancelled: RunList) -> None:
 
 
 def _print_runs(invocation: Invocation, found: Sequence[RunInfo]) -> None:
-    from tui.commands.table import render, terminal_width
+    from tui.text.table import render, terminal_width
 
+    out = invocation.streams.out
+    mark = FAILED if out.is_terminal else ""
     rows = [
-        [str(info.id), info.name, outcome_text(info), _lasted(info), info.actor, info.source, clock(info.queued_at)]
+        [
+            str(info.id),
+            info.name,
+            (mark if _failed(info) else "") + outcome_text(info),
+            _lasted(info),
+            info.actor,
+            info.source,
+            clock(info.queued_at),
+        ]
         for info in found
     ]
     headers = ["run", "script", "outcome", "lasted", "who", "from", "when"]
-    width = terminal_width(invocation.streams.out.is_terminal)
-    invocation.streams.out.line(render(headers, rows, right="run lasted", width=width))
+    header, *lines = render(headers, rows, right="run lasted", width=terminal_width(out.is_terminal)).split("\n")
+    out.line(header)
+    for info, line in zip(found, lines, strict=True):
+        out.line(line, failed=_failed(info))
 
 
 def _print_files(invocation: Invocation, files: Sequence[RunFile]) -> None:
-    from tui.commands.table import render, terminal_width
+    from tui.text.table import render, terminal_width
 
     rows = [[file.name, size(file.size), file.sha256] for file in files]
     width = terminal_width(invocation.streams.out.is_terminal)
@@ -166,7 +181,8 @@ def _print_files(invocation: Invocation, files: Sequence[RunFile]) -> None:
 
 
 def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
-    from tui.commands.table import fields, terminal_width
+    from tui.commands.following import show_result
+    from tui.text.table import fields, terminal_width
 
     info, inputs = run
     out = invocation.streams.out
@@ -196,11 +212,13 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
             width=terminal_width(out.is_terminal),
         )
     )
-    for text in (info.traceback, info.result):
-        if text:
-            out.line()
-            out.write(text)
-            out.fresh_line()
+    if info.traceback:
+        out.line()
+        out.write(info.traceback)
+        out.fresh_line()
+    if info.result:
+        out.line()
+        show_result(info, invocation.streams)
 
 
 def outcome_text(info: RunInfo) -> str:
@@ -208,6 +226,10 @@ def outcome_text(info: RunInfo) -> str:
     if info.outcome is None:
         return info.state.value
     return f"{info.outcome} ({info.signal})" if info.signal is not None else info.outcome.value
+
+
+def _failed(info: RunInfo) -> bool:
+    return info.outcome not in (None, Outcome.OK)
 
 
 def _lasted(info: RunInfo) -> str:

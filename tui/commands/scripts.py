@@ -192,7 +192,7 @@ def _matches(info: ScriptInfo, part: str) -> bool:
 
 
 def _print_scripts(invocation: Invocation, chosen: list[ScriptInfo]) -> None:
-    from tui.commands.table import render, terminal_width
+    from tui.text.table import render, terminal_width
 
     rows = [
         [info.path.removesuffix(".py"), info.kind, info.title, state(info), size(info.size), clock(info.modified)]

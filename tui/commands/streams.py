@@ -8,6 +8,9 @@ from typing import TextIO
 
 from tui.text.sanitise import sanitise, sanitise_line
 
+FAILED, PLAIN = b"\x1b[31m", b"\x1b[39m"
+"""Red as the terminal has it, and the terminal's own colour again (ECMA-48, SGR)."""
+
 
 class Writer:
     """One of the process's output streams.
@@ -24,6 +27,8 @@ class Writer:
         self.problem: str | None = None
         """Why it could not take everything, a reader that left apart."""
         self._mid_line = False
+        # https://no-color.org; a terminal that says dumb obeys no sequence.
+        self._colours = self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def write(self, text: str) -> None:
         """Write and flush."""
@@ -36,7 +41,13 @@ class Writer:
     def _encoding(self) -> str:
         return self._stream.encoding if self._stream is not None and self.is_terminal else "utf-8"
 
-    def line(self, text: str = "") -> None:
+    def line(self, text: str = "", *, failed: bool = False) -> None:
+        """Write a line; one that tells of a failure is red where a terminal shows colours."""
+        if failed and self._colours:
+            self._send(FAILED)
+            self.write(text)
+            self._send(PLAIN)
+            text = ""
         self.write(text + "\n")
 
     def overwrite(self, text: str) -> None:
@@ -77,9 +88,9 @@ class Streams:
         self.out = Writer(sys.stdout)
         self.err = Writer(sys.stderr)
 
-    def notify(self, message: str, hint: str | None = None) -> None:
+    def notify(self, message: str, hint: str | None = None, *, failed: bool = False) -> None:
         """A message of ours, to stderr."""
         self.err.fresh_line()
-        self.err.line(f"gatewright: {message}")
+        self.err.line(f"gatewright: {message}", failed=failed)
         if hint:
             self.err.line(f"  {hint}")

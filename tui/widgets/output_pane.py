@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -19,15 +18,13 @@ from engine.models.runs import Mode, OutputChunk, RunInfo
 from tui.actions import Scope, action, bindings
 from tui.text.formats import clock, size
 from tui.text.isolation import run_isolation
+from tui.text.results import INDENT, result_lines
 from tui.text.sanitise import sanitise_line
 from tui.widgets.output_view import OutputView
 from tui.widgets.task_pane import state_text, time_text
 
 ONE_LINE = 60
 """Characters of a result that are shown on one line."""
-
-LAID_OUT = 100_000
-"""Characters of a result up to which it is laid out over lines."""
 
 NAMED_FILES = 2
 """Files of a run that the line above its output names."""
@@ -126,9 +123,11 @@ class OutputPane(Vertical):
             self._view.finish(f"- {sanitise_line(run.unrecorded)} -")
         elif not run.output_complete:
             self._view.finish("- output was cut at its limit -")
-        result = _result_text(run)
-        if result:
-            self._view.finish(f"result: {result}")
+        result = result_lines(run, ONE_LINE)
+        if len(result) > 1:
+            self._view.finish("\n".join(("result:", *(INDENT + line for line in result))))
+        elif any(result):
+            self._view.finish(f"result: {result[0]}")
         if run.note:
             self._view.finish(f"note: {run.note}")
         self._view.finish("- end of output -")
@@ -174,29 +173,6 @@ def run_detail(run: RunInfo) -> str:
     if run.grants:
         parts.append(", ".join(f"{grant.access} {sanitise_line(grant.path)}" for grant in run.grants))
     return "   ".join(parts)
-
-
-def _result_text(run: RunInfo) -> str | None:
-    """What the script left as its result; nothing for None, which most scripts leave.
-
-    An object or a list that is too long for one line gets a line for each of its members.
-    """
-    if not run.has_value:
-        return run.result
-    if run.value is None:
-        return None
-    text = run.result if run.result is not None else _compact(run.value)
-    if not ONE_LINE < len(text) <= LAID_OUT:
-        return text
-    if isinstance(run.value, dict):
-        return "".join(f"\n  {key}: {_compact(value)}" for key, value in run.value.items())
-    if isinstance(run.value, list) and any(isinstance(item, dict | list) for item in run.value):
-        return "".join(f"\n  {_compact(item)}" for item in run.value)
-    return text
-
-
-def _compact(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _on_its_own_line(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from tui.text.sanitise import sanitise_line
 
@@ -25,22 +25,31 @@ def cut(text: str, width: int) -> str:
     return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 
-def render(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "", width: int | None = None) -> str:
+def render(
+    headers: Sequence[str] | None,
+    rows: Sequence[Sequence[str]],
+    *,
+    right: str | Container[int] = "",
+    width: int | None = None,
+) -> str:
     """The table as lines.
 
     Args:
-        headers: The column names.
+        headers: The column names; None for rows alone, at least one then.
         rows: The cells; hostile text is made visible.
-        right: The names of the columns that are aligned to the right, with spaces between.
+        right: The columns that are aligned to the right: their names with spaces between, or their places.
         width: Cells that a line may take; the widest column is cut until it fits. None: no limit.
     """
     from rich.cells import cell_len, set_cell_size
 
-    grid = [[sanitise_line(cell) for cell in row] for row in [headers, *rows]]
-    widths = [max(cell_len(row[column]) for row in grid) for column in range(len(headers))]
+    grid = [[sanitise_line(cell) for cell in row] for row in ([headers, *rows] if headers is not None else rows)]
+    columns = range(len(grid[0]))
+    widths = [max(cell_len(row[column]) for row in grid) for column in columns]
     if width is not None:
-        _shrink(widths, width - len(GAP) * (len(headers) - 1))
-    rights = [name in right.split() for name in headers]
+        _shrink(widths, width - len(GAP) * (len(columns) - 1))
+    if headers is not None and isinstance(right, str):
+        right = [column for column in columns if headers[column] in right.split()]
+    rights = [column in right for column in columns]
     lines = []
     for row in grid:
         line = []
