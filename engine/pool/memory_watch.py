@@ -54,7 +54,6 @@ class MemoryWatch:
         else:
             self._timer = self._loop.call_later(EVERY, self._look)
 
-
     def _unmapped(self, pids: Iterable[int]) -> int:
         """Bytes in ``/dev/shm`` that no process has mapped: what is mapped is resident in one of them already."""
         stored = 0 if self._shm is None else _stored(self._shm)

@@ -76,7 +76,7 @@ def made(folder: Path) -> Path:
 
 
 def _print(invocation: Invocation, answer: tuple[EngineInfo, ScriptList, GitStatus]) -> None:
-    from tui.commands.table import fields, terminal_width
+    from tui.text.table import fields, terminal_width
 
     info, scripts, git = answer
     out = invocation.streams.out
