@@ -29,8 +29,8 @@ FULL = ("this account", "an ordinary account") if ROOT else ("this account",)
 """Without root there is one account only, and it is an ordinary one."""
 
 CORE = "an account without namespaces"
-CORE_SUBJECTS = ("files", "writes", "network", "processes", "memory_of_others", "allowed")
-"""What rests on Landlock and seccomp alone there."""
+CORE_SUBJECTS = ("files", "writes", "network", "processes", "memory_of_others", "frames", "allowed")
+"""What rests on Landlock and seccomp alone there, or on the engine itself."""
 
 pytestmark = pytest.mark.timeout(PATIENCE)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from catalogue import (
     files,
+    frames,
     introspection,
     kernel_surface,
     leftovers,
@@ -22,7 +23,7 @@ ATTACKS = {
     f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
     for module in (
         files, writes, network, processes, memory_of_others, introspection, kernel_surface, memory, resources,
-        protocol, leftovers,
+        frames, protocol, leftovers,
     )
     for attack in module.ATTACKS
 }  # fmt: skip
