@@ -9,9 +9,13 @@ from pathlib import Path
 
 from store.errors import from_os_error
 from store.project import PRIVATE, Project
+from store.state import run_numbers
 
 MOST_COPIED = 256 << 20
 """Bytes of ``state.db`` that are copied at a start; of a larger one the old runs are not shown."""
+
+BESIDE = ("audit.head", run_numbers.NAME)
+"""What belongs to the records and lies in files of its own."""
 
 CANNOT_WRITE = "the project cannot be written to"
 OPENED = (
@@ -49,8 +53,9 @@ class ReadOnlyProject(Project):
             for suffix in ("", "-wal", "-shm"):
                 with suppress(OSError):
                     (self._spare / f"{database}{suffix}").unlink()
-        with suppress(OSError):
-            (self._spare / "audit.head").unlink()
+        for name in BESIDE:
+            with suppress(OSError):
+                (self._spare / name).unlink()
 
     @property
     def home(self) -> Path:
@@ -78,12 +83,12 @@ class ReadOnlyProject(Project):
 def _copy_state(source: Path, target: Path) -> bool:
     """Copy the database with what its log holds: only a copy can be brought in order after a crash."""
     names = ("state.db", "state.db-wal")
-    for name in (*names, "state.db-shm", "audit.head"):
+    for name in (*names, "state.db-shm", *BESIDE):
         (target / name).unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         if (source / names[0]).stat().st_size > MOST_COPIED:
             return False
-    for name in (*names, "audit.head"):
+    for name in (*names, *BESIDE):
         with suppress(FileNotFoundError), open(source / name, "rb") as old:
             descriptor = os.open(target / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(descriptor, "wb") as new:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import socket
+import struct
+import termios
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Protocol
 
 from engine.models.runs import Stream
+from engine.pool import pace
 from engine.pool.frames import FrameParser, ProtocolError, frame_name
 from engine.pool.job import FileInput, Limits
 from engine.pool.output import Output
@@ -20,6 +25,14 @@ from engine.worker.wire import ForkRequest, Frame
 
 STRAY_DELAY = 0.005
 """Seconds until a run's stray pipes are listened to. Most runs end sooner: reading them once at the end is enough."""
+
+LAST_READS = 4
+LAST_FRAMES = 1024
+"""What is still read of a run that the engine ends: more than the socket of an honest child can hold. Each write takes
+most of a KiB of its room (socket(7), ``wmem_default``)."""
+
+COUNT = struct.Struct("i")
+"""Of the bytes in a pipe (ioctl_tty(2), FIONREAD; pipe(7))."""
 
 STREAMS: dict[int, Stream] = {Frame.OUT: Stream.STDOUT, Frame.ERR: Stream.STDERR}
 
@@ -63,18 +76,24 @@ class Child:
         for fd in self._stray.values():
             os.set_blocking(fd, False)
         self._parser = FrameParser(result_limit)
+        self._pace = pace.Pace()
+        self._resumption: asyncio.Handle | None = None
+        """Set while it is not read from."""
+        self._last_stream: Stream | None = None
         self._loop = asyncio.get_running_loop()
         self._output: Output | None = None
         self._greeted = False
+        self._honest = True
         self._sealed = False
         self._closed = False
         self._stray_timer: asyncio.TimerHandle | None = None
-        self._stray_heard = False
         self._unsent: memoryview | None = None
         self._files: list[int] = []
         self.returned = ReturnedFiles(0)
         self._exit_timer: asyncio.TimerHandle | None = None
-        self._loop.add_reader(self._socket.fileno(), self._readable)
+        self._heard: dict[int, Callable[[], object]] = {self._socket.fileno(): self._readable}
+        """What is read from, by descriptor, whenever the run is not ahead of its pace."""
+        self._hear()
 
     def run(self, frame: bytes, files: Collection[FileInput], limits: Limits, output: Output) -> None:
         """Send the RUN, and the descriptors of its files in a message of their own."""
@@ -119,17 +138,19 @@ class Child:
     def stop_reading(self) -> None:
         """Listen no more."""
         self._stop_awaiting_exit()
+        if self._honest and not self._sealed:
+            self._take_last_frames()
         self.end_output()
-        self._loop.remove_reader(self._socket.fileno())
+        if self._resumption is not None:
+            self._resumption.cancel()
+            self._resumption = None
+        self._stop_hearing()
+        self._heard.clear()
         if self._unsent is not None:
             self._loop.remove_writer(self._socket.fileno())
             self._unsent = None
         if self._stray_timer is not None:
             self._stray_timer.cancel()
-        if self._stray_heard:
-            for fd in self._stray.values():
-                self._loop.remove_reader(fd)
-            self._stray_heard = False
 
     def close(self) -> None:
         """Stop reading and give back every descriptor."""
@@ -173,31 +194,58 @@ class Child:
         except OSError:
             size = 0
         if not size:
-            self._loop.remove_reader(self._socket.fileno())
+            self._forget(self._socket.fileno())
             self._owner.child_closed(self)
             return
+        self._advance(bytes(memoryview(self._buffer)[:size]))
+
+    def _advance(self, data: bytes = b"") -> None:
+        """Act on one turn's frames; the rest of them, or the next read, comes when it is the run's turn again."""
         try:
-            frames = self._parser.feed(bytes(memoryview(self._buffer)[:size]))
+            frames = self._parser.feed(data, pace.FRAMES_PER_TURN)
         except ProtocolError as error:
-            self._owner.child_violation(str(error))
+            self._violated(str(error))
             return
+        self._pace.spend(self._parser.taken * pace.FRAME + (pace.SMALL_READ if 0 < len(data) < pace.SMALL else 0))
         self._take(frames)
+        self._keep_pace()
+
+    def _keep_pace(self) -> None:
+        """Stop reading for as long as the run is ahead of its pace, or for a turn of the loop if frames are left."""
+        wait = self._pace.pause()
+        if self._sealed or self._resumption is not None or not (wait or self._parser.more):
+            return
+        self._stop_hearing()
+        later = self._loop.call_later(wait, self._resume) if wait else self._loop.call_soon(self._resume)
+        self._resumption = later
+
+    def _resume(self) -> None:
+        self._resumption = None
+        if self._parser.more:
+            self._advance()
+        if self._resumption is None and not self._sealed:
+            self._hear()
+
+    def _hear(self) -> None:
+        for fd, read in self._heard.items():
+            self._loop.add_reader(fd, read)
+
+    def _stop_hearing(self) -> None:
+        for fd in self._heard:
+            self._loop.remove_reader(fd)
+
+    def _forget(self, fd: int) -> None:
+        """Read no more from a descriptor that has come to its end."""
+        if self._heard.pop(fd, None) is not None:
+            self._loop.remove_reader(fd)
 
     def _take(self, frames: list[tuple[int, bytes]]) -> None:
-        """Act on frames, neighbours of one stream together."""
-        index = 0
-        while index < len(frames):
-            kind, payload = frames[index]
-            index += 1
+        for index, (kind, payload) in enumerate(frames):
             if kind in STREAMS and self._output is not None:
-                parts = [payload]
-                while index < len(frames) and frames[index][0] == kind:
-                    parts.append(frames[index][1])
-                    index += 1
-                self._take_output(kind, STREAMS[kind], b"".join(parts))
+                self._take_output(kind, STREAMS[kind], payload)
             elif kind == Frame.RESULT and self._output is not None:
-                if any(later == Frame.CHUNK for later, _ in frames[index:]):
-                    self._owner.child_violation("a CHUNK frame after its RESULT")
+                if any(later == Frame.CHUNK for later, _ in frames[index + 1 :]):
+                    self._violated("a CHUNK frame after its RESULT")
                 else:
                     self._owner.child_result(self, payload)
                 return
@@ -205,45 +253,77 @@ class Child:
                 try:
                     self.returned.take(payload)
                 except ProtocolError as error:
-                    self._owner.child_violation(str(error))
+                    self._violated(str(error))
                     return
             elif kind == Frame.HELLO and not self._greeted:
                 self._greeted = True
                 self._owner.child_hello(self, payload)
             else:
-                self._owner.child_violation(f"a {frame_name(kind)} frame out of turn")
+                self._violated(f"a {frame_name(kind)} frame out of turn")
                 return
+
+    def _violated(self, problem: str) -> None:
+        self._honest = False
+        self._owner.child_violation(problem)
 
     def _take_output(self, source: object, stream: Stream, data: bytes) -> None:
         output = self._output
         if output is None or output.full:
             return
+        if stream is not self._last_stream:
+            self._last_stream = stream
+            self._pace.spend(pace.SWITCH)
         output.take(source, stream, data)
         if output.full:
             self._owner.child_output_full()
 
+    def _take_last_frames(self) -> None:
+        """Take the output that waits in the socket of a run that is being ended, and nothing else of it."""
+        data, left = b"", LAST_FRAMES
+        for _ in range(LAST_READS):
+            try:
+                frames = self._parser.feed(data, left)
+                left -= self._parser.taken
+                for kind, payload in frames:
+                    if kind not in STREAMS or self._output is None or self._output.full:
+                        return
+                    self._output.take(kind, STREAMS[kind], payload)
+                size = self._socket.recv_into(self._buffer) if left else 0
+            except (OSError, ProtocolError):
+                return
+            if not size:
+                return
+            data = bytes(memoryview(self._buffer)[:size])
+
     def _hear_stray(self) -> None:
         self._stray_timer = None
-        self._stray_heard = True
         for stream, fd in self._stray.items():
-            self._loop.add_reader(fd, self._read_stray, stream, fd)
+            self._heard[fd] = read = partial(self._read_stray, stream, fd)
+            if self._resumption is None:
+                self._loop.add_reader(fd, read)
 
-    def _read_stray(self, stream: Stream, fd: int) -> bool:
-        """Pass on what was written to a descriptor 1 or 2 itself; False when there is nothing now."""
+    def _read_stray(self, stream: Stream, fd: int) -> None:
+        """Pass on what was written to a descriptor 1 or 2 itself."""
+        size = self._take_stray(stream, fd, len(self._buffer))
+        if size == 0:
+            self._forget(fd)
+        elif size is not None:
+            self._pace.spend(pace.SMALL_READ if size < pace.SMALL else 0)
+            self._keep_pace()
+
+    def _take_stray(self, stream: Stream, fd: int, most: int) -> int | None:
+        """Take up to ``most`` bytes and return how many there were, None when it is still open and has nothing now."""
         try:
-            size = os.readv(fd, [self._buffer])
+            size = os.readv(fd, [memoryview(self._buffer)[:most]])
         except BlockingIOError:
-            return False
-        if not size:
-            if self._stray_heard:
-                self._loop.remove_reader(fd)
-            return False
-        self._take_output(fd, stream, bytes(memoryview(self._buffer)[:size]))
-        return True
+            return None
+        if size:
+            self._take_output(fd, stream, bytes(memoryview(self._buffer)[:size]))
+        return size
 
     def _drain_stray(self) -> None:
-        if self._output is None:
-            return
+        """Take what is there now: what threads or children of the script go on to write has no end."""
         for stream, fd in self._stray.items():
-            while self._output is not None and not self._output.full and self._read_stray(stream, fd):
-                pass
+            (left,) = COUNT.unpack(fcntl.ioctl(fd, termios.FIONREAD, bytes(COUNT.size)))
+            while left > 0 and self._output is not None and not self._output.full:
+                left -= self._take_stray(stream, fd, left) or left

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,56 +33,100 @@ class ProtocolError(Exception):
     """A child sent what no honest child sends. The message says what."""
 
 
+OUTPUT = (Frame.OUT, Frame.ERR)
+
+
 class FrameParser:
     """Cuts a child's bytes into frames. Lengths are checked before anything is stored for them.
 
     Nothing larger than the largest frame that is allowed, and one read more, is ever held.
+
+    Attributes:
+        more: Whether the last call stopped at ``most`` frames, so that further ones may be complete already.
+        taken: How many frames the last call cut.
     """
 
-    __slots__ = ("_buffer", "_caps")
+    __slots__ = ("_caps", "_held", "_needed", "_parts", "_start", "more", "taken")
 
     def __init__(self, result_limit: int) -> None:
-        self._buffer = bytearray()
+        self._parts: list[bytes] = []
+        self._start = 0
+        """Where the first frame that was not cut yet begins in the first part."""
+        self._held = 0
+        """Bytes from there on."""
+        self._needed = HEADER.size
+        """Bytes without which the first frame is not complete; so the parts of a large one are joined once."""
         self._caps: dict[int, int] = {
             Frame.HELLO: MAX_HELLO_FRAME,
             Frame.OUT: MAX_OUTPUT_FRAME,
             Frame.ERR: MAX_OUTPUT_FRAME,
             Frame.RESULT: result_limit + RESULT_HEAD_ROOM,
         }
+        self.more = False
+        self.taken = 0
 
     def expect_run(self, result_limit: int) -> None:
         """A run with its own result limit has been given to this child; it may leave files, too."""
         self._caps[Frame.RESULT] = result_limit + RESULT_HEAD_ROOM
         self._caps[Frame.CHUNK] = MAX_CHUNK_FRAME
 
-    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Take ``data`` and return the frames that are complete now, as pairs of type and payload.
+    def feed(self, data: bytes = b"", most: int = sys.maxsize) -> list[tuple[int, bytes]]:
+        """Take ``data`` and return frames that are complete now, as pairs of type and payload.
+
+        Frames of output that follow one another on one stream come as one.
+
+        Args:
+            data: What was read; nothing, to go on where the last call stopped.
+            most: Cut no more frames than this.
 
         Raises:
             ProtocolError: An unknown type, a length over the type's limit, or an empty frame, of which no type is and
                 millions fit into any limit of output. The parser is of no use after it.
         """
-        if self._buffer:
-            self._buffer += data
-            data = bytes(self._buffer)
-        frames = []
-        start, end = 0, len(data)
-        while end - start >= HEADER.size:
+        if data:
+            self._parts.append(data)
+            self._held += len(data)
+        self.taken = 0
+        if self._held < self._needed:
+            self.more = False
+            return []
+        if len(self._parts) > 1:
+            self._parts = [b"".join((self._parts[0][self._start :], *self._parts[1:]))]
+            self._start = 0
+        data, start = self._parts[0], self._start
+        frames: list[tuple[int, list[bytes]]] = []
+        end, taken, joins, parts = len(data), 0, 0, [b""]
+        self._needed = HEADER.size
+        while taken < most and end - start >= HEADER.size:
             size, kind = HEADER.unpack_from(data, start)
-            cap = self._caps.get(kind)
-            if cap is None:
-                raise ProtocolError(f"a frame of type {kind}")
-            if size > cap:
-                raise ProtocolError(f"a {frame_name(kind)} frame of {size:,} bytes, over the limit of {cap:,}")
-            if not size:
-                raise ProtocolError(f"an empty {frame_name(kind)} frame")
+            if not 0 < size <= self._caps.get(kind, 0):
+                raise self._refusal(size, kind)
             stop = start + HEADER.size + size
             if stop > end:
+                self._needed = stop - start
                 break
-            frames.append((kind, data[start + HEADER.size : stop]))
+            if kind == joins:
+                parts.append(data[start + HEADER.size : stop])
+            else:
+                parts = [data[start + HEADER.size : stop]]
+                frames.append((kind, parts))
+                joins = kind if kind in OUTPUT else 0
             start = stop
-        self._buffer[:] = data[start:]
-        return frames
+            taken += 1
+        self.taken, self.more = taken, taken == most
+        self._start, self._held = start, end - start
+        if not self._held:
+            self._parts, self._start = [], 0
+        return [(kind, parts[0] if len(parts) == 1 else b"".join(parts)) for kind, parts in frames]
+
+    def _refusal(self, size: int, kind: int) -> ProtocolError:
+        """Say what is wrong with a header."""
+        cap = self._caps.get(kind)
+        if cap is None:
+            return ProtocolError(f"a frame of type {kind}")
+        if size > cap:
+            return ProtocolError(f"a {frame_name(kind)} frame of {size:,} bytes, over the limit of {cap:,}")
+        return ProtocolError(f"an empty {frame_name(kind)} frame")
 
 
 def frame_name(kind: int) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ from msgspec.structs import astuple
 
 from store import migrations
 from store.database import Database
+from store.errors import StoreError
 from store.state import pruning
 from store.state.approvals import Approvals
 from store.state.audit import Audit, AuditEvent, add
@@ -22,11 +27,16 @@ from store.state.pruning import Amount, Pruned, Retention
 from store.state.rows import FileRow, InputRow, OutputRow, RunRow
 from store.state.run_filter import RunFilter
 from store.state.run_inputs import RunInputRecords, record_inputs
+from store.state.run_numbers import NAME, NotedNumber, NumberFile
 from store.state.seeded import Seeded
 from store.state.versions import Versions
 
-UNRECORDED_IDS = 1_000
-"""Ids left out after an engine that was killed: more than it can have given out within one group commit."""
+log = logging.getLogger(__name__)
+
+AHEAD = 20
+"""Numbers that may be handed out without a commit, at first; as many are left out when the machine went down."""
+
+MOST_AHEAD = 1_000
 
 _COLUMNS = RunRow.__struct_fields__
 _BULKY = {"value", "result", "traceback"}
@@ -60,11 +70,11 @@ _COUNT_STORED = """
 class StateDB:
     """Runs and output. Reads see every transaction that ``apply`` has returned from."""
 
-    def __init__(self, database: Database, next_id: int, began: float) -> None:
+    def __init__(self, database: Database, numbers: NumberFile, beginning: Beginning) -> None:
         self.approvals = Approvals(database)
         self.audit = Audit(database, database.path.with_name("audit.head"))
         self.audit_export = AuditExport(self.audit, database.path.parent)
-        self.began = began
+        self.began = beginning.began
         """When these records were begun: what is older may have been in others, which are lost."""
         self.authors = Authors(database)
         self.ignored_differences = IgnoredDifferences(database)
@@ -72,7 +82,12 @@ class StateDB:
         self.seeded = Seeded(database)
         self.inputs = RunInputRecords(database)
         self._database = database
-        self._next_id = next_id
+        self._numbers = numbers
+        self._next_id = beginning.next_id
+        self._committed_id = beginning.next_id - 1
+        """The highest number that the database knows of."""
+        self._ahead = beginning.ahead
+        self._noting = asyncio.Lock()
         self._closed = False
 
     @classmethod
@@ -83,12 +98,15 @@ class StateDB:
             StoreError: It cannot be used, for example because a newer version wrote it; the file was not touched.
         """
         database = await Database.open(path, migrations.scripts())
+        numbers = NumberFile(path.with_name(NAME))
         try:
-            next_id, began = await database.write(_begin)
+            beginning = await database.write(partial(_begin, numbers.found, numbers.usable))
+            numbers.begin(beginning.next_id - 1)
         except BaseException:
+            numbers.close()
             await database.close()
             raise
-        return cls(database, next_id, began)
+        return cls(database, numbers, beginning)
 
     @property
     def problems(self) -> list[str]:
@@ -101,14 +119,36 @@ class StateDB:
             return
         self._closed = True
         try:
-            await self._database.write(_end)
+            await self._database.write(partial(_end, self._next_id - 1))
         finally:
+            self._numbers.close()
             await self._database.close()
 
     async def next_run_id(self) -> int:
         """An id that no run has had, not even one that a killed engine gave out and could not record."""
-        self._next_id += 1
-        return self._next_id - 1
+        if self._too_far_ahead:
+            await self._note_ids()
+        number, self._next_id = self._next_id, self._next_id + 1
+        self._numbers.note(number)
+        return number
+
+    @property
+    def _too_far_ahead(self) -> bool:
+        return self._next_id > self._committed_id + self._ahead
+
+    async def _note_ids(self) -> None:
+        """Commit the numbers that were handed out, and let more of them be so the next time: this has cost a wait."""
+        async with self._noting:
+            if not self._too_far_ahead:
+                return
+            last, ahead = self._next_id - 1, min(2 * self._ahead, MOST_AHEAD)
+            try:
+                await self._database.write(lambda connection: _set_meta(connection, last_id=last, ahead=ahead))
+                self._ahead = ahead
+            except StoreError as error:
+                # Runs go on without records, too. The file has their numbers.
+                log.warning("numbers of runs cannot be recorded: %s", error)
+            self._committed_id = max(self._committed_id, last)
 
     async def apply(
         self,
@@ -128,13 +168,16 @@ class StateDB:
         chunks = [(row.run_id, row.seq, row.stream, row.at, _utf8(row.text)) for row in output]
         left = [(row.run_id, row.name, row.size, row.sha256, row.data) for row in files]
         given = list(inputs)
+        last = self._next_id - 1
 
         def work(connection: sqlite3.Connection) -> None:
             _record(connection, runs, chunks, left, given)
+            _set_meta(connection, last_id=last)
             if audit:
                 add(connection, audit)
 
         await self._database.write(work)
+        self._committed_id = max(self._committed_id, last)
 
     async def run(self, run_id: int) -> RunRow | None:
         """The whole record of one run."""
@@ -224,18 +267,29 @@ def _row(values: Sequence[Any]) -> RunRow:
     return RunRow(**named)
 
 
-def _begin(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Note that an engine is at work; the first free id, and when the records were begun."""
-    first = _newest_id(connection) + 1
-    if not _meta(connection).get("clean", 1):
-        first += UNRECORDED_IDS
-    began = _meta(connection).get("began", int(time.time()))
-    _set_meta(connection, clean=0, last_id=first - 1, began=began)
-    return first, began
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What an engine begins with: the first free id, when the records were begun, and how many ids may be ahead."""
+
+    next_id: int
+    began: int
+    ahead: int
 
 
-def _end(connection: sqlite3.Connection) -> None:
-    _set_meta(connection, clean=1)
+def _begin(found: NotedNumber, noting: bool, connection: sqlite3.Connection) -> Beginning:
+    """Note that an engine is at work, and whether it is ``noting`` the ids that it hands out."""
+    meta = _meta(connection)
+    ahead = meta.get("ahead", AHEAD)
+    next_id = max(_newest_id(connection), found.number) + 1
+    if not meta.get("clean", 1) and not (found.exact and meta.get("noting")):
+        next_id += ahead
+    beginning = Beginning(next_id, meta.get("began", int(time.time())), ahead)
+    _set_meta(connection, clean=0, noting=int(noting), last_id=next_id - 1, began=beginning.began)
+    return beginning
+
+
+def _end(last_id: int, connection: sqlite3.Connection) -> None:
+    _set_meta(connection, clean=1, last_id=last_id)
 
 
 def _meta(connection: sqlite3.Connection) -> dict[str, int]:

@@ -173,6 +173,22 @@ async def test_text_that_is_no_utf8(pool: Pool) -> None:
     assert done.sink.stdout == "a\\ud800b ä\nc\ufffd d ä!"
 
 
+async def test_output_character_by_character_is_whole_and_in_order(pool: Pool) -> None:
+    """It is read at a pace, which is no reason to end a run."""
+    source = """
+import sys
+for number in range(6_000):
+    print("o" if number % 2 else "x", end="", flush=True)
+for number in range(1_500):
+    print(number, end=";", flush=True, file=sys.stderr if number % 2 else sys.stdout)
+"""
+    done = await run(pool, source)
+    assert done.outcome is Outcome.OK
+    text = "".join(text for _, text in done.sink.chunks)
+    assert text == "xo" * 3_000 + "".join(f"{number};" for number in range(1_500))
+    assert done.sink.stderr == "".join(f"{number};" for number in range(1, 1_500, 2))
+
+
 async def test_descriptors_one_and_two_are_output_too(pool: Pool) -> None:
     done = await run(
         pool,

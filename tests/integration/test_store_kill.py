@@ -117,6 +117,8 @@ async def test_no_acknowledged_record_is_lost(tmp_path: Path) -> None:
     try:
         assert state.problems == []
         assert len(set(acknowledged)) == len(acknowledged), "an id was given out twice"
+        # Each kill may take one that was handed out and not acknowledged; the next engine goes on from there.
+        assert max(acknowledged) <= len(acknowledged) + 8
         for run_id in acknowledged:
             assert await state.run(run_id) is not None
             assert len(await state.output(run_id)) == run_id % 40

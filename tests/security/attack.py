@@ -37,6 +37,7 @@ class Attack:
         may_lack: Why a host may be unable to let it through; its plain run then has to say ``LACKS``.
         wall: Seconds until the run is ended.
         watched: The host measures memory, tasks and delay while it runs.
+        tiny_frames: It writes frames of a byte each, so that the size of its output is their number.
         outcomes: How the sandboxed run may end; empty: in any way.
         admin: How it must end in ADMIN, without a sign there too; empty: an administrator may.
         core: Why it gets through where there are no namespaces, as the documents say.
@@ -51,6 +52,7 @@ class Attack:
     may_lack: str = ""
     wall: float = LONG
     watched: bool = False
+    tiny_frames: bool = False
     outcomes: tuple[str, ...] = ()
     admin: str = ""
     core: str = ""

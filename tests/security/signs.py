@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from attack import CLAIM, TOKEN
+from attack import CLAIM, TOKEN, Attack
 from plain_run import PlainRun
 from pool_kit import Done
 from watcher import Measures
+
+from engine.pool import pace
 
 MEMORY_BOUND = 120 << 20
 """Between what the limits let a run take and what attacks on memory try to take."""
@@ -23,6 +25,10 @@ LATE = 1.0
 FORGED = "FORGED-FRAME"
 
 
+FRAMES_BOUND = 1.2
+"""How much more of tiny frames than its pace allows the engine would have to take of a run, in the time it has."""
+
+
 def of_plain(done: PlainRun, tokens: Mapping[str, str]) -> list[str]:
     signs = of_text(done.evidence, tokens) + of_measures(done.measures, done.output)
     if done.frames:
@@ -32,16 +38,21 @@ def of_plain(done: PlainRun, tokens: Mapping[str, str]) -> list[str]:
     return signs
 
 
-def of_sandboxed(done: Done, measures: Measures, took: float, wall: float, tokens: Mapping[str, str]) -> list[str]:
+def of_sandboxed(done: Done, measures: Measures, took: float, attack: Attack, tokens: Mapping[str, str]) -> list[str]:
     evidence = evidence_of(done)
     signs = of_text(evidence, tokens) + of_measures(measures, len(done.sink.stdout) + len(done.sink.stderr))
-    if FORGED in evidence:
+    if FORGED in evidence or (attack.tiny_frames and _flooded(done, took)):
         signs.append("host:frames")
-    if took > wall + LATE:
+    if took > attack.wall + LATE:
         signs.append("host:late")
     if measures.delay > LATE:
         signs.append("host:held up")
     return signs
+
+
+def _flooded(done: Done, took: float) -> bool:
+    """Whether more output, a byte a frame, was taken of a run than its pace allows."""
+    return len(done.sink.stdout) + len(done.sink.stderr) > FRAMES_BOUND * (pace.BURST + pace.PER_SECOND * took)
 
 
 def of_text(evidence: str, tokens: Mapping[str, str]) -> list[str]:

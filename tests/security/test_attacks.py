@@ -30,10 +30,10 @@ FULL = ("this account", "an ordinary account") if ROOT else ("this account",)
 
 CORE = "an account without namespaces"
 CORE_SUBJECTS = (
-    "files", "writes", "write_grant", "network", "processes", "memory_of_others", "shared_memory", "arguments",
+    "files", "writes", "write_grant", "network", "processes", "memory_of_others", "shared_memory", "frames", "arguments",
     "allowed",
 )  # fmt: skip
-"""What rests on Landlock and seccomp alone there."""
+"""What rests on Landlock and seccomp alone there, or on the engine itself."""
 
 pytestmark = pytest.mark.timeout(PATIENCE)
 

@@ -123,7 +123,7 @@ class Trial:
             async with watch(os.getpid(), really=attack.watched) as measures:
                 done = await self._run(script(code), attack)
             took = time.monotonic() - start
-            found += signs.of_sandboxed(done, measures, took, attack.wall, self._place.tokens) + self._effects()
+            found += signs.of_sandboxed(done, measures, took, attack, self._place.tokens) + self._effects()
             evidence += signs.evidence_of(done)
             outcome = outcome or done.outcome
         return {

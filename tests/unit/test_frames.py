@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from itertools import pairwise
 
 import pytest
@@ -26,13 +25,35 @@ def encode(pairs: list[tuple[int, bytes]]) -> bytes:
     return b"".join(HEADER.pack(len(payload), kind) + payload for kind, payload in pairs)
 
 
+def joined(pairs: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Return the frames with what follows on the same stream of output as one."""
+    whole: list[tuple[int, bytes]] = []
+    for kind, payload in pairs:
+        if whole and whole[-1][0] == kind and kind in (Frame.OUT, Frame.ERR):
+            payload = whole.pop()[1] + payload
+        whole.append((kind, payload))
+    return whole
+
+
 @given(frames, st.lists(st.integers(0, 3000)))
 def test_pieces_do_not_matter(pairs: list[tuple[int, bytes]], cuts: list[int]) -> None:
     data = encode(pairs)
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     parser = FrameParser(LIMIT)
     got = [frame for start, stop in pairwise(places) for frame in parser.feed(data[start:stop])]
-    assert got == pairs
+    assert joined(got) == joined(pairs)
+
+
+@given(frames, st.integers(1, 5))
+def test_a_bound_on_the_frames_does_not_matter(pairs: list[tuple[int, bytes]], most: int) -> None:
+    parser = FrameParser(LIMIT)
+    got, counts = parser.feed(encode(pairs), most), [parser.taken]
+    while parser.more:
+        got += parser.feed(most=most)
+        counts.append(parser.taken)
+    assert joined(got) == joined(pairs)
+    assert sum(counts) == len(pairs)
+    assert max(counts) <= most
 
 
 @pytest.mark.parametrize("kind", CHILD_FRAMES)
@@ -74,7 +95,18 @@ def test_what_is_complete_is_not_kept() -> None:
     parser = FrameParser(LIMIT)
     for _ in range(2000):
         parser.feed(encode([(Frame.OUT, b"x" * MAX_OUTPUT_FRAME)]))
-    assert sys.getsizeof(parser._buffer) < 1000
+    assert sum(map(len, parser._parts)) < 1000
+
+
+def test_the_pieces_of_a_large_frame_are_joined_once() -> None:
+    """Joined with every read, a result of 16 MiB would be 2 GiB to copy."""
+    parser = FrameParser(1 << 20)
+    pieces = [b"x" * (64 << 10)] * 15
+    assert parser.feed(HEADER.pack(sum(map(len, pieces)) + 1, Frame.RESULT)) == []
+    for number, piece in enumerate(pieces, 2):
+        assert parser.feed(piece) == []
+        assert len(parser._parts) == number
+    assert [len(payload) for _, payload in parser.feed(b"x")] == [15 * (64 << 10) + 1]
 
 
 def test_the_result_limit_of_a_run_replaces_the_default() -> None:

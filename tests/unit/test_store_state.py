@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from store import migrations
 from store.database import APPLICATION_ID, WAL_BYTES
 from store.errors import LowDisk, StoreError
-from store.state.database import UNRECORDED_IDS, StateDB
+from store.state.database import AHEAD, StateDB
 from store.state.pruning import Pruned, Retention
 from store.state.rows import FileRow, OutputRow, RunRow
 from store.state.run_filter import RunFilter
@@ -54,6 +54,10 @@ def piece(run_id: int, seq: int = 0, text: str = "hello\n") -> OutputRow:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "state.db"
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in folder.iterdir())
 
 
 Reopen = Callable[[], Awaitable[StateDB]]
@@ -105,7 +109,7 @@ async def test_a_run_is_recorded_from_start_to_end(reopen: Reopen, state: StateD
     assert await state.output_bytes() == 13
     assert await state.run(2) is None
     await state.close()
-    assert [entry.name for entry in path.parent.iterdir()] == ["state.db"], "the log was not taken over at closing"
+    assert names(path.parent) == ["run-number", "state.db"], "the log was not taken over at closing"
     again = await reopen()
     assert await again.run(1) == end
     await again.close()
@@ -167,6 +171,19 @@ async def test_runs_of_a_dead_engine_become_interrupted(state: StateDB) -> None:
     assert await state.output(1) == [piece(1)]
 
 
+async def killed(state: StateDB) -> None:
+    """Close the files as the kernel does it for a killed engine: without a word about a good end."""
+    await state._database.close()
+    state._numbers.close()
+
+
+async def machine_down(state: StateDB, path: Path) -> None:
+    """As if the machine had gone down: another boot id, and of the file what an earlier writeback got of it."""
+    await killed(state)
+    note = path.with_name("run-number")
+    note.write_bytes(b"%019d 00000000-0000-0000-0000-000000000000\n" % 1)
+
+
 async def test_ids_are_never_given_out_twice(reopen: Reopen, path: Path) -> None:
     state = await reopen()
     assert [await state.next_run_id() for _ in range(3)] == [1, 2, 3]
@@ -176,10 +193,102 @@ async def test_ids_are_never_given_out_twice(reopen: Reopen, path: Path) -> None
     await state.close()
     state = await reopen()
     assert await state.next_run_id() == 4, "its run was removed, its id was not forgotten"
-    await state.apply([], [], [done(4)])
-    await state._database.close()  # as if killed: without the note that it ended well
+    await state.close()
+
+
+async def test_after_a_kill_the_next_id_is_the_last_one_plus_one(reopen: Reopen) -> None:
     state = await reopen()
-    assert await state.next_run_id() == 5 + UNRECORDED_IDS
+    for expected in range(1, 6):
+        assert await state.next_run_id() == expected
+    await state.apply([], [], [done(4)])
+    assert await state.next_run_id() == 6  # told to a client, and in no transaction
+    await killed(state)
+    state = await reopen()
+    assert await state.next_run_id() == 7
+    await killed(state)
+    state = await reopen()
+    assert await state.next_run_id() == 8
+    await state.close()
+
+
+async def test_after_a_kill_the_records_of_all_runs_may_be_gone(reopen: Reopen) -> None:
+    state = await reopen()
+    assert [await state.next_run_id() for _ in range(3)] == [1, 2, 3]
+    await killed(state)
+    state = await reopen()
+    assert await state.next_run_id() == 4
+    await state.close()
+
+
+async def test_when_the_machine_went_down_a_few_ids_are_left_out(reopen: Reopen, path: Path) -> None:
+    state = await reopen()
+    for _ in range(5):
+        await state.next_run_id()
+    await state.apply([], [], [done(5)])
+    told = [await state.next_run_id() for _ in range(AHEAD)]
+    await machine_down(state, path)
+    state = await reopen()
+    assert await state.next_run_id() == told[-1] + 1
+    await state.close()
+    state = await reopen()
+    assert await state.next_run_id() == told[-1] + 2
+    await state.close()
+
+
+@pytest.mark.parametrize("burst", [AHEAD + 1, 500])
+async def test_no_burst_of_ids_outruns_what_is_left_out(reopen: Reopen, path: Path, burst: int) -> None:
+    state = await reopen()
+    told = await asyncio.gather(*(state.next_run_id() for _ in range(burst)))
+    assert sorted(told) == list(range(1, burst + 1))
+    await machine_down(state, path)
+    state = await reopen()
+    assert burst < await state.next_run_id() <= 3 * burst
+    await state.close()
+
+
+@pytest.mark.parametrize(
+    "found",
+    [b"", b"7", b"x" * 60, b"%019d " % 7, b"9" * 19 + b" 00000000-0000-0000-0000-000000000000\n", None],
+    ids=["empty", "cut", "nonsense", "half", "too-large", "missing"],
+)
+async def test_a_damaged_note_of_the_ids_is_no_note(reopen: Reopen, path: Path, found: bytes | None) -> None:
+    state = await reopen()
+    await state.apply([], [], [done(await state.next_run_id())])
+    await killed(state)
+    note = path.with_name("run-number")
+    note.unlink() if found is None else note.write_bytes(found)
+    state = await reopen()
+    assert await state.next_run_id() == 2 + AHEAD
+    await killed(state)
+    state = await reopen()
+    assert await state.next_run_id() == 3 + AHEAD
+    await state.close()
+
+
+async def test_a_link_in_place_of_the_note_is_not_followed(reopen: Reopen, path: Path) -> None:
+    elsewhere = path.with_name("elsewhere")
+    elsewhere.write_text("mine")
+    path.with_name("run-number").symlink_to(elsewhere)
+    state = await reopen()
+    assert await state.next_run_id() == 1
+    await state.close()
+    assert elsewhere.read_text() == "mine"
+
+
+async def test_ids_go_on_when_nothing_can_be_noted(reopen: Reopen, path: Path) -> None:
+    state = await reopen()
+    await state.next_run_id()
+    await state.close()
+    note = path.with_name("run-number")
+    note.rename(note.with_name("older"))
+    note.mkdir()
+    state = await reopen()
+    assert [await state.next_run_id() for _ in range(3 * AHEAD)] == list(range(2, 3 * AHEAD + 2))
+    await killed(state)
+    note.rmdir()
+    note.with_name("older").rename(note)  # it says less than was handed out
+    state = await reopen()
+    assert await state.next_run_id() > 3 * AHEAD + 1
     await state.close()
 
 
@@ -396,7 +505,7 @@ async def test_a_newer_schema_and_a_foreign_database_are_refused_and_not_touched
     with pytest.raises(StoreError, match="another program"):
         await reopen()
     assert path.read_bytes() == before
-    assert [entry.name for entry in path.parent.iterdir()] == ["state.db"]
+    assert names(path.parent) == ["run-number", "state.db"]
 
 
 async def test_a_link_and_a_file_open_to_others_are_refused(reopen: Reopen, path: Path, tmp_path: Path) -> None:
@@ -422,6 +531,7 @@ async def test_the_files_are_private_and_the_settings_hold(reopen: Reopen, path:
         "state.db": 0o600,
         "state.db-wal": 0o600,
         "state.db-shm": 0o600,
+        "run-number": 0o600,
     }
     pragmas = ("journal_mode", "synchronous", "foreign_keys", "wal_autocheckpoint", "application_id", "trusted_schema")
     found = await state._database.write(lambda c: [c.execute(f"PRAGMA {name}").fetchone()[0] for name in pragmas])

@@ -18,8 +18,6 @@ SEAL_AFTER = 0.02
 """Seconds that output is collected before it becomes a chunk that followers and the record get."""
 
 SEAL_BYTES = 64 << 10
-MAX_PARTS = 200
-"""Alternations of the streams kept apart within one collection; beyond it each stream's last part takes the rest."""
 
 
 class RunListener(Protocol):
@@ -38,7 +36,6 @@ class ActiveRun:
     __slots__ = (
         "_changed",
         "_loop",
-        "_part_streams",
         "_parts",
         "_pending",
         "_seal_timer",
@@ -61,8 +58,8 @@ class ActiveRun:
         self.files: Sequence[ReturnedFile] = ()
         self._loop = asyncio.get_running_loop()
         self._waiters: list[asyncio.Future[RunInfo]] = []
-        self._parts: list[list[str]] = []
-        self._part_streams: list[Stream] = []
+        self._parts: list[tuple[Stream, list[str]]] = []
+        """What was collected, in order; as many as the pace of a run lets its streams alternate."""
         self._pending = 0
         self._seal_timer: asyncio.TimerHandle | None = None
         self._version = 0
@@ -91,12 +88,10 @@ class ActiveRun:
         self.listener.run_changed(self)
 
     def output(self, stream: Stream, text: str) -> None:
-        streams = self._part_streams
-        if streams and (streams[-1] is stream or len(streams) >= MAX_PARTS):
-            self._append(stream, text)
+        if self._parts and self._parts[-1][0] is stream:
+            self._parts[-1][1].append(text)
         else:
-            streams.append(stream)
-            self._parts.append([text])
+            self._parts.append((stream, [text]))
         self._pending += len(text)
         if self._pending >= SEAL_BYTES:
             self.seal()
@@ -135,9 +130,9 @@ class ActiveRun:
         if not self._pending:
             return
         at, first = time.time(), len(self.chunks)
-        for stream, parts in zip(self._part_streams, self._parts, strict=True):
-            self.chunks.append(OutputChunk(seq=len(self.chunks), stream=stream, text="".join(parts), at=at))
-        self._parts, self._part_streams, self._pending = [], [], 0
+        for stream, texts in self._parts:
+            self.chunks.append(OutputChunk(seq=len(self.chunks), stream=stream, text="".join(texts), at=at))
+        self._parts, self._pending = [], 0
         self._bump()
         self.listener.run_output(self, self.chunks[first:])
 
@@ -158,13 +153,6 @@ class ActiveRun:
                 return
             if version == self._version:
                 await self._next_change()
-
-    def _append(self, stream: Stream, text: str) -> None:
-        """Add to the latest part of ``stream``."""
-        for index in range(len(self._part_streams) - 1, -1, -1):
-            if self._part_streams[index] is stream:
-                self._parts[index].append(text)
-                return
 
     def _bump(self) -> None:
         self._version += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from catalogue import (
     files,
+    frames,
     introspection,
     kernel_surface,
     leftovers,
@@ -24,7 +25,7 @@ ATTACKS = {
     f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
     for module in (
         files, writes, write_grant, network, processes, memory_of_others, introspection, kernel_surface, memory,
-        resources, protocol, leftovers, shared_memory,
+        resources, frames, protocol, leftovers, shared_memory,
     )
     for attack in module.ATTACKS
 }  # fmt: skip

@@ -63,13 +63,6 @@ while time.monotonic() < end:
     os.write(3, data)
 """
 
-TINY_FRAMES = """
-data = (struct.pack("<IB", 1, 3) + b"t") * 100_000
-end = time.monotonic() + (0.3 if place["plain"] else 60)
-while time.monotonic() < end:
-    os.write(3, data)
-"""
-
 SPINNING = """
 import threading
 threading.stack_size(64 << 10)
@@ -223,10 +216,6 @@ ATTACKS = [
     Attack(
         name="flood-empty-frames", code=EMPTY_FRAMES, shows="host:frames", wall=3.0, watched=True,
         outcomes=("protocol", "output_limit"),
-    ),
-    Attack(
-        name="flood-tiny-frames", code=TINY_FRAMES, shows="host:frames", wall=3.0, watched=True,
-        outcomes=("protocol", "output_limit", "timeout"),
     ),
     Attack(name="open-files", code=OPEN_FILES),
     Attack(name="inodes", code=INODES),

@@ -119,10 +119,12 @@ _VARIANTS = {
         "endless-power": "endless-regular-expression",
         "endless-exit-handler": "endless-finaliser",
         "endless-sleep": "endless-read-of-the-channel",
-        "flood-empty-frames": "flood-tiny-frames",
         "inodes": "deep-folders",
         "flood-stdout": "flood-stderr flood-print flood-both flood-threads",
         "flood-descriptor-1": "flood-descriptor-2",
+    },
+    "frames": {
+        "tiny": "one-by-one streams-in-turn descriptors-in-turn threads",
     },
     "protocol": {
         "oversized-output": "oversized-result long-output",

@@ -1,0 +1,264 @@
+"""A child that writes faster than it may is read later: nobody else waits for it, and nothing that it wrote is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from engine.models.runs import Stream
+from engine.pool import pace
+from engine.pool.child import STRAY_DELAY, Child
+from engine.pool.fork_request import parked_child
+from engine.pool.job import Limits
+from engine.pool.output import Output
+from engine.pool.zygote import NewChild
+from engine.worker.wire import HEADER, RESULT, Frame
+
+OUT, ERR = Stream.STDOUT, Stream.STDERR
+PATIENCE = 20.0
+FEW = 500
+"""Frames that the loop can act on without anybody noticing: 0.1 ms."""
+
+LIMITS = Limits(output=8 << 20)
+
+
+def frame(kind: int, payload: bytes) -> bytes:
+    return HEADER.pack(len(payload), kind) + payload
+
+
+@dataclass
+class Heard:
+    """The slot and the sink of the run at once: what a child told."""
+
+    texts: list[tuple[Stream, str]] = field(default_factory=list)
+    results: list[bytes] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    closed: int = 0
+
+    def child_hello(self, child: Child, payload: bytes) -> None: ...
+
+    def child_result(self, child: Child, payload: bytes) -> None:
+        child.end_output()
+        self.results.append(payload)
+
+    def child_closed(self, child: Child) -> None:
+        self.closed += 1
+
+    def child_violation(self, problem: str) -> None:
+        self.violations.append(problem)
+
+    def child_output_full(self) -> None: ...
+
+    def queued(self, position: int, reason: str) -> None: ...
+
+    def started(self, slot: int, pid: int, isolation: str) -> None: ...
+
+    def output(self, stream: Stream, text: str) -> None:
+        self.texts.append((stream, text))
+
+    def of(self, stream: Stream) -> str:
+        return "".join(text for each, text in self.texts if each is stream)
+
+
+class Running:
+    """A child that has its run, with the test at the other end of its descriptors."""
+
+    def __init__(self) -> None:
+        self.heard = Heard()
+        ours, self.socket = socket.socketpair()
+        out, self.stdout = os.pipe()
+        err, self.stderr = os.pipe()
+        new = NewChild(
+            pid=os.getpid(),
+            inner_pid=2,
+            run_socket=ours.detach(),
+            pidfd=os.pidfd_open(os.getpid()),
+            stdout=out,
+            stderr=err,
+            scratch_device=0,
+        )
+        self.child = Child(new, parked_child(LIMITS, warm=False), LIMITS.result, bytearray(64 << 10), self.heard)
+        self.child.run(b"run", [], LIMITS, Output(self.heard, LIMITS.output))
+        self.socket.recv(100)
+        self.socket.setblocking(False)
+
+    async def send(self, data: bytes) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.socket, data)
+
+    async def until(self, size: int) -> None:
+        """Wait until that much output was heard."""
+        async with asyncio.timeout(PATIENCE):
+            while sum(len(text) for _, text in self.heard.texts) < size:  # noqa: ASYNC110 - nobody announces it
+                await asyncio.sleep(0.001)
+
+    def close(self) -> None:
+        self.child.close()
+        self.socket.close()
+        os.close(self.stdout)
+        os.close(self.stderr)
+
+
+@pytest.fixture
+async def running() -> Iterator[Running]:
+    running = Running()
+    yield running
+    running.close()
+
+
+def test_a_bucket_is_emptied_and_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now)
+    bucket = pace.Pace()
+    bucket.spend(pace.BURST - 1)
+    assert bucket.pause() == 0.0
+    bucket.spend(1)
+    assert bucket.pause() == pace.PAUSE
+    bucket.spend(pace.PER_SECOND)
+    assert bucket.pause() == pytest.approx(1.0)
+    now += 1.0 + pace.PAUSE
+    assert bucket.pause() == 0.0
+    now += 3600.0
+    bucket.spend(pace.PER_SECOND)
+    bucket.pause()
+    bucket.spend(pace.BURST - 1)
+    assert bucket.pause() == 0.0  # no more was saved up than a burst
+    bucket.spend(1)
+    assert bucket.pause() > 0.0
+
+
+async def test_a_turn_of_the_loop_has_few_frames_of_a_run(running: Running) -> None:
+    count = 20_000
+    sending = asyncio.create_task(running.send(frame(Frame.OUT, b"x") * count))
+    await running.until(count)
+    await sending
+    assert running.heard.of(OUT) == "x" * count
+    assert max(len(text) for _, text in running.heard.texts) <= FEW
+
+
+async def test_others_have_their_turn_between_the_frames_of_one_read(running: Running) -> None:
+    count = 5_000
+    await running.send(frame(Frame.OUT, b"x") * count)
+    turns = 0
+    async with asyncio.timeout(PATIENCE):
+        while len(running.heard.of(OUT)) < count:
+            await asyncio.sleep(0)
+            turns += 1
+    assert turns >= count // FEW
+
+
+async def test_a_flood_is_read_at_its_pace_and_arrives_whole(running: Running) -> None:
+    loop = asyncio.get_running_loop()
+    count = pace.BURST + pace.PER_SECOND
+    start = loop.time()
+    sending = asyncio.create_task(running.send(frame(Frame.OUT, b"x") * count + frame(Frame.RESULT, RESULT.pack(0))))
+    await running.until(count)
+    # The last pause may have been shorter than a full one by what a turn overdraws.
+    assert loop.time() - start >= 0.9
+    async with asyncio.timeout(PATIENCE):
+        while not running.heard.results:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    await sending
+    assert running.heard.of(OUT) == "x" * count
+    assert running.heard.violations == []
+
+
+async def test_small_writes_to_a_descriptor_are_read_at_the_same_pace(running: Running) -> None:
+    start, count = time.monotonic(), 3_000
+    running.child._pace = pace.Pace()
+    running.child._pace.spend(pace.BURST)
+    await asyncio.sleep(2 * STRAY_DELAY)
+    for _ in range(count):
+        os.write(running.stdout, b"x")
+        await asyncio.sleep(0)
+    await running.until(count)
+    reads, elapsed = len(running.heard.texts), time.monotonic() - start
+    assert running.heard.of(OUT) == "x" * count
+    assert reads <= 1 + pace.PER_SECOND * elapsed / pace.SMALL_READ
+
+
+async def test_streams_that_take_turns_keep_their_order_at_their_pace(running: Running) -> None:
+    loop, count = asyncio.get_running_loop(), 2 * pace.BURST // pace.SWITCH
+    wanted = [(ERR if number % 2 else OUT, f"{number};") for number in range(count)]
+    start = loop.time()
+    data = b"".join(frame(Frame.ERR if stream is ERR else Frame.OUT, text.encode()) for stream, text in wanted)
+    sending = asyncio.create_task(running.send(data))
+    await running.until(sum(len(text) for _, text in wanted))
+    await sending
+    assert running.heard.texts == wanted
+    assert loop.time() - start >= 0.9 * (count - pace.FRAMES_PER_TURN) * pace.SWITCH / pace.PER_SECOND - (
+        pace.BURST / pace.PER_SECOND
+    )
+
+
+async def test_a_run_of_ordinary_size_never_waits(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    asked = pace.Pace.pause
+
+    def noted(bucket: pace.Pace) -> float:
+        pauses.append(asked(bucket))
+        return pauses[-1]
+
+    monkeypatch.setattr(pace.Pace, "pause", noted)
+    for number in range(1, 501):
+        await running.send(frame(Frame.OUT, b"line\n"))
+        await running.until(5 * number)
+    await running.send(frame(Frame.RESULT, RESULT.pack(0)))
+    async with asyncio.timeout(PATIENCE):
+        while not running.heard.results:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert len(pauses) >= 500
+    assert max(pauses) == 0.0
+
+
+async def test_what_waits_in_the_socket_of_a_run_that_is_ended_still_counts(running: Running) -> None:
+    running.child._pace.spend(pace.BURST + 10 * pace.PER_SECOND)
+    await running.send(frame(Frame.OUT, b"first "))
+    await running.until(len("first "))
+    await running.send(frame(Frame.OUT, b"l") + frame(Frame.ERR, b"a") + frame(Frame.OUT, b"st"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert running.heard.of(OUT) == "first "  # it is out of tokens for seconds
+    running.child.stop_reading()
+    assert running.heard.texts[-3:] == [(OUT, "l"), (ERR, "a"), (OUT, "st")]
+
+
+async def test_the_last_look_into_a_socket_is_short_and_believes_nothing_but_output(running: Running) -> None:
+    running.child._pace.spend(pace.BURST + 10 * pace.PER_SECOND)
+    await running.send(frame(Frame.OUT, b"x"))
+    await running.until(1)
+    await running.send(frame(Frame.OUT, b"y") * 100 + frame(Frame.RESULT, RESULT.pack(0)) + frame(Frame.OUT, b"z"))
+    running.child.stop_reading()
+    assert running.heard.of(OUT) == "x" + "y" * 100
+    assert running.heard.results == []
+
+    flooding = Running()
+    try:
+        await flooding.send(frame(Frame.OUT, b"x") * 20_000)
+        flooding.child.stop_reading()
+        assert len(flooding.heard.of(OUT)) <= 1024
+    finally:
+        flooding.close()
+
+
+async def test_the_end_of_a_run_does_not_wait_for_who_goes_on_writing(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, size = os.readv, 1000
+
+    def read_from_a_busy_writer(fd: int, buffers: list[memoryview]) -> int:
+        """Threads and children of a script can fill a pipe again in the moment in which it was read."""
+        got = read(fd, buffers)
+        if len(running.heard.of(OUT)) < 100 * size:
+            os.write(running.stdout, b"x" * size)
+        return got
+
+    os.write(running.stdout, b"x" * size)
+    monkeypatch.setattr(os, "readv", read_from_a_busy_writer)
+    running.child.end_output()
+    assert running.heard.of(OUT) == "x" * size
