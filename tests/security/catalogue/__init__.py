@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from catalogue import (
+    arguments,
     files,
     introspection,
     kernel_surface,
@@ -22,8 +23,8 @@ from catalogue.variants import VARIANTS
 ATTACKS = {
     f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
     for module in (
-        files, writes, write_grant, network, processes, memory_of_others, introspection, kernel_surface, memory,
-        resources, protocol, leftovers,
+        files, writes, write_grant, network, processes, memory_of_others, introspection, arguments, kernel_surface,
+        memory, resources, protocol, leftovers,
     )
     for attack in module.ATTACKS
 }  # fmt: skip
