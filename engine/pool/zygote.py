@@ -21,7 +21,7 @@ from engine.pool.isolation import Promise, Ready, UnfitChild
 from engine.pool.job import Profile
 from engine.pool.outcome import ExitReport
 from engine.pool.settings import PoolSettings
-from engine.sandbox.processes import WORKER, worker_environment
+from engine.sandbox.processes import ENTRY, worker_environment
 from engine.worker.wire import CHILD, EXIT, ForkRequest, Report
 
 CONTROL_MESSAGE = 8 << 10
@@ -195,13 +195,13 @@ class Zygote:
 
 
 def _launch(settings: PoolSettings, profile: Profile, scratch: Path, control: int) -> subprocess.Popen[bytes]:
-    config = json.dumps(_config(settings, profile, scratch, control))
-    with _error_log(settings.log_file) as log:
+    config = json.dumps(_config(settings, profile, scratch, control)).encode()
+    with _error_log(settings.log_file) as log, _in_memory(config) as told:
         return subprocess.Popen(
-            [str(settings.interpreter), "-I", "-X", "utf8", str(WORKER), config],
+            [str(settings.interpreter), "-I", "-X", "utf8", str(ENTRY)],
             pass_fds=[control],
             env=worker_environment(),
-            stdin=subprocess.DEVNULL,
+            stdin=told,
             stdout=subprocess.DEVNULL,
             stderr=log,
             cwd="/",
@@ -210,7 +210,7 @@ def _launch(settings: PoolSettings, profile: Profile, scratch: Path, control: in
 
 
 def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: int) -> dict[str, object]:
-    """What the launcher is told (``engine.worker.config.Config``). Nothing of it is secret: argv is public."""
+    """What the launcher is told (``engine.worker.config.Config``)."""
     rule = {"mode": profile.mode.value, "allowed": settings.modules, "lifted": settings.lifted}
     return {
         "control": control,
@@ -225,6 +225,19 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
         "grants": [(grant.access.value, grant.path, grant.device, grant.inode) for grant in profile.grants],
         "rule": None if profile.tools else rule,
     }
+
+
+@contextlib.contextmanager
+def _in_memory(data: bytes) -> Iterator[int]:
+    """A descriptor to read ``data`` from: nobody else sees it, unlike arguments, and it has room, unlike a pipe."""
+    fd = os.memfd_create("configuration")
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 @contextlib.contextmanager

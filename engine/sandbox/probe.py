@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from engine.sandbox.plan import Findings
-from engine.sandbox.processes import WORKER, worker_environment
+from engine.sandbox.processes import ENTRY, WORKER, worker_environment
 
 TIMEOUT = 20.0
 
@@ -84,7 +84,7 @@ def _confinement() -> list[str]:
 
 def _try(interpreter: Path) -> Findings:
     with tempfile.TemporaryDirectory(prefix="gatewright-probe-") as folder:
-        command = [str(interpreter), "-I", "-X", "utf8", str(WORKER), "--trials", folder]
+        command = [str(interpreter), "-I", "-X", "utf8", str(ENTRY), "--trials", folder]
         try:
             answer = subprocess.run(
                 command,

@@ -9,6 +9,9 @@ import engine.worker
 
 WORKER = Path(engine.worker.__file__).parent
 
+ENTRY = WORKER / "__main__.py"
+"""What the interpreter is given to run, by its path."""
+
 _ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "LANG": "C.UTF-8",

@@ -1,18 +1,43 @@
 """Entry of a slot's processes: makes this folder a package of a private name and hands over.
 
-python -I engine/worker '{"control": …}'    the launcher of a slot
-python -I engine/worker --trials FOLDER     what this host gives, as JSON
+python -I engine/worker/__main__.py                    the launcher of a slot; its configuration is its standard input
+python -I engine/worker/__main__.py --trials FOLDER    what this host gives, as JSON
+
+Nothing about the slot is in the arguments: the whole host can read those. And run as a file, not as a folder, this
+module's frame is the first one of the process, with nothing of ``runpy`` below it.
 """
 
-import os
-import sys
-from types import ModuleType
-
 PACKAGE = "_gatewright_worker"
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .program import Step
+
+
+def _begin() -> "Iterator[Step]":
+    """Be what the arguments say; return only in a child, with the steps of its life."""
+    import sys
+
+    _adopt_folder()
+    if sys.argv[1:2] == ["--trials"]:
+        from _gatewright_worker.trials import report  # type: ignore[import-not-found]
+
+        report(sys.argv[2])
+        return iter(())
+    from _gatewright_worker.launcher import main  # type: ignore[import-not-found]
+
+    steps: Iterator[Step] = main().serve()
+    return steps
 
 
 def _adopt_folder() -> None:
     """Let ``PACKAGE`` be this folder and take it off the path: scripts should find its modules under no name."""
+    import os
+    import sys
+    from types import ModuleType
+
     folder = os.path.dirname(os.path.abspath(__file__))
     package = ModuleType(PACKAGE)
     package.__path__ = [folder]
@@ -21,12 +46,9 @@ def _adopt_folder() -> None:
 
 
 if __name__ == "__main__":
-    _adopt_folder()
-    if sys.argv[1] == "--trials":
-        from _gatewright_worker.trials import report  # type: ignore[import-not-found]
-
-        report(sys.argv[2])
-    else:
-        from _gatewright_worker.launcher import main  # type: ignore[import-not-found]
-
-        main(sys.argv[1])
+    # The only frame below a script's own: launcher and template have returned from theirs, with all that they know.
+    for step in _begin():
+        try:
+            step.value = step.call()
+        except BaseException as error:  # noqa: BLE001 - the script's failure is the run's outcome
+            step.error = error

@@ -13,7 +13,7 @@ from array import array
 from . import kernel, limits
 from .channel import RUN_FD, Channel, ScriptStream
 from .inputs import InputFile
-from .program import Program, RunFrame
+from .program import Program, RunFrame, take_steps
 from .proofs import attempts
 from .wire import CHECKED_DESCRIPTORS, HEADER, HELLO, RUN, Frame, SourceKind
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from .imports import ImportRule
     from .layers import Setup
+    from .program import Steps
 
     LayerSteps = Sequence[Callable[[Setup], None]]
 
@@ -53,14 +54,15 @@ def prepare_interpreter(rule: ImportRule | None) -> Program:
     sys.stdout = sys.__stdout__ = ScriptStream(channel, Frame.OUT, 1)  # type: ignore[misc,assignment]
     sys.stderr = sys.__stderr__ = ScriptStream(channel, Frame.ERR, 2)  # type: ignore[misc,assignment]
     sys.argv = [""]
+    sys.orig_argv = [""]
     for _ in range(WARM_ROUNDS):
         for source in (_RICH, _SIMPLE, _FAILING):
             _rehearse(program, source)
     return program
 
 
-def live(setup: Setup, layers: LayerSteps, program: Program) -> NoReturn:
-    """Be the child that ``setup`` describes, behind ``layers``. Ends the process."""
+def live(setup: Setup, layers: LayerSteps, program: Program) -> Steps:
+    """Be the child that ``setup`` describes, behind ``layers``. Ends the process with its last step."""
     try:
         for layer in layers:
             layer(setup)
@@ -73,11 +75,13 @@ def live(setup: Setup, layers: LayerSteps, program: Program) -> NoReturn:
         program.channel.send(Frame.HELLO, self_check())
         os.nice(limits.RUN_NICENESS)  # not sooner: making the next child is the engine's work, running a script is not
         expected = setup.request.files
+        del setup, layers, layer  # a script may look into this frame, too
         request = _request(b"" if expected else os.read(RUN_FD, READ_SIZE))
         files = _receive_files(request, expected) if expected else {}
         if request.cpu:
             limits.set_cpu(request.cpu)
-        program.channel.finish(program.run(request, files))
+        result = yield from program.run(request, files)
+        program.channel.finish(result)
     except Exception as error:  # noqa: BLE001 - the engine's log should say why a child of ours broke
         os.write(2, f"The child broke: {type(error).__name__}: {error}\n".encode())
     finally:
@@ -119,7 +123,7 @@ def _rehearse(program: Program, source: bytes) -> None:
     """The path of a real run, from its frame to its frames, which go to /dev/null."""
     payload = RUN.pack(SourceKind.EXEC, 0, 1 << 20, 0, 6, 0) + b"<exec>" + source
     request = _request(HEADER.pack(len(payload), Frame.RUN) + payload)
-    program.channel.send(Frame.RESULT, program.run(request, {}))
+    program.channel.send(Frame.RESULT, take_steps(program.run(request, {})))
     program.reset()
 
 

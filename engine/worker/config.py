@@ -1,4 +1,4 @@
-"""What the engine tells a slot's launcher in its one argument."""
+"""What the engine tells a slot's launcher on its standard input."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Layers:
 
 
 class Config:
-    """What the engine says in the one argument.
+    """What the engine says. The launcher and the template forget it before the first child is made.
 
     Attributes:
         control: Descriptor of the control socket.

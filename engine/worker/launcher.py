@@ -35,40 +35,42 @@ from .scratch import (
     remove_folder,
     serve_replacements,
 )
-from .template import run_template
+from .template import Template
 from .view import SCRATCH_PARENT, View
 from .wire import Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import NoReturn
 
     from .program import Program
     from .scratch import Scratch
 
 
-def main(argument: str) -> NoReturn:
-    """Start the slot's processes as ``argument`` (JSON of ``Config``) says. Ends the process."""
+def main() -> Template:
+    """Start the slot's processes as standard input (JSON of ``Config``) says. Returns only in the template."""
     # One interpreter's memory serves all processes of the slot as long as nobody writes to it, and a collection writes
     # to every object it looks at. So: import and warm first, freeze before each fork, collect nothing.
     gc.disable()
-    config = Config(**json.loads(argument))
+    config = Config(**json.loads(_configuration()))
     _give_way()
     control = _socket.socket(fileno=config.control)
     os.set_inheritable(config.control, False)
+    template = None
     try:
         _import_ahead(USUAL_MODULES)
         program = prepare_interpreter(config.rule)
         gc.freeze()
         if config.layers.pidns:
-            _start_contained(config, program, control)
+            template = _start_contained(config, program, control)
         else:
-            _start_plain(config, program, control)
+            template = _start_plain(config, program, control)
     except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
         control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
     finally:
-        os._exit(0)
+        if template is None:
+            os._exit(0)
+    return template
 
 
 def _give_way() -> None:
@@ -79,15 +81,28 @@ def _give_way() -> None:
     os.nice(limits.ZYGOTE_NICENESS)
 
 
-def _start_contained(config: Config, program: Program, control: _socket.socket) -> None:
-    """Own the namespaces and mounts, fork the template, then replace its scratch on demand until it has gone."""
+def _configuration() -> bytes:
+    """Read standard input to its end and put /dev/null in its place, for reading and writing."""
+    with open(0, "rb", closefd=False) as file:
+        told = file.read()
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+    return told
+
+
+def _start_contained(config: Config, program: Program, control: _socket.socket) -> Template | None:
+    """Own the namespaces and mounts, fork the template, then replace its scratch on demand until it has gone.
+
+    Returns the template in the template, None in the launcher.
+    """
     if config.layers.userns:
         namespaces.enter_user_namespace()
     namespaces.enter(namespaces.OWN_TREE if config.admin else namespaces.CONTAINED)
     # After that: a change of credentials clears it.
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != config.engine:
-        return
+        return None
     _import_ahead(config.preloads)
     readable = [] if config.admin else readable_paths()
     view = _build_view(config, readable) if config.layers.view else None
@@ -104,14 +119,15 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
     pid = os.fork()
     if pid == 0:
         ours.close()
-        _be_contained_template(config, program, control, view, readable, path, templates)
+        return _contained_template(config, program, control, view, readable, path, templates)
     templates.close()
     control.close()
     serve_replacements(path, ours, shared)
     os.waitpid(pid, 0)
+    return None
 
 
-def _be_contained_template(
+def _contained_template(
     config: Config,
     program: Program,
     control: _socket.socket,
@@ -119,27 +135,26 @@ def _be_contained_template(
     readable: list[str],
     path: str,
     launcher: _socket.socket,
-) -> NoReturn:
-    """The first process of the slot's pid namespace: look at the own /proc, enter the view, serve."""
-    try:
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if config.admin:
-            _cap_processes_only(path)
-        else:
-            _mount_own_proc("/proc" if view is None else view.folder("/proc"))
-        own = namespaces.own_pid_namespace()
-        if view is not None:
-            view.enter()  # the launcher's root goes along: it shares this mount namespace
-        more = SharedMemory.places() if config.admin else ()
-        scratch: Scratch = TmpfsScratch(path, launcher, config.scratch_size, config.scratch_inodes, more)
-    except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
-        control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
-        os._exit(0)
-    run_template(program, control, scratch, own, config, readable)
+) -> Template:
+    """Be the first process of the slot's pid namespace: look at the own /proc, enter the view."""
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if config.admin:
+        _cap_processes_only(path)
+    else:
+        _mount_own_proc("/proc" if view is None else view.folder("/proc"))
+    own = namespaces.own_pid_namespace()
+    if view is not None:
+        view.enter()  # the launcher's root goes along: it shares this mount namespace
+    more = SharedMemory.places() if config.admin else ()
+    scratch: Scratch = TmpfsScratch(path, launcher, config.scratch_size, config.scratch_inodes, more)
+    return Template(program, control, scratch, own, config, readable)
 
 
-def _start_plain(config: Config, program: Program, control: _socket.socket) -> None:
-    """Without namespaces: wait until the template or the engine has gone, then leave nothing behind."""
+def _start_plain(config: Config, program: Program, control: _socket.socket) -> Template | None:
+    """Without namespaces: wait until the template or the engine has gone, then leave nothing behind.
+
+    Returns the template in the template, None in the launcher.
+    """
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     _import_ahead(config.preloads)
     readable = [] if config.admin else readable_paths()
@@ -151,7 +166,7 @@ def _start_plain(config: Config, program: Program, control: _socket.socket) -> N
     if pid == 0:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        run_template(program, control, scratch, None, config, readable)
+        return Template(program, control, scratch, None, config, readable)
     control.close()
     engine = os.pidfd_open(os.getppid()) if os.getppid() == config.engine else None
     template = os.pidfd_open(pid)
@@ -159,6 +174,7 @@ def _start_plain(config: Config, program: Program, control: _socket.socket) -> N
         select.select([engine, template], [], [])
     kill_descendants()
     remove_folder(scratch.path)
+    return None
 
 
 def _build_view(config: Config, readable: list[str]) -> View:

@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 import traceback
+from functools import partial
 from types import ModuleType
 
 from .failures import failure, plain_failure
@@ -22,12 +23,62 @@ from .wire import RUN, Frame, SourceKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
     from types import CodeType
     from typing import Any
 
     from .channel import Channel
     from .imports import ImportRule
     from .inputs import InputFile
+
+    Steps = Generator["Step", None, "Any"]
+
+
+class Step:
+    """A call into what a script brought. Whoever takes the steps makes it and notes its value or its error.
+
+    ``__main__.py`` does so in the first frame of the process. A call made here would show the script, by ``f_back``,
+    all frames that led to it.
+    """
+
+    __slots__ = ("call", "error", "value")
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.call = call
+        self.value: object = None
+        self.error: BaseException | None = None
+
+    def outcome(self) -> object:
+        """Return the value or raise the error, and keep neither: what the script held must be able to go."""
+        value, error = self.value, self.error
+        self.value = self.error = None
+        if error is None:
+            return value
+        try:
+            raise error
+        finally:
+            del error
+
+
+def take_steps(steps: Steps) -> bytes:
+    """Make every call from here and return what comes of it all: for rehearsals, which have no script to show it to."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: bytes = end.value
+            return result
+        try:
+            step.value = step.call()
+        except BaseException as error:  # noqa: BLE001 - as in __main__.py
+            step.error = error
+
+
+def _apart(call: Callable[[], object]) -> Steps:
+    """Have ``call`` made by whoever takes the steps; its value is returned, its error raised."""
+    step = Step(call)
+    yield step
+    return step.outcome()
 
 
 class RunFrame:
@@ -84,11 +135,11 @@ class Program:
         linecache.cache.clear()
         self.channel.forget()
 
-    def run(self, request: RunFrame, files: dict[str, InputFile]) -> bytes:
+    def run(self, request: RunFrame, files: dict[str, InputFile]) -> Steps:
         """Run the script to its end and return the payload of its RESULT frame. Never raises."""
         pid = os.getpid()
         try:
-            result = self._outcome(request, files)
+            result: bytes = yield from self._outcome(request, files)
             sys.setrecursionlimit(self._recursion_limit)
             if os.getpid() != pid:
                 self._leave_fork()
@@ -99,9 +150,9 @@ class Program:
             return plain_failure(type(error).__name__, "The script failed while it was being ended.")
         return result
 
-    def _outcome(self, request: RunFrame, files: dict[str, InputFile]) -> bytes:
+    def _outcome(self, request: RunFrame, files: dict[str, InputFile]) -> Steps:
         try:
-            value = self._evaluate(request, files)
+            value = yield from self._evaluate(request, files)
             return self._success(value, request.result_limit)
         except _Stop as stop:
             return stop.result
@@ -124,19 +175,18 @@ class Program:
             self._files = named_files(value)
         return result
 
-    def _evaluate(self, request: RunFrame, files: dict[str, InputFile]) -> object:
+    def _evaluate(self, request: RunFrame, files: dict[str, InputFile]) -> Steps:
         if request.head:
             self._bind(request.head, files)
         if request.kind == SourceKind.CALL:
-            return self._call(request.head)
+            return (yield from self._call(request.head))
         code = self._compile(request)
         if request.kind == SourceKind.EVAL:
-            value: object = eval(code, self._globals)  # noqa: S307 - running scripts is what this process is for
-            return value
-        exec(code, self._globals)  # noqa: S102 - as above
+            return (yield from _apart(partial(eval, code, self._globals)))
+        yield from _apart(partial(exec, code, self._globals))
         entrypoint = request.head.get("entrypoint") if request.head else None
         if entrypoint is not None:
-            return self._enter(entrypoint)
+            return (yield from self._enter(entrypoint))
         return self._globals.get("result")
 
     def _bind(self, head: dict[str, Any], files: dict[str, InputFile]) -> None:
@@ -171,16 +221,15 @@ class Program:
         linecache.cache[filename] = (len(source), None, lines, filename)
         return compile(text, filename, mode, dont_inherit=True)
 
-    def _call(self, head: dict[str, Any]) -> object:
+    def _call(self, head: dict[str, Any]) -> Steps:
         module = head["module"]
-        self._builtins.__dict__["__import__"](module)
+        yield from _apart(partial(self._builtins.__dict__["__import__"], module))
         target: Any = sys.modules[module]
         for part in head["function"].split("."):
             target = getattr(target, part)
-        value: object = target(*head.get("args", ()), **head.get("kwargs", {}))
-        return value
+        return (yield from _apart(partial(target, *head.get("args", ()), **head.get("kwargs", {}))))
 
-    def _enter(self, name: str) -> object:
+    def _enter(self, name: str) -> Steps:
         function = self._globals.get(name)
         if not callable(function):
             raise _Stop(
@@ -188,8 +237,7 @@ class Program:
                     "EntrypointError", f"The script defines no function {name!r}, which is named as its entrypoint."
                 )
             )
-        value: object = function(**self._globals["params"])
-        return value
+        return (yield from _apart(partial(function, **self._globals["params"])))
 
     def _exited(self, leaving: SystemExit, result_limit: int) -> bytes:
         """What ``sys.exit`` means, as the interpreter itself reads it."""

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
         def prepare(self, size: int, inodes: int) -> None:
             """Empty it of what the last run left, and let the next one fill it this far."""
 
+        def let_go(self) -> None:
+            """Part from the descriptors that only the template needs; they are not closed."""
+
 
 MOUNT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_NOATIME
 SIZES = struct.Struct("<QI")
@@ -61,6 +64,9 @@ class TmpfsScratch:
         if self._young or (size, inodes) != self._sizes or self._traces() != self._pristine:
             self._replace(size, inodes)
         self._young = not self._fine_timestamps and time.monotonic() - self._mounted_at < COARSE_TICK
+
+    def let_go(self) -> None:
+        self._launcher.detach()
 
     def _replace(self, size: int, inodes: int) -> None:
         self._launcher.send(SIZES.pack(size, inodes))
@@ -127,6 +133,9 @@ class FolderScratch:
 
     def prepare(self, size: int, inodes: int) -> None:  # noqa: ARG002 - RLIMIT_FSIZE is all that holds here
         empty_folder(self.path)
+
+    def let_go(self) -> None:
+        """There are none."""
 
 
 class NoScratch(FolderScratch):

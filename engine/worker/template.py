@@ -33,12 +33,9 @@ from .wire import CHILD, EXIT, FORK_REQUEST, ForkRequest, Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import NoReturn
-
     from .child import LayerSteps
     from .config import Config
-    from .program import Program
+    from .program import Program, Steps
     from .scratch import Scratch
 
 CREDENTIALS = struct.Struct("3i")
@@ -49,15 +46,8 @@ NOBODY = (0, 0, 0)
 NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts")
 
 
-def run_template(
-    program: Program,
-    control: _socket.socket,
-    scratch: Scratch,
-    own_pidns: int | None,
-    config: Config,
-    readable: list[str],
-) -> NoReturn:
-    """Report, then follow the engine's orders until its end of ``control`` is closed. Ends the process.
+class Template:
+    """Made once, in a process of its own. It keeps nothing of the configuration that its children could find.
 
     Args:
         program: What children run, warmed.
@@ -67,16 +57,7 @@ def run_template(
         config: What the engine said.
         readable: What RESTRICTED scripts may read.
     """
-    try:
-        template = _Template(program, control, scratch, own_pidns, config, readable)
-        template.serve()
-    except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
-        control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
-    finally:
-        os._exit(0)
 
-
-class _Template:
     def __init__(
         self,
         program: Program,
@@ -90,7 +71,6 @@ class _Template:
         self._scratch = scratch
         self._own_pidns = own_pidns
         self._program = program
-        self._config = config
         self._pidfd = None if own_pidns is None else os.pidfd_open(os.getpid())
         os.environ["HOME"] = os.environ["TMPDIR"] = scratch.path
         os.environ.pop("LD_BIND_NOW", None)  # meant for these processes, not for what a script starts
@@ -99,21 +79,39 @@ class _Template:
         self._namespaces = {kind: os.stat(f"/proc/self/ns/{kind}").st_ino for kind in NAMESPACES}
         self._filter = InnerFilter() if config.layers.seccomp else None
         self._child_layers = _child_layers(config)
+        # For the child that tries what no script may do.
+        self._trial = None if config.admin else _trial_request(config)
         self._size = limits.mapped()
         self._oom_score = OomScore()
         _restrict(config, scratch, readable)
         gc.freeze()
 
-    def serve(self) -> None:
-        self._report_ready()
-        while message := self._control.recv(FORK_REQUEST.size):
-            request = ForkRequest.unpack(message)
-            ended = self._reap(request.reap) if request.reap else NOBODY
-            if request.urgent or not request.fork:
-                self._control.send(EXIT.pack(Report.EXIT, *ended))
-                ended = NOBODY
-            if request.fork:
-                self._fork(request, ended)
+    def serve(self) -> Steps:
+        """Report, then follow the engine's orders until its end of the control socket is closed. Ends the process.
+
+        Returns only in a child, with the steps of its life: what is below a script's frames has returned then.
+        """
+        try:
+            self._report_ready()
+            while message := self._control.recv(FORK_REQUEST.size):
+                request = ForkRequest.unpack(message)
+                ended = self._reap(request.reap) if request.reap else NOBODY
+                if request.urgent or not request.fork:
+                    self._control.send(EXIT.pack(Report.EXIT, *ended))
+                    ended = NOBODY
+                if request.fork:
+                    setup = self._fork(request, ended)
+                    if setup is not None:
+                        self._let_go()
+                        return live(setup, self._child_layers, self._program)
+        except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
+            self._control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
+        os._exit(0)
+
+    def _let_go(self) -> None:
+        """Part from the sockets' descriptors, in a child: its first layer closes them, and they are others' soon."""
+        self._control.detach()
+        self._scratch.let_go()
 
     def _report_ready(self) -> None:
         ready = {
@@ -122,7 +120,7 @@ class _Template:
             "size": self._size,
             "umask": limits.umask(),
             "leftovers": limits.leftovers(),
-            "attempts": {} if self._config.admin else self._tested(),
+            "attempts": {} if self._trial is None else self._tested(self._trial),
         }
         message = Report.READY + json.dumps(ready).encode()
         if self._pidfd is None:
@@ -131,13 +129,12 @@ class _Template:
         self._control.sendmsg([message], [_descriptors(self._pidfd)])
         os.close(self._pidfd)
 
-    def _tested(self) -> dict[str, str]:
+    def _tested(self, request: ForkRequest) -> dict[str, str]:
         """What a child like those to come could do and what not, each tried for real."""
-        config = self._config
-        request = ForkRequest(
-            cpu=5, memory=64 << 20, scratch=config.scratch_size, inodes=config.scratch_inodes, open_files=64
-        )
-        pid, (ours, *others) = self._make_child(request, testify)
+        made = self._make_child(request)
+        if isinstance(made, Setup):
+            testify(made, self._child_layers)
+        pid, (ours, *others) = made
         for fd in others:
             os.close(fd)
         told = b""
@@ -155,40 +152,47 @@ class _Template:
             kill_descendants()
         return pid, status, int((usage.ru_utime + usage.ru_stime) * 1e6)
 
-    def _fork(self, request: ForkRequest, ended: tuple[int, int, int]) -> None:
+    def _fork(self, request: ForkRequest, ended: tuple[int, int, int]) -> Setup | None:
+        """Make a child and report it. In the child itself, return what it is made from."""
         self._scratch.prepare(request.scratch, request.inodes)
-        pid, (ours, *others) = self._make_child(request, self._live)
+        made = self._make_child(request)
+        if isinstance(made, Setup):
+            return made
+        pid, (ours, *others) = made
         pidfd = os.pidfd_open(pid)  # race-free: only this process reaps its children
         fds = (ours, pidfd, *others)
         self._send_child(CHILD.pack(Report.CHILD, pid, self._scratch.device, *ended), pid, fds)
         for fd in fds:
             os.close(fd)
+        return None
 
-    def _live(self, setup: Setup, layers: LayerSteps) -> NoReturn:
-        live(setup, layers, self._program)
+    def _make_child(self, request: ForkRequest) -> Setup | tuple[int, tuple[int, int, int]]:
+        """Fork a child; returns its pid and our ends of its socket and of its stray output and error.
 
-    def _make_child(
-        self, request: ForkRequest, be: Callable[[Setup, LayerSteps], NoReturn]
-    ) -> tuple[int, tuple[int, int, int]]:
-        """Fork a child; returns its pid and our ends of its socket and of its stray output and error."""
+        In the child itself, return what it is made from.
+        """
         # Of the C module: the sockets of ``socket`` are Python objects, whose every method call is pages to copy.
         ours, childs = _socket.socketpair()
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         contained = self._own_pidns is not None
+        run_socket = childs.detach()
         setup = Setup(
-            request, childs.fileno(), out_write, err_write, self._scratch.path, self._size, contained, self._filter
+            request, run_socket, out_write, err_write, self._scratch.path, self._size, contained, self._filter
         )
         if self._own_pidns is not None:
             namespaces.next_child_in_new_pid_namespace(self._own_pidns)
         self._oom_score.set(CHILD_SCORE)  # the child cannot: it has no /proc
         try:
             pid = os.fork()
-            if pid == 0:
-                be(setup, self._child_layers)
-        finally:
+        except OSError:
             self._oom_score.set(ZYGOTE)
-        childs.close()
+            raise
+        if pid == 0:
+            ours.detach()
+            return setup
+        self._oom_score.set(ZYGOTE)
+        os.close(run_socket)
         os.close(out_write)
         os.close(err_write)
         return pid, (ours.detach(), out_read, err_read)
@@ -211,6 +215,10 @@ def _child_layers(config: Config) -> LayerSteps:
     if not config.admin:
         return RESTRICTED_CHILD
     return ADMIN_CHILD_OF_NAMESPACE if config.layers.userns else ADMIN_CHILD
+
+
+def _trial_request(config: Config) -> ForkRequest:
+    return ForkRequest(cpu=5, memory=64 << 20, scratch=config.scratch_size, inodes=config.scratch_inodes, open_files=64)
 
 
 def _restrict(config: Config, scratch: Scratch, readable: list[str]) -> None:

@@ -48,8 +48,11 @@ while True: pass
 
 
 def start_engine(folder: Path, *, namespaces: bool, then: str) -> subprocess.Popen[bytes]:
+    # Its processes are found by the interpreter's path: nothing else of a slot is in their arguments.
+    (folder / "environment").symlink_to(interpreter().parent.parent)
+    python = folder / "environment" / "bin" / "python"
     source = ENGINE.format(
-        kit=str(Path(__file__).parent), python=str(interpreter()), folder=str(folder), script=SCRIPT, then=then,
+        kit=str(Path(__file__).parent), python=str(python), folder=str(folder), script=SCRIPT, then=then,
         plans="plans" if namespaces else "plain_plans",
     )  # fmt: skip
     repository = str(Path(__file__).parents[2])
@@ -68,6 +71,7 @@ async def test_nothing_outlives_the_engine(tmp_path: Path, namespaces: bool, end
             if end == "kill":
                 everything = descendants(engine.pid)
                 assert len(everything) >= 2 * 3 + 5, everything
+                assert len(processes_with(str(tmp_path))) >= 2 * 3 + 5
                 os.kill(engine.pid, signal.SIGKILL)
             await asyncio.to_thread(engine.wait, PATIENCE)
         finally:

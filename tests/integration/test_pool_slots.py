@@ -26,10 +26,13 @@ from pool_kit import (
 )
 
 from engine.models.engine import SlotState
+from engine.models.permissions import Access
 from engine.models.runs import Outcome, Priority
-from engine.pool.job import Job, JobRejected, QueueFull
+from engine.pool.job import Job, JobRejected, Profile, QueueFull
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
+from engine.sandbox.grants import OpenedGrant
+from engine.sandbox.processes import ENTRY
 
 FOREVER = "while True: pass"
 STUBBORN = "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
@@ -80,6 +83,20 @@ async def test_a_run_says_where_it_runs_and_how_isolated(pool: Pool) -> None:
     assert int(fields["CapEff"], 16) == 0
     assert fields["NoNewPrivs"] == "1"
     assert (await cancelled(pool, job, ending)).isolation == isolation
+
+
+async def test_arguments_tell_nobody_how_a_slot_was_set_up(tmp_path: Path) -> None:
+    """The whole host can read them (proc(5)): what a run is granted and may import is no business of others."""
+    folder = tmp_path / "granted"
+    folder.mkdir()
+    found = folder.stat()
+    grant = OpenedGrant(Access.WRITE, str(folder), found.st_dev, found.st_ino, True)
+    async with pool_of(1, modules=("allowedmodule",)) as pool:
+        running, ending = await begin(pool, "print('ready')\n" + FOREVER, profile=Profile(grants=(grant,)))
+        below = descendants()
+        assert len(below) == 3, below
+        assert {line.split()[1:] == ["-I", "-X", "utf8", str(ENTRY)] for line in below.values()} == {True}, below
+        await cancelled(pool, running, ending)
 
 
 async def test_limits_of_its_own_mean_a_child_of_its_own(pool: Pool) -> None:

@@ -22,6 +22,9 @@ from watcher import Measures, watch
 from engine.worker.scratch import remove_folder
 
 SERVER = str(Path(__file__).with_name("plain_server.py"))
+CONFIGURATION = json.dumps({"mode": "RESTRICTED", "layers": {"seccomp": True}, "grants": [], "scratch": "/nowhere"})
+"""What an engine without care would give its processes as an argument."""
+
 PATIENCE = 20.0
 OUTPUT_KEPT = 4 << 20
 
@@ -55,7 +58,7 @@ class PlainRunner:
         self._control.setblocking(False)
         with theirs:
             self._server = subprocess.Popen(
-                [str(interpreter), "-I", SERVER, str(theirs.fileno())],
+                [str(interpreter), "-I", SERVER, str(theirs.fileno()), CONFIGURATION],
                 env=environment, pass_fds=(theirs.fileno(), stray), stdin=subprocess.DEVNULL,
             )  # fmt: skip
 

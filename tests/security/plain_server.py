@@ -1,10 +1,10 @@
 """A plain interpreter that forks a process for each attack and puts nothing in its way: the world without a sandbox.
 
-    python -I plain_server.py CONTROL
+    python -I plain_server.py CONTROL CONFIGURATION
 
 Takes requests from the socket CONTROL: JSON, with two descriptors, the channel (3 in the process) and the file for
 output. Answers with JSON when the process has ended, or was killed at the end of its time. What an engine without care
-would hold is held here: its environment, open sockets and files.
+would hold is held here: its environment, open sockets and files, and what CONFIGURATION says, in a frame below scripts.
 """
 
 import array
@@ -18,7 +18,7 @@ import socket
 import sys
 
 
-def serve(control):
+def serve(control, config):
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
     while True:
         message, ancillary, _, _ = control.recvmsg(1 << 20, socket.CMSG_SPACE(8))
@@ -61,4 +61,4 @@ def _run(request):
 
 
 held = [open(os.devnull) for _ in range(3)]  # noqa: SIM115
-serve(socket.socket(fileno=int(sys.argv.pop())))
+serve(socket.socket(fileno=int(sys.argv.pop(1))), json.loads(sys.argv.pop(1)))

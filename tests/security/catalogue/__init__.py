@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from catalogue import (
+    arguments,
     files,
     frames,
     introspection,
@@ -24,8 +25,8 @@ from catalogue.variants import VARIANTS
 ATTACKS = {
     f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
     for module in (
-        files, writes, write_grant, network, processes, memory_of_others, introspection, kernel_surface, memory,
-        resources, frames, protocol, leftovers, shared_memory,
+        files, writes, write_grant, network, processes, memory_of_others, introspection, arguments, kernel_surface,
+        memory, resources, frames, protocol, leftovers, shared_memory,
     )
     for attack in module.ATTACKS
 }  # fmt: skip

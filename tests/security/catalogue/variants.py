@@ -77,6 +77,9 @@ _VARIANTS = {
         "walk-frames": "walk-generator-frame walk-traceback",
         "walk-environ": "walk-environ-of-c",
     },
+    "arguments": {
+        "frames": "current-frames frames-of-a-traceback",
+    },
     "kernel_surface": {
         "io-uring-setup": "io-uring-enter io-uring-register",
         "add-key": "request-key keyctl keyctl-join",
