@@ -60,6 +60,9 @@ class PoolSettings:
     memory_reserve: int = 64 << 20
     """Bytes of it that stay free."""
 
+    cgroup: Path | None = None
+    """For the processes of the slots, each zygote in one of its own below it; None leaves them in the engine's."""
+
     admin_memory: int = 2 << 30
     """Resident bytes of an ADMIN run with everything it started."""
 

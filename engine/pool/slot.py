@@ -327,8 +327,8 @@ class Slot:
 
     def _start_run(self, child: Child, assignment: Assignment) -> None:
         if self.profile.mode is Mode.ADMIN:
-            shm = self._supervisor.private_shm()
-            self._monitor.begin(child, assignment, self.isolation, self._settings.admin_memory, shm)
+            places = self._supervisor.memory_places()
+            self._monitor.begin(child, assignment, self.isolation, self._settings.admin_memory, places)
         else:
             self._monitor.begin(child, assignment, self.isolation, None)
         self._enter(SlotState.RUNNING)

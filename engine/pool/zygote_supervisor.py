@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.pool.job import Profile
-from engine.pool.memory_watch import private_shm
+from engine.pool.memory_watch import NOWHERE, MemoryPlaces, private_shm
 from engine.pool.settings import PoolSettings
 from engine.pool.zygote import Zygote, ZygoteOwner
 from engine.worker.scratch import remove_folder
@@ -65,9 +65,11 @@ class ZygoteSupervisor:
         if self._zygote is not None:
             self._zygote.request(request)
 
-    def private_shm(self) -> str | None:
-        """Where the slot's own ``/dev/shm`` can be looked at; None if it has none."""
-        return None if self._zygote is None else private_shm(self._zygote.pid)
+    def memory_places(self) -> MemoryPlaces:
+        """Where to look for memory that no process is seen to hold."""
+        if self._zygote is None:
+            return NOWHERE
+        return MemoryPlaces(private_shm(self._zygote.pid), self._zygote.cgroup)
 
     def drop(self) -> None:
         """Kill the zygote and everything below it."""

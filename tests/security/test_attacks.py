@@ -133,9 +133,7 @@ def test_it_does_not_get_through_in_restricted(trials: Trials, account: str, att
 
 
 @every_full_account
-@pytest.mark.parametrize(
-    "attack", [pytest.param(attack, id=name) for name, attack in ATTACKS.items() if attack.admin]
-)
+@pytest.mark.parametrize("attack", [pytest.param(attack, id=name) for name, attack in ATTACKS.items() if attack.admin])
 def test_it_does_not_get_through_in_admin_either(trials: Trials, account: str, attack: Attack) -> None:
     seen = trials.report(account)["admin"][name_of[id(attack)]]
     assert seen["reached"], seen
