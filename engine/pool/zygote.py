@@ -104,6 +104,10 @@ class Zygote:
         """The launcher's."""
         return self._process.pid
 
+    def hand_to(self, owner: ZygoteOwner) -> None:
+        """Let ``owner`` hear its reports from now on."""
+        self._owner = owner
+
     def request(self, request: ForkRequest) -> None:
         """Send a request to the template; if it has gone, ``zygote_gone`` is on its way."""
         with contextlib.suppress(OSError):
