@@ -21,6 +21,7 @@ from engine.pool.job import Limits
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
 from engine.project_folder import OWN_FOLDER, why_no_project
+from engine.sandbox.cgroup import runs_cgroup
 from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
 from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
@@ -330,6 +331,7 @@ def _pool_settings(
         queue_limit=settings.pool.queue_limit,
         queue_wait=settings.pool.queue_wait,
         memory_reserve=settings.pool.memory_reserve,
+        cgroup=runs_cgroup(),
         health_interval=settings.pool.health_interval,
         limits=run_limits(settings),
     )

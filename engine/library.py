@@ -22,7 +22,7 @@ from engine.lock import LifetimeLock
 from engine.models.base import Model
 from engine.models.permissions import Grant
 from engine.models.runs import Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
-from engine.sandbox.plan import Level
+from engine.sandbox.plan import DOCTOR, Level
 from engine.services.access import Actor
 from engine.services.disk_space import short_of_space
 from engine.services.runs.active import ActiveRun
@@ -69,7 +69,11 @@ class Engine(EngineParts):
         if restricted.refusal is not None:
             problems.append(f"{restricted.refusal} See gatewright doctor.")
         elif restricted.level is Level.DEGRADED:
-            problems.append(f"RESTRICTED runs are not held as promised: {'; '.join(restricted.missing)}.")
+            problems.append(f"RESTRICTED runs are not held as promised: {'; '.join(restricted.missing)}. {DOCTOR}")
+        elif restricted.note is not None:
+            problems.append(restricted.note)
+        if self.modes.admin.note is not None:
+            problems.append(self.modes.admin.note)
         return problems
 
     @classmethod

@@ -44,4 +44,4 @@ def scope_command() -> list[str]:
     runner = shutil.which("systemd-run")
     if runner is None or not in_login_session() or not kills_user_processes():
         return []
-    return [runner, "--user", "--scope", "--quiet", "--collect", "--"]
+    return [runner, "--user", "--scope", "--quiet", "--collect", "--property=Delegate=yes", "--"]

@@ -35,6 +35,7 @@ from engine.models.base import API_VERSION
 from engine.models.engine import EngineInfo
 from engine.paths import EnginePaths
 from engine.pool.environment import EnvironmentProblem
+from engine.sandbox import cgroup
 from store.errors import StoreError
 
 log = logging.getLogger("engine.daemon")
@@ -181,6 +182,7 @@ def serve(options: ServeOptions) -> int:
         flags = {} if options.pool_size is None else {"pool.size": options.pool_size}
         settings = Settings.load(paths.home / "settings.toml", flags=flags)
         process.settle(settings.engine.path)
+        _divide_cgroup()
         uvloop.run(_serve(options, settings, paths, lock, engine_log, report))
     except (AlreadyRunning, ConfigError, EnvironmentProblem, LaunchError, StoreError) as error:
         report.failed(str(error), getattr(error, "hint", None))
@@ -190,6 +192,14 @@ def serve(options: ServeOptions) -> int:
         report.failed(f"{type(error).__name__}: {error}.", f"The engine's log has the details: {paths.log}.")
         return EXIT_FAILED
     return 0
+
+
+def _divide_cgroup() -> None:
+    """Let the runs have less of the processor than the engine where this host lets it say so."""
+    try:
+        cgroup.divide()
+    except cgroup.NoCgroup as why:
+        log.info("runs have no cgroup of their own: %s", why)
 
 
 async def _serve(

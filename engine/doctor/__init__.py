@@ -14,7 +14,7 @@ import msgspec
 
 from engine.client.launch import LaunchError
 from engine.client.ownership import become_owner
-from engine.doctor import host, project, sandbox
+from engine.doctor import host, memory, project, sandbox
 from engine.doctor.finding import Finding, Severity, careful, careful_each
 from engine.paths import EnginePaths
 
@@ -39,13 +39,13 @@ def examine(folder: Path | None) -> Iterator[Finding]:
     """
     paths = None if folder is None else EnginePaths(folder)
     refusal = None if paths is None else _refusal(paths)
-    for check in host.CHECKS:
+    for check in (*host.CHECKS, *memory.HOST_CHECKS):
         yield careful(check, check.__name__)
     yield from careful_each(lambda: sandbox.examine(None if refusal else paths), "sandbox")
     if refusal is not None:
         yield refusal
     elif paths is not None:
-        for examination in project.CHECKS:
+        for examination in (*project.CHECKS, *memory.PROJECT_CHECKS):
             yield careful(functools.partial(examination, paths), examination.__name__)
 
 

@@ -104,7 +104,7 @@ def _engine(paths: EnginePaths) -> Finding:
             level=Severity.OK, tried=tried, found="does not run; it starts with the first command that needs it"
         )
     try:
-        info = asyncio.run(_ask(paths.project))
+        info = asyncio.run(ask_engine(paths.project))
     except (LaunchError, EngineError, EngineUnreachable) as error:
         found = f"{error.message} ({holder_of(paths.lifetime_lock)})"
         return Finding(level=Severity.FAIL, tried=tried, found=found, advice=error.hint or "")
@@ -113,7 +113,12 @@ def _engine(paths: EnginePaths) -> Finding:
     return Finding(level=Severity.WARN if advice else Severity.OK, tried=tried, found=found, advice=advice)
 
 
-async def _ask(project: Path) -> EngineInfo:
+async def ask_engine(project: Path) -> EngineInfo:
+    """Ask the project's engine about itself; none is started.
+
+    Raises:
+        LaunchError, EngineError, EngineUnreachable: It cannot be asked.
+    """
     client = await launch.connect(project, client="cli", start=False)
     try:
         return await client.call(ENGINE_INFO)

@@ -104,6 +104,10 @@ class Child:
         self._send(memoryview(frame))
         self._stray_timer = self._loop.call_later(STRAY_DELAY, self._hear_stray)
 
+    def hand_to(self, owner: ChildOwner) -> None:
+        """Let ``owner`` hear of it from now on."""
+        self._owner = owner
+
     def kill(self) -> None:
         """SIGKILL: with the first process of its pid namespace everything below goes too."""
         if not self._closed:

@@ -29,8 +29,10 @@ async def watch_health(slots: Callable[[], Sequence[Slot]], interval: float) -> 
     """Probe the idle slots every ``interval`` seconds, one at a time, so that people always find another one."""
     while True:
         await asyncio.sleep(interval)
+        renewing = False
         for slot in slots():
             slot.settle_back()
+            renewing = renewing or slot.renew()  # one at a time: it takes a tenth of a second of processor time
             if slot.state is SlotState.READY and not slot.leaving:
                 await probe(slot)
 

@@ -11,7 +11,10 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
+from engine.sandbox import cgroup
 from engine.worker.descendants import below
 from engine.worker.scratch import SharedMemory
 
@@ -21,6 +24,22 @@ EVERY = 0.5
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
+@dataclass(frozen=True, slots=True)
+class MemoryPlaces:
+    """Where to look for what no process is seen to hold.
+
+    Attributes:
+        shm: The ``/dev/shm`` of the run's own, as the engine reaches it; None if it has none.
+        cgroup: The cgroup of the run and of nothing else but its zygote; None without one.
+    """
+
+    shm: str | None = None
+    cgroup: Path | None = None
+
+
+NOWHERE = MemoryPlaces()
+
+
 class MemoryWatch:
     """Calls back once when what a process and its descendants hold in memory exceeds a limit.
 
@@ -28,18 +47,18 @@ class MemoryWatch:
         pid: The process.
         limit: Bytes.
         exceeded: Gets the bytes that were found.
-        shm: Where the ``/dev/shm`` of these processes can be looked at, if it is their own.
+        places: Where else to look.
 
     Attributes:
         held: Bytes at the last look.
     """
 
-    def __init__(self, pid: int, limit: int, exceeded: Callable[[int], None], shm: str | None = None) -> None:
+    def __init__(self, pid: int, limit: int, exceeded: Callable[[int], None], places: MemoryPlaces = NOWHERE) -> None:
         self.held = 0
         self._pid = pid
         self._limit = limit
         self._exceeded = exceeded
-        self._shm = shm
+        self._places = places
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(EVERY, self._look)
 
@@ -47,16 +66,21 @@ class MemoryWatch:
         self._timer.cancel()
 
     def _look(self) -> None:
-        pids = (self._pid, *below(self._pid))
-        self.held = sum(map(resident, pids)) + self._unmapped(pids)
+        counted = None if self._places.cgroup is None else cgroup.held(self._places.cgroup)
+        self.held = self._seen() if counted is None else counted
         if self.held > self._limit:
             self._exceeded(self.held)
         else:
             self._timer = self._loop.call_later(EVERY, self._look)
 
+    def _seen(self) -> int:
+        """Bytes that /proc and the own ``/dev/shm`` show. Less than all, see above."""
+        pids = (self._pid, *below(self._pid))
+        return sum(map(resident, pids)) + self._unmapped(pids)
+
     def _unmapped(self, pids: Iterable[int]) -> int:
         """Bytes in ``/dev/shm`` that no process has mapped: what is mapped is resident in one of them already."""
-        stored = 0 if self._shm is None else _stored(self._shm)
+        stored = 0 if self._places.shm is None else _stored(self._places.shm)
         return max(0, stored - sum(map(_shared, pids))) if stored else 0
 
 

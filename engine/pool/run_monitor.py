@@ -10,7 +10,7 @@ from engine.models.runs import Outcome
 from engine.pool.assignment import Assignment, RunningJob
 from engine.pool.child import Child
 from engine.pool.frames import cpu_seconds
-from engine.pool.memory_watch import MemoryWatch, private
+from engine.pool.memory_watch import NOWHERE, MemoryPlaces, MemoryWatch, private
 from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
 from engine.pool.output import Output
 from engine.pool.timer import DeadlineTimer
@@ -38,7 +38,7 @@ class RunMonitor:
         assignment: Assignment,
         isolation: str,
         watched_memory: int | None,
-        shm: str | None = None,
+        places: MemoryPlaces = NOWHERE,
     ) -> None:
         """Send ``assignment`` to ``child`` and start the clocks.
 
@@ -47,7 +47,7 @@ class RunMonitor:
             assignment: What to run.
             isolation: What its HELLO has proven.
             watched_memory: Bytes held by the run's whole tree above which it is overdue; None watches nothing.
-            shm: Where the run's own ``/dev/shm`` can be looked at.
+            places: Where else to look for what it holds.
         """
         limits = assignment.job.limits
         child.run(assignment.frame, assignment.job.files.values(), limits, Output(assignment.job.sink, limits.output))
@@ -56,7 +56,7 @@ class RunMonitor:
         self._wall.set(limits.wall)
         if watched_memory is not None:
             exceeded = functools.partial(self._memory_over, limit=watched_memory)
-            self._watch = MemoryWatch(child.tree, watched_memory, exceeded, shm)
+            self._watch = MemoryWatch(child.tree, watched_memory, exceeded, places)
 
     def memory_held(self) -> int:
         """Bytes that the run holds, of an ADMIN run at the last look."""

@@ -38,8 +38,14 @@ class PoolSettings:
     prepare_timeout: float = 5.0
     """For the next child to say HELLO."""
 
-    recycle_after: int = 10_000
-    """Children after which a zygote is replaced: those of one zygote share their memory layout and hash seed."""
+    recycle_idle: int = 500
+    """Children after which a zygote is replaced when its slot is idle.
+
+    Those of one zygote share their memory layout and hash seed: what one run finds out of them helps another that long.
+    """
+
+    recycle_busy: int = 5_000
+    """Children after which it is replaced also between two runs of a busy slot."""
 
     log_file: Path | None = None
     """Takes what zygotes write to their standard error, which is nothing unless they break."""
@@ -59,6 +65,9 @@ class PoolSettings:
 
     memory_reserve: int = 64 << 20
     """Bytes of it that stay free."""
+
+    cgroup: Path | None = None
+    """For the processes of the slots, each zygote in one of its own below it; None leaves them in the engine's."""
 
     admin_memory: int = 2 << 30
     """Resident bytes of an ADMIN run with everything it started."""

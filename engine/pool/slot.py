@@ -177,6 +177,10 @@ class Slot:
         self.isolation = ""
         self.start()
 
+    def renew(self) -> bool:
+        """Start a successor of the zygote if the slot is idle and the zygote worn; whether one was started."""
+        return self.state is SlotState.READY and not self.leaving and self._renew(idle=True)
+
     def settle_back(self) -> None:
         """Become the pool's own again, if nobody has needed another profile for a while."""
         kept = self._loop.time() - self._used >= self._settings.profile_keep
@@ -283,8 +287,9 @@ class Slot:
         if assignment is not None:
             self._start_run(child, assignment)
         elif child.request.child == self._parked_child().child:
-            self._enter(SlotState.READY)
-            self._owner.slot_ready(self)
+            if not self._swapped():
+                self._enter(SlotState.READY)
+                self._owner.slot_ready(self)
         else:  # made for a run that was cancelled meanwhile
             self._discard_child()
 
@@ -327,8 +332,8 @@ class Slot:
 
     def _start_run(self, child: Child, assignment: Assignment) -> None:
         if self.profile.mode is Mode.ADMIN:
-            shm = self._supervisor.private_shm()
-            self._monitor.begin(child, assignment, self.isolation, self._settings.admin_memory, shm)
+            places = self._supervisor.memory_places()
+            self._monitor.begin(child, assignment, self.isolation, self._settings.admin_memory, places)
         else:
             self._monitor.begin(child, assignment, self.isolation, None)
         self._enter(SlotState.RUNNING)
@@ -349,6 +354,8 @@ class Slot:
         """Kill a child and have it reaped, and the next one made if there is to be one."""
         if child is not self._child or child.killed:
             return
+        if self._monitor.run is None and self._attached is None and self._swapped():
+            return  # the next child is there already, and how this one ended is known
         child.stop_reading()
         child.kill()
         if self.state is not SlotState.STOPPING:
@@ -363,13 +370,14 @@ class Slot:
 
     def _fork(self, reap: int) -> None:
         """Request the next child, after the one with pid ``reap`` if there is one."""
-        fork = not self.leaving and not self._supervisor.worn
+        fork = not self.leaving
         if fork and self._attached is None:
             self._attached = self._owner.dedicated_child_wanted(self.profile)
         request = self._parked_child() if self._attached is None else dedicated_child(self._attached.job)
         request.reap, request.fork, request.urgent = reap, fork, self._monitor.run is not None
         self._request = request
         self._supervisor.request(request)
+        self._renew(idle=False)
         if not reap:
             self._prepare()
 
@@ -424,6 +432,32 @@ class Slot:
             child.kill()
             child.close()
         self._supervisor.drop()
+
+    def _renew(self, *, idle: bool) -> bool:
+        return self._supervisor.renew(self.profile, self._buffer, self._successor_ready, idle=idle)
+
+    def _successor_ready(self) -> None:
+        if self.state is SlotState.READY:  # else it is taken over when what goes on has ended
+            self._swapped()
+
+    def _swapped(self) -> bool:
+        """Take over a successor that is ready, with its parked child, and end what was here. Nothing may run here."""
+        successor = self._supervisor.successor
+        if successor is None or self.leaving:
+            return False
+        self._deadline.clear()
+        if self._child is not None:
+            self._child.kill()
+            self._child.close()
+        self._supervisor.adopt(successor)
+        successor.zygote.hand_to(self)
+        self._promise, self._request, self._child = successor.promise, successor.request, successor.child
+        self.isolation = successor.isolation
+        if self._child is not None:
+            self._child.hand_to(self)
+        self._enter(SlotState.READY)
+        self._owner.slot_ready(self)
+        return True
 
     def _go(self) -> None:
         self._drop_zygote()

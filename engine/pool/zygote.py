@@ -21,6 +21,7 @@ from engine.pool.isolation import Promise, Ready, UnfitChild
 from engine.pool.job import Profile
 from engine.pool.outcome import ExitReport
 from engine.pool.settings import PoolSettings
+from engine.sandbox import cgroup
 from engine.sandbox.processes import ENTRY, worker_environment
 from engine.worker.wire import CHILD, EXIT, ForkRequest, Report
 
@@ -69,6 +70,7 @@ class Zygote:
     """One launcher process and what is below it, from ``start`` to ``kill``.
 
     Attributes:
+        cgroup: Where all its processes are, and nobody else; None without one.
         gone: Done when the launcher has been reaped, which waits for the template and so for everything below.
     """
 
@@ -91,6 +93,8 @@ class Zygote:
             except OSError:
                 self._control.close()
                 raise
+        # Before it forks: its interpreter takes longer to start.
+        self.cgroup = None if settings.cgroup is None else cgroup.place(settings.cgroup, self._process.pid)
         self._launcher_pidfd = os.pidfd_open(self._process.pid)
         self._loop.add_reader(self._launcher_pidfd, self._launcher_ended)
         self._loop.add_reader(self._control.fileno(), self._receive)
@@ -99,6 +103,10 @@ class Zygote:
     def pid(self) -> int:
         """The launcher's."""
         return self._process.pid
+
+    def hand_to(self, owner: ZygoteOwner) -> None:
+        """Let ``owner`` hear its reports from now on."""
+        self._owner = owner
 
     def request(self, request: ForkRequest) -> None:
         """Send a request to the template; if it has gone, ``zygote_gone`` is on its way."""
@@ -181,6 +189,8 @@ class Zygote:
         self._loop.remove_reader(self._launcher_pidfd)
         os.close(self._launcher_pidfd)
         status = self._process.wait()
+        if self.cgroup is not None:
+            cgroup.remove(self.cgroup)
         self.gone.set_result(None)
         self._lost(self._problem or f"it could not start, or was killed (status {status})")
         if self._init_pidfd is not None:

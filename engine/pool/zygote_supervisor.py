@@ -1,4 +1,4 @@
-"""Which zygote a slot has: started, dropped, and after a failure started again, later each time."""
+"""Which zygote a slot has: started, replaced when it is worn, and after a failure started again, later each time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.pool.job import Profile
-from engine.pool.memory_watch import private_shm
+from engine.pool.memory_watch import NOWHERE, MemoryPlaces, private_shm
 from engine.pool.settings import PoolSettings
+from engine.pool.successor import Successor
 from engine.pool.zygote import Zygote, ZygoteOwner
 from engine.worker.scratch import remove_folder
 from engine.worker.wire import ForkRequest
@@ -42,11 +43,59 @@ class ZygoteSupervisor:
         self._started_at = 0.0
         self._forks = 0
         self._backoff: asyncio.TimerHandle | None = None
+        self._successor: Successor | None = None
+
+    def renew(self, profile: Profile, buffer: bytearray, ready: Callable[[], None], *, idle: bool) -> bool:
+        """Start a successor beside a zygote that has brought forth as many children as it should.
+
+        Args:
+            profile: The zygote's.
+            buffer: The slot's, for reading from children.
+            ready: Called when ``successor`` can be adopted.
+            idle: Whether nothing runs in the slot; a busy one keeps its zygote for longer.
+
+        Returns:
+            Whether one was started.
+        """
+        limit = self._settings.recycle_idle if idle else self._settings.recycle_busy
+        if self._successor is not None or self._zygote is None or self._forks < limit:
+            return False
+        try:
+            self._successor = Successor(self._settings, profile, self._scratch, buffer, ready, self._successor_failed)
+        except OSError as error:
+            self._successor_failed(str(error))
+            return False
+        return True
 
     @property
-    def worn(self) -> bool:
-        """Whether it has brought forth as many children as one zygote should."""
-        return self._forks >= self._settings.recycle_after
+    def successor(self) -> Successor | None:
+        """The one that can be adopted now."""
+        return self._successor if self._successor is not None and self._successor.fit else None
+
+    def adopt(self, successor: Successor) -> None:
+        """Let the successor's zygote be the slot's, whose children are counted anew, and end the one before."""
+        self._successor = None
+        successor.taken_over()
+        self.drop()
+        self._zygote = successor.zygote
+        self._started_at = self._loop.time()
+        self._forks = 1
+
+    def _successor_failed(self, problem: str) -> None:
+        """Go on with what there is, and try again when as many children have come again."""
+        log.warning("a zygote could not be replaced by a new one: %s", problem)
+        self._forks = 0
+        self._drop_successor()
+
+    def _drop_successor(self) -> None:
+        successor, self._successor = self._successor, None
+        if successor is not None:
+            successor.drop()
+            self._note_dying(successor.zygote)
+
+    def _note_dying(self, zygote: Zygote) -> None:
+        self._dying.add(zygote.gone)
+        zygote.gone.add_done_callback(self._dying.discard)
 
     def start(self, profile: Profile) -> None:
         """Start a zygote of this profile.
@@ -65,18 +114,20 @@ class ZygoteSupervisor:
         if self._zygote is not None:
             self._zygote.request(request)
 
-    def private_shm(self) -> str | None:
-        """Where the slot's own ``/dev/shm`` can be looked at; None if it has none."""
-        return None if self._zygote is None else private_shm(self._zygote.pid)
+    def memory_places(self) -> MemoryPlaces:
+        """Where to look for memory that no process is seen to hold."""
+        if self._zygote is None:
+            return NOWHERE
+        return MemoryPlaces(private_shm(self._zygote.pid), self._zygote.cgroup)
 
     def drop(self) -> None:
-        """Kill the zygote and everything below it."""
+        """Kill the zygote, everything below it, and its successor."""
         self._forget_backoff()
+        self._drop_successor()
         zygote, self._zygote = self._zygote, None
         if zygote is not None:
             zygote.kill()
-            self._dying.add(zygote.gone)
-            zygote.gone.add_done_callback(self._dying.discard)
+            self._note_dying(zygote)
 
     def start_again(self, start: Callable[[], None], *, at_once: bool) -> bool:
         """Count a replacement and call ``start``, now or after a while; True if it was now."""

@@ -40,10 +40,15 @@ def host_memory(root: Path = Path("/")) -> HostMemory | None:
     return min((memory for memory in found if memory is not None), key=lambda memory: memory.available)
 
 
-def cgroups(root: Path = Path("/")) -> Iterator[Path]:
-    """The folders of this process's cgroup v2 and of those it lies in, the own first; none without cgroup v2."""
+def cgroups(root: Path = Path("/"), pid: int | None = None) -> Iterator[Path]:
+    """Yield the folders of a process's cgroup v2 and of those it lies in, the own first; none without cgroup v2.
+
+    Args:
+        root: Another folder in tests.
+        pid: The process; this one by default.
+    """
     top = _cgroup_mount(root)
-    own = _own_cgroup(root)
+    own = _cgroup_of(root / "proc" / ("self" if pid is None else str(pid)))
     if top is None or own is None:
         return
     place, shown = top
@@ -87,9 +92,9 @@ def _cgroup_mount(root: Path) -> tuple[Path, str] | None:
     return None
 
 
-def _own_cgroup(root: Path) -> str | None:
-    """This process's path in the tree of cgroup v2 (cgroups(7), /proc/pid/cgroup)."""
-    for line in _text(root / "proc/self/cgroup").splitlines():
+def _cgroup_of(process: Path) -> str | None:
+    """The path of a process, by its folder in /proc, in the tree of cgroup v2 (cgroups(7), /proc/pid/cgroup)."""
+    for line in _text(process / "cgroup").splitlines():
         if line.startswith("0::"):
             return line[3:]
     return None

@@ -19,6 +19,9 @@ CONTAINMENT = ("userns", "namespaces", "tmpfs", "pidfd")
 """What a slot of its own namespaces needs."""
 
 
+DOCTOR = "`gatewright doctor` says what to do."
+
+
 class Level(StrEnum):
     """What RESTRICTED means on this host. ``core``: all that counts, without a user namespace or without Landlock."""
 
@@ -75,6 +78,15 @@ class Plan:
             return f"There are no ADMIN runs here: {'; '.join(self.missing)}."
         return f"RESTRICTED runs need a sandbox that this host does not give: {'; '.join(self.missing)}."
 
+    @property
+    def note(self) -> str | None:
+        """What its runs lack, one sentence for the record of each; None where nothing does, or nothing may run."""
+        if self.level in (Level.FULL, Level.REFUSED):
+            return None
+        if self.mode is Mode.ADMIN:
+            return f"This host lacks for ADMIN runs: {'; '.join(self.missing)}. {DOCTOR}"
+        return f"This host holds scripts at level {self.level}: {', '.join(_lacking(self.layers))}. {DOCTOR}"
+
 
 def restricted_plan(findings: Findings, *, allow_degraded: bool) -> Plan:
     """The plan for RESTRICTED runs and for the parsing of scripts."""
@@ -105,7 +117,24 @@ def admin_plan(findings: Findings, *, root: bool, admin_as_root: bool) -> Plan:
     if all(works(name) for name in CONTAINMENT):
         return Plan(Mode.ADMIN, Level.FULL, PlannedLayers(userns=True, pidns=True))
     why = "no pid namespace: what a run starts is looked for and killed at its end, which can miss some"
-    return Plan(Mode.ADMIN, Level.DEGRADED, PlannedLayers(), (why,))
+    shared = "no /dev/shm of their own: what they leave there stays and is not counted"
+    return Plan(Mode.ADMIN, Level.DEGRADED, PlannedLayers(), (why, shared))
+
+
+def _lacking(layers: PlannedLayers) -> list[str]:
+    """What is not there, in words and without the reasons."""
+    found = []
+    if not layers.seccomp:
+        found.append("no seccomp filters")
+    if not layers.landlock:
+        found.append("no Landlock")
+    elif layers.landlock < TRUNCATES and not layers.view:
+        found.append("no Landlock that keeps files from being truncated")
+    if not layers.userns:
+        found += ["no user namespace", "no scratch folder"]
+    elif not layers.view:
+        found.append("no private view of the files")
+    return found
 
 
 def _missing(findings: Findings, layers: PlannedLayers) -> list[str]:

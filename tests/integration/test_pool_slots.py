@@ -368,17 +368,6 @@ async def test_a_slot_can_be_restarted_by_hand(pool: Pool) -> None:
         pool.restart_slot(7)
 
 
-async def test_a_zygote_is_recycled_after_its_runs() -> None:
-    async with pool_of(1, recycle_after=5) as pool:
-        zygotes = set()
-        for number in range(14):
-            assert (await run(pool, f"result = {number}")).value == number
-            await until_ready(pool)
-            zygotes.add(zygote_processes(pool)["template"])
-        assert len(zygotes) == 3
-        assert pool.info().slots[0].restarts == 0
-
-
 async def test_a_pool_that_cannot_start_says_so(tmp_path: Path) -> None:
     async with pool_of(1, interpreter=tmp_path / "no-python") as pool:
         assert slot_state(pool) is SlotState.FAILED

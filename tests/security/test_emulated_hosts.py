@@ -120,6 +120,7 @@ def test_restricted_runs_as_promised_and_holds(project: EmulatedProject, lack: s
     run = project.json("exec", "print('heard')\nresult = sum(range(10))")
     assert (run["outcome"], run["value"], run["stdout"]) == ("ok", 45, "heard\n")
     check_isolation(run["isolation"], HOSTS[lack])
+    check_what_is_missing_is_said(project, run["note"], HOSTS[lack])
     targets = targets_of(project)
     control = project.run(project.python("-c", f"{script(targets)}\nimport json; print(json.dumps(result))"))
     assert json.loads(control.stdout) == dict.fromkeys(ATTACKS, "escaped"), "an attack that proves nothing"
@@ -152,6 +153,7 @@ def test_only_the_policy_lets_it_run_degraded_and_every_result_says_so(project: 
         run = project.json("exec", "result = 6 * 7")
         assert (run["outcome"], run["value"]) == ("ok", 42)
         assert run["isolation"].startswith("degraded: ")
+        assert run["note"].startswith("This host holds scripts at level degraded: ")
     assert project.json("runs", "show", str(run["id"]))["isolation"].startswith("degraded: ")
 
 
@@ -189,6 +191,21 @@ def check_isolation(line: str, expected: Expected) -> None:
     assert all(any(name.startswith(layer) for name in names) for layer in expected.has), line
     assert all(lack in lacks for lack in expected.lacks), line
     assert not any(f"no {name}" in lacks for name in names), line
+
+
+def check_what_is_missing_is_said(project: EmulatedProject, note: str | None, expected: Expected) -> None:
+    """In the record of the run and among the engine's problems, with what to do; on a host that lacks nothing, not."""
+    problems = project.json("engine", "status")["engine"].get("problems", [])
+    if expected.level == "full":
+        assert note is None
+        assert not any("gatewright doctor" in problem for problem in problems)
+        return
+    assert note is not None
+    assert note.startswith(f"This host holds scripts at level {expected.level}: ")
+    missing = {"no userns": "no user namespace", "no scratch": "no scratch folder", "no landlock": "no Landlock"}
+    assert all(missing[lack] in note for lack in expected.lacks)
+    assert note.endswith("`gatewright doctor` says what to do.")
+    assert note in problems
 
 
 def targets_of(project: EmulatedProject) -> Targets:

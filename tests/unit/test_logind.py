@@ -51,6 +51,14 @@ def test_a_scope_only_where_logout_kills(tools: Path, monkeypatch: pytest.Monkey
     program(tools, "busctl", "echo b false")
     assert logind.scope_command() == []
     program(tools, "busctl", "echo b true")
-    assert logind.scope_command() == [str(runner), "--user", "--scope", "--quiet", "--collect", "--"]
+    assert logind.scope_command() == [
+        str(runner),
+        "--user",
+        "--scope",
+        "--quiet",
+        "--collect",
+        "--property=Delegate=yes",
+        "--",
+    ]
     monkeypatch.setattr(logind, "in_login_session", lambda: False)
     assert logind.scope_command() == []

@@ -44,7 +44,7 @@ def test_only_the_place_in_the_queue_is_not_kept() -> None:
     ("lost", "note", "wanted"),
     [
         ({"output_lost": True}, None, OUTPUT_LOST),
-        ({"output_lost": True}, "n", "n"),
+        ({"output_lost": True}, "n", f"n {OUTPUT_LOST}"),
         ({"files_lost": True}, None, FILES_LOST),
         ({"files_lost": True}, "n", f"n {FILES_LOST}"),
         ({"output_lost": True, "files_lost": True}, None, f"{OUTPUT_LOST} {FILES_LOST}"),

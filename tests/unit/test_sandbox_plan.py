@@ -97,3 +97,31 @@ def test_admin_of_an_ordinary_account_needs_a_user_namespace_to_kill_whole_trees
     plain = admin_plan(host("userns"), root=False, admin_as_root=False)
     assert (plain.mode, plain.level, plain.layers, plain.refusal) == (Mode.ADMIN, Level.DEGRADED, PlannedLayers(), None)
     assert "can miss some" in plain.missing[0]
+    assert plain.note is not None
+    assert "can miss some; no /dev/shm of their own" in plain.note
+
+
+@pytest.mark.parametrize(
+    ("findings", "lacking"),
+    [
+        (host("userns"), "core: no user namespace, no scratch folder"),
+        (host("landlock", abi=0), "core: no Landlock"),
+        (host("seccomp"), "degraded: no seccomp filters"),
+        (host("seccomp", "view"), "degraded: no seccomp filters, no private view of the files"),
+        (
+            host("userns", abi=2),
+            "degraded: no Landlock that keeps files from being truncated, no user namespace, no scratch folder",
+        ),
+    ],
+)
+def test_what_runs_lack_is_one_sentence_that_says_what_to_do(findings: Findings, lacking: str) -> None:
+    plan = restricted_plan(findings, allow_degraded=True)
+    assert plan.note == f"This host holds scripts at level {lacking}. `gatewright doctor` says what to do."
+
+
+def test_a_host_that_lacks_nothing_or_refuses_has_no_note() -> None:
+    assert restricted_plan(host(), allow_degraded=False).note is None
+    assert restricted_plan(host("view"), allow_degraded=False).note is None
+    assert restricted_plan(host("seccomp"), allow_degraded=False).note is None
+    assert admin_plan(host(), root=True, admin_as_root=True).note is None
+    assert admin_plan(host(), root=True, admin_as_root=False).note is None

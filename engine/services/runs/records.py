@@ -34,10 +34,9 @@ def run_row(info: RunInfo, *, output_lost: bool = False, files_lost: bool = Fals
         values[name] = _encode(values[name]).decode() if values[name] else None
     if output_lost or info.unrecorded is not None:
         values["output_complete"] = False
-    if output_lost and not info.note:
-        values["note"] = OUTPUT_LOST
-    if files_lost:
-        values["note"] = f"{values['note']} {FILES_LOST}" if values["note"] else FILES_LOST
+    lost = [OUTPUT_LOST] * output_lost + [FILES_LOST] * files_lost
+    if lost:
+        values["note"] = " ".join(filter(None, (info.note, *lost)))
     return RunRow(**values)
 
 

@@ -344,7 +344,7 @@ class RunService:
                 value=ending.value,
                 has_value=ending.has_value,
                 result=ending.text,
-                note=ending.note,
+                note=self._note(run.info, ending),
                 error=ending.error,
                 traceback=ending.traceback,
                 output_bytes=sum(len(chunk.text) for chunk in run.chunks),
@@ -355,6 +355,11 @@ class RunService:
             )
         )
         self._tell_audit(run.info, run.owner)
+
+    def _note(self, info: RunInfo, ending: Ending) -> str | None:
+        """What is to say of a run beside its result: its own, then what this host did not give it."""
+        lacking = self._pool.settings.plan(info.mode).note if info.started_at is not None else None
+        return " ".join(filter(None, (ending.note, lacking))) or None
 
     def _tell_audit(self, info: RunInfo, uid: int) -> None:
         """How an ADMIN run ended; RESTRICTED ones are on record as runs."""

@@ -1,0 +1,53 @@
+"""A process that divides the cgroup it is in and runs something in a pool, for ``test_cgroup.py``.
+
+    python divided_engine.py CGROUP [CONTROLLER…]
+
+Prints one line of JSON: what the engine and a run's processes are in, and what is left at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from pool_kit import ADMIN, make_job, parent_of, pool_of, until
+
+from engine.sandbox import cgroup
+
+
+def group_of(pid: int) -> str:
+    with open(f"/proc/{pid}/cgroup") as lines:
+        return next(line[3:].strip() for line in lines if line.startswith("0::"))
+
+
+async def main(own: Path, controllers: list[str]) -> dict[str, object]:
+    (own / "cgroup.procs").write_text(str(os.getpid()))
+    try:
+        cgroup.divide(controllers)
+    except cgroup.NoCgroup as why:
+        return {
+            "why": str(why),
+            "engine": group_of(os.getpid()),
+            "left": sorted(p.name for p in own.iterdir() if p.is_dir()),
+        }
+    runs = cgroup.runs_cgroup()
+    assert runs is not None
+    async with pool_of(2, profile=ADMIN, cgroup=runs) as pool:
+        job = make_job("print('there', flush=True)\nwhile True: pass", profile=ADMIN)
+        ending = pool.submit(job)
+        await until(lambda: job.sink.stdout, "the script is at work")  # type: ignore[attr-defined]
+        child = job.sink.starts[0][1]  # type: ignore[attr-defined]
+        template = parent_of(child)
+        tree = [group_of(pid) for pid in (child, template, parent_of(template))]
+        groups = len([path for path in runs.iterdir() if path.is_dir()])
+        pool.cancel(job.run_id)
+        await ending
+    left = [path.name for path in runs.iterdir() if path.is_dir()]
+    return {"engine": group_of(os.getpid()), "tree": tree, "groups": groups, "left": left}
+
+
+if __name__ == "__main__":
+    print(json.dumps(asyncio.run(main(Path(sys.argv[1]), sys.argv[2:]))))
