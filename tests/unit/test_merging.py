@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import tomllib
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tui.text import common_lines
@@ -318,6 +319,11 @@ TABLES = st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), VALUES, max_size
 
 
 @given(*[st.tuples(TABLES, TABLES)] * 3)
+@example(
+    ({"a": "2", "b": "1"}, {}),
+    ({}, {"a": "2", "b": "1", "c": "1"}),
+    ({"a": "2"}, {"a": "1", "b": "1", "c": "1"}),
+)
 def test_no_key_is_lost_or_made_up(base, mine, theirs):
     merged = merge(*(block_of(tables) for tables in (base, mine, theirs)))
     if merged.conflicts:
@@ -338,3 +344,52 @@ def test_no_key_is_lost_or_made_up(base, mine, theirs):
 def block_of(tables):
     first, second = ([f"# {key} = {value}" for key, value in sorted(table.items())] for table in tables)
     return "\n".join(["# /// script", *first, "# [t]", *second, "# ///", ""])
+
+
+MOVED = """# /// script
+# a = 2
+# b = 1
+# [t]
+# ///
+"""
+
+
+def test_lines_that_fit_and_say_a_key_twice_are_one_conflict():
+    mine = MOVED.replace("# a = 2\n# b = 1\n# [t]\n", "# [t]\n# a = 2\n# b = 1\n# c = 1\n")
+    theirs = MOVED.replace("# b = 1\n# [t]\n", "# [t]\n# a = 1\n# b = 1\n# c = 1\n")
+    merged = merge(f"{MOVED}one\ntwo\nthree\n", f"{mine}one\ntwo\nmine\n", f"{theirs}theirs\ntwo\nthree\n")
+    ours, others = (text.removeprefix("# /// script\n").removesuffix("# ///\n") for text in (mine, theirs))
+    conflict = f"{MINE_BEGINS}\n{ours}{THEIRS_BEGINS}\n{others}{THEIRS_ENDS}\n"
+    assert merged == Merged(f"# /// script\n{conflict}# ///\ntheirs\ntwo\nmine\n", 1)
+
+
+def test_two_blocks_that_both_put_in_are_a_conflict():
+    text = "#!/usr/bin/python3\n# about\n# it\nx = 1\n"
+    block = "# /// script\n# a = 1\n# ///\n"
+    mine, theirs = text.replace("# about\n", f"# about\n{block}"), text.replace("x = 1\n", f"{block}x = 1\n")
+    merged = merge(text, mine, theirs)
+    assert merged == Merged(f"{MINE_BEGINS}\n{mine}{THEIRS_BEGINS}\n{theirs}{THEIRS_ENDS}\n", 1)
+    assert merge(text, mine, text) == Merged(mine, 0)
+
+
+@given(*[st.tuples(TABLES, TABLES)] * 3, st.sampled_from(["mine", "theirs"]))
+def test_a_settled_conflict_says_what_that_side_said(base, mine, theirs, side):
+    blocks = {"mine": block_of(mine), "theirs": block_of(theirs)}
+    merged = merge(block_of(base), blocks["mine"], blocks["theirs"])
+    keeping, lines = None, []
+    for line in merged.text.split("\n"):
+        keeping = {MINE_BEGINS: "mine", THEIRS_BEGINS: "theirs", THEIRS_ENDS: None}.get(line, keeping)
+        if keeping in (None, side) and line not in (MINE_BEGINS, THEIRS_BEGINS, THEIRS_ENDS):
+            lines.append(line[2:])
+    said = tomllib.loads("\n".join(lines[1:-2]))
+    both = {"mine": mine, "theirs": theirs}
+    for number, found in enumerate((said, said["t"])):
+        for key in "abcd":
+            old, chosen = base[number].get(key), both[side][number].get(key)
+            other = both["theirs" if side == "mine" else "mine"][number].get(key)
+            possible = {chosen, other} if chosen == old else {chosen}  # settled with its neighbours, or not
+            assert (repr(found[key]) if key in found else None) in {value and repr(read(value)) for value in possible}
+
+
+def read(value):
+    return tomllib.loads(f"x = {value}")["x"]

@@ -10,11 +10,12 @@ have added it while the other one appended lines.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from tui.text.diff3 import diff3
-from tui.text.merge_frontmatter import merge_blocks
+from tui.text.diff3 import Chunk, diff3
+from tui.text.merge_frontmatter import BEGINS, is_toml, merge_by_keys, says_both, says_one, split_at_block
 from tui.text.newlines import newline_of, normalise
 
 MINE_BEGINS = "<<<<<<< mine, unsaved"
@@ -53,6 +54,13 @@ class _Lines:
         return newline.join(self.lines) + (newline if self.ended and self.lines else "")
 
 
+class _Result(NamedTuple):
+    """Merged lines, and how many conflicts stand in them."""
+
+    lines: list[str]
+    conflicts: int
+
+
 def merge(base: str, mine: str, theirs: str) -> Merged:
     """Both changes of ``base``. What only one side changed is taken, what both changed alike counts once."""
     newline = newline_of(mine if _has_line_end(mine) else base)
@@ -61,7 +69,7 @@ def merge(base: str, mine: str, theirs: str) -> Merged:
     else:
         prepare = normalise
     old, ours, others = (_Lines.of(prepare(text)) for text in (base, mine, theirs))
-    lines, conflicts = _merge_lines(*merge_blocks(old.lines, ours.lines, others.lines))
+    lines, conflicts = _merge_text(old.lines, ours.lines, others.lines)
     ended = ours.ended if ours.ended != old.ended else others.ended
     return Merged(_Lines(lines, ended).text(newline), conflicts)
 
@@ -78,13 +86,54 @@ def _has_line_end(text: str) -> bool:
     return "\n" in text or "\r" in text
 
 
-def _merge_lines(base: list[str], mine: list[str], theirs: list[str]) -> tuple[list[str], int]:
+def _merge_text(base: list[str], mine: list[str], theirs: list[str]) -> _Result:
+    """The block by itself where all three have one, so that none of its lines is taken for one of the script's."""
+    old, ours, others = (split_at_block(lines) for lines in (base, mine, theirs))
+    if old is not None and ours is not None and others is not None:
+        results = (
+            _merge_lines(old.before, ours.before, others.before),
+            _merge_block(old.block, ours.block, others.block),
+            _merge_lines(old.after, ours.after, others.after),
+        )
+        return _Result([line for one in results for line in one.lines], sum(one.conflicts for one in results))
+    whole = _merge_lines(base, mine, theirs)
+    if BEGINS not in base and whole.lines.count(BEGINS) > 1 and not whole.conflicts:
+        # Both put a block in, at different places: of two only the first would be read.
+        return _conflict(mine, theirs)
+    return whole
+
+
+def _merge_block(base: list[str], mine: list[str], theirs: list[str]) -> _Result:
+    by_keys = merge_by_keys(base, mine, theirs)
+    if by_keys is not None:
+        return _Result(by_keys, 0)
+    chunks = list(diff3(base, mine, theirs))
+    merged = _joined(chunks)
+    if not all(map(is_toml, (base, mine, theirs))):
+        return merged
+    if not merged.conflicts:
+        return merged if says_both(merged.lines, base, mine, theirs) else _conflict(mine, theirs)
+    as_mine = [line for chunk in chunks for line in (chunk.mine if chunk.merged is None else chunk.merged)]
+    as_theirs = [line for chunk in chunks for line in (chunk.theirs if chunk.merged is None else chunk.merged)]
+    good = says_one(as_mine, mine, theirs, base) and says_one(as_theirs, theirs, mine, base)
+    return merged if good else _conflict(mine, theirs)
+
+
+def _merge_lines(base: list[str], mine: list[str], theirs: list[str]) -> _Result:
+    return _joined(diff3(base, mine, theirs))
+
+
+def _joined(chunks: Iterable[Chunk]) -> _Result:
     lines: list[str] = []
     conflicts = 0
-    for chunk in diff3(base, mine, theirs):
+    for chunk in chunks:
         if chunk.merged is None:
             conflicts += 1
-            lines += [MINE_BEGINS, *chunk.mine, THEIRS_BEGINS, *chunk.theirs, THEIRS_ENDS]
+            lines += _conflict(chunk.mine, chunk.theirs).lines
         else:
             lines += chunk.merged
-    return lines, conflicts
+    return _Result(lines, conflicts)
+
+
+def _conflict(mine: Sequence[str], theirs: Sequence[str]) -> _Result:
+    return _Result([MINE_BEGINS, *mine, THEIRS_BEGINS, *theirs, THEIRS_ENDS], 1)

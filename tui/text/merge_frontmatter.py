@@ -1,7 +1,8 @@
 """Both changes of a script's frontmatter, key by key: lines beside each other are keys that have nothing in common.
 
 What comes of it is read again: unless every key has the value that one side gave it or both left alone, there is no
-such merge, and the lines are merged like all others.
+such merge, and the lines are merged like all others. That is read again, too: lines that fit together can still say a
+key twice or lose one, where a side moved it. Then the whole block is one conflict.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tui.text.diff3 import diff3
 
@@ -27,36 +28,29 @@ _HEADER = re.compile(r"# *\[(.+)\] *")
 _KEY = re.compile(r"# *([\w.\"'-]+) *=")
 
 
-def merge_blocks(base: list[str], mine: list[str], theirs: list[str]) -> tuple[list[str], list[str], list[str]]:
-    """The three texts' lines with the merged block in each of them; as they are if the blocks cannot be merged."""
-    texts = (base, mine, theirs)
-    places = [_place(lines) for lines in texts]
-    blocks = [lines[first:end] for lines, (first, end) in zip(texts, places, strict=True)]
-    if not all(blocks) or any(len(block) > MAX_LINES for block in blocks):
-        return texts
-    merged = _merged(*blocks)
-    if merged is None:
-        return texts
-    old, ours, others = (
-        [*lines[:first], *merged, *lines[end:]] for lines, (first, end) in zip(texts, places, strict=True)
-    )
-    return old, ours, others
+class Parts(NamedTuple):
+    """A text's lines up to where its block's own begin, those, and the rest."""
+
+    before: list[str]
+    block: list[str]
+    after: list[str]
 
 
-def _place(lines: list[str]) -> tuple[int, int]:
-    """Where the block's own lines begin and end; an empty run if there is no block."""
+def split_at_block(lines: list[str]) -> Parts | None:
+    """Take a text apart; None if it has no block, or one that is too long to be merged by itself."""
     if BEGINS not in lines:
-        return 0, 0
+        return None
     first = lines.index(BEGINS) + 1
-    for row in range(first, len(lines)):
+    for row in range(first, min(len(lines), first + MAX_LINES + 1)):
         if lines[row] == ENDS:
-            return first, row
+            return Parts(lines[:first], lines[first:row], lines[row:])
         if not lines[row].startswith("#"):
-            break
-    return 0, 0
+            return None
+    return None
 
 
-def _merged(base: list[str], mine: list[str], theirs: list[str]) -> list[str] | None:
+def merge_by_keys(base: list[str], mine: list[str], theirs: list[str]) -> list[str] | None:
+    """The merged block's own lines; None if the blocks cannot be merged so, for one because both changed a key."""
     if base in (mine, theirs) or mine == theirs:
         return theirs if mine == base else mine  # also what is no key, and not even TOML
     old, ours, others = _entries(base), _entries(mine), _entries(theirs)
@@ -68,7 +62,7 @@ def _merged(base: list[str], mine: list[str], theirs: list[str]) -> list[str] | 
         if not agreed:
             return None
         lines += entry or []
-    return lines if _says_both(lines, base, mine, theirs) else None
+    return lines if says_both(lines, base, mine, theirs) else None
 
 
 def _entries(block: list[str]) -> Entries | None:
@@ -103,14 +97,42 @@ def _agreed(base: Value | None, mine: Value | None, theirs: Value | None) -> tup
     return mine == base, theirs
 
 
-def _says_both(merged: list[str], base: list[str], mine: list[str], theirs: list[str]) -> bool:
-    """Whether each key is what it should be."""
+def is_toml(block: list[str]) -> bool:
+    """Whether the block can be read at all."""
+    try:
+        _values(block)
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return False
+    return True
+
+
+def says_both(merged: list[str], base: list[str], mine: list[str], theirs: list[str]) -> bool:
+    """Whether each key is what it should be, and none is changed by both sides; False for what is no TOML."""
     try:
         said, old, ours, others = (_values(block) for block in (merged, base, mine, theirs))
     except (tomllib.TOMLDecodeError, RecursionError):
         return False
     names = said.keys() | old.keys() | ours.keys() | others.keys()
     return all(_agreed(old.get(n), ours.get(n), others.get(n)) == (True, said.get(n)) for n in names)
+
+
+def says_one(settled: list[str], side: list[str], other: list[str], base: list[str]) -> bool:
+    """Whether each key is as ``side`` has it, or as both together want it; False for what is no TOML.
+
+    Args:
+        settled: Merged lines with each conflict settled as in ``side``.
+        side: That side.
+        other: The other one.
+        base: The common version.
+    """
+    try:
+        said, chosen, others, old = (_values(block) for block in (settled, side, other, base))
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return False
+    return all(
+        said.get(n) == chosen.get(n) or (True, said.get(n)) == _agreed(old.get(n), chosen.get(n), others.get(n))
+        for n in said.keys() | old.keys() | chosen.keys() | others.keys()
+    )
 
 
 def _values(block: list[str]) -> dict[str, str]:
