@@ -188,6 +188,8 @@ def command_line(project: Path, rounds: int) -> Figures:
     ours, floor = [], []
     project.mkdir()
     command = [sys.executable, "-P", "-m", "tui.cli", "exec", SIMPLE, "--project", str(project)]
+    start = [sys.executable, "-P", "-m", "tui.cli", "engine", "start", "--project", str(project)]
+    subprocess.run(start, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     try:
         for _ in range(rounds):

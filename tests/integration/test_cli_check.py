@@ -89,6 +89,7 @@ def test_an_ordinary_account_s_texts_are_checked_too() -> None:
     with ordinary_account() as account:
         folder = str(account.folder("project"))
         try:
+            assert account.call("--project", folder, "init").returncode == 0
             right = account.call("--project", folder, "--json", "scripts", "check", "defaults/tour")
             assert right.returncode == 0, right.stderr
             assert '"functions"' in right.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,6 +134,23 @@ def test_new_scripts_run_and_are_never_overwritten(project: CliProject) -> None:
     assert again.returncode == 5
     assert "exists already" in again.stderr
     assert 'title = "Tag diff"' in project.call("scripts", "show", "night/tag_diff").stdout
+
+
+def test_what_to_type_next_is_said_quoted_for_the_shell(project: CliProject) -> None:
+    """Of an existing, a bad and an odd name; what is said is typed."""
+    for name in ("it's here/two words", "plain"):
+        made = project.call("scripts", "new", name)
+        assert made.returncode == 0, made.stderr
+        edit = shlex.join(["gatewright", "--project", str(project.root), "--open", f"{name}.py"])
+        assert f"made {name}.py; {edit} edits it" in made.stderr
+        assert edit in project.call("scripts", "new", name).stderr
+    for name in ("notes.txt", "a:b", "../up", "report.v2"):
+        refused = project.call("scripts", "new", name)
+        assert refused.returncode == 2
+        assert "cannot be a script's name" in refused.stderr
+        words = shlex.split(refused.stderr.partition("A name that will do: ")[2])
+        assert words[:3] == ["gatewright", "--project", str(project.root)]
+        assert project.call(*words[3:]).returncode == 0
 
 
 def test_a_new_script_takes_its_text_from_a_file(project: CliProject) -> None:

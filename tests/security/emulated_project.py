@@ -92,7 +92,7 @@ class EmulatedProject:
 def emulated_project(who: str, account: OrdinaryAccount, lack: str) -> Iterator[EmulatedProject]:
     """A new project without an engine; whatever engine a test starts has ended afterwards."""
     root = account.home / f"{who}-{lack.replace(',', '-') or 'whole'}-{len(list(account.home.iterdir()))}"
-    root.mkdir()
+    (root / ".gatewright").mkdir(parents=True, mode=0o700)
     project = EmulatedProject(root, who, account, lack)
     project.own(root)
     try:

@@ -124,3 +124,14 @@ def test_state_home_ignores_a_relative_path(monkeypatch, tmp_path):
     assert state_home() == tmp_path / ".local" / "state"
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert state_home() == tmp_path / "state"
+
+
+def test_a_text_is_the_same_scripts_however_its_name_is_spelled(tmp_path):
+    journal = RecoveryJournal("engine", tmp_path)
+    for name in ("night/U\u0308bersicht", "night/\u00dcbersicht.py"):
+        journal.keep(UnsavedText(name, name))
+    assert len(list(journal.folder.iterdir())) == 1
+    journal.forget("night/\u00dcbersicht")
+    assert list(journal.folder.iterdir()) == []
+    journal.set_aside(UnsavedText("night/U\u0308bersicht", "kept"))
+    assert [entry.path for entry in journal.left_behind()] == ["night/\u00dcbersicht.py"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from engine.models.scripts import ParamInfo, ScriptInfo
 from tui.commands.invocation import Invocation
 from tui.text.formats import size
-from tui.text.sanitise import sanitise_line
+from tui.text.script_names import quoted
 
 
 def state(info: ScriptInfo) -> str:
@@ -21,7 +21,7 @@ def say_what_waits(invocation: Invocation, infos: list[ScriptInfo]) -> None:
     waiting = [info.path for info in infos if info.needs_approval]
     if not waiting:
         return
-    script = sanitise_line(waiting[0]) if len(waiting) == 1 else "SCRIPT"
+    script = quoted(waiting[0]) if len(waiting) == 1 else "SCRIPT"
     what = "this script asks" if len(waiting) == 1 else f"{len(waiting)} scripts ask"
     invocation.streams.notify(
         f"{what} for permissions that need approval", f"An administrator decides: gatewright scripts approve {script}"

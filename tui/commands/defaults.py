@@ -22,6 +22,7 @@ from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.labels import STATES
 from tui.text.sanitise import sanitise_code, sanitise_line
+from tui.text.script_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +103,7 @@ def _print_scripts(invocation: Invocation, found: DefaultScripts) -> None:
     out.line(render(["script", f"bundle version {found.version}"], rows, width=terminal_width(out.is_terminal)))
     offered = [script.path for script in found.scripts if script.state is DefaultState.OFFERED]
     if offered:
-        name = sanitise_line(offered[0].removesuffix(".py"))
+        name = quoted(offered[0].removesuffix(".py"))
         invocation.streams.notify(
             f"what is new: gatewright scripts defaults --diff {name}",
             f"Then --take {name} (yours goes into the history) or --keep {name}.",

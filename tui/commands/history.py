@@ -23,6 +23,7 @@ from tui.text.formats import clock, size
 from tui.text.labels import what_replaced
 from tui.text.newlines import normalise
 from tui.text.sanitise import sanitise_code, sanitise_line
+from tui.text.script_names import quoted
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
@@ -89,7 +90,7 @@ def find_version(found: ScriptHistory, start: str) -> ScriptVersion:
     problem = "no version begins with" if not matches else "more than one version could begin with"
     raise CommandError(
         f"{problem} {sanitise_line(start)}",
-        hint=f"See gatewright history {sanitise_line(found.path)}; give at least {SHORTEST} letters of a hash.",
+        hint=f"See gatewright history {quoted(found.path)}; give at least {SHORTEST} letters of a hash.",
         exit_code=exit_codes.USAGE,
         code="no_version",
     )
@@ -153,5 +154,5 @@ def _print_versions(invocation: Invocation, found: ScriptHistory) -> None:
     headers = ["n", "version", "size", "what replaced it", "who", "when"]
     out.line(render(headers, rows, right="n size", width=terminal_width(out.is_terminal)))
     if found.sha256 is None:
-        path = sanitise_line(found.path)
-        invocation.streams.notify(f"{path} is deleted", f"Bring it back: gatewright scripts restore {path}")
+        restore = f"gatewright scripts restore {quoted(found.path)}"
+        invocation.streams.notify(f"{sanitise_line(found.path)} is deleted", f"Bring it back: {restore}")

@@ -93,6 +93,13 @@ class Invocation:
         else:
             as_text(self, answer)
 
+    def line(self, *words: str) -> str:
+        """The command line that does something else in the same project, to be pasted into a shell."""
+        from tui.text.script_names import quoted
+
+        project = [] if self.project is None else ["--project", self.project]
+        return " ".join(map(quoted, ["gatewright", *project, *words]))
+
     def print_json(self, value: object) -> None:
         """``value``, models included, as one JSON object on a line of stdout."""
         import msgspec

@@ -24,6 +24,7 @@ from tui.commands.errors import CommandError
 from tui.commands.history import find_version
 from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
+from tui.text.script_names import quoted
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
@@ -130,8 +131,8 @@ def _ask(invocation: Invocation, path: str) -> None:
 
 
 def _print_deleted(invocation: Invocation, _: ScriptVersion, *, path: str) -> None:
-    shown = sanitise_line(path)
-    invocation.streams.notify(f"deleted {shown}", f"Bring it back: gatewright scripts restore {shown}")
+    restore = f"gatewright scripts restore {quoted(path)}"
+    invocation.streams.notify(f"deleted {sanitise_line(path)}", f"Bring it back: {restore}")
 
 
 def _print_restored(invocation: Invocation, restored: ScriptInfo) -> None:
@@ -145,5 +146,5 @@ def _print_made(invocation: Invocation, info: ScriptInfo, *, what: str) -> None:
     if info.needs_approval:
         invocation.streams.notify(
             "it asks for permissions that need approval",
-            f"An administrator decides: gatewright scripts approve {sanitise_line(info.path)}",
+            f"An administrator decides: gatewright scripts approve {quoted(info.path)}",
         )

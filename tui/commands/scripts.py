@@ -29,6 +29,7 @@ from tui.commands.set_keys import set_keys
 from tui.commands.transfer import export_scripts, import_scripts
 from tui.text.formats import clock, size
 from tui.text.sanitise import sanitise_line, sanitise_source
+from tui.text.script_names import better_name, script_path
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
@@ -94,14 +95,21 @@ def show_script(invocation: Invocation, script: str, about: bool) -> None:
 @common_options
 @click.pass_obj
 def new_script(invocation: Invocation, path: str, title: str | None, source: BinaryIO | None) -> None:
-    """Make a new script; an existing one is never touched."""
+    """Make a new script; an existing one is never touched. Example: gatewright scripts new night/hello"""
     from tui.text.new_script import skeleton
 
-    path = path if path.endswith(".py") else path + ".py"
+    given, path = path, script_path(path)
     text = skeleton(path, title) if source is None else _decode(source.read(), source.name)
-    invocation.answer(
-        lambda client: client.call(SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text)), _print_made
-    )
+    try:
+        invocation.answer(
+            lambda client: client.call(SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text)), _print_made
+        )
+    except CommandError as error:
+        if error.code == "conflict":
+            error.hint = f"To edit that one: {invocation.line('--open', path)}"
+        elif error.code == "bad_name":
+            error.hint = f"A name that will do: {invocation.line('scripts', 'new', better_name(given))}"
+        raise
 
 
 @scripts.command("check")
@@ -163,7 +171,7 @@ def _print_about(invocation: Invocation, loaded: ScriptText) -> None:
 
 
 def _print_made(invocation: Invocation, made: ScriptInfo) -> None:
-    invocation.streams.notify(f"made {made.path}; gatewright --open {made.path} edits it")
+    invocation.streams.notify(f"made {sanitise_line(made.path)}; {invocation.line('--open', made.path)} edits it")
     for remark in filter(None, (made.problem, made.note)):
         invocation.streams.notify(remark)
     say_what_waits(invocation, [made])

@@ -8,6 +8,7 @@ from typing import TypeVar
 from engine.client.answers import EngineError
 from tui.host import Host
 from tui.screens.dialogs import AskScreen
+from tui.text.script_names import script_path
 
 Result = TypeVar("Result")
 
@@ -23,11 +24,11 @@ async def under_a_name(
         host: Shows the dialog.
         question: What the path is for.
         value: What the line holds at first.
-        work: Gets the path, with its ``.py``. What the engine says no to is shown in the dialog.
+        work: Gets the path, as the engine understands the name. What the engine says no to is shown in the dialog.
     """
     path, problem = value, ""
     while (answer := await host.push_screen_wait(AskScreen(question, path, problem))) is not None:
-        path = answer if answer.endswith(SUFFIX) else f"{answer}{SUFFIX}"
+        path = script_path(answer)
         try:
             return await work(path)
         except EngineError as error:

@@ -23,6 +23,7 @@ from tui.screens.dialogs import Choice, ChoiceScreen
 from tui.text.formats import clock
 from tui.text.merge import Merged, marked_rows
 from tui.text.new_script import skeleton
+from tui.text.script_names import script_path
 from tui.widgets.editor.editor import Editor
 from tui.widgets.editor.lineage import Version
 
@@ -83,10 +84,12 @@ class OpenScript:
 
     async def open(self, path: str) -> None:
         """Show a script, after the text in the editor is safe, and offer what was not saved of it."""
+        path = script_path(path)
         with problems_told(self._host.notify_error):
             if path != self.path and await self.may_leave():
                 edits = self._edits
                 loaded = await self._connection.client.call(SCRIPTS_LOAD, ScriptParams(path=path))
+                path = loaded.info.path
                 if edits == self._edits or await self.may_leave():  # else somebody typed while it was being loaded
                     await self._show(loaded)
             if path == self.path and not self.dirty:
@@ -311,11 +314,23 @@ class OpenScript:
         self._journal.now()
 
     async def offer_left_behind(self, path: str | None = None) -> None:
-        """Offer unsaved texts that earlier consoles left: of one script, or the newest of all."""
+        """Offer unsaved texts that earlier consoles left: of the script that ``path`` means, or the newest of all."""
         entries = await self._journal.left_behind()
-        entry = next((item for item in entries if path is None or item.path == path), None)
+        wanted = None if path is None else await self._meant(path, {item.path for item in entries})
+        entry = next((item for item in entries if wanted is None or item.path == wanted), None)
         if entry is not None:
             await self._offer(entry)
+
+    async def _meant(self, name: str, kept: set[str]) -> str:
+        """The path that ``name`` means: as the engine says; without it, that of a kept text with this file name."""
+        path = script_path(name)
+        if path in kept:
+            return path
+        saved = await self._saved_version(name)
+        if saved is not None:
+            return saved.info.path
+        alike = [other for other in kept if other.rpartition("/")[2] == path]
+        return alike[0] if len(alike) == 1 else path
 
     async def left_behind_paths(self) -> set[str]:
         """Scripts with unsaved text of earlier consoles."""

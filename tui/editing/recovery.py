@@ -16,9 +16,11 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+from tui.text.script_names import script_path
 
 SESSION_FILE = "session.json"
 
@@ -88,7 +90,7 @@ class RecoveryJournal:
         Raises:
             RecoveryError: The disk did not take it.
         """
-        self._write(f"{_digest(unsaved.path)}.{self._owner}.json", _plain(unsaved))
+        self._write(f"{_script_digest(unsaved.path)}.{self._owner}.json", _plain(unsaved))
 
     def set_aside(self, unsaved: UnsavedText) -> None:
         """Put a text on disk that no console edits any more; it is offered when its script is opened next.
@@ -96,7 +98,7 @@ class RecoveryJournal:
         Raises:
             RecoveryError: The disk did not take it.
         """
-        self._write(f"{_digest(unsaved.path)}.aside-{time.time_ns()}.json", _plain(unsaved))
+        self._write(f"{_script_digest(unsaved.path)}.aside-{time.time_ns()}.json", _plain(unsaved))
 
     def forget(self, path: str) -> None:
         """Remove this console's text of a script: it was saved, or given up.
@@ -105,7 +107,7 @@ class RecoveryJournal:
             RecoveryError: It is still there.
         """
         with self._lock:
-            _remove(self.folder / f"{_digest(path)}.{self._owner}.json")
+            _remove(self.folder / f"{_script_digest(path)}.{self._owner}.json")
 
     def discard(self, unsaved: UnsavedText) -> None:
         """Remove a text that was offered.
@@ -157,7 +159,9 @@ class RecoveryJournal:
             entry = UnsavedText(**{key: value for key, value in values.items() if key in known}, file=file)
         except TypeError:
             return None
-        return entry if isinstance(entry.text, str) and isinstance(entry.path, str) else None
+        if not (isinstance(entry.text, str) and isinstance(entry.path, str)):
+            return None
+        return replace(entry, path=script_path(entry.path))
 
     def _write(self, name: str, values: dict[str, Any]) -> None:
         # ASCII with escapes: a lone surrogate in the text is kept as it is, where UTF-8 would refuse it.
@@ -221,6 +225,11 @@ def _write_durably(folder: Path, name: str, data: bytes) -> None:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _script_digest(path: str) -> str:
+    """One for a script, however its name was spelled."""
+    return _digest(script_path(path))
 
 
 def _started(pid: int) -> str | None:

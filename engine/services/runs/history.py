@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 
 from engine.models.runs import Mode, OutputChunk, ReplayRequest, RunComparison, RunInfo, RunInputs, RunKind, RunRequest
@@ -198,7 +199,7 @@ def _is_utf8(data: bytes) -> bool:
 
 def _hint(run: RunInfo) -> str:
     if run.kind is RunKind.SCRIPT:
-        return f"Run the script as it is now: gatewright run {run.name}"
+        return f"Run the script as it is now: gatewright run {shlex.quote(run.name)}"
     return "Run it anew with what you have."
 
 

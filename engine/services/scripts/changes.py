@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Awaitable, Iterable
 from typing import TypeVar
 
@@ -206,7 +207,7 @@ def _require_named(history: ScriptHistory, sha256: str) -> None:
         raise ServiceError(
             "no_version",
             f"The history of {history.path} has no version {sha256[:12]!r}.",
-            hint=f"See gatewright history {history.path}",
+            hint=f"See gatewright history {shlex.quote(history.path)}",
             status=404,
         )
 

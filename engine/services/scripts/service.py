@@ -6,6 +6,7 @@ import asyncio
 import difflib
 import functools
 import hashlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -152,9 +153,8 @@ class ScriptService:
         if source.info.problem and not allow_problem:
             raise ServiceError("bad_script", f"{path} cannot run: {source.info.problem}", status=422)
         if not source.info.enabled and not allow_problem:
-            raise ServiceError(
-                "disabled", f"{path} is disabled.", hint=f"gatewright scripts set {path} enabled=true", status=409
-            )
+            hint = f"gatewright scripts set {shlex.quote(path)} enabled=true"
+            raise ServiceError("disabled", f"{path} is disabled.", hint=hint, status=409)
         return source
 
     def source_of(self, name: str, text: str) -> ScriptSource:
@@ -324,7 +324,10 @@ def _near(name: str, paths: Sequence[str]) -> list[str]:
 
 
 def conflict(path: str, base: str | None) -> ServiceError:
-    happened = "exists already" if base is None else "changed on disk while you edited it"
+    if base is None:
+        sentence = f"{path} exists already; nothing was written."
+        return ServiceError("conflict", sentence, hint="Open it, or choose another name.", status=409)
+    happened = "changed on disk while you edited it"
     return ServiceError(
         "conflict",
         f"{path} {happened}; nothing was written.",
