@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 import string
 
 import pytest
 from console_support import Console, console, engine_project, write_script
 from pictures_support import check
 from rich.color import ColorSystem
+from tmux_support import console_line, terminal
 
 RATE = '''# what a line makes
 LIMIT = 12.5
@@ -88,3 +90,29 @@ async def test_sixteen_colours_show_admin(c):
     await c.press("enter")
     await c.shows("ADMIN 4:5", "F8 ADMIN")
     await check(c, "sixteen_admin", inks)
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed: the session needs it")
+def test_the_lit_pane_is_the_one_that_has_the_keys(project, tmp_path):
+    """In a terminal, since a program that draws everything anew would not show what was not drawn."""
+    environment = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    lit, unlit = "\x1b[1;7m\x1b[36m[Tasks]", "\x1b[1m[Tasks]"
+    with terminal(tmp_path) as t:
+        t.run(f"export TERM=linux; {console_line('--open', 'rate')}", project, environment)
+        t.shows("pool [...] 0/3", "rate.py", "Git main")
+        t.keys("F3")
+        t.shows("c copy")
+        t.keys("3")
+        t.until(lambda: lit in t.styled, "the tasks are lit")
+        t.keys("C-o")
+        t.shows("open a script")
+        t.enter("old_format")
+        t.until(lambda: "old_format.py" in t.text.splitlines()[0], "it is open")
+        t.until(lambda: unlit in t.styled, "the tasks are not lit")
+        t.keys("q")
+        t.shows("1  q# ///")
+        t.keys("F3")
+        t.until(lambda: lit in t.styled, "the tasks are lit again")
+        t.keys("F5")
+        t.shows("[Output]", "c copy")
+        assert "\x1b[1;7m\x1b[36m[Output]" in t.styled
