@@ -60,6 +60,29 @@ bright red, black, dark grey and light grey."""
 NO_FIELD = "Several letters at once count as pasted text: nothing was done with them here"
 """Also what a person reads whose line bunched the keys that they typed."""
 
+SIXTEEN_COLOURS = Theme(
+    name="gatewright-16",
+    primary="#00aaaa",
+    accent="#00aaaa",
+    secondary="#55ffff",
+    warning="#ff5555",
+    error="#ff5555",
+    success="#00aaaa",
+    foreground="#aaaaaa",
+    background="#000000",
+    surface="#000000",
+    panel="#0000aa",
+    dark=True,
+    variables={
+        "text-muted": "#aaaaaa",
+        "text-error": "#ff5555",
+        "panel-lighten-2": "#aaaaaa",
+        "panel-lighten-3": "#ffffff",
+    },
+)
+"""For terminals with 8 or 16 colours: exactly theirs, so that none becomes another one on its way. The rest is in
+``sixteen.tcss`` and in the editor's colours."""
+
 OFF = frozenset({"0", "off", "no", "false"})
 
 
@@ -73,6 +96,9 @@ class Preferences:
 
     diff: bool = True
     """Send the terminal only the cells that changed. ``GATEWRIGHT_CONSOLE_DIFF=off``: whole frames, as Textual does."""
+
+    sixteen_colours: bool | None = None
+    """Draw with the sixteen colours of old terminals; None: if the terminal has no more (``TERM``, ``COLORTERM``)."""
 
     fast_editor: bool = True
     """Draw the editor's visible lines only. ``GATEWRIGHT_CONSOLE_FAST_EDITOR=off``: Textual's own text area."""
@@ -120,7 +146,11 @@ class GatewrightApp(App[int]):
         self._keys = KeyQueue(super().on_event, lambda: self.focused or self.screen, self._refuse_text)
         self.animation_level = "none"
         self.register_theme(DARK)
-        self.theme = DARK.name
+        self.register_theme(SIXTEEN_COLOURS)
+        sixteen = preferences.sixteen_colours
+        if sixteen is None:
+            sixteen = self.console.color_system == "standard"
+        self.theme = SIXTEEN_COLOURS.name if sixteen else DARK.name
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """What is drawn by others' text never holds control characters (DESIGN 1.8)."""

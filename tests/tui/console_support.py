@@ -20,7 +20,7 @@ from textual import events
 from engine.client import launch
 from engine.client.calls import Calls
 from engine.registry.operation import Operation
-from tui.app import GatewrightApp
+from tui.app import GatewrightApp, Preferences
 from tui.editing.recovery import RecoveryJournal
 
 PATIENCE = 20.0
@@ -195,11 +195,22 @@ class Console:
 
 @asynccontextmanager
 async def console(
-    project: Path, state: Path, *, size: tuple[int, int] = (80, 24), open_script: str | None = None
+    project: Path,
+    state: Path,
+    *,
+    size: tuple[int, int] = (80, 24),
+    open_script: str | None = None,
+    sixteen_colours: bool = False,
 ) -> AsyncIterator[Console]:
-    """The console on a project, connected."""
+    """The console on a project, connected; its colours are not left to the terminal that the tests run in."""
     journal = RecoveryJournal(str(project), state / "recovery")
-    app = GatewrightApp(project, open_script, journal, place="gw-01:/srv/plant-a")
+    app = GatewrightApp(
+        project,
+        open_script,
+        journal,
+        place="gw-01:/srv/plant-a",
+        preferences=Preferences(sixteen_colours=sixteen_colours),
+    )
     under_way = UnderWay()
     with under_way.counting():
         async with app.run_test(size=size, notifications=True):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from console_support import console, write_script
 
 import tui
@@ -78,29 +79,38 @@ async def test_unsaved_text_is_thrown_away_and_written_over_by_letters_only(proj
         assert c.app._console.editor.text.startswith("y = 2\n")
 
 
-async def test_text_left_behind_is_discarded_by_its_letter_only(project, tmp_path):
+@pytest.fixture
+def text_left_behind(project, tmp_path):
     write_script(project, "left.py", "x = 1\n")
     subprocess.run([sys.executable, "-c", LEAVE_BEHIND, str(project), str(tmp_path / "recovery")], check=True)
+
+
+@pytest.mark.usefixtures("text_left_behind")
+async def test_text_left_behind_is_discarded_by_its_letter_only(project, tmp_path):
     async with console(project, tmp_path) as c:
         await c.shows("Unsaved text of left.py")
         assert row_under_cursor(c).startswith("r ")
         await enter_on_every_row_leads_to(c, "x")
 
 
-async def test_a_repository_is_trusted_by_its_letter_only(project, tmp_path):
+@pytest.fixture
+def a_repository_with_a_filter(project):
     subprocess.run(["git", "config", "filter.x.clean", "touch pwned"], cwd=project, check=True)
-    try:
-        async with console(project, tmp_path) as c:
-            await c.shows("Git main")
-            await c.press("f3", "4")
-            await c.shows("[Git")
-            await c.press("t")
-            await c.shows("This repository names 1 program")
-            assert row_under_cursor(c).startswith("Esc")
-            await enter_on_every_row_leads_to(c, "t")
-            await c.press("escape")
-    finally:
-        subprocess.run(["git", "config", "--unset", "filter.x.clean"], cwd=project, check=True)
+    yield
+    subprocess.run(["git", "config", "--unset", "filter.x.clean"], cwd=project, check=True)
+
+
+@pytest.mark.usefixtures("a_repository_with_a_filter")
+async def test_a_repository_is_trusted_by_its_letter_only(project, tmp_path):
+    async with console(project, tmp_path) as c:
+        await c.shows("Git main")
+        await c.press("f3", "4")
+        await c.shows("[Git")
+        await c.press("t")
+        await c.shows("This repository names 1 program")
+        assert row_under_cursor(c).startswith("Esc")
+        await enter_on_every_row_leads_to(c, "t")
+        await c.press("escape")
 
 
 def test_every_risky_answer_says_so():

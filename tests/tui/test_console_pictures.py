@@ -6,46 +6,11 @@ commit it.
 
 from __future__ import annotations
 
-import os
 import re
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
-from console_support import Console, console, engine_project, write_script
-
-PICTURES = Path(__file__).parent / "pictures"
-
-VARYING = [
-    (re.compile(r"\d\d:\d\d:\d\d"), "HH:MM:SS"),
-    (re.compile(r"\d+ s( +)"), "N s"),
-    (re.compile(r"RESTRICTED (full|core|degraded[^:]*?)  "), "RESTRICTED LEVEL  "),
-    (re.compile(r"(full|core|degraded)\b.*"), "ISOLATION"),
-    (re.compile(r"ADMIN \d:\d\d"), "ADMIN M:SS"),
-    (re.compile(r"approved by \S+,"), "approved by WHO,"),
-    (re.compile(r"the engine's account \S+:"), "the engine's account NAME:"),
-    (re.compile(r"pid \d+"), "pid N"),
-    (re.compile(r"HH:MM:SS      \S+ +"), "HH:MM:SS      WHO       "),
-]
-"""What differs from run to run or from host to host; columns keep their places."""
-
-
-def masked(picture: str) -> str:
-    for pattern, name in VARYING:
-        picture = pattern.sub(lambda match, name=name: name.ljust(len(match[0])) if match.lastindex else name, picture)
-    return "\n".join(line.rstrip() for line in picture.splitlines()) + "\n"
-
-
-async def check(c: Console, name: str) -> None:
-    file = PICTURES / f"{name}.txt"
-    if os.environ.get("UPDATE_PICTURES"):
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(masked(c.text))
-    picture = file.read_text()
-    with suppress(AssertionError):  # the one below shows how the pictures differ
-        await c.until(lambda: masked(c.text) == picture, f"the picture is that of {name}")
-    assert masked(c.text) == picture
-
+from console_support import console, engine_project, write_script
+from pictures_support import check, masked
 
 UNFINISHED = """# /// script
 # [tool.gatewright]

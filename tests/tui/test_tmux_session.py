@@ -138,8 +138,8 @@ def everything_is_there_again(t: Terminal, project) -> None:
     t.type("r")
     t.shows("# not saved", "defaults/tour.py *")
     assert "# not saved" not in (project / "scripts/defaults/tour.py").read_text()
-    t.keys("F3", "1")
-    t.shows("[Output]")
+    t.keys("F3")
+    t.shows("[Output]", "z zoom")
     t.keys("z")
     t.shows("minute 7", "result:", "end of output", "ok")
     t.keys("Home")
@@ -153,7 +153,7 @@ def everything_is_there_again(t: Terminal, project) -> None:
 
 @pytest.mark.parametrize(
     ("more", "danger"),
-    [({"TEXTUAL_COLOR_SYSTEM": "standard"}, "101"), ({"TERM": "screen-256color"}, "48;5;203"), ({"NO_COLOR": "1"}, "")],
+    [({"TEXTUAL_COLOR_SYSTEM": "standard"}, "41"), ({"TERM": "screen-256color"}, "48;5;203"), ({"NO_COLOR": "1"}, "")],
     ids=["16", "256", "monochrome"],
 )
 def test_admin_cannot_be_overlooked(tmp_path, home, more, danger):

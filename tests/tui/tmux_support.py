@@ -41,8 +41,9 @@ class Terminal:
 
     def enter(self, text: str) -> None:
         """Type into a line and press Enter once it is there: what comes at once is a paste."""
+        before = self.text.count(text)
         self.type(text)
-        self.shows(text)
+        self.until(lambda: self.text.count(text) > before, f"{text!r} is typed")
         self.keys("Enter")
 
     def paste(self, text: str) -> None:

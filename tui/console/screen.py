@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
@@ -109,6 +109,7 @@ class ConsoleScreen(FullScreen[None]):
     def on_mount(self) -> None:
         self._header.project = self._place
         self._status.show_connecting()
+        self.watch(self, "focused", self._focus_moved)
 
     async def attach(
         self,
@@ -407,7 +408,11 @@ class ConsoleScreen(FullScreen[None]):
             parts.open_script.journal_now()
             parts.startup.remember(session)
 
-    @on(events.DescendantFocus)
+    def _focus_moved(self) -> None:
+        """Show the focus where it is now: a pane's own styles do not redraw it when only its colours are others."""
+        self.panel.light(on=self.panel.has_focus_within)
+        self._show_hints()
+
     def _show_hints(self) -> None:
         """The footer tells what the focused pane can do."""
         panel = self.panel

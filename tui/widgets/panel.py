@@ -23,9 +23,11 @@ from tui.text.sanitise import sanitise_line
 class TabLine(Widget):
     """``── Output ──── Problems 1 ──── Tasks 2 ──── Git main +1 ─────``: one row, the active tab marked."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"tab-line--line", "tab-line--tab", "tab-line--active"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"tab-line--line", "tab-line--tab", "tab-line--active", "tab-line--lit"}
 
     active: reactive[str] = reactive("")
+    lit: reactive[bool] = reactive(False)
+    """Whether the panel has the focus."""
     labels: reactive[tuple[tuple[str, str], ...]] = reactive(())
     """Pane and what its tab says."""
 
@@ -40,7 +42,7 @@ class TabLine(Widget):
         line = Text(no_wrap=True, overflow="crop")
         for pane, label, start, _ in self._spans():
             line.append("\u2500" * (start - len(line)), line_style)
-            name = "active" if pane == self.active else "tab"
+            name = "tab" if pane != self.active else "lit" if self.lit else "active"
             line.append(label, self.get_component_rich_style(f"tab-line--{name}"))
         line.append("\u2500" * max(0, self.size.width - len(line)), line_style)
         return line
@@ -96,11 +98,16 @@ class Panel(Vertical):
         await self._switcher.mount_all(panes)
         self._switcher.current = self.active
 
+    def light(self, *, on: bool) -> None:
+        """Show whether the panel has the focus."""
+        self._tabs.lit = on
+
     def show(self, pane: str, *, focus: bool = False) -> None:
         """Put a pane on show."""
         if not self._switcher.children:
             return
         changed = self.active != pane
+        focus = focus or self.has_focus_within  # the focus does not stay in a pane that is hidden
         self._tabs.active = self._switcher.current = pane
         if focus:
             self._focus_pane()

@@ -1,4 +1,5 @@
-"""The editor's colours: one set each for dark, light and 16-colour themes. Meaning never hangs on them alone."""
+"""The editor's colours: one set each for dark, light, 16-colour and the terminal's own themes. Meaning never hangs on
+them alone."""
 
 from __future__ import annotations
 
@@ -42,6 +43,22 @@ _LIGHT = {
     "decorator": "#8a5a00",
     "keyword": "#8a1fb3",
 }
+_SIXTEEN = {
+    "string": "#00aa00",
+    "embedded": "#aaaaaa",
+    "escape": "#55ff55",
+    "comment": "#00aaaa",
+    "number": "#aa5500",
+    "constant": "#aa5500",
+    "class": "bold #ffff55",
+    "function": "bold #ffffff",
+    "type": "#ffff55",
+    "builtin": "#55ffff",
+    "decorator": "#ffff55",
+    "keyword": "bold #ff55ff",
+}
+"""Colours of the 16-colour table (cyan comments: dark grey is hard to read on black). Bright ones come with bold on
+terminals with eight."""
 _ANSI = {
     "string": "green",
     "embedded": "default",
@@ -63,11 +80,21 @@ def _theme(name: str, colours: dict[str, str]) -> TextAreaTheme:
     return TextAreaTheme(name=name, syntax_styles={capture: Style.parse(style) for capture, style in colours.items()})
 
 
-THEMES = {theme.name: theme for theme in (_theme("dark", _DARK), _theme("light", _LIGHT), _theme("ansi", _ANSI))}
+THEMES = {
+    theme.name: theme
+    for theme in (
+        _theme("dark", _DARK),
+        _theme("light", _LIGHT),
+        _theme("sixteen", _SIXTEEN),
+        _theme("ansi", _ANSI),
+    )
+}
 
 
 def theme_for(app_theme: Theme) -> str:
     """The name of the colours that go with the app's theme."""
     if app_theme.name.startswith("ansi") or app_theme.name == "textual-ansi":
         return "ansi"
+    if app_theme.name.endswith("-16"):
+        return "sixteen"
     return "dark" if app_theme.dark else "light"
