@@ -9,6 +9,7 @@ import click
 
 from engine.models.runs import Mode, ReplayRequest, RunComparison, RunInputs
 from engine.registry.runs import RUNS_COMPARE, CompareParams
+from tui.commands.arguments import RUN_NUMBER, parameters
 from tui.commands.invocation import Invocation, common_options
 from tui.commands.run import assignments
 from tui.text.formats import size
@@ -24,13 +25,14 @@ SHOWN = 200
 
 
 @click.command("replay")
-@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
+@click.argument("run_id", metavar="ID", type=RUN_NUMBER)
 @click.option(
     "--file",
     "files",
     metavar="NAME=PATH",
     multiple=True,
     callback=assignments,
+    shell_complete=parameters,
     help="A file that the run had and the engine holds no more; it must be the same file.",
 )
 @click.option(
@@ -48,6 +50,11 @@ def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode:
     """Run again what ID was: the same text with the same parameters, and files.
 
     Roles, permissions and limits are judged as they are now. Its output comes as it is written, as with gatewright run.
+
+    \b
+    Examples:
+      gatewright runs replay 41
+      gatewright runs replay 41 --file log=wrapper.log
     """
     from tui.commands.following import follow_to_end
     from tui.commands.uploads import upload_files
@@ -62,12 +69,17 @@ def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode:
 
 
 @click.command("compare")
-@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
-@click.argument("other_id", metavar="OTHER", type=click.IntRange(min=0))
+@click.argument("run_id", metavar="ID", type=RUN_NUMBER)
+@click.argument("other_id", metavar="OTHER", type=RUN_NUMBER)
 @common_options
 @click.pass_obj
 def compare_runs(invocation: Invocation, run_id: int, other_id: int) -> None:
-    """Show what differs between two runs: inputs, text, result, output."""
+    """Show what differs between two runs: inputs, text, result, output.
+
+    \b
+    Examples:
+      gatewright runs compare 41 42
+    """
     invocation.answer(
         lambda client: client.call(RUNS_COMPARE, CompareParams(run_id=run_id, other_id=other_id)), _print_comparison
     )
