@@ -97,7 +97,7 @@ def cli(ctx: click.Context) -> int:
     folder is called like a command is reached as ./name.
 
     Exit codes: 0 ok, 1 the script failed, 2 usage, 3 no engine answers, 4 refused, 5 conflict, 124 timeout,
-    130 cancelled.
+    130 cancelled, 129 and 143 ended by SIGHUP and SIGTERM.
 
     \b
     Examples:

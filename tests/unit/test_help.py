@@ -65,7 +65,8 @@ def test_every_help_has_examples_that_are_understood(path: tuple[str, ...]) -> N
     shown = examples(help_of(path))
     assert shown, "an example says more than a paragraph"
     for line in shown:
-        called = line.removeprefix("source <(").removesuffix(")") if line.startswith("source") else line
+        called = line.removeprefix("timeout 30 ")
+        called = called.removeprefix("source <(").removesuffix(")") if called.startswith("source") else called
         words = shlex.split(re.sub(r" [<>] \S+$", "", called))
         assert words[0] == "gatewright"
         assert tuple(words[1 : 1 + len(path)]) == path, "it shows this command"

@@ -29,6 +29,7 @@ class RunOptions:
     timeout: float | None
     mode: str
     out: str | None
+    cancel_on_exit: bool
 
 
 def assignments(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -47,6 +48,12 @@ def assignments(_: click.Context, param: click.Parameter, values: tuple[str, ...
         found[name] = _utf8(text) if param.name == "params" else text
     return found
 
+
+cancel_on_exit = click.option(
+    "--cancel-on-exit",
+    is_flag=True,
+    help="Also stop the run when this command is ended by SIGTERM or SIGHUP; else the run goes on.",
+)
 
 _OPTIONS = (
     click.option(
@@ -81,6 +88,7 @@ _OPTIONS = (
         metavar="DIR",
         help="Write the files it leaves here, with your rights; never over another file.",
     ),
+    cancel_on_exit,
     common_options,
 )
 
@@ -96,9 +104,10 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         timeout: float | None,
         mode: str,
         out: str | None,
+        cancel_on_exit: bool,
         **rest: str | None,
     ) -> int:
-        return command(invocation, RunOptions(params, files, timeout, mode.upper(), out), **rest)
+        return command(invocation, RunOptions(params, files, timeout, mode.upper(), out, cancel_on_exit), **rest)
 
     wrapped: Callable[..., int] = functools.update_wrapper(click.pass_obj(with_options), command)
     for option in reversed(_OPTIONS):
@@ -115,11 +124,14 @@ def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
     SCRIPT is its path without scripts/, with or without .py, or just its file name. Its output comes as it is written;
     its result follows on stdout.
 
+    The run belongs to the engine: Ctrl+C stops it, but it goes on when the line drops or when something like timeout(1)
+    ends this command. With --cancel-on-exit it is stopped then.
+
     \b
     Examples:
       gatewright run defaults/tour -p name=Anna -p pause=0.1
       gatewright run defaults/log_digest --file log=wrapper.log --timeout 60
-      gatewright run night/report --out . --json
+      timeout 30 gatewright run night/report --cancel-on-exit --out .
     """
     return _run(invocation, options, RunRequest(kind=RunKind.SCRIPT, script=script))
 
@@ -167,7 +179,14 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
         wanted = msgspec.structs.replace(
             request, params=dict(options.params), files=buffers, timeout=options.timeout, mode=options.mode
         )
-        return await run_to_end(client, wanted, invocation.streams, as_json=invocation.json, out=options.out)
+        return await run_to_end(
+            client,
+            wanted,
+            invocation.streams,
+            as_json=invocation.json,
+            out=options.out,
+            cancel_on_exit=options.cancel_on_exit,
+        )
 
     return invocation.ask(work)
 

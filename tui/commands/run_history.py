@@ -11,7 +11,7 @@ from engine.models.runs import Mode, ReplayRequest, RunComparison, RunInputs
 from engine.registry.runs import RUNS_COMPARE, CompareParams
 from tui.commands.arguments import RUN_NUMBER, parameters
 from tui.commands.invocation import Invocation, common_options
-from tui.commands.run import assignments
+from tui.commands.run import assignments, cancel_on_exit
 from tui.text.formats import size
 from tui.text.sanitise import sanitise_code, sanitise_line
 
@@ -44,9 +44,12 @@ SHOWN = 200
 @click.option(
     "--out", type=click.Path(file_okay=False), metavar="DIR", help="Write the files it leaves here, over no other file."
 )
+@cancel_on_exit
 @common_options
 @click.pass_obj
-def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode: str, out: str | None) -> int:
+def replay_run(
+    invocation: Invocation, run_id: int, files: dict[str, str], mode: str, out: str | None, cancel_on_exit: bool
+) -> int:
     """Run again what ID was: the same text with the same parameters, and files.
 
     Roles, permissions and limits are judged as they are now. Its output comes as it is written, as with gatewright run.
@@ -63,7 +66,9 @@ def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode:
         buffers = await upload_files(client, files, invocation.streams)
         request = ReplayRequest(mode=Mode(mode.upper()), files=buffers)
         events = client.replay_and_follow(run_id, request)
-        return await follow_to_end(client, events, invocation.streams, as_json=invocation.json, out=out)
+        return await follow_to_end(
+            client, events, invocation.streams, as_json=invocation.json, out=out, cancel_on_exit=cancel_on_exit
+        )
 
     return invocation.ask(work)
 
