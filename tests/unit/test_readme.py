@@ -50,7 +50,7 @@ def test_ci_is_valid_bash() -> None:
 
 def test_every_command_in_the_tour_exists() -> None:
     used = set(re.findall(r"gatewright (?:--\S+ )*([a-z]+)\b", README)) - {"needs"}
-    named = {name for name in used if re.search(rf"[$`&|] ?gatewright {name}", README)}
+    named = {name for name in used if re.search(rf"(^|[`&|(] ?)gatewright {name}", README, re.MULTILINE)}
     assert named, "the tour shows no command"
     assert named <= set(COMMANDS)
 

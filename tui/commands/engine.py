@@ -10,6 +10,7 @@ import click
 from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.text.formats import age, clock, milliseconds
+from tui.text.isolation import level_word
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
@@ -122,7 +123,7 @@ def _print_status(invocation: Invocation, status: tuple[EngineInfo, PoolInfo]) -
                 ("engine", f"{info.version}, process {info.pid}, since {clock(info.started_at)}"),
                 ("project", info.project),
                 ("owner", info.owner),
-                ("isolation", info.isolation),
+                ("isolation", level_word(info.isolation)),
                 ("log", info.log_file),
                 ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
                 ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),

@@ -14,6 +14,7 @@ from tui.commands.errors import CommandError
 from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.commands.run_history import compare_runs, input_fields, replay_run
 from tui.text.formats import clock, duration, size
+from tui.text.isolation import level_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -233,7 +234,7 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
                 ("who", f"{info.actor}, from {info.source}"),
                 ("when", clock(info.queued_at)),
                 ("mode", info.mode),
-                ("isolation", info.isolation),
+                ("isolation", level_word(info.isolation)),
                 *(("may " + grant.access, grant.path) for grant in info.grants),
                 ("sha256", info.code_sha256),
                 ("repeats", "" if info.replay_of is None else f"run {info.replay_of}"),
