@@ -35,7 +35,7 @@ SETTINGS_TEMPLATE = """\
 # result = "1 MiB"
 
 [ceilings]
-# The most that a script's frontmatter or a request may ask for, and that a default may give.
+# The most that a script's header or a request may ask for, and that a default may give.
 # timeout = 3600.0
 # memory = "4 GiB"
 

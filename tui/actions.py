@@ -26,7 +26,7 @@ class Scope(StrEnum):
     APPROVAL = "Approve permissions"
     GIT = "Git"
     HISTORY = "History of a script"
-    META = "Frontmatter of a script"
+    META = "Header of a script"
     DEFAULTS = "Default scripts"
     RUNS = "Run history"
     COMPARISON = "Two runs compared"
@@ -91,7 +91,7 @@ ACTIONS: tuple[Action, ...] = (
     _console("pool", "pool", "Show the pool"),
     _console("run_history", "runs", "Run history: search, output, replay, compare"),
     _console("admin", "ADMIN", "ADMIN runs for five minutes, or back at once"),
-    _console("meta", "meta", "Frontmatter of the script: kind, parameters, limits"),
+    _console("meta", "meta", "Header of the script: kind, parameters, limits"),
     _console("approve", "approve", "Approve or refuse a script's permissions"),
     _console("settings", "settings", "Settings and tasks: rebuild, metadata diff"),
     Action("focus_editor", "editor", "Back to the editor; closes find bar and filter", Scope.CONSOLE, priority=True),
@@ -111,7 +111,7 @@ ACTIONS: tuple[Action, ...] = (
         palette=True,
         priority=True,  # what is typed right behind it belongs to the filter already
     ),
-    Action("meta_row", "meta", "Frontmatter of the script under the cursor", Scope.LIST, 3),
+    Action("meta_row", "meta", "Header of the script under the cursor", Scope.LIST, 3),
     _listed("set_macro", "macro", "Set the script as a macro, or as a utility again"),
     _listed("rename_script", "rename", "Rename the script, or move it to another folder"),
     _listed("duplicate_script", "copy", "Duplicate the script"),

@@ -13,13 +13,18 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from tui.commands import exit_codes
+from tui.commands.arguments import folders
 from tui.commands.errors import CommandError
-from tui.commands.invocation import Invocation, common_options, open_option
+from tui.commands.invocation import CommandGroup, Invocation, common_options, open_option
+from tui.commands.streams import Writer
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -37,6 +42,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "retention": "tui.commands.retention:retention",
         "engine": "tui.commands.engine:engine",
         "doctor": "tui.commands.doctor:doctor",
+        "completion": "tui.commands.completion:completion",
     }
 )
 """Where each command is, in the order of the help."""
@@ -44,7 +50,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 CONSOLE = "tui.commands.console:console"
 
 
-class CommandLine(click.Group):
+class CommandLine(CommandGroup):
     """The commands, and a project's folder where a command's name would stand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -54,14 +60,19 @@ class CommandLine(click.Group):
         where = COMMANDS.get(cmd_name)
         return None if where is None else _load(where)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands, and folders where a command's name would stand."""
+        found = super().shell_complete(ctx, incomplete)
+        return found if incomplete.startswith("-") else [*found, *folders(ctx, self.params[0], incomplete)]
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that ``args`` begin with; the console if they begin with a folder."""
+        """The command that ``args`` begin with; the console if they begin with a folder, or a file that it refuses."""
         first = args[0]
         if first in COMMANDS:
             return super().resolve_command(ctx, args)
-        if os.sep in first or os.path.isdir(first):
+        if os.sep in first or os.path.exists(first):
             return "console", _load(CONSOLE), args
         import difflib
 
@@ -87,7 +98,13 @@ def cli(ctx: click.Context) -> int:
     folder is called like a command is reached as ./name.
 
     Exit codes: 0 ok, 1 the script failed, 2 usage, 3 no engine answers, 4 refused, 5 conflict, 124 timeout,
-    130 cancelled.
+    130 cancelled, 129 and 143 ended by SIGHUP and SIGTERM.
+
+    \b
+    Examples:
+      gatewright ~/plant-a
+      gatewright exec 'result = 1 + 1'
+      gatewright run defaults/tour -p name=Anna --project ~/plant-a
     """
     if ctx.invoked_subcommand is None:
         return int(ctx.invoke(_load(CONSOLE)))
@@ -98,6 +115,11 @@ def cli(ctx: click.Context) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point: does what the arguments say and exits."""
+    if asked := os.environ.get("_GATEWRIGHT_COMPLETE"):
+        from tui.commands.completion import answer
+
+        Writer(sys.stdout).write(answer(cli, asked))
+        _leave(exit_codes.OK)
     invocation = Invocation()
     code = _call(arguments, invocation)
     if invocation.streams.out.problem and code == exit_codes.OK:

@@ -18,7 +18,7 @@ from engine import sockets
 from engine.client import starter
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
-from engine.client.ownership import become_owner
+from engine.client.ownership import become_owner, owner_of
 from engine.client.starter import LaunchError, daemon_command, daemon_environment
 from engine.lock import engine_lives, holder_of
 from engine.models.base import API_VERSION
@@ -26,7 +26,7 @@ from engine.models.engine import EngineInfo, StopRequest
 from engine.paths import EnginePaths
 from engine.registry.engine import ENGINE_INFO, ENGINE_STOP
 
-__all__ = ["LaunchError", "connect", "daemon_command", "daemon_environment", "stop"]
+__all__ = ["LaunchError", "connect", "daemon_command", "daemon_environment", "reach", "stop"]
 
 HANDSHAKE_TIMEOUT = 5.0
 """Seconds in which an engine that takes a connection must say who it is."""
@@ -65,6 +65,29 @@ async def connect(project: Path, *, client: str, start: bool = True) -> EngineCl
         await _retire(engine, info)
         await _wait_until_left(paths)
     raise LaunchError("The engine was restarted, but one of another version answers again.")
+
+
+async def reach(project: Path, *, client: str) -> EngineClient | None:
+    """Connect to an engine of this account that runs now; None where there is none, or where it is of another version.
+
+    Starts nothing, ends nothing, makes nothing, and becomes no other account: it is for what somebody has not asked for
+    yet.
+
+    Raises:
+        LaunchError: The project cannot be looked at, or its engine does not answer.
+    """
+    paths = _paths(project)
+    owner = owner_of(paths)
+    if not owner.of_project or owner.uid != os.geteuid():
+        return None
+    found = await _reach(paths, client)
+    if found is None:
+        return None
+    engine, info = found
+    if info.api_version == API_VERSION:
+        return engine
+    await engine.close()
+    return None
 
 
 async def stop(project: Path, *, client: str, force: bool = False) -> bool:

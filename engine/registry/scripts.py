@@ -75,7 +75,7 @@ SCRIPTS_SET = Operation(
     "/scripts/meta/{path:path}",
     ScriptInfo,
     "author",
-    "Change scripts: set or remove keys of the frontmatter and touch nothing else of the text",
+    "Change scripts: set or remove keys of the header and touch nothing else of the text",
     params=ScriptParams,
     body=SetKeysRequest,
 )
@@ -85,7 +85,7 @@ SCRIPTS_KEYS = Operation(
     "/scripts/meta/{path:path}",
     ScriptKeys,
     "viewer",
-    "Read a script's frontmatter, key by key as it is written",
+    "Read a script's header, key by key as it is written",
     params=ScriptParams,
 )
 SCRIPTS_JUDGE = Operation(
@@ -94,7 +94,7 @@ SCRIPTS_JUDGE = Operation(
     "/scripts/judge/{path:path}",
     KeyProblems,
     "viewer",
-    "Judge changes of a script's frontmatter, key by key; nothing is written",
+    "Judge changes of a script's header, key by key; nothing is written",
     params=ScriptParams,
     body=SetKeysRequest,
 )

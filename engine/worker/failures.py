@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MESSAGE_LIMIT = 8 << 10
 TRACEBACK_LIMIT = 64 << 10
 
+NOTHING_TYPED = ("EOF when reading a line",)
+"""What ``input`` raises at the end of the standard input, where every run is from the beginning."""
+
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -24,6 +27,8 @@ def failure(error: BaseException, filename: str, outcome: str = "") -> bytes:
     if not outcome:
         outcome = "import_denied" if isinstance(error, ImportDenied) else "script_error"
     try:
+        if type(error) is EOFError and error.args == NOTHING_TYPED:
+            error.add_note("A run has no keyboard: take what input() would ask for as a parameter of the script.")
         told = traceback.TracebackException.from_exception(error)
         for part in _chain(told):
             part.stack = traceback.StackSummary.from_list([f for f in part.stack if not _is_own(f.filename)])

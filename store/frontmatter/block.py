@@ -49,7 +49,7 @@ class Block(NamedTuple):
         try:
             b"".join(file[found.first : found.first + len(found.lines)]).decode()
         except UnicodeDecodeError:
-            raise FrontmatterError("The frontmatter is not UTF-8 text.") from None
+            raise FrontmatterError("The header is not UTF-8 text.") from None
         starts = list(accumulate((len(line) + 1 for line in found.lines), initial=0))
         return cls(file, found.first, found.lines, starts[:-1])
 
@@ -58,7 +58,7 @@ class Block(NamedTuple):
         """As ``of``, for a script that has a block."""
         block = cls.of(data)
         if block is None:
-            raise FrontmatterError("The script has no frontmatter.")
+            raise FrontmatterError("The script has no header.")
         return block
 
     @property
@@ -104,7 +104,7 @@ def with_empty_block(data: bytes) -> bytes:
     bom = BOM if data.startswith(BOM) else b""
     lines = _LINE.findall(data[len(bom) :])
     if any(_OPENING.fullmatch(line) for line in lines):
-        raise FrontmatterError("The frontmatter does not stand at the top of the script; move it there first.")
+        raise FrontmatterError("The header does not stand at the top of the script; move it there first.")
     end = (_line_end(lines[0]) if lines else b"") or b"\n"
     before = _lines_before(lines)
     if before and not _line_end(lines[before - 1]):

@@ -51,7 +51,7 @@ def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
         after = with_value(after, path, value)
     require_good(before, after, paths.values())
     if not _same(_document(data), after):
-        raise FrontmatterError("The frontmatter is written in a way that cannot be changed from here; edit its text.")
+        raise FrontmatterError("The header is written in a way that cannot be changed from here; edit its text.")
     return data
 
 

@@ -53,7 +53,7 @@ def path_of(key: str, *, remove: bool = False) -> Path:
         return OWN + names
     near = difflib.get_close_matches(key[:MAX_TITLE], KEYS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KEYS)}."
-    raise FrontmatterError(f"The frontmatter has no key {quoted(key)}; {hint}")
+    raise FrontmatterError(f"The header has no key {quoted(key)}; {hint}")
 
 
 def _param_path(names: Path, key: str, *, remove: bool) -> Path:

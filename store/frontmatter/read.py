@@ -193,9 +193,9 @@ def _content(lines: list[str], *, cut: bool) -> list[str]:
             cut = False
             break
         content.append(line[2:])
-    too_large = f"The frontmatter is larger than {describe_size(MAX_BLOCK)}."
+    too_large = f"The header is larger than {describe_size(MAX_BLOCK)}."
     if end is None:
-        raise FrontmatterError(too_large if cut else "The frontmatter has no closing line (# ///).")
+        raise FrontmatterError(too_large if cut else "The header has no closing line (# ///).")
     if sum(map(len, content[:end])) + max(end - 1, 0) > MAX_BLOCK:
         raise FrontmatterError(too_large)
     return content[:end]
@@ -208,17 +208,17 @@ def loads(block: str) -> Mapping[str, Any]:
         FrontmatterError: It is none, or hostile.
     """
     if _has_deep_key(block):
-        raise FrontmatterError("The frontmatter is nested too deeply.")
+        raise FrontmatterError("The header is nested too deeply.")
     # Compiled code holds the interpreter's lock until it is done, which a large and hostile block makes long.
     parse = tomli.loads if len(block) <= COMPILED_BLOCK else tomllib.loads
     try:
         return parse(block)
     except (tomli.TOMLDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FrontmatterError(f"The frontmatter is not valid TOML: {clean(str(error), MAX_TITLE)}.") from error
+        raise FrontmatterError(f"The header is not valid TOML: {clean(str(error), MAX_TITLE)}.") from error
     except RecursionError as error:
-        raise FrontmatterError("The frontmatter is nested too deeply.") from error
+        raise FrontmatterError("The header is nested too deeply.") from error
     except ValueError as error:  # int() refuses thousands of digits
-        raise FrontmatterError("A number in the frontmatter is too large.") from error
+        raise FrontmatterError("A number in the header is too large.") from error
 
 
 def _has_deep_key(block: str) -> bool:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -425,11 +425,30 @@ def _commit(texts: Sequence[bytes]) -> Commit:
     return Commit(sha=sha.strip(), author=author, at=seconds, subject=subject)
 
 
+@contextlib.contextmanager
+def _nothing_to_run() -> Iterator[None]:
+    """Keep GitPython's first import from running ``git version`` in the environment of whoever started this process.
+
+    It asks the program that the environment names, and takes one that may not be executed for a git that is missing,
+    which quiet has it ignore. It reads files here and needs no git.
+    """
+    ours = {"GIT_PYTHON_REFRESH": "quiet", "GIT_PYTHON_GIT_EXECUTABLE": os.devnull}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _open_repository(root: Path) -> Repo:
-    # Otherwise the import fails where git is missing, which has a sentence of its own here.
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    from git import Repo
-    from git.exc import GitError
+    with _nothing_to_run():
+        from git import Repo
+        from git.exc import GitError
 
     try:
         return Repo(root, search_parent_directories=False, expand_vars=False)

@@ -86,6 +86,46 @@ def test_a_line_is_seen_before_the_run_ends_and_ctrl_c_stops_it(project: CliProj
     assert project.newest_run()["outcome"] == "cancelled"
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_command_that_is_ended_can_take_its_run_along(project: CliProject, number: signal.Signals, code: int) -> None:
+    process = project.popen("exec", WAITS, "--cancel-on-exit")
+    assert read_line(process) == "first\n"
+    process.send_signal(number)
+    got, _, err = ended(process)
+    run = project.newest_run()
+    assert (got, run["outcome"]) == (code, "cancelled"), err
+    assert f"ended by {number.name}; run {run['id']} was cancelled" in err
+
+
+def test_else_the_run_goes_on_and_is_named(project: CliProject) -> None:
+    process = project.popen("exec", WAITS)
+    assert read_line(process) == "first\n"
+    process.send_signal(signal.SIGTERM)
+    got, _, err = ended(process)
+    run = project.newest_run()
+    assert (got, run["state"]) == (-signal.SIGTERM, "running")
+    assert f"run {run['id']} may go on: gatewright runs show {run['id']}" in err
+    again = project.popen("exec", WAITS)
+    assert read_line(again) == "first\n"
+    again.send_signal(signal.SIGHUP)
+    assert ended(again)[0] == -signal.SIGHUP
+    newest = project.newest_run()
+    assert newest["state"] == "running"
+    project.call("runs", "cancel", str(run["id"]), str(newest["id"]))
+
+
+def test_a_replay_can_be_ended_with_its_command(project: CliProject) -> None:
+    first = project.popen("exec", WAITS, "--cancel-on-exit")
+    assert read_line(first) == "first\n"
+    first.terminate()
+    ended(first)
+    process = project.popen("runs", "replay", str(project.newest_run()["id"]), "--cancel-on-exit", "--json")
+    wait_until(lambda: project.newest_run()["state"] == "running", "the replay runs")
+    process.send_signal(signal.SIGTERM)
+    code, out, _ = ended(process)
+    assert (code, json.loads(out)["outcome"]) == (143, "cancelled")
+
+
 def test_the_second_ctrl_c_leaves_at_once(project: CliProject) -> None:
     """Nobody reads our output: the first Ctrl+C cannot get through, the second one must."""
     process = project.popen("exec", "while True: print('x' * 1000)", "--timeout", "20")

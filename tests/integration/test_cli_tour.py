@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cli_support import PATIENCE, PROGRAM, cli_project
+from cli_support import PATIENCE, CliProject
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -21,30 +21,74 @@ def fenced(language: str, containing: str) -> str:
     return found[0]
 
 
-def examples() -> list[tuple[str, str]]:
-    """Commands of the tour, each with what the README says that it prints; empty where it says nothing."""
-    steps = re.split(r"^\$ ", fenced("console", "gatewright exec"), flags=re.MULTILINE)[1:]
-    return [(command, printed) for command, _, printed in (step.partition("\n") for step in steps)]
+EXPECTED = {
+    "gatewright exec 'result": "2\n",
+    "gatewright eval": "45\n",
+    "echo": "from a pipe\n",
+}
+"""What a line that begins so prints, and nothing else."""
+
+SHOWN = {
+    "gatewright scripts new": "\nhello\n",
+    "gatewright scripts search": "defaults/log_digest.py:",
+    "gatewright run defaults/log_digest": '"entries": ',
+    "gatewright runs list": "defaults/log_digest.py",
+    "gatewright engine status": "3 slots",
+    "gatewright git status": "scripts/night/hello.py",
+    "gatewright git stage": "scripts/night/hello.py",
+    "gatewright git log": "Count the night shift, too",
+}
+"""What a line that begins so shows among other things."""
 
 
-def test_the_tour_does_what_it_says(tmp_path: Path) -> None:
-    with cli_project(tmp_path / "plant") as project:
-        environ = {**os.environ, "PATH": f"{Path(PROGRAM).parent}:{os.environ['PATH']}"}
-        assert len(examples()) > 5
-        for command, printed in examples():
-            done = subprocess.run(
-                ["bash", "-euo", "pipefail", "-c", f"{{ {command}; }} 2>&1"],
-                cwd=project.root,
-                env=environ,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
-            )
-            assert done.returncode == 0, f"{command}: {done.stdout}"
-            if printed:
-                assert done.stdout == printed, command
+def clone_of(folder: Path) -> Path:
+    """A folder that looks like the clone in which README's first command was pasted."""
+    clone = folder / "clone"
+    clone.mkdir()
+    (clone / ".venv").symlink_to(sys.prefix)
+    return clone
+
+
+def environment_of(home: Path) -> dict[str, str]:
+    """What a new account has: no settings, and no gatewright among its commands."""
+    folders = [name for name in os.environ["PATH"].split(":") if not (Path(name) / "gatewright").exists()]
+    return {"HOME": str(home), "PATH": ":".join(folders), "LANG": "C.UTF-8", "TERM": "dumb"}
+
+
+def test_the_shell_lines_work_as_pasted(tmp_path: Path) -> None:
+    """All of them in one shell, which reads them as it reads what somebody pastes; nothing else appears in HOME."""
+    home = tmp_path / "home"
+    home.mkdir()
+    project = CliProject(home / "gatewright-demo")
+    project.root.mkdir()
+    environment = environment_of(home)
+    lines = [*fenced("sh", "gatewright exec").splitlines(), *fenced("sh", "gatewright git commit").splitlines()]
+    assert len(lines) > 12
+    pasted = "exec 2>&1\n" + "".join(f"{line}\nprintf '\\0%s\\0' $?\n" for line in lines)
+    assert project.call("engine", "start").returncode == 0
+    try:
+        done = subprocess.run(
+            ["bash", "--norc", "--noprofile"],
+            input=pasted,
+            cwd=clone_of(tmp_path),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE,
+            check=False,
+        )
+    finally:
+        project.call("engine", "stop", "--force")
+    pieces = done.stdout.split("\0")
+    for line, printed, code in zip(lines, pieces[::2], pieces[1::2], strict=False):
+        assert code == "0", f"{line}: {printed}"
+        for begins, text in EXPECTED.items():
+            assert printed == text or not line.startswith(begins), line
+        for begins, text in SHOWN.items():
+            assert text in printed or not line.startswith(begins), f"{line}: {printed}"
+    assert len(pieces) == 2 * len(lines) + 1
+    assert os.listdir(home) == ["gatewright-demo"]
+    assert {*os.listdir(project.root)} == {".git", ".gitignore", ".gatewright", "documents", "scripts"}
 
 
 def test_the_library_example_works(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -473,3 +475,20 @@ def test_a_repository_cannot_point_elsewhere(root: Path, tmp_path: Path) -> None
     with contextlib.suppress(StoreError):
         GitChanges(GitRepo(root)).stage(["token.py"])
     assert git(root, "ls-files").split() == ["a.py"]
+
+
+def test_gitpython_runs_no_git_of_whoever_started_us(root: Path, canary: Canary, tmp_path: Path) -> None:
+    """Its first import asks the git that the environment names for its version, in that environment."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").symlink_to(canary.program)
+    program = (
+        "import os, sys; from pathlib import Path; from store.git.repository import _open_repository;"
+        "before = dict(os.environ); repository = _open_repository(Path(sys.argv[1]));"
+        "print(repository.active_branch.name, dict(os.environ) == before)"
+    )
+    for named in ({}, {"GIT_PYTHON_GIT_EXECUTABLE": str(canary), "GIT_PYTHON_REFRESH": "raise"}):
+        environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **named}
+        command = [sys.executable, "-c", program, str(root)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout.split() == [git(root, "branch", "--show-current").strip(), "True"]
+        assert not canary.sang()

@@ -353,6 +353,14 @@ async def test_a_traceback_shows_the_scripts_own_lines(pool: Pool) -> None:
     assert "worker" not in trace
 
 
+async def test_a_script_that_asks_is_told_why_nobody_answers(pool: Pool) -> None:
+    done = await run(pool, "name = input('your name? ')")
+    assert (done.ending.traceback or "").endswith(
+        "EOFError: EOF when reading a line\n"
+        "A run has no keyboard: take what input() would ask for as a parameter of the script.\n"
+    )
+
+
 async def test_carets_stand_under_what_failed(pool: Pool) -> None:
     """On terminals: a wide character takes two cells there, and nobody knows where the next tab stop is."""
     for text in (

@@ -86,9 +86,7 @@ async def test_what_is_over_a_ceiling_is_refused_by_its_name(engine: Engine, lin
         await engine.call_script("greedy.py")
     key = line.partition(" ")[0]
     assert refusal.value.code == "bad_limit"
-    assert refusal.value.hint == (
-        f"Lower limits.{key} in its frontmatter, or have ceilings.{key} raised in the settings."
-    )
+    assert refusal.value.hint == (f"Lower limits.{key} in its header, or have ceilings.{key} raised in the settings.")
 
 
 async def test_the_timeout_of_a_request_counts_instead_of_the_scripts(engine: Engine) -> None:

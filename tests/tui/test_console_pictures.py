@@ -103,7 +103,7 @@ async def test_approval(c):
 async def test_frontmatter(c):
     await c.open("log_watch.py")
     await c.press("ctrl+t")
-    await c.shows("Frontmatter of log_watch.py", "an empty line removes the key")
+    await c.shows("Header of log_watch.py", "an empty line removes the key")
     await check(c, "frontmatter")
 
 
@@ -128,7 +128,7 @@ async def test_history(c, project):
 async def test_list_with_a_problem(c):
     await c.press("f2")
     c.app._console.script_pane.go_to("old_format.py")
-    await c.shows("not valid TOML")
+    await c.shows("valid TOML:")
     await check(c, "list_problem")
 
 

@@ -158,8 +158,8 @@ def see_git(visit: Visit) -> None:
 def see_forms(visit: Visit) -> None:
     visit.open("form.py")
     visit.press("ctrl+t")
-    visit.sees("Frontmatter of form.py", "qZ7")
-    visit.leave("Frontmatter of form.py")
+    visit.sees("Header of form.py", "qZ7")
+    visit.leave("Header of form.py")
 
 
 def see_versions(visit: Visit) -> None:

@@ -37,7 +37,7 @@ async def form_of(c, path):
     await c.until(lambda: c.app._console.script_pane.info(path), f"{path} is listed")
     await c.open(path)
     await c.press("ctrl+t")
-    await c.shows(f"Frontmatter of {path}")
+    await c.shows(f"Header of {path}")
     await c.until(lambda: c.app.screen.focused is not None, "a line has the focus")
 
 
@@ -151,7 +151,7 @@ async def test_parameters_are_added_changed_and_removed(project, tmp_path):
         assert '# [tool.gatewright.params.who]\n# type = "str"\n# help = "whom to greet"\n' in text
 
         await c.press("ctrl+t")
-        await c.shows("Frontmatter of params.py")
+        await c.shows("Header of params.py")
         hours, *_ = c.app.screen.query(ParamLine)
         c.app.screen.set_focus(hours)
         await c.press("delete")
@@ -187,16 +187,16 @@ async def test_unsaved_text_is_saved_first_or_the_form_stays_closed(project, tmp
         await c.open("typed.py")
         await c.type("y = 2\n")
         await c.press("ctrl+t")
-        await c.shows("typed.py has unsaved text", "save the text, then open its frontmatter")
+        await c.shows("typed.py has unsaved text", "save the text, then open its header")
         await c.press("escape")
         await c.hides("has unsaved text")
         await c.press("ctrl+t", "s")
-        await c.shows("Frontmatter of typed.py")
+        await c.shows("Header of typed.py")
         await enter(c, "title", "Typed")
         await c.press("escape")
         await c.shows("Esc again gives up what you changed; ^S writes it.")
         await c.press("escape")
-        await c.hides("Frontmatter of")
+        await c.hides("Header of")
         assert (project / "scripts/typed.py").read_text() == "y = 2\nx = 1\n"
 
 
@@ -224,7 +224,7 @@ async def test_one_key_in_the_list_makes_a_macro(project, tmp_path):
         await c.press("t")
         await c.shows("one_key.py is a utility now")
         await c.press("m")
-        await c.shows("Frontmatter of one_key.py")
+        await c.shows("Header of one_key.py")
 
 
 async def test_hostile_values_are_drawn_harmless(project, tmp_path):

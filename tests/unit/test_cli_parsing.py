@@ -148,3 +148,31 @@ def test_a_terminal_gets_no_control_sequences() -> None:
     os.close(controller)
     assert rb"\x1b[2J" in shown
     assert b"\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("exec", "1", "--timeout", "abc"), "'abc' is no number of seconds, such as 30 or 0.5."),
+        (("exec", "1", "--timeout", "nan"), "'nan' is no number of seconds"),
+        (("run", "a", "-p", "pause"), "'pause' has no value. Write pause=VALUE."),
+        (("run", "a", "-p", "1a=2"), "'1a' cannot be the name of a parameter"),
+        (("runs", "show", "x"), "'x' is no number of a run. gatewright runs list shows them."),
+        (("runs", "list", "-n", "many"), "'many' is no whole number from 1 to 500."),
+        (("runs", "list", "-n", "501"), "'501' is no whole number from 1 to 500."),
+        (("history", "a", "--diff", "0"), "'0' is no whole number from 1 on."),
+    ],
+)
+def test_a_wrong_value_is_said_in_the_words_of_the_plant(arguments: tuple[str, ...], said: str) -> None:
+    code, output = call(*arguments)
+    assert (code, said in output) == (2, True), output
+
+
+@pytest.mark.parametrize("name", ["report.py", "./report.py"])
+def test_a_file_is_no_project(name: str, tmp_path: Path) -> None:
+    (tmp_path / "report.py").write_text("")
+    command = [sys.executable, "-m", "tui.cli", name]
+    done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"{name} is a file, and a project is a folder" in done.stderr
+    assert "terminal" not in done.stderr

@@ -405,7 +405,7 @@ def test_a_wrong_value_is_refused_with_one_sentence(key: str, value: object, rea
         (script("[tool]", "gatewright = 3"), "[tool.gatewright] must be a table, not a number"),
         (script("tool = 1979-05-27"), "[tool] must be a table, not a date"),
         (script("[[tool.gatewright]]"), "[tool.gatewright] must be a table, not a list"),
-        (script(f"a = {'9' * 5000}"), "number in the frontmatter is too large"),
+        (script(f"a = {'9' * 5000}"), "number in the header is too large"),
         (script(f"a = {'[' * 30_000}"), "nested too deeply"),
         (script(f"{'a.' * 30_000}b = 1"), "nested too deeply"),
         (script(f"x = '{'x' * (1 << 20)}'"), "larger than 64 KiB"),

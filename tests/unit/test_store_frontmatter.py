@@ -181,7 +181,7 @@ def test_the_block_is_the_one_of_the_reference_implementation(text: str) -> None
         ("a = 1\n# a = 2", "not valid TOML"),
         ("a =", "not valid TOML"),
         ('a = "\x00"', "not valid TOML"),
-        (f"a = {'9' * 5000}", "number in the frontmatter is too large"),
+        (f"a = {'9' * 5000}", "number in the header is too large"),
         (f"a = {'[' * 30_000}", "nested too deeply"),
         (f"{'a.' * 30_000}b = 1", "nested too deeply"),
         (f"x = {{{'a.' * 30_000}b = 1}}", "nested too deeply"),

@@ -12,6 +12,7 @@ import click
 from engine.models.permissions import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
 from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW, ScriptParams
 from tui.commands import exit_codes
+from tui.commands.arguments import SCRIPT
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock
@@ -29,7 +30,7 @@ class Verdict(Enum):
 
 
 @click.command("approve")
-@click.argument("script")
+@click.argument("script", type=SCRIPT)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--refuse", is_flag=True, help="Refuse what it asks for, or withdraw the approval that it has.")
 @click.option("--sha256", metavar="HASH", help="Only if the script's text still has this hash.")
@@ -40,6 +41,11 @@ def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool,
 
     Shows what it asks for and what changed since the last approval, then asks. An approval counts for exactly this
     text: any change to the script ends it. Without a terminal it takes --yes, or only shows.
+
+    \b
+    Examples:
+      gatewright scripts approve night/report
+      gatewright scripts approve night/report --refuse
     """
     review = invocation.ask(lambda client: client.call(PERMISSIONS_REVIEW, ScriptParams(path=script)))
     if sha256 is not None and sha256.lower() != review.sha256:
@@ -82,7 +88,7 @@ def _is_settled(invocation: Invocation, review: PermissionReview) -> bool:
         _print_review(invocation, review)
     raise CommandError(
         f"{review.script} cannot be approved: {sanitise_line(problem)}",
-        hint="Change permissions in its frontmatter, or what is there; --refuse refuses it.",
+        hint="Change permissions in its header, or what is there; --refuse refuses it.",
         exit_code=exit_codes.USAGE,
         code="bad_permission",
     )

@@ -8,6 +8,7 @@ import click
 
 from engine.registry.engine import AUDIT_LIST, AUDIT_VERIFY, AuditParams
 from tui.commands import exit_codes
+from tui.commands.arguments import Count
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command("audit")
 @click.option("--verify", is_flag=True, help="Look at every record instead of listing the newest.")
-@click.option("-n", "limit", type=click.IntRange(1, 500), default=30, show_default=True, help="How many to list.")
+@click.option("-n", "limit", type=Count(1, 500), metavar="N", default=30, show_default=True, help="How many to list.")
 @common_options
 @click.pass_obj
 def audit(invocation: Invocation, verify: bool, limit: int) -> int:
@@ -26,6 +27,11 @@ def audit(invocation: Invocation, verify: bool, limit: int) -> int:
 
     A record that is consistent in itself has not been changed in the middle; whoever may write the project's folder
     could have made all of it anew.
+
+    \b
+    Examples:
+      gatewright audit -n 100
+      gatewright audit --verify
     """
     if not verify:
         invocation.answer(lambda client: client.call(AUDIT_LIST, AuditParams(limit=limit)), _print_records)

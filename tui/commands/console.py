@@ -22,11 +22,23 @@ from tui.commands.invocation import Invocation, common_options, open_option
 @common_options
 @click.pass_obj
 def console(invocation: Invocation, folder: str | None) -> NoReturn:
-    """Open the console on a project; a folder that does not exist yet is made a new project."""
+    """Open the console on a project; a folder that does not exist yet is made a new project.
+
+    \b
+    Examples:
+      gatewright ~/plant-a
+      gatewright ~/plant-a --open night/report
+    """
     if folder is not None and invocation.project is not None:
         raise click.UsageError("The project is given twice: as an argument and by --project.")
     if invocation.json:
         raise click.UsageError("--json needs a command; the console is for people.")
+    if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
+        raise CommandError(
+            f"{folder} is a file, and a project is a folder",
+            hint="Name the folder; --open SCRIPT opens one of its scripts.",
+            exit_code=exit_codes.USAGE,
+        )
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout and sys.stdout.isatty()):
         raise CommandError(
             "the console needs a terminal",

@@ -18,6 +18,7 @@ from engine.models.defaults import (
 from engine.registry.defaults import DEFAULTS_DECIDE, DEFAULTS_DIFF, DEFAULTS_LIST, DEFAULTS_RESTORE
 from engine.registry.scripts import ScriptParams
 from tui.commands import exit_codes
+from tui.commands.arguments import SCRIPT
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.labels import STATES
@@ -31,9 +32,11 @@ if TYPE_CHECKING:
 
 
 @click.command("defaults")
-@click.option("--diff", "compared", metavar="NAME", help="What taking the bundled text of NAME would change.")
-@click.option("--take", metavar="NAME", multiple=True, help="Take the bundled text; yours goes into the history.")
-@click.option("--keep", metavar="NAME", multiple=True, help="Keep yours, until the bundle has another text.")
+@click.option("--diff", "compared", type=SCRIPT, metavar="NAME", help="What taking the new text of NAME would change.")
+@click.option(
+    "--take", type=SCRIPT, metavar="NAME", multiple=True, help="Take the new text; yours goes into the history."
+)
+@click.option("--keep", type=SCRIPT, metavar="NAME", multiple=True, help="Keep yours, until there is another new text.")
 @click.option("--restore", is_flag=True, help="Write those that are missing; nothing is overwritten.")
 @common_options
 @click.pass_obj
@@ -44,6 +47,12 @@ def default_scripts(
 
     A new version of Gatewright updates those that nobody edited. Of an edited one the new text is offered here. What
     was deleted stays deleted until --restore.
+
+    \b
+    Examples:
+      gatewright scripts defaults
+      gatewright scripts defaults --diff tour
+      gatewright scripts defaults --restore
     """
     if sum(map(bool, (compared, take or keep, restore))) > 1:
         raise click.UsageError("--diff, --restore, and --take with --keep are three different things: say one.")

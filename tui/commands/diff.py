@@ -19,6 +19,7 @@ from engine.models.sync import (
 )
 from engine.registry.sync import SYNC_DIFF
 from tui.commands import exit_codes
+from tui.commands.arguments import SCRIPT_FILE, keys_of_header
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_code, sanitise_line
@@ -31,14 +32,23 @@ SHOWN_OTHERS = 3
 
 
 @click.command("diff")
-@click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.argument("paths", type=SCRIPT_FILE, metavar="[PATH]...", nargs=-1)
 @click.option(
     "--apply",
     "what",
     type=click.Choice([FILE, DATABASE, *(choice.value for choice in DiffChoice)]),
-    help="Decide: file, db: that one is right; or one choice by its name. Without PATH: all to which it applies.",
+    metavar="CHOICE",
+    help="Decide: file or db, whichever is right, for all to which it applies or for PATH; or by name one of "
+    f"{', '.join(DiffChoice)}.",
 )
-@click.option("--key", "keys", multiple=True, metavar="KEY", help="With --apply restore: only this key. Repeatable.")
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="KEY",
+    shell_complete=keys_of_header,
+    help="With --apply restore: only this key. Repeatable.",
+)
 @click.option("--preview", is_flag=True, help="With --apply: tell what it would do, and do nothing.")
 @click.option("--exit-code", "tell", is_flag=True, help="Exit with 1 when something waits for a decision.")
 @common_options
@@ -55,6 +65,12 @@ def diff(
 
     Exit codes: 0 compared, or all decisions done; 1 with --exit-code when something waits, and when a decision could
     not be done; 5 when one was refused because something changed meanwhile.
+
+    \b
+    Examples:
+      gatewright diff
+      gatewright diff --apply file --preview
+      gatewright diff night/report.py --apply write_file
     """
     from tui.commands.task import with_progress
 

@@ -20,7 +20,12 @@ PATIENCE = 60.0
 @common_options
 @click.pass_obj
 def doctor(invocation: Invocation) -> None:
-    """Check the host, the project and the engine, and say what to do."""
+    """Check the host, the project and the engine, and say what to do.
+
+    \b
+    Examples:
+      gatewright doctor
+    """
     report = _examined(invocation)
     if invocation.json:
         invocation.streams.out.write(report.decode())

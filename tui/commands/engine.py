@@ -8,25 +8,37 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.registry.engine import ENGINE_INFO, POOL_INFO
-from tui.commands.invocation import Invocation, common_options
+from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.text.formats import age, clock, milliseconds
+from tui.text.isolation import level_word
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
     from engine.models.engine import EngineInfo, PoolInfo
 
 
-@click.group("engine")
+@click.group("engine", cls=CommandGroup)
 @common_options
 def engine() -> None:
-    """Start, stop and look at the project's engine."""
+    """Start, stop and look at the project's engine.
+
+    \b
+    Examples:
+      gatewright engine status
+      gatewright engine stop
+    """
 
 
 @engine.command("start")
 @common_options
 @click.pass_obj
 def start(invocation: Invocation) -> None:
-    """Start the engine in the background, if it does not run."""
+    """Start the engine in the background, if it does not run.
+
+    \b
+    Examples:
+      gatewright engine start --project ~/plant-a
+    """
     invocation.answer(_info, _print_process, make=True)
 
 
@@ -35,7 +47,13 @@ def start(invocation: Invocation) -> None:
 @common_options
 @click.pass_obj
 def stop(invocation: Invocation, force: bool) -> None:
-    """Stop the engine; with runs going on only by --force."""
+    """Stop the engine; with runs going on only by --force.
+
+    \b
+    Examples:
+      gatewright engine stop
+      gatewright engine stop --force
+    """
     import asyncio
 
     from engine.client import launch
@@ -52,7 +70,12 @@ def stop(invocation: Invocation, force: bool) -> None:
 @common_options
 @click.pass_obj
 def status(invocation: Invocation) -> None:
-    """Show the engine and its pool; exit code 3 if none runs."""
+    """Show the engine and its pool; exit code 3 if none runs.
+
+    \b
+    Examples:
+      gatewright engine status
+    """
 
     async def work(client: EngineClient) -> tuple[EngineInfo, PoolInfo]:
         return await _info(client), await client.call(POOL_INFO)
@@ -64,7 +87,12 @@ def status(invocation: Invocation) -> None:
 @common_options
 @click.pass_context
 def serve(ctx: click.Context) -> None:
-    """Be the engine, in the foreground, until stopped: for systemd and for looking at its log."""
+    """Be the engine, in the foreground, until stopped: for systemd and for looking at its log.
+
+    \b
+    Examples:
+      gatewright engine serve --project /srv/plant-a
+    """
     from engine.client.launch import daemon_command, daemon_environment
     from tui.commands.session import refusals
 
@@ -95,7 +123,7 @@ def _print_status(invocation: Invocation, status: tuple[EngineInfo, PoolInfo]) -
                 ("engine", f"{info.version}, process {info.pid}, since {clock(info.started_at)}"),
                 ("project", info.project),
                 ("owner", info.owner),
-                ("isolation", info.isolation),
+                ("isolation", level_word(info.isolation)),
                 ("log", info.log_file),
                 ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
                 ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -22,6 +23,8 @@ TIMEOUT = 124
 """As timeout(1) has it."""
 CANCELLED = 130
 """As a shell reports a program that Ctrl+C ended."""
+OF_SIGNALS = 128
+"""A shell adds the signal's number: 129 for SIGHUP, 143 for SIGTERM."""
 
 _BY_OUTCOME: Mapping[Outcome, int] = MappingProxyType(
     {
@@ -55,6 +58,11 @@ _BY_CODE: Mapping[str, int] = MappingProxyType(
 def of_outcome(outcome: Outcome | None) -> int:
     """The exit code for how a run ended; a run without an outcome was never seen to end."""
     return FAILED if outcome is None else _BY_OUTCOME[outcome]
+
+
+def of_signal(number: signal.Signals) -> int:
+    """The exit code of a command that a signal ended."""
+    return OF_SIGNALS + number
 
 
 def of_refusal(status: int, code: str) -> int:

@@ -1,6 +1,6 @@
 """Start a run, show its output as it comes, stop it on Ctrl+C, show how it ended.
 
-A second Ctrl+C leaves at once (``Interrupts``).
+A second Ctrl+C leaves at once (``ClientSignals``).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -27,9 +27,17 @@ from tui.commands.streams import Streams
 from tui.text.formats import duration
 from tui.text.table import terminal_width
 
+Handler = Callable[[int, FrameType | None], None]
+
 
 async def run_to_end(
-    client: EngineClient, request: RunRequest, streams: Streams, *, as_json: bool, out: str | None = None
+    client: EngineClient,
+    request: RunRequest,
+    streams: Streams,
+    *,
+    as_json: bool,
+    out: str | None = None,
+    cancel_on_exit: bool = False,
 ) -> int:
     """Run ``request`` and return the exit code that its outcome has.
 
@@ -41,11 +49,13 @@ async def run_to_end(
         streams: Where the run's output and result go.
         as_json: Print one object at the end instead.
         out: A folder to write the files into that the run leaves.
+        cancel_on_exit: SIGTERM and SIGHUP cancel it too, and are the exit code.
 
     Raises:
         CommandError: The engine got lost, or a file could not be written.
     """
-    return await follow_to_end(client, client.run_and_follow(request), streams, as_json=as_json, out=out)
+    events = client.run_and_follow(request)
+    return await follow_to_end(client, events, streams, as_json=as_json, out=out, cancel_on_exit=cancel_on_exit)
 
 
 async def follow_to_end(
@@ -55,10 +65,11 @@ async def follow_to_end(
     *,
     as_json: bool,
     out: str | None = None,
+    cancel_on_exit: bool = False,
 ) -> int:
     """As ``run_to_end``, of a run that ``events`` starts and tells of."""
-    with Interrupts() as interrupts:
-        follower = _Follower(client, streams, interrupts, keep=as_json)
+    with ClientSignals(cancel_on_exit=cancel_on_exit) as signals:
+        follower = _Follower(client, streams, signals, keep=as_json)
         info = await follower.follow(events)
     if not as_json:
         show_end(info, streams)
@@ -69,14 +80,18 @@ async def follow_to_end(
         streams.notify(f"it left {count}: gatewright runs files {info.id} --out DIR")
     if as_json:  # the only object on stdout: this, or what went wrong with the files
         streams.out.line(run_json(info, follower.chunks))
+    if signals.ended_by is not None:
+        how = "was cancelled" if info.outcome is Outcome.CANCELLED else "had ended"
+        streams.notify(f"ended by {signals.ended_by.name}; run {info.id} {how}")
+        return exit_codes.of_signal(signals.ended_by)
     return exit_codes.of_outcome(info.outcome)
 
 
 class _Follower:
-    def __init__(self, client: EngineClient, streams: Streams, interrupts: Interrupts, *, keep: bool) -> None:
+    def __init__(self, client: EngineClient, streams: Streams, signals: ClientSignals, *, keep: bool) -> None:
         self._client = client
         self._streams = streams
-        self._interrupts = interrupts
+        self._signals = signals
         self._keep = keep
         self._told_waiting = False
         self._told_unrecorded = False
@@ -107,7 +122,7 @@ class _Follower:
         self.info = info
         if not self._run_id.done():
             self._run_id.set_result(info.id)
-        self._interrupts.run_id = info.id
+        self._signals.run_id = info.id
         if info.queue_reason and self._streams.err.is_terminal and not self._told_waiting:
             self._told_waiting = True
             self._streams.notify(f"run {info.id} waits at position {info.queue_position}: {info.queue_reason}")
@@ -121,10 +136,10 @@ class _Follower:
             return
         write_output(chunks, self._streams)
         if self._streams.out.closed:
-            self._interrupts.requested.set()
+            self._signals.requested.set()
 
     async def _stop_when_asked(self) -> None:
-        await self._interrupts.requested.wait()
+        await self._signals.requested.wait()
         run_id = await self._run_id
         with contextlib.suppress(EngineError, EngineUnreachable):  # it ended meanwhile; the follower hears how
             await self._client.call(RUNS_CANCEL, RunParams(run_id=run_id))
@@ -210,37 +225,62 @@ def _joined(chunks: Sequence[OutputChunk]) -> Iterator[tuple[Stream, str]]:
         yield current, "".join(texts)
 
 
-class Interrupts:
-    """SIGINT for as long as the block lasts.
+class ClientSignals:
+    """SIGINT, SIGTERM and SIGHUP for as long as the block lasts.
 
-    It is a plain signal handler, not the loop's: while the loop waits for a slow reader of our output, a second Ctrl+C
-    must still get the user out.
+    They have plain signal handlers, not the loop's: while the loop waits for a slow reader of our output, a second
+    Ctrl+C must still get the user out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, cancel_on_exit: bool) -> None:
         self.requested = asyncio.Event()
-        """Set by the first Ctrl+C."""
+        """Set by the first Ctrl+C: the run is to be cancelled."""
+        self.ended_by: signal.Signals | None = None
+        """The signal other than Ctrl+C that cancelled the run."""
         self.run_id: int | None = None
         """Named to the user who leaves while the run may go on."""
         self._loop = asyncio.get_running_loop()
+        self._handlers: dict[signal.Signals, Handler] = {signal.SIGINT: self._cancel}
+        if cancel_on_exit:
+            self._handlers |= dict.fromkeys((signal.SIGTERM, signal.SIGHUP), self._cancel_and_end)
+        else:
+            self._handlers[signal.SIGTERM] = self._say_and_end
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGINT, self._handle)
+        for number, handler in self._handlers.items():
+            if number is signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:  # as nohup(1) has it
+                self._before[number] = signal.signal(number, handler)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
-    def _handle(self, _signal: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, self._leave)
+    def _cancel(self, number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, self._leave)
         self._loop.call_soon_threadsafe(self.requested.set)  # the only call that also wakes a waiting loop
 
-    def _leave(self, _signal: int, _frame: FrameType | None) -> None:
+    def _cancel_and_end(self, number: int, frame: FrameType | None) -> None:
+        self.ended_by = signal.Signals(number)
+        self._cancel(number, frame)
+
+    def _say_and_end(self, number: int, _frame: FrameType | None) -> None:
+        """End as without a handler, so that whoever waits sees which signal it was."""
+        self._say_that_it_goes_on("ended")
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    def _leave(self, number: int, _frame: FrameType | None) -> None:
+        self._say_that_it_goes_on("left")
+        os._exit(exit_codes.of_signal(signal.Signals(number)))
+
+    def _say_that_it_goes_on(self, how: str) -> None:
         if self.run_id is None:
-            text = "\ngatewright: left before the engine named the run; see gatewright runs list\n"
+            text = f"\ngatewright: {how} before the engine named the run; see gatewright runs list\n"
         else:
-            text = f"\ngatewright: left; run {self.run_id} may go on: gatewright runs show {self.run_id}\n"
-        os.write(2, text.encode())
-        os._exit(exit_codes.CANCELLED)
+            text = f"\ngatewright: {how}; run {self.run_id} may go on: gatewright runs show {self.run_id}\n"
+        with contextlib.suppress(OSError):
+            os.write(2, text.encode())

@@ -24,9 +24,10 @@ from engine.registry.git import (
     GitShowParams,
 )
 from tui.commands import exit_codes
+from tui.commands.arguments import PROJECT_FILE, SCRIPT, Count
 from tui.commands.errors import CommandError
 from tui.commands.git_trust import trust
-from tui.commands.invocation import Invocation, common_options
+from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_code, sanitise_line
 
@@ -39,12 +40,18 @@ SHORT = 10
 """Digits of a commit that are shown."""
 
 
-@click.group("git")
+@click.group("git", cls=CommandGroup)
 @common_options
 def git() -> None:
     """See and commit what changed in the project's repository.
 
     Paths are relative to the project's folder, as `git status` lists them; scripts are named as everywhere else.
+
+    \b
+    Examples:
+      gatewright git status
+      gatewright git stage scripts/night
+      gatewright git commit -m 'Count the night shift, too'
     """
 
 
@@ -55,21 +62,32 @@ git.add_command(trust)
 @common_options
 @click.pass_obj
 def show_status(invocation: Invocation) -> None:
-    """List what changed: the first letter is the index, the second one the file."""
+    """List what changed: the first letter is the index, the second one the file.
+
+    \b
+    Examples:
+      gatewright git status
+    """
     invocation.answer(_status, _print_status)
 
 
 @git.command("log")
-@click.argument("script", metavar="[SCRIPT | BRANCH | TAG]", required=False)
+@click.argument("script", type=SCRIPT, metavar="[SCRIPT | BRANCH | TAG]", required=False)
 @click.option("--commit", "start", metavar="COMMIT", help="Begin at this commit, branch or tag instead of at HEAD.")
-@click.option("-n", "--limit", type=click.IntRange(1, 200), default=20, help="How many, newest first.")
-@click.option("--skip", type=click.IntRange(0), default=0, help="Leave out this many of the newest.")
+@click.option("-n", "--limit", type=Count(1, 200), metavar="N", default=20, help="How many, newest first.")
+@click.option("--skip", type=Count(0), metavar="N", default=0, help="Leave out this many of the newest.")
 @common_options
 @click.pass_obj
 def show_log(invocation: Invocation, script: str | None, start: str | None, limit: int, skip: int) -> None:
     """List commits; with SCRIPT those that changed it.
 
-    A name that is no script may be a branch or a tag. Example: gatewright git log night/hello --commit v1.2
+    A name that is no script may be a branch or a tag.
+
+    \b
+    Examples:
+      gatewright git log
+      gatewright git log night/report -n 5
+      gatewright git log night/report --commit v1.2
     """
 
     async def work(client: EngineClient) -> GitLog:
@@ -96,13 +114,19 @@ def show_log(invocation: Invocation, script: str | None, start: str | None, limi
 
 
 @git.command("diff")
-@click.argument("path", required=False)
+@click.argument("path", type=PROJECT_FILE, required=False)
 @click.option("--staged", is_flag=True, help="What is staged, instead of what is not.")
 @click.option("--commit", "sha", metavar="COMMIT", help="What this commit, branch or tag changed last.")
 @common_options
 @click.pass_obj
 def show_diff(invocation: Invocation, path: str | None, staged: bool, sha: str | None) -> None:
-    """Show what changed in PATH, or in every changed file."""
+    """Show what changed in PATH, or in every changed file.
+
+    \b
+    Examples:
+      gatewright git diff
+      gatewright git diff scripts/night/report.py --staged
+    """
     if staged and sha is not None:
         raise click.UsageError("--staged and --commit do not go together.")
 
@@ -116,13 +140,18 @@ def show_diff(invocation: Invocation, path: str | None, staged: bool, sha: str |
 
 @git.command("show")
 @click.argument("commit")
-@click.argument("script", required=False)
+@click.argument("script", type=SCRIPT, required=False)
 @common_options
 @click.pass_obj
 def show_commit(invocation: Invocation, commit: str, script: str | None) -> None:
     """Print SCRIPT as it was in COMMIT; without SCRIPT what the commit changed.
 
-    COMMIT is a hash, a branch or a tag. Example: gatewright git show HEAD~1 night/hello
+    COMMIT is a hash, a branch or a tag.
+
+    \b
+    Examples:
+      gatewright git show 3f2a91c
+      gatewright git show HEAD~1 night/report
     """
     path = _with_suffix(script)
 
@@ -143,20 +172,31 @@ def show_commit(invocation: Invocation, commit: str, script: str | None) -> None
 
 
 @git.command("stage")
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", type=PROJECT_FILE, nargs=-1, required=True)
 @common_options
 @click.pass_obj
 def stage(invocation: Invocation, paths: tuple[str, ...]) -> None:
-    """Put changed files, or all that changed in a folder, into the next commit."""
+    """Put changed files, or all that changed in a folder, into the next commit.
+
+    \b
+    Examples:
+      gatewright git stage scripts/night/report.py
+      gatewright git stage scripts
+    """
     invocation.answer(lambda client: client.call(GIT_STAGE, body=GitPaths(paths=list(paths))), _print_status)
 
 
 @git.command("unstage")
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", type=PROJECT_FILE, nargs=-1, required=True)
 @common_options
 @click.pass_obj
 def unstage(invocation: Invocation, paths: tuple[str, ...]) -> None:
-    """Take files out of the next commit; the files themselves stay as they are."""
+    """Take files out of the next commit; the files themselves stay as they are.
+
+    \b
+    Examples:
+      gatewright git unstage scripts/night/report.py
+    """
     invocation.answer(lambda client: client.call(GIT_UNSTAGE, body=GitPaths(paths=list(paths))), _print_status)
 
 
@@ -169,6 +209,10 @@ def commit(invocation: Invocation, messages: tuple[str, ...], source: BinaryIO |
     """Commit what is staged, under your name.
 
     Your name and e-mail address are asked for once, at a terminal; or say them with `gatewright git author`.
+
+    \b
+    Examples:
+      gatewright git commit -m 'Count the night shift, too'
     """
     if bool(messages) == (source is not None):
         raise click.UsageError("Give the message with -m or with -F.")
@@ -193,7 +237,13 @@ def commit(invocation: Invocation, messages: tuple[str, ...], source: BinaryIO |
 @common_options
 @click.pass_obj
 def author(invocation: Invocation, name: str | None, email: str | None) -> None:
-    """Show or set who your commits are by."""
+    """Show or set who your commits are by.
+
+    \b
+    Examples:
+      gatewright git author
+      gatewright git author --name 'Anna Berg' --email anna@plant.example
+    """
 
     async def work(client: EngineClient) -> GitAuthor:
         known = await client.call(GIT_AUTHOR)

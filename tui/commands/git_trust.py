@@ -25,6 +25,11 @@ def trust(invocation: Invocation, yes: bool, fingerprint: str | None, revoke: bo
     A repository can name programs: filters, hooks and more. Until you trust it nothing of it runs, and nothing is
     written. After that its filters and hooks run with the rights of this engine, when something is staged or committed;
     any change of what is listed here ends the trust.
+
+    \b
+    Examples:
+      gatewright git trust
+      gatewright git trust --revoke
     """
     seen = invocation.ask(lambda client: client.call(GIT_PROGRAMS))
     if fingerprint is not None and fingerprint != seen.fingerprint:

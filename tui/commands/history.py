@@ -17,6 +17,7 @@ from engine.registry.scripts import (
     VersionParams,
 )
 from tui.commands import exit_codes
+from tui.commands.arguments import SCRIPT, Count
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock, size
@@ -35,9 +36,9 @@ SHORTEST = 4
 
 
 @click.command("history")
-@click.argument("script", required=False)
+@click.argument("script", type=SCRIPT, required=False)
 @click.option("--deleted", is_flag=True, help="Instead: the scripts that were deleted and can be restored.")
-@click.option("--diff", "number", type=click.IntRange(1), metavar="N", help="What the change that replaced it changed.")
+@click.option("--diff", "number", type=Count(1), metavar="N", help="What the change that replaced it changed.")
 @click.option("--now", is_flag=True, help="With --diff: the difference to the text as it is now.")
 @common_options
 @click.pass_obj
@@ -45,6 +46,12 @@ def history(invocation: Invocation, script: str | None, deleted: bool, number: i
     """The versions of SCRIPT that were saved over, deleted or renamed, newest first.
 
     Also of a script that was deleted. scripts restore brings one back.
+
+    \b
+    Examples:
+      gatewright history night/report
+      gatewright history night/report --diff 1 --now
+      gatewright history --deleted
     """
     if deleted == (script is not None) or (deleted and number is not None):
         raise click.UsageError("Name a script, or say --deleted.")

@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tui.commands.arguments import SCRIPT, folders
 from tui.commands.streams import Streams
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from engine.client.client import EngineClient
     from tui.commands.errors import CommandError
+
+UNCUT = 1_000
+"""Characters of a sentence in a list of commands; no sentence has so many."""
 
 Answer = TypeVar("Answer")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -113,11 +119,34 @@ class Invocation:
         self.print_json(ErrorBody(error=error.message, code=error.code, hint=error.hint))
 
 
+class CommandGroup(click.Group):
+    """A group whose help says of each command its whole first sentence; click cuts it at the end of the line."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands and options, each with its whole sentence."""
+        found = super().shell_complete(ctx, incomplete)
+        for item in found:
+            command = self.get_command(ctx, item.value)
+            item.help = item.help if command is None else command.get_short_help_str(limit=UNCUT)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, a sentence each, on as many lines as that takes."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, command.get_short_help_str(limit=UNCUT)) for name, command in found if command and not command.hidden
+        ]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+
 def common_options(command: Decorated) -> Decorated:
     """``--project`` and ``--json``, before or after the command's name."""
     project = click.option(
         "--project",
         metavar="DIR",
+        shell_complete=folders,
         expose_value=False,
         callback=_keep_project,
         help="The project's folder; else the one around the current folder.",
@@ -133,6 +162,7 @@ def open_option(command: Decorated) -> Decorated:
     return click.option(
         "--open",
         metavar="SCRIPT",
+        type=SCRIPT,
         expose_value=False,
         callback=_keep_open,
         help="Open this script in the console.",

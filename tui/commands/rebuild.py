@@ -28,6 +28,11 @@ def rebuild(invocation: Invocation, everything: bool) -> None:
     No file is touched, and lists and searches go on meanwhile. Ctrl+C cancels it; then the index stays as it was.
     Files that are gone are reported as removed, and gatewright diff can bring them back. With --all the versions in the
     history are read and compared with their hashes, and approvals with the texts that they are for.
+
+    \b
+    Examples:
+      gatewright rebuild
+      gatewright rebuild --all
     """
     from tui.commands.task import with_progress
 

@@ -21,6 +21,10 @@ def retention(invocation: Invocation) -> None:
     """Say what is kept of runs, output and versions, and when old records were removed.
 
     How long that is, is set under [retention] in the project's settings.toml.
+
+    \b
+    Examples:
+      gatewright retention
     """
     invocation.answer(lambda client: client.call(RETENTION), _print)
 

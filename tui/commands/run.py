@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import click
 
 from engine.models.runs import Mode, RunKind, RunRequest
 from tui.commands import exit_codes
+from tui.commands.arguments import SCRIPT, SECONDS, parameters
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 
@@ -29,6 +29,7 @@ class RunOptions:
     timeout: float | None
     mode: str
     out: str | None
+    cancel_on_exit: bool
 
 
 def assignments(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -36,24 +37,34 @@ def assignments(_: click.Context, param: click.Parameter, values: tuple[str, ...
     found: dict[str, str] = {}
     for value in values:
         name, equals, text = value.partition("=")
-        if not equals or not name.isidentifier():
-            raise click.BadParameter(f"{value!r} is not NAME=VALUE with a Python name before the equals sign.")
+        if not equals:
+            raise click.BadParameter(f"{value!r} has no value. Write {value or 'NAME'}=VALUE.")
+        if not name.isidentifier():
+            raise click.BadParameter(
+                f"{name!r} cannot be the name of a parameter, which has letters, digits and _ only. Write NAME=VALUE."
+            )
         if name in found:
             raise click.BadParameter(f"{name!r} is given twice.")
         found[name] = _utf8(text) if param.name == "params" else text
     return found
 
 
-def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    """A number as JSON has them: it would turn the others into null, and that into "no timeout given"."""
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no number of seconds.", ctx, param)
-    return value
-
+cancel_on_exit = click.option(
+    "--cancel-on-exit",
+    is_flag=True,
+    help="Also stop the run when this command is ended by SIGTERM or SIGHUP; else the run goes on.",
+)
 
 _OPTIONS = (
     click.option(
-        "-p", "--param", "params", metavar="NAME=VALUE", multiple=True, callback=assignments, help="A parameter."
+        "-p",
+        "--param",
+        "params",
+        metavar="NAME=VALUE",
+        multiple=True,
+        callback=assignments,
+        shell_complete=parameters,
+        help="A parameter.",
     ),
     click.option(
         "--file",
@@ -61,11 +72,10 @@ _OPTIONS = (
         metavar="NAME=PATH",
         multiple=True,
         callback=assignments,
+        shell_complete=parameters,
         help="A file parameter, read here with your rights; - is the standard input.",
     ),
-    click.option(
-        "--timeout", type=float, callback=_finite, metavar="S", help="Seconds from its start until it is stopped."
-    ),
+    click.option("--timeout", type=SECONDS, metavar="S", help="Seconds from its start until it is stopped."),
     click.option(
         "--mode",
         type=click.Choice([mode.value.lower() for mode in Mode], case_sensitive=False),
@@ -78,6 +88,7 @@ _OPTIONS = (
         metavar="DIR",
         help="Write the files it leaves here, with your rights; never over another file.",
     ),
+    cancel_on_exit,
     common_options,
 )
 
@@ -93,9 +104,10 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         timeout: float | None,
         mode: str,
         out: str | None,
+        cancel_on_exit: bool,
         **rest: str | None,
     ) -> int:
-        return command(invocation, RunOptions(params, files, timeout, mode.upper(), out), **rest)
+        return command(invocation, RunOptions(params, files, timeout, mode.upper(), out, cancel_on_exit), **rest)
 
     wrapped: Callable[..., int] = functools.update_wrapper(click.pass_obj(with_options), command)
     for option in reversed(_OPTIONS):
@@ -104,13 +116,22 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 @click.command("run")
-@click.argument("script")
+@click.argument("script", type=SCRIPT)
 @run_options
 def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
     """Run a saved script.
 
     SCRIPT is its path without scripts/, with or without .py, or just its file name. Its output comes as it is written;
     its result follows on stdout.
+
+    The run belongs to the engine: Ctrl+C stops it, but it goes on when the line drops or when something like timeout(1)
+    ends this command. With --cancel-on-exit it is stopped then.
+
+    \b
+    Examples:
+      gatewright run defaults/tour -p name=Anna -p pause=0.1
+      gatewright run defaults/log_digest --file log=wrapper.log --timeout 60
+      timeout 30 gatewright run night/report --cancel-on-exit --out .
     """
     return _run(invocation, options, RunRequest(kind=RunKind.SCRIPT, script=script))
 
@@ -119,7 +140,14 @@ def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
 @click.argument("code", required=False)
 @run_options
 def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> int:
-    """Run CODE, or what the standard input holds; a value left in `result` is printed."""
+    """Run CODE, or what the standard input holds; a value left in `result` is printed.
+
+    \b
+    Examples:
+      gatewright exec 'result = 1 + 1'
+      gatewright exec - < trial.py
+      gatewright exec 'print(params["log"].text()[:80])' --file log=wrapper.log
+    """
     if code in (None, "-") and "-" in options.files.values():
         raise click.UsageError("The standard input cannot be both the code and a file.")
     text = _standard_input(invocation) if code is None or code == "-" else _utf8(code)
@@ -130,7 +158,13 @@ def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> 
 @click.argument("expr")
 @run_options
 def eval_expression(invocation: Invocation, options: RunOptions, expr: str) -> int:
-    """Print the value of one expression."""
+    """Print the value of one expression.
+
+    \b
+    Examples:
+      gatewright eval 'sum(range(10))'
+      gatewright eval 'int(params["n"]) ** 2' -p n=12
+    """
     return _run(invocation, options, RunRequest(kind=RunKind.EVAL, code=_utf8(expr)))
 
 
@@ -145,7 +179,14 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
         wanted = msgspec.structs.replace(
             request, params=dict(options.params), files=buffers, timeout=options.timeout, mode=options.mode
         )
-        return await run_to_end(client, wanted, invocation.streams, as_json=invocation.json, out=options.out)
+        return await run_to_end(
+            client,
+            wanted,
+            invocation.streams,
+            as_json=invocation.json,
+            out=options.out,
+            cancel_on_exit=options.cancel_on_exit,
+        )
 
     return invocation.ask(work)
 

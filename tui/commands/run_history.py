@@ -9,8 +9,9 @@ import click
 
 from engine.models.runs import Mode, ReplayRequest, RunComparison, RunInputs
 from engine.registry.runs import RUNS_COMPARE, CompareParams
+from tui.commands.arguments import RUN_NUMBER, parameters
 from tui.commands.invocation import Invocation, common_options
-from tui.commands.run import assignments
+from tui.commands.run import assignments, cancel_on_exit
 from tui.text.formats import size
 from tui.text.sanitise import sanitise_code, sanitise_line
 
@@ -24,13 +25,14 @@ SHOWN = 200
 
 
 @click.command("replay")
-@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
+@click.argument("run_id", metavar="ID", type=RUN_NUMBER)
 @click.option(
     "--file",
     "files",
     metavar="NAME=PATH",
     multiple=True,
     callback=assignments,
+    shell_complete=parameters,
     help="A file that the run had and the engine holds no more; it must be the same file.",
 )
 @click.option(
@@ -42,12 +44,20 @@ SHOWN = 200
 @click.option(
     "--out", type=click.Path(file_okay=False), metavar="DIR", help="Write the files it leaves here, over no other file."
 )
+@cancel_on_exit
 @common_options
 @click.pass_obj
-def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode: str, out: str | None) -> int:
+def replay_run(
+    invocation: Invocation, run_id: int, files: dict[str, str], mode: str, out: str | None, cancel_on_exit: bool
+) -> int:
     """Run again what ID was: the same text with the same parameters, and files.
 
     Roles, permissions and limits are judged as they are now. Its output comes as it is written, as with gatewright run.
+
+    \b
+    Examples:
+      gatewright runs replay 41
+      gatewright runs replay 41 --file log=wrapper.log
     """
     from tui.commands.following import follow_to_end
     from tui.commands.uploads import upload_files
@@ -56,18 +66,25 @@ def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode:
         buffers = await upload_files(client, files, invocation.streams)
         request = ReplayRequest(mode=Mode(mode.upper()), files=buffers)
         events = client.replay_and_follow(run_id, request)
-        return await follow_to_end(client, events, invocation.streams, as_json=invocation.json, out=out)
+        return await follow_to_end(
+            client, events, invocation.streams, as_json=invocation.json, out=out, cancel_on_exit=cancel_on_exit
+        )
 
     return invocation.ask(work)
 
 
 @click.command("compare")
-@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
-@click.argument("other_id", metavar="OTHER", type=click.IntRange(min=0))
+@click.argument("run_id", metavar="ID", type=RUN_NUMBER)
+@click.argument("other_id", metavar="OTHER", type=RUN_NUMBER)
 @common_options
 @click.pass_obj
 def compare_runs(invocation: Invocation, run_id: int, other_id: int) -> None:
-    """Show what differs between two runs: inputs, text, result, output."""
+    """Show what differs between two runs: inputs, text, result, output.
+
+    \b
+    Examples:
+      gatewright runs compare 41 42
+    """
     invocation.answer(
         lambda client: client.call(RUNS_COMPARE, CompareParams(run_id=run_id, other_id=other_id)), _print_comparison
     )

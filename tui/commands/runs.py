@@ -9,10 +9,12 @@ import click
 from engine.models.runs import Outcome, OutputPage, RunFile, RunInfo, RunInputs, RunList, RunState
 from engine.registry.runs import RUNS_CANCEL, RUNS_GET, RUNS_INPUTS, RUNS_LIST, RUNS_OUTPUT, OutputParams, RunParams
 from tui.commands import exit_codes
+from tui.commands.arguments import RUN_NUMBER, SCRIPT_FILE, Count
 from tui.commands.errors import CommandError
-from tui.commands.invocation import Invocation, common_options
+from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.commands.run_history import compare_runs, input_fields, replay_run
 from tui.text.formats import clock, duration, size
+from tui.text.isolation import level_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +28,17 @@ FAILED = "! "
 """Before the outcome of a run that did not end well, on terminals: colour alone is not seen by everybody."""
 
 
-@click.group("runs")
+@click.group("runs", cls=CommandGroup)
 @common_options
 def runs() -> None:
-    """See runs, their output, what they were given; stop, repeat and compare them."""
+    """See runs, their output, what they were given; stop, repeat and compare them.
+
+    \b
+    Examples:
+      gatewright runs list
+      gatewright runs show 41
+      gatewright runs cancel 41
+    """
 
 
 runs.add_command(replay_run)
@@ -37,9 +46,9 @@ runs.add_command(compare_runs)
 
 
 @runs.command("list")
-@click.option("-n", "--limit", type=click.IntRange(1, 500), default=20, help="How many, newest first.")
-@click.option("--before", type=int, metavar="ID", help="Only runs older than this one.")
-@click.option("--name", metavar="SCRIPT", help="Only runs of this script, by its whole path.")
+@click.option("-n", "--limit", type=Count(1, 500), metavar="N", default=20, help="How many, newest first.")
+@click.option("--before", type=RUN_NUMBER, metavar="ID", help="Only runs older than this one.")
+@click.option("--name", type=SCRIPT_FILE, metavar="SCRIPT", help="Only runs of this script, by its whole path.")
 @click.option("--search", metavar="WORDS", default="", help="Such as: outcome:timeout who:alice since:today digest")
 @common_options
 @click.pass_obj
@@ -47,6 +56,11 @@ def list_runs(invocation: Invocation, limit: int, before: int | None, name: str 
     """List the newest runs.
 
     A search has parts of names, and outcome:, who:, since:, until: (today, yesterday, 2h, 3d, 14:30, 2026-01-31).
+
+    \b
+    Examples:
+      gatewright runs list -n 50
+      gatewright runs list --search 'outcome:timeout who:alice since:today digest'
     """
     import msgspec
 
@@ -69,11 +83,16 @@ def list_runs(invocation: Invocation, limit: int, before: int | None, name: str 
 
 
 @runs.command("show")
-@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
+@click.argument("run_id", metavar="ID", type=RUN_NUMBER)
 @common_options
 @click.pass_obj
 def show_run(invocation: Invocation, run_id: int) -> None:
-    """Show everything known of one run, except its output: how it went, and what it was given."""
+    """Show everything known of one run, except its output: how it went, and what it was given.
+
+    \b
+    Examples:
+      gatewright runs show 41
+    """
     import msgspec
 
     async def work(client: EngineClient) -> tuple[RunInfo, RunInputs]:
@@ -85,12 +104,18 @@ def show_run(invocation: Invocation, run_id: int) -> None:
 
 
 @runs.command("output")
-@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
+@click.argument("run_id", metavar="ID", type=RUN_NUMBER)
 @click.option("-f", "--follow", is_flag=True, help="Wait for what is still to come, to the end of the run.")
 @common_options
 @click.pass_obj
 def run_output(invocation: Invocation, run_id: int, follow: bool) -> None:
-    """Print what a run wrote: its stdout to stdout, its stderr to stderr."""
+    """Print what a run wrote: its stdout to stdout, its stderr to stderr.
+
+    \b
+    Examples:
+      gatewright runs output 41 > output.txt
+      gatewright runs output 41 --follow
+    """
 
     async def work(client: EngineClient) -> None:
         if invocation.json:
@@ -102,7 +127,7 @@ def run_output(invocation: Invocation, run_id: int, follow: bool) -> None:
 
 
 @runs.command("files")
-@click.argument("run_id", metavar="ID", type=click.IntRange(min=0))
+@click.argument("run_id", metavar="ID", type=RUN_NUMBER)
 @click.option(
     "--out",
     type=click.Path(file_okay=False),
@@ -112,7 +137,13 @@ def run_output(invocation: Invocation, run_id: int, follow: bool) -> None:
 @common_options
 @click.pass_obj
 def run_files(invocation: Invocation, run_id: int, out: str | None) -> None:
-    """List the files that a run left, or write them into a folder."""
+    """List the files that a run left, or write them into a folder.
+
+    \b
+    Examples:
+      gatewright runs files 41
+      gatewright runs files 41 --out reports
+    """
     from tui.commands.returned import write_files
 
     async def work(client: EngineClient) -> RunInfo:
@@ -131,11 +162,16 @@ def run_files(invocation: Invocation, run_id: int, out: str | None) -> None:
 
 
 @runs.command("cancel")
-@click.argument("run_ids", metavar="ID...", type=click.IntRange(min=0), nargs=-1, required=True)
+@click.argument("run_ids", metavar="ID...", type=RUN_NUMBER, nargs=-1, required=True)
 @common_options
 @click.pass_obj
 def cancel_runs(invocation: Invocation, run_ids: tuple[int, ...]) -> None:
-    """Stop runs, queued or running."""
+    """Stop runs, queued or running.
+
+    \b
+    Examples:
+      gatewright runs cancel 41 42
+    """
 
     async def work(client: EngineClient) -> RunList:
         return RunList(runs=[await client.call(RUNS_CANCEL, RunParams(run_id=run_id)) for run_id in run_ids])
@@ -198,7 +234,7 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
                 ("who", f"{info.actor}, from {info.source}"),
                 ("when", clock(info.queued_at)),
                 ("mode", info.mode),
-                ("isolation", info.isolation),
+                ("isolation", level_word(info.isolation)),
                 *(("may " + grant.access, grant.path) for grant in info.grants),
                 ("sha256", info.code_sha256),
                 ("repeats", "" if info.replay_of is None else f"run {info.replay_of}"),

@@ -20,6 +20,7 @@ from engine.registry.scripts import (
     ScriptParams,
 )
 from tui.commands import exit_codes
+from tui.commands.arguments import SCRIPT
 from tui.commands.errors import CommandError
 from tui.commands.history import find_version
 from tui.commands.invocation import Invocation, common_options
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @click.command("rename")
-@click.argument("old")
+@click.argument("old", type=SCRIPT)
 @click.argument("new")
 @common_options
 @click.pass_obj
@@ -39,6 +40,10 @@ def rename_script(invocation: Invocation, old: str, new: str) -> None:
     """Give the script OLD the path NEW; folders are made. Its history goes with it.
 
     An approval of its permissions does not: it counts for one path.
+
+    \b
+    Examples:
+      gatewright scripts rename night/hello night/report
     """
     request = RenameRequest(new_path=new)
     invocation.answer(
@@ -48,12 +53,18 @@ def rename_script(invocation: Invocation, old: str, new: str) -> None:
 
 
 @click.command("duplicate")
-@click.argument("script")
+@click.argument("script", type=SCRIPT)
 @click.argument("new", required=False)
 @common_options
 @click.pass_obj
 def duplicate_script(invocation: Invocation, script: str, new: str | None) -> None:
-    """Make a copy of SCRIPT called NEW, or with a name made from its own."""
+    """Make a copy of SCRIPT called NEW, or with a name made from its own.
+
+    \b
+    Examples:
+      gatewright scripts duplicate night/report
+      gatewright scripts duplicate night/report day/report
+    """
     request = DuplicateRequest(new_path=new)
     invocation.answer(
         lambda client: client.call(SCRIPTS_DUPLICATE, ScriptParams(path=script), request),
@@ -62,7 +73,7 @@ def duplicate_script(invocation: Invocation, script: str, new: str | None) -> No
 
 
 @click.command("delete")
-@click.argument("script")
+@click.argument("script", type=SCRIPT)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @common_options
 @click.pass_obj
@@ -70,6 +81,11 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
     """Delete SCRIPT. Its history keeps it: scripts restore brings it back.
 
     Without a terminal it takes --yes.
+
+    \b
+    Examples:
+      gatewright scripts delete night/hello
+      gatewright scripts delete night/hello --yes
     """
     found = invocation.ask(lambda client: client.call(SCRIPTS_HISTORY, ScriptParams(path=script)))
     path = found.path
@@ -86,7 +102,7 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
 
 
 @click.command("restore")
-@click.argument("script")
+@click.argument("script", type=SCRIPT)
 @click.option("--version", metavar="HASH", help="Which one, by the start of its hash; else the newest other one.")
 @common_options
 @click.pass_obj
@@ -94,6 +110,11 @@ def restore_script(invocation: Invocation, script: str, version: str | None) -> 
     """Bring back an old version of SCRIPT, or a deleted one.
 
     What is there now goes to the history. gatewright history SCRIPT shows what there is.
+
+    \b
+    Examples:
+      gatewright scripts restore night/hello
+      gatewright scripts restore night/hello --version 3f2a91c0
     """
 
     async def work(client: EngineClient) -> ScriptInfo:

@@ -21,9 +21,10 @@ from engine.registry.scripts import (
 from tui.commands import exit_codes
 from tui.commands.about import print_about, say_what_waits, state
 from tui.commands.approve import approve_script
+from tui.commands.arguments import SCRIPT, Count
 from tui.commands.defaults import default_scripts
 from tui.commands.errors import CommandError
-from tui.commands.invocation import Invocation, common_options
+from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.commands.script_changes import delete_script, duplicate_script, rename_script, restore_script
 from tui.commands.set_keys import set_keys
 from tui.commands.transfer import export_scripts, import_scripts
@@ -37,10 +38,17 @@ if TYPE_CHECKING:
 NO_SCRIPTS = "there are no scripts yet; gatewright scripts defaults --restore brings back those that come with it"
 
 
-@click.group("scripts")
+@click.group("scripts", cls=CommandGroup)
 @common_options
 def scripts() -> None:
-    """See, make, rename, delete, bring back, import and export the project's scripts."""
+    """See, make, rename, delete, bring back, import and export the project's scripts.
+
+    \b
+    Examples:
+      gatewright scripts list
+      gatewright scripts new night/hello
+      gatewright scripts show night/hello
+    """
 
 
 for command in (
@@ -62,7 +70,13 @@ for command in (
 @common_options
 @click.pass_obj
 def list_scripts(invocation: Invocation, part: str | None) -> None:
-    """List the scripts; with PART those that have it in their path, title or tags."""
+    """List the scripts; with PART those that have it in their path, title or tags.
+
+    \b
+    Examples:
+      gatewright scripts list
+      gatewright scripts list night/
+    """
     found = invocation.ask(lambda client: client.call(SCRIPTS_LIST))
     chosen = [info for info in found.scripts if part is None or _matches(info, part)]
 
@@ -77,12 +91,18 @@ def list_scripts(invocation: Invocation, part: str | None) -> None:
 
 
 @scripts.command("show")
-@click.argument("script")
-@click.option("--about", is_flag=True, help="What its frontmatter says instead of its text.")
+@click.argument("script", type=SCRIPT)
+@click.option("--about", is_flag=True, help="What its header says instead of its text.")
 @common_options
 @click.pass_obj
 def show_script(invocation: Invocation, script: str, about: bool) -> None:
-    """Print a script's text."""
+    """Print a script's text.
+
+    \b
+    Examples:
+      gatewright scripts show night/hello
+      gatewright scripts show night/hello --about
+    """
     invocation.answer(
         lambda client: client.call(SCRIPTS_LOAD, ScriptParams(path=script)), _print_about if about else _print_text
     )
@@ -95,7 +115,13 @@ def show_script(invocation: Invocation, script: str, about: bool) -> None:
 @common_options
 @click.pass_obj
 def new_script(invocation: Invocation, path: str, title: str | None, source: BinaryIO | None) -> None:
-    """Make a new script; an existing one is never touched. Example: gatewright scripts new night/hello"""
+    """Make a new script; an existing one is never touched.
+
+    \b
+    Examples:
+      gatewright scripts new night/hello --title 'Night shift'
+      gatewright scripts new night/hello --from - < trial.py
+    """
     from tui.text.new_script import skeleton
 
     given, path = path, script_path(path)
@@ -113,13 +139,18 @@ def new_script(invocation: Invocation, path: str, title: str | None, source: Bin
 
 
 @scripts.command("check")
-@click.argument("script")
+@click.argument("script", type=SCRIPT)
 @common_options
 @click.pass_obj
 def check_script(invocation: Invocation, script: str) -> int:
     """Look for errors in SCRIPT without running it; - checks the standard input.
 
     Exit code 1 when there are errors, 0 when there are none or only warnings.
+
+    \b
+    Examples:
+      gatewright scripts check night/hello
+      gatewright scripts check - < trial.py
     """
     given = None if script != "-" else _decode(sys.stdin.buffer.read(), "the standard input")
 
@@ -137,13 +168,18 @@ def check_script(invocation: Invocation, script: str) -> int:
 
 @scripts.command("search")
 @click.argument("text", nargs=-1, required=True)
-@click.option("-n", "--limit", type=click.IntRange(1, 500), default=50, show_default=True, help="Scripts at most.")
+@click.option("-n", "--limit", type=Count(1, 500), metavar="N", default=50, show_default=True, help="Scripts at most.")
 @common_options
 @click.pass_obj
 def search_scripts(invocation: Invocation, text: tuple[str, ...], limit: int) -> int:
     """Find the scripts that have every word of TEXT in name, title, tags or text.
 
     Case does not matter, and of the last word the beginning is enough. Exit code 1 when there are none.
+
+    \b
+    Examples:
+      gatewright scripts search wrapper log
+      gatewright scripts search -n 5 historian
     """
 
     def as_text(_: Invocation, result: SearchResult) -> None:

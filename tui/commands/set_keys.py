@@ -9,15 +9,22 @@ import click
 from engine.models.scripts import ScriptInfo, SetKeysRequest
 from engine.registry.scripts import SCRIPTS_SET, ScriptParams
 from tui.commands.about import say_what_waits
+from tui.commands.arguments import SCRIPT, keys_of_header
 from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
 from tui.text.typed_values import toml_or_text
 
 
 @click.command("set")
-@click.argument("script")
-@click.argument("values", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--unset", metavar="KEY", multiple=True, help="Remove a key, or the whole parameter params.NAME.")
+@click.argument("script", type=SCRIPT)
+@click.argument("values", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=keys_of_header)
+@click.option(
+    "--unset",
+    metavar="KEY",
+    multiple=True,
+    shell_complete=keys_of_header,
+    help="Remove a key, or the whole parameter params.NAME.",
+)
 @click.option("--macro", "kind", flag_value="macro", help="The same as kind=macro.")
 @click.option("--utility", "kind", flag_value="utility", help="The same as kind=utility.")
 @click.option("--sha256", metavar="HASH", help="Only if the script's text still has this hash.")
@@ -31,7 +38,7 @@ def set_keys(
     kind: str | None,
     sha256: str | None,
 ) -> None:
-    """Set keys of SCRIPT's frontmatter, all of them or none; nothing else of the file changes.
+    """Set keys of SCRIPT's header, all of them or none; nothing else of the file changes.
 
     \b
     KEY is title, description, kind, entrypoint, enabled, tags, preload,
@@ -40,6 +47,12 @@ def set_keys(
     params.NAME.type (default, help, choices, required).
 
     VALUE is TOML if it can be read as such (24, true, ["a", "b"]), else text; quotes make text of anything: '"24"'.
+
+    \b
+    Examples:
+      gatewright scripts set night/report limits.timeout=60 'tags=["night"]'
+      gatewright scripts set night/report params.hours.default=24
+      gatewright scripts set night/report --unset description
     """
     changes = _changes(values, unset, kind)
     request = SetKeysRequest(changes=changes, base_sha256=None if sha256 is None else sha256.lower())
@@ -59,7 +72,7 @@ def _changes(values: tuple[str, ...], unset: tuple[str, ...], kind: str | None) 
     for value in values:
         key, equals, text = value.partition("=")
         if not equals or not key:
-            raise click.BadParameter(f"{value!r} is not KEY=VALUE.")
+            raise click.BadParameter(f"{value!r} is no KEY=VALUE, such as limits.timeout=60.")
         _require_new(key, changes)
         changes[key] = toml_or_text(text)
     for key in unset:

@@ -8,6 +8,7 @@ import click
 
 from engine.registry.scripts import SCRIPTS_LIST
 from tui.commands import exit_codes
+from tui.commands.arguments import SCRIPT, folders, host_files
 from tui.commands.invocation import Invocation, common_options
 from tui.scripts.local_files import gather
 from tui.text.sanitise import sanitise_line
@@ -20,15 +21,20 @@ if TYPE_CHECKING:
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER...")
+@click.argument("files", nargs=-1, required=True, metavar="FILE|FOLDER...", shell_complete=host_files)
 @click.option("--to", "folder", metavar="FOLDER", default="", help="The folder below scripts/ that they go to.")
 @common_options
 @click.pass_obj
 def import_scripts(invocation: Invocation, files: tuple[str, ...], folder: str) -> int:
     """Make scripts of files, and of every .py file below a folder, at the same place as in that folder.
 
-    An older tool's header becomes a frontmatter block. No script is overwritten and no symbolic link followed. Exit
+    An older tool's header is made one of Gatewright's. No script is overwritten and no symbolic link followed. Exit
     code 5 when another script had a file's name.
+
+    \b
+    Examples:
+      gatewright scripts import ~/old-scripts --to old
+      gatewright scripts import report.py --to night
     """
     from tui.scripts.transfers import IMPORTED, import_file
 
@@ -42,14 +48,19 @@ def import_scripts(invocation: Invocation, files: tuple[str, ...], folder: str) 
 
 
 @click.command("export")
-@click.argument("scripts", nargs=-1, metavar="[SCRIPT]...")
-@click.option("--out", required=True, metavar="DIR", help="Where to; made if need be.")
+@click.argument("scripts", nargs=-1, type=SCRIPT, metavar="[SCRIPT]...")
+@click.option("--out", required=True, metavar="DIR", shell_complete=folders, help="Where to; made if need be.")
 @common_options
 @click.pass_obj
 def export_scripts(invocation: Invocation, scripts: tuple[str, ...], out: str) -> int:
     """Write scripts, or all of them, as files below DIR, in their folders.
 
     No file is overwritten. Exit code 5 when another file had a script's name.
+
+    \b
+    Examples:
+      gatewright scripts export --out backup
+      gatewright scripts export night/report --out .
     """
     from tui.scripts.transfers import EXPORTED, export_script
 

@@ -37,7 +37,7 @@ class FrontmatterActions:
 
     async def edit(self, path: str) -> None:
         """Show the form until what was entered is written or given up."""
-        if not await safe_to_write(self._host, self._open_script, path, "open its frontmatter"):
+        if not await safe_to_write(self._host, self._open_script, path, "open its header"):
             return
         functions = await self._functions(path)
         keys, filled, problem = await self._readable(path), None, ""

@@ -174,7 +174,7 @@ class RequestChecks:
                 raise ServiceError(
                     "bad_limit",
                     f"This script asks for limits.{key} = {show(value)}; the ceiling is {show(ceiling)}.",
-                    hint=f"Lower limits.{key} in its frontmatter, or have ceilings.{key} raised in the settings.",
+                    hint=f"Lower limits.{key} in its header, or have ceilings.{key} raised in the settings.",
                 )
         return replace(limits, **{_FIELDS.get(key, key): value for key, value in asked.items()})
 

@@ -157,7 +157,7 @@ def entrypoint_problems(front: Frontmatter, findings: Examined, line: int) -> It
         return
     name = one_line(front.entrypoint, MAX_NAME)
     if findings.entrypoint == "missing":
-        sentence = f"The script defines no function {name}, which its frontmatter names as the entrypoint."
+        sentence = f"The script defines no function {name}, which its header names as the entrypoint."
         yield CheckProblem(message=sentence, line=line)
     function = next((function for function in findings.functions if function.name == name), None)
     if function is None or findings.entrypoint not in ("function", "async"):
@@ -179,13 +179,13 @@ def _param_problems(front: Frontmatter, function: CheckedFunction) -> Iterator[C
         if param.kind == "positional_only":
             yield _wrong(function, f"takes {param.name} by position only, but params are passed by keyword")
         elif param.name not in declared and declared:
-            yield _wrong(function, f"requires {param.name}, which the frontmatter does not declare as a param")
+            yield _wrong(function, f"requires {param.name}, which the header does not declare as a param")
         elif param.name not in declared:
             # Without declared params a script takes whatever it is given, so this may be meant.
-            yield _wrong(function, f"requires {param.name}, and the frontmatter declares no params", "warning")
+            yield _wrong(function, f"requires {param.name}, and the header declares no params", "warning")
     for name in sorted(declared - takes):
         if not takes_any:
-            yield _wrong(function, f"does not take {name}, which the frontmatter declares as a param")
+            yield _wrong(function, f"does not take {name}, which the header declares as a param")
 
 
 def _wrong(function: CheckedFunction, what: str, severity: str = "error") -> CheckProblem:

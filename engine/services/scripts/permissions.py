@@ -256,7 +256,7 @@ def _refuse_problems(script: str, judged: Sequence[JudgedPermission]) -> None:
             raise ServiceError(
                 "bad_permission",
                 f"{script} cannot {one.asked.access} what it asks for: {one.problem}",
-                hint="Change permissions in its frontmatter, or what is there.",
+                hint="Change permissions in its header, or what is there.",
                 status=422,
             )
 

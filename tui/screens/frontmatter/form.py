@@ -84,7 +84,7 @@ class MetaFormScreen(Dialog[FilledMeta]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog--box", id="meta"):
-            yield Static(f"Frontmatter of {sanitise_line(self._keys.path)}", classes="dialog--title", markup=False)
+            yield Static(f"Header of {sanitise_line(self._keys.path)}", classes="dialog--title", markup=False)
             yield self._rows
             yield Static("", classes="form--help", markup=False)
             yield Static("", classes="dialog--problem", markup=False)

@@ -1,0 +1,112 @@
+"""What commands take: scripts, numbers of runs, counts, seconds; what is wrong with one, and how it is completed."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import click
+from click.types import FloatParamType, IntParamType, StringParamType
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+
+class RunNumber(IntParamType):
+    """A run, by its number."""
+
+    name = "run"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdecimal()):
+            self.fail(f"{text!r} is no number of a run. gatewright runs list shows them.", param, ctx)
+        return int(text)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from tui.commands.candidates import run_numbers
+
+        return run_numbers(ctx, incomplete, unfinished=param.name == "run_ids")
+
+
+class Count(IntParamType):
+    """A whole number from ``least`` to ``most``."""
+
+    name = "n"
+
+    def __init__(self, least: int, most: int | None = None) -> None:
+        self._least, self._most = least, most
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else -1
+        if number < self._least or (self._most is not None and number > self._most):
+            bounds = f"from {self._least} to {self._most}" if self._most is not None else f"from {self._least} on"
+            self.fail(f"{text!r} is no whole number {bounds}.", param, ctx)
+        return number
+
+
+class Seconds(FloatParamType):
+    """A number of seconds. JSON has no others than finite ones: it would turn them into "no timeout given"."""
+
+    name = "s"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(str(value))
+        except ValueError:
+            seconds = math.nan
+        if not math.isfinite(seconds):
+            self.fail(f"{str(value)!r} is no number of seconds, such as 30 or 0.5.", param, ctx)
+        return seconds
+
+
+class ScriptName(StringParamType):
+    """A script, as people name it. ``suffix`` completes it as the path of its file below ``folder``."""
+
+    name = "script"
+
+    def __init__(self, folder: str = "", suffix: str = "") -> None:
+        self._folder, self._suffix = folder, suffix
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        from tui.commands.candidates import script_names
+
+        return script_names(ctx, incomplete, folder=self._folder, suffix=self._suffix)
+
+
+RUN_NUMBER = RunNumber()
+SECONDS = Seconds()
+SCRIPT = ScriptName()
+SCRIPT_FILE = ScriptName(suffix=".py")
+"""A script by its whole path, as records and differences have it."""
+PROJECT_FILE = ScriptName(folder="scripts/", suffix=".py")
+"""A script's file as git names it."""
+
+
+def folders(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete a folder, which the shell knows best."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def host_files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete a file, which the shell knows best."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def parameters(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete ``NAME=VALUE`` by what the script that is named takes."""
+    from tui.commands.candidates import assignments
+
+    return assignments(ctx, incomplete, of_files=param.name == "files")
+
+
+def keys_of_header(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete ``KEY=VALUE``, or KEY, by what a script's header may say."""
+    from tui.commands.candidates import header_keys
+
+    return header_keys(ctx, incomplete, end="=" if param.name == "values" else "")

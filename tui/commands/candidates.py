@@ -1,0 +1,219 @@
+"""What completion offers: scripts, what they take, and runs.
+
+It is asked at every press of a key, often in folders that are no project. So it looks at the scripts' files itself and
+for runs asks an engine that runs already; it starts none, makes nothing, and takes no account's place. Names that a
+terminal would obey are left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from engine.client.launch import find_project, reach
+from engine.paths import PRIVATE
+from tui.text.merge_frontmatter import BEGINS, ENDS
+from tui.text.sanitise import sanitise_line
+
+OPEN = "open"
+"""The type of an item that goes on behind what is offered: no space follows it."""
+
+MAX_HEADER = 64 << 10
+"""Bytes of a script that are read for its header."""
+
+MAX_FILES = 20_000
+
+NEWEST = 30
+"""Runs that are offered."""
+
+PATIENCE = 1.0
+"""Seconds that an engine has for its answer: somebody waits at a prompt."""
+
+HEADER_KEYS: Mapping[str, tuple[str, ...]] = {
+    "title": (),
+    "description": (),
+    "kind": ("utility", "macro"),
+    "entrypoint": (),
+    "enabled": ("true", "false"),
+    "tags": (),
+    "preload": (),
+    "requires-python": (),
+    "dependencies": (),
+    "limits.timeout": (),
+    "limits.memory": (),
+    "limits.output": (),
+    "limits.result": (),
+    "limits.scratch": (),
+    "limits.open_files": (),
+    "limits.parallel": (),
+    "permissions.read": (),
+    "permissions.write": (),
+}
+"""Keys of a script's header, with the values that one of them has to have."""
+
+PARAM_KEYS = ("type", "default", "help", "choices", "required")
+
+
+def script_names(ctx: click.Context, incomplete: str, *, folder: str = "", suffix: str = "") -> list[CompletionItem]:
+    """Offer scripts whose path begins as typed; without any, those whose file name does."""
+    root = _scripts_of(ctx)
+    if root is None:
+        return []
+    names = [folder + name + suffix for name in _paths(root)]
+    found = [name for name in names if name.startswith(incomplete)]
+    if not found and not suffix:
+        found = [f"{name}.py" for name in names if f"{name}.py".startswith(incomplete)]
+    if not found:
+        last = [name.rpartition("/")[2] for name in names]
+        found = [name for name in last if name.startswith(incomplete) and last.count(name) == 1 and not folder]
+    return _items(sorted(found))
+
+
+def assignments(ctx: click.Context, incomplete: str, *, of_files: bool) -> list[CompletionItem]:
+    """Offer ``NAME=`` of each parameter that is not given yet; behind it the values that there are to choose from."""
+    name, equals, typed = incomplete.partition("=")
+    params = _params(ctx)
+    if equals and of_files:
+        return [CompletionItem(typed, type="file")]
+    if equals:
+        values = [value for value in _choices(params.get(name)) if value.startswith(typed)]
+        return _items(f"{name}={value}" for value in values)
+    given = {*(ctx.params.get("params") or ()), *(ctx.params.get("files") or ())}
+    found = [
+        key
+        for key, table in params.items()
+        if key.startswith(name) and key not in given and (_type(table) == "file") is of_files
+    ]
+    return _items((f"{key}=" for key in found), OPEN)
+
+
+def header_keys(ctx: click.Context, incomplete: str, *, end: str) -> list[CompletionItem]:
+    """Offer the keys of a script's header, with ``end`` behind them; and the values of those that have few."""
+    key, equals, typed = incomplete.partition("=")
+    if equals:
+        return _items(f"{key}={value}" for value in HEADER_KEYS.get(key, ()) if value.startswith(typed))
+    known = [*HEADER_KEYS, *(f"params.{name}.{part}" for name in _params(ctx) for part in PARAM_KEYS)]
+    return _items((f"{one}{end}" for one in known if one.startswith(incomplete)), OPEN if end else "plain")
+
+
+def run_numbers(ctx: click.Context, incomplete: str, *, unfinished: bool) -> list[CompletionItem]:
+    """Offer the newest runs of an engine that runs now; only those that can still be stopped if ``unfinished``."""
+    folder = _project_of(ctx)
+    if folder is None:
+        return []
+    found = asyncio.run(_newest_runs(folder))
+    return [
+        CompletionItem(str(number), help=sanitise_line(about))
+        for number, about, over in found
+        if str(number).startswith(incomplete) and not (unfinished and over)
+    ]
+
+
+async def _newest_runs(folder: Path) -> list[tuple[int, str, bool]]:
+    from engine.registry.runs import RUNS_LIST, RunListParams
+
+    async with asyncio.timeout(PATIENCE):
+        client = await reach(folder, client="cli")
+        if client is None:
+            return []
+        try:
+            found = await client.call(RUNS_LIST, RunListParams(limit=NEWEST))
+        finally:
+            await client.close()
+    return [(run.id, f"{run.name} {run.outcome or run.state}", run.outcome is not None) for run in found.runs]
+
+
+def _project_of(ctx: click.Context) -> Path | None:
+    folder = find_project(ctx.obj.project)
+    return folder if (folder / PRIVATE).is_dir() else None
+
+
+def _scripts_of(ctx: click.Context) -> Path | None:
+    folder = _project_of(ctx)
+    return None if folder is None else folder / "scripts"
+
+
+def _paths(root: Path) -> Iterator[str]:
+    """The scripts' paths without ``.py``, as lists have them."""
+    count = 0
+    for folder, below, names in os.walk(root):
+        below[:] = sorted(name for name in below if not name.startswith((".", "__pycache__")))
+        for name in names:
+            count += 1
+            if name.endswith(".py") and not name.startswith("."):
+                yield os.path.relpath(os.path.join(folder, name), root).removesuffix(".py")
+        if count > MAX_FILES:
+            return
+
+
+def _params(ctx: click.Context) -> Mapping[str, Any]:
+    """The tables of the parameters of the script that the command line names."""
+    root, named = _scripts_of(ctx), _named_script(ctx)
+    if root is None or named is None:
+        return {}
+    wanted = named.removesuffix(".py")
+    paths = list(_paths(root))
+    matches = [path for path in paths if path == wanted] or [
+        path for path in paths if path.rpartition("/")[2] == wanted
+    ]
+    if len(matches) != 1:
+        return {}
+    header = _header(_beginning(root / f"{matches[0]}.py"))
+    params = header.get("tool", {}).get("gatewright", {}).get("params", {})
+    return params if isinstance(params, dict) else {}
+
+
+def _named_script(ctx: click.Context) -> str | None:
+    """The script on the command line, which click leaves among the rest where the option at the cursor has no value."""
+    if ctx.command.name not in ("run", "set"):
+        return None
+    named = ctx.params.get("script") or next(iter(ctx.args), None)
+    return named if isinstance(named, str) else None
+
+
+def _beginning(path: Path) -> str:
+    """The first part of an ordinary file; of a pipe nothing, since nobody may ever write to it."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return ""
+        return os.read(fd, MAX_HEADER).decode("utf-8-sig", "replace")
+    finally:
+        os.close(fd)
+
+
+def _header(text: str) -> dict[str, Any]:
+    lines = text.splitlines()
+    if BEGINS not in lines:
+        return {}
+    body = []
+    for line in lines[lines.index(BEGINS) + 1 :]:
+        if line == ENDS or not line.startswith("#"):
+            break
+        body.append(line[2:] if line.startswith("# ") else "")
+    return tomllib.loads("\n".join(body))
+
+
+def _type(table: object) -> object:
+    return table.get("type") if isinstance(table, dict) else None
+
+
+def _choices(table: object) -> list[str]:
+    if not isinstance(table, dict):
+        return []
+    choices = table.get("choices")
+    if isinstance(choices, list):
+        return [str(choice) for choice in choices]
+    return ["true", "false"] if _type(table) == "bool" else []
+
+
+def _items(values: Iterable[str], kind: str = "plain") -> list[CompletionItem]:
+    return [CompletionItem(value, type=kind) for value in values if value == sanitise_line(value)]
