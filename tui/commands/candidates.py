@@ -18,8 +18,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from engine.client.launch import find_project, reach
-from engine.paths import PRIVATE
+from engine.client.finding import find_project
+from engine.client.launch import LaunchError, reach
 from tui.text.merge_frontmatter import BEGINS, ENDS
 from tui.text.sanitise import sanitise_line
 
@@ -132,8 +132,10 @@ async def _newest_runs(folder: Path) -> list[tuple[int, str, bool]]:
 
 
 def _project_of(ctx: click.Context) -> Path | None:
-    folder = find_project(ctx.obj.project)
-    return folder if (folder / PRIVATE).is_dir() else None
+    try:
+        return find_project(ctx.obj.project, tell=lambda _: None)
+    except LaunchError:
+        return None
 
 
 def _scripts_of(ctx: click.Context) -> Path | None:
