@@ -145,7 +145,14 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
         wanted = msgspec.structs.replace(
             request, params=dict(options.params), files=buffers, timeout=options.timeout, mode=options.mode
         )
-        return await run_to_end(client, wanted, invocation.streams, as_json=invocation.json, out=options.out)
+        return await run_to_end(
+            client,
+            wanted,
+            invocation.streams,
+            as_json=invocation.json,
+            out=options.out,
+            reconnect=invocation.reconnect,
+        )
 
     return invocation.ask(work)
 

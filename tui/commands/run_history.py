@@ -56,7 +56,9 @@ def replay_run(invocation: Invocation, run_id: int, files: dict[str, str], mode:
         buffers = await upload_files(client, files, invocation.streams)
         request = ReplayRequest(mode=Mode(mode.upper()), files=buffers)
         events = client.replay_and_follow(run_id, request)
-        return await follow_to_end(client, events, invocation.streams, as_json=invocation.json, out=out)
+        return await follow_to_end(
+            client, events, invocation.streams, as_json=invocation.json, out=out, reconnect=invocation.reconnect
+        )
 
     return invocation.ask(work)
 
