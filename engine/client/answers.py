@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.client.sse_parser import EventTooLargeError
-from engine.client.transport import Response, TransportError
+from engine.client.transport import EngineLostError, Response, TransportError
 from engine.models.base import ErrorBody, Model
 
 T = TypeVar("T")
 
 MAX_ANSWER = 64 << 20
+LOOK_FIRST = "Look whether it was done, then try again."
 
 
 class EngineError(Exception):
@@ -63,8 +64,7 @@ def decode(data: bytes, answer: type[T]) -> T:
         decoded: T = _decoder(answer).decode(data)
     except msgspec.DecodeError as error:
         raise EngineUnreachable(
-            "The engine's answer makes no sense to this version.",
-            f"Restart the engine: gatewright engine stop ({error}).",
+            "The engine's answer makes no sense to this version.", "Restart the engine: gatewright engine stop."
         ) from error
     return decoded
 
@@ -96,13 +96,21 @@ async def read_content(response: Response, limit: int) -> bytes:
 
 
 @contextmanager
-def unreachable() -> Iterator[None]:
-    """Everything that can break between here and the engine, as one sentence."""
+def unreachable(*, harmless: bool) -> Iterator[None]:
+    """Everything that can break between here and the engine, as one sentence.
+
+    Args:
+        harmless: What is asked for changes nothing; else the user is told to look whether it was done.
+    """
     try:
         yield
     except TimeoutError:
         raise EngineUnreachable(
             "The engine does not answer.", "See its log; gatewright engine stop and start again if it hangs."
         ) from None
-    except (TransportError, EventTooLargeError) as error:
-        raise EngineUnreachable(f"The engine cannot be reached: {error}.") from error
+    except EngineLostError as error:
+        raise EngineUnreachable(str(error), None if harmless else LOOK_FIRST) from error
+    except TransportError as error:
+        raise EngineUnreachable(str(error)) from error
+    except EventTooLargeError as error:
+        raise EngineUnreachable(str(error)) from error

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from engine.client.answers import EngineUnreachable, encode, read_answer, read_content, unreachable
 from engine.client.sse_parser import ServerEvent, SseParser
-from engine.client.transport import Connect, Headers, Transport, TransportError
+from engine.client.transport import IN_ANSWER, Connect, EngineLostError, Headers, Transport
 from engine.models.base import ErrorBody, Model
 from engine.registry.operation import CLIENT_HEADER, NoParams, Operation
 
@@ -61,7 +61,7 @@ class Calls:
             EngineUnreachable: It cannot be reached, or does not answer within the operation's patience.
         """
         data = None if body is None else encode(body)
-        with unreachable():
+        with unreachable(harmless=operation.method == "GET"):
             async with (
                 asyncio.timeout(operation.patience),
                 self.transport.exchange(operation.method, operation.target(params), data) as response,
@@ -75,7 +75,7 @@ class Calls:
     ) -> AsyncGenerator[ServerEvent, None]:
         """Events until the consumer has enough; the end of the stream is always ``EngineUnreachable``."""
         data = None if body is None else encode(body)
-        with unreachable():
+        with unreachable(harmless=True):
             async with self.transport.exchange(operation.method, operation.target(params), data, headers) as response:
                 if response.status >= 400:
                     await read_answer(response, ErrorBody)
@@ -85,7 +85,7 @@ class Calls:
                     async with asyncio.timeout(SILENCE_TIMEOUT):
                         chunk = await anext(chunks, b"")
                     if not chunk:
-                        raise TransportError("it ended the stream")
+                        raise EngineLostError(IN_ANSWER)
                     for event in parser.feed(chunk):
                         yield event
 

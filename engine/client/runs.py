@@ -8,9 +8,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from engine.client.answers import EngineUnreachable, decode, read_answer, unreachable
+from engine.client.answers import EngineError, EngineUnreachable, decode, read_answer, unreachable
 from engine.client.calls import Calls, Retry
 from engine.client.sse_parser import ServerEvent
+from engine.client.transport import EngineLostError
 from engine.models.base import Model
 from engine.models.runs import BufferInfo, OutputChunk, ReplayRequest, RunInfo, RunRequest
 from engine.registry.operation import TRANSFER_TIMEOUT, Operation
@@ -33,12 +34,20 @@ RunEvent = list[OutputChunk] | RunInfo
 class RunCalls(Calls):
     """Start and follow runs, and hand files to them."""
 
-    async def follow_run(self, run_id: int, after: int = 0) -> AsyncGenerator[RunEvent, None]:
+    async def follow_run(self, run_id: int, after: int = 0, *, known: bool = False) -> AsyncGenerator[RunEvent, None]:
         """Output from chunk ``after`` on as it comes and the run's record when it changes; ends after the final one.
 
         A broken connection is resumed where it broke.
+
+        Args:
+            run_id: Its number.
+            after: How many chunks were heard before.
+            known: An engine told of it before: one that knows no such run is another, and the run is lost.
+
+        Raises:
+            EngineError: ``no_run``, or ``run_lost`` where it was known.
         """
-        place = _Place(run_id, after)
+        place = _Place(run_id, after, known=known)
         retry = Retry(self.transport)
         while True:
             stream = self.stream(RUNS_EVENTS, RunEventsParams(run_id=run_id, after=place.after))
@@ -49,11 +58,20 @@ class RunCalls(Calls):
                         yield item
             except EngineUnreachable as error:
                 await retry.pause(error)
+            except EngineError as error:
+                if error.code == "no_run" and place.known:
+                    raise _run_lost(run_id) from None
+                raise
             else:
                 return
 
     async def run_and_follow(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
-        """Start a run and follow it, in one round trip. The first item is its record."""
+        """Start a run and follow it, in one round trip. The first item is its record.
+
+        Raises:
+            EngineError: The engine refuses it; ``run_lost`` when it went away before it had recorded the run.
+            EngineUnreachable: There is no engine, or it went away; without an item before, the run has no number.
+        """
         async with aclosing(self._follow_from(RUNS_START, StartParams(follow=True), request)) as items:
             async for item in items:
                 yield item
@@ -78,12 +96,12 @@ class RunCalls(Calls):
             async with aclosing(_until_finished(stream, place)) as items:
                 async for item in items:
                     yield item
-        except EngineUnreachable:
+        except EngineUnreachable as error:
             if place.run_id is None:
-                raise
+                raise _unnamed(error) from error.__cause__
         else:
             return
-        async with aclosing(self.follow_run(place.run_id, place.after)) as items:
+        async with aclosing(self.follow_run(place.run_id, place.after, known=True)) as items:
             async for item in items:
                 yield item
 
@@ -93,7 +111,7 @@ class RunCalls(Calls):
         """Hand a file's content to the engine. ``size``, if known, must be right to the byte."""
         operation = BUFFERS_CREATE
         target = operation.target(BufferParams(name=name))
-        with unreachable():
+        with unreachable(harmless=True):
             async with (
                 asyncio.timeout(TRANSFER_TIMEOUT),
                 self.transport.upload(operation.method, target, chunks, size) as response,
@@ -107,12 +125,28 @@ class _Place:
 
     run_id: int | None = None
     after: int = 0
+    known: bool = False
+    """An engine has told of it."""
 
     def reach(self, item: RunEvent) -> None:
+        self.known = True
         if isinstance(item, RunInfo):
             self.run_id = item.id
         elif item:
             self.after = item[-1].seq + 1
+
+
+def _run_lost(run_id: int) -> EngineError:
+    sentence = f"The engine ended before it had recorded run {run_id}: how far that came is not known."
+    return EngineError("run_lost", sentence, None, 404)
+
+
+def _unnamed(error: EngineUnreachable) -> EngineUnreachable:
+    """What to say of a run whose start was asked for and never answered."""
+    if not isinstance(error.__cause__, EngineLostError):
+        return error
+    sentence = "The engine went away before it had given the run a number: whether it began is not known."
+    return EngineUnreachable(sentence, "Look at the list of runs before you start it again.")
 
 
 async def _until_finished(stream: AsyncGenerator[ServerEvent, None], place: _Place) -> AsyncGenerator[RunEvent]:

@@ -68,4 +68,4 @@ class SseParser:
 
     def _check_size(self, size: int) -> None:
         if size > self._max_event:
-            raise EventTooLargeError(f"an event is larger than {self._max_event >> 20} MiB")
+            raise EventTooLargeError(f"The engine sent an event of more than {self._max_event >> 20} MiB.")

@@ -27,7 +27,16 @@ READ_SIZE = 64 << 10
 
 
 class TransportError(Exception):
-    """The exchange broke: nothing answers, or what answers is cut off or is no HTTP."""
+    """The exchange broke. The message is the sentence for the user: never a word of a library's."""
+
+
+class EngineLostError(TransportError):
+    """The engine was there, and went away before it had answered: what was asked of it may be done."""
+
+
+BEFORE_ANSWER = "The engine went away before it had answered."
+IN_ANSWER = "The engine went away in the middle of its answer."
+NO_ANSWER = "What answers at the engine's place is no engine."
 
 
 class Response:
@@ -49,7 +58,7 @@ class Response:
             elif isinstance(event, h11.EndOfMessage):
                 return
             else:
-                raise TransportError("the connection was closed in the middle of an answer")
+                raise EngineLostError(IN_ANSWER)
 
     async def read(self, limit: int) -> bytes:
         """The whole body.
@@ -61,7 +70,7 @@ class Response:
         async for chunk in self.chunks():
             body += chunk
             if len(body) > limit:
-                raise TransportError(f"the answer is larger than {limit >> 20} MiB")
+                raise TransportError(f"The engine's answer is larger than {limit >> 20} MiB.")
         return bytes(body)
 
 
@@ -146,11 +155,11 @@ class Transport:
 
     async def _new(self) -> _Connection:
         if self.closed:
-            raise TransportError("this client is closed")
+            raise TransportError("The connection to the engine is closed.")
         try:
             connection = _Connection(*await self._connect())
         except OSError as error:
-            raise TransportError(error.strerror or str(error)) from error
+            raise TransportError(f"The engine cannot be reached: {error.strerror or error}.") from error
         self._open.add(connection)
         return connection
 
@@ -173,30 +182,44 @@ class _Connection:
         self._writer = writer
         self._http = h11.Connection(h11.CLIENT)
         self._idle_since = 0.0
+        self._answered = False
+        """Whether the head of an answer has come since the last request."""
 
     async def send(self, *events: h11.Event) -> None:
         try:
             self._writer.write(b"".join(self._http.send(event) or b"" for event in events))
             await self._writer.drain()
-        except (OSError, h11.LocalProtocolError) as error:
-            raise TransportError(str(error)) from error
+        except OSError as error:
+            raise EngineLostError(BEFORE_ANSWER) from error
+        except h11.LocalProtocolError as error:
+            # Whatever else a request consists of is ours: only a body can be another than was announced.
+            raise TransportError("What was to be sent changed its size meanwhile.") from error
 
     async def next_event(self) -> h11.Event:
+        data = b"-"
         try:
             while (event := self._http.next_event()) is h11.NEED_DATA:
-                self._http.receive_data(await self._reader.read(READ_SIZE))
-        except (OSError, h11.RemoteProtocolError) as error:
-            raise TransportError(str(error)) from error
+                self._http.receive_data(data := await self._reader.read(READ_SIZE))
+        except OSError as error:
+            raise self._lost() from error
+        except h11.RemoteProtocolError as error:
+            # An end where none may be is for the parser an event like others, and no engine's answer at all.
+            raise (TransportError(NO_ANSWER) if data else self._lost()) from error
         if not isinstance(event, h11.Event):
-            raise TransportError("the answer was read past its end")
+            raise TransportError(NO_ANSWER)
         return event
 
+    def _lost(self) -> EngineLostError:
+        return EngineLostError(IN_ANSWER if self._answered else BEFORE_ANSWER)
+
     async def response_head(self) -> h11.Response:
+        self._answered = False
         event = await self.next_event()
         while isinstance(event, h11.InformationalResponse):
             event = await self.next_event()
         if not isinstance(event, h11.Response):
-            raise TransportError("the connection was closed before an answer came")
+            raise EngineLostError(BEFORE_ANSWER)
+        self._answered = True
         return event
 
     @property

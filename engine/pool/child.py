@@ -71,14 +71,15 @@ class Child:
         self._buffer = buffer
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, new.run_socket)
         self._socket.setblocking(False)
+        self._run_fd = new.run_socket
         self._pidfd = new.pidfd
         self._stray = {Stream.STDOUT: new.stdout, Stream.STDERR: new.stderr}
         for fd in self._stray.values():
             os.set_blocking(fd, False)
         self._parser = FrameParser(result_limit)
         self._pace = pace.Pace()
-        self._resumption: asyncio.Handle | None = None
-        """Set while it is not read from."""
+        self._paused: dict[int, asyncio.Handle] = {}
+        """What is not read from now, and when it will be."""
         self._last_stream: Stream | None = None
         self._loop = asyncio.get_running_loop()
         self._output: Output | None = None
@@ -91,9 +92,9 @@ class Child:
         self._files: list[int] = []
         self.returned = ReturnedFiles(0)
         self._exit_timer: asyncio.TimerHandle | None = None
-        self._heard: dict[int, Callable[[], object]] = {self._socket.fileno(): self._readable}
-        """What is read from, by descriptor, whenever the run is not ahead of its pace."""
-        self._hear()
+        self._heard: dict[int, Callable[[], object]] = {self._run_fd: self._readable}
+        """What is read from, by descriptor."""
+        self._loop.add_reader(self._run_fd, self._readable)
 
     def run(self, frame: bytes, files: Collection[FileInput], limits: Limits, output: Output) -> None:
         """Send the RUN, and the descriptors of its files in a message of their own."""
@@ -145,11 +146,8 @@ class Child:
         if self._honest and not self._sealed:
             self._take_last_frames()
         self.end_output()
-        if self._resumption is not None:
-            self._resumption.cancel()
-            self._resumption = None
-        self._stop_hearing()
-        self._heard.clear()
+        for fd in list(self._heard):
+            self._forget(fd)
         if self._unsent is not None:
             self._loop.remove_writer(self._socket.fileno())
             self._unsent = None
@@ -198,7 +196,7 @@ class Child:
         except OSError:
             size = 0
         if not size:
-            self._forget(self._socket.fileno())
+            self._forget(self._run_fd)
             self._owner.child_closed(self)
             return
         self._advance(bytes(memoryview(self._buffer)[:size]))
@@ -212,36 +210,36 @@ class Child:
             return
         self._pace.spend(self._parser.taken * pace.FRAME + (pace.SMALL_READ if 0 < len(data) < pace.SMALL else 0))
         self._take(frames)
-        self._keep_pace()
+        self._keep_pace(self._run_fd)
 
-    def _keep_pace(self) -> None:
-        """Stop reading for as long as the run is ahead of its pace, or for a turn of the loop if frames are left."""
+    def _keep_pace(self, fd: int) -> None:
+        """Stop reading from ``fd`` while the run is ahead of its pace, or for a turn of the loop if frames are left."""
         wait = self._pace.pause()
-        if self._sealed or self._resumption is not None or not (wait or self._parser.more):
+        if self._sealed or fd in self._paused or not (wait or self._has_frames(fd)):
             return
-        self._stop_hearing()
-        later = self._loop.call_later(wait, self._resume) if wait else self._loop.call_soon(self._resume)
-        self._resumption = later
+        self._loop.remove_reader(fd)
+        resume = partial(self._resume, fd)
+        self._paused[fd] = self._loop.call_later(wait, resume) if wait else self._loop.call_soon(resume)
 
-    def _resume(self) -> None:
-        self._resumption = None
-        if self._parser.more:
+    def _resume(self, fd: int) -> None:
+        """Act on what there is now; only when that is nothing, the loop has to look for more."""
+        del self._paused[fd]
+        if self._has_frames(fd):
             self._advance()
-        if self._resumption is None and not self._sealed:
-            self._hear()
+        else:
+            self._heard[fd]()
+        if fd in self._heard and fd not in self._paused and not self._sealed:
+            self._loop.add_reader(fd, self._heard[fd])
 
-    def _hear(self) -> None:
-        for fd, read in self._heard.items():
-            self._loop.add_reader(fd, read)
-
-    def _stop_hearing(self) -> None:
-        for fd in self._heard:
-            self._loop.remove_reader(fd)
+    def _has_frames(self, fd: int) -> bool:
+        return fd == self._run_fd and self._parser.more
 
     def _forget(self, fd: int) -> None:
-        """Read no more from a descriptor that has come to its end."""
+        """Read no more from a descriptor."""
         if self._heard.pop(fd, None) is not None:
             self._loop.remove_reader(fd)
+        if (paused := self._paused.pop(fd, None)) is not None:
+            paused.cancel()
 
     def _take(self, frames: list[tuple[int, bytes]]) -> None:
         for index, (kind, payload) in enumerate(frames):
@@ -303,8 +301,7 @@ class Child:
         self._stray_timer = None
         for stream, fd in self._stray.items():
             self._heard[fd] = read = partial(self._read_stray, stream, fd)
-            if self._resumption is None:
-                self._loop.add_reader(fd, read)
+            self._loop.add_reader(fd, read)
 
     def _read_stray(self, stream: Stream, fd: int) -> None:
         """Pass on what was written to a descriptor 1 or 2 itself."""
@@ -313,7 +310,7 @@ class Child:
             self._forget(fd)
         elif size is not None:
             self._pace.spend(pace.SMALL_READ if size < pace.SMALL else 0)
-            self._keep_pace()
+            self._keep_pace(fd)
 
     def _take_stray(self, stream: Stream, fd: int, most: int) -> int | None:
         """Take up to ``most`` bytes and return how many there were, None when it is still open and has nothing now."""

@@ -27,7 +27,7 @@ SMALL = 4 << 10
 PAUSE = 0.002
 """Seconds at least until a run that is out of tokens is read again: what it writes meanwhile comes in one read."""
 
-FRAMES_PER_TURN = 256
+FRAMES_PER_TURN = 512
 """Frames of one run that are acted on before everything else in the event loop has its turn."""
 
 

@@ -44,6 +44,9 @@ PROCESSES = 4
 
 SLOTS = 6
 ASK_EVERY = 0.05
+WARM_UP = 2_500
+"""Runs before all: an engine keeps the last few thousand events, and grows until it has that many."""
+
 SETTINGS = f'[pool]\nsize = {SLOTS}\n[policy]\nmodules = ["os", "struct", "sys"]\n'
 SIMPLE = "print('one of many')\nresult = 1 + 1"
 FOREVER = "while True:\n    pass"
@@ -203,6 +206,11 @@ async def flood(client: EngineClient, code: str, tally: Tally) -> None:
             tally.errors[f"a flood ended with {ended.outcome}"] += 1
 
 
+async def warm_up(client: EngineClient, runs: int) -> None:
+    for _ in range(runs):
+        await last_of(client, SIMPLE)
+
+
 async def watch(pid: int, held: list[int]) -> None:
     """Note the engine's resident KiB every second, until cancelled."""
     while True:
@@ -210,7 +218,8 @@ async def watch(pid: int, held: list[int]) -> None:
         await asyncio.sleep(1)
 
 
-async def measure(project: Path, clients: int, seconds: float, pause: float, calm: bool) -> dict[str, float]:
+async def measure(project: Path, options: argparse.Namespace) -> dict[str, float]:
+    clients, seconds = (8, 4.0) if options.quick else (options.clients, options.seconds)
     private = project / ".gatewright"
     private.mkdir(mode=0o700)
     (private / "settings.toml").write_text(SETTINGS)
@@ -219,14 +228,17 @@ async def measure(project: Path, clients: int, seconds: float, pause: float, cal
     tally, held = Tally(), list[int]()
     try:
         pid = (await own.call(ENGINE_INFO)).pid
+        await asyncio.gather(*(warm_up(own, WARM_UP // SLOTS // (10 if options.quick else 1)) for _ in range(SLOTS)))
         others = [asyncio.create_task(watch(pid, held))]
-        if not calm:
+        if not options.calm:
             others += [asyncio.create_task(flood(own, code, tally)) for code in FLOODS.values()]
         shares = [range(first, clients, PROCESSES) for first in range(min(clients, PROCESSES))]
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(len(shares) + 1, mp_context=context) as processes:
             loop = asyncio.get_running_loop()
-            calls = [loop.run_in_executor(processes, crowd, str(project), each, seconds, pause) for each in shares]
+            calls = [
+                loop.run_in_executor(processes, crowd, str(project), each, seconds, options.pause) for each in shares
+            ]
             calls.append(loop.run_in_executor(processes, ask, str(project), seconds))
             for seen in await asyncio.gather(*calls):
                 tally.add(seen)
@@ -250,12 +262,9 @@ def figures(tally: Tally, held: list[int]) -> dict[str, float]:
         found |= {f"{what}_p50_ms": p50, f"{what}_p99_ms": p99}
         worst = ordered[-1] * 1e3
         print(f"{what:14} {len(ordered):6} times   p50 {p50:8.1f} ms   p99 {p99:8.1f} ms   worst {worst:8.1f} ms")
-    settled = held[len(held) // 4 :]
-    found |= {"memory_mib": settled[-1] / KIB_PER_MIB, "memory_grown_mib": (settled[-1] - settled[0]) / KIB_PER_MIB}
-    print(
-        f"engine memory {held[0] / KIB_PER_MIB:.1f} MiB at first, {settled[0] / KIB_PER_MIB:.1f} after a quarter,"
-        f" {max(held) / KIB_PER_MIB:.1f} at most, {held[-1] / KIB_PER_MIB:.1f} at the end"
-    )
+    tenths = [held[len(held) * part // 10] for part in range(10)] + [held[-1]]
+    found |= {"memory_mib": held[-1] / KIB_PER_MIB, "memory_grown_mib": (held[-1] - tenths[5]) / KIB_PER_MIB}
+    print("engine memory in MiB, tenth by tenth:", *(f"{kib / KIB_PER_MIB:.1f}" for kib in tenths))
     print(f"errors {tally.errors.total()}")
     for sentence, times in tally.errors.most_common(10):
         print(f"  {times} times: {sentence}")
@@ -271,9 +280,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a smoke run: 8 clients for 4 seconds")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     options = parser.parse_args()
-    clients, seconds = (8, 4.0) if options.quick else (options.clients, options.seconds)
     with tempfile.TemporaryDirectory(prefix="gatewright-crowd-") as name:
-        found = uvloop.run(measure(Path(name), clients, seconds, options.pause, options.calm))
+        found = uvloop.run(measure(Path(name), options))
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 

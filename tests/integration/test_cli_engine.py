@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -81,14 +84,64 @@ def test_an_engine_killed_during_a_run_is_told(tmp_path: Path) -> None:
         process = project.popen("exec", "import time\nfor n in range(600):\n    print(n)\n    time.sleep(0.1)")
         assert [read_line(process) for _ in range(10)] == [f"{n}\n" for n in range(10)]
         os.kill(pid, signal.SIGKILL)
-        code, _, err = ended(process)
-        assert code == 3
-        assert "stopped answering" in err
-        wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the engine is gone")
+        code, out, err = ended(process)
         run = project.newest_run()
+        assert code == 1
+        assert f"run {run['id']} (<exec>) ended with interrupted" in err
+        assert "The engine stopped before this run had ended." in err
+        assert out.splitlines() == [f"{n}" for n in range(10, 10 + len(out.splitlines()))], "nothing twice or left out"
         assert run["outcome"] == "interrupted"
         kept = project.call("runs", "output", str(run["id"])).stdout
         assert kept.startswith("0\n1\n2\n3\n"), "output is recorded within a fraction of a second"
+
+
+def test_an_engine_killed_before_it_recorded_a_run_leaves_no_doubt_about_that(tmp_path: Path) -> None:
+    """Also that the number it had told is no other run's."""
+    with cli_project(tmp_path / "plant") as project:
+        assert project.call("exec", "result = 1").returncode == 0
+        pid = project.json("engine", "status")["engine"]["pid"]
+        with closing(sqlite3.connect(project.root / ".gatewright/state.db")) as other, held(other):
+            process = project.popen("exec", SLEEPS)
+            assert read_line(process) == "begun\n"
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the engine is gone")
+        code, out, err = ended(process)
+        assert (code, out) == (3, "")
+        assert "The engine ended before it had recorded run 2: how far that came is not known." in err
+        assert [run["id"] for run in project.json("runs", "list")["runs"]] == [1]
+        assert project.call("runs", "show", "2").returncode == 2
+        assert project.json("exec", "result = 1")["id"] == 3
+
+
+@contextmanager
+def held(database: sqlite3.Connection) -> Iterator[None]:
+    """Keep the engine from committing."""
+    database.isolation_level = None
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        database.execute("ROLLBACK")
+
+
+def test_an_engine_that_dies_before_it_answers_is_told_in_our_words(tmp_path: Path) -> None:
+    with cli_project(tmp_path / "plant") as project:
+        pid = project.json("engine", "status")["engine"]["pid"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            waiting = [project.popen(*words) for words in (("runs", "list"), ("exec", "1"), ("scripts", "list"))]
+            wait_until(lambda: connections(project.root) >= len(waiting), "the commands are connected")
+        finally:
+            os.kill(pid, signal.SIGKILL)
+        for process in waiting:
+            code, out, err = ended(process)
+            assert (code in (0, 3), "Traceback" in err, "event type" in out + err) == (True, False, False), err
+
+
+def connections(root: Path) -> int:
+    """How many clients are connected to the project's socket or wait for that (proc_net_unix(5))."""
+    lines = Path("/proc/net/unix").read_text().splitlines()
+    return sum(line.endswith(f"{root}/.gatewright/engine.sock") for line in lines) - 1
 
 
 def test_serve_is_the_engine_itself(tmp_path: Path) -> None:

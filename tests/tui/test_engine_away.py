@@ -56,6 +56,26 @@ async def test_a_killed_engine_is_replaced_and_editing_goes_on(project, tmp_path
         await c.shows("saved endless.py")
 
 
+async def test_a_run_that_no_engine_has_on_record_does_not_go_on_for_ever(project, tmp_path):
+    write_script(project, "endless.py", "print('before', flush=True)\nwhile True: pass\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("endless", "pool [...]")
+        await c.open("endless.py")
+        with closing(sqlite3.connect(project / ".gatewright/state.db", isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")  # what the engine would record waits
+            await c.press("f5")
+            await c.shows("before", "running")
+            killed = connection_of(c).info.pid
+            os.kill(killed, signal.SIGKILL)
+            await c.until(lambda: not os.path.exists(f"/proc/{killed}"), "the engine is gone")
+            database.execute("ROLLBACK")
+        await c.shows("pool [...] 0/3")
+        assert connection_of(c).info.pid != killed
+        await c.shows("interrupted", "The engine ended before it had recorded run", "end of output")
+        await c.hides("running")
+        assert not recorded_runs(project)
+
+
 async def test_a_save_while_the_engine_is_away_keeps_the_text(project, tmp_path):
     write_script(project, "a.py", "x\n")
     async with console(project, tmp_path) as c:

@@ -65,6 +65,7 @@ class ScriptedRuns:
     requests: list[tuple[RunRequest, str]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
     unfinished: int = 0
+    forgotten: bool = False
     followers: int = 0
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -77,7 +78,7 @@ class ScriptedRuns:
 
     @implements(RUNS_GET)
     async def get(self, run_id: int, actor: Actor) -> RunInfo:
-        if run_id != 1:
+        if run_id != 1 or self.forgotten:
             raise ServiceError("no_run", f"There is no run {run_id}.", status=404)
         return run_info()
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import aclosing, suppress
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -92,6 +94,87 @@ async def test_nothing_listens(host: SmallHost, client: EngineClient) -> None:
     host.paths.socket.unlink()
     with pytest.raises(EngineUnreachable, match="cannot be reached"):
         await client.call(POOL_INFO)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+RUNNING = msgspec.json.encode(run_info())
+NAMED = b"event: run\ndata: " + RUNNING + b"\n\n"
+BEFORE = "The engine went away before it had answered."
+IN = "The engine went away in the middle of its answer."
+NO_ENGINE = "What answers at the engine's place is no engine."
+UNNAMED = "The engine went away before it had given the run a number: whether it began is not known."
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize(
+    ("answer", "called", "started", "uploaded"),
+    [
+        (b"", BEFORE, UNNAMED, BEFORE),
+        (b"HTTP/1.1 20", BEFORE, UNNAMED, BEFORE),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", BEFORE, UNNAMED, BEFORE),
+        (HEAD, IN, UNNAMED, IN),
+        (HEAD + b"5\r\n{", IN, UNNAMED, IN),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{", IN, UNNAMED, IN),
+        (b"HTTP/1.1 500 Oh\r\ncontent-length: 100\r\n\r\n{", IN, UNNAMED, IN),
+        (b"220 mail ready\r\n\r\n", NO_ENGINE, NO_ENGINE, NO_ENGINE),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n", NO_ENGINE, NO_ENGINE, NO_ENGINE),
+    ],
+    ids=["nothing", "head-cut", "continue", "head", "chunk-cut", "body-cut", "refusal-cut", "other", "bad-length"],
+)
+async def test_an_engine_that_dies_is_told_in_our_words(
+    tmp_path: Path, answer: bytes, called: str, started: str, uploaded: str, reset: bool
+) -> None:
+    """Whatever the libraries say of it: nobody can do anything with that."""
+
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            if not reset:  # closed with something unread, it would be
+                length = re.search(rb"content-length: (\d+)", head.lower())
+                await (reader.readexactly(int(length[1])) if length else reader.readuntil(b"0\r\n\r\n"))
+            writer.write(answer)
+            await writer.drain()
+            writer.close()
+
+    async with await asyncio.start_unix_server(die, tmp_path / "socket"):
+        client = EngineClient(lambda: asyncio.open_unix_connection(tmp_path / "socket"), "cli")
+        said, hints = [], []
+        for work in (
+            client.call(SCRIPTS_SAVE, ScriptParams(path="x.py"), SaveRequest(text="x" * 50_000)),
+            anext(client.run_and_follow(EXEC)),
+            client.upload("x", [b"x" * 50_000]),
+        ):
+            with pytest.raises(EngineUnreachable) as caught:
+                await work
+            said.append(caught.value.message)
+            hints.append(caught.value.hint)
+        await client.close()
+    assert hints[0] == ("Look whether it was done, then try again." if said[0] != NO_ENGINE else None)
+    if reset and answer:  # what came before the reset may be lost with it
+        assert set(said) <= {called, started, uploaded, BEFORE, UNNAMED}
+    else:
+        assert said == [called, started, uploaded]
+
+
+async def test_a_run_that_was_named_and_never_recorded_is_lost(host: SmallHost, client: EngineClient) -> None:
+    host.engine.runs.items = [run_info(), [chunk(0)]]
+    events = client.run_and_follow(EXEC)
+    assert await anext(events) == run_info()
+    assert await anext(events) == [chunk(0)]
+    host.engine.runs.forgotten = True
+    for connection in list(host.server.server_state.connections):
+        connection.transport.abort()
+    with pytest.raises(EngineError, match="before it had recorded run 1: how far that came is not known") as caught:
+        await anext(events)
+    assert caught.value.code == "run_lost"
+    with pytest.raises(EngineError, match="There is no run 1"):
+        await anext(client.follow_run(1))
+
+
+async def test_a_file_that_shrinks_while_it_is_sent_is_told(host: SmallHost, client: EngineClient) -> None:
+    with pytest.raises(EngineUnreachable, match=r"^What was to be sent changed its size meanwhile\.$"):
+        await client.upload("x", [b"x" * 100], 200)
+    assert (await client.call(POOL_INFO)).size == 3
 
 
 async def test_an_unexpected_failure_is_a_sentence_and_a_log_line(
@@ -312,7 +395,7 @@ async def test_an_answer_without_measure_is_not_held(
 ) -> None:
     monkeypatch.setattr(answers, "MAX_ANSWER", 1 << 20)
     host.engine.scripts.saved["big.py"] = "x" * (2 << 20)
-    with pytest.raises(EngineUnreachable, match="the answer is larger than 1 MiB"):
+    with pytest.raises(EngineUnreachable, match=r"^The engine's answer is larger than 1 MiB\.$"):
         await client.call(SCRIPTS_LOAD, ScriptParams(path="big.py"))
     assert (await client.call(POOL_INFO)).size == 3
 

@@ -22,8 +22,8 @@ from engine.worker.wire import HEADER, RESULT, Frame
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 PATIENCE = 20.0
-FEW = 500
-"""Frames that the loop can act on without anybody noticing: 0.1 ms."""
+FEW = 1_000
+"""Frames that the loop can act on without anybody noticing: 0.2 ms."""
 
 LIMITS = Limits(output=8 << 20)
 

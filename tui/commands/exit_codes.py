@@ -50,6 +50,7 @@ _BY_STATUS: Mapping[int, int] = MappingProxyType(
 _BY_CODE: Mapping[str, int] = MappingProxyType(
     {
         "ambiguous": USAGE,  # 409, but it is the name that does not say enough
+        "run_lost": UNREACHABLE,  # 404, but it was there
         "disabled": REFUSED,  # 409, but by a policy of the script's author
     }
 )

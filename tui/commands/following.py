@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ import msgspec
 
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
+from engine.client.launch import LaunchError
 from engine.client.runs import RunEvent
 from engine.models.runs import Outcome, OutputChunk, RunInfo, RunRequest, RunState, Stream
 from engine.registry.runs import RUNS_CANCEL, RunParams
@@ -29,6 +31,11 @@ from tui.text.table import terminal_width
 
 Handler = Callable[[int, FrameType | None], None]
 
+RENEWALS = 3
+"""How often another connection is tried for one run. The engine that comes after its own knows that it has ended."""
+
+Reconnect = Callable[[], Awaitable[EngineClient]]
+
 
 async def run_to_end(
     client: EngineClient,
@@ -37,6 +44,7 @@ async def run_to_end(
     *,
     as_json: bool,
     out: str | None = None,
+    reconnect: Reconnect,
     cancel_on_exit: bool = False,
 ) -> int:
     """Run ``request`` and return the exit code that its outcome has.
@@ -49,13 +57,16 @@ async def run_to_end(
         streams: Where the run's output and result go.
         as_json: Print one object at the end instead.
         out: A folder to write the files into that the run leaves.
+        reconnect: Reaches the engine again, or another one, when this one goes away.
         cancel_on_exit: SIGTERM and SIGHUP cancel it too, and are the exit code.
 
     Raises:
         CommandError: The engine got lost, or a file could not be written.
     """
     events = client.run_and_follow(request)
-    return await follow_to_end(client, events, streams, as_json=as_json, out=out, cancel_on_exit=cancel_on_exit)
+    return await follow_to_end(
+        client, events, streams, as_json=as_json, out=out, reconnect=reconnect, cancel_on_exit=cancel_on_exit
+    )
 
 
 async def follow_to_end(
@@ -65,12 +76,29 @@ async def follow_to_end(
     *,
     as_json: bool,
     out: str | None = None,
+    reconnect: Reconnect,
     cancel_on_exit: bool = False,
 ) -> int:
     """As ``run_to_end``, of a run that ``events`` starts and tells of."""
-    with ClientSignals(cancel_on_exit=cancel_on_exit) as signals:
-        follower = _Follower(client, streams, signals, keep=as_json)
-        info = await follower.follow(events)
+    async with _Connection(client, reconnect) as connection:
+        with ClientSignals(cancel_on_exit=cancel_on_exit) as signals:
+            follower = _Follower(connection, streams, signals, keep=as_json)
+            info = await follower.follow(events)
+        ended_by = signals.ended_by
+        return await _end(connection.client, info, follower.chunks, streams, ended_by, as_json=as_json, out=out)
+
+
+async def _end(
+    client: EngineClient,
+    info: RunInfo,
+    chunks: Sequence[OutputChunk],
+    streams: Streams,
+    ended_by: signal.Signals | None,
+    *,
+    as_json: bool,
+    out: str | None,
+) -> int:
+    """Show how the run ended, and take the files that it left."""
     if not as_json:
         show_end(info, streams)
     if info.files and out is not None:
@@ -79,20 +107,40 @@ async def follow_to_end(
         count = "a file" if len(info.files) == 1 else f"{len(info.files)} files"
         streams.notify(f"it left {count}: gatewright runs files {info.id} --out DIR")
     if as_json:  # the only object on stdout: this, or what went wrong with the files
-        streams.out.line(run_json(info, follower.chunks))
-    if signals.ended_by is not None:
+        streams.out.line(run_json(info, chunks))
+    if ended_by is not None:
         how = "was cancelled" if info.outcome is Outcome.CANCELLED else "had ended"
-        streams.notify(f"ended by {signals.ended_by.name}; run {info.id} {how}")
-        return exit_codes.of_signal(signals.ended_by)
+        streams.notify(f"ended by {ended_by.name}; run {info.id} {how}")
+        return exit_codes.of_signal(ended_by)
     return exit_codes.of_outcome(info.outcome)
 
 
+class _Connection:
+    """The client of the engine that knows the run: another one when that engine has gone and a new one came."""
+
+    def __init__(self, client: EngineClient, reconnect: Reconnect) -> None:
+        self.client = client
+        self._reconnect = reconnect
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def renew(self) -> None:
+        self.client = await self._reconnect()
+        self._stack.push_async_callback(self.client.close)
+
+
 class _Follower:
-    def __init__(self, client: EngineClient, streams: Streams, signals: ClientSignals, *, keep: bool) -> None:
-        self._client = client
+    def __init__(self, connection: _Connection, streams: Streams, signals: ClientSignals, *, keep: bool) -> None:
+        self._connection = connection
         self._streams = streams
         self._signals = signals
         self._keep = keep
+        self._next_chunk = 0
         self._told_waiting = False
         self._told_unrecorded = False
         self.chunks: list[OutputChunk] = []
@@ -100,8 +148,22 @@ class _Follower:
         self._run_id: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def follow(self, events: AsyncIterator[RunEvent]) -> RunInfo:
-        """Handle ``events`` to the last one, the run's final record."""
+        """Handle ``events`` to the last one, the run's final record. Of an engine that is gone the next one has it."""
         stopper = asyncio.create_task(self._stop_when_asked())
+        try:
+            await self._take(events)
+            for _ in range(RENEWALS):
+                if self.info is not None and self.info.state is RunState.FINISHED:
+                    return self.info
+                await self._take(await self._resumed())
+        finally:
+            stopper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await stopper
+        raise self._lost()
+
+    async def _take(self, events: AsyncIterator[RunEvent]) -> None:
+        """Handle what comes until the end or the loss of the engine."""
         try:
             async for event in events:
                 if isinstance(event, RunInfo):
@@ -109,14 +171,20 @@ class _Follower:
                 else:
                     self._output(event)
         except EngineUnreachable as error:
-            raise self._lost(error) from None
-        finally:
-            stopper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await stopper
-        if self.info is None or self.info.state is not RunState.FINISHED:
-            raise self._lost(None)
-        return self.info
+            if self.info is None:
+                raise CommandError(
+                    error.message, hint=error.hint, exit_code=exit_codes.UNREACHABLE, code="unreachable"
+                ) from None
+
+    async def _resumed(self) -> AsyncIterator[RunEvent]:
+        """What is still to hear of the run, from whichever engine answers now."""
+        if self.info is None:
+            raise self._lost()
+        try:
+            await self._connection.renew()
+        except (LaunchError, EngineError, EngineUnreachable):
+            raise self._lost() from None
+        return self._connection.client.follow_run(self.info.id, self._next_chunk, known=True)
 
     def _record(self, info: RunInfo) -> None:
         self.info = info
@@ -131,6 +199,7 @@ class _Follower:
             self._streams.notify(info.unrecorded)
 
     def _output(self, chunks: Sequence[OutputChunk]) -> None:
+        self._next_chunk = chunks[-1].seq + 1 if chunks else self._next_chunk
         if self._keep:
             self.chunks.extend(chunks)
             return
@@ -142,11 +211,9 @@ class _Follower:
         await self._signals.requested.wait()
         run_id = await self._run_id
         with contextlib.suppress(EngineError, EngineUnreachable):  # it ended meanwhile; the follower hears how
-            await self._client.call(RUNS_CANCEL, RunParams(run_id=run_id))
+            await self._connection.client.call(RUNS_CANCEL, RunParams(run_id=run_id))
 
-    def _lost(self, error: EngineUnreachable | None) -> CommandError:
-        if error is not None and self.info is None:
-            return CommandError(error.message, hint=error.hint, exit_code=exit_codes.UNREACHABLE, code="unreachable")
+    def _lost(self) -> CommandError:
         named = f"run {self.info.id}" if self.info else "the run"
         return CommandError(
             f"the engine stopped answering while {named} went on",

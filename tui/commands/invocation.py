@@ -80,6 +80,17 @@ class Invocation:
 
         return with_engine(lambda: self.folder(make=make), self.streams, work, start=start)
 
+    async def reconnect(self) -> EngineClient:
+        """Connect once more, to the engine that answers now; the caller closes the client.
+
+        Raises:
+            LaunchError: No engine could be reached or started.
+        """
+        from engine.client.launch import connect
+        from tui.commands.session import CLIENT
+
+        return await connect(self.folder(), client=CLIENT)
+
     def show(
         self,
         answer: Answer,

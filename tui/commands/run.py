@@ -185,6 +185,7 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
             invocation.streams,
             as_json=invocation.json,
             out=options.out,
+            reconnect=invocation.reconnect,
             cancel_on_exit=options.cancel_on_exit,
         )
 

@@ -67,7 +67,13 @@ def replay_run(
         request = ReplayRequest(mode=Mode(mode.upper()), files=buffers)
         events = client.replay_and_follow(run_id, request)
         return await follow_to_end(
-            client, events, invocation.streams, as_json=invocation.json, out=out, cancel_on_exit=cancel_on_exit
+            client,
+            events,
+            invocation.streams,
+            as_json=invocation.json,
+            out=out,
+            reconnect=invocation.reconnect,
+            cancel_on_exit=cancel_on_exit,
         )
 
     return invocation.ask(work)

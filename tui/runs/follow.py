@@ -8,9 +8,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.runs import RunEvent
-from engine.models.runs import OutputChunk, RunInfo, RunRequest
+from engine.models.runs import Outcome, OutputChunk, RunInfo, RunRequest, RunState
 from engine.registry.runs import RUNS_GET, RunParams
 from tui.connection import EngineConnection
 
@@ -103,12 +105,20 @@ class RunFollower:
             except EngineUnreachable:
                 pass
             except EngineError as error:
-                self._view.show_problem(error.message)
+                self._give_up(error)
                 return
             if self.run is None or not self.is_running:
                 return
             await self._connection.connected.wait()
-            events = self._connection.client.follow_run(self.run.id, self._next_chunk)
+            events = self._connection.client.follow_run(self.run.id, self._next_chunk, known=True)
+
+    def _give_up(self, error: EngineError) -> None:
+        """Say that no more can be heard of the run. One whose engine is gone does not go on."""
+        if error.code == "run_lost" and self.run is not None:
+            ended = replace(self.run, state=RunState.FINISHED, outcome=Outcome.INTERRUPTED, note=error.message)
+            self._take(ended)
+        else:
+            self._view.show_problem(error.message)
 
     def _take(self, event: RunEvent) -> None:
         if isinstance(event, RunInfo):
