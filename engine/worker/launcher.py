@@ -26,15 +26,7 @@ from .descendants import kill_descendants
 from .grants import show_grants
 from .oom import ZYGOTE, OomScore
 from .readable import readable_paths
-from .scratch import (
-    FolderScratch,
-    NoScratch,
-    SharedMemory,
-    TmpfsScratch,
-    mount_scratch,
-    remove_folder,
-    serve_replacements,
-)
+from .scratch import FolderScratch, NoScratch, SharedMemory, TmpfsScratch, mount_scratch, serve_replacements
 from .template import Template
 from .view import SCRATCH_PARENT, View
 from .wire import Report
@@ -173,7 +165,10 @@ def _start_plain(config: Config, program: Program, control: _socket.socket) -> T
     if engine is not None:
         select.select([engine, template], [], [])
     kill_descendants()
-    remove_folder(scratch.path)
+    try:
+        scratch.remove()
+    except OSError as error:
+        os.write(2, f"The scratch folder {scratch.path} could not be removed: {error}\n".encode())
     return None
 
 

@@ -7,12 +7,14 @@ import os
 import resource
 import textwrap
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from pool_kit import ADMIN, descendants, expect_innocent, limits, pool_of, run, until, until_ready
+from pool_kit import ADMIN, descendants, expect_innocent, limits, plain_plans, pool_of, run, until, until_ready
 
 from engine.models.runs import Outcome, Stream
 from engine.pool.pool import Pool
+from engine.worker import kernel
 
 
 @pytest.fixture
@@ -353,6 +355,38 @@ async def test_scratch_is_empty_again_after_an_administrators_script(pool: Pool)
     ):
         await run(pool, f"import os\n{touch}", profile=ADMIN)
         assert (await run(pool, look, profile=ADMIN)).value == fresh
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts without a namespace")
+@pytest.mark.parametrize("place", ["plant", "deep/plant"])
+async def test_what_a_script_mounted_in_its_scratch_is_not_emptied(tmp_path: Path, place: str) -> None:
+    """An administrator's, on a host without namespaces: what lies there is the plant's, and none of the scratch."""
+    plant = tmp_path / "plant"
+    plant.mkdir()
+    (plant / "recipes").write_text("kept")
+    mounting = code(
+        f"""
+        import ctypes, os
+        os.makedirs({place!r})
+        open("left", "w").close()
+        if ctypes.CDLL(None, use_errno=True).mount({str(plant)!r}.encode(), {place.encode()!r}, None, 4096, None):
+            raise OSError(ctypes.get_errno())
+        result = os.listdir({place!r})
+        """
+    )
+    scratch = tmp_path / "scratch"
+    try:
+        async with pool_of(1, **plain_plans(), scratch=scratch, profile=ADMIN, lifted=("ctypes",)) as pool:
+            done = await run(pool, mounting, profile=ADMIN)
+            assert done.outcome is Outcome.OK, done.ending
+            assert done.value == ["recipes"]
+            await expect_innocent(pool, ADMIN)
+            await expect_innocent(pool, ADMIN)
+        assert (plant / "recipes").read_text() == "kept"
+    finally:
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            if line.split()[1].startswith(str(tmp_path)):
+                kernel.detach(line.split()[1])
 
 
 async def test_scratch_is_bounded(pool: Pool) -> None:

@@ -18,6 +18,11 @@ COLLECTED_WITHIN = 5.0
 SYSV = {"shm": "-M", "msg": "-Q", "sem": "-S"}
 
 
+def tag_of(folder: Path) -> str:
+    """What is in the names of all that the attacks of the trial in ``folder`` make elsewhere."""
+    return "gwattack-" + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+
+
 class Outside:
     """Watches the host for what carries the trial's tag or key.
 
@@ -32,9 +37,10 @@ class Outside:
 
     def signs(self) -> list[str]:
         """What is there now; it is removed."""
-        return [f"host:outside {path}" for path in self._files()] + [f"host:ipc {kind}" for kind in self._objects()]
+        return [f"host:outside {path}" for path in self.files()] + [f"host:ipc {kind}" for kind in self._objects()]
 
-    def _files(self) -> list[str]:
+    def files(self) -> list[str]:
+        """The files among it; they are removed."""
         found = [os.path.join(folder, name) for folder in self._folders for name in _names(folder) if self._tag in name]
         for path in found:
             # Sockets of the trial itself are no files; what attacks make carries the tag and nothing else.

@@ -123,9 +123,9 @@ class Place:
         tag: In the names of whatever attacks make elsewhere, so that it is found.
     """
 
-    def __init__(self, folder: Path, interpreter: Path, tokens: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, interpreter: Path, tokens: Mapping[str, str], tag: str) -> None:
         self.folder = folder
-        self.tag = "gwattack-" + secrets.token_hex(6)
+        self.tag = tag
         self.key = 0x67000000 | secrets.randbits(20)
         self.tokens = {name: token() for name in ("file", "project", "name", "pointer", "xattr")} | dict(tokens)
         self.package = _site_packages(interpreter) / PACKAGE

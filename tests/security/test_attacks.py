@@ -20,6 +20,7 @@ import pytest
 from account_support import UID, OrdinaryAccount, environment, ordinary_account
 from attack import Allowed, Attack
 from catalogue import ALLOWED, ATTACKS, VARIANTS
+from outside import Outside, tag_of
 
 SCRIPT = str(Path(__file__).with_name("attack_host.py"))
 ROOT = os.geteuid() == 0
@@ -43,11 +44,13 @@ class Trials:
 
     def __init__(self, account: OrdinaryAccount, folder: Path, *, variants: bool) -> None:
         asked = ["--variants"] if variants else []
+        full, core = account.folder("full"), account.folder("core")
         commands = {
             "this account": [sys.executable, SCRIPT, str(folder), *asked],
-            "an ordinary account": account.python(SCRIPT, str(account.folder("full")), *asked),
-            CORE: account.python(SCRIPT, str(account.folder("core")), "--core", *asked, *CORE_SUBJECTS),
+            "an ordinary account": account.python(SCRIPT, str(full), *asked),
+            CORE: account.python(SCRIPT, str(core), "--core", *asked, *CORE_SUBJECTS),
         }
+        self._folders = (folder, full, core)
         self._begun = {name: _begin(command) for name, command in commands.items() if name in (*FULL, CORE)}
         self._reports: dict[str, dict[str, Any]] = {}
 
@@ -69,6 +72,8 @@ class Trials:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate(timeout=20)
+        for folder in self._folders:  # what a trial that was killed could not take away itself
+            Outside(tag_of(folder), 0, folder).files()
 
 
 def _begin(command: list[str]) -> subprocess.Popen[str]:

@@ -15,7 +15,7 @@ import signs
 from attack import LACKS, LONG, REACHED, Allowed, Attack, script
 from bystanders import Engine, Listeners, Victim
 from granted import GrantedFolder
-from outside import Outside, compiled_library
+from outside import Outside, compiled_library, tag_of
 from place import Place, token
 from plain_run import PlainRunner
 from pool_kit import ADMIN, INNOCENT, INNOCENT_VALUE, Done, interpreter, make_job, parent_of, run, until
@@ -50,7 +50,7 @@ class Trial:
             made.mkdir()
         self._granted = GrantedFolder(own / "granted")
         tokens = {name: token() for name in ("sibling", "victim", "engine")} | {"environ": secret}
-        self._place = Place(folder, interpreter(), tokens)
+        self._place = Place(folder, interpreter(), tokens, tag_of(own))
         self._listeners = Listeners(folder, f"own-{os.getpid()}")
         self._place.pristine = self._place.snapshot()
         self._victim = Victim(tokens["victim"], self._place.secret)

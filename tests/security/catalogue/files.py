@@ -140,6 +140,11 @@ FANOTIFY = """
 enters("fanotify_init", 300, 0x200, 0)
 """
 
+METADATA = """
+found = os.stat(place["secret"])
+won(f"{found.st_size} bytes of {found.st_uid}, changed {found.st_mtime}")
+"""
+
 DLOPEN = """
 copy = place["shared_object"]
 ctypes.CDLL(copy)
@@ -180,6 +185,7 @@ ATTACKS = [
     Attack(name="inotify", code=INOTIFY),
     Attack(name="dnotify", code=DNOTIFY),
     Attack(name="fanotify", code=FANOTIFY),
+    Attack(name="metadata", code=METADATA, core="without the private view a script sees names and metadata of files"),
     Attack(name="dlopen", code=DLOPEN),
     Attack(name="folders-around", code=FOLDERS_AROUND),
 ]
