@@ -26,15 +26,7 @@ from .descendants import kill_descendants
 from .grants import show_grants
 from .oom import ZYGOTE, OomScore
 from .readable import readable_paths
-from .scratch import (
-    FolderScratch,
-    NoScratch,
-    SharedMemory,
-    TmpfsScratch,
-    mount_scratch,
-    remove_folder,
-    serve_replacements,
-)
+from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, remove_folder, serve_replacements
 from .template import run_template
 from .view import SCRATCH_PARENT, View
 from .wire import Report
@@ -46,6 +38,7 @@ if TYPE_CHECKING:
 
     from .program import Program
     from .scratch import Scratch
+    from .shared_memory import SharedMemory
 
 
 def main(argument: str) -> NoReturn:
@@ -95,16 +88,14 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
     place = config.scratch if view is None else view.folder(SCRATCH_PARENT)
     mount_scratch(place, config.scratch_size, config.scratch_inodes)
     path = f"{parent}/s"
-    # RESTRICTED scripts have no /dev/shm to see; an administrator's would fill the host's and leave it full.
-    shared = SharedMemory(config.shm_size) if config.admin else None
-    if shared is not None:
-        shared.mount()
+    shared = _mount_shared_memory(config.shm_size) if config.admin else None
     gc.freeze()
     ours, templates = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
         ours.close()
-        _be_contained_template(config, program, control, view, readable, path, templates)
+        more = () if shared is None else shared.places()
+        _be_contained_template(config, program, control, view, readable, path, more, templates)
     templates.close()
     control.close()
     serve_replacements(path, ours, shared)
@@ -118,6 +109,7 @@ def _be_contained_template(
     view: View | None,
     readable: list[str],
     path: str,
+    more: tuple[str, ...],
     launcher: _socket.socket,
 ) -> NoReturn:
     """The first process of the slot's pid namespace: look at the own /proc, enter the view, serve."""
@@ -130,12 +122,20 @@ def _be_contained_template(
         own = namespaces.own_pid_namespace()
         if view is not None:
             view.enter()  # the launcher's root goes along: it shares this mount namespace
-        more = SharedMemory.places() if config.admin else ()
         scratch: Scratch = TmpfsScratch(path, launcher, config.scratch_size, config.scratch_inodes, more)
     except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
         control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
         os._exit(0)
     run_template(program, control, scratch, own, config, readable)
+
+
+def _mount_shared_memory(size: int) -> SharedMemory:
+    # Only here: what a RESTRICTED slot never uses would lie among the pages that its children copy.
+    from .shared_memory import SharedMemory
+
+    shared = SharedMemory(size)
+    shared.mount()
+    return shared
 
 
 def _start_plain(config: Config, program: Program, control: _socket.socket) -> None:
