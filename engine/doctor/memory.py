@@ -53,7 +53,7 @@ def _room(paths: EnginePaths) -> Finding:
 
 def _victims() -> Finding:
     tried = "letting the kernel end runs first when memory is short (oom_score_adj)"
-    code = f"open({OWN!r}, 'w').write('{CHILD}'); print(open({OWN!r}).read())"
+    code = f"open({OWN!r}, 'w').write('{CHILD.decode()}'); print(open({OWN!r}).read())"
     done = subprocess.run(
         [sys.executable, "-I", "-c", code],
         stdin=subprocess.DEVNULL,
@@ -61,7 +61,7 @@ def _victims() -> Finding:
         timeout=TRY_TIMEOUT,
         check=False,
     )
-    if done.stdout.strip() == str(CHILD).encode():
+    if done.stdout.strip() == CHILD:
         return Finding(level=Severity.OK, tried=tried, found="holds: runs first, then what makes them")
     advice = "Make /proc/PID/oom_score_adj writable to the engine's account: a container may mount /proc read-only."
     return Finding(level=Severity.WARN, tried=tried, found="refused: any process may be ended", advice=advice)

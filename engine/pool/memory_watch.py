@@ -16,7 +16,7 @@ from pathlib import Path
 
 from engine.sandbox import cgroup
 from engine.worker.descendants import below
-from engine.worker.scratch import SharedMemory
+from engine.worker.shared_memory import SharedMemory
 
 EVERY = 0.5
 """Seconds between two looks."""

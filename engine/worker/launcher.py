@@ -26,7 +26,7 @@ from .descendants import kill_descendants
 from .grants import show_grants
 from .oom import ZYGOTE, OomScore
 from .readable import readable_paths
-from .scratch import FolderScratch, NoScratch, SharedMemory, TmpfsScratch, mount_scratch, serve_replacements
+from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, serve_replacements
 from .template import Template
 from .view import SCRATCH_PARENT, View
 from .wire import Report
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from .program import Program
     from .scratch import Scratch
+    from .shared_memory import SharedMemory
 
 
 def main() -> Template:
@@ -102,16 +103,14 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
     place = config.scratch if view is None else view.folder(SCRATCH_PARENT)
     mount_scratch(place, config.scratch_size, config.scratch_inodes)
     path = f"{parent}/s"
-    # RESTRICTED scripts have no /dev/shm to see; an administrator's would fill the host's and leave it full.
-    shared = SharedMemory(config.shm_size) if config.admin else None
-    if shared is not None:
-        shared.mount()
+    shared = _mount_shared_memory(config.shm_size) if config.admin else None
     gc.freeze()
     ours, templates = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
         ours.close()
-        return _contained_template(config, program, control, view, readable, path, templates)
+        more = () if shared is None else shared.places()
+        return _contained_template(config, program, control, view, readable, path, more, templates)
     templates.close()
     control.close()
     serve_replacements(path, ours, shared)
@@ -126,6 +125,7 @@ def _contained_template(
     view: View | None,
     readable: list[str],
     path: str,
+    more: tuple[str, ...],
     launcher: _socket.socket,
 ) -> Template:
     """Be the first process of the slot's pid namespace: look at the own /proc, enter the view."""
@@ -137,9 +137,17 @@ def _contained_template(
     own = namespaces.own_pid_namespace()
     if view is not None:
         view.enter()  # the launcher's root goes along: it shares this mount namespace
-    more = SharedMemory.places() if config.admin else ()
     scratch: Scratch = TmpfsScratch(path, launcher, config.scratch_size, config.scratch_inodes, more)
     return Template(program, control, scratch, own, config, readable)
+
+
+def _mount_shared_memory(size: int) -> SharedMemory:
+    # Only here: what a RESTRICTED slot never uses would lie among the pages that its children copy.
+    from .shared_memory import SharedMemory
+
+    shared = SharedMemory(size)
+    shared.mount()
+    return shared
 
 
 def _start_plain(config: Config, program: Program, control: _socket.socket) -> Template | None:

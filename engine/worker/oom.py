@@ -7,13 +7,15 @@ sets the least value, too: what root's launcher sets before its namespaces, no p
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 OWN = "/proc/self/oom_score_adj"
 
-ZYGOTE = 500
-CHILD = 900
+ZYGOTE = b"500"
+CHILD = b"900"
+"""As they are written: a number would be made into text at every fork, in pages that the child would have to copy."""
+
+CLOSED = -1
 
 
 class OomScore:
@@ -22,18 +24,24 @@ class OomScore:
     A host that does not let it be set (a container's read-only ``/proc``) takes away nothing else; the doctor tells.
     """
 
-    def __init__(self) -> None:
-        self._fd: int | None = None
-        with contextlib.suppress(OSError):
-            self._fd = os.open(OWN, os.O_WRONLY | os.O_CLOEXEC)
+    __slots__ = ("_fd",)
 
-    def set(self, score: int) -> None:
+    def __init__(self) -> None:
+        try:
+            self._fd = os.open(OWN, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = CLOSED
+
+    def set(self, score: bytes) -> None:
         """Let the kernel think so much of this process, and of children that it forks while this holds."""
-        if self._fd is not None:
-            with contextlib.suppress(OSError):
-                os.write(self._fd, b"%d" % score)
+        if self._fd == CLOSED:
+            return
+        try:
+            os.write(self._fd, score)
+        except OSError:
+            return
 
     def close(self) -> None:
-        if self._fd is not None:
+        if self._fd != CLOSED:
             os.close(self._fd)
-            self._fd = None
+            self._fd = CLOSED

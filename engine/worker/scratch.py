@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from _socket import socket
     from typing import Protocol
 
+    from .shared_memory import SharedMemory
+
     class Scratch(Protocol):
         """What the template needs to know of a scratch folder."""
 
@@ -53,7 +55,7 @@ class TmpfsScratch:
 
     def __init__(self, path: str, launcher: socket, size: int, inodes: int, more: tuple[str, ...] = ()) -> None:
         self.path = path
-        self._places = (path, *more)
+        self._more = more
         self._launcher = launcher
         self._sizes = (size, inodes)
         self._fine_timestamps = kernel.version() >= (6, 13)
@@ -61,7 +63,7 @@ class TmpfsScratch:
         self._note_fresh()
 
     def prepare(self, size: int, inodes: int) -> None:
-        if self._young or (size, inodes) != self._sizes or self._traces() != self._pristine:
+        if self._young or (size, inodes) != self._sizes or _trace(self.path) != self._pristine or self._left():
             self._replace(size, inodes)
         self._young = not self._fine_timestamps and time.monotonic() - self._mounted_at < COARSE_TICK
 
@@ -76,43 +78,14 @@ class TmpfsScratch:
         self._note_fresh()
 
     def _note_fresh(self) -> None:
-        self._pristine = self._traces()
-        self.device = self._pristine[0][0]
+        self._pristine = _trace(self.path)
+        self._pristine_more = tuple(map(_trace, self._more))
+        self.device = self._pristine[0]
         self._mounted_at = time.monotonic()
 
-    def _traces(self) -> list[tuple[int, ...]]:
-        return [_trace(place) for place in self._places]
-
-
-class SharedMemory:
-    """A ``/dev/shm`` of the slot's own: what a run leaves there goes with it, and the engine sees how much it is.
-
-    The C library keeps shared memory and semaphores with names there (shm_overview(7), sem_overview(7)).
-    """
-
-    PLACE = "/dev/shm"  # noqa: S108 - no temporary file: what is to be covered
-    FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV
-    INODES = 16_384
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    @classmethod
-    def places(cls) -> tuple[str, ...]:
-        """The folder, where the host has one."""
-        return (cls.PLACE,) if os.path.isdir(cls.PLACE) else ()
-
-    def mount(self) -> None:
-        """Cover the host's by an empty one."""
-        for place in self.places():
-            options = f"size={self._size},nr_inodes={self.INODES},mode=1777"
-            kernel.mount("tmpfs", place, "tmpfs", self.FLAGS, options)
-
-    def replace(self) -> None:
-        """Let go of what it holds. Nobody works there now."""
-        for place in self.places():
-            kernel.detach(place)
-        self.mount()
+    def _left(self) -> bool:
+        """Whether something was left in the other places."""
+        return bool(self._more) and tuple(map(_trace, self._more)) != self._pristine_more
 
 
 class FolderScratch:

@@ -95,14 +95,14 @@ async def test_the_kernel_takes_runs_before_zygotes_and_both_before_the_engine(
             child = sink_of(job).starts[0][1]
             template = parent_of(child)
             scores = [oom_score(pid) for pid in (child, template, parent_of(template))]
-            assert scores == [CHILD, ZYGOTE, ZYGOTE]
+            assert scores == [int(CHILD), int(ZYGOTE), int(ZYGOTE)]
             nice = [niceness(pid) for pid in (child, template, parent_of(template))]
             added = [ZYGOTE_NICENESS + RUN_NICENESS, ZYGOTE_NICENESS, ZYGOTE_NICENESS]
             assert nice == [min(19, os.nice(0) + more) for more in added]
             pool.cancel(job.run_id)
             await until_ready(pool)
     assert oom_score(os.getpid()) == before
-    assert (CHILD, ZYGOTE) == (900, 500)
+    assert (CHILD, ZYGOTE) == (b"900", b"500")
 
 
 # -- admission -------------------------------------------------------------------------------------------------------
