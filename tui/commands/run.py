@@ -15,6 +15,14 @@ from engine.models.runs import Mode, RunKind, RunRequest
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
+from tui.commands.params import (
+    STANDARD_INPUT,
+    assignments,
+    given_params,
+    param_options,
+    refuse_shared_input,
+    utf8,
+)
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
@@ -31,19 +39,6 @@ class RunOptions:
     out: str | None
 
 
-def assignments(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """``NAME=VALUE`` of every use of an option, by name."""
-    found: dict[str, str] = {}
-    for value in values:
-        name, equals, text = value.partition("=")
-        if not equals or not name.isidentifier():
-            raise click.BadParameter(f"{value!r} is not NAME=VALUE with a Python name before the equals sign.")
-        if name in found:
-            raise click.BadParameter(f"{name!r} is given twice.")
-        found[name] = _utf8(text) if param.name == "params" else text
-    return found
-
-
 def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
     """A number as JSON has them: it would turn the others into null, and that into "no timeout given"."""
     if value is not None and not math.isfinite(value):
@@ -52,9 +47,7 @@ def _finite(ctx: click.Context, param: click.Parameter, value: float | None) -> 
 
 
 _OPTIONS = (
-    click.option(
-        "-p", "--param", "params", metavar="NAME=VALUE", multiple=True, callback=assignments, help="A parameter."
-    ),
+    param_options,
     click.option(
         "--file",
         "files",
@@ -88,14 +81,18 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
     def with_options(
         invocation: Invocation,
         /,
-        params: dict[str, str],
+        params: dict[str, str | None],
+        param_files: dict[str, str],
         files: dict[str, str],
         timeout: float | None,
         mode: str,
         out: str | None,
         **rest: str | None,
     ) -> int:
-        return command(invocation, RunOptions(params, files, timeout, mode.upper(), out), **rest)
+        code = STANDARD_INPUT if rest.get("code", "") in (None, STANDARD_INPUT) else ""
+        refuse_shared_input([code, *files.values(), *param_files.values()])
+        given = given_params(params, param_files)
+        return command(invocation, RunOptions(given, files, timeout, mode.upper(), out), **rest)
 
     wrapped: Callable[..., int] = functools.update_wrapper(click.pass_obj(with_options), command)
     for option in reversed(_OPTIONS):
@@ -120,9 +117,7 @@ def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
 @run_options
 def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> int:
     """Run CODE, or what the standard input holds; a value left in `result` is printed."""
-    if code in (None, "-") and "-" in options.files.values():
-        raise click.UsageError("The standard input cannot be both the code and a file.")
-    text = _standard_input(invocation) if code is None or code == "-" else _utf8(code)
+    text = _standard_input(invocation) if code is None or code == "-" else utf8(code)
     return _run(invocation, options, RunRequest(kind=RunKind.EXEC, code=text))
 
 
@@ -131,7 +126,7 @@ def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> 
 @run_options
 def eval_expression(invocation: Invocation, options: RunOptions, expr: str) -> int:
     """Print the value of one expression."""
-    return _run(invocation, options, RunRequest(kind=RunKind.EVAL, code=_utf8(expr)))
+    return _run(invocation, options, RunRequest(kind=RunKind.EVAL, code=utf8(expr)))
 
 
 def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> int:
@@ -161,12 +156,3 @@ def _standard_input(invocation: Invocation) -> str:
         raise CommandError(
             f"the code on the standard input is not UTF-8 (byte {error.start})", exit_code=exit_codes.USAGE
         ) from None
-
-
-def _utf8(text: str) -> str:
-    """``text`` if it is UTF-8; other arguments arrive with lone surrogates (PEP 383), which no JSON carries."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise CommandError("an argument is not UTF-8", exit_code=exit_codes.USAGE) from None
-    return text
