@@ -62,6 +62,7 @@ from store.index.reconcile import Reconciler
 from store.project import Project
 from store.read_only import CANNOT_WRITE, ReadOnlyProject
 from store.state.database import StateDB
+from store.state.hmac_key import hmac_key
 from store.state.pruning import DAY, Retention
 from store.watch.folders import Watched
 
@@ -173,7 +174,8 @@ async def compose(
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now, audit)
     request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
-    runs = RunService(pool, state, request_checks, buffers, events, metrics, space, audit)
+    key = await asyncio.to_thread(hmac_key, project.private, writable=not isinstance(project, ReadOnlyProject))
+    runs = RunService(pool, state, request_checks, buffers, events, metrics, space, audit, key)
     run_history = RunHistory(runs, state, scripts, buffers)
     examiner = Examiner(tools_pool(pool.settings))
     stack.push_async_callback(examiner.close)

@@ -188,6 +188,16 @@ class RunFileInput(Model, frozen=True):
     sha256: str
 
 
+class SecretInput(Model, frozen=True):
+    """A value that is not kept. Of equal values of one name the HMACs are equal, for the project's key is in them."""
+
+    place: str
+    """Which of the inputs had it: ``params``, ``kwargs``, ``variables``, or ``args`` as a whole."""
+    name: str
+    hmac: str
+    """``hmac-sha256:`` and 64 digits."""
+
+
 class RunInputs(Model, frozen=True):
     """What a run was given. ``problem`` says what of it is not kept; then the run cannot be repeated."""
 
@@ -203,6 +213,8 @@ class RunInputs(Model, frozen=True):
     entrypoint: str | None = None
     """Only when the request named one."""
     files: list[RunFileInput] = []
+    secrets: list[SecretInput] = []
+    """What is not among the others; a replay has to be given it again."""
     problem: str | None = None
 
 
@@ -210,10 +222,12 @@ class ReplayRequest(Model, frozen=True):
     """``mode`` is what the caller agrees to: a replay of an ADMIN run is one, too, and needs to be told so.
 
     ``files`` maps parameters to uploaded buffers, for files that the engine holds no more; they must be the same files.
+    ``secrets`` has the values that are not kept, by name; another value than that of then is taken, too.
     """
 
     mode: Mode = Mode.RESTRICTED
     files: dict[str, str] = {}
+    secrets: dict[str, Any] = {}
 
 
 class RunComparison(Model, frozen=True):

@@ -26,6 +26,8 @@ class ParamInfo(Model, frozen=True):
     required: bool = True
     help: str = ""
     choices: list[str] = []
+    secret: bool = False
+    """What it is given is not shown and not kept: of a run there is only an HMAC of it."""
 
 
 class ScriptInfo(Model, frozen=True):

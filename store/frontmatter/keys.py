@@ -22,7 +22,7 @@ TOP = ("requires-python", "dependencies")
 _PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "preload")
 _LIMITS = ("timeout", "memory", "output", "result", "scratch", "open_files", "parallel")
 _PERMISSIONS = ("read", "write")
-_OF_PARAM = ("type", "default", "help", "choices", "required")
+_OF_PARAM = ("type", "default", "help", "choices", "required", "secret")
 
 KEYS = (
     *_PLAIN,

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import tomli
 
+from store.frontmatter.secret_names import names_a_secret
 from store.sizes import describe_size, parse_size
 
 MAX_BLOCK = 64 << 10
@@ -80,6 +81,8 @@ class Param:
     required: bool = True
     help: str = ""
     choices: tuple[str, ...] = ()
+    secret: bool = False
+    """What it is given is kept as an HMAC only: said so, or by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +390,9 @@ class _Reader:
             self.wrong(f"{key}.default does not fit its type, {kind}.")
             default = None
         required = self.value(spec, "required", bool, "true or false", default is None)
-        return Param(name, kind, default, required, self.line(spec, "help", MAX_TEXT), choices)
+        # Of a file only its hash is kept anyway.
+        secret = self.value(spec, "secret", bool, "true or false", names_a_secret(name)) and kind != "file"
+        return Param(name, kind, default, required, self.line(spec, "help", MAX_TEXT), choices, secret)
 
 
 def _fits(value: object, kind: str, choices: tuple[str, ...]) -> bool:

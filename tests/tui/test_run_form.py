@@ -110,3 +110,49 @@ async def test_parameters_of_the_unsaved_text_that_the_form_does_not_know_are_na
     await form.shows("Run typed.py")
     await form.press("enter")
     await form.shows("running the unsaved text", "end of output")
+
+
+SECRETIVE = """# /// script
+# [tool.gatewright]
+# entrypoint = "main"
+# [tool.gatewright.params.hours]
+# type = "int"
+# default = 24
+# [tool.gatewright.params.db_password]
+# ///
+def main(hours, db_password):
+    print(hours, len(db_password))
+"""
+
+
+async def test_a_secret_is_not_shown_not_remembered_and_asked_for_by_a_replay(project, tmp_path):
+    write_script(project, "secretive.py", SECRETIVE)
+    async with console(project, tmp_path) as c:
+        await c.shows("secretive", "pool [...]")
+        await c.open("secretive.py")
+        await c.press("f5")
+        await c.shows("Run secretive.py", "db_password")
+        await c.press("end")
+        await c.type("x")
+        await c.press("tab")
+        await c.shows("secret: neither shown nor kept")
+        await c.type("hunter2")
+        await c.shows("•••••••")
+        await c.press("enter")
+        await c.shows("'hours' takes a whole number", "24x", "•••••••")  # refused, not over: it need not be typed again
+        await c.press("end", "backspace", "backspace", "enter")
+        await c.shows("2 7", "end of output")
+        await c.press("f5")
+        await c.shows("^R as last time")
+        await c.press("ctrl+r")
+        await c.shows("int      2 ")
+        assert "•" not in c.text
+        await c.press("escape", "f10")
+        await c.shows("secretive.py", "r replay")
+        await c.press("r")
+        await c.shows("db_password of run", "is secret and was not kept")
+        await c.type("hunter22")
+        assert "hunter" not in c.text
+        await c.press("enter")
+        await c.shows("2 8", "end of output")
+        assert "hunter" not in c.text

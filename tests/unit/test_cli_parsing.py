@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from tui.cli import COMMANDS, cli
 from tui.commands.invocation import Invocation
-from tui.commands.run import assignments
+from tui.commands.params import assignments
 
 
 @pytest.fixture

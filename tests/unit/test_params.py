@@ -77,3 +77,15 @@ def test_a_script_that_declares_nothing_takes_everything() -> None:
 def test_refusals(given: dict[str, Any], files: dict[str, str], message: str) -> None:
     with pytest.raises(ServiceError, match=message):
         bind([LOG, HOURS, LEVEL], given, files)
+
+
+@pytest.mark.parametrize("type_", [ParamType.INT, ParamType.FLOAT, ParamType.BOOL, ParamType.CHOICE])
+def test_what_a_secret_was_given_is_in_no_sentence(type_: ParamType) -> None:
+    pin = ParamInfo(name="pin", type=type_, choices=["warn"], secret=True)
+    with pytest.raises(ServiceError) as caught:
+        bind([pin], {"pin": "hunter2"}, {})
+    assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
+    assert "secret" in caught.value.message
+    with pytest.raises(ServiceError) as caught:
+        bind([pin], {}, {})
+    assert "--param-file pin=PATH" in (caught.value.hint or "")

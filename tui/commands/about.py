@@ -80,4 +80,6 @@ def _type(param: ParamInfo) -> str:
 def _default(param: ParamInfo) -> str:
     if param.required:
         return "(required)"
+    if param.secret and param.default is not None:
+        return "(secret)"
     return "" if param.default is None else str(param.default)

@@ -102,7 +102,7 @@ def parameters(ctx: click.Context, param: click.Parameter, incomplete: str) -> l
     """Complete ``NAME=VALUE`` by what the script that is named takes."""
     from tui.commands.candidates import assignments
 
-    return assignments(ctx, incomplete, of_files=param.name == "files")
+    return assignments(ctx, incomplete, of_files=param.name == "files", by_path=param.name != "params")
 
 
 def keys_of_header(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:

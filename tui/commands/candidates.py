@@ -77,16 +77,16 @@ def script_names(ctx: click.Context, incomplete: str, *, folder: str = "", suffi
     return _items(sorted(found))
 
 
-def assignments(ctx: click.Context, incomplete: str, *, of_files: bool) -> list[CompletionItem]:
-    """Offer ``NAME=`` of each parameter that is not given yet; behind it the values that there are to choose from."""
+def assignments(ctx: click.Context, incomplete: str, *, of_files: bool, by_path: bool) -> list[CompletionItem]:
+    """Offer ``NAME=`` of each parameter that is not given yet; behind it a path, or the values to choose from."""
     name, equals, typed = incomplete.partition("=")
     params = _params(ctx)
-    if equals and of_files:
+    if equals and by_path:
         return [CompletionItem(typed, type="file")]
     if equals:
         values = [value for value in _choices(params.get(name)) if value.startswith(typed)]
         return _items(f"{name}={value}" for value in values)
-    given = {*(ctx.params.get("params") or ()), *(ctx.params.get("files") or ())}
+    given = {name for option in ("params", "param_files", "files") for name in ctx.params.get(option) or ()}
     found = [
         key
         for key, table in params.items()

@@ -15,6 +15,14 @@ from tui.commands import exit_codes
 from tui.commands.arguments import SCRIPT, SECONDS, parameters
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
+from tui.commands.params import (
+    STANDARD_INPUT,
+    assignments,
+    given_params,
+    param_options,
+    refuse_shared_input,
+    utf8,
+)
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
@@ -32,23 +40,6 @@ class RunOptions:
     cancel_on_exit: bool
 
 
-def assignments(_: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """``NAME=VALUE`` of every use of an option, by name."""
-    found: dict[str, str] = {}
-    for value in values:
-        name, equals, text = value.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{value!r} has no value. Write {value or 'NAME'}=VALUE.")
-        if not name.isidentifier():
-            raise click.BadParameter(
-                f"{name!r} cannot be the name of a parameter, which has letters, digits and _ only. Write NAME=VALUE."
-            )
-        if name in found:
-            raise click.BadParameter(f"{name!r} is given twice.")
-        found[name] = _utf8(text) if param.name == "params" else text
-    return found
-
-
 cancel_on_exit = click.option(
     "--cancel-on-exit",
     is_flag=True,
@@ -56,16 +47,7 @@ cancel_on_exit = click.option(
 )
 
 _OPTIONS = (
-    click.option(
-        "-p",
-        "--param",
-        "params",
-        metavar="NAME=VALUE",
-        multiple=True,
-        callback=assignments,
-        shell_complete=parameters,
-        help="A parameter.",
-    ),
+    param_options,
     click.option(
         "--file",
         "files",
@@ -99,7 +81,8 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
     def with_options(
         invocation: Invocation,
         /,
-        params: dict[str, str],
+        params: dict[str, str | None],
+        param_files: dict[str, str],
         files: dict[str, str],
         timeout: float | None,
         mode: str,
@@ -107,7 +90,10 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         cancel_on_exit: bool,
         **rest: str | None,
     ) -> int:
-        return command(invocation, RunOptions(params, files, timeout, mode.upper(), out, cancel_on_exit), **rest)
+        code = STANDARD_INPUT if rest.get("code", "") in (None, STANDARD_INPUT) else ""
+        refuse_shared_input([code, *files.values(), *param_files.values()])
+        given = given_params(params, param_files)
+        return command(invocation, RunOptions(given, files, timeout, mode.upper(), out, cancel_on_exit), **rest)
 
     wrapped: Callable[..., int] = functools.update_wrapper(click.pass_obj(with_options), command)
     for option in reversed(_OPTIONS):
@@ -148,9 +134,7 @@ def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> 
       gatewright exec - < trial.py
       gatewright exec 'print(params["log"].text()[:80])' --file log=wrapper.log
     """
-    if code in (None, "-") and "-" in options.files.values():
-        raise click.UsageError("The standard input cannot be both the code and a file.")
-    text = _standard_input(invocation) if code is None or code == "-" else _utf8(code)
+    text = _standard_input(invocation) if code is None or code == "-" else utf8(code)
     return _run(invocation, options, RunRequest(kind=RunKind.EXEC, code=text))
 
 
@@ -165,7 +149,7 @@ def eval_expression(invocation: Invocation, options: RunOptions, expr: str) -> i
       gatewright eval 'sum(range(10))'
       gatewright eval 'int(params["n"]) ** 2' -p n=12
     """
-    return _run(invocation, options, RunRequest(kind=RunKind.EVAL, code=_utf8(expr)))
+    return _run(invocation, options, RunRequest(kind=RunKind.EVAL, code=utf8(expr)))
 
 
 def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> int:
@@ -203,12 +187,3 @@ def _standard_input(invocation: Invocation) -> str:
         raise CommandError(
             f"the code on the standard input is not UTF-8 (byte {error.start})", exit_code=exit_codes.USAGE
         ) from None
-
-
-def _utf8(text: str) -> str:
-    """``text`` if it is UTF-8; other arguments arrive with lone surrogates (PEP 383), which no JSON carries."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise CommandError("an argument is not UTF-8", exit_code=exit_codes.USAGE) from None
-    return text

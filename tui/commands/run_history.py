@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from engine.models.runs import Mode, ReplayRequest, RunComparison, RunInputs
-from engine.registry.runs import RUNS_COMPARE, CompareParams
+from engine.registry.runs import RUNS_COMPARE, RUNS_INPUTS, CompareParams, RunParams
 from tui.commands.arguments import RUN_NUMBER, parameters
 from tui.commands.invocation import Invocation, common_options
-from tui.commands.run import assignments, cancel_on_exit
+from tui.commands.params import ask_for, assignments, can_ask, given_params, param_options, refuse_shared_input
+from tui.commands.run import cancel_on_exit
 from tui.text.formats import size
 from tui.text.sanitise import sanitise_code, sanitise_line
 
@@ -26,6 +27,7 @@ SHOWN = 200
 
 @click.command("replay")
 @click.argument("run_id", metavar="ID", type=RUN_NUMBER)
+@param_options
 @click.option(
     "--file",
     "files",
@@ -48,11 +50,19 @@ SHOWN = 200
 @common_options
 @click.pass_obj
 def replay_run(
-    invocation: Invocation, run_id: int, files: dict[str, str], mode: str, out: str | None, cancel_on_exit: bool
+    invocation: Invocation,
+    run_id: int,
+    params: dict[str, str | None],
+    param_files: dict[str, str],
+    files: dict[str, str],
+    mode: str,
+    out: str | None,
+    cancel_on_exit: bool,
 ) -> int:
     """Run again what ID was: the same text with the same parameters, and files.
 
-    Roles, permissions and limits are judged as they are now. Its output comes as it is written, as with gatewright run.
+    Secret parameters are not kept: they are asked for, or given with --param and --param-file. Roles, permissions and
+    limits are judged as they are now. Its output comes as it is written, as with gatewright run.
 
     \b
     Examples:
@@ -62,9 +72,17 @@ def replay_run(
     from tui.commands.following import follow_to_end
     from tui.commands.uploads import upload_files
 
+    refuse_shared_input([*files.values(), *param_files.values()])
+    secrets: dict[str, Any] = {**given_params(params, param_files)}
+    # A connection of its own: the person may take a while.
+    old = invocation.ask(lambda client: client.call(RUNS_INPUTS, RunParams(run_id=run_id)))
+    missing = [one.name for one in old.secrets if one.name not in secrets]
+    if old.problem is None and missing and can_ask():
+        secrets |= ask_for(dict.fromkeys(missing))
+
     async def work(client: EngineClient) -> int:
         buffers = await upload_files(client, files, invocation.streams)
-        request = ReplayRequest(mode=Mode(mode.upper()), files=buffers)
+        request = ReplayRequest(mode=Mode(mode.upper()), files=buffers, secrets=secrets)
         events = client.replay_and_follow(run_id, request)
         return await follow_to_end(
             client,
@@ -112,6 +130,8 @@ def input_fields(inputs: RunInputs) -> Iterable[tuple[str, str]]:
     for name, values in (("param", inputs.params), ("kwarg", inputs.kwargs), ("variable", inputs.variables)):
         for key, value in values.items():
             yield f"{name} {key}", _short(value)
+    for secret in inputs.secrets:
+        yield f"{secret.place.removesuffix('s')} {secret.name}", f"secret, {secret.hmac}"
     if inputs.args:
         yield "args", _short(inputs.args)
     for file in inputs.files:

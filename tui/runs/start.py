@@ -16,7 +16,8 @@ NO_NAME = "<unsaved>"
 
 
 class RunStarter:
-    """Starts runs of the text in the editor; remembers what was typed into each script's form for the session."""
+    """Starts runs of the text in the editor; remembers what was typed into each script's form for the session, but for
+    what is secret."""
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class RunStarter:
         info = self._open_script.info
         try:
             if info is None or not info.params:
-                await self._start(FilledForm({}, {}, None, (), mode))
+                await self._start(FilledForm({}, {}, None, (), (), mode))
             else:
                 await self._run_with_form(info)
         except EngineError as error:
@@ -63,14 +64,13 @@ class RunStarter:
 
     async def _run_with_form(self, info: ScriptInfo) -> None:
         """Ask until the engine takes the parameters or the user gives up."""
-        problem = ""
+        problem, last = "", self._typed.get(info.path, ())
         while True:
-            last = self._typed.get(info.path, ())
             screen = RunFormScreen(info, self._connection.project, self._switch, last=last, problem=problem)
             form = await self._host.push_screen_wait(screen)
             if form is None:
                 return
-            self._typed[info.path] = form.typed
+            self._typed[info.path], last = form.kept, form.typed
             try:
                 await self._start(form)
             except EngineError as error:

@@ -53,10 +53,12 @@ class AskScreen(Dialog[str]):
         question: What is asked for.
         value: What the line holds at first.
         problem: Why the previous answer was refused.
+        secret: What is typed is not shown, and is taken as it is.
     """
 
-    def __init__(self, question: str, value: str = "", problem: str = "") -> None:
+    def __init__(self, question: str, value: str = "", problem: str = "", *, secret: bool = False) -> None:
         super().__init__()
+        self._secret = secret
         self._question = sanitise_line(question)
         self._value = value
         self._problem = sanitise_line(problem)
@@ -64,7 +66,7 @@ class AskScreen(Dialog[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog--box"):
             yield Static(self._question, classes="dialog--title", markup=False)
-            yield Input(self._value, compact=True, select_on_focus=False, id="answer")
+            yield Input(self._value, compact=True, select_on_focus=False, password=self._secret, id="answer")
             yield Static(self._problem, classes="dialog--problem", markup=False)
             yield Static("Enter goes on   Esc back", classes="dialog--keys", markup=False)
 
@@ -74,7 +76,7 @@ class AskScreen(Dialog[str]):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if answer := event.value.strip():
+        if answer := event.value if self._secret else event.value.strip():
             self.dismiss(answer)
 
 

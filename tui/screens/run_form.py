@@ -55,7 +55,8 @@ class FilledForm:
         params: As typed; what was left at its default is not among them.
         files: Where the console reads the file parameters from.
         timeout: None for the script's own.
-        typed: Every line of the form, to be shown again next time.
+        typed: Every line of the form, to be shown again when it is refused.
+        kept: The same without what is secret, to be shown again next time.
         mode: What the form showed when it was sent.
     """
 
@@ -63,6 +64,7 @@ class FilledForm:
     files: Mapping[str, Path]
     timeout: float | None
     typed: tuple[str, ...]
+    kept: tuple[str, ...]
     mode: Mode
 
 
@@ -170,7 +172,7 @@ class RunFormScreen(Dialog[FilledForm]):
             self._tell("The timeout is a number of seconds.")
             self.set_focus(self._field(len(typed) - 1))
             return
-        self.dismiss(FilledForm(params, files, timeout, typed, self._mode))
+        self.dismiss(FilledForm(params, files, timeout, typed, self._without_secrets(typed), self._mode))
 
     @on(Input.Changed)
     @on(ChoiceField.Changed)
@@ -178,6 +180,13 @@ class RunFormScreen(Dialog[FilledForm]):
         """The problem is told until what caused it is changed."""
         if self._typed() != self._refused:
             self._tell("")
+
+    def _without_secrets(self, typed: tuple[str, ...]) -> tuple[str, ...]:
+        secret = [param.secret for param in self._script.params]
+        return tuple(
+            default if hidden else line
+            for line, default, hidden in zip(typed, self._defaults, [*secret, False], strict=True)
+        )
 
     def _typed(self) -> tuple[str, ...]:
         return tuple(self._field(index).value for index in range(len(self._defaults)))
@@ -221,7 +230,7 @@ class RunFormScreen(Dialog[FilledForm]):
             return ChoiceField(["yes", "no"], value or "no", id=self._field_id(index))
         if param.type is ParamType.CHOICE:
             return ChoiceField(param.choices, value, id=self._field_id(index))
-        return Input(value, compact=True, select_on_focus=False, id=self._field_id(index))
+        return Input(value, compact=True, select_on_focus=False, password=param.secret, id=self._field_id(index))
 
     def _field_id(self, index: int) -> str:
         return f"field-{index % len(self._defaults)}"
@@ -238,8 +247,9 @@ def _note(param: ParamInfo) -> str:
         ParamType.CHOICE: "Left and Right change it",
         ParamType.BOOL: "Left and Right change it",
     }.get(param.type, "")
+    secret = "secret: neither shown nor kept" if param.secret else ""
     needed = "needed" if param.required and param.default is None else ""
-    return "; ".join(part for part in (param.help, ours, needed) if part)
+    return "; ".join(part for part in (param.help, ours, secret, needed) if part)
 
 
 def _as_typed(param: ParamInfo) -> str:

@@ -13,12 +13,21 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
 from engine.models.runs import Mode, ReplayRequest, RunInfo
-from engine.registry.runs import RUNS_COMPARE, RUNS_LIST, RUNS_REPLAY, CompareParams, ReplayParams
+from engine.registry.runs import (
+    RUNS_COMPARE,
+    RUNS_INPUTS,
+    RUNS_LIST,
+    RUNS_REPLAY,
+    CompareParams,
+    ReplayParams,
+    RunParams,
+)
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.connection import EngineConnection, problems_told
 from tui.messages import ModeChanged, RunChanged
 from tui.screens.comparison import ComparisonScreen
+from tui.screens.dialogs import AskScreen
 from tui.screens.full_screen import FullScreen
 from tui.text.formats import clock
 from tui.text.isolation import run_isolation
@@ -193,7 +202,18 @@ class RunsScreen(FullScreen[int | None]):
         self._refresh_rows()
 
     async def _replay(self, run: RunInfo, mode: Mode) -> None:
-        again = await self._connection.client.call(RUNS_REPLAY, ReplayParams(run_id=run.id), ReplayRequest(mode=mode))
+        client, secrets = self._connection.client, dict[str, str]()
+        inputs = await client.call(RUNS_INPUTS, RunParams(run_id=run.id))
+        if inputs.problem is None:
+            for name in dict.fromkeys(one.name for one in inputs.secrets):
+                question = f"{name} of run {run.id} is secret and was not kept. What is it?"
+                answer = await self.app.push_screen_wait(AskScreen(question, secret=True))
+                if answer is None:
+                    return
+                secrets[name] = answer
+                mode = self._mode()  # it may have ended meanwhile
+        request = ReplayRequest(mode=mode, secrets=secrets)
+        again = await client.call(RUNS_REPLAY, ReplayParams(run_id=run.id), request)
         if self.is_current:
             self.dismiss(again.id)
         else:  # the user went on to something else meanwhile

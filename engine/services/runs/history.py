@@ -10,13 +10,16 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from engine.models.runs import Mode, OutputChunk, ReplayRequest, RunComparison, RunInfo, RunInputs, RunKind, RunRequest
 from engine.registry.runs import RUNS_COMPARE, RUNS_INPUTS, RUNS_REPLAY
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements, may
 from engine.services.runs.active import ActiveRun
-from engine.services.runs.inputs import NOTHING, read_inputs
+from engine.services.runs.inputs import ARGS, BY_NAME, NOTHING, read_inputs
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService
 from engine.services.scripts.service import ScriptService
@@ -44,8 +47,9 @@ class RunHistory:
         """Start a run of the same text with the same inputs, and return its first record.
 
         Raises:
-            ServiceError: ``not_replayable`` when something of it is not kept, ``needs_admin`` when it was an ADMIN run
-                and ``request`` does not say so, or whatever an ordinary start says. Nothing was started.
+            ServiceError: ``not_replayable`` when something of it is not kept, ``needs_secrets`` when ``request`` lacks
+                a value that never is, ``needs_admin`` when it was an ADMIN run and ``request`` does not say so, or
+                whatever an ordinary start says. Nothing was started.
         """
         return (await self.launch(run_id, request, actor, source)).info
 
@@ -63,6 +67,7 @@ class RunHistory:
         inputs = await self._inputs(old)
         if inputs.problem is not None:
             raise ServiceError("not_replayable", inputs.problem, hint=_hint(old), status=409)
+        inputs = _with_secrets(inputs, request.secrets)
         again = await self._request(old, inputs, self._files(inputs, request.files, actor))
         return await self._runs.launch(again, actor, source, replay_of=run_id)
 
@@ -106,13 +111,16 @@ class RunHistory:
             problem = f"The text of run {run.id} is not kept: it was too large, or the disk was full."
         elif code is not None and not _is_utf8(code):
             problem = f"The text of run {run.id} is not UTF-8."
+        found = read_inputs(text)
+        if problem is None and any(one.place == ARGS for one in found["secrets"]):
+            problem = f"The positional arguments of run {run.id} held a secret, so they are not kept."
         return RunInputs(
             run_id=run.id,
             code_sha256=run.code_sha256,
             code=None if code is None else code.decode("utf-8", "replace"),
             inputs_sha256=run.inputs_sha256,
             problem=problem,
-            **read_inputs(text),
+            **found,
         )
 
     async def _request(self, old: RunInfo, inputs: RunInputs, files: dict[str, str]) -> RunRequest:
@@ -185,6 +193,28 @@ class RunHistory:
         return "".join(parts)[:COMPARED_OUTPUT]
 
 
+def _with_secrets(inputs: RunInputs, given: Mapping[str, Any]) -> RunInputs:
+    """What a run was given with the values that are not kept, as they are given now."""
+    run_id, names = inputs.run_id, list(dict.fromkeys(one.name for one in inputs.secrets))
+    unknown = given.keys() - set(names)
+    if unknown:
+        raise ServiceError("bad_params", f"Run {run_id} was given no secret {min(unknown)!r}.")
+    missing = [name for name in names if name not in given]
+    if missing:
+        are = "is" if len(missing) == 1 else "are"
+        raise ServiceError(
+            "needs_secrets",
+            f"Run {run_id} was given {', '.join(map(repr, missing))}, which {are} secret and so not kept.",
+            hint=f"Give it again: -p {missing[0]} asks for it, --param-file {missing[0]}=PATH reads it.",
+            status=409,
+        )
+    complete = {
+        place: getattr(inputs, place) | {one.name: given[one.name] for one in inputs.secrets if one.place == place}
+        for place in BY_NAME
+    }
+    return msgspec.structs.replace(inputs, **complete)
+
+
 def _text(chunk: OutputChunk) -> str:
     return chunk.text
 
@@ -212,6 +242,7 @@ def _shown(inputs: RunInputs) -> str:
         "variables": inputs.variables,
         "entrypoint": inputs.entrypoint,
         "files": {file.parameter: f"{file.name} {file.size} bytes, sha256 {file.sha256}" for file in inputs.files},
+        "secrets": {f"{one.place}.{one.name}": one.hmac for one in inputs.secrets},
     }
     used = {name: value for name, value in found.items() if value}
     return json.dumps(used, indent=1, ensure_ascii=False, sort_keys=True) + "\n" if used else ""

@@ -45,7 +45,7 @@ def bind(declared: Sequence[ParamInfo], given: Mapping[str, Any], files: Mapping
         elif param.name in given:
             values[param.name] = convert(param, given[param.name])
         elif param.required:
-            raise _bad(f"The parameter {param.name!r} ({param.type}) is missing.", _usage(declared))
+            raise _bad(f"The parameter {param.name!r} ({param.type}) is missing.", _how_to_give(param, declared))
         else:
             values[param.name] = param.default
     return values
@@ -60,7 +60,8 @@ def convert(param: ParamInfo, value: object) -> object:
     try:
         return _CONVERT[param.type](param, value)
     except _UnfitError as reason:
-        raise _bad(f"The parameter {param.name!r} takes {reason}, not {_short(value)}.") from None
+        given = "; what it was given is secret and not shown" if param.secret else f", not {_short(value)}"
+        raise _bad(f"The parameter {param.name!r} takes {reason}{given}.") from None
 
 
 def _check_file(param: ParamInfo, given: Mapping[str, Any], files: Mapping[str, str]) -> None:
@@ -84,6 +85,12 @@ def _bad(message: str, hint: str | None = None) -> ServiceError:
 
 def _usage(declared: Sequence[ParamInfo]) -> str:
     return "It takes " + ", ".join(f"{p.name} ({p.type}{'' if p.required else ', optional'})" for p in declared) + "."
+
+
+def _how_to_give(param: ParamInfo, declared: Sequence[ParamInfo]) -> str:
+    if param.secret:
+        return f"-p {param.name} asks for it without showing it, --param-file {param.name}=PATH reads it from a file."
+    return _usage(declared)
 
 
 def _short(value: object) -> str:

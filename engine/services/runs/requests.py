@@ -6,7 +6,7 @@ The refusals of runs stand here as well, as every surface says them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -63,6 +63,8 @@ class Prepared:
     """How many runs of this name may go on at once."""
     preloads: tuple[str, ...] = ()
     grants: tuple[OpenedGrant, ...] = ()
+    secret: Mapping[str, bool] = field(default_factory=dict)
+    """Whether each declared parameter is secret; others are by their names."""
 
 
 class RequestChecks:
@@ -112,6 +114,7 @@ class RequestChecks:
             parallel=script.info.parallel,
             preloads=self._modes.preloads(script.info.preload, mode),
             grants=await self._grants(script, mode, request.entrypoint),
+            secret={param.name: param.secret for param in script.info.params},
         )
 
     async def _grants(self, script: ScriptSource, mode: Mode, entrypoint: str | None) -> tuple[OpenedGrant, ...]:

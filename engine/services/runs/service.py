@@ -42,7 +42,7 @@ from engine.services.disk_space import SpaceCheck, output_not_recorded
 from engine.services.events import EventBus
 from engine.services.operations import implements
 from engine.services.runs.active import ActiveRun, is_wanted
-from engine.services.runs.inputs import GivenInputs, given_inputs, kept_code
+from engine.services.runs.inputs import GivenInputs, SecretKeeper, given_inputs, kept_code
 from engine.services.runs.metrics import RunMetrics
 from engine.services.runs.recorder import Recorder
 from engine.services.runs.records import output_chunk, run_file, run_info, run_row
@@ -73,7 +73,9 @@ class RunService:
         metrics: RunMetrics,
         space: SpaceCheck,
         audit: AuditService,
+        hmac_key: bytes,
     ) -> None:
+        """``hmac_key`` is the project's, for what is secret among the inputs."""
         self._pool = pool
         self._state = state
         self._checks = checks
@@ -82,6 +84,7 @@ class RunService:
         self._metrics = metrics
         self._space = space
         self._audit = audit
+        self._hmac_key = hmac_key
         self._active: dict[int, ActiveRun] = {}
         self.recorder = Recorder(state, self._durable)
 
@@ -111,7 +114,8 @@ class RunService:
         prepared = await self._checks.prepare(request, actor)
         run_id = await self._state.next_run_id()
         buffers = self._buffers.hold(request.files.values(), actor)
-        given = given_inputs(request, dict(zip(request.files, buffers, strict=True)))
+        keeper = SecretKeeper(self._hmac_key, prepared.secret)
+        given = given_inputs(request, dict(zip(request.files, buffers, strict=True)), keeper)
         info = _first_record(run_id, request, prepared, actor, source, given, replay_of, self._no_space())
         inputs = InputRow(run_id, info.code_sha256, kept_code(prepared.source), given.text)
         try:

@@ -286,6 +286,7 @@ def _info(path: str, front: Frontmatter, sha256: str, size: int, modified: float
                 required=param.required,
                 help=param.help,
                 choices=list(param.choices),
+                secret=param.secret,
             )
             for param in front.params
         ],

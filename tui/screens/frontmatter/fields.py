@@ -60,7 +60,7 @@ PERMISSIONS = (
     Field("permissions.read", FieldKind.TEXTS, "paths to read; an administrator approves them for exactly one text"),
     Field("permissions.write", FieldKind.TEXTS, "paths to write; likewise"),
 )
-OF_PARAM = ("type", "default", "help", "choices", "required")
+OF_PARAM = ("type", "default", "help", "choices", "required", "secret")
 
 _DEFAULTS = {
     ParamType.INT.value: FieldKind.COUNT,

@@ -1,4 +1,4 @@
-"""One parameter of a script: name, type, default, help, choices, whether it is needed."""
+"""One parameter of a script: name, type, default, help, choices, whether it is needed and whether it is secret."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ DEFAULT = Field("default", FieldKind.TEXT, "what it is when nothing is entered; 
 HELP = Field("help", FieldKind.TEXT, "shown when somebody runs the script")
 CHOICES = Field("choices", FieldKind.TEXTS, "of the type choice: texts with commas between them")
 REQUIRED = Field("required", FieldKind.FLAG, "whether it must be entered; else only if it has no default", YES_NO)
+SECRET = Field("secret", FieldKind.FLAG, "yes: not shown, not kept; else if its name has password, token, key", YES_NO)
 
 
 class ParamFormScreen(Dialog[ParamDraft]):
@@ -48,7 +49,7 @@ class ParamFormScreen(Dialog[ParamDraft]):
         self._called = MetaLine(NAME, self._draft.name or None)
         self._type = MetaLine(TYPE, values.get("type"))
         self._default = MetaLine(Field(DEFAULT.key, kind, DEFAULT.help), values.get("default"))
-        self._others = [MetaLine(field, values.get(field.key)) for field in (HELP, CHOICES, REQUIRED)]
+        self._others = [MetaLine(field, values.get(field.key)) for field in (HELP, CHOICES, REQUIRED, SECRET)]
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog--box"):

@@ -1,0 +1,37 @@
+"""Names that say that their value is a secret."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_SINGULAR = ("password", "passwd", "passphrase", "token", "secret", "key", "apikey", "credential")
+_SECRET = frozenset({*_SINGULAR, *(f"{word}s" for word in _SINGULAR)})
+"""Of several too: ``api_keys`` is worth hiding; that ``max_tokens`` is not, ``secret = false`` says in the header."""
+
+_WORDS = (re.compile(r"[A-Z]?[a-z]+|[A-Z]+"), re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+"))
+"""Both ways to read a run of capitals: ``APIkey``, ``APIKey``."""
+
+
+def names_a_secret(name: str) -> bool:
+    """Whether a name has one of the words as a whole word: ``api_key``, ``dbPassword``, ``token2``; not ``monkey``.
+
+    Words end at underscores, hyphens, dots, digits and where a capital begins another one. Characters count as Python
+    reads them in a name (PEP 3131, NFKC).
+    """
+    plain = unicodedata.normalize("NFKC", name)
+    return any(word.lower() in _SECRET for words in _WORDS for word in words.findall(plain))
+
+
+def holds_a_secret_name(value: object) -> bool:
+    """Whether a value of JSON has such a name somewhere inside."""
+    pending = [value]
+    while pending:
+        found = pending.pop()
+        if isinstance(found, dict):
+            if any(names_a_secret(name) for name in found if isinstance(name, str)):
+                return True
+            pending += found.values()
+        elif isinstance(found, list):
+            pending += found
+    return False
