@@ -71,7 +71,7 @@ def _peer_groups(sock: socket.socket) -> tuple[int, ...]:
 
 
 @contextlib.contextmanager
-def _address(path: Path) -> Iterator[str]:
+def address(path: Path) -> Iterator[str]:
     """``path`` as an address: itself, or through its folder's descriptor when it is too long."""
     if len(os.fsencode(path)) <= MAX_PATH:
         yield str(path)
@@ -90,8 +90,8 @@ def bind(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     mask = os.umask(0o177)
     try:
-        with _address(path) as address:
-            sock.bind(address)
+        with address(path) as place:
+            sock.bind(place)
         sock.listen(BACKLOG)
     except BaseException:
         sock.close()
@@ -144,8 +144,8 @@ async def _connect(path: Path) -> socket.socket:
     for _ in range(100):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            with _address(path) as address:
-                sock.connect(address)
+            with address(path) as place:
+                sock.connect(place)
         except BlockingIOError:
             sock.close()
             await asyncio.sleep(0.01)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.paths import EnginePaths
-from engine.sockets import check_private
+from engine.sockets import address, check_private
 
 PLACES = (Path("/tmp"), Path("/dev/shm"))  # noqa: S108 - owner and mode are checked
 
@@ -111,7 +111,8 @@ def _answers(path: Path) -> bool:
     """Whether an engine listens: its lock may lie in a project that nobody knows here."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as trial:
         try:
-            trial.connect(str(path))
+            with address(path) as there:
+                trial.connect(there)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             return False
         except OSError:  # a full backlog, for one

@@ -197,6 +197,7 @@ def serve(options: ServeOptions) -> int:
         log.exception("the engine failed")
         report.failed(f"{type(error).__name__}: {error}.", f"The engine's log has the details: {paths.log}.")
         return EXIT_FAILED
+    lock.release()
     if paths.read_only:
         spare.remove(paths.private)
     return 0
