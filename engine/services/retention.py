@@ -159,6 +159,8 @@ class RetentionService:
             )
             with suppress(StoreError):  # the records are gone, said or not
                 await service._state.audit.append([told])
+        if service is not self:
+            await self.look(keep)  # what this engine shows is a copy
         return removed
 
     async def _forget_versions(self, at: float, keep: Retention) -> int:

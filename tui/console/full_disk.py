@@ -42,16 +42,17 @@ class FullDisk:
             return
         self._offered = engine
         with problems_told(self._host.notify_error):
-            while await self._ask():
-                pass
+            done: str | None = "The disk is full."
+            while done is not None:
+                done = await self._ask(done)
 
-    async def _ask(self) -> bool:
-        """Ask once; whether there may be more to do."""
+    async def _ask(self, before: str) -> str | None:
+        """Ask once, after a sentence on what was before; what was done, if there may be more to do."""
         client = self._connection.client
         held = await client.call(RETENTION)
         question = (
-            f"The disk is full. {held.runs} runs with {size(held.output_bytes)} of output and {held.versions} versions "
-            f"with {size(held.history_bytes)} are kept"
+            f"{before} Kept are: runs {held.runs}, their output {size(held.output_bytes)}, "
+            f"versions {held.versions}, {size(held.history_bytes)}"
         )
         # First what removes nothing: Enter chooses it.
         choices = [Choice("s", "there is room again: start the engine again")]
@@ -61,9 +62,8 @@ class FullDisk:
             await self._start_again()
         elif answer in OFFERED:
             result = await client.call(RETENTION_PRUNE, body=OFFERED[answer][1])
-            self._host.notify(f"removed {removed(result.removed)}; {size(result.freed)} are free that were not")
-            return True
-        return False
+            return f"Removed {removed(result.removed)}: {size(result.freed)} are free that were not."
+        return None
 
     async def _start_again(self) -> None:
         await self._connection.client.call(ENGINE_STOP, body=StopRequest())
