@@ -7,11 +7,13 @@ import logging
 import os
 import resource
 import time
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from default_scripts import Bundle
+from engine import spare
 from engine.config import Settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
@@ -53,14 +55,14 @@ from engine.services.sync.diff_texts import DiffTexts
 from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
-from engine.sockets import check_private
-from store.disk_space import DiskSpace, Floor, ReadOnlySpace
-from store.errors import ProjectError
+from engine.sockets import NotPrivate
+from store.disk_space import DiskSpace, Floor, ReadOnlySpace, Reserve, has_room
+from store.errors import LowDisk, ProjectError, StoreError
 from store.files.scripts import ScriptFiles
 from store.git.trust import TrustFile
 from store.index.reconcile import Reconciler
-from store.project import Project
-from store.read_only import CANNOT_WRITE, ReadOnlyProject
+from store.project import MARKER, Project
+from store.read_only import NEEDED_ROOM, SPARE_ROOM, FullDiskProject, ReadOnlyProject
 from store.state.database import StateDB
 from store.state.hmac_key import hmac_key
 from store.state.pruning import DAY, Retention
@@ -116,19 +118,9 @@ async def compose(
         StoreError: The folder cannot be used; the sentence says why.
         ConfigError: ``settings.toml`` cannot be used.
     """
-    project = await asyncio.to_thread(_project, root, bundle)
-    if lock is None:
-        lock = LifetimeLock(project.lock_file)
-        lock.acquire()
-        stack.callback(lock.release)
+    project, state = await _opened(stack, root, bundle, lock)
     settings = settings or Settings.load(project.settings_file)
     files = ScriptFiles(project.scripts, project.history)
-    if isinstance(project, ReadOnlyProject):
-        stack.callback(project.clear)
-    else:
-        await asyncio.to_thread(files.recover)
-    state = await StateDB.open(project.state_db)
-    stack.push_async_callback(state.close)
     await state.interrupt_unfinished(time.time())
     reconciler = await Reconciler.open(files, project.index_db)
     stack.push_async_callback(reconciler.close)
@@ -146,7 +138,7 @@ async def compose(
     imports = ImportPolicy(settings.policy)
     admin = pool.settings.admin
     if isinstance(project, ReadOnlyProject):
-        admin = replace(admin, level=Level.REFUSED, missing=(f"they cannot be recorded, since {CANNOT_WRITE}",))
+        admin = replace(admin, level=Level.REFUSED, missing=(f"they cannot be recorded, since {project.why}",))
     modes = Modes(pool.settings.restricted, admin, imports)
     space = _space(project, settings)
     audit = AuditService(state.audit, None if isinstance(project, ReadOnlyProject) else state.audit_export)
@@ -187,8 +179,22 @@ async def compose(
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
-    retention = RetentionService(state, writer, reconciler, project.history, _retention(settings))
+    keep = _retention(settings)
+    own = project.home if isinstance(project, ReadOnlyProject) else project.private
+    retention = RetentionService(
+        state,
+        writer,
+        reconciler,
+        project.history,
+        keep,
+        audit=audit,
+        space=space,
+        reserve=Reserve(own),
+        on_disk=_prunable(project, files, reconciler, keep),
+    )
     if not isinstance(project, ReadOnlyProject):  # its history can perhaps be written to, but its records are a copy
+        if space.short() is None:
+            await asyncio.to_thread(Reserve(own).keep)
         looking = asyncio.create_task(retention.run(), name="retention")
         stack.push_async_callback(_cancelled, looking)
     # Lists and searches wait for its first look, the engine does not: it may have ten thousand scripts to read.
@@ -253,21 +259,100 @@ def run_limits(settings: Settings) -> Limits:
     )
 
 
+async def _opened(
+    stack: AsyncExitStack, root: Path, bundle: Bundle, lock: LifetimeLock | None
+) -> tuple[Project, StateDB]:
+    """The project with its records: its own, or where its disk has no room for an engine's writing, a copy of them."""
+    project = await asyncio.to_thread(_project, root, bundle)
+    if lock is None:
+        lock = LifetimeLock(project.lock_file)
+        lock.acquire()
+        stack.callback(lock.release)
+    try:
+        state = await _records(project)
+    except StoreError as error:
+        full = isinstance(error, LowDisk) or not has_room(project.private, NEEDED_ROOM)
+        if isinstance(project, ReadOnlyProject) or not full:
+            raise
+        log.warning("the project's disk is full: %s", error)
+        project = await asyncio.to_thread(_on_full_disk, EnginePaths(project.root))
+        state = await _records(project)
+    if isinstance(project, ReadOnlyProject):
+        stack.callback(project.clear)
+    if isinstance(project, FullDiskProject):
+        stack.enter_context(spare.held(project.private))
+    stack.push_async_callback(state.close)
+    return project, state
+
+
+async def _records(project: Project) -> StateDB:
+    if not isinstance(project, ReadOnlyProject):
+        await asyncio.to_thread(ScriptFiles(project.scripts, project.history).recover)
+    return await StateDB.open(project.state_db)
+
+
 def _project(root: Path, bundle: Bundle) -> Project:
     """Made or completed first if need be, and where it can only be read, read."""
     paths = EnginePaths(root.expanduser().resolve())
     if not os.path.lexists(paths.home) and (reason := why_no_project(paths.project)) is not None:
         raise ProjectError(reason, OWN_FOLDER)
-    if not paths.read_only:
-        return Project.create(root, bundle.files)
-    paths.private.mkdir(mode=0o700, exist_ok=True)
-    check_private(paths.private, os.geteuid())
-    return ReadOnlyProject.at(root, paths.private)
+    if paths.read_only:
+        spare.prepare(paths.private)
+        return ReadOnlyProject.at(root, paths.private)
+    if (paths.home / MARKER).exists() and not has_room(paths.home, NEEDED_ROOM):
+        log.warning("the project's disk is full")
+        return _on_full_disk(paths)
+    return Project.create(root, bundle.files)
+
+
+def _on_full_disk(paths: EnginePaths) -> FullDiskProject:
+    """The project with a folder elsewhere for what an engine writes.
+
+    Raises:
+        LowDisk: There is no room elsewhere either.
+    """
+    problems = []
+    for folder in spare.folders(paths, os.geteuid()):
+        try:
+            spare.prepare(folder)
+            if has_room(folder, SPARE_ROOM):
+                (folder / "logs").mkdir(mode=0o700, exist_ok=True)
+                return FullDiskProject.at(paths.project, folder)
+            spare.remove(folder)
+            problems.append(f"{folder.parent} is full, too")
+        except NotPrivate as error:
+            problems.append(error.sentence.rstrip("."))
+        except OSError as error:
+            problems.append(f"{folder} cannot be used: {error.strerror}")
+    raise LowDisk(
+        f"The disk of {paths.project} is full, and there is no other place to work in: {'; '.join(problems)}.",
+        "Free some room on one of these disks, then try again.",
+    )
+
+
+def _prunable(
+    project: Project, files: ScriptFiles, reconciler: Reconciler, keep: Retention
+) -> Callable[[], AbstractAsyncContextManager[RetentionService]] | None:
+    """Reach the records of a project on a full disk to remove old ones; None where the engine has them open anyway."""
+    if not isinstance(project, FullDiskProject):
+        return None
+
+    @asynccontextmanager
+    async def on_disk() -> AsyncIterator[RetentionService]:
+        state = await StateDB.open(project.home / "state.db")
+        try:
+            writer = ScriptWriter(files, state.versions, reconciler.outside)
+            yield RetentionService(state, writer, reconciler, project.history, keep)
+            await writer.settled()
+        finally:
+            await state.close()
+
+    return on_disk
 
 
 def _space(project: Project, settings: Settings) -> SpaceCheck:
     if isinstance(project, ReadOnlyProject):
-        return ReadOnlySpace(CANNOT_WRITE)
+        return ReadOnlySpace(project.why, project.hint)
     floor = Floor(settings.disk.keep_free, settings.disk.keep_free_percent / 100)
     return DiskSpace(project.root, floor)
 

@@ -22,8 +22,24 @@ BACKLOG = 1024
 SO_PEERGROUPS = 59
 """Not in Python's socket module (include/uapi/asm-generic/socket.h)."""
 
-NO_SOCKETS_HERE = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
-"""What bind(2) says on file systems without sockets."""
+NO_SOCKETS_HERE = frozenset(
+    {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOSPC, errno.EDQUOT}
+)
+"""What bind(2) says on file systems without sockets, or without room for one."""
+
+
+class NotPrivate(PermissionError):
+    """A folder of the account's own, where everybody may make folders, is somebody else's or open to others.
+
+    Attributes:
+        sentence: What is wrong, for people.
+        hint: What to do.
+    """
+
+    def __init__(self, folder: Path, why: str, hint: str) -> None:
+        self.sentence = f"{folder} is not a folder that only the project's owner can use: {why}."
+        self.hint = hint
+        super().__init__(errno.EPERM, self.sentence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +71,7 @@ def _peer_groups(sock: socket.socket) -> tuple[int, ...]:
 
 
 @contextlib.contextmanager
-def _address(path: Path) -> Iterator[str]:
+def address(path: Path) -> Iterator[str]:
     """``path`` as an address: itself, or through its folder's descriptor when it is too long."""
     if len(os.fsencode(path)) <= MAX_PATH:
         yield str(path)
@@ -74,8 +90,8 @@ def bind(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     mask = os.umask(0o177)
     try:
-        with _address(path) as address:
-            sock.bind(address)
+        with address(path) as place:
+            sock.bind(place)
         sock.listen(BACKLOG)
     except BaseException:
         sock.close()
@@ -128,8 +144,8 @@ async def _connect(path: Path) -> socket.socket:
     for _ in range(100):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            with _address(path) as address:
-                sock.connect(address)
+            with address(path) as place:
+                sock.connect(place)
         except BlockingIOError:
             sock.close()
             await asyncio.sleep(0.01)
@@ -150,5 +166,19 @@ def _check_peer(sock: socket.socket, owner: int) -> None:
 def check_private(folder: Path, owner: int) -> None:
     """Anybody may make folders in /tmp: take only one that is the owner's and closed to others."""
     info = folder.lstat()
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid != owner or info.st_mode & 0o077:
-        raise PermissionError(errno.EPERM, f"{folder} is not a folder that only the project's owner can use")
+    if info.st_uid != owner:
+        name = _account(info.st_uid)
+        raise NotPrivate(folder, f"it belongs to {name}", f"Have {name} or root remove it, then try again.")
+    if not stat.S_ISDIR(info.st_mode):
+        raise NotPrivate(folder, "it is no folder", "Remove it, then try again.")
+    if info.st_mode & 0o077:
+        raise NotPrivate(folder, "other accounts may use it", "Remove it, then try again.")
+
+
+def _account(uid: int) -> str:
+    import pwd  # rarely needed
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"

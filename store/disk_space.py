@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from store.errors import FULL
 from store.sizes import describe_size
 
 LOOK_EVERY = 1.0
@@ -76,18 +78,77 @@ class DiskSpace:
         return f"the disk has only {describe_size(free)} free ({describe_size(floor)} are kept free)"
 
 
+def has_room(folder: Path, size: int) -> bool:
+    """Whether ``size`` more bytes can be written in ``folder``, tried for real: a quota shows in no figure.
+
+    The trial has no name (open(2), O_TMPFILE) and leaves nothing. Where it cannot be made, what the file system says
+    of itself decides; one that does not tell is taken to have room.
+    """
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        return error.errno not in FULL and _says_it_has(folder, size)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    except OSError as error:
+        return error.errno not in FULL
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _says_it_has(folder: Path, size: int) -> bool:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return True
+    free = found.f_bfree if os.geteuid() == 0 else found.f_bavail
+    return free * found.f_frsize >= size
+
+
+class Reserve:
+    """Room that is kept for the one moment in which the disk is full: removing old records needs some, too.
+
+    Args:
+        folder: The project's private folder.
+    """
+
+    SIZE = 1 << 20
+    NAME = "reserve"
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / self.NAME
+
+    def keep(self) -> None:
+        """Take the room, unless it is taken. A file system that does not give it is none of anybody's business."""
+        with suppress(OSError):
+            descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, self.SIZE)
+            except OSError:
+                self._file.unlink()
+            finally:
+                os.close(descriptor)
+
+    def release(self) -> None:
+        """Give the room back to the disk."""
+        with suppress(OSError):
+            self._file.unlink()
+
+
 class ReadOnlySpace:
     """Nothing can be written at all.
 
     Args:
         why: As ``DiskSpace.short`` gives it.
+        hint: What to do about it.
     """
 
     read_only = True
-    hint = "Have the file system mounted for writing, or get the right to write to the project."
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: str, hint: str) -> None:
         self._why = why
+        self.hint = hint
 
     def short(self) -> str | None:
         return self._why

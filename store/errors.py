@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a write says for which there is no room."""
 
 
 class StoreError(Exception):
@@ -71,7 +72,7 @@ def from_os_error(error: OSError, doing: str) -> StoreError:
         error: What the call raised.
         doing: What was being done, to follow "cannot": ``"save tour.py"``.
     """
-    if error.errno in _FULL:
+    if error.errno in FULL:
         return LowDisk(f"Cannot {doing}: the disk is full.", "Free some space, then try again.")
     if error.errno == errno.EROFS:
         return NotAllowed(f"Cannot {doing}: the file system is read-only.", "Remount it writable, then try again.")

@@ -6,7 +6,9 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
+from store.disk_space import has_room
 from store.errors import from_os_error
 from store.project import PRIVATE, Project
 from store.state import run_numbers
@@ -16,6 +18,12 @@ MOST_COPIED = 256 << 20
 
 BESIDE = ("audit.head", run_numbers.NAME)
 """What belongs to the records and lies in files of its own."""
+
+SPARE_ROOM = 8 << 20
+"""Bytes that an engine may need for what it writes, the copy apart."""
+
+NEEDED_ROOM = 512 << 10
+"""Bytes without which no engine is started on a project's own folder: the log of its database takes them."""
 
 CANNOT_WRITE = "the project cannot be written to"
 OPENED = (
@@ -27,12 +35,16 @@ OPENED = (
 class ReadOnlyProject(Project):
     """Scripts, settings, history and environments are the project's own; everything else is in ``spare``."""
 
+    why = CANNOT_WRITE
+    hint = "Have the file system mounted for writing, or get the right to write to the project."
+    opened = OPENED
+
     def __init__(self, root: Path, problems: list[str], spare: Path) -> None:
-        super().__init__(root, [*problems, OPENED])
+        super().__init__(root, [*problems, self.opened])
         self._spare = spare
 
     @classmethod
-    def at(cls, root: Path, spare: Path) -> ReadOnlyProject:
+    def at(cls, root: Path, spare: Path) -> Self:
         """The project at ``root``, with a copy of its records in ``spare``.
 
         Raises:
@@ -80,13 +92,39 @@ class ReadOnlyProject(Project):
         return own if (own / "default").is_dir() else self._spare / "envs"
 
 
+class FullDiskProject(ReadOnlyProject):
+    """A project whose disk has no room for what an engine must write; its locks and its socket have their places."""
+
+    why = "the disk is full"
+    hint = (
+        "Free some room, for example with gatewright retention --prune; after gatewright engine stop all is as usual."
+    )
+    opened = (
+        "The disk is full, so this project is open for reading only: saves and ADMIN runs are refused, and runs are "
+        "not recorded. gatewright retention says what old records take, and removes them with --prune."
+    )
+
+    def clear(self) -> None:
+        """Remove what was written elsewhere."""
+        shutil.rmtree(self._spare, ignore_errors=True)
+
+    @property
+    def socket(self) -> Path:
+        return self.home / "engine.sock"
+
+    @property
+    def lock_file(self) -> Path:
+        return self.home / "engine.lock"
+
+
 def _copy_state(source: Path, target: Path) -> bool:
     """Copy the database with what its log holds: only a copy can be brought in order after a crash."""
     names = ("state.db", "state.db-wal")
     for name in (*names, "state.db-shm", *BESIDE):
         (target / name).unlink(missing_ok=True)
     with suppress(FileNotFoundError):
-        if (source / names[0]).stat().st_size > MOST_COPIED:
+        size = (source / names[0]).stat().st_size
+        if size > MOST_COPIED or not has_room(target, size + SPARE_ROOM):
             return False
     for name in (*names, *BESIDE):
         with suppress(FileNotFoundError), open(source / name, "rb") as old:

@@ -117,6 +117,8 @@ def _paths(project: Path) -> EnginePaths:
 
 async def _reach(paths: EnginePaths, client: str) -> tuple[EngineClient, EngineInfo] | None:
     """A client of the engine that answers now, and what that engine said about itself; None where nothing answers."""
+    if paths.read_only:
+        starter.check_own(paths.private)
     if not paths.private.is_dir():
         return None
     engine = EngineClient(functools.partial(sockets.connect, paths, os.geteuid()), client)

@@ -15,7 +15,7 @@ import msgspec
 
 from engine.paths import EnginePaths
 from engine.project_folder import OWN_FOLDER, why_no_project
-from engine.sockets import check_private
+from engine.sockets import NotPrivate, check_private
 
 START_TIMEOUT = 20.0
 """Seconds. Usually it is a tenth of one; a new project on a slow disk takes longer."""
@@ -90,14 +90,21 @@ def prepare_folders(paths: EnginePaths) -> None:
                 exit_code=2,
             ) from None
         if paths.read_only:  # below /tmp, where anybody may have made it
-            _check_private(folder)
+            check_own(folder)
 
 
-def _check_private(folder: Path) -> None:
+def check_own(folder: Path) -> None:
+    """Refuse a folder outside of the project, if it is there, that is somebody else's or open to others.
+
+    Raises:
+        LaunchError: It is.
+    """
     try:
         check_private(folder, os.geteuid())
-    except PermissionError:
-        raise LaunchError(f"{folder} is not a folder that only you can use.", "Remove it, then try again.") from None
+    except FileNotFoundError:
+        return
+    except NotPrivate as error:
+        raise LaunchError(error.sentence, error.hint) from None
 
 
 def open_lock(path: Path) -> int:

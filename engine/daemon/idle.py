@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from engine import sockets
@@ -72,6 +73,9 @@ class SocketPlace:
         """Remove the socket file, if it is still ours."""
         if self._bound is not None and _identity(self._bound) == self._identity:
             self._bound.unlink()
+            if self._bound != self._paths.socket:
+                with suppress(OSError):  # something else may be in there
+                    self._bound.parent.rmdir()
         self._bound = None
 
     async def _take_again(self) -> None:

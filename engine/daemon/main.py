@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
+from engine import spare
 from engine.api.app import build_app
 from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
@@ -36,7 +37,9 @@ from engine.models.engine import EngineInfo
 from engine.paths import EnginePaths
 from engine.pool.environment import EnvironmentProblem
 from engine.sandbox import cgroup
+from engine.sockets import NotPrivate
 from store.errors import StoreError
+from store.read_only import FullDiskProject
 
 log = logging.getLogger("engine.daemon")
 
@@ -118,6 +121,7 @@ class Daemon:
             admin=self.engine.modes.admin.refusal or "",
             log_file=str(self._paths.log),
             last_event=self.engine.events.last_seq,
+            disk_full=isinstance(self.engine.project, FullDiskProject),
             problems=[problem for problem in problems if problem],
         )
 
@@ -183,7 +187,11 @@ def serve(options: ServeOptions) -> int:
         settings = Settings.load(paths.home / "settings.toml", flags=flags)
         process.settle(settings.engine.path)
         _divide_cgroup()
+        spare.clear_leftovers(os.geteuid(), paths.fallback_socket(os.geteuid()).parent)
         uvloop.run(_serve(options, settings, paths, lock, engine_log, report))
+    except NotPrivate as error:
+        report.failed(error.sentence, error.hint)
+        return EXIT_FAILED
     except (AlreadyRunning, ConfigError, EnvironmentProblem, LaunchError, StoreError) as error:
         report.failed(str(error), getattr(error, "hint", None))
         return error.exit_code if isinstance(error, LaunchError) else EXIT_FAILED
@@ -191,6 +199,9 @@ def serve(options: ServeOptions) -> int:
         log.exception("the engine failed")
         report.failed(f"{type(error).__name__}: {error}.", f"The engine's log has the details: {paths.log}.")
         return EXIT_FAILED
+    lock.release()
+    if paths.read_only:
+        spare.remove(paths.private)
     return 0
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from engine.models.base import Model
 from engine.models.runs import Mode
@@ -28,6 +30,8 @@ class EngineInfo(Model, frozen=True):
     """Number of the newest event: a client that listens from there on misses nothing that happens after this answer."""
     problems: list[str] = []
     """What the user should know: a lost log line, a full disk, a missing sandbox layer."""
+    disk_full: bool = False
+    """The engine found no room to write, so its project is open for reading only until some is made."""
 
 
 class StopRequest(Model, frozen=True):
@@ -126,6 +130,26 @@ class RetentionInfo(Model, frozen=True):
     history_bytes: int
     last: RetentionPass | None = None
     """None until the first one since the engine started has ended."""
+
+
+class PruneRequest(Model, frozen=True):
+    """What to keep from now on, once, where that is less than the settings say; days and versions."""
+
+    output_days: Annotated[float, Meta(ge=0, description="Keep output and files of runs for so many days.")] | None = (
+        None
+    )
+    run_days: Annotated[float, Meta(ge=0, description="Keep records of runs for so many days.")] | None = None
+    versions: Annotated[int, Meta(ge=1, description="Keep so many versions of each script.")] | None = None
+
+
+class PruneResult(Model, frozen=True):
+    """What went, and how much room that gave."""
+
+    removed: RetentionPass
+    freed: int
+    """Bytes more than before that the disk has free; what others wrote meanwhile counts too."""
+    restart: bool = False
+    """The disk was full when the engine started: it has to start again to write as usual."""
 
 
 class AuditRecord(Model, frozen=True):

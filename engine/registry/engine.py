@@ -7,7 +7,17 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from engine.models.base import Event, Model
-from engine.models.engine import AuditCheck, AuditList, EngineInfo, PoolInfo, ResizeRequest, RetentionInfo, StopRequest
+from engine.models.engine import (
+    AuditCheck,
+    AuditList,
+    EngineInfo,
+    PoolInfo,
+    PruneRequest,
+    PruneResult,
+    ResizeRequest,
+    RetentionInfo,
+    StopRequest,
+)
 from engine.registry.operation import MAX_ID, TRANSFER_TIMEOUT, Operation
 
 
@@ -64,6 +74,16 @@ RETENTION = Operation(
     "viewer",
     "See what is retained of the past, and when old records were removed",
 )
+RETENTION_PRUNE = Operation(
+    "retention.prune",
+    "POST",
+    "/retention",
+    PruneResult,
+    "admin",
+    "Prune old records now, more of them than the settings say",
+    body=PruneRequest,
+    patience=TRANSFER_TIMEOUT,
+)
 AUDIT_LIST = Operation(
     "audit.list", "GET", "/audit", AuditList, "admin", "Read the audit record, newest first", params=AuditParams
 )
@@ -80,6 +100,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     EVENTS,
     OPENAPI,
     RETENTION,
+    RETENTION_PRUNE,
     AUDIT_LIST,
     AUDIT_VERIFY,
 )

@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from engine.models.engine import RetentionInfo, RetentionLimits, RetentionPass
-from engine.registry.engine import RETENTION
+from engine.models.engine import PruneRequest, PruneResult, RetentionInfo, RetentionLimits, RetentionPass
+from engine.registry.engine import RETENTION, RETENTION_PRUNE
+from engine.services.access import Actor, ServiceError
+from engine.services.audit import AuditService, event
+from engine.services.disk_space import SpaceCheck
 from engine.services.operations import implements
 from engine.services.scripts.versions import ScriptWriter
+from store.disk_space import Reserve, has_room
 from store.errors import StoreError
 from store.files import leftovers
 from store.index.reconcile import Reconciler
@@ -27,6 +34,11 @@ log = logging.getLogger(__name__)
 
 EVERY = 3600.0
 """Seconds between two looks, by the loop's clock, which is monotonic."""
+
+TIGHT = 512 << 10
+"""Bytes of room below which the log of the database must stay small, and the reserve is given up."""
+
+NO_ROOM_AT_ALL = "Remove or move away some file on that disk, about 1 MiB, then try again."
 
 BATCH = 50
 """Texts that are removed at a time."""
@@ -43,6 +55,11 @@ class RetentionService:
         history: Path,
         keep: Retention,
         clock: Callable[[], float] = time.time,
+        *,
+        audit: AuditService | None = None,
+        space: SpaceCheck | None = None,
+        reserve: Reserve | None = None,
+        on_disk: Callable[[], AbstractAsyncContextManager[RetentionService]] | None = None,
     ) -> None:
         self._state = state
         self._writer = writer
@@ -50,6 +67,11 @@ class RetentionService:
         self._history = history
         self._keep = keep
         self._clock = clock
+        self._audit = audit
+        self._space = space
+        self._reserve = reserve
+        self._on_disk = on_disk
+        self._pruning = asyncio.Lock()
         self._last: RetentionPass | None = None
         state.versions.kept = keep.versions
 
@@ -59,14 +81,18 @@ class RetentionService:
             await self.look()
             await asyncio.sleep(EVERY)
 
-    async def look(self) -> RetentionPass:
-        """Remove what is older than the settings allow. Never fails: what did not go now, goes the next time."""
+    async def look(self, keep: Retention | None = None, *, tight: bool = False) -> RetentionPass:
+        """Remove what is older than the settings, or ``keep``, allow.
+
+        Never fails: what did not go now, goes the next time.
+        """
+        keep = keep or self._keep
         at, began = self._clock(), time.monotonic()
         pruned, versions, unnamed, problem = Pruned(), 0, 0, None
         try:
-            pruned = await self._state.prune(at, self._keep)
-            versions = await self._forget_versions(at)
-            unnamed = await self._forget_unnamed(at - self._keep.unnamed_age)
+            pruned = await self._state.prune(at, keep, tight=tight)
+            versions = await self._forget_versions(at, keep)
+            unnamed = await self._forget_unnamed(at - keep.unnamed_age)
         except StoreError as error:
             problem = f"Old records could not all be removed: {error}"
             log.warning("old records could not all be removed: %s", error)
@@ -96,13 +122,54 @@ class RetentionService:
             last=self._last,
         )
 
-    async def _forget_versions(self, at: float) -> int:
+    @implements(RETENTION_PRUNE)
+    async def prune(self, request: PruneRequest, actor: Actor) -> PruneResult:
+        """Remove old records now, down to what the request keeps where that is less than the settings.
+
+        Raises:
+            ServiceError: ``low_disk``: the disk is so full that not even that is possible.
+        """
+        async with self._pruning:
+            before = await asyncio.to_thread(_free, self._history)
+            tight = not await asyncio.to_thread(has_room, self._history, TIGHT)
+            if tight and self._reserve is not None:
+                await asyncio.to_thread(self._reserve.release)
+            try:
+                removed = await self._pruned(_kept(self._keep, request), actor, tight=tight)
+            finally:
+                if self._reserve is not None and await asyncio.to_thread(has_room, self._history, 2 * Reserve.SIZE):
+                    await asyncio.to_thread(self._reserve.keep)
+            freed = await asyncio.to_thread(_free, self._history) - before
+        return PruneResult(removed=removed, freed=max(0, freed), restart=self._on_disk is not None)
+
+    async def _pruned(self, keep: Retention, actor: Actor, *, tight: bool) -> RetentionPass:
+        async with AsyncExitStack() as stack:
+            service = self
+            if self._on_disk is not None:
+                try:
+                    service = await stack.enter_async_context(self._on_disk())
+                except StoreError as error:
+                    sentence = f"The disk is so full that not even old records can be removed: {error.sentence}"
+                    raise ServiceError("low_disk", sentence, hint=NO_ROOM_AT_ALL, status=507) from None
+            removed = await service.look(keep, tight=tight)
+            if removed.problem is not None and tight:
+                raise ServiceError("low_disk", removed.problem, hint=NO_ROOM_AT_ALL, status=507)
+            told = event(
+                actor, "engine", "prune", outputs=removed.outputs, runs=removed.runs, versions=removed.versions
+            )
+            with suppress(StoreError):  # the records are gone, said or not
+                await service._state.audit.append([told])
+        if service is not self:
+            await self.look(keep)  # what this engine shows is a copy
+        return removed
+
+    async def _forget_versions(self, at: float, keep: Retention) -> int:
         """The oldest above the limit of each script, and all of scripts that were deleted long ago."""
         count = 0
-        for script in await self._state.versions.above(self._keep.versions):
-            count += await self._writer.forget(script, self._keep.versions)
+        for script in await self._state.versions.above(keep.versions):
+            count += await self._writer.forget(script, keep.versions)
             await asyncio.sleep(PAUSE)
-        for script in await self._state.versions.deleted_before(at - self._keep.deleted_age):
+        for script in await self._state.versions.deleted_before(at - keep.deleted_age):
             count += await self._writer.forget_deleted(script)
             await asyncio.sleep(PAUSE)
         return count
@@ -118,6 +185,22 @@ class RetentionService:
             count += await self._writer.forget_unnamed(self._history, batch, before)
             await asyncio.sleep(PAUSE)
         return count
+
+
+def _kept(keep: Retention, request: PruneRequest) -> Retention:
+    """The settings, and less where the request says so."""
+    asked = {
+        "output_age": None if request.output_days is None else request.output_days * DAY,
+        "run_age": None if request.run_days is None else request.run_days * DAY,
+        "versions": request.versions,
+    }
+    return replace(keep, **{key: min(getattr(keep, key), value) for key, value in asked.items() if value is not None})
+
+
+def _free(folder: Path) -> int:
+    """Bytes that the disk has free."""
+    found = os.statvfs(folder)
+    return found.f_bfree * found.f_frsize
 
 
 def _limits(keep: Retention) -> RetentionLimits:

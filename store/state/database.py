@@ -235,13 +235,13 @@ class StateDB:
         """Mark the runs that a dead engine left queued or running as interrupted, and say how many there were."""
         return await self._database.write(lambda connection: _interrupt(connection, at))
 
-    async def prune(self, now: float, keep: Retention | None = None) -> Pruned:
+    async def prune(self, now: float, keep: Retention | None = None, *, tight: bool = False) -> Pruned:
         """Remove what is older than ``keep`` allows, and the oldest output above its size, in small transactions.
 
-        The bytes of the files that a run left go with its output.
+        The bytes of the files that a run left go with its output. ``tight``: the disk is all but full.
         """
         await self._database.write(_note_newest_id)
-        return await pruning.prune(self._database, now, keep or Retention())
+        return await pruning.prune(self._database, now, keep or Retention(), tight=tight)
 
     async def amount(self) -> Amount:
         """How many runs there are, and how much of their output and files."""

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from store.database import Database
 
@@ -21,6 +22,9 @@ AIM = 0.005
 
 FIRST_ROWS = 16
 MOST_ROWS = 2_000
+FEW = 8
+"""Rows or pages of a transaction whose log must stay small: each may change some pages beside its own."""
+
 VACUUM_PAGES = 128
 """Pages given back to the file system by the first transaction that does so."""
 
@@ -63,9 +67,12 @@ class Pace:
     Never fewer than ``first``: a slow transaction may have waited for others, and then smaller ones would not help.
     """
 
-    def __init__(self, first: int = FIRST_ROWS, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, first: int = FIRST_ROWS, clock: Callable[[], float] = time.perf_counter, most: int = MOST_ROWS
+    ) -> None:
         self.rows = first
         self._first = first
+        self._most = most
         self._clock = clock
 
     def timed(self, work: Callable[[sqlite3.Connection, int], int]) -> Callable[[sqlite3.Connection], int]:
@@ -83,20 +90,22 @@ class Pace:
         if seconds > AIM:
             self.rows = max(self._first, self.rows // 2)
         elif seconds < AIM / 4:
-            self.rows = min(MOST_ROWS, self.rows * 2)
+            self.rows = min(self._most, self.rows * 2)
 
 
-async def prune(database: Database, now: float, keep: Retention) -> Pruned:
+async def prune(database: Database, now: float, keep: Retention, *, tight: bool = False) -> Pruned:
     """Remove what is older than ``keep`` allows, and the oldest output above its size.
 
-    The bytes of the files that a run left go with its output. Of a run that has not ended nothing goes.
+    The bytes of the files that a run left go with its output. Of a run that has not ended nothing goes. ``tight``:
+    there is hardly any room for the log of the database.
     """
     excess = (await amount(database)).output_bytes - keep.output_bytes
     budget = _Budget(now - min(keep.output_age, keep.run_age), excess)
-    outputs = await _repeat(database, budget.shrink)
-    runs = await _repeat(database, lambda connection, rows: _prune_runs(connection, now - keep.run_age, rows))
-    if budget.touched or runs:
-        await _repeat(database, _give_back_space, VACUUM_PAGES)
+    outputs = await _repeat(database, budget.shrink, tight=tight)
+    prune_runs = partial(_prune_runs, now - keep.run_age)
+    runs = await _repeat(database, prune_runs, tight=tight)
+    if budget.touched or runs or tight:
+        await _repeat(database, _give_back_space, VACUUM_PAGES, tight=tight)
     return Pruned(budget.emptied if outputs else 0, runs)
 
 
@@ -108,11 +117,19 @@ async def amount(database: Database) -> Amount:
     return Amount(runs, size, oldest)
 
 
-async def _repeat(database: Database, work: Callable[[sqlite3.Connection, int], int], first: int = FIRST_ROWS) -> int:
+async def _repeat(
+    database: Database,
+    work: Callable[[sqlite3.Connection, int], int],
+    first: int = FIRST_ROWS,
+    *,
+    tight: bool = False,
+) -> int:
     """Transaction by transaction until there is nothing left to do; others write in between."""
-    pace, total = Pace(first), 0
+    pace, total = (Pace(FEW, most=FEW) if tight else Pace(first)), 0
     while done := await database.write(pace.timed(work)):
         total += done
+        if tight:
+            await database.checkpoint()
         await asyncio.sleep(AIM)
     return total
 
@@ -165,7 +182,7 @@ def _shrink(connection: sqlite3.Connection, run_id: int, rows: int) -> tuple[int
     return len(output) + len(files), sum(size for _, size in (*output, *files))
 
 
-def _prune_runs(connection: sqlite3.Connection, before: float, rows: int) -> int:
+def _prune_runs(before: float, connection: sqlite3.Connection, rows: int) -> int:
     """Remove runs whose output is gone already; their highest id stays known."""
     removed = connection.execute(
         "DELETE FROM run WHERE id IN "

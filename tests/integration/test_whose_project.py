@@ -12,9 +12,13 @@ from account_support import UID, OrdinaryAccount, environment, ordinary_account
 from cli_support import PROGRAM, CliProject, in_terminal
 from ordinary_user import Forked
 
+from engine import Engine
 from engine.client.finding import find_project
 from engine.client.launch import LaunchError
+from engine.models.git import GitStatus
 from engine.project_folder import why_no_project
+from store.errors import ProjectError
+from tui.widgets.git_pane import _heading
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
@@ -203,3 +207,18 @@ def test_the_header_of_the_console_says_as_whom_root_works(account: OrdinaryAcco
         console.run_console(tmp_path)
     assert seen[0].endswith("/plant as alice")
     assert seen[1].endswith(str(tmp_path))
+
+
+async def test_the_library_makes_no_project_of_a_home_folder_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(ProjectError, match="is a home folder"):
+        async with Engine.open(tmp_path, pool_size=1):
+            pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_git_pane_says_that_a_project_is_part_of_a_larger_repository() -> None:
+    status = GitStatus(available=True, branch="main", head="0" * 40, repository="/srv/mono", is_part=True)
+    assert _heading(status) == " on main, nothing changed, part of /srv/mono"

@@ -144,10 +144,11 @@ ABOVE_VIEWER = {
         "scripts.set scripts.version sync.apply sync.rebuild tasks.cancel"
     ),
     "admin": (
-        "audit.list audit.verify engine.stop git.trust permissions.approve permissions.refuse pool.resize pool.restart"
+        "audit.list audit.verify engine.stop git.trust permissions.approve permissions.refuse pool.resize pool.restart "
+        "retention.prune"
     ),
 }
-PATIENT = {"audit.verify", "runs.file", "sync.apply", "sync.diff", "sync.rebuild"}
+PATIENT = {"audit.verify", "retention.prune", "runs.file", "sync.apply", "sync.diff", "sync.rebuild"}
 
 
 def test_a_role_does_not_change_by_a_slip_of_the_pen() -> None:

@@ -46,19 +46,22 @@ class Count(IntParamType):
         return number
 
 
-class Seconds(FloatParamType):
-    """A number of seconds. JSON has no others than finite ones: it would turn them into "no timeout given"."""
+class Amount(FloatParamType):
+    """A number of a unit, ``least`` or more. JSON has no others than finite ones: it would turn them into none given."""
 
-    name = "s"
+    name = "n"
+
+    def __init__(self, unit: str, least: float = -math.inf) -> None:
+        self._unit, self._least = unit, least
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
-            seconds = float(str(value))
+            amount = float(str(value))
         except ValueError:
-            seconds = math.nan
-        if not math.isfinite(seconds):
-            self.fail(f"{str(value)!r} is no number of seconds, such as 30 or 0.5.", param, ctx)
-        return seconds
+            amount = math.nan
+        if not math.isfinite(amount) or amount < self._least:
+            self.fail(f"{str(value)!r} is no number of {self._unit}, such as 30 or 0.5.", param, ctx)
+        return amount
 
 
 class ScriptName(StringParamType):
@@ -76,7 +79,8 @@ class ScriptName(StringParamType):
 
 
 RUN_NUMBER = RunNumber()
-SECONDS = Seconds()
+SECONDS = Amount("seconds")
+DAYS = Amount("days", least=0)
 SCRIPT = ScriptName()
 SCRIPT_FILE = ScriptName(suffix=".py")
 """A script by its whole path, as records and differences have it."""

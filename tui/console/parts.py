@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from tui.connection import EngineConnection, problems_told
+from tui.console.full_disk import FullDisk
 from tui.console.git_actions import GitActions
 from tui.console.refresh import Refresh
 from tui.console.startup import Startup
@@ -93,6 +94,7 @@ class ConsoleParts:
         self.approval = Approval(host, self.open_script, connection)
         self.defaults = DefaultScriptsActions(host, connection)
         self.saver = FileSaver(host, connection)
+        self.full_disk = FullDisk(host, connection)
         self.maintenance = Maintenance(connection, publish, partial(start, "maintenance"), host.notify_error)
         self.refresh = Refresh(
             connection,

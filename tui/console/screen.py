@@ -158,6 +158,8 @@ class ConsoleScreen(FullScreen[None]):
             parts.check.check_soon()
             in_place_of_the_last(self, "catch-up", self._catch_up)
             in_background(self, "offers", parts.defaults.tell)
+            if message.info.disk_full:
+                self.in_turn(partial(parts.full_disk.offer, message.info))
 
     def on_engine_away(self, message: EngineAway) -> None:
         self._status.show_away(message.reason)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.models.engine import RetentionPass
 
 
 def clock(at: float) -> str:
@@ -50,3 +54,18 @@ def milliseconds(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
+
+
+def removed(last: RetentionPass) -> str:
+    """What a look at old records removed: ``3 outputs, 12 versions``."""
+    gone = [
+        f"{count} {what}"
+        for count, what in (
+            (last.outputs, "outputs"),
+            (last.runs, "runs"),
+            (last.versions, "versions"),
+            (last.leftovers, "leftovers"),
+        )
+        if count
+    ]
+    return ", ".join(gone) or "nothing"
