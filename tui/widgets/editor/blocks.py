@@ -17,7 +17,7 @@ _COMMENT = re.compile(r"([ \t]*)# ?")
 SPACES = "    "
 """A step of indentation where a text has none of its own (PEP 8)."""
 
-LINES_JUDGED = 2_000
+LINES_JUDGED = 500
 """Lines that say how a text is indented; the others follow."""
 
 LINES_ABOVE = 400
@@ -34,19 +34,20 @@ _BRACKET_OR_TEXT = re.compile(
 
 def step_of(lines: Sequence[str]) -> str:
     """Return one step of the text's own indentation: a tab, or as many spaces as most of its blocks are deep."""
-    kinds: Counter[str] = Counter()
+    tabs = spaces = depth_before = 0
     widths: Counter[int] = Counter()
     before = ""
     for line in lines[:LINES_JUDGED]:
-        indentation = indentation_of(line)
-        if len(indentation) == len(line) or line[len(indentation)] == "#":
+        written = line.lstrip(" \t")
+        if not written or written[0] == "#":
             continue  # blank lines and comments follow nobody
-        kinds[indentation[:1]] += 1
-        deeper = len(indentation) - len(indentation_of(before))
-        if 1 < deeper <= _WIDEST_STEP and _OPENS_BLOCK.fullmatch(before):
-            widths[deeper] += 1
-        before = line
-    if kinds["\t"] > kinds[" "]:
+        depth = len(line) - len(written)
+        tabs += line[0] == "\t"
+        spaces += line[0] == " "
+        if 1 < depth - depth_before <= _WIDEST_STEP and _OPENS_BLOCK.fullmatch(before):
+            widths[depth - depth_before] += 1
+        before, depth_before = line, depth
+    if tabs > spaces:
         return "\t"
     return " " * widths.most_common(1)[0][0] if widths else SPACES
 
