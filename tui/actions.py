@@ -21,7 +21,7 @@ class Scope(StrEnum):
     PROBLEMS = "Problems"
     TASKS = "Tasks"
     POOL = "Pool"
-    SETTINGS = "Settings and tasks"
+    MAINTENANCE = "Rebuilds and metadata diff"
     DIFF = "Metadata diff"
     APPROVAL = "Approve permissions"
     GIT = "Git"
@@ -93,7 +93,7 @@ ACTIONS: tuple[Action, ...] = (
     _console("admin", "ADMIN", "ADMIN runs for five minutes, or back at once"),
     _console("meta", "meta", "Header of the script: kind, parameters, limits"),
     _console("approve", "approve", "Approve or refuse a script's permissions"),
-    _console("settings", "settings", "Settings and tasks: rebuild, metadata diff"),
+    _console("maintenance", "rebuild", "Rebuilds and metadata diff: begin them, what they are at, their reports"),
     Action("focus_editor", "editor", "Back to the editor; closes find bar and filter", Scope.CONSOLE, priority=True),
     _everywhere("palette", "all", "All actions and scripts", 8, palette=False),
     _everywhere("help", "help", "This help", 9),
@@ -139,12 +139,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("shrink", "fewer", "Remove a slot; a run on it goes on to its end", Scope.POOL, 4),
     Action("restart_slot", "restart slot", "Restart the slot under the cursor", Scope.POOL, 5),
     Action("back", "back", "Back to the console", Scope.POOL, 6),
-    Action("rebuild_scripts", "rebuild scripts", "Rebuild scripts: their index anew", Scope.SETTINGS, 1, palette=True),
+    Action(
+        "rebuild_scripts", "rebuild scripts", "Rebuild scripts: their index anew", Scope.MAINTENANCE, 1, palette=True
+    ),
     Action(
         "rebuild_all",
         "everything",
         "Rebuild everything: index, history, approvals",
-        Scope.SETTINGS,
+        Scope.MAINTENANCE,
         2,
         palette=True,
     ),
@@ -152,12 +154,12 @@ ACTIONS: tuple[Action, ...] = (
         "metadata_diff",
         "diff",
         "Metadata diff: compare files and database, and decide",
-        Scope.SETTINGS,
+        Scope.MAINTENANCE,
         3,
         palette=True,
     ),
-    Action("cancel_task", "cancel", "Cancel the task that goes on", Scope.SETTINGS, 4),
-    Action("leave_settings", "back", "Back to the console", Scope.SETTINGS, 5),
+    Action("cancel_task", "cancel", "Cancel the task that goes on", Scope.MAINTENANCE, 4),
+    Action("leave_maintenance", "back", "Back to the console", Scope.MAINTENANCE, 5),
     Action("mark", "mark", "Mark the row, or take its mark away", Scope.DIFF, 1),
     Action("choose_file", "file", "The file is right", Scope.DIFF, 2),
     Action("choose_database", "db", "The database is right", Scope.DIFF, 3),

@@ -33,7 +33,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "run_history": ("f10",),
         "admin": ("f8",),
         "approve": ("f9",),
-        "settings": ("f12",),
+        "maintenance": ("f12",),
         "meta": ("ctrl+t",),
         "focus_editor": ("escape",),
         # The scripts list.
@@ -69,12 +69,12 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "shrink": ("minus",),
         "restart_slot": ("r",),
         "back": ("escape", "f4"),
-        # Settings and tasks.
+        # Rebuilds and metadata diff.
         "rebuild_scripts": ("r",),
         "rebuild_all": ("e",),
         "cancel_task": ("c",),
         "metadata_diff": ("d",),
-        "leave_settings": ("escape", "f12"),
+        "leave_maintenance": ("escape", "f12"),
         # The metadata diff.
         "scan": ("f5",),
         "stop_scan": ("f6",),

@@ -16,9 +16,9 @@ from tui.screens.defaults import DefaultsScreen
 from tui.screens.diff import DiffScreen
 from tui.screens.frontmatter.form import MetaFormScreen
 from tui.screens.history import HistoryScreen
+from tui.screens.maintenance import MaintenanceScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.runs import RunsScreen
-from tui.screens.settings import SettingsScreen
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
 from tui.widgets.panel import Panel
@@ -35,7 +35,7 @@ OWNERS = {
     Scope.PROBLEMS: ProblemPane,
     Scope.TASKS: TaskPane,
     Scope.POOL: PoolScreen,
-    Scope.SETTINGS: SettingsScreen,
+    Scope.MAINTENANCE: MaintenanceScreen,
     Scope.DIFF: DiffScreen,
     Scope.APPROVAL: ApproveScreen,
     Scope.GIT: GitPane,
@@ -52,7 +52,7 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.PROBLEMS},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.TASKS},
     {Scope.EVERYWHERE, Scope.POOL},
-    {Scope.EVERYWHERE, Scope.SETTINGS},
+    {Scope.EVERYWHERE, Scope.MAINTENANCE},
     {Scope.EVERYWHERE, Scope.DIFF},
     {Scope.EVERYWHERE, Scope.APPROVAL},
     {Scope.EVERYWHERE, Scope.DEFAULTS},

@@ -46,7 +46,7 @@ async def test_a_refused_key_does_not_reach_the_editor(app: GatewrightApp) -> No
 
 async def test_actions_by_name_are_harmless(app: GatewrightApp) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
-        for scope in (Scope.CONSOLE, Scope.LIST, Scope.PANEL, Scope.OUTPUT, Scope.GIT, Scope.SETTINGS):
+        for scope in (Scope.CONSOLE, Scope.LIST, Scope.PANEL, Scope.OUTPUT, Scope.GIT, Scope.MAINTENANCE):
             for action in in_scope(scope):
                 await app.do(action.name)
                 await pilot.pause()

@@ -61,6 +61,13 @@ def test_letters_without_a_line_end_are_a_burst():
     assert Terminal().reads("a\tb") == ["burst 'a\\tb'"]
 
 
+def test_a_long_line_at_once_is_a_paste():
+    terminal = Terminal()
+    assert terminal.reads("x" * 65) == []
+    assert terminal.is_silent() == [f"paste '{'x' * 65}'"]
+    assert Terminal().reads("x" * 64 + "\t") == [f"burst '{'x' * 64}\\t'"]
+
+
 def test_keys_that_mean_more_than_a_character_keep_their_place():
     terminal = Terminal()
     assert terminal.reads("ab\x1b[Hx\x1b[D\x13q\x1b[15~") == [*("burst 'ab'", "home", "x", "left", "ctrl+s", "q", "f5")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from console_support import console, write_script
 
@@ -322,3 +324,21 @@ async def test_help_lists_every_key_of_the_table(project, tmp_path):
         await c.press("f1")
         await c.shows("Scripts list")
         assert [action.help for action in ACTIONS if action.help not in c.text] == []
+
+
+async def test_the_list_shows_the_script_that_is_open(project, tmp_path):
+    """Also one that was just made, and in a list that is far longer than the screen."""
+    for number in range(60):
+        write_script(project, f"many/script_{number:02}.py", "x = 1\n")
+    async with console(project, tmp_path) as c:
+        await c.open("many/script_55.py")
+        await c.until(lambda: ">  script_55" in c.text, "the list is scrolled to it")
+        await c.press("ctrl+n")
+        await c.shows("Name of the new script")
+        await c.type("many/script_30b")
+        await c.press("enter")
+        await c.until(lambda: ">  script_30b" in c.text, "the list is scrolled to the new one")
+        await c.press("f2", "home", "escape")
+        await c.open("defaults/tour.py")
+        await c.until(lambda: ">  tour" in c.text, "the list is scrolled back")
+    shutil.rmtree(project / "scripts/many")

@@ -46,10 +46,11 @@ class Visit:
     def open(self, path: str) -> None:
         self.press("ctrl+o")
         self.sees("open a script")
-        self.type(path)
-        self.sees(f" {path}")
-        self.press("enter")
         session = self.session
+        before = session.text.count(path)
+        self.type(path)
+        assert session.wait_until(lambda: session.text.count(path) != before, PATIENCE), session.text
+        self.press("enter")
         assert session.wait_until(lambda: f"  {path} " in session.screen.display[0], PATIENCE), session.text
 
 
@@ -123,6 +124,7 @@ def see_dialogs(visit: Visit) -> None:
     visit.press("f5")
     visit.sees("Run form.py: ", "hours", "\ufffd]52;c;qZ7")
     visit.type("x")
+    visit.sees("24x")
     visit.press("enter")
     visit.sees("24x", "takes a whole number")
     visit.leave("Run form.py: ")
@@ -142,7 +144,9 @@ def see_problems(visit: Visit) -> None:
 
 
 def see_git(visit: Visit) -> None:
-    visit.press("f3", "4", "z")
+    visit.press("f3", "4")
+    visit.sees("[Git")
+    visit.press("z")
     visit.sees("on main", "scripts/new\\x1b]52;c;qZ7", "Author \\x1b]52;c;qZ7", "message \\x1b]52;c;qZ7")
     visit.press("home", "enter")
     visit.sees("Enter goes back", "+# changed <U+001B>]52;c;qZ7")
@@ -170,6 +174,7 @@ def see_versions(visit: Visit) -> None:
     visit.press("ctrl+p")
     visit.sees("what to do")
     visit.type("history of the script")
+    visit.sees("history of the script")
     visit.press("enter")
     visit.sees("History of form.py", "a save")
     visit.press("down")
@@ -193,12 +198,12 @@ def see_a_conflict(visit: Visit, file: Path) -> None:
 
 def see_differences(visit: Visit) -> None:
     visit.press("f12")
-    visit.sees("settings and tasks")
+    visit.sees("rebuilds and metadata diff")
     visit.type("r")
     visit.sees("name\\x1b]52;c;qZ7", "folder\\x1b]52;c;qZ7")
     visit.type("d")
     visit.sees("metadata diff", "block.py")
-    visit.leave("metadata diff ")
-    visit.leave("settings and tasks")
+    visit.leave("apply marked")
+    visit.leave("rebuilds and metadata diff")
     visit.press("f10")
     visit.sees("ValueError: raised \\x1b]52;c;qZ7")

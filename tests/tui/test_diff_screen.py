@@ -35,7 +35,7 @@ def known(project, **scripts):
 async def to_diff(c):
     await c.shows("tour")
     await c.press("f12")
-    await c.shows("settings and tasks", "[ Metadata diff")
+    await c.shows("rebuilds and metadata diff", "[ Metadata diff")
     await c.press("d")
     await c.shows("metadata diff", "for a decision")
 
@@ -64,7 +64,7 @@ def test_differences_are_marked_looked_at_and_applied(project, tmp_path):
             await c.press("a")
             await c.shows("0 wait for a decision", "Files and database agree")
             await c.press("escape")
-            await c.shows("settings and tasks")
+            await c.shows("rebuilds and metadata diff")
 
     asyncio.run(drive())
     assert (project / "scripts/gone.py").read_text() == "gone = 1\n"
@@ -109,7 +109,7 @@ def test_a_rebuild_is_begun_and_reported(project, tmp_path):
             await c.press("e")
             await c.shows("history:", "approvals:", "looked through")
             await c.press("f12")
-            await c.hides("settings and tasks")
+            await c.hides("rebuilds and metadata diff")
 
     asyncio.run(drive())
 

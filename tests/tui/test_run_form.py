@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from console_support import console, write_script
+from textual import events
 
 TYPED = """# /// script
 # [tool.gatewright]
@@ -46,6 +47,20 @@ async def form(project, tmp_path):
 async def test_defaults_are_the_scripts_own(form):
     await form.press("enter")
     await form.shows("(24, False, 'low', ['a', 'b'])", "end of output")
+
+
+async def test_a_line_end_that_is_pasted_runs_nothing(form):
+    shown = form.app.screen
+    await form.press("end", "ctrl+j")
+    form.app._driver.send_message(events.Paste("7\r"))
+    form.app._driver.send_message(events.Paste("\n"))
+    await form.shows("247")
+    await form.press("tab")
+    form.app._driver.send_message(events.Paste("y\n"))
+    await form.settled()
+    assert form.app.screen is shown
+    await form.press("enter")
+    await form.shows("(247, False, 'low', ['a', 'b'])", "end of output")
 
 
 async def test_typed_values_arrive_with_their_types(form):

@@ -23,9 +23,9 @@ from tui.runs.follow import RunFollower
 from tui.runs.save_files import FileSaver
 from tui.runs.start import RunStarter
 from tui.screens.diff import DiffScreen
+from tui.screens.maintenance import Maintenance, MaintenanceScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.runs import RunsScreen
-from tui.screens.settings import Maintenance, SettingsScreen
 from tui.scripts.approval import Approval
 from tui.scripts.default_scripts_actions import DefaultScriptsActions
 from tui.scripts.file_actions import FileActions
@@ -131,8 +131,8 @@ class ConsoleParts:
     def pool_screen(self) -> Screen[int | None]:
         return PoolScreen(self.connection)
 
-    def settings_screen(self) -> SettingsScreen:
-        return SettingsScreen(self.connection, self.maintenance, lambda: DiffScreen(self.connection))
+    def maintenance_screen(self) -> MaintenanceScreen:
+        return MaintenanceScreen(self.connection, self.maintenance, lambda: DiffScreen(self.connection))
 
     def runs_screen(self) -> Screen[int | None]:
         return RunsScreen(self.connection, lambda: self.admin.mode)

@@ -356,8 +356,8 @@ class ConsoleScreen(FullScreen[None]):
         if run_id is not None:
             self.show_run(run_id)
 
-    def action_settings(self) -> None:
-        self.app.push_screen(self.parts.settings_screen())
+    def action_maintenance(self) -> None:
+        self.app.push_screen(self.parts.maintenance_screen())
 
     def action_focus_list(self) -> None:
         self.script_pane.focus_rows()
@@ -385,8 +385,8 @@ class ConsoleScreen(FullScreen[None]):
             return self.script_pane
         if (parts := self._parts) is None:
             return self.panel
-        if scope is Scope.SETTINGS:
-            screen = parts.settings_screen()
+        if scope is Scope.MAINTENANCE:
+            screen = parts.maintenance_screen()
             self.app.push_screen(screen)
             return screen
         panes: dict[Scope, Widget] = {Scope.OUTPUT: parts.output, Scope.PROBLEMS: parts.problems, Scope.GIT: parts.git}

@@ -22,6 +22,9 @@ PACE = 0.005
 QUICK_KEYS = 2
 """Keys at that pace after which the next one was not typed by a person."""
 
+MOST_TYPED = 64
+"""Characters in one read above which they are a paste also without a line end, unless a tab among them leads on."""
+
 PASTE_GOES_ON = 0.05
 """Seconds of silence after which a paste is over. Until then it is held back, so that it is one paste."""
 
@@ -62,11 +65,11 @@ class Bursts:
             messages: What was read.
             now: When, in seconds of a monotonic clock.
         """
-        if now - self._last > PACE:
-            self._quick = 0
-        self._last = now
         run: list[events.Key] = []
         for message in messages:
+            if now - self._last > PACE:
+                self._quick = 0
+            self._last = now
             if isinstance(message, events.Key) and _text_of(message) is not None:
                 run.append(message)
             elif isinstance(message, events.MouseMove):
@@ -87,10 +90,11 @@ class Bursts:
     def _end_of_run(self, run: Sequence[events.Key]) -> Iterator[Message]:
         if not run:
             return
-        has_line_end = any(key.key in LINE_ENDS for key in run)
+        keys = {key.key for key in run}
+        pasted = not keys.isdisjoint(LINE_ENDS) or (len(run) > MOST_TYPED and "tab" not in keys)
         alone = len(run) == 1 and self._quick < QUICK_KEYS
         self._quick += len(run)
-        if self._paste or (has_line_end and not alone):
+        if self._paste or (pasted and not alone):
             self._paste += [_text_of(key) or "" for key in run]
             if len(self._paste) > LONGEST_PASTE:
                 yield from self.release()

@@ -123,10 +123,12 @@ class ScriptPane(Vertical):
 
     def show_scripts(self, scripts: Sequence[ScriptInfo]) -> None:
         """Show these scripts in place of the previous ones; cursor, filter and folds stay."""
+        newly_listed = self.info(self._open_path) is None
         self._scripts, self._loaded = sorted(scripts, key=lambda script: _place(script.path)), True
         self.outside.listed(scripts)
         self.outside.opened(self._open_path)  # what becomes of its text is settled where that is
-        self._refresh_rows()
+        # The editor may show a script that no list had so far: one that was just made.
+        self._refresh_rows(cursor=_SCRIPT + self._open_path if newly_listed and self._open_path else None)
 
     def show_open(self, path: str) -> None:
         """Mark the script that the editor shows, and put the cursor on it."""

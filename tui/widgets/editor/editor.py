@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
@@ -16,7 +17,17 @@ from textual.widgets.text_area import Edit, EditResult, Location, Selection
 from tui.terminal.guard import code_pictures
 from tui.text.newlines import newline_of, normalise
 from tui.widgets.editor.area import FlatTextArea
-from tui.widgets.editor.blocks import LineEdits, dedented, indentation_after, indented, toggled_comments
+from tui.widgets.editor.blocks import (
+    SPACES,
+    LineEdits,
+    dedented,
+    in_bracket,
+    indentation_after,
+    indentation_of,
+    indented,
+    step_of,
+    toggled_comments,
+)
 from tui.widgets.editor.changed_rows import changed_span, row_follower
 from tui.widgets.editor.colours import THEMES, theme_for
 from tui.widgets.editor.lineage import Lineage, SavedText, Version
@@ -262,7 +273,7 @@ class Editor(FlatTextArea, inherit_bindings=False):
         return Text(code_pictures(self.document[line_index]), end="", no_wrap=True)
 
     async def _on_key(self, event: events.Key) -> None:
-        handlers = {"enter": self._new_line, "ctrl+j": self._bare_new_line, "tab": self._indent_selection}
+        handlers = {"enter": self._new_line, "ctrl+j": self._bare_new_line, "tab": self._indent}
         handler = handlers.get(event.key)
         if handler is not None and not self.read_only and handler():
             event.stop()
@@ -270,8 +281,10 @@ class Editor(FlatTextArea, inherit_bindings=False):
 
     def _new_line(self) -> bool:
         start, end = sorted(self.selection)
-        before = self.document[start[0]][: start[1]]
-        self._replace_via_keyboard("\n" + indentation_after(before, self.indent_width), start, end)
+        lines = self.document.lines
+        before = lines[start[0]][: start[1]]
+        indentation = indentation_after(before, self._step, bracket_open=in_bracket(lines, *start))
+        self._replace_via_keyboard("\n" + indentation, start, end)
         return True
 
     def _bare_new_line(self) -> bool:
@@ -279,16 +292,32 @@ class Editor(FlatTextArea, inherit_bindings=False):
         self._replace_via_keyboard("\n", *sorted(self.selection))
         return True
 
-    def _indent_selection(self) -> bool:
-        """Indent the selected lines; a tab without a selection is typed."""
-        (first, _), (last, _) = sorted(self.selection)
-        if first == last:
-            return False
-        self._change_lines(lambda lines: indented(lines, self.indent_width))
+    def _indent(self) -> bool:
+        """Indent the selected lines; without a selection of lines go to the next step of the text's indentation."""
+        start, end = sorted(self.selection)
+        step = self._step
+        if start[0] != end[0]:
+            self._change_lines(lambda lines: indented(lines, step))
+            return True
+        line = self.document[start[0]]
+        if step != "\t" and not indentation_of(line).startswith("\t"):
+            at = cell_len(line[: start[1]].expandtabs(self.indent_width))
+            step = step[at % len(step) :]
+        elif indentation_of(line).startswith(" "):
+            step = SPACES
+        else:
+            step = "\t"
+        self._replace_via_keyboard(step, start, end)
         return True
 
+    @property
+    def _step(self) -> str:
+        """One step of the text's own indentation."""
+        return step_of(self.document.lines)
+
     def action_dedent(self) -> None:
-        self._change_lines(lambda lines: dedented(lines, self.indent_width))
+        step = self._step
+        self._change_lines(lambda lines: dedented(lines, step))
 
     def action_toggle_comment(self) -> None:
         self._change_lines(toggled_comments)

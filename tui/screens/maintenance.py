@@ -1,4 +1,4 @@
-"""Settings and tasks: the two rebuilds, the way to the metadata diff, what the engine is at, the last report.
+"""The metadata diff and the two rebuilds: the way to them, what the engine is at, the last report.
 
 ``Maintenance`` begins the rebuilds and outlives the screen, so that one goes on when the user leaves it.
 """
@@ -29,15 +29,15 @@ from tui.widgets.row_list import Row, RowList
 from tui.widgets.status_bar import StatusBar
 
 _LABELS = {
+    "metadata_diff": ("Metadata diff", "compare files and database, and decide"),
     "rebuild_scripts": ("Rebuild scripts", "make the index of scripts anew from the files"),
     "rebuild_all": ("Rebuild everything", "that, and look through history and approvals"),
-    "metadata_diff": ("Metadata diff", "compare files and database, and decide"),
 }
 _KINDS = {"rebuild": "rebuild", "diff": "scan for differences", "decisions": "decisions about differences"}
 NO_REPORT = "No rebuild was begun here yet. A rebuild touches no file; its report will stand here."
 
 
-class SettingsScreen(FullScreen[None]):
+class MaintenanceScreen(FullScreen[None]):
     """The screen.
 
     Args:
@@ -46,7 +46,7 @@ class SettingsScreen(FullScreen[None]):
         diff_screen: Makes the screen of the metadata diff.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.SETTINGS)
+    BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.MAINTENANCE)
 
     def __init__(
         self, connection: EngineConnection, maintenance: Maintenance, diff_screen: Callable[[], Screen[None]]
@@ -62,13 +62,13 @@ class SettingsScreen(FullScreen[None]):
         self._status = StatusBar()
 
     def compose(self) -> ComposeResult:
-        yield Static(" settings and tasks", id="settings-heading", markup=False)
+        yield Static(" rebuilds and metadata diff", id="maintenance-heading", markup=False)
         yield self._buttons
         yield self._task_line
-        yield Static(" last rebuild", classes="settings--title", markup=False)
+        yield Static(" last rebuild", classes="maintenance--title", markup=False)
         yield self._report
         yield self._status
-        yield KeyHints(footer_hints(Scope.SETTINGS))
+        yield KeyHints(footer_hints(Scope.MAINTENANCE))
         yield self.too_small
 
     def on_mount(self) -> None:
@@ -137,7 +137,7 @@ class SettingsScreen(FullScreen[None]):
         else:
             in_background(self, "cancel", self._cancel, task.id)
 
-    def action_leave_settings(self) -> None:
+    def action_leave_maintenance(self) -> None:
         self.dismiss(None)
 
     async def _cancel(self, task_id: int) -> None:
