@@ -18,7 +18,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from engine.client.launch import find_project, reach
+from engine.client.launch import reach
 from engine.paths import PRIVATE
 from tui.text.merge_frontmatter import BEGINS, ENDS
 from tui.text.sanitise import sanitise_line
@@ -132,7 +132,7 @@ async def _newest_runs(folder: Path) -> list[tuple[int, str, bool]]:
 
 
 def _project_of(ctx: click.Context) -> Path | None:
-    folder = find_project(ctx.obj.project)
+    folder: Path = ctx.obj.folder()
     return folder if (folder / PRIVATE).is_dir() else None
 
 
