@@ -44,7 +44,7 @@ def examples(text: str) -> list[str]:
     """The lines below "Examples:", up to an empty one, or the one that a paragraph ends with."""
     found = text.partition("\n  Examples:\n")[2].partition("\n\n")[0]
     return [line.strip() for line in found.splitlines()] or [
-        " ".join(one.split()) for one in re.findall(r"Example: (.+?)\n\n", text, re.DOTALL)
+        " ".join(one.split()) for one in re.findall(r"Example:\s+(.+?)\n\n", text, re.DOTALL)
     ]
 
 
