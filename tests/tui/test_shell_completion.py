@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from pty_session import PtySession
 
+from store.frontmatter.keys import KEYS
 from tui.cli import cli
+from tui.commands.candidates import HEADER_KEYS, PARAM_KEYS
 from tui.commands.completion import answer
 
 PROGRAM = Path(sys.executable).parent / "gatewright"
@@ -110,6 +112,11 @@ def test_keys_of_a_script_s_header(plant: Path) -> None:
     assert offered("scripts set night/report kind=") == ["kind=utility", "kind=macro"]
     assert offered("scripts set night/report params.level.d") == ["params.level.default="]
     assert offered("scripts set night/report --unset desc") == ["description"]
+
+
+def test_the_keys_that_are_offered_are_all_that_can_be_set() -> None:
+    own = {*HEADER_KEYS, *(f"params.NAME.{part}" for part in PARAM_KEYS)}
+    assert own == {*KEYS}
 
 
 def test_nothing_is_made_started_or_said(plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,7 @@ class Running:
         new = NewChild(
             pid=os.getpid(),
             inner_pid=2,
+            tree=os.getpid(),
             run_socket=ours.detach(),
             pidfd=os.pidfd_open(os.getpid()),
             stdout=out,

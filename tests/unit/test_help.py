@@ -41,9 +41,11 @@ def help_of(path: tuple[str, ...]) -> str:
 
 
 def examples(text: str) -> list[str]:
-    """The lines of the examples, which end at an empty one."""
+    """The lines below "Examples:", up to an empty one, or the one that a paragraph ends with."""
     found = text.partition("\n  Examples:\n")[2].partition("\n\n")[0]
-    return [line.strip() for line in found.splitlines()]
+    return [line.strip() for line in found.splitlines()] or [
+        " ".join(one.split()) for one in re.findall(r"Example:\s+(.+?)\n\n", text, re.DOTALL)
+    ]
 
 
 def test_the_walk_finds_the_commands() -> None:

@@ -16,6 +16,7 @@ import click
 from click.shell_completion import CompletionItem, ShellComplete, split_arg_string
 
 from tui.commands.invocation import Invocation, common_options
+from tui.commands.streams import Writer
 
 BASH = r"""%(complete_func)s() {
     local program="${1/#\~\//$HOME/}" kind value about
@@ -145,8 +146,10 @@ def answer(root: click.Command, asked: str) -> str:
     shell = SHELLS.get(asked.removesuffix("_complete"))
     if shell is None:
         return ""
+    quiet = Invocation()
+    quiet.streams.err = Writer(None)
     try:
-        return shell(root, {"obj": Invocation()}, "gatewright", VARIABLE).complete()
+        return shell(root, {"obj": quiet}, "gatewright", VARIABLE).complete()
     except Exception:  # noqa: BLE001 - a wrong command line, a broken project, an engine that hangs: no candidates
         return ""
 

@@ -27,7 +27,6 @@ from tui.commands.errors import CommandError
 from tui.commands.returned import write_files
 from tui.commands.streams import Streams
 from tui.text.formats import duration
-from tui.text.table import terminal_width
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -246,12 +245,14 @@ def show_result(info: RunInfo, streams: Streams) -> None:
     if info.result is None or (info.has_value and info.value is None):
         return
     streams.out.fresh_line()
-    width = terminal_width(streams.out.is_terminal)
-    if width is None:
+    if not streams.out.is_terminal:
         streams.out.line(info.result)
         return
+    import shutil
+
     from tui.text.results import result_lines
 
+    width = shutil.get_terminal_size().columns
     lines = result_lines(info, width, width)
     streams.out.line("\n".join(lines))
     if lines != result_lines(info, width):

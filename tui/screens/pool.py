@@ -201,7 +201,7 @@ def _detail_of(slot: SlotInfo) -> Text:
     facts = [f"slot {slot.slot}", f"run #{slot.run_id}" if slot.run_id is not None else "no run"]
     facts += [f"pid {slot.pid}"] if slot.pid is not None else []
     facts += [f"{slot.restarts} restarts"] if slot.restarts else []
-    facts += [sanitise_line(text) for text in (slot.isolation, slot.problem) if text]
+    facts += [sanitise_line(slot.problem)] if slot.problem else []
     return Text(f" {', '.join(facts)}", no_wrap=True, overflow="ellipsis")
 
 
