@@ -47,7 +47,7 @@ class Count(IntParamType):
 
 
 class Amount(FloatParamType):
-    """A number of a unit, ``least`` or more. JSON has no others than finite ones: it would turn them into none given."""
+    """A finite number of a unit, ``least`` or more: JSON has no others and would turn them into "none given"."""
 
     name = "n"
 

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 def init(invocation: Invocation, folder: str | None) -> None:
     """Make a project of FOLDER, or of the current folder; one that is a project already stays as it is.
 
-    FOLDER itself is made if need be. Example: gatewright init ~/plant
+    FOLDER itself is made if need be.
+
+    \b
+    Examples:
+      gatewright init ~/plant
     """
     if folder is not None and invocation.project is not None:
         raise click.UsageError("The folder is given twice: as an argument and by --project.")
