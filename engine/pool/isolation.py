@@ -54,6 +54,12 @@ HIDDEN = ("open_root", "open_host_file", "open_proc", "open_dev", "overwrite_lib
 OUT_OF_REACH = {"EACCES", "ENOENT", "EROFS", "EPERM"}
 """What a child must be answered that Landlock or the private view keeps from files."""
 
+UNSEEN = {"stat_host_file": "ENOENT"}
+"""What a child in the private view must be answered: Landlock hides neither names nor metadata."""
+
+UNLISTED = {"list_proc": "EACCES"}
+"""What a child under Landlock must be answered: the view has the folder, and nothing but Landlock keeps it closed."""
+
 Dues = Iterator[tuple[str, int, int]]
 """Each: what, what is shown, what is due."""
 
@@ -195,10 +201,14 @@ def _own_kinds(plan: Plan) -> tuple[str, ...]:
 def _check_attempts(plan: Plan, answers: dict[str, str]) -> None:
     """Raises UnfitChild if a child could do what the planned layers should deny it."""
     layers = plan.layers
-    if layers.seccomp:
-        for name, due in FILTERED.items():
-            if answers.get(name) != due:
-                raise UnfitChild(f"a child that tried {name} was answered {answers.get(name)} instead of {due}")
+    wanted = {
+        **(FILTERED if layers.seccomp else {}),
+        **(UNSEEN if layers.view else {}),
+        **(UNLISTED if layers.landlock else {}),
+    }
+    for name, due in wanted.items():
+        if answers.get(name) != due:
+            raise UnfitChild(f"a child that tried {name} was answered {answers.get(name)} instead of {due}")
     if plan.level in (Level.FULL, Level.CORE) or layers.view:
         for name in HIDDEN:
             if answers.get(name) not in OUT_OF_REACH:

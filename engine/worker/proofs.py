@@ -104,4 +104,6 @@ _ATTEMPTS: dict[str, Callable[[], object]] = {
     "open_dev": lambda: _open("/dev/tty", os.O_RDWR),
     "overwrite_library": lambda: _open(os.__file__, os.O_WRONLY),
     "create_outside": _create_outside,
+    "stat_host_file": lambda: os.stat(HOST_FILE),
+    "list_proc": lambda: _open("/proc", os.O_RDONLY),
 }

@@ -8,7 +8,7 @@ import pytest
 
 from engine.models.runs import Mode
 from engine.pool.fork_request import parked_child
-from engine.pool.isolation import FILTERED, HIDDEN, Hello, Promise, Ready, UnfitChild, own_namespace
+from engine.pool.isolation import FILTERED, HIDDEN, UNLISTED, UNSEEN, Hello, Promise, Ready, UnfitChild, own_namespace
 from engine.pool.job import Limits
 from engine.sandbox.plan import Level, Plan, PlannedLayers
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
@@ -20,7 +20,7 @@ FULL = Plan(
     Mode.RESTRICTED, Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=7, seccomp=True)
 )  # fmt: skip
 CORE = Plan(Mode.RESTRICTED, Level.CORE, PlannedLayers(landlock=3, seccomp=True))
-DENIED = FILTERED | dict.fromkeys(HIDDEN, "EACCES")
+DENIED = FILTERED | dict.fromkeys(HIDDEN, "EACCES") | UNSEEN | UNLISTED
 ELSEWHERE = {kind: number for number, kind in enumerate(("user", "pid", "mnt", "net", "ipc", "uts"), 1)}
 HERE = {kind: own_namespace(kind) for kind in ELSEWHERE}
 REQUEST: ForkRequest = parked_child(Limits(), warm=True)
