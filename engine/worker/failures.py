@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import traceback
 
@@ -29,6 +30,7 @@ def failure(error: BaseException, filename: str, outcome: str = "") -> bytes:
     try:
         if type(error) is EOFError and error.args == NOTHING_TYPED:
             error.add_note("A run has no keyboard: take what input() would ask for as a parameter of the script.")
+        _cut_trailing_blanks(filename)
         told = traceback.TracebackException.from_exception(error)
         for part in _chain(told):
             part.stack = traceback.StackSummary.from_list([f for f in part.stack if not _is_own(f.filename)])
@@ -55,6 +57,14 @@ def _chain(told: traceback.TracebackException) -> Iterator[traceback.TracebackEx
         part = todo.pop()
         yield part
         todo += [p for p in (part.__cause__, part.__context__, *(part.exceptions or ())) if p is not None]
+
+
+def _cut_trailing_blanks(filename: str) -> None:
+    """End the lines of the script that tracebacks show: up to 3.12 Python shifts its carets by blanks at the end."""
+    entry = linecache.cache.get(filename)
+    if entry is not None and len(entry) == 4:
+        size, changed, lines, name = entry
+        linecache.cache[filename] = (size, changed, [f"{line.rstrip()}\n" for line in lines], name)
 
 
 def _without_tabs_above_carets(text: str) -> str:

@@ -372,6 +372,7 @@ async def test_carets_stand_under_what_failed(pool: Pool) -> None:
         "'漢字', 1/0",
         "if True:\r\n  1/0",
         "1/0  # ä  ",
+        "f = 1/0 # ä  \nprint()",
         "# end\r1/0",
     ):
         done = await run(pool, text)
