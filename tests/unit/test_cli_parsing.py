@@ -155,7 +155,7 @@ def test_a_terminal_gets_no_control_sequences() -> None:
     [
         (("exec", "1", "--timeout", "abc"), "'abc' is no number of seconds, such as 30 or 0.5."),
         (("exec", "1", "--timeout", "nan"), "'nan' is no number of seconds"),
-        (("run", "a", "-p", "pause"), "'pause' has no value. Write pause=VALUE."),
+        (("run", "a", "--file", "log"), "'log' has no value. Write log=PATH."),
         (("run", "a", "-p", "1a=2"), "'1a' cannot be the name of a parameter"),
         (("runs", "show", "x"), "'x' is no number of a run. gatewright runs list shows them."),
         (("runs", "list", "-n", "many"), "'many' is no whole number from 1 to 500."),
