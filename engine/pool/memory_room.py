@@ -17,6 +17,9 @@ TIGHT = 0.05
 EASY = 1.0
 """Seconds for which a figure is used again: near what is available, and below half of it."""
 
+STEP = 64 << 20
+"""What is free is told in steps of this: whoever waits hears of every change of the sentence."""
+
 ReadMemory = Callable[[], HostMemory | None]
 
 
@@ -76,7 +79,8 @@ class MemoryRoom:
 
     def wait_reason(self, asked: int) -> str:
         """Say why a run that does not fit waits. After ``fits``."""
-        free = describe_size(max(0, self._room))
+        steps = max(0, self._room) // STEP
+        free = f"about {describe_size(steps * STEP)}" if steps else f"less than {describe_size(STEP)}"
         return f"it asks for {describe_size(asked)} of memory; {free} are free beside what running scripts may take"
 
     def refusal(self, asked: int) -> str:

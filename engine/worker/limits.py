@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 MEMORY_RESERVE = 16 << 20
 """Address space beyond the soft limit that a child takes to tell that its script ran out of memory."""
 
-ZYGOTE_NICENESS = 5
-"""The gateway and the engine go first, then what makes the next child."""
+ZYGOTE_NICENESS = 2
+"""The gateway and the engine go first, then what makes the next child: that is done for whoever waits for it."""
 
 RUN_NICENESS = 5
 """Of a run, beyond its zygote's."""

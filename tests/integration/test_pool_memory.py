@@ -134,7 +134,7 @@ async def test_ordinary_runs_fill_every_slot_of_a_host_of_two_gibibytes() -> Non
 
 async def test_what_a_run_holds_is_not_counted_twice() -> None:
     """The host has it no more; what the run may still take is so much less."""
-    host = Host(10_000 * MIB)
+    host = Host(600 * MIB)
     async with pool_of(2, host_memory=host.read, memory_reserve=0) as pool:
         job = await begin(pool, HOLDS)
         host.available = 850 * MIB  # 312 for the first, 512 for the second, and what the interpreter itself takes
@@ -144,7 +144,7 @@ async def test_what_a_run_holds_is_not_counted_twice() -> None:
 
 async def test_memory_that_others_give_back_lets_a_run_start() -> None:
     host = Host(600 * MIB)
-    async with pool_of(2, host_memory=host.read) as pool:
+    async with pool_of(2, host_memory=host.read, health_interval=3600.0) as pool:
         await begin(pool)
         _, ending = submit(pool, "result = 1")
         await until(lambda: pool.info().queue, "it waits")

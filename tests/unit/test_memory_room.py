@@ -88,8 +88,11 @@ def test_sentences_have_both_figures() -> None:
     )
     room = MemoryRoom(Host(300 * MIB).gauge(), [Claim(200 * MIB, holding(50 * MIB))])
     assert not room.fits(512 * MIB)
-    reason = "it asks for 512 MiB of memory; 150 MiB are free beside what running scripts may take"
+    reason = "it asks for 512 MiB of memory; about 128 MiB are free beside what running scripts may take"
     assert room.wait_reason(512 * MIB) == reason
+    room = MemoryRoom(Host(63 * MIB).gauge(), [])
+    assert not room.fits(64 * MIB)
+    assert "; less than 64 MiB are free beside" in room.wait_reason(64 * MIB)
     group = MemoryRoom(MemoryGauge(lambda: HostMemory(MIB, "/sys/fs/cgroup/a/memory.max"), 0), [])
     assert not group.fits(512 * MIB)
     assert "the limit in /sys/fs/cgroup/a/memory.max leaves 1 MiB available" in group.refusal(512 * MIB)

@@ -154,7 +154,7 @@ signal.setitimer(0, 0.02)
         "time.sleep(0.1)",
     ),
     "umask": ("os.umask(0)", "won() if os.umask(0o77) == 0 else None"),
-    "nice": ("os.nice(2)", "won() if os.nice(0) - place['nice'] in (2, 12) else None"),
+    "nice": ("os.nice(2)", "won() if os.nice(0) - place['nice'] in (2, 9) else None"),
     "limits": (
         """
 import resource
