@@ -63,6 +63,16 @@ async def test_the_bundled_scripts_have_no_problems(engine: Engine) -> None:
         assert (await check(engine, loaded.text)).problems == [], info.path
 
 
+async def test_what_a_reader_would_not_see_or_should_not_have_is_told(engine: Engine) -> None:
+    header = '# coding: utf-7\n# /// script\n# [tool.gatewright.params.api_key]\n# default = "hunter2"\n# ///\n'
+    report = await check(engine, f"{header}is_ok\ufe0f = 1  # \u202e\n")
+    assert [(p.line, p.severity, p.message.split(",")[0]) for p in report.problems] == [
+        (1, "error", "It declares the encoding utf-7 in line 1"),
+        (4, "warning", "params.api_key.default is a secret by its name"),
+        (6, "warning", "This line holds U+FE0F (variation selector-16)"),
+    ]
+
+
 async def test_the_parser_is_sandboxed_as_scripts_are(engine: Engine) -> None:
     await check(engine, "")
     (slot,) = engine.checks._examiner._pool.info().slots

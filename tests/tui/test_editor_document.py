@@ -165,6 +165,13 @@ def test_wrapping_says_what_textuals_own_says(width: int) -> None:
             assert ours.location_to_offset(location) == stock.location_to_offset(location)
 
 
+def test_what_has_no_shape_is_one_visible_cell() -> None:
+    document = FlatDocument("is_ok\ufe0f = 1  # \u200b\u202e\u3164 \u26a0\ufe0f\n")
+    shown = document.get_line(0)
+    assert shown == "is_ok\u2426 = 1  # \u2426\u2426\u2426 \u26a0\ufe0f"
+    assert FlatWrapped(document).location_to_offset((0, 7)) == Offset(7, 0)
+
+
 def test_a_control_character_is_one_cell_for_the_cursor_too() -> None:
     wrapped = FlatWrapped(FlatDocument("\x1b\x1bab"))
     assert wrapped.location_to_offset((0, 3)) == Offset(3, 0)

@@ -30,12 +30,14 @@ def sanitise(text: str) -> str:
 
 def sanitise_line(text: str) -> str:
     """``text`` as one line, for names, titles and table cells: newlines and tabs are shown too."""
-    return _IN_LINE.sub(_visible, text)
+    return text if text.isascii() and text.isprintable() else _IN_LINE.sub(_visible, text)
 
 
 def sanitise_code(line: str) -> str:
     """A line of a script as one line, its tabs as the cells that they take; the CR of a CRLF is a short ``\\r``."""
     text = line.expandtabs(TAB)
+    if text.isascii() and text.isprintable():
+        return text
     shown = HIDDEN.sub(_marked, text.removesuffix("\r")).replace("\n", r"\n")
     return shown + r"\r" if text.endswith("\r") else shown
 

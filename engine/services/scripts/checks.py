@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from engine.models.checks import CheckedFunction, CheckProblem, CheckReport, CheckRequest
-from engine.models.hidden import HIDDEN, code_point
+from engine.models.hidden import HIDDEN, code_point, find_hidden
 from engine.models.runs import Mode, Priority
 from engine.registry.scripts import SCRIPTS_CHECK
 from engine.sandbox.modules import ImportPolicy
@@ -17,6 +17,7 @@ from engine.services.operations import implements
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
 from engine.worker.tools import BOM, MAX_MESSAGE, MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
 from store.frontmatter.coding import coding_problem, foreign_coding
+from store.frontmatter.exposed_secrets import exposed_secrets
 from store.frontmatter.read import MAX_BLOCK, Frontmatter, parse
 from store.sizes import describe_size
 
@@ -85,13 +86,36 @@ class ScriptChecks:
 def _read(text: str, data: bytes, path: str) -> tuple[Frontmatter, list[CheckProblem]]:
     """What a text says about itself, and what is wrong with it before it is parsed."""
     front = parse(text, path)
-    return front, [*_frontmatter_problems(front, text), *_coding_problems(data), *hidden_problems(text)]
+    return front, [
+        *_frontmatter_problems(front, text),
+        *_coding_problems(data),
+        *_secret_problems(data),
+        *hidden_problems(text),
+    ]
 
 
 def _coding_problems(data: bytes) -> Iterator[CheckProblem]:
     found, problem = foreign_coding(data), coding_problem(data)
     if found is not None and problem is not None:
         yield CheckProblem(message=problem, line=found.line)
+
+
+def _secret_problems(data: bytes) -> Iterator[CheckProblem]:
+    """Warn of values in the header that everybody who reads the script has. They are not repeated."""
+    for found in exposed_secrets(data):
+        key = one_line(found.key, MAX_NAME)
+        is_one = f"{key} is a secret by its name" if found.by_name else f"{key} looks like a password or a key"
+        if found.param is None:
+            how = "Make it a parameter with secret = true."
+        elif found.by_name:
+            name = one_line(found.param, MAX_NAME)
+            how = f"Without a default -p {name} and the console ask for it; secret = false says that it is none."
+        else:
+            how = "Without a default it is asked for; secret = true keeps what it is given out of the records."
+        sentence = (
+            f"{is_one}, and all who can read the script or its history have it: take it out, and change it. {how}"
+        )
+        yield CheckProblem(message=sentence, line=found.line, severity="warning")
 
 
 def hidden_problems(text: str) -> Iterator[CheckProblem]:
@@ -103,14 +127,13 @@ def hidden_problems(text: str) -> Iterator[CheckProblem]:
     searched = unix if "\n" in unix else lines
     number, start = 1, 0
     for _ in range(MAX_PROBLEMS):
-        found = HIDDEN.search(searched, start)
-        if found is None:
+        place = find_hidden(searched, start)
+        if place < 0:
             return
-        place = found.start()
         number += lines.count("\n", start, place)
         column = place - (lines.rfind("\n", 0, place) + 1) + (len(text) - len(body) if number == 1 else 0)
         end = lines.find("\n", place) % (len(lines) + 1)  # the text's end where there is none
-        if found[0] == "\r":
+        if searched[place] == "\r":
             sentence = "A carriage return alone ends this line for Python; an editor may show one line with the next."
         else:
             seen = HIDDEN.findall(searched, place, min(end, place + MAX_MESSAGE))
