@@ -72,7 +72,8 @@ class Invocation:
         """
         from tui.commands.session import with_engine
 
-        return with_engine(lambda: self.folder(make=make), self.streams, work, start=start)
+        named = self.project is not None
+        return with_engine(lambda: self.folder(make=make), self.streams, work, start=start, become=named)
 
     def show(
         self,
