@@ -28,6 +28,7 @@ def _serve(options: argparse.Namespace) -> int:
             ready_fd=options.ready_fd,
             idle_exit=options.idle_exit,
             pool_size=options.pool_size,
+            become=not options.stay,
         )
     )
 
@@ -35,7 +36,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from engine.doctor import diagnose
 
-    return diagnose(options.project, as_json=options.json)
+    return diagnose(options.project, as_json=options.json, become=not options.stay)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,9 +48,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--ready-fd", type=int, help="file descriptor to report readiness to")
     serve.add_argument("--idle-exit", type=float, metavar="SECONDS", help="leave after this time without use; 0: never")
     serve.add_argument("--pool-size", type=int, metavar="N", help="number of slots")
+    serve.add_argument("--stay", action="store_true", help="refuse a project of another account, as root too")
     doctor = commands.add_parser("doctor", help="what this host gives to an engine")
     doctor.add_argument("--project", type=Path, default=None)
     doctor.add_argument("--json", action="store_true")
+    doctor.add_argument("--stay", action="store_true", help="as for serve")
     return parser
 
 

@@ -187,8 +187,6 @@ async def compose(
         reconciler,
         project.history,
         keep,
-        audit=audit,
-        space=space,
         reserve=Reserve(own),
         on_disk=_prunable(project, files, reconciler, keep),
     )

@@ -120,6 +120,7 @@ class GatewrightApp(App[int]):
         journal: Where unsaved text is kept.
         place: Project as the header shows it, ``host:path`` if not given.
         preferences: How to draw.
+        named: The user named the project: only then root may become its owner.
     """
 
     TITLE = "gatewright"
@@ -134,10 +135,13 @@ class GatewrightApp(App[int]):
         journal: RecoveryJournal | None = None,
         place: str | None = None,
         preferences: Preferences | None = None,
+        *,
+        named: bool = True,
     ) -> None:
         preferences = preferences or Preferences()
         super().__init__(driver_class=driver_class(diff=preferences.diff))
         self._project = project
+        self._named = named
         self._journal = journal or RecoveryJournal(os.path.realpath(project))
         self._open_script = open_script
         self._console = ConsoleScreen(place or f"{socket.gethostname()}:{project}", fast_editor=preferences.fast_editor)
@@ -166,7 +170,7 @@ class GatewrightApp(App[int]):
         """After the first paint: everything that takes time."""
         from tui.connection import EngineConnection
 
-        self._connection = EngineConnection(self._project, self.publish)
+        self._connection = EngineConnection(self._project, self.publish, become=self._named)
         await self._console.attach(self._connection, self._journal, self._open_script, self.publish)
         in_background(self, "connection", self._connection.run)
         gc.freeze()

@@ -55,10 +55,12 @@ class EngineConnection:
     Args:
         project: The project's folder.
         publish: Gets a message for everything that happens.
+        become: Whether root may become the project's owner: it named the project.
     """
 
-    def __init__(self, project: Path, publish: Callable[[Message], None]) -> None:
+    def __init__(self, project: Path, publish: Callable[[Message], None], *, become: bool = True) -> None:
         self.project = project
+        self._become = become
         self._publish = publish
         self._client: EngineClient | None = None
         self._wake = asyncio.Event()
@@ -104,7 +106,7 @@ class EngineConnection:
     async def _open(self) -> bool:
         """Try once to get a client that answers; False, and the reason published, if there is none."""
         try:
-            client = await connect(self.project, client="console", start=self._may_start)
+            client = await connect(self.project, client="console", start=self._may_start, become=self._become)
         except (LaunchError, EngineUnreachable, EngineError) as error:
             self._away(error.message, error.hint)
             return False

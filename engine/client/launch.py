@@ -37,7 +37,7 @@ HANDOVER_TIMEOUT = 10.0
 POLL = 0.03
 
 
-async def connect(project: Path, *, client: str, start: bool = True) -> EngineClient:
+async def connect(project: Path, *, client: str, start: bool = True, become: bool = True) -> EngineClient:
     """Connect to the project's engine; start one if none answers and ``start`` is set.
 
     A client run by root becomes the project's owner first, for good: the engine and all its files are the owner's.
@@ -46,12 +46,13 @@ async def connect(project: Path, *, client: str, start: bool = True) -> EngineCl
         project: The project's folder; need not hold a project yet.
         client: ``console`` or ``cli``.
         start: Whether a missing engine is started. The project is made by the engine if it does not exist.
+        become: Whether root may become the owner: it named the project.
 
     Raises:
         LaunchError: It cannot be reached or started, or this account may not.
     """
     paths = _paths(project)
-    become_owner(paths)
+    become_owner(paths, become=become)
     for _ in range(2):
         found = await _reach(paths, client)
         if found is None and start:
@@ -90,15 +91,17 @@ async def reach(project: Path, *, client: str) -> EngineClient | None:
     return None
 
 
-async def stop(project: Path, *, client: str, force: bool = False) -> bool:
+async def stop(project: Path, *, client: str, force: bool = False, become: bool = True) -> bool:
     """Stop the project's engine and wait until it has left. False if none was running.
+
+    ``become`` is as for ``connect``.
 
     Raises:
         LaunchError: This account may not, or the engine did not leave.
         EngineError: The engine refuses: runs go on and ``force`` is not set.
     """
     paths = _paths(project)
-    become_owner(paths)
+    become_owner(paths, become=become)
     found = await _reach(paths, client)
     if found is None:
         return False

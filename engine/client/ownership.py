@@ -56,10 +56,11 @@ def other_account(paths: EnginePaths) -> str | None:
     return account_name(owner.uid) if os.geteuid() == 0 != owner.uid else None
 
 
-def become_owner(paths: EnginePaths) -> None:
+def become_owner(paths: EnginePaths, *, become: bool = True) -> None:
     """Go on only as the account that owns the project: root becomes it, everybody else is told whom to ask.
 
-    A folder that is no project yet would become one of its own owner.
+    A folder that is no project yet would become one of its own owner. Without ``become`` root stays root, too: nobody
+    named this project, and whoever may write to the folder around it may have exchanged it since it was found.
 
     Raises:
         LaunchError: The project is somebody else's.
@@ -67,7 +68,7 @@ def become_owner(paths: EnginePaths) -> None:
     owner = owner_of(paths)
     if owner.uid == os.geteuid():
         return
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and become:
         _become(owner.uid, owner.gid)
     elif owner.of_project:
         raise LaunchError(

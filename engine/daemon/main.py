@@ -56,6 +56,7 @@ class ServeOptions:
         background: Detached by a client: it leaves when idle, and a hang-up of somebody's terminal is not its business.
         ready_fd: Where to report that it is ready, or why not.
         idle_exit: Seconds, instead of the setting; 0 is never.
+        become: Root may become the project's owner.
     """
 
     project: Path
@@ -63,6 +64,7 @@ class ServeOptions:
     ready_fd: int | None = None
     idle_exit: float | None = None
     pool_size: int | None = None
+    become: bool = True
 
 
 class ReadinessPipe:
@@ -178,7 +180,7 @@ def serve(options: ServeOptions) -> int:
     report = ReadinessPipe(options.ready_fd)
     paths = EnginePaths(options.project)
     try:
-        become_owner(paths)
+        become_owner(paths, become=options.become)
         prepare_folders(paths)
         lock = LifetimeLock(paths.lifetime_lock)
         lock.acquire()

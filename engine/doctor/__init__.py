@@ -21,9 +21,9 @@ from engine.paths import EnginePaths
 __all__ = ["Finding", "Severity", "diagnose", "examine"]
 
 
-def diagnose(folder: Path | None, *, as_json: bool) -> int:
+def diagnose(folder: Path | None, *, as_json: bool, become: bool = True) -> int:
     """Print a diagnosis of the host and of the project, if one is given. Returns the exit code."""
-    findings = list(examine(None if folder is None else folder.resolve()))
+    findings = list(examine(None if folder is None else folder.resolve(), become=become))
     if as_json:
         sys.stdout.write(msgspec.json.encode({"findings": findings}).decode() + "\n")
     else:
@@ -31,14 +31,14 @@ def diagnose(folder: Path | None, *, as_json: bool) -> int:
     return 0
 
 
-def examine(folder: Path | None) -> Iterator[Finding]:
+def examine(folder: Path | None, *, become: bool = True) -> Iterator[Finding]:
     """Every finding; a check that fails in itself is a finding too.
 
     All is tried as the project's owner, whom root becomes, since the engine will be that account. A stranger hears
     whose the project is, and of the host what it gives to the stranger.
     """
     paths = None if folder is None else EnginePaths(folder)
-    refusal = None if paths is None else _refusal(paths)
+    refusal = None if paths is None else _refusal(paths, become)
     for check in (*host.CHECKS, *memory.HOST_CHECKS):
         yield careful(check, check.__name__)
     yield from careful_each(lambda: sandbox.examine(None if refusal else paths), "sandbox")
@@ -49,11 +49,11 @@ def examine(folder: Path | None) -> Iterator[Finding]:
             yield careful(functools.partial(examination, paths), examination.__name__)
 
 
-def _refusal(paths: EnginePaths) -> Finding | None:
+def _refusal(paths: EnginePaths, become: bool) -> Finding | None:
     """Become the project's owner; what to say if that is not possible."""
     tried = f"who owns {paths.project}"
     try:
-        become_owner(paths)
+        become_owner(paths, become=become)
     except LaunchError as refusal:
         return Finding(level=Severity.FAIL, tried=tried, found=refusal.message, advice=refusal.hint or "")
     except OSError as error:

@@ -19,8 +19,7 @@ from pathlib import Path
 from engine.models.engine import PruneRequest, PruneResult, RetentionInfo, RetentionLimits, RetentionPass
 from engine.registry.engine import RETENTION, RETENTION_PRUNE
 from engine.services.access import Actor, ServiceError
-from engine.services.audit import AuditService, event
-from engine.services.disk_space import SpaceCheck
+from engine.services.audit import event
 from engine.services.operations import implements
 from engine.services.scripts.versions import ScriptWriter
 from store.disk_space import Reserve, has_room
@@ -56,8 +55,6 @@ class RetentionService:
         keep: Retention,
         clock: Callable[[], float] = time.time,
         *,
-        audit: AuditService | None = None,
-        space: SpaceCheck | None = None,
         reserve: Reserve | None = None,
         on_disk: Callable[[], AbstractAsyncContextManager[RetentionService]] | None = None,
     ) -> None:
@@ -67,8 +64,6 @@ class RetentionService:
         self._history = history
         self._keep = keep
         self._clock = clock
-        self._audit = audit
-        self._space = space
         self._reserve = reserve
         self._on_disk = on_disk
         self._pruning = asyncio.Lock()

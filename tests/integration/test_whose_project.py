@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -149,6 +150,26 @@ def test_root_does_not_become_the_owner_of_a_project_that_it_did_not_name(accoun
         assert not [path for path in (root / ".gatewright").rglob("*") if path.lstat().st_uid != UID]
     finally:
         account.call("--project", str(root), "engine", "stop", "--force")
+
+
+@as_root
+def test_a_project_that_changes_hands_after_it_was_found_makes_nobody_somebody_else(account: OrdinaryAccount) -> None:
+    """Whoever may write to the folder above can put another .gatewright there between two looks."""
+    root = account.folder("plant")
+    (root / ".gatewright").mkdir(mode=0o700)
+    account.own(root)
+    program = f"""
+import asyncio, os
+from pathlib import Path
+from engine.client import launch
+for work in (launch.connect, launch.stop):
+    try:
+        asyncio.run(work(Path({str(root)!r}), client="cli", become=False))
+    except launch.LaunchError as error:
+        print(error.exit_code, os.geteuid(), error.message.partition(";")[0])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == f"4 0 This project belongs to uid {UID}\n" * 2, done.stderr
 
 
 @as_root

@@ -56,16 +56,19 @@ def console(invocation: Invocation, folder: str | None) -> NoReturn:
     with refusals():
         project = invocation.folder(make=True)
         other = other_account(EnginePaths(project))
-    sys.exit(run_console(project, invocation.open_script, other))
+    sys.exit(run_console(project, invocation.open_script, other, named=invocation.project is not None))
 
 
-def run_console(project: Path, open_script: str | None = None, account: str | None = None) -> int:
+def run_console(
+    project: Path, open_script: str | None = None, account: str | None = None, *, named: bool = True
+) -> int:
     """Show the console until the user leaves; the exit code.
 
     Args:
         project: Its folder; made a project if it is none yet.
         open_script: Script to open first.
         account: Whom root becomes for this project; None where nobody becomes somebody else.
+        named: The user named the project: only then root may become its owner.
     """
     # The start makes many objects that live as long as the console: looking for garbage among them costs 30 ms.
     # The app turns collection on again when it is ready.
@@ -75,6 +78,6 @@ def run_console(project: Path, open_script: str | None = None, account: str | No
     from tui.app import GatewrightApp, Preferences
 
     place = None if account is None else f"{socket.gethostname()}:{project} as {account}"
-    app = GatewrightApp(project, open_script, place=place, preferences=Preferences.of(os.environ))
+    app = GatewrightApp(project, open_script, place=place, preferences=Preferences.of(os.environ), named=named)
     app.run()
     return app.return_code or 0

@@ -54,7 +54,8 @@ def _project(invocation: Invocation) -> list[str]:
     from tui.commands.session import refusals
 
     try:
-        return ["--project", str(invocation.folder())]
+        stay = [] if invocation.project is not None else ["--stay"]
+        return ["--project", str(invocation.folder()), *stay]
     except LaunchError as error:
         if invocation.project is not None and os.path.isdir(invocation.project):
             return ["--project", os.path.realpath(invocation.project)]  # it says what the folder lacks

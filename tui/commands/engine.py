@@ -61,7 +61,8 @@ def stop(invocation: Invocation, force: bool) -> None:
 
     with refusals():
         folder = invocation.folder()
-        stopped = asyncio.run(launch.stop(folder, client=CLIENT, force=force))
+        named = invocation.project is not None
+        stopped = asyncio.run(launch.stop(folder, client=CLIENT, force=force, become=named))
     said = f"the engine of {folder} has stopped" if stopped else "no engine runs for this project"
     invocation.show({"project": str(folder), "stopped": stopped}, lambda _, __: invocation.streams.notify(said))
 
@@ -97,7 +98,8 @@ def serve(ctx: click.Context) -> None:
     from tui.commands.session import refusals
 
     with refusals():
-        command = [*daemon_command(ctx.obj.folder()), *ctx.args]
+        stay = [] if ctx.obj.project is not None else ["--stay"]
+        command = [*daemon_command(ctx.obj.folder()), *stay, *ctx.args]
     os.execve(command[0], command, daemon_environment())  # noqa: S606 - no shell: this process becomes the engine
 
 

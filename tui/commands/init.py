@@ -52,7 +52,7 @@ def init(invocation: Invocation, folder: str | None) -> None:
     before = os.path.isdir(project / PRIVATE)
     if before:
         invocation.streams.notify(f"{project} is a project already; nothing changed")
-    found = with_engine(lambda: project, invocation.streams, work, start=True)
+    found = with_engine(lambda: project, invocation.streams, work, start=True, become=invocation.project is not None)
     invocation.show(
         found,
         _print,

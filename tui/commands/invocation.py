@@ -78,7 +78,8 @@ class Invocation:
         """
         from tui.commands.session import with_engine
 
-        return with_engine(lambda: self.folder(make=make), self.streams, work, start=start)
+        named = self.project is not None
+        return with_engine(lambda: self.folder(make=make), self.streams, work, start=start, become=named)
 
     async def reconnect(self) -> EngineClient:
         """Connect once more, to the engine that answers now; the caller closes the client.

@@ -44,7 +44,12 @@ def project_folder(explicit: str | None, streams: Streams, *, make: bool) -> Pat
 
 
 def with_engine(
-    find: Callable[[], Path], streams: Streams, work: Callable[[EngineClient], Awaitable[Answer]], *, start: bool
+    find: Callable[[], Path],
+    streams: Streams,
+    work: Callable[[EngineClient], Awaitable[Answer]],
+    *,
+    start: bool,
+    become: bool,
 ) -> Answer:
     """Connect to the project's engine and do ``work`` with it.
 
@@ -53,13 +58,14 @@ def with_engine(
         streams: Told when the project is a new one.
         work: Gets the connected client.
         start: Start the engine if none answers.
+        become: Whether root may become the project's owner: it named the project.
 
     Raises:
         CommandError: No engine could be reached, or it refused.
     """
 
     async def session(folder: Path, is_new: bool) -> Answer:
-        client = await connect(folder, client=CLIENT, start=start)
+        client = await connect(folder, client=CLIENT, start=start, become=become)
         try:
             if is_new:
                 streams.notify(f"made a project in {folder}")
