@@ -93,7 +93,7 @@ ACTIONS: tuple[Action, ...] = (
     _console("admin", "ADMIN", "ADMIN runs for five minutes, or back at once"),
     _console("meta", "meta", "Header of the script: kind, parameters, limits"),
     _console("approve", "approve", "Approve or refuse a script's permissions"),
-    _console("maintenance", "rebuild", "Rebuilds and metadata diff: begin them, what they are at, their reports"),
+    _console("maintenance", "rebuild", "Rebuilds and metadata diff, and what they are at"),
     Action("focus_editor", "editor", "Back to the editor; closes find bar and filter", Scope.CONSOLE, priority=True),
     _everywhere("palette", "all", "All actions and scripts", 8, palette=False),
     _everywhere("help", "help", "This help", 9),

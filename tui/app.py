@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from tui.connection import EngineConnection
 
 STYLES = Path(__file__).parent / "styles"
+FOR_SIXTEEN_COLOURS = STYLES / "sixteen.tcss"
 
 GONE_WITHIN = 1.5
 """Seconds between a hangup and the end of the process, whatever hangs: on a dead terminal writes fail or block."""
@@ -125,7 +126,7 @@ class GatewrightApp(App[int]):
 
     TITLE = "gatewright"
     ENABLE_COMMAND_PALETTE = False
-    CSS_PATH = sorted(STYLES.glob("*.tcss"))
+    CSS_PATH = sorted(set(STYLES.glob("*.tcss")) - {FOR_SIXTEEN_COLOURS})
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.EVERYWHERE)
 
     def __init__(
@@ -155,6 +156,8 @@ class GatewrightApp(App[int]):
         if sixteen is None:
             sixteen = self.console.color_system == "standard"
         self.theme = SIXTEEN_COLOURS.name if sixteen else DARK.name
+        if sixteen:
+            self.css_path.append(FOR_SIXTEEN_COLOURS)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """What is drawn by others' text never holds control characters (DESIGN 1.8)."""

@@ -91,4 +91,6 @@ def test_the_editor_overrides_nothing_that_textual_does_not_have() -> None:
     ours = {name for kind in Editor.__mro__[:2] for name, value in vars(kind).items() if inspect.isfunction(value)}
     private = {name for name in ours if name.startswith("_") and not name.startswith("__")}
     overridden = {name for name in private if hasattr(TextArea, name)}
-    assert overridden == {"_set_document", "_build_highlight_map", "_exchange_repaint_regions", "_on_key"}
+    assert overridden == {
+        *("_set_document", "_build_highlight_map", "_exchange_repaint_regions", "_refresh_size", "_on_key")
+    }
