@@ -59,7 +59,7 @@ HEADER_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 """Keys of a script's header, with the values that one of them has to have."""
 
-PARAM_KEYS = ("type", "default", "help", "choices", "required")
+PARAM_KEYS = ("type", "default", "help", "choices", "required", "secret")
 
 
 def script_names(ctx: click.Context, incomplete: str, *, folder: str = "", suffix: str = "") -> list[CompletionItem]:
