@@ -30,8 +30,10 @@ from engine.pool.zygote import NewChild
 from engine.pool.zygote_supervisor import ZygoteSupervisor
 from engine.worker.wire import ForkRequest
 
-EXIT_GRACE = 0.5
-"""Seconds for a killed child to be reported as gone, for each 512 MiB it may have held; then its zygote is replaced."""
+EXIT_GRACE = 1.0
+"""Seconds for a killed child to be reported as gone, for each 512 MiB it may have held; then its zygote is replaced.
+
+It takes itself apart at its own niceness, so beside a busy gateway it may wait for its turn."""
 
 EXIT_GRACE_MEMORY = 512 << 20
 

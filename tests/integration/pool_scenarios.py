@@ -21,6 +21,8 @@ from pool_kit import (
     FREE_IMPORTS,
     descendants,
     expect_innocent,
+    make_job,
+    parent_of,
     plain_plans,
     plans,
     pool_of,
@@ -31,6 +33,7 @@ from pool_kit import (
 
 from engine.models.runs import Outcome
 from engine.pool.pool import Pool
+from engine.worker.limits import RUN_NICENESS, ZYGOTE_NICENESS
 
 BOMB = """
 import os
@@ -128,8 +131,26 @@ async def threads(pool: Pool) -> None:
     assert sorted(map(int, done.sink.stdout.split())) == list(range(30))
 
 
+async def victim(pool: Pool) -> None:
+    """The kernel ends it before its zygote, and both before the engine; the processor goes the other way round."""
+    job = make_job("print('there', flush=True)\nwhile True: pass", profile=PROFILE)
+    ending = pool.submit(job)
+    await until(lambda: job.sink.stdout, "the script is at work")  # type: ignore[attr-defined]
+    child = job.sink.starts[0][1]  # type: ignore[attr-defined]
+    scores, nice = [], []
+    for pid in (child, parent_of(child), parent_of(parent_of(child))):
+        scores.append(int(Path(f"/proc/{pid}/oom_score_adj").read_text()))
+        nice.append(os.getpriority(os.PRIO_PROCESS, pid))
+    assert scores == [900, 500, 500], scores
+    own = os.nice(0)
+    zygote = min(19, own + ZYGOTE_NICENESS)
+    assert nice == [min(19, zygote + RUN_NICENESS), zygote, zygote], nice
+    assert pool.cancel(job.run_id)
+    await ending
+
+
 SCENARIOS: dict[str, Callable[[Pool], Awaitable[None]]] = {
-    work.__name__: work for work in (bomb, power, deaf, daemons, memory, mess, threads)
+    work.__name__: work for work in (bomb, power, deaf, daemons, memory, mess, threads, victim)
 }
 
 

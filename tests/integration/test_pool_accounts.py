@@ -19,12 +19,12 @@ from pool_kit import interpreter, processes_with
 
 SCRIPT = str(Path(__file__).with_name("pool_scenarios.py"))
 KILLS = ("bomb", "power", "deaf")
-RESTRICTED = (*KILLS, "memory", "mess", "threads")
-PLAIN = ("bomb", "power", "deaf", "memory", "threads")
+RESTRICTED = (*KILLS, "memory", "mess", "threads", "victim")
+PLAIN = ("bomb", "power", "deaf", "memory", "threads", "victim")
 """Without namespaces there is no scratch to make a mess in."""
 
-ADMIN = ("--admin", *KILLS, "daemons", "memory", "mess", "threads")
-PLAIN_ADMIN = ("--plain", "--admin", "power", "deaf", "daemons", "memory", "mess", "threads")
+ADMIN = ("--admin", *KILLS, "daemons", "memory", "mess", "threads", "victim")
+PLAIN_ADMIN = ("--plain", "--admin", "power", "deaf", "daemons", "memory", "mess", "threads", "victim")
 """No fork bomb: without namespaces nothing bounds the number of an account's processes."""
 
 FULL = "full: userns+pidns+netns+ipcns+tmpfs+view+landlock"

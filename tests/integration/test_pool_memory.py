@@ -206,7 +206,7 @@ import mmap
 import os
 import time
 
-with open("/dev/shm/held", "w+b") as file:
+with open(f"/dev/shm/{mark}", "w+b") as file:
     file.write(bytes(100 << 20))
     file.flush()
     if mapped:
@@ -218,8 +218,15 @@ with open("/dev/shm/held", "w+b") as file:
 """
 
 
-async def test_shared_memory_of_an_admin_run_goes_with_it_and_is_not_the_hosts() -> None:
-    mark = f"gwtest-{os.getpid()}"
+@pytest.fixture
+def mark() -> Iterator[str]:
+    """A name in ``/dev/shm`` that no test leaves on the host, whatever comes of it."""
+    name = f"gwtest-{os.getpid()}"
+    yield name
+    Path("/dev/shm", name).unlink(missing_ok=True)
+
+
+async def test_shared_memory_of_an_admin_run_goes_with_it_and_is_not_the_hosts(mark: str) -> None:
     async with pool_of(1, profile=ADMIN, lifted=("multiprocessing", "threading", "subprocess")) as pool:
         for _ in range(2):
             done = await run(pool, SHARED, profile=ADMIN, variables={"mark": mark})
@@ -228,10 +235,10 @@ async def test_shared_memory_of_an_admin_run_goes_with_it_and_is_not_the_hosts()
 
 
 @pytest.mark.parametrize("mapped", [False, True], ids=["beside", "mapped"])
-async def test_bytes_in_shared_memory_count_once(mapped: bool) -> None:
+async def test_bytes_in_shared_memory_count_once(mapped: bool, mark: str) -> None:
     """Beside what processes hold; what they have mapped of it is held already."""
     async with pool_of(1, profile=ADMIN, admin_memory=170 * MIB) as pool:
-        done = await run(pool, HELD, wall=60, profile=ADMIN, variables={"mapped": mapped})
+        done = await run(pool, HELD, wall=60, profile=ADMIN, variables={"mapped": mapped, "mark": mark})
         assert done.outcome is (Outcome.OK if mapped else Outcome.MEMORY), done.ending
 
 
