@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 
-PER_SECOND = 150_000
-"""Tokens that come back in a second. A token is about 0.2 us of the engine: in the long run it has 3 % of a core for a
-run, and up to 6 % with what followers and records are then told."""
+PER_SECOND = 100_000
+"""Tokens that come back in a second. A token is about 0.2 us of the engine: a run has 2 % of a core, and as much again
+for what followers and records are told of it."""
 
 BURST = 75_000
 """Tokens that a run begins with and may save up: 1,500 lines that each wake the engine, 15 ms of it in all."""
@@ -27,6 +27,12 @@ SMALL = 4 << 10
 PAUSE = 0.002
 """Seconds at least until a run that is out of tokens is read again: what it writes meanwhile comes in one read."""
 
+PAUSES = 500
+LONG_PAUSE = 0.01
+LONG_PER_SECOND = 33_000
+"""The same for a run that goes on so after ``PAUSES`` of them, a second or more of nothing but tiny frames: the engine
+is woken less often for it, and its text is still shown at once."""
+
 FRAMES_PER_TURN = 512
 """Frames of one run that are acted on before everything else in the event loop has its turn."""
 
@@ -34,20 +40,28 @@ FRAMES_PER_TURN = 512
 class Pace:
     """What one run may still have read now."""
 
-    __slots__ = ("_at", "_tokens")
+    __slots__ = ("_at", "_pauses", "_tokens")
 
     def __init__(self) -> None:
         self._tokens = float(BURST)
         self._at = time.monotonic()
+        self._pauses = 0
+        """Since it had all its tokens."""
 
-    def spend(self, tokens: int) -> None:
+    def spend(self, tokens: float) -> None:
         self._tokens -= tokens
 
     def pause(self) -> float:
         """Seconds to wait before the next read, 0 for none."""
         if self._tokens > 0:
             return 0.0
+        pause, rate = (PAUSE, PER_SECOND) if self._pauses < PAUSES else (LONG_PAUSE, LONG_PER_SECOND)
         now = time.monotonic()
-        self._tokens = min(BURST, self._tokens + (now - self._at) * PER_SECOND)
+        self._tokens += (now - self._at) * rate
         self._at = now
-        return 0.0 if self._tokens > 0 else max(PAUSE, -self._tokens / PER_SECOND)
+        if self._tokens > 0:
+            if self._tokens >= BURST:
+                self._tokens, self._pauses = float(BURST), 0
+            return 0.0
+        self._pauses += 1
+        return max(pause, -self._tokens / rate)

@@ -211,6 +211,12 @@ async def warm_up(client: EngineClient, runs: int) -> None:
         await last_of(client, SIMPLE)
 
 
+def processor_seconds(pid: int) -> float:
+    """Return what a process has used in all (proc_pid_stat(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def watch(pid: int, held: list[int]) -> None:
     """Note the engine's resident KiB every second, until cancelled."""
     while True:
@@ -234,6 +240,7 @@ async def measure(project: Path, options: argparse.Namespace) -> dict[str, float
             others += [asyncio.create_task(flood(own, code, tally)) for code in FLOODS.values()]
         shares = [range(first, clients, PROCESSES) for first in range(min(clients, PROCESSES))]
         context = multiprocessing.get_context("spawn")
+        start, used = time.perf_counter(), processor_seconds(pid)
         with ProcessPoolExecutor(len(shares) + 1, mp_context=context) as processes:
             loop = asyncio.get_running_loop()
             calls = [
@@ -242,6 +249,7 @@ async def measure(project: Path, options: argparse.Namespace) -> dict[str, float
             calls.append(loop.run_in_executor(processes, ask, str(project), seconds))
             for seen in await asyncio.gather(*calls):
                 tally.add(seen)
+        share = (processor_seconds(pid) - used) / (time.perf_counter() - start)
         for task in others:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -249,13 +257,15 @@ async def measure(project: Path, options: argparse.Namespace) -> dict[str, float
     finally:
         await own.close()
         await stop(project, client="cli", force=True)
-    return figures(tally, held)
+    return figures(tally, held, share)
 
 
-def figures(tally: Tally, held: list[int]) -> dict[str, float]:
+def figures(tally: Tally, held: list[int], share: float) -> dict[str, float]:
     """Print the table, and return it by names."""
-    found: dict[str, float] = {"errors": float(tally.errors.total()), "load": os.getloadavg()[0]}
-    print(f"load of the machine {found['load']:.1f} on {os.cpu_count()} processors")
+    found = {"errors": float(tally.errors.total()), "load": os.getloadavg()[0], "engine_processors": share}
+    print(
+        f"load of the machine {found['load']:.1f} on {os.cpu_count()} processors, of which the engine used {share:.2f}"
+    )
     for what, seconds in sorted(tally.seconds.items()):
         ordered = sorted(seconds)
         p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1e3 for share in (0.5, 0.99))

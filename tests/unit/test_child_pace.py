@@ -133,6 +133,27 @@ def test_a_bucket_is_emptied_and_fills_again(monkeypatch: pytest.MonkeyPatch) ->
     assert bucket.pause() > 0.0
 
 
+def test_who_goes_on_flooding_is_read_less_often_until_it_has_rested(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(pace.time, "monotonic", lambda: now)
+    bucket = pace.Pace()
+
+    def spend_all() -> float:
+        nonlocal now
+        bucket.spend(bucket._tokens)
+        wait = bucket.pause()
+        now += wait
+        assert bucket.pause() == 0.0
+        return wait
+
+    assert {spend_all() for _ in range(pace.PAUSES)} == {pace.PAUSE}
+    assert {spend_all() for _ in range(5)} == {pace.LONG_PAUSE}
+    now += 2 * pace.BURST / pace.LONG_PER_SECOND
+    bucket.spend(pace.BURST)
+    assert bucket.pause() == 0.0
+    assert spend_all() == pace.PAUSE
+
+
 async def test_a_turn_of_the_loop_has_few_frames_of_a_run(running: Running) -> None:
     count = 20_000
     sending = asyncio.create_task(running.send(frame(Frame.OUT, b"x") * count))
