@@ -143,7 +143,9 @@ def test_what_to_type_next_is_said_quoted_for_the_shell(project: CliProject) -> 
         assert made.returncode == 0, made.stderr
         edit = shlex.join(["gatewright", "--project", str(project.root), "--open", f"{name}.py"])
         assert f"made {name}.py; {edit} edits it" in made.stderr
-        assert edit in project.call("scripts", "new", name).stderr
+        again = project.call("scripts", "new", name, "--title", "Another")
+        assert again.returncode == 5
+        assert edit in again.stderr
     for name in ("notes.txt", "a:b", "../up", "report.v2"):
         refused = project.call("scripts", "new", name)
         assert refused.returncode == 2
