@@ -131,7 +131,11 @@ class ScriptPane(Vertical):
         self._refresh_rows(cursor=_SCRIPT + self._open_path if newly_listed and self._open_path else None)
 
     def show_open(self, path: str) -> None:
-        """Mark the script that the editor shows, and put the cursor on it."""
+        """Mark the script that the editor shows, with the cursor on it. A filter that hides a newly opened one ends."""
+        info = self.info(path)
+        if path != self._open_path and info is not None and not _matches(info, self._filter.value.casefold().split()):
+            with self._filter.prevent(Input.Changed):
+                self.clear_filter()
         self._open_path = path
         self.outside.opened(path)
         self._folded.discard(posixpath.dirname(path))
