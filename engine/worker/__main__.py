@@ -11,13 +11,11 @@ PACKAGE = "_gatewright_worker"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from .program import Step
+    from .child import Run
 
 
-def _begin() -> "Iterator[Step]":
-    """Be what the arguments say; return only in a child, with the steps of its life."""
+def _begin() -> "Run | None":
+    """Be what the arguments say; return only in a child, with what it is to do, or when the trials are over."""
     import sys
 
     _adopt_folder()
@@ -25,11 +23,11 @@ def _begin() -> "Iterator[Step]":
         from _gatewright_worker.trials import report  # type: ignore[import-not-found]
 
         report(sys.argv[2])
-        return iter(())
+        return None
     from _gatewright_worker.launcher import main  # type: ignore[import-not-found]
 
-    steps: Iterator[Step] = main().serve()
-    return steps
+    run: Run = main().serve()
+    return run
 
 
 def _adopt_folder() -> None:
@@ -45,10 +43,12 @@ def _adopt_folder() -> None:
     sys.path[:] = [path for path in sys.path if os.path.abspath(path) != folder]
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and (run := _begin()) is not None:
     # The only frame below a script's own: launcher and template have returned from theirs, with all that they know.
-    for step in _begin():
+    call = run.begin()
+    while True:
         try:
-            step.value = step.call()
+            run.program.value = call()
         except BaseException as error:  # noqa: BLE001 - the script's failure is the run's outcome
-            step.error = error
+            run.program.error = error
+        call = run.go_on()

@@ -13,7 +13,7 @@ from array import array
 from . import kernel, limits
 from .channel import RUN_FD, Channel, ScriptStream
 from .inputs import InputFile
-from .program import Program, RunFrame, take_steps
+from .program import Program, RunFrame
 from .proofs import attempts
 from .wire import CHECKED_DESCRIPTORS, HEADER, HELLO, RUN, Frame, SourceKind
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .imports import ImportRule
     from .layers import Setup
-    from .program import Steps
+    from .program import Call
 
     LayerSteps = Sequence[Callable[[Setup], None]]
 
@@ -61,31 +61,73 @@ def prepare_interpreter(rule: ImportRule | None) -> Program:
     return program
 
 
-def live(setup: Setup, layers: LayerSteps, program: Program) -> Steps:
-    """Be the child that ``setup`` describes, behind ``layers``. Ends the process with its last step."""
+class Run:
+    """One child's life, in steps: calls into what the script brought.
+
+    ``__main__.py`` makes them, in the first frame of the process. A call made here would show the script, by
+    ``f_back``, all frames that led to it. The template makes one of these and each child uses its copy: an object that
+    a child makes, takes apart or calls for the first time is pages to copy.
+
+    Attributes:
+        program: Where the outcome of each call goes.
+        setup: What the child is made from.
+        template: Kept for the same reason; it has nothing of the configuration.
+    """
+
+    __slots__ = ("_layers", "program", "setup", "template")
+
+    def __init__(self, layers: LayerSteps, program: Program) -> None:
+        self._layers = layers
+        self.program = program
+        self.setup: Setup | None = None
+        self.template: object = None
+
+    def begin(self) -> Call:
+        """Put on the layers, wait for the request and return the script's first call."""
+        try:
+            program, setup = self.program, self.setup
+            if setup is None:
+                raise RuntimeError("a child without a setup")  # noqa: TRY301 - it breaks here
+            for layer in self._layers:
+                layer(setup)
+            gc.enable()
+            if setup.request.warm:
+                _rehearse(program, _SIMPLE)
+                _rehearse(program, _SIMPLE)
+            program.channel.fd = RUN_FD
+            program.scratch = setup.scratch
+            program.channel.send(Frame.HELLO, self_check())
+            os.nice(limits.RUN_NICENESS)  # not sooner: making the next child is the engine's work, running a script is not
+            expected = setup.request.files
+            request = _request(b"" if expected else os.read(RUN_FD, READ_SIZE))
+            files = _receive_files(request, expected) if expected else {}
+            if request.cpu:
+                limits.set_cpu(request.cpu)
+            call = program.begin(request, files)
+            if call is not None:
+                return call
+            program.channel.finish(program.end())
+        except BaseException as error:  # noqa: BLE001 - the engine's log should say why a child of ours broke
+            _break(error)
+
+    def go_on(self) -> Call:
+        """Return the next call, or send the result and end the process."""
+        try:
+            program = self.program
+            call = program.go_on()
+            if call is not None:
+                return call
+            program.channel.finish(program.end())
+        except BaseException as error:  # noqa: BLE001 - as above
+            _break(error)
+
+
+def _break(error: BaseException) -> NoReturn:
+    """End a child without a result, which the engine sees by that."""
     try:
-        for layer in layers:
-            layer(setup)
-        gc.enable()
-        if setup.request.warm:
-            _rehearse(program, _SIMPLE)
-            _rehearse(program, _SIMPLE)
-        program.channel.fd = RUN_FD
-        program.scratch = setup.scratch
-        program.channel.send(Frame.HELLO, self_check())
-        os.nice(limits.RUN_NICENESS)  # not sooner: making the next child is the engine's work, running a script is not
-        expected = setup.request.files
-        del setup, layers, layer  # a script may look into this frame, too
-        request = _request(b"" if expected else os.read(RUN_FD, READ_SIZE))
-        files = _receive_files(request, expected) if expected else {}
-        if request.cpu:
-            limits.set_cpu(request.cpu)
-        result = yield from program.run(request, files)
-        program.channel.finish(result)
-    except Exception as error:  # noqa: BLE001 - the engine's log should say why a child of ours broke
         os.write(2, f"The child broke: {type(error).__name__}: {error}\n".encode())
     finally:
-        os._exit(70)  # EX_SOFTWARE of sysexits.h: the engine sees a child that ended without a result
+        os._exit(70)  # EX_SOFTWARE of sysexits.h
 
 
 def testify(setup: Setup, layers: LayerSteps) -> NoReturn:
@@ -123,7 +165,7 @@ def _rehearse(program: Program, source: bytes) -> None:
     """The path of a real run, from its frame to its frames, which go to /dev/null."""
     payload = RUN.pack(SourceKind.EXEC, 0, 1 << 20, 0, 6, 0) + b"<exec>" + source
     request = _request(HEADER.pack(len(payload), Frame.RUN) + payload)
-    program.channel.send(Frame.RESULT, take_steps(program.run(request, {})))
+    program.channel.send(Frame.RESULT, program.run(request, {}))
     program.reset()
 
 

@@ -23,7 +23,7 @@ from .wire import RUN, Frame, SourceKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
     from types import CodeType
     from typing import Any
 
@@ -31,54 +31,8 @@ if TYPE_CHECKING:
     from .imports import ImportRule
     from .inputs import InputFile
 
-    Steps = Generator["Step", None, "Any"]
-
-
-class Step:
-    """A call into what a script brought. Whoever takes the steps makes it and notes its value or its error.
-
-    ``__main__.py`` does so in the first frame of the process. A call made here would show the script, by ``f_back``,
-    all frames that led to it.
-    """
-
-    __slots__ = ("call", "error", "value")
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        self.call = call
-        self.value: object = None
-        self.error: BaseException | None = None
-
-    def outcome(self) -> object:
-        """Return the value or raise the error, and keep neither: what the script held must be able to go."""
-        value, error = self.value, self.error
-        self.value = self.error = None
-        if error is None:
-            return value
-        try:
-            raise error
-        finally:
-            del error
-
-
-def take_steps(steps: Steps) -> bytes:
-    """Make every call from here and return what comes of it all: for rehearsals, which have no script to show it to."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: bytes = end.value
-            return result
-        try:
-            step.value = step.call()
-        except BaseException as error:  # noqa: BLE001 - as in __main__.py
-            step.error = error
-
-
-def _apart(call: Callable[[], object]) -> Steps:
-    """Have ``call`` made by whoever takes the steps; its value is returned, its error raised."""
-    step = Step(call)
-    yield step
-    return step.outcome()
+    Call = Callable[[], object]
+    """A call into what a script brought."""
 
 
 class RunFrame:
@@ -95,6 +49,9 @@ class RunFrame:
         self.source = payload[source_start:]
 
 
+_WHILE_ENDING = "The script failed while it was being ended."
+
+
 class _Stop(Exception):
     """The run ends with this RESULT payload."""
 
@@ -102,8 +59,19 @@ class _Stop(Exception):
         self.result = result
 
 
+class _Stage:
+    """What the call that is under way is for."""
+
+    CODE, IMPORT, VALUE = range(3)
+
+
 class Program:
-    """Made and warmed by the template, used for one script by each child."""
+    """Made and warmed by the template, used for one script by each child.
+
+    Attributes:
+        value: What the call that ``begin`` or ``go_on`` returned has returned.
+        error: What it raised instead.
+    """
 
     def __init__(self, channel: Channel, rule: ImportRule | None) -> None:
         self.channel = channel
@@ -113,6 +81,10 @@ class Program:
         self._builtins = _own_builtins(rule)
         self._recursion_limit = sys.getrecursionlimit()
         self._exit_callbacks = atexit._ncallbacks()
+        self.value: object = None
+        self.error: BaseException | None = None
+        self._result = b""
+        self._stage = _Stage.CODE
         self.reset()
 
     def reset(self) -> None:
@@ -135,59 +107,122 @@ class Program:
         linecache.cache.clear()
         self.channel.forget()
 
-    def run(self, request: RunFrame, files: dict[str, InputFile]) -> Steps:
-        """Run the script to its end and return the payload of its RESULT frame. Never raises."""
-        pid = os.getpid()
+    def run(self, request: RunFrame, files: dict[str, InputFile]) -> bytes:
+        """Run the script to its end and return the payload of its RESULT frame. Never raises.
+
+        All calls are made from here: for rehearsals, which have no script that could look at the frames below its own.
+        """
+        call = self.begin(request, files)
+        while call is not None:
+            try:
+                self.value = call()
+            except BaseException as error:  # noqa: BLE001 - the script's failure is the run's outcome
+                self.error = error
+            call = self.go_on()
+        return self.end()
+
+    def begin(self, request: RunFrame, files: dict[str, InputFile]) -> Call | None:
+        """Prepare a run and return its first call, to be made by the caller; None if there is nothing to call."""
+        self._request, self._pid = request, os.getpid()
         try:
-            result: bytes = yield from self._outcome(request, files)
+            if request.head:
+                self._bind(request.head, files)
+            if request.kind == SourceKind.CALL:
+                self._stage = _Stage.IMPORT
+                return partial(self._builtins.__dict__["__import__"], request.head["module"])
+            code = self._compile(request)
+            if request.kind == SourceKind.EVAL:
+                self._stage = _Stage.VALUE
+                return partial(eval, code, self._globals)
+            self._stage = _Stage.CODE
+            return partial(exec, code, self._globals)
+        except BaseException as error:  # noqa: BLE001 - as in ``run``
+            self._fail(error)
+        return None
+
+    def go_on(self) -> Call | None:
+        """Take ``value`` or ``error`` of the call and return the next one; None if there is no more.
+
+        Neither is kept: what the script held must be able to go.
+        """
+        value, error = self.value, self.error
+        self.value = self.error = None
+        try:
+            if error is not None:
+                self._fail(error)
+                return None
+            head = self._request.head
+            if self._stage == _Stage.IMPORT:
+                return self._function(head)
+            if self._stage == _Stage.CODE:
+                if head and head.get("entrypoint") is not None:
+                    return self._entrypoint(head["entrypoint"])
+                value = self._globals.get("result")
+            self._succeed(value)
+        except BaseException as trouble:  # noqa: BLE001 - a result can fail, too
+            self._fail(trouble)
+        return None
+
+    def end(self) -> bytes:
+        """End the script, which has nothing left to call, and return the payload of its RESULT frame. Never raises."""
+        try:
             sys.setrecursionlimit(self._recursion_limit)
-            if os.getpid() != pid:
+            if os.getpid() != self._pid:
                 self._leave_fork()
             self._finalise()
+            result = self._result
             if self._files:
-                result = with_note(result, send_files(self.channel, self.scratch, self._files, request.file_limit))
+                limit = self._request.file_limit
+                result = with_note(result, send_files(self.channel, self.scratch, self._files, limit))
         except BaseException as error:  # noqa: BLE001 - whatever a script can still raise while it is being ended
-            return plain_failure(type(error).__name__, "The script failed while it was being ended.")
+            return plain_failure(type(error).__name__, _WHILE_ENDING)
         return result
 
-    def _outcome(self, request: RunFrame, files: dict[str, InputFile]) -> Steps:
+    def _fail(self, error: BaseException) -> None:
         try:
-            value = yield from self._evaluate(request, files)
-            return self._success(value, request.result_limit)
-        except _Stop as stop:
-            return stop.result
-        except ResultTooLarge as error:
-            return plain_failure("ResultTooLarge", str(error))
-        except SystemExit as leaving:
-            return self._exited(leaving, request.result_limit)
-        except MemoryError as error:
-            return self._out_of_memory(error, request.filename)
-        except BaseException as error:  # noqa: BLE001 - the script's failure is the run's outcome
-            sys.setrecursionlimit(self._recursion_limit)
-            try:
-                return failure(error, request.filename)
-            except MemoryError as second:
-                return self._out_of_memory(second, request.filename)
+            self._result = self._failure(error)
+        except BaseException as trouble:  # noqa: BLE001 - as in ``end``
+            self._result = plain_failure(type(trouble).__name__, _WHILE_ENDING)
 
-    def _success(self, value: object, result_limit: int) -> bytes:
-        result = encode_result(value, result_limit)
+    def _failure(self, error: BaseException) -> bytes:
+        filename = self._request.filename
+        if isinstance(error, _Stop):
+            return error.result
+        if isinstance(error, ResultTooLarge):
+            return plain_failure("ResultTooLarge", str(error))
+        if isinstance(error, SystemExit):
+            return self._exited(error)
+        if isinstance(error, MemoryError):
+            return self._out_of_memory(error, filename)
+        sys.setrecursionlimit(self._recursion_limit)
+        try:
+            return failure(error, filename)
+        except MemoryError as second:
+            return self._out_of_memory(second, filename)
+
+    def _succeed(self, value: object) -> bytes:
+        self._result = encode_result(value, self._request.result_limit)
         if isinstance(value, dict):
             self._files = named_files(value)
-        return result
+        return self._result
 
-    def _evaluate(self, request: RunFrame, files: dict[str, InputFile]) -> Steps:
-        if request.head:
-            self._bind(request.head, files)
-        if request.kind == SourceKind.CALL:
-            return (yield from self._call(request.head))
-        code = self._compile(request)
-        if request.kind == SourceKind.EVAL:
-            return (yield from _apart(partial(eval, code, self._globals)))
-        yield from _apart(partial(exec, code, self._globals))
-        entrypoint = request.head.get("entrypoint") if request.head else None
-        if entrypoint is not None:
-            return (yield from self._enter(entrypoint))
-        return self._globals.get("result")
+    def _function(self, head: dict[str, Any]) -> Call:
+        self._stage = _Stage.VALUE
+        target: Any = sys.modules[head["module"]]
+        for part in head["function"].split("."):
+            target = getattr(target, part)
+        return partial(target, *head.get("args", ()), **head.get("kwargs", {}))
+
+    def _entrypoint(self, name: str) -> Call:
+        self._stage = _Stage.VALUE
+        function = self._globals.get(name)
+        if not callable(function):
+            raise _Stop(
+                plain_failure(
+                    "EntrypointError", f"The script defines no function {name!r}, which is named as its entrypoint."
+                )
+            )
+        return partial(function, **self._globals["params"])
 
     def _bind(self, head: dict[str, Any], files: dict[str, InputFile]) -> None:
         self._globals.update(head.get("variables", {}))
@@ -221,30 +256,12 @@ class Program:
         linecache.cache[filename] = (len(source), None, lines, filename)
         return compile(text, filename, mode, dont_inherit=True)
 
-    def _call(self, head: dict[str, Any]) -> Steps:
-        module = head["module"]
-        yield from _apart(partial(self._builtins.__dict__["__import__"], module))
-        target: Any = sys.modules[module]
-        for part in head["function"].split("."):
-            target = getattr(target, part)
-        return (yield from _apart(partial(target, *head.get("args", ()), **head.get("kwargs", {}))))
-
-    def _enter(self, name: str) -> Steps:
-        function = self._globals.get(name)
-        if not callable(function):
-            raise _Stop(
-                plain_failure(
-                    "EntrypointError", f"The script defines no function {name!r}, which is named as its entrypoint."
-                )
-            )
-        return (yield from _apart(partial(function, **self._globals["params"])))
-
-    def _exited(self, leaving: SystemExit, result_limit: int) -> bytes:
+    def _exited(self, leaving: SystemExit) -> bytes:
         """What ``sys.exit`` means, as the interpreter itself reads it."""
         code = leaving.code
         if code is None or (isinstance(code, int) and code == 0):
             try:
-                return self._success(self._globals.get("result"), result_limit)
+                return self._succeed(self._globals.get("result"))
             except ResultTooLarge as error:
                 return plain_failure("ResultTooLarge", str(error))
         if isinstance(code, int):

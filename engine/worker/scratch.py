@@ -33,9 +33,6 @@ if TYPE_CHECKING:
         def prepare(self, size: int, inodes: int) -> None:
             """Empty it of what the last run left, and let the next one fill it this far."""
 
-        def let_go(self) -> None:
-            """Part from the descriptors that only the template needs; they are not closed."""
-
 
 MOUNT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_NOATIME
 SIZES = struct.Struct("<QI")
@@ -66,9 +63,6 @@ class TmpfsScratch:
         if self._young or (size, inodes) != self._sizes or _trace(self.path) != self._pristine or self._left():
             self._replace(size, inodes)
         self._young = not self._fine_timestamps and time.monotonic() - self._mounted_at < COARSE_TICK
-
-    def let_go(self) -> None:
-        self._launcher.detach()
 
     def _replace(self, size: int, inodes: int) -> None:
         self._launcher.send(SIZES.pack(size, inodes))
@@ -112,9 +106,6 @@ class FolderScratch:
     def remove(self) -> None:
         """Remove the folder that was made here, and none that has come to lie at its path."""
         self._folder.remove()
-
-    def let_go(self) -> None:
-        """Its descriptors are numbers, and closing them is a child's first layer's business."""
 
 
 class NoScratch(FolderScratch):

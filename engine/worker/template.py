@@ -14,7 +14,7 @@ import struct
 import sys
 
 from . import kernel, landlock, limits, namespaces
-from .child import live, testify
+from .child import Run, testify
 from .descendants import kill_descendants
 from .grants import allow_grants
 from .layers import (
@@ -35,7 +35,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .child import LayerSteps
     from .config import Config
-    from .program import Program, Steps
+    from .program import Program
     from .scratch import Scratch
 
 CREDENTIALS = struct.Struct("3i")
@@ -79,6 +79,7 @@ class Template:
         self._namespaces = {kind: os.stat(f"/proc/self/ns/{kind}").st_ino for kind in NAMESPACES}
         self._filter = InnerFilter() if config.layers.seccomp else None
         self._child_layers = _child_layers(config)
+        self._run = Run(self._child_layers, program)
         # For the child that tries what no script may do.
         self._trial = None if config.admin else _trial_request(config)
         self._size = limits.mapped()
@@ -86,10 +87,10 @@ class Template:
         _restrict(config, scratch, readable)
         gc.freeze()
 
-    def serve(self) -> Steps:
+    def serve(self) -> Run:
         """Report, then follow the engine's orders until its end of the control socket is closed. Ends the process.
 
-        Returns only in a child, with the steps of its life: what is below a script's frames has returned then.
+        Returns only in a child, with what it is to do: what is below a script's frames has returned then.
         """
         try:
             self._report_ready()
@@ -102,16 +103,13 @@ class Template:
                 if request.fork:
                     setup = self._fork(request, ended)
                     if setup is not None:
-                        self._let_go()
-                        return live(setup, self._child_layers, self._program)
+                        run = self._run
+                        run.setup = setup
+                        run.template = self
+                        return run
         except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
             self._control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
         os._exit(0)
-
-    def _let_go(self) -> None:
-        """Part from the sockets' descriptors, in a child: its first layer closes them, and they are others' soon."""
-        self._control.detach()
-        self._scratch.let_go()
 
     def _report_ready(self) -> None:
         ready = {
@@ -189,7 +187,7 @@ class Template:
             self._oom_score.set(ZYGOTE)
             raise
         if pid == 0:
-            ours.detach()
+            ours.detach()  # the child's first layer closes it, and its number is another's soon
             return setup
         self._oom_score.set(ZYGOTE)
         os.close(run_socket)

@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(sys.argv[1])))
 
 from engine.worker.child import prepare_interpreter
-from engine.worker.program import RunFrame, take_steps
+from engine.worker.program import RunFrame
 from engine.worker.wire import HEADER, Frame
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     program.channel.fd = run_socket
     while data := os.read(run_socket, 1 << 20):
         request = RunFrame(data[HEADER.size :])
-        program.channel.send(Frame.RESULT, take_steps(program.run(request, {})))
+        program.channel.send(Frame.RESULT, program.run(request, {}))
         program.reset()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import resource
 import textwrap
@@ -410,6 +411,31 @@ async def test_limits_of_files_and_processes(pool: Pool) -> None:
     assert done.ending.error is not None
     assert done.ending.error.type in ("ValueError", "PermissionError")
     await expect_innocent(pool)
+
+
+async def test_an_account_that_may_go_ahead_of_others_gives_that_to_no_run() -> None:
+    """RLIMIT_NICE and RLIMIT_RTPRIO, as limits.conf(5) hands them out: a script would go ahead of the gateway."""
+    before = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO)}
+    try:
+        for kind in before:
+            with contextlib.suppress(ValueError, OSError):  # only with CAP_SYS_RESOURCE
+                resource.setrlimit(kind, (40, 40))
+        async with pool_of(1) as pool:
+            done = await run(
+                pool,
+                """
+import os, resource
+result = [resource.getrlimit(kind) for kind in (resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO)]
+try:
+    os.nice(-1)
+except PermissionError:
+    result.append("refused")
+""",
+            )
+            assert done.value == [[0, 0], [0, 0], "refused"]
+    finally:
+        for kind, limit in before.items():
+            resource.setrlimit(kind, limit)
 
 
 async def test_processor_time_is_limited_too(pool: Pool) -> None:
