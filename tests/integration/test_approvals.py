@@ -279,6 +279,29 @@ async def test_a_file_replaced_by_a_link_or_a_folder_ends_the_approval(engine: E
     assert await grants_of_a_run(engine)
 
 
+async def test_a_declared_encoding_ends_an_approval_and_unsaved_text_has_none_either(
+    engine: Engine, logs: Path
+) -> None:
+    text = script(read=f'"{logs}"')
+    await save(engine, text)
+    approved = await approve(engine)
+    coded = f"# coding: unicode_escape\n# \\nresult = open('{logs}/a.log').read()\n{text}"
+    assert "declares the encoding unicode_escape" in (await refusal(engine, code=coded)).message
+    await save(engine, coded)
+    refused = await refusal(engine)
+    assert (refused.code, refused.status) == ("bad_script", 422)
+    for work in (
+        engine.permissions.review("own/logs.py", engine.owner),
+        engine.permissions.approve(
+            "own/logs.py", ApproveRequest(sha256=approved.sha256, grants=canonical(approved)), engine.owner
+        ),
+    ):
+        with pytest.raises(ServiceError, match="cannot be judged: It declares the encoding"):
+            await work
+    await save(engine, text)
+    assert await grants_of_a_run(engine)
+
+
 async def test_a_refusal_is_remembered_and_withdraws(engine: Engine, logs: Path) -> None:
     text = script(read=f'"{logs}"')
     await save(engine, text)

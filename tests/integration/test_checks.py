@@ -68,7 +68,7 @@ async def test_what_a_reader_would_not_see_or_should_not_have_is_told(engine: En
     report = await check(engine, f"{header}is_ok\ufe0f = 1  # \u202e\n")
     assert [(p.line, p.severity, p.message.split(",")[0]) for p in report.problems] == [
         (1, "error", "It declares the encoding utf-7 in line 1"),
-        (4, "warning", "params.api_key.default is a secret by its name"),
+        (4, "warning", "params.api_key.default is the value of a secret parameter"),
         (6, "warning", "This line holds U+FE0F (variation selector-16)"),
     ]
 

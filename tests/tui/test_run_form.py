@@ -134,9 +134,11 @@ SECRETIVE = """# /// script
 # type = "int"
 # default = 24
 # [tool.gatewright.params.db_password]
+# [tool.gatewright.params.api_token]
+# default = "own"
 # ///
-def main(hours, db_password):
-    print(hours, len(db_password))
+def main(hours, db_password, api_token):
+    print(hours, len(db_password), api_token)
 """
 
 
@@ -156,7 +158,7 @@ async def test_a_secret_is_not_shown_not_remembered_and_asked_for_by_a_replay(pr
         await c.press("enter")
         await c.shows("'hours' takes a whole number", "24x", "•••••••")  # refused, not over: it need not be typed again
         await c.press("end", "backspace", "backspace", "enter")
-        await c.shows("2 7", "end of output")
+        await c.shows("2 7 own", "end of output")
         await c.press("f5")
         await c.shows("^R as last time")
         await c.press("ctrl+r")
@@ -169,5 +171,5 @@ async def test_a_secret_is_not_shown_not_remembered_and_asked_for_by_a_replay(pr
         await c.type("hunter22")
         assert "hunter" not in c.text
         await c.press("enter")
-        await c.shows("2 8", "end of output")
+        await c.shows("2 8 own", "end of output")
         assert "hunter" not in c.text

@@ -248,13 +248,17 @@ def _note(param: ParamInfo) -> str:
         ParamType.BOOL: "Left and Right change it",
     }.get(param.type, "")
     secret = "secret: neither shown nor kept" if param.secret else ""
+    if param.secret and param.default is not None:
+        secret += ", empty for the script's own"
     needed = "needed" if param.required and param.default is None else ""
     return "; ".join(part for part in (param.help, ours, secret, needed) if part)
 
 
 def _as_typed(param: ParamInfo) -> str:
-    """A default as a user would type it."""
+    """A default as a user would type it; of a secret nothing, and nothing means its default."""
     value = param.default
+    if param.secret and param.type not in (ParamType.BOOL, ParamType.CHOICE):
+        return ""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -104,7 +104,10 @@ def _secret_problems(data: bytes) -> Iterator[CheckProblem]:
     """Warn of values in the header that everybody who reads the script has. They are not repeated."""
     for found in exposed_secrets(data):
         key = one_line(found.key, MAX_NAME)
-        is_one = f"{key} is a secret by its name" if found.by_name else f"{key} looks like a password or a key"
+        if not found.by_name:
+            is_one = f"{key} looks like a password or a key"
+        else:
+            is_one = f"{key} is {'the value of a secret parameter' if found.param else 'a secret by its name'}"
         if found.param is None:
             how = "Make it a parameter with secret = true."
         elif found.by_name:
