@@ -84,6 +84,7 @@ def test_a_disk_that_fills_up_under_a_running_engine_can_be_pruned_too(disk: Pat
     with cli_project(disk / "plant", SETTINGS) as project:
         for _ in range(3):
             project.call("exec", TALK)
+        wait_until(lambda: project.json("retention")["output_bytes"] >= 2_700_000, "all of it is recorded")
         fill(disk)
         pruned = project.call("retention", "--prune", "--output-days", "0", "--yes")
         assert pruned.returncode == 0, pruned.stderr
