@@ -191,8 +191,6 @@ async def compose(
         on_disk=_prunable(project, files, reconciler, keep),
     )
     if not isinstance(project, ReadOnlyProject):  # its history can perhaps be written to, but its records are a copy
-        if space.short() is None:
-            await asyncio.to_thread(Reserve(own).keep)
         looking = asyncio.create_task(retention.run(), name="retention")
         stack.push_async_callback(_cancelled, looking)
     # Lists and searches wait for its first look, the engine does not: it may have ten thousand scripts to read.

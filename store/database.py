@@ -87,6 +87,8 @@ class Database:
         self._wal = f"{path}-wal"
         self._checkpoint: asyncio.Task[None] | None = None
         self._closed = False
+        self.may_grow = True
+        """Whether a checkpoint may make the file larger: on a full disk half of one takes the last room for nothing."""
 
     @classmethod
     async def open(cls, path: Path, migrations: Sequence[str], kind: DatabaseKind = STATE) -> Database:
@@ -145,7 +147,7 @@ class Database:
 
     async def checkpoint(self) -> None:
         """Move what the write-ahead log holds into the database file."""
-        await _hop(self._writer, _passive_checkpoint)
+        await _hop(self._writer, partial(_passive_checkpoint, self.path, self.may_grow))
 
     async def close(self) -> None:
         """Finish what was begun, checkpoint and close. The write-ahead log is gone afterwards."""
@@ -203,7 +205,11 @@ def _transaction(work: Work[T], connection: sqlite3.Connection) -> T:
     return result
 
 
-def _passive_checkpoint(connection: sqlite3.Connection) -> None:
+def _passive_checkpoint(path: Path, may_grow: bool, connection: sqlite3.Connection) -> None:
+    if not may_grow:
+        size = _number(connection, "PRAGMA page_count") * _number(connection, "PRAGMA page_size")
+        if size > os.stat(path).st_size:
+            return
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 

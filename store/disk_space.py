@@ -113,7 +113,7 @@ class Reserve:
         folder: The project's private folder.
     """
 
-    SIZE = 1 << 20
+    SIZE = 2 << 20
     NAME = "reserve"
 
     def __init__(self, folder: Path) -> None:

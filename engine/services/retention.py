@@ -74,6 +74,7 @@ class RetentionService:
         """Look now and every hour, until cancelled."""
         while True:
             await self.look()
+            await self._keep_reserve()
             await asyncio.sleep(EVERY)
 
     async def look(self, keep: Retention | None = None, *, tight: bool = False) -> RetentionPass:
@@ -132,10 +133,14 @@ class RetentionService:
             try:
                 removed = await self._pruned(_kept(self._keep, request), actor, tight=tight)
             finally:
-                if self._reserve is not None and await asyncio.to_thread(has_room, self._history, 2 * Reserve.SIZE):
-                    await asyncio.to_thread(self._reserve.keep)
+                await self._keep_reserve()
             freed = await asyncio.to_thread(_free, self._history) - before
         return PruneResult(removed=removed, freed=max(0, freed), restart=self._on_disk is not None)
+
+    async def _keep_reserve(self) -> None:
+        """Take the reserve again, where that leaves as much."""
+        if self._reserve is not None and await asyncio.to_thread(has_room, self._history, 2 * Reserve.SIZE):
+            await asyncio.to_thread(self._reserve.keep)
 
     async def _pruned(self, keep: Retention, actor: Actor, *, tight: bool) -> RetentionPass:
         async with AsyncExitStack() as stack:

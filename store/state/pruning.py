@@ -22,7 +22,7 @@ AIM = 0.005
 
 FIRST_ROWS = 16
 MOST_ROWS = 2_000
-FEW = 8
+FEW = 32
 """Rows or pages of a transaction whose log must stay small: each may change some pages beside its own."""
 
 VACUUM_PAGES = 128
@@ -99,6 +99,25 @@ async def prune(database: Database, now: float, keep: Retention, *, tight: bool 
     The bytes of the files that a run left go with its output. Of a run that has not ended nothing goes. ``tight``:
     there is hardly any room for the log of the database.
     """
+    if not tight:
+        return await _prune(database, now, keep)
+    database.may_grow = False
+    overwrites = await database.write(partial(_overwrite, False))
+    try:
+        return await _prune(database, now, keep, tight=True)
+    finally:
+        database.may_grow = True
+        await database.write(partial(_overwrite, overwrites))
+
+
+def _overwrite(wanted: bool, connection: sqlite3.Connection) -> bool:
+    """Set whether freed pages are overwritten, which writes each of them to the log; what was set before."""
+    before = bool(connection.execute("PRAGMA secure_delete").fetchone()[0])
+    connection.execute(f"PRAGMA secure_delete={int(wanted)}").fetchall()
+    return before
+
+
+async def _prune(database: Database, now: float, keep: Retention, *, tight: bool = False) -> Pruned:
     excess = (await amount(database)).output_bytes - keep.output_bytes
     budget = _Budget(now - min(keep.output_age, keep.run_age), excess)
     outputs = await _repeat(database, budget.shrink, tight=tight)
@@ -125,7 +144,8 @@ async def _repeat(
     tight: bool = False,
 ) -> int:
     """Transaction by transaction until there is nothing left to do; others write in between."""
-    pace, total = (Pace(FEW, most=FEW) if tight else Pace(first)), 0
+    few = min(first // 2, FEW)
+    pace, total = (Pace(few, most=few) if tight else Pace(first)), 0
     while done := await database.write(pace.timed(work)):
         total += done
         if tight:

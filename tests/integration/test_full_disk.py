@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cli_support import CliProject, cli_project
+from cli_support import CliProject, cli_project, wait_until
 from daemon_support import write_settings
 from mounts import needs_mounts, small_disk
 
@@ -76,6 +76,22 @@ def test_a_stopped_engine_serves_for_reading_and_pruning_makes_room(disk: Path) 
         assert project.call("exec", "print('recorded')").stderr == ""
         assert "prune" in project.call("audit").stdout
         assert project.call("audit", "--verify").returncode == 0
+
+
+@needs_mounts
+def test_a_disk_that_fills_up_under_a_running_engine_can_be_pruned_too(disk: Path) -> None:
+    """What was recorded last is in the database's log still, and the file would have to grow to take it."""
+    with cli_project(disk / "plant", SETTINGS) as project:
+        for _ in range(3):
+            project.call("exec", TALK)
+        wait_until(lambda: project.json("retention")["output_bytes"] >= 2_700_000, "all of it is recorded")
+        fill(disk)
+        pruned = project.call("retention", "--prune", "--output-days", "0", "--yes")
+        assert pruned.returncode == 0, pruned.stderr
+        assert "removed 3 outputs; " in pruned.stderr
+        assert "engine stop" not in pruned.stderr
+        wait_until(lambda: project.call("exec", "print('recorded')").stderr == "", "there is room to record")
+        assert project.newest_run()["outcome"] == "ok"
 
 
 @needs_mounts
