@@ -97,7 +97,8 @@ class Run:
             program.channel.fd = RUN_FD
             program.scratch = setup.scratch
             program.channel.send(Frame.HELLO, self_check())
-            os.nice(limits.RUN_NICENESS)  # not sooner: making the next child is the engine's work, running a script is not
+            # Not sooner: making the next child is the engine's work, running a script is not.
+            os.nice(limits.RUN_NICENESS)
             expected = setup.request.files
             request = _request(b"" if expected else os.read(RUN_FD, READ_SIZE))
             files = _receive_files(request, expected) if expected else {}

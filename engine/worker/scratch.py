@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         """Device number, by which a child proves that it works there."""
 
         writable: bool
+        launcher: socket | None
+        """Where a new one is asked for."""
 
         def prepare(self, size: int, inodes: int) -> None:
             """Empty it of what the last run left, and let the next one fill it this far."""
@@ -53,6 +55,7 @@ class TmpfsScratch:
     def __init__(self, path: str, launcher: socket, size: int, inodes: int, more: tuple[str, ...] = ()) -> None:
         self.path = path
         self._more = more
+        self.launcher: socket | None = launcher
         self._launcher = launcher
         self._sizes = (size, inodes)
         self._fine_timestamps = kernel.version() >= (6, 13)
@@ -89,6 +92,7 @@ class FolderScratch:
     """
 
     writable = True
+    launcher: socket | None = None
 
     def __init__(self, parent: str) -> None:
         for name in os.listdir(parent):

@@ -103,6 +103,10 @@ class Template:
                 if request.fork:
                     setup = self._fork(request, ended)
                     if setup is not None:
+                        # A script could come by these objects; the child's first layer closes what they name.
+                        self._control.detach()
+                        if self._scratch.launcher is not None:
+                            self._scratch.launcher.detach()
                         run = self._run
                         run.setup = setup
                         run.template = self

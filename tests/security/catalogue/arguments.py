@@ -81,12 +81,21 @@ if place["plain"]:
 
 OBJECTS = """
 import gc
+
+def named(value):
+    return getattr(value, "__dict__", None) or getattr(value, "__slots__", ())
+
 gc.unfreeze()
 for item in gc.get_objects():
     if type(item) is dict and type(item.get("grants")) is list:
         won(f"a configuration: {sorted(item)}")
-    if type(item).__name__ in ("Config", "Layers", "Template", "View", "Ruleset"):
+    if type(item).__name__ in ("Config", "Layers", "View", "Ruleset"):
         won(type(item).__name__)
+    if type(item).__name__ == "Template":
+        held = [item, *vars(item).values()]
+        tell("Template", sorted(vars(item)))
+        if any("layers" in names or "grants" in names or "readable" in names for names in map(named, held)):
+            won("a template that holds its configuration")
 """
 
 WAYS = {
