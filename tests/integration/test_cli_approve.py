@@ -160,6 +160,10 @@ def test_an_ordinary_account_grants_what_it_has(account: OrdinaryAccount) -> Non
         refused = call("scripts", "approve", "fixed", "--yes")
         assert refused.returncode == 2
         assert "may not write" in refused.stderr
+        (scripts / "coded.py").write_text(f"# coding: utf-7\n{asking(logs)}")
+        for command in (("scripts", "approve", "coded", "--yes"), ("run", "coded")):
+            refused = call(*command)
+            assert (refused.returncode, "declares the encoding utf-7" in refused.stderr) == (2, True), refused.stderr
         # The decision is the engine's, not the file's: it lies in the state database.
         (scripts / "logs.py").chmod(0o444)
         scripts.chmod(0o555)
