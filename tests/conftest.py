@@ -13,6 +13,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background; whatever a test starts would ignore it too, and never be interrupted.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the same with nohup
+
 
 _folder = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 

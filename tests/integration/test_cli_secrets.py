@@ -101,7 +101,7 @@ def test_without_a_terminal_it_is_read_from_a_file_or_the_standard_input(project
         (("--param-file", "api_token=-"), "x" * (1 << 20) + "x", "too large"),
         (("-p", "api_token=1", "--param-file", "api_token=-"), "2", "given twice"),
         (("--param-file", "api_token=-", "--param-file", "host=-"), "2", "only one of them"),
-        (("-p", f"api-token={SECRET}"), "", "'api-token' is not NAME=VALUE"),
+        (("-p", f"api-token={SECRET}"), "", "'api-token' cannot be the name of a parameter"),
     ],
     ids=["no terminal", "missing", "no file", "bytes", "large", "twice", "shared", "no name"],
 )

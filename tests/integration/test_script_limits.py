@@ -110,7 +110,8 @@ async def test_a_script_runs_as_often_at_once_as_it_says(engine: Engine) -> None
     assert [info.outcome for info in ends] == [Outcome.OK, Outcome.OK]
     assert ends[1].started_at is not None
     assert ends[0].finished_at is not None
-    assert ends[1].started_at >= ends[0].finished_at
+    # The end is noted a turn of the loop later than the slot knows of it; runs side by side would be 0.3 s apart.
+    assert ends[1].started_at > ends[0].finished_at - 0.1
 
 
 @pytest.mark.parametrize(("limits", "most"), [((), 56), (("open_files = 128",), 64)])
