@@ -190,7 +190,7 @@ def _check_folder(folder: Path) -> None:
         name = _account(owner)
         raise ProjectError(
             f"This {what} belongs to {name}: {folder}",
-            f"Ask {name} for a shared engine (gatewright engine install --system), or use a folder of your own.",
+            f"Ask {name}, or make a project of your own: gatewright init FOLDER",
         )
     if private is not None:
         _check_private(folder)

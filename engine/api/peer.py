@@ -34,7 +34,7 @@ def actor_of(scope: Scope, owner: Actor) -> Actor:
         raise ServiceError(
             "forbidden",
             f"This project belongs to {owner.name}; other accounts have no access to its engine.",
-            hint="Ask for `gatewright engine install --system`.",
+            hint=f"Ask {owner.name}, or make a project of your own: gatewright init FOLDER",
             status=403,
         )
     return owner

@@ -43,6 +43,8 @@ def find_project(explicit: str | None, *, tell: Callable[[str], None], make: boo
 
 def _given(explicit: str) -> Path:
     folder = Path(explicit).expanduser()
+    if os.path.isfile(folder):
+        raise LaunchError(f"{folder} is a file, not a folder.", "Give the folder of a project.", exit_code=2)
     if not os.path.isdir(folder):  # Path.is_dir would raise where this account may not look
         raise LaunchError(f"There is no folder {folder}.", f"Make it a project: {_init(folder)}", exit_code=2)
     return folder.resolve()

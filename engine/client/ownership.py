@@ -72,7 +72,8 @@ def become_owner(paths: EnginePaths, *, become: bool = True) -> None:
         _become(owner.uid, owner.gid)
     elif owner.of_project:
         raise LaunchError(
-            f"This project belongs to {account_name(owner.uid)}; ask for `gatewright engine install --system`.",
+            f"This project belongs to {account_name(owner.uid)}; other accounts have no access to it.",
+            f"Ask {account_name(owner.uid)}, or make a project of your own: gatewright init FOLDER",
             exit_code=4,
         )
     else:

@@ -316,7 +316,7 @@ def test_another_accounts_project_is_refused_with_the_owners_name() -> None:
         assert os.listdir(place) == []
         Path(place, ".gatewright").mkdir(mode=0o700)
         answer = _connect_as_nobody(Path(place))
-        assert answer == "4 This project belongs to root; ask for `gatewright engine install --system`."
+        assert answer == "4 This project belongs to root; other accounts have no access to it."
         assert os.listdir(Path(place, ".gatewright")) == []
 
 

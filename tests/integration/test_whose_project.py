@@ -65,6 +65,14 @@ def test_the_current_folder_is_named_with_both_ways_on(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_is_no_folder_of_a_project(tmp_path: Path) -> None:
+    file = tmp_path / "hosts"
+    file.touch()
+    done = CliProject(file).call("runs", "list")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{file} is a file, not a folder." in done.stderr
+
+
 @pytest.mark.parametrize("folder", ["/", "/tmp", "/etc", "/usr", "/var", "/var/tmp", "/srv", "/home", "/dev/shm"])
 def test_no_project_is_made_of_a_shared_folder(folder: str) -> None:
     for arguments in (["init", folder], ["--project", folder, "engine", "start"]):

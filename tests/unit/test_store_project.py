@@ -199,7 +199,7 @@ def test_a_folder_or_project_of_somebody_else_is_refused(tmp_path: Path) -> None
         run_as_ordinary_user(lambda: _create(theirs))
         refusal = refused(theirs, theirs)
         assert refusal.sentence == f"This project belongs to uid {UID}: {theirs}"
-        assert "gatewright engine install --system" in (refusal.hint or "")
+        assert "gatewright init FOLDER" in (refusal.hint or "")
     tmp_path.chmod(0o755)
     Project.create(tmp_path / "ours", {})
     os.chown(tmp_path / "ours", UID, UID)
