@@ -100,7 +100,9 @@ def test_an_engine_killed_before_it_recorded_a_run_leaves_no_doubt_about_that(tm
     with cli_project(tmp_path / "plant") as project:
         assert project.call("exec", "result = 1").returncode == 0
         pid = project.json("engine", "status")["engine"]["pid"]
-        with closing(sqlite3.connect(project.root / ".gatewright/state.db")) as other, held(other):
+        database = sqlite3.connect(project.root / ".gatewright/state.db")
+        wait_until(lambda: database.execute("SELECT count(*) FROM run").fetchone() == (1,), "the first run is recorded")
+        with closing(database) as other, held(other):
             process = project.popen("exec", SLEEPS)
             assert read_line(process) == "begun\n"
             os.kill(pid, signal.SIGKILL)
