@@ -45,7 +45,9 @@ def test_a_change_goes_from_the_file_to_the_log_and_back(project: CliProject) ->
     )
     assert project.json("git", "author") == {"name": "Ada", "email": "ada@plant.example"}
 
-    project.call("git", "stage", "scripts", "documents", ".gitignore")
+    assert project.call("git", "log", "nosuch").stderr == "gatewright: there are no commits of nosuch\n"
+    assert project.call("git", "stage", ".").returncode == 0
+    assert {(file["index"], file["worktree"]) for file in project.json("git", "status")["files"]} == {("A", " ")}
     first = project.json("git", "commit", "-m", "Begin")
     project.script("story.py", "one = 1\n")
     assert project.call("git", "diff", "scripts/story.py").stdout.endswith("@@ -0,0 +1 @@\n+one = 1\n")

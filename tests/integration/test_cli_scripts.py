@@ -130,9 +130,10 @@ def test_new_scripts_run_and_are_never_overwritten(project: CliProject) -> None:
     made = project.call("scripts", "new", "night/tag_diff", "--title", "Tag diff")
     assert made.returncode == 0, made.stderr
     assert project.call("run", "night/tag_diff").stdout == "hello\n"
-    again = project.call("scripts", "new", "night/tag_diff.py", "--title", "Another")
-    assert again.returncode == 5
-    assert "exists already" in again.stderr
+    for title in ("Another", "Tag diff"):  # also with the very text that is there
+        again = project.call("scripts", "new", "night/tag_diff.py", "--title", title)
+        assert again.returncode == 5
+        assert "exists already" in again.stderr
     assert 'title = "Tag diff"' in project.call("scripts", "show", "night/tag_diff").stdout
 
 

@@ -57,14 +57,14 @@ def kept_nowhere(project: CliProject) -> bool:
 
 
 def test_a_name_alone_asks_and_shows_nothing(project: CliProject) -> None:
-    status, shown = asked(project.command("run", "push", "-p", "api_token"), "api_token: ", SECRET)
+    status, shown = asked(project.command("run", "push", "-p", "api_token"), "api_token (not shown): ", SECRET)
     assert (status, SECRET in shown) == (0, False), shown
     assert str(len(SECRET)) in shown
     run = str(project.newest_run()["id"])
     told = project.call("runs", "show", run)
     assert "secret, hmac-sha256:" in told.stdout
     assert project.json("runs", "show", run)["inputs"]["secrets"][0]["name"] == "api_token"
-    status, shown = asked(project.command("runs", "replay", run), "api_token: ", SECRET)
+    status, shown = asked(project.command("runs", "replay", run), "api_token (not shown): ", SECRET)
     assert (status, SECRET in shown) == (0, False), shown
     first, second = (project.json("runs", "show", str(number))["inputs"] for number in (run, int(run) + 1))
     assert first["secrets"] == second["secrets"]

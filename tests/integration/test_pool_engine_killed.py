@@ -56,9 +56,9 @@ def start_engine(folder: Path, *, namespaces: bool, then: str) -> subprocess.Pop
         plans="plans" if namespaces else "plain_plans",
     )  # fmt: skip
     repository = str(Path(__file__).parents[2])
-    return subprocess.Popen(
-        [sys.executable, "-c", source], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": repository}
-    )
+    # With the environment of these tests: one of its own would be left, since it is killed.
+    environment = os.environ | {"PYTHONPATH": repository, "GATEWRIGHT_TEST_INTERPRETER": str(interpreter())}
+    return subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, env=environment)
 
 
 @pytest.mark.parametrize("namespaces", [True, False])

@@ -196,7 +196,7 @@ def by_mistake(reader: Reader) -> None:
         ("""gatewright exec 'input("name? ")'""", 1, "no keyboard"),
         ("gatewright exec 'result = {1, 2}'", 0, "shown as text only"),
         ("gatewright exec 1 --timeout abc", 2, "no number of seconds"),
-        ("gatewright run defaults/tour -p pause", 2, "Write pause=VALUE"),
+        ("gatewright run defaults/log_digest --file log", 2, "Write log=PATH"),
         ("gatewright run defaults/tour -p nme=Anna", 2, "no parameter 'nme'"),
         ("gatewright run defaults/log_digest", 2, "--file log=PATH"),
         ("gatewright run nosuch", 2, "no script 'nosuch'"),

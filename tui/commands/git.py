@@ -104,7 +104,8 @@ def show_log(invocation: Invocation, script: str | None, start: str | None, limi
 
     def as_text(_: Invocation, found: GitLog) -> None:
         if not found.commits:
-            invocation.streams.notify("there are no commits" if skip == 0 else "there are no more commits")
+            of_script = "" if script is None else f" of {sanitise_line(script)}"
+            invocation.streams.notify(f"there are no {'more ' if skip else ''}commits{of_script}")
             return
         _print_log(invocation, found.commits)
         if found.more:
@@ -182,8 +183,16 @@ def stage(invocation: Invocation, paths: tuple[str, ...]) -> None:
     Examples:
       gatewright git stage scripts/night/report.py
       gatewright git stage scripts
+      gatewright git stage .
     """
-    invocation.answer(lambda client: client.call(GIT_STAGE, body=GitPaths(paths=list(paths))), _print_status)
+
+    async def work(client: EngineClient) -> GitStatus:
+        chosen = [path for path in paths if path.rstrip("/") != "."]
+        if len(chosen) < len(paths):  # git's way to say everything; the API takes names
+            chosen += [file.path for file in (await client.call(GIT_STATUS)).files]
+        return await client.call(GIT_STAGE, body=GitPaths(paths=chosen))
+
+    invocation.answer(work, _print_status)
 
 
 @git.command("unstage")

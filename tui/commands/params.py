@@ -125,7 +125,7 @@ def _asked(name: str) -> str:
             exit_code=exit_codes.USAGE,
         )
     try:
-        return utf8(getpass.getpass(f"{name}: "))
+        return utf8(getpass.getpass(f"{name} (not shown): "))
     except (EOFError, KeyboardInterrupt):
         raise click.Abort from None
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from http import HTTPStatus
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from engine.client.answers import EngineError
 from engine.models.checks import CheckProblem, CheckReport, CheckRequest
 from engine.models.scripts import FoundScript, SaveRequest, ScriptInfo, ScriptList, ScriptText, SearchResult
 from engine.registry.scripts import (
@@ -127,9 +129,7 @@ def new_script(invocation: Invocation, path: str, title: str | None, source: Bin
     given, path = path, script_path(path)
     text = skeleton(path, title) if source is None else _decode(source.read(), source.name)
     try:
-        invocation.answer(
-            lambda client: client.call(SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text)), _print_made
-        )
+        invocation.answer(lambda client: _made(client, path, text), _print_made)
     except CommandError as error:
         if error.code == "conflict":
             error.hint = f"To edit that one: {invocation.line('--open', path)}"
@@ -204,6 +204,20 @@ def _print_text(invocation: Invocation, loaded: ScriptText) -> None:
 
 def _print_about(invocation: Invocation, loaded: ScriptText) -> None:
     print_about(invocation, loaded.info)
+
+
+async def _made(client: EngineClient, path: str, text: str) -> ScriptInfo:
+    """Save a script that is not there yet: to save the text of one that is, unchanged, would be no conflict."""
+    try:
+        found = (await client.call(SCRIPTS_LOAD, ScriptParams(path=path))).info.path
+    except EngineError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        found = None
+    if found == path:
+        sentence = f"{path} exists already; nothing was written."
+        raise CommandError(sentence, exit_code=exit_codes.CONFLICT, code="conflict")
+    return await client.call(SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text))
 
 
 def _print_made(invocation: Invocation, made: ScriptInfo) -> None:
