@@ -22,7 +22,7 @@ from engine.pool.environment import ensure_environment
 from engine.pool.job import Limits
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
-from engine.project_folder import OWN_FOLDER, why_no_project
+from engine.project_folder import OWN_FOLDER, who_may_replace, why_no_project
 from engine.sandbox.cgroup import runs_cgroup
 from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
@@ -298,7 +298,10 @@ def _project(root: Path, bundle: Bundle) -> Project:
     if (paths.home / MARKER).exists() and not has_room(paths.home, NEEDED_ROOM):
         log.warning("the project's disk is full")
         return _on_full_disk(paths)
-    return Project.create(root, bundle.files)
+    project = Project.create(root, bundle.files)
+    if (reason := who_may_replace(project.root, os.geteuid())) is not None:
+        project.problems.append(f"Another account could put a project of its own in place of this one: {reason}.")
+    return project
 
 
 def _on_full_disk(paths: EnginePaths) -> FullDiskProject:

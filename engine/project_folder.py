@@ -1,4 +1,4 @@
-"""Which folders no project is made of: those that hold a whole account's files, or that the system and all share."""
+"""Which folders no project is made of, and who else could put another folder in a project's place."""
 
 from __future__ import annotations
 
@@ -33,6 +33,39 @@ def why_no_project(folder: Path) -> str | None:
     if _is_everybodys(folder):
         return f"No project is made of {folder} itself: all accounts share that folder."
     return None
+
+
+def who_may_replace(folder: Path, uid: int) -> str | None:
+    """Say which folder lets an account other than ``uid`` and root exchange ``folder``, in a clause; None if none does.
+
+    Who may rename a folder above a project puts another one in its place, also under a running engine. What is asked of
+    each folder up to ``/`` is what sshd asks of those above its keys (sshd_config(5), StrictModes): that it belongs to
+    root or ``uid``, and that others may not write to it, or only with the sticky bit (inode(7)). Access control lists
+    (acl(5)) are not looked at.
+
+    Args:
+        folder: Absolute and without symbolic links.
+        uid: Whose the project is.
+
+    Raises:
+        OSError: A folder cannot be looked at.
+    """
+    for place in (folder, *folder.parents):
+        info = place.lstat()
+        if info.st_uid not in (0, uid):
+            return f"{place} belongs to another account"
+        others = stat.S_IWOTH if info.st_gid in (0, _own_group(uid)) else stat.S_IWOTH | stat.S_IWGRP
+        if info.st_mode & others and not info.st_mode & stat.S_ISVTX:
+            return f"{place} may be written to by other accounts"
+    return None
+
+
+def _own_group(uid: int) -> int:
+    """The group that an account's new files have: on most hosts nobody else is in it."""
+    try:
+        return pwd.getpwuid(uid).pw_gid
+    except KeyError:
+        return 0
 
 
 def _homes() -> set[Path]:

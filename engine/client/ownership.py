@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from engine.client.starter import LaunchError
 from engine.paths import EnginePaths
+from engine.project_folder import who_may_replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,12 @@ def become_owner(paths: EnginePaths, *, become: bool = True) -> None:
     named this project, and whoever may write to the folder around it may have exchanged it since it was found.
 
     Raises:
-        LaunchError: The project is somebody else's.
+        LaunchError: The project is somebody else's, or root's own where others could exchange it.
     """
     owner = owner_of(paths)
     if owner.uid == os.geteuid():
+        if owner.uid == 0:
+            _refuse_reach_of_others(paths)
         return
     if os.geteuid() == 0 and become:
         _become(owner.uid, owner.gid)
@@ -80,6 +83,20 @@ def become_owner(paths: EnginePaths, *, become: bool = True) -> None:
         raise LaunchError(
             f"The folder {paths.project} belongs to {account_name(owner.uid)} and is no project.",
             "Use a folder of your own.",
+            exit_code=4,
+        )
+
+
+def _refuse_reach_of_others(paths: EnginePaths) -> None:
+    """Refuse root's own project where another account could exchange it: that account would be root."""
+    try:
+        reason = who_may_replace(paths.project, 0)
+    except OSError as error:
+        raise LaunchError(f"{paths.project} cannot be a project: {error.strerror}.", exit_code=2) from None
+    if reason is not None:
+        raise LaunchError(
+            f"Root works in no project that others could exchange: {reason}.",
+            "Move it to a folder that only root may change, or give it to the account that is to work in it.",
             exit_code=4,
         )
 

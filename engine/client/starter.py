@@ -47,10 +47,14 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def daemon_command(project: Path, *, background: bool = False, ready_fd: int | None = None) -> list[str]:
-    """The command that serves ``project``: in the foreground, or detached and reporting to ``ready_fd``."""
+    """The command that serves ``project``: in the foreground, or detached and reporting to ``ready_fd``.
+
+    Who starts one in the background is the project's owner by then. It may become nobody else, whatever is found where
+    the project was.
+    """
     command = [sys.executable, "-P", "-m", "engine", "serve", "--project", str(project)]
     if background:
-        command.append("--background")
+        command += ["--background", "--stay"]
     if ready_fd is not None:
         command += ["--ready-fd", str(ready_fd)]
     return command

@@ -26,7 +26,7 @@ from engine.worker.wire import ForkRequest, Frame
 STRAY_DELAY = 0.005
 """Seconds until a run's stray pipes are listened to. Most runs end sooner: reading them once at the end is enough."""
 
-LAST_READS = 4
+LAST_READS = 8
 LAST_FRAMES = 1024
 """What is still read of a run that the engine ends: more than the socket of an honest child can hold. Each write takes
 most of a KiB of its room (socket(7), ``wmem_default``)."""
@@ -281,8 +281,8 @@ class Child:
 
     def _take_last_frames(self) -> None:
         """Take the output that waits in the socket of a run that is being ended, and nothing else of it."""
-        data, left = b"", LAST_FRAMES
-        for _ in range(LAST_READS):
+        data, left, reads = b"", LAST_FRAMES, LAST_READS
+        while True:
             try:
                 frames = self._parser.feed(data, left)
                 left -= self._parser.taken
@@ -290,11 +290,12 @@ class Child:
                     if kind not in STREAMS or self._output is None or self._output.full:
                         return
                     self._output.take(kind, STREAMS[kind], payload)
-                size = self._socket.recv_into(self._buffer) if left else 0
+                size = self._socket.recv_into(self._buffer) if left and reads else 0
             except (OSError, ProtocolError):
                 return
             if not size:
                 return
+            reads -= 1
             data = bytes(memoryview(self._buffer)[:size])
 
     def _hear_stray(self) -> None:

@@ -20,8 +20,9 @@ FRAME = 1
 SMALL_READ = 50
 """Tokens for a wake-up that brought less than ``SMALL`` bytes."""
 
-SWITCH = 100
-"""Tokens for output of another stream than before: it begins a chunk, and a row in the records."""
+SWITCH = 25
+"""Tokens for output of another stream than before: it begins a chunk, and a row in the records. It costs four times as
+much, but scripts that print and log in turns are ordinary, and the time that they wait counts for their limit."""
 
 SMALL = 4 << 10
 PAUSE = 0.002
@@ -29,7 +30,6 @@ PAUSE = 0.002
 
 PAUSES = 500
 LONG_PAUSE = 0.01
-LONG_PER_SECOND = 33_000
 """The same for a run that goes on so after ``PAUSES`` of them, a second or more of nothing but tiny frames: the engine
 is woken less often for it, and its text is still shown at once."""
 
@@ -55,13 +55,13 @@ class Pace:
         """Seconds to wait before the next read, 0 for none."""
         if self._tokens > 0:
             return 0.0
-        pause, rate = (PAUSE, PER_SECOND) if self._pauses < PAUSES else (LONG_PAUSE, LONG_PER_SECOND)
         now = time.monotonic()
-        self._tokens += (now - self._at) * rate
+        self._tokens += (now - self._at) * PER_SECOND
         self._at = now
         if self._tokens > 0:
             if self._tokens >= BURST:
                 self._tokens, self._pauses = float(BURST), 0
             return 0.0
+        pause = PAUSE if self._pauses < PAUSES else LONG_PAUSE
         self._pauses += 1
-        return max(pause, -self._tokens / rate)
+        return max(pause, -self._tokens / PER_SECOND)

@@ -16,8 +16,9 @@ from ordinary_user import Forked
 from engine import Engine
 from engine.client.finding import find_project
 from engine.client.launch import LaunchError
+from engine.client.starter import daemon_command
 from engine.models.git import GitStatus
-from engine.project_folder import why_no_project
+from engine.project_folder import who_may_replace, why_no_project
 from store.errors import ProjectError
 from tui.widgets.git_pane import _heading
 
@@ -207,6 +208,52 @@ def test_a_project_planted_above_keeps_nobody_from_a_folder_of_their_own(
     assert find_project(None, tell=lambda _: None, make=True) == own
     with pytest.raises(LaunchError, match="belongs to"):
         find_project(None, tell=lambda _: None)
+
+
+@as_root
+def test_root_works_in_no_project_that_another_account_could_exchange(account: OrdinaryAccount) -> None:
+    """Whoever may rename it would have root run an interpreter of theirs."""
+    above = account.folder("shared")
+    account.own(above)
+    own = above / "own"
+    own.mkdir(mode=0o700)
+    refused = CliProject(own).call("engine", "start")
+    assert refused.returncode == 4
+    assert f"Root works in no project that others could exchange: {above} belongs to another account." in refused.stderr
+    assert list(own.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [(0o755, None), (0o775, None), (0o777, "may be written to"), (0o1777, None)],
+)
+def test_who_may_replace_a_project_is_seen_by_the_folders_above_it(
+    tmp_path: Path, mode: int, reason: str | None
+) -> None:
+    project = tmp_path / "shared" / "plant"
+    project.mkdir(parents=True)
+    project.parent.chmod(mode)  # its group is this account's own
+    found = who_may_replace(project.resolve(), os.geteuid())
+    assert (found is None) if reason is None else (found is not None and reason in found)
+
+
+@as_root
+def test_a_folder_of_a_group_or_of_another_account_lets_others_replace_what_is_in_it(tmp_path: Path) -> None:
+    project = tmp_path.resolve() / "shared" / "plant"
+    project.mkdir(parents=True)
+    os.chown(project.parent, 0, UID)
+    project.parent.chmod(0o775)
+    assert who_may_replace(project, 0) == f"{project.parent} may be written to by other accounts"
+    os.chown(project.parent, UID, 0)
+    project.parent.chmod(0o755)
+    assert who_may_replace(project, 0) == f"{project.parent} belongs to another account"
+    assert who_may_replace(project, UID) is None
+
+
+def test_an_engine_in_the_background_becomes_nobody_else(tmp_path: Path) -> None:
+    """The client that starts it is the owner by then, whatever is found where the project was a moment later."""
+    assert "--stay" in daemon_command(tmp_path, background=True)
+    assert "--stay" not in daemon_command(tmp_path)
 
 
 @as_root

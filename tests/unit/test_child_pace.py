@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -148,10 +149,15 @@ def test_who_goes_on_flooding_is_read_less_often_until_it_has_rested(monkeypatch
 
     assert {spend_all() for _ in range(pace.PAUSES)} == {pace.PAUSE}
     assert {spend_all() for _ in range(5)} == {pace.LONG_PAUSE}
-    now += 2 * pace.BURST / pace.LONG_PER_SECOND
+    now += 2 * pace.BURST / pace.PER_SECOND
     bucket.spend(pace.BURST)
     assert bucket.pause() == 0.0
     assert spend_all() == pace.PAUSE
+
+
+def test_a_script_that_prints_and_logs_in_turns_has_time_for_it() -> None:
+    lines = 40_000
+    assert lines * (pace.SWITCH + pace.FRAME) / pace.PER_SECOND < 15, "half of the usual limit of a run"
 
 
 async def test_a_turn_of_the_loop_has_few_frames_of_a_run(running: Running) -> None:
@@ -266,6 +272,22 @@ async def test_the_last_look_into_a_socket_is_short_and_believes_nothing_but_out
         assert len(flooding.heard.of(OUT)) <= 1024
     finally:
         flooding.close()
+
+
+@pytest.mark.parametrize("size", [1_000, 8_000, 32_000, 60_000])
+async def test_all_that_a_socket_holds_is_taken_of_a_run_that_is_ended(running: Running, size: int) -> None:
+    running.child._pace.spend(pace.BURST + 10 * pace.PER_SECOND)
+    await running.send(frame(Frame.OUT, b"x"))
+    await running.until(1)
+    running.socket.setblocking(False)
+    sent = 0
+    whole = frame(Frame.OUT, b"y" * size)
+    with contextlib.suppress(BlockingIOError):
+        while running.socket.send(whole) == len(whole):
+            sent += size
+    running.child.stop_reading()
+    assert sent >= 64_000
+    assert running.heard.of(OUT) == "x" + "y" * sent
 
 
 async def test_the_end_of_a_run_does_not_wait_for_who_goes_on_writing(

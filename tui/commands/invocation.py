@@ -90,7 +90,7 @@ class Invocation:
         from engine.client.launch import connect
         from tui.commands.session import CLIENT
 
-        return await connect(self.folder(), client=CLIENT)
+        return await connect(self.folder(), client=CLIENT, become=self.project is not None)
 
     def show(
         self,
