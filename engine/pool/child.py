@@ -134,6 +134,8 @@ class Child:
 
     def end_output(self) -> None:
         """Take what is there now; nothing it writes from here on counts."""
+        if self._sealed:
+            return
         self._drain_stray()
         output, self._output = self._output, None
         if output is not None:
