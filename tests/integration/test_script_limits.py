@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,26 @@ async def test_a_script_runs_as_often_at_once_as_it_says(engine: Engine) -> None
     assert ends[0].finished_at is not None
     # The end is noted a turn of the loop later than the slot knows of it; runs side by side would be 0.3 s apart.
     assert ends[1].started_at > ends[0].finished_at - 0.1
+
+
+async def test_a_run_whose_end_is_recorded_while_a_list_is_read_is_listed_as_it_ended(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await save(engine, "short.py", "import time; time.sleep(0.3)", "parallel = 1")
+    request = RunRequest(kind=RunKind.SCRIPT, script="short.py")
+    run = await engine.runs.launch(request, engine.owner, "library")
+    await engine.runs.recorder.flush()
+    read = engine.runs._state.runs
+
+    async def read_before_the_end(**how: Any) -> Any:
+        rows = await read(**how)
+        await run.ended()
+        await engine.runs.recorder.flush()
+        return rows
+
+    monkeypatch.setattr(engine.runs._state, "runs", read_before_the_end)
+    (listed,) = (await engine.runs.list(engine.owner, limit=1)).runs
+    assert (listed.id, listed.outcome) == (run.info.id, Outcome.OK)
 
 
 @pytest.mark.parametrize(("limits", "most"), [((), 56), (("open_files = 128",), 64)])

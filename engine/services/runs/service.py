@@ -185,10 +185,11 @@ class RunService:
             if wanted.actor not in (None, actor.name):
                 return RunList(runs=[])
             wanted = dataclasses.replace(wanted, actor=actor.name)
+        active = dict(self._active)  # also those whose end is recorded after the rows were read
         rows = await self._state.runs(limit=limit + 1, before=before, wanted=wanted)
         files = await self._state.files([row.id for row in rows])
         found = {row.id: run_info(row, files.get(row.id, ())) for row in rows}
-        for run_id, run in self._active.items():
+        for run_id, run in (active | self._active).items():
             found.pop(run_id, None)  # what it was when it was recorded; it is what it is now
             if (before is None or run_id < before) and is_wanted(run.info, wanted):
                 # As its row will be listed: whether that is written yet must not show.
