@@ -98,7 +98,7 @@ def prepare_folders(paths: EnginePaths) -> None:
 
 
 def check_own(folder: Path) -> None:
-    """Refuse a folder outside of the project, if it is there, that is somebody else's or open to others.
+    """Refuse a folder outside the project that another account owns or may open; a missing one passes.
 
     Raises:
         LaunchError: It is.

@@ -31,7 +31,7 @@ class TransportError(Exception):
 
 
 class EngineLostError(TransportError):
-    """The engine was there, and went away before it had answered: what was asked of it may be done."""
+    """The engine took the request and went away before it answered: the request may have been carried out."""
 
 
 BEFORE_ANSWER = "The engine went away before it had answered."

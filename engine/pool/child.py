@@ -307,7 +307,7 @@ class Child:
             self._loop.add_reader(fd, read)
 
     def _read_stray(self, stream: Stream, fd: int) -> None:
-        """Pass on what was written to a descriptor 1 or 2 itself."""
+        """Pass on output that bypassed Python and came through the pipe of descriptor 1 or 2."""
         size = self._take_stray(stream, fd, len(self._buffer))
         if size == 0:
             self._forget(fd)

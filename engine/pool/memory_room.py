@@ -18,7 +18,7 @@ EASY = 1.0
 """Seconds for which a figure is used again: near what is available, and below half of it."""
 
 STEP = 64 << 20
-"""What is free is told in steps of this: whoever waits hears of every change of the sentence."""
+"""Bytes to which free memory is rounded in a queue reason: clients are told each time that the reason changes."""
 
 ReadMemory = Callable[[], HostMemory | None]
 
@@ -74,7 +74,7 @@ class MemoryRoom:
         """Whether a run that asks for ``asked`` bytes could take them all."""
         most = self._claimed + asked
         host = self._gauge.lately(most)
-        # The short way: it would fit even if nobody held anything yet.
+        # Sufficient without reading what each run holds: the full claims fit.
         return host is None or most <= host.available - self._gauge.reserve or asked <= self._exact_room()
 
     def wait_reason(self, asked: int) -> str:

@@ -443,7 +443,7 @@ class Slot:
             self._swapped()
 
     def _swapped(self) -> bool:
-        """Take over a successor that is ready, with its parked child, and end what was here. Nothing may run here."""
+        """Swap in a ready successor with its parked child and end the present zygote. No run may be active."""
         successor = self._supervisor.successor
         if successor is None or self.leaving:
             return False

@@ -239,7 +239,7 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
 
 @contextlib.contextmanager
 def _in_memory(data: bytes) -> Iterator[int]:
-    """A descriptor to read ``data`` from: nobody else sees it, unlike arguments, and it has room, unlike a pipe."""
+    """Return a memfd that holds ``data``: unlike arguments it is private, unlike a pipe it has no size limit."""
     fd = os.memfd_create("configuration")
     try:
         with open(fd, "wb", closefd=False) as file:

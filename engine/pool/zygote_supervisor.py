@@ -73,7 +73,7 @@ class ZygoteSupervisor:
         return self._successor if self._successor is not None and self._successor.fit else None
 
     def adopt(self, successor: Successor) -> None:
-        """Let the successor's zygote be the slot's, whose children are counted anew, and end the one before."""
+        """Make the successor's zygote the slot's, reset the count of its children, and end the present one."""
         self._successor = None
         successor.taken_over()
         self.drop()

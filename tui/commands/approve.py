@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -109,7 +108,7 @@ def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refu
         _print_review(invocation, review)
     if yes:
         return wanted
-    if not invocation.json and sys.stdin.isatty() and invocation.streams.err.is_terminal:
+    if invocation.can_ask:
         _ask(review, wanted)
         return wanted
     if invocation.json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
@@ -233,7 +232,7 @@ def commit(invocation: Invocation, messages: tuple[str, ...], source: BinaryIO |
     try:
         made = invocation.ask(work)
     except CommandError as error:
-        if error.code != "no_author" or not _can_ask(invocation):
+        if error.code != "no_author" or not invocation.can_ask:
             raise
         _ask_author(invocation)
         made = invocation.ask(work)
@@ -261,10 +260,6 @@ def author(invocation: Invocation, name: str | None, email: str | None) -> None:
         return await client.call(GIT_AUTHOR_SET, body=GitAuthor(name=name or known.name, email=email or known.email))
 
     invocation.answer(work, _print_author)
-
-
-def _can_ask(invocation: Invocation) -> bool:
-    return not invocation.json and sys.stdin.isatty() and invocation.streams.err.is_terminal
 
 
 def _ask_author(invocation: Invocation) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from engine.models.git import GitTrust, GitTrustRequest
@@ -71,7 +69,7 @@ def _print_decided(invocation: Invocation, decided: GitTrust) -> None:
 def _agreed(invocation: Invocation, seen: GitTrust) -> bool:
     """What the person at the terminal says; without one, what there is to decide is only shown."""
     invocation.show(seen, _print_programs)
-    if not invocation.json and sys.stdin.isatty() and invocation.streams.err.is_terminal:
+    if invocation.can_ask:
         click.confirm("May these run when something is staged or committed?", abort=True, err=True)
         return True
     invocation.streams.notify(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +92,35 @@ class Invocation:
         from tui.commands.session import CLIENT
 
         return await connect(self.folder(), client=CLIENT, become=self.project is not None)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether a person answers: a terminal at both ends, and no program that waits for JSON."""
+        return not self.json and sys.stdin.isatty() and self.streams.err.is_terminal
+
+    def confirm(self, question: str, *, act: str, done: str) -> None:
+        """Ask before something goes; return if the answer is yes.
+
+        Args:
+            question: Answered by yes or no.
+            act: The verb for what would be done: "delete".
+            done: Its participle: "deleted".
+
+        Raises:
+            click.Abort: The answer is no.
+            CommandError: There is no terminal to ask at.
+        """
+        if not self.can_ask:
+            from tui.commands import exit_codes
+            from tui.commands.errors import CommandError
+
+            raise CommandError(
+                f"nothing was {done}: there is no terminal to ask at",
+                hint=f"Say --yes to {act} without a question.",
+                exit_code=exit_codes.USAGE,
+                code="not_asked",
+            )
+        click.confirm(question, abort=True, err=True)
 
     def show(
         self,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from engine.models.engine import PruneRequest
 from engine.registry.engine import RETENTION, RETENTION_PRUNE
-from tui.commands import exit_codes
 from tui.commands.arguments import DAYS, Count
-from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock, duration, removed, size
 
@@ -51,20 +48,8 @@ def retention(
         invocation.answer(lambda client: client.call(RETENTION), _print)
         return
     if not yes:
-        _ask(invocation, request)
+        invocation.confirm(f"Remove for good {_what_goes(request)}?", act="remove", done="removed")
     invocation.answer(lambda client: client.call(RETENTION_PRUNE, body=request), _print_pruned)
-
-
-def _ask(invocation: Invocation, request: PruneRequest) -> None:
-    """Raises ``click.Abort`` unless the answer is yes."""
-    if invocation.json or not sys.stdin.isatty() or not invocation.streams.err.is_terminal:
-        raise CommandError(
-            "nothing was removed: there is no terminal to ask at",
-            hint="Say --yes to remove without a question.",
-            exit_code=exit_codes.USAGE,
-            code="not_asked",
-        )
-    click.confirm(f"Remove for good {_what_goes(request)}?", abort=True, err=True)
 
 
 def _what_goes(request: PruneRequest) -> str:

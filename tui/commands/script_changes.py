@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import unicodedata
 from functools import partial
 from typing import TYPE_CHECKING
@@ -94,7 +93,8 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
         hint = f"It is deleted already; scripts restore {path} brings it back."
         raise CommandError(f"there is no script {path}", hint=hint, exit_code=exit_codes.USAGE, code="no_script")
     if not yes:
-        _ask(invocation, path)
+        question = f"Delete {sanitise_line(path)}? Its history keeps it."
+        invocation.confirm(question, act="delete", done="deleted")
     request = DeleteRequest(base_sha256=found.sha256)
     invocation.answer(
         lambda client: client.call(SCRIPTS_DELETE, ScriptParams(path=path), request), partial(_print_deleted, path=path)
@@ -137,18 +137,6 @@ def _require_path(given: str, path: str) -> None:
             exit_code=exit_codes.USAGE,
             code="no_script",
         )
-
-
-def _ask(invocation: Invocation, path: str) -> None:
-    """Raises ``click.Abort`` unless the answer is yes."""
-    if invocation.json or not sys.stdin.isatty() or not invocation.streams.err.is_terminal:
-        raise CommandError(
-            "nothing was deleted: there is no terminal to ask at",
-            hint="Say --yes to delete without a question.",
-            exit_code=exit_codes.USAGE,
-            code="not_asked",
-        )
-    click.confirm(f"Delete {sanitise_line(path)}? Its history keeps it.", abort=True, err=True)
 
 
 def _print_deleted(invocation: Invocation, _: ScriptVersion, *, path: str) -> None:
