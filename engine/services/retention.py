@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,8 +157,10 @@ class RetentionService:
             told = event(
                 actor, "engine", "prune", outputs=removed.outputs, runs=removed.runs, versions=removed.versions
             )
-            with suppress(StoreError):  # the records are gone, said or not
+            try:
                 await service._state.audit.append([told])
+            except StoreError as error:  # the records are gone all the same
+                log.warning("%s removed old records, which cannot be put on record: %s", actor.name, error)
         if service is not self:
             await self.look(keep)  # what this engine shows is a copy
         return removed
