@@ -110,7 +110,5 @@ def unreachable(*, harmless: bool) -> Iterator[None]:
         ) from None
     except EngineLostError as error:
         raise EngineUnreachable(str(error), None if harmless else LOOK_FIRST) from error
-    except TransportError as error:
-        raise EngineUnreachable(str(error)) from error
-    except EventTooLargeError as error:
+    except (TransportError, EventTooLargeError) as error:
         raise EngineUnreachable(str(error)) from error
