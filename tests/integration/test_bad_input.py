@@ -69,25 +69,36 @@ def caller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
 
 
 NOT_JSON = {
-    "an object": ("result = object()", "object"),
-    "NaN": ("result = float('nan')", "nan"),
-    "an infinity": ("result = [1e400]", "[inf]"),
-    "a set": ("result = {1}", "{1}"),
-    "bytes": ("result = b'abc'", "b'abc'"),
-    "itself": ("result = []\nresult.append(result)", "[[...]]"),
-    "10,000 levels": ("result = []\nfor _ in range(10_000): result = [result]", "[[["),
-    "a lone surrogate": ("result = '\\udfff'", "\\udfff"),
-    "a repr that fails": ("class A:\n def __repr__(self): raise SystemExit\nresult = A()", "repr() raised SystemExit"),
+    "NaN": ("result = float('nan')", None, "NaN to null"),
+    "an infinity": ("result = [1e400]", [None], "infinity to null"),
+    "a set": ("result = {1}", [1], "set to list"),
+    "bytes": ("result = b'abc'", "YWJj", "bytes to base64 text"),
+    "itself": ("result = []\nresult.append(result)", ["<list that holds itself>"], "a value that holds itself to text"),
+    "a lone surrogate": ("result = '\\udfff'", "\\udfff", "lone surrogate to escapes"),
+    "a repr that fails": (
+        "class A:\n def __repr__(self): raise SystemExit\nresult = [A(), 1]",
+        ["<A object whose repr() raised SystemExit>", 1],
+        "A to text",
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", NOT_JSON)
-def test_a_result_that_json_cannot_carry_comes_as_text_with_a_note(caller: Caller, kind: str) -> None:
-    code, text = NOT_JSON[kind]
+def test_a_result_that_json_cannot_carry_is_converted_and_the_note_tells(caller: Caller, kind: str) -> None:
+    code, value, change = NOT_JSON[kind]
     done = caller.run(code)
-    assert (done["exit"], done["outcome"], done["has_value"]) == (0, "ok", False)
-    assert text in done["result"]
-    assert done["note"].endswith("so it is shown as text only.")
+    assert (done["exit"], done["outcome"], done["has_value"]) == (0, "ok", True)
+    assert done["value"] == value
+    assert change in done["note"]
+
+
+def test_a_result_of_10_000_levels_is_cut_and_one_that_only_repr_knows_is_text(caller: Caller) -> None:
+    deep = caller.run("result = []\nfor _ in range(10_000): result = [result]")
+    assert (deep["outcome"], deep["has_value"]) == ("ok", True)
+    assert "more than 200 levels deep" in deep["note"]
+    plain = caller.run("result = object()")
+    assert (plain["outcome"], plain["has_value"]) == ("ok", False)
+    assert plain["note"].endswith("so it is shown as text only.")
 
 
 BAD_CODE = {

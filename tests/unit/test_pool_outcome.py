@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 from typing import Any
 
@@ -88,15 +87,11 @@ def test_a_child_may_not_claim_what_only_the_engine_knows(outcome: Outcome) -> N
         from_result(result({"outcome": outcome}), LIMIT, 0, "")
 
 
-@pytest.mark.parametrize(
-    "value",
-    [math.nan, {1, 2}, object(), 10**5000, "\ud800", {"\ud800": 1}, b"bytes", 1j],
-    ids=["nan", "set", "object", "huge", "surrogate", "surrogate-key", "bytes", "complex"],
-)
-def test_what_is_no_json_comes_as_text_with_the_reason(value: object) -> None:
+@pytest.mark.parametrize("value", [object(), 1j, len, ValueError], ids=["object", "complex", "function", "class"])
+def test_a_result_that_only_repr_knows_comes_as_text_with_the_reason(value: object) -> None:
     ending = from_result(encode_result(value, LIMIT), LIMIT, 0, "")
     assert not ending.has_value
-    assert ending.text
+    assert ending.text == repr(value)
     assert (ending.note or "").endswith("so it is shown as text only.")
     msgspec.json.encode([ending.text, ending.note])
 

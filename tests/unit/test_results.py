@@ -95,3 +95,12 @@ def test_every_value_can_be_shown_and_no_name_breaks_its_line(value: object, wid
     assert (not lines) == (value is None)
     if not isinstance(value, str):
         assert not any("\n" in line or "\x1b" in line for line in lines)
+
+
+def test_a_table_of_pandas_is_a_table_with_its_labels() -> None:
+    frame = {"columns": ["tag", "mean"], "rows": [["Line 1/Flow", 1.5], ["Line 1/Pressure", None]]}
+    assert result_lines(run(frame), 40) == ["tag              mean", "Line 1/Flow       1.5", "Line 1/Pressure  null"]
+    labelled = result_lines(run({**frame, "index": ["2026-01-01", "2026-01-02"]}), 40)
+    assert labelled[1] == "2026-01-01  Line 1/Flow       1.5"
+    for odd in ({**frame, "rows": [[1]]}, {**frame, "index": [1]}, {**frame, "more": 1}, {"columns": 1, "rows": 2}):
+        assert any("columns" in line for line in result_lines(run(odd), 10))

@@ -49,7 +49,9 @@ def _lines(value: object, one_line: int, width: int | None, levels: int) -> Iter
         yield _compact(value)
         return
     one_line, width = one_line - len(INDENT), None if width is None else width - len(INDENT)
-    if isinstance(value, dict):
+    if isinstance(value, dict) and (frame := _frame(value)) is not None:
+        yield from _grid(*frame, width)
+    elif isinstance(value, dict):
         for key, member in value.items():
             yield from _member(sanitise_line(key), member, one_line, width, levels - 1)
     elif _is_table(value):
@@ -85,11 +87,29 @@ def _is_table(rows: Sequence[object]) -> bool:
     )
 
 
+def _frame(value: dict[str, Any]) -> tuple[list[str], list[list[Any]]] | None:
+    """Return header and rows of what a pandas DataFrame became, its labels first; None if ``value`` is not that."""
+    columns, rows, index = value.get("columns"), value.get("rows"), value.get("index")
+    if value.keys() - {"index"} != {"columns", "rows"} or not isinstance(columns, list) or not isinstance(rows, list):
+        return None
+    if not rows or not columns or not all(isinstance(row, list) and len(row) == len(columns) for row in rows):
+        return None
+    headers = [name if isinstance(name, str) else _compact(name) for name in columns]
+    if index is None:
+        return headers, rows
+    if not isinstance(index, list) or len(index) != len(rows):
+        return None
+    return ["", *headers], [[label, *row] for label, row in zip(index, rows, strict=True)]
+
+
 def _table(rows: Sequence[Any], width: int | None) -> list[str]:
+    headers = list(rows[0]) if isinstance(rows[0], dict) else None
+    return _grid(headers, [[row[name] for name in headers] if headers is not None else row for row in rows], width)
+
+
+def _grid(headers: list[str] | None, grid: Sequence[Sequence[Any]], width: int | None) -> list[str]:
     from tui.text.table import render
 
-    headers = list(rows[0]) if isinstance(rows[0], dict) else None
-    grid = [[row[name] for name in headers] if headers is not None else row for row in rows]
     right = [index for index, column in enumerate(zip(*grid, strict=True)) if all(_is_number(cell) for cell in column)]
     cells = [[cell if isinstance(cell, str) else _compact(cell) for cell in row] for row in grid]
     return render(headers, cells, right=right, width=width).split("\n")
