@@ -75,12 +75,13 @@ class ScriptChecks:
         )
 
     def _import_problems(self, findings: Examined) -> list[CheckProblem]:
-        """Warnings, not errors: the script may expect the refusal, or be meant for ADMIN mode."""
-        return [
-            CheckProblem(message=sentence, line=found.line, severity="warning")
-            for found in findings.imports
-            if (sentence := self._imports.verdict(found.name, Mode.RESTRICTED)) is not None
-        ]
+        """Warnings, not errors: the script may expect the refusal, or be meant for ADMIN mode. Each is given once."""
+        first: dict[str, int] = {}
+        for found in findings.imports:
+            sentence = self._imports.verdict(found.name, Mode.RESTRICTED, found.parts, found.origin)
+            if sentence is not None:
+                first.setdefault(sentence, found.line)
+        return [CheckProblem(message=sentence, line=line, severity="warning") for sentence, line in first.items()]
 
 
 def _read(text: str, data: bytes, path: str) -> tuple[Frontmatter, list[CheckProblem]]:
