@@ -7,7 +7,10 @@ from collections.abc import Iterable
 
 from engine.config import PolicySection
 from engine.models.runs import Mode
-from engine.worker.imports import INSTALLED, STANDARD, ImportRule
+from engine.worker.imports import BLOCKED, GONE, INSTALLED, OUTSIDE, RESERVED, STANDARD, ImportRule
+
+ELSEWHERE = frozenset({"msilib", "msvcrt", "nt", "winreg", "winsound"})
+"""Standard modules that only other systems have."""
 
 
 class ImportPolicy:
@@ -17,6 +20,12 @@ class ImportPolicy:
         self.settings = policy
         allowed, lifted = frozenset(policy.modules), frozenset(policy.lifted)
         self._rules = {mode: ImportRule(mode.value, allowed, lifted, policy.preset) for mode in Mode}
+
+    def listed(self) -> list[str]:
+        """Return what there is to say something about: the standard library, and whatever a list or setting names."""
+        public = {name for name in sys.stdlib_module_names if not name.startswith("_")}
+        named = {*OUTSIDE, *RESERVED, *BLOCKED, "os.path", *self.settings.modules, *self.settings.lifted}
+        return sorted(public - ELSEWHERE | named - set(GONE) | named & sys.stdlib_module_names)
 
     def verdict(self, module: str, mode: Mode, parts: Iterable[str] = (), origin: str = "") -> str | None:
         """Return the sentence that refuses ``module`` in ``mode``; None if it may be imported.

@@ -16,7 +16,7 @@ SAFE_MODULES = (
 )  # fmt: skip
 """The administrator can add to these, and take nothing away but by the preset for a short list."""
 
-NAMED = {"os.path": "posixpath"}
+NAMED = {"os.path": "posixpath", "_io": "io"}
 """What modules call themselves, where that is something else."""
 
 DENIED_MODULES = (
