@@ -407,6 +407,7 @@ def _pool_settings(
         interpreter=interpreter,
         restricted=restricted_plan(findings, allow_degraded=policy.allow_degraded),
         admin=admin_plan(findings, root=root, admin_as_root=policy.admin_as_root),
+        preset=policy.preset,
         modules=policy.modules,
         lifted=policy.lifted,
         admin_memory=policy.admin_memory,

@@ -14,10 +14,10 @@ import re
 import stat
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from store.sizes import describe_size
 
@@ -130,11 +130,14 @@ class CeilingsSection:
 class PolicySection:
     """``[policy]``: what scripts may do. Decided in the file alone: no script, git pull or environment can."""
 
+    preset: Literal["classic", "default", "practical"] = "default"
+    """What RESTRICTED scripts may import: a short list; the standard library; that with "os" and "threading"."""
+
     modules: tuple[str, ...] = ()
-    """Modules that RESTRICTED scripts may import beside the built-in list, for example "pandas"."""
+    """Modules that RESTRICTED scripts may import beside what the preset gives them, for example "pandas"."""
 
     lifted: tuple[str, ...] = ()
-    """Modules that are refused in both modes unless they are named here, for example "threading"."""
+    """Modules that are blocked in both modes unless they are named here, for example "threading"."""
 
     allow_degraded: bool = False
     """Whether RESTRICTED scripts run although this host cannot give them the sandbox. Every result then says so."""
@@ -326,6 +329,8 @@ def _checked(key: str, value: object, where: str) -> object:
         return _truth(key, value, where)
     if hint == tuple[str, ...]:
         return _module_names(key, value, where)
+    if typing.get_origin(hint) is Literal:
+        return _choice(key, value, typing.get_args(hint), where)
     kind, allowed = typing.get_args(hint)
     number = _number(value, allowed)
     if number is None or not allowed.low <= number <= allowed.high or (kind is int and number != int(number)):
@@ -340,6 +345,18 @@ def _truth(key: str, value: object, where: str) -> bool:
     if value in ("true", "false"):
         return value == "true"
     raise ConfigError(f"{where}: {key} must be true or false, not {value}.")
+
+
+def _choice(key: str, value: object, choices: Sequence[str], where: str) -> str:
+    """One of several words."""
+    if isinstance(value, str) and value in choices:
+        return value
+    shown = [f'"{choice}"' for choice in choices]
+    nearest = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.4)
+    raise ConfigError(
+        f"{where}: {key} must be {', '.join(shown[:-1])} or {shown[-1]}, not {value!r}.",
+        f"Did you mean {nearest[0]}?" if nearest else None,
+    )
 
 
 def _module_names(key: str, value: object, where: str) -> tuple[str, ...]:

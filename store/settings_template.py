@@ -54,11 +54,16 @@ SETTINGS_TEMPLATE = """\
 # upload = "256 MiB"
 
 [policy]
-# Modules that RESTRICTED scripts may import beside the built-in list, such as ["numpy", "pandas"]. They must be
-# installed in the scripts' environment.
+# What RESTRICTED scripts may import; gatewright modules lists it. "default": the standard library but for what reaches
+# outside of a run, os, subprocess and threading. "practical": that with os and threading. "classic": a short list.
+# The sandbox holds the same with each of them.
+# preset = "default"
+
+# Modules that RESTRICTED scripts may import beside that, such as ["numpy", "pandas"]. They must be installed in the
+# scripts' environment.
 # modules = []
 
-# Modules that are refused in both modes unless they are named here, such as ["threading"].
+# Modules that are blocked in both modes unless they are named here: threading, ctypes, telnetlib, paramiko.
 # lifted = []
 
 # Whether RESTRICTED scripts run although this host cannot give them the sandbox; every result then says so.

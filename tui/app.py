@@ -197,10 +197,13 @@ class GatewrightApp(App[int]):
     # Actions.
 
     def action_help(self) -> None:
+        from engine.registry.scripts import MODULES, ModuleParams
         from tui.screens.help import HelpScreen
         from tui.widgets.editor.editor import Editor
 
-        self.push_screen(HelpScreen(Editor.BINDINGS))
+        connection = self._connection
+        ask = None if connection is None else lambda: connection.client.call(MODULES, ModuleParams())
+        self.push_screen(HelpScreen(Editor.BINDINGS, ask))
 
     def action_palette(self) -> None:
         from tui.console.palette import ACTION, SCRIPT, action_entries, script_entries

@@ -44,7 +44,9 @@ def _settings(paths: EnginePaths) -> Finding:
         settings = Settings.load(file)
     except ConfigError as error:
         return Finding(level=Severity.FAIL, tried="settings", found=error.message, advice=error.hint or "")
-    return Finding(level=Severity.OK, tried="settings", found=f"pool size {settings.pool.size} ({file})")
+    named = f", and {', '.join(settings.policy.modules)}" if settings.policy.modules else ""
+    imports = f'imports of RESTRICTED: preset "{settings.policy.preset}"{named}'
+    return Finding(level=Severity.OK, tried="settings", found=f"pool size {settings.pool.size}; {imports} ({file})")
 
 
 def _disk(paths: EnginePaths) -> Finding:

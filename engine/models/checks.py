@@ -41,6 +41,43 @@ class CheckedFunction(Model, frozen=True):
     summary: str = ""
 
 
+class ModuleVerdict(Model, frozen=True):
+    """Whether scripts may import a module.
+
+    Attributes:
+        name: Its whole name, as an import has it.
+        restricted: Whether RESTRICTED scripts may.
+        admin: Whether ADMIN scripts may.
+        origin: ``standard``, ``installed`` or ``missing`` where scripts run; empty if nobody has looked.
+        restricted_refusal: The sentence that a refused RESTRICTED script gets; empty if it may.
+        admin_refusal: The same of ADMIN.
+    """
+
+    name: str
+    restricted: bool
+    admin: bool
+    origin: str = ""
+    restricted_refusal: str = ""
+    admin_refusal: str = ""
+
+
+class ModuleReport(Model, frozen=True):
+    """What the project's policy lets scripts import.
+
+    Attributes:
+        preset: ``classic``, ``default`` or ``practical``.
+        added: What the administrator allowed by name.
+        lifted: What the administrator lifted by name.
+        modules: The module that was asked about; else every standard one but for private halves, and whatever else the
+            built-in lists or the administrator name.
+    """
+
+    preset: str
+    added: list[str] = []
+    lifted: list[str] = []
+    modules: list[ModuleVerdict] = []
+
+
 class CheckReport(Model, frozen=True):
     """What the parser in the sandbox found."""
 

@@ -10,6 +10,7 @@ from engine.pool.job import Limits, Profile
 from engine.pool.memory_room import ReadMemory
 from engine.sandbox.host_memory import host_memory
 from engine.sandbox.plan import Level, Plan, PlannedLayers
+from engine.worker.imports import DEFAULT
 
 NO_ADMIN = Plan(Mode.ADMIN, Level.REFUSED, PlannedLayers(), ("this pool was made without them",))
 
@@ -54,11 +55,14 @@ class PoolSettings:
     """The layers of RESTRICTED runs."""
 
     admin: Plan = NO_ADMIN
+    preset: str = DEFAULT
+    """What RESTRICTED scripts may import by the built-in lists: one of ``engine.worker.imports.PRESETS``."""
+
     modules: tuple[str, ...] = ()
-    """What RESTRICTED scripts may import beside the built-in list."""
+    """What RESTRICTED scripts may import beside what the preset gives them."""
 
     lifted: tuple[str, ...] = ()
-    """What is no longer refused in both modes."""
+    """What is no longer blocked in both modes."""
 
     host_memory: ReadMemory = host_memory
     """What the host can still give: runs are admitted by the sum of what they ask for."""

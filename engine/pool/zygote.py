@@ -221,7 +221,12 @@ def _launch(settings: PoolSettings, profile: Profile, scratch: Path, control: in
 
 def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: int) -> dict[str, object]:
     """What the launcher is told (``engine.worker.config.Config``)."""
-    rule = {"mode": profile.mode.value, "allowed": settings.modules, "lifted": settings.lifted}
+    rule = {
+        "mode": profile.mode.value,
+        "allowed": settings.modules,
+        "lifted": settings.lifted,
+        "preset": settings.preset,
+    }
     return {
         "control": control,
         "engine": os.getpid(),

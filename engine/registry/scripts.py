@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, field
 
 from engine.models.base import Model
-from engine.models.checks import CheckReport, CheckRequest
+from engine.models.checks import CheckReport, CheckRequest, ModuleReport
 from engine.models.permissions import ApproveRequest, PermissionReview
 from engine.models.scripts import (
     DeleteRequest,
@@ -33,6 +33,10 @@ class ScriptParams(Model, frozen=True):
 class SearchParams(Model, frozen=True):
     text: Annotated[str, Meta(max_length=1000, description="Words; the last one may be a beginning.")] = field(name="q")
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
+
+
+class ModuleParams(Model, frozen=True):
+    name: Annotated[str, Meta(max_length=200, description="One module, by its whole name; all of them without.")] = ""
 
 
 class VersionParams(Model, frozen=True):
@@ -68,6 +72,15 @@ SCRIPTS_CHECK = Operation(
     "viewer",
     "Parse a script's text in the sandbox: syntax errors, functions, imports",
     body=CheckRequest,
+)
+MODULES = Operation(
+    "modules",
+    "GET",
+    "/modules",
+    ModuleReport,
+    "viewer",
+    "List the modules that scripts may import in each mode, or judge one",
+    params=ModuleParams,
 )
 SCRIPTS_SET = Operation(
     "scripts.set",
@@ -208,6 +221,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     SCRIPTS_LOAD,
     SCRIPTS_SAVE,
     SCRIPTS_CHECK,
+    MODULES,
     SCRIPTS_SET,
     SCRIPTS_KEYS,
     SCRIPTS_JUDGE,

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
+
 from engine.config import PolicySection
 from engine.models.runs import Mode
-from engine.worker.imports import ImportRule
+from engine.worker.imports import BLOCKED, GONE, INSTALLED, OUTSIDE, RESERVED, STANDARD, ImportRule
+
+ELSEWHERE = frozenset({"msilib", "msvcrt", "nt", "winreg", "winsound"})
+"""Standard modules that only other systems have."""
 
 
 class ImportPolicy:
     """What this project's administrator lets scripts import, by mode."""
 
     def __init__(self, policy: PolicySection) -> None:
+        self.settings = policy
         allowed, lifted = frozenset(policy.modules), frozenset(policy.lifted)
-        self._rules = {mode: ImportRule(mode.value, allowed, lifted) for mode in Mode}
+        self._rules = {mode: ImportRule(mode.value, allowed, lifted, policy.preset) for mode in Mode}
 
-    def verdict(self, module: str, mode: Mode) -> str | None:
-        """The sentence that refuses ``module``, by its whole name, in ``mode``; None if it may be imported."""
-        return self._rules[mode].denial(module)
+    def listed(self) -> list[str]:
+        """Return what there is to say something about: the standard library, and whatever a list or setting names."""
+        public = {name for name in sys.stdlib_module_names if not name.startswith("_")}
+        named = {*OUTSIDE, *RESERVED, *BLOCKED, "os.path", *self.settings.modules, *self.settings.lifted}
+        return sorted(public - ELSEWHERE | named - set(GONE) | named & sys.stdlib_module_names)
+
+    def verdict(self, module: str, mode: Mode, parts: Iterable[str] = (), origin: str = "") -> str | None:
+        """Return the sentence that refuses ``module`` in ``mode``; None if it may be imported.
+
+        Args:
+            module: Its whole name.
+            mode: The mode of the run.
+            parts: What an import statement takes out of it.
+            origin: Where the scripts' interpreter has it from. Without it a module that is not standard is taken for an
+                installed one: this interpreter is not theirs, and has other packages.
+        """
+        origin = origin or (STANDARD if module.partition(".")[0] in sys.stdlib_module_names else INSTALLED)
+        return self._rules[mode].denial(module, parts, origin)

@@ -72,6 +72,7 @@ class Config:
         self.layers = Layers(**layers)
         self.preloads = preloads
         self.grants = grants
-        self.rule = (
-            None if rule is None else ImportRule(rule["mode"], frozenset(rule["allowed"]), frozenset(rule["lifted"]))
-        )
+        self.rule = None
+        if rule is not None:
+            allowed, lifted = frozenset(rule["allowed"]), frozenset(rule["lifted"])
+            self.rule = ImportRule(rule["mode"], allowed, lifted, rule["preset"])

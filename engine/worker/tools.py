@@ -12,6 +12,8 @@ import re
 import warnings
 from itertools import islice
 
+from .imports import origin_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +26,9 @@ MAX_PARAMS = 100
 MAX_ALL_PARAMS = 1000
 """Of all functions together."""
 MAX_IMPORTS = 200
+MAX_PARTS = 50
+"""Names that one import statement takes out of a module."""
+MAX_ALL_PARTS = 500
 MAX_NAME = 80
 MAX_SOURCE = 80
 """Characters of an annotation or a default."""
@@ -48,10 +53,10 @@ def examine(text: str, entrypoint: str = "") -> dict[str, Any]:
         entrypoint: The function that its frontmatter names: listed whatever the caps are.
 
     Returns:
-        ``problems``, ``functions`` and ``imports`` as ``engine.models`` has them, but each import as its whole name
-        with the line of its first mention; ``listed``: whether the text was parsed, so that the latter two count; and
-        ``entrypoint``: ``function``, ``async``, ``other`` (bound to something whose parameters cannot be read),
-        ``missing``, or nothing if none was named.
+        ``problems``, ``functions`` and ``imports`` as ``engine.models`` has them, but each import as its whole name and
+        parts, with the line of its first mention and where this interpreter has it from; ``listed``: whether the text
+        was parsed, so that the latter two count; and ``entrypoint``: ``function``, ``async``, ``other`` (bound to
+        something whose parameters cannot be read), ``missing``, or nothing if none was named.
     """
     script = _Script(text)
     code = script.compile()
@@ -240,19 +245,29 @@ def _imports_everything(code: CodeType) -> bool:
 
 
 def _imports(tree: ast.Module) -> list[dict[str, Any]]:
-    """Every module that the text asks for by its absolute name, with the line where it does so first."""
-    first: dict[str, int] = {}
+    """Every module that the text asks for by its absolute name and what it takes out of it, with its first line."""
+    first: dict[tuple[str, tuple[str, ...]], int] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            found: list[tuple[str, tuple[str, ...]]] = [(alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names = [node.module]
+            found = [(node.module, tuple(one_line(alias.name, MAX_NAME) for alias in node.names[:MAX_PARTS]))]
         else:
             continue
-        for name in names:
-            first[name] = min(node.lineno, first.get(name, node.lineno))
-    chosen = sorted(first.items(), key=lambda item: (item[1], item[0]))[:MAX_IMPORTS]
-    return [{"name": one_line(name, MAX_NAME), "line": line} for name, line in chosen]
+        for asked in found:
+            first[asked] = min(node.lineno, first.get(asked, node.lineno))
+    listed, budget = [], MAX_ALL_PARTS
+    for (name, parts), line in sorted(first.items(), key=lambda item: (item[1], item[0]))[:MAX_IMPORTS]:
+        budget -= len(parts)
+        listed.append(
+            {
+                "name": one_line(name, MAX_NAME),
+                "line": line,
+                "parts": parts if budget >= 0 else (),
+                "origin": origin_of(name.partition(".")[0]),
+            }
+        )
+    return listed
 
 
 def _summary(node: _Function) -> str:

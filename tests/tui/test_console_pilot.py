@@ -7,6 +7,9 @@ import shutil
 import pytest
 from console_support import console, write_script
 
+from engine.client.answers import EngineError
+from engine.registry.scripts import MODULES
+
 COUNTER = """import time
 for i in range(200):
     print("line", i)
@@ -324,6 +327,20 @@ async def test_help_lists_every_key_of_the_table(project, tmp_path):
         await c.press("f1")
         await c.shows("Scripts list")
         assert [action.help for action in ACTIONS if action.help not in c.text] == []
+
+
+async def test_help_says_what_scripts_may_import(project, tmp_path, monkeypatch):
+    async def broken(*_, **__):
+        raise EngineError("busy", "Too many texts wait.", None, 429)
+
+    async with console(project, tmp_path, size=(100, 300)) as c:
+        await c.shows("pool [...]")
+        await c.press("f1")
+        await c.shows("What scripts may import", " zoneinfo", "They may not import:", "  fcntl")
+        await c.press("escape")
+        c.answer(monkeypatch, MODULES, broken)
+        await c.press("f1")
+        await c.shows("What scripts may import", "Too many texts wait.", "Scripts list")
 
 
 async def test_the_list_shows_the_script_that_is_open(project, tmp_path):

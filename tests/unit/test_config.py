@@ -124,6 +124,7 @@ def test_the_environment_decides_no_policy(file: Path, name: str) -> None:
 def test_policy_of_the_file(file: Path) -> None:
     text = """
 [policy]
+preset = "practical"
 modules = ["numpy", "os.path"]
 lifted = ["threading"]
 allow_degraded = true
@@ -132,12 +133,22 @@ admin_memory = "1 GiB"
 """
     policy = Settings.load(write(file, text), {}).policy
     assert policy == PolicySection(
+        preset="practical",
         modules=("numpy", "os.path"),
         lifted=("threading",),
         allow_degraded=True,
         admin_as_root=True,
         admin_memory=1 << 30,
     )
+
+
+def test_an_unknown_preset_is_refused_with_the_ones_that_there_are(file: Path) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        Settings.load(write(file, '[policy]\npreset = "practicle"\n'), {})
+    assert refusal.value.message.endswith(
+        'policy.preset must be "classic", "default" or "practical", not \'practicle\'.'
+    )
+    assert refusal.value.hint == "Did you mean practical?"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +159,9 @@ admin_memory = "1 GiB"
         'modules = ["a b"]',
         'modules = ["os;sys"]',
         "modules = 3",
+        'preset = "practicle"',
+        'preset = ["classic"]',
+        "preset = 3",
         'lifted = ["../x"]',
         "allow_degraded = 1",
         'allow_degraded = "yes"',

@@ -184,10 +184,10 @@ async def test_only_so_many_texts_are_remembered(pool: CountingPool, tmp_path: P
 
 
 async def test_the_report_has_everything_sorted_by_place(pool: CountingPool, tmp_path: Path) -> None:
-    checks = ScriptChecks(made(tmp_path), ImportPolicy(PolicySection(modules=("csv",))))
-    text = "\n" + script("import csv, os.path, json\nimport os\ndef other(): pass\n1 is 1", "a").replace(
-        "# ///\n", '# type = "colour"\n# ///\n'
-    )
+    checks = ScriptChecks(made(tmp_path), ImportPolicy(PolicySection(modules=("plantlib",))))
+    text = "\n" + script(
+        "import plantlib, os.path, socket\nfrom os import path, sep\ndef other(): pass\n1 is 1", "a"
+    ).replace("# ///\n", '# type = "colour"\n# ///\n')
     task = asyncio.create_task(checks.check(CheckRequest(text=text), owner_actor()))
     await asyncio.wait_for(pool.asked.wait(), 5)
     assert pool.jobs[0][0].args == (text, "main")
@@ -198,9 +198,22 @@ async def test_the_report_has_everything_sorted_by_place(pool: CountingPool, tmp
         (2, "error"), (4, "error"), (8, "warning"), (9, "warning"), (11, "warning")
     ]  # fmt: skip
     assert "params.a.type" in report.problems[0].message
-    assert "module os.path" in report.problems[2].message
-    assert report.imports == ["csv", "json", "os"]
+    assert "module socket" in report.problems[2].message
+    assert "module os " in report.problems[3].message
+    assert report.imports == ["os", "plantlib", "socket"]
     assert [function.name for function in report.functions] == ["other"]
+
+
+async def test_a_module_is_warned_of_once_and_as_what_the_scripts_have(pool: CountingPool, tmp_path: Path) -> None:
+    checks = ScriptChecks(made(tmp_path), ImportPolicy(PolicySection()))
+    text = "from os import path\nimport os\nfrom os import sep\nfrom http import client\nimport no_such_package\n"
+    task = asyncio.create_task(checks.check(CheckRequest(text=text), owner_actor()))
+    await asyncio.wait_for(pool.asked.wait(), 5)
+    pool.jobs[0][1].set_result(ending(Outcome.OK, value=examine(text)))
+    problems = (await task).problems
+    assert [problem.line for problem in problems] == [2, 4, 5]
+    assert "http" in problems[1].message
+    assert "no_such_package is not installed" in problems[2].message
 
 
 async def test_a_text_over_the_limit_is_refused_before_anybody_reads_it(pool: CountingPool, tmp_path: Path) -> None:

@@ -183,23 +183,33 @@ def test_what_a_call_of_the_entrypoint_would_find(text: str, standing: str) -> N
 
 def test_imports_are_found_wherever_they_stand() -> None:
     text = "import json as j, os.path\ndef f():\n  from a.b import c\n  import json\nfrom . import d\nfrom .e import f"
-    assert examine(text)["imports"] == [
-        {"name": "json", "line": 1},
-        {"name": "os.path", "line": 1},
-        {"name": "a.b", "line": 3},
-    ]
+    found = [(each["name"], each["parts"], each["line"]) for each in examine(text)["imports"]]
+    assert found == [("json", (), 1), ("os.path", (), 1), ("a.b", ("c",), 3)]
+
+
+def test_imports_say_where_this_interpreter_has_them_from() -> None:
+    imports = examine("import json.decoder, winreg, pytest, no_such_package.part")["imports"]
+    assert {each["name"]: each["origin"] for each in imports} == {
+        "json.decoder": "standard",
+        "winreg": "standard",
+        "pytest": "installed",
+        "no_such_package.part": "missing",
+    }
 
 
 def test_every_list_and_string_has_its_cap_and_the_entrypoint_is_listed_all_the_same() -> None:
     wide = ", ".join(f"p{number}" for number in range(300))
     many = "".join(f"def f{number}(a='{'x' * 200}'): '{'y' * 400}'\n" for number in range(2000))
-    imports = "".join(f"import m{number}\n" for number in range(1000))
+    parts = ", ".join(f"p{number}" for number in range(100))
+    imports = "".join(f"from m{number} import {parts}\n" for number in range(1000))
     text = f"def wide({wide}): pass\ndef {'n' * 5000}(): pass\n{many}{imports}def main(x): pass\n"
     report = examine(text, "main")
     assert len(report["functions"]) == tools.MAX_FUNCTIONS
     assert len(report["functions"][0]["params"]) == tools.MAX_PARAMS
     assert report["functions"][-1]["name"] == "main"
     assert len(report["imports"]) == tools.MAX_IMPORTS
+    assert len(report["imports"][0]["parts"]) == tools.MAX_PARTS
+    assert sum(len(each["parts"]) for each in report["imports"]) <= tools.MAX_ALL_PARTS
     assert max(len(function["name"]) for function in report["functions"]) == tools.MAX_NAME
     assert max(len(function["summary"]) for function in report["functions"]) == tools.MAX_SUMMARY
     assert max(len(p["default"]) for function in report["functions"] for p in function["params"]) == tools.MAX_SOURCE

@@ -78,9 +78,24 @@ class ScriptName(StringParamType):
         return script_names(ctx, incomplete, folder=self._folder, suffix=self._suffix)
 
 
+class ModuleName(StringParamType):
+    """A module that a script imports. Names of the standard library are completed."""
+
+    name = "module"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        import sys
+
+        from click.shell_completion import CompletionItem
+
+        names = sorted(name for name in sys.stdlib_module_names if not name.startswith("_"))
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
 RUN_NUMBER = RunNumber()
 SECONDS = Amount("seconds")
 DAYS = Amount("days", least=0)
+MODULE = ModuleName()
 SCRIPT = ScriptName()
 SCRIPT_FILE = ScriptName(suffix=".py")
 """A script by its whole path, as records and differences have it."""

@@ -1,8 +1,8 @@
-"""Every key there is, from the one table of actions."""
+"""Every key there is, from the one table of actions, and what scripts may import, from the engine."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import ClassVar
 
 from rich.text import Text
@@ -11,9 +11,14 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
+from engine.client.answers import EngineError, EngineUnreachable
+from engine.models.checks import ModuleReport
 from tui.actions import Scope, in_scope
+from tui.background import in_background
 from tui.keymap import key_label
 from tui.screens.dialogs import Dialog
+from tui.text.modules import described
+from tui.text.sanitise import sanitise_line
 
 _INTRO = (
     "Keys go to the pane that has the focus. Scripts run in the engine: runs go on when the console is closed, and "
@@ -27,23 +32,42 @@ class HelpScreen(Dialog[None]):
 
     Args:
         editor: Bindings of the editor, which has keys of its own.
+        modules: Asks the engine what scripts may import.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f1,q", "give_up", "Back", show=False)]
 
-    def __init__(self, editor: Iterable[BindingType] = ()) -> None:
+    def __init__(
+        self, editor: Iterable[BindingType] = (), modules: Callable[[], Awaitable[ModuleReport]] | None = None
+    ) -> None:
         super().__init__()
         self._editor = editor
+        self._modules = modules
+        self._imports = Static("", markup=False)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog--box -tall"):
             yield Static("Keys", classes="dialog--title", markup=False)
             with VerticalScroll():
                 yield Static(self._text(), markup=False)
+                yield self._imports
             yield Static("Up and Down scroll   Esc back", classes="dialog--keys", markup=False)
 
     def on_mount(self) -> None:
         self.set_focus(self.query_one(VerticalScroll))
+        if self._modules is not None:
+            in_background(self, "modules", self._show_modules, self._modules)
+
+    async def _show_modules(self, ask: Callable[[], Awaitable[ModuleReport]]) -> None:
+        text = Text("\n").append("What scripts may import\n", "bold")
+        try:
+            report = await ask()
+        except (EngineError, EngineUnreachable) as error:
+            text.append(f" {sanitise_line(error.message)}\n")
+        else:
+            width = self.query_one(VerticalScroll).scrollable_content_region.width
+            text.append(f"{described(report, width)}\n")
+        self._imports.update(text)
 
     def _text(self) -> Text:
         text = Text(_INTRO + "\n")

@@ -54,8 +54,11 @@ class Modes:
         if len(names) > MAX_PRELOADS:
             raise ServiceError("bad_preload", f"A script may preload {MAX_PRELOADS} modules, not {len(names)}.")
         for name in names:
-            if not all(part.isidentifier() for part in name.split(".")):
+            parts = name.split(".")
+            if not all(part.isidentifier() for part in parts):
                 raise ServiceError("bad_preload", f"preload: {name!r} is not the name of a module.")
+            if "__main__" in parts:
+                raise ServiceError("bad_preload", f"preload: {name} is a program; importing it would run it.")
             denial = self.imports.verdict(name, mode)
             if denial is not None:
                 raise ServiceError("bad_preload", f"preload: {denial}", status=403)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import keyword
 import re
 import unicodedata
 from collections.abc import Iterator
 
-from engine.models.checks import CheckedFunction, CheckProblem, CheckReport, CheckRequest
+from engine.models.checks import (
+    CheckedFunction,
+    CheckProblem,
+    CheckReport,
+    CheckRequest,
+    ModuleReport,
+    ModuleVerdict,
+)
 from engine.models.hidden import HIDDEN, code_point, find_hidden
 from engine.models.runs import Mode, Priority
-from engine.registry.scripts import SCRIPTS_CHECK
+from engine.registry.scripts import MODULES, SCRIPTS_CHECK
 from engine.sandbox.modules import ImportPolicy
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
@@ -29,7 +37,7 @@ _BY_KEYWORD = frozenset({"positional_or_keyword", "keyword_only"})
 
 
 class ScriptChecks:
-    """The only place that judges a script's text. It never runs or parses one itself; the tools child does."""
+    """The only place that judges a script's text and imports. It never parses one itself; the tools child does."""
 
     def __init__(self, examiner: Examiner, imports: ImportPolicy) -> None:
         self._examiner = examiner
@@ -74,13 +82,59 @@ class ScriptChecks:
             imports=sorted({found.name.partition(".")[0] for found in findings.imports}),
         )
 
+    @implements(MODULES)
+    async def modules(self, name: str, actor: Actor, source: str = "library") -> ModuleReport:
+        """Say what scripts may import, by the rule of their own processes.
+
+        Args:
+            name: One module, which the scripts' own interpreter then looks for; nothing for all of them.
+            actor: Who asks.
+            source: ``console``, ``cli``, ``rest`` or ``library``.
+
+        Raises:
+            ServiceError: ``bad_module`` for what can stand in no import, ``busy`` or ``sandbox_unavailable``.
+        """
+        if name:
+            if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
+                raise ServiceError("bad_module", f"{name!r} is not the name of a module, such as csv or xml.etree.")
+            origin = await self._origin(name, actor, source)
+            verdicts = [self._verdict(name, origin)]
+        else:
+            verdicts = [self._verdict(each) for each in self._imports.listed()]
+        policy = self._imports.settings
+        return ModuleReport(
+            preset=policy.preset, added=sorted(policy.modules), lifted=sorted(policy.lifted), modules=verdicts
+        )
+
+    async def _origin(self, name: str, actor: Actor, source: str) -> str:
+        """Where the scripts' interpreter has a module from: it is asked as it is about a text that imports it."""
+        priority = Priority.API if source == "rest" else Priority.INTERACTIVE
+        try:
+            findings = await self._examiner.examine(f"import {name}".encode(), "", actor.name, priority)
+        except NotExamined:
+            return ""
+        return next((found.origin for found in findings.imports), "")
+
+    def _verdict(self, name: str, origin: str = "") -> ModuleVerdict:
+        restricted = self._imports.verdict(name, Mode.RESTRICTED, origin=origin)
+        admin = self._imports.verdict(name, Mode.ADMIN, origin=origin)
+        return ModuleVerdict(
+            name=name,
+            origin=origin,
+            restricted=restricted is None,
+            admin=admin is None,
+            restricted_refusal=restricted or "",
+            admin_refusal=admin or "",
+        )
+
     def _import_problems(self, findings: Examined) -> list[CheckProblem]:
-        """Warnings, not errors: the script may expect the refusal, or be meant for ADMIN mode."""
-        return [
-            CheckProblem(message=sentence, line=found.line, severity="warning")
-            for found in findings.imports
-            if (sentence := self._imports.verdict(found.name, Mode.RESTRICTED)) is not None
-        ]
+        """Warnings, not errors: the script may expect the refusal, or be meant for ADMIN mode. Each is given once."""
+        first: dict[str, int] = {}
+        for found in findings.imports:
+            sentence = self._imports.verdict(found.name, Mode.RESTRICTED, found.parts, found.origin)
+            if sentence is not None:
+                first.setdefault(sentence, found.line)
+        return [CheckProblem(message=sentence, line=line, severity="warning") for sentence, line in first.items()]
 
 
 def _read(text: str, data: bytes, path: str) -> tuple[Frontmatter, list[CheckProblem]]:

@@ -24,7 +24,7 @@ from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
 from engine.services.access import ServiceError
-from engine.worker.tools import MAX_FUNCTIONS, MAX_IMPORTS, MAX_PROBLEMS
+from engine.worker.tools import MAX_FUNCTIONS, MAX_IMPORTS, MAX_PARTS, MAX_PROBLEMS
 from store.sizes import describe_size
 
 MODULE = "_gatewright_worker.tools"
@@ -45,10 +45,17 @@ log = logging.getLogger(__name__)
 
 
 class FoundImport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A module that a text asks for by its whole name, and the line where it does so first."""
+    """A module that a text asks for by its whole name, and the line where it does so first.
+
+    Attributes:
+        parts: What ``from name import …`` takes out of it.
+        origin: Where the scripts' interpreter has it from.
+    """
 
     name: str
     line: int
+    parts: Annotated[list[str], Meta(max_length=MAX_PARTS)]
+    origin: Literal["standard", "installed", "missing"]
 
 
 class Examined(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

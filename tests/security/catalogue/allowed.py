@@ -9,16 +9,21 @@ from attack import Allowed
 SAFE_MODULES = (
     "math", "json", "datetime", "itertools", "collections", "decimal", "random", "re", "statistics", "time",
     "calendar", "uuid", "hashlib", "base64", "string", "textwrap", "difflib", "enum", "functools", "operator",
-    "copy", "ast",
+    "copy", "ast", "csv", "io", "sys", "logging", "pathlib", "shutil", "tempfile", "glob", "zoneinfo", "sqlite3",
+    "zipfile", "struct", "typing", "argparse", "contextlib", "asyncio", "concurrent.futures", "http", "urllib.parse",
+    "os.path", "xml.etree", "pickle", "shelve", "dbm", "configparser", "signal", "mmap", "importlib", "builtins", "gc",
+    "inspect", "_io", "selectors", "unittest", "traceback", "queue", "fractions", "tomllib", "html", "email", "gzip",
 )  # fmt: skip
-"""The administrator can add to these, and take nothing away."""
+"""The administrator can add to these, and take nothing away but by the preset for a short list."""
+
+NAMED = {"os.path": "posixpath", "_io": "io"}
+"""What modules call themselves, where that is something else."""
 
 DENIED_MODULES = (
-    "os", "subprocess", "sys", "socket", "urllib", "urllib.request", "http.client", "ftplib", "smtplib", "pathlib",
-    "shutil", "glob", "tempfile", "sqlite3", "csv", "xml.etree", "pickle", "shelve", "dbm", "ctypes",
-    "multiprocessing", "threading", "asyncio", "concurrent.futures", "pty", "tty", "termios", "fcntl", "posix",
-    "pwd", "grp", "signal", "mmap", "importlib", "builtins", "gc", "inspect", "pip", "_io", "_posixsubprocess",
-    "no_such_module",
+    "os", "subprocess", "socket", "ssl", "urllib.request", "http.client", "http.server", "ftplib", "smtplib", "imaplib",
+    "poplib", "xmlrpc.client", "socketserver", "ctypes", "multiprocessing", "threading", "pty", "tty", "termios",
+    "fcntl", "posix", "pwd", "grp", "resource", "webbrowser", "ensurepip", "venv", "tkinter", "pip",
+    "_posixsubprocess", "_socket", "_thread", "_ctypes", "no_such_module",
 )  # fmt: skip
 
 PLANT = """
@@ -143,12 +148,18 @@ CODINGS = {
 here; the child does not obey them either."""
 
 ALLOWED = [
-    *(Allowed(f"import-{name}", f"import {name}\nresult = {name}.__name__", name) for name in SAFE_MODULES),
+    *(
+        Allowed(f"import-{name}", f"import {name} as imported\nresult = imported.__name__", NAMED.get(name, name))
+        for name in SAFE_MODULES
+    ),
     *(
         Allowed(f"denied-{name}", f"import {name}", None, outcome="import_denied", says=name.split(".")[0])
         for name in DENIED_MODULES
     ),
-    Allowed("denied-from", "from os import path", None, outcome="import_denied", says="os"),
+    Allowed("denied-from", "from os import getcwd", None, outcome="import_denied", says="os"),
+    Allowed("denied-part", "from http import client", None, outcome="import_denied", says="http.client"),
+    Allowed("allowed-part", "from os import path\nresult = path.join('a', 'b')", "a/b"),
+    Allowed("path-alone", "import os.path\nresult = [os.path.basename('/a/b'), hasattr(os, 'system')]", ["b", False]),
     Allowed("denied-inside-a-function", "def f():\n    import subprocess\nf()", None, "import_denied", "subprocess"),
     Allowed("denied-import-call", "__import__('socket')", None, "import_denied", "socket"),
     Allowed("denied-import-says-the-mode", "import os", None, "import_denied", "RESTRICTED"),
