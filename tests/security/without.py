@@ -50,7 +50,7 @@ LAYERS = {
     "namespaces": Layer(
         unplanned={"userns": False, "pidns": False, "view": False}, tried=("files", "processes", "leftovers")
     ),
-    "view": Layer(unplanned={"view": False}, tried=("files", "writes")),
+    "view": Layer(unplanned={"view": False}, tried=("files", "writes", "own_files-library")),
     "Landlock": Layer(unplanned={"landlock": 0}, tried=("files", "writes", "write_grant")),
     "outer filter": Layer(
         file="template.py", line="        install_outer(own_files=config.own_files)\n", kept="        pass\n",
