@@ -37,7 +37,24 @@ FILTERED = {
     "mount": "EPERM",
     "memfd_create": "EPERM",
     "chmod": "EPERM",
+    "fchmod": "EPERM",
+    "fchmodat": "EPERM",
+    "utime": "EPERM",
+    "futimens": "EPERM",
+    "utime_device": "EPERM",
+    "symlink": "EPERM",
+    "link": "EPERM",
     "truncate": "EPERM",
+    "chown": "EPERM",
+    "mknod": "EPERM",
+    "chmod_set_user_id": "EPERM",
+    "fchmod_set_user_id": "EPERM",
+    "fchmodat_set_group_id": "EPERM",
+    "fchmodat2_set_user_id": "EPERM",
+    "chmod_open_to_all": "EPERM",
+    "fchmod_open_to_all": "EPERM",
+    "fchmodat_open_to_all": "EPERM",
+    "fchmodat2_open_to_all": "EPERM",
     "open_set_user_id": "EPERM",
     "openat_set_user_id": "EPERM",
     "tmpfile_set_user_id": "EPERM",
@@ -49,6 +66,21 @@ FILTERED = {
     "socket_unix": "EACCES",
 }
 """What a child under the filters must be answered: exactly these errors, which the call alone would not give."""
+
+UNCHANGED = {
+    "chmod": "EROFS",
+    "fchmod": "EROFS",
+    "fchmodat": "EROFS",
+    "utime": "EROFS",
+    "futimens": "EROFS",
+    "utime_device": "EROFS",
+    "symlink": "EROFS",
+    "link": "EXDEV",
+}
+"""What it must be answered instead where the filters leave the files that are not the run's to the view's mounts."""
+
+TRUNCATE = "truncate"
+"""The same, but for the answer: the kernel looks at the account's rights to a file before it looks at the mount."""
 
 HIDDEN = ("open_root", "open_host_file", "open_proc", "open_dev", "overwrite_library", "create_outside")
 OUT_OF_REACH = {"EACCES", "ENOENT", "EROFS", "EPERM"}
@@ -111,8 +143,11 @@ class Promise:
     ready: Ready
 
     @classmethod
-    def of(cls, plan: Plan, ready: Ready) -> Promise:
+    def of(cls, plan: Plan, ready: Ready, *, own_files: bool) -> Promise:
         """Hold a template's report against its plan.
+
+        Args:
+            own_files: Its scripts may change modes and times (``Plan.owns_files``).
 
         Raises:
             UnfitChild: It has less than was planned.
@@ -121,7 +156,7 @@ class Promise:
             if ready.namespaces.get(kind) in (None, own_namespace(kind)):
                 raise UnfitChild(f"its {kind} namespace is the engine's")
         if plan.mode is Mode.RESTRICTED:
-            _check_attempts(plan, ready.attempts)
+            _check_attempts(plan, ready.attempts, own_files=own_files)
         return cls(plan, ready)
 
     def check(self, payload: bytes, request: ForkRequest, scratch_device: int) -> str:
@@ -198,18 +233,21 @@ def _own_kinds(plan: Plan) -> tuple[str, ...]:
     return (*kinds * plan.layers.pidns, *("user",) * plan.layers.userns)
 
 
-def _check_attempts(plan: Plan, answers: dict[str, str]) -> None:
+def _check_attempts(plan: Plan, answers: dict[str, str], *, own_files: bool) -> None:
     """Raises UnfitChild if a child could do what the planned layers should deny it."""
     layers = plan.layers
     wanted = {
         **(FILTERED if layers.seccomp else {}),
+        **(UNCHANGED if own_files else {}),
         **(UNSEEN if layers.view else {}),
         **(UNLISTED if layers.landlock else {}),
     }
+    if own_files:
+        wanted.pop(TRUNCATE, None)
     for name, due in wanted.items():
         if answers.get(name) != due:
             raise UnfitChild(f"a child that tried {name} was answered {answers.get(name)} instead of {due}")
     if plan.level in (Level.FULL, Level.CORE) or layers.view:
-        for name in HIDDEN:
+        for name in (*HIDDEN, *(TRUNCATE,) * own_files):
             if answers.get(name) not in OUT_OF_REACH:
                 raise UnfitChild(f"a child that tried {name} was answered {answers.get(name)}")

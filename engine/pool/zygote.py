@@ -77,6 +77,7 @@ class Zygote:
     def __init__(self, settings: PoolSettings, profile: Profile, scratch: Path, owner: ZygoteOwner) -> None:
         self._owner: ZygoteOwner | None = owner
         self._plan = settings.plan(profile.mode)
+        self._own_files = self._plan.owns_files(profile.grants)
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._init_pidfd: int | None = None
@@ -160,7 +161,7 @@ class Zygote:
 
     def _take_ready(self, owner: ZygoteOwner, report: bytes) -> None:
         try:
-            promise = Promise.of(self._plan, msgspec.json.decode(report, type=Ready))
+            promise = Promise.of(self._plan, msgspec.json.decode(report, type=Ready), own_files=self._own_files)
         except UnfitChild as problem:
             self._lost(f"it failed its self-test: {problem}")
             return
@@ -238,6 +239,7 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
         "layers": msgspec.to_builtins(settings.plan(profile.mode).layers),
         "preloads": profile.preloads,
         "grants": [(grant.access.value, grant.path, grant.device, grant.inode) for grant in profile.grants],
+        "own_files": settings.plan(profile.mode).owns_files(profile.grants),
         "rule": None if profile.tools else rule,
     }
 

@@ -21,3 +21,5 @@ class OpenedGrant:
     device: int
     inode: int
     folder: bool
+    mounts: tuple[int, ...] = ()
+    """What was mounted below the folder, by number: a slot sees what was there when it was made for these grants."""

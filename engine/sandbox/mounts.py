@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MOUNTINFO = "/proc/self/mountinfo"
 
@@ -22,6 +22,8 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 class Mount:
     point: str
     kind: str
+    number: int = field(default=0, compare=False)
+    """No two mounts of a moment have the same one."""
 
     @property
     def of_kernel(self) -> bool:
@@ -40,8 +42,14 @@ def mounts() -> list[Mount]:
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
         if len(fields) > 4 and after:
-            found.append(Mount(_OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4]), after.split(" ")[0]))
+            point = _OCTAL.sub(lambda match: chr(int(match[1], 8)), fields[4])
+            found.append(Mount(point, after.split(" ")[0], int(fields[0])))
     return found
+
+
+def numbers_below(folder: str) -> tuple[int, ...]:
+    """The mounts that lie in ``folder``, which may itself be one, by their numbers."""
+    return tuple(mount.number for mount in mounts() if mount.point != folder and is_within(mount.point, folder))
 
 
 def mount_of(path: str, found: list[Mount]) -> Mount | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from engine.models.permissions import Access, Grant
 from engine.sandbox.grants import OpenedGrant
+from engine.sandbox.mounts import numbers_below
 from engine.sandbox.protected import ProtectedPaths
 
 MAX_ASKED = 16
@@ -121,7 +122,8 @@ def open_grant(grant: Grant, protected: ProtectedPaths, *, folder: bool) -> Open
         raise PathChanged(f"{quoted(grant.path)} was a {'folder' if folder else 'file'} and is {_kind(found)} now.")
     if conflict := protected.conflict(grant.path, grant.access):
         raise PathChanged(f"{quoted(grant.path)} {conflict} now.")
-    return OpenedGrant(grant.access, grant.path, found.st_dev, found.st_ino, folder)
+    below = numbers_below(grant.path) if folder else ()
+    return OpenedGrant(grant.access, grant.path, found.st_dev, found.st_ino, folder, below)
 
 
 def _step(folder: int, name: str, path: str, *, last: bool) -> int:

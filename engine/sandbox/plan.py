@@ -7,12 +7,15 @@ it all the same, and then every result says so. Nothing here ever weakens silent
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 import msgspec
 
+from engine.models.permissions import Access
 from engine.models.runs import Mode
+from engine.sandbox.grants import OpenedGrant
 from engine.worker.landlock import TRUNCATES
 
 CONTAINMENT = ("userns", "namespaces", "tmpfs", "pidfd")
@@ -68,6 +71,14 @@ class Plan:
     level: Level
     layers: PlannedLayers
     missing: tuple[str, ...] = ()
+
+    def owns_files(self, grants: Iterable[OpenedGrant]) -> bool:
+        """Whether a RESTRICTED run with ``grants`` can write to nothing but its own files, by the kernel's mounts.
+
+        Only then may a script change modes and times by path: neither filters nor Landlock see whose file it is.
+        """
+        writes = any(grant.access is Access.WRITE for grant in grants)
+        return self.mode is Mode.RESTRICTED and self.layers.view and not writes
 
     @property
     def refusal(self) -> str | None:

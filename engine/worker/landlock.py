@@ -22,6 +22,7 @@ REMOVE_DIR = 1 << 4
 REMOVE_FILE = 1 << 5
 MAKE_DIR = 1 << 7
 MAKE_REG = 1 << 8
+MAKE_SYM = 1 << 12
 REFER = 1 << 13
 TRUNCATE = 1 << 14
 """LANDLOCK_ACCESS_FS_*; REFER since ABI 2, TRUNCATE since ABI 3."""
@@ -32,6 +33,9 @@ FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE
 READ = READ_FILE | READ_DIR
 WORK = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | REFER | TRUNCATE
 """No programs, devices, sockets, pipes or symbolic links."""
+
+OWN = WORK | MAKE_SYM
+"""In a folder that nobody but the run reaches, a symbolic link leads nobody astray."""
 
 HANDLED_BITS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 """How many file rights each ABI knows; the fifth added the last one."""

@@ -15,7 +15,7 @@ import sys
 
 from . import kernel, limits
 from .channel import RUN_FD
-from .seccomp import MASKED
+from .seccomp import FOREIGN_MODES, MASKED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from .seccomp import InnerFilter
     from .wire import ForkRequest
+
+    Path = int | str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 MAX_DESCRIPTOR = 2**31 - 1
 
@@ -128,6 +130,30 @@ def _own_umask() -> None:
 
     for module in (os, posix):
         module.__dict__["umask"] = umask
+
+
+def own_modes() -> None:
+    """Let ``os.chmod`` and ``os.fchmod`` leave out those bits of a mode that the filter refuses.
+
+    Files that everybody may write to and folders that hand on their group are copied every day, and nothing in a
+    scratch folder would be the other for these bits: nobody else reaches it, and it runs no program.
+    """
+    set_mode, set_mode_of = os.chmod, os.fchmod
+
+    def chmod(path: Path, mode: int, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> None:
+        """Change the mode of a file; set-user-ID, set-group-ID, sticky and writing by others are left out."""
+        set_mode(path, operator.index(mode) & ~FOREIGN_MODES, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+
+    def fchmod(fd: int, mode: int) -> None:
+        """Change the mode of an open file, as ``chmod`` does."""
+        set_mode_of(fd, operator.index(mode) & ~FOREIGN_MODES)
+
+    for module in (os, posix):
+        module.__dict__["chmod"] = chmod
+        module.__dict__["fchmod"] = fchmod
+    for supporting in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks):
+        if set_mode in supporting:
+            supporting.add(chmod)
 
 
 def _no_new_privileges() -> None:

@@ -30,6 +30,11 @@ NOBODY = 0
 HOST_FILE = "/etc/passwd"
 NOWHERE = b"/nonexistent/made"
 SET_USER_ID, SET_GROUP_ID = 0o4755, 0o2755
+OPEN_TO_ALL = 0o002
+AT_FDCWD = -100
+"""linux/fcntl.h."""
+
+LIBRARY, DEVICE = os.__file__, "/dev/null"
 
 
 def attempts() -> dict[str, str]:
@@ -69,6 +74,39 @@ def _create_outside() -> None:
     os.unlink(path)
 
 
+def _library_mode() -> int:
+    return os.stat(LIBRARY).st_mode & 0o775
+
+
+def _change_mode_of_open_library() -> None:
+    with open(LIBRARY, "rb") as library:
+        _call("fchmod", library.fileno(), _library_mode())
+
+
+def _set_times(path: str) -> None:
+    """Those that it has: even where it is let through, only its change time is another."""
+    status = os.stat(path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _set_times_of_open_library() -> None:
+    with open(LIBRARY, "rb") as library:
+        status = os.fstat(library.fileno())
+        os.utime(library.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _symlink_beside_library() -> None:
+    path = os.path.join(os.path.dirname(LIBRARY), f"gatewright-attempt-{os.getpid()}")
+    os.symlink("nowhere", path)
+    os.unlink(path)
+
+
+def _link_library() -> None:
+    path = f"attempt-{os.getpid()}"
+    os.link(LIBRARY, path)
+    os.unlink(path)
+
+
 _ATTEMPTS: dict[str, Callable[[], object]] = {
     "fork": _fork,
     "clone": _clone,
@@ -87,8 +125,25 @@ _ATTEMPTS: dict[str, Callable[[], object]] = {
     "kill": lambda: os.kill(1, 0),
     "mount": lambda: _call("mount", None, None, None, 0, None),
     "memfd_create": lambda: _call("memfd_create", None, 0),
-    "chmod": lambda: os.chmod(os.__file__, os.stat(os.__file__).st_mode & 0o7777),
-    "truncate": lambda: _call("truncate", None, 0),
+    "chmod": lambda: _call("chmod", os.fsencode(LIBRARY), _library_mode()),
+    "fchmod": _change_mode_of_open_library,
+    "fchmodat": lambda: _call("fchmodat", AT_FDCWD, os.fsencode(LIBRARY), _library_mode()),
+    "utime": lambda: _set_times(LIBRARY),
+    "futimens": _set_times_of_open_library,
+    "utime_device": lambda: _set_times(DEVICE),
+    "symlink": _symlink_beside_library,
+    "link": _link_library,
+    "truncate": lambda: os.truncate(LIBRARY, os.stat(LIBRARY).st_size),
+    "chown": lambda: _call("chown", NOWHERE, -1, -1),
+    "mknod": lambda: _call("mknod", NOWHERE, 0, 0),
+    "chmod_set_user_id": lambda: _call("chmod", NOWHERE, SET_USER_ID),
+    "fchmod_set_user_id": lambda: _call("fchmod", NO_DESCRIPTOR, SET_USER_ID),
+    "fchmodat_set_group_id": lambda: _call("fchmodat", AT_FDCWD, NOWHERE, SET_GROUP_ID),
+    "fchmodat2_set_user_id": lambda: _call("fchmodat2", AT_FDCWD, NOWHERE, SET_USER_ID, 0),
+    "chmod_open_to_all": lambda: _call("chmod", NOWHERE, OPEN_TO_ALL),
+    "fchmod_open_to_all": lambda: _call("fchmod", NO_DESCRIPTOR, OPEN_TO_ALL),
+    "fchmodat_open_to_all": lambda: _call("fchmodat", AT_FDCWD, NOWHERE, OPEN_TO_ALL),
+    "fchmodat2_open_to_all": lambda: _call("fchmodat2", AT_FDCWD, NOWHERE, OPEN_TO_ALL, 0),
     "open_set_user_id": lambda: _call("open", NOWHERE, os.O_CREAT | os.O_WRONLY, SET_USER_ID),
     "openat_set_user_id": lambda: _call("openat", NO_DESCRIPTOR, NOWHERE, os.O_CREAT | os.O_WRONLY, SET_USER_ID),
     "tmpfile_set_user_id": lambda: _call("openat", NO_DESCRIPTOR, NOWHERE, os.O_TMPFILE | os.O_WRONLY, SET_USER_ID),
@@ -102,7 +157,7 @@ _ATTEMPTS: dict[str, Callable[[], object]] = {
     "open_host_file": lambda: _open(HOST_FILE, os.O_RDONLY),
     "open_proc": lambda: _open("/proc/self/status", os.O_RDONLY),
     "open_dev": lambda: _open("/dev/tty", os.O_RDWR),
-    "overwrite_library": lambda: _open(os.__file__, os.O_WRONLY),
+    "overwrite_library": lambda: _open(LIBRARY, os.O_WRONLY),
     "create_outside": _create_outside,
     "stat_host_file": lambda: os.stat(HOST_FILE),
     "list_proc": lambda: _open("/proc", os.O_RDONLY),

@@ -4,10 +4,14 @@ The template wears the *outer* filter: by default everything is denied; allowed 
 by which the template makes children. Each child puts the *inner* filter on top, which takes those few away again: the
 kernel asks both and the stricter answer counts. A run pays only for the small one.
 
-Scripts get no way to make a process, to reach a network, to change the metadata of a file by its path, to make a file
+Scripts get no way to make a process, to reach a network, to change the metadata of a file of the host, to make a file
 that runs as the account or that everybody may write to, to lock a file that they may only read, or to make memory that
 RLIMIT_AS does not count. What a filter denies gives EPERM, mostly, so that Python raises PermissionError; a foreign ABI
 ends the process.
+
+Metadata, links and ``truncate`` are asked for by path, which a filter cannot see, and Landlock knows nothing of modes
+and times. So the outer filter lets them through only where the files that may be written to are the run's own: in the
+private view, every other mount of which is read-only, and without a grant to write (``OWN_FILES``).
 """
 
 from __future__ import annotations
@@ -100,6 +104,9 @@ SPECIAL_MODES = 0o7000
 """sys/stat.h: S_ISUID, S_ISGID and S_ISVTX. A set-user-ID file in a folder that may be written to would let everybody
 on the host become the engine's account, long after the run."""
 
+FOREIGN_MODES = SPECIAL_MODES | 0o002
+"""What no file of a run's own may become by chmod(2), either: with S_IWOTH, others may write to it."""
+
 MASKED = (0o020, 0o002)
 """sys/stat.h: S_IWGRP and S_IWOTH, which no umask may let through: 0o666 and 0o777 are what Python asks for."""
 
@@ -185,6 +192,24 @@ kind of a ``socketpair``, the limits of ``prlimit64``, which are this process's,
 ``setpriority``.
 """
 
+OWN_FILES_FREE = "utime utimes futimesat utimensat symlink symlinkat link linkat truncate"
+"""What a script may do to its own files, whatever the arguments are. A link across mounts fails with EXDEV, anything on
+a read-only one with EROFS; where a symbolic link leads to is looked for in the view."""
+
+OWN_FILES: dict[str, tuple[Condition, ...]] = {
+    "chmod": ((1, "none_of_bits", (FOREIGN_MODES,)),),
+    "fchmod": ((1, "none_of_bits", (FOREIGN_MODES,)),),
+    "fchmodat": ((2, "none_of_bits", (FOREIGN_MODES,)),),
+    "fchmodat2": ((2, "none_of_bits", (FOREIGN_MODES,)),),
+}
+"""The same, for what depends on a mode. There are no other owners, devices, pipes or sockets."""
+
+EXTENDED_ATTRIBUTES = """
+    setxattr lsetxattr fsetxattr getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr
+    removexattr lremovexattr fremovexattr
+"""
+"""Answered as by a file system that has none (xattr(7)): ``shutil`` passes over that, and not over EPERM."""
+
 _OUTER: dict[str, tuple[Condition, ...]] = {
     "clone": ((0, "none_of_bits", (ANY_NAMESPACE,)),),
     "setns": ((1, "one_of", (kernel.CLONE_NEWPID,)),),
@@ -223,8 +248,8 @@ MARK = 0x4D41_524B
 """Stands in for a pid while its place in the program is looked for."""
 
 
-def outer_filter() -> bytes:
-    """The template's program."""
+def outer_filter(*, own_files: bool = False) -> bytes:
+    """The template's program. ``own_files``: what can be written to at all is a run's own, modes and times included."""
     code = bpf.Assembler()
     code.load(bpf.ARCHITECTURE)
     code.jump(bpf.JUMP_EQUAL, AUDIT_ARCH_X86_64, other="kill")
@@ -233,14 +258,14 @@ def outer_filter() -> bytes:
     code.label("kill")
     code.leave(KILL_PROCESS)
     code.label("native")
-    _judge(code, _SHARED | _OUTER)
+    _judge(code, _SHARED | _OUTER | (OWN_FILES if own_files else {}))
     for name, number in _REFUSALS.items():
         if name not in _SHARED:
             code.jump(bpf.JUMP_EQUAL, NUMBERS[name], other=f"not {name}")
             code.leave(ERRNO | number)
             code.label(f"not {name}")
-    allowed = bpf.ranges([NUMBERS[name] for name in (FREE + TEMPLATE_ONLY).split()])
-    _search(code, _borders(allowed), "all")
+    free = FREE + TEMPLATE_ONLY + (f" {OWN_FILES_FREE}" if own_files else "")
+    _search(code, _borders({ALLOW: free, ERRNO | errno.EOPNOTSUPP: EXTENDED_ATTRIBUTES}), "all")
     return code.assemble()
 
 
@@ -274,13 +299,13 @@ class InnerFilter:
         self._call()
 
 
-def install_outer() -> None:
+def install_outer(*, own_files: bool = False) -> None:
     """Put the outer filter on this process for good. It must have no_new_privs.
 
     Raises:
         OSError: The kernel refuses, or has no seccomp filters.
     """
-    code = outer_filter()
+    code = outer_filter(own_files=own_files)
     program = ctypes.create_string_buffer(code, len(code))
     kernel.prepare_seccomp(SET_MODE_FILTER, program, len(code) // bpf.INSTRUCTION.size)()
 
@@ -324,12 +349,14 @@ def _condition(code: bpf.Assembler, condition: Condition, place: str, refused: s
     code.label(f"{place} holds")
 
 
-def _borders(allowed: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Where the answer changes, ascending: from that number on, this action."""
-    borders = [(0, ERRNO | errno.EPERM)]
-    for first, last in allowed:
-        borders += [(first, ALLOW), (last + 1, ERRNO | errno.EPERM)]
-    return borders[1:] if allowed and allowed[0][0] == 0 else borders
+def _borders(answers: Mapping[int, str]) -> list[tuple[int, int]]:
+    """Where the answer changes, ascending: from that number on, this action. ``answers``: the calls of each action."""
+    borders = {0: ERRNO | errno.EPERM}
+    for action, names in answers.items():
+        for first, last in bpf.ranges([NUMBERS[name] for name in names.split()]):
+            borders[first] = action
+            borders.setdefault(last + 1, ERRNO | errno.EPERM)
+    return sorted(borders.items())
 
 
 def _search(code: bpf.Assembler, borders: list[tuple[int, int]], place: str) -> None:

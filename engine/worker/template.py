@@ -24,6 +24,7 @@ from .layers import (
     RESTRICTED_CHILD,
     RESTRICTED_TEMPLATE,
     Setup,
+    own_modes,
 )
 from .oom import CHILD as CHILD_SCORE
 from .oom import ZYGOTE, OomScore
@@ -233,8 +234,10 @@ def _restrict(config: Config, scratch: Scratch, readable: list[str]) -> None:
         kernel.detach("/proc")  # all that was to be seen there has been looked at
     if config.layers.landlock:
         _file_rules(config, scratch, readable).enforce()
+    if config.own_files:
+        own_modes()
     if config.layers.seccomp:
-        install_outer()
+        install_outer(own_files=config.own_files)
 
 
 def _file_rules(config: Config, scratch: Scratch, readable: list[str]) -> landlock.Ruleset:
@@ -245,6 +248,6 @@ def _file_rules(config: Config, scratch: Scratch, readable: list[str]) -> landlo
         rules.allow(path, landlock.READ | (landlock.WRITE_FILE if path == NULL else 0))
     if scratch.writable:
         # On the folder above: a scratch that is mounted anew is below it, too.
-        rules.allow(os.path.dirname(scratch.path), landlock.WORK)
+        rules.allow(os.path.dirname(scratch.path), landlock.OWN if config.own_files else landlock.WORK)
     allow_grants(rules, config.grants)
     return rules

@@ -8,6 +8,7 @@ this, since AppArmor judges by the program's path.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -135,6 +136,8 @@ def _try_view(folder: str) -> None:
     _expect_refused(FORBIDDEN, os.O_RDONLY)
     _expect_refused("/", os.O_RDONLY)
     _expect_refused(os.__file__, os.O_WRONLY)
+    _expect_read_only(os.__file__)
+    _expect_read_only(os.devnull)
     with open(os.__file__, "rb") as library:
         library.read(1)
 
@@ -207,6 +210,18 @@ def _expect_failure(kind: type[Exception], work: Callable[[], object], what: str
 
 def _try_pidfd() -> None:
     os.close(os.pidfd_open(os.getpid()))
+
+
+def _expect_read_only(path: str) -> None:
+    """Its times, which only a read-only mount keeps from its owner, are set to what they are."""
+    status = os.stat(path)
+    try:
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    except OSError as error:
+        if error.errno == errno.EROFS:
+            return
+        raise
+    raise OSError(f"the mount of {path} is read-only, and its times can be set all the same")
 
 
 def _expect_refused(path: str, flags: int) -> None:

@@ -71,15 +71,18 @@ class View:
 
     def _bind(self, source: str, place: str, *, writable: bool) -> None:
         kernel.mount(source, place, None, kernel.MS_BIND | kernel.MS_REC)
+        if not writable:
+            # What the host mounts below it later would come here with the flags that it has there, writable.
+            kernel.mount(None, place, None, kernel.MS_REC | kernel.MS_PRIVATE)
         for mounted in _mounts_at(place):
             flags = _flags(mounted) | (0 if writable else kernel.MS_RDONLY)
             kernel.mount(None, mounted, None, kernel.MS_REMOUNT | kernel.MS_BIND | flags)
 
     def show_devices(self) -> None:
-        """Those that every script may use."""
+        """Those that every script may use. Read-only: what is written to a device does not count, its mode does."""
         for path in DEVICES:
             if os.path.exists(path):
-                kernel.mount(path, self._root + self._reach(path), None, kernel.MS_BIND)
+                self._bind(path, self._root + self._reach(path), writable=False)
 
     def folder(self, path: str) -> str:
         """An empty folder in the view; returns where it is now."""

@@ -42,6 +42,8 @@ class Attack:
         admin: How it must end in ADMIN, without a sign there too; empty: an administrator may.
         core: Why it gets through where there are no namespaces, as the documents say.
         granted: The run has an approved folder to write to, ``place['granted']``.
+        read_granted: It has a folder and a file to read, ``place['readable']`` and ``place['readable_file']``.
+        file_granted: It has a file to write to, ``place['writable_file']``.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Attack:
     admin: str = ""
     core: str = ""
     granted: bool = False
+    read_granted: bool = False
+    file_granted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,8 @@ class Allowed:
     variables: dict[str, Any] = field(default_factory=dict)
     granted: bool = False
     """Runs with an approved folder to write to, ``granted``."""
+    read_granted: bool = False
+    """Runs with an approved folder to read, ``readable``."""
 
 
 WAY_AROUND = """

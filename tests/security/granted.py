@@ -9,6 +9,13 @@ from pathlib import Path
 from engine.models.permissions import Access
 from engine.sandbox.grants import OpenedGrant
 
+
+def approved(access: Access, path: Path) -> OpenedGrant:
+    """A grant of ``path`` as it lies there now."""
+    found = path.stat()
+    return OpenedGrant(access, str(path), found.st_dev, found.st_ino, path.is_dir())
+
+
 ALLOCATED_BOUND = 24 << 20
 """More than the largest file that a run's limits let it make."""
 
@@ -20,8 +27,7 @@ class GrantedFolder:
         self.path = path
         path.mkdir()
         path.chmod(0o755)
-        found = path.stat()
-        self.grant = OpenedGrant(Access.WRITE, str(path), found.st_dev, found.st_ino, True)
+        self.grant = approved(Access.WRITE, path)
 
     def signs(self) -> list[str]:
         """What lies in it that no run may leave; it is emptied."""

@@ -106,6 +106,51 @@ def moved(folder):
     return sorted(os.listdir(here))
 
 
+def own_files():
+    Path("a").write_text("text")
+    os.chmod("a", 0o640)
+    os.utime("a", (5, 5))
+    shutil.copy("a", "copy")
+    shutil.copy2("a", "copy2")
+    os.makedirs("tree/deeper")
+    Path("tree/deeper/b").write_text("b")
+    os.symlink("b", "tree/deeper/way")
+    shutil.copytree("tree", "tree2", symlinks=True)
+    os.link("a", "hard")
+    os.symlink("tree2/deeper", "folder")
+    os.truncate("hard", 2)
+    Path("a").chmod(0o444)
+    Path("a").touch()
+    modes = [os.stat(name).st_mode & 0o7777 for name in ("a", "hard", "copy", "copy2")]
+    times = [os.stat(name).st_mtime for name in ("copy2",)]
+    return [modes, times, Path("folder/way").read_text(), os.readlink("tree2/deeper/way"), os.path.getsize("a")]
+
+
+def foreign_modes():
+    found = []
+    for mode in (0o666, 0o777, 0o664, 0o2775, 0o1777, 0o4755):
+        Path("m").touch()
+        os.chmod("m", mode)
+        found.append(os.stat("m").st_mode & 0o7777)
+        with open("m") as file:
+            os.fchmod(file.fileno(), 0)
+            os.fchmod(file.fileno(), mode=mode)
+        found.append(os.stat("m").st_mode & 0o7777 == found[-1])
+    return found
+
+
+def copied(folder):
+    shutil.copytree(folder, "tree")
+    shutil.copy2(os.path.join(folder, "file.txt"), "one")
+    return [os.stat("tree/file.txt").st_mode & 0o777, Path("one").read_text(), sorted(os.listdir("tree"))]
+
+
+def devices():
+    with open("/dev/null", "w") as null, open("/dev/zero", "rb") as zero, open("/dev/urandom", "rb") as random:
+        null.write("x")
+        return [os.stat(null.fileno()).st_size, zero.read(2).hex(), len(random.read(3))]
+
+
 def own_data():
     return Path(__file__).with_name("data.txt").read_text()
 '''
@@ -132,6 +177,19 @@ class Place:
         self.build()
         self.descriptor = os.open(self.secret, os.O_RDONLY)
         os.set_inheritable(self.descriptor, True)
+
+    @property
+    def readable(self) -> Path:
+        """A folder that may be approved for reading."""
+        return self.folder / "readable"
+
+    @property
+    def readable_file(self) -> Path:
+        return self.folder / "read" / "file.txt"
+
+    @property
+    def writable_file(self) -> Path:
+        return self.folder / "write" / "file.txt"
 
     @property
     def secret(self) -> Path:
@@ -181,6 +239,12 @@ class Place:
         victim.write_text("untouched\n" * 10)
         victim.chmod(0o644)
         os.setxattr(victim, "user.own", b"own")
+        self.readable.mkdir()
+        for folder in (self.readable_file.parent, self.writable_file.parent):
+            folder.mkdir()
+        for path in (self.readable / "file.txt", self.readable_file, self.writable_file):
+            path.write_text("as it was\n")
+            path.chmod(0o644)
 
     def _package(self) -> None:
         _remove(self.package)
@@ -202,7 +266,9 @@ class Place:
             "shared_object": str(folder / "shared.so"), "empty": str(folder / "empty"),
             "state": str(folder / "project" / ".gatewright" / "state.db"),
             "script": str(folder / "project" / "scripts" / "own.py"), "victim": str(folder / "victim.txt"),
-            "package": str(self.package), "compiled": str(self.compiled), "tag": self.tag, "key": self.key,
+            "readable": str(self.readable), "readable_file": str(self.readable_file),
+            "writable_file": str(self.writable_file), "package": str(self.package),
+            "compiled": str(self.compiled), "tag": self.tag, "key": self.key,
         }  # fmt: skip
 
     def snapshot(self) -> dict[str, tuple[object, ...]]:

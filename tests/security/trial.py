@@ -14,13 +14,14 @@ from typing import Any
 import signs
 from attack import LACKS, LONG, REACHED, Allowed, Attack, script
 from bystanders import Engine, Listeners, Victim
-from granted import GrantedFolder
+from granted import GrantedFolder, approved
 from outside import Outside, compiled_library, tag_of
 from place import Place, token
 from plain_run import PlainRunner
 from pool_kit import ADMIN, INNOCENT, INNOCENT_VALUE, Done, interpreter, make_job, parent_of, run, until
 from watcher import watch
 
+from engine.models.permissions import Access
 from engine.models.runs import Outcome
 from engine.pool.job import Limits, Profile
 from engine.pool.pool import Pool
@@ -87,9 +88,7 @@ class Trial:
 
     async def in_restricted(self, attack: Attack) -> dict[str, Any]:
         """What came of an attack in RESTRICTED, and of the innocent run after it."""
-        return await self._run_sandboxed(attack) | {
-            "after": await self._next_run(self._profile(granted=attack.granted))
-        }
+        return await self._run_sandboxed(attack) | {"after": await self._next_run(self._profile(attack))}
 
     async def in_plain(self, attack: Attack) -> dict[str, Any]:
         """What came of it without a sandbox."""
@@ -134,11 +133,17 @@ class Trial:
     async def _run(self, source: str, attack: Attack) -> Done:
         limits = replace(LIMITS, wall=attack.wall)
         variables = {"place": self._for_scripts()}
-        profile = self._profile(granted=attack.granted)
+        profile = self._profile(attack)
         return await run(self._pool, source, limits=limits, wall=attack.wall, variables=variables, profile=profile)
 
-    def _profile(self, *, granted: bool) -> Profile:
-        return replace(RESTRICTED, grants=(self._granted.grant,)) if granted else RESTRICTED
+    def _profile(self, run: Attack | Allowed) -> Profile:
+        """With the grants of ``run``, made for what lies in their places now."""
+        grants = [self._granted.grant] if run.granted else []
+        if run.read_granted:
+            grants += [approved(Access.READ, path) for path in (self._place.readable, self._place.readable_file)]
+        if isinstance(run, Attack) and run.file_granted:
+            grants += [approved(Access.WRITE, self._place.writable_file)]
+        return replace(RESTRICTED, grants=tuple(grants)) if grants else RESTRICTED
 
     async def _next_run(self, profile: Profile) -> str:
         """Whether the slot gives an innocent run its own right answer, in an empty folder."""
@@ -148,10 +153,12 @@ class Trial:
 
     async def allowed(self, case: Allowed) -> dict[str, Any]:
         """The ending of a positive control."""
-        variables = case.variables | ({"granted": str(self._granted.path)} if case.granted else {})
+        given = {"granted": str(self._granted.path)} if case.granted else {}
+        given |= {"readable": str(self._place.readable)} if case.read_granted else {}
+        variables = case.variables | given
         done = await run(
             self._pool, case.code, limits=LIMITS, variables=variables, entrypoint=case.entrypoint,
-            params=case.variables.get("params", {}), profile=self._profile(granted=case.granted),
+            params=case.variables.get("params", {}), profile=self._profile(case),
         )  # fmt: skip
         if left := self._granted.signs():
             raise AssertionError(f"an allowed run left {left}")

@@ -50,10 +50,10 @@ LAYERS = {
     "namespaces": Layer(
         unplanned={"userns": False, "pidns": False, "view": False}, tried=("files", "processes", "leftovers")
     ),
-    "view": Layer(unplanned={"view": False}, tried=("files", "writes")),
+    "view": Layer(unplanned={"view": False}, tried=("files", "writes", "own_files-library")),
     "Landlock": Layer(unplanned={"landlock": 0}, tried=("files", "writes", "write_grant")),
     "outer filter": Layer(
-        file="template.py", line="        install_outer()\n", kept="        pass\n",
+        file="template.py", line="        install_outer(own_files=config.own_files)\n", kept="        pass\n",
         tried=("network", "processes", "write_grant", "kernel_surface"),
     ),
     "inner filter": Layer(
@@ -100,10 +100,10 @@ class Without:
         _patch(Promise, "of", self._of)
         _patch(Promise, "check", self._check(Promise.check))
 
-    def _of(self, plan: Any, ready: Any, of: Callable[..., Promise] = Promise.of) -> Promise:
+    def _of(self, plan: Any, ready: Any, *, own_files: bool, of: Callable[..., Promise] = Promise.of) -> Promise:
         """Believe a template that it has what was planned, and note what is known better."""
         try:
-            of(self._whole, ready)
+            of(self._whole, ready, own_files=own_files)
         except UnfitChild as problem:
             self.noticed.add(str(problem))
         return Promise(plan, ready)

@@ -8,7 +8,19 @@ import pytest
 
 from engine.models.runs import Mode
 from engine.pool.fork_request import parked_child
-from engine.pool.isolation import FILTERED, HIDDEN, UNLISTED, UNSEEN, Hello, Promise, Ready, UnfitChild, own_namespace
+from engine.pool.isolation import (
+    FILTERED,
+    HIDDEN,
+    TRUNCATE,
+    UNCHANGED,
+    UNLISTED,
+    UNSEEN,
+    Hello,
+    Promise,
+    Ready,
+    UnfitChild,
+    own_namespace,
+)
 from engine.pool.job import Limits
 from engine.sandbox.plan import Level, Plan, PlannedLayers
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
@@ -21,6 +33,8 @@ FULL = Plan(
 )  # fmt: skip
 CORE = Plan(Mode.RESTRICTED, Level.CORE, PlannedLayers(landlock=3, seccomp=True))
 DENIED = FILTERED | dict.fromkeys(HIDDEN, "EACCES") | UNSEEN | UNLISTED
+KEPT = DENIED | UNCHANGED | {TRUNCATE: "EACCES"}
+"""The answers of a child that may change files of its own."""
 ELSEWHERE = {kind: number for number, kind in enumerate(("user", "pid", "mnt", "net", "ipc", "uts"), 1)}
 HERE = {kind: own_namespace(kind) for kind in ELSEWHERE}
 REQUEST: ForkRequest = parked_child(Limits(), warm=True)
@@ -41,30 +55,43 @@ def ready(**changes: Any) -> Ready:
 
 
 def test_a_contained_child() -> None:
-    line = Promise.of(FULL, ready()).check(HELLO.pack(*GOOD), REQUEST, DEVICE)
+    line = Promise.of(FULL, ready(), own_files=False).check(HELLO.pack(*GOOD), REQUEST, DEVICE)
     assert line == "full: userns+pidns+netns+ipcns+tmpfs+view+landlock7+seccomp+rlimits"
 
 
 def test_a_child_without_namespaces() -> None:
     hello = GOOD._replace(pid=4321, session=4321, processes=2**64 - 1)
-    line = Promise.of(CORE, ready(namespaces=HERE)).check(HELLO.pack(*hello), REQUEST, DEVICE)
+    line = Promise.of(CORE, ready(namespaces=HERE), own_files=False).check(HELLO.pack(*hello), REQUEST, DEVICE)
     assert line == "core: landlock3+seccomp+rlimits, no userns, no scratch"
 
 
 @pytest.mark.parametrize("kind", ELSEWHERE)
 def test_one_namespace_that_is_the_engines_own_is_no_containment(kind: str) -> None:
     with pytest.raises(UnfitChild, match=f"{kind} namespace"):
-        Promise.of(FULL, ready(namespaces=ELSEWHERE | {kind: own_namespace(kind)}))
+        Promise.of(FULL, ready(namespaces=ELSEWHERE | {kind: own_namespace(kind)}), own_files=False)
 
 
 @pytest.mark.parametrize("attempt", DENIED)
 @pytest.mark.parametrize("answer", ["allowed", "EBADF", "EFAULT", "ECHILD", None])
-def test_a_child_that_could_do_one_forbidden_thing_spoils_its_template(attempt: str, answer: str | None) -> None:
-    answers = {name: due for name, due in DENIED.items() if name != attempt}
+@pytest.mark.parametrize("own_files", [False, True])
+def test_a_child_that_could_do_one_forbidden_thing_spoils_its_template(
+    attempt: str, answer: str | None, own_files: bool
+) -> None:
+    answers = {name: due for name, due in (KEPT if own_files else DENIED).items() if name != attempt}
     if answer is not None:
         answers[attempt] = answer
     with pytest.raises(UnfitChild, match=attempt):
-        Promise.of(FULL, ready(attempts=answers))
+        Promise.of(FULL, ready(attempts=answers), own_files=own_files)
+
+
+@pytest.mark.parametrize("attempt", UNCHANGED)
+def test_what_changes_files_is_refused_by_the_filter_or_by_the_mounts_as_was_planned(attempt: str) -> None:
+    """A filter that lets a run change files which are not only its own is found out, and so is a mount to write to."""
+    Promise.of(FULL, ready(attempts=KEPT), own_files=True)
+    with pytest.raises(UnfitChild, match=attempt):
+        Promise.of(FULL, ready(attempts=DENIED | {attempt: UNCHANGED[attempt]}), own_files=False)
+    with pytest.raises(UnfitChild, match=attempt):
+        Promise.of(FULL, ready(attempts=KEPT | {attempt: "EPERM"}), own_files=True)
 
 
 @pytest.mark.parametrize(
@@ -88,21 +115,21 @@ def test_a_child_that_could_do_one_forbidden_thing_spoils_its_template(attempt: 
 )
 def test_less_than_promised_is_refused(field: str, value: int, word: str) -> None:
     with pytest.raises(UnfitChild, match=word):
-        Promise.of(FULL, ready()).check(HELLO.pack(*GOOD._replace(**{field: value})), REQUEST, DEVICE)
+        Promise.of(FULL, ready(), own_files=False).check(HELLO.pack(*GOOD._replace(**{field: value})), REQUEST, DEVICE)
 
 
 def test_a_contained_child_must_be_the_first_of_its_namespace() -> None:
     with pytest.raises(UnfitChild, match="pid"):
-        Promise.of(FULL, ready()).check(HELLO.pack(*GOOD._replace(pid=9, session=9)), REQUEST, DEVICE)
+        Promise.of(FULL, ready(), own_files=False).check(HELLO.pack(*GOOD._replace(pid=9, session=9)), REQUEST, DEVICE)
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", b"\0" * (HELLO.size + 1)])
 def test_a_hello_of_another_size_is_refused(payload: bytes) -> None:
     with pytest.raises(UnfitChild, match="length"):
-        Promise.of(FULL, ready()).check(payload, REQUEST, DEVICE)
+        Promise.of(FULL, ready(), own_files=False).check(payload, REQUEST, DEVICE)
 
 
 @pytest.mark.parametrize("report", [ready(umask=0o022), ready(leftovers=4096)])
 def test_a_template_that_could_leave_things_behind_is_refused(report: Ready) -> None:
     with pytest.raises(UnfitChild):
-        Promise.of(FULL, report).check(HELLO.pack(*GOOD), REQUEST, DEVICE)
+        Promise.of(FULL, report, own_files=False).check(HELLO.pack(*GOOD), REQUEST, DEVICE)

@@ -11,12 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.worker import bpf
-from engine.worker.seccomp import ALLOW, ERRNO, FREE, KILL_PROCESS, TEMPLATE_ONLY, inner_filter, outer_filter
+from engine.worker.seccomp import (
+    ALLOW,
+    ERRNO,
+    EXTENDED_ATTRIBUTES,
+    FREE,
+    KILL_PROCESS,
+    TEMPLATE_ONLY,
+    inner_filter,
+    outer_filter,
+)
 from engine.worker.syscalls import NUMBERS, X32_SYSCALL_BIT
 
 PID = 1
 OUTER = outer_filter()
 CHILD = [OUTER, inner_filter(PID)]
+OWNER = [outer_filter(own_files=True), inner_filter(PID)]
+"""Of a child that can write to nothing but its own files."""
 WORDS = st.integers(0, 2**64 - 1)
 ARGUMENTS = st.tuples(*[WORDS] * 6)
 
@@ -26,8 +37,9 @@ _NEVER = """
     socket connect bind listen accept accept4 sendmsg sendmmsg recvmmsg setsockopt
     mount umount2 pivot_root chroot fsopen fsmount fsconfig fspick open_tree move_mount mount_setattr setns unshare
     capset setuid setgid setreuid setregid setresuid setresgid setgroups setfsuid setfsgid seccomp personality
-    chmod fchmod fchmodat chown fchown lchown fchownat utime utimes futimesat utimensat truncate flock link linkat
-    symlink symlinkat mknod mknodat setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr
+    chown fchown lchown fchownat flock mknod mknodat
+    setxattr lsetxattr fsetxattr getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr
+    removexattr lremovexattr fremovexattr
     memfd_create memfd_secret shmget shmat shmctl semget semop semctl msgget msgsnd msgrcv msgctl
     mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr
     io_uring_setup io_uring_enter io_uring_register io_setup io_submit bpf userfaultfd perf_event_open
@@ -40,54 +52,99 @@ _NEVER = """
 NEVER = _NEVER.split()
 """Whatever the arguments are, a script must not get through with these."""
 
+CHANGING_MODES = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2}
+"""Where the mode stands in each of these calls."""
+
+CHANGING = ["utime", "utimes", "futimesat", "utimensat", "symlink", "symlinkat", "link", "linkat", "truncate"]
+
+OF_AN_OWNER = [*CHANGING, *CHANGING_MODES]
+"""With these a script gets through where every file that it can write to is its own, and nowhere else."""
+
+both = pytest.mark.parametrize("child", [CHILD, OWNER], ids=["child", "owner"])
+
 
 def test_the_table_of_numbers() -> None:
     """Figures of asm/unistd_64.h, from every part of the table."""
     known = {
         "read": 0, "clone": 56, "execve": 59, "ptrace": 101, "prctl": 157, "openat": 257, "unshare": 272, "setns": 308,
         "seccomp": 317, "memfd_create": 319, "rseq": 334, "pidfd_send_signal": 424, "clone3": 435, "openat2": 437,
-        "landlock_restrict_self": 446, "set_mempolicy_home_node": 450,
+        "landlock_restrict_self": 446, "set_mempolicy_home_node": 450, "fchmodat2": 452,
     }  # fmt: skip
     assert {name: NUMBERS[name] for name in known} == known
     assert len(NUMBERS) == len(set(NUMBERS.values()))
 
 
+@both
 @given(name=st.sampled_from(NEVER), arguments=ARGUMENTS)
-def test_what_a_script_must_never_do(name: str, arguments: tuple[int, ...]) -> None:
-    assert judged_by_all(CHILD, Call(NUMBERS[name], arguments)) & 0xFFFF_0000 == ERRNO
+def test_what_a_script_must_never_do(child: list[bytes], name: str, arguments: tuple[int, ...]) -> None:
+    assert judged_by_all(child, Call(NUMBERS[name], arguments)) & 0xFFFF_0000 == ERRNO
 
 
-@pytest.mark.parametrize("name", NEVER)
+@pytest.mark.parametrize("name", [*NEVER, *OF_AN_OWNER])
 def test_not_even_with_empty_arguments(name: str) -> None:
     assert judged_by_all(CHILD, Call(NUMBERS[name])) & 0xFFFF_0000 == ERRNO
+    assert name in OF_AN_OWNER or judged_by_all(OWNER, Call(NUMBERS[name])) & 0xFFFF_0000 == ERRNO
 
 
+@given(name=st.sampled_from(OF_AN_OWNER), arguments=ARGUMENTS)
+def test_no_file_is_changed_by_its_path_where_it_could_be_another_s(name: str, arguments: tuple[int, ...]) -> None:
+    """Nor by a descriptor: a filter cannot see whether it is open for writing."""
+    assert judged_by_all(CHILD, Call(NUMBERS[name], arguments)) == ERRNO | errno.EPERM
+
+
+@given(name=st.sampled_from(CHANGING), arguments=ARGUMENTS)
+def test_files_of_its_own_are_a_scripts_to_change(name: str, arguments: tuple[int, ...]) -> None:
+    assert judged_by_all(OWNER, Call(NUMBERS[name], arguments)) == ALLOW
+
+
+@given(name=st.sampled_from(sorted(CHANGING_MODES)), arguments=ARGUMENTS, mode=st.one_of(WORDS, st.integers(0, 0o7777)))
+def test_no_file_of_its_own_gets_a_foreign_mode(name: str, arguments: tuple[int, ...], mode: int) -> None:
+    """Set-user-ID, set-group-ID, sticky, or open to be written to by others."""
+    place = CHANGING_MODES[name]
+    given_arguments = (*arguments[:place], mode, *arguments[place + 1 :])
+    answer = judged_by_all(OWNER, Call(NUMBERS[name], given_arguments))
+    assert answer == (ERRNO | errno.EPERM if mode & 0o7002 else ALLOW)
+
+
+@both
+@given(name=st.sampled_from(EXTENDED_ATTRIBUTES.split()), arguments=ARGUMENTS)
+def test_no_file_seems_to_have_extended_attributes(child: list[bytes], name: str, arguments: tuple[int, ...]) -> None:
+    assert judged_by_all(child, Call(NUMBERS[name], arguments)) == ERRNO | errno.EOPNOTSUPP
+
+
+@both
 @given(name=st.sampled_from(FREE.split()), arguments=ARGUMENTS)
-def test_what_a_script_may_always_do(name: str, arguments: tuple[int, ...]) -> None:
-    assert judged_by_all(CHILD, Call(NUMBERS[name], arguments)) == ALLOW
+def test_what_a_script_may_always_do(child: list[bytes], name: str, arguments: tuple[int, ...]) -> None:
+    assert judged_by_all(child, Call(NUMBERS[name], arguments)) == ALLOW
 
 
+@both
 @given(number=st.integers(0, X32_SYSCALL_BIT - 1), arguments=ARGUMENTS)
-def test_a_number_that_is_not_in_the_lists_is_refused(number: int, arguments: tuple[int, ...]) -> None:
+def test_a_number_that_is_not_in_the_lists_is_refused(
+    child: list[bytes], number: int, arguments: tuple[int, ...]
+) -> None:
     conditional = [
         "clone", "prctl", "fcntl", "ioctl", "socketpair", "sendto", "getsockopt", "prlimit64", "setpriority", "tgkill",
         "open", "openat", "creat", "mkdir", "mkdirat", "umask", "renameat2", "fallocate", "mmap", "madvise", "futex",
         "clock_gettime", "clock_getres", "clock_nanosleep", "pipe2", "recvfrom", "recvmsg",
     ]  # fmt: skip
-    if number not in {NUMBERS[name] for name in [*FREE.split(), *conditional]}:
-        assert judged_by_all(CHILD, Call(number, arguments)) & 0xFFFF_0000 == ERRNO
+    more = OF_AN_OWNER if child is OWNER else []
+    if number not in {NUMBERS[name] for name in [*FREE.split(), *conditional, *more]}:
+        assert judged_by_all(child, Call(number, arguments)) & 0xFFFF_0000 == ERRNO
 
 
+@both
 @given(number=st.integers(X32_SYSCALL_BIT, 2**32 - 1), arguments=ARGUMENTS)
-def test_the_x32_abi_ends_the_process(number: int, arguments: tuple[int, ...]) -> None:
-    assert judged_by_all(CHILD, Call(number, arguments)) == KILL_PROCESS
+def test_the_x32_abi_ends_the_process(child: list[bytes], number: int, arguments: tuple[int, ...]) -> None:
+    assert judged_by_all(child, Call(number, arguments)) == KILL_PROCESS
 
 
+@both
 @given(architecture=st.integers(0, 2**32 - 1), number=st.integers(0, 500))
-def test_another_architecture_ends_the_process(architecture: int, number: int) -> None:
+def test_another_architecture_ends_the_process(child: list[bytes], architecture: int, number: int) -> None:
     call = Call(number, architecture=architecture)
     if architecture != Call(0).architecture:
-        assert judged_by_all(CHILD, call) == KILL_PROCESS
+        assert judged_by_all(child, call) == KILL_PROCESS
 
 
 THREAD = 0x3D0F00  # what pthread_create of glibc 2.36 passes
@@ -189,9 +246,34 @@ NAMESPACES = (0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x2000000
     ],
 )
 def test_calls_that_depend_on_their_arguments(name: str, arguments: tuple[int, ...], allowed: bool) -> None:
-    answer = judged_by_all(CHILD, Call(NUMBERS[name], arguments))
-    assert (answer == ALLOW) is allowed
-    assert allowed or answer & 0xFFFF_0000 == ERRNO
+    for child in (CHILD, OWNER):
+        answer = judged_by_all(child, Call(NUMBERS[name], arguments))
+        assert (answer == ALLOW) is allowed
+        assert allowed or answer & 0xFFFF_0000 == ERRNO
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "allowed"),
+    [
+        ("chmod", (0, 0o600), True),
+        ("chmod", (0, 0o664), True),  # by the group: what `shutil.copymode` finds in shared folders
+        ("chmod", (0, 0o666), False),
+        ("chmod", (0, 0o4755), False),
+        ("fchmod", (3, 0o444), True),
+        ("fchmod", (3, 0o2755), False),
+        ("fchmod", (3, 0o4711 | 1 << 40), False),
+        ("fchmodat", (-100, 0, 0o770), True),
+        ("fchmodat", (-100, 0, 0o1777), False),
+        ("fchmodat2", (-100, 0, 0o755, 0x1000), True),  # AT_EMPTY_PATH
+        ("fchmodat2", (-100, 0, 0o6755, 0x1000), False),
+        ("utimensat", (3, 0, 0, 0), True),  # futimens
+        ("linkat", (-100, 0, -100, 0, 0x400), True),  # AT_SYMLINK_FOLLOW
+        ("mknodat", (-100, 0, 0o010644, 0), False),
+    ],
+)
+def test_what_may_be_done_to_files_of_its_own(name: str, arguments: tuple[int, ...], allowed: bool) -> None:
+    assert judged_by_all(OWNER, Call(NUMBERS[name], arguments)) == (ALLOW if allowed else ERRNO | errno.EPERM)
+    assert judged_by_all(CHILD, Call(NUMBERS[name], arguments)) == ERRNO | errno.EPERM
 
 
 MAKING = {"open": (1, 2), "openat": (2, 3), "creat": (None, 1), "mkdir": (None, 1), "mkdirat": (None, 2)}
@@ -257,7 +339,7 @@ def test_calls_that_have_an_older_sister_do_not_seem_to_exist(name: str) -> None
 
 def test_every_instruction_can_be_reached() -> None:
     """An instruction that no call leads to means a jump that goes elsewhere than its author thought."""
-    for program in CHILD:
+    for program in (*CHILD, OWNER[0]):
         code = list(bpf.INSTRUCTION.iter_unpack(program))
         reached, todo = set(), [0]
         while todo:

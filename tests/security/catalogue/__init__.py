@@ -12,6 +12,7 @@ from catalogue import (
     memory,
     memory_of_others,
     network,
+    own_files,
     processes,
     protocol,
     resources,
@@ -25,8 +26,8 @@ from catalogue.variants import VARIANTS
 ATTACKS = {
     f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
     for module in (
-        files, writes, write_grant, network, processes, memory_of_others, introspection, arguments, kernel_surface,
-        memory, resources, frames, protocol, leftovers, shared_memory,
+        files, writes, write_grant, own_files, network, processes, memory_of_others, introspection, arguments,
+        kernel_surface, memory, resources, frames, protocol, leftovers, shared_memory,
     )
     for attack in module.ATTACKS
 }  # fmt: skip

@@ -6,6 +6,16 @@ here as a variant is a kind of its own.
 
 from __future__ import annotations
 
+from catalogue.own_files import CALLS, FOREIGN, MAY_WRITE
+
+_STANDING_FOR_CALLS = {
+    "library": "chmod fchmod utime symlink-beside link-into-scratch open-by-symlink",
+    "readable": "chmod fchmod utime link-into-scratch",
+    "readable-file": "chmod",
+    "file-to-write": "chmod futimens",
+}
+"""Of the calls on each kind of target in ``own_files``."""
+
 _VARIANTS = {
     "files": {
         "open": "fileio open-code codecs linecache tokenize fileinput pathlib shutil-copy source-loader runpy "
@@ -44,6 +54,20 @@ _VARIANTS = {
         "open-to-all-file": "open-to-all-group open-to-all-others",
         "open-to-all-by-path": "open-to-all-descriptor",
         "no-file-pipe": "no-file-socket no-file-bound-socket no-file-symbolic-link",
+    },
+    "own_files": {
+        "own-set-user-id-chmod": "own-set-user-id-high-bits own-set-user-id-os-chmod own-set-user-id-path",
+        "own-set-user-id-fchmod": "own-set-user-id-fchmod-to-write own-set-user-id-os-fchmod",
+        "own-set-user-id-fchmodat2-descriptor": "own-set-user-id-fchmodat own-set-user-id-fchmodat2",
+        "own-others-write-chmod": "own-others-write-high-bits own-others-write-os-chmod own-others-write-path "
+        "own-others-write-fchmod own-others-write-fchmod-to-write own-others-write-os-fchmod "
+        "own-others-write-fchmodat own-others-write-fchmodat2 own-others-write-fchmodat2-descriptor",
+        "moved-rename": "moved-exchange moved-link moved-linked-descriptor moved-move",
+        "granted-fchmod-read-only": "granted-fchmodat2",
+        "granted-utime": "granted-futimens",
+        "granted-symlink": "granted-symlink-inside",
+        "many-links": "many-symlinks many-long-symlinks",
+        "device-utime": "device-utime-zero device-utime-descriptor device-utime-standard-input device-utime-raw",
     },
     "network": {
         "socket-inet-stream": "socket-inet-dgram socket-inet-icmp socket-inet6-stream socket-inet6-dgram "
@@ -164,3 +188,15 @@ VARIANTS = {
     for variant in variants.split()
 }
 """The variants, and what stands for each."""
+
+VARIANTS |= {
+    f"own_files-{target}-{call}": f"own_files-{target}-{standing.split()[0]}"
+    for target, standing in _STANDING_FOR_CALLS.items()
+    for call in CALLS
+    if call not in standing.split() and not (target == "file-to-write" and call in MAY_WRITE)
+}
+VARIANTS |= {
+    f"own_files-own-{mode}-{call}": "own_files-own-set-user-id-chmod"
+    for mode in ("set-group-id", "sticky")
+    for call in FOREIGN
+}
