@@ -18,7 +18,7 @@ from engine.config import Settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
 from engine.paths import EnginePaths
-from engine.pool.environment import ensure_environment
+from engine.pool.environment import ensure_environment, python_version
 from engine.pool.job import Limits
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
@@ -38,7 +38,7 @@ from engine.services.retention import RetentionService
 from engine.services.runs.history import RunHistory
 from engine.services.runs.metrics import RunMetrics
 from engine.services.runs.modes import Modes
-from engine.services.runs.requests import RequestChecks, RunCeilings
+from engine.services.runs.requests import RequestChecks
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService, keep_house
 from engine.services.scripts.changes import ScriptChanges
@@ -47,6 +47,8 @@ from engine.services.scripts.defaults import DefaultScriptService
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.examiner import Examiner, tools_pool
 from engine.services.scripts.frontmatter import FrontmatterService
+from engine.services.scripts.header_rules import HeaderRules
+from engine.services.scripts.limits import RunCeilings
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.versions import ScriptWriter
@@ -133,6 +135,7 @@ async def compose(
     buffers = BufferService(max_buffer=settings.ceilings.upload)
     stack.callback(buffers.close)
     metrics = RunMetrics()
+    asked_python = asyncio.create_task(python_version(interpreter))  # while the slots start
     pool = await start_pool(project, settings, interpreter, pool_size)
     stack.push_async_callback(pool.close)
     imports = ImportPolicy(settings.policy)
@@ -150,9 +153,8 @@ async def compose(
     writer = ScriptWriter(files, state.versions, reconciler.outside, space, audit)
     stack.push_async_callback(writer.settled)
     await writer.after_crash()
-    scripts = ScriptService(
-        files, reconciler, writer, state.approvals, events, Dependencies.of(project.environments / "default")
-    )
+    dependencies = Dependencies.of(project.environments / "default", await asked_python)
+    scripts = ScriptService(files, reconciler, writer, state.approvals, events, dependencies)
     changes = ScriptChanges(scripts, files, writer, state.versions, events)
     defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded)
     if not isinstance(project, ReadOnlyProject):
@@ -165,13 +167,15 @@ async def compose(
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
     protection = HostProtection(project.root, interpreter)
     permissions = PermissionService(scripts, state.approvals, events, protection.now, audit)
-    request_checks = RequestChecks(scripts, permissions, modes, _ceilings(settings))
+    ceilings = _ceilings(settings)
+    rules = HeaderRules(dependencies, ceilings, protection.now)
+    request_checks = RequestChecks(scripts, permissions, modes, ceilings)
     key = await asyncio.to_thread(hmac_key, project.private, writable=not isinstance(project, ReadOnlyProject))
     runs = RunService(pool, state, request_checks, buffers, events, metrics, space, audit, key)
     run_history = RunHistory(runs, state, scripts, buffers)
     examiner = Examiner(tools_pool(pool.settings))
     stack.push_async_callback(examiner.close)
-    checks = ScriptChecks(examiner, imports)
+    checks = ScriptChecks(examiner, imports, rules)
     runs.recorder.start()
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events, audit)
@@ -203,7 +207,7 @@ async def compose(
         runs=runs,
         run_history=run_history,
         scripts=scripts,
-        frontmatter=FrontmatterService(scripts),
+        frontmatter=FrontmatterService(scripts, rules),
         changes=changes,
         defaults=defaults,
         permissions=permissions,

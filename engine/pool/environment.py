@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import venv
 from pathlib import Path
@@ -25,6 +26,18 @@ async def ensure_environment(folder: Path) -> Path:
         EnvironmentProblem: It cannot be made.
     """
     return await asyncio.to_thread(_ensure, folder)
+
+
+async def python_version(interpreter: Path) -> str:
+    """Return the version of an interpreter that runs, such as ``3.12.3``.
+
+    Raises:
+        EnvironmentProblem: It does not tell.
+    """
+    answer = await asyncio.to_thread(_ask, interpreter, "import platform; print(platform.python_version())")
+    if re.fullmatch(r"\d+\.\d+\.\d+\S{0,20}", answer) is None:
+        raise EnvironmentProblem(f"The scripts' interpreter {interpreter} does not tell its version.")
+    return answer
 
 
 def _ensure(folder: Path) -> Path:
@@ -50,11 +63,16 @@ def _runs(interpreter: Path) -> bool:
     """Whether it starts and is the interpreter of this very environment."""
     if not os.access(interpreter, os.X_OK):
         return False
-    command = [str(interpreter), "-I", "-S", "-c", "import sys; print(sys.version_info[:2] >= (3, 11))"]
+    return _ask(interpreter, "import sys; print(sys.version_info[:2] >= (3, 11))") == "True"
+
+
+def _ask(interpreter: Path, code: str) -> str:
+    """Return what an interpreter prints; nothing if it does not run."""
+    command = [str(interpreter), "-I", "-S", "-c", code]
     try:
         answer = subprocess.run(
             command, capture_output=True, timeout=CHECK_TIMEOUT, check=False, env={}, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return answer.stdout.strip() == b"True"
+        return ""
+    return answer.stdout.decode("utf-8", "replace").strip()

@@ -94,6 +94,17 @@ def judge(grant: Grant, protected: ProtectedPaths) -> JudgedPermission:
     return JudgedPermission(grant, canonical, folder, note=_note(grant.access, found, folder=folder))
 
 
+def never_granted(grant: Grant, protected: ProtectedPaths) -> str | None:
+    """Return why ``grant`` cannot be granted whatever is made or changed on the host; None if it perhaps can.
+
+    By the path as it is written alone: what exists, and where links lead, is told to nobody who may not see it.
+    """
+    path = grant.path
+    return _form_problem(path) or _protection_problem(
+        path, path, protected.conflict(os.path.normpath(path).replace("//", "/", 1), grant.access)
+    )
+
+
 def open_grant(grant: Grant, protected: ProtectedPaths, *, folder: bool) -> OpenedGrant:
     """Walk to a canonical path, component by component from the root and through no link. Blocks.
 

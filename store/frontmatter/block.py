@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
 from store.frontmatter.coding import BOM, COOKIE
-from store.frontmatter.read import FrontmatterError, locate_block
+from store.frontmatter.locate import FrontmatterError, TomlText, find_block
+from store.frontmatter.toml_spans import Path, scan
 
 Cut = tuple[int, int, str]
 """Replace ``text[start:end]`` by this."""
 
 _MARK = len("# ")
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
-_OPENING = re.compile(rb"# /// script[ \t]*\r*\n?")
 
 
 class Block(NamedTuple):
@@ -42,16 +42,17 @@ class Block(NamedTuple):
         Raises:
             FrontmatterError: It has one that cannot be read.
         """
-        found = locate_block(data.decode("utf-8", "replace"))
+        found = find_block(data.decode("utf-8", "replace"))
         if found is None:
             return None
         file = _LINE.findall(data)
+        lines = found.text.split("\n") if found.text else []
         try:
-            b"".join(file[found.first : found.first + len(found.lines)]).decode()
+            b"".join(file[found.first : found.first + len(lines)]).decode()
         except UnicodeDecodeError:
-            raise FrontmatterError("The header is not UTF-8 text.") from None
-        starts = list(accumulate((len(line) + 1 for line in found.lines), initial=0))
-        return cls(file, found.first, found.lines, starts[:-1])
+            raise FrontmatterError("The header is not UTF-8 text.", found.first) from None
+        starts = list(accumulate((len(line) + 1 for line in lines), initial=0))
+        return cls(file, found.first, lines, starts[:-1])
 
     @classmethod
     def needed(cls, data: bytes) -> Block:
@@ -65,9 +66,23 @@ class Block(NamedTuple):
     def text(self) -> str:
         return "\n".join(self.lines)
 
+    @property
+    def toml(self) -> TomlText:
+        return TomlText(self.first, self.text)
+
     def line_of(self, position: int) -> int:
         """The number of the block's line that has the character before ``position`` of ``text``."""
         return bisect_right(self.starts, position) - 1
+
+    def key_lines(self) -> dict[Path, int]:
+        """The lines of the script, from 1, of all headers and keys; the empty path's is the line that opens the block.
+
+        Only for TOML that can be read.
+        """
+        lines: dict[Path, int] = {(): self.first}
+        for item in scan(self.text):
+            lines.setdefault(item.path, self.first + self.line_of(item.start) + 1)
+        return lines
 
     def edited(self, cuts: Sequence[Cut]) -> bytes:
         """The file with parts of ``text`` replaced; they may not overlap. What is new has no line ends."""
@@ -95,16 +110,21 @@ class Block(NamedTuple):
         return _MARK + len(self.lines[line][: position - self.starts[line]].encode())
 
 
-def with_empty_block(data: bytes) -> bytes:
-    """A script that has no block with an empty one: after ``#!`` line and coding cookie, before everything else.
+def nearest_line(lines: Mapping[Path, int], path: Path) -> int:
+    """The line of a key or table itself, else of the first below it, else of what it stands in.
 
-    Raises:
-        FrontmatterError: It has a block further down, which would then be a second one.
+    ``lines`` are those of ``Block.key_lines``.
     """
+    below = [line for key, line in lines.items() if key[: len(path)] == path]
+    if path in lines or not below:
+        return next(lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in lines)
+    return min(below)
+
+
+def with_empty_block(data: bytes) -> bytes:
+    """A script that has no block with an empty one: after ``#!`` line and coding cookie, before everything else."""
     bom = BOM if data.startswith(BOM) else b""
     lines = _LINE.findall(data[len(bom) :])
-    if any(_OPENING.fullmatch(line) for line in lines):
-        raise FrontmatterError("The header does not stand at the top of the script; move it there first.")
     end = (_line_end(lines[0]) if lines else b"") or b"\n"
     before = _lines_before(lines)
     if before and not _line_end(lines[before - 1]):

@@ -13,7 +13,8 @@ from typing import Any
 from store.frontmatter.block import Block, Cut, with_empty_block
 from store.frontmatter.coding import foreign_coding
 from store.frontmatter.keys import OWN, path_of, rendered, require_good, value_at, with_value
-from store.frontmatter.read import FrontmatterError, find_block, loads
+from store.frontmatter.locate import FrontmatterError
+from store.frontmatter.read import document_of
 from store.frontmatter.toml_spans import Header, KeySpan, Path, dotted, inside, place_of, scan
 
 MAX_CHANGES = 200
@@ -40,7 +41,7 @@ def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
     if len(changes) > MAX_CHANGES:
         raise FrontmatterError(f"At most {MAX_CHANGES} keys can be set at once.")
     paths = {key: path_of(key, remove=value is None) for key, value in changes.items()}
-    before = after = _document(data)
+    before = after = document_of(data.decode("utf-8", "replace"))
     ascii_only = foreign_coding(data) is not None
     for key, path in paths.items():
         present, value = value_at(after, path), changes[key]
@@ -50,19 +51,9 @@ def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
             data = _set(data, key, path, rendered(key, value, ascii_only=ascii_only), present)
         after = with_value(after, path, value)
     require_good(before, after, paths.values())
-    if not _same(_document(data), after):
+    if not _same(document_of(data.decode("utf-8", "replace")), after):
         raise FrontmatterError("The header is written in a way that cannot be changed from here; edit its text.")
     return data
-
-
-def _document(data: bytes) -> Mapping[str, Any]:
-    """What the block says, by the rules of reading.
-
-    Raises:
-        FrontmatterError: It cannot be read.
-    """
-    block = find_block(data.decode("utf-8", "replace"))
-    return _NOTHING if block is None else loads(block)
 
 
 def _set(data: bytes, key: str, path: Path, text: str, present: object) -> bytes:

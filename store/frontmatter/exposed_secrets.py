@@ -9,11 +9,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from store.frontmatter.block import Block
+from store.frontmatter.block import Block, nearest_line
 from store.frontmatter.keys import OWN, TOP
-from store.frontmatter.read import FrontmatterError, loads
+from store.frontmatter.locate import FrontmatterError
+from store.frontmatter.read import loads
 from store.frontmatter.secret_names import names_a_secret
-from store.frontmatter.toml_spans import Path, dotted, scan
+from store.frontmatter.toml_spans import Path, dotted
 
 MOST = 20
 """Values that are told."""
@@ -67,7 +68,7 @@ def exposed_secrets(data: bytes) -> list[ExposedSecret]:
     """Return what looks like a secret in a script's header; nothing if it has none that can be read."""
     try:
         block = Block.of(data)
-        document = {} if block is None else loads(block.text)
+        document = {} if block is None else loads(block.toml)
     except FrontmatterError:
         return []
     found: dict[Path, bool] = {}
@@ -80,8 +81,8 @@ def exposed_secrets(data: bytes) -> list[ExposedSecret]:
             found.setdefault(path, False)
     if block is None or not found:
         return []
-    lines = {item.path: block.first + block.line_of(item.start) + 1 for item in scan(block.text)}
-    return [ExposedSecret(_shown(path), _param(path), _line(lines, path), named) for path, named in found.items()]
+    lines = block.key_lines()
+    return [ExposedSecret(_shown(path), _param(path), nearest_line(lines, path), by) for path, by in found.items()]
 
 
 def looks_secret(text: str) -> bool:
@@ -134,8 +135,3 @@ def _shown(path: Path) -> str:
 def _param(path: Path) -> str | None:
     inside = path[: len(_PARAMS)] == _PARAMS and len(path) == len(_PARAMS) + 2
     return path[-2] if inside and path[-1] == _DEFAULT else None
-
-
-def _line(lines: Mapping[Path, int], path: Path) -> int:
-    """The line of the key itself, or of what it stands in."""
-    return next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 1)

@@ -12,7 +12,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from store.frontmatter.read import MAX_TEXT, MAX_TITLE, FrontmatterError, clean, from_document, is_name, named, quoted
+from store.frontmatter.locate import FrontmatterError
+from store.frontmatter.read import MAX_TEXT, MAX_TITLE, clean, from_document, is_name, named, quoted
 from store.frontmatter.toml_spans import Path, basic_string
 
 OWN: Path = ("tool", "gatewright")

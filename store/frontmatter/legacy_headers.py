@@ -23,7 +23,8 @@ from typing import NamedTuple
 from store.frontmatter.block import Block, with_empty_block
 from store.frontmatter.coding import foreign_coding
 from store.frontmatter.keys import rendered
-from store.frontmatter.read import MAX_BLOCK, MAX_TEXT, MAX_TITLE, FrontmatterError, clean, locate_block, parse, quoted
+from store.frontmatter.locate import MAX_BLOCK, FrontmatterError, find_block
+from store.frontmatter.read import MAX_TEXT, MAX_TITLE, clean, parse, quoted
 from store.frontmatter.toml_spans import dotted
 from store.sizes import describe_size
 
@@ -78,7 +79,7 @@ def convert_header(data: bytes) -> bytes:
 
 def _has_block(data: bytes) -> bool:
     try:
-        return locate_block(data.decode("utf-8", "replace")) is not None
+        return find_block(data.decode("utf-8", "replace")) is not None
     except FrontmatterError:
         return True
 

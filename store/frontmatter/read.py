@@ -1,8 +1,8 @@
-"""The leading PEP 723 block of a script: what it says about itself under ``[tool.gatewright]``.
+"""The PEP 723 block of a script: what it says about itself under ``[tool.gatewright]``.
 
-The block is read leniently (byte order mark, ``#!`` line, coding cookie, other comments before it, CRLF) and judged key
-by key: a wrong value gives one sentence and that key its default, and all other keys count. Nothing a file holds makes
-``parse`` raise or take long. Unknown keys belong to other tools and are left alone.
+Where it stands, ``locate`` finds. It is judged key by key: a wrong value gives one sentence and that key its default,
+and all other keys count. Nothing a file holds makes ``parse`` raise or take long. Unknown keys belong to other tools
+and are left alone.
 
 tomli is what the standard library's tomllib was made from, but compiled: it takes a fourth of the time, and reads what
 people write. Larger blocks are left to tomllib, during which others get their turn.
@@ -12,6 +12,7 @@ PEP 723, "Specification": https://peps.python.org/pep-0723/
 
 from __future__ import annotations
 
+import functools
 import keyword
 import math
 import re
@@ -19,15 +20,16 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import tomli
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from store.frontmatter.locate import FrontmatterError, TomlText, find_block
 from store.frontmatter.secret_names import names_a_secret
-from store.sizes import describe_size, parse_size
+from store.sizes import parse_size
 
-MAX_BLOCK = 64 << 10
-"""Characters of a block."""
 MAX_TITLE = 200
 MAX_TEXT = 2_000
 MAX_ITEMS = 100
@@ -49,10 +51,8 @@ _TOKEN = re.compile(
     | [\w-]+ | [ \t]+ | .
     """
 )
-_OPENING = re.compile(r"# /// ([a-zA-Z0-9-]+)[ \t]*")
-_PLAIN_BLOCK = re.compile(r"# /// script\n((?:#(?: [^\r\n]*)?\n)*?)# ///\n(?=[^#]|\Z)")
-"""Nearly every block, found at once: nothing before it, no CR, no comment after it."""
-_COMMENT_MARK = re.compile(r"^# ?", re.MULTILINE)
+_TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+"""What both parsers say at the end of their sentences, by the lines of what they were given."""
 _INT64 = range(-(1 << 63), 1 << 63)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -65,10 +65,6 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "file": lambda _: False,  # a file comes with the run
     "choice": lambda value: isinstance(value, str),
 }
-
-
-class FrontmatterError(ValueError):
-    """The block cannot be read; the message is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +117,10 @@ class Frontmatter:
     dependencies: tuple[str, ...] = ()
     problem: str | None = None
     """The first thing that is wrong, one sentence with the key."""
+    problem_line: int | None = field(default=None, compare=False)
+    """Of the script, from 1, where the block cannot be read; not kept in the index."""
+    problem_key: tuple[str, ...] = field(default=(), compare=False)
+    """Of the document, where one key is wrong; not kept in the index."""
 
 
 def parse(text: str, path: str = "") -> Frontmatter:
@@ -146,82 +146,44 @@ def title_from_path(path: str) -> str:
     return clean(words[:1].upper() + words[1:], MAX_TITLE)
 
 
-class TomlLines(NamedTuple):
-    """Where the block's TOML is: which line of the file, from 0, is its first, and its lines without their ``#``."""
-
-    first: int
-    lines: list[str]
-
-
-def find_block(text: str) -> str | None:
-    """The TOML of the leading ``script`` block, or None when the script does not begin with one.
+def document_of(text: str) -> Mapping[str, Any]:
+    """The TOML of a script's block; empty where it has none.
 
     Raises:
-        FrontmatterError: The block does not end, or is too large.
+        FrontmatterError: It cannot be read; what is said of lines is said of the script's own.
     """
-    plain = _PLAIN_BLOCK.match(text, 0, MAX_BLOCK)
-    if plain is not None and plain.end() < MAX_BLOCK:
-        return _COMMENT_MARK.sub("", plain[1][:-1])
-    block = locate_block(text)
-    return None if block is None else "\n".join(block.lines)
+    block = find_block(text)
+    return _NOTHING if block is None else loads(block)
 
 
-def locate_block(text: str) -> TomlLines | None:
-    """The leading ``script`` block. Lines end at LF only; the CR of a CRLF is not part of them.
-
-    Raises:
-        FrontmatterError: As ``find_block`` does.
-    """
-    # One character of CR per line at most, and what stands before the block, fit into the same again.
-    lines = text[: 2 * MAX_BLOCK].removeprefix("\ufeff").split("\n")
-    for number, raw in enumerate(lines):
-        line = raw.rstrip("\r")
-        opening = _OPENING.fullmatch(line)
-        if opening is not None and opening[1] == "script":
-            return TomlLines(number + 1, _content(lines[number + 1 :], cut=len(text) > 2 * MAX_BLOCK))
-        if line.strip() and not line.startswith("#"):
-            return None
-    return None
-
-
-def _content(lines: list[str], *, cut: bool) -> list[str]:
-    """The comment lines up to the last ``# ///`` among them, as PEP 723 wants, without their ``#``."""
-    content: list[str] = []
-    end: int | None = None
-    for raw in lines:
-        line = raw.rstrip("\r")
-        if line.rstrip(" \t") == "# ///":
-            end = len(content)
-        if line != "#" and not line.startswith("# "):
-            cut = False
-            break
-        content.append(line[2:])
-    too_large = f"The header is larger than {describe_size(MAX_BLOCK)}."
-    if end is None:
-        raise FrontmatterError(too_large if cut else "The header has no closing line (# ///).")
-    if sum(map(len, content[:end])) + max(end - 1, 0) > MAX_BLOCK:
-        raise FrontmatterError(too_large)
-    return content[:end]
-
-
-def loads(block: str) -> Mapping[str, Any]:
-    """The block's TOML.
-
-    Raises:
-        FrontmatterError: It is none, or hostile.
-    """
-    if _has_deep_key(block):
-        raise FrontmatterError("The header is nested too deeply.")
+def loads(block: TomlText) -> Mapping[str, Any]:
+    """As ``document_of``, of a block that is found already."""
+    text = block.text
+    if _has_deep_key(text):
+        raise FrontmatterError("The header is nested too deeply.", block.first)
     # Compiled code holds the interpreter's lock until it is done, which a large and hostile block makes long.
-    parse = tomli.loads if len(block) <= COMPILED_BLOCK else tomllib.loads
+    parse = tomli.loads if len(text) <= COMPILED_BLOCK else tomllib.loads
     try:
-        return parse(block)
+        return parse(text)
     except (tomli.TOMLDecodeError, tomllib.TOMLDecodeError) as error:
-        raise FrontmatterError(f"The header is not valid TOML: {clean(str(error), MAX_TITLE)}.") from error
+        raise _no_toml(block, str(error)) from error
     except RecursionError as error:
-        raise FrontmatterError("The header is nested too deeply.") from error
+        raise FrontmatterError("The header is nested too deeply.", block.first) from error
     except ValueError as error:  # int() refuses thousands of digits
-        raise FrontmatterError("A number in the header is too large.") from error
+        raise FrontmatterError("A number in the header is too large.", block.first) from error
+
+
+def _no_toml(block: TomlText, said: str) -> FrontmatterError:
+    """The parser's sentence by the lines of the file, where the header's own begin with ``# ``."""
+    place = _TOML_PLACE.search(said)
+    reason = clean(said[: place.start()] if place else said, MAX_TITLE)
+    lines = block.text.split("\n")
+    row = int(place[1]) - 1 if place and place[1] else len(lines) - 1
+    line = block.first + row + 1
+    column = f", column {int(place[2]) + 2}" if place and place[2] else ""
+    if row < len(lines) and lines[row].startswith("///"):
+        reason = "it ends at the last # /// of its comment, so an empty line must follow its own"
+    return FrontmatterError(f"The header is not valid TOML: {reason} (line {line}{column}).", line)
 
 
 def _has_deep_key(block: str) -> bool:
@@ -245,35 +207,55 @@ class _Reader:
 
     def __init__(self) -> None:
         self.problem: str | None = None
+        self.line: int | None = None
+        self._culprit: tuple[Mapping[str, Any], str] | None = None
 
-    def wrong(self, sentence: str) -> None:
-        self.problem = self.problem or sentence
+    def wrong(self, sentence: str, table: Mapping[str, Any] | None = None, key: str = "") -> None:
+        """Say what is wrong; ``table`` is where ``key`` stands, which is to blame."""
+        if self.problem is None:
+            self.problem = sentence
+            self._culprit = None if table is None else (table, key)
+
+    def _problem_key(self, document: Mapping[str, Any]) -> tuple[str, ...]:
+        """Where the key that is to blame stands in the document."""
+        if self._culprit is None:
+            return ()
+        culprit, key = self._culprit
+        pending: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((), document)]
+        while pending:
+            path, table = pending.pop()
+            if table is culprit:
+                return (*path, key)
+            pending += [((*path, name), value) for name, value in table.items() if isinstance(value, Mapping)]
+        return ()
 
     def document(self, text: str) -> Mapping[str, Any]:
         try:
-            block = find_block(text)
-            return _NOTHING if block is None else loads(block)
+            return document_of(text)
         except FrontmatterError as error:
             self.wrong(str(error))
+            self.line = error.line
             return _NOTHING
 
     def frontmatter(self, document: Mapping[str, Any], path: str) -> Frontmatter:
         tool = self.table(document, "tool", "tool")
         own = self.table(tool, "gatewright", "tool.gatewright")
         return Frontmatter(
-            title=self.line(own, "title") or title_from_path(path),
-            description=self.line(own, "description", MAX_TEXT),
-            kind=self.line(own, "kind") or "utility",
+            title=self.text(own, "title") or title_from_path(path),
+            description=self.text(own, "description", MAX_TEXT),
+            kind=self.text(own, "kind") or "utility",
             entrypoint=self.identifier(own, "entrypoint"),
             enabled=self.value(own, "enabled", bool, "true or false", True),
-            tags=self.lines(own, "tags", "tags"),
-            preload=self.lines(own, "preload", "preload"),
+            tags=self.texts(own, "tags", "tags"),
+            preload=self.texts(own, "preload", "preload"),
             params=self.params(own),
             limits=self.limits(own),
             permissions=self.permissions(own),
-            requires_python=self.line(document, "requires-python") or None,
-            dependencies=self.lines(document, "dependencies", "dependencies"),
+            requires_python=self.python(document),
+            dependencies=self.dependencies(document),
             problem=self.problem,
+            problem_line=self.line,
+            problem_key=self._problem_key(document),
         )
 
     def value(
@@ -285,36 +267,55 @@ class _Reader:
             return default
         if isinstance(found, kind) and (not isinstance(found, bool) or kind is bool):
             return found
-        self.wrong(f"{clean(key, 40)} must be {wanted}, not {named(found)}.")
+        self.wrong(f"{clean(key, 40)} must be {wanted}, not {named(found)}.", table, key)
         return default
 
     def table(self, table: Mapping[str, Any], key: str, name: str) -> Mapping[str, Any]:
         found = table.get(key, _NOTHING)
         if isinstance(found, Mapping):
             return found
-        self.wrong(f"[{name}] must be a table, not {named(found)}.")
+        self.wrong(f"[{name}] must be a table, not {named(found)}.", table, key)
         return _NOTHING
 
-    def line(self, table: Mapping[str, Any], key: str, limit: int = MAX_TITLE) -> str:
+    def text(self, table: Mapping[str, Any], key: str, limit: int = MAX_TITLE) -> str:
         return clean(self.value(table, key, str, "text", ""), limit) if key in table else ""
 
-    def lines(self, table: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
+    def texts(self, table: Mapping[str, Any], key: str, name: str) -> tuple[str, ...]:
         if key not in table:
             return ()
         found = self.value(table, key, list, "a list of texts", ())
         if any(not isinstance(item, str) for item in found):
-            self.wrong(f"{name} must be a list of texts.")
+            self.wrong(f"{name} must be a list of texts.", table, key)
             return ()
         if len(found) > MAX_ITEMS:
-            self.wrong(f"{name} has more than {MAX_ITEMS} entries.")
+            self.wrong(f"{name} has more than {MAX_ITEMS} entries.", table, key)
         return tuple(clean(item, MAX_TITLE) for item in found[:MAX_ITEMS])
 
     def identifier(self, table: Mapping[str, Any], key: str) -> str | None:
         found: str | None = self.value(table, key, str, "the name of a function", None)
         if found is None or is_name(found):
             return found
-        self.wrong(f"{key} must be the name of a function, not {quoted(found)}.")
+        self.wrong(f"{key} must be the name of a function, not {quoted(found)}.", table, key)
         return None
+
+    def python(self, document: Mapping[str, Any]) -> str | None:
+        found = self.text(document, "requires-python")
+        if not found or _is_version_specifier(found):
+            return found or None
+        self.wrong(
+            f'requires-python must be a version specifier such as ">=3.11", not {quoted(found)}.',
+            document,
+            "requires-python",
+        )
+        return None
+
+    def dependencies(self, document: Mapping[str, Any]) -> tuple[str, ...]:
+        found = self.texts(document, "dependencies", "dependencies")
+        for text in found:
+            if not _is_requirement(text):
+                sentence = f'dependencies must list requirements such as "pandas>=2", not {quoted(text)}.'
+                self.wrong(sentence, document, "dependencies")
+        return found
 
     def limits(self, own: Mapping[str, Any]) -> DeclaredLimits:
         limits = self.table(own, "limits", "limits")
@@ -339,7 +340,7 @@ class _Reader:
         if found is None:
             return None
         if not _FITS["float"](found) or found <= 0:
-            self.wrong("limits.timeout must be a number of seconds above 0.")
+            self.wrong("limits.timeout must be a number of seconds above 0.", limits, "timeout")
             return None
         return float(found)
 
@@ -349,7 +350,8 @@ class _Reader:
             return None
         size = parse_size(found) if isinstance(found, str) else found
         if size is None or size <= 0 or size not in _INT64:
-            self.wrong(f'limits.{key} must be a size such as "{example}", not {quoted(str(found)[:80])}.')
+            shown = quoted(str(found)[:80])
+            self.wrong(f'limits.{key} must be a size such as "{example}", not {shown}.', limits, key)
             return None
         return size
 
@@ -357,7 +359,7 @@ class _Reader:
         found: int | None = self.value(limits, key, int, "a whole number", None)
         if found is None or (found >= least and found in _INT64):
             return found
-        self.wrong(f"limits.{key} must be a whole number, at least {least}.")
+        self.wrong(f"limits.{key} must be a whole number, at least {least}.", limits, key)
         return None
 
     def params(self, own: Mapping[str, Any]) -> tuple[Param, ...]:
@@ -365,34 +367,54 @@ class _Reader:
         if not table:
             return ()
         if len(table) > MAX_ITEMS:
-            self.wrong(f"There are more than {MAX_ITEMS} params.")
-        read = (self._param(name, spec) for name, spec in list(table.items())[:MAX_ITEMS])
+            self.wrong(f"There are more than {MAX_ITEMS} params.", own, "params")
+        read = (self._param(table, name, spec) for name, spec in list(table.items())[:MAX_ITEMS])
         return tuple(param for param in read if param is not None)
 
-    def _param(self, name: str, spec: object) -> Param | None:
+    def _param(self, table: Mapping[str, Any], name: str, spec: object) -> Param | None:
         if not is_name(name):
-            self.wrong(f"{quoted(name)} cannot be the name of a param.")
+            self.wrong(f"{quoted(name)} cannot be the name of a param.", table, name)
             return None
         key = f"params.{clean(name, 40)}"
         if not isinstance(spec, Mapping):
-            self.wrong(f"[{key}] must be a table, not {named(spec)}.")
+            self.wrong(f"[{key}] must be a table, not {named(spec)}.", table, name)
             return None
         kind = self.value(spec, "type", str, "text", "str")
         if kind not in PARAM_TYPES:
-            self.wrong(f"{key}.type must be one of {', '.join(PARAM_TYPES)}, not {quoted(kind)}.")
+            self.wrong(f"{key}.type must be one of {', '.join(PARAM_TYPES)}, not {quoted(kind)}.", spec, "type")
             return None
-        choices = self.lines(spec, "choices", f"{key}.choices")
+        choices = self.texts(spec, "choices", f"{key}.choices")
         if kind == "choice" and not choices:
-            self.wrong(f"{key}.choices must list at least one text.")
+            self.wrong(f"{key}.choices must list at least one text.", spec, "choices")
             return None
         default = spec.get("default")
         if default is not None and not _fits(default, kind, choices):
-            self.wrong(f"{key}.default does not fit its type, {kind}.")
+            self.wrong(f"{key}.default does not fit its type, {kind}.", spec, "default")
             default = None
         required = self.value(spec, "required", bool, "true or false", default is None)
         # Of a file only its hash is kept anyway.
         secret = self.value(spec, "secret", bool, "true or false", names_a_secret(name)) and kind != "file"
-        return Param(name, kind, default, required, self.line(spec, "help", MAX_TEXT), choices, secret)
+        return Param(name, kind, default, required, self.text(spec, "help", MAX_TEXT), choices, secret)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_version_specifier(text: str) -> bool:
+    """By the rules of https://packaging.python.org/en/latest/specifications/version-specifiers/."""
+    try:
+        SpecifierSet(text)
+    except InvalidSpecifier:
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_requirement(text: str) -> bool:
+    """By PEP 508."""
+    try:
+        Requirement(text)
+    except InvalidRequirement:
+        return False
+    return True
 
 
 def _fits(value: object, kind: str, choices: tuple[str, ...]) -> bool:

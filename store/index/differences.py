@@ -12,7 +12,8 @@ from typing import Any
 
 from store.files.names import folded
 from store.frontmatter.keys import TOP, own_table, path_of
-from store.frontmatter.read import FrontmatterError, find_block, loads, title_from_path
+from store.frontmatter.locate import FrontmatterError
+from store.frontmatter.read import document_of, title_from_path
 from store.index.rows import ScriptRow
 
 _ABSENT = object()
@@ -117,8 +118,7 @@ def changed_keys(file: bytes, database: bytes) -> list[KeyChange] | None:
 def _keys(data: bytes) -> dict[str, Any] | None:
     """What a script's block says, by the names of the keys; None when it cannot be read."""
     try:
-        block = find_block(data.decode("utf-8", "replace"))
-        document = {} if block is None else loads(block)
+        document = document_of(data.decode("utf-8", "replace"))
     except FrontmatterError:
         return None
     keys = {key: document[key] for key in TOP if key in document}

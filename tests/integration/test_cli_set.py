@@ -35,6 +35,19 @@ def test_a_script_is_set_as_macro_and_back(project: CliProject) -> None:
     assert text(project) == TEXT
 
 
+def test_what_will_keep_it_from_running_is_said(project: CliProject) -> None:
+    done = project.call("scripts", "set", "report", "entrypoint=start")
+    assert done.returncode == 0
+    assert "The script defines no function start" in done.stderr
+    done = project.call("scripts", "set", "report", 'permissions.read=["/no/such/folder"]')
+    assert done.returncode == 0
+    assert '"/no/such/folder" does not exist' in done.stderr
+    done = project.call("scripts", "set", "report", 'permissions.read=["logs"]')
+    assert done.returncode == 2
+    assert "own/report.py was not changed" in done.stderr
+    assert '"logs" is not absolute' in done.stderr
+
+
 def test_values_are_toml_or_text_and_shown(project: CliProject) -> None:
     values = (
         "title=Night report",

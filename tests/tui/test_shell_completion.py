@@ -19,7 +19,10 @@ from tui.commands.completion import answer
 
 PROGRAM = Path(sys.executable).parent / "gatewright"
 
-REPORT = """# /// script
+REPORT = """'''Nightly.'''
+import re
+
+# /// script
 # [tool.gatewright]
 # title = "Report"
 # [tool.gatewright.params.log]

@@ -60,4 +60,4 @@ def test_what_was_installed_meanwhile_counts(place: Path) -> None:
 
 def test_packages_of_an_environment_are_seen_and_the_engines_own_are_not(tmp_path: Path) -> None:
     install(tmp_path / "lib/python3.11/site-packages", "here", "1")
-    assert Dependencies.of(tmp_path).missing(["here", "pytest"]) == ["pytest"]
+    assert Dependencies.of(tmp_path, "3.11.9").missing(["here", "pytest"]) == ["pytest"]

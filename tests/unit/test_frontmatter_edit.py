@@ -11,7 +11,8 @@ import pytest
 
 from default_scripts import bundle
 from store.frontmatter.edit import apply_changes
-from store.frontmatter.read import FrontmatterError, find_block, parse
+from store.frontmatter.locate import FrontmatterError, find_block
+from store.frontmatter.read import parse
 
 FULL = """\
 # /// script
@@ -56,7 +57,7 @@ def script(*lines: str, rest: str = "import re\n") -> bytes:
 def document(data: bytes) -> Mapping[str, Any]:
     block = find_block(data.decode("utf-8", "replace"))
     assert block is not None
-    return tomllib.loads(block)
+    return tomllib.loads(block.text)
 
 
 @pytest.mark.parametrize(
@@ -411,7 +412,7 @@ def test_a_wrong_value_is_refused_with_one_sentence(key: str, value: object, rea
         (script(f"x = '{'x' * (1 << 20)}'"), "larger than 64 KiB"),
         (b"# /// script\n# a = 1\nimport x\n", "no closing line"),
         (b"# /// script\n# a = '\xff'\n# ///\n", "not UTF-8"),
-        (b"import x\n" + script("a = 1"), "move it there first"),
+        (b"import x\n" + script("a = 1") + b"x\n" + script("b = 2"), "two headers"),
     ],
 )
 def test_a_malformed_block_is_refused_with_its_sentence(data: bytes, reason: str) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from store.frontmatter.edit import apply_changes
 from store.frontmatter.keys import path_of, value_at
-from store.frontmatter.read import FrontmatterError, find_block, parse
+from store.frontmatter.locate import FrontmatterError, find_block
+from store.frontmatter.read import parse
 
 HOLE = "\N{SYMBOL FOR NULL}"
 """Stands for the value that is going to change."""
@@ -132,7 +133,7 @@ def _with_type(body: str, key: str) -> str:
 
 def document(data: bytes) -> Mapping[str, Any]:
     block = find_block(data.decode("utf-8", "replace"))
-    return {} if block is None else tomllib.loads(block)
+    return {} if block is None else tomllib.loads(block.text)
 
 
 def toml_text(value: object) -> str:

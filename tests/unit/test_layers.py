@@ -60,8 +60,11 @@ def test_the_command_line_loads_no_console_no_server_no_store() -> None:
     assert "engine.client" in loaded
     heavy = {"textual", "rich", "starlette", "uvicorn", "git", "aiosqlite", "tree_sitter"}
     assert not loaded & heavy
-    ours = {"store", "engine.services", "engine.pool", "engine.api", "engine.library", "engine.daemon.main", "tui.app"}
+    ours = {"engine.services", "engine.pool", "engine.api", "engine.library", "engine.daemon.main", "tui.app"}
     assert not loaded & ours
+    # What finds a header in a text, and loads nothing else of ours.
+    of_the_store = {name for name in loaded if name.partition(".")[0] == "store"}
+    assert of_the_store <= {"store", "store.sizes", "store.frontmatter", "store.frontmatter.locate"}
 
 
 def test_the_entry_point_alone_loads_no_client() -> None:

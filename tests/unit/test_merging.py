@@ -372,6 +372,23 @@ def test_two_blocks_that_both_put_in_are_a_conflict():
     assert merge(text, mine, text) == Merged(mine, 0)
 
 
+def test_a_block_further_down_is_merged_by_keys_as_the_reading_finds_it():
+    text = '"""Log.\n# /// other\n# a = 0\n# ///\n"""\n# /// script\n# a = 1\n# b = 1\n# ///\n# not of it\nx = 1\n'
+    mine, theirs = text.replace("# b = 1\n", "# b = 1\n# c = 2\n"), text.replace("# b = 1\n", "# b = 2\n")
+    both = text.replace("# b = 1\n", "# b = 2\n# c = 2\n")
+    assert merge(text, mine, theirs) == Merged(both, 0)
+
+
+def test_a_block_that_both_moved_is_a_conflict():
+    block = "# /// script\n# a = 1\n# ///\n"
+    text = "one = 1\ntwo = 2\nthree = 3\n" + block + "four = 4\nfive = 5\nsix = 6\n"
+    mine = "one = 1\n" + block + "two = 2\nthree = 3\nfour = 4\nfive = 5\nsix = 6\n"
+    theirs = "one = 1\ntwo = 2\nthree = 3\nfour = 4\nfive = 5\n" + block + "six = 6\n"
+    merged = merge(text, mine, theirs)
+    assert merged.conflicts
+    assert merge(text, mine, text) == Merged(mine, 0)
+
+
 @given(*[st.tuples(TABLES, TABLES)] * 3, st.sampled_from(["mine", "theirs"]))
 def test_a_settled_conflict_says_what_that_side_said(base, mine, theirs, side):
     blocks = {"mine": block_of(mine), "theirs": block_of(theirs)}

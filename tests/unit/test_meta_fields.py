@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from store.frontmatter.edit import apply_changes
 from store.frontmatter.keys import KEYS, written
-from store.frontmatter.read import find_block, loads
+from store.frontmatter.read import document_of
 from tui.screens.frontmatter.fields import (
     ITSELF,
     LIMITS,
@@ -59,9 +59,7 @@ def test_names_can_be_swapped() -> None:
         ]
     )
     renamed = param_changes(swapped, BEFORE)
-    block = find_block(apply_changes(data, renamed).decode())
-    assert block is not None
-    assert written(loads(block)) == {
+    assert written(document_of(apply_changes(data, renamed).decode())) == {
         "title": "x", "params.who.type": "int", "params.who.default": 24, "params.hours.help": "whom",
     }  # fmt: skip
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from store.frontmatter.legacy_headers import convert_header
-from store.frontmatter.read import FrontmatterError, find_block, parse
+from store.frontmatter.locate import FrontmatterError, find_block
+from store.frontmatter.read import parse
 
 HEADER = """\
 id: 3f2a
@@ -246,7 +247,7 @@ def test_any_text_is_converted_refused_or_left(text: str, line_end: str) -> None
         return
     block = find_block(after)
     assert block is not None
-    tomllib.loads(block)
+    tomllib.loads(block.text)
     assert parse(after).problem is None
     assert converted(after) == after
     assert not {line for line in before.splitlines() if line == "x = 1" and line not in after.splitlines()}

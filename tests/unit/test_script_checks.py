@@ -16,12 +16,18 @@ from engine.pool.outcome import Ending
 from engine.pool.settings import PoolSettings
 from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Level, Plan, PlannedLayers
+from engine.sandbox.protected import ProtectedPaths
 from engine.services.access import ServiceError, owner_actor
 from engine.services.scripts import examiner
 from engine.services.scripts.checks import ScriptChecks, entrypoint_problems, hidden_problems
+from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.examiner import KEPT, Examined, Examiner, NotExamined, tools_pool
+from engine.services.scripts.header_rules import HeaderRules
+from engine.services.scripts.limits import RunCeilings
 from engine.worker.tools import examine
 from store.frontmatter.read import parse
+
+RULES = HeaderRules(Dependencies([], "3.11.9"), RunCeilings(), lambda: ProtectedPaths([]))
 
 
 def findings(text: str, entrypoint: str = "") -> Examined:
@@ -184,7 +190,7 @@ async def test_only_so_many_texts_are_remembered(pool: CountingPool, tmp_path: P
 
 
 async def test_the_report_has_everything_sorted_by_place(pool: CountingPool, tmp_path: Path) -> None:
-    checks = ScriptChecks(made(tmp_path), ImportPolicy(PolicySection(modules=("plantlib",))))
+    checks = ScriptChecks(made(tmp_path), ImportPolicy(PolicySection(modules=("plantlib",))), RULES)
     text = "\n" + script(
         "import plantlib, os.path, socket\nfrom os import path, sep\ndef other(): pass\n1 is 1", "a"
     ).replace("# ///\n", '# type = "colour"\n# ///\n')
@@ -195,9 +201,9 @@ async def test_the_report_has_everything_sorted_by_place(pool: CountingPool, tmp
     pool.jobs[0][1].set_result(ending(Outcome.OK, value=examine(text, "main")))
     report = await task
     assert [(problem.line, problem.severity) for problem in report.problems] == [
-        (2, "error"), (4, "error"), (8, "warning"), (9, "warning"), (11, "warning")
+        (4, "error"), (6, "error"), (8, "warning"), (9, "warning"), (11, "warning")
     ]  # fmt: skip
-    assert "params.a.type" in report.problems[0].message
+    assert "params.a.type" in report.problems[1].message
     assert "module socket" in report.problems[2].message
     assert "module os " in report.problems[3].message
     assert report.imports == ["os", "plantlib", "socket"]
@@ -205,7 +211,7 @@ async def test_the_report_has_everything_sorted_by_place(pool: CountingPool, tmp
 
 
 async def test_a_module_is_warned_of_once_and_as_what_the_scripts_have(pool: CountingPool, tmp_path: Path) -> None:
-    checks = ScriptChecks(made(tmp_path), ImportPolicy(PolicySection()))
+    checks = ScriptChecks(made(tmp_path), ImportPolicy(PolicySection()), RULES)
     text = "from os import path\nimport os\nfrom os import sep\nfrom http import client\nimport no_such_package\n"
     task = asyncio.create_task(checks.check(CheckRequest(text=text), owner_actor()))
     await asyncio.wait_for(pool.asked.wait(), 5)
@@ -217,7 +223,7 @@ async def test_a_module_is_warned_of_once_and_as_what_the_scripts_have(pool: Cou
 
 
 async def test_a_text_over_the_limit_is_refused_before_anybody_reads_it(pool: CountingPool, tmp_path: Path) -> None:
-    checks = ScriptChecks(made(tmp_path), ImportPolicy(PolicySection()))
+    checks = ScriptChecks(made(tmp_path), ImportPolicy(PolicySection()), RULES)
     with pytest.raises(ServiceError, match="at most 1 MiB") as refusal:
         await checks.check(CheckRequest(text="é" * ((1 << 19) + 1)), owner_actor())
     assert (refusal.value.code, refusal.value.status) == ("too_large", 413)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.frontmatter.read import MAX_BLOCK, DeclaredLimits, Frontmatter, Param, find_block, parse, title_from_path
+from store.frontmatter.locate import MAX_BLOCK, FrontmatterError, find_block
+from store.frontmatter.read import DeclaredLimits, Frontmatter, Param, parse, title_from_path
 from store.sizes import parse_size
 
 REFERENCE = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
@@ -100,8 +101,7 @@ def test_what_may_stand_before_the_block_and_line_ends_change_nothing(start: str
     assert parse(text, "x.py") == parse(FULL, "x.py")
 
 
-def test_only_a_leading_script_block_counts() -> None:
-    assert find_block("import x\n" + FULL) is None
+def test_only_a_script_block_counts() -> None:
     assert find_block(FULL.replace("/// script", "/// other")) is None
     assert find_block("# /// other\n# a = 1\n# ///\n\n" + FULL) is not None
     assert parse("print(1)\n", "reports/daily_summary.py") == Frontmatter(title="Daily summary")
@@ -117,17 +117,120 @@ def test_only_a_leading_script_block_counts() -> None:
         block("a = 1", "#", "b = 2"),
         "# /// script\n#\n# a = 1\n#\n# ///\n",
         block("a = 1", "///", "b = 2"),
+        '"""Digest."""\n' + FULL,
+        "import re\n\n\n" + FULL,
+        "def main():\n    pass\n" + block("a = 1")[:-1],
+        "x = 1\n# /// other\n# b = 2\n# ///\n" + "y = 2\n" + FULL,
+        block("a = 1", 'b = """', "/// script", '"""'),
+        "#no comment of a block\n" + block("a = 1") + "#nor this\n",
+        "# /// script\nx = 1\n" + block("a = 1"),
+        'TEMPLATE = """\n' + block("a = 1") + '"""\n',
     ],
 )
 def test_the_block_is_the_one_of_the_reference_implementation(text: str) -> None:
-    found = REFERENCE.search(text)
-    assert found is not None
-    content = "".join(
-        line[2:] if line.startswith("# ") else line[1:] for line in found["content"].splitlines(keepends=True)
-    )
+    (content,) = reference_blocks(text)
     read = find_block(text)
     assert read is not None
-    assert read.rstrip("\n") == content.rstrip("\n")
+    assert read.text == content
+    assert text.split("\n")[read.first - 1] == "# /// script"
+
+
+def reference_blocks(text: str) -> list[str]:
+    """The TOML of all ``script`` blocks by the PEP's own expression."""
+    found = [match["content"] for match in REFERENCE.finditer(text) if match["type"] == "script"]
+    return ["\n".join(line[2:] for line in content.split("\n")[:-1]) for content in found]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["# /// script", "# /// other", "# ///", "# a = 1", "#", "#x", "", "x = 1", "# /// script x", '"""']
+        ),
+        max_size=14,
+    ),
+    st.booleans(),
+)
+def test_any_lines_have_the_block_of_the_reference_implementation_or_are_refused(lines: list[str], end: bool) -> None:
+    text = "\n".join(lines) + ("\n" if end else "")
+    blocks = reference_blocks(text)
+    read = line = None
+    try:
+        read = find_block(text)
+    except FrontmatterError as error:
+        line = error.line or 0
+    if line is not None:
+        assert lines[line - 1] == "# /// script"
+    elif blocks:
+        assert [read and read.text] == blocks
+    elif read is not None:
+        assert read.text == ""  # an empty block, which keys can be set in
+
+
+TWO = block("a = 1") + "\nx = 1\n" + block("b = 2")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        (TWO, 6, "two headers (# /// script), in lines 1 and 6"),
+        (TWO.replace("\n", "\r\n"), 6, "two headers (# /// script), in lines 1 and 6"),
+        ("\ufeff" + TWO, 6, "two headers (# /// script), in lines 1 and 6"),
+        (block("a = 1") + block("b = 2"), 4, "two headers (# /// script), in lines 1 and 4"),
+        ("x = 1\n" + block("a = 1") + "y = 2\n" * 500 + block("b = 2"), 505, "in lines 2 and 505"),
+        (block("a = 1") + 'TEXT = """\n' + block("b = 2") + '"""\n', 5, "two headers"),
+        ("x = 1\n# /// script\n# a = 1\nx = 2\n", 2, "no closing line"),
+        ("# /// other\n# a = 1\n# ///\n" + block("b = 2"), 4, "stands inside the block that line 1 opens"),
+        ('"""Log."""\n' + block("a = 1", "b ="), 4, "Invalid value (line 4)"),
+        (block("a = 1", "[tool", "b = 2"), 3, "(line 3, column"),
+        (block("a = [1,"), 2, "(line 2)"),
+        (
+            block("a = 1") + "# /// nonstandard\n# hello\n# ///\nprint(1)\n",
+            3,
+            "an empty line must follow its own (line 3,",
+        ),
+        (block("a = 1", f"b = {'9' * 5000}"), 1, "too large"),
+    ],
+)
+def test_a_header_that_cannot_be_read_names_the_line_of_the_file(text: str, line: int, reason: str) -> None:
+    front = parse(text, "x.py")
+    assert front.problem is not None
+    assert reason in front.problem
+    assert front.problem_line == line
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        (("[tool.gatewright]", "entrypoint = 3"), ("tool", "gatewright", "entrypoint")),
+        (("[tool.gatewright]", "limits = {timeout = 'x'}"), ("tool", "gatewright", "limits", "timeout")),
+        (
+            ("[tool.gatewright.params.a]", "type = 'int'", "default = 'x'"),
+            ("tool", "gatewright", "params", "a", "default"),
+        ),
+        (("requires-python = 'new'",), ("requires-python",)),
+        (("requires-python = '>=3.11'", "dependencies = ['not one']"), ("dependencies",)),
+        (("tool = 3",), ("tool",)),
+    ],
+)
+def test_a_wrong_value_names_its_key(lines: tuple[str, ...], key: tuple[str, ...]) -> None:
+    front = parse(block(*lines), "x.py")
+    assert front.problem is not None
+    assert front.problem_key == key
+
+
+def test_a_block_that_is_not_closed_is_left_alone_beside_one_that_is() -> None:
+    assert parse(block("a = 1") + 'HELP = """\n# /// script\n"""\n').problem is None
+
+
+@pytest.mark.parametrize(
+    "lines", [["# /// script", "x"], ["# /// script", "# a"], ["# /// other", "# /// script", "# ///"]]
+)
+def test_no_text_is_searched_for_long(lines: list[str]) -> None:
+    """A second is a hundred times what a MiB needs; looking at its parts again and again would take minutes."""
+    text = "x\n" + "\n".join(lines * 30_000)
+    begun = time.thread_time()
+    parse(text, "x.py")
+    assert time.thread_time() - begun < 1.0
 
 
 @pytest.mark.parametrize(

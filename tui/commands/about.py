@@ -66,7 +66,7 @@ def _needs(info: ScriptInfo) -> list[tuple[str, str]]:
 def _limits(info: ScriptInfo) -> list[tuple[str, str]]:
     sizes = {"memory": info.memory, "output": info.output, "result": info.result, "scratch": info.scratch}
     return [
-        ("timeout", f"{info.timeout:g} s" if info.timeout else ""),
+        ("timeout", f"{info.timeout:,.15g} s" if info.timeout else ""),
         *((name, size(bytes_) if bytes_ else "") for name, bytes_ in sizes.items()),
         ("open files", str(info.open_files or "")),
         ("parallel", str(info.parallel or "")),

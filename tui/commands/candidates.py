@@ -20,14 +20,14 @@ from click.shell_completion import CompletionItem
 
 from engine.client.finding import find_project
 from engine.client.launch import LaunchError, reach
-from tui.text.merge_frontmatter import BEGINS, ENDS
+from store.frontmatter.locate import find_block
 from tui.text.sanitise import sanitise_line
 
 OPEN = "open"
 """The type of an item that goes on behind what is offered: no space follows it."""
 
-MAX_HEADER = 64 << 10
-"""Bytes of a script that are read for its header."""
+MAX_TEXT = 1 << 20
+"""Bytes of a script that are read for its header, which may stand anywhere: as many as a script may have."""
 
 MAX_FILES = 20_000
 
@@ -168,7 +168,7 @@ def _params(ctx: click.Context) -> Mapping[str, Any]:
     ]
     if len(matches) != 1:
         return {}
-    header = _header(_beginning(root / f"{matches[0]}.py"))
+    header = _header(_text(root / f"{matches[0]}.py"))
     params = header.get("tool", {}).get("gatewright", {}).get("params", {})
     return params if isinstance(params, dict) else {}
 
@@ -181,27 +181,20 @@ def _named_script(ctx: click.Context) -> str | None:
     return named if isinstance(named, str) else None
 
 
-def _beginning(path: Path) -> str:
-    """The first part of an ordinary file; of a pipe nothing, since nobody may ever write to it."""
+def _text(path: Path) -> str:
+    """The text of an ordinary file; of a pipe nothing, since nobody may ever write to it."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return ""
-        return os.read(fd, MAX_HEADER).decode("utf-8-sig", "replace")
+        return os.read(fd, MAX_TEXT).decode("utf-8-sig", "replace")
     finally:
         os.close(fd)
 
 
 def _header(text: str) -> dict[str, Any]:
-    lines = text.splitlines()
-    if BEGINS not in lines:
-        return {}
-    body = []
-    for line in lines[lines.index(BEGINS) + 1 :]:
-        if line == ENDS or not line.startswith("#"):
-            break
-        body.append(line[2:] if line.startswith("# ") else "")
-    return tomllib.loads("\n".join(body))
+    block = find_block(text)
+    return {} if block is None else tomllib.loads(block.text)
 
 
 def _type(table: object) -> object:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from engine.models.checks import CheckRequest
 from engine.models.scripts import ScriptInfo, SetKeysRequest
-from engine.registry.scripts import SCRIPTS_SET, ScriptParams
+from engine.registry.scripts import PERMISSIONS_REVIEW, SCRIPTS_CHECK, SCRIPTS_LOAD, SCRIPTS_SET, ScriptParams
 from tui.commands.about import say_what_waits
 from tui.commands.arguments import SCRIPT, keys_of_header
 from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
 from tui.text.typed_values import toml_or_text
+
+if TYPE_CHECKING:
+    from engine.client.client import EngineClient
 
 
 @click.command("set")
@@ -57,13 +61,32 @@ def set_keys(
     changes = _changes(values, unset, kind)
     request = SetKeysRequest(changes=changes, base_sha256=None if sha256 is None else sha256.lower())
 
-    def as_text(_: Invocation, info: ScriptInfo) -> None:
+    async def work(client: EngineClient) -> tuple[ScriptInfo, list[str]]:
+        info = await client.call(SCRIPTS_SET, ScriptParams(path=script), request)
+        return info, await _warnings(client, info, changes)
+
+    def as_text(_: Invocation, answer: tuple[ScriptInfo, list[str]]) -> None:
+        info, warnings = answer
         invocation.streams.notify(f"{info.path} has new values for {sanitise_line(', '.join(changes))}")
-        if info.problem:
-            invocation.streams.notify(info.problem)
+        for sentence in ([info.problem] if info.problem else []) + warnings:
+            invocation.streams.notify(sanitise_line(sentence))
         say_what_waits(invocation, [info])
 
-    invocation.answer(lambda client: client.call(SCRIPTS_SET, ScriptParams(path=script), request), as_text)
+    invocation.answer(work, as_text, as_json=lambda answer: answer[0])
+
+
+async def _warnings(client: EngineClient, info: ScriptInfo, changes: dict[str, Any]) -> list[str]:
+    """What will keep the script from running as its header says now, and was no reason to refuse the change."""
+    sections = {key.partition(".")[0] for key in changes}
+    sentences: list[str] = []
+    if sections & {"entrypoint", "params"}:
+        loaded = await client.call(SCRIPTS_LOAD, ScriptParams(path=info.path))
+        report = await client.call(SCRIPTS_CHECK, body=CheckRequest(text=loaded.text, path=info.path))
+        sentences += [problem.message for problem in report.problems if problem.severity == "error"]
+    if "permissions" in sections and info.needs_approval:
+        review = await client.call(PERMISSIONS_REVIEW, ScriptParams(path=info.path))
+        sentences += [one.problem for one in review.asked if one.problem is not None]
+    return [sentence for sentence in dict.fromkeys(sentences) if sentence != info.problem]
 
 
 def _changes(values: tuple[str, ...], unset: tuple[str, ...], kind: str | None) -> dict[str, Any]:

@@ -100,7 +100,7 @@ class RunFormScreen(Dialog[FilledForm]):
         self._last = last
         self._problem = problem
         self._refused: tuple[str, ...] = ()
-        self._defaults = [_as_typed(param) for param in script.params] + [f"{script.timeout or DEFAULT_TIMEOUT:g}"]
+        self._defaults = [_as_typed(param) for param in script.params] + [f"{script.timeout or DEFAULT_TIMEOUT:.15g}"]
 
     def compose(self) -> ComposeResult:
         title = f"Run {self._script.path}" + (f": {self._script.title}" if self._script.title else "")

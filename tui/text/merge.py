@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tui.text.diff3 import Chunk, diff3
-from tui.text.merge_frontmatter import BEGINS, is_toml, merge_by_keys, says_both, says_one, split_at_block
+from tui.text.merge_frontmatter import has_two_blocks, is_toml, merge_by_keys, says_both, says_one, split_at_block
 from tui.text.newlines import newline_of, normalise
 
 MINE_BEGINS = "<<<<<<< mine, unsaved"
@@ -95,10 +95,11 @@ def _merge_text(base: list[str], mine: list[str], theirs: list[str]) -> _Result:
             _merge_block(old.block, ours.block, others.block),
             _merge_lines(old.after, ours.after, others.after),
         )
-        return _Result([line for one in results for line in one.lines], sum(one.conflicts for one in results))
-    whole = _merge_lines(base, mine, theirs)
-    if BEGINS not in base and whole.lines.count(BEGINS) > 1 and not whole.conflicts:
-        # Both put a block in, at different places: of two only the first would be read.
+        whole = _Result([line for one in results for line in one.lines], sum(one.conflicts for one in results))
+    else:
+        whole = _merge_lines(base, mine, theirs)
+    if not whole.conflicts and has_two_blocks(whole.lines) and not any(map(has_two_blocks, (base, mine, theirs))):
+        # Both put a block in, or moved it, at different places: a script with two of them does not run.
         return _conflict(mine, theirs)
     return whole
 

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
+from store.frontmatter.locate import BEGINS, FrontmatterError, find_block
 from tui.text.diff3 import diff3
-
-BEGINS, ENDS = "# /// script", "# ///"
 
 MAX_LINES = 1_000
 
@@ -40,13 +39,26 @@ def split_at_block(lines: list[str]) -> Parts | None:
     """Take a text apart; None if it has no block, or one that is too long to be merged by itself."""
     if BEGINS not in lines:
         return None
-    first = lines.index(BEGINS) + 1
-    for row in range(first, min(len(lines), first + MAX_LINES + 1)):
-        if lines[row] == ENDS:
-            return Parts(lines[:first], lines[first:row], lines[row:])
-        if not lines[row].startswith("#"):
-            return None
-    return None
+    try:
+        block = find_block("\n".join(lines))
+    except FrontmatterError:
+        return None
+    rows = 0 if block is None or not block.text else block.text.count("\n") + 1
+    if block is None or rows > MAX_LINES:
+        return None
+    end = block.first + rows
+    return Parts(lines[: block.first], lines[block.first : end], lines[end:])
+
+
+def has_two_blocks(lines: list[str]) -> bool:
+    """Whether a text has more than one block, so that it would not run."""
+    if lines.count(BEGINS) < 2:
+        return False
+    try:
+        find_block("\n".join(lines))
+    except FrontmatterError:
+        return True
+    return False
 
 
 def merge_by_keys(base: list[str], mine: list[str], theirs: list[str]) -> list[str] | None:

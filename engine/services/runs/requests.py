@@ -5,8 +5,9 @@ The refusals of runs stand here as well, as every surface says them.
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,35 +18,17 @@ from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import bind
+from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService, ScriptSource
 from store.frontmatter.coding import coding_problem
-from store.sizes import describe_size
+from store.frontmatter.locate import BEGINS
 
 MAX_NAME = 255
 """Characters of a run's name, as of a file's."""
 
-DECLARABLE = ("timeout", "memory", "output", "result", "scratch", "open_files")
-"""Keys of a script's ``limits`` that have a ceiling of the same name."""
-
 _FIELDS = {"timeout": "wall"}
 """What the pool calls them, where that is something else."""
-
-_SHOWN: dict[str, Callable[[Any], str]] = {"timeout": "{:g} s".format, "open_files": "{} files".format}
-"""How they are said, where that is not as a size."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunCeilings:
-    """What the settings allow at most, in seconds, bytes and files; ``limits`` are the defaults of a run."""
-
-    limits: Limits = field(default_factory=Limits)
-    timeout: float = 3600.0
-    memory: int = 4 << 30
-    output: int = 64 << 20
-    result: int = 16 << 20
-    scratch: int = 256 << 20
-    open_files: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +48,8 @@ class Prepared:
     grants: tuple[OpenedGrant, ...] = ()
     secret: Mapping[str, bool] = field(default_factory=dict)
     """Whether each declared parameter is secret; others are by their names."""
+    note: str | None = None
+    """What of its header is not as it asks for, and does not keep it from running."""
 
 
 class RequestChecks:
@@ -93,13 +78,13 @@ class RequestChecks:
                 return self._call(request, mode)
             case RunKind.EXEC | RunKind.EVAL:
                 require(actor, Role.AUTHOR, "run code of their own")
-                return self._code(request, mode)
+                return await self._code(request, mode)
 
     async def _script(self, request: RunRequest, actor: Actor, mode: Mode) -> Prepared:
         """A saved script, or the unsaved text of one when ``code`` is given."""
         if request.code:
             require(actor, Role.AUTHOR, "run code of their own")
-            script = self._scripts.source_of(request.script, request.code)
+            script = await asyncio.to_thread(self._scripts.source_of, request.script, request.code)
         else:
             require(actor, Role.OPERATOR, "run scripts")
             script = await self._scripts.source(request.script)
@@ -115,6 +100,7 @@ class RequestChecks:
             preloads=self._modes.preloads(script.info.preload, mode),
             grants=await self._grants(script, mode, request.entrypoint),
             secret={param.name: param.secret for param in script.info.params},
+            note=script.lacking,
         )
 
     async def _grants(self, script: ScriptSource, mode: Mode, entrypoint: str | None) -> tuple[OpenedGrant, ...]:
@@ -140,7 +126,7 @@ class RequestChecks:
             mode=mode, name=target, filename=f"<{target}>", source=b"", limits=limits, params=dict(request.params)
         )
 
-    def _code(self, request: RunRequest, mode: Mode) -> Prepared:
+    async def _code(self, request: RunRequest, mode: Mode) -> Prepared:
         if not request.code.strip():
             raise ServiceError("bad_request", "There is no code to run.")
         name = _shown(request.name or f"<{request.kind}>")
@@ -152,6 +138,8 @@ class RequestChecks:
             limits=self._limits(request.timeout),
             params=dict(request.params),
             entrypoint=request.entrypoint,
+            # A header that code brings along is told of, never left out without a word.
+            note=await asyncio.to_thread(self._scripts.code_note, request.code) if BEGINS in request.code else None,
         )
 
     def _limits(self, timeout: float | None, script: ScriptInfo | None = None) -> Limits:
@@ -170,15 +158,9 @@ class RequestChecks:
 
     def _declared(self, limits: Limits, asked: dict[str, Any]) -> Limits:
         """``limits`` with what a script asks for, none of it above its ceiling."""
-        for key, value in asked.items():
-            ceiling = getattr(self._ceilings, key)
-            if value > ceiling:
-                show = _SHOWN.get(key, describe_size)
-                raise ServiceError(
-                    "bad_limit",
-                    f"This script asks for limits.{key} = {show(value)}; the ceiling is {show(ceiling)}.",
-                    hint=f"Lower limits.{key} in its header, or have ceilings.{key} raised in the settings.",
-                )
+        above = above_ceiling(self._ceilings, asked)
+        if above is not None:
+            raise ServiceError("bad_limit", above.sentence, hint=above.hint)
         return replace(limits, **{_FIELDS.get(key, key): value for key, value in asked.items()})
 
 

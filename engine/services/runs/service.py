@@ -362,9 +362,9 @@ class RunService:
         self._tell_audit(run.info, run.owner)
 
     def _note(self, info: RunInfo, ending: Ending) -> str | None:
-        """What is to say of a run beside its result: its own, then what this host did not give it."""
+        """What is to say of a run beside its result: its own, what its header lacks, what this host did not give it."""
         lacking = self._pool.settings.plan(info.mode).note if info.started_at is not None else None
-        return " ".join(filter(None, (ending.note, lacking))) or None
+        return " ".join(filter(None, (ending.note, info.note, lacking))) or None
 
     def _tell_audit(self, info: RunInfo, uid: int) -> None:
         """How an ADMIN run ended; RESTRICTED ones are on record as runs."""
@@ -418,6 +418,7 @@ def _first_record(
         grants=[Grant(access=grant.access, path=grant.path) for grant in prepared.grants],
         inputs_sha256=given.sha256,
         replay_of=replay_of,
+        note=prepared.note,
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import keyword
-import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from engine.models.checks import (
     CheckedFunction,
@@ -23,15 +23,16 @@ from engine.sandbox.modules import ImportPolicy
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
+from engine.services.scripts.header_rules import HeaderRules
 from engine.worker.tools import BOM, MAX_MESSAGE, MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
+from store.frontmatter.block import Block, nearest_line
 from store.frontmatter.coding import coding_problem, foreign_coding
 from store.frontmatter.exposed_secrets import exposed_secrets
-from store.frontmatter.read import MAX_BLOCK, Frontmatter, parse
+from store.frontmatter.keys import OWN
+from store.frontmatter.locate import FrontmatterError
+from store.frontmatter.read import Frontmatter, parse
+from store.frontmatter.toml_spans import Path
 from store.sizes import describe_size
-
-_BLOCK = re.compile(r"^# /// script[ \t]*\r?$", re.MULTILINE)
-_ENTRYPOINT = re.compile(r"^#[ \t]*entrypoint[ \t]*=", re.MULTILINE)
-
 
 _BY_KEYWORD = frozenset({"positional_or_keyword", "keyword_only"})
 
@@ -39,9 +40,10 @@ _BY_KEYWORD = frozenset({"positional_or_keyword", "keyword_only"})
 class ScriptChecks:
     """The only place that judges a script's text and imports. It never parses one itself; the tools child does."""
 
-    def __init__(self, examiner: Examiner, imports: ImportPolicy) -> None:
+    def __init__(self, examiner: Examiner, imports: ImportPolicy, rules: HeaderRules) -> None:
         self._examiner = examiner
         self._imports = imports
+        self._rules = rules
 
     @implements(SCRIPTS_CHECK)
     async def check(self, request: CheckRequest, actor: Actor, source: str = "library") -> CheckReport:
@@ -65,7 +67,8 @@ class ScriptChecks:
                 hint="Hand large data to a run as a file.",
                 status=413,
             )
-        front, problems = await asyncio.to_thread(_read, request.text, data, request.path)
+        header, problems = await asyncio.to_thread(self._read, request.text, data, request.path)
+        front = header.front
         priority = Priority.API if source == "rest" else Priority.INTERACTIVE
         try:
             findings = await self._examiner.examine(data, front.entrypoint or "", actor.name, priority)
@@ -73,7 +76,7 @@ class ScriptChecks:
             return CheckReport(problems=[*problems, CheckProblem(message=str(reason))])
         problems += findings.problems
         if findings.listed:
-            problems += entrypoint_problems(front, findings, _line_of(_ENTRYPOINT, request.text))
+            problems += entrypoint_problems(front, findings, header.line((*OWN, "entrypoint")))
             problems += self._import_problems(findings)
         problems.sort(key=lambda problem: problem.severity != "error")
         return CheckReport(
@@ -136,16 +139,44 @@ class ScriptChecks:
                 first.setdefault(sentence, found.line)
         return [CheckProblem(message=sentence, line=line, severity="warning") for sentence, line in first.items()]
 
+    def _read(self, text: str, data: bytes, path: str) -> tuple[_Header, list[CheckProblem]]:
+        """What a text says about itself, and what is wrong with it before it is parsed."""
+        header = _Header.of(text, data, path)
+        return header, [
+            *self._header_problems(header),
+            *_coding_problems(data),
+            *_secret_problems(data),
+            *hidden_problems(text),
+        ]
 
-def _read(text: str, data: bytes, path: str) -> tuple[Frontmatter, list[CheckProblem]]:
-    """What a text says about itself, and what is wrong with it before it is parsed."""
-    front = parse(text, path)
-    return front, [
-        *_frontmatter_problems(front, text),
-        *_coding_problems(data),
-        *_secret_problems(data),
-        *hidden_problems(text),
-    ]
+    def _header_problems(self, header: _Header) -> Iterator[CheckProblem]:
+        front = header.front
+        if front.problem is not None:
+            yield CheckProblem(message=front.problem, line=front.problem_line or header.line(front.problem_key))
+        for problem in self._rules.problems(front):
+            severity = "error" if problem.refused else "warning"
+            yield CheckProblem(message=problem.sentence, line=header.line(problem.key), severity=severity)
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What a text says about itself, and the lines where it does."""
+
+    front: Frontmatter
+    lines: Mapping[Path, int]
+
+    @classmethod
+    def of(cls, text: str, data: bytes, path: str) -> _Header:
+        front = parse(text, path)
+        try:
+            block = None if front.problem_line is not None else Block.of(data)
+        except FrontmatterError:
+            block = None
+        return cls(front, {(): 1} if block is None else block.key_lines())
+
+    def line(self, key: Path) -> int:
+        """The line, from 1, of a key or of what it stands in."""
+        return nearest_line(self.lines, key)
 
 
 def _coding_problems(data: bytes) -> Iterator[CheckProblem]:
@@ -211,18 +242,6 @@ def _hidden_sentence(characters: list[str]) -> str:
 def _name_of(character: str) -> str:
     name = unicodedata.name(character, "")
     return f" ({name.lower()})" if name else ""
-
-
-def _frontmatter_problems(front: Frontmatter, text: str) -> list[CheckProblem]:
-    if front.problem is None:
-        return []
-    return [CheckProblem(message=front.problem, line=_line_of(_BLOCK, text))]
-
-
-def _line_of(pattern: re.Pattern[str], text: str) -> int:
-    """The line of the first match where a frontmatter can stand, 1 if there is none."""
-    found = pattern.search(text, 0, 2 * MAX_BLOCK)
-    return 1 if found is None else text.count("\n", 0, found.start()) + 1
 
 
 def entrypoint_problems(front: Frontmatter, findings: Examined, line: int) -> Iterator[CheckProblem]:

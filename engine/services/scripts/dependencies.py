@@ -1,16 +1,19 @@
-"""Which packages that scripts name are missing from the environment that they run in.
+"""Which Python and packages that scripts name are not those of the environment that they run in.
 
 Requirements are read as PEP 508 says. Nothing is ever installed from here.
 """
 
 from __future__ import annotations
 
+import functools
 import os
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -23,16 +26,25 @@ class Dependencies:
 
     Args:
         places: Folders with packages.
+        python: The version of the scripts' interpreter.
     """
 
-    def __init__(self, places: Iterable[Path]) -> None:
+    def __init__(self, places: Iterable[Path], python: str = platform.python_version()) -> None:
+        self._python = python
+        self._markers = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
         self._places = [str(place) for place in places]
         self._installed: tuple[tuple[int, ...], Mapping[str, str]] = ((), {})
 
     @classmethod
-    def of(cls, environment: Path) -> Dependencies:
-        """What is installed in a virtual environment."""
-        return cls(environment.glob("lib/python*/site-packages"))
+    def of(cls, environment: Path, python: str) -> Dependencies:
+        """What is installed in a virtual environment, whose interpreter is of the version ``python``."""
+        return cls(environment.glob("lib/python*/site-packages"), python)
+
+    def python_problem(self, requires: str | None) -> str | None:
+        """One sentence if ``requires-python`` leaves out the Python that scripts run with here."""
+        if requires is None or _allows(requires, self._python):
+            return None
+        return f"It requires Python {requires} (requires-python), and scripts here run with Python {self._python}."
 
     def note(self, requirements: Sequence[str]) -> str | None:
         """One sentence if something of what a script requires is missing here."""
@@ -47,7 +59,7 @@ class Dependencies:
     def missing(self, requirements: Iterable[str]) -> list[str]:
         """Those of ``requirements`` that are not installed in a fitting version, or are no requirements at all."""
         installed = self._current()
-        return [text for text in requirements if not _is_met(text, installed)]
+        return [text for text in requirements if not _is_met(text, installed, self._markers)]
 
     def _current(self) -> Mapping[str, str]:
         """Versions by name, read anew when a package was installed or removed: that changes its folder's time."""
@@ -70,10 +82,18 @@ def _changed(place: str) -> int:
         return 0
 
 
-def _is_met(text: str, installed: Mapping[str, str]) -> bool:
+@functools.lru_cache(maxsize=256)
+def _allows(requires: str, python: str) -> bool:
+    try:
+        return SpecifierSet(requires).contains(python, prereleases=True)
+    except InvalidSpecifier:  # that is told as what is wrong with the header
+        return True
+
+
+def _is_met(text: str, installed: Mapping[str, str], markers: Mapping[str, str]) -> bool:
     try:
         required = Requirement(text)
-        if required.marker is not None and not required.marker.evaluate():
+        if required.marker is not None and not required.marker.evaluate(dict(markers)):
             return True
         version = installed.get(canonicalize_name(required.name))
         return version is not None and required.specifier.contains(Version(version), prereleases=True)

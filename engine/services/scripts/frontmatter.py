@@ -8,13 +8,14 @@ from typing import Any
 
 from engine.models.scripts import KeyProblems, ScriptInfo, ScriptKeys, SetKeysRequest
 from engine.registry.scripts import SCRIPTS_JUDGE, SCRIPTS_KEYS, SCRIPTS_SET
-from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
+from engine.services.scripts.header_rules import HeaderRules
 from engine.services.scripts.service import ScriptService, ScriptSource, conflict
 from store.frontmatter.edit import apply_changes
 from store.frontmatter.keys import written
-from store.frontmatter.read import FrontmatterError, find_block, loads, parse
+from store.frontmatter.locate import FrontmatterError
+from store.frontmatter.read import document_of, parse
 
 Changes = Mapping[str, Any]
 
@@ -22,8 +23,9 @@ Changes = Mapping[str, Any]
 class FrontmatterService:
     """Read, judge and set the keys of scripts' frontmatter."""
 
-    def __init__(self, scripts: ScriptService) -> None:
+    def __init__(self, scripts: ScriptService, rules: HeaderRules) -> None:
         self._scripts = scripts
+        self._rules = rules
 
     @implements(SCRIPTS_KEYS)
     async def read(self, path: str) -> ScriptKeys:
@@ -35,7 +37,7 @@ class FrontmatterService:
     async def judge(self, path: str, request: SetKeysRequest) -> KeyProblems:
         """Why these changes would be refused, key by key. Raises ``no_script``."""
         source = await self._scripts.source(path, allow_problem=True)
-        return KeyProblems(problems=await asyncio.to_thread(judged, source.data, source.info.path, request.changes))
+        return KeyProblems(problems=await asyncio.to_thread(self.judged, source.data, request.changes))
 
     @implements(SCRIPTS_SET)
     async def set_keys(self, path: str, request: SetKeysRequest, actor: Actor) -> ScriptInfo:
@@ -48,61 +50,60 @@ class FrontmatterService:
         if not request.changes:
             raise ServiceError("bad_request", "There is no key to set.")
         source = await self._scripts.source(path, allow_problem=True)
-        data = await asyncio.to_thread(_changed, source, request)
+        data = await asyncio.to_thread(self._changed, source, request)
         return await self._scripts.write(source.info.path, data, source.info.sha256, actor)
 
+    def _changed(self, source: ScriptSource, request: SetKeysRequest) -> bytes:
+        """A script's bytes with its keys set."""
+        path, base = source.info.path, source.info.sha256
+        if request.base_sha256 not in (None, base):
+            raise conflict(path, request.base_sha256)
+        try:
+            return self._with_keys(source.data, request.changes)
+        except FrontmatterError as error:
+            raise ServiceError("bad_frontmatter", f"{path} was not changed: {error}", status=422) from None
 
-def _changed(source: ScriptSource, request: SetKeysRequest) -> bytes:
-    """A script's bytes with its keys set."""
-    path, base = source.info.path, source.info.sha256
-    if request.base_sha256 not in (None, base):
-        raise conflict(path, request.base_sha256)
-    try:
-        return with_keys(source.data, path, request.changes)
-    except (FrontmatterError, BadPermissions) as error:
-        raise ServiceError("bad_frontmatter", f"{path} was not changed: {error}", status=422) from None
+    def judged(self, data: bytes, changes: Changes) -> dict[str, str]:
+        """One sentence for each key whose change would be refused; the empty key when only all together would be."""
+        problems: dict[str, str] = {}
+        for unit in _units(changes):
+            sentence = self._problem(data, unit)
+            if sentence is not None:
+                problems[_culprit(unit, sentence)] = sentence
+        together = None if problems or not changes else self._problem(data, changes)
+        return problems if together is None else {"": together}
+
+    def _problem(self, data: bytes, changes: Changes) -> str | None:
+        try:
+            self._with_keys(data, changes)
+        except FrontmatterError as error:
+            return str(error)
+        return None
+
+    def _with_keys(self, data: bytes, changes: Changes) -> bytes:
+        """A script's bytes with all ``changes``.
+
+        What would be refused before, too, does not stand in the way: one key can be put right after the other.
+
+        Raises:
+            FrontmatterError: A value is wrong, the block cannot be read, or a run or an approval would be refused.
+        """
+        changed = apply_changes(data, changes)
+        before, after = (parse(text.decode("utf-8", "replace")) for text in (data, changed))
+        known = {problem.sentence for problem in self._rules.problems(before)}
+        for problem in self._rules.problems(after):
+            if problem.refused and problem.sentence not in known:
+                raise FrontmatterError(problem.sentence)
+        return changed
 
 
 def _keys(source: ScriptSource) -> ScriptKeys:
     info = source.info
     try:
-        block = find_block(source.data.decode("utf-8", "replace"))
-        values = {} if block is None else written(loads(block))
+        values = written(document_of(source.data.decode("utf-8", "replace")))
     except FrontmatterError as error:
         return ScriptKeys(path=info.path, sha256=info.sha256, problem=str(error), readable=False)
     return ScriptKeys(path=info.path, sha256=info.sha256, values=values, problem=info.problem)
-
-
-def with_keys(data: bytes, path: str, changes: Changes) -> bytes:
-    """A script's bytes with all ``changes``.
-
-    Raises:
-        FrontmatterError: A value is wrong, or the block cannot be read.
-        BadPermissions: What it would ask for cannot be understood.
-    """
-    changed = apply_changes(data, changes)
-    if any(key.startswith("permissions.") for key in changes):
-        asked(parse(changed.decode("utf-8", "replace"), path).permissions)
-    return changed
-
-
-def judged(data: bytes, path: str, changes: Changes) -> dict[str, str]:
-    """One sentence for each key whose change would be refused; the empty key when only all together would be."""
-    problems: dict[str, str] = {}
-    for unit in _units(changes):
-        sentence = _problem(data, path, unit)
-        if sentence is not None:
-            problems[_culprit(unit, sentence)] = sentence
-    together = None if problems or not changes else _problem(data, path, changes)
-    return problems if together is None else {"": together}
-
-
-def _problem(data: bytes, path: str, changes: Changes) -> str | None:
-    try:
-        with_keys(data, path, changes)
-    except (FrontmatterError, BadPermissions) as error:
-        return str(error)
-    return None
 
 
 def _units(changes: Changes) -> list[Changes]:

@@ -122,6 +122,8 @@ class PermissionService:
             return ()
         decided = await self._approvals.in_force(info.path)
         if decided is None or decided.state != ApprovalState.APPROVED or not _is_for(decided, sha256, info.permissions):
+            # Whoever is sent to an administrator should not come back with what was wrong from the beginning.
+            _refuse_problems(info.path, await self._judge(info.permissions))
             raise _needs_approval(info.path, _why_not(info.path, decided, sha256))
         approved = msgspec.json.decode(decided.grants, type=list[ApprovedGrant])
         return await asyncio.to_thread(self._open, info, approved)

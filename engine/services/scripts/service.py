@@ -35,7 +35,8 @@ from store.files.names import module_note, name_notes, script_path
 from store.files.script_text import read_script
 from store.files.scripts import ScriptFiles
 from store.frontmatter.legacy_headers import convert_header
-from store.frontmatter.read import Frontmatter, FrontmatterError
+from store.frontmatter.locate import FrontmatterError
+from store.frontmatter.read import DeclaredLimits, Frontmatter, parse
 from store.index.reconcile import Reconciler
 from store.index.rows import ScriptRow
 from store.state.approvals import Approvals
@@ -55,6 +56,8 @@ class ScriptSource:
 
     info: ScriptInfo
     data: bytes
+    lacking: str | None = None
+    """What a run of it is told of: packages that it names and that are not installed."""
 
 
 class ScriptService:
@@ -158,7 +161,7 @@ class ScriptService:
         return source
 
     def source_of(self, name: str, text: str) -> ScriptSource:
-        """Unsaved text of the script ``name``, as a run needs it."""
+        """Unsaved text of the script ``name``, as a run needs it. Blocks."""
         try:
             path = script_path(name)
             data = text.encode("utf-8")
@@ -167,10 +170,32 @@ class ScriptService:
         except UnicodeEncodeError:
             raise ServiceError("bad_text", "The text holds a lone surrogate, which UTF-8 cannot carry.") from None
         _, front = read_script(data, path)
-        info = _info(path, front, hashlib.sha256(data).hexdigest(), len(data), 0.0)
+        info = self._placed(_info(path, front, hashlib.sha256(data).hexdigest(), len(data), 0.0))
         if info.problem:
             raise ServiceError("bad_script", f"{path} cannot run: {info.problem}", status=422)
-        return ScriptSource(info=info, data=data)
+        return ScriptSource(info=info, data=data, lacking=self._dependencies.note(info.dependencies))
+
+    def code_note(self, text: str) -> str | None:
+        """What a run of a text that is no script is told of its header, which counts for scripts only. Blocks.
+
+        Raises:
+            ServiceError: ``bad_script`` if a script with this header could not run either.
+        """
+        front = parse(text)
+        problem = front.problem or self._dependencies.python_problem(front.requires_python)
+        if problem is not None:
+            raise ServiceError("bad_script", f"The code cannot run: {problem}", status=422)
+        given = (front.entrypoint, front.params, front.preload, front.permissions, front.limits != DeclaredLimits())
+        only = "Entrypoint, params, limits and permissions of its header count only when it is run as a script."
+        notes = (self._dependencies.note(front.dependencies), only if any(given) else None)
+        return " ".join(filter(None, notes)) or None
+
+    def _placed(self, info: ScriptInfo) -> ScriptInfo:
+        """``info`` with what this host makes of it: a Python that it does not run with is its problem."""
+        if info.problem is not None or info.requires_python is None:
+            return info
+        problem = self._dependencies.python_problem(info.requires_python)
+        return info if problem is None else replace(info, problem=problem)
 
     async def _marked(self, infos: Sequence[ScriptInfo]) -> Sequence[ScriptInfo]:
         """``infos`` with ``needs_approval`` where a script asks for what is not approved for this text."""
@@ -199,7 +224,7 @@ class ScriptService:
         lacking = functools.cache(self._dependencies.note)
         for row in rows:
             known = self._shown.get(row.path)
-            info = known[1] if known and known[0] is row else _info_of(row)
+            info = known[1] if known and known[0] is row else self._placed(_info_of(row))
             note = notes.get(row.path) or lacking(row.front.dependencies)
             # Beside which others it stands, and what is installed, can change without it.
             shown[row.path] = row, info if info.note == note else replace(info, note=note)
@@ -215,9 +240,10 @@ class ScriptService:
             raise refused(error) from None
         _, front = read_script(data, path)
         digest = hashlib.sha256(data).hexdigest()
-        info = _info(path, front, digest, len(data), self._files.mtime(path))
-        note = info.note or self._dependencies.note(info.dependencies)
-        return ScriptSource(info=info if info.note == note else replace(info, note=note), data=data)
+        info = self._placed(_info(path, front, digest, len(data), self._files.mtime(path)))
+        lacking = self._dependencies.note(info.dependencies)
+        note = info.note or lacking
+        return ScriptSource(info if info.note == note else replace(info, note=note), data, lacking)
 
     async def _save(self, path: str, data: bytes, base: str | None, actor: Actor) -> ScriptInfo:
         try:

@@ -11,7 +11,7 @@ from store.errors import NotFound, StoreError
 from store.files.save import sha256
 from store.files.scripts import ScriptFiles
 from store.frontmatter.edit import apply_changes
-from store.frontmatter.read import FrontmatterError
+from store.frontmatter.locate import FrontmatterError
 from store.index.differences import changed_keys
 from store.index.reconcile import Reconciler, Scanned
 
