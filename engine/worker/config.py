@@ -44,6 +44,7 @@ class Config:
         mode: ``RESTRICTED`` or ``ADMIN``.
         preloads: Modules to import ahead.
         grants: Approved paths: access, path, device and inode of each.
+        scripts: The folder that scripts lie in.
         rule: The import rule of scripts as arguments of ``ImportRule``; None for none.
     """
 
@@ -60,6 +61,7 @@ class Config:
         layers: dict[str, Any],
         preloads: list[str],
         grants: list[tuple[str, str, int, int]],
+        scripts: str,
         rule: dict[str, Any] | None,
     ) -> None:
         self.control = control
@@ -72,6 +74,7 @@ class Config:
         self.layers = Layers(**layers)
         self.preloads = preloads
         self.grants = grants
+        self.scripts = scripts
         self.rule = (
             None if rule is None else ImportRule(rule["mode"], frozenset(rule["allowed"]), frozenset(rule["lifted"]))
         )
