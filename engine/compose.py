@@ -416,6 +416,7 @@ def _pool_settings(
         lifted=policy.lifted,
         admin_memory=policy.admin_memory,
         scratch=project.private / "scratch",
+        scripts=str(project.scripts),
         log_file=project.logs / "zygotes.log",
         size=settings.pool.size if size is None else size,
         min_size=1 if size is not None else MIN_SIZE,

@@ -33,6 +33,8 @@ class Run(Model, frozen=True):
 
     id: int
     outcome: Outcome
+    exit_status: int | None
+    """What a shell would see of its end; None where the script came to no end of its own."""
     value: Any
     result: str | None
     stdout: str
@@ -112,15 +114,17 @@ class Engine(EngineParts):
         mode: str = "RESTRICTED",
         variables: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
+        argv: Sequence[str] = (),
         timeout: float | None = None,  # noqa: ASYNC109 - the run's own wall limit, enforced by the pool
     ) -> Run:
-        """Run ``code`` in a clean process and wait for its end."""
+        """Run ``code`` in a clean process, ``argv`` behind ``sys.argv[0]``, and wait for its end."""
         request = RunRequest(
             kind=RunKind.EXEC,
             code=code,
             mode=mode,
             variables=dict(variables or {}),
             params=dict(params or {}),
+            argv=list(argv),
             timeout=timeout,
         )
         return await self.run(request)
@@ -132,6 +136,7 @@ class Engine(EngineParts):
         params: Mapping[str, Any] | None = None,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
+        argv: Sequence[str] = (),
         timeout: float | None = None,  # noqa: ASYNC109 - see execute
     ) -> Run:
         """Run a saved script by its path."""
@@ -141,6 +146,7 @@ class Engine(EngineParts):
             params=dict(params or {}),
             args=list(args),
             kwargs=dict(kwargs or {}),
+            argv=list(argv),
             timeout=timeout,
         )
         return await self.run(request)
@@ -164,6 +170,7 @@ def _run(info: RunInfo, active: ActiveRun) -> Run:
     return Run(
         id=info.id,
         outcome=info.outcome or Outcome.INTERRUPTED,
+        exit_status=info.exit_status,
         value=info.value,
         result=info.result,
         stdout="".join(chunk.text for chunk in active.chunks if chunk.stream is Stream.STDOUT),

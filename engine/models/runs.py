@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from engine.models.base import Model
 from engine.models.permissions import Grant
@@ -59,12 +61,17 @@ class Stream(StrEnum):
     STDERR = "stderr"
 
 
+Arguments = Annotated[list[Annotated[str, Meta(max_length=65_536)]], Meta(max_length=1_000)]
+"""What follows the script's name on a command line."""
+
+
 class RunRequest(Model, frozen=True):
     """What a client asks to run.
 
     ``kind`` decides which fields count: ``exec`` and ``eval`` read ``code``; ``call`` reads ``module`` and
     ``function``; ``script`` reads ``script`` (its path) and, to run text of it that is not saved yet, ``code``.
-    ``files`` maps a parameter's name to the id of an uploaded buffer.
+    ``files`` maps a parameter's name to the id of an uploaded buffer. ``argv`` becomes ``sys.argv[1:]``; ``stdin`` is
+    the id of the buffer that the script reads as its standard input, of which a run has none without.
     """
 
     kind: RunKind
@@ -77,6 +84,8 @@ class RunRequest(Model, frozen=True):
     kwargs: dict[str, Any] = {}
     variables: dict[str, Any] = {}
     files: dict[str, str] = {}
+    argv: Arguments = []
+    stdin: str | None = None
     entrypoint: str | None = None
     mode: str = Mode.RESTRICTED
     timeout: float | None = None
@@ -92,6 +101,8 @@ class RunError(Model, frozen=True):
     message: str
     filename: str | None = None
     line: int | None = None
+    hint: str | None = None
+    """What a run does not give and how to ask for it, where that is why it failed; one sentence."""
 
 
 class RunFile(Model, frozen=True):
@@ -126,6 +137,9 @@ class RunInfo(Model, frozen=True):
     slot: int | None = None
     outcome: Outcome | None = None
     signal: int | None = None
+    exit_status: int | None = None
+    """What a shell would see of the script's own end, 0 to 255: what ``sys.exit`` said, 1 after an exception; None
+    where it came to no end of its own."""
     value: Any = None
     has_value: bool = False
     """False: the script left no result, or one that JSON cannot carry; ``note`` says so, ``result`` is its text."""
@@ -183,6 +197,7 @@ class RunFileInput(Model, frozen=True):
     """A file that a run was handed. Its content is not kept, its hash is."""
 
     parameter: str
+    """Empty for the standard input."""
     name: str
     size: int
     sha256: str
@@ -192,8 +207,9 @@ class SecretInput(Model, frozen=True):
     """A value that is not kept. Of equal values of one name the HMACs are equal, for the project's key is in them."""
 
     place: str
-    """Which of the inputs had it: ``params``, ``kwargs``, ``variables``, or ``args`` as a whole."""
+    """Which of the inputs had it: ``params``, ``kwargs``, ``variables``, ``argv``, or ``args`` as a whole."""
     name: str
+    """Of an argument its place and its option: ``argv3_token``."""
     hmac: str
     """``hmac-sha256:`` and 64 digits."""
 
@@ -213,6 +229,9 @@ class RunInputs(Model, frozen=True):
     entrypoint: str | None = None
     """Only when the request named one."""
     files: list[RunFileInput] = []
+    argv: list[str] = []
+    """With ``***`` in place of what is secret."""
+    stdin: RunFileInput | None = None
     secrets: list[SecretInput] = []
     """What is not among the others; a replay has to be given it again."""
     problem: str | None = None
@@ -222,11 +241,13 @@ class ReplayRequest(Model, frozen=True):
     """``mode`` is what the caller agrees to: a replay of an ADMIN run is one, too, and needs to be told so.
 
     ``files`` maps parameters to uploaded buffers, for files that the engine holds no more; they must be the same files.
-    ``secrets`` has the values that are not kept, by name; another value than that of then is taken, too.
+    ``stdin`` is the buffer of its standard input likewise. ``secrets`` has the values that are not kept, by name;
+    another value than that of then is taken, too.
     """
 
     mode: Mode = Mode.RESTRICTED
     files: dict[str, str] = {}
+    stdin: str | None = None
     secrets: dict[str, Any] = {}
 
 

@@ -65,8 +65,10 @@ def check(job: Job) -> None:
         raise JobRejected("A limit of the run is too low to run anything.")
     if job.kind is RunKind.CALL and not (job.module and job.function):
         raise JobRejected("A call needs the names of a module and a function.")
-    if len(job.files) > min(MAX_FILES, limits.open_files - 8):
-        raise JobRejected(f"A run can take {min(MAX_FILES, limits.open_files - 8)} files, not {len(job.files)}.")
+    if len(job.inputs) > min(MAX_FILES, limits.open_files - 8):
+        raise JobRejected(f"A run can take {min(MAX_FILES, limits.open_files - 8)} files, not {len(job.inputs)}.")
+    if any("\0" in argument for argument in job.argv):
+        raise JobRejected("An argument holds a NUL character; no program can be given that.")
     for name in job.variables:
         if not name.isidentifier() or name.startswith("__"):
             raise JobRejected(f"{name!r} cannot be the name of a variable.")

@@ -23,5 +23,5 @@ def dedicated_child(job: Job) -> ForkRequest:
     """Ask for the child that this very run needs. It is not warmed: the run starts at once."""
     request = parked_child(job.limits, warm=False)
     request.memory += sum(file.size for file in job.files.values())
-    request.files = len(job.files)
+    request.files = len(job.inputs)
     return request

@@ -23,7 +23,7 @@ from engine.worker.wire import (
 
 KINDS = {
     RunKind.EXEC: SourceKind.EXEC,
-    RunKind.SCRIPT: SourceKind.EXEC,
+    RunKind.SCRIPT: SourceKind.SCRIPT,
     RunKind.EVAL: SourceKind.EVAL,
     RunKind.CALL: SourceKind.CALL,
 }
@@ -150,7 +150,7 @@ def run_frame(job: Job, cpu: int) -> bytes:
 def _run_head(job: Job) -> bytes:
     """The JSON part, empty for a plain ``exec``: the child then has nothing to parse."""
     head: dict[str, Any] = {}
-    for field in ("params", "args", "kwargs", "variables"):
+    for field in ("params", "args", "kwargs", "variables", "argv"):
         value = getattr(job, field)
         if value:
             head[field] = dict(value) if isinstance(value, Mapping) else list(value)
@@ -160,6 +160,8 @@ def _run_head(job: Job) -> bytes:
         head["entrypoint"] = job.entrypoint
     if job.files:
         head["files"] = [[parameter, file.name, file.size] for parameter, file in job.files.items()]
+    if job.stdin is not None:
+        head["stdin"] = True
     if not head:
         return b""
     try:

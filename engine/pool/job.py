@@ -112,8 +112,16 @@ class Job:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileInput] = field(default_factory=dict)
+    stdin: FileInput | None = None
+    argv: Sequence[str] = ()
+    """What follows the script's path in ``sys.argv``."""
     limits: Limits = Limits()
     profile: Profile = Profile()
     priority: Priority = Priority.API
     max_parallel: int | None = None
     """How many runs of the same name may go on at once."""
+
+    @property
+    def inputs(self) -> list[FileInput]:
+        """Everything that is handed over as a descriptor, in this order."""
+        return [*self.files.values(), *([] if self.stdin is None else [self.stdin])]

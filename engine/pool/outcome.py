@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from engine.models.runs import Outcome, RunError
 from engine.pool.frames import ProtocolError
@@ -27,6 +28,9 @@ class Ending(msgspec.Struct, frozen=True):
 
     isolation: str
     signal: int | None = None
+    exit_status: int | None = None
+    """As a shell would see it; None where the script came to no end of its own."""
+
     value: Any = None
     has_value: bool = False
     text: str | None = None
@@ -64,12 +68,15 @@ class _ErrorHead(msgspec.Struct, forbid_unknown_fields=True):
     message: str
     filename: str | None = None
     line: int | None = None
+    hint: str | None = None
 
 
 class _ResultHead(msgspec.Struct, forbid_unknown_fields=True):
     """Head of a RESULT frame. A child may claim no other outcomes than these."""
 
     outcome: str = Outcome.OK
+    status: Annotated[int, Meta(ge=0, le=255)] | None = None
+    """What ``sys.exit`` said, if it was called with something."""
     error: _ErrorHead | None = None
     traceback: str | None = None
     text: str | None = None
@@ -94,7 +101,7 @@ def from_result(payload: bytes, limit: int, duration: float, isolation: str) -> 
     value = _decode_value(raw) if raw else None
     text = (value if isinstance(value, str) else raw.decode()) if raw else None
     if head_end == RESULT.size:
-        return Ending(Outcome.OK, duration, isolation, value=value, has_value=bool(raw), text=text)
+        return Ending(Outcome.OK, duration, isolation, exit_status=0, value=value, has_value=bool(raw), text=text)
     head = _decode_head(payload[RESULT.size : head_end])
     if head.outcome not in _CLAIMABLE:
         raise ProtocolError(f"a RESULT that claims the outcome {head.outcome[:40]!r}")
@@ -102,6 +109,7 @@ def from_result(payload: bytes, limit: int, duration: float, isolation: str) -> 
         outcome=Outcome(head.outcome),
         duration=duration,
         isolation=isolation,
+        exit_status=_exit_status(head),
         value=value,
         has_value=bool(raw),
         text=text if raw else head.text,
@@ -126,6 +134,7 @@ def from_exit(report: ExitReport, cpu_limit: int, duration: float, isolation: st
         duration=duration,
         isolation=isolation,
         signal=number if outcome is Outcome.CRASHED else None,
+        exit_status=os.waitstatus_to_exitcode(report.status) if outcome is Outcome.EXITED else None,
         error=RunError(type=outcome, message=message),
     )
 
@@ -152,6 +161,13 @@ def from_failed_profile(problem: str) -> Ending:
     message = f"No process could be made for this run: {problem}."
     error = RunError(type=Outcome.SANDBOX_UNAVAILABLE, message=message)
     return Ending(outcome=Outcome.SANDBOX_UNAVAILABLE, duration=0.0, isolation="", error=error)
+
+
+def _exit_status(head: _ResultHead) -> int:
+    """As the interpreter ends: 1 after an exception that nobody caught."""
+    if head.status is not None:
+        return head.status
+    return 0 if head.outcome == Outcome.OK else 1
 
 
 def _decode_head(data: bytes) -> _ResultHead:

@@ -93,7 +93,7 @@ class Pool:
         limits, parked = job.limits, self.settings.limits
         unlimited = limits.wall == parked.wall or job.profile.mode is Mode.ADMIN
         frame = run_frame(job, 0 if unlimited else cpu_seconds(limits.wall))
-        dedicated_child = not fits(limits, len(job.files), parked)
+        dedicated_child = not fits(limits, len(job.inputs), parked)
         assignment = Assignment(job, frame, dedicated_child, self._loop.create_future())
         admission = self._admission()
         if self._at_rest and not self._queue and (refusal := admission.refusal(assignment)) is not None:

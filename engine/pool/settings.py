@@ -23,6 +23,12 @@ class PoolSettings:
     scratch: Path
     """A folder of the pool's own: each slot mounts, or makes, its scratch in a folder below it."""
 
+    scripts: str = ""
+    """The folder that scripts lie in: with their paths, what ``__file__`` tells them.
+
+    RESTRICTED ones may know it: ``sys.prefix`` tells them the project's folder anyhow, and they see nothing of it.
+    """
+
     size: int = 3
     min_size: int = 3
     max_size: int = 20

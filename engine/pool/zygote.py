@@ -237,6 +237,7 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
         "shm_size": settings.admin_memory,
         "mode": profile.mode.value,
         "layers": msgspec.to_builtins(settings.plan(profile.mode).layers),
+        "scripts": settings.scripts,
         "preloads": profile.preloads,
         "grants": [(grant.access.value, grant.path, grant.device, grant.inode) for grant in profile.grants],
         "own_files": settings.plan(profile.mode).owns_files(profile.grants),

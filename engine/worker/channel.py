@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 NULL_FD = 0
-"""Standard input is /dev/null, opened for both ways: frames of a warm-up go there."""
+"""Standard input is /dev/null, which may be written to: frames of a warm-up go there."""
 
 RUN_FD = 3
 """Where a child's run socket always is."""

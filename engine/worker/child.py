@@ -10,11 +10,12 @@ import resource
 import sys
 from array import array
 
-from . import kernel, limits
+from . import kernel, limits, standard_input
 from .channel import RUN_FD, Channel, ScriptStream
 from .inputs import InputFile
 from .program import Program, RunFrame
 from .proofs import attempts
+from .standard_input import NoInput
 from .wire import CHECKED_DESCRIPTORS, HEADER, HELLO, RUN, Frame, SourceKind
 
 TYPE_CHECKING = False
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn
 
+    from .hints import Circumstances
     from .imports import ImportRule
     from .layers import Setup
     from .program import Call
@@ -47,13 +49,15 @@ _RICH = (
 _FAILING = b"def f(x):\n    return g(x)\nraise ValueError(1)"
 
 
-def prepare_interpreter(rule: ImportRule | None) -> Program:
+def prepare_interpreter(rule: ImportRule | None, around: Circumstances) -> Program:
     """Put a script's streams in place, and walk every path that runs take: objects are made, code is specialised."""
     channel = Channel()
-    program = Program(channel, rule)
+    no_input = NoInput()
+    program = Program(channel, rule, around, no_input)
+    sys.stdin = sys.__stdin__ = no_input  # type: ignore[misc,assignment]
     sys.stdout = sys.__stdout__ = ScriptStream(channel, Frame.OUT, 1)  # type: ignore[misc,assignment]
     sys.stderr = sys.__stderr__ = ScriptStream(channel, Frame.ERR, 2)  # type: ignore[misc,assignment]
-    sys.argv = [""]
+    sys.argv = ["-c"]
     sys.orig_argv = [""]
     for _ in range(WARM_ROUNDS):
         for source in (_RICH, _SIMPLE, _FAILING):
@@ -95,13 +99,12 @@ class Run:
                 _rehearse(program, _SIMPLE)
                 _rehearse(program, _SIMPLE)
             program.channel.fd = RUN_FD
-            program.scratch = setup.scratch
             program.channel.send(Frame.HELLO, self_check())
             # Not sooner: making the next child is the engine's work, running a script is not.
             os.nice(limits.RUN_NICENESS)
             expected = setup.request.files
             request = _request(b"" if expected else os.read(RUN_FD, READ_SIZE))
-            files = _receive_files(request, expected) if expected else {}
+            files = self._receive_files(request, expected) if expected else {}
             if request.cpu:
                 limits.set_cpu(request.cpu)
             call = program.begin(request, files)
@@ -110,6 +113,14 @@ class Run:
             program.channel.finish(program.end())
         except BaseException as error:  # noqa: BLE001 - the engine's log should say why a child of ours broke
             _break(error)
+
+    def _receive_files(self, request: RunFrame, count: int) -> dict[str, InputFile]:
+        fds = _receive_descriptors(count)
+        if request.head.get("stdin"):
+            standard_input.put_in_place(fds.pop())
+            self.program.around.stdin = True
+        named = zip(fds, request.head.get("files", ()), strict=True)
+        return {parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in named}
 
     def go_on(self) -> Call:
         """Return the next call, or send the result and end the process."""
@@ -190,12 +201,6 @@ def _read_on(data: bytes, size: int) -> bytes:
         parts.append(part)
         have += len(part)
     return b"".join(parts)
-
-
-def _receive_files(request: RunFrame, count: int) -> dict[str, InputFile]:
-    fds = _receive_descriptors(count)
-    named = zip(fds, request.head["files"], strict=True)
-    return {parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in named}
 
 
 def _receive_descriptors(count: int) -> list[int]:

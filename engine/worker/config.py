@@ -45,6 +45,7 @@ class Config:
         preloads: Modules to import ahead.
         grants: Approved paths: access, path, device and inode of each.
         own_files: Nothing but a run's own files can be written to, so scripts get chmod, utime and links.
+        scripts: The folder that scripts lie in.
         rule: The import rule of scripts as arguments of ``ImportRule``; None for none.
     """
 
@@ -62,6 +63,7 @@ class Config:
         preloads: list[str],
         grants: list[tuple[str, str, int, int]],
         own_files: bool,
+        scripts: str,
         rule: dict[str, Any] | None,
     ) -> None:
         self.control = control
@@ -75,6 +77,7 @@ class Config:
         self.preloads = preloads
         self.grants = grants
         self.own_files = own_files
+        self.scripts = scripts
         self.rule = None
         if rule is not None:
             allowed, lifted = frozenset(rule["allowed"]), frozenset(rule["lifted"])

@@ -17,19 +17,16 @@ if TYPE_CHECKING:
 MESSAGE_LIMIT = 8 << 10
 TRACEBACK_LIMIT = 64 << 10
 
-NOTHING_TYPED = ("EOF when reading a line",)
-"""What ``input`` raises at the end of the standard input, where every run is from the beginning."""
-
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-def failure(error: BaseException, filename: str, outcome: str = "") -> bytes:
-    """The payload of a RESULT frame for a script that ended with ``error``."""
+def failure(error: BaseException, filename: str, outcome: str = "", *, hint: str = "") -> bytes:
+    """The payload of a RESULT frame for a script that ended with ``error``; ``hint`` says what to do about it."""
     if not outcome:
         outcome = "import_denied" if isinstance(error, ImportDenied) else "script_error"
     try:
-        if type(error) is EOFError and error.args == NOTHING_TYPED:
-            error.add_note("A run has no keyboard: take what input() would ask for as a parameter of the script.")
+        if hint and hint not in _message(error):
+            error.add_note(hint)
         _cut_trailing_blanks(filename)
         told = traceback.TracebackException.from_exception(error)
         for part in _chain(told):
@@ -42,6 +39,8 @@ def failure(error: BaseException, filename: str, outcome: str = "") -> bytes:
         text = f"{type(error).__name__} (its traceback could not be formatted: {type(trouble).__name__})\n"
         where = {}
     fields = {"type": _type_name(error), "message": clean(_message(error), MESSAGE_LIMIT), **where}
+    if hint:
+        fields["hint"] = hint
     return encode_head(outcome=outcome, error=fields, traceback=text)
 
 

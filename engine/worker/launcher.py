@@ -23,7 +23,8 @@ from . import kernel, limits, namespaces
 from .child import prepare_interpreter
 from .config import USUAL_MODULES, Config
 from .descendants import kill_descendants
-from .grants import show_grants
+from .grants import WRITE, show_grants
+from .hints import Circumstances
 from .oom import ZYGOTE, OomScore
 from .readable import readable_paths
 from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, serve_replacements
@@ -52,7 +53,9 @@ def main() -> Template:
     template = None
     try:
         _import_ahead(USUAL_MODULES)
-        program = prepare_interpreter(config.rule)
+        granted = [(path, access == WRITE) for access, path, _, _ in config.grants]
+        around = Circumstances(restricted=not config.admin, scripts=config.scripts, granted=granted)
+        program = prepare_interpreter(config.rule, around)
         gc.freeze()
         if config.layers.pidns:
             template = _start_contained(config, program, control)

@@ -61,9 +61,10 @@ class Setup:
 def _descriptors(setup: Setup) -> None:
     """Have /dev/null, pipes that count as output, and the run's socket; close the rest.
 
-    /dev/null is opened anew: the flags of an open file are shared by all who inherited it.
+    /dev/null is opened anew: the flags of an open file are shared by all who inherited it. And for writing only, as
+    nohup(1) does it: a run has no standard input, and who reads it must not take that for an empty one.
     """
-    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 0)
     os.dup2(setup.stdout, 1)
     os.dup2(setup.stderr, 2)
     os.dup2(setup.run_socket, RUN_FD, inheritable=False)

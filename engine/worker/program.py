@@ -16,9 +16,11 @@ from functools import partial
 from types import ModuleType
 
 from .failures import failure, plain_failure
+from .hints import NOT_TAKEN
 from .imports import guarded_import
-from .results import ResultTooLarge, encode_result, with_note
+from .results import ResultTooLarge, encode_head, encode_result, with_note
 from .returned import named_files, send_files
+from .standard_input import ASKED, ASKED_ANSWER
 from .wire import RUN, Frame, SourceKind
 
 TYPE_CHECKING = False
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .channel import Channel
+    from .hints import Circumstances
     from .imports import ImportRule
     from .inputs import InputFile
+    from .standard_input import NoInput
 
     Call = Callable[[], object]
     """A call into what a script brought."""
@@ -73,9 +77,10 @@ class Program:
         error: What it raised instead.
     """
 
-    def __init__(self, channel: Channel, rule: ImportRule | None) -> None:
+    def __init__(self, channel: Channel, rule: ImportRule | None, around: Circumstances, no_input: NoInput) -> None:
         self.channel = channel
-        self.scratch = "."
+        self.around = around
+        self._no_input = no_input
         self._module = ModuleType("__main__")
         self._globals = self._module.__dict__
         self._builtins = _own_builtins(rule)
@@ -125,6 +130,8 @@ class Program:
         """Prepare a run and return its first call, to be made by the caller; None if there is nothing to call."""
         self._request, self._pid = request, os.getpid()
         try:
+            if request.kind == SourceKind.SCRIPT:
+                self._globals["__file__"] = sys.argv[0] = f"{self.around.scripts}/{request.filename}"
             if request.head:
                 self._bind(request.head, files)
             if request.kind == SourceKind.CALL:
@@ -173,7 +180,9 @@ class Program:
             result = self._result
             if self._files:
                 limit = self._request.file_limit
-                result = with_note(result, send_files(self.channel, self.scratch, self._files, limit))
+                result = with_note(result, send_files(self.channel, self.around.scratch, self._files, limit))
+            if self._no_input.asked and ASKED_ANSWER not in result:
+                result = with_note(result, ASKED)
         except BaseException as error:  # noqa: BLE001 - whatever a script can still raise while it is being ended
             return plain_failure(type(error).__name__, _WHILE_ENDING)
         return result
@@ -196,9 +205,16 @@ class Program:
             return self._out_of_memory(error, filename)
         sys.setrecursionlimit(self._recursion_limit)
         try:
-            return failure(error, filename)
+            return failure(error, filename, hint=NOT_TAKEN if self._is_of_the_call(error) else self.around.hint(error))
         except MemoryError as second:
             return self._out_of_memory(second, filename)
+
+    def _is_of_the_call(self, error: BaseException) -> bool:
+        """Whether the entrypoint never began: it takes other parameters than it was given."""
+        if not isinstance(error, TypeError) or self._stage != _Stage.VALUE:
+            return False
+        called = self._request.head.get("entrypoint") is not None
+        return called and error.__traceback__ is not None and error.__traceback__.tb_next is None
 
     def _succeed(self, value: object) -> bytes:
         self._result = encode_result(value, self._request.result_limit)
@@ -230,6 +246,7 @@ class Program:
             if name in head:
                 self._globals[name] = head[name]
         self._globals["params"].update(files)
+        sys.argv += head.get("argv", ())
 
     def _compile(self, request: RunFrame) -> CodeType:
         """Compile the text, never its bytes: of those Python would read a declared encoding (PEP 263).
@@ -265,9 +282,11 @@ class Program:
             except ResultTooLarge as error:
                 return plain_failure("ResultTooLarge", str(error))
         if isinstance(code, int):
-            return plain_failure("SystemExit", f"exit status {int(code)}")
+            number = int(code)
+            # As the interpreter does it: what no C long holds is -1, and the kernel takes the lowest 8 bits (exit(3)).
+            return _exit(number & 0xFF if -(2**63) <= number < 2**63 else 0xFF)
         self.channel.put(Frame.ERR, f"{code}\n".encode("utf-8", "backslashreplace"))
-        return plain_failure("SystemExit", "exit status 1")
+        return _exit(1)
 
     def _out_of_memory(self, error: MemoryError, filename: str) -> bytes:
         """Free what the script held, take the reserve, then tell it."""
@@ -296,6 +315,12 @@ class Program:
         # All that is not frozen. The oldest generation is empty unless a younger one was collected before, and looking
         # at it would drop the interpreter's free lists: pages to copy when they fill again.
         gc.collect(2 if gc.get_count()[2] else 1)
+
+
+def _exit(status: int) -> bytes:
+    """The RESULT of a script that ended itself with another status than 0, or what became 0 on its way."""
+    error = {"type": "SystemExit", "message": f"exit status {status}"}
+    return encode_head(outcome="script_error", status=status, error=error)
 
 
 def _bad_source(sentence: str, filename: str, line: int) -> _Stop:

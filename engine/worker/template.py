@@ -72,6 +72,7 @@ class Template:
         self._scratch = scratch
         self._own_pidns = own_pidns
         self._program = program
+        program.around.scratch = scratch.path
         self._pidfd = None if own_pidns is None else os.pidfd_open(os.getpid())
         os.environ["HOME"] = os.environ["TMPDIR"] = scratch.path
         os.environ.pop("LD_BIND_NOW", None)  # meant for these processes, not for what a script starts

@@ -53,6 +53,8 @@ class SourceKind:
     EXEC: Final = 0
     EVAL: Final = 1
     CALL: Final = 2
+    SCRIPT: Final = 3
+    """As EXEC; the file name is the script's path below the scripts folder."""
 
 
 RUN = struct.Struct("<BIIIHI")

@@ -47,6 +47,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: int | None = None
     unrecorded: str | None = None
     """Why its output or its files are not here."""
+    exit_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

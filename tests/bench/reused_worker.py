@@ -11,6 +11,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(sys.argv[1])))
 
 from engine.worker.child import prepare_interpreter
+from engine.worker.hints import Circumstances
 from engine.worker.program import RunFrame
 from engine.worker.wire import HEADER, Frame
 
@@ -19,7 +20,7 @@ def main() -> None:
     with open(os.devnull, "r+b", buffering=0) as null:
         run_socket = os.dup(0)
         os.dup2(null.fileno(), 0)
-    program = prepare_interpreter(None)
+    program = prepare_interpreter(None, Circumstances(restricted=True))
     gc.collect()
     gc.freeze()  # as the template does
     program.channel.fd = run_socket

@@ -112,7 +112,7 @@ async def test_main_is_a_real_module(pool: Pool) -> None:
             """
         ),
     )
-    assert done.value == ["__main__", True, True, [""]]
+    assert done.value == ["__main__", True, True, ["-c"]]
 
 
 async def test_refused_before_they_start(pool: Pool) -> None:
@@ -224,13 +224,6 @@ async def test_printing_from_threads(pool: Pool) -> None:
     )
     lines = done.sink.stdout.splitlines()
     assert sorted(lines) == sorted(f"{n}:{i}:" + "x" * 50 for n in range(4) for i in range(200))
-
-
-async def test_stdin_is_at_its_end(pool: Pool) -> None:
-    done = await run(pool, "import sys\nresult = sys.stdin.read()\ninput('name? ')")
-    assert done.ending.error is not None
-    assert done.ending.error.type == "EOFError"
-    assert done.sink.stdout == "name? "
 
 
 async def test_a_script_may_replace_or_close_its_streams(pool: Pool) -> None:
@@ -355,9 +348,10 @@ async def test_a_traceback_shows_the_scripts_own_lines(pool: Pool) -> None:
 
 async def test_a_script_that_asks_is_told_why_nobody_answers(pool: Pool) -> None:
     done = await run(pool, "name = input('your name? ')")
+    assert done.sink.stdout == "your name? "
     assert (done.ending.traceback or "").endswith(
-        "EOFError: EOF when reading a line\n"
-        "A run has no keyboard: take what input() would ask for as a parameter of the script.\n"
+        "io.UnsupportedOperation: A run has no standard input. Hand it over with --stdin, or as a file with "
+        "--file NAME=-; take what input() would ask for as a parameter of the script.\n"
     )
 
 

@@ -193,7 +193,7 @@ def by_mistake(reader: Reader) -> None:
         ("gatewright exec '1/0'", 1, "ZeroDivisionError"),
         ("gatewright exec 'import os'", 1, "RESTRICTED"),
         ("""gatewright exec 'open("/etc/hosts")'""", 1, "FileNotFoundError"),
-        ("""gatewright exec 'input("name? ")'""", 1, "no keyboard"),
+        ("""gatewright exec 'input("name? ")'""", 1, "no standard input"),
         ("gatewright exec 'result = object()'", 0, "shown as text only"),
         ("gatewright exec 1 --timeout abc", 2, "no number of seconds"),
         ("gatewright run defaults/log_digest --file log", 2, "Write log=PATH"),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 from click.types import FloatParamType, IntParamType, StringParamType
 
+from tui.text.script_names import BY_PATH
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -65,14 +67,31 @@ class Amount(FloatParamType):
 
 
 class ScriptName(StringParamType):
-    """A script, as people name it. ``suffix`` completes it as the path of its file below ``folder``."""
+    """A script, as people name it: also by the path of its file, from which its own path is made.
+
+    Args:
+        folder: Completed as the path of its file below this folder; such a name is taken as it is.
+        suffix: Completed with it.
+        gone: It need not be there any more.
+        later: Taken as it is, by a command that learns its project later.
+    """
 
     name = "script"
 
-    def __init__(self, folder: str = "", suffix: str = "") -> None:
-        self._folder, self._suffix = folder, suffix
+    def __init__(self, folder: str = "", suffix: str = "", *, gone: bool = False, later: bool = False) -> None:
+        self._folder, self._suffix, self._gone, self._later = folder, suffix, gone, later
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        text = str(value)
+        if ctx is None or self._folder or self._later:
+            return text
+        from tui.commands.script_paths import script_meant
+
+        return script_meant(text, ctx.obj.project, gone=self._gone)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith(BY_PATH):
+            return host_files(ctx, param, incomplete)
         from tui.commands.candidates import script_names
 
         return script_names(ctx, incomplete, folder=self._folder, suffix=self._suffix)
@@ -92,12 +111,27 @@ class ModuleName(StringParamType):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+class NewScript(StringParamType):
+    """The path of a script that is to be made."""
+
+    name = "path"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        from tui.commands.script_paths import new_script_meant
+
+        return str(value) if ctx is None else new_script_meant(str(value), ctx.obj.project)
+
+
 RUN_NUMBER = RunNumber()
 SECONDS = Amount("seconds")
 DAYS = Amount("days", least=0)
 MODULE = ModuleName()
 SCRIPT = ScriptName()
-SCRIPT_FILE = ScriptName(suffix=".py")
+PAST_SCRIPT = ScriptName(gone=True)
+"""A script that may have been deleted."""
+OPENED_SCRIPT = ScriptName(later=True)
+NEW_SCRIPT = NewScript()
+SCRIPT_FILE = ScriptName(suffix=".py", gone=True)
 """A script by its whole path, as records and differences have it."""
 PROJECT_FILE = ScriptName(folder="scripts/", suffix=".py")
 """A script's file as git names it."""

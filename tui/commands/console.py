@@ -56,7 +56,12 @@ def console(invocation: Invocation, folder: str | None) -> NoReturn:
     with refusals():
         project = invocation.folder(make=True)
         other = other_account(EnginePaths(project))
-    sys.exit(run_console(project, invocation.open_script, other, named=invocation.project is not None))
+    opened = invocation.open_script
+    if opened is not None:
+        from tui.commands.script_paths import script_meant
+
+        opened = script_meant(opened, str(project), gone=True)
+    sys.exit(run_console(project, opened, other, named=invocation.project is not None))
 
 
 def run_console(

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from engine.models.runs import Outcome
+from engine.models.runs import Outcome, RunInfo
 
 OK = 0
 FAILED = 1
@@ -59,6 +59,15 @@ _BY_CODE: Mapping[str, int] = MappingProxyType(
 def of_outcome(outcome: Outcome | None) -> int:
     """The exit code for how a run ended; a run without an outcome was never seen to end."""
     return FAILED if outcome is None else _BY_OUTCOME[outcome]
+
+
+def of_run(info: RunInfo) -> int:
+    """The exit code of the script itself, as a shell has it; as usual where it came to no end of its own."""
+    if info.exit_status is not None:
+        return info.exit_status
+    if info.outcome is Outcome.CRASHED and info.signal is not None:
+        return OF_SIGNALS + info.signal
+    return of_outcome(info.outcome)
 
 
 def of_signal(number: signal.Signals) -> int:

@@ -44,6 +44,7 @@ async def run_to_end(
     as_json: bool,
     out: str | None = None,
     reconnect: Reconnect,
+    exit_status: bool = False,
     cancel_on_exit: bool = False,
 ) -> int:
     """Run ``request`` and return the exit code that its outcome has.
@@ -57,6 +58,7 @@ async def run_to_end(
         as_json: Print one object at the end instead.
         out: A folder to write the files into that the run leaves.
         reconnect: Reaches the engine again, or another one, when this one goes away.
+        exit_status: The exit code is the script's own, if it came to an end of its own.
         cancel_on_exit: SIGTERM and SIGHUP cancel it too, and are the exit code.
 
     Raises:
@@ -64,7 +66,14 @@ async def run_to_end(
     """
     events = client.run_and_follow(request)
     return await follow_to_end(
-        client, events, streams, as_json=as_json, out=out, reconnect=reconnect, cancel_on_exit=cancel_on_exit
+        client,
+        events,
+        streams,
+        as_json=as_json,
+        out=out,
+        reconnect=reconnect,
+        exit_status=exit_status,
+        cancel_on_exit=cancel_on_exit,
     )
 
 
@@ -76,6 +85,7 @@ async def follow_to_end(
     as_json: bool,
     out: str | None = None,
     reconnect: Reconnect,
+    exit_status: bool = False,
     cancel_on_exit: bool = False,
 ) -> int:
     """As ``run_to_end``, of a run that ``events`` starts and tells of."""
@@ -84,7 +94,8 @@ async def follow_to_end(
             follower = _Follower(connection, streams, signals, keep=as_json)
             info = await follower.follow(events)
         ended_by = signals.ended_by
-        return await _end(connection.client, info, follower.chunks, streams, ended_by, as_json=as_json, out=out)
+        code = await _end(connection.client, info, follower.chunks, streams, ended_by, as_json=as_json, out=out)
+        return exit_codes.of_run(info) if exit_status and ended_by is None else code
 
 
 async def _end(
@@ -237,7 +248,7 @@ def show_end(info: RunInfo, streams: Streams) -> None:
         return
     if info.traceback:
         streams.err.write(info.traceback if info.traceback.endswith("\n") else info.traceback + "\n")
-    streams.notify(ending(info), failed=True)
+    streams.notify(ending(info), ending_hint(info), failed=True)
 
 
 def show_result(info: RunInfo, streams: Streams) -> None:
@@ -269,6 +280,11 @@ def ending(info: RunInfo) -> str:
     if info.error is not None and not info.traceback:
         text += f": {info.error.message}"
     return text
+
+
+def ending_hint(info: RunInfo) -> str | None:
+    """What to do about it, where no traceback has said it already."""
+    return info.error.hint if info.error is not None and not info.traceback else None
 
 
 def run_json(info: RunInfo, chunks: Sequence[OutputChunk]) -> str:

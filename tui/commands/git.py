@@ -23,7 +23,7 @@ from engine.registry.git import (
     GitShowParams,
 )
 from tui.commands import exit_codes
-from tui.commands.arguments import PROJECT_FILE, SCRIPT, Count
+from tui.commands.arguments import PAST_SCRIPT, PROJECT_FILE, Count
 from tui.commands.errors import CommandError
 from tui.commands.git_trust import trust
 from tui.commands.invocation import CommandGroup, Invocation, common_options
@@ -71,7 +71,7 @@ def show_status(invocation: Invocation) -> None:
 
 
 @git.command("log")
-@click.argument("script", type=SCRIPT, metavar="[SCRIPT | BRANCH | TAG]", required=False)
+@click.argument("script", type=PAST_SCRIPT, metavar="[SCRIPT | BRANCH | TAG]", required=False)
 @click.option("--commit", "start", metavar="COMMIT", help="Begin at this commit, branch or tag instead of at HEAD.")
 @click.option("-n", "--limit", type=Count(1, 200), metavar="N", default=20, help="How many, newest first.")
 @click.option("--skip", type=Count(0), metavar="N", default=0, help="Leave out this many of the newest.")
@@ -140,7 +140,7 @@ def show_diff(invocation: Invocation, path: str | None, staged: bool, sha: str |
 
 @git.command("show")
 @click.argument("commit")
-@click.argument("script", type=SCRIPT, required=False)
+@click.argument("script", type=PAST_SCRIPT, required=False)
 @common_options
 @click.pass_obj
 def show_commit(invocation: Invocation, commit: str, script: str | None) -> None:

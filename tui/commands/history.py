@@ -17,7 +17,7 @@ from engine.registry.scripts import (
     VersionParams,
 )
 from tui.commands import exit_codes
-from tui.commands.arguments import SCRIPT, Count
+from tui.commands.arguments import PAST_SCRIPT, Count
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options
 from tui.text.formats import clock, size
@@ -36,7 +36,7 @@ SHORTEST = 4
 
 
 @click.command("history")
-@click.argument("script", type=SCRIPT, required=False)
+@click.argument("script", type=PAST_SCRIPT, required=False)
 @click.option("--deleted", is_flag=True, help="Instead: the scripts that were deleted and can be restored.")
 @click.option("--diff", "number", type=Count(1), metavar="N", help="What the change that replaced it changed.")
 @click.option("--now", is_flag=True, help="With --diff: the difference to the text as it is now.")

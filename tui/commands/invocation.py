@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tui.commands.arguments import SCRIPT, folders
+from tui.commands.arguments import OPENED_SCRIPT, folders
 from tui.commands.streams import Streams
 
 if TYPE_CHECKING:
@@ -189,12 +189,13 @@ def common_options(command: Decorated) -> Decorated:
         "--project",
         metavar="DIR",
         shell_complete=folders,
+        is_eager=True,  # what a path means depends on it
         expose_value=False,
         callback=_keep_project,
         help="The project's folder; else the one around the current folder.",
     )
     as_json = click.option(
-        "--json", is_flag=True, expose_value=False, callback=_keep_json, help="Print one JSON object."
+        "--json", is_flag=True, is_eager=True, expose_value=False, callback=_keep_json, help="Print one JSON object."
     )
     return project(as_json(command))
 
@@ -204,7 +205,7 @@ def open_option(command: Decorated) -> Decorated:
     return click.option(
         "--open",
         metavar="SCRIPT",
-        type=SCRIPT,
+        type=OPENED_SCRIPT,
         expose_value=False,
         callback=_keep_open,
         help="Open this script in the console.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ from tui.commands.params import (
     refuse_shared_input,
     utf8,
 )
+from tui.text.script_names import SUFFIX, quoted
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
@@ -34,11 +36,20 @@ class RunOptions:
 
     params: dict[str, str]
     files: dict[str, str]
+    argv: tuple[str, ...]
+    stdin: bool
     timeout: float | None
     mode: str
     out: str | None
+    exit_status: bool
     cancel_on_exit: bool
 
+
+exit_status = click.option(
+    "--exit-status",
+    is_flag=True,
+    help="End with what the script itself ended with, such as the 2 of sys.exit(2).",
+)
 
 cancel_on_exit = click.option(
     "--cancel-on-exit",
@@ -47,6 +58,7 @@ cancel_on_exit = click.option(
 )
 
 _OPTIONS = (
+    click.argument("argv", nargs=-1, metavar="[-- ARGUMENT...]"),
     param_options,
     click.option(
         "--file",
@@ -57,6 +69,7 @@ _OPTIONS = (
         shell_complete=parameters,
         help="A file parameter, read here with your rights; - is the standard input.",
     ),
+    click.option("--stdin", is_flag=True, help="Hand the standard input over, for the script to read as its own."),
     click.option("--timeout", type=SECONDS, metavar="S", help="Seconds from its start until it is stopped."),
     click.option(
         "--mode",
@@ -70,6 +83,7 @@ _OPTIONS = (
         metavar="DIR",
         help="Write the files it leaves here, with your rights; never over another file.",
     ),
+    exit_status,
     cancel_on_exit,
     common_options,
 )
@@ -84,16 +98,22 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         params: dict[str, str | None],
         param_files: dict[str, str],
         files: dict[str, str],
+        argv: tuple[str, ...],
+        stdin: bool,
         timeout: float | None,
         mode: str,
         out: str | None,
+        exit_status: bool,
         cancel_on_exit: bool,
         **rest: str | None,
     ) -> int:
         code = STANDARD_INPUT if rest.get("code", "") in (None, STANDARD_INPUT) else ""
-        refuse_shared_input([code, *files.values(), *param_files.values()])
+        own = STANDARD_INPUT if stdin else ""
+        refuse_shared_input([code, own, *files.values(), *param_files.values()])
         given = given_params(params, param_files)
-        return command(invocation, RunOptions(given, files, timeout, mode.upper(), out, cancel_on_exit), **rest)
+        arguments = tuple(map(utf8, argv))
+        options = RunOptions(given, files, arguments, stdin, timeout, mode.upper(), out, exit_status, cancel_on_exit)
+        return command(invocation, options, **rest)
 
     wrapped: Callable[..., int] = functools.update_wrapper(click.pass_obj(with_options), command)
     for option in reversed(_OPTIONS):
@@ -107,8 +127,11 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
 def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
     """Run a saved script.
 
-    SCRIPT is its path without scripts/, with or without .py, or just its file name. Its output comes as it is written;
-    its result follows on stdout.
+    SCRIPT is its path without scripts/, with or without .py, or just its file name; the path of its file will do, too.
+    Its output comes as it is written; its result follows on stdout. What stands behind -- becomes sys.argv; secrets are
+    better parameters, which no process list shows.
+
+    Standard input is never read by itself: --stdin hands it over as the script's own, --file NAME=- as a parameter.
 
     The run belongs to the engine: Ctrl+C stops it, but it goes on when the line drops or when something like timeout(1)
     ends this command. With --cancel-on-exit it is stopped then.
@@ -117,6 +140,8 @@ def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
     Examples:
       gatewright run defaults/tour -p name=Anna -p pause=0.1
       gatewright run defaults/log_digest --file log=wrapper.log --timeout 60
+      gatewright run night/report --exit-status -- --hours 5 --verbose
+      gatewright run night/count --stdin < wrapper.log
       timeout 30 gatewright run night/report --cancel-on-exit --out .
     """
     return _run(invocation, options, RunRequest(kind=RunKind.SCRIPT, script=script))
@@ -128,12 +153,17 @@ def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
 def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> int:
     """Run CODE, or what the standard input holds; a value left in `result` is printed.
 
+    What stands behind -- becomes sys.argv.
+
     \b
     Examples:
       gatewright exec 'result = 1 + 1'
       gatewright exec - < trial.py
+      gatewright exec - -- --hours 5 < trial.py
       gatewright exec 'print(params["log"].text()[:80])' --file log=wrapper.log
     """
+    if code is not None:
+        _refuse_file(invocation, code)
     text = _standard_input(invocation) if code is None or code == "-" else utf8(code)
     return _run(invocation, options, RunRequest(kind=RunKind.EXEC, code=text))
 
@@ -156,12 +186,19 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
     import msgspec
 
     from tui.commands.following import run_to_end
-    from tui.commands.uploads import upload_files
+    from tui.commands.uploads import upload_files, upload_standard_input
 
     async def work(client: EngineClient) -> int:
         buffers = await upload_files(client, options.files, invocation.streams)
+        stdin = await upload_standard_input(client, invocation.streams) if options.stdin else None
         wanted = msgspec.structs.replace(
-            request, params=dict(options.params), files=buffers, timeout=options.timeout, mode=options.mode
+            request,
+            params=dict(options.params),
+            files=buffers,
+            argv=list(options.argv),
+            stdin=stdin,
+            timeout=options.timeout,
+            mode=options.mode,
         )
         return await run_to_end(
             client,
@@ -170,10 +207,31 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
             as_json=invocation.json,
             out=options.out,
             reconnect=invocation.reconnect,
+            exit_status=options.exit_status,
             cancel_on_exit=options.cancel_on_exit,
         )
 
     return invocation.ask(work)
+
+
+def _refuse_file(invocation: Invocation, code: str) -> None:
+    """Refuse the name of a Python file: as code it would do nothing, or fail with a name that nobody knows."""
+    if not code.endswith(SUFFIX) or len(code.split()) != 1 or "(" in code:
+        return
+    if not os.path.isfile(os.path.expanduser(code)):
+        raise CommandError(
+            f"{code} is the name of a file, and there is none",
+            hint=f"exec takes code. A saved script: {invocation.line('run', code.removesuffix(SUFFIX))}",
+            exit_code=exit_codes.USAGE,
+            code="no_file",
+        )
+    raise CommandError(
+        f"{code} is a file, and exec takes code",
+        hint=f"Run it: {invocation.line('exec', '-')} < {quoted(code)}   "
+        f"Keep it as a script: {invocation.line('scripts', 'import', code)}",
+        exit_code=exit_codes.USAGE,
+        code="file_given",
+    )
 
 
 def _standard_input(invocation: Invocation) -> str:

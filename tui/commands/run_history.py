@@ -11,10 +11,19 @@ from engine.models.runs import Mode, ReplayRequest, RunComparison, RunInputs
 from engine.registry.runs import RUNS_COMPARE, RUNS_INPUTS, CompareParams, RunParams
 from tui.commands.arguments import RUN_NUMBER, parameters
 from tui.commands.invocation import Invocation, common_options
-from tui.commands.params import ask_for, assignments, can_ask, given_params, param_options, refuse_shared_input
-from tui.commands.run import cancel_on_exit
+from tui.commands.params import (
+    STANDARD_INPUT,
+    ask_for,
+    assignments,
+    can_ask,
+    given_params,
+    param_options,
+    refuse_shared_input,
+)
+from tui.commands.run import cancel_on_exit, exit_status
 from tui.text.formats import size
 from tui.text.sanitise import sanitise_code, sanitise_line
+from tui.text.script_names import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,6 +55,8 @@ SHOWN = 200
 @click.option(
     "--out", type=click.Path(file_okay=False), metavar="DIR", help="Write the files it leaves here, over no other file."
 )
+@click.option("--stdin", is_flag=True, help="Its standard input once more, if the engine holds it no more.")
+@exit_status
 @cancel_on_exit
 @common_options
 @click.pass_obj
@@ -57,12 +68,14 @@ def replay_run(
     files: dict[str, str],
     mode: str,
     out: str | None,
+    stdin: bool,
+    exit_status: bool,
     cancel_on_exit: bool,
 ) -> int:
-    """Run again what ID was: the same text with the same parameters, and files.
+    """Run again what ID was: the same text with the same parameters, arguments and files.
 
-    Secret parameters are not kept: they are asked for, or given with --param and --param-file. Roles, permissions and
-    limits are judged as they are now. Its output comes as it is written, as with gatewright run.
+    Secret parameters and arguments are not kept: they are asked for, or given with --param and --param-file. Roles,
+    permissions and limits are judged as they are now. Its output comes as it is written, as with gatewright run.
 
     \b
     Examples:
@@ -70,9 +83,9 @@ def replay_run(
       gatewright runs replay 41 --file log=wrapper.log
     """
     from tui.commands.following import follow_to_end
-    from tui.commands.uploads import upload_files
+    from tui.commands.uploads import upload_files, upload_standard_input
 
-    refuse_shared_input([*files.values(), *param_files.values()])
+    refuse_shared_input([STANDARD_INPUT if stdin else "", *files.values(), *param_files.values()])
     secrets: dict[str, Any] = {**given_params(params, param_files)}
     # A connection of its own: the person may take a while.
     old = invocation.ask(lambda client: client.call(RUNS_INPUTS, RunParams(run_id=run_id)))
@@ -82,7 +95,8 @@ def replay_run(
 
     async def work(client: EngineClient) -> int:
         buffers = await upload_files(client, files, invocation.streams)
-        request = ReplayRequest(mode=Mode(mode.upper()), files=buffers, secrets=secrets)
+        own = await upload_standard_input(client, invocation.streams) if stdin else None
+        request = ReplayRequest(mode=Mode(mode.upper()), files=buffers, stdin=own, secrets=secrets)
         events = client.replay_and_follow(run_id, request)
         return await follow_to_end(
             client,
@@ -91,6 +105,7 @@ def replay_run(
             as_json=invocation.json,
             out=out,
             reconnect=invocation.reconnect,
+            exit_status=exit_status,
             cancel_on_exit=cancel_on_exit,
         )
 
@@ -136,11 +151,18 @@ def input_fields(inputs: RunInputs) -> Iterable[tuple[str, str]]:
         yield "args", _short(inputs.args)
     for file in inputs.files:
         yield f"file {file.parameter}", f"{file.name} ({size(file.size)}), sha256 {file.sha256}"
+    if inputs.argv:
+        yield "arguments", _short_line(" ".join(map(quoted, inputs.argv)))
+    if inputs.stdin is not None:
+        yield "stdin", f"{size(inputs.stdin.size)}, sha256 {inputs.stdin.sha256}"
     yield "entrypoint", inputs.entrypoint or ""
     yield "inputs", inputs.inputs_sha256 or ""
     yield "replay", inputs.problem or f"gatewright runs replay {inputs.run_id}"
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    return _short_line(json.dumps(value, ensure_ascii=False))
+
+
+def _short_line(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."

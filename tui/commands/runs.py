@@ -228,6 +228,7 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
                 ("run", str(info.id)),
                 ("script", info.name),
                 ("outcome", outcome_text(info)),
+                ("exit", "" if info.exit_status is None else str(info.exit_status)),
                 ("queue", _queue(info)),
                 ("lasted", _lasted(info)),
                 ("timeout", duration(info.timeout)),
@@ -258,9 +259,11 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
 
 
 def outcome_text(info: RunInfo) -> str:
-    """The outcome, with the signal of a crash; the state of a run that has none yet."""
+    """The outcome, with the signal of a crash or an exit status of its own; the state of a run that has none yet."""
     if info.outcome is None:
         return info.state.value
+    if info.exit_status not in (None, 0, 1):
+        return f"{info.outcome} ({info.exit_status})"
     return f"{info.outcome} ({info.signal})" if info.signal is not None else info.outcome.value
 
 

@@ -19,7 +19,7 @@ from engine.registry.scripts import (
     ScriptParams,
 )
 from tui.commands import exit_codes
-from tui.commands.arguments import SCRIPT
+from tui.commands.arguments import NEW_SCRIPT, PAST_SCRIPT, SCRIPT
 from tui.commands.errors import CommandError
 from tui.commands.history import find_version
 from tui.commands.invocation import Invocation, common_options
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @click.command("rename")
 @click.argument("old", type=SCRIPT)
-@click.argument("new")
+@click.argument("new", type=NEW_SCRIPT)
 @common_options
 @click.pass_obj
 def rename_script(invocation: Invocation, old: str, new: str) -> None:
@@ -53,7 +53,7 @@ def rename_script(invocation: Invocation, old: str, new: str) -> None:
 
 @click.command("duplicate")
 @click.argument("script", type=SCRIPT)
-@click.argument("new", required=False)
+@click.argument("new", type=NEW_SCRIPT, required=False)
 @common_options
 @click.pass_obj
 def duplicate_script(invocation: Invocation, script: str, new: str | None) -> None:
@@ -102,7 +102,7 @@ def delete_script(invocation: Invocation, script: str, yes: bool) -> None:
 
 
 @click.command("restore")
-@click.argument("script", type=SCRIPT)
+@click.argument("script", type=PAST_SCRIPT)
 @click.option("--version", metavar="HASH", help="Which one, by the start of its hash; else the newest other one.")
 @common_options
 @click.pass_obj

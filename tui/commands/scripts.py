@@ -23,7 +23,7 @@ from engine.registry.scripts import (
 from tui.commands import exit_codes
 from tui.commands.about import print_about, say_what_waits, state
 from tui.commands.approve import approve_script
-from tui.commands.arguments import SCRIPT, Count
+from tui.commands.arguments import NEW_SCRIPT, SCRIPT, Count
 from tui.commands.defaults import default_scripts
 from tui.commands.errors import CommandError
 from tui.commands.invocation import CommandGroup, Invocation, common_options
@@ -111,7 +111,7 @@ def show_script(invocation: Invocation, script: str, about: bool) -> None:
 
 
 @scripts.command("new")
-@click.argument("path")
+@click.argument("path", type=NEW_SCRIPT)
 @click.option("--title", help="Shown in lists; else made from the file's name.")
 @click.option("--from", "source", metavar="FILE", type=click.File("rb"), help="Its text; - is the standard input.")
 @common_options

@@ -12,9 +12,12 @@ from typing import BinaryIO
 from engine.client.client import EngineClient
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
+from tui.commands.params import STANDARD_INPUT
 from tui.commands.streams import Streams
 from tui.runs.uploads import FileInputError, upload
 from tui.text.formats import size as size_text
+
+STANDARD_INPUT_NAME = "stdin"
 
 QUIET_SECONDS = 0.5
 """A transfer that is done by then shows no progress."""
@@ -31,19 +34,31 @@ async def upload_files(client: EngineClient, files: Mapping[str, str], streams: 
     Raises:
         CommandError: A file cannot be read.
     """
-    sent: dict[str, str] = {}
-    for name, path in files.items():
-        progress = _Progress(name, streams)
-        try:
-            with _opened(path) as file:
-                sent[name] = await upload(client, file, os.path.basename(path), progress.show)
-        except OSError as error:
-            raise _unreadable(f"{path} cannot be read: {error.strerror}") from None
-        except FileInputError as error:
-            raise _unreadable(str(error)) from None
-        finally:
-            progress.clear()
-    return sent
+    return {name: await _upload(client, name, path, os.path.basename(path), streams) for name, path in files.items()}
+
+
+async def upload_standard_input(client: EngineClient, streams: Streams) -> str:
+    """Send all of the standard input, to its end; the buffer's id.
+
+    Raises:
+        CommandError: It cannot be read.
+    """
+    if sys.stdin is not None and sys.stdin.isatty():
+        streams.notify("reading the standard input from the terminal; Ctrl+D on an empty line ends it")
+    return await _upload(client, STANDARD_INPUT_NAME, STANDARD_INPUT, STANDARD_INPUT_NAME, streams)
+
+
+async def _upload(client: EngineClient, what: str, path: str, name: str, streams: Streams) -> str:
+    progress = _Progress(what, streams)
+    try:
+        with _opened(path) as file:
+            return await upload(client, file, name, progress.show)
+    except OSError as error:
+        raise _unreadable(f"{path} cannot be read: {error.strerror}") from None
+    except FileInputError as error:
+        raise _unreadable(str(error)) from None
+    finally:
+        progress.clear()
 
 
 class _Progress:
@@ -69,7 +84,9 @@ class _Progress:
 
 
 def _opened(path: str) -> AbstractContextManager[BinaryIO]:
-    if path == "-":
+    if path == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise _unreadable("the standard input is closed")
         return nullcontext(sys.stdin.buffer)
     return open(os.path.expanduser(path), "rb")
 

@@ -7,6 +7,8 @@ import shlex
 import unicodedata
 
 SUFFIX = ".py"
+BY_PATH = ("/", "./", "../", "~")
+"""How the path of a file begins that can be nothing else."""
 
 _ODD = re.compile(r"[^\w .-]+|_{2,}")
 

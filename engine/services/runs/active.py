@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
@@ -47,13 +48,23 @@ class ActiveRun:
         "info",
         "listener",
         "owner",
+        "stdin",
     )
 
-    def __init__(self, info: RunInfo, owner: int, buffers: Sequence[Buffer], listener: RunListener) -> None:
+    def __init__(
+        self,
+        info: RunInfo,
+        owner: int,
+        buffers: Sequence[Buffer],
+        listener: RunListener,
+        stdin: int | None = None,
+    ) -> None:
+        """``stdin`` is the descriptor of its standard input, closed with the run's end."""
         self.info = info
         self.owner = owner
         self.buffers = buffers
         self.listener = listener
+        self.stdin = stdin
         self.chunks: list[OutputChunk] = []
         self.files: Sequence[ReturnedFile] = ()
         self._loop = asyncio.get_running_loop()
@@ -64,6 +75,11 @@ class ActiveRun:
         self._seal_timer: asyncio.TimerHandle | None = None
         self._version = 0
         self._changed: asyncio.Event | None = None
+
+    def close_stdin(self) -> None:
+        if self.stdin is not None:
+            os.close(self.stdin)
+            self.stdin = None
 
     @property
     def finished(self) -> bool:

@@ -14,12 +14,22 @@ from typing import Any
 
 import msgspec
 
-from engine.models.runs import Mode, OutputChunk, ReplayRequest, RunComparison, RunInfo, RunInputs, RunKind, RunRequest
+from engine.models.runs import (
+    Mode,
+    OutputChunk,
+    ReplayRequest,
+    RunComparison,
+    RunFileInput,
+    RunInfo,
+    RunInputs,
+    RunKind,
+    RunRequest,
+)
 from engine.registry.runs import RUNS_COMPARE, RUNS_INPUTS, RUNS_REPLAY
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements, may
 from engine.services.runs.active import ActiveRun
-from engine.services.runs.inputs import ARGS, BY_NAME, NOTHING, read_inputs
+from engine.services.runs.inputs import ARGS, ARGV, BY_NAME, NOTHING, read_inputs, with_secret_arguments
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService
 from engine.services.scripts.service import ScriptService
@@ -68,7 +78,8 @@ class RunHistory:
         if inputs.problem is not None:
             raise ServiceError("not_replayable", inputs.problem, hint=_hint(old), status=409)
         inputs = _with_secrets(inputs, request.secrets)
-        again = await self._request(old, inputs, self._files(inputs, request.files, actor))
+        files = self._files(inputs, request.files, actor)
+        again = await self._request(old, inputs, files, self._stdin(inputs, request.stdin, actor))
         return await self._runs.launch(again, actor, source, replay_of=run_id)
 
     @implements(RUNS_COMPARE)
@@ -123,7 +134,7 @@ class RunHistory:
             **found,
         )
 
-    async def _request(self, old: RunInfo, inputs: RunInputs, files: dict[str, str]) -> RunRequest:
+    async def _request(self, old: RunInfo, inputs: RunInputs, files: dict[str, str], stdin: str | None) -> RunRequest:
         """The request that ``old`` was, with what is kept of it."""
         module, _, function = old.name.rpartition(".") if old.kind is RunKind.CALL else ("", "", "")
         script = old.name if old.kind is RunKind.SCRIPT else ""
@@ -140,6 +151,8 @@ class RunHistory:
             kwargs=inputs.kwargs,
             variables=inputs.variables,
             files=files,
+            argv=inputs.argv,
+            stdin=stdin,
             entrypoint=inputs.entrypoint,
             mode=old.mode,
             timeout=old.timeout,
@@ -158,26 +171,49 @@ class RunHistory:
         unknown = given.keys() - {file.parameter for file in inputs.files}
         if unknown:
             raise ServiceError("bad_params", f"Run {inputs.run_id} was given no file {min(unknown)!r}.")
-        found: dict[str, str] = {}
-        for file in inputs.files:
-            if (buffer_id := given.get(file.parameter)) is not None:
-                if self._buffers.info(buffer_id, actor).sha256 != file.sha256:
-                    raise ServiceError(
-                        "not_the_same",
-                        f"The file given as {file.parameter!r} is not the one that run "
-                        f"{inputs.run_id} had: its content differs.",
-                        hint="Run the script anew with it.",
-                        status=409,
-                    )
-            elif (buffer_id := self._buffers.held(file.name, file.sha256, actor)) is None:
+        return {
+            file.parameter: self._buffer(
+                inputs.run_id,
+                file,
+                given.get(file.parameter),
+                actor,
+                told=f"The file given as {file.parameter!r}",
+                lost=f"The file {file.name!r}",
+                how=f"--file {file.parameter}=PATH",
+            )
+            for file in inputs.files
+        }
+
+    def _stdin(self, inputs: RunInputs, given: str | None, actor: Actor) -> str | None:
+        """A buffer of the standard input that the run had; None if it had none."""
+        if inputs.stdin is None:
+            if given is not None:
+                raise ServiceError("bad_params", f"Run {inputs.run_id} was given no standard input.")
+            return None
+        told = "The standard input"
+        return self._buffer(inputs.run_id, inputs.stdin, given, actor, told=told, lost=told, how="--stdin < FILE")
+
+    def _buffer(
+        self, run_id: int, file: RunFileInput, given: str | None, actor: Actor, *, told: str, lost: str, how: str
+    ) -> str:
+        """A buffer with what ``file`` was; the last arguments are how it is called, and how it is handed over."""
+        if given is not None:
+            if self._buffers.info(given, actor).sha256 != file.sha256:
                 raise ServiceError(
-                    "not_replayable",
-                    f"The file {file.name!r} of run {inputs.run_id} is not kept: uploads last ten minutes.",
-                    hint=f"Hand it over again: --file {file.parameter}=PATH.",
+                    "not_the_same",
+                    f"{told} is not the one that run {run_id} had: its content differs.",
+                    hint="Run the script anew with it.",
                     status=409,
                 )
-            found[file.parameter] = buffer_id
-        return found
+            return given
+        if (held := self._buffers.held(file.name, file.sha256, actor)) is None:
+            raise ServiceError(
+                "not_replayable",
+                f"{lost} of run {run_id} is not kept: uploads last ten minutes.",
+                hint=f"Hand it over again: {how}.",
+                status=409,
+            )
+        return held
 
     async def _output(self, run: RunInfo, actor: Actor) -> str:
         """The beginning of what a run wrote, both streams in order."""
@@ -212,7 +248,10 @@ def _with_secrets(inputs: RunInputs, given: Mapping[str, Any]) -> RunInputs:
         place: getattr(inputs, place) | {one.name: given[one.name] for one in inputs.secrets if one.place == place}
         for place in BY_NAME
     }
-    return msgspec.structs.replace(inputs, **complete)
+    arguments = {one.name: given[one.name] for one in inputs.secrets if one.place == ARGV}
+    if not_text := next((name for name, value in arguments.items() if not isinstance(value, str)), None):
+        raise ServiceError("bad_params", f"The secret {not_text!r} of run {run_id} was an argument, which is text.")
+    return msgspec.structs.replace(inputs, argv=with_secret_arguments(inputs.argv, arguments), **complete)
 
 
 def _text(chunk: OutputChunk) -> str:
@@ -240,17 +279,25 @@ def _shown(inputs: RunInputs) -> str:
         "args": inputs.args,
         "kwargs": inputs.kwargs,
         "variables": inputs.variables,
+        "argv": inputs.argv,
         "entrypoint": inputs.entrypoint,
-        "files": {file.parameter: f"{file.name} {file.size} bytes, sha256 {file.sha256}" for file in inputs.files},
+        "files": {file.parameter: _file_shown(file) for file in inputs.files},
+        "stdin": None if inputs.stdin is None else _file_shown(inputs.stdin),
         "secrets": {f"{one.place}.{one.name}": one.hmac for one in inputs.secrets},
     }
     used = {name: value for name, value in found.items() if value}
     return json.dumps(used, indent=1, ensure_ascii=False, sort_keys=True) + "\n" if used else ""
 
 
+def _file_shown(file: RunFileInput) -> str:
+    return f"{file.name} {file.size} bytes, sha256 {file.sha256}"
+
+
 def _result(run: RunInfo) -> str:
     """How a run ended, as it is compared."""
     lines = [f"outcome: {run.outcome or run.state}"]
+    if run.exit_status:
+        lines.append(f"exit status: {run.exit_status}")
     if run.has_value:
         lines.append(f"result: {json.dumps(run.value, indent=1, ensure_ascii=False, sort_keys=True)}")
     elif run.result is not None:

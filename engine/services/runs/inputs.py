@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,16 @@ MAX_CODE = 1 << 20
 
 BY_NAME = ("params", "kwargs", "variables")
 ARGS = "args"
-_FIELDS = (*BY_NAME, ARGS, "entrypoint")
+ARGV = "argv"
+_FIELDS = (*BY_NAME, ARGS, ARGV, "entrypoint")
+HIDDEN = "***"
+"""In place of an argument, or of a part at its end, that is secret."""
+
+_ASSIGNED = re.compile(r"(-{0,2}([\w.-]+)=).+", re.DOTALL)
+_OPTION = re.compile(r"-{1,2}([\w.-]+)")
+_ACCOUNT_IN_URL = re.compile(r"\w+://[^/@\s:]*:[^/@\s]+@")
+_NO_NAME = re.compile(r"\W")
+_PLACE = re.compile(r"argv([0-9]+)_")
 NOTHING = hashlib.sha256(b"{}").hexdigest()
 """Hash of the inputs of a run that was given none."""
 
@@ -62,20 +72,22 @@ class SecretKeeper:
         return f"hmac-sha256:{hmac.new(self.key, told.encode(), hashlib.sha256).hexdigest()}"
 
 
-def given_inputs(request: RunRequest, buffers: Mapping[str, Buffer], keeper: SecretKeeper) -> GivenInputs:
+def given_inputs(
+    request: RunRequest, buffers: Mapping[str, Buffer], stdin: Buffer | None, keeper: SecretKeeper
+) -> GivenInputs:
     """The inputs of a request.
 
     Args:
         request: What is about to run.
         buffers: The files that it is handed, by parameter.
+        stdin: Its standard input.
         keeper: Knows what of it is secret.
     """
     found: dict[str, Any] = {name: value for name in _FIELDS if (value := getattr(request, name))}
     if buffers:
-        found["files"] = {
-            parameter: {"name": buffer.info.name, "size": buffer.info.size, "sha256": buffer.info.sha256}
-            for parameter, buffer in buffers.items()
-        }
+        found["files"] = {parameter: _described(buffer) for parameter, buffer in buffers.items()}
+    if stdin is not None:
+        found["stdin"] = _described(stdin)
     if not found:
         return GivenInputs(NOTHING, None)
     try:
@@ -83,6 +95,10 @@ def given_inputs(request: RunRequest, buffers: Mapping[str, Buffer], keeper: Sec
     except (TypeError, ValueError, RecursionError):
         return GivenInputs("", None)  # no run can be given that either: it is refused with a sentence further on
     return GivenInputs(hashlib.sha256(text.encode()).hexdigest(), text if len(text) <= MAX_INPUTS else None)
+
+
+def _described(buffer: Buffer) -> dict[str, Any]:
+    return {"name": buffer.info.name, "size": buffer.info.size, "sha256": buffer.info.sha256}
 
 
 def _without_secrets(found: dict[str, Any], keeper: SecretKeeper) -> dict[str, Any]:
@@ -96,7 +112,53 @@ def _without_secrets(found: dict[str, Any], keeper: SecretKeeper) -> dict[str, A
             kept[place] = {name: value for name, value in values.items() if name not in secret}
     if holds_a_secret_name(found.get(ARGS)):
         hidden[ARGS] = {ARGS: keeper.hmac(ARGS, kept.pop(ARGS))}
+    if secret_arguments := _secret_arguments(argv := found.get(ARGV, [])):
+        kept[ARGV] = [*argv]
+        for name, visible in secret_arguments.items():
+            index = _index(name)
+            hidden.setdefault(ARGV, {})[name] = keeper.hmac(name, argv[index][len(visible) :])
+            kept[ARGV][index] = visible + HIDDEN
     return kept | {"secrets": hidden} if hidden else kept
+
+
+def _secret_arguments(argv: Sequence[str]) -> dict[str, str]:
+    """What of the arguments is secret: for each a name for its value, and what stands before that and may be seen.
+
+    A value behind an option or an equals sign whose name says so, or an address with a password. The names are words
+    that ``-p`` takes.
+    """
+    found: dict[str, str] = {}
+    before = ""
+    for number, argument in enumerate(argv, 1):
+        assigned, option = _ASSIGNED.fullmatch(argument), _OPTION.fullmatch(argument)
+        if before and not argument.startswith("--"):
+            found[_argument_name(number, before)] = ""
+        elif assigned is not None and names_a_secret(assigned[2]):
+            found[_argument_name(number, assigned[2])] = assigned[1]
+        elif _ACCOUNT_IN_URL.search(argument):
+            found[_argument_name(number, "url")] = ""
+        before = option[1] if option is not None and names_a_secret(option[1]) else ""
+    return found
+
+
+def _argument_name(number: int, option: str) -> str:
+    return f"{ARGV}{number}_{_NO_NAME.sub('_', option)}"
+
+
+def _index(name: str) -> int:
+    """The place among the arguments that a name of ``_argument_name`` tells."""
+    place = _PLACE.match(name)
+    assert place is not None, name  # noqa: S101
+    return int(place[1]) - 1
+
+
+def with_secret_arguments(argv: Sequence[str], values: Mapping[str, str]) -> list[str]:
+    """The arguments with the values that are not kept, which come by their names."""
+    complete = list(argv)
+    for name, value in values.items():
+        index = _index(name)
+        complete[index] = complete[index].removesuffix(HIDDEN) + value
+    return complete
 
 
 def kept_code(source: bytes) -> bytes | None:
@@ -107,8 +169,9 @@ def kept_code(source: bytes) -> bytes | None:
 def read_inputs(text: str | None) -> dict[str, Any]:
     """Kept inputs by the names of ``RunInputs``."""
     found: dict[str, Any] = json.loads(text) if text else {}
-    files, secrets = found.pop("files", {}), found.pop("secrets", {})
+    files, secrets, stdin = found.pop("files", {}), found.pop("secrets", {}), found.pop("stdin", None)
     return found | {
+        "stdin": None if stdin is None else RunFileInput(parameter="", **stdin),
         "files": [RunFileInput(parameter=parameter, **file) for parameter, file in files.items()],
         "secrets": [
             SecretInput(place=place, name=name, hmac=digest)

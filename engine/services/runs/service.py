@@ -113,9 +113,11 @@ class RunService:
         """Like ``start``, for callers in this process that want to follow the run. ``replay_of``: what it repeats."""
         prepared = await self._checks.prepare(request, actor)
         run_id = await self._state.next_run_id()
-        buffers = self._buffers.hold(request.files.values(), actor)
+        wanted = [*request.files.values(), *([] if request.stdin is None else [request.stdin])]
+        buffers = self._buffers.hold(wanted, actor)
+        stdin = None if request.stdin is None else buffers[-1]
         keeper = SecretKeeper(self._hmac_key, prepared.secret)
-        given = given_inputs(request, dict(zip(request.files, buffers, strict=True)), keeper)
+        given = given_inputs(request, dict(zip(request.files, buffers, strict=False)), stdin, keeper)
         info = _first_record(run_id, request, prepared, actor, source, given, replay_of, self._no_space())
         inputs = InputRow(run_id, info.code_sha256, kept_code(prepared.source), given.text)
         try:
@@ -292,11 +294,14 @@ class RunService:
         actor: Actor,
         inputs: InputRow,
     ) -> ActiveRun:
-        run = ActiveRun(info, actor.uid, buffers, self)
         files = {
             name: FileInput(name=buffer.info.name, fd=buffer.fd, size=buffer.info.size)
-            for name, buffer in zip(request.files, buffers, strict=True)
+            for name, buffer in zip(request.files, buffers, strict=False)
         }
+        stdin = None
+        if request.stdin is not None:
+            stdin = FileInput("stdin", self._buffers.opened(buffers[-1]), buffers[-1].info.size)
+        run = ActiveRun(info, actor.uid, buffers, self, None if stdin is None else stdin.fd)
         job = Job(
             run_id=info.id,
             kind=request.kind,
@@ -313,6 +318,8 @@ class RunService:
             kwargs=request.kwargs,
             variables=request.variables,
             files=files,
+            stdin=stdin,
+            argv=request.argv,
             limits=prepared.limits,
             profile=Profile(mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants),
             priority=_priority(request, info.source),
@@ -323,6 +330,7 @@ class RunService:
             ending = self._pool.submit(job)
         except (QueueFull, JobRejected) as refusal:
             del self._active[info.id]
+            run.close_stdin()
             raise refused_run(refusal) from None
         self.recorder.inputs(inputs)
         if run.info.state is RunState.QUEUED:
@@ -332,6 +340,7 @@ class RunService:
 
     def _ended(self, run: ActiveRun, future: asyncio.Future[Ending]) -> None:
         self._buffers.give_back(run.buffers)
+        run.close_stdin()
         ending = _interrupted() if future.cancelled() else future.result()
         if run.info.started_at is not None:  # what was cancelled in the queue says nothing about speed
             self._metrics.finished(ending.duration)
@@ -346,6 +355,7 @@ class RunService:
                 isolation=ending.isolation or run.info.isolation,
                 outcome=ending.outcome,
                 signal=ending.signal,
+                exit_status=ending.exit_status,
                 value=ending.value,
                 has_value=ending.has_value,
                 result=ending.text,

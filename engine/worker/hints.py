@@ -1,0 +1,159 @@
+"""What to say behind a script's exception: what a run does not give, and how to ask for it.
+
+By the kind of the exception and its errno, and only where it is true. Nothing here looks at the host: whether a file
+exists there is not the script's to know, so no sentence says it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from .standard_input import NOT_GIVEN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+FILES = (
+    "RESTRICTED scripts reach none of the host's files, whether they exist or not, and write in their working folder "
+    "only: hand a file over with --file NAME=PATH, ask for its path in permissions of the header, or run the script in "
+    "ADMIN mode."
+)
+APPROVED_TO_READ = "This path is approved for reading: the header asks for more with permissions.write."
+EMPTY_RESTRICTED = (
+    "The working folder of a run is empty at its start, and RESTRICTED scripts reach none of the host's files: hand a "
+    "file over with --file NAME=PATH, ask for its path in permissions of the header, or run the script in ADMIN mode."
+)
+EMPTY_ADMIN = (
+    "The working folder of a run is empty at its start: what lies beside the script is in Path(__file__).parent, other "
+    "files of the host are reached by their whole path."
+)
+NETWORK = (
+    "RESTRICTED scripts have no network: run the script in ADMIN mode, or hand over what it would fetch with "
+    "--file NAME=PATH."
+)
+PROCESSES = "RESTRICTED scripts start no programs and no other processes: run the script in ADMIN mode."
+DENIED = (
+    "RESTRICTED does not give this: it starts no processes, sends no signals and changes nothing of the host. Run the "
+    "script in ADMIN mode."
+)
+
+NOT_TAKEN = (
+    "The script's entrypoint takes other parameters than the run was given: a parameter has one name for the run, in "
+    "the header and in the function."
+)
+
+MOST_RELATED = 100
+
+_OUT_OF_REACH = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+_STARTERS = ("subprocess.py", "pty.py", "os.py")
+_UNRESOLVED = ("name resolution", "Name or service not known", "could not create socket", "Network is unreachable")
+"""In messages of libraries that hide which call failed."""
+
+
+class Circumstances:
+    """What a run is given: by this its paths are told, and why something failed.
+
+    Attributes:
+        restricted: RESTRICTED mode.
+        scripts: The folder that scripts lie in.
+        granted: Approved paths; whether each may be written to.
+        scratch: The working folder.
+        stdin: Whether there is a standard input.
+    """
+
+    __slots__ = ("granted", "restricted", "scratch", "scripts", "stdin")
+
+    def __init__(self, *, restricted: bool, scripts: str = "", granted: Sequence[tuple[str, bool]] = ()) -> None:
+        self.restricted = restricted
+        self.scripts = scripts
+        self.granted = granted
+        self.scratch = "."
+        self.stdin = False
+
+    def hint(self, error: BaseException) -> str:
+        """The sentence behind ``error``, by itself or by what it was raised from; empty where there is none."""
+        try:
+            for part in _related(error):
+                sentence = self._os_error(part) if isinstance(part, OSError) else self._other(part)
+                if sentence:
+                    return sentence
+        except MemoryError:
+            raise
+        except BaseException:  # noqa: BLE001 - exceptions of scripts may raise in whatever is asked of them
+            return ""
+        return ""
+
+    def _os_error(self, error: OSError) -> str:
+        if isinstance(error.filename, (str, bytes)):
+            return self._file(os.fsdecode(error.filename), error.errno) if error.errno in _OUT_OF_REACH else ""
+        if error.args == (NOT_GIVEN,) or (error.errno == errno.EBADF and not self.stdin):
+            return NOT_GIVEN
+        if not self.restricted:
+            return ""
+        raised_in = _innermost_file(error)
+        name = os.path.basename(raised_in)
+        if type(error).__name__ == "gaierror" or (error.errno == errno.EACCES and name == "socket.py"):
+            return NETWORK
+        if name in _STARTERS or f"{os.sep}multiprocessing{os.sep}" in raised_in:
+            return PROCESSES
+        if error.errno == errno.EPERM:
+            return DENIED
+        return FILES if error.errno == errno.ENOENT else self._other(error)
+
+    def _file(self, path: str, number: int | None) -> str:
+        place = os.path.normpath(os.path.join(self.scratch, path))
+        if _is_within(place, self.scratch):
+            missing = number == errno.ENOENT
+            return (EMPTY_RESTRICTED if self.restricted else EMPTY_ADMIN) if missing else ""
+        if not self.restricted:
+            return ""
+        writable = [writable for granted, writable in self.granted if _is_within(place, granted)]
+        if writable:
+            return "" if number == errno.ENOENT or any(writable) else APPROVED_TO_READ
+        if number == errno.ENOENT and any(
+            _is_within(place, shown) for shown in (*sys.path, os.path.dirname(os.__file__))
+        ):
+            return ""
+        return FILES
+
+    def _other(self, error: BaseException) -> str:
+        if not self.restricted:
+            return ""
+        text = str(error)
+        kind = type(error)
+        if kind.__name__ == "OperationalError" and "unable to open database file" in text:
+            return FILES
+        if any(words in text for words in _UNRESOLVED):
+            return NETWORK
+        return ""
+
+
+def _related(error: BaseException) -> Iterator[BaseException]:
+    """``error``, then what it was raised from or has inside, nearest first."""
+    todo, seen = [error], set[int]()
+    while todo and len(seen) < MOST_RELATED:
+        part = todo.pop(0)
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield part
+        inside = part.exceptions if isinstance(part, BaseExceptionGroup) else ()
+        found = (part.__cause__, part.__context__, getattr(part, "reason", None), *inside, *part.args)
+        todo += [other for other in found if isinstance(other, BaseException)]
+
+
+def _innermost_file(error: BaseException) -> str:
+    """The file of the code that raised ``error``."""
+    trace = error.__traceback__
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace.tb_frame.f_code.co_filename
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
