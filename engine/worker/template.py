@@ -25,6 +25,7 @@ from .layers import (
     RESTRICTED_TEMPLATE,
     Setup,
 )
+from .locks import hand_over
 from .oom import CHILD as CHILD_SCORE
 from .oom import ZYGOTE, OomScore
 from .readable import DEVICES, NULL
@@ -234,7 +235,7 @@ def _restrict(config: Config, scratch: Scratch, readable: list[str]) -> None:
     if config.layers.landlock:
         _file_rules(config, scratch, readable).enforce()
     if config.layers.seccomp:
-        install_outer()
+        hand_over(install_outer(locks=config.layers.locks), scratch.launcher)
 
 
 def _file_rules(config: Config, scratch: Scratch, readable: list[str]) -> landlock.Ruleset:

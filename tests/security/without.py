@@ -53,7 +53,7 @@ LAYERS = {
     "view": Layer(unplanned={"view": False}, tried=("files", "writes")),
     "Landlock": Layer(unplanned={"landlock": 0}, tried=("files", "writes", "write_grant")),
     "outer filter": Layer(
-        file="template.py", line="        install_outer()\n", kept="        pass\n",
+        file="template.py", line="        hand_over(install_outer(locks=config.layers.locks), scratch.launcher)\n", kept="        pass\n",
         tried=("network", "processes", "write_grant", "kernel_surface"),
     ),
     "inner filter": Layer(
