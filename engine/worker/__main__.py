@@ -47,7 +47,7 @@ def _begin_inside() -> None:
         begin_in_user_namespace()
     except OSError as error:
         os.write(2, f"There is no user namespace for a slot: {error}\n".encode())
-    os.execv(sys.executable, [sys.executable, "-I", "-X", "utf8", __file__])
+    os.execv(sys.executable, [sys.executable, "-I", "-X", "utf8", __file__])  # noqa: S606 - no shell
 
 
 def _adopt_folder() -> None:

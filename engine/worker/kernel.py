@@ -136,7 +136,7 @@ def umask(mask: int) -> int:
 
 
 def keep_capabilities() -> None:
-    """Let a program that this process executes have its capabilities too, whoever runs it (capabilities(7), ambient)."""
+    """Let a program that this process executes have its capabilities, too (capabilities(7), ambient)."""
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
     sets = (ctypes.c_uint32 * 6)()
     _check(_libc.capget(header, sets), "capget")
@@ -235,27 +235,25 @@ def fetch_descriptor(pidfd: int, number: int) -> int:
     Raises:
         OSError: EBADF if it has no such descriptor, ESRCH if it has gone, EPERM without the right to trace it.
     """
-    zero = ctypes.c_long(0)
-    return int(_check(_syscall(_PIDFD_GETFD, ctypes.c_long(pidfd), ctypes.c_int(number), zero), "pidfd_getfd"))
+    return int(_check(_syscall(SYS_PIDFD_GETFD, pidfd, number, 0), "pidfd_getfd"))
 
 
-_PIDFD_GETFD = ctypes.c_long(SYS_PIDFD_GETFD)
-_PROCESS_VM_READV = ctypes.c_long(SYS_PROCESS_VM_READV)
+def prepare_memory_read(size: int) -> Callable[[int, int], bytes]:
+    """Prepare reads of ``size`` bytes of other processes' memory (process_vm_readv(2)), by pid and address.
 
-
-def read_memory(pid: int, address: int, size: int) -> bytes:
-    """Return what stands in another process's memory (process_vm_readv(2)).
-
-    Raises:
-        OSError: EFAULT if not all of it can be read, ESRCH if the process has gone, EPERM without the right to trace it.
+    They raise OSError: EFAULT if not all can be read, ESRCH if the process has gone, EPERM without the right to trace.
     """
     buffer = ctypes.create_string_buffer(size)
-    here, there = _Stretch(ctypes.addressof(buffer), size), _Stretch(address, size)
-    one, zero = ctypes.c_long(1), ctypes.c_long(0)
-    read = _syscall(_PROCESS_VM_READV, ctypes.c_long(pid), ctypes.byref(here), one, ctypes.byref(there), one, zero)
-    if _check(read, "process_vm_readv") != size:
-        raise OSError(errno.EFAULT, "process_vm_readv: not all of it can be read")
-    return buffer.raw
+    here, there = _Stretch(ctypes.addressof(buffer), size), _Stretch(0, size)
+    to, what = ctypes.byref(here), ctypes.byref(there)
+
+    def read(pid: int, address: int) -> bytes:
+        there.base = address
+        if _check(_syscall(SYS_PROCESS_VM_READV, pid, to, 1, what, 1, 0), "process_vm_readv") != size:
+            raise OSError(errno.EFAULT, "process_vm_readv: not all of it can be read")
+        return buffer.raw
+
+    return read
 
 
 class _Stretch(ctypes.Structure):

@@ -12,7 +12,7 @@ Only files in the run's own scratch can be locked. Nobody else has that file sys
   None is taken. A lock of the open file description in its place would be wrong: SQLite, which takes the locks of all
   its connections to a file by whichever descriptor it likes, would wait for itself.
 - ``flock`` and locks of open file descriptions belong to what was fetched, so they are taken by it, and can conflict:
-  dbm.gnu counts on that. Whoever has to wait is tried again from time to time, so that nobody else waits for the broker.
+  dbm.gnu counts on that. Whoever has to wait is tried again from time to time, so that nobody waits for the broker.
 
 All that comes from a script is numbers, and one struct flock, read once, which the kernel judges.
 """
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NOTIFICATION = struct.Struct("<QIIiIQ6Q")
-"""struct seccomp_notif of linux/seccomp.h: key, thread, flags; number, architecture, address and arguments of a call."""
+"""struct seccomp_notif of linux/seccomp.h: key, thread, flags; number, architecture, address, arguments."""
+
+NOTHING = bytes(NOTIFICATION.size)
 
 RESPONSE = struct.Struct("<QqiI")
 """struct seccomp_notif_resp: key, value, negative error, flags. The flag that lets a call go on is never set."""
@@ -63,9 +65,10 @@ GRANTED = 0
 
 def hand_over(listener: int | None, launcher: _socket.socket | None) -> None:
     """Give the launcher the descriptor that calls come from, and keep none: it could answer them."""
-    if listener is None or launcher is None:
+    if listener is None:
         return
-    launcher.sendmsg([b"f"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", listener))])
+    if launcher is not None:
+        launcher.sendmsg([b"f"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", listener))])
     os.close(listener)
 
 
@@ -103,6 +106,7 @@ class LockBroker:
         self._wait = FIRST_WAIT
         self._next_try = 0.0
         self._request = bytearray(NOTIFICATION.size)
+        self._read_lock = kernel.prepare_memory_read(LOCK.size)
 
     def close(self) -> None:
         """Be nobody's broker: what the template does with its copy."""
@@ -144,7 +148,7 @@ class LockBroker:
 
     def _answer_next(self) -> None:
         request = self._request
-        request[:] = bytes(NOTIFICATION.size)  # the kernel wants it so
+        request[:] = NOTHING  # the kernel wants it so
         try:
             fcntl.ioctl(self._listener, RECEIVE, request)
         except OSError:
@@ -169,7 +173,7 @@ class LockBroker:
                 attempt = _Flock(held, command)
             else:
                 waits = command in (SETLKW, OFD_SETLKW)
-                lock = kernel.read_memory(thread, address, LOCK.size)
+                lock = self._read_lock(thread, address)
                 attempt = (_OpenFileLock if command in (OFD_SETLK, OFD_SETLKW) else _RecordLock)(held, lock)
             if not self._is_valid(key):
                 return None
@@ -199,7 +203,7 @@ class LockBroker:
         return kernel.fetch_descriptor(pidfd, descriptor)
 
     def _process_of(self, thread: int) -> int:
-        """Return the number of the process that a thread is one of: before Linux 6.9 only that has a pidfd (proc(5))."""
+        """Return the number of a thread's process (proc(5)): before Linux 6.9 only that has a pidfd."""
         file = os.open(f"{thread}/status", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._processes)
         try:
             status = os.read(file, 4096)
@@ -213,7 +217,7 @@ class LockBroker:
         self._pidfds.clear()
 
     def _is_valid(self, key: int) -> bool:
-        """Whether the call still waits: then its thread's number has been its own all the time since it was received."""
+        """Whether the call still waits: then its thread's number has been its own since it was received."""
         try:
             fcntl.ioctl(self._listener, IS_VALID, KEY.pack(key))
         except OSError:

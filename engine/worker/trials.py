@@ -228,7 +228,7 @@ def _try_locks(folder: str) -> None:
             namespaces.begin_in_user_namespace()
             os.dup2(write_end, 1)
             entry = os.path.join(os.path.dirname(__file__), "__main__.py")
-            os.execv(sys.executable, [sys.executable, "-I", "-X", "utf8", entry, "--locks", folder])
+            os.execv(sys.executable, [sys.executable, "-I", "-X", "utf8", entry, "--locks", folder])  # noqa: S606
         except BaseException as error:  # noqa: BLE001 - reported to the parent, the process ends here
             os.write(write_end, _in_words(error).encode("utf-8", "replace")[:500])
         finally:
@@ -272,7 +272,9 @@ def _lock_files(scratch: str, launcher: _socket.socket) -> None:
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     hand_over(seccomp.install_outer(locks=True), launcher)
     library = os.open(os.__file__, os.O_RDONLY | os.O_CLOEXEC)
-    _expect_failure(PermissionError, lambda: fcntl.flock(library, fcntl.LOCK_SH), "locks on files outside of the scratch")
+    _expect_failure(
+        PermissionError, lambda: fcntl.flock(library, fcntl.LOCK_SH), "locks on files outside of the scratch"
+    )
     done: list[BaseException | None] = []
 
     def lock_all() -> None:

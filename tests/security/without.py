@@ -48,12 +48,14 @@ LAYERS = {
     EVERY_LAYER: Layer(tried=("files", "writes", "write_grant", "network", "processes", "introspection",
                               "kernel_surface", "memory-", "resources", "leftovers")),
     "namespaces": Layer(
-        unplanned={"userns": False, "pidns": False, "view": False}, tried=("files", "processes", "leftovers")
+        unplanned={"userns": False, "pidns": False, "view": False, "locks": False},
+        tried=("files", "processes", "leftovers"),
     ),
     "view": Layer(unplanned={"view": False}, tried=("files", "writes")),
     "Landlock": Layer(unplanned={"landlock": 0}, tried=("files", "writes", "write_grant")),
     "outer filter": Layer(
-        file="template.py", line="        hand_over(install_outer(locks=config.layers.locks), scratch.launcher)\n", kept="        pass\n",
+        file="template.py", kept="        pass\n",
+        line="        hand_over(install_outer(locks=config.layers.locks), scratch.launcher)\n",
         tried=("network", "processes", "write_grant", "kernel_surface"),
     ),
     "inner filter": Layer(

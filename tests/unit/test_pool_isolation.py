@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.models.runs import Mode
 from engine.pool.fork_request import parked_child
-from engine.pool.isolation import FILTERED, HIDDEN, UNLISTED, UNSEEN, Hello, Promise, Ready, UnfitChild, own_namespace
+from engine.pool.isolation import (
+    FILTERED,
+    HIDDEN,
+    LOCKED,
+    UNLISTED,
+    UNSEEN,
+    Hello,
+    Promise,
+    Ready,
+    UnfitChild,
+    own_namespace,
+)
 from engine.pool.job import Limits
 from engine.sandbox.plan import Level, Plan, PlannedLayers
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
@@ -17,10 +30,11 @@ from engine.worker.wire import CHECKED_DESCRIPTORS, HELLO, ForkRequest
 DEVICE = 77
 SIZE = 50 << 20
 FULL = Plan(
-    Mode.RESTRICTED, Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=7, seccomp=True)
-)  # fmt: skip
+    Mode.RESTRICTED, Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=7, seccomp=True, locks=True)
+)
 CORE = Plan(Mode.RESTRICTED, Level.CORE, PlannedLayers(landlock=3, seccomp=True))
 DENIED = FILTERED | dict.fromkeys(HIDDEN, "EACCES") | UNSEEN | UNLISTED
+ANSWERED = DENIED | LOCKED
 ELSEWHERE = {kind: number for number, kind in enumerate(("user", "pid", "mnt", "net", "ipc", "uts"), 1)}
 HERE = {kind: own_namespace(kind) for kind in ELSEWHERE}
 REQUEST: ForkRequest = parked_child(Limits(), warm=True)
@@ -35,7 +49,7 @@ GOOD = Hello(
 def ready(**changes: Any) -> Ready:
     """A report of a template that has everything."""
     given: dict[str, Any] = {
-        "namespaces": ELSEWHERE, "python": "3.11", "size": SIZE, "umask": 0o077, "leftovers": 0, "attempts": DENIED,
+        "namespaces": ELSEWHERE, "python": "3.11", "size": SIZE, "umask": 0o077, "leftovers": 0, "attempts": ANSWERED,
     }  # fmt: skip
     return Ready(**(given | changes))
 
@@ -60,11 +74,22 @@ def test_one_namespace_that_is_the_engines_own_is_no_containment(kind: str) -> N
 @pytest.mark.parametrize("attempt", DENIED)
 @pytest.mark.parametrize("answer", ["allowed", "EBADF", "EFAULT", "ECHILD", None])
 def test_a_child_that_could_do_one_forbidden_thing_spoils_its_template(attempt: str, answer: str | None) -> None:
-    answers = {name: due for name, due in DENIED.items() if name != attempt}
+    answers = {name: due for name, due in ANSWERED.items() if name != attempt}
     if answer is not None:
         answers[attempt] = answer
     with pytest.raises(UnfitChild, match=attempt):
         Promise.of(FULL, ready(attempts=answers))
+
+
+@pytest.mark.parametrize("answer", ["EPERM", "ENOSYS", None])
+def test_a_child_without_the_locks_that_were_planned_spoils_its_template(answer: str | None) -> None:
+    answers = {name: due for name, due in ANSWERED.items() if name != "lock_own_file"}
+    if answer is not None:
+        answers["lock_own_file"] = answer
+    with pytest.raises(UnfitChild, match="lock_own_file"):
+        Promise.of(FULL, ready(attempts=answers))
+    unlocked = replace(FULL, layers=msgspec.structs.replace(FULL.layers, locks=False))
+    Promise.of(unlocked, ready(attempts=answers))
 
 
 @pytest.mark.parametrize(
