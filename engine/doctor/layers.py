@@ -74,6 +74,15 @@ def _namespaces(examined: LayerTrials) -> str:
     return remedies.for_namespaces(examined.host, examined.interpreter)
 
 
+def _locks(examined: LayerTrials) -> str:
+    if any(examined.failures.get(trial) for trial in ("userns", "namespaces", "tmpfs")):
+        return _namespaces(examined)
+    return (
+        "Use Linux 5.6 or later; in a container, one whose filter permits pidfd_getfd and process_vm_readv and has no "
+        "listener of its own (SECCOMP_FILTER_FLAG_NEW_LISTENER)."
+    )
+
+
 def _landlock_found(examined: LayerTrials) -> str:
     lacks = [what for version, what in LACKS if examined.abi < version]
     return f"ABI {examined.abi}" + (f", which does not handle {', '.join(lacks)}" if lacks else "")
@@ -161,6 +170,14 @@ LAYERS = (
         works=lambda _: "can be had",
         remedy=lambda _: "Use Linux 5.3 or later, or a container filter that permits pidfd_open.",
         missing=Severity.FAIL,
+    ),
+    Layer(
+        name="file locks",
+        trial="locks",
+        tried="locks on files in scratch, and one on a file elsewhere, answered from outside of the sandbox",
+        protects="Lets SQLite, dbm and shelve work with a script's own files, and keeps the host's from being locked.",
+        works=lambda _: "are granted in scratch and refused elsewhere",
+        remedy=_locks,
     ),
 )
 

@@ -13,6 +13,7 @@ from engine.models.runs import Mode
 from engine.sandbox.plan import Level, Plan
 from engine.worker.limits import MEMORY_RESERVE, PROCESSES
 from engine.worker.namespaces import CONTAINED_KINDS, OWN_TREE_KINDS
+from engine.worker.proofs import ALLOWED
 from engine.worker.seccomp import MODE_FILTER
 from engine.worker.wire import CHECKED_DESCRIPTORS, HELLO, ForkRequest
 
@@ -62,6 +63,9 @@ FILTERED = {
     "mkdir_set_group_id": "EPERM",
     "mkdirat_set_group_id": "EPERM",
     "umask": "EPERM",
+    "flock_library": "EPERM",
+    "record_lock_library": "EPERM",
+    "open_file_lock_library": "EPERM",
     "socket_inet": "EACCES",
     "socket_unix": "EACCES",
 }
@@ -91,6 +95,9 @@ UNSEEN = {"stat_host_file": "ENOENT"}
 
 UNLISTED = {"list_proc": "EACCES"}
 """What a child under Landlock must be answered: the view has the folder, and nothing but Landlock keeps it closed."""
+
+LOCKED = {"lock_own_file": ALLOWED}
+"""What a child must be answered where there is a lock broker; without one it is refused as everywhere."""
 
 Dues = Iterator[tuple[str, int, int]]
 """Each: what, what is shown, what is due."""
@@ -239,6 +246,7 @@ def _check_attempts(plan: Plan, answers: dict[str, str], *, own_files: bool) -> 
     wanted = {
         **(FILTERED if layers.seccomp else {}),
         **(UNCHANGED if own_files else {}),
+        **(LOCKED if layers.locks else {}),
         **(UNSEEN if layers.view else {}),
         **(UNLISTED if layers.landlock else {}),
     }

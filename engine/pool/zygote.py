@@ -22,7 +22,7 @@ from engine.pool.job import Profile
 from engine.pool.outcome import ExitReport
 from engine.pool.settings import PoolSettings
 from engine.sandbox import cgroup
-from engine.sandbox.processes import ENTRY, worker_environment
+from engine.sandbox.processes import ENTRY, launcher_command, worker_environment
 from engine.worker.wire import CHILD, EXIT, ForkRequest, Report
 
 CONTROL_MESSAGE = 8 << 10
@@ -207,9 +207,10 @@ class Zygote:
 
 def _launch(settings: PoolSettings, profile: Profile, scratch: Path, control: int) -> subprocess.Popen[bytes]:
     config = json.dumps(_config(settings, profile, scratch, control)).encode()
+    command = launcher_command(settings.interpreter, ENTRY, inside=settings.plan(profile.mode).layers.locks)
     with _error_log(settings.log_file) as log, _in_memory(config) as told:
         return subprocess.Popen(
-            [str(settings.interpreter), "-I", "-X", "utf8", str(ENTRY)],
+            command,
             pass_fds=[control],
             env=worker_environment(),
             stdin=told,

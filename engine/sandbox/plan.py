@@ -22,6 +22,8 @@ CONTAINMENT = ("userns", "namespaces", "tmpfs", "pidfd")
 """What a slot of its own namespaces needs."""
 
 
+NO_LOCKS = "RESTRICTED scripts cannot lock files on this host, so SQLite and dbm do not work with files."
+
 DOCTOR = "`gatewright doctor` says what to do."
 
 
@@ -57,6 +59,7 @@ class PlannedLayers(msgspec.Struct, frozen=True):
     view: bool = False
     landlock: int = 0
     seccomp: bool = False
+    locks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,10 @@ class Plan:
     @property
     def note(self) -> str | None:
         """What its runs lack, one sentence for the record of each; None where nothing does, or nothing may run."""
-        if self.level in (Level.FULL, Level.REFUSED):
+        if self.level is Level.REFUSED:
             return None
+        if self.level is Level.FULL:  # ADMIN has no filter
+            return f"{NO_LOCKS} {DOCTOR}" if _without_locks(self.layers) else None
         if self.mode is Mode.ADMIN:
             return f"This host lacks for ADMIN runs: {'; '.join(self.missing)}. {DOCTOR}"
         return f"This host holds scripts at level {self.level}: {', '.join(_lacking(self.layers))}. {DOCTOR}"
@@ -106,7 +111,11 @@ def restricted_plan(findings: Findings, *, allow_degraded: bool) -> Plan:
     view = contained and works("view")
     landlock = findings.abi if works("landlock") else 0
     counted = landlock if landlock >= TRUNCATES or view else 0
-    layers = PlannedLayers(userns=contained, pidns=contained, view=view, landlock=landlock, seccomp=works("seccomp"))
+    seccomp = works("seccomp")
+    locks = contained and seccomp and works("locks")
+    layers = PlannedLayers(
+        userns=contained, pidns=contained, view=view, landlock=landlock, seccomp=seccomp, locks=locks
+    )
     missing = tuple(_missing(findings, layers))
     if not layers.seccomp or not (counted or view):
         level = Level.DEGRADED if allow_degraded else Level.REFUSED
@@ -132,6 +141,11 @@ def admin_plan(findings: Findings, *, root: bool, admin_as_root: bool) -> Plan:
     return Plan(Mode.ADMIN, Level.DEGRADED, PlannedLayers(), (why, shared))
 
 
+def _without_locks(layers: PlannedLayers) -> bool:
+    """Whether there is a scratch folder, and a filter that keeps its files from being locked."""
+    return layers.userns and layers.seccomp and not layers.locks
+
+
 def _lacking(layers: PlannedLayers) -> list[str]:
     """What is not there, in words and without the reasons."""
     found = []
@@ -145,6 +159,8 @@ def _lacking(layers: PlannedLayers) -> list[str]:
         found += ["no user namespace", "no scratch folder"]
     elif not layers.view:
         found.append("no private view of the files")
+    if _without_locks(layers):
+        found.append("no locks on files, so no SQLite")
     return found
 
 
@@ -161,4 +177,6 @@ def _missing(findings: Findings, layers: PlannedLayers) -> list[str]:
         found.append(f"no user namespace ({reason})")
     elif not layers.view:
         found.append(f"no private view ({findings.failure('view')})")
+    if _without_locks(layers):
+        found.append(f"no locks on files ({findings.failure('locks')})")
     return found

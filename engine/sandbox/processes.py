@@ -26,6 +26,13 @@ _ENVIRONMENT = {
 }
 
 
+def launcher_command(interpreter: Path, entry: Path, *, inside: bool) -> list[str]:
+    """How a slot's launcher is started. ``inside``: its program begins in a user namespace (``worker/__main__.py``)."""
+    if inside:  # -S: that process looks for no packages, it only starts the next one
+        return [str(interpreter), "-I", "-S", "-X", "utf8", str(entry), "--inside"]
+    return [str(interpreter), "-I", "-X", "utf8", str(entry)]
+
+
 def worker_environment() -> dict[str, str]:
     """What scripts find in ``os.environ``, beside their scratch as HOME and TMPDIR.
 

@@ -2,6 +2,8 @@
 
 python -I engine/worker/__main__.py                    the launcher of a slot; its configuration is its standard input
 python -I engine/worker/__main__.py --trials FOLDER    what this host gives, as JSON
+python -I engine/worker/__main__.py --locks FOLDER     whether a lock broker works here, in words
+python -I -S engine/worker/__main__.py --inside        the launcher of a slot, from within a user namespace
 
 Nothing about the slot is in the arguments: the whole host can read those. And run as a file, not as a folder, this
 module's frame is the first one of the process, with nothing of ``runpy`` below it.
@@ -19,15 +21,33 @@ def _begin() -> "Run | None":
     import sys
 
     _adopt_folder()
-    if sys.argv[1:2] == ["--trials"]:
-        from _gatewright_worker.trials import report  # type: ignore[import-not-found]
+    if sys.argv[1:2] == ["--inside"]:
+        _begin_inside()
+    if sys.argv[1:2] in (["--trials"], ["--locks"]):
+        from _gatewright_worker import trials  # type: ignore[import-not-found]
 
-        report(sys.argv[2])
+        (trials.report if sys.argv[1] == "--trials" else trials.report_locks)(sys.argv[2])
         return None
     from _gatewright_worker.launcher import main  # type: ignore[import-not-found]
 
     run: Run = main().serve()
     return run
+
+
+def _begin_inside() -> None:
+    """Start again in a user namespace. Where there is none to be had, what comes then finds out, and says it."""
+    import os
+    import sys
+
+    from _gatewright_worker.namespaces import begin_in_user_namespace  # type: ignore[import-not-found]
+    from _gatewright_worker.oom import ZYGOTE, OomScore  # type: ignore[import-not-found]
+
+    OomScore().set(ZYGOTE)  # before it: the account's own right, if it has any, sets how low it can be set later
+    try:
+        begin_in_user_namespace()
+    except OSError as error:
+        os.write(2, f"There is no user namespace for a slot: {error}\n".encode())
+    os.execv(sys.executable, [sys.executable, "-I", "-X", "utf8", __file__])  # noqa: S606 - no shell
 
 
 def _adopt_folder() -> None:

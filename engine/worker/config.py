@@ -23,14 +23,16 @@ class Layers:
         view: The private view.
         landlock: The version of Landlock to use, 0 for none.
         seccomp: Both filters.
+        locks: A lock broker. The launcher's program was executed in its user namespace then.
     """
 
-    def __init__(self, *, userns: bool, pidns: bool, view: bool, landlock: int, seccomp: bool) -> None:
+    def __init__(self, *, userns: bool, pidns: bool, view: bool, landlock: int, seccomp: bool, locks: bool) -> None:
         self.userns = userns
         self.pidns = pidns
         self.view = view
         self.landlock = landlock
         self.seccomp = seccomp
+        self.locks = locks
 
 
 class Config:

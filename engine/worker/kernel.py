@@ -6,6 +6,7 @@ Constants are those of the Linux user-space headers (linux/sched.h, linux/mount.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -39,6 +40,8 @@ PR_GET_SECCOMP = 21
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_GET_NO_NEW_PRIVS = 39
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
 
 AF_INET = 2
 SOCK_DGRAM = 2
@@ -46,12 +49,14 @@ SOCK_DGRAM = 2
 CAPABILITY_VERSION_3 = 0x2008_0522
 
 SYS_PIVOT_ROOT = 155
+SYS_PROCESS_VM_READV = 310
 SYS_SECCOMP = 317
 SYS_CLOSE_RANGE = 436
+SYS_PIDFD_GETFD = 438
 SYS_LANDLOCK_CREATE_RULESET = 444
 SYS_LANDLOCK_ADD_RULE = 445
 SYS_LANDLOCK_RESTRICT_SELF = 446
-"""Numbers on x86-64; the last four are the same on every architecture but for seccomp."""
+"""Numbers on x86-64; from close_range on they are the same on every architecture."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
@@ -131,6 +136,20 @@ def umask(mask: int) -> int:
     return int(_bare_libc.umask(mask))
 
 
+def keep_capabilities() -> None:
+    """Let a program that this process executes have its capabilities, too (capabilities(7), ambient)."""
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    _check(_libc.capget(header, sets), "capget")
+    for word in (0, 3):  # twice effective, permitted, inheritable
+        sets[word + 2] = sets[word + 1]
+    _check(_libc.capset(header, sets), "capset")
+    for capability in range(64):
+        if sets[1 + 3 * (capability // 32)] >> capability % 32 & 1:
+            passed = map(ctypes.c_ulong, (PR_CAP_AMBIENT_RAISE, capability, 0, 0))
+            _check(_libc.prctl(PR_CAP_AMBIENT, *passed), "prctl")
+
+
 def drop_capabilities() -> None:
     """Give up every capability, effective, permitted and inheritable (capset(2))."""
     if _bare_libc.capset(_cap_header_ref, _no_caps_ref):
@@ -154,15 +173,22 @@ def seccomp_mode() -> int:
     return int(_bare_libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0))
 
 
-def prepare_seccomp(operation: int, program: ctypes.Array[ctypes.c_char], length: int) -> Callable[[], None]:
-    """Prepare a call of seccomp(2) with ``program``, ``length`` instructions, so that a child need only make it."""
+def prepare_seccomp(
+    operation: int, program: ctypes.Array[ctypes.c_char], length: int, flags: int = 0
+) -> Callable[[], int]:
+    """Prepare a call of seccomp(2) with ``program``, ``length`` instructions, so that a child need only make it.
+
+    It returns what the kernel answers: 0, or the descriptor that ``flags`` ask for.
+    """
     header = _FilterProgram(length, ctypes.addressof(program))
-    arguments = (ctypes.c_long(SYS_SECCOMP), ctypes.c_long(operation), ctypes.c_long(0), ctypes.byref(header))
+    arguments = (ctypes.c_long(SYS_SECCOMP), ctypes.c_long(operation), ctypes.c_long(flags), ctypes.byref(header))
     call = _bare_libc.syscall
 
-    def install(_keep: object = (header, program)) -> None:
-        if call(*arguments):
+    def install(_keep: object = (header, program)) -> int:
+        answer = int(call(*arguments))
+        if answer < 0:
             raise OSError("seccomp was refused")
+        return answer
 
     return install
 
@@ -202,6 +228,39 @@ def prepare_poll(first: int, count: int) -> Callable[[], int]:
         return int(poll(*arguments))
 
     return count_closed
+
+
+def fetch_descriptor(pidfd: int, number: int) -> int:
+    """Return a descriptor of the same open file as ``number`` of another process (pidfd_getfd(2)).
+
+    Raises:
+        OSError: EBADF if it has no such descriptor, ESRCH if it has gone, EPERM without the right to trace it.
+    """
+    return int(_check(_syscall(SYS_PIDFD_GETFD, pidfd, number, 0), "pidfd_getfd"))
+
+
+def prepare_memory_read(size: int) -> Callable[[int, int], bytes]:
+    """Prepare reads of ``size`` bytes of other processes' memory (process_vm_readv(2)), by pid and address.
+
+    They raise OSError: EFAULT if not all can be read, ESRCH if the process has gone, EPERM without the right to trace.
+    """
+    buffer = ctypes.create_string_buffer(size)
+    here, there = _Stretch(ctypes.addressof(buffer), size), _Stretch(0, size)
+    to, what = ctypes.byref(here), ctypes.byref(there)
+
+    def read(pid: int, address: int) -> bytes:
+        there.base = address
+        if _check(_syscall(SYS_PROCESS_VM_READV, pid, to, 1, what, 1, 0), "process_vm_readv") != size:
+            raise OSError(errno.EFAULT, "process_vm_readv: not all of it can be read")
+        return buffer.raw
+
+    return read
+
+
+class _Stretch(ctypes.Structure):
+    """struct iovec of process_vm_readv(2)."""
+
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
 
 
 class _FilterProgram(ctypes.Structure):

@@ -25,9 +25,10 @@ from .config import USUAL_MODULES, Config
 from .descendants import kill_descendants
 from .grants import WRITE, show_grants
 from .hints import Circumstances
+from .locks import LockBroker
 from .oom import ZYGOTE, OomScore
 from .readable import readable_paths
-from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, serve_replacements
+from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, serve_template
 from .template import Template
 from .view import SCRATCH_PARENT, View
 from .wire import Report
@@ -92,7 +93,7 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
 
     Returns the template in the template, None in the launcher.
     """
-    if config.layers.userns:
+    if config.layers.userns and not config.layers.locks:  # with locks it began in one
         namespaces.enter_user_namespace()
     namespaces.enter(namespaces.OWN_TREE if config.admin else namespaces.CONTAINED)
     # After that: a change of credentials clears it.
@@ -107,16 +108,23 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
     mount_scratch(place, config.scratch_size, config.scratch_inodes)
     path = f"{parent}/s"
     shared = _mount_shared_memory(config.shm_size) if config.admin else None
+    broker = LockBroker(path) if config.layers.locks else None
     gc.freeze()
     ours, templates = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     pid = os.fork()
     if pid == 0:
         ours.close()
+        if broker is not None:
+            broker.close()
         more = () if shared is None else shared.places()
         return _contained_template(config, program, control, view, readable, path, more, templates)
     templates.close()
     control.close()
-    serve_replacements(path, ours, shared)
+    try:
+        serve_template(path, ours, shared, broker)
+    except Exception as error:
+        os.write(2, f"The launcher broke: {type(error).__name__}: {error}\n".encode())
+        raise  # with it the template ends
     os.waitpid(pid, 0)
     return None
 

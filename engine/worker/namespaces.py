@@ -24,6 +24,17 @@ def enter_user_namespace() -> None:
             table.write(text)
 
 
+def begin_in_user_namespace() -> None:
+    """Move this process into a new user namespace, so that the program it executes next belongs there.
+
+    The kernel lets a process that is not dumpable be looked into by those who have the right in the user namespace in
+    which its program was executed (ptrace(2), PTRACE_MODE). Executed outside, children of a launcher were out of its
+    reach, and so was what the lock broker has to see.
+    """
+    enter_user_namespace()
+    kernel.keep_capabilities()
+
+
 def enter(kinds: int) -> None:
     """Move this process into new namespaces of these kinds; processes that it forks are in the new pid namespace.
 

@@ -7,11 +7,14 @@ engine's judgement (``engine/pool/isolation.py``).
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import signal
+import struct
 
 from . import kernel
+from .seccomp import OFD_SETLK, SETLK
 from .syscalls import NUMBERS
 
 TYPE_CHECKING = False
@@ -29,6 +32,12 @@ NOBODY = 0
 
 HOST_FILE = "/etc/passwd"
 NOWHERE = b"/nonexistent/made"
+READ_LOCK, WRITE_LOCK = 0, 1
+"""F_RDLCK and F_WRLCK of asm-generic/fcntl.h."""
+LOCK_SHARED_NOW, LOCK_ALONE_NOW = 1 | 4, 2 | 4
+"""LOCK_SH, LOCK_EX and LOCK_NB of flock(2)."""
+OWN_FILE = "attempt"
+"""In the scratch folder, where the attempts are made."""
 SET_USER_ID, SET_GROUP_ID = 0o4755, 0o2755
 OPEN_TO_ALL = 0o002
 AT_FDCWD = -100
@@ -107,6 +116,32 @@ def _link_library() -> None:
     os.unlink(path)
 
 
+def _record_lock(fd: int, command: int, kind: int) -> None:
+    """Lock a whole file by fcntl(2). The kernel is given struct flock: kind, whence, start, length, owner."""
+    lock = struct.pack("@hhqqi4x", kind, 0, 0, 0, 0)
+    _call("fcntl", fd, command, ctypes.create_string_buffer(lock, len(lock)))
+
+
+def _lock_library(lock: Callable[[int], object]) -> None:
+    fd = os.open(os.__file__, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        lock(fd)
+    finally:
+        os.close(fd)
+
+
+def _lock_own_file() -> None:
+    """Every kind of lock that there is."""
+    fd = os.open(OWN_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        _record_lock(fd, SETLK, WRITE_LOCK)
+        _call("flock", fd, LOCK_ALONE_NOW)
+        _record_lock(fd, OFD_SETLK, WRITE_LOCK)
+    finally:
+        os.close(fd)
+        os.unlink(OWN_FILE)
+
+
 _ATTEMPTS: dict[str, Callable[[], object]] = {
     "fork": _fork,
     "clone": _clone,
@@ -153,6 +188,10 @@ _ATTEMPTS: dict[str, Callable[[], object]] = {
     "umask": lambda: _call("umask", 0),
     "socket_inet": lambda: _call("socket", AF_INET, SOCK_STREAM, 0),
     "socket_unix": lambda: _call("socket", AF_UNIX, SOCK_STREAM, 0),
+    "flock_library": lambda: _lock_library(lambda fd: _call("flock", fd, LOCK_SHARED_NOW)),
+    "record_lock_library": lambda: _lock_library(lambda fd: _record_lock(fd, SETLK, READ_LOCK)),
+    "open_file_lock_library": lambda: _lock_library(lambda fd: _record_lock(fd, OFD_SETLK, READ_LOCK)),
+    "lock_own_file": _lock_own_file,
     "open_root": lambda: _open("/", os.O_RDONLY),
     "open_host_file": lambda: _open(HOST_FILE, os.O_RDONLY),
     "open_proc": lambda: _open("/proc/self/status", os.O_RDONLY),

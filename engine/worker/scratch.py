@@ -6,6 +6,7 @@ a private folder that the template empties, by a descriptor that it has of it fr
 
 from __future__ import annotations
 
+import _socket
 import errno
 import os
 import stat
@@ -13,12 +14,14 @@ import struct
 import time
 
 from . import kernel
+from .locks import handed_over
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
     from typing import Protocol
 
+    from .locks import LockBroker
     from .shared_memory import SharedMemory
 
     class Scratch(Protocol):
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
 MOUNT_FLAGS = kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC | kernel.MS_NOATIME
 SIZES = struct.Struct("<QI")
 """Bytes and inodes of a tmpfs: what the template asks the launcher for."""
+
+RECEIVING = (_socket.CMSG_LEN(4), _socket.MSG_CMSG_CLOEXEC)
+"""Room for a descriptor beside a message (unix(7)), and its flag."""
 
 COARSE_TICK = 0.01
 """Before Linux 6.13 timestamps advance with the timer: a change this soon after the mount may leave no trace."""
@@ -143,9 +149,23 @@ def mount_scratch(parent: str, size: int, inodes: int) -> None:
     kernel.mount(None, parent, None, kernel.MS_REMOUNT | kernel.MS_RDONLY | flags)
 
 
-def serve_replacements(path: str, template: socket, shared: SharedMemory | None) -> None:
-    """Replace the scratch whenever the template asks; ends when the template has gone (launcher's side)."""
-    while request := template.recv(SIZES.size):
+def serve_template(
+    path: str, template: socket, shared: SharedMemory | None = None, broker: LockBroker | None = None
+) -> None:
+    """Replace the scratch whenever the template asks; ends when the template has gone (launcher's side).
+
+    Meanwhile ``broker`` answers calls that lock files.
+    """
+    while True:
+        if broker is not None:
+            broker.serve(template)
+        request, ancillary, _, _ = template.recvmsg(SIZES.size, *RECEIVING)
+        if not request:
+            return
+        listener = handed_over(ancillary)
+        if listener is not None and broker is not None:
+            broker.listen(listener)
+            continue
         kernel.detach(path)
         _mount_tmpfs(path, *SIZES.unpack(request))
         if shared is not None:

@@ -29,11 +29,15 @@ if TYPE_CHECKING:
     Condition = tuple[int, str, tuple[int, ...]]
 
 KILL_PROCESS = 0x8000_0000
+USER_NOTIF = 0x7FC0_0000
 ERRNO = 0x0005_0000
 ALLOW = 0x7FFF_0000
 """SECCOMP_RET_* of linux/seccomp.h."""
 
 SET_MODE_FILTER = 1
+NEW_LISTENER = 1 << 3
+"""SECCOMP_FILTER_FLAG_NEW_LISTENER of linux/seccomp.h."""
+
 MODE_FILTER = 2
 
 ANY_NAMESPACE = 0x7E02_0000
@@ -79,6 +83,12 @@ FCNTL = (0, 1, 2, 3, 4, 5, 36, 1030, 1032, 1034)
 """linux/fcntl.h: F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_OFD_GETLK, F_DUPFD_CLOEXEC, F_GETPIPE_SZ,
 F_GET_SEALS. Not F_SETOWN and F_SETSIG, which send any signal to any process of the account; no locks and leases, which
 keep others from a file that the script may only read; no larger pipes."""
+
+SETLK, SETLKW, OFD_SETLK, OFD_SETLKW = 6, 7, 37, 38
+"""linux/fcntl.h: F_SETLK, F_SETLKW, F_OFD_SETLK and F_OFD_SETLKW."""
+
+LOCKING = (SETLK, SETLKW, OFD_SETLK, OFD_SETLKW)
+"""What ``fcntl`` hands over to the lock broker, where there is one (``locks.py``), and refuses elsewhere."""
 
 IOCTL = (0x5401, 0x5421, 0x541B, 0x5450, 0x5451)
 """asm-generic/ioctls.h: TCGETS (isatty), FIONBIO, FIONREAD, FIONCLEX, FIOCLEX. No TIOCSTI."""
@@ -248,8 +258,13 @@ MARK = 0x4D41_524B
 """Stands in for a pid while its place in the program is looked for."""
 
 
-def outer_filter(*, own_files: bool = False) -> bytes:
-    """The template's program. ``own_files``: what can be written to at all is a run's own, modes and times included."""
+def outer_filter(*, own_files: bool = False, locks: bool = False) -> bytes:
+    """The template's program.
+
+    Args:
+        own_files: What can be written to at all is a run's own, modes and times included.
+        locks: Calls that lock files wait for the lock broker's answer.
+    """
     code = bpf.Assembler()
     code.load(bpf.ARCHITECTURE)
     code.jump(bpf.JUMP_EQUAL, AUDIT_ARCH_X86_64, other="kill")
@@ -258,6 +273,8 @@ def outer_filter(*, own_files: bool = False) -> bytes:
     code.label("kill")
     code.leave(KILL_PROCESS)
     code.label("native")
+    if locks:
+        _hand_over_locks(code)
     _judge(code, _SHARED | _OUTER | (OWN_FILES if own_files else {}))
     for name, number in _REFUSALS.items():
         if name not in _SHARED:
@@ -299,15 +316,35 @@ class InnerFilter:
         self._call()
 
 
-def install_outer(*, own_files: bool = False) -> None:
+def install_outer(*, own_files: bool = False, locks: bool = False) -> int | None:
     """Put the outer filter on this process for good. It must have no_new_privs.
 
+    Returns:
+        The descriptor that calls which lock files come from; None without ``locks``.
+
     Raises:
-        OSError: The kernel refuses, or has no seccomp filters.
+        OSError: The kernel refuses, or has no seccomp filters, or somebody listens to a filter of this process already.
     """
-    code = outer_filter(own_files=own_files)
+    code = outer_filter(own_files=own_files, locks=locks)
     program = ctypes.create_string_buffer(code, len(code))
-    kernel.prepare_seccomp(SET_MODE_FILTER, program, len(code) // bpf.INSTRUCTION.size)()
+    flags = NEW_LISTENER if locks else 0
+    listener = kernel.prepare_seccomp(SET_MODE_FILTER, program, len(code) // bpf.INSTRUCTION.size, flags)()
+    return listener if locks else None
+
+
+def _hand_over_locks(code: bpf.Assembler) -> None:
+    """Let the lock broker answer the calls that lock files; go on for all others."""
+    code.jump(bpf.JUMP_EQUAL, NUMBERS["flock"], then="lock")
+    code.jump(bpf.JUMP_EQUAL, NUMBERS["fcntl"], other="no lock")
+    code.load(bpf.argument(1))
+    for command in LOCKING[:-1]:
+        code.jump(bpf.JUMP_EQUAL, command, then="lock")
+    code.jump(bpf.JUMP_EQUAL, LOCKING[-1], other="number again")
+    code.label("lock")
+    code.leave(USER_NOTIF)
+    code.label("number again")
+    code.load(bpf.NUMBER)
+    code.label("no lock")
 
 
 def _judge(code: bpf.Assembler, rules: Mapping[str, Sequence[Condition]]) -> None:

@@ -26,6 +26,7 @@ from .layers import (
     Setup,
     own_modes,
 )
+from .locks import hand_over
 from .oom import CHILD as CHILD_SCORE
 from .oom import ZYGOTE, OomScore
 from .readable import DEVICES, NULL
@@ -238,7 +239,12 @@ def _restrict(config: Config, scratch: Scratch, readable: list[str]) -> None:
     if config.own_files:
         own_modes()
     if config.layers.seccomp:
-        install_outer(own_files=config.own_files)
+        _filter_calls(config, scratch)
+
+
+def _filter_calls(config: Config, scratch: Scratch) -> None:
+    listener = install_outer(own_files=config.own_files, locks=config.layers.locks)
+    hand_over(listener, scratch.launcher)
 
 
 def _file_rules(config: Config, scratch: Scratch, readable: list[str]) -> landlock.Ruleset:

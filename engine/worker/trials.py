@@ -7,16 +7,22 @@ this, since AppArmor judges by the program's path.
 
 from __future__ import annotations
 
+import _socket
+import _thread
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import resource
 import signal
 import sys
+import time
 
 from . import kernel, landlock, limits, namespaces, seccomp
+from .locks import LockBroker, hand_over
 from .readable import readable_paths
+from .scratch import mount_scratch, serve_template
 from .view import View
 
 TYPE_CHECKING = False
@@ -28,6 +34,7 @@ FORBIDDEN = "/etc/passwd"
 
 TRIAL_LIMIT = 16 << 20
 TRIAL_FILES = 32
+TRIAL_SECONDS = 10
 """What a process limits itself to, to try to pass it: bytes and descriptors."""
 
 
@@ -48,9 +55,15 @@ def report(folder: str) -> None:
         "rlimits": lambda: _try_limits(folder),
         "pidfd": _try_pidfd,
         "root_pidns": _try_root_namespaces,
+        "locks": lambda: _try_locks(folder),
     }
     found = {name: failure_of(trial) for name, trial in trials.items()}
     sys.stdout.write(json.dumps({"abi": landlock.abi(), "failures": found}))
+
+
+def report_locks(folder: str) -> None:
+    """Print why there can be no lock broker, nothing if there can: the part of a trial after its program's start."""
+    sys.stdout.write(failure_of(lambda: _serve_locks(folder)) or "")
 
 
 def failure_of(work: Callable[[], None]) -> str | None:
@@ -206,6 +219,84 @@ def _expect_failure(kind: type[Exception], work: Callable[[], object], what: str
     except kind:
         return
     raise OSError(f"the limit is set, and more of it can be had all the same: {what}")
+
+
+def _try_locks(folder: str) -> None:
+    """Locks in a scratch, answered by the broker as in a slot: from a program that begins in its user namespace."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.alarm(TRIAL_SECONDS)
+            namespaces.begin_in_user_namespace()
+            os.dup2(write_end, 1)
+            entry = os.path.join(os.path.dirname(__file__), "__main__.py")
+            os.execv(sys.executable, [sys.executable, "-I", "-X", "utf8", entry, "--locks", folder])  # noqa: S606
+        except BaseException as error:  # noqa: BLE001 - reported to the parent, the process ends here
+            os.write(write_end, _in_words(error).encode("utf-8", "replace")[:500])
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as told:
+        problem = told.read().decode("utf-8", "replace")
+    _, status = os.waitpid(pid, 0)
+    if problem or status:
+        raise OSError(problem or "the trial of locks ended by itself")
+
+
+def _serve_locks(folder: str) -> None:
+    """Be a launcher, and hear what a process under the filter was answered."""
+    namespaces.enter(namespaces.OWN_TREE)
+    mount_scratch(folder, TRIAL_LIMIT, TRIAL_FILES)
+    scratch = os.path.join(folder, "s")
+    broker = LockBroker(scratch)
+    read_end, write_end = os.pipe()
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        ours.close()
+        broker.close()
+        os.write(write_end, (failure_of(lambda: _lock_files(scratch, theirs)) or "").encode("utf-8", "replace")[:500])
+        os._exit(0)
+    theirs.close()
+    os.close(write_end)
+    serve_template(scratch, ours, broker=broker)
+    os.waitpid(pid, 0)
+    problem = os.read(read_end, 500)
+    if problem:
+        raise OSError(problem.decode("utf-8", "replace"))
+
+
+def _lock_files(scratch: str, launcher: _socket.socket) -> None:
+    """Wear the outer filter and lock files, in a thread as well: its number is not its process's."""
+    os.chdir(scratch)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    kernel.drop_capabilities()
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    hand_over(seccomp.install_outer(locks=True), launcher)
+    library = os.open(os.__file__, os.O_RDONLY | os.O_CLOEXEC)
+    _expect_failure(
+        PermissionError, lambda: fcntl.flock(library, fcntl.LOCK_SH), "locks on files outside of the scratch"
+    )
+    done: list[BaseException | None] = []
+
+    def lock_all() -> None:
+        try:
+            with open("trial", "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                fcntl.lockf(file, fcntl.LOCK_EX)
+        except OSError as error:
+            done.append(error)
+        else:
+            done.append(None)
+
+    lock_all()
+    _thread.start_new_thread(lock_all, ())
+    while len(done) < 2:
+        time.sleep(0.001)
+    for problem in done:
+        if problem is not None:
+            raise problem
 
 
 def _try_pidfd() -> None:

@@ -48,12 +48,13 @@ LAYERS = {
     EVERY_LAYER: Layer(tried=("files", "writes", "write_grant", "network", "processes", "introspection",
                               "kernel_surface", "memory-", "resources", "leftovers")),
     "namespaces": Layer(
-        unplanned={"userns": False, "pidns": False, "view": False}, tried=("files", "processes", "leftovers")
+        unplanned={"userns": False, "pidns": False, "view": False, "locks": False},
+        tried=("files", "processes", "leftovers"),
     ),
     "view": Layer(unplanned={"view": False}, tried=("files", "writes", "own_files-library")),
     "Landlock": Layer(unplanned={"landlock": 0}, tried=("files", "writes", "write_grant")),
     "outer filter": Layer(
-        file="template.py", line="        install_outer(own_files=config.own_files)\n", kept="        pass\n",
+        file="template.py", line="        _filter_calls(config, scratch)\n", kept="        pass\n",
         tried=("network", "processes", "write_grant", "kernel_surface"),
     ),
     "inner filter": Layer(

@@ -35,7 +35,7 @@ def test_a_host_with_everything(tmp_path: Path) -> None:
     found = examined(tmp_path)
     assert list(found) == [
         "user namespace", "namespaces", "private view", "scratch", "Landlock", "seccomp", "capabilities", "rlimits",
-        "pidfd",
+        "pidfd", "file locks",
     ]  # fmt: skip
     assert {finding.level for finding in found.values()} == {Severity.OK}
     assert not any(finding.advice for finding in found.values())
@@ -52,13 +52,20 @@ def test_a_missing_layer_says_what_failed_and_what_to_do(tmp_path: Path, layer: 
 
 
 def test_what_only_follows_from_another_failure_is_advised_once(tmp_path: Path) -> None:
-    found = examined(tmp_path, userns="refused", namespaces="refused", view="refused", tmpfs="refused")
+    refused = dict.fromkeys(("userns", "namespaces", "view", "tmpfs", "locks"), "refused")
+    found = examined(tmp_path, **refused)
     assert "seccomp=FILE" in found["user namespace"].advice
-    after = {found[name].advice for name in ("namespaces", "private view", "scratch")}
+    after = {found[name].advice for name in ("namespaces", "private view", "scratch", "file locks")}
     assert after == {"As for the user namespace."}
     found = examined(tmp_path, namespaces="refused", view="refused", tmpfs="refused")
     assert "seccomp=FILE" in found["namespaces"].advice
     assert found["scratch"].advice == "As for the namespaces."
+
+
+def test_a_host_that_only_lacks_a_lock_broker_is_told_what_it_takes(tmp_path: Path) -> None:
+    finding = examined(tmp_path, locks="seccomp was refused")["file locks"]
+    assert finding.level is Severity.WARN
+    assert all(word in finding.advice for word in ("Linux 5.6", "pidfd_getfd", "process_vm_readv", "NEW_LISTENER"))
 
 
 def test_landlock_says_what_its_version_lacks(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.models.runs import Mode
@@ -11,6 +13,7 @@ from engine.pool.fork_request import parked_child
 from engine.pool.isolation import (
     FILTERED,
     HIDDEN,
+    LOCKED,
     TRUNCATE,
     UNCHANGED,
     UNLISTED,
@@ -29,11 +32,12 @@ from engine.worker.wire import CHECKED_DESCRIPTORS, HELLO, ForkRequest
 DEVICE = 77
 SIZE = 50 << 20
 FULL = Plan(
-    Mode.RESTRICTED, Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=7, seccomp=True)
-)  # fmt: skip
+    Mode.RESTRICTED, Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=7, seccomp=True, locks=True)
+)
 CORE = Plan(Mode.RESTRICTED, Level.CORE, PlannedLayers(landlock=3, seccomp=True))
 DENIED = FILTERED | dict.fromkeys(HIDDEN, "EACCES") | UNSEEN | UNLISTED
-KEPT = DENIED | UNCHANGED | {TRUNCATE: "EACCES"}
+ANSWERED = DENIED | LOCKED
+KEPT = ANSWERED | UNCHANGED | {TRUNCATE: "EACCES"}
 """The answers of a child that may change files of its own."""
 ELSEWHERE = {kind: number for number, kind in enumerate(("user", "pid", "mnt", "net", "ipc", "uts"), 1)}
 HERE = {kind: own_namespace(kind) for kind in ELSEWHERE}
@@ -49,7 +53,7 @@ GOOD = Hello(
 def ready(**changes: Any) -> Ready:
     """A report of a template that has everything."""
     given: dict[str, Any] = {
-        "namespaces": ELSEWHERE, "python": "3.11", "size": SIZE, "umask": 0o077, "leftovers": 0, "attempts": DENIED,
+        "namespaces": ELSEWHERE, "python": "3.11", "size": SIZE, "umask": 0o077, "leftovers": 0, "attempts": ANSWERED,
     }  # fmt: skip
     return Ready(**(given | changes))
 
@@ -77,7 +81,7 @@ def test_one_namespace_that_is_the_engines_own_is_no_containment(kind: str) -> N
 def test_a_child_that_could_do_one_forbidden_thing_spoils_its_template(
     attempt: str, answer: str | None, own_files: bool
 ) -> None:
-    answers = {name: due for name, due in (KEPT if own_files else DENIED).items() if name != attempt}
+    answers = {name: due for name, due in (KEPT if own_files else ANSWERED).items() if name != attempt}
     if answer is not None:
         answers[attempt] = answer
     with pytest.raises(UnfitChild, match=attempt):
@@ -92,6 +96,17 @@ def test_what_changes_files_is_refused_by_the_filter_or_by_the_mounts_as_was_pla
         Promise.of(FULL, ready(attempts=DENIED | {attempt: UNCHANGED[attempt]}), own_files=False)
     with pytest.raises(UnfitChild, match=attempt):
         Promise.of(FULL, ready(attempts=KEPT | {attempt: "EPERM"}), own_files=True)
+
+
+@pytest.mark.parametrize("answer", ["EPERM", "ENOSYS", None])
+def test_a_child_without_the_locks_that_were_planned_spoils_its_template(answer: str | None) -> None:
+    answers = {name: due for name, due in ANSWERED.items() if name != "lock_own_file"}
+    if answer is not None:
+        answers["lock_own_file"] = answer
+    with pytest.raises(UnfitChild, match="lock_own_file"):
+        Promise.of(FULL, ready(attempts=answers), own_files=False)
+    unlocked = replace(FULL, layers=msgspec.structs.replace(FULL.layers, locks=False))
+    Promise.of(unlocked, ready(attempts=answers), own_files=False)
 
 
 @pytest.mark.parametrize(

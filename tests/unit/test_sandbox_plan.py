@@ -9,7 +9,7 @@ import pytest
 from engine.models.runs import Mode
 from engine.sandbox.plan import Findings, Level, PlannedLayers, admin_plan, restricted_plan
 
-TRIALS = ("userns", "namespaces", "tmpfs", "view", "landlock", "seccomp", "pidfd", "root_pidns")
+TRIALS = ("userns", "namespaces", "tmpfs", "view", "landlock", "seccomp", "pidfd", "root_pidns", "locks")
 
 
 def host(*lacking: str, abi: int = 7) -> Findings:
@@ -20,26 +20,74 @@ def host(*lacking: str, abi: int = 7) -> Findings:
 def test_a_host_with_everything() -> None:
     plan = restricted_plan(host(), allow_degraded=False)
     assert (plan.level, plan.missing, plan.refusal) == (Level.FULL, (), None)
-    assert plan.layers == PlannedLayers(userns=True, pidns=True, view=True, landlock=7, seccomp=True)
+    assert plan.layers == PlannedLayers(userns=True, pidns=True, view=True, landlock=7, seccomp=True, locks=True)
 
 
 @pytest.mark.parametrize(
     ("findings", "level", "layers"),
     [
-        (host("view"), Level.FULL, PlannedLayers(userns=True, pidns=True, landlock=7, seccomp=True)),
+        (host("view"), Level.FULL, PlannedLayers(userns=True, pidns=True, landlock=7, seccomp=True, locks=True)),
         (host("userns", "namespaces", "tmpfs", "view"), Level.CORE, PlannedLayers(landlock=7, seccomp=True)),
         (host("namespaces", "view"), Level.CORE, PlannedLayers(landlock=7, seccomp=True)),
         (host("tmpfs", "view"), Level.CORE, PlannedLayers(landlock=7, seccomp=True)),
-        (host("landlock", abi=0), Level.CORE, PlannedLayers(userns=True, pidns=True, view=True, seccomp=True)),
-        (host(abi=1), Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=1, seccomp=True)),
-        (host(abi=2), Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=2, seccomp=True)),
-        (host(abi=3), Level.FULL, PlannedLayers(userns=True, pidns=True, view=True, landlock=3, seccomp=True)),
+        (
+            host("landlock", abi=0),
+            Level.CORE,
+            PlannedLayers(userns=True, pidns=True, view=True, seccomp=True, locks=True),
+        ),
+        (
+            host(abi=1),
+            Level.FULL,
+            PlannedLayers(userns=True, pidns=True, view=True, landlock=1, seccomp=True, locks=True),
+        ),
+        (
+            host(abi=2),
+            Level.FULL,
+            PlannedLayers(userns=True, pidns=True, view=True, landlock=2, seccomp=True, locks=True),
+        ),
+        (
+            host(abi=3),
+            Level.FULL,
+            PlannedLayers(userns=True, pidns=True, view=True, landlock=3, seccomp=True, locks=True),
+        ),
     ],
 )
 def test_levels_that_run(findings: Findings, level: Level, layers: PlannedLayers) -> None:
     plan = restricted_plan(findings, allow_degraded=False)
     assert (plan.level, plan.layers) == (level, layers)
     assert plan.refusal is None
+
+
+@pytest.mark.parametrize(
+    ("findings", "level", "note"),
+    [
+        (
+            host("locks"),
+            Level.FULL,
+            "RESTRICTED scripts cannot lock files on this host, so SQLite and dbm do not work ",
+        ),
+        (
+            host("locks", "landlock", abi=0),
+            Level.CORE,
+            "This host holds scripts at level core: no Landlock, no locks on files, so no SQLite. ",
+        ),
+    ],
+)
+def test_a_host_without_a_lock_broker_runs_and_says_so(findings: Findings, level: Level, note: str) -> None:
+    plan = restricted_plan(findings, allow_degraded=False)
+    assert (plan.level, plan.layers.locks) == (level, False)
+    assert plan.note is not None
+    assert plan.note.startswith(note)
+    assert plan.missing[-1] == "no locks on files (no locks here)"
+    assert admin_plan(findings, root=False, admin_as_root=False).note is None
+
+
+@pytest.mark.parametrize("lacking", ["userns", "namespaces", "tmpfs", "pidfd", "seccomp"])
+def test_there_is_no_lock_broker_without_a_scratch_and_a_filter(lacking: str) -> None:
+    plan = restricted_plan(host(lacking), allow_degraded=True)
+    assert not plan.layers.locks
+    assert plan.note is not None
+    assert "locks" not in plan.note
 
 
 @pytest.mark.parametrize(

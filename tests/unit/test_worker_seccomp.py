@@ -18,6 +18,7 @@ from engine.worker.seccomp import (
     FREE,
     KILL_PROCESS,
     TEMPLATE_ONLY,
+    USER_NOTIF,
     inner_filter,
     outer_filter,
 )
@@ -28,6 +29,8 @@ OUTER = outer_filter()
 CHILD = [OUTER, inner_filter(PID)]
 OWNER = [outer_filter(own_files=True), inner_filter(PID)]
 """Of a child that can write to nothing but its own files."""
+BROKERED = [outer_filter(locks=True), inner_filter(PID)]
+"""A child whose locks are answered by the lock broker."""
 WORDS = st.integers(0, 2**64 - 1)
 ARGUMENTS = st.tuples(*[WORDS] * 6)
 
@@ -337,9 +340,34 @@ def test_calls_that_have_an_older_sister_do_not_seem_to_exist(name: str) -> None
     assert judged_by_all(CHILD, Call(NUMBERS[name])) == ERRNO | errno.ENOSYS
 
 
+LOCKS = {6, 7, 37, 38}  # F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW of linux/fcntl.h
+
+
+@given(number=st.integers(0, 2**32 - 1), arguments=ARGUMENTS)
+def test_a_lock_broker_changes_nothing_but_locks(number: int, arguments: tuple[int, ...]) -> None:
+    if number not in (NUMBERS["flock"], NUMBERS["fcntl"]):
+        call = Call(number, arguments)
+        assert judged_by_all(BROKERED, call) == judged_by_all(CHILD, call)
+
+
+@given(command=st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 64), st.sampled_from(sorted(LOCKS))), rest=WORDS)
+def test_only_calls_that_lock_wait_for_the_broker(command: int, rest: int) -> None:
+    call = Call(NUMBERS["fcntl"], (rest, command, rest, rest, rest, rest))
+    waits = command & 0xFFFF_FFFF in LOCKS
+    assert judged_by_all(BROKERED, call) == (USER_NOTIF if waits else judged_by_all(CHILD, call))
+    assert judged_by_all(CHILD, call) in (ALLOW, ERRNO | errno.EPERM)
+
+
+@given(arguments=ARGUMENTS)
+def test_flock_waits_for_the_broker_or_is_refused(arguments: tuple[int, ...]) -> None:
+    call = Call(NUMBERS["flock"], arguments)
+    assert judged_by_all(BROKERED, call) == USER_NOTIF
+    assert judged_by_all(CHILD, call) == ERRNO | errno.EPERM
+
+
 def test_every_instruction_can_be_reached() -> None:
     """An instruction that no call leads to means a jump that goes elsewhere than its author thought."""
-    for program in (*CHILD, OWNER[0]):
+    for program in (*CHILD, OWNER[0], BROKERED[0]):
         code = list(bpf.INSTRUCTION.iter_unpack(program))
         reached, todo = set(), [0]
         while todo:
