@@ -79,6 +79,7 @@ def _listed(name: str, hint: str, text: str) -> Action:
 
 ACTIONS: tuple[Action, ...] = (
     _console("run", "run", "Run what the editor shows", 1),
+    _console("run_with", "run with", "Run with a form: parameters, arguments, a timeout"),
     _console("stop", "stop", "Stop the run shown in the output", 2),
     _console("save", "save", "Save the script", 3),
     _console("merge", "merge", "Merge what changed on disk; to the next conflict"),

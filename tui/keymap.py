@@ -20,6 +20,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "retry": ("ctrl+r",),
         # The console.
         "run": ("f5", "ctrl+enter"),
+        "run_with": ("f11",),
         "stop": ("f6",),
         "save": ("ctrl+s",),
         "open": ("ctrl+o",),

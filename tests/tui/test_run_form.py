@@ -173,3 +173,32 @@ async def test_a_secret_is_not_shown_not_remembered_and_asked_for_by_a_replay(pr
         await c.press("enter")
         await c.shows("2 8 own", "end of output")
         assert "hunter" not in c.text
+
+
+@pytest.fixture
+async def plain(project, tmp_path):
+    """A console with a script that declares nothing and reads its arguments."""
+    write_script(project, "plain.py", "from dataclasses import sys\nprint(len(sys.argv), sys.argv[1:])\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("plain", "pool [...]")
+        await c.open("plain.py")
+        yield c
+
+
+async def test_a_script_without_parameters_gets_arguments_as_a_shell_splits_them(plain):
+    await plain.press("f11")
+    await plain.shows("Run plain.py", "arguments", "timeout")
+    await plain.type("--hours 5 'a b'")
+    await plain.press("enter")
+    await plain.shows("4 ['--hours', '5', 'a b']", "end of output")
+    await plain.press("f11")
+    await plain.shows("Run plain.py", "^R as last time")
+    await plain.press("ctrl+r", "end")
+    await plain.type(" 'open")
+    await plain.press("enter")
+    await plain.shows("a quotation mark too few")
+
+
+async def test_without_the_form_there_are_no_arguments(plain):
+    await plain.press("f5")
+    await plain.shows("1 []", "end of output")

@@ -33,6 +33,7 @@ from tui.widgets.script_pane import ScriptAction, ScriptPane
 from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
+    from engine.client.answers import EngineError
     from engine.models.runs import Mode, RunInfo
     from engine.models.scripts import ScriptInfo
     from tui.connection import EngineConnection
@@ -236,16 +237,22 @@ class ConsoleScreen(FullScreen[None]):
     # Actions.
 
     def action_run(self) -> None:
+        self._start_run(self.parts.starter.run)
+
+    def action_run_with(self) -> None:
+        self._start_run(self.parts.starter.run_with)
+
+    def _start_run(self, start: Callable[[Mode], Awaitable[EngineError | None]]) -> None:
         admin = self.parts.admin
         if admin.just_ended:
             self.notify("ADMIN is over, nothing was run")
         else:
-            in_background(self, "run", self._run, admin.mode)
+            in_background(self, "run", self._run, start, admin.mode)
 
-    async def _run(self, mode: Mode) -> None:
+    async def _run(self, start: Callable[[Mode], Awaitable[EngineError | None]], mode: Mode) -> None:
         self.panel.show("output")
         with self.parts.problems_told(self.notify_error):
-            refused = await self.parts.starter.run(mode)
+            refused = await start(mode)
             if refused is not None:
                 await self.parts.approval.offer(refused)
             await self._remember()

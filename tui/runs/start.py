@@ -32,7 +32,8 @@ class RunStarter:
         self._connection = connection
         self._follower = follower
         self._switch = switch
-        self._typed: dict[str, tuple[str, ...]] = {}
+        self._typed: dict[tuple[str, bool], tuple[str, ...]] = {}
+        """By script, and whether the form had a line for arguments."""
 
     async def run(self, mode: Mode) -> EngineError | None:
         """Run what the editor shows: the saved script, or its unsaved text. Returns when the run has started.
@@ -47,30 +48,41 @@ class RunStarter:
             EngineError: The engine refuses for another reason.
             EngineUnreachable: There is no engine.
         """
+        return await self._begin(mode, with_form=False)
+
+    async def run_with(self, mode: Mode) -> EngineError | None:
+        """As ``run``, but always with the form, which has a line for arguments then."""
+        return await self._begin(mode, with_form=True)
+
+    async def _begin(self, mode: Mode, *, with_form: bool) -> EngineError | None:
         if not self._open_script.text.strip():
             self._host.notify_error("There is nothing to run: the editor is empty.")
             return None
         info = self._open_script.info
         try:
-            if info is None or not info.params:
-                await self._start(FilledForm({}, {}, None, (), (), mode))
+            if with_form or (info is not None and info.params):
+                unsaved = self._open_script.path or NO_NAME
+                await self._run_with_form(info or ScriptInfo(path=unsaved, title=""), arguments=with_form)
             else:
-                await self._run_with_form(info)
+                await self._start(FilledForm({}, {}, (), None, (), (), mode))
         except EngineError as error:
             if error.code != "needs_approval":
                 raise
             return error
         return None
 
-    async def _run_with_form(self, info: ScriptInfo) -> None:
+    async def _run_with_form(self, info: ScriptInfo, *, arguments: bool) -> None:
         """Ask until the engine takes the parameters or the user gives up."""
-        problem, last = "", self._typed.get(info.path, ())
+        form_of = info.path, arguments
+        problem, last = "", self._typed.get(form_of, ())
         while True:
-            screen = RunFormScreen(info, self._connection.project, self._switch, last=last, problem=problem)
+            screen = RunFormScreen(
+                info, self._connection.project, self._switch, arguments=arguments, last=last, problem=problem
+            )
             form = await self._host.push_screen_wait(screen)
             if form is None:
                 return
-            self._typed[info.path], last = form.kept, form.typed
+            self._typed[form_of], last = form.kept, form.typed
             try:
                 await self._start(form)
             except EngineError as error:
@@ -95,7 +107,14 @@ class RunStarter:
         open_script = self._open_script
         params = dict(form.params)
         if not open_script.path:
-            return RunRequest(kind=RunKind.EXEC, code=open_script.text, name=NO_NAME, mode=form.mode)
+            return RunRequest(
+                kind=RunKind.EXEC,
+                code=open_script.text,
+                name=NO_NAME,
+                argv=list(form.argv),
+                timeout=form.timeout,
+                mode=form.mode,
+            )
         if open_script.dirty or open_script.info is None:
             self._host.notify("running the unsaved text")
         return RunRequest(
@@ -104,6 +123,7 @@ class RunStarter:
             code=open_script.text if open_script.dirty or open_script.info is None else "",
             params=params,
             files=files,
+            argv=list(form.argv),
             timeout=form.timeout,
             mode=form.mode,
         )

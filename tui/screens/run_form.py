@@ -1,4 +1,4 @@
-"""Run with parameters: one line per declared parameter.
+"""Run with parameters: one line per declared parameter, and one for arguments where they were asked for.
 
 The form collects text. The engine turns it into the declared types, by the same code for every client; only what the
 engine never sees, the path of a file, is checked here.
@@ -6,6 +6,7 @@ engine never sees, the path of a file, is checked here.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from tui.text.sanitise import sanitise_line
 from tui.widgets.form_fields import ChoiceField, FormRows
 
 DEFAULT_TIMEOUT = 30.0
+_ARGUMENTS = "arguments"
 _TIMEOUT = "timeout"
 
 ADMIN_IS_OVER = "ADMIN is over and nothing was sent. Enter runs it RESTRICTED, {key} asks for ADMIN again."
@@ -54,6 +56,7 @@ class FilledForm:
     Attributes:
         params: As typed; what was left at its default is not among them.
         files: Where the console reads the file parameters from.
+        argv: The arguments, taken apart as a shell does it.
         timeout: None for the script's own.
         typed: Every line of the form, to be shown again when it is refused.
         kept: The same without what is secret, to be shown again next time.
@@ -62,6 +65,7 @@ class FilledForm:
 
     params: Mapping[str, str]
     files: Mapping[str, Path]
+    argv: tuple[str, ...]
     timeout: float | None
     typed: tuple[str, ...]
     kept: tuple[str, ...]
@@ -76,9 +80,10 @@ class RunFormScreen(Dialog[FilledForm]):
     """The form; None for Esc.
 
     Args:
-        script: With at least one parameter.
+        script: What is to run.
         folder: Where relative paths start that do not exist from the current folder on.
         switch: The console's mode, which the form shows and F8 changes.
+        arguments: Whether there is a line for what becomes ``sys.argv``.
         last: What was typed last time in this session, empty for the first time.
         problem: Why the engine refused what was typed last time.
     """
@@ -90,7 +95,14 @@ class RunFormScreen(Dialog[FilledForm]):
     ]
 
     def __init__(
-        self, script: ScriptInfo, folder: Path, switch: ModeSwitch, *, last: tuple[str, ...] = (), problem: str = ""
+        self,
+        script: ScriptInfo,
+        folder: Path,
+        switch: ModeSwitch,
+        *,
+        arguments: bool = False,
+        last: tuple[str, ...] = (),
+        problem: str = "",
     ) -> None:
         super().__init__()
         self._script = script
@@ -100,7 +112,12 @@ class RunFormScreen(Dialog[FilledForm]):
         self._last = last
         self._problem = problem
         self._refused: tuple[str, ...] = ()
-        self._defaults = [_as_typed(param) for param in script.params] + [f"{script.timeout or DEFAULT_TIMEOUT:.15g}"]
+        self._arguments = arguments
+        self._defaults = [
+            *map(_as_typed, script.params),
+            *[""] * arguments,
+            f"{script.timeout or DEFAULT_TIMEOUT:.15g}",
+        ]
 
     def compose(self) -> ComposeResult:
         title = f"Run {self._script.path}" + (f": {self._script.title}" if self._script.title else "")
@@ -111,6 +128,9 @@ class RunFormScreen(Dialog[FilledForm]):
             with FormRows(classes="form--rows"):
                 for index, param in enumerate(self._script.params):
                     yield self._row(param.name, param.type.value, self._field_of(index, param))
+                if self._arguments:
+                    field = Input("", compact=True, select_on_focus=False, id=self._field_id(-2))
+                    yield self._row(_ARGUMENTS, "", field)
                 timeout = Input(self._defaults[-1], compact=True, select_on_focus=False, id=self._field_id(-1))
                 yield self._row(_TIMEOUT, "s", timeout)
             yield Static("", classes="form--help", markup=False)
@@ -167,12 +187,18 @@ class RunFormScreen(Dialog[FilledForm]):
                 self.set_focus(self._field(index))
                 return
         try:
+            argv = tuple(shlex.split(typed[-2])) if self._arguments else ()
+        except ValueError:
+            self._tell("The arguments have a quotation mark too few, or a backslash at their end.")
+            self.set_focus(self._field(len(typed) - 2))
+            return
+        try:
             timeout = None if typed[-1] == self._defaults[-1] else float(typed[-1])
         except ValueError:
             self._tell("The timeout is a number of seconds.")
             self.set_focus(self._field(len(typed) - 1))
             return
-        self.dismiss(FilledForm(params, files, timeout, typed, self._without_secrets(typed), self._mode))
+        self.dismiss(FilledForm(params, files, argv, timeout, typed, self._without_secrets(typed), self._mode))
 
     @on(Input.Changed)
     @on(ChoiceField.Changed)
@@ -185,7 +211,9 @@ class RunFormScreen(Dialog[FilledForm]):
         secret = [param.secret for param in self._script.params]
         return tuple(
             default if hidden else line
-            for line, default, hidden in zip(typed, self._defaults, [*secret, False], strict=True)
+            for line, default, hidden in zip(
+                typed, self._defaults, [*secret, *[False] * self._arguments, False], strict=True
+            )
         )
 
     def _typed(self) -> tuple[str, ...]:
@@ -213,7 +241,12 @@ class RunFormScreen(Dialog[FilledForm]):
         index = next((i for i in range(len(self._defaults)) if self._field(i).has_focus), None)
         if index is not None:
             params = self._script.params
-            note = _note(params[index]) if index < len(params) else "then the run is stopped"
+            if index < len(params):
+                note = _note(params[index])
+            elif index < len(self._defaults) - 1:
+                note = "sys.argv of the script, split as a shell does it; recorded with the run"
+            else:
+                note = "then the run is stopped"
             self.query_one(".form--help", Static).update(sanitise_line(note))
 
     def _row(self, name: str, kind: str, field: Input | ChoiceField) -> Horizontal:

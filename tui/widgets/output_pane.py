@@ -118,7 +118,8 @@ class OutputPane(Vertical):
         if run.traceback:
             self._view.feed(_on_its_own_line(run.traceback), "stderr")
         elif run.error is not None:
-            self._view.feed(f"{run.error.type}: {run.error.message}\n", "stderr")
+            hint = f"\n{run.error.hint}" if run.error.hint else ""
+            self._view.feed(f"{run.error.type}: {run.error.message}{hint}\n", "stderr")
         if run.unrecorded:
             self._view.finish(f"- {sanitise_line(run.unrecorded)} -")
         elif not run.output_complete:

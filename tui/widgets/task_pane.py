@@ -135,6 +135,8 @@ def state_text(run: RunInfo) -> str:
 def outcome_text(run: RunInfo) -> str:
     """The outcome in words; a crash with its signal."""
     text = str(run.outcome or "").replace("_", " ")
+    if run.exit_status not in (None, 0, 1):
+        return f"{text}, status {run.exit_status}"
     return f"{text}, signal {run.signal}" if run.outcome == "crashed" and run.signal else text
 
 
