@@ -69,6 +69,23 @@ class FileInput:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class SharedModule:
+    """A module of the project's shared code, as a run is given it."""
+
+    name: str
+    """``lib.tags``."""
+
+    path: str = ""
+    """``lib/tags.py``; nothing for a folder without ``__init__.py``."""
+
+    text: bytes = b""
+    sha256: str = ""
+    package: bool = False
+    code: bytes = b""
+    """The text compiled by the tools child; nothing where that has not happened yet. Opaque to the engine."""
+
+
 class RunSink(Protocol):
     """Hears of a run as it happens: plain calls in the event loop, which must return soon and must not raise."""
 
@@ -112,6 +129,7 @@ class Job:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileInput] = field(default_factory=dict)
+    shared: Sequence[SharedModule] = ()
     limits: Limits = Limits()
     profile: Profile = Profile()
     priority: Priority = Priority.API

@@ -64,6 +64,7 @@ class _ErrorHead(msgspec.Struct, forbid_unknown_fields=True):
     message: str
     filename: str | None = None
     line: int | None = None
+    module: str | None = None
 
 
 class _ResultHead(msgspec.Struct, forbid_unknown_fields=True):

@@ -25,8 +25,8 @@ SAFE_MODULES = (
 )  # fmt: skip
 """What RESTRICTED scripts may import without anybody's leave."""
 
-ALWAYS_ALLOWED = ("gatewright", "__future__")
-"""The scripts' own API, and a word of the language that only looks like a module."""
+ALWAYS_ALLOWED = ("gatewright", "lib", "__future__")
+"""The scripts' own API, the project's shared code, and a word of the language that only looks like a module."""
 
 ADMIN_MODULES = (
     "os", "subprocess", "sys", "socket", "urllib", "requests", "http", "ftplib", "smtplib", "pathlib", "shutil", "glob",

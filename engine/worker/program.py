@@ -19,6 +19,7 @@ from .failures import failure, plain_failure
 from .imports import guarded_import
 from .results import ResultTooLarge, encode_result, with_note
 from .returned import named_files, send_files
+from .shared_code import SharedCode
 from .wire import RUN, Frame, SourceKind
 
 TYPE_CHECKING = False
@@ -79,6 +80,7 @@ class Program:
         self._module = ModuleType("__main__")
         self._globals = self._module.__dict__
         self._builtins = _own_builtins(rule)
+        self._shared = SharedCode(self._builtins)
         self._recursion_limit = sys.getrecursionlimit()
         self._exit_callbacks = atexit._ncallbacks()
         self.value: object = None
@@ -126,6 +128,8 @@ class Program:
         self._request, self._pid = request, os.getpid()
         try:
             if request.head:
+                if "shared" in request.head:
+                    request.source = self._shared.take(request.head["shared"], request.source)
                 self._bind(request.head, files)
             if request.kind == SourceKind.CALL:
                 self._stage = _Stage.IMPORT
@@ -196,7 +200,7 @@ class Program:
             return self._out_of_memory(error, filename)
         sys.setrecursionlimit(self._recursion_limit)
         try:
-            return failure(error, filename)
+            return failure(error, filename, shared=self._shared.paths)
         except MemoryError as second:
             return self._out_of_memory(second, filename)
 
@@ -278,7 +282,7 @@ class Program:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
         try:
-            return failure(error, filename, "memory")
+            return failure(error, filename, "memory", shared=self._shared.paths)
         except MemoryError:
             return plain_failure("MemoryError", "", outcome="memory")
 
@@ -293,6 +297,7 @@ class Program:
         if atexit._ncallbacks() != self._exit_callbacks:
             atexit._run_exitfuncs()
         self._globals.clear()
+        self._shared.clear()
         # All that is not frozen. The oldest generation is empty unless a younger one was collected before, and looking
         # at it would drop the interpreter's free lists: pages to copy when they fill again.
         gc.collect(2 if gc.get_count()[2] else 1)

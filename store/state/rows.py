@@ -47,6 +47,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     replay_of: int | None = None
     unrecorded: str | None = None
     """Why its output or its files are not here."""
+    shared: str | None = None
+    """JSON text: the shared code that it could import; None when there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class InputRow:
     """None when it is too large to be kept."""
     inputs: str | None
     """JSON text; None when there were none, or they are too large to be kept."""
+    shared: tuple[tuple[str, str, bytes], ...] = ()
+    """Path, hash and text of each file of shared code that it could import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,10 @@ class ApprovalRow:
     name: str
     decided_at: float
     superseded_at: float | None = None
+    shared: str = "[]"
+    """JSON text: path and hash of the shared code that the text imports."""
+    shared_texts: str | None = None
+    """JSON text: their texts by path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

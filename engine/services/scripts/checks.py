@@ -15,10 +15,12 @@ from engine.sandbox.modules import ImportPolicy
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
+from engine.services.scripts.shared_code import SharedCode
 from engine.worker.tools import BOM, MAX_MESSAGE, MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
+from store.files.names import SHARED, is_shared
 from store.frontmatter.coding import coding_problem, foreign_coding
 from store.frontmatter.exposed_secrets import exposed_secrets
-from store.frontmatter.read import MAX_BLOCK, Frontmatter, parse
+from store.frontmatter.read import MAX_BLOCK, DeclaredLimits, Frontmatter, parse
 from store.sizes import describe_size
 
 _BLOCK = re.compile(r"^# /// script[ \t]*\r?$", re.MULTILINE)
@@ -31,9 +33,10 @@ _BY_KEYWORD = frozenset({"positional_or_keyword", "keyword_only"})
 class ScriptChecks:
     """The only place that judges a script's text. It never runs or parses one itself; the tools child does."""
 
-    def __init__(self, examiner: Examiner, imports: ImportPolicy) -> None:
+    def __init__(self, examiner: Examiner, imports: ImportPolicy, shared: SharedCode | None = None) -> None:
         self._examiner = examiner
         self._imports = imports
+        self._shared = shared
 
     @implements(SCRIPTS_CHECK)
     async def check(self, request: CheckRequest, actor: Actor, source: str = "library") -> CheckReport:
@@ -65,22 +68,39 @@ class ScriptChecks:
             return CheckReport(problems=[*problems, CheckProblem(message=str(reason))])
         problems += findings.problems
         if findings.listed:
-            problems += entrypoint_problems(front, findings, _line_of(_ENTRYPOINT, request.text))
-            problems += self._import_problems(findings)
+            if not is_shared(request.path):
+                problems += entrypoint_problems(front, findings, _line_of(_ENTRYPOINT, request.text))
+            problems += await asyncio.to_thread(self._import_problems, findings, request.path)
         problems.sort(key=lambda problem: problem.severity != "error")
         return CheckReport(
             problems=sorted(problems[:MAX_PROBLEMS], key=lambda problem: (problem.line, problem.column)),
             functions=findings.functions,
             imports=sorted({found.name.partition(".")[0] for found in findings.imports}),
+            notes=list(_elsewhere(request.path, findings)),
         )
 
-    def _import_problems(self, findings: Examined) -> list[CheckProblem]:
-        """Warnings, not errors: the script may expect the refusal, or be meant for ADMIN mode."""
+    def _import_problems(self, findings: Examined, path: str) -> list[CheckProblem]:
+        """Warnings, not errors: the script may expect the refusal, or be meant for ADMIN mode. Blocks."""
         return [
             CheckProblem(message=sentence, line=found.line, severity="warning")
             for found in findings.imports
-            if (sentence := self._imports.verdict(found.name, Mode.RESTRICTED)) is not None
+            if (sentence := self._import_problem(found.name, path)) is not None
         ]
+
+    def _import_problem(self, module: str, path: str) -> str | None:
+        if self._shared is not None and (sentence := self._shared.unlikely(module, path)) is not None:
+            return sentence
+        return self._imports.verdict(module, Mode.RESTRICTED)
+
+
+def _elsewhere(path: str, findings: Examined) -> Iterator[str]:
+    """What to know of a script that imports shared code, where it is run without this program."""
+    if (
+        "/" in path
+        and not is_shared(path)
+        and any(found.name.partition(".")[0] == SHARED for found in findings.imports)
+    ):
+        yield f"Outside Gatewright this script finds lib by PYTHONPATH: PYTHONPATH=scripts uv run scripts/{path}"
 
 
 def _read(text: str, data: bytes, path: str) -> tuple[Frontmatter, list[CheckProblem]]:
@@ -90,8 +110,30 @@ def _read(text: str, data: bytes, path: str) -> tuple[Frontmatter, list[CheckPro
         *_frontmatter_problems(front, text),
         *_coding_problems(data),
         *_secret_problems(data),
+        *_shared_problems(front, text, path),
         *hidden_problems(text),
     ]
+
+
+def _shared_problems(front: Frontmatter, text: str, path: str) -> Iterator[CheckProblem]:
+    """Warn of what a header of shared code says in vain."""
+    said = {
+        "entrypoint": front.entrypoint is not None,
+        "enabled": not front.enabled,
+        "params": front.params,
+        "limits": front.limits != DeclaredLimits(),
+        "permissions": front.permissions,
+        "preload": front.preload,
+        "dependencies": front.dependencies,
+        "requires-python": front.requires_python is not None,
+    }
+    keys = [key for key, given in said.items() if given]
+    if keys and is_shared(path):
+        sentence = (
+            f"{path} is shared code and does not run by itself: {', '.join(keys)} of its header mean nothing. "
+            "The header of the script that imports it counts."
+        )
+        yield CheckProblem(message=sentence, line=_line_of(_BLOCK, text), severity="warning")
 
 
 def _coding_problems(data: bytes) -> Iterator[CheckProblem]:
