@@ -51,6 +51,7 @@ from engine.services.scripts.header_rules import HeaderRules
 from engine.services.scripts.limits import RunCeilings
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
+from engine.services.scripts.shared_code import SharedCode
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import DiffTexts
@@ -153,8 +154,12 @@ async def compose(
     writer = ScriptWriter(files, state.versions, reconciler.outside, space, audit)
     stack.push_async_callback(writer.settled)
     await writer.after_crash()
+    examiner = Examiner(tools_pool(pool.settings))
+    stack.push_async_callback(examiner.close)
+    shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
+    stack.push_async_callback(shared.close)
     dependencies = Dependencies.of(project.environments / "default", await asked_python)
-    scripts = ScriptService(files, reconciler, writer, state.approvals, events, dependencies)
+    scripts = ScriptService(files, reconciler, writer, state.approvals, events, dependencies, shared)
     changes = ScriptChanges(scripts, files, writer, state.versions, events)
     defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded)
     if not isinstance(project, ReadOnlyProject):
@@ -166,16 +171,14 @@ async def compose(
     texts = DiffTexts(files, reconciler)
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
     protection = HostProtection(project.root, interpreter)
-    permissions = PermissionService(scripts, state.approvals, events, protection.now, audit)
+    permissions = PermissionService(scripts, state.approvals, events, protection.now, shared, audit)
     ceilings = _ceilings(settings)
     rules = HeaderRules(dependencies, ceilings, protection.now)
-    request_checks = RequestChecks(scripts, permissions, modes, ceilings)
+    request_checks = RequestChecks(scripts, permissions, shared, modes, ceilings)
     key = await asyncio.to_thread(hmac_key, project.private, writable=not isinstance(project, ReadOnlyProject))
-    runs = RunService(pool, state, request_checks, buffers, events, metrics, space, audit, key)
-    run_history = RunHistory(runs, state, scripts, buffers)
-    examiner = Examiner(tools_pool(pool.settings))
-    stack.push_async_callback(examiner.close)
-    checks = ScriptChecks(examiner, imports, rules)
+    runs = RunService(pool, state, request_checks, shared, buffers, events, metrics, space, audit, key)
+    run_history = RunHistory(runs, state, scripts, shared, buffers)
+    checks = ScriptChecks(examiner, imports, rules, shared)
     runs.recorder.start()
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events, audit)

@@ -22,6 +22,7 @@ from engine.lock import LifetimeLock
 from engine.models.base import Model
 from engine.models.permissions import Grant
 from engine.models.runs import Outcome, RunError, RunInfo, RunKind, RunRequest, Stream
+from engine.models.shared import SharedFile
 from engine.sandbox.plan import DOCTOR, Level
 from engine.services.access import Actor
 from engine.services.disk_space import short_of_space
@@ -48,6 +49,8 @@ class Run(Model, frozen=True):
     """What it wrote in its scratch folder and named in its result, by name."""
     grants: list[Grant]
     """The approved permissions it ran with, by their canonical paths."""
+    shared: list[SharedFile]
+    """The shared code that its text imports."""
 
 
 class Engine(EngineParts):
@@ -181,5 +184,6 @@ def _run(info: RunInfo, active: ActiveRun) -> Run:
         isolation=info.isolation,
         duration=info.duration or 0.0,
         grants=info.grants,
+        shared=info.shared,
         files={file.name: bytes(file.data) for file in active.files},
     )

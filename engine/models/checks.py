@@ -84,3 +84,5 @@ class CheckReport(Model, frozen=True):
     problems: list[CheckProblem] = []
     functions: list[CheckedFunction] = []
     imports: list[str] = []
+    notes: list[str] = []
+    """What to know of it beside its problems, one sentence each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from engine.models.base import Model
+from engine.models.shared import SharedFile
 
 
 class Access(StrEnum):
@@ -48,6 +49,12 @@ class AskedPermission(Model, frozen=True):
     """What to know before approving, for example that a single file does not survive log rotation."""
 
 
+class ReviewedFile(SharedFile, frozen=True):
+    """A file of shared code that a script imports, against the last approval: ``new``, ``changed``, ``unchanged``."""
+
+    change: str = "new"
+
+
 class PermissionReview(Model, frozen=True):
     """What an administrator is shown before approving a script's permissions."""
 
@@ -63,7 +70,13 @@ class PermissionReview(Model, frozen=True):
     approved_at: float | None = None
     approved_sha256: str | None = None
     diff: str = ""
-    """Unified difference of the text since that approval, whole text when there was none."""
+    """Unified difference since that approval of the text and of the shared code, whole texts when there was none."""
+    shared: list[ReviewedFile] = []
+    """The shared code that the text imports: what it does counts as much."""
+    removed_shared: list[str] = []
+    """Paths of what it imported then and imports no more."""
+    whole_sha256: str = ""
+    """Of all that is judged: ``sha256`` where no shared code is imported."""
 
 
 class ApproveRequest(Model, frozen=True):
@@ -72,3 +85,4 @@ class ApproveRequest(Model, frozen=True):
     sha256: str
     grants: list[Grant]
     """Canonical."""
+    shared: list[SharedFile] = []

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from engine.models.base import Model
 from engine.models.permissions import Grant
+from engine.models.shared import SharedFile
 
 
 class Mode(StrEnum):
@@ -103,6 +104,8 @@ class RunError(Model, frozen=True):
     line: int | None = None
     hint: str | None = None
     """What a run does not give and how to ask for it, where that is why it failed; one sentence."""
+    module: str | None = None
+    """The module that could not be imported."""
 
 
 class RunFile(Model, frozen=True):
@@ -159,6 +162,8 @@ class RunInfo(Model, frozen=True):
     """Of what it was given, as canonical JSON; None for a run of a time when that was not recorded."""
     replay_of: int | None = None
     """The run that this one repeats."""
+    shared: list[SharedFile] = []
+    """The shared code that its text imports; with ``code_sha256`` the identity of what ran."""
 
 
 class OutputChunk(Model, frozen=True):
@@ -221,6 +226,8 @@ class RunInputs(Model, frozen=True):
     code_sha256: str
     code: str | None = None
     """The text that ran; None when it is not kept, or was none."""
+    shared: dict[str, str] = {}
+    """The texts of its shared code by path, as far as they are kept."""
     inputs_sha256: str | None = None
     params: dict[str, Any] = {}
     args: list[Any] = []

@@ -54,6 +54,8 @@ class ScriptInfo(Model, frozen=True):
     """What it asks for, as written."""
     needs_approval: bool = False
     """It asks for permissions and an administrator has not approved exactly this text."""
+    shared: bool = False
+    """It lies in ``lib``: scripts import it, and it does not run by itself."""
     sha256: str = ""
     size: int = 0
     modified: float = 0.0

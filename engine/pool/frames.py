@@ -142,9 +142,10 @@ def run_frame(job: Job, cpu: int) -> bytes:
     """
     name = job.filename.encode("utf-8", "backslashreplace")[:1000]
     head = _run_head(job)
-    size = RUN.size + len(name) + len(head) + len(job.source)
+    shared = b"".join(part for module in job.shared for part in (module.text, module.code))
+    size = RUN.size + len(name) + len(head) + len(job.source) + len(shared)
     lengths = RUN.pack(KINDS[job.kind], cpu, job.limits.result, job.limits.files, len(name), len(head))
-    return b"".join((HEADER.pack(size, Frame.RUN), lengths, name, head, job.source))
+    return b"".join((HEADER.pack(size, Frame.RUN), lengths, name, head, job.source, shared))
 
 
 def _run_head(job: Job) -> bytes:
@@ -162,6 +163,9 @@ def _run_head(job: Job) -> bytes:
         head["files"] = [[parameter, file.name, file.size] for parameter, file in job.files.items()]
     if job.stdin is not None:
         head["stdin"] = True
+    if job.shared:
+        files = [[one.name, one.path, one.package, len(one.text), len(one.code)] for one in job.shared]
+        head["shared"] = [len(job.source), files]
     if not head:
         return b""
     try:

@@ -69,6 +69,23 @@ class FileInput:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class SharedModule:
+    """A module of the project's shared code, as a run is given it."""
+
+    name: str
+    """``lib.tags``."""
+
+    path: str = ""
+    """``lib/tags.py``; nothing for a folder without ``__init__.py``."""
+
+    text: bytes = b""
+    sha256: str = ""
+    package: bool = False
+    code: bytes = b""
+    """The text compiled by the tools child; nothing where that has not happened yet. Opaque to the engine."""
+
+
 class RunSink(Protocol):
     """Hears of a run as it happens: plain calls in the event loop, which must return soon and must not raise."""
 
@@ -115,6 +132,7 @@ class Job:
     stdin: FileInput | None = None
     argv: Sequence[str] = ()
     """What follows the script's path in ``sys.argv``."""
+    shared: Sequence[SharedModule] = ()
     limits: Limits = Limits()
     profile: Profile = Profile()
     priority: Priority = Priority.API

@@ -69,6 +69,7 @@ class _ErrorHead(msgspec.Struct, forbid_unknown_fields=True):
     filename: str | None = None
     line: int | None = None
     hint: str | None = None
+    module: str | None = None
 
 
 class _ResultHead(msgspec.Struct, forbid_unknown_fields=True):

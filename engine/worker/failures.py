@@ -20,8 +20,13 @@ TRACEBACK_LIMIT = 64 << 10
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-def failure(error: BaseException, filename: str, outcome: str = "", *, hint: str = "") -> bytes:
-    """The payload of a RESULT frame for a script that ended with ``error``; ``hint`` says what to do about it."""
+def failure(
+    error: BaseException, filename: str, outcome: str = "", *, hint: str = "", shared: frozenset[str] = frozenset()
+) -> bytes:
+    """The payload of a RESULT frame for a script that ended with ``error``.
+
+    ``hint`` says what to do about it; ``shared`` are the files of its shared code.
+    """
     if not outcome:
         outcome = "import_denied" if isinstance(error, ImportDenied) else "script_error"
     try:
@@ -32,7 +37,7 @@ def failure(error: BaseException, filename: str, outcome: str = "", *, hint: str
         for part in _chain(told):
             part.stack = traceback.StackSummary.from_list([f for f in part.stack if not _is_own(f.filename)])
         text = _cut(_without_tabs_above_carets("".join(told.format())))
-        where = _place(told, filename)
+        where = _place(told, shared | {filename}) | _module(error)
     except MemoryError:
         raise
     except BaseException as trouble:  # noqa: BLE001 - exceptions of scripts may raise in every hook the formatting calls
@@ -78,15 +83,22 @@ def _without_tabs_above_carets(text: str) -> str:
     return "\n".join(lines)
 
 
-def _place(told: traceback.TracebackException, filename: str) -> dict[str, Any]:
-    if told.exc_type is not None and issubclass(told.exc_type, SyntaxError) and told.filename == filename:
-        return {"filename": filename, "line": int(told.lineno) if told.lineno else None}
+def _place(told: traceback.TracebackException, files: frozenset[str]) -> dict[str, Any]:
+    """The innermost line in one of ``files``, the script and its shared code."""
+    if told.exc_type is not None and issubclass(told.exc_type, SyntaxError) and told.filename in files:
+        return {"filename": told.filename, "line": int(told.lineno) if told.lineno else None}
     for frame in reversed(told.stack):
-        if frame.filename == filename:
-            return {"filename": filename, "line": frame.lineno}
+        if frame.filename in files:
+            return {"filename": frame.filename, "line": frame.lineno}
     if told.stack:
         return {"filename": clean(told.stack[-1].filename, 1000), "line": told.stack[-1].lineno}
     return {}
+
+
+def _module(error: BaseException) -> dict[str, Any]:
+    """The module that could not be imported: the engine may know more about it."""
+    name = error.name if isinstance(error, ImportError) else None
+    return {"module": clean(name, 200)} if isinstance(name, str) else {}
 
 
 def _is_own(filename: str) -> bool:

@@ -37,8 +37,8 @@ CLASSIC_MODULES = (
 PRACTICAL_MODULES = ("os", "threading")
 """What the preset ``practical`` adds. ``threading`` is then lifted in ADMIN, too."""
 
-ALWAYS_ALLOWED = ("gatewright", "__future__", "__main__")
-"""The scripts' own API, a word of the language that only looks like a module, and the script itself."""
+ALWAYS_ALLOWED = ("gatewright", "lib", "__future__", "__main__")
+"""The scripts' own API, the project's shared code, a word of the language that only looks like a module, the script."""
 
 BLOCKED = ("threading", "ctypes", "telnetlib", "paramiko")
 """Blocked in both modes, each unless an administrator lifts it."""

@@ -20,6 +20,7 @@ from .hints import NOT_TAKEN
 from .imports import guarded_import
 from .results import ResultTooLarge, encode_head, encode_result, with_note
 from .returned import named_files, send_files
+from .shared_code import SharedCode
 from .standard_input import ASKED, ASKED_ANSWER
 from .wire import RUN, Frame, SourceKind
 
@@ -84,6 +85,7 @@ class Program:
         self._module = ModuleType("__main__")
         self._globals = self._module.__dict__
         self._builtins = _own_builtins(rule)
+        self._shared = SharedCode(self._builtins)
         self._recursion_limit = sys.getrecursionlimit()
         self._exit_callbacks = atexit._ncallbacks()
         self.value: object = None
@@ -133,6 +135,8 @@ class Program:
             if request.kind == SourceKind.SCRIPT:
                 self._globals["__file__"] = sys.argv[0] = f"{self.around.scripts}/{request.filename}"
             if request.head:
+                if "shared" in request.head:
+                    request.source = self._shared.take(request.head["shared"], request.source)
                 self._bind(request.head, files)
             if request.kind == SourceKind.CALL:
                 self._stage = _Stage.IMPORT
@@ -205,7 +209,8 @@ class Program:
             return self._out_of_memory(error, filename)
         sys.setrecursionlimit(self._recursion_limit)
         try:
-            return failure(error, filename, hint=NOT_TAKEN if self._is_of_the_call(error) else self.around.hint(error))
+            hint = NOT_TAKEN if self._is_of_the_call(error) else self.around.hint(error)
+            return failure(error, filename, hint=hint, shared=self._shared.paths)
         except MemoryError as second:
             return self._out_of_memory(second, filename)
 
@@ -297,7 +302,7 @@ class Program:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
         try:
-            return failure(error, filename, "memory")
+            return failure(error, filename, "memory", shared=self._shared.paths)
         except MemoryError:
             return plain_failure("MemoryError", "", outcome="memory")
 
@@ -312,6 +317,7 @@ class Program:
         if atexit._ncallbacks() != self._exit_callbacks:
             atexit._run_exitfuncs()
         self._globals.clear()
+        self._shared.clear()
         # All that is not frozen. The oldest generation is empty unless a younger one was collected before, and looking
         # at it would drop the interpreter's free lists: pages to copy when they fill again.
         gc.collect(2 if gc.get_count()[2] else 1)

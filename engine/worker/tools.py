@@ -10,9 +10,11 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from binascii import b2a_base64
 from itertools import islice
 
 from .imports import origin_of
+from .shared_code import compiled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +75,23 @@ def examine(text: str, entrypoint: str = "") -> dict[str, Any]:
         "listed": True,
         "entrypoint": _standing(entrypoint, definitions.get(entrypoint), code) if entrypoint else "",
     }
+
+
+def compile_shared(text: str, path: str) -> str:
+    """Compile a file of the shared code, for the processes of runs that import it.
+
+    Raises as ``compile`` does: such a run then compiles the text itself, and has the traceback.
+
+    Args:
+        text: What the file holds.
+        path: Its name in tracebacks.
+
+    Returns:
+        What ``shared_code.compiled`` makes of it, in base 64.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return b2a_base64(compiled(text, path), newline=False).decode("ascii")
 
 
 class _Script:

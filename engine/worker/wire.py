@@ -60,7 +60,7 @@ class SourceKind:
 RUN = struct.Struct("<BIIIHI")
 """Kind, CPU seconds (0: as it is), limits of the result and of the files, length of the file name, of the JSON head.
 
-Then come the file name, the head and the source."""
+Then come the file name, the head and the source; after that, if the head lists any, texts and code of shared files."""
 
 RESULT = struct.Struct("<I")
 """Length of the JSON head, 0 for a plain success. Then: head, the value's JSON (empty: no value)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 import sys
 import unicodedata
@@ -11,6 +12,8 @@ from functools import lru_cache
 from store.errors import BadName
 
 SUFFIX = ".py"
+SHARED = "lib"
+"""The folder of what scripts import and what does not run by itself; to scripts it is the package ``lib``."""
 MAX_PART = 200
 """Bytes of one component. Linux allows 255 (NAME_MAX), and a temporary file beside it has a longer name."""
 MAX_PATH = 500
@@ -126,8 +129,25 @@ def clash_note(other: str) -> str:
     return f"Its path differs from {shown(other)} only in case or accents: some systems cannot hold both."
 
 
+def is_shared(path: str) -> bool:
+    """Whether a script's path is one of the shared code."""
+    return path.startswith(SHARED + "/")
+
+
+def shared_module(path: str) -> str:
+    """The name by which scripts import a file of the shared code."""
+    return path.removesuffix(SUFFIX).removesuffix("/__init__").replace("/", ".")
+
+
 def module_note(path: str) -> str | None:
-    """What to know about a script that is called like a module of the standard library."""
+    """What to know about a script's name where Python meets it as that of a module."""
+    if is_shared(path):
+        module = shared_module(path)
+        if all(part.isidentifier() and not keyword.iskeyword(part) for part in module.split(".")):
+            return None
+        return f"No import statement can say {shown(module)}: names of shared code have letters, digits and _ only."
+    if path == SHARED + SUFFIX:
+        return "python3 and uv run would import this script in place of the folder lib: give it another name."
     module = path.rpartition("/")[2].removesuffix(SUFFIX)
     if module not in sys.stdlib_module_names:
         return None

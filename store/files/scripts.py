@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from store.files import save
 from store.files.listing import ScriptFile, Stamp, changed, listed, stamp_of
 from store.files.names import MAX_DEPTH, clashing, folder_problem, script_path, shown
 from store.files.save import MAX_SIZE, ScriptLocation, keep, read, sha256
+from store.files.shared_code import SharedFolder, shared_folder
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -114,6 +115,14 @@ class ScriptFiles:
         except NotFound:
             return None
         return FileVersion(path, sha256(data), len(data))
+
+    def shared(self) -> AbstractContextManager[SharedFolder]:
+        """The shared code, to be read as one set.
+
+        Raises:
+            StoreError: The scripts folder cannot be read.
+        """
+        return shared_folder(self._scripts)
 
     def mtime(self, path: str) -> float:
         """When the script was last changed, in seconds since the epoch.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -104,6 +104,11 @@ class Reconciler:
         """Hashes of the last text of every script that the index knows, also of those that are missing or invalid."""
         there = {row.sha256 for row in await self.scripts()}
         return there | {last.row.sha256 for last in self._index.last.values()}
+
+    @property
+    def paths(self) -> Collection[str]:
+        """Paths of the scripts as they were last seen, without a look at the disk."""
+        return self._index.rows.keys()
 
     async def scripts(self) -> Sequence[ScriptRow]:
         """Every script as it is on disk now, by path. Only what changed is read.

@@ -14,7 +14,8 @@ from store.state.rows import ApprovalRow
 
 _COLUMNS = tuple(field.name for field in fields(ApprovalRow))
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM approval"  # noqa: S608 - names of our own columns
-_SELECT_SHORT = f"SELECT {', '.join('NULL' if name == 'text' else name for name in _COLUMNS)} FROM approval"  # noqa: S608
+_TEXTS = ("text", "shared_texts")
+_SELECT_SHORT = f"SELECT {', '.join('NULL' if name in _TEXTS else name for name in _COLUMNS)} FROM approval"  # noqa: S608
 _INSERT = f"INSERT INTO approval ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' for _ in _COLUMNS)})"  # noqa: S608
 
 
@@ -50,6 +51,11 @@ class Approvals:
         query = "SELECT script, sha256 FROM approval WHERE superseded_at IS NULL AND state = 'approved'"
         return dict(await self._rows(query))
 
+    async def approved_shared(self) -> dict[str, str]:
+        """The shared code of every approval in force, as JSON, by script, in one query."""
+        query = "SELECT script, shared FROM approval WHERE superseded_at IS NULL AND state = 'approved'"
+        return dict(await self._rows(query))
+
     async def _one(self, query: str, script: str) -> ApprovalRow | None:
         rows = await self._rows(query, script)
         return _row(rows[0]) if rows else None
@@ -63,7 +69,9 @@ def _decide(connection: sqlite3.Connection, row: ApprovalRow) -> None:
         "UPDATE approval SET superseded_at = ? WHERE script = ? AND superseded_at IS NULL", (row.decided_at, row.script)
     )
     if row.state == "approved":
-        connection.execute("UPDATE approval SET text = NULL WHERE script = ? AND text IS NOT NULL", (row.script,))
+        connection.execute(
+            "UPDATE approval SET text = NULL, shared_texts = NULL WHERE script = ? AND text IS NOT NULL", (row.script,)
+        )
     connection.execute(_INSERT, tuple(getattr(row, name) for name in _COLUMNS))
 
 

@@ -48,6 +48,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     unrecorded: str | None = None
     """Why its output or its files are not here."""
     exit_status: int | None = None
+    shared: str | None = None
+    """JSON text: the shared code that it could import; None when there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class InputRow:
     """None when it is too large to be kept."""
     inputs: str | None
     """JSON text; None when there were none, or they are too large to be kept."""
+    shared: tuple[tuple[str, str, bytes], ...] = ()
+    """Path, hash and text of each file of shared code that it could import."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,10 @@ class ApprovalRow:
     name: str
     decided_at: float
     superseded_at: float | None = None
+    shared: str = "[]"
+    """JSON text: path and hash of the shared code that the text imports."""
+    shared_texts: str | None = None
+    """JSON text: their texts by path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

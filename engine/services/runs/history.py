@@ -26,13 +26,14 @@ from engine.models.runs import (
     RunRequest,
 )
 from engine.registry.runs import RUNS_COMPARE, RUNS_INPUTS, RUNS_REPLAY
-from engine.services.access import Actor, ServiceError
+from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.operations import implements, may
 from engine.services.runs.active import ActiveRun
 from engine.services.runs.inputs import ARGS, ARGV, BY_NAME, NOTHING, read_inputs, with_secret_arguments
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService
 from engine.services.scripts.service import ScriptService
+from engine.services.scripts.shared_code import SharedCode, kept_modules, shared_files
 from engine.services.text_diff import unified
 from store.state.database import StateDB
 
@@ -41,7 +42,10 @@ COMPARED_OUTPUT = 256 << 10
 
 
 class RunHistory:
-    def __init__(self, runs: RunService, state: StateDB, scripts: ScriptService, buffers: BufferService) -> None:
+    def __init__(
+        self, runs: RunService, state: StateDB, scripts: ScriptService, shared: SharedCode, buffers: BufferService
+    ) -> None:
+        self._shared = shared
         self._runs = runs
         self._state = state
         self._scripts = scripts
@@ -78,9 +82,12 @@ class RunHistory:
         if inputs.problem is not None:
             raise ServiceError("not_replayable", inputs.problem, hint=_hint(old), status=409)
         inputs = _with_secrets(inputs, request.secrets)
+        kept = kept_modules({path: text.encode() for path, text in inputs.shared.items()})
         files = self._files(inputs, request.files, actor)
         again = await self._request(old, inputs, files, self._stdin(inputs, request.stdin, actor))
-        return await self._runs.launch(again, actor, source, replay_of=run_id)
+        if old.kind is RunKind.SCRIPT and not again.code and not await self._is_shared_now(inputs.code or "", old):
+            require(actor, Role.AUTHOR, "run shared code that has changed since")
+        return await self._runs.launch(again, actor, source, replay_of=run_id, shared=kept)
 
     @implements(RUNS_COMPARE)
     async def compare(self, run_id: int, other_id: int, actor: Actor) -> RunComparison:
@@ -101,7 +108,7 @@ class RunHistory:
                 run=run,
                 other=other,
                 inputs=unified(_shown(given[0]), _shown(given[1]), *names),
-                code=unified(given[0].code or "", given[1].code or "", *names),
+                code=_code_difference(given[0], given[1], *names),
                 result=unified(_result(run), _result(other), *names),
                 output=unified(outputs[0], outputs[1], *names),
                 notes=notes,
@@ -113,6 +120,8 @@ class RunHistory:
         await self._runs.recorder.flush()  # it may have begun a moment ago
         text = await self._state.inputs.of(run.id)
         code = await self._state.inputs.code(run.code_sha256)
+        shared = await self._state.inputs.shared(run.id) if run.shared else {}
+        lost = [file.path for file in run.shared if file.path not in shared]
         problem = None
         if run.inputs_sha256 is None:
             problem = f"Run {run.id} is of a time when inputs were not kept."
@@ -122,6 +131,8 @@ class RunHistory:
             problem = f"The text of run {run.id} is not kept: it was too large, or the disk was full."
         elif code is not None and not _is_utf8(code):
             problem = f"The text of run {run.id} is not UTF-8."
+        elif lost:
+            problem = f"The text of {', '.join(lost)}, which run {run.id} could import, is not kept: the disk was full."
         found = read_inputs(text)
         if problem is None and any(one.place == ARGS for one in found["secrets"]):
             problem = f"The positional arguments of run {run.id} held a secret, so they are not kept."
@@ -129,6 +140,7 @@ class RunHistory:
             run_id=run.id,
             code_sha256=run.code_sha256,
             code=None if code is None else code.decode("utf-8", "replace"),
+            shared={path: text.decode() for path, text in sorted(shared.items())},
             inputs_sha256=run.inputs_sha256,
             problem=problem,
             **found,
@@ -158,6 +170,14 @@ class RunHistory:
             timeout=old.timeout,
             name=None if script else old.name,
         )
+
+    async def _is_shared_now(self, code: str, old: RunInfo) -> bool:
+        """Whether the project's shared code, as far as a text imports it, is that of a run."""
+        try:
+            now = await self._shared.used_by(code.encode())
+        except ServiceError:
+            return False
+        return shared_files(now) == old.shared
 
     async def _is_saved(self, path: str, sha256: str) -> bool:
         try:
@@ -227,6 +247,17 @@ class RunHistory:
             size += sum(len(chunk.text) for chunk in page.chunks)
             after = page.next_seq
         return "".join(parts)[:COMPARED_OUTPUT]
+
+
+def _code_difference(given: RunInputs, other: RunInputs, *names: str) -> str:
+    """The difference of two runs' texts, then of their shared code, file by file."""
+    one, two = names
+    parts = [unified(given.code or "", other.code or "", one, two)]
+    parts += [
+        unified(given.shared.get(path, ""), other.shared.get(path, ""), f"{one} {path}", f"{two} {path}")
+        for path in sorted(given.shared.keys() | other.shared.keys())
+    ]
+    return "\n".join(filter(None, parts))
 
 
 def _with_secrets(inputs: RunInputs, given: Mapping[str, Any]) -> RunInputs:

@@ -19,7 +19,8 @@ FILES_LOST = "The files it left could not be recorded: the disk was full."
 _COLUMNS = RunRow.__struct_fields__
 """Fields of ``RunInfo`` as well, and the same in both but for what is written as JSON."""
 
-_JSON = ("value", "error", "grants")
+_JSON = ("value", "error", "grants", "shared")
+_LISTS = ("grants", "shared")
 
 _in_columns = attrgetter(*_COLUMNS)
 _encode = msgspec.json.encode
@@ -30,7 +31,7 @@ def run_row(info: RunInfo, *, output_lost: bool = False, files_lost: bool = Fals
     """The row that keeps ``info``. ``output_lost`` and ``files_lost`` say what of it could not be written."""
     values: dict[str, Any] = dict(zip(_COLUMNS, _in_columns(info), strict=True))
     values["value"] = _encode(info.value).decode() if info.has_value else None
-    for name in ("error", "grants"):
+    for name in ("error", *_LISTS):
         values[name] = _encode(values[name]).decode() if values[name] else None
     if output_lost or info.unrecorded is not None:
         values["output_complete"] = False
@@ -46,7 +47,8 @@ def run_info(row: RunRow, files: Iterable[FileRow] = ()) -> RunInfo:
     values["has_value"] = row.value is not None
     for name in _JSON:
         values[name] = _decode(values[name]) if values[name] else None
-    values["grants"] = values["grants"] or []
+    for name in _LISTS:
+        values[name] = values[name] or []
     values["files"] = [RunFile(name=file.name, size=file.size, sha256=file.sha256) for file in files]
     return msgspec.convert(values, RunInfo)
 

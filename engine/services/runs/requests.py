@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.models.runs import Mode, RunKind, RunRequest
 from engine.models.scripts import ScriptInfo
-from engine.pool.job import JobRejected, Limits, NotEnoughMemory, QueueFull, SandboxUnavailable
+from engine.pool.job import JobRejected, Limits, NotEnoughMemory, QueueFull, SandboxUnavailable, SharedModule
 from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.runs.modes import Modes, sandbox_unavailable
@@ -21,6 +21,8 @@ from engine.services.runs.params import bind
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService, ScriptSource
+from engine.services.scripts.shared_code import SharedCode, not_run, shared_files
+from store.files.names import is_shared
 from store.frontmatter.coding import coding_problem
 from store.frontmatter.locate import BEGINS
 
@@ -29,6 +31,8 @@ MAX_NAME = 255
 
 _FIELDS = {"timeout": "wall"}
 """What the pool calls them, where that is something else."""
+
+Modules = tuple[SharedModule, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ class Prepared:
     """How many runs of this name may go on at once."""
     preloads: tuple[str, ...] = ()
     grants: tuple[OpenedGrant, ...] = ()
+    shared: Modules = ()
     secret: Mapping[str, bool] = field(default_factory=dict)
     """Whether each declared parameter is secret; others are by their names."""
     note: str | None = None
@@ -53,18 +58,29 @@ class Prepared:
 
 
 class RequestChecks:
-    """Knows the scripts, their permissions, the modes and the ceilings; holds no run."""
+    """Knows the scripts, their permissions and shared code, the modes and the ceilings; holds no run."""
 
     def __init__(
-        self, scripts: ScriptService, permissions: PermissionService, modes: Modes, ceilings: RunCeilings
+        self,
+        scripts: ScriptService,
+        permissions: PermissionService,
+        shared: SharedCode,
+        modes: Modes,
+        ceilings: RunCeilings,
     ) -> None:
         self._scripts = scripts
         self._permissions = permissions
+        self._shared_code = shared
         self._modes = modes
         self._ceilings = ceilings
 
-    async def prepare(self, request: RunRequest, actor: Actor) -> Prepared:
+    async def prepare(self, request: RunRequest, actor: Actor, kept: Modules | None = None) -> Prepared:
         """Everything a run of ``request`` needs.
+
+        Args:
+            request: What to run.
+            actor: Who asks.
+            kept: The shared code of the run that is repeated; None for what the project has now.
 
         Raises:
             ServiceError: The request is wrong, or ``actor`` may not make it.
@@ -72,15 +88,19 @@ class RequestChecks:
         mode = self._modes.choose(request.mode, actor)
         match request.kind:
             case RunKind.SCRIPT:
-                return await self._script(request, actor, mode)
+                prepared = await self._script(request, actor, mode, kept)
             case RunKind.CALL:
                 require(actor, Role.AUTHOR, "call module functions")
-                return self._call(request, mode)
+                prepared = await self._call(request, mode, kept)
             case RunKind.EXEC | RunKind.EVAL:
                 require(actor, Role.AUTHOR, "run code of their own")
-                return await self._code(request, mode)
+                prepared = await self._code(request, mode, kept)
+        return replace(prepared, shared=self._shared_code.with_code(prepared.shared)) if prepared.shared else prepared
 
-    async def _script(self, request: RunRequest, actor: Actor, mode: Mode) -> Prepared:
+    async def _shared(self, data: bytes, kept: Modules | None, module: str = "") -> Modules:
+        return await self._shared_code.used_by(data, module) if kept is None else kept
+
+    async def _script(self, request: RunRequest, actor: Actor, mode: Mode, kept: Modules | None) -> Prepared:
         """A saved script, or the unsaved text of one when ``code`` is given."""
         if request.code:
             require(actor, Role.AUTHOR, "run code of their own")
@@ -88,6 +108,9 @@ class RequestChecks:
         else:
             require(actor, Role.OPERATOR, "run scripts")
             script = await self._scripts.source(request.script)
+        if is_shared(script.info.path):
+            raise not_run(script.info.path)
+        shared = await self._shared(script.data, kept)
         return Prepared(
             mode=mode,
             name=script.info.path,
@@ -98,16 +121,19 @@ class RequestChecks:
             entrypoint=request.entrypoint or script.info.entrypoint,
             parallel=script.info.parallel,
             preloads=self._modes.preloads(script.info.preload, mode),
-            grants=await self._grants(script, mode, request.entrypoint),
+            grants=await self._grants(script, mode, request.entrypoint, shared),
+            shared=shared,
             secret={param.name: param.secret for param in script.info.params},
             note=script.lacking,
         )
 
-    async def _grants(self, script: ScriptSource, mode: Mode, entrypoint: str | None) -> tuple[OpenedGrant, ...]:
-        """What an administrator approved for exactly this text; an ADMIN run has the account's rights without it."""
+    async def _grants(
+        self, script: ScriptSource, mode: Mode, entrypoint: str | None, shared: Modules
+    ) -> tuple[OpenedGrant, ...]:
+        """What an administrator approved for exactly these texts; an ADMIN run has the account's rights without it."""
         if mode is Mode.ADMIN:
             return ()
-        grants = await self._permissions.grants_for(script.info, script.info.sha256)
+        grants = await self._permissions.grants_for(script.info, script.info.sha256, shared_files(shared))
         if grants and entrypoint not in (None, script.info.entrypoint):
             raise ServiceError(
                 "bad_request",
@@ -116,25 +142,33 @@ class RequestChecks:
             )
         return grants
 
-    def _call(self, request: RunRequest, mode: Mode) -> Prepared:
+    async def _call(self, request: RunRequest, mode: Mode, kept: Modules | None) -> Prepared:
         for part in (*request.module.split("."), request.function):
             if not part.isidentifier():
                 raise ServiceError("bad_request", f"{part!r} is not a name of a module or a function.")
         target = _shown(f"{request.module}.{request.function}")
         limits = self._limits(request.timeout)
         return Prepared(
-            mode=mode, name=target, filename=f"<{target}>", source=b"", limits=limits, params=dict(request.params)
+            mode=mode,
+            name=target,
+            filename=f"<{target}>",
+            source=b"",
+            limits=limits,
+            params=dict(request.params),
+            shared=await self._shared(b"", kept, request.module),
         )
 
-    async def _code(self, request: RunRequest, mode: Mode) -> Prepared:
+    async def _code(self, request: RunRequest, mode: Mode, kept: Modules | None) -> Prepared:
         if not request.code.strip():
             raise ServiceError("bad_request", "There is no code to run.")
         name = _shown(request.name or f"<{request.kind}>")
+        source = _source(request.code)
         return Prepared(
             mode=mode,
             name=name,
             filename=name,
-            source=_source(request.code),
+            source=source,
+            shared=await self._shared(source, kept),
             limits=self._limits(request.timeout),
             params=dict(request.params),
             entrypoint=request.entrypoint,

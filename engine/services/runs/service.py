@@ -19,11 +19,12 @@ from engine.models.runs import (
     Priority,
     RunError,
     RunInfo,
+    RunKind,
     RunList,
     RunRequest,
     RunState,
 )
-from engine.pool.job import FileInput, Job, JobRejected, Profile, QueueFull
+from engine.pool.job import FileInput, Job, JobRejected, Profile, QueueFull, SharedModule
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.registry.runs import (
@@ -48,6 +49,7 @@ from engine.services.runs.recorder import Recorder
 from engine.services.runs.records import output_chunk, run_file, run_info, run_row
 from engine.services.runs.requests import Prepared, RequestChecks, no_file, refused_run
 from engine.services.runs.uploads import Buffer, BufferService
+from engine.services.scripts.shared_code import SharedCode, shared_files
 from store.errors import StoreError
 from store.state.database import StateDB
 from store.state.rows import InputRow
@@ -68,6 +70,7 @@ class RunService:
         pool: Pool,
         state: StateDB,
         checks: RequestChecks,
+        shared: SharedCode,
         buffers: BufferService,
         events: EventBus,
         metrics: RunMetrics,
@@ -79,6 +82,7 @@ class RunService:
         self._pool = pool
         self._state = state
         self._checks = checks
+        self._shared = shared
         self._buffers = buffers
         self._events = events
         self._metrics = metrics
@@ -108,10 +112,19 @@ class RunService:
         return (await self.launch(request, actor, source)).info
 
     async def launch(
-        self, request: RunRequest, actor: Actor, source: str, *, replay_of: int | None = None
+        self,
+        request: RunRequest,
+        actor: Actor,
+        source: str,
+        *,
+        replay_of: int | None = None,
+        shared: tuple[SharedModule, ...] | None = None,
     ) -> ActiveRun:
-        """Like ``start``, for callers in this process that want to follow the run. ``replay_of``: what it repeats."""
-        prepared = await self._checks.prepare(request, actor)
+        """Like ``start``, for callers in this process that want to follow the run.
+
+        ``replay_of`` is what it repeats, ``shared`` the shared code of that.
+        """
+        prepared = await self._checks.prepare(request, actor, shared)
         run_id = await self._state.next_run_id()
         wanted = [*request.files.values(), *([] if request.stdin is None else [request.stdin])]
         buffers = self._buffers.hold(wanted, actor)
@@ -119,7 +132,13 @@ class RunService:
         keeper = SecretKeeper(self._hmac_key, prepared.secret)
         given = given_inputs(request, dict(zip(request.files, buffers, strict=False)), stdin, keeper)
         info = _first_record(run_id, request, prepared, actor, source, given, replay_of, self._no_space())
-        inputs = InputRow(run_id, info.code_sha256, kept_code(prepared.source), given.text)
+        inputs = InputRow(
+            run_id,
+            info.code_sha256,
+            kept_code(prepared.source),
+            given.text,
+            tuple((one.path, one.sha256, one.text) for one in prepared.shared if one.path),
+        )
         try:
             if prepared.mode is Mode.ADMIN:
                 await self._record_intent(info, inputs, actor)
@@ -138,7 +157,8 @@ class RunService:
     async def _record_intent(self, info: RunInfo, inputs: InputRow, actor: Actor) -> None:
         """An ADMIN run is on record before it begins: what it then does could reach the records themselves."""
         try:
-            intent = event(actor, info.source, "admin_run", f"#{info.id} {info.name}", code_sha256=info.code_sha256)
+            code = {"code_sha256": info.code_sha256} | {file.path: file.sha256 for file in info.shared}
+            intent = event(actor, info.source, "admin_run", f"#{info.id} {info.name}", **code)
             await asyncio.shield(self._state.apply([run_row(info)], [], [], inputs=[inputs], audit=[intent]))
         except StoreError as error:
             raise ServiceError(
@@ -320,6 +340,7 @@ class RunService:
             files=files,
             stdin=stdin,
             argv=request.argv,
+            shared=prepared.shared,
             limits=prepared.limits,
             profile=Profile(mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants),
             priority=_priority(request, info.source),
@@ -346,6 +367,7 @@ class RunService:
             self._metrics.finished(ending.duration)
         run.seal()
         run.files = ending.files if not ending.files or self._kept(run) else ()
+        ending = self._explained(run.info, ending)
         run.finish(
             replace(
                 run.info,
@@ -370,6 +392,24 @@ class RunService:
             )
         )
         self._tell_audit(run.info, run.owner)
+
+    def _explained(self, info: RunInfo, ending: Ending) -> Ending:
+        """An ending with what the project knows about a module that could not be imported."""
+        error = ending.error
+        if error is None or error.module is None:
+            return ending
+        denied = ending.outcome is Outcome.IMPORT_DENIED
+        if not denied and error.type != "ModuleNotFoundError":
+            return ending
+        script = info.name if info.kind is RunKind.SCRIPT else ""
+        sentence = self._shared.explain(error.module, script)
+        if sentence is None:
+            return ending
+        if denied and self._shared.is_beside(error.module, script):
+            # What the rule advises would not help: nobody can install or allow a script.
+            text = ending.traceback and ending.traceback.replace(error.message, sentence)
+            return replace(ending, error=replace(error, message=sentence), traceback=text)
+        return replace(ending, note=" ".join(filter(None, (ending.note, sentence))))
 
     def _note(self, info: RunInfo, ending: Ending) -> str | None:
         """What is to say of a run beside its result: its own, what its header lacks, what this host did not give it."""
@@ -429,6 +469,7 @@ def _first_record(
         inputs_sha256=given.sha256,
         replay_of=replay_of,
         note=prepared.note,
+        shared=shared_files(prepared.shared),
     )
 
 

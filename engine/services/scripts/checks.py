@@ -24,13 +24,15 @@ from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
 from engine.services.scripts.header_rules import HeaderRules
+from engine.services.scripts.shared_code import SharedCode
 from engine.worker.tools import BOM, MAX_MESSAGE, MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
+from store.files.names import SHARED, is_shared
 from store.frontmatter.block import Block, nearest_line
 from store.frontmatter.coding import coding_problem, foreign_coding
 from store.frontmatter.exposed_secrets import exposed_secrets
 from store.frontmatter.keys import OWN
 from store.frontmatter.locate import FrontmatterError
-from store.frontmatter.read import Frontmatter, parse
+from store.frontmatter.read import DeclaredLimits, Frontmatter, parse
 from store.frontmatter.toml_spans import Path
 from store.sizes import describe_size
 
@@ -40,10 +42,13 @@ _BY_KEYWORD = frozenset({"positional_or_keyword", "keyword_only"})
 class ScriptChecks:
     """The only place that judges a script's text and imports. It never parses one itself; the tools child does."""
 
-    def __init__(self, examiner: Examiner, imports: ImportPolicy, rules: HeaderRules) -> None:
+    def __init__(
+        self, examiner: Examiner, imports: ImportPolicy, rules: HeaderRules, shared: SharedCode | None = None
+    ) -> None:
         self._examiner = examiner
         self._imports = imports
         self._rules = rules
+        self._shared = shared
 
     @implements(SCRIPTS_CHECK)
     async def check(self, request: CheckRequest, actor: Actor, source: str = "library") -> CheckReport:
@@ -76,13 +81,15 @@ class ScriptChecks:
             return CheckReport(problems=[*problems, CheckProblem(message=str(reason))])
         problems += findings.problems
         if findings.listed:
-            problems += entrypoint_problems(front, findings, header.line((*OWN, "entrypoint")))
-            problems += self._import_problems(findings)
+            if not is_shared(request.path):
+                problems += entrypoint_problems(front, findings, header.line((*OWN, "entrypoint")))
+            problems += await asyncio.to_thread(self._import_problems, findings, request.path)
         problems.sort(key=lambda problem: problem.severity != "error")
         return CheckReport(
             problems=sorted(problems[:MAX_PROBLEMS], key=lambda problem: (problem.line, problem.column)),
             functions=findings.functions,
             imports=sorted({found.name.partition(".")[0] for found in findings.imports}),
+            notes=list(_elsewhere(request.path, findings)),
         )
 
     @implements(MODULES)
@@ -130,11 +137,16 @@ class ScriptChecks:
             admin_refusal=admin or "",
         )
 
-    def _import_problems(self, findings: Examined) -> list[CheckProblem]:
-        """Warnings, not errors: the script may expect the refusal, or be meant for ADMIN mode. Each is given once."""
+    def _import_problems(self, findings: Examined, path: str) -> list[CheckProblem]:
+        """Warnings, not errors: the script may expect the refusal, or be meant for ADMIN mode. Each is given once.
+
+        Blocks.
+        """
         first: dict[str, int] = {}
         for found in findings.imports:
-            sentence = self._imports.verdict(found.name, Mode.RESTRICTED, found.parts, found.origin)
+            sentence = None if self._shared is None else self._shared.unlikely(found.name, path)
+            if sentence is None:
+                sentence = self._imports.verdict(found.name, Mode.RESTRICTED, found.parts, found.origin)
             if sentence is not None:
                 first.setdefault(sentence, found.line)
         return [CheckProblem(message=sentence, line=line, severity="warning") for sentence, line in first.items()]
@@ -146,6 +158,7 @@ class ScriptChecks:
             *self._header_problems(header),
             *_coding_problems(data),
             *_secret_problems(data),
+            *_shared_problems(header, path),
             *hidden_problems(text),
         ]
 
@@ -177,6 +190,38 @@ class _Header:
     def line(self, key: Path) -> int:
         """The line, from 1, of a key or of what it stands in."""
         return nearest_line(self.lines, key)
+
+
+def _elsewhere(path: str, findings: Examined) -> Iterator[str]:
+    """What to know of a script that imports shared code, where it is run without this program."""
+    if (
+        "/" in path
+        and not is_shared(path)
+        and any(found.name.partition(".")[0] == SHARED for found in findings.imports)
+    ):
+        yield f"Outside Gatewright this script finds lib by PYTHONPATH: PYTHONPATH=scripts uv run scripts/{path}"
+
+
+def _shared_problems(header: _Header, path: str) -> Iterator[CheckProblem]:
+    """Warn of what a header of shared code says in vain."""
+    front = header.front
+    said = {
+        "entrypoint": front.entrypoint is not None,
+        "enabled": not front.enabled,
+        "params": front.params,
+        "limits": front.limits != DeclaredLimits(),
+        "permissions": front.permissions,
+        "preload": front.preload,
+        "dependencies": front.dependencies,
+        "requires-python": front.requires_python is not None,
+    }
+    keys = [key for key, given in said.items() if given]
+    if keys and is_shared(path):
+        sentence = (
+            f"{path} is shared code and does not run by itself: {', '.join(keys)} of its header mean nothing. "
+            "The header of the script that imports it counts."
+        )
+        yield CheckProblem(message=sentence, line=header.line(()), severity="warning")
 
 
 def _coding_problems(data: bytes) -> Iterator[CheckProblem]:

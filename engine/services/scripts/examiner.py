@@ -7,6 +7,7 @@ hostile text.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import itertools
 import logging
@@ -122,6 +123,33 @@ class Examiner:
         self._known.move_to_end(key)
         return await asyncio.shield(task)
 
+    async def compile(self, text: str, path: str) -> bytes | None:
+        """Compile a file of the shared code where no script runs; None if that does not come to an end.
+
+        What comes back is opaque here: only a run that imports the file, and has its text, reads it.
+
+        Args:
+            text: What the file holds.
+            path: Its name in tracebacks.
+
+        Raises:
+            ServiceError: ``busy``, or ``sandbox_unavailable``: nothing is said about the text.
+        """
+        ending = await self._call("compile_shared", (text, path), "<compile>", Priority.BATCH)
+        match ending.outcome:
+            case Outcome.OK if isinstance(ending.value, str):
+                try:
+                    return base64.b64decode(ending.value, validate=True)
+                except ValueError:
+                    log.warning("compiled code is not what it should be")
+                    return None
+            case Outcome.TIMEOUT if ending.duration == 0:  # it never started
+                raise _busy()
+            case Outcome.SANDBOX_UNAVAILABLE | Outcome.INTERRUPTED | Outcome.CANCELLED:
+                raise _unavailable(_reason(ending))
+            case _:
+                return None
+
     async def close(self) -> None:
         """End the slot's processes; whoever waits for a text is told so."""
         self._closed = True
@@ -132,6 +160,11 @@ class Examiner:
         await asyncio.gather(*self._known.values(), return_exceptions=True)
 
     async def _parse(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Examined:
+        args = text.decode("utf-8", "surrogatepass"), entrypoint
+        return _findings(await self._call("examine", args, actor, priority))
+
+    async def _call(self, function: str, args: tuple[str, ...], actor: str, priority: Priority) -> Ending:
+        """Call a function of ``MODULE`` in a child of its own."""
         await self._started()
         job = Job(
             run_id=next(self._numbers),
@@ -142,19 +175,18 @@ class Examiner:
             filename="<check>",
             sink=SilentSink(),
             module=MODULE,
-            function="examine",
-            args=(text.decode("utf-8", "surrogatepass"), entrypoint),
+            function=function,
+            args=args,
             limits=LIMITS,
             profile=PROFILE,
             priority=priority,
         )
         try:
-            ending = await self._pool.submit(job)
+            return await self._pool.submit(job)
         except QueueFull:
             raise _busy() from None
         except JobRejected as error:
             raise _unavailable(str(error)) from None
-        return _findings(ending)
 
     async def _started(self) -> None:
         if self._closed:

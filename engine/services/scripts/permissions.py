@@ -7,6 +7,7 @@ The script itself is only read here, never compiled.
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -15,8 +16,17 @@ from typing import Protocol
 
 import msgspec
 
-from engine.models.permissions import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
+from engine.models.permissions import (
+    ApprovalState,
+    ApproveRequest,
+    AskedPermission,
+    Grant,
+    PermissionReview,
+    ReviewedFile,
+)
 from engine.models.scripts import ScriptInfo
+from engine.models.shared import SharedFile
+from engine.pool.job import SharedModule
 from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW
 from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.permissions import JudgedPermission, PathChanged, judge, open_grant
@@ -27,7 +37,9 @@ from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.operations import implements
 from engine.services.scripts.service import ScriptSource
+from engine.services.scripts.shared_code import SharedCode, changed_files, shared_files, whole_sha256
 from store.errors import StoreError
+from store.files.names import is_shared
 from store.state.approvals import Approvals
 from store.state.rows import ApprovalRow
 
@@ -60,6 +72,7 @@ class PermissionService:
         approvals: Approvals,
         events: EventBus,
         protection: Callable[[], ProtectedPaths],
+        shared: SharedCode,
         audit: AuditService | None = None,
     ) -> None:
         """``protection`` tells what must never be granted; it is called in a thread."""
@@ -67,13 +80,15 @@ class PermissionService:
         self._approvals = approvals
         self._events = events
         self._protection = protection
+        self._shared = shared
         self._audit = audit
 
     @implements(PERMISSIONS_REVIEW)
     async def review(self, path: str, actor: Actor) -> PermissionReview:  # noqa: ARG002 - its role is checked
         """What a script asks for, judged now, and what changed since its last approval."""
         source = await self._source(path)
-        return await self._review(source, await self._judge(source.info.permissions))
+        shared = await self._shared.used_by(source.data)
+        return await self._review(source, shared, await self._judge(source.info.permissions))
 
     @implements(PERMISSIONS_APPROVE)
     async def approve(self, path: str, request: ApproveRequest, actor: Actor) -> PermissionReview:
@@ -88,14 +103,18 @@ class PermissionService:
         info = source.info
         if info.sha256 != request.sha256:
             raise _changed(f"{info.path} has changed since you looked at it; nothing was approved.", info.path)
+        shared = await self._shared.used_by(source.data)
+        if changed := changed_files(request.shared, shared_files(shared)):
+            what = f"{', '.join(changed)}, which {info.path} imports, changed since you looked at it"
+            raise _changed(f"{what}; nothing was approved.", info.path)
         judged = await self._judge(info.permissions)
         _refuse_problems(info.path, judged)
         if not judged:
             raise ServiceError("no_permissions", f"{info.path} asks for no permissions.", status=422)
         if {one.grant for one in judged} != set(request.grants):
             raise _changed(f"A path that {info.path} asks for leads elsewhere now; nothing was approved.", info.path)
-        await self._decide(source, judged, ApprovalState.APPROVED, actor)
-        return await self._review(source, judged)
+        await self._decide(source, shared, judged, ApprovalState.APPROVED, actor)
+        return await self._review(source, shared, judged)
 
     @implements(PERMISSIONS_REFUSE)
     async def refuse(self, path: str, actor: Actor) -> PermissionReview:
@@ -104,32 +123,40 @@ class PermissionService:
         judged = await self._judge(source.info.permissions)
         if not judged and await self._approvals.in_force(source.info.path) is None:
             raise ServiceError("no_permissions", f"{source.info.path} asks for no permissions.", status=422)
-        await self._decide(source, judged, ApprovalState.REFUSED, actor)
-        return await self._review(source, judged)
+        shared = await self._shared.used_by(source.data)
+        await self._decide(source, shared, judged, ApprovalState.REFUSED, actor)
+        return await self._review(source, shared, judged)
 
-    async def grants_for(self, info: ScriptInfo, sha256: str) -> tuple[OpenedGrant, ...]:
+    async def grants_for(
+        self, info: ScriptInfo, sha256: str, shared: Sequence[SharedFile] = ()
+    ) -> tuple[OpenedGrant, ...]:
         """What a run of a script may have outside its scratch folder.
 
         Args:
             info: What the text that is to run says about itself.
             sha256: Of that text.
+            shared: The shared code that it imports.
 
         Raises:
-            ServiceError: ``needs_approval`` when it asks for something that is not approved for exactly this text and
-                these paths, ``bad_permission`` when what was approved cannot be granted any more.
+            ServiceError: ``needs_approval`` when it asks for something that is not approved for exactly these texts
+                and these paths, ``bad_permission`` when what was approved cannot be granted any more.
         """
         if not info.permissions:
             return ()
         decided = await self._approvals.in_force(info.path)
-        if decided is None or decided.state != ApprovalState.APPROVED or not _is_for(decided, sha256, info.permissions):
+        approved_for = decided is not None and _is_for(decided, sha256, info.permissions, shared)
+        if decided is None or decided.state != ApprovalState.APPROVED or not approved_for:
             # Whoever is sent to an administrator should not come back with what was wrong from the beginning.
             _refuse_problems(info.path, await self._judge(info.permissions))
-            raise _needs_approval(info.path, _why_not(info.path, decided, sha256))
+            raise _needs_approval(info.path, _why_not(info.path, decided, sha256, shared))
         approved = msgspec.json.decode(decided.grants, type=list[ApprovedGrant])
         return await asyncio.to_thread(self._open, info, approved)
 
     async def _source(self, name: str) -> ScriptSource:
         source = await self._scripts.source(name, allow_problem=True)
+        if is_shared(source.info.path):
+            sentence = f"{source.info.path} holds shared code: the scripts that import it ask for permissions."
+            raise ServiceError("shared_code", sentence, status=422)
         if source.info.problem:
             sentence = f"{source.info.path} cannot be judged: {source.info.problem}"
             raise ServiceError("bad_script", sentence, status=422)
@@ -158,8 +185,14 @@ class PermissionService:
         return tuple(dict.fromkeys(opened))
 
     async def _decide(
-        self, source: ScriptSource, judged: Sequence[JudgedPermission], state: ApprovalState, actor: Actor
+        self,
+        source: ScriptSource,
+        shared: Sequence[SharedModule],
+        judged: Sequence[JudgedPermission],
+        state: ApprovalState,
+        actor: Actor,
     ) -> None:
+        texts = {one.path: one.text.decode() for one in shared if one.path}
         row = ApprovalRow(
             script=source.info.path,
             sha256=source.info.sha256,
@@ -170,23 +203,35 @@ class PermissionService:
             uid=actor.uid,
             name=actor.name,
             decided_at=time.time(),
+            shared=msgspec.json.encode(shared_files(shared)).decode(),
+            shared_texts=msgspec.json.encode(texts).decode() if texts and state is ApprovalState.APPROVED else None,
         )
         try:
             await self._approvals.decide(row)
         except StoreError as error:
             raise ServiceError("store", error.sentence, hint=error.hint, status=500) from None
         if self._audit is not None:
-            self._audit.tell(actor, "permissions", state.value, row.script, sha256=row.sha256, grants=row.grants)
+            told = {"sha256": row.sha256, "grants": row.grants} | ({"shared": row.shared} if texts else {})
+            self._audit.tell(actor, "permissions", state.value, row.script, **told)
         self._events.publish("script", {"path": source.info.path, "change": state.value})
 
-    async def _review(self, source: ScriptSource, judged: Sequence[JudgedPermission]) -> PermissionReview:
+    async def _review(
+        self, source: ScriptSource, shared: Sequence[SharedModule], judged: Sequence[JudgedPermission]
+    ) -> PermissionReview:
         path = source.info.path
         decisions = Decisions(await self._approvals.in_force(path), await self._approvals.last_approval(path))
-        return await asyncio.to_thread(_reviewed, source, judged, decisions)
+        return await asyncio.to_thread(_reviewed, source, shared, judged, decisions)
 
 
-def _reviewed(source: ScriptSource, judged: Sequence[JudgedPermission], decisions: Decisions) -> PermissionReview:
+def _reviewed(
+    source: ScriptSource,
+    shared: Sequence[SharedModule],
+    judged: Sequence[JudgedPermission],
+    decisions: Decisions,
+) -> PermissionReview:
     """Blocks: it compares texts."""
+    files = shared_files(shared)
+    old_files = _shared_of(decisions.last_approval)
     info, last = source.info, decisions.last_approval
     before = _grants(msgspec.json.decode(last.grants, type=list[ApprovedGrant])) if last else []
     asked = [_asked(one, before) for one in judged]
@@ -194,14 +239,28 @@ def _reviewed(source: ScriptSource, judged: Sequence[JudgedPermission], decision
     return PermissionReview(
         script=info.path,
         sha256=info.sha256,
-        state=_state(info, judged, decisions),
+        state=_state(info, files, judged, decisions),
         asked=asked,
         removed=[grant for grant in before if grant not in now],
         approved_by=last.name if last else None,
         approved_at=last.decided_at if last else None,
         approved_sha256=last.sha256 if last else None,
-        diff=_diff(source, last) if judged else "",
+        diff=_diff(source, shared, last) if judged else "",
+        shared=[ReviewedFile(path=file.path, sha256=file.sha256, change=_change(file, old_files)) for file in files],
+        removed_shared=sorted({file.path for file in old_files} - {file.path for file in files}),
+        whole_sha256=whole_sha256(info.sha256, files),
     )
+
+
+def _change(file: SharedFile, before: Sequence[SharedFile]) -> str:
+    old = next((one for one in before if one.path == file.path), None)
+    if old is None:
+        return "new"
+    return "unchanged" if old.sha256 == file.sha256 else "changed"
+
+
+def _shared_of(decided: ApprovalRow | None) -> list[SharedFile]:
+    return [] if decided is None else msgspec.json.decode(decided.shared, type=list[SharedFile])
 
 
 def _asked(judged: JudgedPermission, before: Sequence[Grant]) -> AskedPermission:
@@ -216,11 +275,13 @@ def _asked(judged: JudgedPermission, before: Sequence[Grant]) -> AskedPermission
     )
 
 
-def _state(info: ScriptInfo, judged: Sequence[JudgedPermission], decisions: Decisions) -> ApprovalState:
+def _state(
+    info: ScriptInfo, shared: Sequence[SharedFile], judged: Sequence[JudgedPermission], decisions: Decisions
+) -> ApprovalState:
     if not judged:
         return ApprovalState.NONE
     decided = decisions.in_force
-    if decided is not None and _is_for(decided, info.sha256, info.permissions):
+    if decided is not None and _is_for(decided, info.sha256, info.permissions, shared):
         if decided.state == ApprovalState.REFUSED:
             return ApprovalState.REFUSED
         if msgspec.json.decode(decided.grants, type=list[ApprovedGrant]) == _fixed(judged):
@@ -228,9 +289,14 @@ def _state(info: ScriptInfo, judged: Sequence[JudgedPermission], decisions: Deci
     return ApprovalState.NEEDED if decisions.last_approval is None else ApprovalState.CHANGED
 
 
-def _is_for(decided: ApprovalRow, sha256: str, asked: Sequence[Grant]) -> bool:
-    """Whether a decision is about this text. What was asked for counts too: another version may read it differently."""
-    return decided.sha256 == sha256 and msgspec.json.decode(decided.asked, type=list[Grant]) == list(asked)
+def _is_for(decided: ApprovalRow, sha256: str, asked: Sequence[Grant], shared: Sequence[SharedFile]) -> bool:
+    """Whether a decision is about these texts. What was asked for counts too: another version may read it differently.
+
+    A refusal is of the script's text, whatever it imports.
+    """
+    if decided.sha256 != sha256 or msgspec.json.decode(decided.asked, type=list[Grant]) != list(asked):
+        return False
+    return decided.state == ApprovalState.REFUSED or _shared_of(decided) == list(shared)
 
 
 def _fixed(judged: Sequence[JudgedPermission]) -> list[ApprovedGrant]:
@@ -246,10 +312,17 @@ def _grants(approved: Sequence[ApprovedGrant]) -> list[Grant]:
     return list(dict.fromkeys(Grant(access=one.access, path=one.path) for one in approved))
 
 
-def _diff(source: ScriptSource, last: ApprovalRow | None) -> str:
+def _diff(source: ScriptSource, shared: Sequence[SharedModule], last: ApprovalRow | None) -> str:
     old = (last.text or b"").decode("utf-8", "backslashreplace") if last else ""
     old_name = "approved" if last else "/dev/null"
-    return text_diff.unified(old, source.data.decode("utf-8", "backslashreplace"), old_name, source.info.path)
+    parts = [text_diff.unified(old, source.data.decode("utf-8", "backslashreplace"), old_name, source.info.path)]
+    before: dict[str, str] = json.loads(last.shared_texts) if last and last.shared_texts else {}
+    now = {one.path: one.text.decode() for one in shared if one.path}
+    for path in sorted(before.keys() | now.keys()):
+        old_name = f"approved {path}" if path in before else "/dev/null"
+        new_name = path if path in now else "/dev/null"
+        parts.append(text_diff.unified(before.get(path, ""), now.get(path, ""), old_name, new_name))
+    return "\n".join(filter(None, parts))
 
 
 def _refuse_problems(script: str, judged: Sequence[JudgedPermission]) -> None:
@@ -263,10 +336,12 @@ def _refuse_problems(script: str, judged: Sequence[JudgedPermission]) -> None:
             )
 
 
-def _why_not(path: str, decided: ApprovalRow | None, sha256: str) -> str:
+def _why_not(path: str, decided: ApprovalRow | None, sha256: str, shared: Sequence[SharedFile]) -> str:
     if decided is None:
         return f"{path} asks for files outside its scratch folder, and no administrator has approved that yet."
     if decided.state == ApprovalState.APPROVED:
+        if decided.sha256 == sha256 and (changed := changed_files(_shared_of(decided), shared)):
+            return f"{', '.join(changed)}, which {path} imports, changed since the permissions of {path} were approved."
         return f"{path} is not the text whose permissions were approved: it has changed since."
     if decided.sha256 == sha256:
         return f"{path} was refused the permissions that it asks for, by {decided.name}."

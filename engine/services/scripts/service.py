@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 from msgspec.structs import replace
 
 from engine.models.permissions import Grant
@@ -23,15 +24,17 @@ from engine.models.scripts import (
     ScriptText,
     SearchResult,
 )
+from engine.models.shared import SharedFile
 from engine.registry.scripts import SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE, SCRIPTS_SEARCH
 from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, ServiceError
 from engine.services.events import EventBus
 from engine.services.operations import implements, may
 from engine.services.scripts.dependencies import Dependencies
+from engine.services.scripts.shared_code import SharedCode, shared_files
 from engine.services.scripts.versions import ScriptWriter
 from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
-from store.files.names import module_note, name_notes, script_path
+from store.files.names import is_shared, module_note, name_notes, script_path
 from store.files.script_text import read_script
 from store.files.scripts import ScriptFiles
 from store.frontmatter.legacy_headers import convert_header
@@ -69,13 +72,16 @@ class ScriptService:
         approvals: Approvals,
         events: EventBus,
         dependencies: Dependencies,
+        shared: SharedCode | None = None,
     ) -> None:
+        """``shared`` tells which shared code a text imports; without it none is looked at."""
         self._files = files
         self._reconciler = reconciler
         self._versions = versions
         self._approvals = approvals
         self._events = events
         self._dependencies = dependencies
+        self._shared = shared
         self._shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
         """What was made of the rows of the last list."""
 
@@ -198,14 +204,29 @@ class ScriptService:
         return info if problem is None else replace(info, problem=problem)
 
     async def _marked(self, infos: Sequence[ScriptInfo]) -> Sequence[ScriptInfo]:
-        """``infos`` with ``needs_approval`` where a script asks for what is not approved for this text."""
+        """``infos`` with ``needs_approval`` where a script asks for what is not approved for these texts."""
         if not any(info.permissions for info in infos):
             return infos
         approved = await self._approvals.approved()
-        return [
-            replace(info, needs_approval=True) if info.permissions and approved.get(info.path) != info.sha256 else info
-            for info in infos
-        ]
+        asking = {info.path for info in infos if info.permissions}
+        same = {info.path for info in infos if info.path in asking and approved.get(info.path) == info.sha256}
+        covered = same - await self._with_other_shared_code(same)
+        return [replace(info, needs_approval=True) if info.path in asking - covered else info for info in infos]
+
+    async def _with_other_shared_code(self, paths: set[str]) -> set[str]:
+        """Those scripts that import another shared code than they were approved with."""
+        if self._shared is None or not paths:
+            return set()
+        shared, approved = self._shared, await self._approvals.approved_shared()
+
+        def differs(path: str) -> bool:
+            try:
+                now = shared_files(shared.look(self._files.read(path)))
+            except (StoreError, ServiceError):
+                return True
+            return now != msgspec.json.decode(approved.get(path, "[]"), type=list[SharedFile])
+
+        return await asyncio.to_thread(lambda: {path for path in paths if differs(path)})
 
     async def _marked_one(self, info: ScriptInfo) -> ScriptInfo:
         return (await self._marked([info]))[0]
@@ -296,6 +317,7 @@ def _info_of(row: ScriptRow) -> ScriptInfo:
 
 def _info(path: str, front: Frontmatter, sha256: str, size: int, modified: float) -> ScriptInfo:
     permissions, bad_permissions = _permissions(front)
+    shared = is_shared(path)
     return ScriptInfo(
         path=path,
         title=front.title,
@@ -326,7 +348,8 @@ def _info(path: str, front: Frontmatter, sha256: str, size: int, modified: float
         preload=list(front.preload),
         requires_python=front.requires_python,
         dependencies=list(front.dependencies),
-        permissions=permissions,
+        permissions=[] if shared else permissions,
+        shared=shared,
         sha256=sha256,
         size=size,
         modified=modified,
