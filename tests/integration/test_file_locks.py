@@ -90,7 +90,8 @@ ANSWERS = LOCKING + code(
     one, two = opened("f"), opened("f")
     for fd, operation in ((one, fcntl.LOCK_EX), (two, fcntl.LOCK_EX), (two, fcntl.LOCK_SH),
                           (os.dup(one), fcntl.LOCK_EX), (one, fcntl.LOCK_SH), (two, fcntl.LOCK_SH),
-                          (one, fcntl.LOCK_EX), (two, fcntl.LOCK_UN), (one, fcntl.LOCK_EX), (one, fcntl.LOCK_UN), (two, fcntl.LOCK_EX), (two, fcntl.LOCK_UN)):
+                          (one, fcntl.LOCK_EX), (two, fcntl.LOCK_UN), (one, fcntl.LOCK_EX), (one, fcntl.LOCK_UN),
+                          (two, fcntl.LOCK_EX), (two, fcntl.LOCK_UN)):
         tell(fcntl.flock, fd, operation | NOW)
     for operation in (0, 3, 16, 1 << 20, -1):
         tell(fcntl.flock, one, operation)
