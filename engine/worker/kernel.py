@@ -236,6 +236,7 @@ def fetch_descriptor(pidfd: int, number: int) -> int:
     Raises:
         OSError: EBADF if it has no such descriptor, ESRCH if it has gone, EPERM without the right to trace it.
     """
+    # The kernel looks at 32 bits of each of these.
     return int(_check(_syscall(SYS_PIDFD_GETFD, pidfd, number, 0), "pidfd_getfd"))
 
 
@@ -247,10 +248,11 @@ def prepare_memory_read(size: int) -> Callable[[int, int], bytes]:
     buffer = ctypes.create_string_buffer(size)
     here, there = _Stretch(ctypes.addressof(buffer), size), _Stretch(0, size)
     to, what = ctypes.byref(here), ctypes.byref(there)
+    number, one, zero = ctypes.c_long(SYS_PROCESS_VM_READV), ctypes.c_ulong(1), ctypes.c_ulong(0)  # all 64 bits count
 
     def read(pid: int, address: int) -> bytes:
         there.base = address
-        if _check(_syscall(SYS_PROCESS_VM_READV, pid, to, 1, what, 1, 0), "process_vm_readv") != size:
+        if _check(_syscall(number, ctypes.c_long(pid), to, one, what, one, zero), "process_vm_readv") != size:
             raise OSError(errno.EFAULT, "process_vm_readv: not all of it can be read")
         return buffer.raw
 

@@ -54,11 +54,16 @@ SYNC_WAKE_UP = 1
 LOCK = struct.Struct("@hhqqi4x")
 """struct flock of fcntl(2): kind, where the start counts from, start, length, owner."""
 
+READ_KIND = struct.pack("@h", fcntl.F_RDLCK)
+"""In the place of F_UNLCK, which nobody can ask about: the rest is judged all the same."""
+
 MOST_PIDFDS = 64
 
 FIRST_WAIT = 0.001
 LONGEST_WAIT = 0.05
 """Seconds until a lock is tried again that somebody waits for; half as long again each time."""
+
+SIGN = 1 << 31
 
 GRANTED = 0
 
@@ -170,7 +175,7 @@ class LockBroker:
             attempt: Callable[[], int]
             if number == NUMBERS["flock"]:
                 waits = not command & fcntl.LOCK_NB
-                attempt = _Flock(held, command)
+                attempt = _Flock(held, command - ((command & SIGN) << 1))
             else:
                 waits = command in (SETLKW, OFD_SETLKW)
                 lock = self._read_lock(thread, address)
@@ -263,8 +268,6 @@ class _Flock:
         self._operation = operation
 
     def __call__(self) -> int:
-        if self._operation >= 1 << 31:
-            return errno.EINVAL
         return _error_of(fcntl.flock, self._descriptor, self._operation | fcntl.LOCK_NB)
 
 
@@ -292,12 +295,13 @@ class _RecordLock:
 
     def __call__(self) -> int:
         kind = LOCK.unpack(self._lock)[0]
-        if kind == fcntl.F_UNLCK:
-            return GRANTED
+        unlocks = kind == fcntl.F_UNLCK
         try:
-            found = fcntl.fcntl(self._descriptor, fcntl.F_GETLK, self._lock)
+            found = fcntl.fcntl(self._descriptor, fcntl.F_GETLK, READ_KIND + self._lock[2:] if unlocks else self._lock)
         except OSError as error:
             return error.errno or errno.EINVAL
+        if unlocks:
+            return GRANTED
         opened = fcntl.fcntl(self._descriptor, fcntl.F_GETFL) & os.O_ACCMODE
         if opened not in (os.O_RDWR, os.O_RDONLY if kind == fcntl.F_RDLCK else os.O_WRONLY):
             return errno.EBADF
