@@ -1,11 +1,13 @@
 """Every attack, first in a plain process and then in RESTRICTED, without pytest, so that any account can do it.
 
-    python attack_host.py FOLDER [--core] [--variants] [--without=LAYER] [NAME…]
+    python attack_host.py FOLDER [--core] [--variants] [--without=LAYER] [--imports=WHAT] [NAME…]
 
 ``--core`` is for hosts without user namespaces: no plain runs, which other trials have. ``--variants`` are tried only
-if asked for. ``--without`` takes a layer of the sandbox away (``without.py``): no plain runs either. NAMEs are
-beginnings of the names of attacks; none means all, and the positive controls. Prints one line of JSON: what was seen of
-each attack in both worlds, of the positive controls, and of the host as a whole afterwards.
+if asked for. ``--without`` takes a layer of the sandbox away (``without.py``): no plain runs either. ``--imports`` is
+``practical`` (the preset) or ``everything`` (whatever there is may be imported): no plain runs and no controls, which
+belong to the default. NAMEs are beginnings of the names of attacks; none means all, and the positive controls. Prints
+one line of JSON: what was seen of each attack in both worlds, of the positive controls, and of the host as a whole
+afterwards.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from pool_kit import ADMIN, plain_plans, plans, pool_of  # noqa: E402
 from trial import LIMITS, RESTRICTED, Trial  # noqa: E402
 from without import Without  # noqa: E402
 
+from engine.worker.imports import BLOCKED  # noqa: E402
+
 MODULES = (PACKAGE, "numpy")
 """What the administrator of this trial allowed."""
 
@@ -35,7 +39,14 @@ MODULES = (PACKAGE, "numpy")
 ADMIN_MEMORY = 128 << 20
 
 
-async def main(folder: Path, core: bool, variants: bool, without: str, names: list[str]) -> None:
+IMPORTS: dict[str, dict[str, Any]] = {
+    "": {"modules": MODULES},
+    "practical": {"modules": MODULES, "preset": "practical"},
+    "everything": {"modules": (*MODULES, *sys.stdlib_module_names), "lifted": BLOCKED, "preset": "practical"},
+}
+
+
+async def main(folder: Path, core: bool, variants: bool, without: str, imports: str, names: list[str]) -> None:
     begun = time.monotonic()
     tempfile.tempdir = str(folder)
     chosen = {
@@ -47,19 +58,20 @@ async def main(folder: Path, core: bool, variants: bool, without: str, names: li
     settings: dict[str, Any] = plain_plans() if core else plans()
     reduced = Without(without, folder, settings) if without else None
     settings = reduced.settings if reduced else settings
-    settings |= {"limits": LIMITS, "modules": MODULES, "scratch": folder / "scratch", "profile": RESTRICTED}
+    settings |= {"limits": LIMITS, "scratch": folder / "scratch", "profile": RESTRICTED, **IMPORTS[imports]}
+    alone = bool(core or without or imports)
     trial = Trial(folder, os.environ["GATEWRIGHT_SECRET"])
     try:
         async with pool_of(2, **settings) as pool, trial.against(pool):
             report["isolation"] = pool.info().slots[0].isolation
             for name, attack in chosen.items():
-                if not core and not without:
+                if not alone:
                     report["plain"][name] = await trial.in_plain(attack)
                 report["restricted"][name] = await trial.in_restricted(attack)
-            for case in ALLOWED if not names or "allowed" in names else ():
+            for case in ALLOWED if not imports and (not names or "allowed" in names) else ():
                 report["allowed"][case.name] = await trial.allowed(case)
             report["sweep"] = await trial.sweep()
-        administrative = {name: attack for name, attack in chosen.items() if attack.admin and not core and not without}
+        administrative = {name: attack for name, attack in chosen.items() if attack.admin and not alone}
         if administrative:
             async with pool_of(1, **settings | {"profile": ADMIN, "admin_memory": ADMIN_MEMORY}) as pool:
                 for name, attack in administrative.items():
@@ -77,4 +89,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and leave the host as it was
     arguments = [argument for argument in sys.argv[2:] if not argument.startswith("--")]
     layer = next((argument[10:] for argument in sys.argv if argument.startswith("--without=")), "")
-    asyncio.run(main(Path(sys.argv[1]), "--core" in sys.argv, "--variants" in sys.argv, layer, arguments))
+    imports = next((argument[10:] for argument in sys.argv if argument.startswith("--imports=")), "")
+    asyncio.run(main(Path(sys.argv[1]), "--core" in sys.argv, "--variants" in sys.argv, layer, imports, arguments))
