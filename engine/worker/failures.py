@@ -20,6 +20,9 @@ TRACEBACK_LIMIT = 64 << 10
 NOTHING_TYPED = ("EOF when reading a line",)
 """What ``input`` raises at the end of the standard input, where every run is from the beginning."""
 
+LOCK_REFUSED = "SQLITE_PERM"
+"""What SQLite calls a lock that it may not have (https://www.sqlite.org/rescode.html)."""
+
 _OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -30,6 +33,11 @@ def failure(error: BaseException, filename: str, outcome: str = "") -> bytes:
     try:
         if type(error) is EOFError and error.args == NOTHING_TYPED:
             error.add_note("A run has no keyboard: take what input() would ask for as a parameter of the script.")
+        if getattr(error, "sqlite_errorname", None) == LOCK_REFUSED:
+            error.add_note(
+                "SQLite locks what it reads, and a run may lock only files of its own: its owner would have to wait. "
+                "documents/samples/live_sqlite.py reads a database that another program has open."
+            )
         _cut_trailing_blanks(filename)
         told = traceback.TracebackException.from_exception(error)
         for part in _chain(told):
