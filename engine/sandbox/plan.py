@@ -92,7 +92,7 @@ class Plan:
     @property
     def note(self) -> str | None:
         """What its runs lack, one sentence for the record of each; None where nothing does, or nothing may run."""
-        if self.level in (Level.FULL, Level.REFUSED):
+        if self.level is Level.REFUSED or not self.missing:
             return None
         if self.mode is Mode.ADMIN:
             return f"This host lacks for ADMIN runs: {'; '.join(self.missing)}. {DOCTOR}"
@@ -144,7 +144,7 @@ def _lacking(layers: PlannedLayers) -> list[str]:
     if not layers.userns:
         found += ["no user namespace", "no scratch folder"]
     elif not layers.view:
-        found.append("no private view of the files")
+        found.append("no private view of the files, so no chmod, utime or links in the scratch folder")
     return found
 
 
