@@ -115,7 +115,7 @@ LAYERS = (
         name="private view",
         trial="view",
         tried="a root folder of read-only binds, entered by pivot_root",
-        protects="Hides the host's files, their names and the sockets among them.",
+        protects="Hides the host's files, names and sockets; only behind it may scripts chmod and link their own.",
         works=lambda _: "holds: nothing else can be opened, nothing can be written",
         remedy=_namespaces,
     ),

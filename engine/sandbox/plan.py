@@ -21,9 +21,6 @@ from engine.worker.landlock import TRUNCATES
 CONTAINMENT = ("userns", "namespaces", "tmpfs", "pidfd")
 """What a slot of its own namespaces needs."""
 
-
-NO_LOCKS = "RESTRICTED scripts cannot lock files on this host, so SQLite and dbm do not work with files."
-
 DOCTOR = "`gatewright doctor` says what to do."
 
 
@@ -95,10 +92,8 @@ class Plan:
     @property
     def note(self) -> str | None:
         """What its runs lack, one sentence for the record of each; None where nothing does, or nothing may run."""
-        if self.level is Level.REFUSED:
+        if self.level is Level.REFUSED or not self.missing:
             return None
-        if self.level is Level.FULL:  # ADMIN has no filter
-            return f"{NO_LOCKS} {DOCTOR}" if _without_locks(self.layers) else None
         if self.mode is Mode.ADMIN:
             return f"This host lacks for ADMIN runs: {'; '.join(self.missing)}. {DOCTOR}"
         return f"This host holds scripts at level {self.level}: {', '.join(_lacking(self.layers))}. {DOCTOR}"
@@ -158,9 +153,9 @@ def _lacking(layers: PlannedLayers) -> list[str]:
     if not layers.userns:
         found += ["no user namespace", "no scratch folder"]
     elif not layers.view:
-        found.append("no private view of the files")
+        found.append("no private view of the files, so no chmod, utime or links in the scratch folder")
     if _without_locks(layers):
-        found.append("no locks on files, so no SQLite")
+        found.append("no locks on files, so no SQLite and no dbm")
     return found
 
 

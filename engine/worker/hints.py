@@ -39,6 +39,10 @@ DENIED = (
     "RESTRICTED does not give this: it starts no processes, sends no signals and changes nothing of the host. Run the "
     "script in ADMIN mode."
 )
+LOCKS = (
+    "SQLite locks what it reads, and a run may lock only files of its own: its owner would have to wait. "
+    "documents/samples/live_sqlite.py reads a database that another program has open."
+)
 
 NOT_TAKEN = (
     "The script's entrypoint takes other parameters than the run was given: a parameter has one name for the run, in "
@@ -46,6 +50,9 @@ NOT_TAKEN = (
 )
 
 MOST_RELATED = 100
+
+LOCK_REFUSED = "SQLITE_PERM"
+"""What SQLite calls a lock that it may not have (https://www.sqlite.org/rescode.html)."""
 
 _OUT_OF_REACH = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _STARTERS = ("subprocess.py", "pty.py", "os.py")
@@ -124,6 +131,8 @@ class Circumstances:
             return ""
         text = str(error)
         kind = type(error)
+        if getattr(error, "sqlite_errorname", None) == LOCK_REFUSED:
+            return LOCKS
         if kind.__name__ == "OperationalError" and "unable to open database file" in text:
             return FILES
         if any(words in text for words in _UNRESOLVED):

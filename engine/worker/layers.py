@@ -7,6 +7,7 @@ calls comes last.
 
 from __future__ import annotations
 
+import errno
 import operator
 import os
 import posix
@@ -30,6 +31,12 @@ MAX_DESCRIPTOR = 2**31 - 1
 
 PRIVATE = 0o077
 """The umask that runs begin with."""
+
+NOT_OWN = (
+    "Modes, times, links and lengths by path can be changed only by a run that can write to nothing but its scratch "
+    "folder: not with a permission to write, nor on a host without a private view of the files (`gatewright doctor`). "
+    "shutil.copyfile copies a file without its mode and times."
+)
 
 
 class Setup:
@@ -129,8 +136,7 @@ def _own_umask() -> None:
         before, shown = shown, asked
         return before
 
-    for module in (os, posix):
-        module.__dict__["umask"] = umask
+    _stand_in("umask", umask)
 
 
 def own_modes() -> None:
@@ -149,12 +155,38 @@ def own_modes() -> None:
         """Change the mode of an open file, as ``chmod`` does."""
         set_mode_of(fd, operator.index(mode) & ~FOREIGN_MODES)
 
+    _stand_in("chmod", chmod)
+    _stand_in("fchmod", fchmod)
+
+
+def explain_refusals() -> None:
+    """Have what only a run with nothing but files of its own may do say so where it is refused."""
+    for name in ("chmod", "fchmod", "utime", "symlink", "link", "truncate"):
+        _stand_in(name, _explained(getattr(os, name)))
+
+
+def _explained(change: Callable[..., None]) -> Callable[..., None]:
+    def explained(*args: object, **kwargs: object) -> None:
+        try:
+            change(*args, **kwargs)
+        except PermissionError as error:
+            if error.errno == errno.EPERM:
+                error.add_note(NOT_OWN)
+            raise
+
+    explained.__name__ = change.__name__
+    explained.__doc__ = change.__doc__
+    return explained
+
+
+def _stand_in(name: str, function: Callable[..., object]) -> None:
+    """Put ``function`` wherever the standard library looks for ``os.NAME``, and for what it supports."""
+    original = getattr(os, name)
     for module in (os, posix):
-        module.__dict__["chmod"] = chmod
-        module.__dict__["fchmod"] = fchmod
+        module.__dict__[name] = function
     for supporting in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks):
-        if set_mode in supporting:
-            supporting.add(chmod)
+        if original in supporting:
+            supporting.add(function)
 
 
 def _no_new_privileges() -> None:

@@ -24,6 +24,7 @@ from .layers import (
     RESTRICTED_CHILD,
     RESTRICTED_TEMPLATE,
     Setup,
+    explain_refusals,
     own_modes,
 )
 from .locks import hand_over
@@ -238,6 +239,8 @@ def _restrict(config: Config, scratch: Scratch, readable: list[str]) -> None:
         _file_rules(config, scratch, readable).enforce()
     if config.own_files:
         own_modes()
+    else:
+        explain_refusals()
     if config.layers.seccomp:
         _filter_calls(config, scratch)
 

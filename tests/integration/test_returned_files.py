@@ -91,7 +91,7 @@ with open("huge", "wb") as file:
 open("fine", "w").write("fine")
 result = {"files": ["fifo", "link", "folder/hostname", "huge", "../fine", "/etc/hostname", "fine"]}
 """
-    # Only ADMIN runs can make links and pipes.
+    # Only ADMIN runs can make pipes.
     done = await asyncio.wait_for(run(pool, code, profile=ADMIN), 10)
     assert done.outcome is Outcome.OK
     assert [file.name for file in done.ending.files] == ["fine"]

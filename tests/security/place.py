@@ -293,7 +293,8 @@ def _state(path: str) -> tuple[object, ...]:
     content = os.readlink(path) if os.path.islink(path) else ""
     attributes: list[tuple[str, bytes]] = []
     if os.path.isfile(path) and not os.path.islink(path):
-        with open(path, "rb") as file:
+        content = "of no use to its owner any more"
+        with contextlib.suppress(PermissionError), open(path, "rb") as file:
             content = hashlib.sha256(file.read()).hexdigest()
     with contextlib.suppress(OSError):
         names = os.listxattr(path, follow_symlinks=False)

@@ -24,7 +24,7 @@ from outside import Outside, tag_of
 
 SCRIPT = str(Path(__file__).with_name("attack_host.py"))
 ROOT = os.geteuid() == 0
-PATIENCE = 400.0
+PATIENCE = 1000.0
 
 FULL = ("this account", "an ordinary account") if ROOT else ("this account",)
 """Without root there is one account only, and it is an ordinary one."""

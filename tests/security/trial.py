@@ -28,7 +28,7 @@ from engine.pool.pool import Pool
 
 LIMITS = Limits(wall=LONG, memory=64 << 20, scratch=16 << 20, inodes=1024)
 SIBLING = "import time\nwhile True:\n    print('alive', len(secret), flush=True)\n    time.sleep(0.25)"
-SIBLING_LIMITS = replace(LIMITS, wall=300.0)
+SIBLING_LIMITS = replace(LIMITS, wall=900.0)
 RESTRICTED = Profile()
 """With the import rule: attacks get around it, positive controls live with it."""
 

@@ -9,6 +9,7 @@ import pytest
 from engine.models.runs import Mode
 from engine.sandbox.plan import Findings, Level, PlannedLayers, admin_plan, restricted_plan
 
+NO_VIEW = "no private view of the files, so no chmod, utime or links in the scratch folder"
 TRIALS = ("userns", "namespaces", "tmpfs", "view", "landlock", "seccomp", "pidfd", "root_pidns", "locks")
 
 
@@ -64,12 +65,12 @@ def test_levels_that_run(findings: Findings, level: Level, layers: PlannedLayers
         (
             host("locks"),
             Level.FULL,
-            "RESTRICTED scripts cannot lock files on this host, so SQLite and dbm do not work ",
+            "This host holds scripts at level full: no locks on files, so no SQLite and no dbm. ",
         ),
         (
             host("locks", "landlock", abi=0),
             Level.CORE,
-            "This host holds scripts at level core: no Landlock, no locks on files, so no SQLite. ",
+            "This host holds scripts at level core: no Landlock, no locks on files, so no SQLite and no dbm. ",
         ),
     ],
 )
@@ -155,7 +156,8 @@ def test_admin_of_an_ordinary_account_needs_a_user_namespace_to_kill_whole_trees
         (host("userns"), "core: no user namespace, no scratch folder"),
         (host("landlock", abi=0), "core: no Landlock"),
         (host("seccomp"), "degraded: no seccomp filters"),
-        (host("seccomp", "view"), "degraded: no seccomp filters, no private view of the files"),
+        (host("seccomp", "view"), f"degraded: no seccomp filters, {NO_VIEW}"),
+        (host("view"), f"full: {NO_VIEW}"),
         (
             host("userns", abi=2),
             "degraded: no Landlock that keeps files from being truncated, no user namespace, no scratch folder",
@@ -169,7 +171,6 @@ def test_what_runs_lack_is_one_sentence_that_says_what_to_do(findings: Findings,
 
 def test_a_host_that_lacks_nothing_or_refuses_has_no_note() -> None:
     assert restricted_plan(host(), allow_degraded=False).note is None
-    assert restricted_plan(host("view"), allow_degraded=False).note is None
     assert restricted_plan(host("seccomp"), allow_degraded=False).note is None
     assert admin_plan(host(), root=True, admin_as_root=True).note is None
     assert admin_plan(host(), root=True, admin_as_root=False).note is None

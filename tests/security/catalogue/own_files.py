@@ -67,8 +67,11 @@ CALLS = {
 }
 """Each a statement that changes ``target``, its name or its folder."""
 
-MAY_WRITE = ("truncate-by-symlink", "open-by-symlink")
-"""No attacks on a file that may be written to."""
+OF_A_FILE = (
+    "chmod", "chmod-by-symlink", "fchmod", "fchmodat2-descriptor", "utime", "futimens", "symlink-beside",
+    "link-into-scratch", "linked-by-descriptor",
+)  # fmt: skip
+"""Tried on files that were approved one by one, too."""
 
 FOREIGN = {
     "chmod": "raw(90, b'mine', {mode})",
@@ -150,7 +153,7 @@ def _at(kind: str, target: str, **grants: bool) -> list[Attack]:
             **grants,
         )
         for name, statement in CALLS.items()
-        if not (kind == "file-to-write" and name in MAY_WRITE)
+        if name in OF_A_FILE or kind in ("library", "readable")
     ]
 
 
@@ -168,6 +171,7 @@ ATTACKS = [
         )
         for kind, mode in MODES.items()
         for name, call in FOREIGN.items()
+        if kind in ("set-user-id", "others-write") or name in ("chmod", "fchmod", "fchmodat", "fchmodat2")
     ),
     *(
         Attack(

@@ -6,7 +6,7 @@ here as a variant is a kind of its own.
 
 from __future__ import annotations
 
-from catalogue.own_files import CALLS, FOREIGN, MAY_WRITE
+from catalogue.own_files import CALLS, OF_A_FILE
 
 _STANDING_FOR_CALLS = {
     "library": "chmod fchmod utime symlink-beside link-into-scratch open-by-symlink",
@@ -192,11 +192,11 @@ VARIANTS = {
 VARIANTS |= {
     f"own_files-{target}-{call}": f"own_files-{target}-{standing.split()[0]}"
     for target, standing in _STANDING_FOR_CALLS.items()
-    for call in CALLS
-    if call not in standing.split() and not (target == "file-to-write" and call in MAY_WRITE)
+    for call in (CALLS if target in ("library", "readable") else OF_A_FILE)
+    if call not in standing.split()
 }
 VARIANTS |= {
     f"own_files-own-{mode}-{call}": "own_files-own-set-user-id-chmod"
     for mode in ("set-group-id", "sticky")
-    for call in FOREIGN
+    for call in ("chmod", "fchmod", "fchmodat", "fchmodat2")
 }
