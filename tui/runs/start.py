@@ -52,7 +52,7 @@ class RunStarter:
             return None
         info = self._open_script.info
         try:
-            if info is None or not info.params:
+            if info is None or info.shared or not info.params:
                 await self._start(FilledForm({}, {}, None, (), (), mode))
             else:
                 await self._run_with_form(info)
