@@ -163,7 +163,7 @@ async def compose(
         await defaults.bring_up_to_date()
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
-    parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
+    parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler, scripts))
     sync = SyncService(reconciler, parts, tasks, events, watch, audit)
     texts = DiffTexts(files, reconciler)
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)

@@ -15,12 +15,12 @@ from engine.sandbox.modules import ImportPolicy
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
-from engine.services.scripts.shared_code import SharedCode
+from engine.services.scripts.shared_code import SharedCode, vain_header
 from engine.worker.tools import BOM, MAX_MESSAGE, MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
 from store.files.names import SHARED, is_shared
 from store.frontmatter.coding import coding_problem, foreign_coding
 from store.frontmatter.exposed_secrets import exposed_secrets
-from store.frontmatter.read import MAX_BLOCK, DeclaredLimits, Frontmatter, parse
+from store.frontmatter.read import MAX_BLOCK, Frontmatter, parse
 from store.sizes import describe_size
 
 _BLOCK = re.compile(r"^# /// script[ \t]*\r?$", re.MULTILINE)
@@ -116,23 +116,8 @@ def _read(text: str, data: bytes, path: str) -> tuple[Frontmatter, list[CheckPro
 
 
 def _shared_problems(front: Frontmatter, text: str, path: str) -> Iterator[CheckProblem]:
-    """Warn of what a header of shared code says in vain."""
-    said = {
-        "entrypoint": front.entrypoint is not None,
-        "enabled": not front.enabled,
-        "params": front.params,
-        "limits": front.limits != DeclaredLimits(),
-        "permissions": front.permissions,
-        "preload": front.preload,
-        "dependencies": front.dependencies,
-        "requires-python": front.requires_python is not None,
-    }
-    keys = [key for key, given in said.items() if given]
-    if keys and is_shared(path):
-        sentence = (
-            f"{path} is shared code and does not run by itself: {', '.join(keys)} of its header mean nothing. "
-            "The header of the script that imports it counts."
-        )
+    sentence = vain_header(path, front)
+    if sentence is not None:
         yield CheckProblem(message=sentence, line=_line_of(_BLOCK, text), severity="warning")
 
 

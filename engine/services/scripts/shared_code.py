@@ -24,6 +24,7 @@ from store.files.names import SUFFIX, is_shared, shared_module
 from store.files.scripts import ScriptFiles
 from store.files.shared_code import SharedFolder
 from store.frontmatter.coding import coding_problem
+from store.frontmatter.read import DeclaredLimits, Frontmatter
 from store.sizes import describe_size
 
 MAX_FILES = 200
@@ -319,6 +320,29 @@ def not_run(path: str) -> ServiceError:
     module = shared_module(path)
     sentence = f"{path} holds shared code: scripts import it, and it does not run by itself."
     return ServiceError("shared_code", sentence, hint=f"In a script: import {module}", status=422)
+
+
+def vain_header(path: str, front: Frontmatter) -> str | None:
+    """Say what the header of a file of shared code says in vain; None for scripts, and where it says nothing."""
+    if not is_shared(path):
+        return None
+    said = {
+        "entrypoint": front.entrypoint is not None,
+        "enabled": not front.enabled,
+        "params": front.params,
+        "limits": front.limits != DeclaredLimits(),
+        "permissions": front.permissions,
+        "preload": front.preload,
+        "dependencies": front.dependencies,
+        "requires-python": front.requires_python is not None,
+    }
+    keys = [key for key, given in said.items() if given]
+    if not keys:
+        return None
+    return (
+        f"Shared code does not run by itself: {', '.join(keys)} of its header mean nothing. "
+        "The header of the script that imports it counts."
+    )
 
 
 def sibling_sentence(module: str, path: str) -> str:
