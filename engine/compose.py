@@ -84,6 +84,7 @@ class EngineParts:
     runs: RunService
     run_history: RunHistory
     scripts: ScriptService
+    shared: SharedCode
     frontmatter: FrontmatterService
     changes: ScriptChanges
     defaults: DefaultScriptService
@@ -205,6 +206,7 @@ async def compose(
         runs=runs,
         run_history=run_history,
         scripts=scripts,
+        shared=shared,
         frontmatter=FrontmatterService(scripts),
         changes=changes,
         defaults=defaults,

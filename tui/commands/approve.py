@@ -137,7 +137,8 @@ def _ask(review: PermissionReview, wanted: Verdict) -> None:
 
 
 def _print_approved(invocation: Invocation, review: PermissionReview) -> None:
-    invocation.streams.notify(f"approved {review.script}, for exactly this text")
+    what = "this text and what it imports of lib" if review.shared else "this text"
+    invocation.streams.notify(f"approved {review.script}, for exactly {what}")
 
 
 def _print_refused(invocation: Invocation, review: PermissionReview) -> None:
@@ -167,7 +168,8 @@ def _print_review(invocation: Invocation, review: PermissionReview) -> None:
         fields(
             [
                 ("script", review.script),
-                ("sha256", review.whole_sha256),
+                ("sha256", review.sha256),
+                ("with lib", review.whole_sha256 if review.shared else ""),
                 ("state", _state(review)),
                 ("approved", _approved(review)),
             ],

@@ -144,7 +144,7 @@ def _remarks(one: AskedPermission) -> Iterable[str]:
 
 def _approval_line(review: PermissionReview) -> str:
     """``sha256 9f2c41…  last approved by bob, 3 Nov 12:01, for the text 77aa12…``."""
-    line = f"sha256 {review.whole_sha256[:SHORT_HASH]}"
+    line = f"sha256 {review.sha256[:SHORT_HASH]}"
     if review.approved_at is None or review.approved_sha256 is None:
         return f"{line}   no approval so far"
     which = "this text" if review.approved_sha256 == review.sha256 else f"text {review.approved_sha256[:SHORT_HASH]}"

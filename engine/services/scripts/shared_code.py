@@ -148,6 +148,13 @@ class SharedCode:
         sibling = self._beside(module, script)
         return None if sibling is None else sibling_sentence(module, sibling)
 
+    def _has_lib(self) -> bool:
+        try:
+            with self._files.shared() as folder:
+                return folder.is_folder(LIB)
+        except StoreError:
+            return False
+
     def _holds(self, folder: str) -> bool:
         return any(path.startswith(folder + "/") for path in self._known_paths())
 
@@ -185,6 +192,11 @@ class SharedCode:
                     f"{candidate} did not come with this run: it gets the shared code that an import statement or a "
                     f'whole name between quotes asks for. Write "import {module}" in the script.'
                 )
+        if module == LIB and self._has_lib():
+            return (
+                "No shared code came with this run: it gets what an import statement or a whole name between quotes "
+                f'asks for, like "import {LIB}.tags".'
+            )
         if module == LIB:
             return "This project has no shared code: scripts import what is in the folder lib."
         return f"There is no {path}{SUFFIX} among the project's scripts."
@@ -242,6 +254,8 @@ class _Search:
     def _read(self, name: str) -> SharedModule | None:
         """As Python looks for it: a package before a module, a folder without ``__init__.py`` after both."""
         place = name.replace(".", "/")
+        if place.endswith(f"/{INIT}"):  # a package under a second name
+            return None
         if self._folder.is_folder(place):
             path = f"{place}/{INIT}{SUFFIX}"
             if (data := self._folder.text(path)) is not None:
