@@ -86,6 +86,7 @@ class EngineParts:
     runs: RunService
     run_history: RunHistory
     scripts: ScriptService
+    shared: SharedCode
     frontmatter: FrontmatterService
     changes: ScriptChanges
     defaults: DefaultScriptService
@@ -166,7 +167,7 @@ async def compose(
         await defaults.bring_up_to_date()
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
-    parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler))
+    parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler, scripts))
     sync = SyncService(reconciler, parts, tasks, events, watch, audit)
     texts = DiffTexts(files, reconciler)
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
@@ -210,6 +211,7 @@ async def compose(
         runs=runs,
         run_history=run_history,
         scripts=scripts,
+        shared=shared,
         frontmatter=FrontmatterService(scripts, rules),
         changes=changes,
         defaults=defaults,

@@ -28,6 +28,11 @@ def say_what_waits(invocation: Invocation, infos: list[ScriptInfo]) -> None:
     )
 
 
+def kind(info: ScriptInfo) -> str:
+    """What a script is for; ``lib`` where that is to be imported."""
+    return "lib" if info.shared else info.kind
+
+
 def print_about(invocation: Invocation, info: ScriptInfo) -> None:
     """Everything that its frontmatter says."""
     from tui.text.table import fields, render, terminal_width
@@ -45,7 +50,7 @@ def _itself(info: ScriptInfo) -> list[tuple[str, str]]:
     return [
         ("script", info.path),
         ("title", info.title),
-        ("kind", info.kind),
+        ("kind", kind(info)),
         ("description", info.description),
         ("entrypoint", info.entrypoint or ""),
         ("tags", ", ".join(info.tags)),

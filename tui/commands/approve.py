@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from engine.models.permissions import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
+from engine.models.shared import SharedFile
 from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW, ScriptParams
 from tui.commands import exit_codes
 from tui.commands.arguments import SCRIPT
@@ -32,14 +33,15 @@ class Verdict(Enum):
 @click.argument("script", type=SCRIPT)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--refuse", is_flag=True, help="Refuse what it asks for, or withdraw the approval that it has.")
-@click.option("--sha256", metavar="HASH", help="Only if the script's text still has this hash.")
+@click.option("--sha256", metavar="HASH", help="Only if the texts still have this hash.")
 @common_options
 @click.pass_obj
 def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool, sha256: str | None) -> int:
     """Decide about the permissions that a script asks for.
 
     Shows what it asks for and what changed since the last approval, then asks. An approval counts for exactly this
-    text: any change to the script ends it. Without a terminal it takes --yes, or only shows.
+    text and the shared code that it imports: any change to either ends it. Without a terminal it takes --yes, or only
+    shows.
 
     \b
     Examples:
@@ -47,7 +49,7 @@ def approve_script(invocation: Invocation, script: str, yes: bool, refuse: bool,
       gatewright scripts approve night/report --refuse
     """
     review = invocation.ask(lambda client: client.call(PERMISSIONS_REVIEW, ScriptParams(path=script)))
-    if sha256 is not None and sha256.lower() != review.sha256:
+    if sha256 is not None and sha256.lower() != review.whole_sha256:
         raise _conflict(review)
     if not refuse and _is_settled(invocation, review):
         return exit_codes.OK
@@ -66,9 +68,9 @@ async def _send(client: EngineClient, review: PermissionReview, decision: Verdic
     if decision is Verdict.REFUSE:
         return await client.call(PERMISSIONS_REFUSE, ScriptParams(path=review.script))
     grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
-    return await client.call(
-        PERMISSIONS_APPROVE, ScriptParams(path=review.script), ApproveRequest(sha256=review.sha256, grants=grants)
-    )
+    shared = [SharedFile(path=file.path, sha256=file.sha256) for file in review.shared]
+    seen = ApproveRequest(sha256=review.sha256, grants=grants, shared=shared)
+    return await client.call(PERMISSIONS_APPROVE, ScriptParams(path=review.script), seen)
 
 
 def _is_settled(invocation: Invocation, review: PermissionReview) -> bool:
@@ -117,7 +119,7 @@ def _decide(invocation: Invocation, review: PermissionReview, *, yes: bool, refu
     script = shlex.quote(review.script)
     invocation.streams.notify(
         "nothing was decided: there is no terminal to ask at",
-        f"Decide about exactly this: gatewright scripts approve {script}{option} --yes --sha256 {review.sha256}",
+        f"Decide about exactly this: gatewright scripts approve {script}{option} --yes --sha256 {review.whole_sha256}",
     )
     return Verdict.SHOW
 
@@ -135,7 +137,8 @@ def _ask(review: PermissionReview, wanted: Verdict) -> None:
 
 
 def _print_approved(invocation: Invocation, review: PermissionReview) -> None:
-    invocation.streams.notify(f"approved {review.script}, for exactly this text")
+    what = "this text and what it imports of lib" if review.shared else "this text"
+    invocation.streams.notify(f"approved {review.script}, for exactly {what}")
 
 
 def _print_refused(invocation: Invocation, review: PermissionReview) -> None:
@@ -144,7 +147,7 @@ def _print_refused(invocation: Invocation, review: PermissionReview) -> None:
 
 def _conflict(review: PermissionReview) -> CommandError:
     return CommandError(
-        f"{review.script} is not the text that you name: it has the hash {review.sha256}",
+        f"{review.script} is not the text that you name: it has the hash {review.whole_sha256}",
         hint="Look at it again, then decide.",
         exit_code=exit_codes.CONFLICT,
         code="changed",
@@ -166,12 +169,18 @@ def _print_review(invocation: Invocation, review: PermissionReview) -> None:
             [
                 ("script", review.script),
                 ("sha256", review.sha256),
+                ("with lib", review.whole_sha256 if review.shared else ""),
                 ("state", _state(review)),
                 ("approved", _approved(review)),
             ],
             width=width,
         )
     )
+    if review.shared or review.removed_shared:
+        out.line()
+        files = [[file.path, file.sha256[:12], file.change] for file in review.shared]
+        files += [[path, "", "not imported any more"] for path in review.removed_shared]
+        out.line(render(["imports", "sha256", "change"], files))
     out.line()
     rows = [[one.access, one.canonical or one.path, _kind(one.folder), one.change] for one in review.asked]
     rows += [[grant.access, grant.path, "", "not asked any more"] for grant in review.removed]

@@ -67,7 +67,8 @@ def script_names(ctx: click.Context, incomplete: str, *, folder: str = "", suffi
     root = _scripts_of(ctx)
     if root is None:
         return []
-    names = [folder + name + suffix for name in _paths(root)]
+    runs = ctx.info_name == "run"  # shared code does not
+    names = [folder + name + suffix for name in _paths(root) if not (runs and name.startswith("lib/"))]
     found = [name for name in names if name.startswith(incomplete)]
     if not found and not suffix:
         found = [f"{name}.py" for name in names if f"{name}.py".startswith(incomplete)]

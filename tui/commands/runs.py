@@ -238,6 +238,7 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
                 ("isolation", level_word(info.isolation)),
                 *(("may " + grant.access, grant.path) for grant in info.grants),
                 ("sha256", info.code_sha256),
+                *((file.path, file.sha256) for file in info.shared),
                 ("repeats", "" if info.replay_of is None else f"run {info.replay_of}"),
                 *input_fields(inputs),
                 ("output", size(info.output_bytes) + ("" if info.output_complete else ", cut")),

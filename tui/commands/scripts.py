@@ -21,7 +21,7 @@ from engine.registry.scripts import (
     SearchParams,
 )
 from tui.commands import exit_codes
-from tui.commands.about import print_about, say_what_waits, state
+from tui.commands.about import kind, print_about, say_what_waits, state
 from tui.commands.approve import approve_script
 from tui.commands.arguments import NEW_SCRIPT, SCRIPT, Count
 from tui.commands.defaults import default_scripts
@@ -44,6 +44,11 @@ NO_SCRIPTS = "there are no scripts yet; gatewright scripts defaults --restore br
 @common_options
 def scripts() -> None:
     """See, make, rename, delete, bring back, import and export the project's scripts.
+
+    Code that several scripts need belongs in the folder lib: "from lib.tags import parse" takes it from lib/tags.py.
+    Such files are listed and edited like scripts and do not run by themselves. A run has exactly the texts that lib had
+    when it began; they are part of its record, of its replay and of an approval. Outside Gatewright, python3 and uv run
+    find lib for scripts at the top; for those in folders: PYTHONPATH=scripts uv run scripts/night/report.py
 
     \b
     Examples:
@@ -231,6 +236,8 @@ def _print_problems(invocation: Invocation, checked: tuple[str, CheckReport]) ->
     path, report = checked
     for problem in report.problems:
         invocation.streams.out.line(_problem_line(path, problem))
+    for note in report.notes:
+        invocation.streams.notify(sanitise_line(note))
 
 
 def _found_line(found: FoundScript) -> str:
@@ -253,7 +260,7 @@ def _print_scripts(invocation: Invocation, chosen: list[ScriptInfo]) -> None:
     from tui.text.table import render, terminal_width
 
     rows = [
-        [info.path.removesuffix(".py"), info.kind, info.title, state(info), size(info.size), clock(info.modified)]
+        [info.path.removesuffix(".py"), kind(info), info.title, state(info), size(info.size), clock(info.modified)]
         for info in chosen
     ]
     headers = ["script", "kind", "title", "state", "size", "changed"]

@@ -60,7 +60,8 @@ class RunStarter:
             return None
         info = self._open_script.info
         try:
-            if with_form or (info is not None and info.params):
+            shared = info is not None and info.shared
+            if not shared and (with_form or (info is not None and info.params)):
                 unsaved = self._open_script.path or NO_NAME
                 await self._run_with_form(info or ScriptInfo(path=unsaved, title=""), arguments=with_form)
             else:

@@ -114,6 +114,12 @@ def _asked_lines(review: PermissionReview) -> Iterable[Widget]:
             yield Static(sanitise_line(remark), classes="approval--remark", markup=False)
     for grant in review.removed:
         yield _permission(grant.access, grant.path, "- not asked any more", bold=False)
+    for file in review.shared:
+        unchanged = file.change == "unchanged"
+        what = "unchanged" if unchanged else f"+ {file.change}"
+        yield _permission("imports", file.path, what, bold=not unchanged)
+    for path in review.removed_shared:
+        yield _permission("imports", path, "- not imported any more", bold=False)
     if not review.asked:
         yield Static("It asks for nothing now.", markup=False)
 

@@ -265,5 +265,7 @@ def _detail(run: RunInfo) -> str:
     facts = [f"{run.error.type}: {run.error.message}"] if run.error else []
     facts += [f"replay of #{run.replay_of}"] if run.replay_of is not None else []
     facts += [f"inputs {run.inputs_sha256[:12]}"] if run.inputs_sha256 else []
-    facts += [f"code {run.code_sha256[:12]}", run_isolation(run), f"from {run.source}"]
+    facts.append(f"code {run.code_sha256[:12]}")
+    facts += [f"{file.path} {file.sha256[:12]}" for file in run.shared]
+    facts += [run_isolation(run), f"from {run.source}"]
     return sanitise_line("   ".join(facts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.client.answers import EngineError
 from engine.models.permissions import ApprovalState, ApproveRequest, Grant, PermissionReview
+from engine.models.shared import SharedFile
 from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW, ScriptParams
 from tui.actions import action
 from tui.connection import EngineConnection
@@ -66,7 +67,7 @@ class Approval:
             self._host.notify(f"refused what {review.script} asks for")
             return
         grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
-        await client.call(
-            PERMISSIONS_APPROVE, ScriptParams(path=review.script), ApproveRequest(sha256=review.sha256, grants=grants)
-        )
+        shared = [SharedFile(path=file.path, sha256=file.sha256) for file in review.shared]
+        seen = ApproveRequest(sha256=review.sha256, grants=grants, shared=shared)
+        await client.call(PERMISSIONS_APPROVE, ScriptParams(path=review.script), seen)
         self._host.notify(f"approved {review.script} as it is now")

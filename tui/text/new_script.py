@@ -19,9 +19,24 @@ def main():
 """
 
 
+_SHARED = """# /// script
+# [tool.gatewright]
+# title = {title}
+# description = ""
+# ///
+
+
+def hello():
+    return "hello"
+"""
+
+
 def skeleton(path: str, title: str | None = None) -> str:
-    """A script that runs as it is. Without ``title`` it gets one made from the file's name."""
+    """A script that runs as it is, or shared code that others import.
+
+    Without ``title`` it gets one made from the file's name.
+    """
     if title is None:
         stem = path.rpartition("/")[2].removesuffix(".py")
         title = stem.replace("_", " ").replace("-", " ").strip().capitalize() or stem
-    return _SKELETON.format(title=as_toml(title))
+    return (_SHARED if path.startswith("lib/") else _SKELETON).format(title=as_toml(title))

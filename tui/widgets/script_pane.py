@@ -34,6 +34,7 @@ NO_MATCH = "Nothing matches. Esc shows all."
 NOT_LOADED = "..."
 
 _KINDS = {"macro": "M", "transform": "T"}
+_SHARED = "L"
 _FOLDER, _SCRIPT = "folder:", "script:"
 
 
@@ -295,7 +296,8 @@ class ScriptPane(Vertical):
         state = "!" if problem else "^" if script.needs_approval else "x" if failed else "?" if script.note else ""
         changed = "~" if script.path in self.outside.paths else ""
         marks = ("*" if script.path in self._unsaved else "") + changed + state
-        left = f"{'>' if is_open else ' '}{_KINDS.get(script.kind, ' ')} {sanitise_line(name.removesuffix('.py'))}"
+        kind = _SHARED if script.shared else _KINDS.get(script.kind, " ")
+        left = f"{'>' if is_open else ' '}{kind} {sanitise_line(name.removesuffix('.py'))}"
         tone = "accent" if is_open else "danger" if problem else "" if script.enabled else "dim"
         return Row(_SCRIPT + script.path, left, f"{marks} " if marks else "", tone)
 

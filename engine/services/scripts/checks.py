@@ -24,7 +24,7 @@ from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
 from engine.services.scripts.header_rules import HeaderRules
-from engine.services.scripts.shared_code import SharedCode
+from engine.services.scripts.shared_code import SharedCode, vain_header
 from engine.worker.tools import BOM, MAX_MESSAGE, MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
 from store.files.names import SHARED, is_shared
 from store.frontmatter.block import Block, nearest_line
@@ -32,7 +32,7 @@ from store.frontmatter.coding import coding_problem, foreign_coding
 from store.frontmatter.exposed_secrets import exposed_secrets
 from store.frontmatter.keys import OWN
 from store.frontmatter.locate import FrontmatterError
-from store.frontmatter.read import DeclaredLimits, Frontmatter, parse
+from store.frontmatter.read import Frontmatter, parse
 from store.frontmatter.toml_spans import Path
 from store.sizes import describe_size
 
@@ -203,24 +203,8 @@ def _elsewhere(path: str, findings: Examined) -> Iterator[str]:
 
 
 def _shared_problems(header: _Header, path: str) -> Iterator[CheckProblem]:
-    """Warn of what a header of shared code says in vain."""
-    front = header.front
-    said = {
-        "entrypoint": front.entrypoint is not None,
-        "enabled": not front.enabled,
-        "params": front.params,
-        "limits": front.limits != DeclaredLimits(),
-        "permissions": front.permissions,
-        "preload": front.preload,
-        "dependencies": front.dependencies,
-        "requires-python": front.requires_python is not None,
-    }
-    keys = [key for key, given in said.items() if given]
-    if keys and is_shared(path):
-        sentence = (
-            f"{path} is shared code and does not run by itself: {', '.join(keys)} of its header mean nothing. "
-            "The header of the script that imports it counts."
-        )
+    sentence = vain_header(path, header.front)
+    if sentence is not None:
         yield CheckProblem(message=sentence, line=header.line(()), severity="warning")
 
 

@@ -31,7 +31,7 @@ from engine.services.access import Actor, ServiceError
 from engine.services.events import EventBus
 from engine.services.operations import implements, may
 from engine.services.scripts.dependencies import Dependencies
-from engine.services.scripts.shared_code import SharedCode, shared_files
+from engine.services.scripts.shared_code import SharedCode, shared_files, vain_header
 from engine.services.scripts.versions import ScriptWriter
 from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
 from store.files.names import is_shared, module_note, name_notes, script_path
@@ -210,11 +210,11 @@ class ScriptService:
         approved = await self._approvals.approved()
         asking = {info.path for info in infos if info.permissions}
         same = {info.path for info in infos if info.path in asking and approved.get(info.path) == info.sha256}
-        covered = same - await self._with_other_shared_code(same)
+        covered = same - await self.with_other_shared_code(same)
         return [replace(info, needs_approval=True) if info.path in asking - covered else info for info in infos]
 
-    async def _with_other_shared_code(self, paths: set[str]) -> set[str]:
-        """Those scripts that import another shared code than they were approved with."""
+    async def with_other_shared_code(self, paths: set[str]) -> set[str]:
+        """Those of the approved scripts that import another shared code than they were approved with."""
         if self._shared is None or not paths:
             return set()
         shared, approved = self._shared, await self._approvals.approved_shared()
@@ -246,7 +246,7 @@ class ScriptService:
         for row in rows:
             known = self._shown.get(row.path)
             info = known[1] if known and known[0] is row else self._placed(_info_of(row))
-            note = notes.get(row.path) or lacking(row.front.dependencies)
+            note = notes.get(row.path) or vain_header(row.path, row.front) or lacking(row.front.dependencies)
             # Beside which others it stands, and what is installed, can change without it.
             shown[row.path] = row, info if info.note == note else replace(info, note=note)
         self._shown = shown
@@ -354,7 +354,7 @@ def _info(path: str, front: Frontmatter, sha256: str, size: int, modified: float
         size=size,
         modified=modified,
         problem=front.problem or bad_permissions,
-        note=module_note(path),
+        note=module_note(path) or vain_header(path, front),
     )
 
 

@@ -24,6 +24,7 @@ from store.files.names import SUFFIX, is_shared, shared_module
 from store.files.scripts import ScriptFiles
 from store.files.shared_code import SharedFolder
 from store.frontmatter.coding import coding_problem
+from store.frontmatter.read import DeclaredLimits, Frontmatter
 from store.sizes import describe_size
 
 MAX_FILES = 200
@@ -147,6 +148,13 @@ class SharedCode:
         sibling = self._beside(module, script)
         return None if sibling is None else sibling_sentence(module, sibling)
 
+    def _has_lib(self) -> bool:
+        try:
+            with self._files.shared() as folder:
+                return folder.is_folder(LIB)
+        except StoreError:
+            return False
+
     def _holds(self, folder: str) -> bool:
         return any(path.startswith(folder + "/") for path in self._known_paths())
 
@@ -184,6 +192,11 @@ class SharedCode:
                     f"{candidate} did not come with this run: it gets the shared code that an import statement or a "
                     f'whole name between quotes asks for. Write "import {module}" in the script.'
                 )
+        if module == LIB and self._has_lib():
+            return (
+                "No shared code came with this run: it gets what an import statement or a whole name between quotes "
+                f'asks for, like "import {LIB}.tags".'
+            )
         if module == LIB:
             return "This project has no shared code: scripts import what is in the folder lib."
         return f"There is no {path}{SUFFIX} among the project's scripts."
@@ -241,6 +254,8 @@ class _Search:
     def _read(self, name: str) -> SharedModule | None:
         """As Python looks for it: a package before a module, a folder without ``__init__.py`` after both."""
         place = name.replace(".", "/")
+        if place.endswith(f"/{INIT}"):  # a package under a second name
+            return None
         if self._folder.is_folder(place):
             path = f"{place}/{INIT}{SUFFIX}"
             if (data := self._folder.text(path)) is not None:
@@ -319,6 +334,29 @@ def not_run(path: str) -> ServiceError:
     module = shared_module(path)
     sentence = f"{path} holds shared code: scripts import it, and it does not run by itself."
     return ServiceError("shared_code", sentence, hint=f"In a script: import {module}", status=422)
+
+
+def vain_header(path: str, front: Frontmatter) -> str | None:
+    """Say what the header of a file of shared code says in vain; None for scripts, and where it says nothing."""
+    if not is_shared(path):
+        return None
+    said = {
+        "entrypoint": front.entrypoint is not None,
+        "enabled": not front.enabled,
+        "params": front.params,
+        "limits": front.limits != DeclaredLimits(),
+        "permissions": front.permissions,
+        "preload": front.preload,
+        "dependencies": front.dependencies,
+        "requires-python": front.requires_python is not None,
+    }
+    keys = [key for key, given in said.items() if given]
+    if not keys:
+        return None
+    return (
+        f"Shared code does not run by itself: {', '.join(keys)} of its header mean nothing. "
+        "The header of the script that imports it counts."
+    )
 
 
 def sibling_sentence(module: str, path: str) -> str:

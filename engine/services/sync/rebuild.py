@@ -13,6 +13,7 @@ from engine.services.access import Actor, ServiceError
 from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.operations import implements
+from engine.services.scripts.service import ScriptService
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import Progress, TaskService
 from store.errors import StoreError
@@ -117,15 +118,18 @@ class HistoryPart:
 
 
 class ApprovalPart:
-    """The approvals in force: is the text that each is for still the script's text?"""
+    """The approvals in force: are the texts that each is for still those of the script and its shared code?"""
 
-    def __init__(self, approvals: Approvals, reconciler: Reconciler) -> None:
+    def __init__(self, approvals: Approvals, reconciler: Reconciler, scripts: ScriptService) -> None:
         self._approvals = approvals
         self._reconciler = reconciler
+        self._scripts = scripts
 
     async def look(self, progress: ProgressCallback) -> RebuildPart:
         approved = await self._approvals.approved()
         now = {row.path: row.sha256 for row in await self._reconciler.scripts()}
+        same = {path for path, sha256 in approved.items() if now.get(path) == sha256}
+        other = await self._scripts.with_other_shared_code(same)
         problems = []
         for number, (script, sha256) in enumerate(sorted(approved.items())):
             progress("approvals", number)
@@ -133,4 +137,7 @@ class ApprovalPart:
                 problems.append(ScriptProblem(path=script, problem="It is approved, and is not there any more."))
             elif now[script] != sha256:
                 problems.append(ScriptProblem(path=script, problem="Its text is not the approved one any more."))
+            elif script in other:
+                sentence = "The shared code that it imports is not the approved one any more."
+                problems.append(ScriptProblem(path=script, problem=sentence))
         return RebuildPart(name="approvals", checked=len(approved), problems=problems)
