@@ -47,3 +47,5 @@ class CheckReport(Model, frozen=True):
     problems: list[CheckProblem] = []
     functions: list[CheckedFunction] = []
     imports: list[str] = []
+    hints: list[str] = []
+    """What is no problem and good to know: sentences."""

@@ -147,6 +147,11 @@ def check_script(invocation: Invocation, script: str) -> int:
 
     Exit code 1 when there are errors, 0 when there are none or only warnings.
 
+    A script with an entrypoint runs once: the run calls that function, and
+    __name__ is the script's own name, so that a block below
+    if __name__ == "__main__": is left out. Without an entrypoint __name__ is
+    "__main__" and the block runs, as under python3 and uv run.
+
     \b
     Examples:
       gatewright scripts check night/hello
@@ -231,6 +236,8 @@ def _print_problems(invocation: Invocation, checked: tuple[str, CheckReport]) ->
     path, report = checked
     for problem in report.problems:
         invocation.streams.out.line(_problem_line(path, problem))
+    for hint in report.hints:
+        invocation.streams.notify(hint)
 
 
 def _found_line(found: FoundScript) -> str:
