@@ -18,6 +18,7 @@ from engine.models.runs import Stream
 from engine.pool import pace
 from engine.pool.frames import FrameParser, ProtocolError, frame_name
 from engine.pool.job import FileInput, Limits
+from engine.pool.outcome import Waiting, waiting
 from engine.pool.output import Output
 from engine.pool.returned import ReturnedFiles
 from engine.pool.zygote import NewChild
@@ -91,6 +92,9 @@ class Child:
         self._unsent: memoryview | None = None
         self._files: list[int] = []
         self.returned = ReturnedFiles(0)
+        self.waiting: Waiting | None = None
+        """What a run told that waits for its threads."""
+        self._result_limit = result_limit
         self._exit_timer: asyncio.TimerHandle | None = None
         self._heard: dict[int, Callable[[], object]] = {self._run_fd: self._readable}
         """What is read from, by descriptor."""
@@ -101,6 +105,7 @@ class Child:
         self._output = output
         self._files = [file.fd for file in files]
         self._parser.expect_run(limits.result)
+        self._result_limit = limits.result
         self.returned = ReturnedFiles(limits.files)
         self._send(memoryview(frame))
         self._stray_timer = self._loop.call_later(STRAY_DELAY, self._hear_stray)
@@ -259,6 +264,12 @@ class Child:
                 except ProtocolError as error:
                     self._violated(str(error))
                     return
+            elif kind == Frame.WAIT and self._output is not None and self.waiting is None:
+                try:
+                    self.waiting = waiting(payload, self._result_limit)
+                except ProtocolError as error:
+                    self._violated(str(error))
+                    return
             elif kind == Frame.HELLO and not self._greeted:
                 self._greeted = True
                 self._owner.child_hello(self, payload)
@@ -282,13 +293,16 @@ class Child:
             self._owner.child_output_full()
 
     def _take_last_frames(self) -> None:
-        """Take the output that waits in the socket of a run that is being ended, and nothing else of it."""
+        """Take what waits in the socket of a run that is being ended: its output, and what it waited for."""
         data, left, reads = b"", LAST_FRAMES, LAST_READS
         while True:
             try:
                 frames = self._parser.feed(data, left)
                 left -= self._parser.taken
                 for kind, payload in frames:
+                    if kind == Frame.WAIT and self.waiting is None:
+                        self.waiting = waiting(payload, self._result_limit)
+                        continue
                     if kind not in STREAMS or self._output is None or self._output.full:
                         return
                     self._output.take(kind, STREAMS[kind], payload)

@@ -15,6 +15,7 @@ from engine.worker.wire import (
     MAX_CHUNK_FRAME,
     MAX_HELLO_FRAME,
     MAX_OUTPUT_FRAME,
+    MAX_WAIT_NAMES,
     RESULT_HEAD_ROOM,
     RUN,
     Frame,
@@ -66,9 +67,10 @@ class FrameParser:
         self.taken = 0
 
     def expect_run(self, result_limit: int) -> None:
-        """A run with its own result limit has been given to this child; it may leave files, too."""
+        """A run with its own result limit has been given to this child; it may leave files and wait for threads."""
         self._caps[Frame.RESULT] = result_limit + RESULT_HEAD_ROOM
         self._caps[Frame.CHUNK] = MAX_CHUNK_FRAME
+        self._caps[Frame.WAIT] = result_limit + RESULT_HEAD_ROOM + MAX_WAIT_NAMES
 
     def feed(self, data: bytes = b"", most: int = sys.maxsize) -> list[tuple[int, bytes]]:
         """Take ``data`` and return frames that are complete now, as pairs of type and payload.

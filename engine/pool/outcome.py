@@ -13,7 +13,7 @@ from msgspec import Meta
 from engine.models.runs import Outcome, RunError
 from engine.pool.frames import ProtocolError
 from engine.worker.results import MAX_DEPTH
-from engine.worker.wire import RESULT
+from engine.worker.wire import MAX_WAIT_NAMES, RESULT, WAIT
 
 _CLAIMABLE = {Outcome.OK, Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED, Outcome.MEMORY}
 _value_decoder = msgspec.json.Decoder()
@@ -50,6 +50,35 @@ class Intervention:
 
     outcome: Outcome
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What a run has told whose script has ended but for threads that it waits for.
+
+    Attributes:
+        threads: Their names, as a part of a sentence.
+        so_far: How it would have ended without them.
+    """
+
+    threads: str
+    so_far: Ending
+
+    def added_to(self, ending: Ending) -> Ending:
+        """``ending``, of a run that never came to its own, with what is known: nothing that it left is lost."""
+        left, error = self.so_far, ending.error
+        how = "ended"
+        if left.error is not None:
+            how = f"failed with {left.error.type}" + (f": {left.error.message}" if left.error.message else "")
+        note = f"The script's main part had {how}; it was waiting for threads of its own: {self.threads}."
+        if ending.outcome is Outcome.TIMEOUT and error is not None:
+            message = f"{error.message} It was waiting for threads of the script: {self.threads}."
+            error = msgspec.structs.replace(error, message=message)
+            note = f"The script's main part had {how}. Threads that are not to be waited for are made with daemon=True."
+        return msgspec.structs.replace(
+            ending, value=left.value, has_value=left.has_value, text=left.text, traceback=left.traceback, error=error,
+            note=" ".join(filter(None, (left.note, note, ending.note))),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +147,24 @@ def from_result(payload: bytes, limit: int, duration: float, isolation: str) -> 
         error=RunError(**msgspec.structs.asdict(head.error)) if head.error else None,
         traceback=head.traceback,
     )
+
+
+def waiting(payload: bytes, limit: int) -> Waiting:
+    """Read what a WAIT frame tells.
+
+    Raises:
+        ProtocolError: It is malformed, or the result in it is.
+    """
+    if len(payload) < WAIT.size:
+        raise ProtocolError("a WAIT without its head")
+    names_end = WAIT.size + WAIT.unpack_from(payload)[0]
+    if names_end > min(len(payload), WAIT.size + MAX_WAIT_NAMES):
+        raise ProtocolError("a WAIT whose lengths do not add up")
+    try:
+        threads = payload[WAIT.size : names_end].decode()
+    except UnicodeDecodeError:
+        raise ProtocolError("a WAIT whose names are not UTF-8") from None
+    return Waiting(threads, from_result(payload[names_end:], limit, 0.0, ""))
 
 
 def from_exit(report: ExitReport, cpu_limit: int, duration: float, isolation: str) -> Ending:

@@ -87,12 +87,12 @@ class RunMonitor:
         """End as its process did, or as the engine decided before."""
         if (run := self.run) is not None:
             cpu = cpu_seconds(run.assignment.job.limits.wall)
-            self.end(self._decided(run) or from_exit(report, cpu, self._elapsed(run), self._isolation))
+            self.end(_whole(run, self._decided(run) or from_exit(report, cpu, self._elapsed(run), self._isolation)))
 
     def end_without(self, otherwise: Callable[[float], Ending]) -> None:
         """End as the engine decided before, or as ``otherwise`` says, which gets the seconds that it took."""
         if (run := self.run) is not None:
-            self.end(self._decided(run) or otherwise(self._elapsed(run)))
+            self.end(_whole(run, self._decided(run) or otherwise(self._elapsed(run))))
 
     def end(self, ending: Ending) -> None:
         """Stop the clocks and tell whoever waits."""
@@ -125,3 +125,8 @@ class RunMonitor:
     def _memory_over(self, held: int, limit: int) -> None:
         held_by = f"The run and what it started held {describe_size(held)} of memory"
         self._overdue(Intervention(Outcome.MEMORY, f"{held_by}; the limit is {describe_size(limit)}."))
+
+
+def _whole(run: RunningJob, ending: Ending) -> Ending:
+    """Return ``ending`` with what the run has told of itself, if it waited for its threads."""
+    return ending if run.child.waiting is None else run.child.waiting.added_to(ending)

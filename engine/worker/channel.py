@@ -8,6 +8,7 @@ from builtins import len, memoryview  # noqa: A004 - not those that a script may
 from os import _exit
 from os import read as _read
 from os import write as _write  # by names of our own: scripts may patch those of os
+from time import monotonic as _now
 
 from .wire import HEADER, LINE_LIMIT, MAX_OUTPUT_FRAME, Frame
 
@@ -18,18 +19,28 @@ if TYPE_CHECKING:
 NULL_FD = 0
 """Standard input is /dev/null, which may be written to: frames of a warm-up go there."""
 
+PIECES_APART = 0.01
+"""Seconds within which a thread writes the pieces of a line, if it is going to end it at once."""
+
 RUN_FD = 3
 """Where a child's run socket always is."""
 
 
 class Channel:
-    """Writes whole frames from any thread; keeps lines whole, and the order in which both streams were written."""
+    """Writes whole frames from any thread; keeps lines whole, and the order in which both streams were written.
+
+    Attributes:
+        fd: Where frames go.
+        streams: The script's ``sys.stdout`` and ``sys.stderr``, as it finds them.
+    """
 
     def __init__(self) -> None:
         self.fd = NULL_FD
+        self.streams: tuple[ScriptStream, ...] = ()
         self._lock = _thread.RLock()
-        self._pending: dict[int, tuple[int, bytes]] = {}
-        """For each thread the stream it wrote to last and the line it has begun there: ``print`` writes in pieces."""
+        self._pending: dict[int, tuple[int, bytes, float]] = {}
+        """For each thread the stream it wrote to last, the line it has begun there, and when: ``print`` writes in
+        pieces."""
         self._only: int | None = None
 
     def put(self, frame: int, data: bytes) -> None:
@@ -39,23 +50,33 @@ class Channel:
             if self._only is not None and self._only != thread:
                 return
             pending = self._pending.pop(thread, None)
+            if self._pending:
+                self._send_held_back()
             if pending is not None:
                 if pending[0] == frame:
                     data = pending[1] + data
                 else:
-                    self._send_output(*pending)
+                    self._send_output(pending[0], pending[1])
             cut = len(data) if len(data) >= LINE_LIMIT else data.rfind(b"\n") + 1
             if cut < len(data):
-                self._pending[thread] = frame, data[cut:]
+                self._pending[thread] = frame, data[cut:], _now()
                 data = data[:cut]
             self._send_output(frame, data)
+
+    def _send_held_back(self) -> None:
+        """Send what other threads began some time ago: had they been about to end the line, they would have by now."""
+        since = _now() - PIECES_APART
+        for thread, (frame, data, begun) in list(self._pending.items()):
+            if begun < since:
+                del self._pending[thread]
+                self._send_output(frame, data)
 
     def flush(self) -> None:
         """Send what the calling thread has pending."""
         with self._lock:
             pending = self._pending.pop(_thread.get_ident(), None)
             if pending is not None:
-                self._send_output(*pending)
+                self._send_output(pending[0], pending[1])
 
     def send(self, frame: int, payload: bytes) -> None:
         """Write one frame whole."""
@@ -86,9 +107,9 @@ class Channel:
     def flush_all(self) -> None:
         """Send what any thread has pending."""
         with self._lock:
-            while self._pending:
-                _, pending = self._pending.popitem()
-                self._send_output(*pending)
+            for frame, data, _ in self._pending.values():
+                self._send_output(frame, data)
+            self._pending.clear()
 
     def forget(self) -> None:
         """Drop what a warm-up left pending."""
@@ -100,60 +121,41 @@ class Channel:
             self.send(frame, data[start : start + MAX_OUTPUT_FRAME])
 
 
-class ScriptStream(io.TextIOBase):
-    """``sys.stdout`` or ``sys.stderr`` of a script. Lone surrogates come out as backslash escapes."""
+class ScriptStream(io.TextIOWrapper):
+    """``sys.stdout`` or ``sys.stderr`` of a script. Lone surrogates come out as backslash escapes.
+
+    It keeps nothing back: the channel makes lines of what is written.
+    """
+
+    def __init__(self, channel: Channel, frame: int, fd: int) -> None:
+        super().__init__(ByteStream(channel, frame, fd), "utf-8", "backslashreplace", "\n", write_through=True)
+        self.mode = "w"  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Close it for good: who calls this means the stream and not a wrapper."""
+        io.BufferedIOBase.close(self.buffer)  # type: ignore[arg-type]
+
+
+class ByteStream(io.BufferedIOBase):
+    """``sys.stdout.buffer``: bytes for the same stream.
+
+    Closing a wrapper of it does not close it. That happens when one is collected, and scripts put one wrapper in the
+    place of another: what is written after that should not be lost.
+    """
 
     def __init__(self, channel: Channel, frame: int, fd: int) -> None:
         self._channel = channel
         self._frame = frame
         self._fd = fd
-        self.mode = "w"
+        self.mode = "wb"
         self.name = "<stdout>" if frame == Frame.OUT else "<stderr>"
-        self.buffer = _ByteStream(channel, frame, fd)
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return "utf-8"
+    def raw(self) -> _RawStream:
+        return _RawStream(self._channel, self._frame, self._fd)
 
-    @property
-    def errors(self) -> str:  # type: ignore[override]
-        return "backslashreplace"
-
-    @property
-    def line_buffering(self) -> bool:
-        return True
-
-    def write(self, text: str, /) -> int:
-        if self.closed:
-            raise ValueError("I/O operation on closed file.")
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        self._channel.put(self._frame, str.encode(text, "utf-8", "backslashreplace"))
-        return len(text)
-
-    def flush(self) -> None:
-        self._channel.flush()
-
-    def reconfigure(self, **_: object) -> None:
-        """Accepted for scripts that set an encoding: it is always UTF-8, line by line."""
-
-    def fileno(self) -> int:
-        return self._fd
-
-    def isatty(self) -> bool:
-        return False
-
-    def writable(self) -> bool:
-        return True
-
-
-class _ByteStream(io.BufferedIOBase):
-    """``sys.stdout.buffer``: bytes for the same stream."""
-
-    def __init__(self, channel: Channel, frame: int, fd: int) -> None:
-        self._channel = channel
-        self._frame = frame
-        self._fd = fd
+    def detach(self) -> _RawStream:
+        return self.raw
 
     def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
         raw = bytes(data)
@@ -162,6 +164,35 @@ class _ByteStream(io.BufferedIOBase):
 
     def flush(self) -> None:
         self._channel.flush()
+
+    def close(self) -> None:
+        self._channel.flush()
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def writable(self) -> bool:
+        return True
+
+
+class _RawStream(io.RawIOBase):
+    """``sys.stdout.buffer.raw``: nothing is kept back."""
+
+    def __init__(self, channel: Channel, frame: int, fd: int) -> None:
+        self._channel = channel
+        self._frame = frame
+        self._fd = fd
+        self.mode = "wb"
+        self.name = fd
+
+    def write(self, data: bytes | bytearray | memoryview, /) -> int:  # type: ignore[override]
+        raw = bytes(data)
+        self._channel.put(self._frame, raw)
+        self._channel.flush()
+        return len(raw)
+
+    def close(self) -> None:
+        """Stay open, as the stream above it does."""
 
     def fileno(self) -> int:
         return self._fd

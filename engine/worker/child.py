@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import _thread
 import gc
 import json
 import os
@@ -55,8 +56,12 @@ def prepare_interpreter(rule: ImportRule | None, around: Circumstances) -> Progr
     no_input = NoInput()
     program = Program(channel, rule, around, no_input)
     sys.stdin = sys.__stdin__ = no_input  # type: ignore[misc,assignment]
-    sys.stdout = sys.__stdout__ = ScriptStream(channel, Frame.OUT, 1)  # type: ignore[misc,assignment]
-    sys.stderr = sys.__stderr__ = ScriptStream(channel, Frame.ERR, 2)  # type: ignore[misc,assignment]
+    channel.streams = ScriptStream(channel, Frame.OUT, 1), ScriptStream(channel, Frame.ERR, 2)
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = channel.streams  # type: ignore[misc]
+    if sys.version_info < (3, 13) and hasattr(_thread, "_excepthook"):
+        # It reads source lines from files, and a script's are none. Without it ``threading`` has one of its own, which
+        # shows the lines that ``linecache`` knows.
+        del _thread._excepthook
     sys.argv = ["-c"]
     sys.orig_argv = [""]
     for _ in range(WARM_ROUNDS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import os
+import sys
 import traceback
 
 from .imports import ImportDenied
@@ -35,7 +36,7 @@ def failure(
         _cut_trailing_blanks(filename)
         told = traceback.TracebackException.from_exception(error)
         for part in _chain(told):
-            part.stack = traceback.StackSummary.from_list([f for f in part.stack if not _is_own(f.filename)])
+            part.stack = traceback.StackSummary.from_list([f for f in part.stack if not is_own(f.filename)])
         text = _cut(_without_tabs_above_carets("".join(told.format())))
         where = _place(told, shared | {filename}) | _module(error)
     except MemoryError:
@@ -101,13 +102,16 @@ def _module(error: BaseException) -> dict[str, Any]:
     return {"module": clean(name, 200)} if isinstance(name, str) else {}
 
 
-def _is_own(filename: str) -> bool:
+def is_own(filename: str) -> bool:
+    """Whether a file is one of these."""
     return filename.startswith(_OWN_FOLDER)
 
 
 def _type_name(error: BaseException) -> str:
     kind = type(error)
-    plain = kind.__module__ in ("builtins", "__main__")
+    # A script's module has a name of its own beside "__main__" where it has an entrypoint.
+    own = sys.modules.get("__main__")
+    plain = kind.__module__ == "builtins" or (own is not None and sys.modules.get(kind.__module__) is own)
     return clean(kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}", 200)
 
 

@@ -13,8 +13,10 @@ import resource
 import sys
 import traceback
 from functools import partial
-from types import ModuleType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType
 
+from . import ending
+from .channel import NULL_FD
 from .failures import failure, plain_failure
 from .hints import NOT_TAKEN
 from .imports import guarded_import
@@ -22,13 +24,13 @@ from .results import ResultTooLarge, encode_head, encode_result, with_note
 from .returned import named_files, send_files
 from .shared_code import SharedCode
 from .standard_input import ASKED, ASKED_ANSWER
-from .wire import RUN, Frame, SourceKind
+from .wire import RESULT, RUN, Frame, SourceKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
-    from typing import Any
+    from typing import Any, TextIO
 
     from .channel import Channel
     from .hints import Circumstances
@@ -65,9 +67,13 @@ class _Stop(Exception):
 
 
 class _Stage:
-    """What the call that is under way is for."""
+    """What the call that is under way is for. From ``MAIN_STREAMS`` on the script's main part has ended."""
 
-    CODE, IMPORT, VALUE = range(3)
+    CODE, IMPORT, VALUE, AWAITED, MAIN_STREAMS, THREADS, CALLBACKS, STREAMS = range(8)
+
+
+_GLOBAL = object()
+"""Stands for a value that is yet to be taken from the script's global ``result``."""
 
 
 class Program:
@@ -86,16 +92,23 @@ class Program:
         self._globals = self._module.__dict__
         self._builtins = _own_builtins(rule)
         self._shared = SharedCode(self._builtins)
+        self._rule = rule
         self._recursion_limit = sys.getrecursionlimit()
-        self._exit_callbacks = atexit._ncallbacks()
         self.value: object = None
         self.error: BaseException | None = None
-        self._result = b""
-        self._stage = _Stage.CODE
         self.reset()
 
     def reset(self) -> None:
         """Make ``__main__`` new: nothing of a warm-up stays visible."""
+        self._result = b""
+        self._left: object = None
+        self._status = 0
+        self._stage = _Stage.CODE
+        self._doing = ""
+        self._streams: list[tuple[str, TextIO]] = []
+        self._broken: list[str] = []
+        """Streams whose flush has failed."""
+        self._notes: list[str] = []
         self._files: list[str] = []
         self._globals.clear()
         self._globals.update(
@@ -141,6 +154,8 @@ class Program:
             if request.kind == SourceKind.CALL:
                 self._stage = _Stage.IMPORT
                 return partial(self._builtins.__dict__["__import__"], request.head["module"])
+            if request.head and request.head.get("entrypoint") is not None:
+                self._become(_module_name(request.filename))
             code = self._compile(request)
             if request.kind == SourceKind.EVAL:
                 self._stage = _Stage.VALUE
@@ -154,23 +169,71 @@ class Program:
     def go_on(self) -> Call | None:
         """Take ``value`` or ``error`` of the call and return the next one; None if there is no more.
 
-        Neither is kept: what the script held must be able to go.
+        Neither is kept for longer than it must be: what the script held must be able to go.
         """
         value, error = self.value, self.error
         self.value = self.error = None
         try:
-            if error is not None:
+            if self._stage >= _Stage.MAIN_STREAMS:
+                if error is not None:
+                    self._ignored(error)
+            elif error is not None:
                 self._fail(error)
-                return None
-            head = self._request.head
-            if self._stage == _Stage.IMPORT:
-                return self._function(head)
-            if self._stage == _Stage.CODE:
-                if head and head.get("entrypoint") is not None:
-                    return self._entrypoint(head["entrypoint"])
-                value = self._globals.get("result")
-            self._succeed(value)
-        except BaseException as trouble:  # noqa: BLE001 - a result can fail, too
+            elif (call := self._next(value)) is not None:
+                return call
+        except BaseException as trouble:  # noqa: BLE001 - to find the next call can fail, too
+            self._fail(trouble)
+        del value, error
+        return self._wind_up()
+
+    def _next(self, value: object) -> Call | None:
+        """Return the main part's next call after one that has returned ``value``; None if that was its last."""
+        head = self._request.head
+        if self._stage == _Stage.IMPORT:
+            return self._function(head)
+        entrypoint = head.get("entrypoint") if head else None
+        if self._stage == _Stage.CODE:
+            if entrypoint is not None:
+                return self._entrypoint(entrypoint)
+            value = _GLOBAL
+        elif self._stage == _Stage.VALUE and entrypoint is not None:
+            if isinstance(value, CoroutineType):
+                return self._awaited(entrypoint, value)
+            self._refuse_generator(entrypoint, value)
+        self._left = value
+        return None
+
+    def _wind_up(self) -> Call | None:
+        """Return the next call of the script's end, in the interpreter's order; None after the last.
+
+        The streams are flushed, and the threads that are no daemons waited for. The result is what stands after that,
+        since they may still write to it; it is taken before the exit callbacks, which close what it may need. Then the
+        streams are flushed once more.
+        """
+        try:
+            live = self.channel.fd != NULL_FD
+            if self._stage < _Stage.MAIN_STREAMS:
+                self._stage = _Stage.MAIN_STREAMS
+                self._streams = ending.streams_to_flush(self.channel.streams)
+            if self._stage == _Stage.MAIN_STREAMS and not self._streams:
+                self._stage = _Stage.THREADS
+                if live and (threading := ending.threads()) is not None:
+                    self._doing = repr(threading)
+                    self._tell_what_is_waited_for(ending.waited_for(threading))
+                    return threading._shutdown  # type: ignore[no-any-return]
+            if self._stage == _Stage.THREADS:
+                self._stage = _Stage.CALLBACKS
+                self._take_result()
+                if live and atexit._ncallbacks():
+                    return atexit._run_exitfuncs
+            if self._stage == _Stage.CALLBACKS:
+                self._stage = _Stage.STREAMS
+                self._streams = ending.streams_to_flush(self.channel.streams)
+            while self._streams:
+                self._doing, stream = self._streams.pop(0)
+                if self._doing not in self._broken:
+                    return stream.flush
+        except BaseException as trouble:  # noqa: BLE001 - objects of the script are asked here
             self._fail(trouble)
         return None
 
@@ -178,20 +241,46 @@ class Program:
         """End the script, which has nothing left to call, and return the payload of its RESULT frame. Never raises."""
         try:
             sys.setrecursionlimit(self._recursion_limit)
+            self._finalise()
             if os.getpid() != self._pid:
                 self._leave_fork()
-            self._finalise()
             result = self._result
             if self._files:
-                limit = self._request.file_limit
-                result = with_note(result, send_files(self.channel, self.around.scratch, self._files, limit))
+                sent = send_files(self.channel, self.around.scratch, self._files, self._request.file_limit)
+                self._notes.append(sent)
             if self._no_input.asked and ASKED_ANSWER not in result:
-                result = with_note(result, ASKED)
+                self._notes.append(ASKED)
+            if self._notes:
+                result = with_note(result, " ".join(filter(None, self._notes)))
         except BaseException as error:  # noqa: BLE001 - whatever a script can still raise while it is being ended
             return plain_failure(type(error).__name__, _WHILE_ENDING)
         return result
 
+    def _tell_what_is_waited_for(self, names: list[str]) -> None:
+        if names and os.getpid() == self._pid:
+            value = self._globals.get("result") if self._left is _GLOBAL else self._left
+            limit = self._request.result_limit
+            self.channel.send(Frame.WAIT, ending.waiting(names, self._result, value, limit))
+        self.channel.flush()
+
+    def _take_result(self) -> None:
+        value, self._left = self._left, None
+        if self._result:
+            return
+        try:
+            self._succeed(self._globals.get("result") if value is _GLOBAL else value)
+        except BaseException as trouble:  # noqa: BLE001 - a result can fail, too
+            self._fail(trouble)
+
+    def _ignored(self, error: BaseException) -> None:
+        """Tell of what a step of the script's end raised, and go on: the result stands."""
+        ending.report_ignored(self._doing, error)
+        if self._stage in (_Stage.MAIN_STREAMS, _Stage.STREAMS):
+            self._broken.append(self._doing)
+            self._notes.append(f"The end of what was written to {self._doing} may be lost: {type(error).__name__}.")
+
     def _fail(self, error: BaseException) -> None:
+        self._status = 1
         try:
             self._result = self._failure(error)
         except BaseException as trouble:  # noqa: BLE001 - as in ``end``
@@ -245,6 +334,43 @@ class Program:
             )
         return partial(function, **self._globals["params"])
 
+    def _awaited(self, name: str, coroutine: CoroutineType[Any, Any, Any]) -> Call:
+        """Return the call that runs what an async entrypoint has returned."""
+        self._stage = _Stage.AWAITED
+        denial = None if self._rule is None else self._rule.denial("asyncio")
+        if denial is not None:
+            coroutine.close()  # else Python warns that nobody has awaited it
+            raise _bad_entrypoint(
+                f"The entrypoint {name!r} is async, and a run calls it by asyncio.run. {denial}", coroutine.cr_code
+            )
+        import asyncio  # no other run needs it
+
+        return partial(asyncio.run, coroutine)
+
+    def _refuse_generator(self, name: str, value: object) -> None:
+        """Fail if ``value`` is the entrypoint's own body, of which nothing has run: it holds a ``yield``."""
+        code = None
+        if isinstance(value, GeneratorType):
+            code = value.gi_code
+        elif isinstance(value, AsyncGeneratorType):
+            code = value.ag_code
+        if code is not None and code.co_name == name:
+            kind = "a generator" if isinstance(value, GeneratorType) else "an async generator"
+            raise _bad_entrypoint(
+                f"The entrypoint {name!r} is {kind}, since it holds a yield: calling it runs none of its lines. "
+                "Let it collect what it yields in a list and return that, or name a function that loops over it.",
+                code,
+            )
+
+    def _become(self, name: str) -> None:
+        """Be the module ``name``, and no longer ``"__main__"``: where an entrypoint is called, no guard's block runs.
+
+        The module is found under both names: by what looks up where a class is from, and by what asks for the program
+        that runs, as ``unittest.main`` does.
+        """
+        self._globals["__name__"] = name
+        sys.modules[name] = self._module
+
     def _bind(self, head: dict[str, Any], files: dict[str, InputFile]) -> None:
         self._globals.update(head.get("variables", {}))
         for name in ("params", "args", "kwargs"):
@@ -282,15 +408,15 @@ class Program:
         """What ``sys.exit`` means, as the interpreter itself reads it."""
         code = leaving.code
         if code is None or (isinstance(code, int) and code == 0):
-            try:
-                return self._succeed(self._globals.get("result"))
-            except ResultTooLarge as error:
-                return plain_failure("ResultTooLarge", str(error))
+            self._left, self._status = _GLOBAL, 0
+            return b""  # the result is taken in its time
         if isinstance(code, int):
             number = int(code)
             # As the interpreter does it: what no C long holds is -1, and the kernel takes the lowest 8 bits (exit(3)).
-            return _exit(number & 0xFF if -(2**63) <= number < 2**63 else 0xFF)
+            self._status = number & 0xFF if -(2**63) <= number < 2**63 else 0xFF
+            return _exit(self._status)
         self.channel.put(Frame.ERR, f"{code}\n".encode("utf-8", "backslashreplace"))
+        self._status = 1
         return _exit(1)
 
     def _out_of_memory(self, error: MemoryError, filename: str) -> bytes:
@@ -308,19 +434,45 @@ class Program:
 
     def _leave_fork(self) -> None:
         """A process that the script forked has come to the script's end too: it has no say in the result."""
+        head = self._result[RESULT.size : RESULT.size + RESULT.unpack_from(self._result)[0]]
+        if head and (text := json.loads(head).get("traceback")):
+            self.channel.put(Frame.ERR, text.encode("utf-8", "backslashreplace"))
         self.channel.flush_all()
-        os._exit(0)
+        os._exit(self._status)
 
     def _finalise(self) -> None:
-        """End the script as the interpreter would: exit callbacks, then its globals, so that open files are written."""
+        """Cut off what still runs, then let go of the script's globals, so that open files are written."""
         self.channel.mute_other_threads()
-        if atexit._ncallbacks() != self._exit_callbacks:
-            atexit._run_exitfuncs()
+        if cut_off := ending.cut_off():
+            self._notes.append(cut_off)
         self._globals.clear()
         self._shared.clear()
         # All that is not frozen. The oldest generation is empty unless a younger one was collected before, and looking
         # at it would drop the interpreter's free lists: pages to copy when they fill again.
         gc.collect(2 if gc.get_count()[2] else 1)
+        for name, stream in ending.streams_to_flush(self.channel.streams):
+            if name in self._broken:
+                continue
+            self._doing = name
+            try:
+                stream.flush()  # once more, as the interpreter does: destructors print, too
+            except OSError as error:
+                self._ignored(error)
+            except BaseException:  # noqa: BLE001, S110 - a class of the script's own, whose globals are gone
+                pass
+        if self.channel.fd != NULL_FD:  # what is open in a rehearsal is the template's
+            self._notes += ending.write_open_files()
+
+
+def _module_name(filename: str) -> str:
+    """The name of a script as a module: its file's, unless that is another module's, which it would hide."""
+    name = os.path.basename(filename).removesuffix(".py").replace(".", "_") or "script"
+    taken = name in sys.modules or any(finder.find_spec(name, None) for finder in sys.meta_path)
+    return f"{name}_script" if taken else name
+
+
+def _bad_entrypoint(sentence: str, code: CodeType) -> _Stop:
+    return _Stop(plain_failure("EntrypointError", sentence, filename=code.co_filename, line=code.co_firstlineno))
 
 
 def _exit(status: int) -> bytes:

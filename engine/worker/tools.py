@@ -57,22 +57,27 @@ def examine(text: str, entrypoint: str = "") -> dict[str, Any]:
     Returns:
         ``problems``, ``functions`` and ``imports`` as ``engine.models`` has them, but each import as its whole name and
         parts, with the line of its first mention and where this interpreter has it from; ``listed``: whether the text
-        was parsed, so that the latter two count; and ``entrypoint``: ``function``, ``async``, ``other`` (bound to
-        something whose parameters cannot be read), ``missing``, or nothing if none was named.
+        was parsed, so that the latter two count; ``entrypoint``: ``function``, ``async``, ``generator``, ``other``
+        (bound to something whose parameters cannot be read), ``missing``, or nothing if none was named; ``guard``: the
+        line of an ``if __name__ == "__main__":`` at the top level, 0 if there is none; ``guard_calls``: whether the
+        entrypoint is named below it.
     """
     script = _Script(text)
     code = script.compile()
     tree = script.parse() if code is not None else None
     problems = sorted(script.problems, key=lambda problem: problem["severity"] != "error")[:MAX_PROBLEMS]
-    report: dict[str, Any] = {"problems": problems, "functions": [], "imports": []}
+    report: dict[str, Any] = {"problems": problems, "functions": [], "imports": [], "guard": 0, "guard_calls": False}
     if code is None or tree is None:
         return {**report, "listed": False, "entrypoint": ""}
     definitions = {node.name: node for node in tree.body if isinstance(node, _FUNCTIONS)}
+    guard = next(filter(_is_guard, tree.body), None)
     return {
         **report,
         "functions": script.functions(definitions, entrypoint),
         "imports": _imports(tree),
         "listed": True,
+        "guard": guard.lineno if guard is not None else 0,
+        "guard_calls": guard is not None and _names(guard, entrypoint),
         "entrypoint": _standing(entrypoint, definitions.get(entrypoint), code) if entrypoint else "",
     }
 
@@ -251,9 +256,39 @@ class _Script:
 def _standing(entrypoint: str, node: _Function | None, code: CodeType) -> str:
     """What a call of ``entrypoint`` would find. A decorator may have put anything in the function's place."""
     if node is not None and not node.decorator_list:
+        if _yields(node):
+            return "generator"
         return "async" if isinstance(node, ast.AsyncFunctionDef) else "function"
     known = node is not None or entrypoint in code.co_names or _imports_everything(code)
     return "other" if known else "missing"
+
+
+def _yields(function: _Function) -> bool:
+    """Whether a function's own body holds a ``yield``: calling it runs none of its lines then."""
+    todo: list[ast.AST] = list(function.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, (ast.Yield, ast.YieldFrom)):
+            return True
+        if not isinstance(node, (*_FUNCTIONS, ast.Lambda, ast.ClassDef)):
+            todo += ast.iter_child_nodes(node)
+    return False
+
+
+def _is_guard(node: ast.stmt) -> bool:
+    """Whether this is an ``if __name__ == "__main__":``, either way round."""
+    if not isinstance(node, ast.If) or not isinstance(node.test, ast.Compare) or len(node.test.ops) != 1:
+        return False
+    sides = (node.test.left, node.test.comparators[0])
+    return (
+        isinstance(node.test.ops[0], ast.Eq)
+        and any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides)
+        and any(isinstance(side, ast.Constant) and side.value == "__main__" for side in sides)
+    )
+
+
+def _names(tree: ast.AST, name: str) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(tree))
 
 
 def _imports_everything(code: CodeType) -> bool:

@@ -45,6 +45,8 @@ class Frame:
     """Child: how the run ended; last, once."""
     CHUNK: Final = 8
     """Child: a piece of a file that the run's result names; before the RESULT."""
+    WAIT: Final = 9
+    """Child: the script's main part has ended, its threads have not; before the RESULT, once."""
 
 
 class SourceKind:
@@ -65,6 +67,10 @@ Then come the file name, the head and the source; after that, if the head lists 
 RESULT = struct.Struct("<I")
 """Length of the JSON head, 0 for a plain success. Then: head, the value's JSON (empty: no value)."""
 
+WAIT = struct.Struct("<H")
+"""Length of the names of the threads in UTF-8. Then: the names, as a part of a sentence, and a RESULT's payload."""
+
+MAX_WAIT_NAMES = 4 << 10
 
 CHUNK = struct.Struct("<HI")
 """Length of the file's name in UTF-8, offset of the piece. Then: the name, the piece.

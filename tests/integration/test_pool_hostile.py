@@ -116,6 +116,13 @@ async def test_a_restricted_run_may_send_signals_to_nobody_but_itself(pool: Pool
         ("send(result(b'', b'[' * 400_000 + b']' * 400_000))", Outcome.PROTOCOL),
         ("send(result(b'', b'[' * 300 + b']' * 300))", Outcome.PROTOCOL),
         ("send(result(b'', b'\"' + b'x' * (1 << 20) + b'\"'))", Outcome.PROTOCOL),
+        ("send(frame(9, b''))", Outcome.PROTOCOL),
+        ("send(frame(9, b'x'))", Outcome.PROTOCOL),
+        ("send(frame(9, struct.pack('<H', 60_000) + b'x' * 60_004))", Outcome.PROTOCOL),
+        ("send(frame(9, struct.pack('<H', 1) + b'\\xff' + bytes(4)))", Outcome.PROTOCOL),
+        ("send(frame(9, bytes(2) + bytes(4) + b'{'))", Outcome.PROTOCOL),
+        ("send(frame(9, bytes(2) + bytes(4)) * 2)", Outcome.PROTOCOL),
+        ("send(frame(9, bytes(2) + bytes(4) + b'4') + result(b'', b'5'))", Outcome.OK),
         ("send(result(b'', b'5'))", Outcome.OK),
         ("send(result(b'', b'5') * 3)", Outcome.OK),
     ],
@@ -186,7 +193,7 @@ async def test_threads_left_running(pool: Pool) -> None:
                     time.sleep(0.001)
                     print("tick")
             for _ in range(5):
-                threading.Thread(target=work).start()
+                threading.Thread(target=work, daemon=True).start()
             result = threading.active_count()
             """
         ),
@@ -453,7 +460,7 @@ async def test_two_hundred_polluters_change_nothing_for_the_next(pool: Pool) -> 
     pollute = code(
         """
         import builtins, gc, json, os, random, sys, threading, time, warnings
-        threading.Thread(target=lambda: time.sleep(60)).start()  # first: start() itself counts with len()
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()  # first: start() itself counts with len()
         builtins.len = lambda x: -1
         json.dumps = lambda *a, **k: "patched"
         json.JSONEncoder.encode = lambda self, o: '"patched"'

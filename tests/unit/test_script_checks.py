@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from engine.sandbox.plan import Level, Plan, PlannedLayers
 from engine.sandbox.protected import ProtectedPaths
 from engine.services.access import ServiceError, owner_actor
 from engine.services.scripts import examiner
-from engine.services.scripts.checks import ScriptChecks, entrypoint_problems, hidden_problems
+from engine.services.scripts.checks import ScriptChecks, entrypoint_problems, hidden_problems, start_notes
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.examiner import KEPT, Examined, Examiner, NotExamined, tools_pool
 from engine.services.scripts.header_rules import HeaderRules
@@ -57,6 +58,11 @@ def judged(text: str) -> list[CheckProblem]:
         script("def main(" + "n" * 150 + "): pass", "n" * 150),
         script("def " + "n" * 150 + "(a): pass", "a", entrypoint="n" * 150),
         "def main(a): pass",
+        script("async def main(): pass"),
+        script("def main():\n  def inner(): yield 1\n  return list(inner())"),
+        script("def main(): pass\nif __name__ == '__main__': main()"),
+        script("def main(): pass\nif __name__ != '__main__': start()"),
+        "def main(): pass\nif __name__ == '__main__': start()",
     ],
 )
 def test_an_entrypoint_that_takes_its_params_is_right(text: str) -> None:
@@ -72,13 +78,35 @@ def test_an_entrypoint_that_takes_its_params_is_right(text: str) -> None:
         (script("def main(): pass", "a"), "does not take a", 6, "error"),
         (script("def main(*a): pass", "a"), "does not take a", 6, "error"),
         (script("def main(x, /, **rest): pass", "x"), "by position only", 6, "error"),
-        (script("\nasync def main(): pass"), "never awaited", 6, "warning"),
+        (script("def main(): yield 1"), "holds a yield", 5, "error"),
+        (script("async def main():\n  for x in y:\n    yield x"), "holds a yield", 5, "error"),
+        (script("def main(): pass\nif __name__ == '__main__':\n  start()"), "leaves this block out", 6, "warning"),
+        (script("def main(): pass\nif '__main__' == __name__: start()"), "calls the entrypoint main", 6, "warning"),
     ],
 )
 def test_what_the_call_will_fail_at_is_told(text: str, said: str, line: int, severity: str) -> None:
     (problem,) = judged(text)
     assert said in problem.message
     assert (problem.line, problem.severity) == (line, severity)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (script("def main(): pass\nif __name__ == '__main__': main()"), "leaves the block in line 6 out"),
+        (script("def main(): pass"), 'ends with if __name__ == "__main__": main()'),
+        (script("async def main(): pass"), 'ends with if __name__ == "__main__": asyncio.run(main())'),
+        (script("def main(): yield 1"), None),
+        (script("x = 1"), None),
+        ("def main(): pass", None),
+        ("def main(): pass\nif __name__ == '__main__': main()", None),
+    ],
+)
+def test_what_starts_the_script_is_said_where_it_is_two_things(text: str, said: str | None) -> None:
+    front = parse(text)
+    notes = list(start_notes(front, findings(text, front.entrypoint or "")))
+    assert len(notes) == (said is not None)
+    assert said is None or said in notes[0]
 
 
 def ending(outcome: Outcome, duration: float = 1.0, value: object = None) -> Ending:
@@ -220,6 +248,32 @@ async def test_a_module_is_warned_of_once_and_as_what_the_scripts_have(pool: Cou
     assert [problem.line for problem in problems] == [2, 4, 5]
     assert "http" in problems[1].message
     assert "no_such_package is not installed" in problems[2].message
+
+
+class Refusing(ImportPolicy):
+    """Refuses one module."""
+
+    def verdict(self, module: str, mode: Mode, parts: Iterable[str] = (), origin: str = "") -> str | None:
+        return f"{module} is refused." if (module, mode) == ("asyncio", Mode.RESTRICTED) else None
+
+
+@pytest.mark.parametrize("refused", [True, False])
+async def test_an_async_entrypoint_is_warned_of_where_asyncio_is_refused(
+    pool: CountingPool, tmp_path: Path, refused: bool
+) -> None:
+    policy = (
+        Refusing(PolicySection()) if refused else ImportPolicy(PolicySection(modules=("asyncio",), lifted=("asyncio",)))
+    )
+    checks = ScriptChecks(made(tmp_path), policy, RULES)
+    text = script("\nasync def main(): pass")
+    task = asyncio.create_task(checks.check(CheckRequest(text=text), owner_actor()))
+    await asyncio.wait_for(pool.asked.wait(), 5)
+    pool.jobs[0][1].set_result(ending(Outcome.OK, value=examine(text, "main")))
+    report = await task
+    told = [(problem.line, problem.severity, problem.message) for problem in report.problems]
+    sentence = "The entrypoint main is async, and a run calls it by asyncio.run. asyncio is refused."
+    assert told == ([(6, "warning", sentence)] if refused else [])
+    assert len(report.notes) == 1
 
 
 async def test_a_text_over_the_limit_is_refused_before_anybody_reads_it(pool: CountingPool, tmp_path: Path) -> None:

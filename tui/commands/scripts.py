@@ -152,6 +152,11 @@ def check_script(invocation: Invocation, script: str) -> int:
 
     Exit code 1 when there are errors, 0 when there are none or only warnings.
 
+    A script with an entrypoint runs once: the run calls that function, and
+    __name__ is the script's own name, so that a block below
+    if __name__ == "__main__": is left out. Without an entrypoint __name__ is
+    "__main__" and the block runs, as under python3 and uv run.
+
     \b
     Examples:
       gatewright scripts check night/hello

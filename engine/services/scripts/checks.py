@@ -83,13 +83,14 @@ class ScriptChecks:
         if findings.listed:
             if not is_shared(request.path):
                 problems += entrypoint_problems(front, findings, header.line((*OWN, "entrypoint")))
+                problems += self._async_problems(front, findings)
             problems += await asyncio.to_thread(self._import_problems, findings, request.path)
         problems.sort(key=lambda problem: problem.severity != "error")
         return CheckReport(
             problems=sorted(problems[:MAX_PROBLEMS], key=lambda problem: (problem.line, problem.column)),
             functions=findings.functions,
             imports=sorted({found.name.partition(".")[0] for found in findings.imports}),
-            notes=list(_elsewhere(request.path, findings)),
+            notes=[*_elsewhere(request.path, findings), *start_notes(front, findings)],
         )
 
     @implements(MODULES)
@@ -136,6 +137,15 @@ class ScriptChecks:
             restricted_refusal=restricted or "",
             admin_refusal=admin or "",
         )
+
+    def _async_problems(self, front: Frontmatter, findings: Examined) -> Iterator[CheckProblem]:
+        """Warn of an async entrypoint where the module that would run it is refused."""
+        sentence = self._imports.verdict("asyncio", Mode.RESTRICTED)
+        if findings.entrypoint == "async" and sentence is not None:
+            name = one_line(front.entrypoint or "", MAX_NAME)
+            line = next((function.line for function in findings.functions if function.name == name), 1)
+            message = f"The entrypoint {name} is async, and a run calls it by asyncio.run. {sentence}"
+            yield CheckProblem(message=message, line=line, severity="warning")
 
     def _import_problems(self, findings: Examined, path: str) -> list[CheckProblem]:
         """Warnings, not errors: the script may expect the refusal, or be meant for ADMIN mode. Each is given once.
@@ -287,14 +297,39 @@ def entrypoint_problems(front: Frontmatter, findings: Examined, line: int) -> It
     if findings.entrypoint == "missing":
         sentence = f"The script defines no function {name}, which its header names as the entrypoint."
         yield CheckProblem(message=sentence, line=line)
+    if findings.guard and not findings.guard_calls:
+        sentence = (
+            f"A run leaves this block out: it calls the entrypoint {name}, and __name__ is the script's own name then. "
+            f"python3 and uv run do the block, and call {name} only if it says so."
+        )
+        yield CheckProblem(message=sentence, line=findings.guard, severity="warning")
     function = next((function for function in findings.functions if function.name == name), None)
-    if function is None or findings.entrypoint not in ("function", "async"):
+    if function is None or findings.entrypoint not in ("function", "async", "generator"):
         return
-    if findings.entrypoint == "async":
-        sentence = f"The entrypoint {name} is async: it is called but never awaited, so nothing in it runs."
-        yield CheckProblem(message=sentence, line=function.line, severity="warning")
+    if findings.entrypoint == "generator":
+        yield _wrong(
+            function, "holds a yield, so a run fails: calling it runs none of its lines. Return a list instead"
+        )
     if len(function.params) < MAX_PARAMS:
         yield from _param_problems(front, function)
+
+
+def start_notes(front: Frontmatter, findings: Examined) -> Iterator[str]:
+    """Say what starts the script in a run and what under plain Python, where that takes two things."""
+    if front.entrypoint is None or findings.entrypoint not in ("function", "async", "other"):
+        return
+    name = one_line(front.entrypoint, MAX_NAME)
+    if findings.guard_calls:
+        yield (
+            f"A run calls the entrypoint {name} and leaves the block in line {findings.guard} out; "
+            "python3 and uv run do the block."
+        )
+    elif not findings.guard:
+        call = f"asyncio.run({name}())" if findings.entrypoint == "async" else f"{name}()"
+        yield (
+            f"A run calls the entrypoint {name}; python3 and uv run do so if the script ends with "
+            f'if __name__ == "__main__": {call}'
+        )
 
 
 def _param_problems(front: Frontmatter, function: CheckedFunction) -> Iterator[CheckProblem]:

@@ -66,7 +66,9 @@ class Examined(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     functions: Annotated[list[CheckedFunction], Meta(max_length=MAX_FUNCTIONS)]
     imports: Annotated[list[FoundImport], Meta(max_length=MAX_IMPORTS)]
     listed: bool
-    entrypoint: Literal["", "function", "async", "other", "missing"]
+    entrypoint: Literal["", "function", "async", "generator", "other", "missing"]
+    guard: int
+    guard_calls: bool
 
 
 class NotExamined(Exception):

@@ -1,0 +1,184 @@
+"""A script's end as the interpreter's end (Py_FinalizeEx): threads, exit callbacks, streams, files that are open still.
+
+What may run code of the script is handed out as a call, to be made in the first frame of the process like every other.
+"""
+
+from __future__ import annotations
+
+import _io
+import _thread
+import gc
+import json
+import os
+import stat
+import sys
+import traceback
+
+from . import kernel
+from .channel import RUN_FD
+from .failures import is_own
+from .results import clean
+from .wire import RESULT, WAIT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import TextIOWrapper
+    from types import ModuleType
+    from typing import Any, TextIO
+
+SHOWN_NAMES = 5
+"""Threads that are named, and the characters of each name."""
+SHOWN_NAME = 60
+
+ORDINARY_FILES = 60
+"""Descriptors above a child's own that are looked at: as many as a RESTRICTED run may have."""
+
+_closed_descriptors = kernel.prepare_poll(RUN_FD + 1, ORDINARY_FILES)
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def threads() -> ModuleType | None:
+    """``threading``, if a thread was started or something is to be called before threads are waited for."""
+    module = sys.modules.get("threading")
+    if module is not None and (_thread._count() or getattr(module, "_threading_atexits", None)):
+        return module
+    return None
+
+
+def waited_for(threading: ModuleType) -> list[str]:
+    """The names of the threads that ``threading._shutdown`` is going to wait for."""
+    return [thread.name for thread in _others(threading) if not thread.daemon]
+
+
+def cut_off() -> str:
+    """Say which threads still run now that nobody waits for them any more; empty if there are none."""
+    if not (count := _thread._count()):
+        return ""
+    threading = sys.modules.get("threading")
+    names = [] if threading is None else [thread.name for thread in _others(threading)]
+    count = max(count, len(names))
+    some = "1 thread" if count == 1 else f"{count} threads"
+    told = f" ({named(names)})" if names else ""
+    return (
+        f"{some}{told} still ran at the script's end and {'was' if count == 1 else 'were'} cut off: "
+        "Python waits for no daemon threads."
+    )
+
+
+def named(names: list[str]) -> str:
+    """A list of names as a part of a sentence."""
+    shown = [repr(clean(str(name), SHOWN_NAME)) for name in names[:SHOWN_NAMES]]
+    if len(names) > SHOWN_NAMES:
+        shown.append(f"{len(names) - SHOWN_NAMES} more")
+    return ", ".join(shown)
+
+
+def _others(threading: ModuleType) -> Iterator[Any]:
+    """The threads that are alive, but for the calling one and those that Python did not start."""
+    own, foreign = _thread.get_ident(), getattr(threading, "_DummyThread", ())
+    for thread in threading.enumerate():
+        if thread.ident != own and not isinstance(thread, foreign):
+            yield thread
+
+
+def waiting(names: list[str], result: bytes, value: object, limit: int) -> bytes:
+    """The payload of a WAIT frame: what is waited for, and the result as it stands.
+
+    Args:
+        names: The threads.
+        result: The RESULT payload of a script that has failed already; empty otherwise.
+        value: What it left. Only plain JSON is taken: converting anything else may use it up.
+        limit: Bytes that the value's JSON may take.
+    """
+    data = b""
+    if not result:
+        try:
+            data = b"" if value is None else _encode(value).encode()
+        except Exception:  # noqa: BLE001 - the threads may change it meanwhile; the real result comes later
+            data = b""
+        result = RESULT.pack(0) + (data if len(data) <= limit else b"")
+    told = named(names).encode("utf-8", "backslashreplace")
+    return WAIT.pack(len(told)) + told + result
+
+
+def streams_to_flush(own: tuple[TextIOWrapper, ...]) -> list[tuple[str, TextIO]]:
+    """What stands in ``sys.stdout`` and ``sys.stderr``, each once; not those of ours that keep nothing back."""
+    found: list[tuple[str, TextIO]] = []
+    for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+        stream = getattr(sys, name, None)
+        if stream is None or any(stream is one and one.write_through for one in own):
+            continue
+        if not _is_closed(stream) and all(stream is not other for _, other in found):
+            found.append((f"sys.{name}", stream))
+    return found
+
+
+def _is_closed(stream: TextIO) -> bool:
+    try:
+        return bool(stream.closed)
+    except ValueError:  # detached: what it was detached from is another's
+        return True
+    except AttributeError:
+        return False
+
+
+def report_ignored(what: str, error: BaseException) -> None:
+    """Print an exception that nobody can catch any more, as ``sys.unraisablehook`` does."""
+    try:
+        told = traceback.TracebackException.from_exception(error)
+        told.stack = traceback.StackSummary.from_list([frame for frame in told.stack if not is_own(frame.filename)])
+        sys.stderr.write(f"Exception ignored in: {what}\n{''.join(told.format())}")
+    except BaseException:  # noqa: BLE001, S110 - its own printing, or the stream, is what is broken
+        pass
+
+
+def write_open_files() -> list[str]:
+    """Write what files hold that outlived the script's globals: in a module, in an object of the interpreter's.
+
+    Only files proper: a pipe may be full, and nobody reads it any more.
+
+    Returns:
+        What could not be written, one sentence each.
+    """
+    if _closed_descriptors() == ORDINARY_FILES:
+        return []
+    archive: tuple[type, ...] = ()
+    if "zipfile" in sys.modules:
+        archive = (sys.modules["zipfile"].ZipFile,)
+    left = [item for item in gc.get_objects() if issubclass(type(item), (*archive, _io._IOBase))]
+    left.sort(key=lambda item: _depth(type(item), archive))
+    problems = []
+    for item in left:
+        try:
+            if _holds_file(item):
+                item.close()
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            problems.append(f"Not all of {_name_of(item)}, which the script left open, could be written: {why}.")
+        except BaseException:  # noqa: BLE001, S110 - a class of the script's own; the interpreter says nothing either
+            pass
+    return problems
+
+
+def _depth(kind: type, archive: tuple[type, ...]) -> int:
+    """How near to the kernel a kind of file is: one that writes into another is closed before that."""
+    if issubclass(kind, archive):
+        return 0
+    if issubclass(kind, _io.TextIOWrapper):
+        return 1
+    return 3 if kind.__module__ == "_io" else 2
+
+
+def _holds_file(item: object) -> bool:
+    try:
+        file: Any = getattr(item, "fp", item)
+        return file is not None and not file.closed and stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except (AttributeError, OSError, ValueError):  # no descriptor, none that is open, or it is just being made
+        return False
+
+
+def _name_of(item: object) -> str:
+    name = getattr(item, "name", None)
+    return clean(repr(name), SHOWN_NAME) if type(name) is str else "a file"
