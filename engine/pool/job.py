@@ -37,7 +37,10 @@ class Limits:
     """Address space beyond what the warmed interpreter itself takes."""
 
     output: int = 1 << 20
-    """Standard output and error together."""
+    """Standard output and error together, as far as they are kept. What is longer is cut in the middle."""
+
+    output_stop: bool = False
+    """More output than that ends the run instead."""
 
     result: int = 1 << 20
     code: int = 1 << 20
@@ -79,7 +82,7 @@ class RunSink(Protocol):
         """It runs; ``pid`` is the child's as the engine's host sees it."""
 
     def output(self, stream: Stream, text: str) -> None:
-        """It wrote ``text``. In order, already limited; the last text may be the line that says it was cut."""
+        """It wrote ``text``, in order. How much that becomes is limited only where the script asks to be stopped."""
 
 
 class SilentSink:

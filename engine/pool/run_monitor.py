@@ -50,7 +50,8 @@ class RunMonitor:
             places: Where else to look for what it holds.
         """
         limits = assignment.job.limits
-        child.run(assignment.frame, assignment.job.files.values(), limits, Output(assignment.job.sink, limits.output))
+        output = Output(assignment.job.sink, limits.output, stops=limits.output_stop)
+        child.run(assignment.frame, assignment.job.files.values(), limits, output)
         self.run = RunningJob(assignment, child, time.perf_counter())
         self._isolation = isolation
         self._wall.set(limits.wall)

@@ -40,6 +40,8 @@ EXIT_GRACE_MEMORY = 512 << 20
 READ_SIZE = 64 << 10
 """Bytes taken at once from a child: thirteen thousand of the smallest frames, which keep the loop for some 10 ms."""
 
+_OUTPUT_FULL = "The script wrote more than its limits.output, and limits.output_stop in its header ends it there."
+
 LEAVING_GRACE = 0.1
 """Seconds from the end of a process's connection to the end of the process; one that stays has closed it on purpose."""
 
@@ -328,7 +330,7 @@ class Slot:
             self._intervene(Intervention(Outcome.PROTOCOL, message))
 
     def child_output_full(self) -> None:
-        self._intervene(Intervention(Outcome.OUTPUT_LIMIT, "The script wrote more output than its limit allows."))
+        self._intervene(Intervention(Outcome.OUTPUT_LIMIT, _OUTPUT_FULL))
 
     # -- a run's course ----------------------------------------------------------------------------------------------
 

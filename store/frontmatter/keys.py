@@ -20,7 +20,7 @@ KINDS = ("utility", "macro")
 
 TOP = ("requires-python", "dependencies")
 _PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "preload")
-_LIMITS = ("timeout", "memory", "output", "result", "scratch", "open_files", "parallel")
+_LIMITS = ("timeout", "memory", "output", "result", "scratch", "open_files", "parallel", "output_stop")
 _PERMISSIONS = ("read", "write")
 _OF_PARAM = ("type", "default", "help", "choices", "required", "secret")
 

@@ -97,6 +97,8 @@ class DeclaredLimits:
     open_files: int | None = None
     parallel: int | None = None
     """How many runs of the script may go on at once."""
+    output_stop: bool | None = None
+    """More output than ``output`` ends the run."""
 
 
 _NO_LIMITS = DeclaredLimits()
@@ -328,6 +330,7 @@ class _Reader:
             scratch=self.size(limits, "scratch", "64 MiB"),
             open_files=self.count(limits, "open_files", MIN_OPEN_FILES),
             parallel=self.count(limits, "parallel", 1),
+            output_stop=self.flag(limits, "output_stop"),
         )
 
     def permissions(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -352,6 +355,10 @@ class _Reader:
             self.wrong(f'limits.{key} must be a size such as "{example}", not {quoted(str(found)[:80])}.')
             return None
         return size
+
+    def flag(self, limits: Mapping[str, Any], key: str) -> bool | None:
+        found: bool | None = self.value(limits, key, bool, "true or false", None)
+        return found
 
     def count(self, limits: Mapping[str, Any], key: str, least: int) -> int | None:
         found: int | None = self.value(limits, key, int, "a whole number", None)

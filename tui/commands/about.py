@@ -70,6 +70,7 @@ def _limits(info: ScriptInfo) -> list[tuple[str, str]]:
         *((name, size(bytes_) if bytes_ else "") for name, bytes_ in sizes.items()),
         ("open files", str(info.open_files or "")),
         ("parallel", str(info.parallel or "")),
+        ("output_stop", "a run that writes more than its limit is stopped" if info.output_stop else ""),
     ]
 
 

@@ -54,6 +54,7 @@ HEADER_KEYS: Mapping[str, tuple[str, ...]] = {
     "limits.scratch": (),
     "limits.open_files": (),
     "limits.parallel": (),
+    "limits.output_stop": ("true", "false"),
     "permissions.read": (),
     "permissions.write": (),
 }

@@ -83,7 +83,7 @@ def replay_run(
     async def work(client: EngineClient) -> int:
         buffers = await upload_files(client, files, invocation.streams)
         request = ReplayRequest(mode=Mode(mode.upper()), files=buffers, secrets=secrets)
-        events = client.replay_and_follow(run_id, request)
+        events = client.replay_and_follow(run_id, request, kept=invocation.json)
         return await follow_to_end(
             client,
             events,

@@ -161,6 +161,8 @@ class RequestChecks:
             asked = _asked(script, without_timeout=timeout is not None)
             if asked:
                 limits = self._declared(limits, asked)
+            if script.output_stop:
+                limits = replace(limits, output_stop=True)
         wall = limits.wall if timeout is None else timeout
         if not math.isfinite(wall) or not 0 < wall <= self._ceilings.timeout:
             raise ServiceError(

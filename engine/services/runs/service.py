@@ -23,7 +23,7 @@ from engine.models.runs import (
     RunRequest,
     RunState,
 )
-from engine.pool.job import FileInput, Job, JobRejected, Profile, QueueFull
+from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.registry.runs import (
@@ -55,6 +55,9 @@ from store.state.run_filter import RunFilter
 
 RunItem = list[OutputChunk] | RunInfo
 """What a follower gets: output as it comes, the record when it changes."""
+
+STOP_LINE = 1 << 10
+"""Bytes that the last line of an output that was stopped takes at most."""
 
 PAGE = 500
 """Output chunks read from the state at a time."""
@@ -206,7 +209,7 @@ class RunService:
         info = await self.get(run_id, actor)
         run = self._active.get(run_id)
         if run is not None:
-            chunks = run.chunks[after : after + limit]
+            chunks = run.chunks(after)[:limit]
         else:
             chunks = [output_chunk(row) for row in await self._state.output(run_id, after, limit)]
         next_seq = chunks[-1].seq + 1 if chunks else after
@@ -228,17 +231,26 @@ class RunService:
         return bytes(row.data)
 
     @implements(RUNS_EVENTS)
-    async def events(self, run_id: int, actor: Actor, after: int = 0) -> AsyncIterator[RunItem]:
+    async def events(
+        self,
+        run_id: int,
+        actor: Actor,
+        after: int = 0,
+        kept: bool = False,
+    ) -> AsyncIterator[RunItem]:
         """Return what ``follow`` yields, after a look whether there is such a run: a stream could only break."""
         await self.get(run_id, actor)
-        return self.follow(run_id, actor, after=after)
+        return self.follow(run_id, actor, after=after, kept=kept)
 
-    async def follow(self, run_id: int, actor: Actor, *, after: int = 0) -> AsyncIterator[RunItem]:
-        """Output from chunk ``after`` on as it comes, the record whenever it changes; ends with the final record."""
+    async def follow(self, run_id: int, actor: Actor, *, after: int = 0, kept: bool = False) -> AsyncIterator[RunItem]:
+        """Output from chunk ``after`` on as it comes, the record whenever it changes; ends with the final record.
+
+        ``kept``: only what is kept of the output, when the run has ended.
+        """
         run = self._active.get(run_id)
         if run is not None:
             self._check_sees(run.info, actor)
-            async for item in run.follow(after):
+            async for item in run.follow(after, kept=kept):
                 yield item
             return
         info = await self.get(run_id, actor)
@@ -263,9 +275,9 @@ class RunService:
     def run_queue_moved(self, run: ActiveRun) -> None:
         self._publish(run.info)
 
-    def run_output(self, run: ActiveRun, chunks: Iterable[OutputChunk]) -> None:
+    def run_output(self, run: ActiveRun, removed: Sequence[int], added: Iterable[OutputChunk]) -> None:
         if self._kept(run):
-            self.recorder.output(run.info.id, chunks)
+            self.recorder.output(run.info.id, added, removed)
 
     def _kept(self, run: ActiveRun) -> bool:
         """Whether what a run writes and leaves goes on record. Once it does not, the rest does not either."""
@@ -292,7 +304,7 @@ class RunService:
         actor: Actor,
         inputs: InputRow,
     ) -> ActiveRun:
-        run = ActiveRun(info, actor.uid, buffers, self)
+        run = ActiveRun(info, actor.uid, buffers, self, _kept_output(prepared.limits))
         files = {
             name: FileInput(name=buffer.info.name, fd=buffer.fd, size=buffer.info.size)
             for name, buffer in zip(request.files, buffers, strict=True)
@@ -335,7 +347,7 @@ class RunService:
         ending = _interrupted() if future.cancelled() else future.result()
         if run.info.started_at is not None:  # what was cancelled in the queue says nothing about speed
             self._metrics.finished(ending.duration)
-        run.seal()
+        run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
         run.finish(
             replace(
@@ -349,11 +361,11 @@ class RunService:
                 value=ending.value,
                 has_value=ending.has_value,
                 result=ending.text,
-                note=self._note(run.info, ending),
+                note=self._note(run, ending),
                 error=ending.error,
                 traceback=ending.traceback,
-                output_bytes=sum(len(chunk.text) for chunk in run.chunks),
-                output_complete=not ending.output_truncated,
+                output_bytes=run.output_size,
+                output_complete=not ending.output_truncated and run.missing_output is None,
                 queue_position=None,
                 queue_reason=None,
                 files=[run_file(file) for file in run.files],
@@ -361,10 +373,10 @@ class RunService:
         )
         self._tell_audit(run.info, run.owner)
 
-    def _note(self, info: RunInfo, ending: Ending) -> str | None:
-        """What is to say of a run beside its result: its own, then what this host did not give it."""
-        lacking = self._pool.settings.plan(info.mode).note if info.started_at is not None else None
-        return " ".join(filter(None, (ending.note, lacking))) or None
+    def _note(self, run: ActiveRun, ending: Ending) -> str | None:
+        """What is to say of a run beside its result: its own, what is not kept, then what this host did not give it."""
+        lacking = self._pool.settings.plan(run.info.mode).note if run.info.started_at is not None else None
+        return " ".join(filter(None, (ending.note, run.missing_output, lacking))) or None
 
     def _tell_audit(self, info: RunInfo, uid: int) -> None:
         """How an ADMIN run ended; RESTRICTED ones are on record as runs."""
@@ -427,6 +439,11 @@ def _never_started(info: RunInfo, refusal: ServiceError) -> RunInfo:
     return replace(
         info, state=RunState.FINISHED, outcome=Outcome.CANCELLED, finished_at=time.time(), duration=0.0, error=error
     )
+
+
+def _kept_output(limits: Limits) -> int:
+    """How many bytes of a run's output are kept. What stops at its limit ends with a line that says so."""
+    return limits.output + STOP_LINE if limits.output_stop else limits.output
 
 
 def _priority(request: RunRequest, source: str) -> Priority:
