@@ -61,6 +61,8 @@ class Profile:
     grants: tuple[OpenedGrant, ...] = ()
     tools: bool = False
     """For parsing scripts: sandboxed like RESTRICTED, without the import rule."""
+    leaves: bool = False
+    """Of ADMIN: what detaches itself from a run goes on after it, so the run gets no pid namespace of its own."""
 
 
 @dataclass(frozen=True, slots=True)

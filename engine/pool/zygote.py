@@ -76,7 +76,7 @@ class Zygote:
 
     def __init__(self, settings: PoolSettings, profile: Profile, scratch: Path, owner: ZygoteOwner) -> None:
         self._owner: ZygoteOwner | None = owner
-        self._plan = settings.plan(profile.mode)
+        self._plan = settings.plan_for(profile)
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self._loop.create_future()
         self._init_pidfd: int | None = None
@@ -230,7 +230,8 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
         "scratch_inodes": settings.limits.inodes,
         "shm_size": settings.admin_memory,
         "mode": profile.mode.value,
-        "layers": msgspec.to_builtins(settings.plan(profile.mode).layers),
+        "leaves": profile.leaves,
+        "layers": msgspec.to_builtins(settings.plan_for(profile).layers),
         "preloads": profile.preloads,
         "grants": [(grant.access.value, grant.path, grant.device, grant.inode) for grant in profile.grants],
         "rule": None if profile.tools else rule,

@@ -68,6 +68,8 @@ class Plan:
     level: Level
     layers: PlannedLayers
     missing: tuple[str, ...] = ()
+    leaves: bool = False
+    """What detaches itself from a run goes on after it."""
 
     @property
     def refusal(self) -> str | None:
@@ -119,6 +121,14 @@ def admin_plan(findings: Findings, *, root: bool, admin_as_root: bool) -> Plan:
     why = "no pid namespace: what a run starts is looked for and killed at its end, which can miss some"
     shared = "no /dev/shm of their own: what they leave there stays and is not counted"
     return Plan(Mode.ADMIN, Level.DEGRADED, PlannedLayers(), (why, shared))
+
+
+def leaving_plan(admin: Plan) -> Plan:
+    """The plan for ADMIN runs whose script may leave processes: nothing of ours that would end with the run."""
+    if admin.refusal is not None:
+        return admin
+    why = "no pid namespace: leave_processes in the script's header"
+    return Plan(Mode.ADMIN, Level.DEGRADED, PlannedLayers(), (why,), leaves=True)
 
 
 def _lacking(layers: PlannedLayers) -> list[str]:

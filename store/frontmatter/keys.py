@@ -19,7 +19,7 @@ OWN: Path = ("tool", "gatewright")
 KINDS = ("utility", "macro")
 
 TOP = ("requires-python", "dependencies")
-_PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "preload")
+_PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "preload", "leave_processes")
 _LIMITS = ("timeout", "memory", "output", "result", "scratch", "open_files", "parallel", "output_stop")
 _PERMISSIONS = ("read", "write")
 _OF_PARAM = ("type", "default", "help", "choices", "required", "secret")

@@ -113,6 +113,8 @@ class Frontmatter:
     kind: str = "utility"
     entrypoint: str | None = None
     enabled: bool = True
+    leave_processes: bool = False
+    """What detaches itself from an ADMIN run of it goes on after the run."""
     tags: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
     params: tuple[Param, ...] = ()
@@ -268,6 +270,7 @@ class _Reader:
             kind=self.line(own, "kind") or "utility",
             entrypoint=self.identifier(own, "entrypoint"),
             enabled=self.value(own, "enabled", bool, "true or false", True),
+            leave_processes=self.value(own, "leave_processes", bool, "true or false", False),
             tags=self.lines(own, "tags", "tags"),
             preload=self.lines(own, "preload", "preload"),
             params=self.params(own),

@@ -59,6 +59,7 @@ def _needs(info: ScriptInfo) -> list[tuple[str, str]]:
         ("requires-python", info.requires_python or ""),
         ("dependencies", ", ".join(info.dependencies)),
         ("preload", ", ".join(info.preload)),
+        ("leave_processes", "what detaches itself in ADMIN goes on" if info.leave_processes else ""),
         *(("asks to " + grant.access, grant.path) for grant in info.permissions),
     ]
 

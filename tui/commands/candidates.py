@@ -45,6 +45,7 @@ HEADER_KEYS: Mapping[str, tuple[str, ...]] = {
     "enabled": ("true", "false"),
     "tags": (),
     "preload": (),
+    "leave_processes": ("true", "false"),
     "requires-python": (),
     "dependencies": (),
     "limits.timeout": (),

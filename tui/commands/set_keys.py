@@ -42,7 +42,7 @@ def set_keys(
 
     \b
     KEY is title, description, kind, entrypoint, enabled, tags, preload,
-    requires-python, dependencies, limits.timeout (memory, output, result,
+    leave_processes, requires-python, dependencies, limits.timeout (memory, output, result,
     scratch, open_files, parallel, output_stop), permissions.read (write), or
     params.NAME.type (default, help, choices, required, secret).
 

@@ -63,6 +63,8 @@ class Prepared:
     """How many runs of this name may go on at once."""
     preloads: tuple[str, ...] = ()
     grants: tuple[OpenedGrant, ...] = ()
+    leaves: bool = False
+    """What detaches itself from the run goes on after it."""
     secret: Mapping[str, bool] = field(default_factory=dict)
     """Whether each declared parameter is secret; others are by their names."""
 
@@ -103,11 +105,20 @@ class RequestChecks:
         else:
             require(actor, Role.OPERATOR, "run scripts")
             script = await self._scripts.source(request.script)
+        if script.info.leave_processes and mode is not Mode.ADMIN:
+            raise ServiceError(
+                "needs_admin",
+                f"{script.info.path} is to leave processes running (leave_processes in its header), and only an ADMIN "
+                "run starts any.",
+                hint="Run it with --mode admin, or F8 in the console; or take leave_processes out of its header.",
+                status=403,
+            )
         return Prepared(
             mode=mode,
             name=script.info.path,
             filename=script.info.path,
             source=script.data,
+            leaves=script.info.leave_processes,
             limits=self._limits(request.timeout, script.info),
             params=bind(script.info.params, request.params, request.files),
             entrypoint=request.entrypoint or script.info.entrypoint,

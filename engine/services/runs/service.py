@@ -123,7 +123,7 @@ class RunService:
         inputs = InputRow(run_id, info.code_sha256, kept_code(prepared.source), given.text)
         try:
             if prepared.mode is Mode.ADMIN:
-                await self._record_intent(info, inputs, actor)
+                await self._record_intent(info, inputs, actor, leaves=prepared.leaves)
             return self._submit(info, request, prepared, buffers, actor, inputs)
         except ServiceError as refusal:
             self._buffers.give_back(buffers)
@@ -136,10 +136,13 @@ class RunService:
             self._buffers.give_back(buffers)
             raise
 
-    async def _record_intent(self, info: RunInfo, inputs: InputRow, actor: Actor) -> None:
+    async def _record_intent(self, info: RunInfo, inputs: InputRow, actor: Actor, *, leaves: bool) -> None:
         """An ADMIN run is on record before it begins: what it then does could reach the records themselves."""
         try:
-            intent = event(actor, info.source, "admin_run", f"#{info.id} {info.name}", code_sha256=info.code_sha256)
+            detail: dict[str, object] = {"code_sha256": info.code_sha256}
+            if leaves:
+                detail["leave_processes"] = True
+            intent = event(actor, info.source, "admin_run", f"#{info.id} {info.name}", **detail)
             await asyncio.shield(self._state.apply([run_row(info)], [], [], inputs=[inputs], audit=[intent]))
         except StoreError as error:
             raise ServiceError(
@@ -326,7 +329,9 @@ class RunService:
             variables=request.variables,
             files=files,
             limits=prepared.limits,
-            profile=Profile(mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants),
+            profile=Profile(
+                mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants, leaves=prepared.leaves
+            ),
             priority=_priority(request, info.source),
             max_parallel=prepared.parallel,
         )

@@ -44,6 +44,7 @@ ITSELF = (
     Field("enabled", FieldKind.FLAG, "no: it cannot be run; else yes", YES_NO),
     Field("tags", FieldKind.TEXTS, "words to find it by, with commas between them"),
     Field("preload", FieldKind.TEXTS, "modules that its process has imported before it starts"),
+    Field("leave_processes", FieldKind.FLAG, "yes: what detaches itself in ADMIN goes on; else it is ended", YES_NO),
     Field("requires-python", FieldKind.TEXT, "such as >=3.11"),
     Field("dependencies", FieldKind.REQUIREMENTS, "packages, such as pandas>=2,<3, numpy"),
 )
