@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cli_support import cli_project
+from daemon_support import ProjectUnderTest, family, line_of, wait_for
 from pool_kit import ADMIN, descendants, expect_innocent, limits, make_job, pool_of, run, until, until_ready
 
 from engine.models.runs import Outcome
@@ -172,3 +174,59 @@ async def test_earlier_runs_leftovers_are_no_business_of_a_later_stop(flag: Flag
         stopped = await run(pool, "while True: pass", profile=LEAVES, wall=0.3)
         assert stopped.outcome is Outcome.TIMEOUT
         assert is_alive(done.value)
+
+
+RESTART = """# /// script
+# [tool.gatewright]
+# leave_processes = true
+# ///
+import subprocess
+pid = subprocess.Popen(["sh", "-c", WAIT], start_new_session=True).pid
+stays = subprocess.Popen(["sh", "-c", WAIT]).pid if BOTH else 0
+print(pid, stays, flush=True)
+while BOTH: pass
+"""
+
+
+def restart(flag: Flag, *, both: bool = False) -> str:
+    return RESTART.replace("WAIT", repr(flag.wait)).replace("BOTH", str(both))
+
+
+def test_a_script_that_restarts_a_service(tmp_path: Path, flag: Flag, ended_at_last: list[int]) -> None:
+    with cli_project(tmp_path / "plant", "[policy]\nadmin_as_root = true\n") as project:
+        project.script("restart.py", restart(flag).replace("# leave_processes = true\n", ""))
+        plain = project.call("run", "restart", "--mode", "admin")
+        assert (plain.returncode, plain.stderr.count(" ended with it: sh (pid ")) == (0, 1)
+        assert project.call("scripts", "set", "restart", "leave_processes=true").returncode == 0
+        assert "leave_processes" in project.call("scripts", "show", "restart").stdout
+        refused = project.call("run", "restart")
+        assert refused.returncode == 4
+        assert "only an ADMIN run starts any" in refused.stderr
+        run = project.json("run", "restart", "--mode", "admin")
+        ended_at_last.append(kept := int(run["stdout"].split()[0]))
+        assert f"on after it, as leave_processes asks: sh (pid {kept})" in run["note"]
+        again = project.call("runs", "replay", str(run["id"]), "--mode", "admin")
+        ended_at_last.append(int(again.stdout.split()[0]))
+        assert "on after it, as leave_processes asks: sh (pid" in again.stderr
+        runs = [entry for entry in project.json("audit")["records"] if entry["action"] == "admin_run"]
+        assert sorted("leave_processes" in entry["detail"] for entry in runs) == [False, True, True]
+    assert all(map(is_alive, ended_at_last)), "they outlive the engine"
+    flag.lower()
+    wait_for(lambda: not any(map(is_alive, ended_at_last)))
+
+
+def test_a_killed_engine_takes_along_what_has_not_detached_itself(
+    tmp_path: Path, flag: Flag, ended_at_last: list[int]
+) -> None:
+    with cli_project(tmp_path / "plant", "[policy]\nadmin_as_root = true\n") as project:
+        engine = ProjectUnderTest(project.root).engine_pid
+        project.script("restart.py", restart(flag, both=True))
+        with project.popen("run", "restart", "--mode", "admin", "--timeout", "60") as client:
+            kept, ended = map(int, line_of(client).split())
+            ended_at_last += [kept, ended]
+            below = family(engine) - {kept}
+            assert ended in below
+            os.kill(engine, signal.SIGKILL)
+            wait_for(lambda: not any(map(is_alive, below)))
+            client.kill()
+        assert is_alive(kept)
