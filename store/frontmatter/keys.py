@@ -33,6 +33,16 @@ KEYS = (
 )
 """Every key that can be set; NAME stands for a parameter's name."""
 
+_GROUPED = (
+    *_PLAIN,
+    *TOP,
+    *(
+        f"{group}.{keys[0]} ({', '.join(keys[1:])})"
+        for group, keys in (("params.NAME", _OF_PARAM), ("limits", _LIMITS), ("permissions", _PERMISSIONS))
+    ),
+)
+"""As they are named to people."""
+
 _SHORT_TEXTS = frozenset({"title", "kind", "entrypoint", "requires-python"})
 _LONG_TEXTS = frozenset({"description", "help"})
 _TEXT_LISTS = frozenset({"tags", "preload", "dependencies", "choices"})
@@ -52,7 +62,7 @@ def path_of(key: str, *, remove: bool = False) -> Path:
     if key in KEYS:
         return OWN + names
     near = difflib.get_close_matches(key[:MAX_TITLE], KEYS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KEYS)}."
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_GROUPED)}."
     raise FrontmatterError(f"The header has no key {quoted(key)}; {hint}")
 
 
