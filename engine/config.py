@@ -91,7 +91,7 @@ class LimitsSection:
     """Memory of a run."""
 
     output: Annotated[int, Range("output", 1 << 10, 256 << 20, size=True)] = 1 << 20
-    """Output of a run; what goes beyond it is cut off with a line that says so."""
+    """Output of a run that is kept; of more than that its first half and its last, and a line that says so."""
 
     result: Annotated[int, Range("result", 1 << 10, 16 << 20, size=True)] = 1 << 20
     """Size of a run's result as JSON."""
@@ -108,7 +108,7 @@ class CeilingsSection:
     """Memory of a run."""
 
     output: Annotated[int, Range("output ceiling", 1 << 10, 256 << 20, size=True)] = 64 << 20
-    """Output of a run."""
+    """Output of a run that is kept."""
 
     result: Annotated[int, Range("result ceiling", 1 << 10, 16 << 20, size=True)] = 16 << 20
     """Size of a run's result as JSON."""

@@ -170,14 +170,15 @@ class Engine(EngineParts):
 
 
 def _run(info: RunInfo, active: ActiveRun) -> Run:
+    chunks = active.chunks()
     return Run(
         id=info.id,
         outcome=info.outcome or Outcome.INTERRUPTED,
         exit_status=info.exit_status,
         value=info.value,
         result=info.result,
-        stdout="".join(chunk.text for chunk in active.chunks if chunk.stream is Stream.STDOUT),
-        stderr="".join(chunk.text for chunk in active.chunks if chunk.stream is Stream.STDERR),
+        stdout="".join(chunk.text for chunk in chunks if chunk.stream is Stream.STDOUT),
+        stderr="".join(chunk.text for chunk in chunks if chunk.stream is Stream.STDERR),
         error=info.error,
         traceback=info.traceback,
         note=info.note,

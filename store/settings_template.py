@@ -28,7 +28,8 @@ SETTINGS_TEMPLATE = """\
 # Memory of a run.
 # memory = "512 MiB"
 
-# Output of a run; what goes beyond it is cut off with a line that says so.
+# Output of a run that is kept. Of more than that, the first half and the last are kept, with a line between them that
+# says how much is missing; the run goes on. Only where a script's header has limits.output_stop = true, it is stopped.
 # output = "1 MiB"
 
 # Size of a run's result as JSON.
@@ -39,7 +40,7 @@ SETTINGS_TEMPLATE = """\
 # timeout = 3600.0
 # memory = "4 GiB"
 
-# Output of a run, and the size of its result as JSON.
+# Output of a run that is kept, and the size of its result as JSON.
 # output = "64 MiB"
 # result = "16 MiB"
 

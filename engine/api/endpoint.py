@@ -91,7 +91,8 @@ class Endpoint:
         if isinstance(answer, EventStream):
             return answer
         if isinstance(answer, RunInfo) and getattr(request.params, "follow", False):
-            return EventStream(run_events(self._host.engine.runs.follow(answer.id, request.actor)))
+            kept = getattr(request.params, "kept", False)
+            return EventStream(run_events(self._host.engine.runs.follow(answer.id, request.actor, kept=kept)))
         return EventStream(run_events(answer)) if isinstance(answer, AsyncIterator) else None
 
 

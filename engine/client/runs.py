@@ -26,7 +26,7 @@ from engine.registry.runs import (
     StartParams,
 )
 
-P = TypeVar("P", bound=Model)
+F = TypeVar("F", StartParams, ReplayParams)
 
 RunEvent = list[OutputChunk] | RunInfo
 
@@ -34,7 +34,9 @@ RunEvent = list[OutputChunk] | RunInfo
 class RunCalls(Calls):
     """Start and follow runs, and hand files to them."""
 
-    async def follow_run(self, run_id: int, after: int = 0, *, known: bool = False) -> AsyncGenerator[RunEvent, None]:
+    async def follow_run(
+        self, run_id: int, after: int = 0, *, known: bool = False, kept: bool = False
+    ) -> AsyncGenerator[RunEvent, None]:
         """Output from chunk ``after`` on as it comes and the run's record when it changes; ends after the final one.
 
         A broken connection is resumed where it broke.
@@ -43,6 +45,7 @@ class RunCalls(Calls):
             run_id: Its number.
             after: How many chunks were heard before.
             known: An engine told of it before: one that knows no such run is another, and the run is lost.
+            kept: Only what is kept of the output, at the end.
 
         Raises:
             EngineError: ``no_run``, or ``run_lost`` where it was known.
@@ -50,7 +53,7 @@ class RunCalls(Calls):
         place = _Place(run_id, after, known=known)
         retry = Retry(self.transport)
         while True:
-            stream = self.stream(RUNS_EVENTS, RunEventsParams(run_id=run_id, after=place.after))
+            stream = self.stream(RUNS_EVENTS, RunEventsParams(run_id=run_id, after=place.after, kept=kept))
             try:
                 async with aclosing(_until_finished(stream, place)) as items:
                     async for item in items:
@@ -65,30 +68,34 @@ class RunCalls(Calls):
             else:
                 return
 
-    async def run_and_follow(self, request: RunRequest) -> AsyncGenerator[RunEvent, None]:
+    async def run_and_follow(self, request: RunRequest, *, kept: bool = False) -> AsyncGenerator[RunEvent, None]:
         """Start a run and follow it, in one round trip. The first item is its record.
+
+        ``kept``: only what is kept of its output, at its end.
 
         Raises:
             EngineError: The engine refuses it; ``run_lost`` when it went away before it had recorded the run.
             EngineUnreachable: There is no engine, or it went away; without an item before, the run has no number.
         """
-        async with aclosing(self._follow_from(RUNS_START, StartParams(follow=True), request)) as items:
+        async with aclosing(self._follow_from(RUNS_START, StartParams(follow=True, kept=kept), request)) as items:
             async for item in items:
                 yield item
 
-    async def replay_and_follow(self, run_id: int, request: ReplayRequest) -> AsyncGenerator[RunEvent, None]:
+    async def replay_and_follow(
+        self, run_id: int, request: ReplayRequest, *, kept: bool = False
+    ) -> AsyncGenerator[RunEvent, None]:
         """Start the same run again and follow it, as ``run_and_follow`` does.
 
         Raises:
             EngineError: ``not_replayable`` when not all that it was given is kept.
         """
-        params = ReplayParams(run_id=run_id, follow=True)
+        params = ReplayParams(run_id=run_id, follow=True, kept=kept)
         async with aclosing(self._follow_from(RUNS_REPLAY, params, request)) as items:
             async for item in items:
                 yield item
 
     async def _follow_from(
-        self, start: Operation[RunInfo, P, Any], params: P, body: Model
+        self, start: Operation[RunInfo, F, Any], params: F, body: Model
     ) -> AsyncGenerator[RunEvent, None]:
         place = _Place()
         stream = self.stream(start, params, body)
@@ -101,7 +108,7 @@ class RunCalls(Calls):
                 raise _unnamed(error) from error.__cause__
         else:
             return
-        async with aclosing(self.follow_run(place.run_id, place.after, known=True)) as items:
+        async with aclosing(self.follow_run(place.run_id, place.after, known=True, kept=params.kept)) as items:
             async for item in items:
                 yield item
 

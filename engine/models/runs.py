@@ -151,8 +151,9 @@ class RunInfo(Model, frozen=True):
     error: RunError | None = None
     traceback: str | None = None
     output_bytes: int = 0
+    """What is kept of it."""
     output_complete: bool = True
-    """False when the output limit cut it, or when the engine no longer holds all of it."""
+    """False when it was longer than its limit, as ``note`` then says, or when the engine no longer holds all of it."""
     unrecorded: str | None = None
     """Why what it writes and leaves is not on record, or not from some point on; one sentence."""
     grants: list[Grant] = []
@@ -167,7 +168,11 @@ class RunInfo(Model, frozen=True):
 
 
 class OutputChunk(Model, frozen=True):
-    """A piece of output in the order in which the script wrote it. ``seq`` starts at 0 and has no gaps."""
+    """A piece of output in the order in which the script wrote it.
+
+    ``seq`` starts at 0. What was overwritten on its line leaves out its number. So does what is missing from the middle
+    of an output that is longer than its limit: there one chunk says how much that is.
+    """
 
     seq: int
     stream: Stream

@@ -47,6 +47,10 @@ class ScriptInfo(Model, frozen=True):
     open_files: int | None = None
     parallel: int | None = None
     """How many runs of it may go on at once."""
+    output_stop: bool = False
+    """A run of it that writes more than ``output`` is stopped."""
+    leave_processes: bool = False
+    """What detaches itself from an ADMIN run of it goes on after the run."""
     preload: list[str] = []
     requires_python: str | None = None
     dependencies: list[str] = []

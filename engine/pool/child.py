@@ -32,6 +32,9 @@ LAST_FRAMES = 1024
 """What is still read of a run that the engine ends: more than the socket of an honest child can hold. Each write takes
 most of a KiB of its room (socket(7), ``wmem_default``)."""
 
+OVER_LIMIT = 128
+"""Bytes over a run's limit that cost it a token: no limit ends what it writes, so its bytes count as frames do."""
+
 COUNT = struct.Struct("i")
 """Of the bytes in a pipe (ioctl_tty(2), FIONREAD; pipe(7))."""
 
@@ -288,7 +291,9 @@ class Child:
         if stream is not self._last_stream:
             self._last_stream = stream
             self._pace.spend(pace.SWITCH)
-        output.take(source, stream, data)
+        over = output.take(source, stream, data)
+        if over:
+            self._pace.spend(over / OVER_LIMIT)
         if output.full:
             self._owner.child_output_full()
 

@@ -184,7 +184,8 @@ class Promise:
         yield "number of closed descriptors", hello.closed_descriptors, CHECKED_DESCRIPTORS
         yield "working folder's device", hello.scratch_device, scratch_device
         yield "umask", self.ready.umask, UMASK
-        yield "session", hello.session, hello.pid
+        if not self.plan.leaves:
+            yield "session", hello.session, hello.pid
         if self.plan.layers.pidns:
             yield "pid", hello.pid, 1
         if self.plan.mode is Mode.RESTRICTED:

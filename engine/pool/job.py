@@ -37,7 +37,10 @@ class Limits:
     """Address space beyond what the warmed interpreter itself takes."""
 
     output: int = 1 << 20
-    """Standard output and error together."""
+    """Standard output and error together, as far as they are kept. What is longer is cut in the middle."""
+
+    output_stop: bool = False
+    """More output than that ends the run instead."""
 
     result: int = 1 << 20
     code: int = 1 << 20
@@ -58,6 +61,8 @@ class Profile:
     grants: tuple[OpenedGrant, ...] = ()
     tools: bool = False
     """For parsing scripts: sandboxed like RESTRICTED, without the import rule."""
+    leaves: bool = False
+    """Of ADMIN: what detaches itself from a run goes on after it, so the run gets no pid namespace of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ class RunSink(Protocol):
         """It runs; ``pid`` is the child's as the engine's host sees it."""
 
     def output(self, stream: Stream, text: str) -> None:
-        """It wrote ``text``. In order, already limited; the last text may be the line that says it was cut."""
+        """It wrote ``text``, in order. How much that becomes is limited only where the script asks to be stopped."""
 
 
 class SilentSink:

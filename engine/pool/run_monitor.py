@@ -6,10 +6,13 @@ import functools
 import time
 from collections.abc import Callable
 
-from engine.models.runs import Outcome
+from msgspec.structs import replace
+
+from engine.models.runs import Mode, Outcome
 from engine.pool.assignment import Assignment, RunningJob
 from engine.pool.child import Child
 from engine.pool.frames import cpu_seconds
+from engine.pool.leftovers import ended_with_it, left_by, left_on_purpose, not_ended
 from engine.pool.memory_watch import NOWHERE, MemoryPlaces, MemoryWatch, private
 from engine.pool.outcome import Ending, ExitReport, Intervention, from_exit, from_intervention, from_result
 from engine.pool.output import Output
@@ -31,6 +34,8 @@ class RunMonitor:
         self._wall = DeadlineTimer(self._wall_over)
         self._watch: MemoryWatch | None = None
         self._isolation = ""
+        self._has_cgroup = False
+        self._left: str | None = None
 
     def begin(
         self,
@@ -50,9 +55,12 @@ class RunMonitor:
             places: Where else to look for what it holds.
         """
         limits = assignment.job.limits
-        child.run(assignment.frame, assignment.job.inputs, limits, Output(assignment.job.sink, limits.output))
+        output = Output(assignment.job.sink, limits.output, stops=limits.output_stop)
+        child.run(assignment.frame, assignment.job.inputs, limits, output)
         self.run = RunningJob(assignment, child, time.perf_counter())
         self._isolation = isolation
+        self._has_cgroup = places.cgroup is not None
+        self._left = None
         self._wall.set(limits.wall)
         if watched_memory is not None:
             exceeded = functools.partial(self._memory_over, limit=watched_memory)
@@ -71,6 +79,11 @@ class RunMonitor:
         self.run.cause = cause
         return True
 
+    @property
+    def ends_run(self) -> bool:
+        """Whether the engine is ending what goes on, for a reason of its own."""
+        return self.run is not None and self.run.cause is not None
+
     def end_by_result(self, payload: bytes) -> None:
         """End as the RESULT tells, with the files that came before it.
 
@@ -81,11 +94,25 @@ class RunMonitor:
         assert run is not None, "a result without a run"  # noqa: S101
         ending = from_result(payload, run.assignment.job.limits.result, self._elapsed(run), self._isolation)
         run.child.end_output()
+        self.note_leftovers()
         self.end(run.child.returned.added_to(ending))
+
+    def note_leftovers(self) -> None:
+        """See what an ADMIN run that ends by itself leaves running: what of that ends with it is gone soon."""
+        run = self.run
+        if run is None or run.cause is not None or run.assignment.job.profile.mode is not Mode.ADMIN:
+            return
+        left = left_by(run.child)
+        if run.assignment.job.profile.leaves:
+            self._left = left_on_purpose(left, has_cgroup=self._has_cgroup)
+        else:
+            self._left = ended_with_it(left)
 
     def end_by_exit(self, report: ExitReport) -> None:
         """End as its process did, or as the engine decided before."""
         if (run := self.run) is not None:
+            if run.cause is not None and run.assignment.job.profile.leaves and not self._has_cgroup:
+                self._left = not_ended(left_by(run.child))
             cpu = cpu_seconds(run.assignment.job.limits.wall)
             self.end(_whole(run, self._decided(run) or from_exit(report, cpu, self._elapsed(run), self._isolation)))
 
@@ -102,6 +129,9 @@ class RunMonitor:
             self._watch.stop()
             self._watch = None
         if run is not None:
+            left, self._left = self._left, None
+            if left is not None:
+                ending = replace(ending, note=f"{ending.note} {left}" if ending.note else left)
             run.assignment.end(ending)
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from engine.models.runs import Mode
 from engine.pool.job import Limits, Profile
 from engine.pool.memory_room import ReadMemory
 from engine.sandbox.host_memory import host_memory
-from engine.sandbox.plan import Level, Plan, PlannedLayers
+from engine.sandbox.plan import Level, Plan, PlannedLayers, leaving_plan
 from engine.worker.imports import DEFAULT
 
 NO_ADMIN = Plan(Mode.ADMIN, Level.REFUSED, PlannedLayers(), ("this pool was made without them",))
@@ -87,3 +87,7 @@ class PoolSettings:
 
     def plan(self, mode: Mode) -> Plan:
         return self.admin if mode is Mode.ADMIN else self.restricted
+
+    def plan_for(self, profile: Profile) -> Plan:
+        """The layers of a profile's zygotes."""
+        return leaving_plan(self.plan(profile.mode)) if profile.leaves else self.plan(profile.mode)

@@ -40,6 +40,8 @@ EXIT_GRACE_MEMORY = 512 << 20
 READ_SIZE = 64 << 10
 """Bytes taken at once from a child: thirteen thousand of the smallest frames, which keep the loop for some 10 ms."""
 
+_OUTPUT_FULL = "The script wrote more than its limits.output, and limits.output_stop in its header ends it there."
+
 LEAVING_GRACE = 0.1
 """Seconds from the end of a process's connection to the end of the process; one that stays has closed it on purpose."""
 
@@ -316,6 +318,8 @@ class Slot:
 
     def _closed_connection(self, child: Child, *, ended: bool) -> None:
         if ended or self._monitor.run is None:
+            if self.profile.leaves:
+                self._monitor.note_leftovers()
             self._retire(child)
         else:
             self._intervene(Intervention(Outcome.PROTOCOL, "The script's process closed its connection to the engine."))
@@ -328,7 +332,7 @@ class Slot:
             self._intervene(Intervention(Outcome.PROTOCOL, message))
 
     def child_output_full(self) -> None:
-        self._intervene(Intervention(Outcome.OUTPUT_LIMIT, "The script wrote more output than its limit allows."))
+        self._intervene(Intervention(Outcome.OUTPUT_LIMIT, _OUTPUT_FULL))
 
     # -- a run's course ----------------------------------------------------------------------------------------------
 
@@ -372,11 +376,13 @@ class Slot:
 
     def _fork(self, reap: int) -> None:
         """Request the next child, after the one with pid ``reap`` if there is one."""
-        fork = not self.leaving
+        # What a run may have left is below its zygote: no other run begins there.
+        fork = not self.leaving and not (reap and self.profile.leaves and self._attached is None)
         if fork and self._attached is None:
             self._attached = self._owner.dedicated_child_wanted(self.profile)
         request = self._parked_child() if self._attached is None else dedicated_child(self._attached.job)
         request.reap, request.fork, request.urgent = reap, fork, self._monitor.run is not None
+        request.everything = self._monitor.ends_run
         self._request = request
         self._supervisor.request(request)
         self._renew(idle=False)
@@ -390,6 +396,10 @@ class Slot:
         if self.leaving:
             self._go()
         elif self._request is not None and not self._request.fork:
+            if self.profile.leaves:
+                if self._request.everything:
+                    self._supervisor.kill_cgroup()
+                self.profile, self.isolation = self._settings.profile, ""
             self._drop_zygote()
             self.start()
         else:

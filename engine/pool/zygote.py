@@ -76,7 +76,7 @@ class Zygote:
 
     def __init__(self, settings: PoolSettings, profile: Profile, scratch: Path, owner: ZygoteOwner) -> None:
         self._owner: ZygoteOwner | None = owner
-        self._plan = settings.plan(profile.mode)
+        self._plan = settings.plan_for(profile)
         self._own_files = self._plan.owns_files(profile.grants)
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[None] = self._loop.create_future()
@@ -207,7 +207,7 @@ class Zygote:
 
 def _launch(settings: PoolSettings, profile: Profile, scratch: Path, control: int) -> subprocess.Popen[bytes]:
     config = json.dumps(_config(settings, profile, scratch, control)).encode()
-    command = launcher_command(settings.interpreter, ENTRY, inside=settings.plan(profile.mode).layers.locks)
+    command = launcher_command(settings.interpreter, ENTRY, inside=settings.plan_for(profile).layers.locks)
     with _error_log(settings.log_file) as log, _in_memory(config) as told:
         return subprocess.Popen(
             command,
@@ -223,6 +223,7 @@ def _launch(settings: PoolSettings, profile: Profile, scratch: Path, control: in
 
 def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: int) -> dict[str, object]:
     """What the launcher is told (``engine.worker.config.Config``)."""
+    plan = settings.plan_for(profile)
     rule = {
         "mode": profile.mode.value,
         "allowed": settings.modules,
@@ -237,11 +238,12 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
         "scratch_inodes": settings.limits.inodes,
         "shm_size": settings.admin_memory,
         "mode": profile.mode.value,
-        "layers": msgspec.to_builtins(settings.plan(profile.mode).layers),
+        "leaves": profile.leaves,
+        "layers": msgspec.to_builtins(plan.layers),
         "scripts": settings.scripts,
         "preloads": profile.preloads,
         "grants": [(grant.access.value, grant.path, grant.device, grant.inode) for grant in profile.grants],
-        "own_files": settings.plan(profile.mode).owns_files(profile.grants),
+        "own_files": plan.owns_files(profile.grants),
         "rule": None if profile.tools else rule,
     }
 

@@ -12,6 +12,7 @@ from engine.pool.memory_watch import NOWHERE, MemoryPlaces, private_shm
 from engine.pool.settings import PoolSettings
 from engine.pool.successor import Successor
 from engine.pool.zygote import Zygote, ZygoteOwner
+from engine.sandbox import cgroup
 from engine.worker.scratch import remove_folder
 from engine.worker.wire import ForkRequest
 
@@ -119,6 +120,11 @@ class ZygoteSupervisor:
         if self._zygote is None:
             return NOWHERE
         return MemoryPlaces(private_shm(self._zygote.pid), self._zygote.cgroup)
+
+    def kill_cgroup(self) -> None:
+        """Kill everything in the cgroup of the zygote, if it has one, whoever started it and whoever it is now."""
+        if self._zygote is not None and self._zygote.cgroup is not None:
+            cgroup.kill(self._zygote.cgroup)
 
     def drop(self) -> None:
         """Kill the zygote, everything below it, and its successor."""

@@ -25,8 +25,13 @@ class RunParams(Model, frozen=True):
     run_id: Id
 
 
+FOLLOW = Meta(description="Answer with the run's event stream instead of its first record.")
+KEPT = Meta(description="Of the output only what is kept, at the end of the run, instead of all of it as it comes.")
+
+
 class StartParams(Model, frozen=True):
-    follow: Annotated[bool, Meta(description="Answer with the run's event stream instead of its first record.")] = False
+    follow: Annotated[bool, FOLLOW] = False
+    kept: Annotated[bool, KEPT] = False
 
 
 class RunListParams(Model, frozen=True):
@@ -42,7 +47,8 @@ class RunListParams(Model, frozen=True):
 
 class ReplayParams(Model, frozen=True):
     run_id: Id
-    follow: Annotated[bool, Meta(description="Answer with the run's event stream instead of its first record.")] = False
+    follow: Annotated[bool, FOLLOW] = False
+    kept: Annotated[bool, KEPT] = False
 
 
 class CompareParams(Model, frozen=True):
@@ -59,6 +65,7 @@ class OutputParams(Model, frozen=True):
 class RunEventsParams(Model, frozen=True):
     run_id: Id
     after: Annotated[int, Meta(ge=0, le=MAX_ID, description="The first output chunk wanted.")] = 0
+    kept: Annotated[bool, KEPT] = False
 
 
 class RunFileParams(Model, frozen=True):

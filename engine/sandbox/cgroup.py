@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -62,9 +63,11 @@ def runs_cgroup(own: Path | None = None) -> Path | None:
 
 def place(runs: Path, pid: int) -> Path | None:
     """Put a process, and whatever it will fork, into a cgroup of its own; None where that fails."""
-    group = runs / f"zygote-{pid}"
+    for left in runs.glob("zygote-*"):
+        remove(left)  # unless what a script left on purpose still goes on in it
+    group = runs / f"zygote-{pid}-{time.monotonic_ns()}"
     try:
-        group.mkdir(exist_ok=True)
+        group.mkdir()
         (group / "cgroup.procs").write_text(str(pid))
     except OSError:
         remove(group)
@@ -76,6 +79,12 @@ def remove(group: Path) -> None:
     """Remove a cgroup in which no process is left."""
     with contextlib.suppress(OSError):
         group.rmdir()
+
+
+def kill(group: Path) -> None:
+    """Kill every process in a cgroup at once (cgroup-v2.rst, cgroup.kill; Linux 5.14)."""
+    with contextlib.suppress(OSError):
+        (group / "cgroup.kill").write_text("1")
 
 
 def held(group: Path) -> int | None:

@@ -71,6 +71,8 @@ class Plan:
     level: Level
     layers: PlannedLayers
     missing: tuple[str, ...] = ()
+    leaves: bool = False
+    """What detaches itself from a run goes on after it."""
 
     def owns_files(self, grants: Iterable[OpenedGrant]) -> bool:
         """Whether a RESTRICTED run with ``grants`` can write to nothing but its own files, by the kernel's mounts.
@@ -139,6 +141,14 @@ def admin_plan(findings: Findings, *, root: bool, admin_as_root: bool) -> Plan:
 def _without_locks(layers: PlannedLayers) -> bool:
     """Whether there is a scratch folder, and a filter that keeps its files from being locked."""
     return layers.userns and layers.seccomp and not layers.locks
+
+
+def leaving_plan(admin: Plan) -> Plan:
+    """The plan for ADMIN runs whose script may leave processes: nothing of ours that would end with the run."""
+    if admin.refusal is not None:
+        return admin
+    why = "no pid namespace: leave_processes in the script's header"
+    return Plan(Mode.ADMIN, Level.DEGRADED, PlannedLayers(), (why,), leaves=True)
 
 
 def _lacking(layers: PlannedLayers) -> list[str]:

@@ -26,7 +26,7 @@ MethodT = TypeVar("MethodT", bound=Callable[..., Any])
 OF_THE_CALL = frozenset({"actor", "source", "params", "request", "chunks", "last_event_id"})
 """Names of arguments that are not fields of params or body."""
 
-OF_THE_SURFACE = frozenset({"follow"})
+OF_THE_SURFACE = frozenset({"follow", "kept"})
 """Parameters that say how to answer; they are not the method's."""
 
 

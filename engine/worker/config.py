@@ -44,6 +44,7 @@ class Config:
         scratch: The folder to mount, or make, the scratch in.
         shm_size: Bytes of the ``/dev/shm`` of its own that an ADMIN slot gets.
         mode: ``RESTRICTED`` or ``ADMIN``.
+        leaves: What detaches itself from an ADMIN run stays.
         preloads: Modules to import ahead.
         grants: Approved paths: access, path, device and inode of each.
         own_files: Nothing but a run's own files can be written to, so scripts get chmod, utime and links.
@@ -61,6 +62,7 @@ class Config:
         scratch_inodes: int,
         shm_size: int,
         mode: str,
+        leaves: bool,
         layers: dict[str, Any],
         preloads: list[str],
         grants: list[tuple[str, str, int, int]],
@@ -75,6 +77,7 @@ class Config:
         self.scratch_inodes = scratch_inodes
         self.shm_size = shm_size
         self.admin = mode == ADMIN
+        self.leaves = leaves
         self.layers = Layers(**layers)
         self.preloads = preloads
         self.grants = grants

@@ -22,7 +22,7 @@ import signal
 from . import kernel, limits, namespaces
 from .child import prepare_interpreter
 from .config import USUAL_MODULES, Config
-from .descendants import kill_descendants
+from .descendants import kill_descendants, kill_session
 from .grants import WRITE, show_grants
 from .hints import Circumstances
 from .locks import LockBroker
@@ -183,7 +183,10 @@ def _start_plain(config: Config, program: Program, control: _socket.socket) -> T
     template = os.pidfd_open(pid)
     if engine is not None:
         select.select([engine, template], [], [])
-    kill_descendants()
+    if config.leaves:
+        kill_session(os.getsid(0))
+    else:
+        kill_descendants()
     try:
         scratch.remove()
     except OSError as error:

@@ -86,6 +86,12 @@ def _session(setup: Setup) -> None:
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _group(_: Setup) -> None:
+    """A process group of its own in the slot's session: who leaves that session has detached himself."""
+    os.setpgid(0, 0)
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _scratch(setup: Setup) -> None:
     os.chdir(setup.scratch)
 
@@ -220,3 +226,6 @@ ADMIN_CHILD: tuple[Callable[[Setup], None], ...] = (_descriptors, _session, _scr
 
 ADMIN_CHILD_OF_NAMESPACE: tuple[Callable[[Setup], None], ...] = (*ADMIN_CHILD, _capabilities)
 """Without the capabilities that a new user namespace gives to whoever makes it: the account has none of them."""
+
+ADMIN_CHILD_THAT_LEAVES: tuple[Callable[[Setup], None], ...] = (_descriptors, _group, _scratch, _randomness)
+"""Of a script that may leave processes running."""

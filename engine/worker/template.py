@@ -10,16 +10,18 @@ import _socket
 import gc
 import json
 import os
+import select
 import struct
 import sys
 
 from . import kernel, landlock, limits, namespaces
 from .child import Run, testify
-from .descendants import kill_descendants
+from .descendants import below, is_alive, kill_descendants, kill_session
 from .grants import allow_grants
 from .layers import (
     ADMIN_CHILD,
     ADMIN_CHILD_OF_NAMESPACE,
+    ADMIN_CHILD_THAT_LEAVES,
     ADMIN_TEMPLATE,
     RESTRICTED_CHILD,
     RESTRICTED_TEMPLATE,
@@ -73,6 +75,9 @@ class Template:
         self._control = control
         self._scratch = scratch
         self._own_pidns = own_pidns
+        self._leaves = config.leaves
+        self._pipes: tuple[int, ...] = ()
+        """Where what the child leaves may still write to."""
         self._program = program
         program.around.scratch = scratch.path
         self._pidfd = None if own_pidns is None else os.pidfd_open(os.getpid())
@@ -100,7 +105,7 @@ class Template:
             self._report_ready()
             while message := self._control.recv(FORK_REQUEST.size):
                 request = ForkRequest.unpack(message)
-                ended = self._reap(request.reap) if request.reap else NOBODY
+                ended = self._reap(request.reap, everything=request.everything) if request.reap else NOBODY
                 if request.urgent or not request.fork:
                     self._control.send(EXIT.pack(Report.EXIT, *ended))
                     ended = NOBODY
@@ -151,12 +156,26 @@ class Template:
         answers: dict[str, str] = json.loads(told) if told else {}
         return answers
 
-    def _reap(self, pid: int) -> tuple[int, int, int]:
+    def _reap(self, pid: int, *, everything: bool = True) -> tuple[int, int, int]:
         """Wait for a child that the engine has killed; return its pid, status and microseconds of processor time."""
         _, status, usage = os.wait4(pid, 0)
-        if self._own_pidns is None:
+        if self._leaves:
+            kill_session(None if everything else os.getsid(0))
+            self._let_go()
+        elif self._own_pidns is None:
             kill_descendants()
         return pid, status, int((usage.ru_utime + usage.ru_stime) * 1e6)
+
+    def _let_go(self) -> None:
+        """Have somebody read what is still written to the run's pipes: a write that nobody reads ends its process."""
+        pipes, self._pipes = self._pipes, ()
+        if any(is_alive(pid) for pid in below(os.getpid())) and os.fork() == 0:
+            try:
+                _drain(pipes)
+            finally:
+                os._exit(0)
+        for fd in pipes:
+            os.close(fd)
 
     def _fork(self, request: ForkRequest, ended: tuple[int, int, int]) -> Setup | None:
         """Make a child and report it. In the child itself, return what it is made from."""
@@ -198,6 +217,8 @@ class Template:
             ours.detach()  # the child's first layer closes it, and its number is another's soon
             return setup
         self._oom_score.set(ZYGOTE)
+        if self._leaves:
+            self._pipes = (os.dup(out_read), os.dup(err_read))
         os.close(run_socket)
         os.close(out_write)
         os.close(err_write)
@@ -212,6 +233,23 @@ class Template:
         self._control.sendmsg([message], ancillary)
 
 
+def _drain(pipes: tuple[int, ...]) -> None:
+    """Read until nobody is left to write, for as long as that takes: a process on its own, of no slot any more."""
+    os.setsid()
+    os.chdir("/")
+    fds = [os.dup2(fd, 100 + number) for number, fd in enumerate(pipes)]
+    os.closerange(3, 100)
+    kernel.close_from(100 + len(fds))
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    while fds:
+        for fd, _ in poll.poll():
+            if not os.read(fd, 64 << 10):
+                poll.unregister(fd)
+                fds.remove(fd)
+
+
 def _descriptors(*fds: int) -> tuple[int, int, bytes]:
     """The control message that carries ``fds`` (unix(7), SCM_RIGHTS)."""
     return _socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack(f"{len(fds)}i", *fds)
@@ -220,6 +258,8 @@ def _descriptors(*fds: int) -> tuple[int, int, bytes]:
 def _child_layers(config: Config) -> LayerSteps:
     if not config.admin:
         return RESTRICTED_CHILD
+    if config.leaves:
+        return ADMIN_CHILD_THAT_LEAVES
     return ADMIN_CHILD_OF_NAMESPACE if config.layers.userns else ADMIN_CHILD
 
 

@@ -79,13 +79,25 @@ One file after the other, each from offset 0 on without a gap. All pieces of a f
 bytes, and only the first may be empty.
 """
 
-FORK_REQUEST = struct.Struct("<i???IQQIII")
+FORK_REQUEST = struct.Struct("<i????IQQIII")
 
 
 class ForkRequest:
     """What the engine asks of the template: reap one child, fork the next, or both."""
 
-    __slots__ = ("cpu", "files", "fork", "inodes", "memory", "open_files", "reap", "scratch", "urgent", "warm")
+    __slots__ = (
+        "cpu",
+        "everything",
+        "files",
+        "fork",
+        "inodes",
+        "memory",
+        "open_files",
+        "reap",
+        "scratch",
+        "urgent",
+        "warm",
+    )
 
     reap: int
     """Pid in the template's own namespace, 0 for none."""
@@ -95,6 +107,9 @@ class ForkRequest:
     """A run waits to hear how the reaped child ended: report that before the fork, not with it."""
 
     warm: bool
+    everything: bool
+    """With the reaped child ends what it started and what detached itself, also where a script may leave that."""
+
     cpu: int
     """Seconds of processor time."""
 
@@ -113,6 +128,7 @@ class ForkRequest:
         fork: bool = True,
         urgent: bool = False,
         warm: bool = False,
+        everything: bool = False,
         *,
         cpu: int,
         memory: int,
@@ -125,6 +141,7 @@ class ForkRequest:
         self.fork = fork
         self.urgent = urgent
         self.warm = warm
+        self.everything = everything
         self.cpu = cpu
         self.memory = memory
         self.scratch = scratch
@@ -135,12 +152,14 @@ class ForkRequest:
     @classmethod
     def unpack(cls, packet: bytes) -> ForkRequest:
         """Read a request from the packet that ``pack`` made."""
-        reap, fork, urgent, warm, cpu, memory, scratch, inodes, open_files, files = FORK_REQUEST.unpack(packet)
+        reap, fork, urgent, warm, everything, *child = FORK_REQUEST.unpack(packet)
+        cpu, memory, scratch, inodes, open_files, files = child
         return cls(
             reap,
             fork,
             urgent,
             warm,
+            everything,
             cpu=cpu,
             memory=memory,
             scratch=scratch,
@@ -151,7 +170,7 @@ class ForkRequest:
 
     def pack(self) -> bytes:
         """Lay the request out as one packet of the control socket."""
-        return FORK_REQUEST.pack(self.reap, self.fork, self.urgent, self.warm, *self.child)
+        return FORK_REQUEST.pack(self.reap, self.fork, self.urgent, self.warm, self.everything, *self.child)
 
     @property
     def child(self) -> tuple[int, int, int, int, int, int]:

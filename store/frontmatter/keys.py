@@ -20,8 +20,8 @@ OWN: Path = ("tool", "gatewright")
 KINDS = ("utility", "macro")
 
 TOP = ("requires-python", "dependencies")
-_PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "preload")
-_LIMITS = ("timeout", "memory", "output", "result", "scratch", "open_files", "parallel")
+_PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "preload", "leave_processes")
+_LIMITS = ("timeout", "memory", "output", "result", "scratch", "open_files", "parallel", "output_stop")
 _PERMISSIONS = ("read", "write")
 _OF_PARAM = ("type", "default", "help", "choices", "required", "secret")
 
@@ -33,6 +33,16 @@ KEYS = (
     *(f"permissions.{key}" for key in _PERMISSIONS),
 )
 """Every key that can be set; NAME stands for a parameter's name."""
+
+_GROUPED = (
+    *_PLAIN,
+    *TOP,
+    *(
+        f"{group}.{keys[0]} ({', '.join(keys[1:])})"
+        for group, keys in (("params.NAME", _OF_PARAM), ("limits", _LIMITS), ("permissions", _PERMISSIONS))
+    ),
+)
+"""As they are named to people."""
 
 _SHORT_TEXTS = frozenset({"title", "kind", "entrypoint", "requires-python"})
 _LONG_TEXTS = frozenset({"description", "help"})
@@ -53,7 +63,7 @@ def path_of(key: str, *, remove: bool = False) -> Path:
     if key in KEYS:
         return OWN + names
     near = difflib.get_close_matches(key[:MAX_TITLE], KEYS, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KEYS)}."
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_GROUPED)}."
     raise FrontmatterError(f"The header has no key {quoted(key)}; {hint}")
 
 

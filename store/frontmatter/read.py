@@ -93,6 +93,8 @@ class DeclaredLimits:
     open_files: int | None = None
     parallel: int | None = None
     """How many runs of the script may go on at once."""
+    output_stop: bool | None = None
+    """More output than ``output`` ends the run."""
 
 
 _NO_LIMITS = DeclaredLimits()
@@ -107,6 +109,8 @@ class Frontmatter:
     kind: str = "utility"
     entrypoint: str | None = None
     enabled: bool = True
+    leave_processes: bool = False
+    """What detaches itself from an ADMIN run of it goes on after the run."""
     tags: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
     params: tuple[Param, ...] = ()
@@ -246,6 +250,7 @@ class _Reader:
             kind=self.text(own, "kind") or "utility",
             entrypoint=self.identifier(own, "entrypoint"),
             enabled=self.value(own, "enabled", bool, "true or false", True),
+            leave_processes=self.value(own, "leave_processes", bool, "true or false", False),
             tags=self.texts(own, "tags", "tags"),
             preload=self.texts(own, "preload", "preload"),
             params=self.params(own),
@@ -329,6 +334,7 @@ class _Reader:
             scratch=self.size(limits, "scratch", "64 MiB"),
             open_files=self.count(limits, "open_files", MIN_OPEN_FILES),
             parallel=self.count(limits, "parallel", 1),
+            output_stop=self.flag(limits, "output_stop"),
         )
 
     def permissions(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -354,6 +360,10 @@ class _Reader:
             self.wrong(f'limits.{key} must be a size such as "{example}", not {shown}.', limits, key)
             return None
         return size
+
+    def flag(self, limits: Mapping[str, Any], key: str) -> bool | None:
+        found: bool | None = self.value(limits, key, bool, "true or false", None)
+        return found
 
     def count(self, limits: Mapping[str, Any], key: str, least: int) -> int | None:
         found: int | None = self.value(limits, key, int, "a whole number", None)

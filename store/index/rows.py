@@ -18,8 +18,8 @@ MAX_SEARCHED = 128 << 10
 
 COLUMNS = (
     "path", "title", "kind", "description", "tags", "enabled", "entrypoint", "preload", "params", "limits",
-    "permissions", "requires_python", "dependencies", "problem", "sha256", "size", "mtime_ns", "ctime_ns", "inode",
-    "seen_ns",
+    "permissions", "leave_processes", "requires_python", "dependencies", "problem", "sha256", "size", "mtime_ns",
+    "ctime_ns", "inode", "seen_ns",
 )  # fmt: skip
 
 _NO_STAMP: Stamp = (0, 0, 0, 0)
@@ -99,6 +99,7 @@ def to_columns(row: ScriptRow) -> tuple[Any, ...]:
         _list([[getattr(param, name) for name in _PARAM] for param in front.params]),
         None if front.limits == _NO_LIMITS else json.dumps([getattr(front.limits, name) for name in _LIMITS]),
         json.dumps(as_text(front.permissions)) if front.permissions else None,
+        front.leave_processes,
         front.requires_python,
         _list(front.dependencies),
         front.problem,
@@ -114,8 +115,8 @@ def to_columns(row: ScriptRow) -> tuple[Any, ...]:
 
 def from_columns(values: Sequence[Any]) -> ScriptRow:
     """The row that ``to_columns`` made ``values`` of."""
-    (path, title, kind, description, tags, enabled, entrypoint, preload, params, limits, permissions, requires_python,
-     dependencies, problem, sha256, size, mtime_ns, ctime_ns, inode, seen_ns) = values  # fmt: skip
+    (path, title, kind, description, tags, enabled, entrypoint, preload, params, limits, permissions, leave_processes,
+     requires_python, dependencies, problem, sha256, size, mtime_ns, ctime_ns, inode, seen_ns) = values  # fmt: skip
     front = Frontmatter(
         title=title,
         description=description,
@@ -127,6 +128,7 @@ def from_columns(values: Sequence[Any]) -> ScriptRow:
         params=() if params == _EMPTY else tuple(_param(values) for values in json.loads(params)),
         limits=_NO_LIMITS if limits is None else DeclaredLimits(*json.loads(limits)),
         permissions=MappingProxyType({} if permissions is None else json.loads(permissions)),
+        leave_processes=bool(leave_processes),
         requires_python=requires_python,
         dependencies=_texts(dependencies),
         problem=problem,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -158,8 +158,12 @@ class StateDB:
         files: Iterable[FileRow] = (),
         inputs: Iterable[InputRow] = (),
         audit: Sequence[AuditEvent] = (),
+        *,
+        removed: Collection[tuple[int, int]] = (),
     ) -> None:
         """Record runs with all that belongs to them in one transaction. Doing it again adds nothing but to ``audit``.
+
+        ``removed`` are pieces of output, by run and number, that go before ``output`` comes.
 
         Raises:
             StoreError: Nothing of it was recorded. ``LowDisk`` when the disk is full.
@@ -171,6 +175,8 @@ class StateDB:
         last = self._next_id - 1
 
         def work(connection: sqlite3.Connection) -> None:
+            if removed:
+                _remove_output(connection, removed)
             _record(connection, runs, chunks, left, given)
             _set_meta(connection, last_id=last)
             if audit:
@@ -335,6 +341,18 @@ def _record(
         )
     else:  # some were recorded before
         connection.executemany(_COUNT_STORED, [(run_id,) for run_id in {row[0] for row in (*chunks, *files)}])
+
+
+def _remove_output(connection: sqlite3.Connection, places: Collection[tuple[int, int]]) -> None:
+    gone: dict[int, int] = {}
+    for run_id, seq in places:
+        found = connection.execute("SELECT length(text) FROM output WHERE run_id = ? AND seq = ?", (run_id, seq))
+        for (size,) in found.fetchall():
+            gone[run_id] = gone.get(run_id, 0) + size
+    connection.executemany("DELETE FROM output WHERE run_id = ? AND seq = ?", places)
+    connection.executemany(
+        "UPDATE run SET stored_bytes = stored_bytes - ? WHERE id = ?", [(size, run_id) for run_id, size in gone.items()]
+    )
 
 
 def _output_bytes(connection: sqlite3.Connection) -> int:

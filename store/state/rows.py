@@ -68,7 +68,7 @@ class InputRow:
 
 @dataclass(frozen=True, slots=True)
 class OutputRow:
-    """One piece of a run's output. ``seq`` starts at 0 in each run and has no gaps."""
+    """One piece of a run's output. ``seq`` starts at 0 in each run; numbers of what is not kept are left out."""
 
     run_id: int
     seq: int

@@ -89,17 +89,17 @@ async def test_output_is_not_recorded_saves_are_refused_and_all_comes_back(engin
 async def test_a_run_that_meets_the_shortage_keeps_what_it_had_and_says_so(engine: Engine) -> None:
     code = "import time\nprint('kept')\nwhile True:\n    print('more')\n    time.sleep(0.05)"
     active = await engine.runs.launch(RunRequest(kind=RunKind.EXEC, code=code), engine.owner, "library")
-    await eventually(lambda: bool(active.chunks))
+    await eventually(lambda: bool(active.chunks()))
     fill(engine.project.root, 4 * MB)
     async for item in active.follow(0):
         if not isinstance(item, list) and item.unrecorded:
             break
-    count = len(active.chunks)
-    await eventually(lambda: len(active.chunks) >= count + 3)
+    count = len(active.chunks())
+    await eventually(lambda: len(active.chunks()) >= count + 3)
     await engine.runs.cancel(active.info.id, engine.owner)
     text, why = await recorded(engine, active.info.id)
     assert text.startswith("kept\n")
-    assert len(text) < sum(len(chunk.text) for chunk in active.chunks)
+    assert len(text) < sum(len(chunk.text) for chunk in active.chunks())
     assert why is not None
 
 

@@ -277,23 +277,29 @@ async def test_memory_that_is_shared_counts_too(pool: Pool) -> None:
     assert "Cannot allocate memory" in done.ending.error.message
 
 
-async def test_output_over_the_limit(pool: Pool) -> None:
-    done = await run(pool, "while True: print('x' * 99)")
+async def test_output_over_the_limit_of_a_script_that_asks_to_be_stopped(pool: Pool) -> None:
+    done = await run(pool, "while True: print('x' * 99)", limits=limits(output_stop=True))
     assert done.outcome is Outcome.OUTPUT_LIMIT
     assert done.ending.output_truncated
-    line = "[output limit of 1 MiB reached; the rest is not shown]\n"
+    line = "[output limit of 1 MiB reached; the script was stopped]\n"
     assert done.sink.stdout.endswith("\n" + line)
     assert len(done.sink.stdout) - len(line) in ((1 << 20), (1 << 20) + 1)
     await expect_innocent(pool)
 
 
-async def test_raw_output_over_the_limit(pool: Pool) -> None:
+async def test_raw_output_over_such_a_limit(pool: Pool) -> None:
     source = "import os\nos.write(2, b'\\xc3\\xa4' * 600)\nwhile True: os.write(2, b'y' * 1000)"
-    done = await run(pool, source, limits=limits(output=1001))
+    done = await run(pool, source, limits=limits(output=1001, output_stop=True))
     assert done.outcome is Outcome.OUTPUT_LIMIT
-    assert done.sink.chunks[-1] == (Stream.STDERR, "\n[output limit of 1001 bytes reached; the rest is not shown]\n")
+    assert done.sink.chunks[-1] == (Stream.STDERR, "\n[output limit of 1001 bytes reached; the script was stopped]\n")
     assert done.sink.stderr.startswith("ä" * 500)
     await expect_innocent(pool)
+
+
+async def test_rewriting_a_line_is_no_output_that_counts(pool: Pool) -> None:
+    source = "for n in range(5_000): print(n, end='\\r', flush=n % 10 == 0)\nprint()\nresult = n"
+    done = await run(pool, source, limits=limits(output=1001, output_stop=True))
+    assert (done.outcome, done.value) == (Outcome.OK, 4_999)
 
 
 async def test_a_hundred_megabytes_of_output_do_not_grow_the_engine(pool: Pool) -> None:
@@ -305,7 +311,7 @@ async def test_a_hundred_megabytes_of_output_do_not_grow_the_engine(pool: Pool) 
         "import sys\nsys.stdout.write('y' * 100_000_000)",
         "import os\nfor _ in range(100): os.write(1, b'z' * 1_000_000)",
     ):
-        done = await run(pool, source, wall=30)
+        done = await run(pool, source, wall=30, limits=limits(output_stop=True, wall=30.0))
         assert done.outcome is Outcome.OUTPUT_LIMIT
         assert len(done.sink.stdout) < (1 << 20) + 100
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

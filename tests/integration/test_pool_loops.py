@@ -18,7 +18,9 @@ async def _a_little_of_everything() -> None:
         assert (await run(pool, "import os; os.write(1, b'x' * 300_000)")).sink.stdout == "x" * 300_000
         assert (await run(pool, "import os; os._exit(1)")).outcome is Outcome.EXITED
         assert (await run(pool, "import os; os.write(3, b'garbage!')\nwhile True: pass")).outcome is Outcome.PROTOCOL
-        assert (await run(pool, "while True: print('x' * 99)")).outcome is Outcome.OUTPUT_LIMIT
+        assert (
+            await run(pool, "while True: print('x' * 99)", limits=limits(output_stop=True))
+        ).outcome is Outcome.OUTPUT_LIMIT
         assert (await run(pool, DEAF, wall=0.3)).outcome is Outcome.TIMEOUT
         assert len((await run(pool, f"result = 'y' * 900_000\n#{'z' * 600_000}")).value) == 900_000
         job = make_job("while True: pass", limits=limits(open_files=32))

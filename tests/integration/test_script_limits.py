@@ -57,7 +57,10 @@ async def test_a_script_gets_the_scratch_and_the_open_files_it_asks_for(engine: 
 async def test_a_script_gets_the_output_and_the_result_it_asks_for(engine: Engine) -> None:
     body = "print('x' * 20_000)\nresult = 'y' * 1_500_000"
     short = await engine.execute(body)
-    assert short.outcome is Outcome.OUTPUT_LIMIT
+    assert short.error is not None
+    assert short.error.type == "ResultTooLarge"
+    assert 4_096 < len(short.stdout) < 4_300
+    assert short.stdout.count(" missing here: ") == 1
     await save(engine, "wordy.py", body, 'output = "32 KiB"', 'result = "2 MiB"')
     run = await engine.call_script("wordy.py")
     assert (run.outcome, len(run.stdout), len(run.value)) == (Outcome.OK, 20_001, 1_500_000)

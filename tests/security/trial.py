@@ -26,7 +26,7 @@ from engine.models.runs import Outcome
 from engine.pool.job import Limits, Profile
 from engine.pool.pool import Pool
 
-LIMITS = Limits(wall=LONG, memory=64 << 20, scratch=16 << 20, inodes=1024)
+LIMITS = Limits(wall=LONG, memory=64 << 20, scratch=16 << 20, inodes=1024, output_stop=True)
 SIBLING = "import time\nwhile True:\n    print('alive', len(secret), flush=True)\n    time.sleep(0.25)"
 SIBLING_LIMITS = replace(LIMITS, wall=900.0)
 RESTRICTED = Profile()

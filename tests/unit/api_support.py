@@ -93,7 +93,7 @@ class ScriptedRuns:
         await self.get(run_id, actor)
         return self.follow(run_id, actor, after=after)
 
-    async def follow(self, run_id: int, actor: object, *, after: int = 0) -> AsyncIterator[Item]:
+    async def follow(self, run_id: int, actor: object, *, after: int = 0, kept: bool = False) -> AsyncIterator[Item]:
         self.followers += 1
         try:
             for item in self.items:

@@ -80,7 +80,7 @@ def test_characters_may_be_cut_anywhere() -> None:
 
 def test_the_limit_counts_both_streams_and_says_so_once() -> None:
     sink = Heard()
-    output = Output(sink, 10)
+    output = Output(sink, 10, stops=True)
     output.take(1, Stream.STDOUT, b"12345\n")
     output.take(2, Stream.STDERR, b"6789")
     assert not output.full, "exactly the limit is not over it"
@@ -90,7 +90,7 @@ def test_the_limit_counts_both_streams_and_says_so_once() -> None:
     assert sink.chunks == [
         (Stream.STDOUT, "12345\n"),
         (Stream.STDERR, "6789"),
-        (Stream.STDOUT, "\n[output limit of 10 bytes reached; the rest is not shown]\n"),
+        (Stream.STDOUT, "\n[output limit of 10 bytes reached; the script was stopped]\n"),
     ]
 
 

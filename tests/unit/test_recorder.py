@@ -1,6 +1,6 @@
 """Records reach the real state in groups; a full disk costs output, never a run's record, and is said."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,11 +31,13 @@ class Disk:
         finished: Iterable[RunRow],
         files: Iterable[FileRow],
         inputs: Iterable[InputRow],
+        *,
+        removed: Collection[tuple[int, int]] = (),
     ) -> None:
         if self.full:
             raise LowDisk("Cannot write state.db: the disk is full.")
         self.commits += 1
-        await self.state.apply(started, output, finished, files, inputs)
+        await self.state.apply(started, output, finished, files, inputs, removed=removed)
 
     def on_durable(self, run_ids: list[int]) -> None:
         self.durable += run_ids

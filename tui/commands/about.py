@@ -64,6 +64,7 @@ def _needs(info: ScriptInfo) -> list[tuple[str, str]]:
         ("requires-python", info.requires_python or ""),
         ("dependencies", ", ".join(info.dependencies)),
         ("preload", ", ".join(info.preload)),
+        ("leave_processes", "what detaches itself in ADMIN goes on" if info.leave_processes else ""),
         *(("asks to " + grant.access, grant.path) for grant in info.permissions),
     ]
 
@@ -75,6 +76,7 @@ def _limits(info: ScriptInfo) -> list[tuple[str, str]]:
         *((name, size(bytes_) if bytes_ else "") for name, bytes_ in sizes.items()),
         ("open files", str(info.open_files or "")),
         ("parallel", str(info.parallel or "")),
+        ("output_stop", "a run that writes more than its limit is stopped" if info.output_stop else ""),
     ]
 
 

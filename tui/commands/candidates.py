@@ -45,6 +45,7 @@ HEADER_KEYS: Mapping[str, tuple[str, ...]] = {
     "enabled": ("true", "false"),
     "tags": (),
     "preload": (),
+    "leave_processes": ("true", "false"),
     "requires-python": (),
     "dependencies": (),
     "limits.timeout": (),
@@ -54,6 +55,7 @@ HEADER_KEYS: Mapping[str, tuple[str, ...]] = {
     "limits.scratch": (),
     "limits.open_files": (),
     "limits.parallel": (),
+    "limits.output_stop": ("true", "false"),
     "permissions.read": (),
     "permissions.write": (),
 }

@@ -64,7 +64,7 @@ async def run_to_end(
     Raises:
         CommandError: The engine got lost, or a file could not be written.
     """
-    events = client.run_and_follow(request)
+    events = client.run_and_follow(request, kept=as_json)
     return await follow_to_end(
         client,
         events,
@@ -88,7 +88,7 @@ async def follow_to_end(
     exit_status: bool = False,
     cancel_on_exit: bool = False,
 ) -> int:
-    """As ``run_to_end``, of a run that ``events`` starts and tells of."""
+    """As ``run_to_end``, of a run that ``events`` starts and tells of: for JSON only what is kept of its output."""
     async with _Connection(client, reconnect) as connection:
         with ClientSignals(cancel_on_exit=cancel_on_exit) as signals:
             follower = _Follower(connection, streams, signals, keep=as_json)
@@ -194,7 +194,7 @@ class _Follower:
             await self._connection.renew()
         except (LaunchError, EngineError, EngineUnreachable):
             raise self._lost() from None
-        return self._connection.client.follow_run(self.info.id, self._next_chunk, known=True)
+        return self._connection.client.follow_run(self.info.id, self._next_chunk, known=True, kept=self._keep)
 
     def _record(self, info: RunInfo) -> None:
         self.info = info

@@ -97,7 +97,7 @@ def replay_run(
         buffers = await upload_files(client, files, invocation.streams)
         own = await upload_standard_input(client, invocation.streams) if stdin else None
         request = ReplayRequest(mode=Mode(mode.upper()), files=buffers, stdin=own, secrets=secrets)
-        events = client.replay_and_follow(run_id, request)
+        events = client.replay_and_follow(run_id, request, kept=invocation.json)
         return await follow_to_end(
             client,
             events,

@@ -301,7 +301,7 @@ async def _print_output(client: EngineClient, invocation: Invocation, run_id: in
 
 async def _whole_output(client: EngineClient, run_id: int, *, follow: bool) -> OutputPage:
     if follow:
-        async for _ in client.follow_run(run_id):
+        async for _ in client.follow_run(run_id, kept=True):
             pass
     page = await client.call(RUNS_OUTPUT, OutputParams(run_id=run_id, limit=PAGE))
     chunks = list(page.chunks)

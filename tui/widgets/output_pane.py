@@ -123,7 +123,7 @@ class OutputPane(Vertical):
         if run.unrecorded:
             self._view.finish(f"- {sanitise_line(run.unrecorded)} -")
         elif not run.output_complete:
-            self._view.finish("- output was cut at its limit -")
+            self._view.finish("- not all of the output is kept -")
         result = result_lines(run, ONE_LINE)
         if len(result) > 1:
             self._view.finish("\n".join(("result:", *(INDENT + line for line in result))))

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from engine.models.runs import OutputChunk, RunInfo, RunState, Stream
 from engine.pool.outcome import ReturnedFile
+from engine.services.runs.kept_output import KeptOutput
 from engine.services.runs.uploads import Buffer
 from store.state.run_filter import RunFilter
 
@@ -19,6 +20,9 @@ SEAL_AFTER = 0.02
 """Seconds that output is collected before it becomes a chunk that followers and the record get."""
 
 SEAL_BYTES = 64 << 10
+
+RING_RECORDED_EVERY = 5.0
+"""Seconds between two records of output that may go again. It is all that a killed engine loses of it."""
 
 
 class RunListener(Protocol):
@@ -28,7 +32,8 @@ class RunListener(Protocol):
 
     def run_queue_moved(self, run: ActiveRun) -> None: ...
 
-    def run_output(self, run: ActiveRun, chunks: list[OutputChunk]) -> None: ...
+    def run_output(self, run: ActiveRun, removed: list[int], added: list[OutputChunk]) -> None:
+        """Of what is kept of its output some is not any more, by number, and then some is new."""
 
 
 class ActiveRun:
@@ -36,14 +41,16 @@ class ActiveRun:
 
     __slots__ = (
         "_changed",
+        "_kept",
+        "_limit",
         "_loop",
         "_parts",
         "_pending",
+        "_record_timer",
         "_seal_timer",
         "_version",
         "_waiters",
         "buffers",
-        "chunks",
         "files",
         "info",
         "listener",
@@ -57,22 +64,35 @@ class ActiveRun:
         owner: int,
         buffers: Sequence[Buffer],
         listener: RunListener,
+        output_limit: int,
         stdin: int | None = None,
     ) -> None:
-        """``stdin`` is the descriptor of its standard input, closed with the run's end."""
+        """Make a run that nothing was written by yet.
+
+        Args:
+            info: Its first record.
+            owner: The account that started it.
+            buffers: The files that it was given.
+            listener: Who is told of it.
+            output_limit: How many bytes of its output are kept.
+            stdin: The descriptor of its standard input, closed with the run's end.
+        """
         self.info = info
         self.owner = owner
         self.buffers = buffers
         self.listener = listener
         self.stdin = stdin
-        self.chunks: list[OutputChunk] = []
         self.files: Sequence[ReturnedFile] = ()
+        self._limit = output_limit
+        self._kept: KeptOutput | None = None
+        """None until it writes something."""
         self._loop = asyncio.get_running_loop()
         self._waiters: list[asyncio.Future[RunInfo]] = []
         self._parts: list[tuple[Stream, list[str]]] = []
         """What was collected, in order; as many as the pace of a run lets its streams alternate."""
         self._pending = 0
         self._seal_timer: asyncio.TimerHandle | None = None
+        self._record_timer: asyncio.TimerHandle | None = None
         self._version = 0
         self._changed: asyncio.Event | None = None
 
@@ -84,6 +104,20 @@ class ActiveRun:
     @property
     def finished(self) -> bool:
         return self.info.state is RunState.FINISHED
+
+    @property
+    def output_size(self) -> int:
+        """Bytes of its output that are kept."""
+        return 0 if self._kept is None else self._kept.size
+
+    @property
+    def missing_output(self) -> str | None:
+        """What of its output is not kept, in a sentence."""
+        return None if self._kept is None else self._kept.sentence()
+
+    def chunks(self, after: int = 0) -> list[OutputChunk]:
+        """What is kept of its output, from chunk ``after`` on."""
+        return [] if self._kept is None else self._kept.since(after)
 
     def queued(self, position: int, reason: str) -> None:
         self.info = replace(self.info, queue_position=position, queue_reason=reason)
@@ -122,13 +156,20 @@ class ActiveRun:
 
     def finish(self, info: RunInfo) -> None:
         """Take the final record: nothing changes after this."""
-        self.seal()
+        self.end_output()
         self.info = info
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(info)
         self._bump()
         self.listener.run_changed(self)
+
+    def end_output(self) -> None:
+        """It writes nothing more: what is kept is as it stays, and goes on record."""
+        self.seal()
+        if self._kept is not None:
+            self._kept.finish()
+            self._record(self._kept)
 
     async def ended(self) -> RunInfo:
         """The final record. A future for each waiter: one that is cancelled takes nothing from the others."""
@@ -145,22 +186,38 @@ class ActiveRun:
             self._seal_timer = None
         if not self._pending:
             return
-        at, first = time.time(), len(self.chunks)
+        if self._kept is None:
+            self._kept = KeptOutput(self._limit)
+        at = time.time()
         for stream, texts in self._parts:
-            self.chunks.append(OutputChunk(seq=len(self.chunks), stream=stream, text="".join(texts), at=at))
+            self._kept.add(stream, "".join(texts), at)
         self._parts, self._pending = [], 0
         self._bump()
-        self.listener.run_output(self, self.chunks[first:])
+        if self._kept.settled:
+            self._record(self._kept)
+        elif self._record_timer is None:
+            self._record_timer = self._loop.call_later(RING_RECORDED_EVERY, self._record, self._kept)
 
-    async def follow(self, after: int) -> AsyncIterator[list[OutputChunk] | RunInfo]:
-        """Everything from chunk ``after`` on, the record at once and whenever it changes, the final record last."""
+    def _record(self, kept: KeptOutput) -> None:
+        """Have what has changed recorded."""
+        if self._record_timer is not None:
+            self._record_timer.cancel()
+            self._record_timer = None
+        removed, added = kept.take_changes()
+        if removed or added:
+            self.listener.run_output(self, removed, added)
+
+    async def follow(self, after: int, *, kept: bool = False) -> AsyncIterator[list[OutputChunk] | RunInfo]:
+        """Everything from chunk ``after`` on, the record at once and whenever it changes, the final record last.
+
+        ``kept``: not as it comes, but what is kept of it at the end.
+        """
         seen: RunInfo | None = None
         while True:
             # Before the chunks: while a slow follower takes those, the run may write more and end.
             version, info = self._version, self.info
-            if after < len(self.chunks):
-                fresh = self.chunks[after:]
-                after = len(self.chunks)
+            if (not kept or info.state is RunState.FINISHED) and (fresh := self.chunks(after)):
+                after = fresh[-1].seq + 1
                 yield fresh
             if info is not seen:
                 seen = info

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from engine.models.runs import OutputChunk, RunInfo, RunState
@@ -22,6 +22,11 @@ FLUSH_BYTES = 64 << 10
 Files = dict[int, Sequence[ReturnedFile]]
 """By run."""
 
+Place = tuple[int, int]
+"""Of a chunk: its run and its number."""
+
+Output = dict[Place, OutputChunk]
+
 
 class RunStore(Protocol):
     """The part of ``store.state.database.StateDB`` that takes records."""
@@ -33,6 +38,8 @@ class RunStore(Protocol):
         finished: Iterable[RunRow],
         files: Iterable[FileRow],
         inputs: Iterable[InputRow],
+        *,
+        removed: Collection[tuple[int, int]] = (),
     ) -> None: ...
 
 
@@ -44,7 +51,8 @@ class Recorder:
         self._state = state
         self._on_durable = on_durable
         self._runs: dict[int, RunInfo] = {}
-        self._output: list[tuple[int, OutputChunk]] = []
+        self._output: dict[Place, OutputChunk] = {}
+        self._removed: set[Place] = set()
         self._output_bytes = 0
         self._files: Files = {}
         self._inputs: dict[int, InputRow] = {}
@@ -71,9 +79,13 @@ class Recorder:
         """Record what a run is given, together with its first record."""
         self._inputs[row.run_id] = row
 
-    def output(self, run_id: int, chunks: Iterable[OutputChunk]) -> None:
+    def output(self, run_id: int, chunks: Iterable[OutputChunk], removed: Iterable[int] = ()) -> None:
+        """Record ``chunks`` of a run, after those were taken off the record whose numbers are ``removed``."""
+        for number in removed:
+            self._output.pop((run_id, number), None)
+            self._removed.add((run_id, number))
         for chunk in chunks:
-            self._output.append((run_id, chunk))
+            self._output[run_id, chunk.seq] = chunk
             self._output_bytes += len(chunk.text)
         self._work.set()
         if self._output_bytes >= FLUSH_BYTES:
@@ -94,26 +106,28 @@ class Recorder:
         """
         async with self._flushing:
             runs, self._runs = self._runs, {}
-            output, self._output = self._output, []
+            output, self._output = self._output, {}
+            removed, self._removed = self._removed, set()
             files, self._files = self._files, {}
             self._output_bytes = 0
-            if not runs and not output:
+            if not runs and not output and not removed:
                 return
-            await self._commit(runs, output, files)
+            await self._commit(runs, output, files, removed)
 
-    async def _commit(self, runs: dict[int, RunInfo], output: list[tuple[int, OutputChunk]], files: Files) -> None:
+    async def _commit(self, runs: dict[int, RunInfo], output: Output, files: Files, removed: set[Place]) -> None:
         finished = [info for info in runs.values() if info.state is RunState.FINISHED]
         started = [info for info in runs.values() if info.state is not RunState.FINISHED]
         try:
             await self._state.apply(
                 [run_row(info) for info in started],
-                [output_row(run_id, chunk) for run_id, chunk in output],
+                [output_row(run_id, chunk) for (run_id, _), chunk in output.items()],
                 [
                     run_row(info, output_lost=info.id in self._lost_output, files_lost=info.id in self._lost_files)
                     for info in finished
                 ],
                 [file_row(run_id, file) for run_id, left in files.items() for file in left],
                 [row for run_id in runs if (row := self._inputs.pop(run_id, None)) is not None],
+                removed=removed,
             )
         except StoreError as error:
             self._lost_files.update(files)
@@ -126,7 +140,7 @@ class Recorder:
             lost.difference_update(info.id for info in finished)
         self._on_durable([info.id for info in finished])
 
-    def _keep(self, runs: dict[int, RunInfo], output: list[tuple[int, OutputChunk]], error: StoreError) -> None:
+    def _keep(self, runs: dict[int, RunInfo], output: Output, error: StoreError) -> None:
         self._runs = runs | self._runs
         self._lost_output.update(run_id for run_id, _ in output)
         self._work.set()

@@ -51,6 +51,8 @@ class Prepared:
     preloads: tuple[str, ...] = ()
     grants: tuple[OpenedGrant, ...] = ()
     shared: Modules = ()
+    leaves: bool = False
+    """What detaches itself from the run goes on after it."""
     secret: Mapping[str, bool] = field(default_factory=dict)
     """Whether each declared parameter is secret; others are by their names."""
     note: str | None = None
@@ -110,12 +112,21 @@ class RequestChecks:
             script = await self._scripts.source(request.script)
         if is_shared(script.info.path):
             raise not_run(script.info.path)
+        if script.info.leave_processes and mode is not Mode.ADMIN:
+            raise ServiceError(
+                "needs_admin",
+                f"{script.info.path} is to leave processes running (leave_processes in its header), and only an ADMIN "
+                "run starts any.",
+                hint="Run it with --mode admin, or F8 in the console; or take leave_processes out of its header.",
+                status=403,
+            )
         shared = await self._shared(script.data, kept)
         return Prepared(
             mode=mode,
             name=script.info.path,
             filename=script.info.path,
             source=script.data,
+            leaves=script.info.leave_processes,
             limits=self._limits(request.timeout, script.info),
             params=bind(script.info.params, request.params, request.files),
             entrypoint=request.entrypoint or script.info.entrypoint,
@@ -183,6 +194,8 @@ class RequestChecks:
             asked = _asked(script, without_timeout=timeout is not None)
             if asked:
                 limits = self._declared(limits, asked)
+            if script.output_stop:
+                limits = replace(limits, output_stop=True)
         wall = limits.wall if timeout is None else timeout
         if not math.isfinite(wall) or not 0 < wall <= self._ceilings.timeout:
             raise ServiceError(

@@ -24,7 +24,7 @@ from engine.models.runs import (
     RunRequest,
     RunState,
 )
-from engine.pool.job import FileInput, Job, JobRejected, Profile, QueueFull, SharedModule
+from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull, SharedModule
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.registry.runs import (
@@ -57,6 +57,9 @@ from store.state.run_filter import RunFilter
 
 RunItem = list[OutputChunk] | RunInfo
 """What a follower gets: output as it comes, the record when it changes."""
+
+STOP_LINE = 1 << 10
+"""Bytes that the last line of an output that was stopped takes at most."""
 
 PAGE = 500
 """Output chunks read from the state at a time."""
@@ -141,7 +144,7 @@ class RunService:
         )
         try:
             if prepared.mode is Mode.ADMIN:
-                await self._record_intent(info, inputs, actor)
+                await self._record_intent(info, inputs, actor, leaves=prepared.leaves)
             return self._submit(info, request, prepared, buffers, actor, inputs)
         except ServiceError as refusal:
             self._buffers.give_back(buffers)
@@ -154,11 +157,14 @@ class RunService:
             self._buffers.give_back(buffers)
             raise
 
-    async def _record_intent(self, info: RunInfo, inputs: InputRow, actor: Actor) -> None:
+    async def _record_intent(self, info: RunInfo, inputs: InputRow, actor: Actor, *, leaves: bool) -> None:
         """An ADMIN run is on record before it begins: what it then does could reach the records themselves."""
         try:
-            code = {"code_sha256": info.code_sha256} | {file.path: file.sha256 for file in info.shared}
-            intent = event(actor, info.source, "admin_run", f"#{info.id} {info.name}", **code)
+            detail: dict[str, object] = {"code_sha256": info.code_sha256}
+            detail.update((file.path, file.sha256) for file in info.shared)
+            if leaves:
+                detail["leave_processes"] = True
+            intent = event(actor, info.source, "admin_run", f"#{info.id} {info.name}", **detail)
             await asyncio.shield(self._state.apply([run_row(info)], [], [], inputs=[inputs], audit=[intent]))
         except StoreError as error:
             raise ServiceError(
@@ -228,7 +234,7 @@ class RunService:
         info = await self.get(run_id, actor)
         run = self._active.get(run_id)
         if run is not None:
-            chunks = run.chunks[after : after + limit]
+            chunks = run.chunks(after)[:limit]
         else:
             chunks = [output_chunk(row) for row in await self._state.output(run_id, after, limit)]
         next_seq = chunks[-1].seq + 1 if chunks else after
@@ -250,17 +256,26 @@ class RunService:
         return bytes(row.data)
 
     @implements(RUNS_EVENTS)
-    async def events(self, run_id: int, actor: Actor, after: int = 0) -> AsyncIterator[RunItem]:
+    async def events(
+        self,
+        run_id: int,
+        actor: Actor,
+        after: int = 0,
+        kept: bool = False,
+    ) -> AsyncIterator[RunItem]:
         """Return what ``follow`` yields, after a look whether there is such a run: a stream could only break."""
         await self.get(run_id, actor)
-        return self.follow(run_id, actor, after=after)
+        return self.follow(run_id, actor, after=after, kept=kept)
 
-    async def follow(self, run_id: int, actor: Actor, *, after: int = 0) -> AsyncIterator[RunItem]:
-        """Output from chunk ``after`` on as it comes, the record whenever it changes; ends with the final record."""
+    async def follow(self, run_id: int, actor: Actor, *, after: int = 0, kept: bool = False) -> AsyncIterator[RunItem]:
+        """Output from chunk ``after`` on as it comes, the record whenever it changes; ends with the final record.
+
+        ``kept``: only what is kept of the output, when the run has ended.
+        """
         run = self._active.get(run_id)
         if run is not None:
             self._check_sees(run.info, actor)
-            async for item in run.follow(after):
+            async for item in run.follow(after, kept=kept):
                 yield item
             return
         info = await self.get(run_id, actor)
@@ -285,9 +300,9 @@ class RunService:
     def run_queue_moved(self, run: ActiveRun) -> None:
         self._publish(run.info)
 
-    def run_output(self, run: ActiveRun, chunks: Iterable[OutputChunk]) -> None:
+    def run_output(self, run: ActiveRun, removed: Sequence[int], added: Iterable[OutputChunk]) -> None:
         if self._kept(run):
-            self.recorder.output(run.info.id, chunks)
+            self.recorder.output(run.info.id, added, removed)
 
     def _kept(self, run: ActiveRun) -> bool:
         """Whether what a run writes and leaves goes on record. Once it does not, the rest does not either."""
@@ -321,7 +336,8 @@ class RunService:
         stdin = None
         if request.stdin is not None:
             stdin = FileInput("stdin", self._buffers.opened(buffers[-1]), buffers[-1].info.size)
-        run = ActiveRun(info, actor.uid, buffers, self, None if stdin is None else stdin.fd)
+        kept = _kept_output(prepared.limits)
+        run = ActiveRun(info, actor.uid, buffers, self, kept, None if stdin is None else stdin.fd)
         job = Job(
             run_id=info.id,
             kind=request.kind,
@@ -342,7 +358,9 @@ class RunService:
             argv=request.argv,
             shared=prepared.shared,
             limits=prepared.limits,
-            profile=Profile(mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants),
+            profile=Profile(
+                mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants, leaves=prepared.leaves
+            ),
             priority=_priority(request, info.source),
             max_parallel=prepared.parallel,
         )
@@ -365,7 +383,7 @@ class RunService:
         ending = _interrupted() if future.cancelled() else future.result()
         if run.info.started_at is not None:  # what was cancelled in the queue says nothing about speed
             self._metrics.finished(ending.duration)
-        run.seal()
+        run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
         ending = self._explained(run.info, ending)
         run.finish(
@@ -381,11 +399,11 @@ class RunService:
                 value=ending.value,
                 has_value=ending.has_value,
                 result=ending.text,
-                note=self._note(run.info, ending),
+                note=self._note(run, ending),
                 error=ending.error,
                 traceback=ending.traceback,
-                output_bytes=sum(len(chunk.text) for chunk in run.chunks),
-                output_complete=not ending.output_truncated,
+                output_bytes=run.output_size,
+                output_complete=not ending.output_truncated and run.missing_output is None,
                 queue_position=None,
                 queue_reason=None,
                 files=[run_file(file) for file in run.files],
@@ -411,10 +429,14 @@ class RunService:
             return replace(ending, error=replace(error, message=sentence), traceback=text)
         return replace(ending, note=" ".join(filter(None, (ending.note, sentence))))
 
-    def _note(self, info: RunInfo, ending: Ending) -> str | None:
-        """What is to say of a run beside its result: its own, what its header lacks, what this host did not give it."""
+    def _note(self, run: ActiveRun, ending: Ending) -> str | None:
+        """What is to say of a run beside its result.
+
+        Its own, what its header lacks, what is not kept, then what this host did not give it.
+        """
+        info = run.info
         lacking = self._pool.settings.plan(info.mode).note if info.started_at is not None else None
-        return " ".join(filter(None, (ending.note, info.note, lacking))) or None
+        return " ".join(filter(None, (ending.note, info.note, run.missing_output, lacking))) or None
 
     def _tell_audit(self, info: RunInfo, uid: int) -> None:
         """How an ADMIN run ended; RESTRICTED ones are on record as runs."""
@@ -479,6 +501,11 @@ def _never_started(info: RunInfo, refusal: ServiceError) -> RunInfo:
     return replace(
         info, state=RunState.FINISHED, outcome=Outcome.CANCELLED, finished_at=time.time(), duration=0.0, error=error
     )
+
+
+def _kept_output(limits: Limits) -> int:
+    """How many bytes of a run's output are kept. What stops at its limit ends with a line that says so."""
+    return limits.output + STOP_LINE if limits.output_stop else limits.output
 
 
 def _priority(request: RunRequest, source: str) -> Priority:

@@ -345,6 +345,8 @@ def _info(path: str, front: Frontmatter, sha256: str, size: int, modified: float
         scratch=front.limits.scratch,
         open_files=front.limits.open_files,
         parallel=front.limits.parallel,
+        output_stop=bool(front.limits.output_stop),
+        leave_processes=front.leave_processes,
         preload=list(front.preload),
         requires_python=front.requires_python,
         dependencies=list(front.dependencies),

@@ -44,17 +44,19 @@ ITSELF = (
     Field("enabled", FieldKind.FLAG, "no: it cannot be run; else yes", YES_NO),
     Field("tags", FieldKind.TEXTS, "words to find it by, with commas between them"),
     Field("preload", FieldKind.TEXTS, "modules that its process has imported before it starts"),
+    Field("leave_processes", FieldKind.FLAG, "yes: what detaches itself in ADMIN goes on; else it is ended", YES_NO),
     Field("requires-python", FieldKind.TEXT, "such as >=3.11"),
     Field("dependencies", FieldKind.REQUIREMENTS, "packages, such as pandas>=2,<3, numpy"),
 )
 LIMITS = (
     Field("limits.timeout", FieldKind.NUMBER, "seconds; else 30"),
     Field("limits.memory", FieldKind.TEXT, "such as 1 GiB; else 512 MiB"),
-    Field("limits.output", FieldKind.TEXT, "what it may print, such as 4 MiB; else 1 MiB"),
+    Field("limits.output", FieldKind.TEXT, "what is kept of its output, such as 4 MiB; else 1 MiB"),
     Field("limits.result", FieldKind.TEXT, "what it may return, such as 4 MiB; else 1 MiB"),
     Field("limits.scratch", FieldKind.TEXT, "its own folder for files, such as 128 MiB; else 64 MiB"),
     Field("limits.open_files", FieldKind.COUNT, "how many files it may have open; else 64"),
     Field("limits.parallel", FieldKind.COUNT, "how many runs of it may go on at once; else any number"),
+    Field("limits.output_stop", FieldKind.FLAG, "yes: more output ends a run; else its middle is not kept", YES_NO),
 )
 PERMISSIONS = (
     Field("permissions.read", FieldKind.TEXTS, "paths to read; an administrator approves them for exactly one text"),
