@@ -9,6 +9,7 @@ from catalogue import (
     introspection,
     kernel_surface,
     leftovers,
+    locks,
     memory,
     memory_of_others,
     network,
@@ -25,8 +26,8 @@ from catalogue.variants import VARIANTS
 ATTACKS = {
     f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
     for module in (
-        files, writes, write_grant, network, processes, memory_of_others, introspection, arguments, kernel_surface,
-        memory, resources, frames, protocol, leftovers, shared_memory,
+        files, writes, write_grant, locks, network, processes, memory_of_others, introspection, arguments,
+        kernel_surface, memory, resources, frames, protocol, leftovers, shared_memory,
     )
     for attack in module.ATTACKS
 }  # fmt: skip
