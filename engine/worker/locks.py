@@ -126,7 +126,7 @@ class LockBroker:
     def serve(self, template: _socket.socket) -> None:
         """Answer calls until the template has something to say, or has gone.
 
-        It only speaks between two children, so whatever is known of the last one is forgotten.
+        It only speaks between two children, so the processes of the last one are forgotten.
         """
         self._poll.register(template.fileno(), select.POLLIN)
         if self._listener >= 0:  # before, the template may not have entered the view yet, where the scratch lies
@@ -135,7 +135,7 @@ class LockBroker:
         while True:
             ready = dict(self._poll.poll(self._patience()))
             if template.fileno() in ready:  # first: however many calls there are, the next run does not wait for them
-                break
+                return
             events = ready.get(self._listener, 0)
             if events & select.POLLIN:
                 self._answer_next()
@@ -143,7 +143,6 @@ class LockBroker:
                 self._poll.unregister(self._listener)
             if self._waiting and time.monotonic() >= self._next_try:
                 self._try_again()
-        self._drop_waiting()
 
     def _patience(self) -> float | None:
         """Milliseconds until the next attempt at a lock; None if nobody waits for one."""
@@ -250,12 +249,6 @@ class LockBroker:
                 self._send(call.key, answer)
         self._wait = min(LONGEST_WAIT, self._wait * 1.5)
         self._next_try = time.monotonic() + self._wait
-
-    def _drop_waiting(self) -> None:
-        """Let go of the files of a child that has gone: they would keep its scratch."""
-        for call in self._waiting:
-            os.close(call.descriptor)
-        self._waiting.clear()
 
 
 class _Flock:

@@ -10,6 +10,7 @@ container       every kind of namespace, and mounting, as by the usual filter of
 no-landlock     Landlock: the kernel has no such call
 landlock-off    Landlock: built in, and not switched on at boot
 landlock-abi-N  what came after the Landlock ABI N, from 1 on
+no-listener     listeners of seccomp filters, as where a container engine has one already
 no-seccomp      seccomp for whoever is inside
 
 The command replaces this process, so its exit code, signals and descriptors are its own. Only ``landlock-abi-N`` needs
@@ -101,6 +102,7 @@ LACKS: dict[str, list[Rule]] = {
     ],
     "no-landlock": refused(errno.ENOSYS, LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT),
     "landlock-off": refused(errno.EOPNOTSUPP, LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT),
+    "no-listener": [Rule(SECCOMP, REFUSE | errno.EBUSY, 1, ANY_BIT, FLAG_NEW_LISTENER)],
     "no-seccomp": [*refused(errno.EINVAL, SECCOMP), Rule(PRCTL, REFUSE | errno.EINVAL, 0, EQUAL, PR_SET_SECCOMP)],
 }
 

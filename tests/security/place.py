@@ -21,8 +21,10 @@ LISTENING = ("unix", "unix_dgram")
 PACKAGE = "plantkit"
 PACKAGE_SOURCE = '''"""A small package that the administrator allowed."""
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import tempfile
 import threading
 from pathlib import Path
@@ -149,6 +151,15 @@ def devices():
     with open("/dev/null", "w") as null, open("/dev/zero", "rb") as zero, open("/dev/urandom", "rb") as random:
         null.write("x")
         return [os.stat(null.fileno()).st_size, zero.read(2).hex(), len(random.read(3))]
+
+
+def database(folder):
+    with contextlib.closing(sqlite3.connect(f"{folder}/own.db", timeout=0)) as connection:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("create table reading(value)")
+        connection.execute("insert into reading values (42)")
+        connection.commit()
+        return connection.execute("select value from reading").fetchone()[0]
 
 
 def own_data():

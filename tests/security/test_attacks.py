@@ -31,7 +31,7 @@ FULL = ("this account", "an ordinary account") if ROOT else ("this account",)
 
 CORE = "an account without namespaces"
 CORE_SUBJECTS = (
-    "files", "writes", "write_grant", "own_files", "network", "processes", "memory_of_others", "shared_memory",
+    "files", "writes", "write_grant", "own_files", "locks", "network", "processes", "memory_of_others", "shared_memory",
     "frames", "arguments", "allowed",
 )  # fmt: skip
 """What rests on Landlock and seccomp alone there, or on the engine itself."""

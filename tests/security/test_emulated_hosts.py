@@ -54,17 +54,20 @@ class Expected:
     wanting: tuple[str, ...] = ()
 
 
-CONTAINED = ("user namespace", "namespaces", "private view", "scratch")
+CONTAINED = ("user namespace", "namespaces", "private view", "scratch", "file locks")
+LISTENED_TO = ("Landlock", "file locks")
+"""Where the host is emulated by a filter with a listener: there can be one only (seccomp(2), EBUSY)."""
 HOSTS = {
     "": Expected("full", ("userns", "pidns", "netns", "tmpfs", "view", "landlock", "seccomp")),
     "no-userns": Expected("core", ("landlock", "seccomp"), ("no userns", "no scratch"), CONTAINED),
     "apparmor-like": Expected("core", ("landlock", "seccomp"), ("no userns", "no scratch"), CONTAINED[1:]),
     "container": Expected("core", ("landlock", "seccomp"), ("no userns", "no scratch"), CONTAINED),
     "no-userns,landlock-abi-3": Expected("core", ("landlock3", "seccomp"), ("no userns",), CONTAINED),
+    "no-listener": Expected("full", ("userns", "view", "landlock", "seccomp"), (), ("file locks",)),
     "no-landlock": Expected("core", ("userns", "view", "seccomp"), ("no landlock",), ("Landlock",)),
     "landlock-off": Expected("core", ("userns", "view", "seccomp"), ("no landlock",), ("Landlock",)),
-    "landlock-abi-1": Expected("full", ("userns", "view", "landlock1", "seccomp"), (), ("Landlock",)),
-    "no-seccomp": Expected("refused", lacks=("no seccomp",), wanting=("seccomp",)),
+    "landlock-abi-1": Expected("full", ("userns", "view", "landlock1", "seccomp"), (), LISTENED_TO),
+    "no-seccomp": Expected("refused", lacks=("no seccomp",), wanting=("seccomp", "file locks")),
     "no-userns,no-landlock": Expected(
         "refused", lacks=("no Landlock", "no user namespace"), wanting=(*CONTAINED, "Landlock")
     ),
@@ -196,6 +199,11 @@ def check_isolation(line: str, expected: Expected) -> None:
 def check_what_is_missing_is_said(project: EmulatedProject, note: str | None, expected: Expected) -> None:
     """In the record of the run and among the engine's problems, with what to do; on a host that lacks nothing, not."""
     problems = project.json("engine", "status")["engine"].get("problems", [])
+    if expected.level == "full" and "file locks" in expected.wanting:
+        assert note is not None
+        assert note.startswith("RESTRICTED scripts cannot lock files on this host, so SQLite")
+        assert note in problems
+        return
     if expected.level == "full":
         assert note is None
         assert not any("gatewright doctor" in problem for problem in problems)

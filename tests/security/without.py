@@ -45,8 +45,8 @@ class Layer:
 EVERY_LAYER = "(nothing)"
 
 LAYERS = {
-    EVERY_LAYER: Layer(tried=("files", "writes", "write_grant", "network", "processes", "introspection",
-                              "kernel_surface", "memory-", "resources", "leftovers")),
+    EVERY_LAYER: Layer(tried=("files", "writes", "write_grant", "locks", "network", "processes",
+                              "introspection", "kernel_surface", "memory-", "resources", "leftovers")),
     "namespaces": Layer(
         unplanned={"userns": False, "pidns": False, "view": False, "locks": False},
         tried=("files", "processes", "leftovers"),
@@ -55,7 +55,7 @@ LAYERS = {
     "Landlock": Layer(unplanned={"landlock": 0}, tried=("files", "writes", "write_grant")),
     "outer filter": Layer(
         file="template.py", line="        _filter_calls(config, scratch)\n", kept="        pass\n",
-        tried=("network", "processes", "write_grant", "kernel_surface"),
+        tried=("network", "processes", "write_grant", "locks", "kernel_surface"),
     ),
     "inner filter": Layer(
         file="layers.py", line="    _limits,\n    _inner_filter,\n", kept="    _limits,\n",

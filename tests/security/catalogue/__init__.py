@@ -9,6 +9,7 @@ from catalogue import (
     introspection,
     kernel_surface,
     leftovers,
+    locks,
     memory,
     memory_of_others,
     network,
@@ -26,7 +27,7 @@ from catalogue.variants import VARIANTS
 ATTACKS = {
     f"{module.__name__.rpartition('.')[2]}-{attack.name}": attack
     for module in (
-        files, writes, write_grant, own_files, network, processes, memory_of_others, introspection, arguments,
+        files, writes, write_grant, own_files, locks, network, processes, memory_of_others, introspection, arguments,
         kernel_surface, memory, resources, frames, protocol, leftovers, shared_memory,
     )
     for attack in module.ATTACKS

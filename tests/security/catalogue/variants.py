@@ -46,6 +46,15 @@ _VARIANTS = {
         "readable-hard-link": "readable-linked-in",
         "locks": "read-lock open-file-lock",
     },
+    "locks": {
+        "library-record": "library-flock library-flock-waiting library-record-waiting library-open-file "
+        "library-open-file-waiting library-unlock library-by-its-link library-upper-bits "
+        "library-upper-bits-of-record library-in-a-thread",
+        "library-behind-an-own-file": "library-duplicate",
+        "granted-flock": "granted-flock-waiting granted-record-waiting granted-open-file-waiting granted-unlock "
+        "granted-duplicate granted-by-its-link granted-upper-bits granted-upper-bits-of-record granted-in-a-thread",
+        "granted-record-for-writing": "granted-record granted-open-file granted-open-file-for-writing",
+    },
     "write_grant": {
         "special-open": "special-openat-folder special-open-sticky special-open-exclusive special-opener "
         "special-open-of-c special-open-high-bits",
