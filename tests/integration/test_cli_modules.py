@@ -89,3 +89,19 @@ def test_the_answer_is_the_policy_of_the_project(tmp_path: Path) -> None:
         code = "import os, threading\nresult = [os.getcwd() != '', threading.current_thread().name]"
         assert project.json("exec", code)["value"] == [True, "MainThread"]
         assert project.json("exec", "--mode", "admin", "import threading, ctypes\nresult = 1")["value"] == 1
+
+
+def test_a_package_that_was_installed_meanwhile_is_found(project: CliProject) -> None:
+    project.script("reads.py", "import plantkit\n")
+    missing = "reads.py:1:1: warning: The module plantkit is not installed for scripts here"
+    assert project.call("scripts", "check", "reads").stdout.startswith(missing)
+    assert "is not installed for scripts here" in project.call("modules", "plantkit").stdout
+    (packages,) = project.root.glob(".gatewright/envs/default/lib/python*/site-packages")
+    (packages / "plantkit.py").write_text("")
+    told = project.call("scripts", "check", "reads").stdout
+    assert "The module plantkit may not be imported in RESTRICTED mode: run the script in ADMIN mode" in told
+    done = project.call("modules", "plantkit")
+    assert (done.returncode, "installed for scripts here\n" in done.stdout) == (4, True)
+    run = project.call("run", "reads")
+    assert "policy.modules" in run.stderr
+    assert "not installed" not in run.stderr

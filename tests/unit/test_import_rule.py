@@ -18,7 +18,10 @@ from standard_modules import IN_RESTRICTED, REFUSED, REFUSED_PARTS
 
 from engine.config import PolicySection
 from engine.models.runs import Mode
+from engine.pool.settings import NO_ADMIN
 from engine.sandbox.modules import ImportPolicy
+from engine.services.access import ServiceError
+from engine.services.runs.modes import Modes
 from engine.worker import imports
 from engine.worker.imports import (
     BLOCKED,
@@ -370,6 +373,15 @@ def test_the_engine_says_the_same_as_the_child() -> None:
     assert "not installed" in (policy.verdict("only_there", Mode.RESTRICTED, origin=MISSING) or "")
     assert ImportPolicy(PolicySection(preset="practical")).verdict("os", Mode.RESTRICTED) is None
     assert ImportPolicy(PolicySection(preset="classic")).verdict("csv", Mode.RESTRICTED) is not None
+
+
+def test_what_is_imported_ahead_is_judged_by_the_same_rule_and_runs_no_program() -> None:
+    modes = Modes(NO_ADMIN, NO_ADMIN, ImportPolicy(PolicySection(modules=("pandas",))))
+    assert modes.preloads(["csv", "pandas.io"], Mode.RESTRICTED) == ("csv", "pandas.io")
+    for name, said in (("socket", "no network"), ("numpy", "policy.modules"), ("unittest.__main__", "is a program")):
+        with pytest.raises(ServiceError, match=said) as refusal:
+            modes.preloads([name], Mode.RESTRICTED)
+        assert refusal.value.code == "bad_preload"
 
 
 def test_the_rule_costs_a_slot_no_further_module() -> None:

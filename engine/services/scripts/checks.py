@@ -103,7 +103,7 @@ class ScriptChecks:
             source: ``console``, ``cli``, ``rest`` or ``library``.
 
         Raises:
-            ServiceError: ``bad_module`` for what can stand in no import, ``busy`` or ``sandbox_unavailable``.
+            ServiceError: ``bad_module`` for what can stand in no import.
         """
         if name:
             if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
@@ -118,11 +118,14 @@ class ScriptChecks:
         )
 
     async def _origin(self, name: str, actor: Actor, source: str) -> str:
-        """Where the scripts' interpreter has a module from: it is asked as it is about a text that imports it."""
+        """Where the scripts' interpreter has a module from: it is asked as about a text that imports it.
+
+        Nothing if it cannot be asked now: what the policy says is an answer even so.
+        """
         priority = Priority.API if source == "rest" else Priority.INTERACTIVE
         try:
             findings = await self._examiner.examine(f"import {name}".encode(), "", actor.name, priority)
-        except NotExamined:
+        except (NotExamined, ServiceError):
             return ""
         return next((found.origin for found in findings.imports), "")
 

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import itertools
 import logging
+import os
 from collections import OrderedDict
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -100,6 +101,7 @@ class Examiner:
         self._closed = False
         self._numbers = itertools.count(1)
         self._known: OrderedDict[bytes, asyncio.Task[Examined]] = OrderedDict()
+        self._packages = sorted(settings.interpreter.parent.parent.glob("lib/python*/site-packages"))
 
     async def examine(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Examined:
         """Parse a script's text, once however often it is asked for.
@@ -114,7 +116,7 @@ class Examiner:
             NotExamined: It took too long or too much, or broke the parser.
             ServiceError: ``busy``, or ``sandbox_unavailable``: nothing is said about the text.
         """
-        key = hashlib.sha256(text).digest()
+        key = hashlib.sha256(text + self._installed()).digest()
         task = self._known.get(key)
         if task is None:
             task = asyncio.create_task(self._parse(text, entrypoint, actor, priority), name="examine")
@@ -160,6 +162,10 @@ class Examiner:
             await asyncio.gather(self._starting, return_exceptions=True)
         await self._pool.close()
         await asyncio.gather(*self._known.values(), return_exceptions=True)
+
+    def _installed(self) -> bytes:
+        """What changes when a package is installed or removed: the findings say which imports are there."""
+        return b"".join(b"\0%d" % os.stat(place).st_mtime_ns for place in self._packages if place.is_dir())
 
     async def _parse(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Examined:
         args = text.decode("utf-8", "surrogatepass"), entrypoint
