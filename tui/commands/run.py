@@ -225,10 +225,15 @@ def _refuse_file(invocation: Invocation, code: str) -> None:
             exit_code=exit_codes.USAGE,
             code="no_file",
         )
+    from tui.commands.script_paths import script_at
+
+    script = script_at(code, invocation.project)
+    once = f"Run it: {invocation.line('exec', '-')} < {quoted(code)}   "
     raise CommandError(
         f"{code} is a file, and exec takes code",
-        hint=f"Run it: {invocation.line('exec', '-')} < {quoted(code)}   "
-        f"Keep it as a script: {invocation.line('scripts', 'import', code)}",
+        hint=f"Run the script: {invocation.line('run', script)}"
+        if script is not None
+        else f"{once}Keep it as a script: {invocation.line('scripts', 'import', code)}",
         exit_code=exit_codes.USAGE,
         code="file_given",
     )

@@ -64,6 +64,12 @@ def _named(text: str, root: str, here: str | None, path: str | None, *, gone: bo
     return text
 
 
+def script_at(file: str, project: str | None) -> str | None:
+    """Return the path below ``scripts/`` of a file; None if it is no script of the project."""
+    root, here = _scripts(project), _file(os.path.expanduser(file))
+    return None if root is None or here is None else _below(root, here)
+
+
 def new_script_meant(text: str, project: str | None) -> str:
     """Return the path below ``scripts/`` that a new script gets that is named by the path of its file to be.
 
