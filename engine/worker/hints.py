@@ -10,7 +10,7 @@ import errno
 import os
 import sys
 
-from .standard_input import NOT_GIVEN
+from .standard_input import NAMES, NOT_GIVEN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ EMPTY_ADMIN = (
     "The working folder of a run is empty at its start: what lies beside the script is in Path(__file__).parent, other "
     "files of the host are reached by their whole path."
 )
+NO_DEVICE = "RESTRICTED scripts have no devices: the standard input is sys.stdin, or open(0)."
 NETWORK = (
     "RESTRICTED scripts have no network: run the script in ADMIN mode, or hand over what it would fetch with "
     "--file NAME=PATH."
@@ -94,10 +95,10 @@ class Circumstances:
         return ""
 
     def _os_error(self, error: OSError) -> str:
-        if isinstance(error.filename, (str, bytes)):
-            return self._file(os.fsdecode(error.filename), error.errno) if error.errno in _OUT_OF_REACH else ""
         if error.args == (NOT_GIVEN,) or (error.errno == errno.EBADF and not self.stdin):
             return NOT_GIVEN
+        if isinstance(error.filename, (str, bytes)):
+            return self._file(os.fsdecode(error.filename), error.errno) if error.errno in _OUT_OF_REACH else ""
         if not self.restricted:
             return ""
         raised_in = _innermost_file(error)
@@ -117,6 +118,8 @@ class Circumstances:
             return (EMPTY_RESTRICTED if self.restricted else EMPTY_ADMIN) if missing else ""
         if not self.restricted:
             return ""
+        if place in NAMES:
+            return NO_DEVICE if self.stdin else NOT_GIVEN
         writable = [writable for granted, writable in self.granted if _is_within(place, granted)]
         if writable:
             return "" if number == errno.ENOENT or any(writable) else APPROVED_TO_READ

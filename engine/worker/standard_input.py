@@ -6,6 +6,7 @@ end of file would be taken for empty data and lead to a wrong answer. What an AD
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -14,17 +15,23 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Never
 
+    from .hints import Circumstances
+
 FD = 0
 
-NOT_GIVEN = (
-    "A run has no standard input. Hand it over with --stdin, or as a file with --file NAME=-; take what input() would "
-    "ask for as a parameter of the script."
+NAMES = ("/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+
+HOW = (
+    "Hand it over with --stdin, or as a file with --file NAME=-; take what input() would ask for as a parameter of the "
+    "script."
 )
 
-ASKED_ANSWER = NOT_GIVEN.encode()
-"""In the RESULT of a script that failed for it."""
+NOT_GIVEN = f"A run has no standard input. {HOW}"
 
-ASKED = f"The script asked for its standard input. {NOT_GIVEN}"
+ASKED = f"The script tried to read a standard input, which the run did not have. {HOW}"
+
+ASKED_ANSWER = HOW.encode()
+"""In the RESULT of a script that failed for it."""
 
 
 class NoInput(io.TextIOBase):
@@ -77,6 +84,19 @@ class _NoBytes(io.BufferedIOBase):
 
     def fileno(self) -> int:
         return FD
+
+
+def refuse_its_names(around: Circumstances) -> None:
+    """Let nobody in this process read descriptor 0 by a name of it while there is no standard input.
+
+    Opened by a name, /dev/null is open for reading, too, and as empty as it is (proc(5), /proc/pid/fd).
+    """
+
+    def judge(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and arguments[0] in NAMES and not around.stdin:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), arguments[0])
+
+    sys.addaudithook(judge)
 
 
 def put_in_place(fd: int) -> None:

@@ -135,6 +135,15 @@ def test_an_end_without_a_result(report: ExitReport, outcome: Outcome, number: i
     assert ending.error.message.endswith((".", "result."))
 
 
+@pytest.mark.parametrize("status", [-1, 256, 2.5, "2", True])
+def test_a_child_may_not_claim_a_status_that_no_process_has(status: object) -> None:
+    error = {"type": "SystemExit", "message": "exit status"}
+    head = {"outcome": "script_error", "status": status, "error": error}
+    with pytest.raises(ProtocolError, match="head"):
+        from_result(result(head), LIMIT, 0.0, "")
+    assert from_result(result(head | {"status": 255}), LIMIT, 0.0, "").exit_status == 255
+
+
 def test_what_the_engine_did_is_told_in_its_words() -> None:
     ending = from_intervention(Intervention(Outcome.OUTPUT_LIMIT, "Too much."), 0.1, "")
     assert (ending.outcome, ending.output_truncated) == (Outcome.OUTPUT_LIMIT, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ from tui.text.script_names import SUFFIX, quoted
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
+
+
+_LIKE_A_FILE = re.compile(r"[\w./~-]+\.py")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -216,19 +220,25 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
 
 def _refuse_file(invocation: Invocation, code: str) -> None:
     """Refuse the name of a Python file: as code it would do nothing, or fail with a name that nobody knows."""
-    if not code.endswith(SUFFIX) or len(code.split()) != 1 or "(" in code:
+    there = code.endswith(SUFFIX) and "\n" not in code and os.path.isfile(os.path.expanduser(code))
+    if not there and not _LIKE_A_FILE.fullmatch(code):
         return
-    if not os.path.isfile(os.path.expanduser(code)):
+    if not there:
         raise CommandError(
             f"{code} is the name of a file, and there is none",
             hint=f"exec takes code. A saved script: {invocation.line('run', code.removesuffix(SUFFIX))}",
             exit_code=exit_codes.USAGE,
             code="no_file",
         )
+    from tui.commands.script_paths import script_at
+
+    script = script_at(code, invocation.project)
+    once = f"Run it: {invocation.line('exec', '-')} < {quoted(code)}   "
     raise CommandError(
         f"{code} is a file, and exec takes code",
-        hint=f"Run it: {invocation.line('exec', '-')} < {quoted(code)}   "
-        f"Keep it as a script: {invocation.line('scripts', 'import', code)}",
+        hint=f"Run the script: {invocation.line('run', script)}"
+        if script is not None
+        else f"{once}Keep it as a script: {invocation.line('scripts', 'import', code)}",
         exit_code=exit_codes.USAGE,
         code="file_given",
     )

@@ -64,11 +64,16 @@ def _named(text: str, root: str, here: str | None, path: str | None, *, gone: bo
     return text
 
 
+def script_at(file: str, project: str | None) -> str | None:
+    """Return the path below ``scripts/`` of a file; None if it is no script of the project."""
+    root, here = _scripts(project), _file(os.path.expanduser(file))
+    return None if root is None or here is None else _below(root, here)
+
+
 def new_script_meant(text: str, project: str | None) -> str:
     """Return the path below ``scripts/`` that a new script gets that is named by the path of its file to be.
 
-    Raises:
-        CommandError: That lies outside the project's scripts.
+    What lies elsewhere is returned as it is: the engine says what is wrong with it.
     """
     by_path = text.startswith(BY_PATH)
     if not by_path and not text.startswith(FOLDER):
@@ -77,10 +82,7 @@ def new_script_meant(text: str, project: str | None) -> str:
     if root is None:
         return text
     if by_path:
-        path = _below(root, os.path.abspath(os.path.expanduser(text)))
-        if path is None:
-            raise _refusal(f"{text} is outside of the project's scripts", f"They lie in {root}.", "outside")
-        return path
+        return _below(root, os.path.abspath(os.path.expanduser(text))) or text
     return text if os.path.isdir(os.path.join(root, FOLDER)) else text.removeprefix(FOLDER)
 
 
