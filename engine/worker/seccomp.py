@@ -254,6 +254,10 @@ _REFUSALS = {
 }
 """Other answers than EPERM, where programs expect them."""
 
+FICLONE = 0x4004_9409
+"""linux/fs.h: a copy that shares its blocks. Answered as by a file system that knows none, ioctl_ficlone(2): only then
+does ``pathlib`` of Python 3.14 copy by other means."""
+
 MARK = 0x4D41_524B
 """Stands in for a pid while its place in the program is looked for."""
 
@@ -357,6 +361,10 @@ def _judge(code: bpf.Assembler, rules: Mapping[str, Sequence[Condition]]) -> Non
         code.leave(ALLOW)
         if conditions:
             code.label(f"{name} refused")
+            if name == "ioctl":  # the request was looked at last
+                code.jump(bpf.JUMP_EQUAL, FICLONE, other="not a clone of a file")
+                code.leave(ERRNO | errno.EOPNOTSUPP)
+                code.label("not a clone of a file")
             code.leave(ERRNO | _REFUSALS.get(name, errno.EPERM))
         code.label(f"not {name}")
 

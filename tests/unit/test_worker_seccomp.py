@@ -335,6 +335,13 @@ def test_nor_may_the_template_do_more_than_that(name: str, arguments: tuple[int,
     assert judge(OUTER, Call(NUMBERS[name], arguments)) == ERRNO | errno.EPERM
 
 
+@both
+@given(descriptor=WORDS, source=WORDS, high=st.integers(0, 2**32 - 1))
+def test_no_file_system_seems_to_share_blocks(child: list[bytes], descriptor: int, source: int, high: int) -> None:
+    call = Call(NUMBERS["ioctl"], (descriptor, 0x4004_9409 | high << 32, source))
+    assert judged_by_all(child, call) == ERRNO | errno.EOPNOTSUPP
+
+
 @pytest.mark.parametrize("name", ["clone3", "openat2", "io_uring_setup"])
 def test_calls_that_have_an_older_sister_do_not_seem_to_exist(name: str) -> None:
     assert judged_by_all(CHILD, Call(NUMBERS[name])) == ERRNO | errno.ENOSYS

@@ -183,12 +183,15 @@ IOCTLS = {
 }  # fmt: skip
 """Of the run's socket and of a file that may be read. ENOTTY is how scripts are refused."""
 
+REFUSED = {"FICLONE": "-errno.EOPNOTSUPP"}
+"""The kernel, if it heard of it, would find fault with the descriptor to be copied before it said that."""
+
 IOCTL = """
 fd = 3 if {kind!r} == "socket" else os.open(os.__file__, os.O_RDONLY)
 for number in ({number}, {number} | (1 << 32)):
     answer = raw(16, fd, number, ctypes.create_string_buffer(256))
     tell("ioctl {name}", errno.errorcode.get(-answer, answer) if answer < 0 else answer)
-    if answer not in (-errno.ENOTTY, -errno.EPERM, -errno.EACCES):
+    if answer not in ({refused}, -errno.EPERM, -errno.EACCES):
         won("ioctl {name}")
     else:
         lacks("ioctl {name}")
@@ -292,7 +295,7 @@ ATTACKS = [
     *(
         Attack(
             name=f"ioctl-{name.lower().replace('_', '-')}",
-            code=IOCTL.format(kind=kind, name=name, number=number),
+            code=IOCTL.format(kind=kind, name=name, number=number, refused=REFUSED.get(name, "-errno.ENOTTY")),
             may_lack="" if kind == "socket" else "file systems differ in what they have",
         )
         for kind, numbers in IOCTLS.items()
