@@ -19,6 +19,7 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import bind
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
+from engine.services.scripts.own_edits import OwnEdit
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService, ScriptSource
 from store.frontmatter.coding import coding_problem
@@ -98,16 +99,18 @@ class RequestChecks:
             entrypoint=request.entrypoint or script.info.entrypoint,
             parallel=script.info.parallel,
             preloads=self._modes.preloads(script.info.preload, mode),
-            grants=await self._grants(script, mode, request.entrypoint),
+            grants=await self._grants(script, mode, request.entrypoint, OwnEdit(request.own_edits, actor)),
             secret={param.name: param.secret for param in script.info.params},
             note=script.lacking,
         )
 
-    async def _grants(self, script: ScriptSource, mode: Mode, entrypoint: str | None) -> tuple[OpenedGrant, ...]:
+    async def _grants(
+        self, script: ScriptSource, mode: Mode, entrypoint: str | None, edit: OwnEdit
+    ) -> tuple[OpenedGrant, ...]:
         """What an administrator approved for exactly this text; an ADMIN run has the account's rights without it."""
         if mode is Mode.ADMIN:
             return ()
-        grants = await self._permissions.grants_for(script.info, script.info.sha256)
+        grants = await self._permissions.grants_for(script.info, script.info.sha256, edit)
         if grants and entrypoint not in (None, script.info.entrypoint):
             raise ServiceError(
                 "bad_request",
