@@ -106,4 +106,5 @@ class RunStarter:
             files=files,
             timeout=form.timeout,
             mode=form.mode,
+            own_edits=open_script.own_edits.token(open_script.path),
         )
