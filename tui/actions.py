@@ -176,8 +176,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("approve_text", "approve this text with these permissions", "Approve what is shown", Scope.APPROVAL, 1),
     Action(
         "approve_edits",
-        "my own edits too, 15 minutes",
-        "Approve this text and what you save over it for 15 minutes, for runs from here",
+        "my own edits only, 15 minutes",
+        "Let your own edits of it run for 15 minutes, from this console only",
         Scope.APPROVAL,
         2,
     ),

@@ -162,7 +162,7 @@ async def begin_edits(c, name):
     await c.press("f5")
     await c.shows("look at what it asks for", "(F9)")
     await c.press("f9")  # the key that the dialog names
-    await c.shows("never approved", "w my own edits too, 15 minutes")
+    await c.shows("never approved", "w my own edits only, 15 minutes")
     await c.press("w")
     await c.shows("own edits 1")
     await c.until(lambda: has_permissions(c), "the sign")

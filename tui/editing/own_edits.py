@@ -81,7 +81,7 @@ class OwnEditing:
         )
         self._edits, self._until = edits, self._now() + edits.remaining
         minutes = f"{edits.remaining / 60:.0f} minutes"
-        self._host.notify(f"your own edits of {edits.script} run with these permissions for {minutes}, from here only")
+        self._host.notify(f"your own edits of {edits.script} may run for {minutes}, from here only")
         self._start(self._keep)
 
     async def end(self) -> bool:
