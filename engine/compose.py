@@ -49,6 +49,7 @@ from engine.services.scripts.examiner import Examiner, tools_pool
 from engine.services.scripts.frontmatter import FrontmatterService
 from engine.services.scripts.header_rules import HeaderRules
 from engine.services.scripts.limits import RunCeilings
+from engine.services.scripts.own_edits import EditLeases
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.shared_code import SharedCode
@@ -160,7 +161,8 @@ async def compose(
     shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
     stack.push_async_callback(shared.close)
     dependencies = Dependencies.of(project.environments / "default", await asked_python)
-    scripts = ScriptService(files, reconciler, writer, state.approvals, events, dependencies, shared)
+    leases = EditLeases()
+    scripts = ScriptService(files, reconciler, writer, state.approvals, events, dependencies, shared, leases)
     changes = ScriptChanges(scripts, files, writer, state.versions, events)
     defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded)
     if not isinstance(project, ReadOnlyProject):
@@ -172,7 +174,8 @@ async def compose(
     texts = DiffTexts(files, reconciler)
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
     protection = HostProtection(project.root, interpreter)
-    permissions = PermissionService(scripts, state.approvals, events, protection.now, shared, audit)
+    permissions = PermissionService(scripts, state.approvals, events, protection.now, shared, audit, leases)
+    stack.push_async_callback(permissions.close)
     ceilings = _ceilings(settings)
     rules = HeaderRules(dependencies, ceilings, protection.now)
     request_checks = RequestChecks(scripts, permissions, shared, modes, ceilings)

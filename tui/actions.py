@@ -123,6 +123,9 @@ ACTIONS: tuple[Action, ...] = (
     _listed("export_scripts", "export", "Export the script, its folder or all scripts as files"),
     Action("default_scripts", "defaults", "Default scripts: newer texts, missing ones", Scope.LIST, palette=True),
     Action("restore_defaults", "restore", "Restore default scripts that are missing", Scope.LIST, palette=True),
+    Action(
+        "end_own_edits", "end edits", "End what your own edits of a script are approved for", Scope.LIST, palette=True
+    ),
     Action("panel_output", "output", "Show the output", Scope.PANEL, palette=True),
     Action("panel_problems", "problems", "Show what is wrong with the script's text", Scope.PANEL, palette=True),
     Action("panel_tasks", "tasks", "Show the tasks: runs now and just finished", Scope.PANEL, palette=True),
@@ -172,9 +175,16 @@ ACTIONS: tuple[Action, ...] = (
     Action("stop_scan", "stop", "Stop the scan", Scope.DIFF),
     Action("leave_diff", "back", "Back; nothing is decided", Scope.DIFF, 8),
     Action("approve_text", "approve this text with these permissions", "Approve what is shown", Scope.APPROVAL, 1),
-    Action("refuse_text", "refuse", "Refuse it, or withdraw the approval that it has", Scope.APPROVAL, 2),
-    Action("show_text", "text", "Show the difference of the text, and back", Scope.APPROVAL, 3),
-    Action("give_up", "later", "Decide later", Scope.APPROVAL, 4),
+    Action(
+        "approve_edits",
+        "my own edits only, 15 minutes",
+        "Let your own edits of it run for 15 minutes, from this console only",
+        Scope.APPROVAL,
+        2,
+    ),
+    Action("refuse_text", "refuse", "Refuse it, or withdraw the approval that it has", Scope.APPROVAL, 3),
+    Action("show_text", "text", "Show the difference of the text, and back", Scope.APPROVAL, 4),
+    Action("give_up", "later", "Decide later", Scope.APPROVAL, 5),
     Action(
         "take_default",
         "take new, yours to history",

@@ -51,6 +51,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "export_scripts": ("e",),
         "default_scripts": ("b",),
         "restore_defaults": ("B",),
+        "end_own_edits": ("w",),
         # The panel below the editor.
         "panel_output": ("1",),
         "panel_problems": ("2",),
@@ -89,6 +90,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "leave_diff": ("escape",),
         # What a script asks for.
         "approve_text": ("a",),
+        "approve_edits": ("w",),
         "refuse_text": ("n",),
         "show_text": ("d",),
         "give_up": ("escape",),

@@ -87,6 +87,20 @@ class RebuildEnded(EngineMessage):
     """A rebuild that was begun here has ended; ``Maintenance`` has its report."""
 
 
+class OwnEditsChanged(EngineMessage):
+    """This console's own edits of a script have its permissions, or not any more; also every second of it.
+
+    Attributes:
+        script: Empty when it is over.
+        remaining: Seconds of it.
+    """
+
+    def __init__(self, script: str, remaining: float) -> None:
+        super().__init__()
+        self.script = script
+        self.remaining = remaining
+
+
 class ModeChanged(EngineMessage):
     """The console is in ADMIN, or not any more; also every second of it, for the time that is left.
 

@@ -86,3 +86,23 @@ class ApproveRequest(Model, frozen=True):
     grants: list[Grant]
     """Canonical."""
     shared: list[SharedFile] = []
+
+
+class EditsToken(Model, frozen=True):
+    """What one console has for its own edits, and nobody else."""
+
+    token: str
+
+
+class OwnEdits(Model, frozen=True):
+    """One console's own edits of a script have its permissions, for that console's runs only."""
+
+    script: str
+    token: str
+    """Sent with each save and each run of the script."""
+    sha256: str
+    """Of the text that it counts for now."""
+    remaining: float
+    """Seconds until it is over. It is over soon as well when the console does not renew it."""
+    renew_within: float
+    """Seconds within which the console must be heard of."""

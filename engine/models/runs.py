@@ -93,6 +93,8 @@ class RunRequest(Model, frozen=True):
     name: str | None = None
     """What lists show for code that has no file, "<exec>" if not given. The console names the script being edited."""
     batch: bool = False
+    own_edits: str = ""
+    """The token of ``OwnEdits``, if its console runs what it saved."""
 
 
 class RunError(Model, frozen=True):

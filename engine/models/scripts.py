@@ -85,6 +85,8 @@ class SaveRequest(Model, frozen=True):
     base_sha256: str | None = None
     convert_header: bool = False
     """Of a script that comes from elsewhere: an older tool's header becomes a frontmatter block."""
+    own_edits: str = ""
+    """The token of ``OwnEdits``, if its console saves."""
 
 
 class SetKeysRequest(Model, frozen=True):
@@ -97,6 +99,8 @@ class SetKeysRequest(Model, frozen=True):
 
     changes: dict[str, Any]
     base_sha256: str | None = None
+    own_edits: str = ""
+    """The token of ``OwnEdits``, if its console saves."""
 
 
 class ScriptKeys(Model, frozen=True):

@@ -8,7 +8,7 @@ from msgspec import Meta, field
 
 from engine.models.base import Model
 from engine.models.checks import CheckReport, CheckRequest, ModuleReport
-from engine.models.permissions import ApproveRequest, PermissionReview
+from engine.models.permissions import ApproveRequest, EditsToken, OwnEdits, PermissionReview
 from engine.models.scripts import (
     DeleteRequest,
     DuplicateRequest,
@@ -215,6 +215,34 @@ PERMISSIONS_REFUSE = Operation(
     "Refuse permissions, or withdraw an approval",
     params=ScriptParams,
 )
+PERMISSIONS_BEGIN_EDITS = Operation(
+    "permissions.begin_edits",
+    "POST",
+    "/permissions/edits/{path:path}",
+    OwnEdits,
+    "admin",
+    "Approve one's own edits of a script, with these permissions, for fifteen minutes",
+    params=ScriptParams,
+    body=ApproveRequest,
+)
+PERMISSIONS_RENEW_EDITS = Operation(
+    "permissions.renew_edits",
+    "POST",
+    "/permissions/edits-renew",
+    OwnEdits,
+    "admin",
+    "Approve one's own edits: say that their console is still there",
+    body=EditsToken,
+)
+PERMISSIONS_END_EDITS = Operation(
+    "permissions.end_edits",
+    "POST",
+    "/permissions/edits-end",
+    OwnEdits,
+    "admin",
+    "Approve one's own edits no longer",
+    body=EditsToken,
+)
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     SCRIPTS_LIST,
@@ -236,4 +264,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     PERMISSIONS_REVIEW,
     PERMISSIONS_APPROVE,
     PERMISSIONS_REFUSE,
+    PERMISSIONS_BEGIN_EDITS,
+    PERMISSIONS_RENEW_EDITS,
+    PERMISSIONS_END_EDITS,
 )

@@ -57,7 +57,7 @@ def prepare_interpreter(rule: ImportRule | None, around: Circumstances) -> Progr
     program = Program(channel, rule, around, no_input)
     sys.stdin = sys.__stdin__ = no_input  # type: ignore[misc,assignment]
     if not around.restricted:  # the others have no such names
-        standard_input.refuse_its_names(around)
+        standard_input.refuse_its_names(lambda: around.stdin)
     channel.streams = ScriptStream(channel, Frame.OUT, 1), ScriptStream(channel, Frame.ERR, 2)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = channel.streams  # type: ignore[misc]
     if sys.version_info < (3, 13) and hasattr(_thread, "_excepthook"):

@@ -147,3 +147,75 @@ async def test_hostile_paths_notes_and_texts_are_shown_and_do_nothing(project, t
         await c.shows("note\\x1b[2J", "! no\\rway", "/old\\x07", "bob\\x1b[31m")
         await c.press("d")
         await c.shows("+<U+001B>[2Jb", "HIDDEN?<U+202E>")
+
+
+def reading(logs, word):
+    return asking(logs, text=f"print('{word}', open('{logs}/wrapper.log').read())\n")
+
+
+def has_permissions(c):
+    return " own edits " in c.text.splitlines()[-2]
+
+
+async def begin_edits(c, name):
+    await c.open(name)
+    await c.press("f5")
+    await c.shows("look at what it asks for", "(F9)")
+    await c.press("f9")  # the key that the dialog names
+    await c.shows("never approved", "w my own edits only, 15 minutes")
+    await c.press("w")
+    await c.shows("own edits 1")
+    await c.until(lambda: has_permissions(c), "the sign")
+
+
+async def test_own_edits_run_for_a_while_without_another_approval(project, tmp_path, logs):
+    write_script(project, "mine.py", reading(logs, "first"))
+    async with console(project, tmp_path) as c:
+        await c.shows("mine", "pool [...]")
+        await begin_edits(c, "mine.py")
+        await c.press("f5")
+        await c.shows("first ERROR pump")
+        await c.press("ctrl+end")
+        await c.type("print('second')")
+        await c.press("ctrl+s")
+        await c.shows("saved mine.py")
+        assert has_permissions(c), "no remark hides the sign"
+        await c.press("f5")
+        await c.shows("second")
+        await c.press("ctrl+p")
+        await c.type("own edits of")
+        await c.press("enter")
+        await c.shows("your own edits need an approval again")
+        await c.until(lambda: not has_permissions(c), "the sign is gone")
+        await c.press("f5")
+        await c.shows("has approved that yet")
+        await c.press("escape")
+
+
+async def test_somebody_elses_change_ends_own_edits_and_is_said(project, tmp_path, logs):
+    write_script(project, "theirs.py", reading(logs, "mine"))
+    async with console(project, tmp_path) as c:
+        await c.shows("theirs", "pool [...]")
+        await begin_edits(c, "theirs.py")
+        write_script(project, "theirs.py", reading(logs, "theirs"))
+        await c.shows("have no permissions any more")
+        await c.until(lambda: not has_permissions(c), "the sign is gone")
+        await c.press("f5")
+        await c.shows("has approved that yet")
+        await c.press("escape")
+
+
+async def test_what_can_never_be_granted_is_not_offered_for_approval(project, tmp_path):
+    write_script(project, "never.py", asking("/etc/shadow"))
+    async with console(project, tmp_path) as c:
+        await c.shows("never", "pool [...]")
+        await c.open("never.py")
+        await c.press("f5")
+        await c.shows("cannot read what it asks for")
+        await c.hides("look at what it asks for")
+        await c.press("f9")
+        await c.shows("n refuse", "d text")
+        await c.hides("approve this text")
+        await c.press("w")
+        await c.shows('It cannot be approved: "/etc/shadow"')
+        await c.press("escape")

@@ -93,7 +93,7 @@ async def test_problems(c):
 async def test_approval(c):
     await c.open("log_watch.py")
     await c.press("f9")
-    await c.shows("never approved", "a approve this text")
+    await c.shows("never approved", "n refuse")
     await check(c, "approval")
     await c.press("d")
     await c.shows("+result = 1")

@@ -144,8 +144,8 @@ ABOVE_VIEWER = {
         "scripts.set scripts.version sync.apply sync.rebuild tasks.cancel"
     ),
     "admin": (
-        "audit.list audit.verify engine.stop git.trust permissions.approve permissions.refuse pool.resize pool.restart "
-        "retention.prune"
+        "audit.list audit.verify engine.stop git.trust permissions.approve permissions.begin_edits "
+        "permissions.end_edits permissions.refuse permissions.renew_edits pool.resize pool.restart retention.prune"
     ),
 }
 PATIENT = {"audit.verify", "retention.prune", "runs.file", "sync.apply", "sync.diff", "sync.rebuild"}

@@ -17,6 +17,7 @@ from tui.console.startup import Startup
 from tui.editing.diagnostics import ProblemCheck
 from tui.editing.external_changes import OutsideChanges
 from tui.editing.open_script import OpenScript, OpenScriptHost
+from tui.editing.own_edits import OwnEditing
 from tui.editing.recovery import RecoveryJournal, state_home
 from tui.runs.admin_mode import AdminMode
 from tui.runs.follow import RunFollower
@@ -85,13 +86,14 @@ class ConsoleParts:
         self.problems = ProblemPane(id="problems")
         self.tasks = TaskPane(id="tasks")
         self.git = GitPane(id="git")
-        self.open_script = OpenScript(host, editor, connection, journal)
+        self.own_edits = OwnEditing(host, connection, publish, partial(start, "own-edits"))
+        self.open_script = OpenScript(host, editor, connection, journal, self.own_edits)
         self.outside = OutsideChanges(host, self.open_script, editor, banner, host.in_turn)
         self.follower = RunFollower(connection, self.output)
         self.admin = AdminMode(host, connection, publish, partial(start, "admin"))
         self.starter = RunStarter(host, self.open_script, connection, self.follower, self.admin)
         self.check = ProblemCheck(connection, self.open_script, self.problems, panel)
-        self.approval = Approval(host, self.open_script, connection)
+        self.approval = Approval(host, self.open_script, connection, self.own_edits)
         self.defaults = DefaultScriptsActions(host, connection)
         self.saver = FileSaver(host, connection)
         self.full_disk = FullDisk(host, connection)

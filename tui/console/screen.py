@@ -21,7 +21,15 @@ from textual.widgets import TextArea
 from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.actions import Scope, action, bindings, footer_hints, in_scope, pane_hints
 from tui.background import in_background, in_place_of_the_last
-from tui.messages import EngineAway, EngineConnected, ModeChanged, PoolChanged, RunChanged, ScriptsChanged
+from tui.messages import (
+    EngineAway,
+    EngineConnected,
+    ModeChanged,
+    OwnEditsChanged,
+    PoolChanged,
+    RunChanged,
+    ScriptsChanged,
+)
 from tui.screens.full_screen import FullScreen
 from tui.text.isolation import host_note, host_sentence
 from tui.widgets.editor.editor import Editor
@@ -164,6 +172,8 @@ class ConsoleScreen(FullScreen[None]):
 
     def on_engine_away(self, message: EngineAway) -> None:
         self._status.show_away(message.reason)
+        if self._parts is not None:
+            self._parts.own_edits.engine_away()
         self.notify_error(f"{message.reason} {message.hint or ''}")
         if self._parts is not None and not self._met_engine:
             self.in_turn(self._parts.startup.without_engine)
@@ -180,6 +190,8 @@ class ConsoleScreen(FullScreen[None]):
             in_place_of_the_last(self, "catch-up", self._catch_up)
 
     def on_scripts_changed(self, message: ScriptsChanged) -> None:
+        if self._parts is not None:
+            self._parts.own_edits.look()
         if self._parts is not None and self._parts.refresh.scripts_changed(message):
             in_place_of_the_last(self, "scripts", self._parts.refresh.load_scripts)
 
@@ -274,6 +286,21 @@ class ConsoleScreen(FullScreen[None]):
         self._header.mode = f"ADMIN {seconds // 60}:{seconds % 60:02}" if message.mode == "ADMIN" else message.mode
         self.set_class(message.mode == "ADMIN", "-admin")
         self._show_hints()
+
+    def on_own_edits_changed(self, message: OwnEditsChanged) -> None:
+        """The status bar tells whose own edits have permissions, and for how long."""
+        seconds = math.ceil(message.remaining)
+        other = message.script if message.script != self.parts.open_script.path else ""
+        time_left = f"{seconds // 60}:{seconds % 60:02}"
+        self._status.approved = " ".join(filter(None, ("own edits", other, time_left))) if message.script else ""
+
+    def on_script_pane_end_own_edits(self) -> None:
+        if self._parts is not None:
+            in_background(self, "own-edits-end", self._end_own_edits)
+
+    async def _end_own_edits(self) -> None:
+        ended = await self.parts.own_edits.end()
+        self.notify("your own edits need an approval again" if ended else "no own edits are approved")
 
     def action_approve(self) -> None:
         """Decide about the script under the list's cursor, or else the one in the editor."""
@@ -407,6 +434,7 @@ class ConsoleScreen(FullScreen[None]):
             leave = await parts.open_script.may_leave()
             if leave:
                 await parts.open_script.clear()
+                await parts.own_edits.end()
         await self._remember()
         return leave
 

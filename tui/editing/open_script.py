@@ -16,6 +16,7 @@ from tui.connection import EngineConnection, problems_told
 from tui.editing.ask_path import under_a_name
 from tui.editing.autosave import Autosave
 from tui.editing.conflict import ConflictResolver
+from tui.editing.own_edits import OwnEditing
 from tui.editing.recovery import RecoveryJournal, UnsavedText
 from tui.host import Host
 from tui.screens.conflict import BACK, Side
@@ -42,10 +43,16 @@ class OpenScript:
         path: Of the open script, empty for a text without a name.
         info: What the engine said of it when it was loaded or saved last; None if it was never saved.
         gone: It is not on disk any more: saving writes it again.
+        own_edits: What the user's own edits of a script are approved for.
     """
 
     def __init__(
-        self, host: OpenScriptHost, editor: Editor, connection: EngineConnection, journal: RecoveryJournal
+        self,
+        host: OpenScriptHost,
+        editor: Editor,
+        connection: EngineConnection,
+        journal: RecoveryJournal,
+        own_edits: OwnEditing,
     ) -> None:
         self._host = host
         self._editor = editor
@@ -53,6 +60,7 @@ class OpenScript:
         self._journal = Autosave(journal, self._text_now, host.notify_error)
         self._conflict = ConflictResolver(host, connection)
         self._edits = 0
+        self.own_edits = own_edits
         self.path = ""
         self.info: ScriptInfo | None = None
         self.gone = False
@@ -202,9 +210,8 @@ class OpenScript:
 
     async def _write(self, path: str, base: str | None) -> ScriptInfo:
         text, grown_from = self.text, self.base
-        info = await self._connection.client.call(
-            SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text, base_sha256=base)
-        )
+        request = SaveRequest(text=text, base_sha256=base, own_edits=self.own_edits.token(path))
+        info = await self._connection.client.call(SCRIPTS_SAVE, ScriptParams(path=path), request)
         was, self.path, self.info, self.gone = self.path, info.path, info, False
         if self.base is grown_from:  # else undo led to another version meanwhile, which is not what was saved
             self._editor.lineage.saved(Version(info.sha256, text))

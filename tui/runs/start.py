@@ -127,4 +127,5 @@ class RunStarter:
             argv=list(form.argv),
             timeout=form.timeout,
             mode=form.mode,
+            own_edits=open_script.own_edits.token(open_script.path),
         )

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.models.permissions import ApprovalState, AskedPermission, PermissionReview
-from tui.actions import Scope, bindings, footer_hints
+from tui.actions import Action, Scope, bindings, footer_hints
 from tui.screens.dialogs import Dialog
 from tui.text.formats import clock
 from tui.text.sanitise import sanitise_line
@@ -23,6 +23,9 @@ from tui.widgets.diff_rows import unified_rows
 from tui.widgets.row_list import RowList
 
 SHORT_HASH = 12
+
+KEYS_WIDTH = 70
+"""Cells for the keys in the narrowest box."""
 
 _STATES = {
     ApprovalState.NONE: "none",
@@ -35,6 +38,8 @@ _STATES = {
 
 class Decision(StrEnum):
     APPROVE = "approve"
+    EDITS = "edits"
+    """And what the user saves over it, for some minutes."""
     REFUSE = "refuse"
 
 
@@ -64,8 +69,7 @@ class ApproveScreen(Dialog[Decision]):
             yield self._difference
             yield Static(_approval_line(review), markup=False)
             yield Static(self._problem, classes="dialog--problem", markup=False)
-            keys = "  ".join(f"{item.key} {item.hint}" for item in footer_hints(Scope.APPROVAL))
-            yield Static(keys, classes="dialog--keys", markup=False)
+            yield Static(_in_lines(self._offered()), classes="dialog--keys", markup=False)
 
     def on_mount(self) -> None:
         self._difference.display = False
@@ -82,13 +86,31 @@ class ApproveScreen(Dialog[Decision]):
             self.call_after_refresh(self._fill_difference)
 
     def action_approve_text(self) -> None:
-        problem = next((one.problem for one in self._review.asked if one.problem), None)
         if self._review.state is ApprovalState.APPROVED:
             self._tell("It is approved already.")
-        elif problem is not None:
-            self._tell(f"It cannot be approved: {problem}")
         else:
-            self.dismiss(Decision.APPROVE)
+            self._approve(Decision.APPROVE)
+
+    def action_approve_edits(self) -> None:
+        self._approve(Decision.EDITS)
+
+    def _approve(self, decision: Decision) -> None:
+        if self._obstacle is not None:
+            self._tell(f"It cannot be approved: {self._obstacle}")
+        else:
+            self.dismiss(decision)
+
+    @property
+    def _obstacle(self) -> str | None:
+        """Why the engine would not take an approval."""
+        if not self._review.asked:
+            return "it asks for nothing now."
+        return next((one.problem for one in self._review.asked if one.problem), None)
+
+    def _offered(self) -> list[Action]:
+        """The keys that do something: what can never be granted is not offered for approval."""
+        approving = ("approve_text", "approve_edits") if self._obstacle is not None else ()
+        return [item for item in footer_hints(Scope.APPROVAL) if item.name not in approving]
 
     def action_refuse_text(self) -> None:
         self.dismiss(Decision.REFUSE)
@@ -101,6 +123,18 @@ class ApproveScreen(Dialog[Decision]):
         line = self.query_one(".dialog--problem", Static)
         line.update(sanitise_line(problem))
         line.display = bool(problem)
+
+
+def _in_lines(offered: Iterable[Action]) -> str:
+    """Return the keys with what they do, as many in a line as fit, none of them broken."""
+    lines: list[str] = []
+    for item in offered:
+        hint = f"{item.key} {item.hint}"
+        if lines and len(lines[-1]) + 2 + len(hint) <= KEYS_WIDTH:
+            lines[-1] += f"  {hint}"
+        else:
+            lines.append(hint)
+    return "\n".join(lines)
 
 
 def _asked_lines(review: PermissionReview) -> Iterable[Widget]:

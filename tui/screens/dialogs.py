@@ -88,11 +88,13 @@ class Choice:
         key: The letter that gives it.
         text: What it does, in plain words.
         risky: It takes something away, writes over something or trusts something: only its letter gives it.
+        also: A key that does the same elsewhere, and gives it here as well.
     """
 
     key: str
     text: str
     risky: bool = False
+    also: str = ""
 
 
 def answer_rows(answers: Iterable[Choice]) -> list[Row]:
@@ -157,7 +159,10 @@ class ChoiceScreen(Dialog[str]):
 
     async def on_key(self, event: events.Key) -> None:
         keys = {item.key for item in self._answers}
-        if event.character in keys or (event.character == DIFFERENCE and self._compare is not None):
+        if same := next((item.key for item in self._answers if event.key == item.also), ""):
+            event.stop()
+            await self._answer(same)
+        elif event.character in keys or (event.character == DIFFERENCE and self._compare is not None):
             event.stop()
             await self._answer(event.character or "")
 

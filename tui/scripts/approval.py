@@ -9,6 +9,7 @@ from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PER
 from tui.actions import action
 from tui.connection import EngineConnection
 from tui.editing.open_script import OpenScript
+from tui.editing.own_edits import OwnEditing
 from tui.host import Host
 from tui.screens.approve import ApproveScreen, Decision
 from tui.screens.dialogs import Choice, ChoiceScreen
@@ -17,10 +18,13 @@ from tui.screens.dialogs import Choice, ChoiceScreen
 class Approval:
     """Shows what scripts ask for and sends what the user decides. The engine judges, and who may decide."""
 
-    def __init__(self, host: Host, open_script: OpenScript, connection: EngineConnection) -> None:
+    def __init__(
+        self, host: Host, open_script: OpenScript, connection: EngineConnection, own_edits: OwnEditing
+    ) -> None:
         self._host = host
         self._open_script = open_script
         self._connection = connection
+        self._own_edits = own_edits
 
     async def decide(self, path: str) -> None:
         """Let the user decide about a script.
@@ -56,12 +60,16 @@ class Approval:
         if self._open_script.dirty:
             self._host.notify_error(f"{error.message} Save it first: an approval is for a saved text.")
             return
-        answers = [Choice("p", f"look at what it asks for, to approve or refuse it ({action('approve').key})")]
+        also = action("approve")
+        answers = [Choice("p", f"look at what it asks for, to approve or refuse it ({also.key})", also=also.keys[0])]
         if await self._host.push_screen_wait(ChoiceScreen(error.message, answers, "not now")) == "p":
             await self.decide(self._open_script.path)
 
     async def _send(self, review: PermissionReview, decision: Decision) -> None:
         client = self._connection.client
+        if decision is Decision.EDITS:
+            await self._own_edits.begin(review)
+            return
         if decision is Decision.REFUSE:
             await client.call(PERMISSIONS_REFUSE, ScriptParams(path=review.script))
             self._host.notify(f"refused what {review.script} asks for")

@@ -103,7 +103,8 @@ class FrontmatterActions:
         return (await self._connection.client.call(SCRIPTS_JUDGE, ScriptParams(path=path), request)).problems
 
     async def _write(self, path: str, filled: FilledMeta, base: str) -> ScriptInfo:
-        request = SetKeysRequest(changes=dict(filled.changes), base_sha256=base)
+        token = self._open_script.own_edits.token(path)
+        request = SetKeysRequest(changes=dict(filled.changes), base_sha256=base, own_edits=token)
         return await self._connection.client.call(SCRIPTS_SET, ScriptParams(path=path), request)
 
     async def _written(self, info: ScriptInfo, filled: FilledMeta) -> None:

@@ -80,6 +80,9 @@ class ScriptPane(Vertical):
 
         path: str
 
+    class EndOwnEdits(Message):
+        """The user's own edits of a script shall have its permissions no longer."""
+
     @dataclass
     class Wanted(Message):
         """The user wants something. ``path``: the script under the cursor, or else the open one; empty without."""
@@ -211,6 +214,9 @@ class ScriptPane(Vertical):
 
     def action_export_scripts(self) -> None:
         self.want(ScriptAction.EXPORT)
+
+    def action_end_own_edits(self) -> None:
+        self.post_message(self.EndOwnEdits())
 
     def action_default_scripts(self) -> None:
         self.post_message(self.DefaultsRequested(restore=False))

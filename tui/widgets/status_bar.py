@@ -24,7 +24,8 @@ SAID_FOR = 6.0
 class StatusBar(Widget):
     """``pool [#..] 1/3  queue 0  12/min  p50 0.2 ms``, and a remark at the right for a few seconds.
 
-    A host whose sandbox does not hold is named before the figure, as long as that is so.
+    A host whose sandbox does not hold is named before the figure, as long as that is so; and whose own edits have
+    permissions, which no remark hides.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"status-bar--away", "status-bar--remark", "status-bar--warning"}
@@ -33,6 +34,7 @@ class StatusBar(Widget):
     away: reactive[str] = reactive("")
     remark: reactive[str] = reactive("")
     warning: reactive[str] = reactive("")
+    approved: reactive[str] = reactive("")
 
     _timer: Timer | None = None
 
@@ -56,7 +58,7 @@ class StatusBar(Widget):
 
     def render(self) -> Text:
         width = self.size.width
-        line = Text(no_wrap=True, overflow="ellipsis")
+        line = self._permitted()
         if self.away:
             line.append(f" {self.away}", self.get_component_rich_style("status-bar--away"))
         else:
@@ -67,10 +69,18 @@ class StatusBar(Widget):
             room = width - cell_len(self.remark) - 1
             remark_style = self.get_component_rich_style("status-bar--remark")
             if self.away or room < cell_len(line.plain) + 2:
-                line = Text(f" {self.remark}", remark_style, no_wrap=True, overflow="ellipsis")
+                line = self._permitted().append(f" {self.remark}", remark_style)
             else:
                 line.append(set_cell_size("", room - cell_len(line.plain)))
                 line.append(self.remark, remark_style)
+        return line
+
+    def _permitted(self) -> Text:
+        """The beginning of the line."""
+        line = Text(no_wrap=True, overflow="ellipsis")
+        if self.approved:
+            shown = f" {sanitise_line(self.approved)} "
+            line.append(shown, self.get_component_rich_style("status-bar--warning"))
         return line
 
     def _clear(self) -> None:

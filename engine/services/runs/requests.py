@@ -19,6 +19,7 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import bind
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
+from engine.services.scripts.own_edits import OwnEdit
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService, ScriptSource
 from engine.services.scripts.shared_code import SharedCode, not_run, shared_files
@@ -132,19 +133,19 @@ class RequestChecks:
             entrypoint=request.entrypoint or script.info.entrypoint,
             parallel=script.info.parallel,
             preloads=self._modes.preloads(script.info.preload, mode),
-            grants=await self._grants(script, mode, request.entrypoint, shared),
+            grants=await self._grants(script, mode, request.entrypoint, shared, OwnEdit(request.own_edits, actor)),
             shared=shared,
             secret={param.name: param.secret for param in script.info.params},
             note=script.lacking,
         )
 
     async def _grants(
-        self, script: ScriptSource, mode: Mode, entrypoint: str | None, shared: Modules
+        self, script: ScriptSource, mode: Mode, entrypoint: str | None, shared: Modules, edit: OwnEdit
     ) -> tuple[OpenedGrant, ...]:
         """What an administrator approved for exactly these texts; an ADMIN run has the account's rights without it."""
         if mode is Mode.ADMIN:
             return ()
-        grants = await self._permissions.grants_for(script.info, script.info.sha256, shared_files(shared))
+        grants = await self._permissions.grants_for(script.info, script.info.sha256, shared_files(shared), edit)
         if grants and entrypoint not in (None, script.info.entrypoint):
             raise ServiceError(
                 "bad_request",

@@ -51,7 +51,7 @@ class FrontmatterService:
             raise ServiceError("bad_request", "There is no key to set.")
         source = await self._scripts.source(path, allow_problem=True)
         data = await asyncio.to_thread(self._changed, source, request)
-        return await self._scripts.write(source.info.path, data, source.info.sha256, actor)
+        return await self._scripts.write(source.info.path, data, source.info.sha256, actor, request.own_edits)
 
     def _changed(self, source: ScriptSource, request: SetKeysRequest) -> bytes:
         """A script's bytes with its keys set."""

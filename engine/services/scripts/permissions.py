@@ -10,7 +10,8 @@ import asyncio
 import json
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,13 +22,21 @@ from engine.models.permissions import (
     ApproveRequest,
     AskedPermission,
     Grant,
+    OwnEdits,
     PermissionReview,
     ReviewedFile,
 )
 from engine.models.scripts import ScriptInfo
 from engine.models.shared import SharedFile
 from engine.pool.job import SharedModule
-from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW
+from engine.registry.scripts import (
+    PERMISSIONS_APPROVE,
+    PERMISSIONS_BEGIN_EDITS,
+    PERMISSIONS_END_EDITS,
+    PERMISSIONS_REFUSE,
+    PERMISSIONS_RENEW_EDITS,
+    PERMISSIONS_REVIEW,
+)
 from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.permissions import JudgedPermission, PathChanged, judge, open_grant
 from engine.sandbox.protected import ProtectedPaths
@@ -36,6 +45,7 @@ from engine.services.access import Actor, ServiceError
 from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.operations import implements
+from engine.services.scripts.own_edits import HEARD_FOR, EditLeases, Fixed, Lease, OwnEdit
 from engine.services.scripts.service import ScriptSource
 from engine.services.scripts.shared_code import SharedCode, changed_files, shared_files, whole_sha256
 from store.errors import StoreError
@@ -74,8 +84,12 @@ class PermissionService:
         protection: Callable[[], ProtectedPaths],
         shared: SharedCode,
         audit: AuditService | None = None,
+        leases: EditLeases | None = None,
     ) -> None:
         """``protection`` tells what must never be granted; it is called in a thread."""
+        self._leases = leases or EditLeases()
+        self._leases.tell = self._tell_lease
+        self._watching: set[asyncio.Task[None]] = set()
         self._scripts = scripts
         self._approvals = approvals
         self._events = events
@@ -99,6 +113,14 @@ class PermissionService:
                 ``bad_permission`` when something it asks for cannot be granted, ``no_permissions`` when it asks for
                 nothing. Nothing was approved.
         """
+        source, shared, judged = await self._as_seen(path, request)
+        await self._decide(source, shared, judged, ApprovalState.APPROVED, actor)
+        return await self._review(source, shared, judged)
+
+    async def _as_seen(
+        self, path: str, request: ApproveRequest
+    ) -> tuple[ScriptSource, tuple[SharedModule, ...], list[JudgedPermission]]:
+        """What a script asks for and imports, if it is still what the administrator saw and can be granted."""
         source = await self._source(path)
         info = source.info
         if info.sha256 != request.sha256:
@@ -113,8 +135,87 @@ class PermissionService:
             raise ServiceError("no_permissions", f"{info.path} asks for no permissions.", status=422)
         if {one.grant for one in judged} != set(request.grants):
             raise _changed(f"A path that {info.path} asks for leads elsewhere now; nothing was approved.", info.path)
-        await self._decide(source, shared, judged, ApprovalState.APPROVED, actor)
-        return await self._review(source, shared, judged)
+        return source, shared, judged
+
+    @implements(PERMISSIONS_BEGIN_EDITS)
+    async def begin_edits(self, path: str, request: ApproveRequest, actor: Actor) -> OwnEdits:
+        """Let the console that asks run its own edits of a script, for as long as a lease lasts.
+
+        Raises:
+            ServiceError: As ``approve`` does, or ``too_many``. Nothing was approved.
+        """
+        source, shared, judged = await self._as_seen(path, request)
+        permitted = {one.asked: (one.canonical, one.folder) for one in judged if one.canonical is not None}
+        lease = self._leases.begin(actor, source.info.path, source.info.sha256, permitted, shared_files(shared))
+        watching = asyncio.create_task(self._watch(lease), name="own edits")
+        self._watching.add(watching)
+        watching.add_done_callback(self._watching.discard)
+        return self._own_edits(lease)
+
+    @implements(PERMISSIONS_RENEW_EDITS)
+    async def renew_edits(self, token: str, actor: Actor) -> OwnEdits:
+        """The console is still there; raises ``edits_over``, with the reason."""
+        return self._own_edits(self._leases.renew(OwnEdit(token, actor)))
+
+    @implements(PERMISSIONS_END_EDITS)
+    async def end_edits(self, token: str, actor: Actor) -> OwnEdits:
+        """Let it be over now; raises ``edits_over`` if it is already."""
+        lease = self._leases.renew(OwnEdit(token, actor))
+        self._leases.end(lease, "you ended it")
+        return self._own_edits(lease)
+
+    async def close(self) -> None:
+        """End every lease: the engine stops."""
+        for watching in list(self._watching):
+            watching.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
+
+    async def _watch(self, lease: Lease) -> None:
+        """End a lease when its time is over, and when something else happens to its script."""
+        try:
+            with self._events.subscribe() as changes:
+                await self._look(lease)
+                while (left := self._leases.left(lease)) > 0:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(left):
+                            events = await anext(changes)
+                            if any(event.type in ("script", "git", "lagged") for event in events):
+                                await self._look(lease)
+            self._leases.expire(lease)
+        except StopAsyncIteration:
+            pass
+        finally:
+            self._leases.end(lease, "the engine stopped")  # unless it is over already
+
+    async def _look(self, lease: Lease) -> None:
+        """Compare the script's file with what the lease counts for."""
+        known = lease.texts
+        try:
+            info = (await self._scripts.source(lease.script, allow_problem=True)).info
+        except ServiceError:
+            found = None
+        else:
+            found = info.sha256 if info.path == lease.script else None  # else it is another one of that file name
+        self._leases.found(lease, found, known)
+
+    def _own_edits(self, lease: Lease) -> OwnEdits:
+        return OwnEdits(
+            script=lease.script,
+            token=lease.token,
+            sha256=lease.sha256,
+            remaining=self._leases.remaining(lease) if self._leases.left(lease) else 0.0,
+            renew_within=HEARD_FOR,
+        )
+
+    def _tell_lease(self, lease: Lease, action: str, detail: Mapping[str, object]) -> None:
+        """Put on record what becomes of a lease; never its token."""
+        if self._audit is not None:
+            detail = {**detail, "grants": _grants_text(lease.permitted)} if action == "begin" else detail
+            self._audit.tell(
+                lease.actor, "permissions", f"own_edits_{action}", lease.script, sha256=lease.sha256, **detail
+            )
+        if action in ("begin", "end"):
+            self._events.publish("script", {"path": lease.script, "change": f"own_edits_{action}"})
 
     @implements(PERMISSIONS_REFUSE)
     async def refuse(self, path: str, actor: Actor) -> PermissionReview:
@@ -125,10 +226,11 @@ class PermissionService:
             raise ServiceError("no_permissions", f"{source.info.path} asks for no permissions.", status=422)
         shared = await self._shared.used_by(source.data)
         await self._decide(source, shared, judged, ApprovalState.REFUSED, actor)
+        self._leases.end_all(source.info.path, f"{actor.name} refused what the script asks for")
         return await self._review(source, shared, judged)
 
     async def grants_for(
-        self, info: ScriptInfo, sha256: str, shared: Sequence[SharedFile] = ()
+        self, info: ScriptInfo, sha256: str, shared: Sequence[SharedFile] = (), edit: OwnEdit | None = None
     ) -> tuple[OpenedGrant, ...]:
         """What a run of a script may have outside its scratch folder.
 
@@ -136,6 +238,7 @@ class PermissionService:
             info: What the text that is to run says about itself.
             sha256: Of that text.
             shared: The shared code that it imports.
+            edit: Whose own edit it may be: then a lease of theirs counts as well.
 
         Raises:
             ServiceError: ``needs_approval`` when it asks for something that is not approved for exactly these texts
@@ -144,6 +247,8 @@ class PermissionService:
         if not info.permissions:
             return ()
         decided = await self._approvals.in_force(info.path)
+        if edit is not None and (leased := self._leased(info, sha256, shared, edit)) is not None:
+            return await asyncio.to_thread(self._open, info, leased)
         approved_for = decided is not None and _is_for(decided, sha256, info.permissions, shared)
         if decided is None or decided.state != ApprovalState.APPROVED or not approved_for:
             # Whoever is sent to an administrator should not come back with what was wrong from the beginning.
@@ -151,6 +256,18 @@ class PermissionService:
             raise _needs_approval(info.path, _why_not(info.path, decided, sha256, shared))
         approved = msgspec.json.decode(decided.grants, type=list[ApprovedGrant])
         return await asyncio.to_thread(self._open, info, approved)
+
+    def _leased(
+        self, info: ScriptInfo, sha256: str, shared: Sequence[SharedFile], edit: OwnEdit
+    ) -> list[ApprovedGrant] | None:
+        """What a lease lets this text have; None where there is none."""
+        fixed = self._leases.permitted(edit, info.path, sha256, info.permissions, shared)
+        if fixed is None:
+            return None
+        return [
+            ApprovedGrant(access=grant.access, path=path, folder=folder)
+            for grant, (path, folder) in zip(info.permissions, fixed, strict=True)
+        ]
 
     async def _source(self, name: str) -> ScriptSource:
         source = await self._scripts.source(name, allow_problem=True)
@@ -323,6 +440,15 @@ def _diff(source: ScriptSource, shared: Sequence[SharedModule], last: ApprovalRo
         new_name = path if path in now else "/dev/null"
         parts.append(text_diff.unified(before.get(path, ""), now.get(path, ""), old_name, new_name))
     return "\n".join(filter(None, parts))
+
+
+def _grants_text(permitted: Mapping[Grant, Fixed]) -> str:
+    """Where permissions lead, as approvals on record have it."""
+    fixed = [
+        ApprovedGrant(access=asked.access, path=path, folder=is_folder)
+        for asked, (path, is_folder) in permitted.items()
+    ]
+    return msgspec.json.encode(fixed).decode()
 
 
 def _refuse_problems(script: str, judged: Sequence[JudgedPermission]) -> None:

@@ -31,6 +31,7 @@ from engine.services.access import Actor, ServiceError
 from engine.services.events import EventBus
 from engine.services.operations import implements, may
 from engine.services.scripts.dependencies import Dependencies
+from engine.services.scripts.own_edits import EditLeases, OwnEdit
 from engine.services.scripts.shared_code import SharedCode, shared_files, vain_header
 from engine.services.scripts.versions import ScriptWriter
 from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
@@ -73,6 +74,7 @@ class ScriptService:
         events: EventBus,
         dependencies: Dependencies,
         shared: SharedCode | None = None,
+        leases: EditLeases | None = None,
     ) -> None:
         """``shared`` tells which shared code a text imports; without it none is looked at."""
         self._files = files
@@ -82,6 +84,7 @@ class ScriptService:
         self._events = events
         self._dependencies = dependencies
         self._shared = shared
+        self._leases = leases or EditLeases()
         self._shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
         """What was made of the rows of the last list."""
 
@@ -133,16 +136,18 @@ class ScriptService:
             raise ServiceError("bad_text", "The text holds a lone surrogate, which UTF-8 cannot carry.") from None
         if request.convert_header:
             data = await asyncio.to_thread(_converted, data)
-        return await self.write(path, data, request.base_sha256, actor)
+        return await self.write(path, data, request.base_sha256, actor, request.own_edits)
 
-    async def write(self, path: str, data: bytes, base: str | None, actor: Actor) -> ScriptInfo:
+    async def write(self, path: str, data: bytes, base: str | None, actor: Actor, own_edits: str = "") -> ScriptInfo:
         """Save ``data`` over the version with the hash ``base``; shielded from cancellation.
+
+        ``own_edits`` is the token of the lease that the save is made under, if there is one.
 
         Raises:
             ServiceError: ``conflict`` when the file is another version by now. Nothing was written.
         """
         may(actor, SCRIPTS_SAVE)
-        return await asyncio.shield(self._save(path, data, base, actor))
+        return await asyncio.shield(self._save(path, data, base, OwnEdit(own_edits, actor)))
 
     async def resolve(self, name: str, *, exact: bool = False) -> str:
         """The path of the script that ``name`` means; raises ``no_script`` or ``ambiguous``.
@@ -266,10 +271,12 @@ class ScriptService:
         note = info.note or lacking
         return ScriptSource(info if info.note == note else replace(info, note=note), data, lacking)
 
-    async def _save(self, path: str, data: bytes, base: str | None, actor: Actor) -> ScriptInfo:
+    async def _save(self, path: str, data: bytes, base: str | None, edit: OwnEdit) -> ScriptInfo:
+        asked = await asyncio.to_thread(_asked_by, data) if edit.token else []
         try:
             path = script_path(path)
-            await self._versions.save(path, data, base, actor)
+            with self._leases.saving(edit, path, base, data, asked):
+                await self._versions.save(path, data, base, edit.actor)
         except Conflict:
             raise conflict(path, base) from None
         except StoreError as error:
@@ -366,6 +373,10 @@ def _permissions(front: Frontmatter) -> tuple[list[Grant], str | None]:
         return asked(front.permissions), None
     except BadPermissions as error:
         return [], str(error)
+
+
+def _asked_by(data: bytes) -> list[Grant]:
+    return _permissions(parse(data.decode("utf-8", "replace")))[0]
 
 
 def _near(name: str, paths: Sequence[str]) -> list[str]:
