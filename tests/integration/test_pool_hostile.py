@@ -296,12 +296,6 @@ async def test_raw_output_over_such_a_limit(pool: Pool) -> None:
     await expect_innocent(pool)
 
 
-async def test_rewriting_a_line_is_no_output_that_counts(pool: Pool) -> None:
-    source = "for n in range(5_000): print(n, end='\\r', flush=n % 10 == 0)\nprint()\nresult = n"
-    done = await run(pool, source, limits=limits(output=1001, output_stop=True))
-    assert (done.outcome, done.value) == (Outcome.OK, 4_999)
-
-
 async def test_a_hundred_megabytes_of_output_do_not_grow_the_engine(pool: Pool) -> None:
     await run(pool, "print('x' * 1000)")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -14,7 +14,7 @@ import pytest
 
 from engine.models.runs import Stream
 from engine.pool import pace
-from engine.pool.child import STRAY_DELAY, Child
+from engine.pool.child import OVER_LIMIT, STRAY_DELAY, Child
 from engine.pool.fork_request import parked_child
 from engine.pool.job import Limits
 from engine.pool.output import Output
@@ -194,6 +194,17 @@ async def test_a_flood_is_read_at_its_pace_and_arrives_whole(running: Running) -
     await sending
     assert running.heard.of(OUT) == "x" * count
     assert running.heard.violations == []
+
+
+async def test_bytes_over_the_limit_are_read_at_a_pace_too(running: Running) -> None:
+    """No limit ends them any more, and a frame may have a MiB of them."""
+    start, over = time.monotonic(), OVER_LIMIT * (pace.BURST + pace.PER_SECOND // 2)
+    size = 64 << 10
+    count = (LIMITS.output + over) // size
+    sending = asyncio.create_task(running.send(frame(Frame.OUT, b"x" * size) * count))
+    await running.until(count * size)
+    await sending
+    assert time.monotonic() - start >= 0.4
 
 
 async def test_small_writes_to_a_descriptor_are_read_at_the_same_pace(running: Running) -> None:

@@ -94,6 +94,18 @@ def test_the_limit_counts_both_streams_and_says_so_once() -> None:
     ]
 
 
+def test_a_line_that_is_written_again_counts_once() -> None:
+    sink = Heard()
+    output = Output(sink, 100, stops=True)
+    for number in range(1_000):
+        output.take(1, Stream.STDOUT, f"\r{number:3}".encode())
+        output.take(2, Stream.STDERR, f"{number:3}\r".encode())
+    assert not output.full
+    assert sink.chunks[-2:] == [(Stream.STDOUT, "\r999"), (Stream.STDERR, "999\r")], "and is shown as it comes"
+    output.take(1, Stream.STDOUT, b"\n" + b"x" * 100)
+    assert output.full
+
+
 @pytest.mark.parametrize(
     ("size", "text"),
     [(1 << 20, "1 MiB"), (1536 << 10, "1.5 MiB"), (64 << 10, "64 KiB"), (999, "999 bytes"), (3 << 30, "3 GiB")],
