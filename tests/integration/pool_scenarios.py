@@ -81,6 +81,20 @@ os.symlink("/", "link")
 )
 
 
+LOOK = """
+import os
+result = []
+for place in places:
+    try:
+        if place.endswith("fd"):
+            os.listdir(place)
+        else:
+            os.close(os.open(place, os.O_RDONLY))
+        result.append(place)
+    except PermissionError:
+        pass
+"""
+
 PROFILE = ADMIN if "--admin" in sys.argv else FREE_IMPORTS
 
 
@@ -149,8 +163,23 @@ async def victim(pool: Pool) -> None:
     await ending
 
 
+async def out_of_reach(pool: Pool) -> None:
+    """An ADMIN run of an ordinary account looks into no RESTRICTED run: it lives in another user namespace."""
+    pool.resize(2)
+    job = make_job("print('there', flush=True)\nwhile True: pass", profile=FREE_IMPORTS)
+    ending = pool.submit(job)
+    await until(lambda: job.sink.stdout, "the script is at work")  # type: ignore[attr-defined]
+    child = job.sink.starts[0][1]  # type: ignore[attr-defined]
+    places = [f"/proc/{child}/{name}" for name in ("mem", "environ", "maps", "ns/user", "cwd/.", "fd")]
+    done = await run(pool, LOOK, variables={"places": places}, profile=ADMIN)
+    assert done.value == [], done.ending
+    pool.cancel(job.run_id)
+    await ending
+    pool.resize(1)
+
+
 SCENARIOS: dict[str, Callable[[Pool], Awaitable[None]]] = {
-    work.__name__: work for work in (bomb, power, deaf, daemons, memory, mess, threads, victim)
+    work.__name__: work for work in (bomb, power, deaf, daemons, memory, mess, threads, victim, out_of_reach)
 }
 
 

@@ -86,7 +86,7 @@ def test_admin_runs_of_this_account(tmp_path: Path) -> None:
 
 def test_admin_runs_of_an_ordinary_account(account: OrdinaryAccount) -> None:
     folder = account.folder("admin")
-    answer = play(account.python(SCRIPT, str(folder), *ADMIN), folder)
+    answer = play(account.python(SCRIPT, str(folder), *ADMIN, "out_of_reach"), folder)
     assert str(answer["isolation"]).startswith("admin: userns+pidns+tmpfs, no sandbox")
 
 
