@@ -9,11 +9,11 @@
 # [tool.gatewright.permissions]
 # read = ["/srv/historian"]
 # [tool.gatewright.params.database]
-# type = "text"
+# type = "str"
 # default = "/srv/historian/history.db"
 # help = "a database in a folder that this script may read"
 # [tool.gatewright.params.query]
-# type = "text"
+# type = "str"
 # default = "SELECT name, type FROM sqlite_master"
 # [tool.gatewright.limits]
 # scratch = "128 MiB"
