@@ -19,7 +19,7 @@ import os
 import select
 import signal
 
-from . import kernel, limits, namespaces
+from . import databases, kernel, limits, namespaces
 from .child import prepare_interpreter
 from .config import USUAL_MODULES, Config
 from .descendants import kill_descendants, kill_session
@@ -100,6 +100,8 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != config.engine:
         return None
+    if config.layers.locks:
+        databases.prepare()
     _import_ahead(config.preloads)
     readable = [] if config.admin else readable_paths()
     view = _build_view(config, readable) if config.layers.view else None
