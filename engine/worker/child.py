@@ -12,7 +12,7 @@ import sys
 from array import array
 
 from . import kernel, limits
-from .channel import RUN_FD, Channel, ScriptStream
+from .channel import RUN_FD, Channel
 from .inputs import InputFile
 from .program import Program, RunFrame
 from .proofs import attempts
@@ -52,7 +52,7 @@ def prepare_interpreter(rule: ImportRule | None) -> Program:
     """Put a script's streams in place, and walk every path that runs take: objects are made, code is specialised."""
     channel = Channel()
     program = Program(channel, rule)
-    channel.streams = ScriptStream(channel, Frame.OUT, 1), ScriptStream(channel, Frame.ERR, 2)
+    os.register_at_fork(after_in_child=channel.forked)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = channel.streams  # type: ignore[misc]
     if sys.version_info < (3, 13) and hasattr(_thread, "_excepthook"):
         # It reads source lines from files, and a script's are none. Without it ``threading`` has one of its own, which
@@ -99,7 +99,7 @@ class Run:
             if setup.request.warm:
                 _rehearse(program, _SIMPLE)
                 _rehearse(program, _SIMPLE)
-            program.channel.fd = RUN_FD
+            program.channel.open(RUN_FD)
             program.scratch = setup.scratch
             program.channel.send(Frame.HELLO, self_check())
             # Not sooner: making the next child is the engine's work, running a script is not.

@@ -15,6 +15,7 @@ import _socket
 import gc
 import importlib
 import json
+import mmap
 import os
 import select
 import signal
@@ -29,7 +30,7 @@ from .readable import readable_paths
 from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, serve_replacements
 from .template import Template
 from .view import SCRATCH_PARENT, View
-from .wire import Report
+from .wire import LINE_PAGE, Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def main() -> Template:
     try:
         _import_ahead(USUAL_MODULES)
         program = prepare_interpreter(config.rule)
+        program.channel.page = mmap.mmap(config.line, LINE_PAGE)
+        os.close(config.line)
         gc.freeze()
         if config.layers.pidns:
             template = _start_contained(config, program, control)

@@ -150,6 +150,7 @@ class Template:
     def _reap(self, pid: int) -> tuple[int, int, int]:
         """Wait for a child that the engine has killed; return its pid, status and microseconds of processor time."""
         _, status, usage = os.wait4(pid, 0)
+        self._program.channel.wipe()
         if self._own_pidns is None:
             kill_descendants()
         return pid, status, int((usage.ru_utime + usage.ru_stime) * 1e6)
