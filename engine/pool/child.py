@@ -18,6 +18,7 @@ from engine.models.runs import Stream
 from engine.pool import pace
 from engine.pool.frames import FrameParser, ProtocolError, frame_name
 from engine.pool.job import FileInput, Limits
+from engine.pool.open_line import LOOKS_APART, OpenLine
 from engine.pool.outcome import Waiting, waiting
 from engine.pool.output import Output
 from engine.pool.returned import ReturnedFiles
@@ -36,7 +37,7 @@ OVER_LIMIT = 128
 """Bytes over a run's limit that cost it a token: no limit ends what it writes, so its bytes count as frames do."""
 
 COUNT = struct.Struct("i")
-"""Of the bytes in a pipe (ioctl_tty(2), FIONREAD; pipe(7))."""
+"""Of the bytes in a pipe or a socket (ioctl_tty(2), FIONREAD; pipe(7), unix(7))."""
 
 STREAMS: dict[int, Stream] = {Frame.OUT: Stream.STDOUT, Frame.ERR: Stream.STDERR}
 
@@ -92,6 +93,8 @@ class Child:
         self._sealed = False
         self._closed = False
         self._stray_timer: asyncio.TimerHandle | None = None
+        self._line = OpenLine(new.line)
+        self._line_timer: asyncio.TimerHandle | None = None
         self._unsent: memoryview | None = None
         self._files: list[int] = []
         self.returned = ReturnedFiles(0)
@@ -155,14 +158,18 @@ class Child:
         self._stop_awaiting_exit()
         if self._honest and not self._sealed:
             self._take_last_frames()
+            kind, text = self._line.due(last=True)
+            if text:
+                self._take_output(kind, STREAMS[kind], text)
         self.end_output()
         for fd in list(self._heard):
             self._forget(fd)
         if self._unsent is not None:
             self._loop.remove_writer(self._socket.fileno())
             self._unsent = None
-        if self._stray_timer is not None:
-            self._stray_timer.cancel()
+        for timer in (self._stray_timer, self._line_timer):
+            if timer is not None:
+                timer.cancel()
 
     def close(self) -> None:
         """Stop reading and give back every descriptor."""
@@ -254,7 +261,7 @@ class Child:
     def _take(self, frames: list[tuple[int, bytes]]) -> None:
         for index, (kind, payload) in enumerate(frames):
             if kind in STREAMS and self._output is not None:
-                self._take_output(kind, STREAMS[kind], payload)
+                self._take_output(kind, STREAMS[kind], self._line.unseen(kind, payload))
             elif kind == Frame.RESULT and self._output is not None:
                 if any(later == Frame.CHUNK for later, _ in frames[index + 1 :]):
                     self._violated("a CHUNK frame after its RESULT")
@@ -310,7 +317,7 @@ class Child:
                         continue
                     if kind not in STREAMS or self._output is None or self._output.full:
                         return
-                    self._output.take(kind, STREAMS[kind], payload)
+                    self._output.take(kind, STREAMS[kind], self._line.unseen(kind, payload))
                 size = self._socket.recv_into(self._buffer) if left and reads else 0
             except (OSError, ProtocolError):
                 return
@@ -319,8 +326,18 @@ class Child:
             reads -= 1
             data = bytes(memoryview(self._buffer)[:size])
 
+    def _look_at_line(self) -> None:
+        """Show a line that was begun a while ago, if all that comes before it has been taken."""
+        self._line_timer = self._loop.call_later(LOOKS_APART, self._look_at_line)
+        if self._sealed or self._paused or self._parser.more or _waiting_bytes(self._run_fd):
+            return
+        kind, text = self._line.due()
+        if text:
+            self._take_output(kind, STREAMS[kind], text)
+
     def _hear_stray(self) -> None:
         self._stray_timer = None
+        self._line_timer = self._loop.call_later(LOOKS_APART - STRAY_DELAY, self._look_at_line)
         for stream, fd in self._stray.items():
             self._heard[fd] = read = partial(self._read_stray, stream, fd)
             self._loop.add_reader(fd, read)
@@ -347,6 +364,12 @@ class Child:
     def _drain_stray(self) -> None:
         """Take what is there now: what threads or children of the script go on to write has no end."""
         for stream, fd in self._stray.items():
-            (left,) = COUNT.unpack(fcntl.ioctl(fd, termios.FIONREAD, bytes(COUNT.size)))
+            left = _waiting_bytes(fd)
             while left > 0 and self._output is not None and not self._output.full:
                 left -= self._take_stray(stream, fd, left) or left
+
+
+def _waiting_bytes(fd: int) -> int:
+    """How many bytes can be read from a pipe or a socket."""
+    (count,) = COUNT.unpack(fcntl.ioctl(fd, termios.FIONREAD, bytes(COUNT.size)))
+    return int(count)

@@ -19,6 +19,7 @@ import msgspec
 
 from engine.pool.isolation import Promise, Ready, UnfitChild
 from engine.pool.job import Profile
+from engine.pool.open_line import make_page
 from engine.pool.outcome import ExitReport
 from engine.pool.settings import PoolSettings
 from engine.sandbox import cgroup
@@ -51,6 +52,9 @@ class NewChild:
     stdout: int
     stderr: int
     scratch_device: int
+
+    line: int = -1
+    """The page for lines that are begun: the zygote's own."""
 
 
 class ZygoteOwner(Protocol):
@@ -89,10 +93,12 @@ class Zygote:
             self._control.setblocking(False)
             # The template attaches each child's credentials; the kernel turns the pid into our numbering (unix(7)).
             self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            self._line = make_page()
             try:
-                self._process = _launch(settings, profile, scratch, theirs.fileno())
+                self._process = _launch(settings, profile, scratch, theirs.fileno(), self._line)
             except OSError:
                 self._control.close()
+                os.close(self._line)
                 raise
         # Before it forks: its interpreter takes longer to start.
         self.cgroup = None if settings.cgroup is None else cgroup.place(settings.cgroup, self._process.pid)
@@ -178,7 +184,7 @@ class Zygote:
         run_socket, pidfd, stdout, stderr = fds
         # Without a pid namespace there is nothing to translate, and the kernel names the template as the sender.
         pid = sender if self._plan.layers.pidns else inner_pid
-        owner.zygote_child(NewChild(pid, inner_pid, sender, run_socket, pidfd, stdout, stderr, device))
+        owner.zygote_child(NewChild(pid, inner_pid, sender, run_socket, pidfd, stdout, stderr, device, self._line))
 
     def _lost(self, problem: str) -> None:
         owner = self._owner
@@ -198,6 +204,7 @@ class Zygote:
             _kill(self._init_pidfd)
             os.close(self._init_pidfd)
             self._init_pidfd = None
+        os.close(self._line)  # now that its owner has closed the child that looked there
 
     def _close_control(self) -> None:
         if self._control.fileno() >= 0:
@@ -205,13 +212,15 @@ class Zygote:
             self._control.close()
 
 
-def _launch(settings: PoolSettings, profile: Profile, scratch: Path, control: int) -> subprocess.Popen[bytes]:
-    config = json.dumps(_config(settings, profile, scratch, control)).encode()
+def _launch(
+    settings: PoolSettings, profile: Profile, scratch: Path, control: int, line: int
+) -> subprocess.Popen[bytes]:
+    config = json.dumps(_config(settings, profile, scratch, control, line)).encode()
     command = launcher_command(settings.interpreter, ENTRY, inside=settings.plan_for(profile).layers.locks)
     with _error_log(settings.log_file) as log, _in_memory(config) as told:
         return subprocess.Popen(
             command,
-            pass_fds=[control],
+            pass_fds=[control, line],
             env=worker_environment(),
             stdin=told,
             stdout=subprocess.DEVNULL,
@@ -221,7 +230,7 @@ def _launch(settings: PoolSettings, profile: Profile, scratch: Path, control: in
         )
 
 
-def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: int) -> dict[str, object]:
+def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: int, line: int) -> dict[str, object]:
     """What the launcher is told (``engine.worker.config.Config``)."""
     plan = settings.plan_for(profile)
     rule = {
@@ -232,6 +241,7 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
     }
     return {
         "control": control,
+        "line": line,
         "engine": os.getpid(),
         "scratch": str(scratch),
         "scratch_size": settings.limits.scratch,

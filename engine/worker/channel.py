@@ -8,19 +8,19 @@ from builtins import len, memoryview  # noqa: A004 - not those that a script may
 from os import _exit
 from os import read as _read
 from os import write as _write  # by names of our own: scripts may patch those of os
-from time import monotonic as _now
 
-from .wire import HEADER, LINE_LIMIT, MAX_OUTPUT_FRAME, Frame
+from .wire import HEADER, LINE_LIMIT, LINE_PAGE, LINE_SHOWN, LINE_SHOWN_AT, MAX_OUTPUT_FRAME, OPEN_LINE, Frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mmap import mmap
     from typing import NoReturn
 
 NULL_FD = 0
 """Standard input is /dev/null, which may be written to: frames of a warm-up go there."""
 
-PIECES_APART = 0.01
-"""Seconds within which a thread writes the pieces of a line, if it is going to end it at once."""
+_EMPTY = bytes(LINE_PAGE)
+_NOTED_SIZE = LINE_SHOWN_AT - OPEN_LINE.size
 
 RUN_FD = 3
 """Where a child's run socket always is."""
@@ -31,17 +31,37 @@ class Channel:
 
     Attributes:
         fd: Where frames go.
+        page: What the slot shares with the engine (``wire.OPEN_LINE``).
         streams: The script's ``sys.stdout`` and ``sys.stderr``, as it finds them.
     """
 
     def __init__(self) -> None:
         self.fd = NULL_FD
-        self.streams: tuple[ScriptStream, ...] = ()
+        self.streams = ScriptStream(self, Frame.OUT, 1), ScriptStream(self, Frame.ERR, 2)
         self._lock = _thread.RLock()
-        self._pending: dict[int, tuple[int, bytes, float]] = {}
-        """For each thread the stream it wrote to last, the line it has begun there, and when: ``print`` writes in
-        pieces."""
+        self._pending: dict[int, tuple[int, bytes]] = {}
+        """For each thread the stream it wrote to last and the line it has begun there: ``print`` writes in pieces."""
         self._only: int | None = None
+        self.page: mmap | None = None
+        self._line: mmap | None = None
+        """The page, where this process may write to it."""
+        self._line_number = 0
+        self._noted = False
+        """Whether a line stands in the page."""
+
+    def open(self, fd: int) -> None:
+        """Be a run's: frames go to ``fd``, and the engine sees in the page what is kept back."""
+        self.fd = fd
+        self._line = self.page
+
+    def forked(self) -> None:
+        """Be another process: what that keeps back is not what the run does."""
+        self._line = None
+
+    def wipe(self) -> None:
+        """Leave nothing of a run in the page."""
+        if self.page is not None:
+            self.page[:] = _EMPTY
 
     def put(self, frame: int, data: bytes) -> None:
         """Take output: whole lines go out at once, the rest when it is long or flushed, or the other stream writes."""
@@ -50,26 +70,39 @@ class Channel:
             if self._only is not None and self._only != thread:
                 return
             pending = self._pending.pop(thread, None)
-            if self._pending:
-                self._send_held_back()
+            if self._pending and self._noted:
+                self._send_shown()
             if pending is not None:
                 if pending[0] == frame:
                     data = pending[1] + data
                 else:
                     self._send_output(pending[0], pending[1])
             cut = len(data) if len(data) >= LINE_LIMIT else data.rfind(b"\n") + 1
-            if cut < len(data):
-                self._pending[thread] = frame, data[cut:], _now()
-                data = data[:cut]
-            self._send_output(frame, data)
-
-    def _send_held_back(self) -> None:
-        """Send what other threads began some time ago: had they been about to end the line, they would have by now."""
-        since = _now() - PIECES_APART
-        for thread, (frame, data, begun) in list(self._pending.items()):
-            if begun < since:
-                del self._pending[thread]
+            if cut == len(data):
                 self._send_output(frame, data)
+                return
+            if pending is None or cut or pending[0] != frame:
+                self._line_number = self._line_number + 1 & 0xFFFF_FFFF
+            kept, data = data[cut:], data[:cut]
+            if data:
+                self._send_output(frame, data)
+            self._pending[thread] = frame, kept
+            if self._line is not None and len(self._pending) == 1 and len(kept) <= _NOTED_SIZE:
+                # After what comes before it has been sent: the engine may show it when it has read all that.
+                note = OPEN_LINE.pack(frame, len(kept), self._line_number) + kept
+                self._line[: len(note)] = note
+                self._noted = True
+
+    def _send_shown(self) -> None:
+        """Send what another thread has begun if the engine shows it: its line cannot come as a whole any more."""
+        self._take_note_back()
+        if self._line is not None and LINE_SHOWN.unpack_from(self._line, LINE_SHOWN_AT)[0] == self._line_number:
+            self.flush_all()
+
+    def _take_note_back(self) -> None:
+        if self._line is not None:
+            self._line[0] = 0
+        self._noted = False
 
     def flush(self) -> None:
         """Send what the calling thread has pending."""
@@ -107,9 +140,9 @@ class Channel:
     def flush_all(self) -> None:
         """Send what any thread has pending."""
         with self._lock:
-            for frame, data, _ in self._pending.values():
+            while self._pending:
+                frame, data = self._pending.pop(next(iter(self._pending)))
                 self._send_output(frame, data)
-            self._pending.clear()
 
     def forget(self) -> None:
         """Drop what a warm-up left pending."""
@@ -117,6 +150,8 @@ class Channel:
         self._only = None
 
     def _send_output(self, frame: int, data: bytes) -> None:
+        if self._noted:
+            self._take_note_back()  # before it is sent, so that the engine shows nothing twice
         for start in range(0, len(data), MAX_OUTPUT_FRAME):
             self.send(frame, data[start : start + MAX_OUTPUT_FRAME])
 

@@ -12,7 +12,7 @@ import sys
 from array import array
 
 from . import kernel, limits, standard_input
-from .channel import RUN_FD, Channel, ScriptStream
+from .channel import RUN_FD, Channel
 from .inputs import InputFile
 from .program import Program, RunFrame
 from .proofs import attempts
@@ -58,7 +58,7 @@ def prepare_interpreter(rule: ImportRule | None, around: Circumstances) -> Progr
     sys.stdin = sys.__stdin__ = no_input  # type: ignore[misc,assignment]
     if not around.restricted:  # the others have no such names
         standard_input.refuse_its_names(lambda: around.stdin)
-    channel.streams = ScriptStream(channel, Frame.OUT, 1), ScriptStream(channel, Frame.ERR, 2)
+    os.register_at_fork(after_in_child=channel.forked)
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = channel.streams  # type: ignore[misc]
     if sys.version_info < (3, 13) and hasattr(_thread, "_excepthook"):
         # It reads source lines from files, and a script's are none. Without it ``threading`` has one of its own, which
@@ -105,7 +105,7 @@ class Run:
             if setup.request.warm:
                 _rehearse(program, _SIMPLE)
                 _rehearse(program, _SIMPLE)
-            program.channel.fd = RUN_FD
+            program.channel.open(RUN_FD)
             program.channel.send(Frame.HELLO, self_check())
             # Not sooner: making the next child is the engine's work, running a script is not.
             os.nice(limits.RUN_NICENESS)

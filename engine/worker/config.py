@@ -40,6 +40,7 @@ class Config:
 
     Attributes:
         control: Descriptor of the control socket.
+        line: Descriptor of the page for lines that are begun (``wire.OPEN_LINE``).
         engine: The engine's pid: if it is no longer the parent, it has died already.
         scratch: The folder to mount, or make, the scratch in.
         shm_size: Bytes of the ``/dev/shm`` of its own that an ADMIN slot gets.
@@ -56,6 +57,7 @@ class Config:
         self,
         *,
         control: int,
+        line: int,
         engine: int,
         scratch: str,
         scratch_size: int,
@@ -71,6 +73,7 @@ class Config:
         rule: dict[str, Any] | None,
     ) -> None:
         self.control = control
+        self.line = line
         self.engine = engine
         self.scratch = scratch
         self.scratch_size = scratch_size

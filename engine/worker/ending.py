@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _io
 import _thread
+import atexit
 import gc
 import json
 import os
@@ -37,6 +38,27 @@ ORDINARY_FILES = 60
 _closed_descriptors = kernel.prepare_poll(RUN_FD + 1, ORDINARY_FILES)
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+def is_plain(own: tuple[TextIOWrapper, TextIOWrapper]) -> bool:
+    """Whether nothing has to be waited for, called or flushed, as at the end of most scripts."""
+    return "threading" not in sys.modules and not atexit._ncallbacks() and stand(own)
+
+
+def stand(own: tuple[TextIOWrapper, TextIOWrapper]) -> bool:
+    """Whether the script has left its streams as it found them."""
+    out, err = own
+    try:
+        return (
+            sys.stdout is out
+            and sys.stderr is err
+            and sys.__stdout__ is out
+            and sys.__stderr__ is err
+            and out.write_through
+            and err.write_through
+        )
+    except AttributeError:  # it has deleted one
+        return False
 
 
 def threads() -> ModuleType | None:
@@ -103,9 +125,11 @@ def waiting(names: list[str], result: bytes, value: object, limit: int) -> bytes
     return WAIT.pack(len(told)) + told + result
 
 
-def streams_to_flush(own: tuple[TextIOWrapper, ...]) -> list[tuple[str, TextIO]]:
+def streams_to_flush(own: tuple[TextIOWrapper, TextIOWrapper]) -> list[tuple[str, TextIO]]:
     """What stands in ``sys.stdout`` and ``sys.stderr``, each once; not those of ours that keep nothing back."""
     found: list[tuple[str, TextIO]] = []
+    if stand(own):
+        return found
     for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
         stream = getattr(sys, name, None)
         if stream is None or any(stream is one and one.write_through for one in own):

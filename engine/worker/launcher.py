@@ -15,6 +15,7 @@ import _socket
 import gc
 import importlib
 import json
+import mmap
 import os
 import select
 import signal
@@ -31,7 +32,7 @@ from .readable import readable_paths
 from .scratch import FolderScratch, NoScratch, TmpfsScratch, mount_scratch, serve_template
 from .template import Template
 from .view import SCRATCH_PARENT, View
-from .wire import Report
+from .wire import LINE_PAGE, Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def main() -> Template:
         granted = [(path, access == WRITE) for access, path, _, _ in config.grants]
         around = Circumstances(restricted=not config.admin, scripts=config.scripts, granted=granted)
         program = prepare_interpreter(config.rule, around)
+        program.channel.page = mmap.mmap(config.line, LINE_PAGE)
+        os.close(config.line)
         gc.freeze()
         if config.layers.pidns:
             template = _start_contained(config, program, control)

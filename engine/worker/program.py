@@ -211,30 +211,37 @@ class Program:
         streams are flushed once more.
         """
         try:
-            live = self.channel.fd != NULL_FD
-            if self._stage < _Stage.MAIN_STREAMS:
-                self._stage = _Stage.MAIN_STREAMS
-                self._streams = ending.streams_to_flush(self.channel.streams)
-            if self._stage == _Stage.MAIN_STREAMS and not self._streams:
-                self._stage = _Stage.THREADS
-                if live and (threading := ending.threads()) is not None:
-                    self._doing = repr(threading)
-                    self._tell_what_is_waited_for(ending.waited_for(threading))
-                    return threading._shutdown  # type: ignore[no-any-return]
-            if self._stage == _Stage.THREADS:
-                self._stage = _Stage.CALLBACKS
-                self._take_result()
-                if live and atexit._ncallbacks():
-                    return atexit._run_exitfuncs
-            if self._stage == _Stage.CALLBACKS:
-                self._stage = _Stage.STREAMS
-                self._streams = ending.streams_to_flush(self.channel.streams)
-            while self._streams:
-                self._doing, stream = self._streams.pop(0)
-                if self._doing not in self._broken:
-                    return stream.flush
+            if self._stage >= _Stage.MAIN_STREAMS or not ending.is_plain(self.channel.streams):
+                return self._step()
+            self._stage = _Stage.STREAMS
+            self._take_result()
         except BaseException as trouble:  # noqa: BLE001 - objects of the script are asked here
             self._fail(trouble)
+        return None
+
+    def _step(self) -> Call | None:
+        live = self.channel.fd != NULL_FD
+        if self._stage < _Stage.MAIN_STREAMS:
+            self._stage = _Stage.MAIN_STREAMS
+            self._streams = ending.streams_to_flush(self.channel.streams)
+        if self._stage == _Stage.MAIN_STREAMS and not self._streams:
+            self._stage = _Stage.THREADS
+            if live and (threading := ending.threads()) is not None:
+                self._doing = repr(threading)
+                self._tell_what_is_waited_for(ending.waited_for(threading))
+                return threading._shutdown  # type: ignore[no-any-return]
+        if self._stage == _Stage.THREADS:
+            self._stage = _Stage.CALLBACKS
+            self._take_result()
+            if live and atexit._ncallbacks():
+                return atexit._run_exitfuncs
+        if self._stage == _Stage.CALLBACKS:
+            self._stage = _Stage.STREAMS
+            self._streams = ending.streams_to_flush(self.channel.streams)
+        while self._streams:
+            self._doing, stream = self._streams.pop(0)
+            if self._doing not in self._broken:
+                return stream.flush
         return None
 
     def end(self) -> bytes:

@@ -159,6 +159,7 @@ class Template:
     def _reap(self, pid: int, *, everything: bool = True) -> tuple[int, int, int]:
         """Wait for a child that the engine has killed; return its pid, status and microseconds of processor time."""
         _, status, usage = os.wait4(pid, 0)
+        self._program.channel.wipe()
         if self._leaves:
             kill_session(None if everything else os.getsid(0))
             self._let_go()

@@ -29,6 +29,16 @@ LINE_LIMIT = 8 << 10
 """A partial line is sent when it has grown this long."""
 
 
+OPEN_LINE = struct.Struct("<BxHI")
+"""Head of the page that a child shares with the engine: OUT or ERR (0: none), length and number of the line that it has
+begun and keeps back. Then the line."""
+
+LINE_PAGE = 4096
+LINE_SHOWN = struct.Struct("<I")
+LINE_SHOWN_AT = LINE_PAGE - LINE_SHOWN.size
+"""The engine's word in that page: the number of the line that it shows."""
+
+
 class Frame:
     """What a frame carries. Plain numbers: in the child every enum look-up is a page more to copy."""
 

@@ -35,7 +35,7 @@ AS_PYTHON_DOES = {
     "threads": """
         import threading, time
         def work(n):
-            time.sleep(0.05 * n)
+            time.sleep(0.2 + 0.2 * n)
             print("worker", n, "finished")
         for n in range(3):
             threading.Thread(target=work, args=(n,)).start()
@@ -45,7 +45,7 @@ AS_PYTHON_DOES = {
         import threading, time
         def work(n):
             time.sleep(0.02)
-            print(n, end=" ")
+            print(n, end=" ", flush=True)
             if n:
                 threading.Thread(target=work, args=(n - 1,)).start()
         work(4)
@@ -172,6 +172,12 @@ AS_PYTHON_DOES = {
     "logging": """
         import logging
         logging.getLogger("x").warning("plain warning %d", 5)
+    """,
+    "no streams": """
+        import sys
+        print("x")
+        sys.stderr = None
+        del sys.stdout
     """,
     "a loop that was left open": """
         import asyncio
