@@ -228,6 +228,8 @@ class Slot:
         self.leaving = True
         if self._attached is not None:
             self.cancel(cause)
+        if self.profile.leaves:
+            self._intervene(cause)  # the template reads it before it sees the end, and ends what detached itself
         self._drop_zygote()
         self._deadline.close()
         self._monitor.close()

@@ -120,6 +120,8 @@ class Template:
                         run.setup = setup
                         run.template = self
                         return run
+        except BrokenPipeError:
+            os._exit(0)  # the engine no longer listens
         except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
             self._control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
         os._exit(0)

@@ -13,6 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from pool_kit import (
@@ -33,6 +34,7 @@ from pool_kit import (
 
 from engine.models.runs import Outcome
 from engine.pool.pool import Pool
+from engine.worker.descendants import is_alive
 from engine.worker.limits import RUN_NICENESS, ZYGOTE_NICENESS
 
 BOMB = """
@@ -96,6 +98,7 @@ for place in places:
 """
 
 PROFILE = ADMIN if "--admin" in sys.argv else FREE_IMPORTS
+LEAVES = replace(ADMIN, leaves=True)
 
 
 async def killed(pool: Pool, source: str, *expected: Outcome) -> None:
@@ -145,6 +148,26 @@ async def threads(pool: Pool) -> None:
     assert sorted(map(int, done.sink.stdout.split())) == list(range(30))
 
 
+async def leaving(pool: Pool) -> None:
+    """What may stay stays, and not its neighbour; a stop ends both."""
+    flag = Path(os.environ["TMPDIR"]) / "go-on"
+    flag.touch()
+    start = f"import subprocess\nwait = ['sh', '-c', 'while [ -e {flag} ]; do sleep 0.02; done']\n"
+    start += "print(*(subprocess.Popen(wait, start_new_session=new).pid for new in (True, False)), flush=True)\n"
+    stopped = await run(pool, start + "while True: pass", wall=1.0, profile=LEAVES)
+    assert stopped.outcome is Outcome.TIMEOUT, stopped.ending
+    assert not any(map(is_alive, map(int, stopped.sink.stdout.split())))
+    done = await run(pool, start, profile=LEAVES)
+    assert done.outcome is Outcome.OK, done.ending
+    kept, ended = map(int, done.sink.stdout.split())
+    assert f"(pid {kept})" in (done.ending.note or "")
+    await until(lambda: not is_alive(ended), "what has not detached itself is ended")
+    await expect_innocent(pool, PROFILE)
+    assert is_alive(kept)
+    flag.unlink()
+    await until(lambda: not is_alive(kept), "it comes to its own end")
+
+
 async def victim(pool: Pool) -> None:
     """The kernel ends it before its zygote, and both before the engine; the processor goes the other way round."""
     job = make_job("print('there', flush=True)\nwhile True: pass", profile=PROFILE)
@@ -179,7 +202,8 @@ async def out_of_reach(pool: Pool) -> None:
 
 
 SCENARIOS: dict[str, Callable[[Pool], Awaitable[None]]] = {
-    work.__name__: work for work in (bomb, power, deaf, daemons, memory, mess, threads, victim, out_of_reach)
+    work.__name__: work
+    for work in (bomb, power, deaf, daemons, memory, mess, threads, leaving, victim, out_of_reach)
 }
 
 

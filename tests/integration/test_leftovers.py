@@ -155,6 +155,17 @@ while True: pass"""
     assert not flag.after.exists()
 
 
+async def test_an_engine_that_stops_ends_what_a_run_has_detached(flag: Flag, ended_at_last: list[int]) -> None:
+    async with pool_of() as pool:
+        source = f"{START}\nprint(start({flag.wait!r}, start_new_session=True), flush=True)\nwhile True: pass"
+        job = make_job(source, profile=LEAVES, limits=limits(wall=60.0))
+        ending = pool.submit(job)
+        await until(lambda: job.sink.stdout, "it has started")
+    assert (await ending).outcome is Outcome.INTERRUPTED
+    ended_at_last.append(int(job.sink.stdout))
+    await until(lambda: not is_alive(int(job.sink.stdout)), "it is ended with the run")
+
+
 async def test_one_that_leaves_without_a_result_is_told_as_well(flag: Flag, ended_at_last: list[int]) -> None:
     async with pool_of() as pool:
         source = f"{START}\nimport os\nprint(start({flag.wait!r}, start_new_session=True), flush=True)\nos._exit(3)"

@@ -23,8 +23,8 @@ RESTRICTED = (*KILLS, "memory", "mess", "threads", "victim")
 PLAIN = ("bomb", "power", "deaf", "memory", "threads", "victim")
 """Without namespaces there is no scratch to make a mess in."""
 
-ADMIN = ("--admin", *KILLS, "daemons", "memory", "mess", "threads", "victim")
-PLAIN_ADMIN = ("--plain", "--admin", "power", "deaf", "daemons", "memory", "mess", "threads", "victim")
+ADMIN = ("--admin", *KILLS, "daemons", "memory", "mess", "threads", "leaving", "victim")
+PLAIN_ADMIN = ("--plain", "--admin", "power", "deaf", "daemons", "memory", "mess", "threads", "leaving", "victim")
 """No fork bomb: without namespaces nothing bounds the number of an account's processes."""
 
 FULL = "full: userns+pidns+netns+ipcns+tmpfs+view+landlock"

@@ -378,6 +378,8 @@ def test_what_is_wrong_elsewhere_does_not_stand_in_the_way() -> None:
         ("limits.memory", 1 << 63, "fits into 64 bits"),
         ("limits.memory", "much", "limits.memory must be a size"),
         ("limits.open_files", 3, "at least 16"),
+        ("limits.output_stop", "yes", "output_stop must be true or false"),
+        ("leave_processes", 1, "leave_processes must be true or false"),
         ("params.n.type", "integer", "must be one of"),
         ("params.hours.type", "str", "params.hours.default does not fit"),
         ("params.hours.default", "x", "params.hours.default does not fit"),

@@ -92,6 +92,12 @@ def test_every_key_is_read() -> None:
     )
 
 
+def test_keys_that_are_on_or_off() -> None:
+    front = own("leave_processes = true", "limits.output_stop = true")
+    assert (front.leave_processes, front.limits.output_stop, front.problem) == (True, True, None)
+    assert (own().leave_processes, own().limits.output_stop) == (False, None)
+
+
 @pytest.mark.parametrize(
     "start", ["\ufeff", "#!/usr/bin/env python3\n", "# -*- coding: utf-8 -*-\n", "\n\n# Copyright\n#\n"]
 )
@@ -280,6 +286,8 @@ def test_no_text_is_searched_for_long(lines: list[str]) -> None:
         ("limits.open_files = 9999999999999999999999", "limits.open_files must be"),
         ("limits.parallel = 0", "limits.parallel must be a whole number, at least 1"),
         ("limits.parallel = 1.5", "parallel must be a whole number"),
+        ("limits.output_stop = 1", "output_stop must be true or false"),
+        ("leave_processes = 'no'", "leave_processes must be true or false"),
         ("permissions = 'all'", "[permissions] must be a table"),
         ("a = 1\n# a = 2", "not valid TOML"),
         ("a =", "not valid TOML"),
