@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from console_support import console, write_script
+from console_support import console, engine_project, write_script
 
+from engine.client import launch
 from engine.client.answers import EngineError
 from engine.models.permissions import Access, ApprovalState, AskedPermission, Grant, PermissionReview
+from engine.registry.engine import AUDIT_LIST, AuditParams
 from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REVIEW
 
 EVIL = "/srv/\x1b]0;evil\x07\u202elogs"
@@ -192,7 +194,8 @@ async def test_own_edits_run_for_a_while_without_another_approval(project, tmp_p
         await c.press("escape")
 
 
-async def test_somebody_elses_change_ends_own_edits_and_is_said(project, tmp_path, logs):
+async def test_somebody_elses_change_ends_own_edits_and_is_said(project, tmp_path, logs, monkeypatch):
+    monkeypatch.setattr("tui.editing.own_edits.RENEW_EVERY", 600.0)  # what happens to scripts is reason enough to ask
     write_script(project, "theirs.py", reading(logs, "mine"))
     async with console(project, tmp_path) as c:
         await c.shows("theirs", "pool [...]")
@@ -200,6 +203,43 @@ async def test_somebody_elses_change_ends_own_edits_and_is_said(project, tmp_pat
         write_script(project, "theirs.py", reading(logs, "theirs"))
         await c.shows("have no permissions any more")
         await c.until(lambda: not has_permissions(c), "the sign is gone")
+        await c.press("f5")
+        await c.shows("has approved that yet")
+        await c.press("escape")
+
+
+async def test_leaving_the_console_ends_own_edits(project, tmp_path, logs):
+    write_script(project, "left.py", reading(logs, "mine"))
+    async with console(project, tmp_path) as c:
+        await c.shows("left", "pool [...]")
+        await begin_edits(c, "left.py")
+        await c.press("ctrl+q")
+        await c.until(lambda: not c.app.is_running or c.app._exit, "the console is left")
+    client = await launch.connect(project, client="cli")
+    try:
+        newest = (await client.call(AUDIT_LIST, AuditParams(limit=50))).records
+    finally:
+        await client.close()
+    told = [(record.action, record.detail.get("reason")) for record in newest if record.subject == "left.py"]
+    assert told[0] == ("own_edits_end", "you ended it")
+
+
+@pytest.fixture
+def own_project(tmp_path):
+    with engine_project(tmp_path / "plant-b") as root:
+        yield root
+
+
+async def test_an_engine_that_goes_away_takes_own_edits_along(own_project, tmp_path, logs):
+    write_script(own_project, "gone.py", reading(logs, "mine"))
+    async with console(own_project, tmp_path) as c:
+        await c.shows("gone", "pool [...]")
+        await begin_edits(c, "gone.py")
+        await launch.stop(own_project, client="cli", force=True)
+        await c.told("Your own edits have no permissions any more: the engine is away.")
+        assert c.app._console.parts.own_edits.token("gone.py") == ""
+        await c.press("ctrl+r")
+        await c.shows("pool [...]")
         await c.press("f5")
         await c.shows("has approved that yet")
         await c.press("escape")

@@ -39,6 +39,20 @@ async def test_what_is_wrong_is_found_on_opening_and_enter_goes_there(c):
     assert c.app._console.editor.has_focus
 
 
+async def test_what_is_wrong_with_a_header_has_the_files_own_line(c, project):
+    write_script(
+        project, "header.py", '"""Digest."""\n\n# /// script\n# dependencies = ["nosuchpkg-zz"]\n# title =\n# ///\n'
+    )
+    await c.open("header.py")
+    await c.press("f3", "2")
+    await c.shows("[Problems 1]", "5:1     error", "not valid TOML")
+    await c.press("enter")
+    assert c.app._console.editor.cursor_location == (4, 0)
+    write_script(project, "needs.py", '"""Digest."""\n# /// script\n# dependencies = ["nosuchpkg-zz"]\n# ///\n')
+    await c.open("needs.py")
+    await c.shows("3:1     warning", "Not installed for scripts here: nosuchpkg-zz.")
+
+
 async def test_it_follows_the_typing_and_the_saving(c):
     await c.open("clean.py")
     await c.press("f3", "f3")

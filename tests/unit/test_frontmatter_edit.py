@@ -94,7 +94,15 @@ def document(data: bytes) -> Mapping[str, Any]:
         ),
     ],
 )
-@pytest.mark.parametrize("start", ["", "\ufeff", "#!/usr/bin/env python3\n# -*- coding: utf-8 -*-\n"])
+@pytest.mark.parametrize(
+    "start",
+    [
+        "",
+        "\ufeff",
+        "#!/usr/bin/env python3\n# -*- coding: utf-8 -*-\n",
+        '"""Doc.\n\n# /// other\n# x = 1\n# ///\n"""\nimport re\n\nLIMIT = "# /// script"\n',
+    ],
+)
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_only_the_value_changes(key: str, value: object, old: str, new: str, start: str, line_end: str) -> None:
     before = (start + FULL).replace("\n", line_end)
@@ -118,6 +126,8 @@ def test_only_the_value_changes(key: str, value: object, old: str, new: str, sta
 )
 def test_a_removed_key_takes_its_lines_along_and_nothing_else(key: str, gone: str) -> None:
     assert remove_key(FULL.encode(), key).decode() == FULL.replace(gone, "")
+    further_down = f"import re\n\n{FULL}"
+    assert remove_key(further_down.encode(), key).decode() == further_down.replace(gone, "")
 
 
 @pytest.mark.parametrize("key", ["title", "limits.timeout", "params.hours.default", "dependencies", "enabled"])
