@@ -15,7 +15,7 @@ from cli_support import CliProject
 
 LAYERS = [
     "user namespace", "namespaces", "private view", "scratch", "Landlock", "seccomp", "capabilities", "rlimits",
-    "pidfd", "RESTRICTED", "ADMIN",
+    "pidfd", "file locks", "RESTRICTED", "ADMIN",
 ]  # fmt: skip
 FIELDS = {"level", "tried", "found", "advice", "layer", "protects"}
 

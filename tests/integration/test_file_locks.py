@@ -166,14 +166,16 @@ ANSWERS = LOCKING + code(
 DATABASES = code(
     """
     import sqlite3, threading
+    def connect(name, mode="rwc", **options):
+        return sqlite3.connect(f"file:{name}?DEFAULT&mode={mode}", uri=True, **options)
     result = {}
     for mode in ("delete", "truncate", "persist", "memory", "wal", "off"):
         name = f"{mode}.db"
-        one = sqlite3.connect(name, timeout=0.01, isolation_level=None)
+        one = connect(name, timeout=0.01, isolation_level=None)
         found = [one.execute(f"pragma journal_mode = {mode}").fetchone()[0]]
         one.execute("create table t(a)")
         one.executemany("insert into t values (?)", ((n,) for n in range(50)))
-        two = sqlite3.connect(name, timeout=0.01, isolation_level=None, check_same_thread=False)
+        two = connect(name, timeout=0.01, isolation_level=None, check_same_thread=False)
 
         def tell(connection, statement):
             try:
@@ -194,13 +196,13 @@ DATABASES = code(
         ):
             tell(connection, statement)
 
-        copy = sqlite3.connect(f"{mode}-copy.db")
+        copy = connect(f"{mode}-copy.db")
         one.backup(copy)
         found.append(copy.execute("select count(*) from t").fetchone()[0])
         copy.close()
 
         def work(count):
-            own = sqlite3.connect(name, timeout=30, isolation_level=None)
+            own = connect(name, timeout=30, isolation_level=None)
             for _ in range(count):
                 own.execute("begin immediate")
                 own.execute("insert into t values ((select count(*) from t))")
@@ -216,13 +218,16 @@ DATABASES = code(
         found.append(two.execute("pragma integrity_check").fetchone()[0])
         one.close()
         two.close()
-        again = sqlite3.connect(f"file:{name}?mode=ro", uri=True)
+        again = connect(name, "ro")
         found.append(again.execute("select count(*) from t").fetchone()[0])
         again.close()
         result[mode] = found
     print(repr(result))
     """
 )
+
+EVERY_LOCK = DATABASES.replace("DEFAULT", "vfs=unix")
+"""Asks for each lock, which SQLite in a run does not by itself."""
 
 STORES = code(
     """
@@ -252,8 +257,10 @@ STORES = code(
 )
 """Which of them there are is a matter of how the interpreter was built."""
 
+SAME = {"answers": ANSWERS, "databases": DATABASES, "every-lock": EVERY_LOCK, "stores": STORES}
 
-@pytest.mark.parametrize("source", [ANSWERS, DATABASES, STORES], ids=["answers", "databases", "stores"])
+
+@pytest.mark.parametrize("source", SAME.values(), ids=SAME)
 async def test_own_files_are_locked_as_outside_of_the_sandbox(pool: Pool, source: str, tmp_path: Path) -> None:
     plain = await asyncio.to_thread(
         subprocess.run, [interpreter(), "-I", "-c", source], cwd=tmp_path, capture_output=True, text=True,
@@ -264,6 +271,23 @@ async def test_own_files_are_locked_as_outside_of_the_sandbox(pool: Pool, source
     assert done.sink.stdout == plain.stdout
     assert plain.stdout
     await expect_innocent(pool)
+
+
+ALONE = code(
+    """
+    import os, sqlite3
+    with sqlite3.connect("x.db", isolation_level=None) as one:
+        one.execute("pragma journal_mode = wal")
+        one.execute("create table t(a)")
+        result = os.path.exists("x.db-wal"), os.path.exists("x.db-shm")
+    """
+)
+
+
+async def test_sqlite_keeps_its_locks_to_itself_in_a_run(pool: Pool) -> None:
+    """It shows by the shared memory of its log, which is no file then: every single lock would ask the broker."""
+    done = await run(pool, ALONE)
+    assert done.value == [True, False], done.ending
 
 
 OTHERS = LOCKING + code(
