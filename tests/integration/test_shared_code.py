@@ -305,6 +305,14 @@ async def test_names_that_are_made_while_a_script_runs_are_told(engine: Engine) 
     assert missing.note == "There is no lib/tagz.py among the project's scripts."
 
 
+async def test_only_lib_is_shared_and_what_a_child_says_is_no_path(engine: Engine) -> None:
+    await save(engine, library__x="def f():\n    return 1\n", lib__tags=TAGS)
+    called = await run(engine, kind=RunKind.CALL, module="library.x", function="f", mode=Mode.ADMIN)
+    assert (called.outcome, called.shared) == (Outcome.SCRIPT_ERROR, [])
+    for name in ("../library/x", "/etc/passwd", "lib." + "x" * 10_000, "lib.\x1b[31m", "lib..tags", ""):
+        assert engine.shared.explain(name, "library/x.py") is None
+
+
 async def test_packages_before_modules_and_folders_without_init(engine: Engine) -> None:
     packages = {"lib/a": "WHICH = 'package'\n", "lib/star": "__all__ = ['one']\n"}
     await save(engine, packages, lib__a="WHICH = 'module'\n", lib__deep__er__x="X = 3\n", lib__star__one="ONE = 1\n")

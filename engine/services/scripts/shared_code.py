@@ -42,6 +42,9 @@ MAX_COMPILED_FILES = 1024
 MAX_KNOWN = 1024
 """Texts whose imports are remembered."""
 
+MAX_NAME = 200
+"""Characters of a module's name in a sentence."""
+
 INIT = "__init__"
 
 log = logging.getLogger(__name__)
@@ -71,7 +74,7 @@ class SharedCode:
         Raises:
             ServiceError: ``bad_shared_code`` when a file cannot be used, ``too_much_shared_code``.
         """
-        if LIB.encode() not in data and not module.startswith(LIB):
+        if not _is_shared(module) if module else LIB.encode() not in data:
             return ()
         return await asyncio.to_thread(self.look, data, module)
 
@@ -134,14 +137,16 @@ class SharedCode:
             module: Its absolute name.
             script: The run's script, to find what is beside it; it may be none.
         """
-        if module == LIB or module.startswith(LIB + "."):
+        if len(module) > MAX_NAME or not all(part.isidentifier() for part in module.split(".")):
+            return None  # a child said it
+        if _is_shared(module):
             return self._explain_shared(module)
         sibling = self.sibling(module, script)
         return None if sibling is None else sibling_sentence(module, sibling)
 
     def unlikely(self, module: str, script: str) -> str | None:
         """Say why an import of ``module`` by ``script`` will probably not succeed: another script, no file in lib."""
-        if module == LIB or module.startswith(LIB + "."):
+        if _is_shared(module):
             path = module.replace(".", "/")
             there = module == LIB or any(map(self._files.there, (path + SUFFIX, f"{path}/{INIT}{SUFFIX}")))
             return None if there or self._holds(path) else self._explain_shared(module)
@@ -276,6 +281,10 @@ class _Search:
         sha256 = hashlib.sha256(module.text).hexdigest()
         self._todo += self._imports(text, sha256, package)
         return replace(module, sha256=sha256)
+
+
+def _is_shared(module: str) -> bool:
+    return module == LIB or module.startswith(LIB + ".")
 
 
 def _text(module: SharedModule) -> str:
