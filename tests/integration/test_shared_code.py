@@ -110,6 +110,14 @@ async def test_compiled_code_is_kept_by_hash_and_gives_the_same(engine: Engine) 
     await asyncio.wait_for(engine.shared.compiled(), 30)
     assert all(one.code for one in engine.shared.with_code(engine.shared.look(USER.encode())) if one.path)
     assert (await script(engine, "own/user")).value == first.value
+    many = [f"lib/many/m{number}.py" for number in range(40)]
+    (engine.project.scripts / "lib/many").mkdir()
+    for path in many:
+        (engine.project.scripts / path).write_text(f"PATH = {path!r}\n")
+    names = ", ".join(path.removesuffix(".py").replace("/", ".") for path in many)
+    assert (await run(engine, kind=RunKind.EXEC, code=f"import {names}\nresult = 1")).value == 1
+    await asyncio.wait_for(engine.shared.compiled(), 30)
+    assert all(one.code for one in engine.shared.with_code(engine.shared.look(f"import {names}".encode())) if one.path)
     await save(engine, lib__tags=TAGS.replace("'/'", "'B'"))
     assert (await script(engine, "own/user")).value == ["A/", ""]
     await save(engine, lib__tags="def parse(\n")
@@ -226,6 +234,15 @@ async def test_an_approval_is_for_the_shared_code_too(engine: Engine, logs: Path
         await script(engine, "user")
 
 
+async def test_a_refusal_needs_no_shared_code_that_can_be_used(engine: Engine, logs: Path) -> None:
+    await save(engine, lib__tags=TAGS, refused=asking(logs))
+    (engine.project.scripts / "lib/tags.py").write_bytes(b"\xff")
+    with pytest.raises(ServiceError, match=r"lib/tags\.py cannot be imported"):
+        await engine.permissions.review("refused.py", engine.owner)
+    refused = await engine.permissions.refuse("refused.py", engine.owner)
+    assert refused.state is ApprovalState.REFUSED
+
+
 async def test_a_file_that_comes_to_be_withdraws_an_approval_of_a_script_that_names_it(
     engine: Engine, logs: Path
 ) -> None:
@@ -303,6 +320,14 @@ async def test_names_that_are_made_while_a_script_runs_are_told(engine: Engine) 
     assert said.value == ["a"]
     missing = await run(engine, kind=RunKind.EXEC, code="import lib.tagz")
     assert missing.note == "There is no lib/tagz.py among the project's scripts."
+
+
+async def test_only_lib_is_shared_and_what_a_child_says_is_no_path(engine: Engine) -> None:
+    await save(engine, library__x="def f():\n    return 1\n", lib__tags=TAGS)
+    called = await run(engine, kind=RunKind.CALL, module="library.x", function="f", mode=Mode.ADMIN)
+    assert (called.outcome, called.shared) == (Outcome.SCRIPT_ERROR, [])
+    for name in ("../library/x", "/etc/passwd", "lib." + "x" * 10_000, "lib.\x1b[31m", "lib..tags", ""):
+        assert engine.shared.explain(name, "library/x.py") is None
 
 
 async def test_packages_before_modules_and_folders_without_init(engine: Engine) -> None:

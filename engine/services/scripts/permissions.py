@@ -224,7 +224,10 @@ class PermissionService:
         judged = await self._judge(source.info.permissions)
         if not judged and await self._approvals.in_force(source.info.path) is None:
             raise ServiceError("no_permissions", f"{source.info.path} asks for no permissions.", status=422)
-        shared = await self._shared.used_by(source.data)
+        try:
+            shared = await self._shared.used_by(source.data)
+        except ServiceError:  # what it imports cannot be used now: no reason not to refuse
+            shared = ()
         await self._decide(source, shared, judged, ApprovalState.REFUSED, actor)
         self._leases.end_all(source.info.path, f"{actor.name} refused what the script asks for")
         return await self._review(source, shared, judged)

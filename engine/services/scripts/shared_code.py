@@ -42,6 +42,9 @@ MAX_COMPILED_FILES = 1024
 MAX_KNOWN = 1024
 """Texts whose imports are remembered."""
 
+MAX_NAME = 200
+"""Characters of a module's name in a sentence."""
+
 INIT = "__init__"
 
 log = logging.getLogger(__name__)
@@ -59,7 +62,8 @@ class SharedCode:
         self._imports: OrderedDict[tuple[str, str], list[Wanted]] = OrderedDict()
         self._compiled: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._compiled_size = 0
-        self._compiling: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._uncompiled: dict[tuple[str, str], SharedModule] = {}
+        self._compiling: asyncio.Task[None] | None = None
 
     async def used_by(self, data: bytes, module: str = "") -> tuple[SharedModule, ...]:
         """Return what a text imports, itself and by what it imports, by name.
@@ -71,7 +75,7 @@ class SharedCode:
         Raises:
             ServiceError: ``bad_shared_code`` when a file cannot be used, ``too_much_shared_code``.
         """
-        if LIB.encode() not in data and not module.startswith(LIB):
+        if not _is_shared(module) if module else LIB.encode() not in data:
             return ()
         return await asyncio.to_thread(self.look, data, module)
 
@@ -98,34 +102,41 @@ class SharedCode:
                 made.append(replace(one, code=code))
             else:
                 made.append(one)
-                if one.text and key not in self._compiling:
-                    self._compiling[key] = asyncio.create_task(self._compile(one), name="compile shared code")
+                if one.text:
+                    self._uncompiled[key] = one
+        if self._uncompiled and (self._compiling is None or self._compiling.done()):
+            self._compiling = asyncio.create_task(self._compile(), name="compile shared code")
         return tuple(made)
 
     async def compiled(self) -> None:
         """Wait until nothing is being compiled."""
-        while self._compiling:
-            await asyncio.gather(*self._compiling.values(), return_exceptions=True)
+        if self._compiling is not None:
+            await asyncio.gather(self._compiling, return_exceptions=True)
 
     async def close(self) -> None:
-        for task in self._compiling.values():
-            task.cancel()
+        if self._compiling is not None:
+            self._compiling.cancel()
         await self.compiled()
 
-    async def _compile(self, module: SharedModule) -> None:
-        key = module.path, module.sha256
+    async def _compile(self) -> None:
+        """Have one file after the other compiled: checks of texts wait for the same slot."""
         try:
-            code = await self._compiler(module.text.decode(), module.path)
-            # What cannot be compiled is remembered, too: the run's own process tells why, with a traceback.
-            self._compiled[key] = code or b""
-            self._compiled_size += len(code or b"")
-            while self._compiled_size > MAX_COMPILED or len(self._compiled) > MAX_COMPILED_FILES:
-                _, gone = self._compiled.popitem(last=False)
-                self._compiled_size -= len(gone)
+            while self._uncompiled:
+                key, module = next(iter(self._uncompiled.items()))
+                code = await self._compiler(module.text.decode(), module.path)
+                self._keep(key, code or b"")  # what cannot be compiled, too: the run's own process tells why
+                del self._uncompiled[key]
         except ServiceError as error:  # the parser has no room now: later runs ask again
-            log.debug("%s is not compiled ahead: %s", module.path, error.message)
+            log.debug("shared code is not compiled ahead: %s", error.message)
         finally:
-            del self._compiling[key]
+            self._uncompiled.clear()
+
+    def _keep(self, key: tuple[str, str], code: bytes) -> None:
+        self._compiled[key] = code
+        self._compiled_size += len(code)
+        while self._compiled_size > MAX_COMPILED or len(self._compiled) > MAX_COMPILED_FILES:
+            _, gone = self._compiled.popitem(last=False)
+            self._compiled_size -= len(gone)
 
     def explain(self, module: str, script: str) -> str | None:
         """Say what the project knows about a module that a run could not import.
@@ -134,14 +145,16 @@ class SharedCode:
             module: Its absolute name.
             script: The run's script, to find what is beside it; it may be none.
         """
-        if module == LIB or module.startswith(LIB + "."):
+        if len(module) > MAX_NAME or not all(part.isidentifier() for part in module.split(".")):
+            return None  # a child said it
+        if _is_shared(module):
             return self._explain_shared(module)
         sibling = self.sibling(module, script)
         return None if sibling is None else sibling_sentence(module, sibling)
 
     def unlikely(self, module: str, script: str) -> str | None:
         """Say why an import of ``module`` by ``script`` will probably not succeed: another script, no file in lib."""
-        if module == LIB or module.startswith(LIB + "."):
+        if _is_shared(module):
             path = module.replace(".", "/")
             there = module == LIB or any(map(self._files.there, (path + SUFFIX, f"{path}/{INIT}{SUFFIX}")))
             return None if there or self._holds(path) else self._explain_shared(module)
@@ -276,6 +289,10 @@ class _Search:
         sha256 = hashlib.sha256(module.text).hexdigest()
         self._todo += self._imports(text, sha256, package)
         return replace(module, sha256=sha256)
+
+
+def _is_shared(module: str) -> bool:
+    return module == LIB or module.startswith(LIB + ".")
 
 
 def _text(module: SharedModule) -> str:
