@@ -202,8 +202,7 @@ async def out_of_reach(pool: Pool) -> None:
 
 
 SCENARIOS: dict[str, Callable[[Pool], Awaitable[None]]] = {
-    work.__name__: work
-    for work in (bomb, power, deaf, daemons, memory, mess, threads, leaving, victim, out_of_reach)
+    work.__name__: work for work in (bomb, power, deaf, daemons, memory, mess, threads, leaving, victim, out_of_reach)
 }
 
 
