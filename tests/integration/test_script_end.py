@@ -41,15 +41,6 @@ AS_PYTHON_DOES = {
             threading.Thread(target=work, args=(n,)).start()
         print("main ends")
     """,
-    "threads of threads, and text without an end": """
-        import threading, time
-        def work(n):
-            time.sleep(0.02)
-            print(n, end=" ", flush=True)
-            if n:
-                threading.Thread(target=work, args=(n - 1,)).start()
-        work(4)
-    """,
     "an executor that nobody joined": """
         import concurrent.futures, time
         def work(n):
@@ -212,6 +203,22 @@ async def test_as_python_does(pool: Pool, tmp_path: Path) -> None:
         heard = done.sink.stderr + (done.ending.traceback or "")
         assert normal(heard) == normal(expected.stderr.decode("utf-8", "replace")), name
         assert (done.outcome is Outcome.OK) is (expected.returncode == 0), name
+
+
+async def test_threads_that_threads_start_are_waited_for(pool: Pool) -> None:
+    """Python 3.12.0 and 3.12.1 refuse to start them once the main part has ended."""
+    source = code(
+        """
+        import threading, time
+        def work(n):
+            time.sleep(0.02)
+            print(n, end=" ", flush=True)
+            if n:
+                threading.Thread(target=work, args=(n - 1,)).start()
+        work(4)
+        """
+    )
+    assert (await run(pool, source)).sink.stdout == "4 3 2 1 0 "
 
 
 @PROFILES
