@@ -294,6 +294,27 @@ async def test_a_timeout_says_what_was_waited_for_and_keeps_the_result(pool: Poo
     await expect_innocent(pool, profile)
 
 
+NOT_TOLD = (
+    "result = []\nfor _ in range(250): result = [result]",
+    "result = [float('nan')]",
+    "result = {threading}",
+    "result = 'x' * (2 << 20)",
+    "result = '\\ud800'",
+    """class Odd(threading.Thread):
+    name = property(lambda self: 1 / 0, lambda self, name: None)
+Odd(target=time.sleep, args=(0.2,)).start()""",
+)
+
+
+async def test_what_cannot_be_told_while_waiting_is_no_trouble(pool: Pool) -> None:
+    for left in NOT_TOLD:
+        source = "import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.1), print('heard'))).start()\n"
+        done = await run(pool, source + left)
+        assert done.outcome in (Outcome.OK, Outcome.SCRIPT_ERROR), left
+        assert done.sink.stdout == "heard\n", left
+        assert done.ending.error is None or done.ending.error.type == "ResultTooLarge", left
+
+
 async def test_a_stop_stops_what_waits(pool: Pool) -> None:
     job = make_job(WAITING + "result = 5\n", limits=Limits(wall=600.0))
     ending = asyncio.ensure_future(pool.submit(job))
