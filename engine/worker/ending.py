@@ -18,7 +18,7 @@ import traceback
 from . import kernel
 from .channel import RUN_FD
 from .failures import is_own
-from .results import clean
+from .results import MAX_DEPTH, clean
 from .wire import RESULT, WAIT
 
 TYPE_CHECKING = False
@@ -71,27 +71,26 @@ def threads() -> ModuleType | None:
 
 def waited_for(threading: ModuleType) -> list[str]:
     """The names of the threads that ``threading._shutdown`` is going to wait for."""
-    return [thread.name for thread in _others(threading) if not thread.daemon]
+    return [_name(thread) for thread in _others(threading) if not thread.daemon]
 
 
 def cut_off() -> str:
     """Say which threads still run now that nobody waits for them any more; empty if there are none."""
-    if not (count := _thread._count()):
-        return ""
     threading = sys.modules.get("threading")
-    names = [] if threading is None else [thread.name for thread in _others(threading)]
-    count = max(count, len(names))
-    some = "1 thread" if count == 1 else f"{count} threads"
-    told = f" ({named(names)})" if names else ""
+    if threading is None or not _thread._count():
+        return ""
+    names = [_name(thread) for thread in _others(threading)]
+    if not names:
+        return ""
+    some, were = ("1 thread", "was") if len(names) == 1 else (f"{len(names)} threads", "were")
     return (
-        f"{some}{told} still ran at the script's end and {'was' if count == 1 else 'were'} cut off: "
-        "Python waits for no daemon threads."
+        f"{some} ({named(names)}) still ran at the script's end and {were} cut off: Python waits for no daemon threads."
     )
 
 
 def named(names: list[str]) -> str:
     """A list of names as a part of a sentence."""
-    shown = [repr(clean(str(name), SHOWN_NAME)) for name in names[:SHOWN_NAMES]]
+    shown = [repr(clean(name, SHOWN_NAME)) for name in names[:SHOWN_NAMES]]
     if len(names) > SHOWN_NAMES:
         shown.append(f"{len(names) - SHOWN_NAMES} more")
     return ", ".join(shown)
@@ -103,6 +102,13 @@ def _others(threading: ModuleType) -> Iterator[Any]:
     for thread in threading.enumerate():
         if thread.ident != own and not isinstance(thread, foreign):
             yield thread
+
+
+def _name(thread: Any) -> str:  # noqa: ANN401 - of a class of the script's own, perhaps
+    try:
+        return str(thread.name)
+    except BaseException:  # noqa: BLE001 - as above
+        return type(thread).__name__
 
 
 def waiting(names: list[str], result: bytes, value: object, limit: int) -> bytes:
@@ -120,7 +126,9 @@ def waiting(names: list[str], result: bytes, value: object, limit: int) -> bytes
             data = b"" if value is None else _encode(value).encode()
         except Exception:  # noqa: BLE001 - the threads may change it meanwhile; the real result comes later
             data = b""
-        result = RESULT.pack(0) + (data if len(data) <= limit else b"")
+        # What may be too deep for the engine is left to the real result, which says so.
+        fits = len(data) <= limit and data.count(b"[") + data.count(b"{") <= MAX_DEPTH
+        result = RESULT.pack(0) + (data if fits else b"")
     told = named(names).encode("utf-8", "backslashreplace")
     return WAIT.pack(len(told)) + told + result
 

@@ -41,15 +41,6 @@ AS_PYTHON_DOES = {
             threading.Thread(target=work, args=(n,)).start()
         print("main ends")
     """,
-    "threads of threads, and text without an end": """
-        import threading, time
-        def work(n):
-            time.sleep(0.02)
-            print(n, end=" ", flush=True)
-            if n:
-                threading.Thread(target=work, args=(n - 1,)).start()
-        work(4)
-    """,
     "an executor that nobody joined": """
         import concurrent.futures, time
         def work(n):
@@ -214,6 +205,22 @@ async def test_as_python_does(pool: Pool, tmp_path: Path) -> None:
         assert (done.outcome is Outcome.OK) is (expected.returncode == 0), name
 
 
+async def test_threads_that_threads_start_are_waited_for(pool: Pool) -> None:
+    """Python 3.12.0 and 3.12.1 refuse to start them once the main part has ended."""
+    source = code(
+        """
+        import threading, time
+        def work(n):
+            time.sleep(0.02)
+            print(n, end=" ", flush=True)
+            if n:
+                threading.Thread(target=work, args=(n - 1,)).start()
+        work(4)
+        """
+    )
+    assert (await run(pool, source)).sink.stdout == "4 3 2 1 0 "
+
+
 @PROFILES
 async def test_what_threads_still_write_is_in_the_result(pool: Pool, profile: Profile) -> None:
     """It is taken when they have ended, and before exit callbacks close what it may need."""
@@ -285,6 +292,27 @@ async def test_a_timeout_says_what_was_waited_for_and_keeps_the_result(pool: Poo
     assert "ZeroDivisionError: division by zero" in (done.ending.note or "")
     assert "    1/0\n" in (done.ending.traceback or "")
     await expect_innocent(pool, profile)
+
+
+NOT_TOLD = (
+    "result = []\nfor _ in range(250): result = [result]",
+    "result = [float('nan')]",
+    "result = {threading}",
+    "result = 'x' * (2 << 20)",
+    "result = '\\ud800'",
+    """class Odd(threading.Thread):
+    name = property(lambda self: 1 / 0, lambda self, name: None)
+Odd(target=time.sleep, args=(0.2,)).start()""",
+)
+
+
+async def test_what_cannot_be_told_while_waiting_is_no_trouble(pool: Pool) -> None:
+    for left in NOT_TOLD:
+        source = "import threading, time\nthreading.Thread(target=lambda: (time.sleep(0.1), print('heard'))).start()\n"
+        done = await run(pool, source + left)
+        assert done.outcome in (Outcome.OK, Outcome.SCRIPT_ERROR), left
+        assert done.sink.stdout == "heard\n", left
+        assert done.ending.error is None or done.ending.error.type == "ResultTooLarge", left
 
 
 async def test_a_stop_stops_what_waits(pool: Pool) -> None:
