@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from pool_kit import ADMIN, make_job, parent_of, pool_of, until
+from pool_kit import ADMIN, make_job, parent_of, pool_of, run, until
 
 from engine.sandbox import cgroup
+
+LEAVE = "import subprocess\nresult = subprocess.Popen(['sleep', '600'], start_new_session=True).pid"
 
 
 def group_of(pid: int) -> str:
@@ -45,8 +49,16 @@ async def main(own: Path, controllers: list[str]) -> dict[str, object]:
         groups = len([path for path in runs.iterdir() if path.is_dir()])
         pool.cancel(job.run_id)
         await ending
+        leaving = await run(pool, LEAVE, profile=replace(ADMIN, leaves=True))
+        stayed = Path(group_of(leaving.value)).name
+        os.kill(leaving.value, signal.SIGKILL)
+        await until(lambda: not (runs / stayed / "cgroup.procs").read_text(), "what was kept has ended")
+        await run(pool, LEAVE.replace("sleep", "true"), profile=replace(ADMIN, leaves=True))
     left = [path.name for path in runs.iterdir() if path.is_dir()]
-    return {"engine": group_of(os.getpid()), "tree": tree, "groups": groups, "left": left}
+    return {
+        "engine": group_of(os.getpid()), "tree": tree, "groups": groups, "left": left, "note": leaving.ending.note,
+        "stayed": stayed,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from daemon_support import wait_for
 
 from engine.sandbox import cgroup
 from engine.sandbox.host_memory import cgroups
@@ -80,7 +82,20 @@ def test_an_engine_that_was_handed_a_cgroup_keeps_its_runs_apart(own: Path) -> N
     assert answer["engine"].endswith(f"/{own.name}/{cgroup.ENGINE}")
     [group] = set(answer["tree"])
     assert f"/{own.name}/{cgroup.RUNS}/zygote-" in group
-    assert (answer["groups"], answer["left"]) == (2, [])
+    assert (answer["groups"], answer["left"]) == (2, []), "what a script has left has none for longer than it lives"
+    assert answer["stayed"].startswith("zygote-")
+    assert "that a stop finds all it started depends on the engine's cgroup." in answer["note"]
+
+
+def test_everything_in_a_cgroup_is_killed_at_once(own: Path) -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 600 & sleep 600"]) as process:
+        group = cgroup.place(own, process.pid)
+        assert group is not None
+        cgroup.kill(group)
+        assert process.wait(20) == -signal.SIGKILL
+    wait_for(lambda: not (group / "cgroup.procs").read_text())
+    cgroup.remove(group)
+    assert not group.exists()
 
 
 def test_a_cgroup_that_nobody_handed_over_is_left_alone(own: Path) -> None:
