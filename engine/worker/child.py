@@ -56,7 +56,7 @@ def prepare_interpreter(rule: ImportRule | None, around: Circumstances) -> Progr
     program = Program(channel, rule, around, no_input)
     sys.stdin = sys.__stdin__ = no_input  # type: ignore[misc,assignment]
     if not around.restricted:  # the others have no such names
-        standard_input.refuse_its_names(around)
+        standard_input.refuse_its_names(lambda: around.stdin)
     sys.stdout = sys.__stdout__ = ScriptStream(channel, Frame.OUT, 1)  # type: ignore[misc,assignment]
     sys.stderr = sys.__stderr__ = ScriptStream(channel, Frame.ERR, 2)  # type: ignore[misc,assignment]
     sys.argv = ["-c"]

@@ -13,9 +13,8 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Never
-
-    from .hints import Circumstances
 
 FD = 0
 
@@ -86,14 +85,14 @@ class _NoBytes(io.BufferedIOBase):
         return FD
 
 
-def refuse_its_names(around: Circumstances) -> None:
+def refuse_its_names(is_given: Callable[[], bool]) -> None:
     """Let nobody in this process read descriptor 0 by a name of it while there is no standard input.
 
     Opened by a name, /dev/null is open for reading, too, and as empty as it is (proc(5), /proc/pid/fd).
     """
 
     def judge(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "open" and arguments[0] in NAMES and not around.stdin:
+        if event == "open" and arguments[0] in NAMES and not is_given():
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), arguments[0])
 
     sys.addaudithook(judge)

@@ -74,10 +74,19 @@ def test_only_one_may_have_the_standard_input(cli: CliProject) -> None:
 
 
 def test_a_closed_standard_input_is_said(cli: CliProject) -> None:
-    for extra in ("--stdin", "--file=x=-"):
-        line = " ".join(cli.command("run", "night/counts", extra))
+    for words in (
+        ("run", "night/counts", "--stdin"),
+        ("run", "night/counts", "--file=x=-"),
+        ("run", "night/counts", "--param-file=x=-"),
+        ("scripts", "check", "-"),
+        ("scripts", "new", "day/made", "--from", "-"),
+    ):
+        line = " ".join(cli.command(*words))
         done = subprocess.run(f"{line} <&-", shell=True, capture_output=True, timeout=PATIENCE, check=False)
         assert (done.returncode, b"standard input is closed" in done.stderr) == (2, True), done.stderr
+    line = " ".join(cli.command("scripts", "delete", "arguments.py"))
+    asked = subprocess.run(f"{line} <&-", shell=True, capture_output=True, timeout=PATIENCE, check=False)
+    assert (asked.returncode, b"no terminal to ask at" in asked.stderr) == (2, True), asked.stderr
 
 
 def test_nothing_of_a_pipe_is_taken_without_asking(cli: CliProject) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import sys
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 from click.types import FloatParamType, IntParamType, StringParamType
@@ -95,6 +96,15 @@ class ScriptName(StringParamType):
         from tui.commands.candidates import script_names
 
         return script_names(ctx, incomplete, folder=self._folder, suffix=self._suffix)
+
+
+class SourceFile(click.File):
+    """A file that is read; ``-`` is the standard input."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> IO[Any]:  # noqa: ANN401
+        if value == "-" and sys.stdin is None:
+            self.fail("the standard input is closed", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class NewScript(StringParamType):
