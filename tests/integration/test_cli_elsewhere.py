@@ -6,8 +6,10 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from account_support import environment, ordinary_account
 from cli_support import PATIENCE, CliProject, cli_project
 
 ARGUMENTS = "from dataclasses import sys\nresult = sys.argv[1:]\n"
@@ -72,10 +74,19 @@ def test_only_one_may_have_the_standard_input(cli: CliProject) -> None:
 
 
 def test_a_closed_standard_input_is_said(cli: CliProject) -> None:
-    for extra in ("--stdin", "--file=x=-"):
-        line = " ".join(cli.command("run", "night/counts", extra))
+    for words in (
+        ("run", "night/counts", "--stdin"),
+        ("run", "night/counts", "--file=x=-"),
+        ("run", "night/counts", "--param-file=x=-"),
+        ("scripts", "check", "-"),
+        ("scripts", "new", "day/made", "--from", "-"),
+    ):
+        line = " ".join(cli.command(*words))
         done = subprocess.run(f"{line} <&-", shell=True, capture_output=True, timeout=PATIENCE, check=False)
         assert (done.returncode, b"standard input is closed" in done.stderr) == (2, True), done.stderr
+    line = " ".join(cli.command("scripts", "delete", "arguments.py"))
+    asked = subprocess.run(f"{line} <&-", shell=True, capture_output=True, timeout=PATIENCE, check=False)
+    assert (asked.returncode, b"no terminal to ask at" in asked.stderr) == (2, True), asked.stderr
 
 
 def test_nothing_of_a_pipe_is_taken_without_asking(cli: CliProject) -> None:
@@ -136,3 +147,25 @@ def test_secret_arguments_are_asked_for_by_a_replay(cli: CliProject) -> None:
     assert "argv2_password" in asked.stderr
     done = cli.call("runs", "replay", number, "--param-file", "argv2_password=-", stdin="hunter2\n")
     assert done.stdout == '["--password", "hunter2"]\n', done.stderr
+
+
+def test_an_ordinary_accounts_scripts_have_all_that_too() -> None:
+    with ordinary_account() as account:
+        project = account.folder("plant")
+
+        def call(*arguments: str, data: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+            command = account.command("--project", str(project), *arguments)
+            where: dict[str, Any] = {"cwd": "/", "env": environment(), "timeout": PATIENCE}
+            return subprocess.run(command, input=data, capture_output=True, check=False, **where)
+
+        started = call("engine", "start")
+        assert started.returncode == 0, started.stderr
+        try:
+            (project / "scripts" / "counts.py").write_text(f"{COUNTS}result = [result, __file__]\n")
+            for mode in ("restricted", "admin"):
+                refused = call("run", "counts", "--mode", mode, data=b"a\nb\n")
+                assert (refused.returncode, b"--stdin" in refused.stderr) == (1, True), refused.stderr
+                done = call("run", "counts", "--mode", mode, "--stdin", data=b"a\nb\n")
+                assert done.stdout.decode() == f'[2, "{project}/scripts/counts.py"]\n', done.stderr
+        finally:
+            call("engine", "stop", "--force")

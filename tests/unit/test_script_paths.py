@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 
+from tui.commands.arguments import SCRIPT
 from tui.commands.errors import CommandError
 from tui.commands.script_paths import new_script_meant, script_meant
 
@@ -110,3 +112,10 @@ def test_where_a_new_one_goes(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert new_script_meant("scripts/new.py", str(root)) == "scripts/new.py"
     monkeypatch.chdir(root / "scripts/night")
     assert new_script_meant("./new.py", str(root)) == "night/new.py"
+
+
+def test_the_shell_completes_what_can_only_be_a_path() -> None:
+    context = click.Context(click.Command("run"))
+    for typed in ("./scripts/a", "../x", "/srv/plant", "~/plant"):
+        offered = SCRIPT.shell_complete(context, click.Argument(["script"]), typed)
+        assert [(item.value, item.type) for item in offered] == [(typed, "file")]

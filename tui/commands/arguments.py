@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+import sys
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 from click.types import FloatParamType, IntParamType, StringParamType
@@ -103,12 +104,19 @@ class ModuleName(StringParamType):
     name = "module"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
-        import sys
-
         from click.shell_completion import CompletionItem
 
         names = sorted(name for name in sys.stdlib_module_names if not name.startswith("_"))
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class SourceFile(click.File):
+    """A file that is read; ``-`` is the standard input."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> IO[Any]:  # noqa: ANN401
+        if value == "-" and sys.stdin is None:
+            self.fail("the standard input is closed", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class NewScript(StringParamType):

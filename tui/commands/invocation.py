@@ -96,7 +96,7 @@ class Invocation:
     @property
     def can_ask(self) -> bool:
         """Whether a person answers: a terminal at both ends, and no program that waits for JSON."""
-        return not self.json and sys.stdin.isatty() and self.streams.err.is_terminal
+        return not self.json and sys.stdin is not None and sys.stdin.isatty() and self.streams.err.is_terminal
 
     def confirm(self, question: str, *, act: str, done: str) -> None:
         """Ask before something goes; return if the answer is yes.

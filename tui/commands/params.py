@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
@@ -106,6 +106,17 @@ def refuse_shared_input(users: Iterable[str]) -> None:
         raise click.UsageError("The standard input can be only one of them: the code, a file or a parameter.")
 
 
+def standard_input() -> BinaryIO:
+    """Return the standard input, for reading bytes.
+
+    Raises:
+        CommandError: The process was started without one, as ``<&-`` and some service managers do it.
+    """
+    if sys.stdin is None:
+        raise _unreadable("the standard input is closed")
+    return sys.stdin.buffer
+
+
 def can_ask() -> bool:
     """Whether the process has a terminal."""
     try:
@@ -138,7 +149,7 @@ def ask_for(names: Iterable[str]) -> dict[str, str]:
 def _content(name: str, path: str) -> str:
     try:
         if path == STANDARD_INPUT:
-            data = sys.stdin.buffer.read(MAX_VALUE + 1)
+            data = standard_input().read(MAX_VALUE + 1)
         else:
             with open(os.path.expanduser(path), "rb") as file:
                 data = file.read(MAX_VALUE + 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -23,10 +22,11 @@ from engine.registry.scripts import (
 from tui.commands import exit_codes
 from tui.commands.about import kind, print_about, say_what_waits, state
 from tui.commands.approve import approve_script
-from tui.commands.arguments import NEW_SCRIPT, SCRIPT, Count
+from tui.commands.arguments import NEW_SCRIPT, SCRIPT, Count, SourceFile
 from tui.commands.defaults import default_scripts
 from tui.commands.errors import CommandError
 from tui.commands.invocation import CommandGroup, Invocation, common_options
+from tui.commands.params import standard_input
 from tui.commands.script_changes import delete_script, duplicate_script, rename_script, restore_script
 from tui.commands.set_keys import set_keys
 from tui.commands.transfer import export_scripts, import_scripts
@@ -118,7 +118,7 @@ def show_script(invocation: Invocation, script: str, about: bool) -> None:
 @scripts.command("new")
 @click.argument("path", type=NEW_SCRIPT)
 @click.option("--title", help="Shown in lists; else made from the file's name.")
-@click.option("--from", "source", metavar="FILE", type=click.File("rb"), help="Its text; - is the standard input.")
+@click.option("--from", "source", metavar="FILE", type=SourceFile("rb"), help="Its text; - is the standard input.")
 @common_options
 @click.pass_obj
 def new_script(invocation: Invocation, path: str, title: str | None, source: BinaryIO | None) -> None:
@@ -162,7 +162,7 @@ def check_script(invocation: Invocation, script: str) -> int:
       gatewright scripts check night/hello
       gatewright scripts check - < trial.py
     """
-    given = None if script != "-" else _decode(sys.stdin.buffer.read(), "the standard input")
+    given = None if script != "-" else _decode(standard_input().read(), "the standard input")
 
     async def work(client: EngineClient) -> tuple[str, CheckReport]:
         if given is not None:

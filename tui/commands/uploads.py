@@ -12,7 +12,7 @@ from typing import BinaryIO
 from engine.client.client import EngineClient
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
-from tui.commands.params import STANDARD_INPUT
+from tui.commands.params import STANDARD_INPUT, standard_input
 from tui.commands.streams import Streams
 from tui.runs.uploads import FileInputError, upload
 from tui.text.formats import size as size_text
@@ -85,9 +85,7 @@ class _Progress:
 
 def _opened(path: str) -> AbstractContextManager[BinaryIO]:
     if path == STANDARD_INPUT:
-        if sys.stdin is None:
-            raise _unreadable("the standard input is closed")
-        return nullcontext(sys.stdin.buffer)
+        return nullcontext(standard_input())
     return open(os.path.expanduser(path), "rb")
 
 
