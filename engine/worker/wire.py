@@ -1,8 +1,8 @@
 """The formats that the engine and a slot's processes share: frames of a run, requests to the template, its reports.
 
 Frames travel on a private stream socket per run: a header of length and type, then the payload. Fork requests and
-reports travel on the slot's control socket, one per packet. All is of fixed layout or JSON; nothing is pickled or
-marshalled.
+reports travel on the slot's control socket, one per packet. All is of fixed layout or JSON, and the engine reads
+nothing that is pickled or marshalled: compiled shared code passes through it as bytes.
 """
 
 from __future__ import annotations

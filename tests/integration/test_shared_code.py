@@ -299,6 +299,12 @@ async def test_an_import_of_a_script_says_where_shared_code_belongs(engine: Engi
     assert [problem.message for problem in report.problems] == [restricted.error.message]
     # What it advises helps.
     await engine.changes.rename("area/helpers.py", RenameRequest(new_path="lib/helpers.py"), engine.owner)
+    moved = await script(engine, "area/user")
+    assert moved.error is not None
+    sentence = 'helpers is shared code of this project (lib/helpers.py): write "from lib.helpers import …".'
+    assert moved.error.message == sentence
+    report = await engine.checks.check(CheckRequest(text="from helpers import f\n", path="area/user.py"), engine.owner)
+    assert [problem.message for problem in report.problems] == [sentence]
     await save(engine, area__user="from lib.helpers import f\nresult = f()\n")
     assert (await script(engine, "area/user")).value == 1
 

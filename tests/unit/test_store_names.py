@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.errors import BadName
-from store.files.names import MAX_DEPTH, MAX_PART, path_problem, script_path, shown
+from store.files.names import MAX_DEPTH, MAX_PART, module_note, path_problem, script_path, shown
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,20 @@ def test_shown_names_can_be_printed_and_sent(text: str, raw: bytes) -> None:
     for name in (text, os.fsdecode(raw)):
         assert shown(name).isprintable()
         shown(name).encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("lib/csv.py", None),  # it is lib.csv to everybody
+        ("lib/area/__init__.py", None),
+        ("lib/my-tags.py", "No import statement can say lib.my-tags"),
+        ("lib/class.py", "No import statement can say lib.class"),
+        ("lib/2024/tags.py", "No import statement can say lib.2024.tags"),
+        ("lib.py", "in place of the folder lib"),
+        ("library/tags.py", None),
+    ],
+)
+def test_names_of_shared_code_are_those_of_modules(path: str, said: str | None) -> None:
+    note = module_note(path)
+    assert note is None if said is None else said in (note or "")

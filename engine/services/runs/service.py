@@ -423,7 +423,7 @@ class RunService:
         sentence = self._shared.explain(error.module, script)
         if sentence is None:
             return ending
-        if denied and self._shared.is_beside(error.module, script):
+        if denied and sentence == self._shared.certainly(error.module, script):
             # What the rule advises would not help: nobody can install or allow a script.
             text = ending.traceback and ending.traceback.replace(error.message, sentence)
             return replace(ending, error=replace(error, message=sentence), traceback=text)

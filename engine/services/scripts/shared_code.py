@@ -149,17 +149,39 @@ class SharedCode:
             return None  # a child said it
         if _is_shared(module):
             return self._explain_shared(module)
-        sibling = self.sibling(module, script)
+        if (sentence := self.certainly(module, script)) is not None:
+            return sentence
+        end = f"/{module.replace('.', '/')}{SUFFIX}"
+        found = (path for path in self._known_paths() if path.endswith(end) and path != script and not is_shared(path))
+        sibling = None if _is_pythons(module) else min(found, default=None)
         return None if sibling is None else sibling_sentence(module, sibling)
+
+    def certainly(self, module: str, script: str) -> str | None:
+        """Say that an import of ``module`` by ``script`` means a file of lib, or a script in its folder or one above.
+
+        There ``python3`` would find it, too. None if nothing of that name is there.
+        """
+        if _is_pythons(module):
+            return None
+        for path in _files_of(f"{LIB}.{module}"):
+            if self._files.there(path):
+                return f'{module} is shared code of this project ({path}): write "from {LIB}.{module} import …".'
+        wanted_path = module.replace(".", "/") + SUFFIX
+        folder = script.rpartition("/")[0]
+        while True:
+            path = f"{folder}/{wanted_path}" if folder else wanted_path
+            if path != script and self._files.there(path):
+                return sibling_sentence(module, path)
+            if not folder:
+                return None
+            folder = folder.rpartition("/")[0]
 
     def unlikely(self, module: str, script: str) -> str | None:
         """Say why an import of ``module`` by ``script`` will probably not succeed: another script, no file in lib."""
         if _is_shared(module):
-            path = module.replace(".", "/")
-            there = module == LIB or any(map(self._files.there, (path + SUFFIX, f"{path}/{INIT}{SUFFIX}")))
-            return None if there or self._holds(path) else self._explain_shared(module)
-        sibling = self._beside(module, script)
-        return None if sibling is None else sibling_sentence(module, sibling)
+            there = module == LIB or any(map(self._files.there, _files_of(module)))
+            return None if there or self._holds(module.replace(".", "/")) else self._explain_shared(module)
+        return self.certainly(module, script)
 
     def _has_lib(self) -> bool:
         try:
@@ -171,35 +193,8 @@ class SharedCode:
     def _holds(self, folder: str) -> bool:
         return any(path.startswith(folder + "/") for path in self._known_paths())
 
-    def sibling(self, module: str, script: str = "") -> str | None:
-        """The script that an import of ``module`` is meant for: beside ``script`` or above, else anywhere."""
-        if (path := self._beside(module, script)) is not None:
-            return path
-        end = f"/{module.replace('.', '/')}{SUFFIX}"
-        found = (path for path in self._known_paths() if path.endswith(end) and path != script and not is_shared(path))
-        return min(found, default=None)
-
-    def is_beside(self, module: str, script: str) -> bool:
-        """Whether an import of ``module`` by ``script`` means a script in its folder or one above: it would be found
-        there by ``python3``, too."""
-        return self._beside(module, script) is not None
-
-    def _beside(self, module: str, script: str) -> str | None:
-        if module.partition(".")[0] in sys.stdlib_module_names:
-            return None
-        wanted_path = module.replace(".", "/") + SUFFIX
-        folder = script.rpartition("/")[0]
-        while True:
-            path = f"{folder}/{wanted_path}" if folder else wanted_path
-            if path != script and not is_shared(path) and self._files.there(path):
-                return path
-            if not folder:
-                return None
-            folder = folder.rpartition("/")[0]
-
     def _explain_shared(self, module: str) -> str:
-        path = module.replace(".", "/")
-        for candidate in (path + SUFFIX, f"{path}/{INIT}{SUFFIX}"):
+        for candidate in _files_of(module):
             if self._files.there(candidate):
                 return (
                     f"{candidate} did not come with this run: it gets the shared code that an import statement or a "
@@ -212,7 +207,7 @@ class SharedCode:
             )
         if module == LIB:
             return "This project has no shared code: scripts import what is in the folder lib."
-        return f"There is no {path}{SUFFIX} among the project's scripts."
+        return f"There is no {module.replace('.', '/')}{SUFFIX} among the project's scripts."
 
     def _wanted(self, text: str, sha256: str, package: str) -> list[Wanted]:
         key = sha256, package
@@ -293,6 +288,16 @@ class _Search:
 
 def _is_shared(module: str) -> bool:
     return module == LIB or module.startswith(LIB + ".")
+
+
+def _is_pythons(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
+
+
+def _files_of(module: str) -> tuple[str, str]:
+    """Where the text of a module of lib can be."""
+    path = module.replace(".", "/")
+    return path + SUFFIX, f"{path}/{INIT}{SUFFIX}"
 
 
 def _text(module: SharedModule) -> str:
