@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 from pool_kit import ADMIN, FREE_IMPORTS, Sink, make_job, pool_of, run, until
 
 from engine.models.runs import Outcome, Stream
@@ -18,7 +19,10 @@ from engine.worker.wire import LINE_SHOWN_AT, OPEN_LINE, Frame
 PROFILES = pytest.mark.parametrize("profile", [FREE_IMPORTS, ADMIN], ids=["restricted", "admin"])
 
 
-@pytest.fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def pool() -> AsyncIterator[Pool]:
     async with pool_of(1, lifted=("threading",)) as started:
         yield started
@@ -159,7 +163,7 @@ def note(page: int, frame: int, number: int, text: bytes) -> None:
     os.pwrite(page, OPEN_LINE.pack(frame, len(text), number) + text, 0)
 
 
-def test_only_what_stood_there_before_is_due(page: int) -> None:
+async def test_only_what_stood_there_before_is_due(page: int) -> None:
     line = OpenLine(page)
     assert line.due() == (0, b"")
     note(page, Frame.OUT, 1, b"a")
@@ -180,7 +184,7 @@ def test_only_what_stood_there_before_is_due(page: int) -> None:
     assert line.due() == (0, b"")
 
 
-def test_at_the_end_everything_is_due_that_was_not_shown(page: int) -> None:
+async def test_at_the_end_everything_is_due_that_was_not_shown(page: int) -> None:
     line = OpenLine(page)
     note(page, Frame.ERR, 7, b"last")
     assert line.due(last=True) == (Frame.ERR, b"last")
