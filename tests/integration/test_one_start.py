@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from pool_kit import ADMIN, FREE_IMPORTS, Done, pool_of, run
 
 from engine.models.runs import Outcome, RunKind
@@ -18,7 +19,10 @@ from engine.worker.program import Program, _Stop
 LIFTED = ("asyncio", "threading", "concurrent")
 
 
-@pytest.fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def pool() -> AsyncIterator[Pool]:
     async with pool_of(1, modules=("asyncio",), lifted=LIFTED) as started:
         yield started
@@ -165,7 +169,7 @@ class Refusing:
         return f"No {name} here."
 
 
-def test_where_asyncio_is_refused_an_async_entrypoint_says_so() -> None:
+async def test_where_asyncio_is_refused_an_async_entrypoint_says_so() -> None:
     async def main() -> None: ...
 
     program = object.__new__(Program)

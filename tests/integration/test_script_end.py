@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from pool_kit import ADMIN, FREE_IMPORTS, Done, expect_innocent, interpreter, make_job, pool_of, run, until
 
 from engine.models.runs import Outcome
@@ -21,7 +22,10 @@ LIFTED = ("threading", "concurrent", "asyncio")
 PROFILES = pytest.mark.parametrize("profile", [FREE_IMPORTS, ADMIN], ids=["restricted", "admin"])
 
 
-@pytest.fixture
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def pool() -> AsyncIterator[Pool]:
     async with pool_of(1, lifted=LIFTED) as started:
         yield started
