@@ -60,8 +60,8 @@ class OpenLine:
         whole = before + first
         line = first if self._lost else squeezed(whole)
         replaces = bool(before) and line is not whole
-        if before and not replaces:
-            line = first
+        if before:
+            line = "\r" + line.removeprefix("\r") if replaces else first
         if not ended:
             self._remember(line if replaces else before + line, ended=False)
             return line, replaces
@@ -79,7 +79,7 @@ class OpenLine:
 
 
 def squeezed(line: str) -> str:
-    """``line`` without the texts that were overwritten on it, behind a return; the same object if there are none."""
+    """``line`` without the texts that were overwritten on it; the same object if there are none."""
     if line.find("\r", 0, -1) < 0:
         return line
     texts = line.rsplit("\r", MOST_TEXTS)
@@ -102,7 +102,7 @@ def squeezed(line: str) -> str:
     if not dropped:
         return line
     _colour(kept, gone)
-    return "\r" + "\r".join(reversed(kept))
+    return "\r".join(reversed(kept))
 
 
 def _colour(kept: list[str], gone: list[str]) -> None:

@@ -51,8 +51,10 @@ async def main(own: Path, controllers: list[str]) -> dict[str, object]:
         await ending
         leaving = await run(pool, LEAVE, profile=replace(ADMIN, leaves=True))
         stayed = Path(group_of(leaving.value)).name
+        members = runs / stayed / "cgroup.procs"
+        await until(lambda: len(members.read_text().split()) == 2, "it and its reader are left")
         os.kill(leaving.value, signal.SIGKILL)
-        await until(lambda: not (runs / stayed / "cgroup.procs").read_text(), "what was kept has ended")
+        await until(lambda: not members.read_text(), "what was kept has ended")
         await run(pool, LEAVE.replace("sleep", "true"), profile=replace(ADMIN, leaves=True))
     left = [path.name for path in runs.iterdir() if path.is_dir()]
     return {

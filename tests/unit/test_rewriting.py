@@ -44,7 +44,8 @@ def shown(text: str) -> list[str]:
     [
         (["plain\n", "text"], "plain\ntext"),
         (["one\r\n", "two\r", "\nthree\r\n"], "one\r\ntwo\r\nthree\r\n"),
-        (["1%\r2%\r3%\n"], "\r3%\n"),
+        (["1%\r2%\r3%\n"], "3%\n"),
+        (["a\n\r1%\r2%\nb\r\n"], "a\n2%\nb\r\n"),
         (["a\n1%", "\r2%", "\r3%", "\nb\n"], "a\n\r3%\nb\n"),
         (["1%\r", "2%\r", "3%\r", "\n"], "\r3%\r\n"),
         (["eta 10 s", "\reta 9 s", "\reta 8 s"], "\reta 10 s\reta 8 s"),
@@ -62,7 +63,7 @@ def test_what_is_kept(texts: list[str], expected: str) -> None:
 def test_ten_thousand_rewrites_are_one_line() -> None:
     texts = [f"\r\x1b[32m{percent / 100:6.2f}%\x1b[0m" for percent in range(10_001)]
     assert kept(*texts, "\ndone\n") == "\r\x1b[32m100.00%\x1b[0m\ndone\n"
-    assert kept("".join(texts), "\ndone\n") == "\r\x1b[32m100.00%\x1b[0m\ndone\n"
+    assert kept("".join(texts), "\ndone\n") == "\x1b[32m100.00%\x1b[0m\ndone\n"
 
 
 def test_colours_that_stay_on_do_not_pile_up() -> None:
