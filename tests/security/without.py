@@ -45,7 +45,7 @@ class Layer:
 EVERY_LAYER = "(nothing)"
 
 LAYERS = {
-    EVERY_LAYER: Layer(tried=("files", "writes", "write_grant", "network", "processes", "introspection",
+    EVERY_LAYER: Layer(tried=("files", "writes", "write_grant", "own_files", "network", "processes", "introspection",
                               "kernel_surface", "memory-", "resources", "leftovers")),
     "namespaces": Layer(
         unplanned={"userns": False, "pidns": False, "view": False}, tried=("files", "processes", "leftovers")
