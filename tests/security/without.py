@@ -45,7 +45,7 @@ class Layer:
 EVERY_LAYER = "(nothing)"
 
 LAYERS = {
-    EVERY_LAYER: Layer(tried=("files", "writes", "write_grant", "locks", "network", "processes",
+    EVERY_LAYER: Layer(tried=("files", "writes", "write_grant", "own_files", "locks", "network", "processes",
                               "introspection", "kernel_surface", "memory-", "resources", "leftovers")),
     "namespaces": Layer(
         unplanned={"userns": False, "pidns": False, "view": False, "locks": False},
