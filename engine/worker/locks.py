@@ -213,7 +213,10 @@ class LockBroker:
             status = os.read(file, 4096)
         finally:
             os.close(file)
-        return int(next(line for line in status.splitlines() if line.startswith(b"Tgid:")).split()[1])
+        for line in status.splitlines():
+            if line.startswith(b"Tgid:"):
+                return int(line.split()[1])
+        raise ProcessLookupError(errno.ESRCH, f"{thread} is no thread any more")
 
     def _forget_processes(self) -> None:
         for pidfd in self._pidfds.values():
