@@ -163,7 +163,7 @@ def _run_head(job: Job) -> bytes:
         head["files"] = [[parameter, file.name, file.size] for parameter, file in job.files.items()]
     if job.shared:
         files = [[one.name, one.path, one.package, len(one.text), len(one.code)] for one in job.shared]
-        head["shared"] = [len(job.source), files]
+        head["shared"] = [len(job.source), job.shared_folder, files]
     if not head:
         return b""
     try:

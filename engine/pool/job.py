@@ -130,6 +130,8 @@ class Job:
     variables: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileInput] = field(default_factory=dict)
     shared: Sequence[SharedModule] = ()
+    shared_folder: str = ""
+    """The folder that their paths are relative to, for ``__file__``."""
     limits: Limits = Limits()
     profile: Profile = Profile()
     priority: Priority = Priority.API

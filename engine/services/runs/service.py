@@ -334,6 +334,7 @@ class RunService:
             variables=request.variables,
             files=files,
             shared=prepared.shared,
+            shared_folder=self._shared.folder,
             limits=prepared.limits,
             profile=Profile(mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants),
             priority=_priority(request, info.source),
