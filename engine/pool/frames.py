@@ -167,7 +167,7 @@ def _run_head(job: Job) -> bytes:
         head["stdin"] = True
     if job.shared:
         files = [[one.name, one.path, one.package, len(one.text), len(one.code)] for one in job.shared]
-        head["shared"] = [len(job.source), files]
+        head["shared"] = [len(job.source), job.shared_folder, files]
     if not head:
         return b""
     try:

@@ -138,6 +138,8 @@ class Job:
     argv: Sequence[str] = ()
     """What follows the script's path in ``sys.argv``."""
     shared: Sequence[SharedModule] = ()
+    shared_folder: str = ""
+    """The folder that their paths are relative to, for ``__file__``."""
     limits: Limits = Limits()
     profile: Profile = Profile()
     priority: Priority = Priority.API

@@ -27,18 +27,19 @@ class SharedCode:
     def __init__(self, builtins: ModuleType) -> None:
         """``builtins`` are those of the script: what it may import is what its shared code may."""
         self._builtins = builtins
+        self._folder = ""
         self._files: dict[str, tuple[str, bool, memoryview, memoryview]] = {}
 
-    def take(self, listed: tuple[int, Sequence[Sequence[Any]]], data: bytes) -> bytes:
+    def take(self, listed: tuple[int, str, Sequence[Sequence[Any]]], data: bytes) -> bytes:
         """Take the files that follow a script's source in a RUN, and return the source.
 
         Args:
-            listed: How many bytes the source has; and of each module its name, its file's path (nothing for a folder
-                without ``__init__.py``), whether it is a package, and how many bytes its text and its compiled code
-                have.
+            listed: How many bytes the source has; the scripts' folder; and of each module its name, its file's path
+                (nothing for a folder without ``__init__.py``), whether it is a package, and how many bytes its text
+                and its compiled code have.
             data: The source, then text and code of each module.
         """
-        source_size, modules = listed
+        source_size, self._folder, modules = listed
         start = source_size
         view = memoryview(data)  # the less is copied, the fewer pages this process touches for the first time
         files = self._files
@@ -62,7 +63,7 @@ class SharedCode:
         if not file:
             return ModuleSpec(name, None, is_package=True)
         kind: Any = _CompiledLoader if code[: len(CODE_HEADER)] == CODE_HEADER else _TextLoader
-        return _FileSpec(name, kind(self._builtins, file, text, code), origin=file, is_package=package)
+        return _FileSpec(name, kind(self._builtins, self._folder, file, text, code), origin=file, is_package=package)
 
     def clear(self) -> None:
         """Let the modules' globals go, as at an interpreter's end: files that they hold open are written."""
@@ -82,8 +83,9 @@ class _FileSpec(ModuleSpec):
 class _Loader(_LoaderBasics):
     """One file. What executes a module is importlib's own code, so no frame of ours is below the module's."""
 
-    def __init__(self, builtins: ModuleType, path: str, text: memoryview, code: memoryview) -> None:
+    def __init__(self, builtins: ModuleType, folder: str, path: str, text: memoryview, code: memoryview) -> None:
         self.path = path
+        self._folder = folder
         self._builtins = builtins
         self._text = text
         self._code = code
@@ -91,6 +93,8 @@ class _Loader(_LoaderBasics):
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = ModuleType(spec.name)
         module.__dict__["__builtins__"] = self._builtins
+        if self._folder:  # where a script looks for what lies beside it; tracebacks have the path that people know
+            module.__dict__["__file__"] = f"{self._folder}/{self.path}"
         return module
 
     def get_filename(self, name: str) -> str:  # noqa: ARG002 - as importlib.abc.ExecutionLoader has it

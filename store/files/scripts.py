@@ -44,6 +44,10 @@ class ScriptFiles:
         self._scripts = scripts
         self._history = history
 
+    @property
+    def folder(self) -> Path:
+        return self._scripts
+
     def list(self) -> list[ScriptFile]:
         """Every script by path, and everything that looks like one but cannot be used, with the reason."""
         try:

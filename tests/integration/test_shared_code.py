@@ -95,6 +95,22 @@ async def test_every_kind_of_run_imports_it_and_records_its_hash(engine: Engine)
     assert [entry.detail["lib/tags.py"] for entry in entries if entry.action == "admin_run"] == [digest(TAGS)]
 
 
+async def test_a_module_knows_its_file_and_tracebacks_the_path_that_people_know(engine: Engine) -> None:
+    """In ADMIN mode shared code finds what lies beside it, as a script does."""
+    read = "BESIDE = (Path(__file__).parent / 'site.json').read_text()"
+    text = f"from pathlib import Path\n{read}\ndef fail(): return 1 / 0\n"
+    await save(engine, lib__site=text)
+    (engine.project.scripts / "lib" / "site.json").write_text("{}")
+    code = "import inspect, lib.site\nprint(lib.site.BESIDE, inspect.getsource(lib.site.fail))\nlib.site.fail()"
+    info = await run(engine, kind=RunKind.EXEC, code=code, mode=Mode.ADMIN)
+    assert info.error is not None
+    assert (info.error.type, info.error.filename, info.error.line) == ("ZeroDivisionError", "lib/site.py", 3), info
+    assert info.traceback is not None
+    assert str(engine.project.scripts) not in info.traceback
+    output = await engine.runs.output(info.id, engine.owner)
+    assert "".join(chunk.text for chunk in output.chunks) == "{} def fail(): return 1 / 0\n\n"
+
+
 async def test_a_saved_change_counts_for_the_next_run_and_not_for_the_one_that_goes_on(engine: Engine) -> None:
     code = "import time\nprint('go', flush=True)\ntime.sleep(0.3)\nfrom lib.tags import parse\nresult = parse('x')"
     await save(engine, lib__tags="parse = lambda text: 'old'\n")

@@ -357,6 +357,7 @@ class RunService:
             stdin=stdin,
             argv=request.argv,
             shared=prepared.shared,
+            shared_folder=self._shared.folder,
             limits=prepared.limits,
             profile=Profile(
                 mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants, leaves=prepared.leaves

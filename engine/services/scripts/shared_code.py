@@ -65,6 +65,11 @@ class SharedCode:
         self._uncompiled: dict[tuple[str, str], SharedModule] = {}
         self._compiling: asyncio.Task[None] | None = None
 
+    @property
+    def folder(self) -> str:
+        """The folder that paths of files are relative to."""
+        return str(self._files.folder)
+
     async def used_by(self, data: bytes, module: str = "") -> tuple[SharedModule, ...]:
         """Return what a text imports, itself and by what it imports, by name.
 
