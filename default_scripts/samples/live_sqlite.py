@@ -4,6 +4,7 @@
 # [tool.gatewright]
 # title = "Query a live SQLite database"
 # description = "Reads a SQLite database while another program writes it, and never makes that program wait"
+# kind = "utility"
 # entrypoint = "main"
 # tags = ["data"]
 # [tool.gatewright.permissions]
