@@ -31,7 +31,7 @@ def failure(
     if not outcome:
         outcome = "import_denied" if isinstance(error, ImportDenied) else "script_error"
     try:
-        if hint and hint not in _message(error):
+        if hint and hint not in _message(error) and hint not in getattr(error, "__notes__", ()):
             error.add_note(hint)
         _cut_trailing_blanks(filename)
         told = traceback.TracebackException.from_exception(error)

@@ -21,6 +21,11 @@ FILES = (
     "only: hand a file over with --file NAME=PATH, ask for its path in permissions of the header, or run the script in "
     "ADMIN mode."
 )
+NOT_OWN = (
+    "Modes, times, links and lengths by path can be changed only by a run that can write to nothing but its scratch "
+    "folder: not with a permission to write, nor on a host without a private view of the files (`gatewright doctor`). "
+    "shutil.copyfile copies a file without its mode and times."
+)
 APPROVED_TO_READ = "This path is approved for reading: the header asks for more with permissions.write."
 EMPTY_RESTRICTED = (
     "The working folder of a run is empty at its start, and RESTRICTED scripts reach none of the host's files: hand a "
@@ -85,6 +90,8 @@ class Circumstances:
         """The sentence behind ``error``, by itself or by what it was raised from; empty where there is none."""
         try:
             for part in _related(error):
+                if NOT_OWN in getattr(part, "__notes__", ()):
+                    return NOT_OWN
                 sentence = self._os_error(part) if isinstance(part, OSError) else self._other(part)
                 if sentence:
                     return sentence

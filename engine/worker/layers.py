@@ -16,6 +16,7 @@ import sys
 
 from . import kernel, limits
 from .channel import RUN_FD
+from .hints import NOT_OWN
 from .seccomp import FOREIGN_MODES, MASKED
 
 TYPE_CHECKING = False
@@ -31,12 +32,6 @@ MAX_DESCRIPTOR = 2**31 - 1
 
 PRIVATE = 0o077
 """The umask that runs begin with."""
-
-NOT_OWN = (
-    "Modes, times, links and lengths by path can be changed only by a run that can write to nothing but its scratch "
-    "folder: not with a permission to write, nor on a host without a private view of the files (`gatewright doctor`). "
-    "shutil.copyfile copies a file without its mode and times."
-)
 
 
 class Setup:

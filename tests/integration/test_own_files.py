@@ -26,7 +26,8 @@ def expect_explained(done: Done) -> None:
     assert done.outcome is Outcome.SCRIPT_ERROR, done.ending
     assert done.ending.error is not None
     assert done.ending.error.type == "PermissionError"
-    assert WHOLE in (done.ending.traceback or "")
+    assert (done.ending.traceback or "").count(WHOLE) == 1
+    assert (done.ending.error.hint or "").startswith(WHOLE)
 
 
 @pytest.mark.parametrize("function", ["copy", "copy2", "copymode", "copystat"])

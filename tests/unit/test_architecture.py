@@ -12,7 +12,7 @@ TEXT = (ROOT / "ARCHITECTURE.md").read_text()
 def test_every_module_that_it_names_is_there() -> None:
     there = [
         "/" + str(file.relative_to(ROOT))
-        for top in ("engine", "store", "tui", "tests", "default_scripts")
+        for top in ("default_scripts", "engine", "store", "tui", "tests")
         for file in (ROOT / top).rglob("*.py")
     ]
     named = {name for name in re.findall(r"`([\w./]+\.py)`", TEXT) if "SUBJECT" not in name}

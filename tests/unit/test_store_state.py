@@ -576,3 +576,8 @@ async def test_after_closing_everything_is_a_sentence_and_no_thread_is_left(reop
     for thread in _database_threads():
         thread.join(5)  # it answers first and ends then
     assert _database_threads() == []
+
+
+def test_migrations_are_numbered_one_by_one() -> None:
+    names = sorted(path.name for path in (Path(migrations.__file__).parent).glob("*.sql"))
+    assert [int(name[:3]) for name in names] == list(range(1, len(names) + 1))
