@@ -137,6 +137,7 @@ def test_commands_know_a_script_by_the_path_of_its_file(
     assert (refused.returncode, "scripts import" in refused.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_secret_arguments_are_asked_for_by_a_replay(cli: CliProject) -> None:
     assert cli.call("run", "arguments", "--", "--password", "hunter2").returncode == 0
     number = str(cli.newest_run()["id"])
@@ -149,6 +150,7 @@ def test_secret_arguments_are_asked_for_by_a_replay(cli: CliProject) -> None:
     assert done.stdout == '["--password", "hunter2"]\n', done.stderr
 
 
+@pytest.mark.slow
 def test_an_ordinary_accounts_scripts_have_all_that_too() -> None:
     with ordinary_account() as account:
         project = account.folder("plant")
