@@ -29,7 +29,7 @@ SETTINGS_TEMPLATE = """\
 # memory = "512 MiB"
 
 # Output of a run that is kept. Of more than that, the first half and the last are kept, with a line between them that
-# says how much is missing; the run goes on. Only where a script's header has limits.output_stop = true, it is stopped.
+# says how much is missing; the run goes on. A script whose header sets limits.output_stop is stopped there instead.
 # output = "1 MiB"
 
 # Size of a run's result as JSON.
