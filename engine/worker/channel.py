@@ -20,6 +20,7 @@ NULL_FD = 0
 """Standard input is /dev/null, which may be written to: frames of a warm-up go there."""
 
 _EMPTY = bytes(LINE_PAGE)
+_note_head = OPEN_LINE.pack
 _NOTED_SIZE = LINE_SHOWN_AT - OPEN_LINE.size
 
 RUN_FD = 3
@@ -89,20 +90,18 @@ class Channel:
             self._pending[thread] = frame, kept
             if self._line is not None and len(self._pending) == 1 and len(kept) <= _NOTED_SIZE:
                 # After what comes before it has been sent: the engine may show it when it has read all that.
-                note = OPEN_LINE.pack(frame, len(kept), self._line_number) + kept
+                note = _note_head(frame, len(kept), self._line_number) + kept
                 self._line[: len(note)] = note
                 self._noted = True
 
     def _send_shown(self) -> None:
         """Send what another thread has begun if the engine shows it: its line cannot come as a whole any more."""
-        self._take_note_back()
-        if self._line is not None and LINE_SHOWN.unpack_from(self._line, LINE_SHOWN_AT)[0] == self._line_number:
-            self.flush_all()
-
-    def _take_note_back(self) -> None:
-        if self._line is not None:
-            self._line[0] = 0
         self._noted = False
+        if self._line is None:
+            return
+        self._line[0] = 0
+        if LINE_SHOWN.unpack_from(self._line, LINE_SHOWN_AT)[0] == self._line_number:
+            self.flush_all()
 
     def flush(self) -> None:
         """Send what the calling thread has pending."""
@@ -150,8 +149,9 @@ class Channel:
         self._only = None
 
     def _send_output(self, frame: int, data: bytes) -> None:
-        if self._noted:
-            self._take_note_back()  # before it is sent, so that the engine shows nothing twice
+        if self._noted and self._line is not None:  # taken back before it is sent: the engine shows nothing twice
+            self._line[0] = 0
+            self._noted = False
         for start in range(0, len(data), MAX_OUTPUT_FRAME):
             self.send(frame, data[start : start + MAX_OUTPUT_FRAME])
 
