@@ -106,7 +106,7 @@ async def test_a_result_that_is_no_json_keeps_its_own_note(pool: Pool) -> None:
     done = await run(pool, "open('f', 'w').write('x')\nresult = {'files': ['f', 'g'], 'other': object()}")
     assert [file.name for file in done.ending.files] == ["f"]
     assert done.ending.note is not None
-    assert done.ending.note.startswith("The result holds an object of type object")
+    assert done.ending.note.startswith("Changed in the result, since JSON has no such values: object to text. ")
     assert done.ending.note.endswith("The file 'g' was not kept: there is no such file.")
 
 
