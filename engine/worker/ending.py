@@ -166,6 +166,11 @@ def report_ignored(what: str, error: BaseException) -> None:
         pass
 
 
+def any_open() -> bool:
+    """Whether there are descriptors beside a child's own."""
+    return _closed_descriptors() != ORDINARY_FILES
+
+
 def write_open_files() -> list[str]:
     """Write what files hold that outlived the script's globals: in a module, in an object of the interpreter's.
 
@@ -174,8 +179,6 @@ def write_open_files() -> list[str]:
     Returns:
         What could not be written, one sentence each.
     """
-    if _closed_descriptors() == ORDINARY_FILES:
-        return []
     archive: tuple[type, ...] = ()
     if "zipfile" in sys.modules:
         archive = (sys.modules["zipfile"].ZipFile,)

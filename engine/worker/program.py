@@ -467,7 +467,7 @@ class Program:
                 self._ignored(error)
             except BaseException:  # noqa: BLE001, S110 - a class of the script's own, whose globals are gone
                 pass
-        if self.channel.fd != NULL_FD:  # what is open in a rehearsal is the template's
+        if ending.any_open() and self.channel.fd != NULL_FD:  # what is open in a rehearsal is the template's
             self._notes += ending.write_open_files()
 
 
