@@ -408,7 +408,10 @@ class Program:
         lines = io.StringIO(text, newline=None).readlines()
         if lines and not lines[-1].endswith("\n"):
             lines[-1] += "\n"  # as linecache does: traceback places its carets by it
-        linecache.cache[filename] = (len(source), None, lines, filename)
+        entry = len(source), None, lines, filename
+        linecache.cache[filename] = entry
+        if (path := self._globals.get("__file__")) is not None:  # where ``inspect`` looks for classes
+            linecache.cache[path] = entry
         return compile(text, filename, mode, dont_inherit=True)
 
     def _exited(self, leaving: SystemExit) -> bytes:

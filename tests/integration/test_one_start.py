@@ -81,6 +81,7 @@ def main():
         "pickled": pickle.loads(pickle.dumps(Point(3, Kind.PUMP))) == Point(3, Kind.PUMP),
         "plainly": pickle._loads(pickle._dumps(Point(4))) == Point(4),
         "source": inspect.getsource(main).startswith("def main():"),
+        "source of a class": inspect.getsource(Kind).startswith("class Kind(enum.Enum):"),
         "tests": [tests.testsRun, tests.wasSuccessful()],
     }
 """
@@ -91,7 +92,7 @@ async def test_what_looks_a_module_up_finds_the_script(pool: Pool, entrypoint: s
     done = await script(pool, LOOKED_UP + ("" if entrypoint else "result = main()\n"), entrypoint=entrypoint)
     assert done.value == {
         "module": True, "fields": ["x", "kind"], "hints": True, "pickled": True, "plainly": True, "source": True,
-        "tests": [1, True],
+        "source of a class": True, "tests": [1, True],
     }, done.ending  # fmt: skip
     assert done.sink.stdout == "found\n"
 
