@@ -178,7 +178,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "approve_edits",
         "my own edits only, 15 minutes",
-        "Let your own edits of it run for 15 minutes, from this console only",
+        "Let your own edits of it run for 15 minutes",
         Scope.APPROVAL,
         2,
     ),
