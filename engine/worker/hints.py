@@ -22,9 +22,9 @@ FILES = (
     "ADMIN mode."
 )
 NOT_OWN = (
-    "Modes, times, links and lengths by path can be changed only by a run that can write to nothing but its scratch "
-    "folder: not with a permission to write, nor on a host without a private view of the files (`gatewright doctor`). "
-    "shutil.copyfile copies a file without its mode and times."
+    "Modes, times, links and lengths by path can be changed only where a run writes to nothing but its working folder: "
+    "not with a permission to write, nor without a private view of the files. shutil.copyfile copies a file without "
+    "them."
 )
 APPROVED_TO_READ = "This path is approved for reading: the header asks for more with permissions.write."
 EMPTY_RESTRICTED = (
@@ -46,8 +46,8 @@ DENIED = (
     "script in ADMIN mode."
 )
 LOCKS = (
-    "SQLite locks what it reads, and a run may lock only files of its own: its owner would have to wait. "
-    "documents/samples/live_sqlite.py reads a database that another program has open."
+    "A run may lock only files of its own, and SQLite locks what it opens. To read a live database, see "
+    "documents/samples/live_sqlite.py; to write one, make it in the working folder and copy it with shutil.copyfile."
 )
 
 NOT_TAKEN = (

@@ -41,6 +41,9 @@ NAMED_CHANGES = 8
 EXACT_DIGITS = 18
 """Digits before the point up to which a whole ``Decimal`` becomes a number: as many as fit in 64 bits."""
 
+_STR = frozenset({str})
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _encode_head = json.JSONEncoder(default=str).encode
 
@@ -133,9 +136,34 @@ def _as_it_is(value: object) -> bytes | None:
         raise
     except BaseException:  # noqa: BLE001 - subclasses of dict and str run their own code here
         return None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(value):
+    nested = text.count("[") + text.count("{")
+    if nested and _loses_keys(value):
+        return None
+    if nested > MAX_DEPTH and _too_deep(value):
         return None
     return data
+
+
+def _loses_keys(value: object) -> bool:
+    """Whether two keys of an object have the same text, as 1 and "1" have: a reader of JSON keeps one of them."""
+    todo = [value]
+    while todo:
+        one = todo.pop()
+        if isinstance(one, dict):
+            if not _STR.issuperset(map(type, one)) and len({_key_text(key) for key in one}) < len(one):
+                return True
+            held = one.values()
+        elif isinstance(one, (list, tuple)):
+            held = one  # type: ignore[assignment]
+        else:
+            continue
+        if not _PLAIN.issuperset(map(type, held)):
+            todo += held
+    return False
+
+
+def _key_text(key: object) -> str:
+    return key if isinstance(key, str) else _encode(key)
 
 
 def _check_size(size: int, limit: int) -> None:
@@ -558,6 +586,9 @@ _BY_CLASS = (
 
 def _no_form(value: object) -> str:
     name = _type_name(value)
+    if name == "coroutine" and hasattr(value, "close"):
+        value.close()  # else Python complains of it, and names a file of ours
+        return "The result is a coroutine that nobody awaited; write result = asyncio.run(...)."
     if hasattr(type(value), "__next__"):
         return f"The result is an iterator ({name}) that nothing was read from; make a list of it, as in list(result)."
     return f"The result is an object of type {name}, which JSON cannot carry, so it is shown as text only."

@@ -13,7 +13,9 @@ from engine.pool.job import Profile
 from engine.sandbox.grants import OpenedGrant
 
 COPY = "import shutil\nopen('a', 'w').write('text')\nshutil.{function}('a', {target!r})"
-WHOLE = "Modes, times, links and lengths by path can be changed only by a run that can write to nothing but its scratch"
+WHOLE = (
+    "Modes, times, links and lengths by path can be changed only where a run writes to nothing but its working folder"
+)
 
 
 def granted(folder: Path, access: Access) -> Profile:

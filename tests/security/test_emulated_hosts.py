@@ -201,7 +201,7 @@ def check_what_is_missing_is_said(project: EmulatedProject, note: str | None, ex
     problems = project.json("engine", "status")["engine"].get("problems", [])
     if expected.level == "full" and "file locks" in expected.wanting:
         assert note is not None
-        assert note.startswith("RESTRICTED scripts cannot lock files on this host, so SQLite")
+        assert note.startswith("This host holds scripts at level full: no locks on files, so no SQLite")
         assert note in problems
         return
     if expected.level == "full":

@@ -99,6 +99,8 @@ FORMS: list[tuple[object, object]] = [
     ({dt.date(2026, 1, 1): 1, State.RUN: 2, (1, 2): 3}, {"2026-01-01": 1, "RUN": 2, "[1, 2]": 3}),
     ({None: 0, True: 1, 1.5: {2}}, {"null": 0, "true": 1, "1.5": [2]}),
     ({1: "a", "1": {"b"}}, {"1": "a", "1 (2)": ["b"]}),
+    ({1: "a", "1": "b"}, {"1": "a", "1 (2)": "b"}),
+    ([{"x": [{None: 1, "null": 2}]}], [{"x": [{"null": 1, "null (2)": 2}]}]),
 ]  # fmt: skip
 
 
@@ -151,6 +153,20 @@ def test_an_iterator_as_the_result_says_what_to_do() -> None:
     end = ending(n for n in range(3))
     assert not end.has_value
     assert "make a list of it" in (end.note or "")
+
+
+def test_a_coroutine_as_the_result_says_what_to_do_and_python_says_nothing(recwarn: pytest.WarningsRecorder) -> None:
+    async def work() -> None:
+        """Be awaited by nobody."""
+
+    end = ending(work())
+    assert "asyncio.run" in (end.note or "")
+    assert not recwarn.list
+
+
+def test_keys_of_other_types_are_no_change_where_they_stay_apart() -> None:
+    end = ending({1: "a", "2": "b", None: 1.5, 2.5: [{"x": ({3: 4},)}]})
+    assert end.note is None
 
 
 def test_what_has_no_end_is_refused_as_too_large() -> None:
