@@ -130,8 +130,9 @@ class RunMonitor:
             self._watch = None
         if run is not None:
             left, self._left = self._left, None
-            if left is not None:
-                ending = replace(ending, note=f"{ending.note} {left}" if ending.note else left)
+            for sentence in (left, _memory_limit(run, ending)):
+                if sentence is not None:
+                    ending = replace(ending, note=f"{ending.note} {sentence}" if ending.note else sentence)
             run.assignment.end(ending)
 
     def close(self) -> None:
@@ -155,6 +156,14 @@ class RunMonitor:
     def _memory_over(self, held: int, limit: int) -> None:
         held_by = f"The run and what it started held {describe_size(held)} of memory"
         self._overdue(Intervention(Outcome.MEMORY, f"{held_by}; the limit is {describe_size(limit)}."))
+
+
+def _memory_limit(run: RunningJob, ending: Ending) -> str | None:
+    """Say the limit that a run has met; one without a sandbox is told by what was watching it."""
+    job = run.assignment.job
+    if ending.outcome is not Outcome.MEMORY or job.profile.mode is Mode.ADMIN:
+        return None
+    return f"The run may use {describe_size(job.limits.memory)} of memory; limits.memory in its header asks for more."
 
 
 def _whole(run: RunningJob, ending: Ending) -> Ending:

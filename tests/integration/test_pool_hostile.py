@@ -264,6 +264,7 @@ async def test_grandchildren_that_become_daemons_die_with_the_run(pool: Pool) ->
 async def test_memory(pool: Pool, hog: str) -> None:
     done = await run(pool, hog, wall=20, limits=limits(memory=64 << 20, wall=20.0))
     assert done.outcome is Outcome.MEMORY, done.ending
+    assert "limits.memory in its header asks for more" in (done.ending.note or "")
     assert done.ending.error is not None
     assert done.ending.error.type == "MemoryError"
     await expect_innocent(pool)
