@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import builtins
 import gc
-import io
 import json
 import linecache
 import os
@@ -405,9 +404,10 @@ class Program:
             raise _bad_source(sentence, filename, line)
         text = text.removeprefix("\ufeff")  # as the interpreter does with a file's byte order mark
         # Lines as Python counts them: str.splitlines would end them at form feeds and U+2028, too.
-        lines = io.StringIO(text, newline=None).readlines()
-        if lines and not lines[-1].endswith("\n"):
-            lines[-1] += "\n"  # as linecache does: traceback places its carets by it
+        read = text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+        lines = [f"{line}\n" for line in read.split("\n")]  # the last one gets its end, too, as from linecache
+        if not read or read[-1] == "\n":
+            del lines[-1]
         entry = len(source), None, lines, filename
         linecache.cache[filename] = entry
         if (path := self._globals.get("__file__")) is not None:  # where ``inspect`` looks for classes

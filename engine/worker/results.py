@@ -7,7 +7,6 @@ its ``repr`` in its place.
 
 from __future__ import annotations
 
-import base64
 import json
 import reprlib
 import sys
@@ -354,8 +353,10 @@ class _Conversion:
 
     def _base64(self, value: bytes | bytearray | memoryview) -> str:
         self._changed(_type_name(value), "base64 text")
+        from binascii import b2a_base64  # memory of every slot, for few results
+
         self._take(memoryview(value).nbytes)
-        return base64.b64encode(bytes(value)).decode()
+        return b2a_base64(bytes(value), newline=False).decode()
 
     def _text(self, value: object) -> str:
         """The last resort: what ``repr`` says."""
