@@ -180,6 +180,30 @@ def test_streams_in_turns_take_bounded_room(monkeypatch: pytest.MonkeyPatch) -> 
     assert after.endswith("4999\n!\n")
 
 
+def test_a_line_in_ever_more_pieces_takes_no_more_room_and_is_overwritten_in_one_look() -> None:
+    """A script decides how many pieces there are, and how often they are overwritten."""
+    kept = KeptOutput(1 << 20)
+    for _ in range(5_000):
+        kept.add(OUT, "x", 1.0)
+        kept.add(ERR, "y", 1.0)
+    assert all(len(places) <= kept_output.MOST_PLACES for places in kept._places.values())
+    before = len(kept.since(0))
+    kept.add(OUT, "\r\x1b[2Knew\n", 1.0)
+    assert before - len(kept.since(0)) <= kept_output.MOST_PLACES
+    assert text_of(kept.since(0), OUT).endswith("\r\x1b[2Knew\n")
+
+
+def test_what_is_far_behind_stays_when_it_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_output, "LOOKED_BACK", 10)
+    for others, gone in ((5, True), (20, False)):
+        kept = KeptOutput(1 << 20)
+        kept.add(OUT, "old", 1.0)
+        for _ in range(others):
+            kept.add(ERR, "!\n", 1.0)
+        kept.add(OUT, "\rnew", 1.0)
+        assert text_of(kept.since(0), OUT) == ("\rnew" if gone else "old\rnew")
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_the_record_is_what_is_kept_however_often_it_is_taken(seed: int) -> None:
     dice = random.Random(seed)

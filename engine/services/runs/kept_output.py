@@ -27,6 +27,12 @@ MOST_CHUNKS = 20_000
 """In each half. A chunk takes some 250 bytes beside its text, and output that goes from one stream to the other with
 every few bytes makes a chunk of these."""
 
+MOST_PLACES = 64
+"""Chunks of a line without an end that are remembered; the rest of it stays when it is overwritten."""
+
+LOOKED_BACK = 1_024
+"""Chunks behind the newest one that are looked through for what is overwritten. A script decides how often that is."""
+
 SHORT = 16
 """A line that the first half has no room for goes into the ring as a whole, if that leaves no more than this part of
 the limit unused."""
@@ -101,8 +107,7 @@ class KeptOutput:
         text, stands_for_line = self._open[stream].take(text)
         places = self._places[stream]
         if stands_for_line:
-            for number, start in places:
-                self._shorten(number, start)
+            self._overwrite(places)
             places.clear()
         for part in self._parts(stream, text):
             chunk = OutputChunk(seq=self._next, stream=stream, text=part, at=at)
@@ -118,7 +123,7 @@ class KeptOutput:
             line_start = part.rfind("\n") + 1
             if line_start:
                 places.clear()
-            if line_start < len(part):
+            if line_start < len(part) and len(places) < MOST_PLACES:
                 places.append((chunk.seq, line_start))
 
     def since(self, after: int) -> list[OutputChunk]:
@@ -246,23 +251,34 @@ class KeptOutput:
         else:
             tail.popleft()
 
-    def _shorten(self, number: int, end: int) -> None:
-        """Leave of a chunk what comes before character ``end``: the rest has been overwritten."""
-        chunks = self._tail if self._tail and self._tail[0].seq <= number else self._head
-        at = len(chunks) - 1
-        while at >= 0 and chunks[at].seq > number:
-            at -= 1
-        if at < 0 or chunks[at].seq != number:
+    def _overwrite(self, places: list[tuple[int, int]]) -> None:
+        """Take what stands in ``places`` off, which has been overwritten. What is far behind stays."""
+        if not places:
             return
-        chunk = chunks[at]
+        ends = dict(places)
+        oldest = places[0][0]
+        for chunks in (self._tail, self._head):
+            if not chunks:
+                continue
+            found = []
+            for back, chunk in enumerate(reversed(chunks), 1):
+                if chunk.seq < oldest or back > LOOKED_BACK:
+                    break
+                if chunk.seq in ends:
+                    found.append((len(chunks) - back, chunk))
+            for at, chunk in found:  # the last one first, so that the others keep their places
+                self._shorten(chunks, at, chunk, ends[chunk.seq])
+
+    def _shorten(self, chunks: list[OutputChunk] | deque[OutputChunk], at: int, chunk: OutputChunk, end: int) -> None:
+        """Leave of a chunk what comes before character ``end``."""
         size = byte_count(chunk.text[end:])
         if chunks is self._head:
             self._head_bytes -= size
         else:
             self._tail_bytes -= size
-        self._forget(number)
+        self._forget(chunk.seq)
         if end:
-            chunks[at] = self._unrecorded[number] = replace(chunk, text=chunk.text[:end])
+            chunks[at] = self._unrecorded[chunk.seq] = replace(chunk, text=chunk.text[:end])
         else:
             del chunks[at]
 
