@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any
 
@@ -173,13 +174,26 @@ class OutputChunk(Model, frozen=True):
     """A piece of output in the order in which the script wrote it.
 
     ``seq`` starts at 0. What was overwritten on its line leaves out its number. So does what is missing from the middle
-    of an output that is longer than its limit: there one chunk says how much that is.
+    of an output that is longer than its limit: there one chunk, with ``gap``, says how much that is.
     """
 
     seq: int
     stream: Stream
     text: str
     at: float
+    gap: bool = False
+    """The engine wrote it in the place of what is missing."""
+
+
+NOT_KEPT = re.compile(
+    r"(?P<amount>\S+ \S+(?: \([\d,]+ lines?\))?) from the middle of the output (?:is|are) not kept: .*?\.(?= |$)"
+)
+"""The sentence of ``not_kept`` in a run's note."""
+
+
+def not_kept(amount: str, are: str, reason: str) -> str:
+    """What a run's note says of output that was too long. It is about the record: who read along may have it all."""
+    return f"{amount} from the middle of the output {are} not kept: {reason}."
 
 
 class OutputPage(Model, frozen=True):

@@ -230,8 +230,13 @@ class Child:
         self._keep_pace(self._run_fd)
 
     def _keep_pace(self, fd: int) -> None:
-        """Stop reading from ``fd`` while the run is ahead of its pace, or for a turn of the loop if frames are left."""
+        """Stop reading from ``fd`` while the run is ahead of its pace or of who follows it.
+
+        If frames are left, that is for a turn of the loop at least.
+        """
         wait = self._pace.pause()
+        if self._is_held():
+            wait = max(wait, pace.HELD)
         if self._sealed or fd in self._paused or not (wait or self._has_frames(fd)):
             return
         self._loop.remove_reader(fd)
@@ -240,6 +245,9 @@ class Child:
 
     def _resume(self, fd: int) -> None:
         """Act on what there is now; only when that is nothing, the loop has to look for more."""
+        if self._is_held():
+            self._paused[fd] = self._loop.call_later(pace.HELD, partial(self._resume, fd))
+            return
         del self._paused[fd]
         if self._has_frames(fd):
             self._advance()
@@ -247,6 +255,9 @@ class Child:
             self._heard[fd]()
         if fd in self._heard and fd not in self._paused and not self._sealed:
             self._loop.add_reader(fd, self._heard[fd])
+
+    def _is_held(self) -> bool:
+        return self._output is not None and self._output.held()
 
     def _has_frames(self, fd: int) -> bool:
         return fd == self._run_fd and self._parser.more

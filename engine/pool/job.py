@@ -103,6 +103,9 @@ class RunSink(Protocol):
     def output(self, stream: Stream, text: str) -> None:
         """It wrote ``text``, in order. How much that becomes is limited only where the script asks to be stopped."""
 
+    def held(self) -> bool:
+        """Whether it is to be read later: somebody who follows it has as much to read as may wait."""
+
 
 class SilentSink:
     """``RunSink`` of a run that the engine makes for itself."""
@@ -112,6 +115,9 @@ class SilentSink:
     def started(self, slot: int, pid: int, isolation: str) -> None: ...
 
     def output(self, stream: Stream, text: str) -> None: ...
+
+    def held(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

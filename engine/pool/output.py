@@ -51,6 +51,10 @@ class Output:
         self._taken += len(data)
         return max(0, min(len(data), self._taken - self._limit))
 
+    def held(self) -> bool:
+        """Whether more of it is to be read later."""
+        return self._sink.held()
+
     def finish(self) -> None:
         """The run has ended: what is left of a character that never became whole is shown as one that is not UTF-8."""
         if not self.full:

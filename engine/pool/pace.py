@@ -33,6 +33,9 @@ LONG_PAUSE = 0.01
 """The same for a run that goes on so after ``PAUSES`` of them, a second or more of nothing but tiny frames: the engine
 is woken less often for it, and its text is still shown at once."""
 
+HELD = 0.005
+"""Seconds until a run is looked at again that is not read because a follower has as much to read as may wait."""
+
 FRAMES_PER_TURN = 512
 """Frames of one run that are acted on before everything else in the event loop has its turn."""
 

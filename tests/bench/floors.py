@@ -30,6 +30,9 @@ class NoSink:
 
     def output(self, stream: Stream, text: str) -> None: ...
 
+    def held(self) -> bool:
+        return False
+
 
 class Floor:
     """One process at the other end of a socket, that answers one request at a time."""

@@ -57,6 +57,9 @@ class Sink:
     def output(self, stream: Stream, text: str) -> None:
         self.chunks.append((stream, text))
 
+    def held(self) -> bool:
+        return False
+
     @property
     def stdout(self) -> str:
         return "".join(text for stream, text in self.chunks if stream is Stream.STDOUT)

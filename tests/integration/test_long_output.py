@@ -70,7 +70,7 @@ async def test_the_run_goes_on_and_one_line_says_what_is_missing(engine: Engine)
 async def test_readers_along_get_all_and_the_record_is_what_later_ones_get(engine: Engine) -> None:
     run_id = await launched(engine, CODE)
     (seen, info), (kept, _) = await asyncio.gather(followed(engine, run_id), followed(engine, run_id, kept=True))
-    assert seen == WRITTEN or " missing here: " in seen, "a reader on a busy machine may have been too slow"
+    assert seen == WRITTEN
     assert (info.outcome, info.output_complete) == (Outcome.OK, False)
     page = await engine.runs.output(run_id, engine.owner, limit=10_000)
     assert kept == text_of(page.chunks)

@@ -41,6 +41,7 @@ class Heard:
     results: list[bytes] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     closed: int = 0
+    holding: bool = False
 
     def child_hello(self, child: Child, payload: bytes) -> None: ...
 
@@ -62,6 +63,9 @@ class Heard:
 
     def output(self, stream: Stream, text: str) -> None:
         self.texts.append((stream, text))
+
+    def held(self) -> bool:
+        return self.holding
 
     def of(self, stream: Stream) -> str:
         return "".join(text for each, text in self.texts if each is stream)
@@ -253,6 +257,35 @@ async def test_a_run_of_ordinary_size_never_waits(running: Running, monkeypatch:
             await asyncio.sleep(0)
     assert len(pauses) >= 500
     assert max(pauses) == 0.0
+
+
+async def test_a_run_whose_follower_has_enough_to_read_is_read_later(running: Running) -> None:
+    await running.send(frame(Frame.OUT, b"first "))
+    await running.until(len("first "))
+    running.heard.holding = True
+    await running.send(frame(Frame.OUT, b"x"))
+    await running.until(len("first x"))
+    size, sent = 1 << 20, 0
+    with contextlib.suppress(BlockingIOError):
+        while sent < size:
+            sent += running.socket.send(frame(Frame.OUT, b"y" * 1000))
+            await asyncio.sleep(2 * pace.HELD)
+    assert 0 < sent < size, "it waits in its own write"
+    assert running.heard.of(OUT) == "first x"
+    running.heard.holding = False
+    await running.until(len("first x") + sent // 1005 * 1000)
+
+
+async def test_output_to_a_descriptor_is_read_later_too(running: Running) -> None:
+    await asyncio.sleep(2 * STRAY_DELAY)
+    running.heard.holding = True
+    os.write(running.stdout, b"x")
+    await running.until(1)
+    os.write(running.stdout, b"y")
+    await asyncio.sleep(10 * pace.HELD)
+    assert running.heard.of(OUT) == "x"
+    running.heard.holding = False
+    await running.until(2)
 
 
 async def test_what_waits_in_the_socket_of_a_run_that_is_ended_still_counts(running: Running) -> None:

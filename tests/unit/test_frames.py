@@ -122,6 +122,9 @@ class Nobody:
 
     def output(self, stream: Stream, text: str) -> None: ...
 
+    def held(self) -> bool:
+        return False
+
 
 def job(**options: object) -> Job:
     base = {"run_id": 1, "kind": RunKind.EXEC, "name": "n", "actor": "a", "source": b"result = 1", "filename": "<exec>"}

@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from itertools import groupby
+from operator import attrgetter
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -20,7 +23,7 @@ from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.launch import LaunchError
 from engine.client.runs import RunEvent
-from engine.models.runs import Outcome, OutputChunk, RunInfo, RunRequest, RunState, Stream
+from engine.models.runs import NOT_KEPT, Outcome, OutputChunk, RunInfo, RunRequest, RunState, Stream
 from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
@@ -94,8 +97,12 @@ async def follow_to_end(
             follower = _Follower(connection, streams, signals, keep=as_json)
             info = await follower.follow(events)
         ended_by = signals.ended_by
-        code = await _end(connection.client, info, follower.chunks, streams, ended_by, as_json=as_json, out=out)
-        return exit_codes.of_run(info) if exit_status and ended_by is None else code
+        whole = follower.whole
+        code = await _end(
+            connection.client, info, follower.chunks, streams, ended_by, as_json=as_json, out=out, whole=whole
+        )
+        code = exit_codes.of_run(info) if exit_status and ended_by is None else code
+        return code if whole or as_json else code or exit_codes.FAILED
 
 
 async def _end(
@@ -107,10 +114,11 @@ async def _end(
     *,
     as_json: bool,
     out: str | None,
+    whole: bool,
 ) -> int:
     """Show how the run ended, and take the files that it left."""
     if not as_json:
-        show_end(info, streams)
+        show_end(info, streams, whole=whole)
     if info.files and out is not None:
         await write_files(client, info, out, streams)
     elif info.files:
@@ -154,6 +162,8 @@ class _Follower:
         self._told_waiting = False
         self._told_unrecorded = False
         self.chunks: list[OutputChunk] = []
+        self.whole = True
+        """Nothing was missing of what was printed."""
         self.info: RunInfo | None = None
         self._run_id: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -213,7 +223,7 @@ class _Follower:
         if self._keep:
             self.chunks.extend(chunks)
             return
-        write_output(chunks, self._streams)
+        self.whole &= write_output(chunks, self._streams)
         if self._streams.out.closed:
             self._signals.requested.set()
 
@@ -233,22 +243,44 @@ class _Follower:
         )
 
 
-def write_output(chunks: Sequence[OutputChunk], streams: Streams) -> None:
-    """The script's stdout to ours and its stderr to ours, in the order in which it wrote them."""
-    for stream, text in _joined(chunks):
-        (streams.out if stream is Stream.STDOUT else streams.err).write(text)
+def write_output(chunks: Sequence[OutputChunk], streams: Streams) -> bool:
+    """The script's stdout to ours and its stderr to ours, in the order in which it wrote them.
+
+    What the engine says of output that is missing is not the script's: it goes to stderr.
+
+    Returns:
+        Whether nothing is missing.
+    """
+    whole = True
+    for gap, together in groupby(chunks, key=attrgetter("gap")):
+        for stream, text in _joined(together):
+            if gap:
+                if streams.out.is_terminal:
+                    streams.out.fresh_line()
+                streams.notify(f"what was printed is not whole: {text.strip().strip('[]')}", failed=True)
+                whole = False
+            else:
+                (streams.out if stream is Stream.STDOUT else streams.err).write(text)
+    return whole
 
 
-def show_end(info: RunInfo, streams: Streams) -> None:
-    """The result of a run to stdout; what went wrong to stderr."""
+def show_end(info: RunInfo, streams: Streams, *, whole: bool) -> None:
+    """The result of a run to stdout; what went wrong to stderr. ``whole``: all of its output was printed."""
     show_result(info, streams)
     if info.note:
-        streams.notify(info.note)
+        streams.notify(NOT_KEPT.sub(_printed, info.note) if whole else info.note)
     if info.outcome is Outcome.OK:
         return
     if info.traceback:
         streams.err.write(info.traceback if info.traceback.endswith("\n") else info.traceback + "\n")
     streams.notify(ending(info), ending_hint(info), failed=True)
+
+
+def _printed(sentence: re.Match[str]) -> str:
+    return (
+        f"All of the output was printed; the record keeps its beginning and its end, without {sentence['amount']} from "
+        "the middle: raise limits.output to keep more."
+    )
 
 
 def show_result(info: RunInfo, streams: Streams) -> None:
@@ -295,7 +327,7 @@ def run_json(info: RunInfo, chunks: Sequence[OutputChunk]) -> str:
     return msgspec.json.encode(record).decode()
 
 
-def _joined(chunks: Sequence[OutputChunk]) -> Iterator[tuple[Stream, str]]:
+def _joined(chunks: Iterable[OutputChunk]) -> Iterator[tuple[Stream, str]]:
     """Neighbours of the same stream as one text: one write instead of hundreds."""
     texts: list[str] = []
     current: Stream | None = None

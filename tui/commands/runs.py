@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -117,13 +118,15 @@ def run_output(invocation: Invocation, run_id: int, follow: bool) -> None:
       gatewright runs output 41 --follow
     """
 
-    async def work(client: EngineClient) -> None:
+    async def work(client: EngineClient) -> bool:
         if invocation.json:
             invocation.print_json(await _whole_output(client, run_id, follow=follow))
         else:
-            await _print_output(client, invocation, run_id, follow=follow)
+            return await _print_output(client, invocation, run_id, follow=follow)
+        return True
 
-    invocation.ask(work)
+    if not invocation.ask(work):
+        sys.exit(exit_codes.FAILED)
 
 
 @runs.command("files")
@@ -282,21 +285,24 @@ def _queue(info: RunInfo) -> str:
     return f"position {info.queue_position}: {info.queue_reason or ''}"
 
 
-async def _print_output(client: EngineClient, invocation: Invocation, run_id: int, *, follow: bool) -> None:
+async def _print_output(client: EngineClient, invocation: Invocation, run_id: int, *, follow: bool) -> bool:
+    """Print it and return whether nothing was missing."""
     from tui.commands.following import write_output
 
+    whole = True
     if follow:
         async for event in client.follow_run(run_id):
             if not isinstance(event, RunInfo):
-                write_output(event, invocation.streams)
+                whole &= write_output(event, invocation.streams)
             if invocation.streams.out.closed:
-                return
-        return
+                break
+        return whole
     after, more = 0, True
     while more and not invocation.streams.out.closed:
         page = await client.call(RUNS_OUTPUT, OutputParams(run_id=run_id, after=after, limit=PAGE))
-        write_output(page.chunks, invocation.streams)
+        whole &= write_output(page.chunks, invocation.streams)
         after, more = page.next_seq, len(page.chunks) == PAGE
+    return whole
 
 
 async def _whole_output(client: EngineClient, run_id: int, *, follow: bool) -> OutputPage:

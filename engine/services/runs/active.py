@@ -7,11 +7,13 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
+from weakref import WeakSet
 
 from msgspec.structs import replace
 
 from engine.models.runs import OutputChunk, RunInfo, RunState, Stream
 from engine.pool.outcome import ReturnedFile
+from engine.services.runs.follower import Follower
 from engine.services.runs.kept_output import KeptOutput
 from engine.services.runs.uploads import Buffer
 from store.state.run_filter import RunFilter
@@ -41,6 +43,7 @@ class ActiveRun:
 
     __slots__ = (
         "_changed",
+        "_followers",
         "_kept",
         "_limit",
         "_loop",
@@ -95,6 +98,8 @@ class ActiveRun:
         self._record_timer: asyncio.TimerHandle | None = None
         self._version = 0
         self._changed: asyncio.Event | None = None
+        self._followers: WeakSet[Follower] | None = None
+        """Who is given what it writes as it comes. An iteration that nobody began is no follower."""
 
     def close_stdin(self) -> None:
         if self.stdin is not None:
@@ -148,6 +153,13 @@ class ActiveRun:
         elif self._seal_timer is None:
             self._seal_timer = self._loop.call_later(SEAL_AFTER, self.seal)
 
+    def held(self) -> bool:
+        """Whether a follower has as much to read as may wait. One that reads nothing any more is not waited for."""
+        if not self._followers:
+            return False
+        now = self._loop.time()
+        return True in {follower.holds(now) for follower in self._followers}  # each of them has to be asked
+
     def unrecorded(self, sentence: str) -> None:
         """From here on nothing that it writes or leaves goes on record."""
         self.info = replace(self.info, unrecorded=sentence)
@@ -190,7 +202,9 @@ class ActiveRun:
             self._kept = KeptOutput(self._limit)
         at = time.time()
         for stream, texts in self._parts:
-            self._kept.add(stream, "".join(texts), at)
+            chunks = self._kept.add(stream, "".join(texts), at)
+            for follower in self._followers or ():
+                follower.put(chunks)
         self._parts, self._pending = [], 0
         self._bump()
         if self._kept.settled:
@@ -207,25 +221,40 @@ class ActiveRun:
         if removed or added:
             self.listener.run_output(self, removed, added)
 
-    async def follow(self, after: int, *, kept: bool = False) -> AsyncIterator[list[OutputChunk] | RunInfo]:
+    def follow(self, after: int, *, kept: bool = False) -> AsyncIterator[list[OutputChunk] | RunInfo]:
         """Everything from chunk ``after`` on, the record at once and whenever it changes, the final record last.
 
+        From this call on the run waits for the follower, so that nothing is missing even of what it writes first.
         ``kept``: not as it comes, but what is kept of it at the end.
         """
+        follower = Follower(after, self.chunks, live=not kept and not self.finished)
+        if follower.live:
+            if self._followers is None:
+                self._followers = WeakSet()
+            self._followers.add(follower)
+        return self._told(follower, kept=kept)
+
+    async def _told(self, follower: Follower, *, kept: bool) -> AsyncIterator[list[OutputChunk] | RunInfo]:
         seen: RunInfo | None = None
-        while True:
-            # Before the chunks: while a slow follower takes those, the run may write more and end.
-            version, info = self._version, self.info
-            if (not kept or info.state is RunState.FINISHED) and (fresh := self.chunks(after)):
-                after = fresh[-1].seq + 1
-                yield fresh
-            if info is not seen:
-                seen = info
-                yield info
-            if info.state is RunState.FINISHED:
-                return
-            if version == self._version:
-                await self._next_change()
+        try:
+            while True:
+                # Before the chunks: while a slow follower takes those, the run may write more and end.
+                version, info = self._version, self.info
+                ended, batch = info.state is RunState.FINISHED, None
+                while (ended or not kept) and (batch := follower.take()):
+                    yield batch
+                    if not ended:
+                        break
+                if info is not seen:
+                    seen = info
+                    yield info
+                if ended:
+                    return
+                if not batch and version == self._version:
+                    await self._next_change()
+        finally:
+            if self._followers is not None:
+                self._followers.discard(follower)
 
     def _bump(self) -> None:
         self._version += 1

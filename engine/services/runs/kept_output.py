@@ -8,6 +8,7 @@ number is left out: should a chunk lose its beginning, the line is given to all 
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from operator import attrgetter
 
 from msgspec.structs import replace
 
-from engine.models.runs import OutputChunk, Stream
+from engine.models.runs import OutputChunk, Stream, not_kept
 from engine.pool.output import beginning, byte_count
 from engine.pool.rewriting import OpenLine
 from store.sizes import describe_size
@@ -36,6 +37,9 @@ LOOKED_BACK = 1_024
 SHORT = 16
 """A line that the first half has no room for goes into the ring as a whole, if that leaves no more than this part of
 the limit unused."""
+
+GAP = re.compile(r"\n?\[[^\n]+ of output (?:is|are) missing here: [^\n]+\]\n")
+"""The line in the place of what is missing. In the records it is a row as any other."""
 
 _number = attrgetter("seq")
 
@@ -102,8 +106,9 @@ class KeptOutput:
         """Whether what comes now stays; else it may go again."""
         return self._tail is None
 
-    def add(self, stream: Stream, text: str, at: float) -> None:
-        """Take the next text of a stream."""
+    def add(self, stream: Stream, text: str, at: float) -> list[OutputChunk]:
+        """Take the next text of a stream and return it as chunks, of which the oldest may be gone again already."""
+        added: list[OutputChunk] = []
         text, stands_for_line = self._open[stream].take(text)
         places = self._places[stream]
         if stands_for_line:
@@ -112,6 +117,7 @@ class KeptOutput:
         for part in self._parts(stream, text):
             chunk = OutputChunk(seq=self._next, stream=stream, text=part, at=at)
             self._next += 1 if self._tail is None else 2
+            added.append(chunk)
             self._unrecorded[chunk.seq] = chunk
             if self._tail is None:
                 self._head.append(chunk)
@@ -125,6 +131,7 @@ class KeptOutput:
                 places.clear()
             if line_start < len(part) and len(places) < MOST_PLACES:
                 places.append((chunk.seq, line_start))
+        return added
 
     def since(self, after: int) -> list[OutputChunk]:
         """The chunks from number ``after`` on, and between them the line that says what is missing."""
@@ -170,7 +177,7 @@ class KeptOutput:
         """What is missing, for the run's record; None if nothing is."""
         if not self.missing_bytes:
             return None
-        return f"{self._amount()} from the middle of the output {self._are()} not kept: {self._reason()}."
+        return not_kept(self._amount(), self._are(), self._reason())
 
     def _gap(self) -> OutputChunk | None:
         """The line in the place of what is missing, in the stream that misses most."""
@@ -180,7 +187,8 @@ class KeptOutput:
         stream = max(self._gone_from, key=self._gone_from.__getitem__)
         newline = "" if self._ends_line(stream) else "\n"
         text = f"{newline}[{self._amount()} of output {self._are()} missing here: {self._reason()}]\n"
-        return OutputChunk(seq=first.seq - (1 if self._shortened else 2), stream=stream, text=text, at=first.at)
+        number = first.seq - (1 if self._shortened else 2)
+        return OutputChunk(seq=number, stream=stream, text=text, at=first.at, gap=True)
 
     def _amount(self) -> str:
         size = describe_size(self.missing_bytes)

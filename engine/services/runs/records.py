@@ -11,6 +11,7 @@ from msgspec.structs import asdict
 
 from engine.models.runs import OutputChunk, RunFile, RunInfo, Stream
 from engine.pool.outcome import ReturnedFile
+from engine.services.runs.kept_output import GAP
 from store.state.rows import FileRow, OutputRow, RunRow
 
 OUTPUT_LOST = "Some of the output could not be recorded: the disk was full."
@@ -65,5 +66,7 @@ def output_row(run_id: int, chunk: OutputChunk) -> OutputRow:
     return OutputRow(run_id=run_id, seq=chunk.seq, stream=chunk.stream.value, text=chunk.text, at=chunk.at)
 
 
-def output_chunk(row: OutputRow) -> OutputChunk:
-    return OutputChunk(seq=row.seq, stream=Stream(row.stream), text=row.text, at=row.at)
+def output_chunk(row: OutputRow, *, complete: bool) -> OutputChunk:
+    """The piece of output that was kept as ``row``. ``complete``: all of the run's output was kept."""
+    gap = not complete and GAP.fullmatch(row.text) is not None
+    return OutputChunk(seq=row.seq, stream=Stream(row.stream), text=row.text, at=row.at, gap=gap)

@@ -236,7 +236,8 @@ class RunService:
         if run is not None:
             chunks = run.chunks(after)[:limit]
         else:
-            chunks = [output_chunk(row) for row in await self._state.output(run_id, after, limit)]
+            rows = await self._state.output(run_id, after, limit)
+            chunks = [output_chunk(row, complete=info.output_complete) for row in rows]
         next_seq = chunks[-1].seq + 1 if chunks else after
         return OutputPage(run_id=run_id, chunks=chunks, next_seq=next_seq, finished=info.state is RunState.FINISHED)
 
@@ -267,21 +268,23 @@ class RunService:
         await self.get(run_id, actor)
         return self.follow(run_id, actor, after=after, kept=kept)
 
-    async def follow(self, run_id: int, actor: Actor, *, after: int = 0, kept: bool = False) -> AsyncIterator[RunItem]:
+    def follow(self, run_id: int, actor: Actor, *, after: int = 0, kept: bool = False) -> AsyncIterator[RunItem]:
         """Output from chunk ``after`` on as it comes, the record whenever it changes; ends with the final record.
 
+        The run waits for who follows it slowly, from this call on, unless he reads nothing for a while.
         ``kept``: only what is kept of the output, when the run has ended.
         """
         run = self._active.get(run_id)
-        if run is not None:
-            self._check_sees(run.info, actor)
-            async for item in run.follow(after, kept=kept):
-                yield item
-            return
+        if run is None:
+            return self._from_record(run_id, actor, after)
+        self._check_sees(run.info, actor)
+        return run.follow(after, kept=kept)
+
+    async def _from_record(self, run_id: int, actor: Actor, after: int) -> AsyncIterator[RunItem]:
         info = await self.get(run_id, actor)
-        while chunks := [output_chunk(row) for row in await self._state.output(run_id, after, PAGE)]:
-            after = chunks[-1].seq + 1
-            yield chunks
+        while rows := await self._state.output(run_id, after, PAGE):
+            after = rows[-1].seq + 1
+            yield [output_chunk(row, complete=info.output_complete) for row in rows]
         yield info
 
     @implements(RUNS_CANCEL)
