@@ -20,7 +20,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "retry": ("ctrl+r",),
         # The console.
         "run": ("f5", "ctrl+enter"),
-        "run_with": ("f11",),
+        "run_with": ("f11", "alt+r"),  # many terminal emulators keep f11 for the full screen
         "stop": ("f6",),
         "save": ("ctrl+s",),
         "open": ("ctrl+o",),

@@ -61,9 +61,9 @@ async def begin(engine: Engine, written: str, actor: Actor | None = None) -> Own
     return await engine.permissions.begin_edits(PATH, request, actor or engine.owner)
 
 
-async def run(engine: Engine, token: str = "", code: str = "") -> RunInfo:
+async def run(engine: Engine, token: str = "", code: str = "", actor: Actor | None = None) -> RunInfo:
     request = RunRequest(kind=RunKind.SCRIPT, script=PATH, code=code, own_edits=token)
-    started = await engine.runs.start(request, engine.owner, "library")
+    started = await engine.runs.start(request, actor or engine.owner, "library")
     return await engine.runs.wait(started.id, engine.owner)
 
 
@@ -71,6 +71,13 @@ async def refused(engine: Engine, token: str = "", code: str = "") -> str:
     with pytest.raises(ServiceError) as caught:
         await run(engine, token, code)
     return caught.value.code
+
+
+async def refusal(engine: Engine, token: str = "", code: str = "", actor: Actor | None = None) -> str:
+    """What the user reads."""
+    with pytest.raises(ServiceError, match="approved") as caught:
+        await run(engine, token, code, actor)
+    return caught.value.message
 
 
 async def ended(engine: Engine, edits: OwnEdits) -> str:
@@ -100,6 +107,9 @@ async def test_own_saves_run_with_the_permissions_and_nobody_elses_run_does(engi
     assert (done.outcome, done.value) == (Outcome.OK, "entry\n")
     assert [grant.path for grant in done.grants] == [str(logs)]
     assert await refused(engine) == "needs_approval", "another client of the same administrator"
+    assert "console that asked for them only" in await refusal(engine), "and it is told why"
+    assert "console that asked" not in await refusal(engine, edits.token, code=second + "# not saved\n")
+    assert "console that asked" not in await refusal(engine, actor=BOB), "whose edits those are is not for everybody"
     assert await refused(engine, "guessed") == "needs_approval"
     assert await refused(engine, edits.token, code=second + "# not saved\n") == "needs_approval"
     review = await engine.permissions.review(PATH, engine.owner)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from console_support import console, engine_project, write_script
 
@@ -166,7 +168,7 @@ async def begin_edits(c, name):
     await c.press("f9")  # the key that the dialog names
     await c.shows("never approved", "w my own edits only, 15 minutes")
     await c.press("w")
-    await c.shows("own edits 1")
+    await c.shows("own edits 1", "own edits run in this console only, for 15 minutes")
     await c.until(lambda: has_permissions(c), "the sign")
 
 
@@ -192,6 +194,47 @@ async def test_own_edits_run_for_a_while_without_another_approval(project, tmp_p
         await c.press("f5")
         await c.shows("has approved that yet")
         await c.press("escape")
+
+
+async def test_the_review_tells_that_own_edits_are_on_and_ends_them(project, tmp_path, logs):
+    write_script(project, "told.py", reading(logs, "mine"))
+    async with console(project, tmp_path) as c:
+        await c.shows("told", "pool [...]")
+        await begin_edits(c, "told.py")
+        await c.press("f9")
+        await c.shows("never approved", "own edits: 14:", " left, w ends it", "a approve this text")
+        await c.hides("my own edits only")
+        await c.press("w")
+        await c.shows("your own edits need an approval again")
+        await c.until(lambda: not has_permissions(c), "the sign is gone")
+        await c.press("f9")
+        await c.shows("never approved", "w my own edits only, 15 minutes")
+        await c.hides("w ends it")
+
+
+async def test_the_review_sees_the_end_of_own_edits(project, tmp_path, logs):
+    write_script(project, "over.py", reading(logs, "mine"))
+    async with console(project, tmp_path) as c:
+        await c.shows("over", "pool [...]")
+        await begin_edits(c, "over.py")
+        await c.press("f9")
+        await c.shows(" left, w ends it")
+        await c.app._console.parts.own_edits.end()
+        await c.shows("w my own edits only, 15 minutes")
+        await c.hides("w ends it")
+
+
+async def test_a_refused_run_of_an_unsaved_text_is_not_said_to_go_on(project, tmp_path, logs):
+    write_script(project, "unsaved.py", reading(logs, "mine"))
+    async with console(project, tmp_path) as c:
+        await c.shows("unsaved", "pool [...]")
+        await c.open("unsaved.py")
+        await c.press("ctrl+end")
+        await c.type("x = 1")
+        await c.press("f5")
+        await c.told("Save it first: an approval is for a saved text.")
+        await c.settled()
+        assert "running the unsaved text" not in c.text
 
 
 async def test_somebody_elses_change_ends_own_edits_and_is_said(project, tmp_path, logs, monkeypatch):
@@ -235,8 +278,9 @@ async def test_an_engine_that_goes_away_takes_own_edits_along(own_project, tmp_p
     async with console(own_project, tmp_path) as c:
         await c.shows("gone", "pool [...]")
         await begin_edits(c, "gone.py")
-        await launch.stop(own_project, client="cli", force=True)
-        await c.told("Your own edits have no permissions any more: the engine is away.")
+        stopping = asyncio.create_task(launch.stop(own_project, client="cli", force=True))
+        await c.told("Your own edits have no permissions any more: the engine is away.")  # a message goes after a while
+        await stopping
         assert c.app._console.parts.own_edits.token("gone.py") == ""
         await c.press("ctrl+r")
         await c.shows("pool [...]")

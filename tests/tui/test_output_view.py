@@ -16,10 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quiet import QuietPilot
+from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.geometry import Offset
 from textual.selection import Selection
 
+from tui.text.wrapping import line_starts
 from tui.widgets.output_spool import LONGEST_LINE, Mark, Spool
 from tui.widgets.output_view import COPY_LIMIT, OutputView
 
@@ -182,6 +184,92 @@ async def test_a_clipboard_gets_the_end_of_what_is_too_long(tmp_path: Path) -> N
         assert len(text) <= COPY_LIMIT
         assert text.endswith(f"{COPY_LIMIT // 5 - 1:09}")
         assert text.count("\n") + 1 == copied.lines
+
+
+SENTENCE = "note: " + " ".join(f"word{number:02}" for number in range(20)) + "."
+
+
+async def test_sentences_are_wrapped_and_output_is_not(tmp_path: Path) -> None:
+    async with viewing(tmp_path) as (view, pilot):
+        view.feed("long " * 30 + "\n")
+        view.tell_error("OSError: " + "x" * 60)
+        view.finish(SENTENCE)
+        view.show_result("result: " + "y" * 80)
+        await until(lambda: any("yyy" in line for line in shown(view)))
+        assert shown(view)[:8] == [
+            "  " + ("long " * 30)[:58].rstrip(),
+            "! OSError:",
+            "!   " + "x" * 55,
+            "!   " + "x" * 5,
+            "  note: word00 word01 word02 word03 word04 word05 word06",
+            "    word07 word08 word09 word10 word11 word12 word13 word14",
+            "    word15 word16 word17 word18 word19.",
+            "  result: " + "y" * 50,
+        ]
+        assert view.line_count == 4
+        view.scroll_to(x=10, animate=False, immediate=True, force=True)
+        assert shown(view)[0].startswith("  long")
+        assert shown(view)[5].startswith("    word07"), "a sentence needs no scrolling"
+        await pilot.resize_terminal(40, 12)
+        await until(lambda: "    word04 word05 word06 word07 word08" in shown(view))
+        assert all(len(line) <= 39 for line in shown(view) if "word" in line)
+        await pilot.resize_terminal(160, 12)
+        await until(lambda: f"  {SENTENCE}" in shown(view))
+
+
+async def test_a_wrapped_sentence_is_one_line_to_search_and_clipboard(tmp_path: Path) -> None:
+    async with viewing(tmp_path) as (view, pilot):
+        view.feed("".join(f"{number}\n" for number in range(20)))
+        view.finish(SENTENCE)
+        view.feed("".join(f"{number}\n" for number in range(20, 40)))
+        await until(lambda: shown(view)[-1] == "  39")
+        assert view.virtual_size.height == 43
+        assert view.find("word14.*") is False
+        assert view.find("word14")
+        assert shown(view)[0].startswith("  note: word00")
+        assert view.find("25")
+        assert shown(view)[0] == "  25"
+        assert view.find("word07 word08")
+        await until(lambda: shown(view)[1].startswith("    word07"))
+        strip = view.render_line(1)
+        offsets = [
+            segment.style.meta["offset"] for segment in strip if segment.style and "offset" in segment.style.meta
+        ]
+        assert offsets[0] == offsets[1] == (SENTENCE.index("word07"), 20), "the indent stands for the first word"
+        assert offsets[2] == (SENTENCE.index("word07"), 20)
+        pilot.app.screen.selections = {view: Selection(Offset(SENTENCE.index("word05"), 20), Offset(1, 21))}
+        assert view.copy_selection() is not None
+        assert pilot.app.copied[-1] == SENTENCE[SENTENCE.index("word05") :] + "\n2"  # type: ignore[attr-defined]
+        assert view.copy_all().lines == 41
+        assert f"\n19\n{SENTENCE}\n20\n" in pilot.app.copied[-1]  # type: ignore[attr-defined]
+
+
+async def test_sentences_that_are_no_longer_kept_leave_no_gap(tmp_path: Path) -> None:
+    async with viewing(tmp_path) as (view, _pilot):
+        view._spool = Spool(tmp_path, kept_bytes=20_000, segment_bytes=10_000)
+        for number in range(200):
+            view.finish(f"{number:03} {SENTENCE}")
+            view.feed(f"{number}\n")
+        await until(lambda: shown(view)[-1] == "  199")
+        assert view._spool.dropped > 100
+        rows = [view._spool[row].text for row in range(view.line_count)]
+        assert view.virtual_size.height == len(rows) + 2 * sum("note" in row for row in rows)
+        view.scroll_home(animate=False, immediate=True, force=True)
+        lines = [line.strip() for line in shown(view)]
+        assert " ".join(lines).startswith(" ".join(rows[:4]))
+        assert rows[0] == lines[0] or rows[1] == lines[3]
+
+
+@given(st.text(alphabet="ab 漢\u0301", max_size=60), st.integers(1, 30))
+@settings(deadline=None, max_examples=200)
+def test_a_wrapped_text_is_whole_and_no_line_is_too_wide(text: str, width: int) -> None:
+    starts = line_starts(text, width)
+    assert starts[0] == 0
+    assert starts == sorted(set(starts))
+    lines = [text[start:end] for start, end in zip(starts, [*starts[1:], None], strict=True)]
+    assert "".join(lines) == text
+    for number, line in enumerate(lines):
+        assert cell_len(line.rstrip()) + (2 if number else 0) <= max(width, 10)
 
 
 async def test_a_full_disk_is_said_and_ends_with_clearing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,7 +191,7 @@ async def test_a_script_without_parameters_gets_arguments_as_a_shell_splits_them
     await plain.type("--hours 5 'a b'")
     await plain.press("enter")
     await plain.shows("4 ['--hours', '5', 'a b']", "end of output")
-    await plain.press("f11")
+    await plain.press("alt+r")
     await plain.shows("Run plain.py", "^R as last time")
     await plain.press("ctrl+r", "end")
     await plain.type(" 'open")

@@ -11,11 +11,14 @@ from rich.style import Style
 
 from engine.models.engine import EngineInfo, PoolInfo, SlotInfo
 from engine.models.permissions import Access, Grant
-from engine.models.runs import Mode, RunFile, RunInfo, RunKind, RunState
+from engine.models.runs import Mode, Outcome, RunFile, RunInfo, RunKind, RunState
 from tui.messages import EngineConnected, PoolChanged
 from tui.runs.save_files import FileSaver
+from tui.screens.runs import _COLUMNS as RUN_COLUMNS
 from tui.text.isolation import host_note, host_sentence, level_word, slot_isolation
 from tui.widgets.output_pane import run_detail, run_line
+from tui.widgets.task_pane import _COLUMNS as TASK_COLUMNS
+from tui.widgets.task_pane import state_text
 
 LEAVES = """print("said")
 open("a.csv", "w").write("1,2")
@@ -36,6 +39,7 @@ RUN = RunInfo(
     code_sha256="",
     isolation="full: userns+pidns+landlock7+seccomp+rlimits",
 )
+STATES = {"state", "outcome"}
 DEGRADED = "degraded: rlimits, no landlock, no seccomp"
 
 
@@ -192,3 +196,46 @@ async def test_a_host_that_refuses_is_named_with_its_reason(project, tmp_path, m
         await c.shows("queue: empty")
         c.app.publish(PoolChanged(PoolInfo(size=3, slots=refused)))
         await c.shows("no seccomp", "(\\x1b[2Jnot built in). See gatewright doctor.", "no sandbox: gatewright doctor")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "number", "wanted"),
+    [
+        (Outcome.EXITED, 255, None, "exited (255)"),
+        (Outcome.EXITED, 0, None, "exited"),
+        (Outcome.SCRIPT_ERROR, 255, None, "error (255)"),
+        (Outcome.SCRIPT_ERROR, 1, None, "script error"),
+        (Outcome.CRASHED, None, 11, "crashed (11)"),
+    ],
+)
+def test_an_outcome_fits_its_column(outcome, status, number, wanted):
+    ended = replace(RUN, state=RunState.FINISHED, outcome=outcome, exit_status=status, signal=number)
+    assert state_text(ended) == wanted
+    assert len(wanted) <= min(column.width for column in (*TASK_COLUMNS, *RUN_COLUMNS) if column.title in STATES)
+
+
+async def test_what_the_engine_says_of_a_run_is_wrapped(project, tmp_path):
+    write_script(project, "reaching.py", "print('x' * 200)\nopen('/etc/nowhere.conf')\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("reaching", "pool [...]")
+        await c.open("reaching.py")
+        await c.press("f5")
+        await c.shows("! RESTRICTED scripts reach none of the host's files, whether they exist or not,")
+        await c.shows("!   and write in their working folder only:", "end of output")
+        await c.press("f3", "home")
+        await c.shows("  " + "x" * 77)
+        await c.pilot.resize_terminal(60, 24)
+        await c.press("end")
+        await c.shows("!   whether they exist or not, and write in their working\n", "!   the script in ADMIN mode.\n")
+
+
+async def test_a_long_list_of_files_is_wrapped_and_marked_where_it_is_cut(project, tmp_path):
+    names = [f"{letter * 50}.csv" for letter in "ab"]
+    write_script(project, "many.py", f"for n in {names}: open(n, 'w').write('1')\nresult = {{'files': {names}}}\n")
+    async with console(project, tmp_path) as c:
+        await c.shows("many", "pool [...]")
+        await c.open("many.py")
+        await c.press("f5")
+        await c.shows(f" files: {names[0]} 1 B,\n   {names[1]} 1 B, s saves\n")
+        await c.pilot.resize_terminal(40, 24)
+        await c.shows("bbb…\n")

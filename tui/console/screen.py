@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, ParamSpec, TypeVar
@@ -31,6 +30,7 @@ from tui.messages import (
     ScriptsChanged,
 )
 from tui.screens.full_screen import FullScreen
+from tui.text.formats import time_left
 from tui.text.isolation import host_note, host_sentence
 from tui.widgets.editor.editor import Editor
 from tui.widgets.editor.pane import EditorPane
@@ -282,25 +282,23 @@ class ConsoleScreen(FullScreen[None]):
 
     def on_mode_changed(self, message: ModeChanged) -> None:
         """The header tells the mode; in ADMIN, header and footer are a frame of the danger colour."""
-        seconds = math.ceil(message.remaining)
-        self._header.mode = f"ADMIN {seconds // 60}:{seconds % 60:02}" if message.mode == "ADMIN" else message.mode
+        self._header.mode = f"ADMIN {time_left(message.remaining)}" if message.mode == "ADMIN" else message.mode
         self.set_class(message.mode == "ADMIN", "-admin")
         self._show_hints()
 
     def on_own_edits_changed(self, message: OwnEditsChanged) -> None:
         """The status bar tells whose own edits have permissions, and for how long."""
-        seconds = math.ceil(message.remaining)
         other = message.script if message.script != self.parts.open_script.path else ""
-        time_left = f"{seconds // 60}:{seconds % 60:02}"
-        self._status.approved = " ".join(filter(None, ("own edits", other, time_left))) if message.script else ""
+        shown = " ".join(filter(None, ("own edits", other, time_left(message.remaining))))
+        self._status.approved = shown if message.script else ""
 
     def on_script_pane_end_own_edits(self) -> None:
         if self._parts is not None:
             in_background(self, "own-edits-end", self._end_own_edits)
 
     async def _end_own_edits(self) -> None:
-        ended = await self.parts.own_edits.end()
-        self.notify("your own edits need an approval again" if ended else "no own edits are approved")
+        if not await self.parts.own_edits.give_up():
+            self.notify("no own edits are approved")
 
     def action_approve(self) -> None:
         """Decide about the script under the list's cursor, or else the one in the editor."""

@@ -65,6 +65,10 @@ class OwnEditing:
         """What a save or a run of a script shows to the engine; empty for none."""
         return self._edits.token if self._edits is not None and self._edits.script == path else ""
 
+    def left(self, path: str) -> float:
+        """Seconds for which own edits of a script have its permissions; 0 where they have none."""
+        return max(0.0, self._until - self._now()) if self.token(path) else 0.0
+
     async def begin(self, review: PermissionReview) -> None:
         """Ask the engine for it, for exactly what was shown.
 
@@ -81,7 +85,7 @@ class OwnEditing:
         )
         self._edits, self._until = edits, self._now() + edits.remaining
         minutes = f"{edits.remaining / 60:.0f} minutes"
-        self._host.notify(f"your own edits of {edits.script} may run for {minutes}, from here only")
+        self._host.notify(f"own edits run in this console only, for {minutes}")
         self._start(self._keep)
 
     async def end(self) -> bool:
@@ -93,6 +97,13 @@ class OwnEditing:
         with contextlib.suppress(EngineError, EngineUnreachable):
             await self._connection.client.call(PERMISSIONS_END_EDITS, body=EditsToken(token=edits.token))
         return True
+
+    async def give_up(self) -> bool:
+        """As ``end``, and say so: the user wants it."""
+        ended = await self.end()
+        if ended:
+            self._host.notify("your own edits need an approval again")
+        return ended
 
     def look(self) -> None:
         """Something happened to scripts: ask soon whether it is over."""
@@ -135,5 +146,4 @@ class OwnEditing:
         self._host.notify_error(f"{script}: {sentence}")
 
     def _tell(self) -> None:
-        left = max(0.0, self._until - self._now()) if self._edits is not None else 0.0
-        self._publish(OwnEditsChanged(self.script, left))
+        self._publish(OwnEditsChanged(self.script, self.left(self.script)))

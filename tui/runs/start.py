@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.client.answers import EngineError
+from engine.client.answers import EngineError, EngineUnreachable
 from engine.models.runs import Mode, RunKind, RunRequest
 from engine.models.scripts import ScriptInfo
 from tui.connection import EngineConnection
@@ -102,7 +102,11 @@ class RunStarter:
             self._host.notify("sending " + ", ".join(file.name for file in form.files.values()))
         files = await upload_all(self._connection.client, form.files)
         self._host.notify("")
-        await self._follower.start(self._request(form, files))
+        try:
+            await self._follower.start(self._request(form, files))
+        except (EngineError, EngineUnreachable):
+            self._host.notify("")  # nothing runs, whatever was said to be about to
+            raise
 
     def _request(self, form: FilledForm, files: dict[str, str]) -> RunRequest:
         open_script = self._open_script

@@ -15,9 +15,10 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.models.permissions import ApprovalState, AskedPermission, PermissionReview
-from tui.actions import Action, Scope, bindings, footer_hints
+from tui.actions import Action, Scope, action, bindings, footer_hints
+from tui.messages import OwnEditsChanged
 from tui.screens.dialogs import Dialog
-from tui.text.formats import clock
+from tui.text.formats import clock, time_left
 from tui.text.sanitise import sanitise_line
 from tui.widgets.diff_rows import unified_rows
 from tui.widgets.row_list import RowList
@@ -40,6 +41,8 @@ class Decision(StrEnum):
     APPROVE = "approve"
     EDITS = "edits"
     """And what the user saves over it, for some minutes."""
+    END_EDITS = "end_edits"
+    """What the user saved over it is let run no longer."""
     REFUSE = "refuse"
 
 
@@ -49,14 +52,16 @@ class ApproveScreen(Dialog[Decision]):
     Args:
         review: What the engine judged.
         problem: Why the last decision was not taken.
+        edits_left: Seconds for which this console's own edits of the script have its permissions; 0 for none.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.APPROVAL)
 
-    def __init__(self, review: PermissionReview, problem: str = "") -> None:
+    def __init__(self, review: PermissionReview, problem: str = "", edits_left: float = 0.0) -> None:
         super().__init__()
         self._review = review
         self._problem = sanitise_line(problem)
+        self._edits_left = edits_left
         self._asked = VerticalScroll(*_asked_lines(review), id="asked")
         self._difference = RowList(empty="The text is the approved one.", id="text-difference")
 
@@ -68,13 +73,26 @@ class ApproveScreen(Dialog[Decision]):
             yield self._asked
             yield self._difference
             yield Static(_approval_line(review), markup=False)
+            yield Static(id="own-edits", markup=False)
             yield Static(self._problem, classes="dialog--problem", markup=False)
-            yield Static(_in_lines(self._offered()), classes="dialog--keys", markup=False)
+            yield Static(classes="dialog--keys", markup=False)
 
     def on_mount(self) -> None:
         self._difference.display = False
         self._tell(self._problem)
+        self._show_edits()
         self.set_focus(self._asked)
+
+    def on_own_edits_changed(self, message: OwnEditsChanged) -> None:
+        self._edits_left = message.remaining if message.script == self._review.script else 0.0
+        self._show_edits()
+
+    def _show_edits(self) -> None:
+        """Whether own edits are on, and what the keys do then."""
+        line = self.query_one("#own-edits", Static)
+        line.display = self._edits_left > 0
+        line.update(f"own edits: {time_left(self._edits_left)} left, {action('approve_edits').key} ends it")
+        self.query_one(".dialog--keys", Static).update(_in_lines(self._offered()))
 
     async def action_show_text(self) -> None:
         """From what is asked to the difference of the text, and back."""
@@ -92,7 +110,10 @@ class ApproveScreen(Dialog[Decision]):
             self._approve(Decision.APPROVE)
 
     def action_approve_edits(self) -> None:
-        self._approve(Decision.EDITS)
+        if self._edits_left > 0:
+            self.dismiss(Decision.END_EDITS)
+        else:
+            self._approve(Decision.EDITS)
 
     def _approve(self, decision: Decision) -> None:
         if self._obstacle is not None:
@@ -109,8 +130,10 @@ class ApproveScreen(Dialog[Decision]):
 
     def _offered(self) -> list[Action]:
         """The keys that do something: what can never be granted is not offered for approval."""
-        approving = ("approve_text", "approve_edits") if self._obstacle is not None else ()
-        return [item for item in footer_hints(Scope.APPROVAL) if item.name not in approving]
+        left_out = {"approve_text", "approve_edits"} if self._obstacle is not None else set[str]()
+        if self._edits_left > 0:
+            left_out.add("approve_edits")  # the line above the keys says what its key does
+        return [item for item in footer_hints(Scope.APPROVAL) if item.name not in left_out]
 
     def action_refuse_text(self) -> None:
         self.dismiss(Decision.REFUSE)

@@ -45,7 +45,9 @@ class Approval:
             if review.state is ApprovalState.NONE and not review.removed:
                 self._host.notify(f"{review.script} asks for no permissions")
                 return
-            decision = await self._host.push_screen_wait(ApproveScreen(review, problem))
+            decision = await self._host.push_screen_wait(
+                ApproveScreen(review, problem, self._own_edits.left(review.script))
+            )
             if decision is None:
                 return
             try:
@@ -69,6 +71,9 @@ class Approval:
         client = self._connection.client
         if decision is Decision.EDITS:
             await self._own_edits.begin(review)
+            return
+        if decision is Decision.END_EDITS:
+            await self._own_edits.give_up()
             return
         if decision is Decision.REFUSE:
             await client.call(PERMISSIONS_REFUSE, ScriptParams(path=review.script))

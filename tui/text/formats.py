@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,12 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.2f} s"
     return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+
+
+def time_left(seconds: float) -> str:
+    """Time that runs out, to the second: ``4:07``."""
+    whole = math.ceil(seconds)
+    return f"{whole // 60}:{whole % 60:02}"
 
 
 def age(seconds: float) -> str:

@@ -10,9 +10,10 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
+from textual.geometry import Size
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Static
+from textual.widget import Widget
 
 from engine.models.runs import Mode, OutputChunk, RunInfo
 from tui.actions import Scope, action, bindings
@@ -20,6 +21,8 @@ from tui.text.formats import clock, size
 from tui.text.isolation import run_isolation
 from tui.text.results import INDENT, result_lines
 from tui.text.sanitise import sanitise_line
+from tui.text.wrapping import INDENT as WRAP_INDENT
+from tui.text.wrapping import line_starts
 from tui.widgets.output_view import OutputView
 from tui.widgets.task_pane import state_text, time_text
 
@@ -29,7 +32,37 @@ ONE_LINE = 60
 NAMED_FILES = 2
 """Files of a run that the line above its output names."""
 
+HEAD_LINES = 3
+"""Lines of the screen that each of the two above the output may take; what is more is cut with a mark."""
+
 NOTHING_YET = "No run yet. F5 runs the script in the editor; ^O opens another one."
+
+
+class _HeadLine(Widget):
+    """A line above the output, wrapped by words where it does not fit."""
+
+    def __init__(self, text: Text, *, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._text = text
+
+    def show(self, text: Text) -> None:
+        """Show this text in place of the one before."""
+        width = self.size.width
+        before, self._text = len(self._lines(width)), text
+        self.refresh(layout=len(self._lines(width)) != before)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002 - Textual's
+        return len(self._lines(width))
+
+    def render(self) -> Text:
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(self._lines(self.size.width))
+
+    def _lines(self, width: int) -> list[Text]:
+        starts = line_starts(self._text.plain, width - 1)[:HEAD_LINES]
+        first, *more = self._text.divide(starts[1:])
+        for line in more[:-1]:
+            line.rstrip()
+        return [first, *(Text(" " * (WRAP_INDENT + 1)).append_text(line) for line in more)]
 
 
 class OutputPane(Vertical):
@@ -59,8 +92,8 @@ class OutputPane(Vertical):
     def __init__(self, folder: Path, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._view = OutputView(folder)
-        self._line = Static(Text(f" {NOTHING_YET}", "dim"), id="run-line", markup=False)
-        self._detail = Static("", id="run-detail", markup=False)
+        self._line = _HeadLine(Text(f" {NOTHING_YET}", "dim"), id="run-line")
+        self._detail = _HeadLine(Text(), id="run-detail")
 
     def compose(self) -> ComposeResult:
         yield self._line
@@ -75,7 +108,7 @@ class OutputPane(Vertical):
         """What to know of this host before the first run."""
         if self._run is None:
             text = Text(f" {NOTHING_YET}", "dim") if not sentence else Text(f" {sentence}", self._danger)
-            self._line.update(text)
+            self._line.show(text)
 
     # What the follower says.
 
@@ -115,29 +148,39 @@ class OutputPane(Vertical):
 
     def _show_ending(self, run: RunInfo) -> None:
         """Everything that came with the end of the run, then a line that says that this was all."""
-        if run.traceback:
-            self._view.feed(_on_its_own_line(run.traceback), "stderr")
-        elif run.error is not None:
-            hint = f"\n{run.error.hint}" if run.error.hint else ""
-            self._view.feed(f"{run.error.type}: {run.error.message}{hint}\n", "stderr")
+        self._show_error(run)
         if run.unrecorded:
             self._view.finish(f"- {sanitise_line(run.unrecorded)} -")
         elif not run.output_complete:
             self._view.finish("- not all of the output is kept -")
         result = result_lines(run, ONE_LINE)
         if len(result) > 1:
-            self._view.finish("\n".join(("result:", *(INDENT + line for line in result))))
+            self._view.show_result("\n".join(("result:", *(INDENT + line for line in result))))
         elif any(result):
-            self._view.finish(f"result: {result[0]}")
+            self._view.show_result(f"result: {result[0]}")
         if run.note:
             self._view.finish(f"note: {run.note}")
         self._view.finish("- end of output -")
 
+    def _show_error(self, run: RunInfo) -> None:
+        """The traceback as it is, but for the lines that say what went wrong and what to do: those are sentences."""
+        error = run.error
+        sentences = [] if error is None else [f"{error.type}: {error.message}", *filter(None, [error.hint])]
+        if not run.traceback:
+            for sentence in sentences:
+                self._view.tell_error(sentence)
+            return
+        for line in run.traceback.removesuffix("\n").split("\n"):
+            if line.lstrip(" |") in sentences:  # in front of those of an exception group Python draws a frame
+                self._view.tell_error(line)
+            else:
+                self._view.feed(f"{line}\n", "stderr")
+
     def _refresh_line(self) -> None:
         if self._run is not None:
-            self._line.update(run_line(self._run, self._danger))
+            self._line.show(run_line(self._run, self._danger))
             detail = run_detail(self._run)
-            self._detail.update(Text(f" {detail}", no_wrap=True, overflow="ellipsis"))
+            self._detail.show(Text(f" {detail}"))
             self._detail.display = bool(detail)
 
     @property
@@ -149,7 +192,7 @@ def run_line(run: RunInfo, danger: str) -> Text:
     """``#41 defaults/log_digest.py  ok  0.8 ms  RESTRICTED full  alice  12:04:31``."""
     state = state_text(run)
     bad = run.outcome is not None and run.outcome != "ok"
-    line = Text(no_wrap=True, overflow="ellipsis")
+    line = Text()
     line.append(f" #{run.id} {sanitise_line(run.name)}  ", "bold")
     line.append(state, f"bold {danger}" if bad else "bold")
     reason = run.queue_reason if run.state == "queued" else None
@@ -174,7 +217,3 @@ def run_detail(run: RunInfo) -> str:
     if run.grants:
         parts.append(", ".join(f"{grant.access} {sanitise_line(grant.path)}" for grant in run.grants))
     return "   ".join(parts)
-
-
-def _on_its_own_line(text: str) -> str:
-    return text if text.endswith("\n") else text + "\n"

@@ -2,6 +2,9 @@
 
 ``feed`` puts text into a spool and never paints. A timer, stopped while nothing arrives, takes notice at
 ``DRAINS_PER_SECOND`` of what came, and follows the end only if the user is there.
+
+Output keeps its lines, however long. What is said about a run is sentences: they are wrapped to the width of the view.
+To search, selection and clipboard a sentence is one row all the same.
 """
 
 from __future__ import annotations
@@ -20,9 +23,13 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.terminal.colours import coloured
+from tui.text.wrapping import INDENT, line_starts
 from tui.widgets.output_spool import Mark, Spool
+from tui.widgets.wrapped_rows import WrappedRows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from textual import events
     from textual.selection import Selection
     from textual.timer import Timer
@@ -107,12 +114,15 @@ class OutputView(ScrollView, can_focus=True):
         self._dropped = 0
         self._widest = _LEAST_WIDTH
         self._found = ""
+        self._wrapped = WrappedRows()
+        self._wrap_width = 0
+        """Cells for sentences, as long as the view is hidden too; 0 before it is laid out."""
 
     # Output.
 
     def begin(self, title: str) -> None:
         """Start the output of a run with a line that says which."""
-        self._write_note(title)
+        self.finish(title)
         self._follows = True
 
     def feed(self, text: str, stream: str = "stdout") -> None:
@@ -122,11 +132,20 @@ class OutputView(ScrollView, can_focus=True):
 
     def finish(self, line: str) -> None:
         """End the output of a run with a line that says how it went."""
-        self._write_note(line)
+        self._write_lines(line, Mark.NOTE, wrapped=True)
+
+    def tell_error(self, sentence: str) -> None:
+        """Say what went wrong, or what to do about it."""
+        self._write_lines(sentence, Mark.ERROR, wrapped=True)
+
+    def show_result(self, lines: str) -> None:
+        """Show what a run left as its result, which keeps its lines."""
+        self._write_lines(lines, Mark.NOTE, wrapped=False)
 
     def clear(self) -> None:
         """Forget all output."""
         self._spool.clear()
+        self._wrapped.clear()
         self._widest = _LEAST_WIDTH
         self._follows = True
         self._found = ""
@@ -137,11 +156,26 @@ class OutputView(ScrollView, can_focus=True):
         """Lines there are to see, one without a line end among them."""
         return self._spool.line_count + (self._spool.failure is not None)
 
-    def _write_note(self, line: str) -> None:
+    def _write_lines(self, lines: str, mark: Mark, *, wrapped: bool) -> None:
         self._spool.end_line()
-        for each in line.split("\n"):
-            self._spool.write(each + "\n", Mark.NOTE)
+        first = self._rows_so_far
+        for each in lines.split("\n"):
+            self._spool.write(each + "\n", mark)
+        if wrapped:
+            for row in range(first, self._rows_so_far):
+                self._wrapped.add(row, self._line_starts(row))
         self._wake()
+
+    @property
+    def _rows_so_far(self) -> int:
+        """Rows that were ever written since the last ``clear``, those that are no longer kept among them."""
+        return self._spool.dropped + self._spool.line_count
+
+    def _line_starts(self, row: int) -> list[int]:
+        """Where a sentence is broken; ``row`` counts those that are no longer kept."""
+        if not self._wrap_width or row < self._spool.dropped:
+            return [0]
+        return line_starts(self._shown(row - self._spool.dropped)[1].plain, self._wrap_width)
 
     # Taking notice of it.
 
@@ -166,9 +200,11 @@ class OutputView(ScrollView, can_focus=True):
                 self._timer.pause()
             return
         self._seen = self._spool.written
-        dropped, self._dropped = self._spool.dropped - self._dropped, self._spool.dropped
+        self._wrapped.forget(self._spool.dropped)
+        gone = self._spool.dropped + self._wrapped.forgotten
+        dropped, self._dropped = gone - self._dropped, gone
         follows = self._stays_at_end
-        self.virtual_size = Size(new_width, self.line_count)
+        self.virtual_size = Size(new_width, self._height)
         if follows:
             self._to_end()
         elif dropped > 0:
@@ -189,25 +225,67 @@ class OutputView(ScrollView, can_focus=True):
         super().watch_scroll_y(old_value, new_value)
         self._follows = self.scroll_offset.y >= self.max_scroll_y
 
-    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002  (Textual passes it)
-        if self._stays_at_end:
+    def on_resize(self, event: events.Resize) -> None:
+        follows, row = self._stays_at_end, self._row_at(self.scroll_offset.y)[0]
+        width = event.size.width - _GUTTER_WIDTH - self.styles.scrollbar_size_vertical
+        if width != self._wrap_width:
+            self._wrap_width = width
+            self._wrapped.wrap_again(self._line_starts)
+            self.virtual_size = Size(self._widest + _GUTTER_WIDTH, self._height)
+            if not follows:
+                self.scroll_to(y=self._line_of(row), animate=False, immediate=True, force=True)
+            self.refresh()
+        if follows:
             self._to_end()
+
+    # Rows, and lines of the screen.
+
+    @property
+    def _height(self) -> int:
+        return self.line_count + self._wrapped.extra
+
+    def _row_at(self, line: int) -> tuple[int, int]:
+        """The row that a line is of, and which line of it."""
+        self._wrapped.forget(self._spool.dropped)
+        row, part = self._wrapped.row(self._spool.dropped + line)
+        return row - self._spool.dropped, part
+
+    def _line_of(self, row: int) -> int:
+        """The first line of a row."""
+        self._wrapped.forget(self._spool.dropped)
+        return self._wrapped.line(self._spool.dropped + row) - self._spool.dropped
 
     # Drawing.
 
     def render_line(self, y: int) -> Strip:
         scroll_x, scroll_y = self.scroll_offset
-        width, row = self.size.width, scroll_y + y
+        width = self.size.width
+        row, part = self._row_at(scroll_y + y)
         if row >= self.line_count:
             return Strip.blank(width, self.rich_style)
         mark, text = self._shown(row)
-        self._widest = max(self._widest, text.cell_len)
         style = self._style_of(mark)
         self._decorate(text, row, style)
-        line = Strip(text.render(self.app.console), text.cell_len)
         room = max(0, width - _GUTTER_WIDTH)
+        starts = self._wrapped.starts(self._spool.dropped + row)
+        if starts is not None:
+            return Strip([Segment(_GUTTER[mark], style), *self._line_of_sentence(text, starts, part, row, room)], width)
+        self._widest = max(self._widest, text.cell_len)
+        line = Strip(text.render(self.app.console), text.cell_len)
         line = line.crop_extend(scroll_x, scroll_x + room, style).apply_offsets(scroll_x, row)
         return Strip([Segment(_GUTTER[mark], style), *line], width)
+
+    def _line_of_sentence(self, text: Text, starts: Sequence[int], part: int, row: int, room: int) -> Strip:
+        """One line of a sentence. The blanks around it belong to its ends: a selection may begin or end on them."""
+        start = starts[part]
+        piece = text.divide(starts[1:])[part]
+        indent = min(INDENT if part else 0, room)
+        line = Strip(piece.render(self.app.console), piece.cell_len)
+        line = line.crop(0, room - indent).apply_offsets(start, row)
+        style = self._style_of(self._shown(row)[0])
+        before = _blanks(indent, style, start, row)
+        behind = _blanks(room - indent - line.cell_length, style, start + len(piece), row)
+        return Strip([*before, *line, *behind], room)
 
     def _shown(self, row: int) -> tuple[Mark, Text]:
         if row >= self._spool.line_count:
@@ -252,14 +330,14 @@ class OutputView(ScrollView, can_focus=True):
         if not pattern:
             return False
         step = (1 if forward else -1) if again and same else 0
-        here = self.scroll_offset.y + step
+        here = self._row_at(self.scroll_offset.y)[0] + step
         total = self._spool.line_count
         row = self._spool.find(pattern, here, forward=forward) if 0 <= here < total else None
         if row is None:
             row = self._spool.find(pattern, 0 if forward else total - 1, forward=forward)
         if row is None:
             return False
-        self.scroll_to(y=row, animate=False, immediate=True, force=True)
+        self.scroll_to(y=self._line_of(row), animate=False, immediate=True, force=True)
         self._follows = False
         return True
 
@@ -308,3 +386,8 @@ class OutputView(ScrollView, can_focus=True):
 
     def selection_updated(self, selection: Selection | None) -> None:  # noqa: ARG002  (Textual passes it)
         self.refresh()
+
+
+def _blanks(count: int, style: Style, x: int, row: int) -> list[Segment]:
+    """Blanks that all stand for one place in the text; each is a segment, because places count on within one."""
+    return [Segment(" ", style + Style.from_meta({"offset": (x, row)}))] * count

@@ -133,11 +133,12 @@ def state_text(run: RunInfo) -> str:
 
 
 def outcome_text(run: RunInfo) -> str:
-    """The outcome in words; a crash with its signal."""
+    """The outcome in words; as short as on the command line, a crash with its signal and an exit with its status."""
     text = str(run.outcome or "").replace("_", " ")
     if run.exit_status not in (None, 0, 1):
-        return f"{text}, status {run.exit_status}"
-    return f"{text}, signal {run.signal}" if run.outcome == "crashed" and run.signal else text
+        text = "error" if run.outcome == "script_error" else text  # as long as its column is wide
+        return f"{text} ({run.exit_status})"
+    return f"{text} ({run.signal})" if run.outcome == "crashed" and run.signal else text
 
 
 def run_tone(run: RunInfo) -> str:

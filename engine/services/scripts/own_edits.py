@@ -157,6 +157,14 @@ class EditLeases:
             gone = sha256 is None
             self.end(lease, "the script is gone" if gone else "the script was changed by other than your own saves")
 
+    def is_elsewhere(self, edit: OwnEdit, script: str) -> bool:
+        """Whether another client of the account that asks has a lease for a script."""
+        return any(
+            lease.actor.uid == edit.actor.uid and lease.token != edit.token
+            for lease in self._of_script(script)
+            if self.left(lease) > 0
+        )
+
     def permitted(
         self,
         edit: OwnEdit,

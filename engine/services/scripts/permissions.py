@@ -256,7 +256,10 @@ class PermissionService:
         if decided is None or decided.state != ApprovalState.APPROVED or not approved_for:
             # Whoever is sent to an administrator should not come back with what was wrong from the beginning.
             _refuse_problems(info.path, await self._judge(info.permissions))
-            raise _needs_approval(info.path, _why_not(info.path, decided, sha256, shared))
+            why_not = _why_not(info.path, decided, sha256, shared)
+            if edit is not None and self._leases.is_elsewhere(edit, info.path):
+                why_not += " Your own edits run in the console that asked for them only."
+            raise _needs_approval(info.path, why_not)
         approved = msgspec.json.decode(decided.grants, type=list[ApprovedGrant])
         return await asyncio.to_thread(self._open, info, approved)
 
