@@ -105,3 +105,9 @@ async def test_a_limit_with_which_no_run_can_live_is_refused_alike(
             "own/plain.py", SetKeysRequest(changes={f"limits.{key}": value}), engine.owner
         )
     await engine.frontmatter.set_keys("own/plain.py", SetKeysRequest(changes={f"limits.{key}": least}), engine.owner)
+
+
+async def test_a_script_called_like_the_shared_code_starts_by_its_entrypoint(engine: Engine) -> None:
+    header = '# /// script\n# [tool.gatewright]\n# entrypoint = "main"\n# ///\n'
+    place(engine, "own/lib.py", f"{header}def main():\n    return __name__\n")
+    assert (await run(engine, "own/lib.py")).value == "lib_script"
