@@ -48,7 +48,8 @@ class ModuleVerdict(Model, frozen=True):
         name: Its whole name, as an import has it.
         restricted: Whether RESTRICTED scripts may.
         admin: Whether ADMIN scripts may.
-        origin: ``standard``, ``installed`` or ``missing`` where scripts run; empty if nobody has looked.
+        origin: ``standard``, ``installed`` or ``missing`` where scripts run; of shared code, what it is and where;
+            empty if nobody has looked.
         restricted_refusal: The sentence that a refused RESTRICTED script gets; empty if it may.
         admin_refusal: The same of ADMIN.
     """

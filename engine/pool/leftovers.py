@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 from engine.pool.child import Child
 from engine.worker.descendants import below, is_alive, session_of
@@ -19,6 +19,11 @@ MOST_LOOKED_AT = 256
 
 NAMED = 5
 MAX_NAME = 40
+MAX_WORDS = 3
+"""Of a command line, after the program."""
+
+_TELLING = frozenset("=@:")
+"""What an assignment, an account or an address has in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Leftover:
 
     Attributes:
         pid: As the script knows it.
-        name: The program, or what it has its command line begin with.
+        name: The program and the first words after it, or what it has its command line begin with.
         detached: It has left the session of the run.
     """
 
@@ -68,10 +73,11 @@ def left_on_purpose(left: Sequence[Leftover], *, has_cgroup: bool) -> str:
             f"{_counted(ended)} {_was(ended)} ended with it: {_named(ended)}. What is to go on needs a session of its "
             "own (start_new_session=True)."
         )
-    how = "depends on the engine's cgroup" if has_cgroup else "depends on a cgroup, which this engine does not have"
     told.append(
-        f"With leave_processes it has no pid namespace of its own: that a stop finds all it started {how}"
-        f"{'.' if has_cgroup else ', so its processes are looked for one by one.'}"
+        "A stop of this run ends all that it started."
+        if has_cgroup
+        else "A stop of this run ends what it started as far as it is found; under a service with a cgroup of its own "
+        "it is found for certain."
     )
     return " ".join(told)
 
@@ -97,17 +103,25 @@ def _named(left: Sequence[Leftover]) -> str:
 
 
 def _name(pid: int) -> str:
-    """The first word of a command line, without its folder; a kernel's name for it where it has none."""
+    """The first words of a command line, the program without its folder; a kernel's name for it where it has none."""
     for place, end in (("cmdline", b"\0"), ("comm", b"\n")):
         try:
             with open(f"/proc/{pid}/{place}", "rb") as file:
-                word = file.read(4096).split(end)[0].decode("utf-8", "replace")
+                words = file.read(4096).decode("utf-8", "replace").split(end.decode())
         except OSError:
             continue
-        if name := os.path.basename(word.split(" ")[0]) or word:
-            shown = "".join(character if character.isprintable() else "\ufffd" for character in name)
+        program, *rest = words
+        if name := os.path.basename(program.split(" ")[0]) or program:
+            said = " ".join([name, *_harmless(rest)])
+            shown = "".join(character if character.isprintable() else "\ufffd" for character in said)
             return shown if len(shown) <= MAX_NAME else shown[: MAX_NAME - 1] + "…"
     return "?"
+
+
+def _harmless(words: Sequence[str]) -> list[str]:
+    """The arguments of a program up to the first that could have a password in it: a run's record is read by others."""
+    told = takewhile(lambda word: word == "-m" or (word and word[0] != "-" and not _TELLING & set(word)), words)
+    return list(islice(told, MAX_WORDS))
 
 
 def _own_number(pid: int) -> int:

@@ -477,7 +477,8 @@ class Program:
 def _module_name(filename: str) -> str:
     """The name of a script as a module: its file's, unless that is another module's, which it would hide."""
     name = os.path.basename(filename).removesuffix(".py").replace(".", "_") or "script"
-    taken = name in sys.modules or any(finder.find_spec(name, None) for finder in sys.meta_path)
+    # The finder of shared code refuses its own name where nothing came along.
+    taken = name == "lib" or name in sys.modules or any(finder.find_spec(name, None) for finder in sys.meta_path)
     return f"{name}_script" if taken else name
 
 

@@ -22,10 +22,14 @@ CODE_HEADER = MAGIC_NUMBER + sys.version.encode()
 
 
 class SharedCode:
-    """A finder of ``sys.meta_path`` (PEP 451). It is put there by ``take``: other runs have nothing of it."""
+    """A finder of ``sys.meta_path`` (PEP 451), before all others: an installed package ``lib`` is found by no run.
+
+    It stands there before a run begins, so that runs without shared code do nothing for it.
+    """
 
     def __init__(self, builtins: ModuleType) -> None:
         """``builtins`` are those of the script: what it may import is what its shared code may."""
+        sys.meta_path.insert(0, self)
         self._builtins = builtins
         self._folder = ""
         self._files: dict[str, tuple[str, bool, memoryview, memoryview]] = {}
@@ -47,7 +51,6 @@ class SharedCode:
             text_end = start + text_size
             files[name] = path, package, view[start:text_end], view[text_end : text_end + code_size]
             start = text_end + code_size
-        sys.meta_path.insert(0, self)
         return data[:source_size]
 
     @property
@@ -58,6 +61,8 @@ class SharedCode:
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002 - PEP 451
         found = self._files.get(name)
         if found is None:
+            if name[:3] == "lib" and (len(name) == 3 or name[3] == "."):
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)  # nor may another finder look for it
             return None
         file, package, text, code = found
         if not file:

@@ -12,7 +12,8 @@ from typing import Any
 
 from store.frontmatter.block import Block, Cut, with_empty_block
 from store.frontmatter.coding import foreign_coding
-from store.frontmatter.keys import OWN, path_of, rendered, require_good, value_at, with_value
+from store.frontmatter.keys import path_of, removed_path, rendered, require_good, value_at, with_value
+from store.frontmatter.known_keys import OWN
 from store.frontmatter.locate import FrontmatterError
 from store.frontmatter.read import document_of
 from store.frontmatter.toml_spans import Header, KeySpan, Path, dotted, inside, place_of, scan
@@ -32,7 +33,7 @@ def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
         data: The file's content.
         changes: Values by key: text, number, truth value, or a list of such; None removes the key. Keys are as
             ``gatewright scripts set`` takes them: ``title``, ``limits.timeout``, ``params.hours.default``; without its
-            value also a whole parameter, ``params.hours``.
+            value also a whole parameter, ``params.hours``, and whatever else stands there that no header knows.
 
     Raises:
         FrontmatterError: The block is malformed, a value is not one that its key can have, or another key cannot be
@@ -40,8 +41,9 @@ def apply_changes(data: bytes, changes: Mapping[str, object]) -> bytes:
     """
     if len(changes) > MAX_CHANGES:
         raise FrontmatterError(f"At most {MAX_CHANGES} keys can be set at once.")
-    paths = {key: path_of(key, remove=value is None) for key, value in changes.items()}
+    paths = {key: path_of(key) for key, value in changes.items() if value is not None}
     before = after = document_of(data.decode("utf-8", "replace"))
+    paths = {key: paths.get(key) or removed_path(key, before) for key in changes}
     ascii_only = foreign_coding(data) is not None
     for key, path in paths.items():
         present, value = value_at(after, path), changes[key]

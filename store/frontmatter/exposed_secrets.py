@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from store.frontmatter.block import Block, nearest_line
-from store.frontmatter.keys import OWN, TOP
+from store.frontmatter.known_keys import OWN, TOP
 from store.frontmatter.locate import FrontmatterError
 from store.frontmatter.read import loads
 from store.frontmatter.secret_names import names_a_secret

@@ -12,34 +12,28 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from store.frontmatter.known_keys import LIMITS, OF_PARAM, OWN, PERMISSIONS, PLAIN, TABLES, TOP
 from store.frontmatter.locate import FrontmatterError
 from store.frontmatter.read import MAX_TEXT, MAX_TITLE, clean, from_document, is_name, named, quoted
 from store.frontmatter.toml_spans import Path, basic_string
 
-OWN: Path = ("tool", "gatewright")
 KINDS = ("utility", "macro")
 
-TOP = ("requires-python", "dependencies")
-_PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "preload", "leave_processes")
-_LIMITS = ("timeout", "memory", "output", "result", "scratch", "open_files", "parallel", "output_stop")
-_PERMISSIONS = ("read", "write")
-_OF_PARAM = ("type", "default", "help", "choices", "required", "secret")
-
 KEYS = (
-    *_PLAIN,
+    *PLAIN,
     *TOP,
-    *(f"params.NAME.{key}" for key in _OF_PARAM),
-    *(f"limits.{key}" for key in _LIMITS),
-    *(f"permissions.{key}" for key in _PERMISSIONS),
+    *(f"params.NAME.{key}" for key in OF_PARAM),
+    *(f"limits.{key}" for key in LIMITS),
+    *(f"permissions.{key}" for key in PERMISSIONS),
 )
 """Every key that can be set; NAME stands for a parameter's name."""
 
 _GROUPED = (
-    *_PLAIN,
+    *PLAIN,
     *TOP,
     *(
         f"{group}.{keys[0]} ({', '.join(keys[1:])})"
-        for group, keys in (("params.NAME", _OF_PARAM), ("limits", _LIMITS), ("permissions", _PERMISSIONS))
+        for group, keys in (("params.NAME", OF_PARAM), ("limits", LIMITS), ("permissions", PERMISSIONS))
     ),
 )
 """As they are named to people."""
@@ -67,13 +61,40 @@ def path_of(key: str, *, remove: bool = False) -> Path:
     raise FrontmatterError(f"The header has no key {quoted(key)}; {hint}")
 
 
+def removed_path(key: str, document: Mapping[str, Any]) -> Path:
+    """Where ``key``, which is to be removed, stands in ``document``: it may be one that a header does not know.
+
+    Raises:
+        FrontmatterError: There is no such key, neither in this document nor in any.
+    """
+    try:
+        return path_of(key, remove=True)
+    except FrontmatterError:
+        found = None if key in TABLES else _written_as(key, own_table(document))
+        if found is None:
+            raise
+        return OWN + found
+
+
+def _written_as(key: str, table: Mapping[str, Any]) -> Path | None:
+    """The path below ``table`` of what is there under the dotted ``key``; a name may have dots itself."""
+    for name, value in table.items():
+        if name == key:
+            return (name,)
+        if key.startswith(f"{name}.") and isinstance(value, Mapping):
+            below = _written_as(key[len(name) + 1 :], value)
+            if below is not None:
+                return (name, *below)
+    return None
+
+
 def _param_path(names: Path, key: str, *, remove: bool) -> Path:
     if not is_name(names[1]):
         raise FrontmatterError(f"{quoted(names[1])} cannot be the name of a param.")
     if len(names) == 2 and not remove:
-        raise FrontmatterError(f"{key} is a whole param; set {', '.join(f'{key}.{part}' for part in _OF_PARAM)}.")
-    if len(names) == 3 and names[2] not in _OF_PARAM:
-        raise FrontmatterError(f"A param has no key {quoted(names[2])}; there are {', '.join(_OF_PARAM)}.")
+        raise FrontmatterError(f"{key} is a whole param; set {', '.join(f'{key}.{part}' for part in OF_PARAM)}.")
+    if len(names) == 3 and names[2] not in OF_PARAM:
+        raise FrontmatterError(f"A param has no key {quoted(names[2])}; there are {', '.join(OF_PARAM)}.")
     return OWN + names
 
 
@@ -84,11 +105,11 @@ def written(document: Mapping[str, Any]) -> dict[str, Any]:
     stand where a value belongs are left out.
     """
     own = own_table(document)
-    found = {key: document.get(key) for key in TOP} | {key: own.get(key) for key in _PLAIN}
+    found = {key: document.get(key) for key in TOP} | {key: own.get(key) for key in PLAIN}
     for name, spec in _table(own, "params").items():
         if is_name(name):
-            found |= {f"params.{name}.{key}": _table({name: spec}, name).get(key) for key in _OF_PARAM}
-    for section, keys in (("limits", _LIMITS), ("permissions", _PERMISSIONS)):
+            found |= {f"params.{name}.{key}": _table({name: spec}, name).get(key) for key in OF_PARAM}
+    for section, keys in (("limits", LIMITS), ("permissions", PERMISSIONS)):
         found |= {f"{section}.{key}": _table(own, section).get(key) for key in keys}
     plain = {key: value for key, value in found.items() if value is not None and not isinstance(value, Mapping)}
     return {key: _carried(value) for key, value in plain.items()}

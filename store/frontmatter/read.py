@@ -1,8 +1,8 @@
 """The PEP 723 block of a script: what it says about itself under ``[tool.gatewright]``.
 
 Where it stands, ``locate`` finds. It is judged key by key: a wrong value gives one sentence and that key its default,
-and all other keys count. Nothing a file holds makes ``parse`` raise or take long. Unknown keys belong to other tools
-and are left alone.
+and all other keys count. Nothing a file holds makes ``parse`` raise or take long. Unknown keys have no effect, and are
+told of (``known_keys``).
 
 tomli is what the standard library's tomllib was made from, but compiled: it takes a fourth of the time, and reads what
 people write. Larger blocks are left to tomllib, during which others get their turn.
@@ -17,8 +17,9 @@ import keyword
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
@@ -26,15 +27,20 @@ import tomli
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from store.frontmatter.known_keys import UnknownKey, unknown_keys
 from store.frontmatter.locate import FrontmatterError, TomlText, find_block
 from store.frontmatter.secret_names import names_a_secret
-from store.sizes import parse_size
+from store.sizes import describe_size, parse_size
 
 MAX_TITLE = 200
 MAX_TEXT = 2_000
 MAX_ITEMS = 100
+MAX_NOTED = 3
 MIN_OPEN_FILES = 16
 """Fewer leave an interpreter none to import a module with."""
+
+LEAST_SIZES = {"memory": 16 << 20, "output": 1 << 10, "result": 1 << 10, "scratch": 4 << 10}
+"""Bytes by the limit's key: with less no run gets to its first line, or can say what became of it."""
 
 PARAM_TYPES = ("str", "int", "float", "bool", "list", "file", "choice")
 
@@ -125,6 +131,10 @@ class Frontmatter:
     """Of the script, from 1, where the block cannot be read; not kept in the index."""
     problem_key: tuple[str, ...] = field(default=(), compare=False)
     """Of the document, where one key is wrong; not kept in the index."""
+    unknown: tuple[UnknownKey, ...] = field(default=(), compare=False)
+    """Keys without effect; not kept in the index."""
+    note: str | None = None
+    """What is said of those that were meant as others."""
 
 
 def parse(text: str, path: str = "") -> Frontmatter:
@@ -244,6 +254,7 @@ class _Reader:
     def frontmatter(self, document: Mapping[str, Any], path: str) -> Frontmatter:
         tool = self.table(document, "tool", "tool")
         own = self.table(tool, "gatewright", "tool.gatewright")
+        unknown = unknown_keys(document, own)
         return Frontmatter(
             title=self.text(own, "title") or title_from_path(path),
             description=self.text(own, "description", MAX_TEXT),
@@ -261,6 +272,8 @@ class _Reader:
             problem=self.problem,
             problem_line=self.line,
             problem_key=self._problem_key(document),
+            unknown=unknown,
+            note=_note(unknown) if unknown else None,
         )
 
     def value(
@@ -359,6 +372,11 @@ class _Reader:
             shown = quoted(str(found)[:80])
             self.wrong(f'limits.{key} must be a size such as "{example}", not {shown}.', limits, key)
             return None
+        if size < (least := LEAST_SIZES[key]):
+            shown = quoted(found) if isinstance(found, str) else describe_size(found)
+            sentence = f'limits.{key} must be at least {describe_size(least)}, such as "{example}", not {shown}.'
+            self.wrong(sentence, limits, key)
+            return None
         return size
 
     def flag(self, limits: Mapping[str, Any], key: str) -> bool | None:
@@ -447,6 +465,20 @@ def clean(text: str, limit: int) -> str:
         return line
     valid = line.encode("utf-8", "backslashreplace").decode()
     return "".join(character if character.isprintable() else "\ufffd" for character in valid)[:limit]
+
+
+def unknown_sentence(found: UnknownKey) -> str:
+    """What to say of a key without effect."""
+    key = clean(".".join(found.path).removeprefix("tool.gatewright."), 80)
+    if not found.meant:
+        return f"The header's key {key} is unknown here and has no effect; it is kept."
+    return f"The header's key {key} has no effect: {found.meant}{'' if found.meant.endswith('?') else '.'}"
+
+
+def _note(unknown: Iterable[UnknownKey]) -> str | None:
+    """Sentences about the first keys that were meant as others: a check tells of all."""
+    meant = (found for found in unknown if found.meant)
+    return " ".join(unknown_sentence(found) for found in islice(meant, MAX_NOTED)) or None
 
 
 def quoted(text: str) -> str:

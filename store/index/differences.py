@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Any
 
 from store.files.names import folded
-from store.frontmatter.keys import TOP, own_table, path_of
+from store.frontmatter.keys import own_table, path_of
+from store.frontmatter.known_keys import TOP
 from store.frontmatter.locate import FrontmatterError
 from store.frontmatter.read import document_of, title_from_path
 from store.index.rows import ScriptRow

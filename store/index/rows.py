@@ -18,8 +18,8 @@ MAX_SEARCHED = 128 << 10
 
 COLUMNS = (
     "path", "title", "kind", "description", "tags", "enabled", "entrypoint", "preload", "params", "limits",
-    "permissions", "leave_processes", "requires_python", "dependencies", "problem", "sha256", "size", "mtime_ns",
-    "ctime_ns", "inode", "seen_ns",
+    "permissions", "leave_processes", "requires_python", "dependencies", "problem", "note", "sha256", "size",
+    "mtime_ns", "ctime_ns", "inode", "seen_ns",
 )  # fmt: skip
 
 _NO_STAMP: Stamp = (0, 0, 0, 0)
@@ -103,6 +103,7 @@ def to_columns(row: ScriptRow) -> tuple[Any, ...]:
         front.requires_python,
         _list(front.dependencies),
         front.problem,
+        front.note,
         row.sha256,
         row.size,
         mtime_ns,
@@ -116,7 +117,8 @@ def to_columns(row: ScriptRow) -> tuple[Any, ...]:
 def from_columns(values: Sequence[Any]) -> ScriptRow:
     """The row that ``to_columns`` made ``values`` of."""
     (path, title, kind, description, tags, enabled, entrypoint, preload, params, limits, permissions, leave_processes,
-     requires_python, dependencies, problem, sha256, size, mtime_ns, ctime_ns, inode, seen_ns) = values  # fmt: skip
+     requires_python, dependencies, problem, note, sha256, size, mtime_ns, ctime_ns, inode,
+     seen_ns) = values  # fmt: skip
     front = Frontmatter(
         title=title,
         description=description,
@@ -132,6 +134,7 @@ def from_columns(values: Sequence[Any]) -> ScriptRow:
         requires_python=requires_python,
         dependencies=_texts(dependencies),
         problem=problem,
+        note=note,
     )
     stamp = (mtime_ns, ctime_ns, size, inode + (1 << 64) if inode < 0 else inode)
     return ScriptRow(path, front, sha256, size, stamp if any(stamp[:2]) else None, seen_ns)

@@ -57,6 +57,23 @@ def test_one_module_is_judged_in_both_modes(project: CliProject, name: str, code
     assert [part for part in said if part not in done.stdout] == []
 
 
+def test_shared_code_and_scripts_of_the_project_are_known(project: CliProject) -> None:
+    project.script("lib/tags.py", "TAG = 1\n")
+    project.script("lib/plant/deep.py", "")
+    project.script("helper.py", "")
+    for name, where in (("lib", "the folder scripts/lib"), ("lib.tags", "scripts/lib/tags.py"), ("lib.plant", "")):
+        done = project.call("modules", name)
+        assert done.returncode == 0
+        assert f"shared code of this project ({where}" in done.stdout
+    missing = project.call("modules", "lib.nope")
+    assert (missing.returncode, "There is no scripts/lib/nope.py." in missing.stdout) == (4, True)
+    for name, line in (("helper", "import helper"), ("tags", "import tags")):
+        refused = json.loads(project.call("--json", "modules", name).stdout)["modules"][0]["restricted_refusal"]
+        run = json.loads(project.call("--json", "exec", line).stdout)
+        assert refused in json.dumps(run, ensure_ascii=False).replace('\\"', '"'), run
+    assert "is a script of this project (helper.py)" in project.call("modules", "helper").stdout.replace("\n", " ")
+
+
 @pytest.mark.parametrize("name", ["class", "a b", "../x", "import os", ".os", "x" * 300, "os;sys"])
 def test_what_is_no_name_of_a_module_is_refused(project: CliProject, name: str) -> None:
     done = project.call("modules", name)

@@ -139,3 +139,40 @@ def test_hostile_keys_do_not_drive_the_terminal(project: CliProject) -> None:
     assert status == 2
     assert "\x1b" not in shown
     assert "\x07" not in shown
+
+
+UNKNOWN = """# /// script
+# [tool.gatewright]
+# unk = 1
+# "a.b" = 2
+# timeout = 5
+# description = "d"
+# [tool.gatewright.params.n]
+# typ = "int"
+# help = "h"
+# [tool.gatewright.limit]
+# memory = 1
+# ///
+"""
+
+
+def test_keys_that_no_header_knows_are_removed_and_it_is_said_what_was(project: CliProject) -> None:
+    project.script("own/report.py", UNKNOWN)
+    for key in ("unk", "a.b", "timeout", "params.n.typ", "limit", "description"):
+        done = project.call("scripts", "set", "report", "--unset", key)
+        assert (done.returncode, done.stderr) == (0, f"gatewright: own/report.py: removed {key}\n")
+    kept = '# /// script\n# [tool.gatewright]\n# [tool.gatewright.params.n]\n# help = "h"\n# ///\n'
+    assert text(project) == kept
+    for key in ("unk", "params.n.typ", "limits"):
+        done = project.call("scripts", "set", "report", "--unset", key)
+        assert (done.returncode, "no key" in done.stderr, text(project)) == (2, True, kept)
+    done = project.call("scripts", "set", "report", "--unset", "description", "--unset", "params.m", "kind=macro")
+    assert (done.returncode, done.stderr.splitlines()) == (
+        0,
+        [
+            "gatewright: own/report.py has new values for kind",
+            "gatewright: own/report.py has no description and no params.m in its header: nothing to remove",
+        ],
+    )
+    done = project.call("scripts", "set", "report", "--unset", "params.n")
+    assert done.stderr == "gatewright: own/report.py: removed params.n\n"

@@ -104,6 +104,21 @@ async def test_names_are_cut_and_harmless(flag: Flag, tmp_path: Path) -> None:
     assert "n" * 41 not in note
 
 
+async def test_the_first_words_are_told_and_nothing_that_may_be_a_password(flag: Flag, tmp_path: Path) -> None:
+    script = tmp_path / "waits"
+    script.write_text(f"#!/bin/sh\n{flag.wait}\n")
+    script.chmod(0o755)
+    sub = "import subprocess\n" + "".join(
+        f"subprocess.Popen(['sh', {str(script)!r}, {words}])\n"
+        for words in ("'serve', 'hall\x1b', '-p', 'hunter2'", "'login', 'user:hunter2@host'", "'login', 'key=hunter2'")
+    )
+    async with pool_of() as pool:
+        note = (await run(pool, sub, profile=ADMIN)).ending.note or ""
+    assert note.count("sh /") == 3
+    assert "hunter2" not in note
+    assert "\x1b" not in note
+
+
 async def test_what_detached_itself_goes_on_after_run_slot_and_pool(flag: Flag, ended_at_last: list[int]) -> None:
     async with pool_of() as pool:
         source = f"{START}\nresult = [start({flag.wait!r}, start_new_session=True), start({flag.wait!r})]"
@@ -116,7 +131,8 @@ async def test_what_detached_itself_goes_on_after_run_slot_and_pool(flag: Flag, 
         assert "on after it, as leave_processes asks" in note
         assert f"sh (pid {kept})" in note
         assert "ended with it" in note
-        assert "depends on a cgroup, which this engine does not have" in note
+        assert note.endswith("under a service with a cgroup of its own it is found for certain.")
+        assert "namespace" not in note
         assert "no pid namespace" in done.ending.isolation
         await until(lambda: not is_alive(ended), "what did not detach itself is ended")
         await until_ready(pool)

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from pool_kit import limits, pool_of, run
+from pool_kit import ADMIN, limits, pool_of, run
 
 from engine.models.runs import Outcome
 from engine.pool.environment import _ensure
-from engine.pool.job import Profile
+from engine.pool.job import Profile, SharedModule
 from engine.pool.pool import Pool
 
 TABLE = """
@@ -38,6 +38,9 @@ def with_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     interpreter = _ensure(folder)
     packages = next(folder.glob("lib/python*/site-packages"))
     (packages / "tests.pth").write_text(sysconfig.get_paths()["purelib"])
+    (packages / "lib").mkdir()
+    (packages / "lib" / "__init__.py").write_text("")
+    (packages / "lib" / "tags.py").write_text("")
     return interpreter
 
 
@@ -54,6 +57,20 @@ async def test_a_script_with_pandas_and_numpy_runs(pool: Pool, preloads: tuple[s
     done = await run(pool, TABLE, limits=ROOMY, profile=Profile(preloads=preloads))
     assert (done.outcome, done.value) == (Outcome.OK, VALUE), done.ending
     assert done.ending.isolation.startswith("full")
+
+
+@pytest.mark.parametrize("mode", [Profile(), ADMIN])
+@pytest.mark.parametrize(
+    "code", ["import lib", "from lib import tags", "import importlib; importlib.import_module('lib.tags')"]
+)
+async def test_an_installed_package_lib_is_no_shared_code(pool: Pool, mode: Profile, code: str) -> None:
+    for shared in ([], [SharedModule("lib", package=True)]):
+        done = await run(pool, code, limits=ROOMY, profile=mode, shared=shared)
+        if code == "import lib" and shared:
+            assert done.outcome is Outcome.OK
+            continue
+        assert done.ending.error is not None
+        assert done.ending.error.type in ("ModuleNotFoundError", "ImportError")
 
 
 async def test_what_a_package_imports_is_not_judged_and_what_the_script_imports_is(pool: Pool) -> None:

@@ -12,9 +12,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from engine.models.runs import RunRequest
 from tui.cli import COMMANDS, cli
 from tui.commands.invocation import Invocation
 from tui.commands.params import assignments
+from tui.commands.run import RunOptions
 
 
 @pytest.fixture
@@ -176,3 +178,41 @@ def test_a_file_is_no_project(name: str, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"{name} is a file, and a project is a folder" in done.stderr
     assert "terminal" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("run", "tour", "name=Bob"),
+            "name=Bob: arguments of the script stand behind --; a parameter is given by -p name=Bob",
+        ),
+        (("run", "tour", "name=Bob Ray", "--", "x"), "is given by -p 'name=Bob Ray'"),
+        (("run", "tour", "-p", "--", "word", "--", "x"), "word: arguments of the script stand behind --"),
+        (("run", "tour", "api_token=hunter2"), "api_token=…: arguments of the script"),
+        (("exec", "1", "two"), "two: arguments of the script stand behind --; a parameter is given by -p NAME=VALUE"),
+        (("eval", "1", "\x1b[31m=2"), "[31m=2: arguments"),
+    ],
+)
+def test_a_script_has_its_arguments_behind_two_dashes_only(arguments: tuple[str, ...], said: str) -> None:
+    code, output = call(*arguments)
+    assert code == 2
+    assert said in output
+    assert "hunter2" not in output
+    assert "\x1b" not in output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("tour", "--", "a", "n=1", "--"), ("--", "tour", "a", "n=1", "--"), ("tour", "-p", "x=1", "--", "a", "n=1", "--")],
+)
+def test_what_stands_behind_them_is_handed_over(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]) -> None:
+    seen: list[tuple[str, ...]] = []
+
+    def note(_: Invocation, options: RunOptions, __: RunRequest) -> int:
+        seen.append(options.argv)
+        return 0
+
+    monkeypatch.setattr("tui.commands.run._run", note)
+    assert call("run", *arguments) == (0, "")
+    assert seen == [("a", "n=1", "--")]

@@ -89,3 +89,18 @@ def test_what_a_secret_was_given_is_in_no_sentence(type_: ParamType) -> None:
     with pytest.raises(ServiceError) as caught:
         bind([pin], {}, {})
     assert "--param-file pin=PATH" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "choices", "how"),
+    [
+        (ParamType.INT, [], "-p n=5"),
+        (ParamType.STR, [], "-p n=TEXT"),
+        (ParamType.BOOL, [], "-p n=true"),
+        (ParamType.CHOICE, ["two words"], "-p n='two words'"),
+    ],
+)
+def test_it_is_said_how_to_give_what_is_missing(kind: ParamType, choices: list[str], how: str) -> None:
+    with pytest.raises(ServiceError) as caught:
+        bind([ParamInfo(name="n", type=kind, choices=choices, required=True)], {}, {})
+    assert how in (caught.value.hint or "")

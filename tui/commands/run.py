@@ -25,6 +25,7 @@ from tui.commands.params import (
     refuse_shared_input,
     utf8,
 )
+from tui.text.sanitise import sanitise_line
 from tui.text.script_names import SUFFIX, quoted
 
 if TYPE_CHECKING:
@@ -93,6 +94,43 @@ _OPTIONS = (
 )
 
 
+class RunCommand(click.Command):
+    """A command that takes a script's arguments behind ``--`` only: a word before it was meant as something else."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:
+            self._refuse_bare_words(ctx, args)
+        return super().parse_args(ctx, args)
+
+    def _refuse_bare_words(self, ctx: click.Context, args: list[str]) -> None:
+        ends = [place for place, word in enumerate(args) if word == "--"]
+        for end in (*ends, len(args)):
+            try:
+                found, _, _ = self.make_parser(ctx).parse_args(args[:end])
+            except click.BadOptionUsage:
+                continue  # this -- is the value of the option before it
+            except click.UsageError:
+                return  # which click itself tells best
+            words = found.get("argv")
+            if isinstance(words, (tuple, list)) and words:
+                raise click.UsageError(_bare_word(words[0]), ctx)
+            return
+
+
+def _bare_word(word: str) -> str:
+    from store.frontmatter.secret_names import names_a_secret
+
+    shown = sanitise_line(word)
+    name, equals, _ = shown.partition("=")
+    if not equals or not name.isidentifier():
+        how = "-p NAME=VALUE"
+    elif names_a_secret(name):  # what it is must not get into logs
+        shown, how = f"{name}=…", f"-p {name}, which asks for its value"
+    else:
+        how = f"-p {quoted(shown)}"
+    return f"{shown}: arguments of the script stand behind --; a parameter is given by {how}"
+
+
 def run_options(command: Callable[..., int]) -> Callable[..., int]:
     """Adds the options and hands them to ``command`` as one ``RunOptions``."""
 
@@ -125,7 +163,7 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
     return wrapped
 
 
-@click.command("run")
+@click.command("run", cls=RunCommand)
 @click.argument("script", type=SCRIPT)
 @run_options
 def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
@@ -151,7 +189,7 @@ def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
     return _run(invocation, options, RunRequest(kind=RunKind.SCRIPT, script=script))
 
 
-@click.command("exec")
+@click.command("exec", cls=RunCommand)
 @click.argument("code", required=False)
 @run_options
 def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> int:
@@ -172,7 +210,7 @@ def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> 
     return _run(invocation, options, RunRequest(kind=RunKind.EXEC, code=text))
 
 
-@click.command("eval")
+@click.command("eval", cls=RunCommand)
 @click.argument("expr")
 @run_options
 def eval_expression(invocation: Invocation, options: RunOptions, expr: str) -> int:

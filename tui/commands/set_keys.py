@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from engine.models.checks import CheckRequest
-from engine.models.scripts import ScriptInfo, SetKeysRequest
-from engine.registry.scripts import PERMISSIONS_REVIEW, SCRIPTS_CHECK, SCRIPTS_LOAD, SCRIPTS_SET, ScriptParams
+from engine.models.scripts import ScriptInfo, ScriptKeys, SetKeysRequest
+from engine.registry.scripts import (
+    PERMISSIONS_REVIEW,
+    SCRIPTS_CHECK,
+    SCRIPTS_KEYS,
+    SCRIPTS_LOAD,
+    SCRIPTS_SET,
+    ScriptParams,
+)
 from tui.commands.about import say_what_waits
 from tui.commands.arguments import SCRIPT, keys_of_header
+from tui.commands.candidates import HEADER_KEYS, PARAM_KEYS
 from tui.commands.invocation import Invocation, common_options
 from tui.text.sanitise import sanitise_line
 from tui.text.typed_values import toml_or_text
@@ -27,7 +36,7 @@ if TYPE_CHECKING:
     metavar="KEY",
     multiple=True,
     shell_complete=keys_of_header,
-    help="Remove a key, or the whole parameter params.NAME.",
+    help="Remove a key, also one that is unknown, or the whole parameter params.NAME.",
 )
 @click.option("--macro", "kind", flag_value="macro", help="The same as kind=macro.")
 @click.option("--utility", "kind", flag_value="utility", help="The same as kind=utility.")
@@ -62,18 +71,44 @@ def set_keys(
     changes = _changes(values, unset, kind)
     request = SetKeysRequest(changes=changes, base_sha256=None if sha256 is None else sha256.lower())
 
-    async def work(client: EngineClient) -> tuple[ScriptInfo, list[str]]:
+    async def work(client: EngineClient) -> tuple[ScriptInfo, list[str], list[str]]:
+        before = await client.call(SCRIPTS_KEYS, ScriptParams(path=script)) if unset else None
         info = await client.call(SCRIPTS_SET, ScriptParams(path=script), request)
-        return info, await _warnings(client, info, changes)
+        done = _done(before, info, [key for key in changes if key not in unset], unset)
+        return info, done, await _warnings(client, info, changes)
 
-    def as_text(_: Invocation, answer: tuple[ScriptInfo, list[str]]) -> None:
-        info, warnings = answer
-        invocation.streams.notify(f"{info.path} has new values for {sanitise_line(', '.join(changes))}")
+    def as_text(_: Invocation, answer: tuple[ScriptInfo, list[str], list[str]]) -> None:
+        info, done, warnings = answer
+        for sentence in done:
+            invocation.streams.notify(sanitise_line(sentence))
         for sentence in ([info.problem] if info.problem else []) + warnings:
             invocation.streams.notify(sanitise_line(sentence))
         say_what_waits(invocation, [info])
 
     invocation.answer(work, as_text, as_json=lambda answer: answer[0])
+
+
+def _done(before: ScriptKeys | None, info: ScriptInfo, given: Sequence[str], unset: Sequence[str]) -> list[str]:
+    """Say which keys have new values, which are gone, and which were not there to be removed."""
+    gone = [] if before is None else [key for key in unset if not _had(before, key)]
+    if before is not None and gone == [*unset] and not given and info.sha256 != before.sha256:
+        gone = []  # it was an empty table
+    removed = [key for key in unset if key not in gone]
+    sentences = [f"{info.path} has new values for {', '.join(given)}"] if given else []
+    if removed:
+        sentences.append(f"{info.path}: removed {', '.join(removed)}")
+    if gone:
+        sentences.append(f"{info.path} has no {' and no '.join(gone)} in its header: nothing to remove")
+    return sentences
+
+
+def _had(before: ScriptKeys, key: str) -> bool:
+    """Whether a header had a key that was removed; ``ScriptKeys`` has those only that can be set."""
+    if key.startswith("params.") and key.count(".") == 1:
+        return any(name.startswith(f"{key}.") for name in before.values)
+    name = key.rpartition(".")[2]
+    known = key in HEADER_KEYS or (key.startswith("params.") and name in PARAM_KEYS)
+    return key in before.values or not known
 
 
 async def _warnings(client: EngineClient, info: ScriptInfo, changes: dict[str, Any]) -> list[str]:

@@ -39,7 +39,7 @@ def described(report: ModuleReport, width: int | None) -> str:
 def _one(verdict: ModuleVerdict, width: int) -> str:
     return fields(
         [
-            (verdict.name, _ORIGINS.get(verdict.origin, "")),
+            (verdict.name, _ORIGINS.get(verdict.origin, verdict.origin)),
             ("RESTRICTED", verdict.restricted_refusal or _MAY),
             (
                 "ADMIN",

@@ -9,6 +9,7 @@ from engine.models.runs import Mode
 from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Plan
 from engine.services.access import Actor, Role, ServiceError, require
+from store.files.names import SHARED
 
 MAX_PRELOADS = 10
 
@@ -59,6 +60,8 @@ class Modes:
                 raise ServiceError("bad_preload", f"preload: {name!r} is not the name of a module.")
             if "__main__" in parts:
                 raise ServiceError("bad_preload", f"preload: {name} is a program; importing it would run it.")
+            if parts[0] == SHARED:
+                raise ServiceError("bad_preload", f"preload: {name} is shared code, which comes with every run itself.")
             denial = self.imports.verdict(name, mode)
             if denial is not None:
                 raise ServiceError("bad_preload", f"preload: {denial}", status=403)

@@ -7,6 +7,7 @@ parameter.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from engine.services.access import ServiceError
 
 TRUE = frozenset({"true", "yes", "on", "1"})
 FALSE = frozenset({"false", "no", "off", "0"})
+
+_EXAMPLES = {ParamType.INT: "5", ParamType.FLOAT: "0.5", ParamType.BOOL: "true", ParamType.LIST: "a,b"}
 
 
 class _UnfitError(Exception):
@@ -90,7 +93,8 @@ def _usage(declared: Sequence[ParamInfo]) -> str:
 def _how_to_give(param: ParamInfo, declared: Sequence[ParamInfo]) -> str:
     if param.secret:
         return f"-p {param.name} asks for it without showing it, --param-file {param.name}=PATH reads it from a file."
-    return _usage(declared)
+    example = shlex.quote(param.choices[0]) if param.choices else _EXAMPLES.get(param.type, "TEXT")
+    return f"Give it, such as -p {param.name}={example}. {_usage(declared)}"
 
 
 def _short(value: object) -> str:

@@ -136,7 +136,7 @@ class RequestChecks:
             grants=await self._grants(script, mode, request.entrypoint, shared, OwnEdit(request.own_edits, actor)),
             shared=shared,
             secret={param.name: param.secret for param in script.info.params},
-            note=script.lacking,
+            note=script.told,
         )
 
     async def _grants(

@@ -25,12 +25,13 @@ from engine.services.operations import implements
 from engine.services.scripts.examiner import LIMITS, Examined, Examiner, NotExamined
 from engine.services.scripts.header_rules import HeaderRules
 from engine.services.scripts.shared_code import SharedCode, vain_header
+from engine.worker.imports import MISSING
 from engine.worker.tools import BOM, MAX_MESSAGE, MAX_NAME, MAX_PARAMS, MAX_PROBLEMS, one_line
 from store.files.names import SHARED, is_shared
 from store.frontmatter.block import Block, nearest_line
 from store.frontmatter.coding import coding_problem, foreign_coding
 from store.frontmatter.exposed_secrets import exposed_secrets
-from store.frontmatter.keys import OWN
+from store.frontmatter.known_keys import OWN
 from store.frontmatter.locate import FrontmatterError
 from store.frontmatter.read import Frontmatter, parse
 from store.frontmatter.toml_spans import Path
@@ -108,14 +109,27 @@ class ScriptChecks:
         if name:
             if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
                 raise ServiceError("bad_module", f"{name!r} is not the name of a module, such as csv or xml.etree.")
-            origin = await self._origin(name, actor, source)
-            verdicts = [self._verdict(name, origin)]
+            verdicts = [await self._verdict_here(name, actor, source)]
         else:
             verdicts = [self._verdict(each) for each in self._imports.listed()]
         policy = self._imports.settings
         return ModuleReport(
             preset=policy.preset, added=sorted(policy.modules), lifted=sorted(policy.lifted), modules=verdicts
         )
+
+    async def _verdict_here(self, name: str, actor: Actor, source: str) -> ModuleVerdict:
+        """As a run would have it: a project's own code comes before what is installed, but not what Python has."""
+        shared = self._shared
+        own = None if shared is None else await asyncio.to_thread(shared.judged, name)
+        if own is not None and own[0]:
+            return ModuleVerdict(name=name, origin=own[1], restricted=True, admin=True)
+        lib = name.partition(".")[0] == SHARED
+        origin = "" if lib else await self._origin(name, actor, source)
+        if own is not None and (lib or origin == MISSING):
+            return ModuleVerdict(
+                name=name, restricted=False, admin=False, restricted_refusal=own[1], admin_refusal=own[1]
+            )
+        return self._verdict(name, origin)
 
     async def _origin(self, name: str, actor: Actor, source: str) -> str:
         """Where the scripts' interpreter has a module from: it is asked as about a text that imports it.

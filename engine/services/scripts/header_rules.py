@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -9,8 +10,9 @@ from engine.sandbox.permissions import BadPermissions, asked, never_granted
 from engine.sandbox.protected import ProtectedPaths
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
-from store.frontmatter.keys import OWN
-from store.frontmatter.read import Frontmatter
+from store.frontmatter.keys import KINDS
+from store.frontmatter.known_keys import OWN
+from store.frontmatter.read import Frontmatter, quoted, unknown_sentence
 from store.frontmatter.toml_spans import Path
 
 
@@ -55,6 +57,13 @@ class HeaderRules:
         wrong = front.problem_key == ("dependencies",)  # which is told as such
         if not wrong and (sentence := self._dependencies.note(front.dependencies)) is not None:
             yield HeaderProblem(("dependencies",), sentence, refused=False)
+        for found in front.unknown:
+            yield HeaderProblem(found.path, unknown_sentence(found), refused=False)
+        if front.kind not in KINDS:
+            sentence = f"The kind {quoted(front.kind)} is unknown here: it is kept, and treated as {KINDS[0]}."
+            near = difflib.get_close_matches(front.kind.lower(), KINDS, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are {' and '.join(KINDS)}."
+            yield HeaderProblem((*OWN, "kind"), f"{sentence} {hint}", refused=False)
 
     def _permissions(self, front: Frontmatter) -> Iterator[HeaderProblem]:
         if not front.permissions:

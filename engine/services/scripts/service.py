@@ -60,8 +60,8 @@ class ScriptSource:
 
     info: ScriptInfo
     data: bytes
-    lacking: str | None = None
-    """What a run of it is told of: packages that it names and that are not installed."""
+    told: str | None = None
+    """What a run of it says of its header: keys without effect, packages that it names and that are not installed."""
 
 
 class ScriptService:
@@ -184,7 +184,7 @@ class ScriptService:
         info = self._placed(_info(path, front, hashlib.sha256(data).hexdigest(), len(data), 0.0))
         if info.problem:
             raise ServiceError("bad_script", f"{path} cannot run: {info.problem}", status=422)
-        return ScriptSource(info=info, data=data, lacking=self._dependencies.note(info.dependencies))
+        return ScriptSource(info=info, data=data, told=self._told(front))
 
     def code_note(self, text: str) -> str | None:
         """What a run of a text that is no script is told of its header, which counts for scripts only. Blocks.
@@ -198,8 +198,11 @@ class ScriptService:
             raise ServiceError("bad_script", f"The code cannot run: {problem}", status=422)
         given = (front.entrypoint, front.params, front.preload, front.permissions, front.limits != DeclaredLimits())
         only = "Entrypoint, params, limits and permissions of its header count only when it is run as a script."
-        notes = (self._dependencies.note(front.dependencies), only if any(given) else None)
-        return " ".join(filter(None, notes)) or None
+        return " ".join(filter(None, (self._told(front), only if any(given) else None))) or None
+
+    def _told(self, front: Frontmatter) -> str | None:
+        """What runs and lists say of a header that is no reason to refuse it."""
+        return " ".join(filter(None, (front.note, self._dependencies.note(front.dependencies)))) or None
 
     def _placed(self, info: ScriptInfo) -> ScriptInfo:
         """``info`` with what this host makes of it: a Python that it does not run with is its problem."""
@@ -251,7 +254,10 @@ class ScriptService:
         for row in rows:
             known = self._shown.get(row.path)
             info = known[1] if known and known[0] is row else self._placed(_info_of(row))
-            note = notes.get(row.path) or vain_header(row.path, row.front) or lacking(row.front.dependencies)
+            told = lacking(row.front.dependencies)
+            if row.front.note is not None:
+                told = f"{row.front.note} {told}" if told else row.front.note
+            note = notes.get(row.path) or vain_header(row.path, row.front) or told
             # Beside which others it stands, and what is installed, can change without it.
             shown[row.path] = row, info if info.note == note else replace(info, note=note)
         self._shown = shown
@@ -267,9 +273,9 @@ class ScriptService:
         _, front = read_script(data, path)
         digest = hashlib.sha256(data).hexdigest()
         info = self._placed(_info(path, front, digest, len(data), self._files.mtime(path)))
-        lacking = self._dependencies.note(info.dependencies)
-        note = info.note or lacking
-        return ScriptSource(info if info.note == note else replace(info, note=note), data, lacking)
+        told = self._told(front)
+        note = info.note or told
+        return ScriptSource(info if info.note == note else replace(info, note=note), data, told)
 
     async def _save(self, path: str, data: bytes, base: str | None, edit: OwnEdit) -> ScriptInfo:
         asked = await asyncio.to_thread(_asked_by, data) if edit.token else []

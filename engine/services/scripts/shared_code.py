@@ -188,10 +188,28 @@ class SharedCode:
             return None if there or self._holds(module.replace(".", "/")) else self._explain_shared(module)
         return self.certainly(module, script)
 
-    def _has_lib(self) -> bool:
+    def judged(self, module: str) -> tuple[bool, str] | None:
+        """Say of a module that is asked about by name whether it is there for scripts, and where or why not.
+
+        None if the project has nothing of that name. Blocks.
+        """
+        if not _is_shared(module):
+            sentence = self.explain(module, "")
+            return None if sentence is None else (False, sentence)
+        path = next(filter(self._files.there, _files_of(module)), None)
+        if path is not None:
+            return True, f"shared code of this project (scripts/{path})"
+        place = module.replace(".", "/")
+        if self._is_folder(place):
+            return True, f"shared code of this project (the folder scripts/{place})"
+        if module == LIB:
+            return False, self._explain_shared(module)
+        return False, f"There is no scripts/{place}{SUFFIX}."
+
+    def _is_folder(self, place: str) -> bool:
         try:
             with self._files.shared() as folder:
-                return folder.is_folder(LIB)
+                return folder.is_folder(place)
         except StoreError:
             return False
 
@@ -205,7 +223,7 @@ class SharedCode:
                     f"{candidate} did not come with this run: it gets the shared code that an import statement or a "
                     f'whole name between quotes asks for. Write "import {module}" in the script.'
                 )
-        if module == LIB and self._has_lib():
+        if module == LIB and self._is_folder(LIB):
             return (
                 "No shared code came with this run: it gets what an import statement or a whole name between quotes "
                 f'asks for, like "import {LIB}.tags".'
