@@ -376,7 +376,7 @@ def _number(value: object, allowed: Range) -> float | None:
         return None
     if isinstance(value, int | float):
         return value if math.isfinite(value) else None
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?+)\s*+([A-Za-z]*+)\s*", str(value))
     if match is None or (match[2] and not allowed.size) or match[2] not in UNITS:
         return None
     return float(match[1]) * UNITS[match[2]]

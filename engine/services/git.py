@@ -76,7 +76,7 @@ UID_TRAILER = "Gatewright-Uid"
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _TRAILER = re.compile(r"[A-Za-z0-9-]+: .+")
-_FORGED = re.compile(rf"^\s*{UID_TRAILER}\s*[:=]", re.IGNORECASE | re.MULTILINE)
+_FORGED = re.compile(rf"^[^\S\n]*+{UID_TRAILER}\s*+[:=]", re.IGNORECASE | re.MULTILINE)
 
 
 class GitService:

@@ -9,7 +9,6 @@ import _io
 import _thread
 import atexit
 import gc
-import json
 import os
 import stat
 import sys
@@ -18,7 +17,7 @@ import traceback
 from . import kernel
 from .channel import RUN_FD
 from .failures import is_own
-from .results import MAX_DEPTH, clean
+from .results import MAX_DEPTH, clean, to_json
 from .wire import RESULT, WAIT
 
 TYPE_CHECKING = False
@@ -36,8 +35,6 @@ ORDINARY_FILES = 60
 """Descriptors above a child's own that are looked at: as many as a RESTRICTED run may have."""
 
 _closed_descriptors = kernel.prepare_poll(RUN_FD + 1, ORDINARY_FILES)
-
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 def is_plain(own: tuple[TextIOWrapper, TextIOWrapper]) -> bool:
@@ -123,7 +120,7 @@ def waiting(names: list[str], result: bytes, value: object, limit: int) -> bytes
     data = b""
     if not result:
         try:
-            data = b"" if value is None else _encode(value).encode()
+            data = b"" if value is None else to_json(value).encode()
         except Exception:  # noqa: BLE001 - the threads may change it meanwhile; the real result comes later
             data = b""
         # What may be too deep for the engine is left to the real result, which says so.

@@ -40,11 +40,28 @@ NAMED_CHANGES = 8
 EXACT_DIGITS = 18
 """Digits before the point up to which a whole ``Decimal`` becomes a number: as many as fit in 64 bits."""
 
+DIGITS = sys.int_info.default_max_str_digits
+"""Digits of an int that the engine reads, whatever the script has set as its own limit."""
+
+_TOO_LARGE = 10**DIGITS
+
 _STR = frozenset({str})
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _encode_head = json.JSONEncoder(default=str).encode
+
+
+def to_json(value: object) -> str:
+    """What the encoder makes of ``value``; raises as it does, for an int of more than ``DIGITS``, too."""
+    limit = sys.get_int_max_str_digits()
+    if limit == DIGITS:
+        return _encode(value)
+    sys.set_int_max_str_digits(DIGITS)
+    try:
+        return _encode(value)
+    finally:
+        sys.set_int_max_str_digits(limit)
 
 
 class ResultTooLarge(Exception):
@@ -70,7 +87,7 @@ def encode_result(value: object, limit: int) -> bytes:
         plain = conversion.plain(value)
         if conversion.has_no_form:
             return encode_head(text=safe_repr(value), note=_no_form(value))
-        data = _encode(plain).encode()
+        data = to_json(plain).encode()
     finally:
         sys.setrecursionlimit(recursion_limit)
     _check_size(len(data), limit)
@@ -129,7 +146,7 @@ def _without_repr(value: object, error: type[BaseException]) -> str:
 def _as_it_is(value: object) -> bytes | None:
     """The JSON of ``value``; None if the encoder refuses it, or it is nested deeper than ``MAX_DEPTH``."""
     try:
-        text = _encode(value)
+        text = to_json(value)
         data = text.encode()
     except MemoryError:
         raise
@@ -162,7 +179,7 @@ def _loses_keys(value: object) -> bool:
 
 
 def _key_text(key: object) -> str:
-    return key if isinstance(key, str) else _encode(key)
+    return key if isinstance(key, str) else to_json(key)
 
 
 def _check_size(size: int, limit: int) -> None:
@@ -280,9 +297,7 @@ class _Conversion:
     # Numbers and texts
 
     def _int(self, value: int) -> object:
-        try:
-            int.__repr__(value)
-        except ValueError:  # sys.set_int_max_str_digits
+        if int.__abs__(value) >= _TOO_LARGE:
             self._changed("very large int", "hexadecimal text")
             self._take(len(text := hex(value)))
             return text
@@ -421,7 +436,7 @@ class _Conversion:
         if key is None or type(key) in (bool, int, float):
             return json.dumps(key)
         form = self.plain(key)
-        return form if isinstance(form, str) else self._short(_encode(form))
+        return form if isinstance(form, str) else self._short(to_json(form))
 
     def _inside(self, value: object, convert: Callable[[], object]) -> object:
         if id(value) in self._open:

@@ -26,10 +26,12 @@ _KNOWN = re.compile(
     r"(?:AKIA|ASIA)[0-9A-Z]{16}"  # AWS
     r"|gh[pousr]_\w{36}|github_pat_\w{22}|glpat-[\w-]{20}"  # GitHub, GitLab
     r"|xox[abeoprs]-[\w-]{10}|sk[-_](?:live_|test_)?[A-Za-z0-9]{20}|AIza[\w-]{35}|hv[sbr]\.\w{20}|npm_\w{36}"
-    r"|eyJ[\w-]{8,}\.eyJ[\w-]{8,}\."  # a JSON Web Token (RFC 7519)
+    r"|(?<=[\w-]{11})\.eyJ[\w-]{8,}+\."  # the claims of a JSON Web Token (RFC 7519)
     r"|-----BEGIN [A-Z ]*PRIVATE KEY"  # RFC 7468
-    r"|\b[a-z][a-z0-9+.-]*://[^/\s:@]*:[^/\s:@]+@"  # a password in a URI (RFC 3986, section 3.2.1)
+    r"|[a-z0-9+.-]://[^/\s:@]*+:[^/\s:@]++@"  # a password in a URI (RFC 3986, section 3.2.1)
 )
+"""No alternative begins with a repetition, or could begin anew inside one: that takes the square of a length."""
+
 _RUN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 

@@ -272,6 +272,22 @@ async def test_values(pool: Pool, expression: str, value: object, text: str | No
         ("result = []\nresult.append(result)", ["<list that holds itself>"], "holds itself"),
         ("result = '\\ud800'", "\\ud800", "surrogate"),
         ("result = 10**5000", hex(10**5000), "hexadecimal"),
+        ("import sys; sys.set_int_max_str_digits(0); result = 10**5000", hex(10**5000), "hexadecimal"),
+        ("import sys; sys.set_int_max_str_digits(0); result = [10**5000, {1}]", [hex(10**5000), [1]], "hexadecimal"),
+        (
+            "import sys; sys.set_int_max_str_digits(0); result = [10**4299, -10**4300, {1}]",
+            [10**4299, hex(-(10**4300)), [1]],
+            "hexadecimal",
+        ),
+        ("import sys; sys.set_int_max_str_digits(640); result = [10**1000, {1}]", [10**1000, [1]], "set to list"),
+        (
+            (
+                "import sys, threading, time\nsys.set_int_max_str_digits(0)\nresult = 10**5000\n"
+                "threading.Thread(target=time.sleep, args=(0.3,)).start()"
+            ),
+            hex(10**5000),
+            "hexadecimal",
+        ),
         ("class Bad(dict):\n    def items(self): raise KeyboardInterrupt\nresult = Bad(a=1)", {"a": 1}, ""),
         (
             "class Bad:\n    def __repr__(self): raise SystemExit(3)\nresult = [Bad(), 1]",

@@ -13,7 +13,8 @@ import pytest_asyncio
 from daemon_support import write_settings
 
 from engine import Engine
-from engine.models.runs import Mode, Outcome, ReplayRequest, RunInfo, RunKind, RunRequest
+from engine.models.runs import Mode, Outcome, ReplayRequest, RunInfo, RunKind, RunRequest, RunState
+from engine.registry.runs import RunListParams
 from engine.services.access import ServiceError
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -170,3 +171,39 @@ async def test_no_descriptor_of_it_stays_open(engine: Engine) -> None:
     before = buffers()
     await asyncio.gather(*(run(engine, COUNTS, stdin=stdin) for _ in range(5)))
     assert buffers() == before
+
+
+async def test_what_a_run_does_to_its_file_reaches_no_other_one(engine: Engine) -> None:
+    stdin = upload(engine, b"abc")
+    look = (
+        "import os\nfound = os.fstat(0)\nresult = [os.read(0, 9).decode(), found.st_mode & 0o777, found.st_mtime > 9]"
+    )
+    change = "import os\nos.fchmod(0, 0)\nos.utime(0, (1, 1))\nresult = os.fstat(0).st_mode & 0o777"
+    for mode in Mode:
+        assert (await run(engine, change, mode=mode, stdin=stdin)).value == 0
+        seen = await run(engine, look, mode=mode, stdin=stdin)
+        assert seen.value == ["abc", 0o777, True]
+
+
+async def test_an_admin_run_that_cannot_start_has_its_end_on_record(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the reason is, and its buffers are given back."""
+    stdin = upload(engine, b"abc")
+
+    def fails(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.runs._pool, "submit", fails)
+        with pytest.raises(OSError, match="Too many"):
+            await run(engine, "result = 1", mode=Mode.ADMIN, stdin=stdin)
+    await engine.runs.recorder.flush()
+    newest, *_ = (await engine.runs.find(RunListParams(), engine.owner)).runs
+    assert (newest.mode, newest.state, newest.outcome) == (Mode.ADMIN, RunState.FINISHED, Outcome.CANCELLED)
+    assert "could not be started" in str(newest.error)
+    entries = (await engine.audit.list(engine.owner)).records
+    ours = [entry.action for entry in entries if entry.subject.startswith(f"#{newest.id} ")]
+    assert sorted(ours) == ["admin_end", "admin_run"]
+    assert engine.runs.unfinished == 0
+    assert (await run(engine, "import sys\nresult = sys.stdin.read()", stdin=stdin)).value == "abc"

@@ -333,7 +333,7 @@ async def test_an_upload_arrives_whole(host: SmallHost, client: EngineClient, si
     pieces = [data[at : at + 70_000] for at in range(0, len(data), 70_000)]
     info = await client.upload("dir/data.bin", pieces, size)
     assert (info.name, info.size) == ("data.bin", 3_000_000)
-    (buffer,) = host.engine.buffers.hold([info.id], host.engine.owner)
+    (buffer,) = await host.engine.buffers.hold([info.id], host.engine.owner)
     assert os.pread(buffer.fd, 4_000_000, 0) == data
 
 

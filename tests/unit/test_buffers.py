@@ -1,6 +1,7 @@
 """Uploads: sealed, limited, leased."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -25,9 +26,9 @@ def upload(service: BufferService, data: bytes, actor: Actor = ALICE) -> str:
     return writer.finish().id
 
 
-def test_what_was_uploaded_comes_back_and_cannot_be_changed() -> None:
+async def test_what_was_uploaded_comes_back_and_cannot_be_changed() -> None:
     service = BufferService()
-    [buffer] = service.hold([upload(service, b"line one\nline two\n")], ALICE)
+    [buffer] = await service.hold([upload(service, b"line one\nline two\n")], ALICE)
     assert os.pread(buffer.fd, 100, 0) == b"line one\nline two\n"
     with pytest.raises(PermissionError):
         os.pwrite(buffer.fd, b"X", 0)
@@ -36,30 +37,30 @@ def test_what_was_uploaded_comes_back_and_cannot_be_changed() -> None:
     service.close()
 
 
-def test_only_the_one_who_uploaded_may_use_it() -> None:
+async def test_only_the_one_who_uploaded_may_use_it() -> None:
     service = BufferService()
     buffer_id = upload(service, b"secret")
     with pytest.raises(ServiceError, match="gone"):
-        service.hold([buffer_id], BOB)
+        await service.hold([buffer_id], BOB)
     service.close()
 
 
-def test_one_unknown_id_holds_none() -> None:
+async def test_one_unknown_id_holds_none() -> None:
     clock = Clock()
     service = BufferService(clock=clock)
     buffer_id = upload(service, b"x")
     with pytest.raises(ServiceError):
-        service.hold([buffer_id, "nonsense"], ALICE)
+        await service.hold([buffer_id, "nonsense"], ALICE)
     clock.now = LEASE + 1
     service.expire()
     with pytest.raises(ServiceError):
-        service.hold([buffer_id], ALICE)
+        await service.hold([buffer_id], ALICE)
 
 
-def test_a_lease_ends_but_not_while_a_run_holds_the_buffer() -> None:
+async def test_a_lease_ends_but_not_while_a_run_holds_the_buffer() -> None:
     clock = Clock()
     service = BufferService(clock=clock)
-    held = service.hold([upload(service, b"x")], ALICE)
+    held = await service.hold([upload(service, b"x")], ALICE)
     clock.now = LEASE + 1
     service.expire()
     assert os.pread(held[0].fd, 1, 0) == b"x"
@@ -99,4 +100,54 @@ def test_only_the_last_part_of_a_path_is_kept() -> None:
     service = BufferService()
     writer = service.create("/var/log/secret/wrapper.log", ALICE)
     assert writer.finish().name == "wrapper.log"
+    service.close()
+
+
+async def test_no_two_runs_have_one_file() -> None:
+    """A script can change mode and times of what it is handed: the next one must neither see that nor fail by it."""
+    service = BufferService()
+    buffer_id = upload(service, b"x" * 100_000)
+    first, twice = await service.hold([buffer_id, buffer_id], ALICE)
+    os.fchmod(first.fd, 0)
+    os.utime(first.fd, (1, 1))
+    [second] = await service.hold([buffer_id], ALICE)
+    [third] = await service.hold([buffer_id], ALICE)
+    assert first is twice
+    assert len({os.fstat(one.fd).st_ino for one in (first, second, third)}) == 3
+    assert (os.fstat(second.fd).st_mode & 0o777 != 0, os.fstat(second.fd).st_mtime > 1) == (True, True)
+    descriptor = service.opened(second)
+    assert os.read(descriptor, 200_000) == b"x" * 100_000
+    os.close(descriptor)
+    with pytest.raises(PermissionError):
+        os.pwrite(second.fd, b"X", 0)
+    service.give_back([first, twice, second, third])
+    with pytest.raises(OSError, match="Bad file"):
+        os.fstat(second.fd)
+    assert os.pread(first.fd, 1, 0) == b"x"  # the upload waits for its next run
+    service.close()
+
+
+async def test_copies_count_for_the_limit_of_all_uploads_and_end_with_their_runs() -> None:
+    clock = Clock()
+    service = BufferService(max_total=250, clock=clock)
+    buffer_id = upload(service, b"x" * 100)
+    held = await service.hold([buffer_id], ALICE)
+    for _ in range(3):
+        copy = await service.hold([buffer_id], ALICE)
+        with pytest.raises(ServiceError, match="too many uploaded files"):
+            await service.hold([buffer_id], ALICE)
+        service.give_back(copy)
+    service.give_back(held)
+    clock.now = LEASE + 1
+    service.expire()
+    upload(service, b"y" * 250)
+    service.close()
+
+
+async def test_a_file_that_cannot_be_handed_over_is_refused_with_a_sentence() -> None:
+    service = BufferService()
+    [buffer] = await service.hold([upload(service, b"x")], ALICE)
+    closed = replace(buffer, fd=1 << 20)
+    with pytest.raises(ServiceError, match=r"cannot be given wrapper\.log: No such file"):
+        service.opened(closed)
     service.close()

@@ -33,7 +33,7 @@ HIDDEN = "***"
 
 _ASSIGNED = re.compile(r"(-{0,2}([\w.-]+)=).+", re.DOTALL)
 _OPTION = re.compile(r"-{1,2}([\w.-]+)")
-_ACCOUNT_IN_URL = re.compile(r"\w+://[^/@\s:]*:[^/@\s]+@")
+_ACCOUNT_IN_URL = re.compile(r"\w://[^/@\s:]*+:[^/@\s]++@")  # no repetition begins it: else the square of the length
 _NO_NAME = re.compile(r"\W")
 _PLACE = re.compile(r"argv([0-9]+)_")
 NOTHING = hashlib.sha256(b"{}").hexdigest()

@@ -130,7 +130,7 @@ class RunService:
         prepared = await self._checks.prepare(request, actor, shared)
         run_id = await self._state.next_run_id()
         wanted = [*request.files.values(), *([] if request.stdin is None else [request.stdin])]
-        buffers = self._buffers.hold(wanted, actor)
+        buffers = await self._buffers.hold(wanted, actor)
         stdin = None if request.stdin is None else buffers[-1]
         keeper = SecretKeeper(self._hmac_key, prepared.secret)
         given = given_inputs(request, dict(zip(request.files, buffers, strict=False)), stdin, keeper)
@@ -146,15 +146,13 @@ class RunService:
             if prepared.mode is Mode.ADMIN:
                 await self._record_intent(info, inputs, actor, leaves=prepared.leaves)
             return self._submit(info, request, prepared, buffers, actor, inputs)
-        except ServiceError as refusal:
+        except BaseException as failure:  # whatever it is, an intent on record gets its end
             self._buffers.give_back(buffers)
-            if prepared.mode is Mode.ADMIN and refusal.code != "not_recorded":
-                ended = _never_started(info, refusal)
+            recorded = not (isinstance(failure, ServiceError) and failure.code == "not_recorded")
+            if prepared.mode is Mode.ADMIN and recorded:
+                ended = _never_started(info, failure)
                 self.recorder.run_changed(ended)
                 self._tell_audit(ended, actor.uid)
-            raise
-        except BaseException:
-            self._buffers.give_back(buffers)
             raise
 
     async def _record_intent(self, info: RunInfo, inputs: InputRow, actor: Actor, *, leaves: bool) -> None:
@@ -372,14 +370,21 @@ class RunService:
         try:
             ending = self._pool.submit(job)
         except (QueueFull, JobRejected) as refusal:
-            del self._active[info.id]
-            run.close_stdin()
+            self._forget(run)
             raise refused_run(refusal) from None
+        except BaseException:
+            self._forget(run)
+            raise
         self.recorder.inputs(inputs)
         if run.info.state is RunState.QUEUED:
             self.run_changed(run)
         ending.add_done_callback(lambda future: self._ended(run, future))
         return run
+
+    def _forget(self, run: ActiveRun) -> None:
+        """A run that the pool did not take."""
+        del self._active[run.info.id]
+        run.close_stdin()
 
     def _ended(self, run: ActiveRun, future: asyncio.Future[Ending]) -> None:
         self._buffers.give_back(run.buffers)
@@ -499,9 +504,13 @@ def _first_record(
     )
 
 
-def _never_started(info: RunInfo, refusal: ServiceError) -> RunInfo:
-    """The final record of a run whose intent is on record and which was refused after that."""
-    error = RunError(type=refusal.code, message=refusal.message)
+def _never_started(info: RunInfo, failure: BaseException) -> RunInfo:
+    """The final record of a run whose intent is on record and which did not begin after that."""
+    error = RunError(type="internal", message="The run could not be started; the engine's log says why.")
+    if isinstance(failure, ServiceError):
+        error = RunError(type=failure.code, message=failure.message)
+    elif isinstance(failure, asyncio.CancelledError):
+        error = RunError(type="cancelled", message="Whoever asked for the run was gone before it began.")
     return replace(
         info, state=RunState.FINISHED, outcome=Outcome.CANCELLED, finished_at=time.time(), duration=0.0, error=error
     )

@@ -2,6 +2,9 @@
 
 A buffer is a memfd, filled while the upload streams in and then sealed, so that neither the engine nor the script can
 change it (memfd_create(2), fcntl(2) F_ADD_SEALS). It lives until its lease ends, unless a run still holds it.
+
+Seals keep the content, not the mode and the times, which a script may change of what it is handed. So no two runs are
+handed one memfd: the first has the upload's own, each later one a copy.
 """
 
 from __future__ import annotations
@@ -27,18 +30,28 @@ LEASE = 600.0
 EVERY = 60.0
 """Seconds between two looks for buffers whose lease has ended."""
 
+COPIED_AT_ONCE = 8 << 20
+"""Bytes of a copy between two turns of the event loop: some milliseconds."""
+
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 @dataclass(slots=True)
 class Buffer:
-    """``fd`` belongs to the service. ``holders`` counts the runs that use it."""
+    """``fd`` belongs to the service. ``holders`` counts who uses it.
+
+    Attributes:
+        handed_out: A run was given ``fd``; no other one is.
+        copied: The upload that it is a copy of, for one run; it goes with the run.
+    """
 
     info: BufferInfo
     fd: int
     owner: int
     expires: float
     holders: int = 0
+    handed_out: bool = False
+    copied: Buffer | None = None
 
 
 class BufferWriter:
@@ -108,19 +121,58 @@ class BufferService:
             writer.abort()
             raise
 
-    def hold(self, ids: Iterable[str], actor: Actor) -> list[Buffer]:
+    async def hold(self, ids: Iterable[str], actor: Actor) -> list[Buffer]:
         """Take buffers for a run: all of them or none. Give each back with ``give_back``."""
-        found = [self._find(buffer_id, actor) for buffer_id in ids]
-        for buffer in found:
-            buffer.holders += 1
-        return found
+        taken: list[Buffer] = []
+        own: dict[str, Buffer] = {}
+        try:
+            for buffer_id in ids:
+                if buffer_id not in own:
+                    own[buffer_id] = await self._of_one_run(self._find(buffer_id, actor))
+                own[buffer_id].holders += 1
+                taken.append(own[buffer_id])
+        except BaseException:
+            self.give_back(taken)
+            raise
+        return taken
+
+    async def _of_one_run(self, buffer: Buffer) -> Buffer:
+        """``buffer`` itself for the first run that wants it, a copy for each other one."""
+        if not buffer.handed_out:
+            buffer.handed_out = True
+            return buffer
+        self.reserve(0, buffer.info.size)
+        buffer.holders += 1  # until ``give_back`` of the copy
+        copy = None
+        try:
+            copy = os.memfd_create("gatewright-buffer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            done = 0
+            while done < buffer.info.size:
+                done += os.sendfile(copy, buffer.fd, done, min(COPIED_AT_ONCE, buffer.info.size - done))
+                await asyncio.sleep(0)
+            fcntl.fcntl(copy, fcntl.F_ADD_SEALS, SEALS)
+        except BaseException as error:
+            if copy is not None:
+                os.close(copy)
+            self.release_bytes(buffer.info.size)
+            buffer.holders -= 1
+            if isinstance(error, OSError):
+                raise _no_descriptor(buffer, error) from None
+            raise
+        return Buffer(info=buffer.info, fd=copy, owner=buffer.owner, expires=0.0, handed_out=True, copied=buffer)
 
     def opened(self, buffer: Buffer) -> int:
         """A descriptor of a buffer that can only be read and is at its beginning; the caller closes it.
 
         The buffer's own is at its end, and all who had a copy of it would move each other's place (open(2)).
+
+        Raises:
+            ServiceError: ``no_descriptor``.
         """
-        return os.open(f"/proc/self/fd/{buffer.fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.open(f"/proc/self/fd/{buffer.fd}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _no_descriptor(buffer, error) from None
 
     def info(self, buffer_id: str, actor: Actor) -> BufferInfo:
         """What is known of an upload; raises ``no_buffer``."""
@@ -137,6 +189,11 @@ class BufferService:
     def give_back(self, buffers: Iterable[Buffer]) -> None:
         for buffer in buffers:
             buffer.holders -= 1
+            if buffer.copied is not None and not buffer.holders:
+                os.close(buffer.fd)
+                self.release_bytes(buffer.info.size)
+                buffer = buffer.copied  # the copy held it
+                buffer.holders -= 1
             buffer.expires = self._clock() + LEASE
         self.expire()
 
@@ -186,6 +243,15 @@ class BufferService:
         del self._buffers[buffer.info.id]
         self._total -= buffer.info.size
         os.close(buffer.fd)
+
+
+def _no_descriptor(buffer: Buffer, error: OSError) -> ServiceError:
+    return ServiceError(
+        "no_descriptor",
+        f"The run cannot be given {buffer.info.name}: {error.strerror}.",
+        hint="Upload it again; if that does not help, wait for runs to end.",
+        status=503,
+    )
 
 
 async def keep_house(buffers: BufferService) -> None:
