@@ -9,6 +9,12 @@ _SINGULAR = ("password", "passwd", "passphrase", "token", "secret", "key", "apik
 _SECRET = frozenset({*_SINGULAR, *(f"{word}s" for word in _SINGULAR)})
 """Of several too: ``api_keys`` is worth hiding; that ``max_tokens`` is not, ``secret = false`` says in the header."""
 
+_IN_ARGUMENTS = _SECRET | {
+    "pass", "passwort", "passcode", "kennwort", "pw", "pwd", "psk", "otp", "auth", "oauth", "authorization", "bearer",
+    "cookie", "cookies", "sessionid", "userpwd",
+}  # fmt: skip
+_ENDINGS = ("password", "passwd", "passphrase", "passwort", "kennwort", "pwd", "secret", "token", "apikey")
+
 _WORDS = (re.compile(r"[A-Z]?[a-z]+|[A-Z]+"), re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+"))
 """Both ways to read a run of capitals: ``APIkey``, ``APIKey``."""
 
@@ -21,6 +27,16 @@ def names_a_secret(name: str) -> bool:
     """
     plain = unicodedata.normalize("NFKC", name)
     return any(word.lower() in _SECRET for words in _WORDS for word in words.findall(plain))
+
+
+def names_a_secret_argument(name: str) -> bool:
+    """Whether a name that stands in an argument is one: also ``PGPASSWORD``, ``--auth`` and ``Cookie``.
+
+    Nobody has declared these names, and there is no header that says otherwise, so more of them count.
+    """
+    plain = unicodedata.normalize("NFKC", name)
+    found = {word.lower() for words in _WORDS for word in words.findall(plain)}
+    return not found.isdisjoint(_IN_ARGUMENTS) or any(word.endswith(_ENDINGS) for word in found)
 
 
 def holds_a_secret_name(value: object) -> bool:

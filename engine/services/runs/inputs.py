@@ -16,7 +16,7 @@ from typing import Any
 
 from engine.models.runs import RunFileInput, RunRequest, SecretInput
 from engine.services.runs.uploads import Buffer
-from store.frontmatter.secret_names import holds_a_secret_name, names_a_secret
+from store.frontmatter.secret_names import holds_a_secret_name, names_a_secret, names_a_secret_argument
 
 MAX_INPUTS = 64 << 10
 """Characters of inputs that are kept."""
@@ -31,9 +31,16 @@ _FIELDS = (*BY_NAME, ARGS, ARGV, "entrypoint")
 HIDDEN = "***"
 """In place of an argument, or of a part at its end, that is secret."""
 
-_ASSIGNED = re.compile(r"(-{0,2}([\w.-]+)=).+", re.DOTALL)
 _OPTION = re.compile(r"-{1,2}([\w.-]+)")
-_ACCOUNT_IN_URL = re.compile(r"\w://[^/@\s:]*+:[^/@\s]++@")  # no repetition begins it: else the square of the length
+_SEPARATOR = re.compile(r"[=:]")
+_NO_PART_OF_A_NAME = re.compile(r"[^\w.-]")
+_SCHEME = re.compile(r"\b(?:bearer|basic|digest|negotiate)(?:\s+|$)", re.IGNORECASE)
+"""Of an Authorization header (RFC 9110, section 11.6.2)."""
+
+_ACCOUNTS = ("user", "proxy-user", "u", "U", "login", "account")
+"""Options whose value is an account, with its password behind a colon, as curl takes it."""
+
+_LONGEST_NAME = 40
 _NO_NAME = re.compile(r"\W")
 _PLACE = re.compile(r"argv([0-9]+)_")
 NOTHING = hashlib.sha256(b"{}").hexdigest()
@@ -94,7 +101,8 @@ def given_inputs(
         text = json.dumps(_without_secrets(found, keeper), sort_keys=True, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):
         return GivenInputs("", None)  # no run can be given that either: it is refused with a sentence further on
-    return GivenInputs(hashlib.sha256(text.encode()).hexdigest(), text if len(text) <= MAX_INPUTS else None)
+    too_much = len(text) > MAX_INPUTS or _are_too_long(request.argv)
+    return GivenInputs(hashlib.sha256(text.encode()).hexdigest(), None if too_much else text)
 
 
 def _described(buffer: Buffer) -> dict[str, Any]:
@@ -112,7 +120,10 @@ def _without_secrets(found: dict[str, Any], keeper: SecretKeeper) -> dict[str, A
             kept[place] = {name: value for name, value in values.items() if name not in secret}
     if holds_a_secret_name(found.get(ARGS)):
         hidden[ARGS] = {ARGS: keeper.hmac(ARGS, kept.pop(ARGS))}
-    if secret_arguments := _secret_arguments(argv := found.get(ARGV, [])):
+    argv = found.get(ARGV, [])
+    if _are_too_long(argv):
+        hidden[ARGV] = {ARGV: keeper.hmac(ARGV, kept.pop(ARGV))}
+    elif secret_arguments := _secret_arguments(argv):
         kept[ARGV] = [*argv]
         for name, visible in secret_arguments.items():
             index = _index(name)
@@ -121,28 +132,66 @@ def _without_secrets(found: dict[str, Any], keeper: SecretKeeper) -> dict[str, A
     return kept | {"secrets": hidden} if hidden else kept
 
 
+def _are_too_long(argv: Sequence[str]) -> bool:
+    """Whether arguments are more than is kept: then nobody looks for secrets in them, and none of them is."""
+    return sum(map(len, argv)) > MAX_INPUTS
+
+
 def _secret_arguments(argv: Sequence[str]) -> dict[str, str]:
     """What of the arguments is secret: for each a name for its value, and what stands before that and may be seen.
 
-    A value behind an option or an equals sign whose name says so, or an address with a password. The names are words
-    that ``-p`` takes.
+    A value behind an option or another name that says so, wherever that stands, or an address with an account. None of
+    it is certain: rather one too many is hidden than one kept. The names are words that ``-p`` takes.
     """
     found: dict[str, str] = {}
     before = ""
     for number, argument in enumerate(argv, 1):
-        assigned, option = _ASSIGNED.fullmatch(argument), _OPTION.fullmatch(argument)
-        if before and not argument.startswith("--"):
+        option = _OPTION.fullmatch(argument)
+        name, visible = _secret_part(argument)
+        if before and (before not in _ACCOUNTS or ":" in argument):
             found[_argument_name(number, before)] = ""
-        elif assigned is not None and names_a_secret(assigned[2]):
-            found[_argument_name(number, assigned[2])] = assigned[1]
-        elif _ACCOUNT_IN_URL.search(argument):
-            found[_argument_name(number, "url")] = ""
-        before = option[1] if option is not None and names_a_secret(option[1]) else ""
+            goes_on = _SCHEME.fullmatch(argument) is not None
+        else:
+            if name and len(visible) < len(argument):
+                found[_argument_name(number, name)] = visible
+            goes_on = False
+        if goes_on:  # the word before the secret itself
+            continue
+        before = ""
+        if option is not None and (option[1] in _ACCOUNTS or names_a_secret_argument(option[1])):
+            before = option[1]
+        elif name and len(visible.rstrip()) == len(argument.rstrip()):
+            before = name
     return found
 
 
+def _secret_part(argument: str) -> tuple[str, str]:
+    """The name of what is secret in one argument, and what stands before that; nothing if nothing is."""
+    start, last_colon = 0, argument.rfind(":")
+    for separator in _SEPARATOR.finditer(argument):
+        word = _NO_PART_OF_A_NAME.split(argument[start : separator.start()].rstrip(" \t\"'\\"))[-1].lstrip("-.")
+        start = separator.end()
+        is_account = word in _ACCOUNTS and separator[0] == "=" and last_colon >= start
+        if is_account or names_a_secret_argument(word):
+            visible = argument[:start]
+            return ("url", "") if _has_account(visible) else (word, visible)
+    if _has_account(argument):
+        return "url", ""
+    if (scheme := _SCHEME.search(argument)) is not None:
+        return "authorization", argument[: scheme.end()]
+    if argument[:2] in ("-u", "-U") and ":" in argument:
+        return "user", argument[:2]
+    return "", ""
+
+
+def _has_account(text: str) -> bool:
+    """Whether there is an address with an account (RFC 3986, section 3.2.1), with a slash in the password, too."""
+    before, at, _ = text.rpartition("@")
+    return bool(at) and ("//" in before or ":" in (before.split() or [""])[-1])
+
+
 def _argument_name(number: int, option: str) -> str:
-    return f"{ARGV}{number}_{_NO_NAME.sub('_', option)}"
+    return f"{ARGV}{number}_{_NO_NAME.sub('_', option[-_LONGEST_NAME:])}"
 
 
 def _index(name: str) -> int:
