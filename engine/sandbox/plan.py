@@ -144,7 +144,11 @@ def _without_locks(layers: PlannedLayers) -> bool:
 
 
 def leaving_plan(admin: Plan) -> Plan:
-    """The plan for ADMIN runs whose script may leave processes: nothing of ours that would end with the run."""
+    """The plan for ADMIN runs whose script may leave processes: nothing of ours that would end with the run.
+
+    No user namespace either, though it would keep the run out of the account's RESTRICTED ones: set-user-ID programs,
+    sudo among them, gain nothing in there, and services are restarted by those.
+    """
     if admin.refusal is not None:
         return admin
     why = "no pid namespace: leave_processes in the script's header"

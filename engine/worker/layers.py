@@ -113,7 +113,11 @@ def _inner_filter(setup: Setup) -> None:
 
 
 def _undumpable() -> None:
-    """Other processes of the account may neither trace this one nor read its memory or environment."""
+    """Other processes of the account may neither trace this one nor read its memory or environment.
+
+    Without CAP_SYS_PTRACE in the user namespace in which its program was executed, that is (ptrace(2)). Where that was
+    the slot's own, for the lock broker, the account has it from outside: whoever made one has every right there.
+    """
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
 
 
