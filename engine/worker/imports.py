@@ -190,6 +190,8 @@ class ImportRule:
         """
         if not origin and name.partition(".")[0] in self._free:
             return None
+        if not name:
+            return None  # Python says it: "Empty module name"
         problem = self._judge(name, origin)
         if not parts or (problem is None and name not in _PARENTS):
             return problem

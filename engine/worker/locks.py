@@ -190,7 +190,9 @@ class LockBroker:
             if held >= 0:
                 os.close(held)
         self._wait = FIRST_WAIT
-        self._next_try = time.monotonic() + self._wait
+        soon = time.monotonic() + self._wait
+        # However fast others begin to wait, who waits already is not put off.
+        self._next_try = soon if len(self._waiting) == 1 else min(self._next_try, soon)
         return None
 
     def _fetch(self, thread: int, descriptor: int) -> int:

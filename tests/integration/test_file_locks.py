@@ -39,6 +39,7 @@ from engine.pool.pool import Pool
 from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.plan import Findings, restricted_plan
 from engine.worker.locks import LockBroker
+from engine.worker.syscalls import NUMBERS
 
 
 @pytest.fixture
@@ -566,3 +567,21 @@ def test_a_number_that_another_process_has_by_now_is_looked_up_again(tmp_path: P
     with contextlib.suppress(OSError):
         os.close(stale)
         raise AssertionError("the descriptor of a process that has gone was kept")
+
+
+def test_who_waits_already_is_not_put_off_by_those_who_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "locked"
+    with path.open("w") as holder, contextlib.ExitStack() as stack:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        broker = LockBroker(str(tmp_path))
+        stack.callback(broker.close)
+        monkeypatch.setattr(broker, "_device", path.stat().st_dev)
+        monkeypatch.setattr(broker, "_fetch", lambda *_: os.open(path, os.O_RDONLY))
+        monkeypatch.setattr(broker, "_is_valid", lambda _: True)
+        tries = []
+        for key in range(1, 4):
+            assert broker._judge(key, 1, NUMBERS["flock"], 3, fcntl.LOCK_EX, 0) is None
+            tries.append(broker._next_try)
+        assert len(set(tries)) == 1
+        for waiting in broker._waiting:
+            os.close(waiting.descriptor)

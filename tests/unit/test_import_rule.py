@@ -176,6 +176,11 @@ def test_the_settings_know_the_presets() -> None:
     assert typing.get_args(typing.get_type_hints(PolicySection)["preset"]) == PRESETS
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_no_name_at_all_is_left_to_python(preset: str) -> None:
+    assert rule(preset=preset).denial("") is None
+
+
 # -- sentences -----------------------------------------------------------------------------------------------------
 
 
@@ -271,7 +276,7 @@ def test_parts_are_judged_by_their_own_names(judge: ImportRule, name: str, parts
 
 
 def test_names_of_others_cannot_blow_up_a_sentence() -> None:
-    for name in ("x" * 10_000_000, "a\x1b[2J\nb", "\ud800", ""):
+    for name in ("x" * 10_000_000, "a\x1b[2J\nb", "\ud800", "."):
         sentence = rule().denial(name)
         assert sentence is not None
         assert len(sentence) < 500
