@@ -27,6 +27,15 @@ def group_of(pid: int) -> str:
         return next(line[3:].strip() for line in lines if line.startswith("0::"))
 
 
+def is_left(group: Path) -> bool:
+    """Whether there are processes in a cgroup, and none of a slot."""
+    try:
+        pids = [int(pid) for pid in (group / "cgroup.procs").read_text().split()] if group.is_dir() else []
+        return bool(pids) and all(parent_of(pid) != os.getpid() for pid in pids)
+    except (OSError, StopIteration):  # it has just gone, or one of them
+        return True
+
+
 async def main(own: Path, controllers: list[str]) -> dict[str, object]:
     (own / "cgroup.procs").write_text(str(os.getpid()))
     try:
@@ -56,6 +65,7 @@ async def main(own: Path, controllers: list[str]) -> dict[str, object]:
         os.kill(leaving.value, signal.SIGKILL)
         await until(lambda: not members.read_text(), "what was kept has ended")
         await run(pool, LEAVE.replace("sleep", "true"), profile=replace(ADMIN, leaves=True))
+        await until(lambda: not any(map(is_left, runs.iterdir())), "what was kept last has ended")
     left = [path.name for path in runs.iterdir() if path.is_dir()]
     return {
         "engine": group_of(os.getpid()), "tree": tree, "groups": groups, "left": left, "note": leaving.ending.note,

@@ -84,7 +84,7 @@ def test_an_engine_that_was_handed_a_cgroup_keeps_its_runs_apart(own: Path) -> N
     assert f"/{own.name}/{cgroup.RUNS}/zygote-" in group
     assert (answer["groups"], answer["left"]) == (2, []), "what a script has left has none for longer than it lives"
     assert answer["stayed"].startswith("zygote-")
-    assert "that a stop finds all it started depends on the engine's cgroup." in answer["note"]
+    assert "A stop of this run ends all that it started." in answer["note"]
 
 
 def test_everything_in_a_cgroup_is_killed_at_once(own: Path) -> None:

@@ -44,7 +44,7 @@ GOOD_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "requires-python": st.sampled_from([">=3.11", ""]),
     "dependencies": st.lists(st.sampled_from(["pandas>=2", "a[b] ; python_version < '4'"]), max_size=3),
     "limits.timeout": st.floats(min_value=1e-300, max_value=1e300) | st.integers(1, 10**9),
-    "limits.memory": st.sampled_from(["1 GiB", "5 MB", 4096]),
+    "limits.memory": st.sampled_from(["1 GiB", "50 MB", 64 << 20]),
     "permissions.read": st.lists(st.sampled_from(["/a", "/b c"]), max_size=3),
     "params.hours.default": st.integers(-(1 << 63), (1 << 63) - 1),
     "params.hours.help": st.sampled_from(["", "look back"]),
