@@ -225,6 +225,8 @@ async def test_what_the_engine_says_of_a_run_is_wrapped(project, tmp_path):
         await c.press("f3", "home")
         await c.shows("  " + "x" * 77)
         await c.pilot.resize_terminal(60, 24)
+        await c.until(lambda: max(map(len, c.text.splitlines())) <= 60, "everything is laid out anew")
+        await c.pilot.pause()
         await c.press("end")
         await c.shows("!   whether they exist or not, and write in their working\n", "!   the script in ADMIN mode.\n")
 
