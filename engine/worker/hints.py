@@ -104,6 +104,8 @@ class Circumstances:
     def _os_error(self, error: OSError) -> str:
         if error.args == (NOT_GIVEN,) or (error.errno == errno.EBADF and not self.stdin):
             return NOT_GIVEN
+        if self.restricted and error.errno == errno.EPERM and _innermost_file(error).endswith("subprocess.py"):
+            return PROCESSES  # with the program's path as its file name, where posix_spawn is used
         if isinstance(error.filename, (str, bytes)):
             return self._file(os.fsdecode(error.filename), error.errno) if error.errno in _OUT_OF_REACH else ""
         if not self.restricted:
