@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ modules = ["plantlib", "socket"]
 lifted = ["ctypes"]
 admin_as_root = true
 """
+
+
+BLOCKED_PACKAGES = ("paramiko", "telnetlib") if sys.version_info < (3, 13) else ("paramiko",)
+"""Python 3.13 has no telnetlib any more (PEP 594)."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +41,7 @@ def test_both_modes_are_listed_with_what_to_do_instead(project: CliProject) -> N
     assert "  threading\n    Use concurrent.futures or asyncio" in refused
     assert [line.strip() for line in admin.splitlines() if line.startswith("  ") and line[2] != " "] == [
         "ctypes",
-        "paramiko telnetlib",
+        " ".join(BLOCKED_PACKAGES),
         "threading",
     ]
 
