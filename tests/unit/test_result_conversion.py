@@ -219,7 +219,7 @@ ARRAYS: list[tuple[object, object]] = [
     (np.bool_(True), True),
     (np.str_("x"), "x"),
     (np.datetime64("2026-01-01T00:00:00.5"), "2026-01-01T00:00:00.500"),
-    (np.datetime64("NaT"), None),
+    (np.datetime64("NaT", "s"), None),
     (np.timedelta64(90, "s"), 90.0),
     (np.arange(3), [0, 1, 2]),
     (np.array(3), 3),
