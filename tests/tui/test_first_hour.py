@@ -32,8 +32,8 @@ README = (ROOT / "README.md").read_text()
 
 WORDS = re.compile(
     r"\b(zygotes?|frontmatter|seccomp|landlock\w*|userns|namespaces?|rlimits?|msgspec|structs?|repr|asyncio|uvicorn"
-    r"|h11|textual|sqlite\w*|openapi|http|dataclass|NoneType|isinstance|kwargs?|(?<!--)stdin_?|traceback object|coroutine"
-    r"|integer range|python name)\b"
+    r"|h11|textual|sqlite\w*|openapi|http|dataclass|NoneType|isinstance|kwargs?|(?<!--)stdin_?|traceback object"
+    r"|coroutine|integer range|python name)\b"
     r"|/api/|object at 0x|\bof length\b|\bField\(|\[Errno|SO_PEERCRED",
     re.IGNORECASE,
 )
