@@ -89,7 +89,7 @@ class ApproveRequest(Model, frozen=True):
 
 
 class EditsToken(Model, frozen=True):
-    """What one console has for its own edits, and nobody else."""
+    """The token of one console's lease for its own edits."""
 
     token: str
 

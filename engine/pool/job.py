@@ -104,7 +104,7 @@ class RunSink(Protocol):
         """It wrote ``text``, in order. How much that becomes is limited only where the script asks to be stopped."""
 
     def held(self) -> bool:
-        """Whether it is to be read later: somebody who follows it has as much to read as may wait."""
+        """Whether it is to be read later: a follower has as much to read as may wait (backpressure)."""
 
 
 class SilentSink:

@@ -15,7 +15,7 @@ from engine.pool.child import Child
 from engine.worker.descendants import below, is_alive, session_of
 
 MOST_LOOKED_AT = 256
-"""Processes; a fork bomb must not hold up the engine, and nobody reads so many names."""
+"""Processes; a fork bomb must not hold up the engine, and a record of more names is of no use."""
 
 NAMED = 5
 MAX_NAME = 40

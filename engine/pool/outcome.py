@@ -212,7 +212,7 @@ def from_failed_profile(problem: str) -> Ending:
 
 
 def _exit_status(head: _ResultHead) -> int:
-    """As the interpreter ends: 1 after an exception that nobody caught."""
+    """As the interpreter ends: 1 after an exception that was not caught."""
     if head.status is not None:
         return head.status
     return 0 if head.outcome == Outcome.OK else 1

@@ -7,7 +7,7 @@ import contextlib
 
 from engine.models.runs import Stream
 from engine.pool.job import RunSink
-from engine.pool.rewriting import OpenLine
+from engine.pool.rewriting import RewritableLine
 from store.sizes import describe_size
 
 
@@ -27,7 +27,7 @@ class Output:
         self._stops = stops
         self._counted = 0
         """Bytes without those that were overwritten; only where the output stops."""
-        self._open: dict[Stream, OpenLine] = {}
+        self._open: dict[Stream, RewritableLine] = {}
         self._open_size = dict.fromkeys(Stream, 0)
         self._line_open = False
         self._taken = 0
@@ -64,7 +64,7 @@ class Output:
 
     def _count(self, stream: Stream, text: str) -> None:
         """Pass ``text`` on, or as much of it as the limit allows: then the output is full."""
-        kept, replaces = self._open.setdefault(stream, OpenLine()).take(text)
+        kept, replaces = self._open.setdefault(stream, RewritableLine()).take(text)
         if replaces:
             self._counted -= self._open_size[stream]
         if replaces or "\n" in kept:

@@ -1,4 +1,4 @@
-"""Lines that are written again from their start, as progress bars do: what was overwritten is no output.
+"""Lines that are written again from their start, as progress bars do: overwritten text does not count as output.
 
 A carriage return takes the next character to the start of the line (ECMA-48, 8.3.15). What stood there is gone as far
 as what follows reaches, or all of it when that erases the line. A text that is longer than all that follow it still
@@ -31,7 +31,7 @@ _ERASES = re.compile(r"\x1b\[[02]?K")
 """Erase in line (ECMA-48, 8.3.41), of its end or of all of it: nothing older shows beside such a text."""
 
 
-class OpenLine:
+class RewritableLine:
     """The line of one stream that has no end yet."""
 
     __slots__ = ("_lost", "_text")

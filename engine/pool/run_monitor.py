@@ -159,7 +159,7 @@ class RunMonitor:
 
 
 def _memory_limit(run: RunningJob, ending: Ending) -> str | None:
-    """Say the limit that a run has met; one without a sandbox is told by what was watching it."""
+    """Say the limit that a run has met; the memory watch of an ADMIN run says it itself."""
     job = run.assignment.job
     if ending.outcome is not Outcome.MEMORY or job.profile.mode is Mode.ADMIN:
         return None

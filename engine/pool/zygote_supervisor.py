@@ -122,7 +122,7 @@ class ZygoteSupervisor:
         return MemoryPlaces(private_shm(self._zygote.pid), self._zygote.cgroup)
 
     def kill_cgroup(self) -> None:
-        """Kill everything in the cgroup of the zygote, if it has one, whoever started it and whoever it is now."""
+        """Kill everything in the cgroup of the zygote, if it has one."""
         if self._zygote is not None and self._zygote.cgroup is not None:
             cgroup.kill(self._zygote.cgroup)
 

@@ -81,7 +81,8 @@ def cut_off() -> str:
         return ""
     some, were = ("1 thread", "was") if len(names) == 1 else (f"{len(names)} threads", "were")
     return (
-        f"{some} ({named(names)}) still ran at the script's end and {were} cut off: Python waits for no daemon threads."
+        f"{some} ({named(names)}) still ran at the script's end and {were} cut off: Python does not wait for daemon "
+        "threads."
     )
 
 

@@ -604,7 +604,7 @@ def _no_form(value: object) -> str:
     name = _type_name(value)
     if name == "coroutine" and hasattr(value, "close"):
         value.close()  # else Python complains of it, and names a file of ours
-        return "The result is a coroutine that nobody awaited; write result = asyncio.run(...)."
+        return "The result is a coroutine that was never awaited; write result = asyncio.run(...)."
     if hasattr(type(value), "__next__"):
         return f"The result is an iterator ({name}) that nothing was read from; make a list of it, as in list(result)."
     return f"The result is an object of type {name}, which JSON cannot carry, so it is shown as text only."

@@ -238,7 +238,7 @@ async def test_an_approval_is_for_the_shared_code_too(engine: Engine, logs: Path
     assert "-D = 1\n+D = 2" in changed.diff
     report = await engine.sync.rebuild(engine.owner, everything=True)
     problems = [problem.problem for part in report.parts for problem in part.problems]
-    assert problems == ["The shared code that it imports is not the approved one any more."]
+    assert problems == ["The shared code that it imports is no longer the approved one."]
 
     with pytest.raises(ServiceError, match=r"lib/deep\.py, which user\.py imports, changed since you looked"):
         await engine.permissions.approve("user.py", decision(first), engine.owner)

@@ -244,7 +244,7 @@ async def test_somebody_elses_change_ends_own_edits_and_is_said(project, tmp_pat
         await c.shows("theirs", "pool [...]")
         await begin_edits(c, "theirs.py")
         write_script(project, "theirs.py", reading(logs, "theirs"))
-        await c.shows("have no permissions any more")
+        await c.shows("no longer have permissions")
         await c.until(lambda: not has_permissions(c), "the sign is gone")
         await c.press("f5")
         await c.shows("has approved that yet")
@@ -279,7 +279,7 @@ async def test_an_engine_that_goes_away_takes_own_edits_along(own_project, tmp_p
         await c.shows("gone", "pool [...]")
         await begin_edits(c, "gone.py")
         stopping = asyncio.create_task(launch.stop(own_project, client="cli", force=True))
-        await c.told("Your own edits have no permissions any more: the engine is away.")  # a message goes after a while
+        await c.told("Your own edits no longer have permissions: the engine is away.")  # a message goes after a while
         await stopping
         assert c.app._console.parts.own_edits.token("gone.py") == ""
         await c.press("ctrl+r")

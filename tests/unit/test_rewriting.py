@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-from engine.pool.rewriting import LONGEST, OpenLine, squeezed
+from engine.pool.rewriting import LONGEST, RewritableLine, squeezed
 
 
 def kept(*texts: str) -> str:
     """What is kept of the texts of one stream, as their reader keeps it."""
-    line, parts = OpenLine(), [""]
+    line, parts = RewritableLine(), [""]
     for text in texts:
         piece, stands_for_line = line.take(text)
         if stands_for_line:

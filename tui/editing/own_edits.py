@@ -140,7 +140,7 @@ class OwnEditing:
                 self._edits, self._until = edits, self._now() + edits.remaining
 
     def _over(self, why: str) -> None:
-        sentence = why if why.endswith(".") else f"Your own edits have no permissions any more: {why}."
+        sentence = why if why.endswith(".") else f"Your own edits no longer have permissions: {why}."
         script, self._edits = self.script, None
         self._tell()
         self._host.notify_error(f"{script}: {sentence}")

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from engine.models.runs import OutputChunk, Stream, not_kept
 from engine.pool.output import beginning, byte_count
-from engine.pool.rewriting import OpenLine
+from engine.pool.rewriting import RewritableLine
 from store.sizes import describe_size
 
 PIECE = 64 << 10
@@ -80,7 +80,7 @@ class KeptOutput:
         """The ring; None as long as the first half has room."""
         self._tail_bytes = 0
         self._next = 0
-        self._open = {stream: OpenLine() for stream in Stream}
+        self._open = {stream: RewritableLine() for stream in Stream}
         self._places: dict[Stream, list[tuple[int, int]]] = {stream: [] for stream in Stream}
         """The line that each stream has open: in which chunks it is, and from which character of each on."""
         self._torn: set[Stream] = set()

@@ -112,12 +112,12 @@ class EditLeases:
         lease = self._of(edit)
         if lease is None:
             why = self._ended.get(edit.token, "it is not known to this engine")
-            raise ServiceError("edits_over", f"Your own edits have no permissions any more: {why}.", status=409)
+            raise ServiceError("edits_over", f"Your own edits no longer have permissions: {why}.", status=409)
         lease.heard = self._now()
         return lease
 
     def end(self, lease: Lease, why: str) -> None:
-        """``why`` completes "Your own edits have no permissions any more: …"."""
+        """``why`` completes "Your own edits no longer have permissions: …"."""
         if self._leases.pop(lease.token, None) is None:
             return
         self._ended[lease.token] = why

@@ -136,8 +136,8 @@ class ApprovalPart:
             if script not in now:
                 problems.append(ScriptProblem(path=script, problem="It is approved, and is not there any more."))
             elif now[script] != sha256:
-                problems.append(ScriptProblem(path=script, problem="Its text is not the approved one any more."))
+                problems.append(ScriptProblem(path=script, problem="Its text is no longer the approved one."))
             elif script in other:
-                sentence = "The shared code that it imports is not the approved one any more."
+                sentence = "The shared code that it imports is no longer the approved one."
                 problems.append(ScriptProblem(path=script, problem=sentence))
         return RebuildPart(name="approvals", checked=len(approved), problems=problems)
