@@ -30,6 +30,7 @@ from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
 from engine.services.audit import AuditService
+from engine.services.callers import Callers
 from engine.services.disk_space import SpaceCheck
 from engine.services.events import EventBus
 from engine.services.git import GitService
@@ -106,6 +107,7 @@ class EngineParts:
     retention: RetentionService
     audit: AuditService
     owner: Actor
+    callers: Callers
 
 
 async def compose(
@@ -233,6 +235,7 @@ async def compose(
         retention=retention,
         audit=audit,
         owner=owner,
+        callers=Callers(owner),
     )
 
 

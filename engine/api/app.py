@@ -1,4 +1,4 @@
-"""The ASGI application: every operation of the table under both base paths."""
+"""The ASGI application: our operations under one base path, those of the module's clients under another."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp
 
 from engine.api import errors, openapi
+from engine.api.compat.endpoint import CompatEndpoint
+from engine.api.compat.table import COMPAT_OPERATIONS, compat_services
 from engine.api.endpoint import Endpoint
 from engine.api.host import EngineHost, HostOperations
 from engine.models.base import ErrorBody
@@ -27,19 +29,26 @@ def build_app(host: EngineHost, operations: Iterable[Row] = OPERATIONS, *service
     Raises:
         UnboundOperation: An operation has no method or two, or a method has no operation.
     """
-    bound = bind([*vars(host.engine).values(), HostOperations(host), openapi.Document(operations), *services])
-    router = Router([_route(each, host) for each in complete(operations, bound)], redirect_slashes=False)
+    own = bind([*vars(host.engine).values(), HostOperations(host), openapi.Document(operations), *services])
+    compat = bind(compat_services(host))
     app = Starlette(
-        routes=[Mount(BASE, app=router), Mount(COMPAT_BASE, app=router)],
+        routes=[
+            Mount(BASE, app=_router(complete(operations, own), Endpoint, host)),
+            Mount(COMPAT_BASE, app=_router(complete(COMPAT_OPERATIONS, compat), CompatEndpoint, host)),
+        ],
         exception_handlers={404: _no_route, 405: _wrong_method},
     )
     app.router.redirect_slashes = False
     return app
 
 
-def _route(bound: BoundOperation, host: EngineHost) -> Route:
+def _router(bound: Iterable[BoundOperation], endpoint: type[Endpoint], host: EngineHost) -> Router:
+    return Router([_route(each, endpoint(each, host)) for each in bound], redirect_slashes=False)
+
+
+def _route(bound: BoundOperation, endpoint: Endpoint) -> Route:
     operation = bound.operation
-    route = Route(operation.path, Endpoint(bound, host), methods=[operation.method], name=operation.name)
+    route = Route(operation.path, endpoint, methods=[operation.method], name=operation.name)
     # Starlette answers HEAD wherever it answers GET; here that would open streams without a body.
     route.methods = {operation.method}
     return route

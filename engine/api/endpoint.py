@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl
@@ -13,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from engine.api import body, content, errors, sse
 from engine.api.content import Content
+from engine.api.credentials import CHALLENGE, actor_of
 from engine.api.host import EngineHost
 from engine.api.leaving import while_asked
-from engine.api.peer import actor_of
 from engine.api.sse import EventStream
 from engine.models.runs import OutputChunk, RunInfo, RunState
 from engine.registry.operation import CLIENT_HEADER
@@ -47,12 +48,15 @@ class Endpoint:
         except body.ClientGone:
             log.debug("%s: the client left before its request was complete", self._operation.name)
         except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a sentence, unexpected ones a log line
-            status, error_body = errors.answer_to(error, self._operation)
-            await respond_json(send, status, msgspec.json.encode(error_body))
+            await self._refuse(send, error)
+
+    async def _refuse(self, send: Send, error: Exception) -> None:
+        status, error_body = errors.answer_to(error, self._operation)
+        await respond_json(send, status, msgspec.json.encode(error_body), refusal_headers(error))
 
     async def _request(self, scope: Scope, receive: Receive) -> Request:
         headers = dict(scope["headers"])
-        actor = actor_of(scope, self._host.engine.owner)
+        actor = actor_of(scope, headers, self._host.engine.callers)
         may(actor, self._operation)
         client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
         return Request(
@@ -105,6 +109,15 @@ async def run_events(items: AsyncIterator[list[OutputChunk] | RunInfo]) -> Async
             yield sse.encode("finished", msgspec.json.encode(item))
         else:
             yield sse.encode("run", msgspec.json.encode(item))
+
+
+def refusal_headers(error: Exception) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the headers of a refusal: how to log in, when to come again (RFC 9110, 10.2.3 and 11.6.1)."""
+    if not isinstance(error, ServiceError):
+        return ()
+    if error.status == 401:
+        return (CHALLENGE,)
+    return () if error.retry_after is None else ((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))),)
 
 
 async def respond_json(send: Send, status: int, data: bytes, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:

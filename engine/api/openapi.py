@@ -12,7 +12,7 @@ import msgspec
 from engine.models.base import ErrorBody
 from engine.registry import OPERATIONS
 from engine.registry.engine import OPENAPI
-from engine.registry.operation import BASE, COMPAT_BASE
+from engine.registry.operation import BASE
 from engine.services.operations import Row, implements
 
 REF = "#/components/schemas/{name}"
@@ -48,7 +48,7 @@ def build(operations: Iterable[Row] = OPERATIONS) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Gatewright engine", "version": metadata.version("gatewright")},
-        "servers": [{"url": BASE}, {"url": COMPAT_BASE}],
+        "servers": [{"url": BASE}],
         "paths": paths,
         "components": {"schemas": components},
     }

@@ -10,34 +10,15 @@ import logging
 from typing import Any
 
 import msgspec
-from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from engine.models.base import ErrorBody
-from engine.services.access import Actor, ServiceError
-from engine.sockets import Peer, peer_of
+from engine.sockets import peer_of
 
 log = logging.getLogger("engine.api")
 
 MAX_HEAD = 64 << 10
 """Bytes of a request's line and headers; the parser itself has no limit."""
-
-
-def actor_of(scope: Scope, owner: Actor) -> Actor:
-    """The caller's actor. In this slice the project's owner is its administrator, and nobody else gets in.
-
-    Raises:
-        ServiceError: ``forbidden``.
-    """
-    peer: Peer | None = scope["state"].get("peer")
-    if peer is None or peer.uid != owner.uid:
-        raise ServiceError(
-            "forbidden",
-            f"This project belongs to {owner.name}; other accounts have no access to its engine.",
-            hint=f"Ask {owner.name}, or make a project of your own: gatewright init FOLDER",
-            status=403,
-        )
-    return owner
 
 
 class PeerProtocol(HttpToolsProtocol):

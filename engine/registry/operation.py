@@ -23,8 +23,8 @@ else:
 
 BASE = "/api/v1"
 
-COMPAT_BASE = "/data/python3integration/api/v1"
-"""Where clients of the Ignition module expect the API; the same routes as under ``BASE``."""
+COMPAT_BASE = "/data/python3integration"
+"""Where clients of the "Python 3 Integration" module expect its routes: its own and none of ours."""
 
 CLIENT_HEADER = "x-gatewright-client"
 """``console`` or ``cli``; absent means a REST client."""
@@ -38,7 +38,7 @@ ANSWER_TIMEOUT = 60.0
 TRANSFER_TIMEOUT = 600.0
 """Seconds for a file, up or down, and for a task."""
 
-Method = Literal["GET", "POST", "PUT"]
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 RoleName = Literal["viewer", "operator", "author", "admin"]
 Id = Annotated[int, Meta(ge=0, le=MAX_ID)]
 
@@ -66,7 +66,7 @@ class Operation(Generic[Answer, Params, Body]):
 
     Attributes:
         name: Its name everywhere: OpenAPI's ``operationId``, audit.
-        path: Relative to a base path. ``{name}`` is one segment, ``{name:path}`` may hold slashes.
+        path: Relative to ``BASE``, or to ``COMPAT_BASE``. ``{name}`` is one segment, ``{name:path}`` may hold slashes.
         answer: Type of the answer; of a stream, the type of one event's data.
         role: The least role that may ask. It is said here and nowhere else.
         summary: What it does, as an imperative that completes "alice may not …".

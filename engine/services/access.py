@@ -1,7 +1,7 @@
 """Who asks, and what they may do (DESIGN 4.4 and 6).
 
-A role is a ladder: each one may do what the ones below it may. In this slice the owner of the project is ``admin`` and
-nobody else gets in; mapped groups and tokens hang in here later.
+A role is a ladder: each one may do what the ones below it may. A token narrows that further: to the scripts that it
+names, and to the mode that its runs get.
 """
 
 from __future__ import annotations
@@ -21,24 +21,51 @@ class Role(IntEnum):
     ADMIN = 3
 
 
+NO_ACCOUNT = -1
+"""The uid of an actor that is no account of this host."""
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A caller as the kernel or a token names it."""
+    """A caller as the kernel or a token names it.
+
+    Attributes:
+        name: An account's name, or a token's behind ``token:``, which no account's name can begin with.
+        uid: An account's; ``NO_ACCOUNT`` of a token.
+        role: What it may do.
+        token: A token's id; empty for an account.
+        default_mode: The mode of a run that names none.
+        scripts: Patterns of the paths that a token may run and see; empty means every script.
+    """
 
     name: str
     uid: int
     role: Role
+    token: str = ""
+    default_mode: str = "RESTRICTED"
+    scripts: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """Tell this caller from every other one, whatever it is called."""
+        return f"token:{self.token}" if self.token else f"uid:{self.uid}"
 
 
 class ServiceError(Exception):
-    """An operation said no. It reaches every surface as the same sentence, code and hint."""
+    """An operation said no. It reaches every surface as the same sentence, code and hint.
 
-    def __init__(self, code: str, message: str, *, hint: str | None = None, status: int = 400) -> None:
+    ``retry_after``: seconds after which it may be asked again, where that is known.
+    """
+
+    def __init__(
+        self, code: str, message: str, *, hint: str | None = None, status: int = 400, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.hint = hint
         self.status = status
+        self.retry_after = retry_after
 
     def body(self) -> ErrorBody:
         return ErrorBody(error=self.message, code=self.code, hint=self.hint)

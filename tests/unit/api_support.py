@@ -30,6 +30,7 @@ from engine.registry.operation import Operation
 from engine.registry.runs import RUNS_EVENTS, RUNS_FILE, RUNS_GET, RUNS_START
 from engine.registry.scripts import SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE
 from engine.services.access import Actor, ServiceError, owner_actor
+from engine.services.callers import Callers
 from engine.services.events import EventBus
 from engine.services.operations import bind, implements
 from engine.services.runs.uploads import BufferService
@@ -153,6 +154,7 @@ def copy_of(function: Any) -> Any:
 class SmallEngine:
     def __init__(self) -> None:
         self.owner = owner_actor()
+        self.callers = Callers(self.owner)
         self.runs = ScriptedRuns()
         self.scripts = MemoryScripts()
         self.buffers = BufferService(max_buffer=4 << 20)

@@ -35,10 +35,22 @@ async def ask(host: SmallHost, method: str, path: str, body: bytes = b"", header
     return int(head_part.split()[1]), msgspec.json.decode(content)
 
 
-@pytest.mark.parametrize("base", [BASE, COMPAT_BASE])
-async def test_both_base_paths_serve(host: SmallHost, base: str) -> None:
-    status, answer = await ask(host, "GET", f"{base}/engine")
+async def test_each_base_path_has_its_own_routes(host: SmallHost) -> None:
+    status, answer = await ask(host, "GET", f"{BASE}/engine")
     assert (status, answer["pid"]) == (200, os.getpid())
+    status, answer = await ask(host, "GET", f"{COMPAT_BASE}/api/v1/version")
+    assert (status, answer["available"]) == (200, True)
+    for path in (f"{COMPAT_BASE}/api/v1/engine", f"{BASE}/version"):
+        assert (await ask(host, "GET", path))[0] == 404
+
+
+async def test_a_token_that_is_not_known_is_refused_with_the_way_to_log_in(host: SmallHost) -> None:
+    for path in (f"{BASE}/engine", f"{COMPAT_BASE}/api/v1/version"):
+        request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer nothing\r\n\r\n"
+        answer = await host.raw(request.encode())
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b'\r\nwww-authenticate: Bearer realm="gatewright"\r\n' in answer
+        assert b'"code":"unauthorized"' in answer
 
 
 @pytest.mark.parametrize(

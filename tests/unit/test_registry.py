@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from engine import registry
+from engine.api.compat.table import COMPAT_OPERATIONS
 from engine.models.engine import StopRequest
 from engine.registry import OPERATIONS
 from engine.registry.operation import ANSWER_TIMEOUT, Operation
@@ -45,7 +46,8 @@ def implementations() -> Iterator[tuple[type, Any]]:
 
 def test_every_operation_has_one_method_and_it_returns_what_the_row_says() -> None:
     methods = list(implementations())
-    assert sorted(method.operation.name for _, method in methods) == sorted(op.name for op in OPERATIONS)
+    served = (*OPERATIONS, *COMPAT_OPERATIONS)
+    assert sorted(method.operation.name for _, method in methods) == sorted(op.name for op in served)
     streams = {"AsyncIterator[RunItem]", "EventStream", "msgspec.Raw"}
     for kind, method in methods:
         answer = inspect.get_annotations(method)["return"]
@@ -53,7 +55,7 @@ def test_every_operation_has_one_method_and_it_returns_what_the_row_says() -> No
 
 
 def test_every_role_exists_and_every_path_field_is_a_parameter() -> None:
-    for op in OPERATIONS:
+    for op in (*OPERATIONS, *COMPAT_OPERATIONS):
         assert Role[op.role.upper()].name.lower() == op.role
         assert op.path_names <= {field.name for field in msgspec.structs.fields(op.params)}
 

@@ -47,7 +47,7 @@ class Buffer:
 
     info: BufferInfo
     fd: int
-    owner: int
+    owner: str
     expires: float
     holders: int = 0
     handed_out: bool = False
@@ -57,7 +57,7 @@ class Buffer:
 class BufferWriter:
     """Takes an upload piece by piece; ``finish`` seals it, ``abort`` forgets it."""
 
-    def __init__(self, service: BufferService, name: str, owner: int) -> None:
+    def __init__(self, service: BufferService, name: str, owner: str) -> None:
         self._service = service
         self._name = name
         self._owner = owner
@@ -107,7 +107,7 @@ class BufferService:
         base = os.path.basename(name) or "file"
         if len(base) > 255 or not base.isprintable():
             raise ServiceError("bad_name", "A file's name must be printable and at most 255 characters long.")
-        return BufferWriter(self, base, actor.uid)
+        return BufferWriter(self, base, actor.identity)
 
     @implements(BUFFERS_CREATE)
     async def upload(self, name: str, chunks: AsyncIterator[bytes], actor: Actor) -> BufferInfo:
@@ -182,7 +182,7 @@ class BufferService:
         """The id of an upload of ``actor`` with that name and content, if there still is one."""
         self.expire()
         for buffer in self._buffers.values():
-            if (buffer.owner, buffer.info.name, buffer.info.sha256) == (actor.uid, name, sha256):
+            if (buffer.owner, buffer.info.name, buffer.info.sha256) == (actor.identity, name, sha256):
                 return buffer.info.id
         return None
 
@@ -228,12 +228,12 @@ class BufferService:
     def release_bytes(self, size: int) -> None:
         self._total -= size
 
-    def keep(self, info: BufferInfo, fd: int, owner: int) -> None:
+    def keep(self, info: BufferInfo, fd: int, owner: str) -> None:
         self._buffers[info.id] = Buffer(info=info, fd=fd, owner=owner, expires=self._clock() + LEASE)
 
     def _find(self, buffer_id: str, actor: Actor) -> Buffer:
         buffer = self._buffers.get(buffer_id)
-        if buffer is None or buffer.owner != actor.uid:
+        if buffer is None or buffer.owner != actor.identity:
             raise ServiceError(
                 "no_buffer", "That uploaded file is gone: uploads are kept for ten minutes.", hint="Upload it again."
             )

@@ -160,7 +160,7 @@ class EditLeases:
     def is_elsewhere(self, edit: OwnEdit, script: str) -> bool:
         """Whether another client of the account that asks has a lease for a script."""
         return any(
-            lease.actor.uid == edit.actor.uid and lease.token != edit.token
+            lease.actor.identity == edit.actor.identity and lease.token != edit.token
             for lease in self._of_script(script)
             if self.left(lease) > 0
         )
@@ -226,7 +226,7 @@ class EditLeases:
     def _of(self, edit: OwnEdit) -> Lease | None:
         """The lease that a request may use: its token's, its account's, and not over."""
         lease = self._leases.get(edit.token)
-        if lease is None or lease.actor.uid != edit.actor.uid or edit.actor.role < Role.ADMIN:
+        if lease is None or lease.actor.identity != edit.actor.identity or edit.actor.role < Role.ADMIN:
             return None
         self.expire(lease)
         return self._leases.get(edit.token)
