@@ -58,7 +58,7 @@ class Endpoint:
 
     async def _request(self, scope: Scope, receive: Receive) -> Request:
         headers = dict(scope["headers"])
-        actor = actor_of(scope, headers, self._host.engine.callers)
+        actor = await actor_of(scope, headers, self._host.engine.callers)
         may(actor, self._operation)
         return Request(
             actor=actor,
