@@ -26,8 +26,9 @@ MAX_FILE = 1 << 20
 FILE_ONLY = {
     "policy.": "what scripts may do",
     "access.": "who may do what",
+    "listen.": "who reaches the engine",
 }
-"""Keys that count in the file alone, and what they decide: no environment and no flag may."""
+"""Keys that no variable of the environment sets, and what they decide."""
 
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -203,6 +204,20 @@ class EngineSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListenSection:
+    """``[listen]``: TCP, which is off until an address is given. Decided in the file or on the command line alone."""
+
+    address: str = ""
+    """Where the engine listens, for example "127.0.0.1:9089"; port 0 is any free one. Empty: nowhere."""
+
+    tls_cert: str = ""
+    """File in PEM: the certificate, and those between it and a root. Without it only loopback addresses are taken."""
+
+    tls_key: str = ""
+    """File with its private key in PEM, unencrypted, readable by the engine's account (or root) alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionSection:
     """``[retention]``: how long the past is kept."""
 
@@ -246,6 +261,7 @@ class Settings:
     policy: PolicySection = field(default_factory=PolicySection)
     access: AccessSection = field(default_factory=AccessSection)
     engine: EngineSection = field(default_factory=EngineSection)
+    listen: ListenSection = field(default_factory=ListenSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
     disk: DiskSection = field(default_factory=DiskSection)
 
@@ -339,12 +355,10 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     known = {ENVIRONMENT_PREFIX + key.replace(".", "_").upper(): key for key in _keys()}
     for name in environ:
         if name in known:
-            if (
-                decides := next((what for key, what in FILE_ONLY.items() if known[name].startswith(key)), None)
-            ) is not None:
+            if decides := next((what for key, what in FILE_ONLY.items() if known[name].startswith(key)), ""):
                 raise ConfigError(
                     f"The environment variable {name} cannot decide {decides}.",
-                    "Unset it; that is set in the project's settings file alone.",
+                    "Unset it; policy is set in the project's settings.toml alone.",
                 )
             yield name, known[name]
         elif name.startswith(tuple(f"{ENVIRONMENT_PREFIX}{section.upper()}_" for section in _sections())):

@@ -169,6 +169,10 @@ class RunInfo(Model, frozen=True):
     """The run that this one repeats."""
     shared: list[SharedFile] = []
     """The shared code that its text imports; with ``code_sha256`` the identity of what ran."""
+    output: str | None = None
+    """What it wrote to its standard output, only in the answer to a call that waited for its end."""
+    stderr: str | None = None
+    """What it wrote to its standard error, likewise."""
 
 
 class OutputChunk(Model, frozen=True):
