@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -98,6 +99,8 @@ class Endpoint:
         if self._operation.raw_answer:
             await content.respond(send, self._operation.status, Content(request.params.name, answer))
         elif (stream := self._stream(request, answer)) is not None:
+            if (counts := self._host.engine.callers.while_counts(request.actor)) is not None:
+                stream = EventStream(_while(counts, stream.events))
             await sse.respond(stream, receive, send, self._host.stopping)
         else:
             await respond_json(send, self._status(request, answer), msgspec.json.encode(answer))
@@ -121,6 +124,15 @@ class Endpoint:
 def _source(headers: Mapping[bytes, bytes]) -> str:
     client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
     return client if client in SOURCES else "rest"
+
+
+async def _while(counts: Callable[[], bool], events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """What a stream sends, up to the end of its caller's right to it."""
+    async with aclosing(events):
+        async for chunk in events:
+            if not counts():
+                return
+            yield chunk
 
 
 async def run_events(items: AsyncIterator[list[OutputChunk] | RunInfo]) -> AsyncGenerator[bytes, None]:

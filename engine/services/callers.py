@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from engine.models.access import AccessInfo
@@ -52,6 +53,7 @@ class Callers:
         self._names = names or AccountNames()
         self._names.note(owner.uid, owner.name)
         self._roles = AccountRoles()
+        self._changes = 0
         self._peers: dict[tuple[int, int, tuple[int, ...]], Actor] = {}
         if tokens is not None:
             tokens.on_revoked(self._sessions.end_of_token)
@@ -66,6 +68,7 @@ class Callers:
         if roles == self._roles:
             return False
         self._roles = roles
+        self._changes += 1
         self._peers.clear()
         self._sessions.end_of_accounts()
         return True
@@ -117,6 +120,16 @@ class Callers:
         if actor is None:
             raise self._refused(address or HERE)
         return actor
+
+    def while_counts(self, actor: Actor) -> Callable[[], bool] | None:
+        """Return what tells whether ``actor`` may still do what it may now: for answers that go on for long.
+
+        None: it always may.
+        """
+        if actor.token:
+            return lambda: self._tokens is not None and self._tokens.actor_with(actor.token) is not None
+        changes = self._changes
+        return None if actor.uid in (self._owner.uid, 0) else lambda: changes == self._changes
 
     def session_of(self, actor: Actor) -> tuple[str, float]:
         """Return the text of a session that stands in for ``actor``, and the seconds for which it counts.
