@@ -97,6 +97,7 @@ RUNS_START = Operation(
     params=StartParams,
     body=RunRequest,
     status=202,
+    idempotent=True,
 )
 RUNS_LIST = Operation("runs.list", "GET", "/runs", RunList, "viewer", "List runs, newest first", params=RunListParams)
 RUNS_GET = Operation("runs.get", "GET", "/runs/{run_id}", RunInfo, "viewer", "See a run", params=RunParams)
@@ -158,6 +159,7 @@ RUNS_REPLAY = Operation(
     params=ReplayParams,
     body=ReplayRequest,
     status=202,
+    idempotent=True,
 )
 RUNS_COMPARE = Operation(
     "runs.compare",
