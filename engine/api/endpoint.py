@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -49,6 +49,8 @@ class Endpoint:
         except body.ClientGone:
             log.debug("%s: the client left before its request was complete", self._operation.name)
         except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a sentence, unexpected ones a log line
+            if isinstance(error, ServiceError) and error.denied is not None:
+                self._host.engine.callers.denied(error.denied, _source(dict(scope["headers"])), self._operation.name)
             await self._refuse(send, error)
 
     async def _answer(self, scope: Scope, request: Request, receive: Receive) -> Any:  # noqa: ANN401 - the operation's
@@ -74,10 +76,9 @@ class Endpoint:
         headers = dict(scope["headers"])
         actor = actor_of(scope, headers, self._host.engine.callers)
         may(actor, self._operation)
-        client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
         return Request(
             actor=actor,
-            source=client if client in SOURCES else "rest",
+            source=_source(headers),
             params=self._params(scope),
             body=await self._decoded(receive, headers),
             chunks=body.chunks(receive) if self._operation.raw_body else None,
@@ -127,6 +128,11 @@ class Endpoint:
             kept = getattr(request.params, "kept", False)
             return EventStream(run_events(self._host.engine.runs.follow(answer.id, request.actor, kept=kept)))
         return EventStream(run_events(answer)) if isinstance(answer, AsyncIterator) else None
+
+
+def _source(headers: Mapping[bytes, bytes]) -> str:
+    client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
+    return client if client in SOURCES else "rest"
 
 
 async def run_events(items: AsyncIterator[list[OutputChunk] | RunInfo]) -> AsyncGenerator[bytes, None]:

@@ -89,7 +89,8 @@ class RunRequest(Model, frozen=True):
     argv: Arguments = []
     stdin: str | None = None
     entrypoint: str | None = None
-    mode: str = Mode.RESTRICTED
+    mode: str = ""
+    """Left out: the caller's default mode, RESTRICTED for all but tokens that were made with another one."""
     timeout: float | None = None
     name: str | None = None
     """What lists show for code that has no file, "<exec>" if not given. The console names the script being edited."""
