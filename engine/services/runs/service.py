@@ -114,6 +114,26 @@ class RunService:
         """
         return (await self.launch(request, actor, source)).info
 
+    async def run_to_end(
+        self,
+        request: RunRequest,
+        actor: Actor,
+        source: str,
+        *,
+        wait: float,
+        queue_wait: float | None = None,  # noqa: ARG002
+    ) -> RunInfo:
+        """Start a run and return its record at its end, or after ``wait`` seconds. A cancelled caller cancels it."""
+        run = await self.launch(request, actor, source)
+        try:
+            async with asyncio.timeout(wait):
+                return await run.ended()
+        except TimeoutError:
+            return run.info
+        except asyncio.CancelledError:
+            self._pool.cancel(run.info.id)
+            raise
+
     async def launch(
         self,
         request: RunRequest,
