@@ -81,9 +81,16 @@ VERSION = Operation(
     Version,
     ENGINE_INFO.role,
     "Read the version of Python and of the engine",
+    scoped=True,
 )
 VERSIONS = Operation(
-    "compat.versions", "GET", "/api/v1/versions", Versions, ENGINE_INFO.role, "List the versions of Python"
+    "compat.versions",
+    "GET",
+    "/api/v1/versions",
+    Versions,
+    ENGINE_INFO.role,
+    "List the versions of Python",
+    scoped=True,
 )
 DISTRIBUTIONS = Operation(
     "compat.distributions",
@@ -92,9 +99,16 @@ DISTRIBUTIONS = Operation(
     Distributions,
     ENGINE_INFO.role,
     "List the installations of Python",
+    scoped=True,
 )
 EXAMPLE_TEXT = Operation(
-    "compat.example", "GET", "/api/v1/example", Example, ENGINE_INFO.role, "Read an example of a script"
+    "compat.example",
+    "GET",
+    "/api/v1/example",
+    Example,
+    ENGINE_INFO.role,
+    "Read an example of a script",
+    scoped=True,
 )
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (VERSION, VERSIONS, DISTRIBUTIONS, EXAMPLE_TEXT)

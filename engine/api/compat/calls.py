@@ -11,7 +11,7 @@ from engine.api.compat.endpoint import RunAnswer, now_ms
 from engine.api.compat.interpreter import Interpreter
 from engine.api.host import EngineHost
 from engine.models.base import Model
-from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest, RunState, Stream
+from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
 from engine.registry.operation import Operation
 from engine.registry.runs import RUNS_START
 from engine.services.access import Actor
@@ -22,9 +22,6 @@ WAIT = 25.0
 
 QUEUE_WAIT = 5.0
 """Seconds that it may wait for a slot."""
-
-OUTPUT_PAGE = 10_000
-"""Chunks of output read at a time."""
 
 _OF_THE_SCRIPT = frozenset({Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED, Outcome.MEMORY})
 """Ends with an exception of the script."""
@@ -109,6 +106,7 @@ CALL_SCRIPT = Operation(
     params=CallParams,
     body=CallScriptRequest,
     cancels=True,
+    scoped=RUNS_START.scoped,
 )
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (EXEC, EVAL, CALL_MODULE, CALL_SCRIPT)
@@ -166,55 +164,31 @@ class Calls:
 
     async def _answer(self, run: RunRequest, wishes: Wishes, traceback: bool, actor: Actor, source: str) -> RunAnswer:
         await self._interpreter.require(wishes.version)
-        runs = self._host.engine.runs
-        mode = actor.default_mode if wishes.mode is None else wishes.mode.strip().upper()
+        mode = "" if wishes.mode is None else wishes.mode.strip().upper()
         request = replace(run, mode=mode, timeout=wishes.timeout)
-        info = await runs.run_to_end(request, actor, source, wait=WAIT, queue_wait=QUEUE_WAIT)
-        late = info.state is not RunState.FINISHED
-        if late:
-            info = await runs.cancel(info.id, actor)
-            late = info.outcome is Outcome.CANCELLED
-        output, errors = await self._written(info, actor)
-        return answer_of(info, output, errors, traceback=traceback, late=late)
-
-    async def _written(self, info: RunInfo, actor: Actor) -> tuple[str, str]:
-        """What a run wrote to its output and its error output, as far as it is kept."""
-        texts: dict[Stream, list[str]] = {Stream.STDOUT: [], Stream.STDERR: []}
-        after, more = 0, info.output_bytes > 0
-        while more:
-            page = await self._host.engine.runs.output(info.id, actor, after=after, limit=OUTPUT_PAGE)
-            for chunk in page.chunks:
-                texts[chunk.stream].append(chunk.text)
-            after, more = page.next_seq, len(page.chunks) == OUTPUT_PAGE
-        return "".join(texts[Stream.STDOUT]), "".join(texts[Stream.STDERR])
+        info = await self._host.engine.runs.run_within(request, actor, source, seconds=WAIT, queue_wait=QUEUE_WAIT)
+        return answer_of(info, traceback=traceback)
 
 
-def answer_of(info: RunInfo, output: str, errors: str, *, traceback: bool, late: bool) -> RunAnswer:
-    """Say what became of a run. ``late``: it was ended because its call had taken too long."""
+def answer_of(info: RunInfo, *, traceback: bool) -> RunAnswer:
+    """Say what became of a run, which has ended."""
     success = info.outcome is Outcome.OK
-    printed = output or None
-    error = None if success else LATE if late else error_of(info)
+    text = info.output if info.result is None else info.result
     return RunAnswer(
         success=success,
-        output=output,
-        stderr=errors,
+        output=info.output or "",
+        stderr=info.stderr or "",
         execution_time_ms=round((info.duration or 0.0) * 1000),
         timestamp=now_ms(),
         run_id=info.id,
         isolation=info.isolation,
-        result=(info.result if info.result is not None else printed) if success else None,
+        result=text if success else None,
         value=info.value if success and info.has_value else None,
-        error=error,
+        error=None if success else error_of(info),
         traceback=info.traceback if traceback else None,
-        code=None if success else "timeout" if late else str(info.outcome),
+        code=None if success else str(info.outcome),
         note=info.note,
     )
-
-
-LATE = (
-    f"The call took longer than {WAIT:g} seconds, waiting included, and was ended. "
-    "Start what takes longer with POST /api/v1/runs and ask for its result later."
-)
 
 
 def error_of(info: RunInfo) -> str:

@@ -99,9 +99,16 @@ LOAD = Operation(
     SCRIPTS_LOAD.role,
     "Read a script by its name, with its text",
     params=NameParams,
+    scoped=SCRIPTS_LOAD.scoped,
 )
 LIST = Operation(
-    "compat.scripts.list", "GET", "/api/v1/scripts/list", Scripts, SCRIPTS_LIST.role, "List scripts with their names"
+    "compat.scripts.list",
+    "GET",
+    "/api/v1/scripts/list",
+    Scripts,
+    SCRIPTS_LIST.role,
+    "List scripts with their names",
+    scoped=SCRIPTS_LIST.scoped,
 )
 AVAILABLE = Operation(
     "compat.scripts.available",
@@ -110,6 +117,7 @@ AVAILABLE = Operation(
     AvailableScripts,
     SCRIPTS_LIST.role,
     "List scripts that can be called",
+    scoped=SCRIPTS_LIST.scoped,
 )
 DELETE = Operation(
     "compat.scripts.delete",

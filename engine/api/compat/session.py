@@ -7,13 +7,10 @@ from typing import Any
 
 from engine.api.host import EngineHost
 from engine.models.base import Model
-from engine.registry.engine import ENGINE_INFO
+from engine.registry.access import ACCESS_SELF
 from engine.registry.operation import Operation
 from engine.services.access import Actor
 from engine.services.operations import implements
-
-LIFETIME = 28_800
-"""Seconds, as these clients expect."""
 
 
 class SessionRequest(Model, frozen=True):
@@ -23,13 +20,16 @@ class SessionRequest(Model, frozen=True):
 
 
 class Session(Model, frozen=True):
-    """``token`` is what these clients send back against forged requests. Here it counts for nothing."""
+    """``api_token`` does what the caller's own token does, and ends with it or after ``expires_in`` seconds.
+
+    ``token`` is what these clients send back against forged requests. Here it counts for nothing.
+    """
 
     success: bool
     token: str
     expires_in: int
     security_mode: str
-    api_token: str | None = None
+    api_token: str
 
 
 SESSION = Operation(
@@ -37,9 +37,10 @@ SESSION = Operation(
     "POST",
     "/auth/session",
     Session,
-    ENGINE_INFO.role,
+    ACCESS_SELF.role,
     "Open a session with the rights of the caller",
     body=SessionRequest,
+    scoped=True,
 )
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (SESSION,)
@@ -51,4 +52,11 @@ class Sessions:
 
     @implements(SESSION)
     def open(self, request: SessionRequest, actor: Actor) -> Session:  # noqa: ARG002 - its client_id counts for nothing
-        return Session(success=True, token=str(uuid.uuid4()), expires_in=LIFETIME, security_mode=actor.default_mode)
+        text, lifetime = self._host.engine.callers.session_of(actor)
+        return Session(
+            success=True,
+            token=str(uuid.uuid4()),
+            expires_in=round(lifetime),
+            security_mode=actor.default_mode,
+            api_token=text,
+        )

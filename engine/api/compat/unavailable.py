@@ -91,7 +91,7 @@ def _row(
     role: Any = "viewer",  # noqa: ANN401 - an Operation's
     **more: Any,  # noqa: ANN401 - an Operation's
 ) -> Operation[Any, Any, Any]:
-    return Operation(f"compat.{name}", method, f"/api/v1/{path}", answer, role, summary, **more)
+    return Operation(f"compat.{name}", method, f"/api/v1/{path}", answer, role, summary, scoped=True, **more)
 
 
 CATALOG = _row("packages.catalog", "GET", "packages/catalog", NoPackages, "List packages that can be installed")
