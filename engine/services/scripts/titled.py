@@ -149,8 +149,8 @@ class TitledScripts:
         Raises:
             ServiceError: ``no_script`` or ``ambiguous``.
         """
-        if "/" in name and (info := await self._at(name)) is not None:
-            return info
+        if "/" in name and (info := await self._at(name)) is not None and _key(info.title) == _key(_last(name)):
+            return info  # without a look at ten thousand others
         found = _found(name, await self._infos(actor))
         if found is None:
             raise no_script(name)
@@ -400,8 +400,8 @@ def _found(name: str, infos: Sequence[ScriptInfo]) -> ScriptInfo | None:
     ways: tuple[Callable[[ScriptInfo], bool], ...] = (
         lambda info: info.title == name,
         lambda info: _key(info.title) == key,
-        lambda info: info.path == path,
         lambda info: "/" in name and _key(f"{folder_of(info.path)}/{info.title}") == key,
+        lambda info: info.path == path,
         lambda info: seed_id(info.title) == name,
         lambda info: "/" in name and f"{folder_of(info.path)}/{seed_id(info.title)}" == name,
     )
@@ -425,7 +425,11 @@ def _key(title: str) -> str:
 
 
 def _stem(path: str) -> str:
-    return path.rpartition("/")[2].removesuffix(SUFFIX)
+    return _last(path).removesuffix(SUFFIX)
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _lines(text: str) -> str:
