@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon_support import ProjectUnderTest
+from daemon_support import wait_for
 from wire_client import API, PREFIX, HttpStatus, WireClient
+from wire_kit import ROLES, Wired, wired
 
 RUN = "result = 1 + 1"
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectUnderTest]:
-    root = tmp_path_factory.mktemp("wire") / "plant"
-    root.mkdir()
-    project = ProjectUnderTest(root)
-    process = project.serve()
-    yield project
-    project.end()
-    process.wait(20)
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wired]:
+    with wired(tmp_path_factory.mktemp("wire") / "plant") as found:
+        yield found
 
 
-@pytest.fixture(scope="module")
-def wire(served: ProjectUnderTest) -> WireClient:
-    return WireClient(unix=served.paths.socket)
+@pytest.fixture(params=["unix", "admin"])
+def wire(plant: Wired, request: pytest.FixtureRequest) -> WireClient:
+    """By the socket as the project's owner, and over TCP with a token."""
+    return plant.by[request.param]
 
 
 def test_exec_answers_with_a_text_and_the_value(wire: WireClient) -> None:
@@ -156,7 +153,7 @@ def test_bodies_and_their_types(wire: WireClient) -> None:
     for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"):
         status, _, text = wire.raw("POST", f"{API}/exec", b"code=1", {**wire.headers, "Content-Type": kind})
         assert (status, json.loads(text)["success"]) == (415, False)
-    bare = {"Accept": "application/json"}
+    bare = {name: value for name, value in wire.headers.items() if name in ("Accept", "Authorization")}
     for body in (None, b"", b"{}", b" \r\n"):
         status, _, text = wire.raw("POST", f"{API}/packages/verify", body, bare)
         assert (status, json.loads(text)["code"]) == (200, "not_available")
@@ -194,15 +191,101 @@ def test_session(wire: WireClient) -> None:
     assert answer["security_mode"] == "RESTRICTED"
     bearer = {**wire.headers, "Authorization": f"Bearer {answer['api_token']}"}
     assert json.loads(wire.raw("POST", f"{API}/exec", json.dumps({"code": RUN}).encode(), bearer)[2])["result"] == "2"
-    assert wire.raw("POST", f"{PREFIX}/auth/session", None, {})[0] == 200
+    authorization = {name: value for name, value in wire.headers.items() if name == "Authorization"}
+    assert wire.raw("POST", f"{PREFIX}/auth/session", None, authorization)[0] == 200
 
 
-def test_without_a_token_that_counts_it_is_401_with_the_way_to_log_in(wire: WireClient) -> None:
-    for target in (f"{PREFIX}/auth/session", f"{API}/exec"):
-        status, headers, text = wire.raw("POST", target, b"{}", {**wire.headers, "Authorization": "Bearer nothing"})
-        assert status == 401
-        assert headers["www-authenticate"].startswith("Bearer")
-        assert json.loads(text)["success"] is False
+def test_without_a_token_that_counts_it_is_401_with_the_way_to_log_in(plant: Wired) -> None:
+    wrong = {**plant.by["nobody"].headers, "Authorization": "Bearer nothing"}
+    for target in (f"{PREFIX}/auth/session", f"{API}/exec", f"{API}/scripts/list"):
+        for wire, headers in ((plant.by["nobody"], None), (plant.by["unix"], wrong)):
+            status, received, text = wire.raw("POST", target, b"{}", headers)
+            if target.endswith("list"):
+                status, received, text = wire.raw("GET", target, None, headers)
+            assert status == 401
+            assert received["www-authenticate"].startswith("Bearer")
+            assert json.loads(text)["success"] is False
+
+
+def test_each_role_may_do_what_it_may_and_no_more(plant: Wired) -> None:
+    plant.by["author"].save("Role test", "result = 1\n")
+
+    def may(role: str, work: Callable[[WireClient], dict[str, Any]]) -> bool:
+        try:
+            said = work(plant.by[role])
+        except HttpStatus as refused:
+            said = refused.json | {"status": refused.status}
+        if said.get("code") != "forbidden":  # an engine of root's has no ADMIN runs at all, which is another refusal
+            return True
+        assert (said["status"], said["success"], said["error"].startswith(f"token:{role} may not ")) == (
+            403,
+            False,
+            True,
+        )
+        return False
+
+    def allowed(work: Callable[[WireClient], dict[str, Any]]) -> list[str]:
+        return [role for role in ROLES if may(role, work)]
+
+    call = {"scriptPath": "Role test"}
+    assert allowed(lambda wire: wire.get("/scripts/list")) == [*ROLES]
+    assert allowed(lambda wire: wire.load("Role test")) == [*ROLES]
+    assert allowed(lambda wire: wire.session()) == [*ROLES]
+    assert allowed(lambda wire: wire.run("/call-script", call)) == ["operator", "author", "admin"]
+    assert allowed(lambda wire: wire.run("/call-script", call | {"mode": "ADMIN"})) == ["admin"]
+    assert allowed(lambda wire: wire.exec(RUN)) == ["author", "admin"]
+    assert allowed(lambda wire: wire.run("/eval", {"expression": "1"})) == ["author", "admin"]
+    assert allowed(lambda wire: wire.run("/call-module", {"module": "math", "function": "pow", "args": [1, 1]})) == [
+        "author",
+        "admin",
+    ]
+    assert allowed(lambda wire: wire.exec(RUN, mode="ADMIN")) == ["admin"]
+    assert allowed(lambda wire: wire.save("Role test", "result = 2\n")) == ["author", "admin"]
+    assert allowed(lambda wire: wire.delete("Nothing of this name")) == ["author", "admin"]
+    assert allowed(lambda wire: wire.post("/packages/install/numpy", {})) == ["admin"]
+    wait_for(
+        lambda: (
+            {"compat.exec", "compat.scripts.save", "compat.call_script"}
+            <= {
+                each["subject"]
+                for each in plant.own("GET", "/audit?limit=200")["records"]
+                if each["action"] == "denied"
+            }
+        )
+    )
+
+
+def test_a_call_whose_client_left_is_ended(plant: Wired) -> None:
+    connection = plant.by["unix"].connection()
+    body = json.dumps({"code": "print('on', flush=True)\nwhile True: pass", "timeout": 60}).encode()
+    connection.request("POST", f"{API}/exec", body, plant.by["unix"].headers)
+
+    def newest() -> dict[str, Any]:
+        run: dict[str, Any] = plant.own("GET", "/runs?limit=1")["runs"][0]
+        return run
+
+    wait_for(lambda: newest()["state"] == "running" and newest()["timeout"] == 60)
+    connection.close()
+    wait_for(lambda: newest()["state"] == "finished")
+    assert newest()["outcome"] == "cancelled"
+
+
+def test_a_long_output_comes_with_its_value(plant: Wired) -> None:
+    answer = plant.by["admin"].exec("for n in range(20_000): print(n)\nresult = n")
+    assert answer["result"] == "19999"
+    assert answer["output"].splitlines()[:2] == ["0", "1"]
+    assert answer["output"].endswith("19999\n")
+
+
+def test_the_document_describes_each_route(plant: Wired) -> None:
+    document = plant.by["viewer"].get("/openapi.json")
+    assert document["servers"] == [{"url": PREFIX}]
+    assert {"/auth/session", "/api/v1/exec", "/api/v1/scripts/delete/{name}"} <= document["paths"].keys()
+    assert set(document["paths"]["/api/v1/scripts/delete/{name}"]) == {"delete", "post"}
+    assert document["paths"]["/api/v1/packages/verify"]["post"]["requestBody"]["required"] is False
+    assert document["paths"]["/api/v1/exec"]["post"]["requestBody"]["required"] is True
+    refusal = document["components"]["schemas"]["RunRefusal"]
+    assert {"success", "error", "code", "message", "output", "executionTimeMs"} <= set(refusal["required"])
 
 
 def test_what_is_not_there_has_the_shapes_that_clients_read(wire: WireClient) -> None:

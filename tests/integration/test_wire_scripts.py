@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
-from daemon_support import ProjectUnderTest
 from wire_client import API, WireClient
+from wire_kit import Wired, wired
 
 HEADER = '# /// script\n# [tool.gatewright]\n# title = "Tank levels"\n# tags = ["night"]\n# ///\n\n'
 FIELDS = {
@@ -20,37 +19,20 @@ FIELDS = {
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectUnderTest]:
-    root = tmp_path_factory.mktemp("wire") / "plant"
-    root.mkdir()
-    project = ProjectUnderTest(root)
-    process = project.serve()
-    yield project
-    project.end()
-    process.wait(20)
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wired]:
+    with wired(tmp_path_factory.mktemp("wire") / "plant") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def wire(served: ProjectUnderTest) -> WireClient:
-    return WireClient(unix=served.paths.socket)
+def wire(plant: Wired) -> WireClient:
+    return plant.by["unix"]
 
 
-def files(served: ProjectUnderTest, folder: str = "") -> list[str]:
-    scripts = served.root / "scripts"
-    return sorted(str(path.relative_to(scripts)) for path in (scripts / folder).rglob("*.py"))
-
-
-def versions_of(wire: WireClient, path: str) -> list[dict[str, Any]]:
-    """The history of a script, by this project's own interface."""
-    status, _, text = wire.raw("GET", f"/api/v1/scripts/history/{path}")
-    assert status == 200, text
-    versions: list[dict[str, Any]] = json.loads(text)["versions"]
-    return versions
-
-
-def test_a_designer_works_through_a_day(served: ProjectUnderTest, wire: WireClient) -> None:
-    session = wire.session()
-    designer = WireClient(unix=served.paths.socket, token=session["api_token"])
+@pytest.mark.parametrize("caller", ["unix", "author"])
+def test_a_designer_works_through_a_day(plant: Wired, caller: str) -> None:
+    session = plant.by[caller].session()
+    designer = plant.by[caller].with_token(session["api_token"])
     saved = designer.save(
         "Pump hours", "result = 1", description="Counts", author="Ann", folderPath="Pumps", version="1.2"
     )
@@ -63,20 +45,20 @@ def test_a_designer_works_through_a_day(served: ProjectUnderTest, wire: WireClie
     assert (listed["folderPath"], listed["id"]) == ("Pumps", "pump_hours")
     loaded = designer.load("Pump hours")["script"]
     assert loaded["code"].endswith("result = 1")
-    assert loaded["code"] == (served.root / "scripts/Pumps/pump_hours.py").read_text()
+    assert loaded["code"] == (plant.root / "scripts/Pumps/pump_hours.py").read_text()
     # the same name in another folder is a move
     moved = designer.save("Pump hours", loaded["code"], folderPath="Pumps/Old", description="Counts", author="Ann")
     assert moved["script"]["folderPath"] == "Pumps/Old"
-    assert files(served, "Pumps") == ["Pumps/Old/pump_hours.py"]
+    assert plant.files("Pumps") == ["Pumps/Old/pump_hours.py"]
     # a rename is load, delete, save
     text = designer.load("Pump hours")["script"]["code"]
     assert designer.delete("Pump hours") == {"success": True, "message": "Script deleted successfully"}
     renamed = designer.save("Pump time", text, folderPath="Pumps/Old", description="Counts", author="Ann")
     assert renamed["script"]["name"] == "Pump time"
     assert renamed["script"]["description"] == "Counts"
-    assert files(served, "Pumps") == ["Pumps/Old/pump_time.py"]
+    assert plant.files("Pumps") == ["Pumps/Old/pump_time.py"]
     assert "Pump hours" not in designer.list()
-    assert versions_of(wire, "Pumps/Old/pump_time.py")[0]["reason"] == "renamed"
+    assert plant.versions("Pumps/Old/pump_time.py")[0]["reason"] == "renamed"
     answer = designer.run("/call-script", {"scriptPath": "Pumps/Old/Pump time", "args": [], "kwargs": {}})
     assert answer["result"] == "1"
     assert designer.exec("result = 1 + 1")["result"] == "2"
@@ -86,11 +68,9 @@ def test_a_designer_works_through_a_day(served: ProjectUnderTest, wire: WireClie
     assert designer.load("Pump time")["error"] == "Script not found: Pump time"
 
 
-def test_the_web_console_saves_name_and_code_alone_and_loses_nothing(
-    served: ProjectUnderTest, wire: WireClient
-) -> None:
+def test_the_web_console_saves_name_and_code_alone_and_loses_nothing(plant: Wired, wire: WireClient) -> None:
     wire.save("Tank levels", HEADER + "result = 1\n", folderPath="Tanks", description="Levels", author="Bo")
-    text = (served.root / "scripts/Tanks/tank_levels.py").read_text()
+    text = (plant.root / "scripts/Tanks/tank_levels.py").read_text()
     assert 'tags = ["night"]' in text
     wire.save("Tank levels", "result = 2\n")
     script = wire.load("Tank levels")["script"]
@@ -103,7 +83,7 @@ def test_the_web_console_saves_name_and_code_alone_and_loses_nothing(
     assert (script["folderPath"], script["description"]) == ("", "Other")
     wire.save("Tank levels", "", folderPath="")
     assert wire.load("Tank levels")["script"]["code"].rstrip().endswith("# ///")
-    assert len(versions_of(wire, "tank_levels.py")) == 5
+    assert len(plant.versions("tank_levels.py")) == 5
     wire.delete("Tank levels")
 
 
@@ -130,10 +110,10 @@ def test_a_header_that_cannot_take_the_name_is_refused_and_nothing_is_written(wi
     wire.delete("Head-er")
 
 
-def test_a_text_is_kept_as_it_is_where_its_name_says_all(served: ProjectUnderTest, wire: WireClient) -> None:
+def test_a_text_is_kept_as_it_is_where_its_name_says_all(plant: Wired, wire: WireClient) -> None:
     text = "#!/usr/bin/env python3\r\n# -*- coding: utf-8 -*-\r\nresult = 'Größe'\r\n"
     wire.save("Crlf", text, description="", author="Unknown", version="1.0", folderPath="")
-    assert (served.root / "scripts/crlf.py").read_bytes() == text.encode()
+    assert (plant.root / "scripts/crlf.py").read_bytes() == text.encode()
     assert wire.load("Crlf")["script"]["code"] == text
     wire.save("CRLF lines", text)
     code = wire.load("CRLF lines")["script"]["code"]
@@ -143,28 +123,23 @@ def test_a_text_is_kept_as_it_is_where_its_name_says_all(served: ProjectUnderTes
     wire.delete("CRLF lines")
 
 
-def test_the_history_survives_a_rename_in_three_steps(wire: WireClient) -> None:
+def test_the_history_survives_a_rename_in_three_steps(plant: Wired, wire: WireClient) -> None:
     for number in range(3):
         wire.save("First name", f"x = {number}\n", folderPath="Renamed")
-    before = [version["sha256"] for version in versions_of(wire, "Renamed/first_name.py")]
+    before = [version["sha256"] for version in plant.versions("Renamed/first_name.py")]
     text = wire.load("First name")["script"]["code"]
     wire.delete("First name")
     wire.save("Second name", text.replace("\n", "\r\n"), folderPath="Renamed")
-    history = versions_of(wire, "Renamed/second_name.py")
+    history = plant.versions("Renamed/second_name.py")
     assert [version["sha256"] for version in history][1:] == before
     assert (history[0]["reason"], history[0]["new_path"]) == ("renamed", "Renamed/second_name.py")
-    assert versions_of_or_none(wire, "Renamed/first_name.py") is None
+    assert wire.raw("GET", "/api/v1/scripts/history/Renamed/first_name.py")[0] == 404
     # another text is another script
     wire.delete("Second name")
     wire.save("Third name", "y = 1\n", folderPath="Renamed")
-    assert versions_of(wire, "Renamed/third_name.py") == []
-    assert len(versions_of(wire, "Renamed/second_name.py")) == len(history) + 1
+    assert plant.versions("Renamed/third_name.py") == []
+    assert len(plant.versions("Renamed/second_name.py")) == len(history) + 1
     wire.delete("Third name")
-
-
-def versions_of_or_none(wire: WireClient, path: str) -> bytes | None:
-    status, _, text = wire.raw("GET", f"/api/v1/scripts/history/{path}")
-    return text if status == 200 else None
 
 
 NAMES = [
@@ -174,8 +149,8 @@ NAMES = [
 ]  # fmt: skip
 
 
-def test_whatever_a_name_is_it_is_kept_exactly_and_found_again(served: ProjectUnderTest, wire: WireClient) -> None:
-    before = files(served)
+def test_whatever_a_name_is_it_is_kept_exactly_and_found_again(plant: Wired, wire: WireClient) -> None:
+    before = plant.files()
     for number, name in enumerate(NAMES):
         saved = wire.save(name, f"result = {number}\n", folderPath="Names")
         assert saved["success"] is True, (name, saved)
@@ -185,34 +160,32 @@ def test_whatever_a_name_is_it_is_kept_exactly_and_found_again(served: ProjectUn
         assert listed[name]["folderPath"] == "Names"
         assert f"result = {number}\n" in wire.load(name)["script"]["code"]
         assert wire.run("/call-script", {"scriptPath": f"Names/{name}"})["value"] == number, name
-    assert len(files(served, "Names")) == len(NAMES)
+    assert len(plant.files("Names")) == len(NAMES)
     for number, name in enumerate(NAMES):
         wire.save(name, f"result = -{number}\n")
         assert (wire.delete if number % 2 else wire.delete_by_post)(name)["success"] is True
-    assert files(served) == before
+    assert plant.files() == before
 
 
 @pytest.mark.parametrize(
     "name", ["", "   ", "\x00", "a\x1b[2Jb", "a\nb", "a" * 300, "a  b", "a\u202eb", "a\ud800b"],
 )  # fmt: skip
-def test_what_cannot_be_a_name_is_refused_in_a_sentence(served: ProjectUnderTest, wire: WireClient, name: str) -> None:
-    before = files(served)
+def test_what_cannot_be_a_name_is_refused_in_a_sentence(plant: Wired, wire: WireClient, name: str) -> None:
+    before = plant.files()
     answer = wire.save(name, "x = 1\n")
     assert answer["success"] is False
     assert answer["error"]
     assert answer["error"].isprintable()
-    assert files(served) == before
+    assert plant.files() == before
 
 
 @pytest.mark.parametrize("folder", ["..", "a/../../b", "a\\b", "x\x00", "." * 3, "a/" * 9, "f" * 300, "x.py", "a\nb"])
-def test_what_cannot_be_a_folder_is_refused_in_a_sentence(
-    served: ProjectUnderTest, wire: WireClient, folder: str
-) -> None:
-    before = files(served)
+def test_what_cannot_be_a_folder_is_refused_in_a_sentence(plant: Wired, wire: WireClient, folder: str) -> None:
+    before = plant.files()
     answer = wire.save("Folder test", "x = 1\n", folderPath=folder)
     assert answer["success"] is False
     assert answer["error"].isprintable()
-    assert files(served) == before
+    assert plant.files() == before
 
 
 def test_slashes_around_a_folder_and_another_case_are_the_same_folder(wire: WireClient) -> None:
@@ -223,21 +196,21 @@ def test_slashes_around_a_folder_and_another_case_are_the_same_folder(wire: Wire
     wire.delete("Two")
 
 
-def test_a_name_in_another_case_or_as_an_id_is_the_same_script(served: ProjectUnderTest, wire: WireClient) -> None:
-    before = len(files(served))
+def test_a_name_in_another_case_or_as_an_id_is_the_same_script(plant: Wired, wire: WireClient) -> None:
+    before = len(plant.files())
     wire.save("Line Speed", "x = 1\n", folderPath="Lines")
     for name in ("line speed", "LINE SPEED", "line_speed", "Lines/line_speed.py", "Lines/line_speed"):
         assert wire.save(name, "x = 2\n")["success"] is True
-    assert len(files(served)) == before + 1
+    assert len(plant.files()) == before + 1
     assert wire.list()["LINE SPEED"]["folderPath"] == "Lines"
     assert wire.delete("line_speed")["success"] is True
-    assert len(files(served)) == before
+    assert len(plant.files()) == before
 
 
-def test_two_scripts_with_one_title_are_told_apart_by_path(served: ProjectUnderTest, wire: WireClient) -> None:
+def test_two_scripts_with_one_title_are_told_apart_by_path(plant: Wired, wire: WireClient) -> None:
     text = '# /// script\n# [tool.gatewright]\n# title = "Twin"\n# ///\n\nresult = "{0}"\n'
     for name in ("one", "two"):
-        (served.root / "scripts" / f"{name}.py").write_text(text.format(name))
+        (plant.root / "scripts" / f"{name}.py").write_text(text.format(name))
     listed = wire.list()
     assert "Twin" not in listed
     assert {"one.py", "two.py"} <= listed.keys()
@@ -255,14 +228,14 @@ def test_two_scripts_with_one_title_are_told_apart_by_path(served: ProjectUnderT
     wire.delete("Twin")
 
 
-def test_saves_of_one_new_name_at_once_make_one_script(served: ProjectUnderTest, wire: WireClient) -> None:
-    before = len(files(served))
+def test_saves_of_one_new_name_at_once_make_one_script(plant: Wired, wire: WireClient) -> None:
+    before = len(plant.files())
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: wire.save("At once", f"x = {n}\n", folderPath=f"F{n % 3}"), range(16)))
     assert all(answer["success"] for answer in answers), answers
-    assert len(files(served)) == before + 1
+    assert len(plant.files()) == before + 1
     path = wire.load("At once")["script"]["path"]
-    kept = {version["sha256"] for version in versions_of(wire, path)}
+    kept = {version["sha256"] for version in plant.versions(path)}
     assert len(kept) == 15
     wire.delete("At once")
 
@@ -287,7 +260,7 @@ def test_names_in_the_path_are_decoded_as_written(wire: WireClient) -> None:
     wire.delete("a+b c")
 
 
-def test_available_scripts_are_those_that_run(served: ProjectUnderTest, wire: WireClient) -> None:
+def test_available_scripts_are_those_that_run(plant: Wired, wire: WireClient) -> None:
     wire.save("Runs", "result = 5\n", folderPath="Avail")
     wire.save("Off", "# /// script\n# [tool.gatewright]\n# enabled = false\n# ///\n\nresult = 6\n", folderPath="Avail")
     answer = wire.get("/scripts/available")
@@ -300,8 +273,8 @@ def test_available_scripts_are_those_that_run(served: ProjectUnderTest, wire: Wi
     wire.delete("Off")
 
 
-def test_a_file_that_is_no_text_says_so(served: ProjectUnderTest, wire: WireClient) -> None:
-    file: Path = served.root / "scripts/latin.py"
+def test_a_file_that_is_no_text_says_so(plant: Wired, wire: WireClient) -> None:
+    file: Path = plant.root / "scripts/latin.py"
     file.write_bytes(b"x = '\xe9'\n")
     assert "UTF-8" in wire.load("Latin")["error"]
     file.unlink()

@@ -66,6 +66,10 @@ class WireClient:
         self._timeout = timeout
         self.headers = dict(DESIGNER) | ({} if token is None else {"Authorization": f"Bearer {token}"})
 
+    def with_token(self, token: str) -> WireClient:
+        """The same way to the engine with another token."""
+        return WireClient(self._unix, self._tcp, token, self._timeout)
+
     def connection(self) -> http.client.HTTPConnection:
         if self._unix is not None:
             return UnixConnection(str(self._unix), self._timeout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.api.compat import about, calls, scripts, session, syntax, unavailable
+from engine.api.compat import about, calls, document, scripts, session, syntax, unavailable
 from engine.api.compat.interpreter import Interpreter
 from engine.api.host import EngineHost
 from engine.registry.operation import Operation
@@ -16,6 +16,7 @@ COMPAT_OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     *syntax.OPERATIONS,
     *about.OPERATIONS,
     *unavailable.OPERATIONS,
+    *document.OPERATIONS,
 )
 
 
@@ -29,4 +30,5 @@ def compat_services(host: EngineHost) -> list[object]:
         syntax.Syntax(host),
         about.About(host, interpreter),
         unavailable.Unavailable(),
+        document.CompatDocument(COMPAT_OPERATIONS),
     ]

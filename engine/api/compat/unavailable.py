@@ -149,12 +149,16 @@ UNINSTALL_PYTHON = _row(
 COMPLETIONS = _row(
     "completions", "POST", "completions", NoCompletions, "Complete code at a place", body=CompletionsRequest
 )
-SHELL = _row("shell_exec", "POST", "shell-exec", Gone, "Run shell commands", body=AnyRequest)
+SHELL = _row("shell_exec", "POST", "shell-exec", Gone, "Run shell commands", body=AnyRequest, status=410)
 SHELL_CREATE = _row(
-    "shell.create", "POST", "shell-interactive/create", Gone, "Open interactive shells", body=AnyRequest
+    "shell.create", "POST", "shell-interactive/create", Gone, "Open interactive shells", body=AnyRequest, status=410
 )
-SHELL_EXEC = _row("shell.exec", "POST", "shell-interactive/exec", Gone, "Use interactive shells", body=AnyRequest)
-SHELL_CLOSE = _row("shell.close", "POST", "shell-interactive/close", Gone, "Close interactive shells", body=AnyRequest)
+SHELL_EXEC = _row(
+    "shell.exec", "POST", "shell-interactive/exec", Gone, "Use interactive shells", body=AnyRequest, status=410
+)
+SHELL_CLOSE = _row(
+    "shell.close", "POST", "shell-interactive/close", Gone, "Close interactive shells", body=AnyRequest, status=410
+)
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     CATALOG,
