@@ -74,7 +74,7 @@ class Versions:
 
     async def oldest(self) -> dict[str, float]:
         """When the oldest version that is kept of each script was replaced, in seconds since the epoch."""
-        query = "SELECT script, MIN(at) FROM script_version WHERE settled = 1 GROUP BY script"
+        query = "SELECT script, MIN(at) FROM script_version GROUP BY script"
         return dict(await self._database.read(lambda connection: connection.execute(query).fetchall()))
 
     async def deletions(self) -> list[VersionRow]:

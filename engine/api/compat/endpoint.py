@@ -22,8 +22,11 @@ REAL_STATUSES = frozenset({401, 403, 410, 413, 415, 429})
 TRACEBACK_HEADER = b"x-gatewright-traceback"
 """With ``1``, a failure's traceback comes as a field of its own as well."""
 
-_NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*"|\b(NaN|Infinity)\b')
-"""Literals that JSON does not have, outside of its texts."""
+_PLACE = re.compile(r"\(byte (\d+)\)$")
+"""Where the JSON decoder stopped, at the end of its message."""
+
+_NO_NUMBERS = ("NaN", "Infinity")
+"""What Python, Jython and JavaScript write for numbers that JSON does not have."""
 
 
 class Refusal(Model, frozen=True):
@@ -138,12 +141,14 @@ class CompatEndpoint(Endpoint):
 def _decoded(data: bytes) -> Any:  # noqa: ANN401 - any JSON
     try:
         return msgspec.json.decode(data)
-    except msgspec.DecodeError:
-        literal = next((found[1] for found in _NO_NUMBER.finditer(data) if found[1]), None)
+    except msgspec.DecodeError as error:
+        place = _PLACE.search(str(error))
+        around = data[max(0, int(place[1]) - 1) :][:10] if place else b""
+        literal = next((name for name in _NO_NUMBERS if name.encode() in around), None)
         if literal is None:
             raise
         raise ServiceError(
-            "bad_request", f"The body holds {literal.decode()}, which JSON does not have.", hint="Send null instead."
+            "bad_request", f"The body holds {literal}, which JSON does not have.", hint="Send null instead."
         ) from None
 
 

@@ -208,8 +208,8 @@ class TitledScripts:
         deletion = await self._deletion_of(wanted.code, actor)
         data = await asyncio.to_thread(_composed, path, title, wanted, None)
         await self._scripts.write(path, data, None, actor)
-        if deletion is not None and deletion.script != path and await self._writer.adopt(deletion, path, actor):
-            self._stated.pop(deletion.script, None)
+        if deletion is not None and deletion.script != path:
+            await self._writer.adopt(deletion, path, actor)
         return path
 
     async def _replaced(
@@ -270,13 +270,14 @@ class TitledScripts:
             raise refused(error) from None
 
     def _all_stated(self, infos: Sequence[ScriptInfo]) -> Mapping[str, Stated]:
-        known, self._stated = self._stated, {}
+        known, stated = self._stated, {}
         for info in infos:
             last = known.get(info.path)
             if last is None or last[0] != info.sha256:
                 last = info.sha256, self._read_stated(info.path)
-            self._stated[info.path] = last
-        return {path: stated for path, (_, stated) in self._stated.items()}
+            stated[info.path] = last
+        self._stated = stated
+        return {path: of_path for path, (_, of_path) in stated.items()}
 
     def _read_stated(self, path: str) -> Stated:
         try:
@@ -318,7 +319,7 @@ def checked_title(name: str) -> str:
 
 def file_name(title: str) -> str:
     """Return a file's name for a title, without the suffix: its letters and digits, lower case, with ``_`` between."""
-    plain = unicodedata.normalize("NFKD", title.lower()).encode("ascii", "ignore").decode()
+    plain = unicodedata.normalize("NFKD", title.casefold()).encode("ascii", "ignore").decode()
     words = re.findall(r"[a-z0-9]+", plain) or re.findall(r"[^\W_]+", unicodedata.normalize("NFC", title.lower()))
     name = "_".join(words)[:FILE_NAME].strip("_")
     while len(name.encode()) > FILE_NAME:
