@@ -56,6 +56,7 @@ from engine.services.scripts.own_edits import EditLeases
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.shared_code import SharedCode
+from engine.services.scripts.titled import TitledScripts
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import DiffTexts
@@ -94,6 +95,7 @@ class EngineParts:
     shared: SharedCode
     frontmatter: FrontmatterService
     changes: ScriptChanges
+    titled_scripts: TitledScripts
     defaults: DefaultScriptService
     permissions: PermissionService
     checks: ScriptChecks
@@ -236,6 +238,7 @@ async def compose(
         shared=shared,
         frontmatter=FrontmatterService(scripts, rules),
         changes=changes,
+        titled_scripts=TitledScripts(scripts, changes, files, writer, state.versions),
         defaults=defaults,
         permissions=permissions,
         checks=checks,

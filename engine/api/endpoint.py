@@ -105,7 +105,10 @@ class Endpoint:
         if kind != JSON:
             raise ServiceError("bad_request", "The body must be JSON (Content-Type: application/json).", status=415)
         length = headers.get(b"content-length")
-        return self._body.decode(await body.read(receive, None if length is None else int(length)))
+        return self._parsed(await body.read(receive, None if length is None else int(length)))
+
+    def _parsed(self, data: bytes) -> Any:  # noqa: ANN401 - the operation's own body struct
+        return None if self._body is None else self._body.decode(data)
 
     async def _respond(self, request: Request, answer: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
         if self._operation.raw_answer:
