@@ -34,6 +34,7 @@ from engine.services.callers import Callers
 from engine.services.disk_space import SpaceCheck
 from engine.services.events import EventBus
 from engine.services.git import GitService
+from engine.services.metrics import MetricsService
 from engine.services.pool import PoolService
 from engine.services.retention import RetentionService
 from engine.services.runs.history import RunHistory
@@ -60,6 +61,7 @@ from engine.services.sync.diff_texts import DiffTexts
 from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
+from engine.services.usage import UsageMeter
 from engine.sockets import NotPrivate
 from store.disk_space import DiskSpace, Floor, ReadOnlySpace, Reserve, has_room
 from store.errors import LowDisk, ProjectError, StoreError
@@ -100,6 +102,7 @@ class EngineParts:
     git: GitService
     buffers: BufferService
     pool_service: PoolService
+    metrics: MetricsService
     events: EventBus
     modes: Modes
     state: StateDB
@@ -189,6 +192,10 @@ async def compose(
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events, audit)
     stack.callback(pool_service.close)
+    pool.on_exit = metrics.used
+    meter = UsageMeter()
+    sampling = asyncio.create_task(meter.run(), name="use of the host")
+    stack.push_async_callback(_cancelled, sampling)
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
@@ -228,6 +235,7 @@ async def compose(
         git=git,
         buffers=buffers,
         pool_service=pool_service,
+        metrics=MetricsService(pool, metrics, meter),
         events=events,
         modes=modes,
         state=state,

@@ -104,6 +104,7 @@ class Daemon:
         self.stopping = asyncio.Event()
         self._paths = paths
         self._log = engine_log
+        self.recent_log = engine_log.recent
         self._version = metadata.version("gatewright")
         self._started_at = time.time()
         self._server = EngineServer(build_app(self))
