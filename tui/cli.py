@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "audit": "tui.commands.audit:audit",
         "retention": "tui.commands.retention:retention",
         "engine": "tui.commands.engine:engine",
+        "client": "tui.commands.client:client",
         "doctor": "tui.commands.doctor:doctor",
         "completion": "tui.commands.completion:completion",
     }
