@@ -31,6 +31,7 @@ from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
 from engine.services.audit import AuditService
 from engine.services.callers import Callers
+from engine.services.denials import Denials
 from engine.services.disk_space import SpaceCheck
 from engine.services.events import EventBus
 from engine.services.git import GitService
@@ -60,6 +61,7 @@ from engine.services.sync.diff_texts import DiffTexts
 from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
+from engine.services.tokens import TokenService
 from engine.sockets import NotPrivate
 from store.disk_space import DiskSpace, Floor, ReadOnlySpace, Reserve, has_room
 from store.errors import LowDisk, ProjectError, StoreError
@@ -108,6 +110,7 @@ class EngineParts:
     audit: AuditService
     owner: Actor
     callers: Callers
+    tokens: TokenService
 
 
 async def compose(
@@ -153,6 +156,11 @@ async def compose(
     owner = owner_actor()
     await audit.start(owner)
     stack.push_async_callback(audit.stop, owner)
+    tokens = TokenService(state.tokens, audit, space)
+    await tokens.load()
+    stack.push_async_callback(tokens.note_used)
+    denials = Denials(audit)
+    stack.callback(denials.settle, everything=True)
     telling = asyncio.create_task(audit.run(), name="audit")
     stack.push_async_callback(_cancelled, telling)
     writer = ScriptWriter(files, state.versions, reconciler.outside, space, audit)
@@ -235,7 +243,8 @@ async def compose(
         retention=retention,
         audit=audit,
         owner=owner,
-        callers=Callers(owner),
+        callers=Callers(owner, tokens, denials),
+        tokens=tokens,
     )
 
 

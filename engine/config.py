@@ -23,7 +23,8 @@ from store.sizes import describe_size
 
 ENVIRONMENT_PREFIX = "GATEWRIGHT_"
 MAX_FILE = 1 << 20
-POLICY = "policy."
+FILE_ONLY = ("policy.", "listen.")
+"""What no variable of the environment decides: what scripts may do, and who reaches the engine."""
 
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -164,6 +165,20 @@ class EngineSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListenSection:
+    """``[listen]``: TCP, which is off until an address is given. Decided in the file or on the command line alone."""
+
+    address: str = ""
+    """Where the engine listens, for example "127.0.0.1:9089"; port 0 is any free one. Empty: nowhere."""
+
+    tls_cert: str = ""
+    """File in PEM: the certificate, and those between it and a root. Without it only loopback addresses are taken."""
+
+    tls_key: str = ""
+    """File with its private key in PEM, unencrypted, readable by the engine's account (or root) alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionSection:
     """``[retention]``: how long the past is kept."""
 
@@ -206,6 +221,7 @@ class Settings:
     ceilings: CeilingsSection = field(default_factory=CeilingsSection)
     policy: PolicySection = field(default_factory=PolicySection)
     engine: EngineSection = field(default_factory=EngineSection)
+    listen: ListenSection = field(default_factory=ListenSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
     disk: DiskSection = field(default_factory=DiskSection)
 
@@ -299,9 +315,10 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     known = {ENVIRONMENT_PREFIX + key.replace(".", "_").upper(): key for key in _keys()}
     for name in environ:
         if name in known:
-            if known[name].startswith(POLICY):
+            if known[name].startswith(FILE_ONLY):
+                what = "what scripts may do" if known[name].startswith("policy.") else "who reaches the engine"
                 raise ConfigError(
-                    f"The environment variable {name} cannot decide what scripts may do.",
+                    f"The environment variable {name} cannot decide {what}.",
                     "Unset it; policy is set in the project's settings.toml alone.",
                 )
             yield name, known[name]

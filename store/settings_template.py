@@ -84,6 +84,17 @@ SETTINGS_TEMPLATE = """\
 # Where the engine and its git look for programs.
 # path = "/usr/local/bin:/usr/bin:/bin"
 
+[listen]
+# Where clients reach the engine over TCP, such as "127.0.0.1:9089" (port 0: any free one). Empty: nowhere. Each request
+# needs a token then (gatewright token create), and the engine does not leave when idle. Takes effect at the next start.
+# address = ""
+
+# Certificate, with those between it and a root, and its private key, as files in PEM with absolute paths. Without them
+# only addresses of this host itself (127.0.0.1, ::1, localhost) are accepted. The key must be readable by the engine's
+# account alone. Both are read again when they change.
+# tls_cert = ""
+# tls_key = ""
+
 [retention]
 # Days for which the output of runs is kept, and its size in all.
 # output_days = 14

@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "history": "tui.commands.history:history",
         "git": "tui.commands.git:git",
         "audit": "tui.commands.audit:audit",
+        "token": "tui.commands.token:token",
         "retention": "tui.commands.retention:retention",
         "engine": "tui.commands.engine:engine",
         "client": "tui.commands.client:client",

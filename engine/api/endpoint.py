@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -43,12 +43,18 @@ class Endpoint:
             request = await self._request(scope, receive)
             answer = self._bound(request)
             if inspect.isawaitable(answer):
-                answer = await (while_asked(receive, answer) if self._operation.cancels else answer)
+                answer = await (while_asked(receive, answer) if self._cancels(request) else answer)
             await self._respond(request, answer, receive, send)
         except body.ClientGone:
             log.debug("%s: the client left before its request was complete", self._operation.name)
         except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a sentence, unexpected ones a log line
+            if isinstance(error, ServiceError) and error.denied is not None:
+                self._host.engine.callers.denied(error.denied, _source(dict(scope["headers"])), self._operation.name)
             await self._refuse(send, error)
+
+    def _cancels(self, request: Request) -> bool:
+        """Whether a client that leaves cancels what it asked for."""
+        return self._operation.cancels or getattr(request.params, "wait", None) is not None
 
     async def _refuse(self, send: Send, error: Exception) -> None:
         status, error_body = errors.answer_to(error, self._operation)
@@ -58,10 +64,9 @@ class Endpoint:
         headers = dict(scope["headers"])
         actor = actor_of(scope, headers, self._host.engine.callers)
         may(actor, self._operation)
-        client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
         return Request(
             actor=actor,
-            source=client if client in SOURCES else "rest",
+            source=_source(headers),
             params=self._params(scope),
             body=await self._decoded(receive, headers),
             chunks=body.chunks(receive) if self._operation.raw_body else None,
@@ -71,7 +76,14 @@ class Endpoint:
     def _params(self, scope: Scope) -> Any:  # noqa: ANN401 - the operation's own params struct
         given: dict[str, Any] = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         given.update(scope["path_params"])
-        return msgspec.convert(given, self._operation.params, strict=False)
+        params = msgspec.convert(given, self._operation.params, strict=False)
+        if getattr(params, "follow", False) and getattr(params, "wait", None) is not None:
+            raise ServiceError(
+                "bad_request",
+                "follow and wait exclude each other: one answers with the run's event stream, the other with its end.",
+                hint="Leave one of them out.",
+            )
+        return params
 
     async def _decoded(self, receive: Receive, headers: dict[bytes, bytes]) -> Any:  # noqa: ANN401 - its body struct
         if self._body is None:
@@ -88,7 +100,13 @@ class Endpoint:
         elif (stream := self._stream(request, answer)) is not None:
             await sse.respond(stream, receive, send, self._host.stopping)
         else:
-            await respond_json(send, self._operation.status, msgspec.json.encode(answer))
+            await respond_json(send, self._status(request, answer), msgspec.json.encode(answer))
+
+    def _status(self, request: Request, answer: object) -> int:
+        """Return the operation's status; 200 for a run that was waited for and has ended, which 202 is not for."""
+        waited = getattr(request.params, "wait", None) is not None
+        ended = isinstance(answer, RunInfo) and answer.state is RunState.FINISHED
+        return 200 if waited and ended else self._operation.status
 
     def _stream(self, request: Request, answer: object) -> EventStream | None:
         """Return the events to send, if the operation answers with them or the caller wants to follow its run."""
@@ -98,6 +116,11 @@ class Endpoint:
             kept = getattr(request.params, "kept", False)
             return EventStream(run_events(self._host.engine.runs.follow(answer.id, request.actor, kept=kept)))
         return EventStream(run_events(answer)) if isinstance(answer, AsyncIterator) else None
+
+
+def _source(headers: Mapping[bytes, bytes]) -> str:
+    client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
+    return client if client in SOURCES else "rest"
 
 
 async def run_events(items: AsyncIterator[list[OutputChunk] | RunInfo]) -> AsyncGenerator[bytes, None]:

@@ -56,13 +56,16 @@ def build(operations: Iterable[Row] = OPERATIONS) -> dict[str, Any]:
 
 def _describe(operation: Row, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
     error = {"description": "Refused", "content": {"application/json": {"schema": schemas[repr(ErrorBody)]}}}
+    done = [(operation.status, "Done")]
+    if "wait" in operation.params.__struct_fields__:
+        done = [(200, "Ended"), (operation.status, "Not ended yet")]
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "description": f"Needs the role {operation.role}.",
         "parameters": _parameters(operation, components[operation.params.__name__]),
         "responses": {
-            str(operation.status): {"description": "Done", "content": _answer(operation, schemas)},
+            **{str(status): {"description": what, "content": _answer(operation, schemas)} for status, what in done},
             "default": error,
         },
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -67,6 +68,18 @@ class RunCalls(Calls):
                 raise
             else:
                 return
+
+    async def run_and_wait(self, request: RunRequest, wait: float) -> RunInfo:
+        """Run to the end, in one call: the final record with the output, or after ``wait`` seconds the record so far.
+
+        A cancelled call cancels the run.
+
+        Raises:
+            EngineError: The engine refuses it; ``busy`` when no slot was free in time.
+            EngineUnreachable: There is no engine, or it went away: whether the run began is not known.
+        """
+        patient = dataclasses.replace(RUNS_START, patience=wait + RUNS_START.patience)
+        return await self.call(patient, StartParams(wait=wait), request)
 
     async def run_and_follow(self, request: RunRequest, *, kept: bool = False) -> AsyncGenerator[RunEvent, None]:
         """Start a run and follow it, in one round trip. The first item is its record.

@@ -105,17 +105,20 @@ class Pool:
             self._enqueue(assignment)
         return assignment.ending
 
-    def cancel(self, run_id: int) -> bool:
-        """Cancel a run, whether it waits, is being prepared or runs; False if there is none of that id."""
+    def cancel(self, run_id: int, cause: Intervention | None = None) -> bool:
+        """Cancel a run, whether it waits, is being prepared or runs; False if there is none of that id.
+
+        ``cause`` is what its record says instead.
+        """
         entry = self._queue.remove(run_id)
         if entry is not None:
-            cause = Intervention(Outcome.CANCELLED, "The run was cancelled while it waited.")
+            cause = cause or Intervention(Outcome.CANCELLED, "The run was cancelled while it waited.")
             entry.item.end(from_intervention(cause, 0.0, ""))
             self._changed_queue()
             return True
         for slot in self.slots():
             if slot.run_id == run_id:
-                slot.cancel(Intervention(Outcome.CANCELLED, "The run was cancelled."))
+                slot.cancel(cause or Intervention(Outcome.CANCELLED, "The run was cancelled."))
                 return True
         return False
 
@@ -230,7 +233,8 @@ class Pool:
             self._changed_queue()
 
     def _add(self, assignment: Assignment) -> QueuedRun[Assignment]:
-        entry = QueuedRun(assignment, assignment.job.run_id, assignment.job.priority, self._loop.time())
+        job = assignment.job
+        entry = QueuedRun(assignment, job.run_id, job.priority, self._loop.time(), job.queue_wait)
         self._queue.add(entry)
         return entry
 
@@ -244,7 +248,7 @@ class Pool:
         self._news_timer = None
         longest = self.settings.queue_wait
         for entry in self._queue.expired(self._loop.time(), longest):
-            entry.item.end(from_intervention(_waited_too_long(entry, longest), 0.0, ""))
+            entry.item.end(from_intervention(_waited_too_long(entry, entry.may_wait(longest)), 0.0, ""))
         self._dispatch()  # others on this host may have given memory back
         self._tell()
         if self.demand:

@@ -26,12 +26,21 @@ class RunParams(Model, frozen=True):
 
 
 FOLLOW = Meta(description="Answer with the run's event stream instead of its first record.")
+WAIT = Meta(
+    ge=0,
+    le=3600,
+    description=(
+        "Answer with the finished record and 200, or after so many seconds with 202 and the record so far; "
+        "a client that leaves before cancels its run."
+    ),
+)
 KEPT = Meta(description="Of the output only what is kept, at the end of the run, instead of all of it as it comes.")
 
 
 class StartParams(Model, frozen=True):
     follow: Annotated[bool, FOLLOW] = False
     kept: Annotated[bool, KEPT] = False
+    wait: Annotated[float, WAIT] | None = None
 
 
 class RunListParams(Model, frozen=True):
@@ -49,6 +58,7 @@ class ReplayParams(Model, frozen=True):
     run_id: Id
     follow: Annotated[bool, FOLLOW] = False
     kept: Annotated[bool, KEPT] = False
+    wait: Annotated[float, WAIT] | None = None
 
 
 class CompareParams(Model, frozen=True):

@@ -54,11 +54,20 @@ class Actor:
 class ServiceError(Exception):
     """An operation said no. It reaches every surface as the same sentence, code and hint.
 
-    ``retry_after``: seconds after which it may be asked again, where that is known.
+    Attributes:
+        retry_after: Seconds after which it may be asked again, where that is known.
+        denied: The caller, where its role or its scripts are why; the surface puts that on record.
     """
 
     def __init__(
-        self, code: str, message: str, *, hint: str | None = None, status: int = 400, retry_after: float | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        status: int = 400,
+        retry_after: float | None = None,
+        denied: Actor | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -66,6 +75,7 @@ class ServiceError(Exception):
         self.hint = hint
         self.status = status
         self.retry_after = retry_after
+        self.denied = denied
 
     def body(self) -> ErrorBody:
         return ErrorBody(error=self.message, code=self.code, hint=self.hint)
@@ -79,6 +89,19 @@ def require(actor: Actor, role: Role, what: str) -> None:
             f"{actor.name} may not {what}: that needs the role {role.name.lower()}.",
             hint="Ask an administrator of this project for the role.",
             status=403,
+            denied=actor,
+        )
+
+
+def require_every_script(actor: Actor, what: str) -> None:
+    """Raise ``forbidden`` for a token for some scripts only. ``what`` completes "token:ci may not …"."""
+    if actor.scripts:
+        raise ServiceError(
+            "forbidden",
+            f"{actor.name} may not {what}: it is a token for some scripts only ({', '.join(actor.scripts)}).",
+            hint="Ask an administrator of this project for a token without patterns of scripts.",
+            status=403,
+            denied=actor,
         )
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.registry.operation import Operation
-from engine.services.access import Actor, Role, require
+from engine.services.access import Actor, Role, require, require_every_script
 
 Row = Operation[Any, Any, Any]
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
@@ -66,12 +66,15 @@ def implements(operation: Row) -> Callable[[MethodT], MethodT]:
 
 
 def may(actor: Actor, operation: Row) -> None:
-    """Refuse an actor without the operation's role.
+    """Refuse an actor without the operation's role, and a token for some scripts only what is not for such tokens.
 
     Raises:
         ServiceError: ``forbidden``.
     """
-    require(actor, Role[operation.role.upper()], _phrase(operation.summary))
+    phrase = _phrase(operation.summary)
+    require(actor, Role[operation.role.upper()], phrase)
+    if not operation.scoped:
+        require_every_script(actor, phrase)
 
 
 class BoundOperation:
@@ -156,14 +159,13 @@ def _names(struct: Any) -> frozenset[str]:  # noqa: ANN401 - a struct type, or N
 def _checked(method: MethodT, operation: Row) -> MethodT:
     """The method with its role check, for callers that come by no surface: the library and the services themselves."""
     at = list(inspect.signature(method).parameters).index("actor")
-    role, phrase = Role[operation.role.upper()], _phrase(operation.summary)
 
     @functools.wraps(method)
     def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the method's own
         actor = args[at] if len(args) > at else kwargs.get("actor")
         if actor is None:
             raise TypeError(f"{method.__qualname__} must be told who calls it")
-        require(actor, role, phrase)
+        may(actor, operation)
         return method(*args, **kwargs)
 
     @functools.wraps(method)
@@ -173,6 +175,7 @@ def _checked(method: MethodT, operation: Row) -> MethodT:
     return checked_when_awaited if inspect.iscoroutinefunction(method) else checked  # type: ignore[return-value]
 
 
+@functools.cache
 def _phrase(summary: str) -> str:
     """What completes "alice may not …": the summary's first clause."""
     first = re.split(r"[:;,]", summary, maxsplit=1)[0]

@@ -71,7 +71,7 @@ class ScriptedRuns:
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
     @implements(RUNS_START)
-    async def start(self, request: RunRequest, actor: Actor, source: str) -> RunInfo:
+    async def start(self, request: RunRequest, actor: Actor, source: str, wait: float | None = None) -> RunInfo:
         if request.code == "boom":
             raise RuntimeError("the secret inside")
         self.requests.append((request, source))

@@ -127,6 +127,7 @@ def _print_status(invocation: Invocation, status: tuple[EngineInfo, PoolInfo]) -
                 ("owner", info.owner),
                 ("isolation", level_word(info.isolation)),
                 ("log", info.log_file),
+                *(("listens at", url) for url in info.listening),
                 ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
                 ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),
                 *(("problem", problem) for problem in info.problems),

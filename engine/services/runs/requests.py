@@ -30,6 +30,9 @@ from store.frontmatter.locate import BEGINS
 MAX_NAME = 255
 """Characters of a run's name, as of a file's."""
 
+FULL_FOR = 5.0
+"""Seconds after which a run that found no room may be asked for again."""
+
 _FIELDS = {"timeout": "wall"}
 """What the pool calls them, where that is something else."""
 
@@ -243,9 +246,10 @@ def refused_run(refusal: QueueFull | JobRejected) -> ServiceError:
         return sandbox_unavailable(str(refusal))
     if isinstance(refusal, NotEnoughMemory):
         hint = "Free memory on the host, or let the script ask for less: memory in its header, else in [limits]."
-        return ServiceError("no_memory", str(refusal), hint=hint, status=429)
+        return ServiceError("no_memory", str(refusal), hint=hint, status=429, retry_after=FULL_FOR)
     if isinstance(refusal, QueueFull):
-        return ServiceError("queue_full", str(refusal), hint="Try again when some runs have ended.", status=429)
+        hint = "Try again when some runs have ended."
+        return ServiceError("queue_full", str(refusal), hint=hint, status=429, retry_after=FULL_FOR)
     return ServiceError("bad_request", str(refusal))
 
 

@@ -25,7 +25,7 @@ from engine.models.runs import (
     RunState,
 )
 from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull, SharedModule
-from engine.pool.outcome import Ending
+from engine.pool.outcome import Ending, Intervention
 from engine.pool.pool import Pool
 from engine.registry.runs import (
     RUNS_CANCEL,
@@ -41,8 +41,9 @@ from engine.services.access import Actor, Role, ServiceError, require
 from engine.services.audit import AuditService, event
 from engine.services.disk_space import SpaceCheck, output_not_recorded
 from engine.services.events import EventBus
-from engine.services.operations import implements
+from engine.services.operations import implements, may
 from engine.services.runs.active import ActiveRun, is_wanted
+from engine.services.runs.answering import busy, call_time_over, no_slot_in_time, with_output
 from engine.services.runs.inputs import GivenInputs, SecretKeeper, given_inputs, kept_code
 from engine.services.runs.metrics import RunMetrics
 from engine.services.runs.recorder import Recorder
@@ -63,6 +64,9 @@ STOP_LINE = 1 << 10
 
 PAGE = 500
 """Output chunks read from the state at a time."""
+
+API_QUEUE_WAIT = 5.0
+"""Seconds that a run may wait for a slot while a client of the API waits for its end."""
 
 
 class RunService:
@@ -101,18 +105,84 @@ class RunService:
         return sum(not run.finished for run in self._active.values())
 
     @implements(RUNS_START)
-    async def start(self, request: RunRequest, actor: Actor, source: str) -> RunInfo:
+    async def start(self, request: RunRequest, actor: Actor, source: str, wait: float | None = None) -> RunInfo:
         """Check ``request``, queue it and return its first record.
 
         Args:
             request: What to run.
             actor: Who asks.
             source: ``console``, ``cli``, ``rest`` or ``library``.
+            wait: Seconds to wait for its end, as ``run_to_end`` does.
 
         Raises:
             ServiceError: The request is refused; nothing was started.
         """
+        if wait is not None:
+            return await self.run_to_end(request, actor, source, wait=wait)
         return (await self.launch(request, actor, source)).info
+
+    async def run_to_end(
+        self, request: RunRequest, actor: Actor, source: str, *, wait: float, queue_wait: float | None = None
+    ) -> RunInfo:
+        """Start a run, wait for its end and return its final record, with its output.
+
+        A caller that is cancelled cancels its run.
+
+        Args:
+            request: What to run.
+            actor: Who asks.
+            source: As in ``start``.
+            wait: Seconds after which the record is returned unfinished, and the run goes on.
+            queue_wait: Seconds that the run may wait for a slot; None: ``queue_wait_of`` says it.
+
+        Raises:
+            ServiceError: ``busy`` when no slot was free in time, or whatever ``start`` says.
+        """
+        may(actor, RUNS_START)
+        queue_wait = self.queue_wait_of(request, source) if queue_wait is None else queue_wait
+        run = await self.launch(request, actor, source, queue_wait=queue_wait)
+        return await self.ended_within(run, wait)
+
+    async def run_within(
+        self, request: RunRequest, actor: Actor, source: str, *, seconds: float, queue_wait: float | None = None
+    ) -> RunInfo:
+        """Like ``run_to_end``, for callers that must have an answer: what is not over after ``seconds`` is ended then.
+
+        Its outcome is ``timeout``, and its error says what to do about that.
+        """
+        info = await self.run_to_end(request, actor, source, wait=seconds, queue_wait=queue_wait)
+        if info.state is RunState.FINISHED:
+            return info
+        run = self._active[info.id]
+        self._pool.cancel(info.id, Intervention(Outcome.TIMEOUT, call_time_over(info, seconds)))
+        return with_output(await run.ended(), run.chunks())
+
+    async def ended_within(self, run: ActiveRun, wait: float) -> RunInfo:
+        """Return the record of a run at its end, or after ``wait`` seconds; a cancelled caller cancels it.
+
+        Raises:
+            ServiceError: ``busy``.
+        """
+        try:
+            async with asyncio.timeout(wait):
+                info = await run.ended()
+        except TimeoutError:
+            if not run.finished:
+                return run.info
+            info = run.info  # it ended in the same moment
+        except asyncio.CancelledError:
+            self._pool.cancel(run.info.id)
+            raise
+        if no_slot_in_time(info):
+            raise busy(info, API_QUEUE_WAIT)
+        return with_output(info, run.chunks())
+
+    def queue_wait_of(self, request: RunRequest, source: str) -> float | None:
+        """Seconds that a run may wait for a slot whose caller waits for its end; None: as long as any run.
+
+        A client of the API is told soon that there is no slot; a batch has time, and a person sees the queue.
+        """
+        return API_QUEUE_WAIT if source == "rest" and not request.batch else None
 
     async def launch(
         self,
@@ -122,10 +192,12 @@ class RunService:
         *,
         replay_of: int | None = None,
         shared: tuple[SharedModule, ...] | None = None,
+        queue_wait: float | None = None,
     ) -> ActiveRun:
         """Like ``start``, for callers in this process that want to follow the run.
 
-        ``replay_of`` is what it repeats, ``shared`` the shared code of that.
+        ``replay_of`` is what it repeats, ``shared`` the shared code of that; it may wait ``queue_wait`` seconds for a
+        slot.
         """
         prepared = await self._checks.prepare(request, actor, shared)
         run_id = await self._state.next_run_id()
@@ -145,7 +217,7 @@ class RunService:
         try:
             if prepared.mode is Mode.ADMIN:
                 await self._record_intent(info, inputs, actor, leaves=prepared.leaves)
-            return self._submit(info, request, prepared, buffers, actor, inputs)
+            return self._submit(info, request, prepared, buffers, actor, inputs, queue_wait)
         except BaseException as failure:  # whatever it is, an intent on record gets its end
             self._buffers.give_back(buffers)
             recorded = not (isinstance(failure, ServiceError) and failure.code == "not_recorded")
@@ -329,6 +401,7 @@ class RunService:
         buffers: Sequence[Buffer],
         actor: Actor,
         inputs: InputRow,
+        queue_wait: float | None,
     ) -> ActiveRun:
         files = {
             name: FileInput(name=buffer.info.name, fd=buffer.fd, size=buffer.info.size)
@@ -364,6 +437,7 @@ class RunService:
                 mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants, leaves=prepared.leaves
             ),
             priority=_priority(request, info.source),
+            queue_wait=queue_wait,
             max_parallel=prepared.parallel,
         )
         self._active[info.id] = run
