@@ -29,6 +29,7 @@ import json
 import math
 import threading
 import time
+from urllib import quote
 
 from java.io import ByteArrayOutputStream, File, FileInputStream, IOException
 from java.lang import Boolean, Byte, Character, Double, Float, Integer, Long, Short, System
@@ -918,10 +919,8 @@ def _run_text(path, body, securityMode=None, pythonVersion=None, timeout=None):
 
 
 def _value(answer):
-    for name in ("value", "result"):
-        if answer.get(name) is not None:
-            return answer[name]
-    return answer.get("output") or None
+    value = answer.get("value")
+    return value if value is not None else answer.get("result") or answer.get("output") or None
 
 
 def _exec(code, variables=None, securityMode=None, pythonVersion=None, timeout=None):
@@ -1104,13 +1103,19 @@ def start(scriptPath, kwargs=None, key=None, args=None, params=None, securityMod
     """Start a saved script and return the number of its run, at once.
 
     Args:
+        scriptPath: As for ``callScript``.
+        kwargs: The script's ``kwargs``, and the parameters that its header declares, if it declares any.
         key: A text of the caller's own. The same call with the same key within 10 minutes starts nothing new and
             returns the first run's number, so that repeating is safe.
         timeout: Seconds that the run may take; the engine's own limit if None.
     """
     body = _script(scriptPath, args, kwargs, params)
+    given, body["params"] = body.get("params", {}), dict(body["kwargs"])
+    body["params"].update(given)
     body["kind"] = "script"
-    body["script"] = body.pop("scriptPath")
+    # A title, perhaps, and runs are started by the path of the file.
+    name = quote(body.pop("scriptPath").encode("utf-8"), safe="")
+    body["script"] = _call("GET", COMPAT + "/scripts/load/" + name)["script"]["path"]
     if securityMode is not None:
         body["mode"] = _plain(securityMode, "securityMode")
     if timeout is not None:

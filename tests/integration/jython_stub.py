@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 TOKEN = "gw_0123456789abcdef"
 COMPAT = "/data/python3integration/api/v1"
@@ -74,6 +75,9 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.removeprefix(COMPAT)
         if path in ("/exec", "/eval", "/call-module", "/call-script"):
             self.run(body)
+        elif path.startswith("/scripts/load/"):
+            name = unquote(path.removeprefix("/scripts/load/"))
+            self.answer({"success": True, "script": {"name": name, "path": f"{name}.py", "code": ""}})
         elif self.path.startswith("/api/v1/runs"):
             self.long_run(body)
         else:
@@ -121,10 +125,10 @@ class Handler(BaseHTTPRequestHandler):
                 number = 41 + sum(seen.runs.values())
                 if key:
                     seen.keys[key] = number
-            if body["script"] == "drop" or (body["script"] == "drop start once" and len(seen.requests) == 1):
+            if body["script"] == "drop.py":
                 self.close_connection = True
                 return
-            if body["script"] == "drop with key" and not getattr(self.server, "dropped", False):
+            if body["script"] == "drop with key.py" and not getattr(self.server, "dropped", False):
                 self.server.dropped = True  # type: ignore[union-attr]
                 self.close_connection = True
                 return

@@ -475,18 +475,21 @@ def with_a_key_it_is_repeated():
     start_over()
     number = python3.start("drop with key", {"a": 1}, key="order-5")
     equal(python3.start("drop with key", {"a": 1}, key="order-5"), number)
-    equal(runs("drop with key"), 1)
+    equal(runs("drop with key.py"), 1)
     refused("connection_lost", python3.start, "drop")
-    equal(runs("drop"), 2)  # with the one above
+    equal(runs("drop.py"), 1)
     refused("bad_value", python3.start, "x", key="a\nb")
 
 
 @check
 def started_runs():
     start_over()
-    number = python3.start("Plant/long", {"a": 1}, timeout=600)
+    number = python3.start(u"Plant/l\xf6ng + x", {"a": 1, "b": 2}, params={"b": 3}, timeout=600)
     body = seen()["requests"][-1]["body"]
-    equal(body, {"kind": "script", "script": "Plant/long", "args": [], "kwargs": {"a": 1}, "timeout": 600})
+    equal(body, {
+        "kind": "script", "script": u"Plant/l\xf6ng + x.py", "args": [], "kwargs": {"a": 1, "b": 2},
+        "params": {"a": 1, "b": 3}, "timeout": 600,
+    })
     equal(python3.status(number)["state"], u"running")
     error = refused("not_finished", python3.result, number, wait=0.2)
     equal(error.runId, number)
