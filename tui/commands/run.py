@@ -153,7 +153,9 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         refuse_shared_input([code, own, *files.values(), *param_files.values()])
         given = given_params(params, param_files)
         arguments = tuple(map(utf8, argv))
-        options = RunOptions(given, files, arguments, stdin, timeout, (mode or "").upper(), out, exit_status, cancel_on_exit)
+        options = RunOptions(
+            given, files, arguments, stdin, timeout, (mode or "").upper(), out, exit_status, cancel_on_exit
+        )
         return command(invocation, options, **rest)
 
     wrapped: Callable[..., int] = functools.update_wrapper(click.pass_obj(with_options), command)
@@ -269,7 +271,7 @@ def _refuse_file(invocation: Invocation, code: str) -> None:
         )
     from tui.commands.script_paths import script_at
 
-    script = script_at(code, invocation.project)
+    script = None if invocation.elsewhere is not None else script_at(code, invocation.project)
     once = f"Run it: {invocation.line('exec', '-')} < {quoted(code)}   "
     raise CommandError(
         f"{code} is a file, and exec takes code",

@@ -37,7 +37,7 @@ from engine.registry.runs import (
     RUNS_START,
     RunListParams,
 )
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.access import Actor, Role, ServiceError, require, require_every_script
 from engine.services.audit import AuditService, event
 from engine.services.disk_space import SpaceCheck, output_not_recorded
 from engine.services.events import EventBus
@@ -51,6 +51,7 @@ from engine.services.runs.records import output_chunk, run_file, run_info, run_r
 from engine.services.runs.requests import Prepared, RequestChecks, no_file, refused_run
 from engine.services.runs.uploads import Buffer, BufferService
 from engine.services.scripts.shared_code import SharedCode, shared_files
+from engine.services.visibility import of_its_scripts, sees_run
 from store.errors import StoreError
 from store.state.database import StateDB
 from store.state.rows import InputRow
@@ -279,7 +280,7 @@ class RunService:
         wanted = wanted or RunFilter()
         if not 1 <= limit <= 500:
             raise ServiceError("bad_request", "limit must be 1 to 500.")
-        if actor.role < Role.AUTHOR:
+        if actor.role < Role.AUTHOR or actor.scripts:
             if wanted.actor not in (None, actor.name):
                 return RunList(runs=[])
             wanted = dataclasses.replace(wanted, actor=actor.name)
@@ -294,7 +295,8 @@ class RunService:
                 found[run_id] = _summary(run.info)
         newest = [found[run_id] for run_id in sorted(found, reverse=True)]
         more = len(newest) > limit
-        return RunList(runs=newest[:limit], next_before=newest[limit - 1].id if more else None)
+        shown = [info for info in newest[:limit] if of_its_scripts(actor, info)]
+        return RunList(runs=shown, next_before=newest[limit - 1].id if more else None)
 
     @implements(RUNS_OUTPUT)
     async def output(self, run_id: int, actor: Actor, *, after: int = 0, limit: int = PAGE) -> OutputPage:
@@ -544,8 +546,9 @@ class RunService:
         return run_info(row, (await self._state.files([run_id])).get(run_id, ()))
 
     def _check_sees(self, info: RunInfo, actor: Actor) -> None:
-        if info.actor != actor.name:
+        if not sees_run(actor, info):
             require(actor, Role.AUTHOR, "see other people's runs")
+            require_every_script(actor, "see other runs than its own of these scripts")
 
 
 def _first_record(
