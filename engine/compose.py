@@ -35,6 +35,7 @@ from engine.services.denials import Denials
 from engine.services.disk_space import SpaceCheck
 from engine.services.events import EventBus
 from engine.services.git import GitService
+from engine.services.metrics import MetricsService
 from engine.services.policy import AccessPolicy
 from engine.services.pool import PoolService
 from engine.services.retention import RetentionService
@@ -64,6 +65,7 @@ from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
 from engine.services.tokens import TokenService
+from engine.services.usage import UsageMeter
 from engine.sockets import NotPrivate
 from store.disk_space import DiskSpace, Floor, ReadOnlySpace, Reserve, has_room
 from store.errors import LowDisk, ProjectError, StoreError
@@ -105,6 +107,7 @@ class EngineParts:
     git: GitService
     buffers: BufferService
     pool_service: PoolService
+    metrics: MetricsService
     events: EventBus
     modes: Modes
     state: StateDB
@@ -208,6 +211,10 @@ async def compose(
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events, audit)
     stack.callback(pool_service.close)
+    pool.on_exit = metrics.used
+    meter = UsageMeter()
+    sampling = asyncio.create_task(meter.run(), name="use of the host")
+    stack.push_async_callback(_cancelled, sampling)
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
@@ -248,6 +255,7 @@ async def compose(
         git=git,
         buffers=buffers,
         pool_service=pool_service,
+        metrics=MetricsService(pool, metrics, meter),
         events=events,
         modes=modes,
         state=state,
