@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -74,7 +75,7 @@ class Endpoint:
 
     async def _request(self, scope: Scope, receive: Receive) -> Request:
         headers = dict(scope["headers"])
-        actor = actor_of(scope, headers, self._host.engine.callers)
+        actor = await actor_of(scope, headers, self._host.engine.callers)
         may(actor, self._operation)
         return Request(
             actor=actor,
@@ -104,12 +105,17 @@ class Endpoint:
         if kind != JSON:
             raise ServiceError("bad_request", "The body must be JSON (Content-Type: application/json).", status=415)
         length = headers.get(b"content-length")
-        return self._body.decode(await body.read(receive, None if length is None else int(length)))
+        return self._parsed(await body.read(receive, None if length is None else int(length)))
+
+    def _parsed(self, data: bytes) -> Any:  # noqa: ANN401 - the operation's own body struct
+        return None if self._body is None else self._body.decode(data)
 
     async def _respond(self, request: Request, answer: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
         if self._operation.raw_answer:
             await content.respond(send, self._operation.status, Content(request.params.name, answer))
         elif (stream := self._stream(request, answer)) is not None:
+            if (counts := self._host.engine.callers.while_counts(request.actor)) is not None:
+                stream = EventStream(_while(counts, stream.events))
             await sse.respond(stream, receive, send, self._host.stopping)
         else:
             await respond_json(send, self._status(request, answer), msgspec.json.encode(answer))
@@ -133,6 +139,15 @@ class Endpoint:
 def _source(headers: Mapping[bytes, bytes]) -> str:
     client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
     return client if client in SOURCES else "rest"
+
+
+async def _while(counts: Callable[[], bool], events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """What a stream sends, up to the end of its caller's right to it."""
+    async with aclosing(events):
+        async for chunk in events:
+            if not counts():
+                return
+            yield chunk
 
 
 async def run_events(items: AsyncIterator[list[OutputChunk] | RunInfo]) -> AsyncGenerator[bytes, None]:
