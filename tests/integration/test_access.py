@@ -173,6 +173,9 @@ class Probe:
     body: Any = None
     inside_body: Any = None
     status: int = 200
+    """Of the answer inside."""
+    narrowed: bool = False
+    """Outside it answers, too, with what lies inside only."""
 
 
 def probes(plant: Plant) -> dict[str, list[Probe]]:
@@ -193,14 +196,16 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
         for name, (method, path, body) in by_path.items()
     }
     table |= {
-        "scripts.list": [Probe("GET", "/scripts", "/scripts")],
-        "scripts.deleted": [Probe("GET", "/scripts/deleted", "/scripts/deleted")],
+        "scripts.list": [Probe("GET", "/scripts", "/scripts", narrowed=True)],
+        "scripts.deleted": [Probe("GET", "/scripts/deleted", "/scripts/deleted", narrowed=True)],
         "scripts.search": [
-            Probe("GET", f"/scripts/search?q={SECRET[:6]}", "/scripts/search?q=open"),
-            Probe("GET", "/scripts/search?q=print", "/scripts/search?q=print"),
+            Probe("GET", f"/scripts/search?q={SECRET[:6]}", "/scripts/search?q=open", narrowed=True),
+            Probe("GET", "/scripts/search?q=print", "/scripts/search?q=print", narrowed=True),
         ],
         "scripts.check": [
-            Probe("POST", "/scripts/check", "/scripts/check", {"text": "x = 1", "path": out}, {"text": "x"})
+            Probe(
+                "POST", "/scripts/check", "/scripts/check", {"text": "x = 1", "path": out}, {"text": "x"}, narrowed=True
+            )
         ],
         "scripts.save": [
             Probe("PUT", f"/scripts/text/{out}", body={"text": "x", "base_sha256": sha}),
@@ -238,11 +243,11 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
         ],
         "scripts.restore": [
             Probe("POST", f"/scripts/restore/{hidden}", "/scripts/restore/line1/moved", {}, {}),
-            Probe("POST", f"/scripts/restore/{INSIDE}", body={"sha256": sha}),
+            Probe("POST", f"/scripts/restore/{INSIDE}", body={"sha256": sha}, narrowed=True),
         ],
         "scripts.version": [
             Probe("GET", f"/scripts/version/{sha}/{out}"),
-            Probe("GET", f"/scripts/version/{sha}/{INSIDE}"),
+            Probe("GET", f"/scripts/version/{sha}/{INSIDE}", narrowed=True),
         ],
         "runs.start": [
             Probe("POST", "/runs", "/runs", {"kind": "script", "script": out}, SAVED, 202),
@@ -250,9 +255,9 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
             Probe("POST", "/runs", body={"kind": "script", "script": "canar"}),
         ],
         "runs.list": [
-            Probe("GET", "/runs", "/runs"),
-            Probe("GET", f"/runs?name={out}", f"/runs?name={INSIDE}"),
-            Probe("GET", f"/runs?actor={plant.engine.owner.name}"),
+            Probe("GET", "/runs", "/runs", narrowed=True),
+            Probe("GET", f"/runs?name={out}", f"/runs?name={INSIDE}", narrowed=True),
+            Probe("GET", f"/runs?actor={plant.engine.owner.name}", narrowed=True),
         ],
         "runs.get": [Probe("GET", f"/runs/{other}", f"/runs/{own}")],
         "runs.output": [Probe("GET", f"/runs/{other}/output", f"/runs/{own}/output")],
@@ -262,10 +267,10 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
         "runs.inputs": [Probe("GET", f"/runs/{other}/inputs", f"/runs/{own}/inputs")],
         "runs.replay": [Probe("POST", f"/runs/{other}/replay", f"/runs/{own}/replay", {}, {}, 202)],
         "runs.compare": [Probe("GET", f"/runs/{own}/compare/{other}", f"/runs/{own}/compare/{own}")],
-        "buffers.create": [Probe("POST", "/buffers?name=x", "/buffers?name=x", status=201)],
-        "engine.info": [Probe("GET", "/engine", "/engine")],
-        "openapi": [Probe("GET", "/openapi.json", "/openapi.json")],
-        "access.self": [Probe("GET", "/access/self", "/access/self")],
+        "buffers.create": [Probe("POST", "/buffers?name=x", "/buffers?name=x", status=201, narrowed=True)],
+        "engine.info": [Probe("GET", "/engine", "/engine", narrowed=True)],
+        "openapi": [Probe("GET", "/openapi.json", "/openapi.json", narrowed=True)],
+        "access.self": [Probe("GET", "/access/self", "/access/self", narrowed=True)],
         "events": [],  # below: it never ends
     }
     return table
