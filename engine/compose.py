@@ -35,6 +35,7 @@ from engine.services.denials import Denials
 from engine.services.disk_space import SpaceCheck
 from engine.services.events import EventBus
 from engine.services.git import GitService
+from engine.services.metrics import MetricsService
 from engine.services.policy import AccessPolicy
 from engine.services.pool import PoolService
 from engine.services.retention import RetentionService
@@ -56,6 +57,7 @@ from engine.services.scripts.own_edits import EditLeases
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.shared_code import SharedCode
+from engine.services.scripts.titled import TitledScripts
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import DiffTexts
@@ -63,6 +65,7 @@ from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
 from engine.services.tokens import TokenService
+from engine.services.usage import UsageMeter
 from engine.sockets import NotPrivate
 from store.disk_space import DiskSpace, Floor, ReadOnlySpace, Reserve, has_room
 from store.errors import LowDisk, ProjectError, StoreError
@@ -94,6 +97,7 @@ class EngineParts:
     shared: SharedCode
     frontmatter: FrontmatterService
     changes: ScriptChanges
+    titled_scripts: TitledScripts
     defaults: DefaultScriptService
     permissions: PermissionService
     checks: ScriptChecks
@@ -103,6 +107,7 @@ class EngineParts:
     git: GitService
     buffers: BufferService
     pool_service: PoolService
+    metrics: MetricsService
     events: EventBus
     modes: Modes
     state: StateDB
@@ -206,6 +211,10 @@ async def compose(
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events, audit)
     stack.callback(pool_service.close)
+    pool.on_exit = metrics.used
+    meter = UsageMeter()
+    sampling = asyncio.create_task(meter.run(), name="use of the host")
+    stack.push_async_callback(_cancelled, sampling)
     stack.push_async_callback(pool.close)  # once more: runs end with it, and their records are written after that
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
@@ -236,6 +245,7 @@ async def compose(
         shared=shared,
         frontmatter=FrontmatterService(scripts, rules),
         changes=changes,
+        titled_scripts=TitledScripts(scripts, changes, files, writer, state.versions),
         defaults=defaults,
         permissions=permissions,
         checks=checks,
@@ -245,6 +255,7 @@ async def compose(
         git=git,
         buffers=buffers,
         pool_service=pool_service,
+        metrics=MetricsService(pool, metrics, meter),
         events=events,
         modes=modes,
         state=state,

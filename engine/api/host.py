@@ -14,6 +14,7 @@ from engine.models.engine import EngineInfo, StopRequest
 from engine.registry.engine import ENGINE_INFO, ENGINE_STOP, EVENTS
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
+from engine.services.recent_log import RecentLog
 from engine.services.visibility import sees_event, sees_every_event
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class EngineHost(Protocol):
     @property
     def stopping(self) -> asyncio.Event:
         """Set when every stream must end."""
+
+    @property
+    def recent_log(self) -> RecentLog: ...
 
     def info(self) -> EngineInfo: ...
 

@@ -18,6 +18,7 @@ from engine.models.engine import (
     RetentionInfo,
     StopRequest,
 )
+from engine.models.metrics import EngineMetrics
 from engine.registry.operation import MAX_ID, TRANSFER_TIMEOUT, Operation
 
 
@@ -58,6 +59,14 @@ POOL_RESTART = Operation(
     "admin",
     "Restart slots: give one a new zygote",
     params=SlotParams,
+)
+METRICS = Operation(
+    "metrics.info",
+    "GET",
+    "/metrics",
+    EngineMetrics,
+    "viewer",
+    "See the figures of runs, processes and host: since the engine's start and of the last minute",
 )
 EVENTS = Operation(
     "events",
@@ -110,6 +119,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     POOL_INFO,
     POOL_RESIZE,
     POOL_RESTART,
+    METRICS,
     EVENTS,
     OPENAPI,
     RETENTION,

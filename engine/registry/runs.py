@@ -98,6 +98,7 @@ RUNS_START = Operation(
     body=RunRequest,
     status=202,
     scoped=True,
+    idempotent=True,
 )
 RUNS_LIST = Operation(
     "runs.list", "GET", "/runs", RunList, "viewer", "List runs, newest first", params=RunListParams, scoped=True
@@ -167,6 +168,7 @@ RUNS_REPLAY = Operation(
     body=ReplayRequest,
     status=202,
     scoped=True,
+    idempotent=True,
 )
 RUNS_COMPARE = Operation(
     "runs.compare",

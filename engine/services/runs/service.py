@@ -24,7 +24,17 @@ from engine.models.runs import (
     RunRequest,
     RunState,
 )
-from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull, SharedModule
+from engine.pool.job import (
+    FileInput,
+    Job,
+    JobRejected,
+    Limits,
+    NotEnoughMemory,
+    Profile,
+    QueueFull,
+    SandboxUnavailable,
+    SharedModule,
+)
 from engine.pool.outcome import Ending, Intervention
 from engine.pool.pool import Pool
 from engine.registry.runs import (
@@ -369,10 +379,13 @@ class RunService:
         return await self.wait(run_id, actor)
 
     def run_changed(self, run: ActiveRun) -> None:
+        if run.info.state is RunState.RUNNING:
+            self._metrics.started(run.info.id)
         self.recorder.run_changed(run.info, run.files)
         self._publish(run.info)
 
     def run_queue_moved(self, run: ActiveRun) -> None:
+        self._metrics.queued(run.info.id)
         self._publish(run.info)
 
     def run_output(self, run: ActiveRun, removed: Sequence[int], added: Iterable[OutputChunk]) -> None:
@@ -447,6 +460,8 @@ class RunService:
             ending = self._pool.submit(job)
         except (QueueFull, JobRejected) as refusal:
             self._forget(run)
+            if isinstance(refusal, (QueueFull, NotEnoughMemory, SandboxUnavailable)):
+                self._metrics.refused()
             raise refused_run(refusal) from None
         except BaseException:
             self._forget(run)
@@ -466,8 +481,7 @@ class RunService:
         self._buffers.give_back(run.buffers)
         run.close_stdin()
         ending = _interrupted() if future.cancelled() else future.result()
-        if run.info.started_at is not None:  # what was cancelled in the queue says nothing about speed
-            self._metrics.finished(ending.duration)
+        self._metrics.ended(run.info.id, ending.outcome, ending.duration)
         run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
         ending = self._explained(run.info, ending)

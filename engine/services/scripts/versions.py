@@ -108,6 +108,17 @@ class ScriptWriter:
             self._tell(actor, "delete", path, sha256=seen)
             return row
 
+    async def adopt(self, deletion: VersionRow, new_path: str, actor: Actor) -> bool:
+        """Give the versions of a deleted script to the one that holds its text since, unless it is there again."""
+        async with self._turn:
+            await self.settled()
+            if await asyncio.to_thread(self._files.version, deletion.script) is not None:
+                return False
+            adopted = await self._versions.adopt(deletion, new_path)
+            if adopted:
+                self._tell(actor, "rename", deletion.script, new_path=new_path, sha256=deletion.sha256)
+            return adopted
+
     async def put(self, path: str, data: bytes, base: str | None, actor: Actor) -> None:
         """Write what a script held before; the version that it replaces gets a row."""
         async with self._turn:
