@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,10 +17,11 @@ from engine.api.content import Content
 from engine.api.credentials import CHALLENGE, actor_of
 from engine.api.host import EngineHost
 from engine.api.leaving import while_asked
+from engine.api.load import RequestLoad, RequestShare
 from engine.api.sse import EventStream
 from engine.models.runs import OutputChunk, RunInfo, RunState
 from engine.registry.operation import CLIENT_HEADER
-from engine.services.access import ServiceError
+from engine.services.access import Actor, ServiceError
 from engine.services.operations import BoundOperation, Request, may
 
 log = logging.getLogger("engine.api")
@@ -32,18 +33,24 @@ SOURCES = frozenset({"console", "cli"})
 class Endpoint:
     """Calls ``bound`` for every request to its operation that passes the checks, and sends what it answers."""
 
-    def __init__(self, bound: BoundOperation, host: EngineHost) -> None:
+    def __init__(self, bound: BoundOperation, host: EngineHost, load: RequestLoad) -> None:
         self._bound = bound
         self._operation = bound.operation
         self._host = host
+        self._load = load
         self._body = None if self._operation.body is None else msgspec.json.Decoder(self._operation.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._load.request() as share:
+            await self._serve(scope, receive, send, share)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, share: RequestShare) -> None:
         try:
-            request = await self._request(scope, receive)
+            request = await self._request(scope, receive, share)
             answer = self._bound(request)
             if inspect.isawaitable(answer):
                 answer = await (while_asked(receive, answer) if self._operation.cancels else answer)
+            share.answered()
             await self._respond(request, answer, receive, send)
         except body.ClientGone:
             log.debug("%s: the client left before its request was complete", self._operation.name)
@@ -54,17 +61,17 @@ class Endpoint:
         status, error_body = errors.answer_to(error, self._operation)
         await respond_json(send, status, msgspec.json.encode(error_body), refusal_headers(error))
 
-    async def _request(self, scope: Scope, receive: Receive) -> Request:
+    async def _request(self, scope: Scope, receive: Receive, share: RequestShare) -> Request:
         headers = dict(scope["headers"])
         actor = actor_of(scope, headers, self._host.engine.callers)
+        share.count(actor)
         may(actor, self._operation)
-        client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
         return Request(
             actor=actor,
-            source=client if client in SOURCES else "rest",
+            source=_source(actor, headers),
             params=self._params(scope),
-            body=await self._decoded(receive, headers),
-            chunks=body.chunks(receive) if self._operation.raw_body else None,
+            body=await self._decoded(receive, headers, share),
+            chunks=body.chunks(receive, headers) if self._operation.raw_body else None,
             last_event_id=headers.get(b"last-event-id", b"").decode("latin-1"),
         )
 
@@ -73,14 +80,13 @@ class Endpoint:
         given.update(scope["path_params"])
         return msgspec.convert(given, self._operation.params, strict=False)
 
-    async def _decoded(self, receive: Receive, headers: dict[bytes, bytes]) -> Any:  # noqa: ANN401 - its body struct
+    async def _decoded(self, receive: Receive, headers: dict[bytes, bytes], share: RequestShare) -> Any:  # noqa: ANN401
         if self._body is None:
             return None
         kind = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
         if kind != JSON:
             raise ServiceError("bad_request", "The body must be JSON (Content-Type: application/json).", status=415)
-        length = headers.get(b"content-length")
-        return self._body.decode(await body.read(receive, None if length is None else int(length)))
+        return self._body.decode(await body.read(receive, headers, share))
 
     async def _respond(self, request: Request, answer: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
         if self._operation.raw_answer:
@@ -98,6 +104,15 @@ class Endpoint:
             kept = getattr(request.params, "kept", False)
             return EventStream(run_events(self._host.engine.runs.follow(answer.id, request.actor, kept=kept)))
         return EventStream(run_events(answer)) if isinstance(answer, AsyncIterator) else None
+
+
+def _source(actor: Actor, headers: Mapping[bytes, bytes]) -> str:
+    """Return what a run is recorded to come from, which also says who is served first.
+
+    What a token's caller says of itself does not count: any program could say that a person waits for it.
+    """
+    client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
+    return client if client in SOURCES and not actor.token else "rest"
 
 
 async def run_events(items: AsyncIterator[list[OutputChunk] | RunInfo]) -> AsyncGenerator[bytes, None]:

@@ -30,6 +30,10 @@ class EngineHost(Protocol):
     def stopping(self) -> asyncio.Event:
         """Set when every stream must end."""
 
+    @property
+    def in_flight(self) -> int:
+        """Requests of one token that may be under way at a time."""
+
     def info(self) -> EngineInfo: ...
 
     def stop(self) -> None:
