@@ -115,6 +115,7 @@ class Daemon:
         self.stopping = asyncio.Event()
         self._paths = paths
         self._log = engine_log
+        self.recent_log = engine_log.recent
         self._version = metadata.version("gatewright")
         self._started_at = time.time()
         self._app = build_app(self)
@@ -124,7 +125,7 @@ class Daemon:
 
     @property
     def in_flight(self) -> int:
-        return 32
+        return self.engine.policy.access.in_flight
 
     def info(self) -> EngineInfo:
         problems = [*self.engine.problems, self._log.problem, self._place.problem]
@@ -162,7 +163,7 @@ class Daemon:
         """Serve until stopped, idle or without a place."""
         await self._place.take()
         if self._tcp is not None:
-            self._tcp.open(self._server, self._app, lambda: ())
+            self._tcp.open(self._server, self._app, lambda: self.engine.policy.access.hosts)
         self._handle_signals(background=background)
         report.ready()
         log.info("engine %s serves %s as process %d", self._version, self._paths.project, os.getpid())

@@ -288,6 +288,7 @@ async def test_other_encodings_are_refused(host: TcpHost, encoding: str) -> None
         (gzip.compress(CODE) + b"rubbish", "The body is not what gzip makes."),
         (b"", "The body is not JSON"),
     ],
+    ids=["plain", "cut", "rubbish behind", "nothing"],
 )
 async def test_what_is_no_gzip_is_said(host: TcpHost, body: bytes, sentence: str) -> None:
     status, answer = await host.ask(f"{RUNS}\r\nContent-Encoding: gzip", body)
