@@ -5,17 +5,20 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from engine.api import body, content, errors, sse
+from engine.api import body, content, errors, idempotency, sse
 from engine.api.content import Content
 from engine.api.credentials import CHALLENGE, actor_of
 from engine.api.host import EngineHost
+from engine.api.idempotency import Repeats
 from engine.api.leaving import while_asked
 from engine.api.sse import EventStream
 from engine.models.runs import OutputChunk, RunInfo, RunState
@@ -32,18 +35,17 @@ SOURCES = frozenset({"console", "cli"})
 class Endpoint:
     """Calls ``bound`` for every request to its operation that passes the checks, and sends what it answers."""
 
-    def __init__(self, bound: BoundOperation, host: EngineHost) -> None:
+    def __init__(self, bound: BoundOperation, host: EngineHost, repeats: Repeats) -> None:
         self._bound = bound
         self._operation = bound.operation
         self._host = host
+        self._repeats = repeats
         self._body = None if self._operation.body is None else msgspec.json.Decoder(self._operation.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             request = await self._request(scope, receive)
-            answer = self._bound(request)
-            if inspect.isawaitable(answer):
-                answer = await (while_asked(receive, answer) if self._cancels(request) else answer)
+            answer = await self._answer(scope, request, receive)
             await self._respond(request, answer, receive, send)
         except body.ClientGone:
             log.debug("%s: the client left before its request was complete", self._operation.name)
@@ -51,6 +53,17 @@ class Endpoint:
             if isinstance(error, ServiceError) and error.denied is not None:
                 self._host.engine.callers.denied(error.denied, _source(dict(scope["headers"])), self._operation.name)
             await self._refuse(send, error)
+
+    async def _answer(self, scope: Scope, request: Request, receive: Receive) -> Any:  # noqa: ANN401 - the operation's
+        cancels = self._cancels(request)
+        if self._operation.idempotent and (key := idempotency.key_of(scope)) is not None:
+            work = partial(self._bound, request)
+            once = self._repeats.once(self._operation, key, request, work, cancels=cancels)
+            return await while_asked(receive, once)
+        answer = self._bound(request)
+        if inspect.isawaitable(answer):
+            return await (while_asked(receive, answer) if cancels else answer)
+        return answer
 
     def _cancels(self, request: Request) -> bool:
         """Whether a client that leaves cancels what it asked for."""
@@ -62,7 +75,7 @@ class Endpoint:
 
     async def _request(self, scope: Scope, receive: Receive) -> Request:
         headers = dict(scope["headers"])
-        actor = actor_of(scope, headers, self._host.engine.callers)
+        actor = await actor_of(scope, headers, self._host.engine.callers)
         may(actor, self._operation)
         return Request(
             actor=actor,
@@ -101,6 +114,8 @@ class Endpoint:
         if self._operation.raw_answer:
             await content.respond(send, self._operation.status, Content(request.params.name, answer))
         elif (stream := self._stream(request, answer)) is not None:
+            if (counts := self._host.engine.callers.while_counts(request.actor)) is not None:
+                stream = EventStream(_while(counts, stream.events))
             await sse.respond(stream, receive, send, self._host.stopping)
         else:
             await respond_json(send, self._status(request, answer), msgspec.json.encode(answer))
@@ -124,6 +139,15 @@ class Endpoint:
 def _source(headers: Mapping[bytes, bytes]) -> str:
     client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
     return client if client in SOURCES else "rest"
+
+
+async def _while(counts: Callable[[], bool], events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """What a stream sends, up to the end of its caller's right to it."""
+    async with aclosing(events):
+        async for chunk in events:
+            if not counts():
+                return
+            yield chunk
 
 
 async def run_events(items: AsyncIterator[list[OutputChunk] | RunInfo]) -> AsyncGenerator[bytes, None]:

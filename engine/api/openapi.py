@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from engine.api.idempotency import MAX_KEY
 from engine.models.base import ErrorBody
 from engine.registry import OPERATIONS
 from engine.registry.engine import OPENAPI
@@ -19,6 +20,14 @@ from engine.services.operations import Row, implements
 REF = "#/components/schemas/{name}"
 BINARY: dict[str, Any] = {"application/octet-stream": {}}
 """Raw bytes: OpenAPI 3.1 leaves their schema out."""
+
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A repeat with the same key and body within ten minutes gets the first answer; it is done once.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,8 @@ def _answer(operation: Row, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _parameters(operation: Row, schema: dict[str, Any]) -> list[dict[str, Any]]:
     required = schema.get("required", [])
-    return [
+    headers = [IDEMPOTENCY_KEY] if operation.idempotent else []
+    return headers + [
         {
             "name": name,
             "in": "path" if name in operation.path_names else "query",

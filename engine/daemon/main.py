@@ -115,6 +115,7 @@ class Daemon:
         self.stopping = asyncio.Event()
         self._paths = paths
         self._log = engine_log
+        self.recent_log = engine_log.recent
         self._version = metadata.version("gatewright")
         self._started_at = time.time()
         self._app = build_app(self)

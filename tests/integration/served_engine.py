@@ -18,11 +18,13 @@ from engine.api.app import build_app
 from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
 from engine.client.client import EngineClient
+from engine.client.transport import SocketTransport
 from engine.config import Settings
 from engine.models.base import API_VERSION
 from engine.models.engine import EngineInfo
 from engine.paths import EnginePaths
 from engine.registry.operation import BASE
+from engine.services.recent_log import RecentLog
 
 PATIENCE = 30.0
 
@@ -41,6 +43,7 @@ class ServedEngine:
         self.engine = engine
         self.wire = EventWire("aa")
         self.stopping = asyncio.Event()
+        self.recent_log = RecentLog()
         self.paths = EnginePaths(folder)
         self.server = EngineServer(build_app(self))
 
@@ -54,7 +57,7 @@ class ServedEngine:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[EngineClient]:
-        client = EngineClient(partial(sockets.connect, self.paths, os.geteuid()), "cli")
+        client = EngineClient(SocketTransport(partial(sockets.connect, self.paths, os.geteuid()), "cli"))
         try:
             yield client
         finally:

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.api.compat import about, calls, document, scripts, session, syntax, unavailable
+from engine.api.compat import (
+    about,
+    calls,
+    document,
+    figures,
+    history,
+    impact,
+    logs,
+    scripts,
+    session,
+    syntax,
+    unavailable,
+)
 from engine.api.compat.interpreter import Interpreter
 from engine.api.host import EngineHost
 from engine.registry.operation import Operation
@@ -15,6 +27,10 @@ COMPAT_OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     *scripts.OPERATIONS,
     *syntax.OPERATIONS,
     *about.OPERATIONS,
+    *figures.OPERATIONS,
+    *impact.OPERATIONS,
+    *history.OPERATIONS,
+    *logs.OPERATIONS,
     *unavailable.OPERATIONS,
     *document.OPERATIONS,
 )
@@ -29,6 +45,10 @@ def compat_services(host: EngineHost) -> list[object]:
         scripts.ScriptsByName(host),
         syntax.Syntax(host),
         about.About(host, interpreter),
+        figures.Figures(host),
+        impact.Impact(host),
+        history.History(),
+        logs.Logs(host),
         unavailable.Unavailable(),
         document.CompatDocument(COMPAT_OPERATIONS),
     ]

@@ -24,7 +24,17 @@ from engine.models.runs import (
     RunRequest,
     RunState,
 )
-from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull, SharedModule
+from engine.pool.job import (
+    FileInput,
+    Job,
+    JobRejected,
+    Limits,
+    NotEnoughMemory,
+    Profile,
+    QueueFull,
+    SandboxUnavailable,
+    SharedModule,
+)
 from engine.pool.outcome import Ending, Intervention
 from engine.pool.pool import Pool
 from engine.registry.runs import (
@@ -37,7 +47,7 @@ from engine.registry.runs import (
     RUNS_START,
     RunListParams,
 )
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.access import Actor, Role, ServiceError, require, require_every_script
 from engine.services.audit import AuditService, event
 from engine.services.disk_space import SpaceCheck, output_not_recorded
 from engine.services.events import EventBus
@@ -51,6 +61,7 @@ from engine.services.runs.records import output_chunk, run_file, run_info, run_r
 from engine.services.runs.requests import Prepared, RequestChecks, no_file, refused_run
 from engine.services.runs.uploads import Buffer, BufferService
 from engine.services.scripts.shared_code import SharedCode, shared_files
+from engine.services.visibility import of_its_scripts, sees_run
 from store.errors import StoreError
 from store.state.database import StateDB
 from store.state.rows import InputRow
@@ -279,7 +290,7 @@ class RunService:
         wanted = wanted or RunFilter()
         if not 1 <= limit <= 500:
             raise ServiceError("bad_request", "limit must be 1 to 500.")
-        if actor.role < Role.AUTHOR:
+        if actor.role < Role.AUTHOR or actor.scripts:
             if wanted.actor not in (None, actor.name):
                 return RunList(runs=[])
             wanted = dataclasses.replace(wanted, actor=actor.name)
@@ -294,7 +305,8 @@ class RunService:
                 found[run_id] = _summary(run.info)
         newest = [found[run_id] for run_id in sorted(found, reverse=True)]
         more = len(newest) > limit
-        return RunList(runs=newest[:limit], next_before=newest[limit - 1].id if more else None)
+        shown = [info for info in newest[:limit] if of_its_scripts(actor, info)]
+        return RunList(runs=shown, next_before=newest[limit - 1].id if more else None)
 
     @implements(RUNS_OUTPUT)
     async def output(self, run_id: int, actor: Actor, *, after: int = 0, limit: int = PAGE) -> OutputPage:
@@ -367,10 +379,13 @@ class RunService:
         return await self.wait(run_id, actor)
 
     def run_changed(self, run: ActiveRun) -> None:
+        if run.info.state is RunState.RUNNING:
+            self._metrics.started(run.info.id)
         self.recorder.run_changed(run.info, run.files)
         self._publish(run.info)
 
     def run_queue_moved(self, run: ActiveRun) -> None:
+        self._metrics.queued(run.info.id)
         self._publish(run.info)
 
     def run_output(self, run: ActiveRun, removed: Sequence[int], added: Iterable[OutputChunk]) -> None:
@@ -445,6 +460,8 @@ class RunService:
             ending = self._pool.submit(job)
         except (QueueFull, JobRejected) as refusal:
             self._forget(run)
+            if isinstance(refusal, (QueueFull, NotEnoughMemory, SandboxUnavailable)):
+                self._metrics.refused()
             raise refused_run(refusal) from None
         except BaseException:
             self._forget(run)
@@ -464,8 +481,7 @@ class RunService:
         self._buffers.give_back(run.buffers)
         run.close_stdin()
         ending = _interrupted() if future.cancelled() else future.result()
-        if run.info.started_at is not None:  # what was cancelled in the queue says nothing about speed
-            self._metrics.finished(ending.duration)
+        self._metrics.ended(run.info.id, ending.outcome, ending.duration)
         run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
         ending = self._explained(run.info, ending)
@@ -544,8 +560,9 @@ class RunService:
         return run_info(row, (await self._state.files([run_id])).get(run_id, ()))
 
     def _check_sees(self, info: RunInfo, actor: Actor) -> None:
-        if info.actor != actor.name:
+        if not sees_run(actor, info):
             require(actor, Role.AUTHOR, "see other people's runs")
+            require_every_script(actor, "see other runs than its own of these scripts")
 
 
 def _first_record(
