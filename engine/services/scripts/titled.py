@@ -23,7 +23,7 @@ from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.service import ScriptService, conflict, refused
 from engine.services.scripts.versions import ScriptWriter
 from store.errors import StoreError
-from store.files.names import SUFFIX, folded, path_problem, script_path
+from store.files.names import SUFFIX, folded, path_problem, script_path, shown
 from store.files.scripts import ScriptFiles
 from store.frontmatter.block import Block
 from store.frontmatter.carry import with_header_of
@@ -306,7 +306,7 @@ class TitledScripts:
 
 
 def no_script(name: str) -> ServiceError:
-    return ServiceError("no_script", f"Script not found: {name[:MAX_TITLE]}", status=404)
+    return ServiceError("no_script", f"Script not found: {shown(name[:MAX_TITLE])}", status=404)
 
 
 def folder_of(path: str) -> str:
