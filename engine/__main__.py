@@ -29,8 +29,19 @@ def _serve(options: argparse.Namespace) -> int:
             idle_exit=options.idle_exit,
             pool_size=options.pool_size,
             become=not options.stay,
+            listen=_listen(options),
         )
     )
+
+
+def _listen(options: argparse.Namespace) -> dict[str, str]:
+    """Return the settings of ``[listen]`` that the command line gives."""
+    given = {
+        "listen.address": options.listen,
+        "listen.tls_cert": options.tls_cert and str(options.tls_cert.absolute()),
+        "listen.tls_key": options.tls_key and str(options.tls_key.absolute()),
+    }
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -48,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--ready-fd", type=int, help="file descriptor to report readiness to")
     serve.add_argument("--idle-exit", type=float, metavar="SECONDS", help="leave after this time without use; 0: never")
     serve.add_argument("--pool-size", type=int, metavar="N", help="number of slots")
+    serve.add_argument("--listen", metavar="HOST:PORT", help="listen over TCP, too; without TLS on loopback only")
+    serve.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain in PEM")
+    serve.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key in PEM, mode 0600")
     serve.add_argument("--stay", action="store_true", help="refuse a project of another account, as root too")
     doctor = commands.add_parser("doctor", help="what this host gives to an engine")
     doctor.add_argument("--project", type=Path, default=None)

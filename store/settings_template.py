@@ -2,7 +2,8 @@
 
 SETTINGS_TEMPLATE = """\
 # Settings of this Gatewright project. Lines that begin with "#" show the default; remove the "#" to change one.
-# The engine reads this file when it starts. It must belong to the project's owner and be writable by nobody else.
+# The engine reads this file when it starts, and [access] when it changes. It must belong to the project's owner and be
+# writable by nobody else.
 
 [pool]
 # Scripts that can run at the same time, 3 to 20.
@@ -77,12 +78,45 @@ SETTINGS_TEMPLATE = """\
 # process has mapped (memfd, System V) is counted only where the engine has a cgroup of its own: gatewright doctor.
 # admin_memory = "2 GiB"
 
+[access]
+# What other accounts of this host may do: lists of names of accounts, and of groups with "@" before them, such as
+# ["alice", "@plant"]. The project's owner and root may do everything. An account that is in several lists has the
+# highest of these roles; one that is in none has no access. They count only where other accounts reach the engine's
+# socket, as in a shared project (gatewright engine serve --shared); other hosts come with tokens: gatewright token.
+# This section is read again when the file changes. With a mistake in it, the roles stay as they were.
+# They may see scripts, and runs of their own.
+# viewers = []
+
+# They may also run saved scripts.
+# operators = []
+
+# They may also edit scripts, run code of their own, and see the runs of all.
+# authors = []
+
+# They may do everything. Their ADMIN runs can do what the engine's account can: give this role as you would give its
+# password.
+# admins = []
+
+# Names under which clients on the network may call this engine, beside the addresses that it listens on.
+# hosts = []
+
 [engine]
 # Minutes without a client, a run or a task after which an engine that was started in the background ends. 0: never.
 # idle_exit_minutes = 30
 
 # Where the engine and its git look for programs.
 # path = "/usr/local/bin:/usr/bin:/bin"
+
+[listen]
+# Where clients reach the engine over TCP, such as "127.0.0.1:9089" (port 0: any free one). Empty: nowhere. Each request
+# needs a token then (gatewright token create), and the engine does not leave when idle. Takes effect at the next start.
+# address = ""
+
+# Certificate, with those between it and a root, and its private key, as files in PEM with absolute paths. Without them
+# only addresses of this host itself (127.0.0.1, ::1, localhost) are accepted. The key must be readable by the engine's
+# account alone. Both are read again when they change.
+# tls_cert = ""
+# tls_key = ""
 
 [retention]
 # Days for which the output of runs is kept, and its size in all.

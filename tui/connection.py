@@ -16,7 +16,8 @@ from textual.message import Message
 
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
-from engine.client.launch import LaunchError, connect
+from engine.client.starter import LaunchError
+from engine.client.target import Target
 from engine.models.base import Event
 from engine.models.engine import EngineInfo, PoolInfo
 from engine.models.runs import RunInfo
@@ -47,20 +48,18 @@ class ConnectionState(StrEnum):
 
 
 class EngineConnection:
-    """Keeps a client connected to a project's engine and starts the engine when none answers.
+    """Keeps a client connected to an engine and starts the engine of a folder when none answers.
 
     An engine that says that it stops was stopped by somebody: then the connection waits for it to come back, or for
     ``retry``, and does not start it behind that person's back.
 
     Args:
-        project: The project's folder.
+        target: The engine that is meant.
         publish: Gets a message for everything that happens.
-        become: Whether root may become the project's owner: it named the project.
     """
 
-    def __init__(self, project: Path, publish: Callable[[Message], None], *, become: bool = True) -> None:
-        self.project = project
-        self._become = become
+    def __init__(self, target: Target, publish: Callable[[Message], None]) -> None:
+        self._target = target
         self._publish = publish
         self._client: EngineClient | None = None
         self._wake = asyncio.Event()
@@ -84,6 +83,11 @@ class EngineConnection:
             raise EngineUnreachable("The engine is not connected.", "Try again when it is back; the text stays here.")
         return self._client
 
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start that a person types: in the project's folder, else in the current one."""
+        return self._target.folder or Path()
+
     async def run(self) -> None:
         """Hold the connection until cancelled."""
         attempt = 0
@@ -106,7 +110,7 @@ class EngineConnection:
     async def _open(self) -> bool:
         """Try once to get a client that answers; False, and the reason published, if there is none."""
         try:
-            client = await connect(self.project, client="console", start=self._may_start, become=self._become)
+            client = await self._target.connect("console", start=self._may_start)
         except (LaunchError, EngineUnreachable, EngineError) as error:
             self._away(error.message, error.hint)
             return False

@@ -5,17 +5,20 @@ from __future__ import annotations
 import inspect
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from engine.api import body, content, errors, sse
+from engine.api import body, content, errors, idempotency, sse
 from engine.api.content import Content
 from engine.api.credentials import CHALLENGE, actor_of
 from engine.api.host import EngineHost
+from engine.api.idempotency import Repeats
 from engine.api.leaving import while_asked
 from engine.api.sse import EventStream
 from engine.models.runs import OutputChunk, RunInfo, RunState
@@ -32,23 +35,39 @@ SOURCES = frozenset({"console", "cli"})
 class Endpoint:
     """Calls ``bound`` for every request to its operation that passes the checks, and sends what it answers."""
 
-    def __init__(self, bound: BoundOperation, host: EngineHost) -> None:
+    def __init__(self, bound: BoundOperation, host: EngineHost, repeats: Repeats) -> None:
         self._bound = bound
         self._operation = bound.operation
         self._host = host
+        self._repeats = repeats
         self._body = None if self._operation.body is None else msgspec.json.Decoder(self._operation.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             request = await self._request(scope, receive)
-            answer = self._bound(request)
-            if inspect.isawaitable(answer):
-                answer = await (while_asked(receive, answer) if self._operation.cancels else answer)
+            answer = await self._answer(scope, request, receive)
             await self._respond(request, answer, receive, send)
         except body.ClientGone:
             log.debug("%s: the client left before its request was complete", self._operation.name)
         except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a sentence, unexpected ones a log line
+            if isinstance(error, ServiceError) and error.denied is not None:
+                self._host.engine.callers.denied(error.denied, _source(dict(scope["headers"])), self._operation.name)
             await self._refuse(send, error)
+
+    async def _answer(self, scope: Scope, request: Request, receive: Receive) -> Any:  # noqa: ANN401 - the operation's
+        cancels = self._cancels(request)
+        if self._operation.idempotent and (key := idempotency.key_of(scope)) is not None:
+            work = partial(self._bound, request)
+            once = self._repeats.once(self._operation, key, request, work, cancels=cancels)
+            return await while_asked(receive, once)
+        answer = self._bound(request)
+        if inspect.isawaitable(answer):
+            return await (while_asked(receive, answer) if cancels else answer)
+        return answer
+
+    def _cancels(self, request: Request) -> bool:
+        """Whether a client that leaves cancels what it asked for."""
+        return self._operation.cancels or getattr(request.params, "wait", None) is not None
 
     async def _refuse(self, send: Send, error: Exception) -> None:
         status, error_body = errors.answer_to(error, self._operation)
@@ -56,12 +75,11 @@ class Endpoint:
 
     async def _request(self, scope: Scope, receive: Receive) -> Request:
         headers = dict(scope["headers"])
-        actor = actor_of(scope, headers, self._host.engine.callers)
+        actor = await actor_of(scope, headers, self._host.engine.callers)
         may(actor, self._operation)
-        client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
         return Request(
             actor=actor,
-            source=client if client in SOURCES else "rest",
+            source=_source(headers),
             params=self._params(scope),
             body=await self._decoded(receive, headers),
             chunks=body.chunks(receive) if self._operation.raw_body else None,
@@ -71,7 +89,14 @@ class Endpoint:
     def _params(self, scope: Scope) -> Any:  # noqa: ANN401 - the operation's own params struct
         given: dict[str, Any] = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         given.update(scope["path_params"])
-        return msgspec.convert(given, self._operation.params, strict=False)
+        params = msgspec.convert(given, self._operation.params, strict=False)
+        if getattr(params, "follow", False) and getattr(params, "wait", None) is not None:
+            raise ServiceError(
+                "bad_request",
+                "follow and wait exclude each other: one answers with the run's event stream, the other with its end.",
+                hint="Leave one of them out.",
+            )
+        return params
 
     async def _decoded(self, receive: Receive, headers: dict[bytes, bytes]) -> Any:  # noqa: ANN401 - its body struct
         if self._body is None:
@@ -80,15 +105,26 @@ class Endpoint:
         if kind != JSON:
             raise ServiceError("bad_request", "The body must be JSON (Content-Type: application/json).", status=415)
         length = headers.get(b"content-length")
-        return self._body.decode(await body.read(receive, None if length is None else int(length)))
+        return self._parsed(await body.read(receive, None if length is None else int(length)))
+
+    def _parsed(self, data: bytes) -> Any:  # noqa: ANN401 - the operation's own body struct
+        return None if self._body is None else self._body.decode(data)
 
     async def _respond(self, request: Request, answer: Any, receive: Receive, send: Send) -> None:  # noqa: ANN401
         if self._operation.raw_answer:
             await content.respond(send, self._operation.status, Content(request.params.name, answer))
         elif (stream := self._stream(request, answer)) is not None:
+            if (counts := self._host.engine.callers.while_counts(request.actor)) is not None:
+                stream = EventStream(_while(counts, stream.events))
             await sse.respond(stream, receive, send, self._host.stopping)
         else:
-            await respond_json(send, self._operation.status, msgspec.json.encode(answer))
+            await respond_json(send, self._status(request, answer), msgspec.json.encode(answer))
+
+    def _status(self, request: Request, answer: object) -> int:
+        """Return the operation's status; 200 for a run that was waited for and has ended, which 202 is not for."""
+        waited = getattr(request.params, "wait", None) is not None
+        ended = isinstance(answer, RunInfo) and answer.state is RunState.FINISHED
+        return 200 if waited and ended else self._operation.status
 
     def _stream(self, request: Request, answer: object) -> EventStream | None:
         """Return the events to send, if the operation answers with them or the caller wants to follow its run."""
@@ -98,6 +134,20 @@ class Endpoint:
             kept = getattr(request.params, "kept", False)
             return EventStream(run_events(self._host.engine.runs.follow(answer.id, request.actor, kept=kept)))
         return EventStream(run_events(answer)) if isinstance(answer, AsyncIterator) else None
+
+
+def _source(headers: Mapping[bytes, bytes]) -> str:
+    client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
+    return client if client in SOURCES else "rest"
+
+
+async def _while(counts: Callable[[], bool], events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """What a stream sends, up to the end of its caller's right to it."""
+    async with aclosing(events):
+        async for chunk in events:
+            if not counts():
+                return
+            yield chunk
 
 
 async def run_events(items: AsyncIterator[list[OutputChunk] | RunInfo]) -> AsyncGenerator[bytes, None]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from engine.api.peer import PeerProtocol
+from engine.api.tcp import TcpConnections, TcpLimits, TcpListener, TcpProtocol
 from engine.sockets import BACKLOG
 
 KEEP_ALIVE = 75
@@ -17,9 +20,14 @@ GRACE = 2
 
 
 class EngineServer(uvicorn.Server):
-    """Serves ``app`` on unix sockets until ``shutdown``. Call from the event loop."""
+    """Serves ``app`` on unix sockets, and over TCP where it is told to, until ``shutdown``. Call from the event loop.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: Gets every request.
+        limits: Of connections over TCP.
+    """
+
+    def __init__(self, app: ASGIApp, limits: TcpLimits | None = None) -> None:
         config = uvicorn.Config(
             app,
             http=PeerProtocol,
@@ -37,6 +45,10 @@ class EngineServer(uvicorn.Server):
         super().__init__(config)
         self.lifespan = config.lifespan_class(config)
         self.servers: list[asyncio.base_events.Server] = []
+        self._by_place: dict[str, asyncio.base_events.Server] = {}
+        self._tcp = TcpConnections(limits or TcpLimits())
+        self._listeners: list[TcpListener] = []
+        self._watch: asyncio.Task[None] | None = None
 
     @property
     def connection_count(self) -> int:
@@ -46,12 +58,41 @@ class EngineServer(uvicorn.Server):
     def request_count(self) -> int:
         return self.server_state.total_requests
 
-    async def listen(self, sock: socket.socket) -> None:
-        """Take connections from ``sock`` and no more from the one before; connections that are open stay."""
-        for server in self.servers:
-            server.close()
-        loop = asyncio.get_running_loop()
-        self.servers = [await loop.create_unix_server(self._protocol, sock=sock, backlog=BACKLOG)]
+    async def listen(self, sock: socket.socket, place: str = "") -> None:
+        """Take connections from a unix socket and no more from the one before; connections that are open stay.
 
-    def _protocol(self) -> PeerProtocol:
+        Args:
+            sock: Listens.
+            place: What it replaces: the socket before it of the same place.
+        """
+        if place in self._by_place:
+            self._by_place[place].close()
+        loop = asyncio.get_running_loop()
+        self._by_place[place] = await loop.create_unix_server(self._of_peer, sock=sock, backlog=BACKLOG)
+        self.servers = list(self._by_place.values())
+
+    def listen_tcp(self, sock: socket.socket, app: ASGIApp, context: Callable[[], ssl.SSLContext | None]) -> None:
+        """Take connections over TCP, too.
+
+        Args:
+            sock: Listens, non-blocking.
+            app: Gets the requests that come by it.
+            context: What the next connection's TLS is made with; None without TLS.
+        """
+
+        def protocol(leave: Callable[[], None]) -> TcpProtocol:
+            return TcpProtocol(self.config, self.server_state, app, self._tcp, leave)
+
+        self._listeners.append(TcpListener(sock, self._tcp, protocol, context))
+        if self._watch is None:
+            self._watch = asyncio.create_task(self._tcp.watch(), name="slow TCP clients")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listener in self._listeners:
+            listener.close()
+        if self._watch is not None:
+            self._watch.cancel()
+        await super().shutdown(sockets)
+
+    def _of_peer(self) -> PeerProtocol:
         return PeerProtocol(config=self.config, server_state=self.server_state, app_state={})

@@ -110,5 +110,7 @@ def unreachable(*, harmless: bool) -> Iterator[None]:
         ) from None
     except EngineLostError as error:
         raise EngineUnreachable(str(error), None if harmless else LOOK_FIRST) from error
-    except (TransportError, EventTooLargeError) as error:
+    except TransportError as error:
+        raise EngineUnreachable(str(error), error.hint) from error
+    except EventTooLargeError as error:
         raise EngineUnreachable(str(error)) from error

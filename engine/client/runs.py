@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from engine.client.answers import EngineError, EngineUnreachable, decode, read_answer, unreachable
 from engine.client.calls import Calls, Retry
 from engine.client.sse_parser import ServerEvent
-from engine.client.transport import EngineLostError
+from engine.client.transport import IN_ANSWER, EngineLostError
 from engine.models.base import Model
-from engine.models.runs import BufferInfo, OutputChunk, ReplayRequest, RunInfo, RunRequest
+from engine.models.runs import BufferInfo, OutputChunk, ReplayRequest, RunInfo, RunRequest, RunState
 from engine.registry.operation import TRANSFER_TIMEOUT, Operation
 from engine.registry.runs import (
     BUFFERS_CREATE,
+    RUNS_CANCEL,
     RUNS_EVENTS,
     RUNS_REPLAY,
     RUNS_START,
     BufferParams,
     ReplayParams,
     RunEventsParams,
+    RunParams,
     StartParams,
 )
 
@@ -68,6 +71,18 @@ class RunCalls(Calls):
             else:
                 return
 
+    async def run_and_wait(self, request: RunRequest, wait: float) -> RunInfo:
+        """Run to the end, in one call: the final record with the output, or after ``wait`` seconds the record so far.
+
+        A cancelled call cancels the run.
+
+        Raises:
+            EngineError: The engine refuses it; ``busy`` when no slot was free in time.
+            EngineUnreachable: There is no engine, or it went away: whether the run began is not known.
+        """
+        patient = dataclasses.replace(RUNS_START, patience=wait + RUNS_START.patience)
+        return await self.call(patient, StartParams(wait=wait), request)
+
     async def run_and_follow(self, request: RunRequest, *, kept: bool = False) -> AsyncGenerator[RunEvent, None]:
         """Start a run and follow it, in one round trip. The first item is its record.
 
@@ -80,6 +95,27 @@ class RunCalls(Calls):
         async with aclosing(self._follow_from(RUNS_START, StartParams(follow=True, kept=kept), request)) as items:
             async for item in items:
                 yield item
+
+    async def run_to_end(self, request: RunRequest) -> RunInfo:
+        """Start a run and return its record when it has ended; cancelling this cancels the run.
+
+        Raises:
+            EngineError: The engine refuses it.
+            EngineUnreachable: There is no engine, or it went away for good.
+        """
+        record: RunInfo | None = None
+        try:
+            async with aclosing(self.run_and_follow(request, kept=True)) as items:
+                async for item in items:
+                    record = item if isinstance(item, RunInfo) else record
+        except asyncio.CancelledError:
+            if record is not None and record.state is not RunState.FINISHED:
+                with suppress(EngineError, EngineUnreachable):
+                    await asyncio.shield(self.call(RUNS_CANCEL, RunParams(run_id=record.id)))
+            raise
+        if record is None:
+            raise EngineUnreachable(IN_ANSWER)
+        return record
 
     async def replay_and_follow(
         self, run_id: int, request: ReplayRequest, *, kept: bool = False

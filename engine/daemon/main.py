@@ -12,9 +12,11 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from engine.api.server import EngineServer
 from engine.client.ownership import become_owner
 from engine.client.starter import LaunchError, Readiness, prepare_folders
 from engine.config import ConfigError, Settings
-from engine.daemon import logs, process
+from engine.daemon import listening, logs, process
 from engine.daemon.idle import SocketPlace, until_idle
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
@@ -57,6 +59,7 @@ class ServeOptions:
         ready_fd: Where to report that it is ready, or why not.
         idle_exit: Seconds, instead of the setting; 0 is never.
         become: Root may become the project's owner.
+        listen: Settings of ``[listen]`` from the command line, by key.
     """
 
     project: Path
@@ -65,6 +68,7 @@ class ServeOptions:
     idle_exit: float | None = None
     pool_size: int | None = None
     become: bool = True
+    listen: Mapping[str, str] = field(default_factory=dict)
 
 
 class ReadinessPipe:
@@ -98,16 +102,27 @@ class ReadinessPipe:
 class Daemon:
     """One serving engine: what the API calls its host."""
 
-    def __init__(self, engine: Engine, paths: EnginePaths, lock: LifetimeLock, engine_log: logs.EngineLog) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        paths: EnginePaths,
+        lock: LifetimeLock,
+        engine_log: logs.EngineLog,
+        tcp: Sequence[socket.socket],
+    ) -> None:
         self.engine = engine
         self.wire = EventWire(secrets.token_hex(4))
         self.stopping = asyncio.Event()
         self._paths = paths
         self._log = engine_log
+        self.recent_log = engine_log.recent
         self._version = metadata.version("gatewright")
         self._started_at = time.time()
-        self._server = EngineServer(build_app(self))
+        self._app = build_app(self)
+        self._server = EngineServer(self._app)
         self._place = SocketPlace(paths, lock, self._server)
+        self._tcp = tcp
+        self._urls = [listening.url_of(sock, tls=False) for sock in tcp]
 
     def info(self) -> EngineInfo:
         problems = [*self.engine.problems, self._log.problem, self._place.problem]
@@ -123,6 +138,7 @@ class Daemon:
             admin=self.engine.modes.admin.refusal or "",
             log_file=str(self._paths.log),
             last_event=self.engine.events.last_seq,
+            listening=self._urls,
             disk_full=isinstance(self.engine.project, FullDiskProject),
             problems=[problem for problem in problems if problem],
         )
@@ -141,6 +157,8 @@ class Daemon:
     async def run(self, report: ReadinessPipe, *, background: bool, idle_exit: float) -> None:
         """Serve until stopped, idle or without a place."""
         await self._place.take()
+        for sock in self._tcp:
+            self._server.listen_tcp(sock, self._app, lambda: None)
         self._handle_signals(background=background)
         report.ready()
         log.info("engine %s serves %s as process %d", self._version, self._paths.project, os.getpid())
@@ -185,12 +203,15 @@ def serve(options: ServeOptions) -> int:
         lock = LifetimeLock(paths.lifetime_lock)
         lock.acquire()
         engine_log = logs.configure(paths.log, foreground=not options.background)
-        flags = {} if options.pool_size is None else {"pool.size": options.pool_size}
+        flags: dict[str, str | float] = {**options.listen}
+        if options.pool_size is not None:
+            flags["pool.size"] = options.pool_size
         settings = Settings.load(paths.home / "settings.toml", flags=flags)
+        tcp = _bound(settings)
         process.settle(settings.engine.path)
         _divide_cgroup()
         spare.clear_leftovers(os.geteuid(), paths.fallback_socket(os.geteuid()).parent)
-        uvloop.run(_serve(options, settings, paths, lock, engine_log, report))
+        uvloop.run(_serve(options, settings, paths, lock, engine_log, report, tcp))
     except NotPrivate as error:
         report.failed(error.sentence, error.hint)
         return EXIT_FAILED
@@ -205,6 +226,13 @@ def serve(options: ServeOptions) -> int:
     if paths.read_only:
         spare.remove(paths.private)
     return 0
+
+
+def _bound(settings: Settings) -> list[socket.socket]:
+    """Return the sockets that listen over TCP, before anything else of the engine is there."""
+    if not settings.listen.address:
+        return []
+    return listening.bind(listening.Address.parse(settings.listen.address), tls=False)
 
 
 def _divide_cgroup() -> None:
@@ -222,11 +250,14 @@ async def _serve(
     lock: LifetimeLock,
     engine_log: logs.EngineLog,
     report: ReadinessPipe,
+    tcp: Sequence[socket.socket],
 ) -> None:
     idle_exit = options.idle_exit
     if idle_exit is None:
-        idle_exit = settings.engine.idle_exit_minutes * 60 if options.background else 0
+        # What clients elsewhere expect to be there stays: they cannot start it.
+        leaves = options.background and not tcp
+        idle_exit = settings.engine.idle_exit_minutes * 60 if leaves else 0
     async with Engine.open(paths.project, settings=settings, lock=lock) as engine:
-        daemon = Daemon(engine, paths, lock, engine_log)
+        daemon = Daemon(engine, paths, lock, engine_log, tcp)
         await daemon.run(report, background=options.background, idle_exit=idle_exit)
     log.info("the engine has left")

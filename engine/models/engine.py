@@ -30,6 +30,8 @@ class EngineInfo(Model, frozen=True):
     """Number of the newest event: a client that listens from there on misses nothing that happens after this answer."""
     problems: list[str] = []
     """What the user should know: a lost log line, a full disk, a missing sandbox layer."""
+    listening: list[str] = []
+    """Where it listens over TCP, as URLs: ``http://127.0.0.1:9089``. Empty where it does not."""
     disk_full: bool = False
     """The engine found no room to write, so its project is open for reading only until some is made."""
 

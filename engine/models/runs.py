@@ -89,7 +89,8 @@ class RunRequest(Model, frozen=True):
     argv: Arguments = []
     stdin: str | None = None
     entrypoint: str | None = None
-    mode: str = Mode.RESTRICTED
+    mode: str = ""
+    """Left out: the caller's default mode, RESTRICTED for all but tokens that were made with another one."""
     timeout: float | None = None
     name: str | None = None
     """What lists show for code that has no file, "<exec>" if not given. The console names the script being edited."""
@@ -168,6 +169,10 @@ class RunInfo(Model, frozen=True):
     """The run that this one repeats."""
     shared: list[SharedFile] = []
     """The shared code that its text imports; with ``code_sha256`` the identity of what ran."""
+    output: str | None = None
+    """What it wrote to its standard output, only in the answer to a call that waited for its end."""
+    stderr: str | None = None
+    """What it wrote to its standard error, likewise."""
 
 
 class OutputChunk(Model, frozen=True):

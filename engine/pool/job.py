@@ -149,6 +149,8 @@ class Job:
     limits: Limits = Limits()
     profile: Profile = Profile()
     priority: Priority = Priority.API
+    queue_wait: float | None = None
+    """Seconds that it may wait for a free slot; None: as long as the pool lets a run wait."""
     max_parallel: int | None = None
     """How many runs of the same name may go on at once."""
 

@@ -38,6 +38,7 @@ class Pool:
     Attributes:
         settings: What it was built from.
         on_change: Called whenever ``info()`` would differ.
+        on_exit: Called with the processor time, in seconds, of each process that had a run.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
@@ -52,6 +53,7 @@ class Pool:
         self._health: asyncio.Task[None] | None = None
         self._departing: set[asyncio.Task[None]] = set()
         self.on_change: Callable[[], None] = _nothing
+        self.on_exit: Callable[[float], None] = _nothing
 
     async def start(self) -> None:
         """Start every slot, and wait until each is ready or has failed once."""
@@ -105,17 +107,20 @@ class Pool:
             self._enqueue(assignment)
         return assignment.ending
 
-    def cancel(self, run_id: int) -> bool:
-        """Cancel a run, whether it waits, is being prepared or runs; False if there is none of that id."""
+    def cancel(self, run_id: int, cause: Intervention | None = None) -> bool:
+        """Cancel a run, whether it waits, is being prepared or runs; False if there is none of that id.
+
+        ``cause`` is what its record says instead.
+        """
         entry = self._queue.remove(run_id)
         if entry is not None:
-            cause = Intervention(Outcome.CANCELLED, "The run was cancelled while it waited.")
+            cause = cause or Intervention(Outcome.CANCELLED, "The run was cancelled while it waited.")
             entry.item.end(from_intervention(cause, 0.0, ""))
             self._changed_queue()
             return True
         for slot in self.slots():
             if slot.run_id == run_id:
-                slot.cancel(Intervention(Outcome.CANCELLED, "The run was cancelled."))
+                slot.cancel(cause or Intervention(Outcome.CANCELLED, "The run was cancelled."))
                 return True
         return False
 
@@ -165,6 +170,11 @@ class Pool:
             isolation=next((slot.isolation for slot in slots if slot.isolation and slot.mode is Mode.RESTRICTED), ""),
         )
 
+    @property
+    def size(self) -> int:
+        """How many slots there are to be."""
+        return self._size
+
     def slots(self) -> list[Slot]:
         return list(self._slots.values())
 
@@ -180,6 +190,9 @@ class Pool:
 
     def slot_changed(self) -> None:
         self.on_change()
+
+    def slot_run_exited(self, cpu: float) -> None:
+        self.on_exit(cpu)
 
     def slot_left(self, slot: Slot) -> None:
         if self._slots.get(slot.number) is slot:
@@ -230,7 +243,8 @@ class Pool:
             self._changed_queue()
 
     def _add(self, assignment: Assignment) -> QueuedRun[Assignment]:
-        entry = QueuedRun(assignment, assignment.job.run_id, assignment.job.priority, self._loop.time())
+        job = assignment.job
+        entry = QueuedRun(assignment, job.run_id, job.priority, self._loop.time(), job.queue_wait)
         self._queue.add(entry)
         return entry
 
@@ -244,7 +258,7 @@ class Pool:
         self._news_timer = None
         longest = self.settings.queue_wait
         for entry in self._queue.expired(self._loop.time(), longest):
-            entry.item.end(from_intervention(_waited_too_long(entry, longest), 0.0, ""))
+            entry.item.end(from_intervention(_waited_too_long(entry, entry.may_wait(longest)), 0.0, ""))
         self._dispatch()  # others on this host may have given memory back
         self._tell()
         if self.demand:
@@ -353,5 +367,5 @@ def _prepare_folder(scratch: Path) -> None:
             log.warning("cannot remove the scratch folder %s: %s", left, error)
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     """Nobody listens."""

@@ -27,6 +27,8 @@ class QueuedRun(Generic[T]):
     priority: Priority
     queued_at: float
     """By the loop's clock."""
+    longest: float | None = None
+    """Seconds that it may wait; None: as long as any."""
     wall_clock: float = field(default_factory=time.time)
     told: tuple[int, str] | None = None
 
@@ -34,6 +36,10 @@ class QueuedRun(Generic[T]):
     def rank(self) -> float:
         """Waiting grows everybody's age alike, so the order of two entries never changes and the queue stays sorted."""
         return self.queued_at + AGEING * self.priority
+
+    def may_wait(self, longest: float) -> float:
+        """Seconds that it may wait where no run may wait longer than ``longest``."""
+        return longest if self.longest is None else min(self.longest, longest)
 
 
 class RunQueue(Generic[T]):
@@ -74,10 +80,10 @@ class RunQueue(Generic[T]):
         return entry
 
     def expired(self, now: float, longest: float) -> list[QueuedRun[T]]:
-        """Take out what has waited longer than ``longest``."""
-        late = [entry for entry in self._entries if now - entry.queued_at >= longest]
-        if late:
-            self._entries = [entry for entry in self._entries if now - entry.queued_at < longest]
+        """Take out what has waited longer than ``longest``, or than it may itself."""
+        late = [entry for entry in self._entries if now - entry.queued_at >= entry.may_wait(longest)]
+        for entry in late:
+            self._entries.remove(entry)
         return late
 
     def standings(self, blocked_reason: Callable[[T], str | None]) -> Iterator[tuple[QueuedRun[T], int, str]]:

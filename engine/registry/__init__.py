@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.registry import defaults, engine, git, runs, scripts, sync
+from engine.registry import access, defaults, engine, git, runs, scripts, sync
 from engine.registry.operation import Operation
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
@@ -14,5 +14,6 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     *defaults.OPERATIONS,
     *git.OPERATIONS,
     *sync.OPERATIONS,
+    *access.OPERATIONS,
 )
 """In the order in which the API matches them: the hot ones first."""

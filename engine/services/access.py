@@ -6,8 +6,10 @@ names, and to the mode that its runs get.
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -45,6 +47,10 @@ class Actor:
     default_mode: str = "RESTRICTED"
     scripts: tuple[str, ...] = ()
 
+    def sees(self, path: str) -> bool:
+        """Whether it may know of the script at ``path``, whether there is one or not."""
+        return not self.scripts or _covered(self.scripts, path)
+
     @property
     def identity(self) -> str:
         """Tell this caller from every other one, whatever it is called."""
@@ -54,11 +60,20 @@ class Actor:
 class ServiceError(Exception):
     """An operation said no. It reaches every surface as the same sentence, code and hint.
 
-    ``retry_after``: seconds after which it may be asked again, where that is known.
+    Attributes:
+        retry_after: Seconds after which it may be asked again, where that is known.
+        denied: The caller, where its role or its scripts are why; the surface puts that on record.
     """
 
     def __init__(
-        self, code: str, message: str, *, hint: str | None = None, status: int = 400, retry_after: float | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        status: int = 400,
+        retry_after: float | None = None,
+        denied: Actor | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -66,6 +81,7 @@ class ServiceError(Exception):
         self.hint = hint
         self.status = status
         self.retry_after = retry_after
+        self.denied = denied
 
     def body(self) -> ErrorBody:
         return ErrorBody(error=self.message, code=self.code, hint=self.hint)
@@ -79,7 +95,63 @@ def require(actor: Actor, role: Role, what: str) -> None:
             f"{actor.name} may not {what}: that needs the role {role.name.lower()}.",
             hint="Ask an administrator of this project for the role.",
             status=403,
+            denied=actor,
         )
+
+
+def require_every_script(actor: Actor, what: str) -> None:
+    """Raise ``forbidden`` for a token for some scripts only. ``what`` completes "token:ci may not …"."""
+    if actor.scripts:
+        raise ServiceError(
+            "forbidden",
+            f"{actor.name} may not {what}: it is a token for some scripts only ({', '.join(actor.scripts)}).",
+            hint="Ask an administrator of this project for a token without patterns of scripts.",
+            status=403,
+            denied=actor,
+        )
+
+
+def require_script(actor: Actor, path: str, what: str = "reach") -> None:
+    """Raise ``forbidden`` for a token for other scripts than the one at ``path``, whether there is one or not."""
+    if not actor.sees(path):
+        raise ServiceError(
+            "forbidden",
+            f"{actor.name} may not {what} {path}: it is a token for {', '.join(actor.scripts)} only.",
+            hint="Ask an administrator of this project for a token for this script.",
+            status=403,
+            denied=actor,
+        )
+
+
+@functools.lru_cache(maxsize=4096)
+def _covered(patterns: tuple[str, ...], path: str) -> bool:
+    """Whether the whole path matches a pattern, with or without ``.py``."""
+    if {"", ".", ".."} & set(path.split("/")):  # no path of a script, and a pattern could be fooled by it
+        return False
+    return any(_regex(pattern).fullmatch(text) for pattern in patterns for text in (path, path.removesuffix(".py")))
+
+
+@functools.lru_cache(maxsize=1024)
+def _regex(pattern: str) -> re.Pattern[str]:
+    """``*`` is any text without a slash, ``**`` any text, ``?`` one character but a slash, ``[ab]`` and ``[a-z]`` one
+    of these, ``[!ab]`` one that is none of them nor a slash; all else is itself."""
+    parts = []
+    for match in re.finditer(r"(\*\*+)|(\*)|(\?)|\[(!?)([^]/]+)\]|(.)", pattern, re.DOTALL):
+        if match[1]:
+            parts.append(".*")
+        elif match[2]:
+            parts.append("[^/]*")
+        elif match[3]:
+            parts.append("[^/]")
+        elif match[5]:
+            inside = re.sub(r"([\\\[\]^&~|])", r"\\\1", match[5])
+            parts.append(f"(?!/)[{'^' if match[4] else ''}{inside}]")
+        else:
+            parts.append(re.escape(match[6]))
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error:  # a range the wrong way round, such as [z-a]
+        return re.compile(re.escape(pattern))
 
 
 def user_name(uid: int) -> str:

@@ -73,10 +73,11 @@ MAX_MESSAGE = 64 << 10
 """Bytes."""
 
 UID_TRAILER = "Gatewright-Uid"
+TOKEN_TRAILER = "Gatewright-Token"  # noqa: S105 - the name of a line, no secret
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _TRAILER = re.compile(r"[A-Za-z0-9-]+: .+")
-_FORGED = re.compile(rf"^[^\S\n]*+{UID_TRAILER}\s*+[:=]", re.IGNORECASE | re.MULTILINE)
+_FORGED = re.compile(rf"^[^\S\n]*+({UID_TRAILER}|{TOKEN_TRAILER})\s*+[:=]", re.IGNORECASE | re.MULTILINE)
 
 
 class GitService:
@@ -150,7 +151,7 @@ class GitService:
                 committed.
         """
         message = commit_message(request.message, actor)
-        author = await self._authors.of(actor.uid)
+        author = await self._authors.of(actor.identity)
         if author is None:
             raise ServiceError(
                 "no_author",
@@ -163,7 +164,7 @@ class GitService:
     @implements(GIT_AUTHOR)
     async def author(self, actor: Actor) -> GitAuthor:
         """Who the caller's commits are by."""
-        author = await self._authors.of(actor.uid)
+        author = await self._authors.of(actor.identity)
         return GitAuthor() if author is None else GitAuthor(name=author.name, email=author.email)
 
     @implements(GIT_AUTHOR_SET)
@@ -175,7 +176,7 @@ class GitService:
         if len(email) > _MAX_IDENTITY or not (_EMAIL.fullmatch(email) and email.isprintable()):
             raise ServiceError("bad_request", "An author's e-mail address looks like ada@plant.example.")
         try:
-            await self._authors.remember(actor.uid, Author(name, email))
+            await self._authors.remember(actor.identity, Author(name, email))
         except StoreError as error:
             raise _refused(error) from None
         return GitAuthor(name=name, email=email)
@@ -272,7 +273,8 @@ def _refused(error: StoreError) -> ServiceError:
 
 
 def commit_message(text: str, actor: Actor) -> str:
-    """The message with its trailer (git-interpret-trailers(1)): ``Gatewright-Uid: 1000 (alice)``.
+    """The message with its trailer (git-interpret-trailers(1)): ``Gatewright-Uid: 1000 (alice)``, or
+    ``Gatewright-Token: 3f9c… (token:ci)`` with the token's id.
 
     git is not asked to add it: that could run what the repository configures for trailers.
 
@@ -284,7 +286,8 @@ def commit_message(text: str, actor: Actor) -> str:
     _check(message)
     name = "".join(character if character.isprintable() else "?" for character in actor.name)
     separator = "\n" if _ends_in_trailers(message) else "\n\n"
-    return f"{message}{separator}{UID_TRAILER}: {actor.uid} ({name})\n"
+    trailer = f"{TOKEN_TRAILER}: {actor.token}" if actor.token else f"{UID_TRAILER}: {actor.uid}"
+    return f"{message}{separator}{trailer} ({name})\n"
 
 
 def _check(message: str) -> None:
@@ -292,8 +295,8 @@ def _check(message: str) -> None:
         raise ServiceError("bad_request", "A commit needs a message.")
     if _CONTROL.search(message):
         raise ServiceError("bad_request", "A commit's message holds no control characters.")
-    if _FORGED.search(message):
-        raise ServiceError("bad_request", f"The line {UID_TRAILER} is written by the engine.", hint="Leave it out.")
+    if (forged := _FORGED.search(message)) is not None:
+        raise ServiceError("bad_request", f"The line {forged[1]} is written by the engine.", hint="Leave it out.")
     try:
         size = len(message.encode("utf-8"))
     except UnicodeEncodeError:

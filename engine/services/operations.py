@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from engine.registry.operation import Operation
-from engine.services.access import Actor, Role, require
+from engine.services.access import Actor, Role, require, require_every_script
 
 Row = Operation[Any, Any, Any]
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
@@ -66,12 +66,15 @@ def implements(operation: Row) -> Callable[[MethodT], MethodT]:
 
 
 def may(actor: Actor, operation: Row) -> None:
-    """Refuse an actor without the operation's role.
+    """Refuse an actor without the operation's role, and a token for some scripts only what is not for such tokens.
 
     Raises:
         ServiceError: ``forbidden``.
     """
-    require(actor, Role[operation.role.upper()], _phrase(operation.summary))
+    phrase = _phrase(operation.summary)
+    require(actor, Role[operation.role.upper()], phrase)
+    if not operation.scoped:
+        require_every_script(actor, phrase)
 
 
 class BoundOperation:
@@ -135,6 +138,8 @@ def _fields_of(operation: Row, method: Callable[..., Any]) -> Iterator[tuple[str
     arguments = inspect.signature(method).parameters
     if operation.role != "viewer" and "actor" not in arguments:
         raise UnboundOperation(f"{method.__qualname__} must take the actor: {operation.name} is not for every role.")
+    if operation.role != "viewer" and arguments["actor"].default is None:
+        raise UnboundOperation(f"{method.__qualname__} must be told the actor: {operation.name} is not for every role.")
     taken = set(params) & OF_THE_SURFACE
     for name in arguments:
         if name in OF_THE_CALL:
@@ -155,15 +160,18 @@ def _names(struct: Any) -> frozenset[str]:  # noqa: ANN401 - a struct type, or N
 
 def _checked(method: MethodT, operation: Row) -> MethodT:
     """The method with its role check, for callers that come by no surface: the library and the services themselves."""
-    at = list(inspect.signature(method).parameters).index("actor")
-    role, phrase = Role[operation.role.upper()], _phrase(operation.summary)
+    parameters = inspect.signature(method).parameters
+    at = list(parameters).index("actor")
+    optional = parameters["actor"].default is None  # the engine itself reads without one
 
     @functools.wraps(method)
     def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the method's own
         actor = args[at] if len(args) > at else kwargs.get("actor")
+        if actor is None and optional:
+            return method(*args, **kwargs)
         if actor is None:
             raise TypeError(f"{method.__qualname__} must be told who calls it")
-        require(actor, role, phrase)
+        may(actor, operation)
         return method(*args, **kwargs)
 
     @functools.wraps(method)
@@ -173,6 +181,7 @@ def _checked(method: MethodT, operation: Row) -> MethodT:
     return checked_when_awaited if inspect.iscoroutinefunction(method) else checked  # type: ignore[return-value]
 
 
+@functools.cache
 def _phrase(summary: str) -> str:
     """What completes "alice may not …": the summary's first clause."""
     first = re.split(r"[:;,]", summary, maxsplit=1)[0]

@@ -205,7 +205,7 @@ async def console(
     """The console on a project, connected; its colours are not left to the terminal that the tests run in."""
     journal = RecoveryJournal(str(project), state / "recovery")
     app = GatewrightApp(
-        project,
+        launch.LocalTarget(project),
         open_script,
         journal,
         place="gw-01:/srv/plant-a",

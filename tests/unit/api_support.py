@@ -19,6 +19,7 @@ from engine.api.host import HostOperations
 from engine.api.openapi import Document
 from engine.api.server import EngineServer
 from engine.client.client import EngineClient
+from engine.client.transport import SocketTransport
 from engine.models.base import API_VERSION
 from engine.models.engine import EngineInfo, PoolInfo
 from engine.models.runs import Mode, OutputChunk, RunInfo, RunKind, RunRequest, RunState, Stream
@@ -33,6 +34,7 @@ from engine.services.access import Actor, ServiceError, owner_actor
 from engine.services.callers import Callers
 from engine.services.events import EventBus
 from engine.services.operations import bind, implements
+from engine.services.recent_log import RecentLog
 from engine.services.runs.uploads import BufferService
 
 
@@ -71,7 +73,7 @@ class ScriptedRuns:
     hold: asyncio.Event = field(default_factory=asyncio.Event)
 
     @implements(RUNS_START)
-    async def start(self, request: RunRequest, actor: Actor, source: str) -> RunInfo:
+    async def start(self, request: RunRequest, actor: Actor, source: str, wait: float | None = None) -> RunInfo:
         if request.code == "boom":
             raise RuntimeError("the secret inside")
         self.requests.append((request, source))
@@ -169,6 +171,7 @@ class SmallHost:
         self.engine: Any = SmallEngine()
         self.wire = EventWire("aa")
         self.stopping = asyncio.Event()
+        self.recent_log = RecentLog()
         self.paths = EnginePaths(folder)
         served = bind([*vars(self.engine).values(), HostOperations(self), Document(())])
         self.server = EngineServer(
@@ -185,7 +188,7 @@ class SmallHost:
         self.stopping.set()
 
     def client(self, name: str = "cli") -> EngineClient:
-        return EngineClient(partial(sockets.connect, self.paths, os.geteuid()), name)
+        return EngineClient(SocketTransport(partial(sockets.connect, self.paths, os.geteuid()), name))
 
     async def raw(self, data: bytes, *, until: bytes | None = None) -> bytes:
         """Send bytes as they are and return what comes back, up to ``until`` or the end of the connection."""

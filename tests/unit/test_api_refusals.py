@@ -38,9 +38,9 @@ async def ask(host: SmallHost, method: str, path: str, body: bytes = b"", header
 async def test_each_base_path_has_its_own_routes(host: SmallHost) -> None:
     status, answer = await ask(host, "GET", f"{BASE}/engine")
     assert (status, answer["pid"]) == (200, os.getpid())
-    status, answer = await ask(host, "GET", f"{COMPAT_BASE}/api/v1/version")
-    assert (status, answer["available"]) == (200, True)
-    for path in (f"{COMPAT_BASE}/api/v1/engine", f"{BASE}/version"):
+    status, answer = await ask(host, "GET", f"{COMPAT_BASE}/api/v1/example")
+    assert (status, answer["success"]) == (200, True)
+    for path in (f"{COMPAT_BASE}/api/v1/engine", f"{BASE}/example"):
         assert (await ask(host, "GET", path))[0] == 404
 
 

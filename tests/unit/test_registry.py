@@ -147,7 +147,8 @@ ABOVE_VIEWER = {
     ),
     "admin": (
         "audit.list audit.verify engine.stop git.trust permissions.approve permissions.begin_edits "
-        "permissions.end_edits permissions.refuse permissions.renew_edits pool.resize pool.restart retention.prune"
+        "permissions.end_edits permissions.refuse permissions.renew_edits pool.resize pool.restart retention.prune "
+        "tokens.create tokens.list tokens.revoke"
     ),
 }
 PATIENT = {"audit.verify", "retention.prune", "runs.file", "sync.apply", "sync.diff", "sync.rebuild"}

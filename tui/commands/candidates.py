@@ -120,6 +120,27 @@ def run_numbers(ctx: click.Context, incomplete: str, *, unfinished: bool) -> lis
     ]
 
 
+def token_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Offer the tokens of an engine that runs now."""
+    folder = _project_of(ctx)
+    found = [] if folder is None else asyncio.run(_tokens(folder))
+    return [CompletionItem(name, help=about) for name, about in found if name.startswith(incomplete)]
+
+
+async def _tokens(folder: Path) -> list[tuple[str, str]]:
+    from engine.registry.access import TOKENS_LIST
+
+    async with asyncio.timeout(PATIENCE):
+        client = await reach(folder, client="cli")
+        if client is None:
+            return []
+        try:
+            found = await client.call(TOKENS_LIST)
+        finally:
+            await client.close()
+    return [(token.name, f"{token.role} {token.id}") for token in found.tokens]
+
+
 async def _newest_runs(folder: Path) -> list[tuple[int, str, bool]]:
     from engine.registry.runs import RUNS_LIST, RunListParams
 

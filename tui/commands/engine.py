@@ -39,6 +39,8 @@ def start(invocation: Invocation) -> None:
     Examples:
       gatewright engine start --project ~/plant-a
     """
+    if invocation.elsewhere is not None:
+        invocation.refuse_elsewhere("an engine is started for a project's folder")
     invocation.answer(_info, _print_process, make=True)
 
 
@@ -49,6 +51,8 @@ def start(invocation: Invocation) -> None:
 def stop(invocation: Invocation, force: bool) -> None:
     """Stop the engine; with runs going on only by --force.
 
+    An engine elsewhere must be named by --url or @ID, and is started again only where it runs.
+
     \b
     Examples:
       gatewright engine stop
@@ -56,15 +60,18 @@ def stop(invocation: Invocation, force: bool) -> None:
     """
     import asyncio
 
-    from engine.client import launch
     from tui.commands.session import CLIENT, refusals
 
+    if invocation.elsewhere is not None and invocation.project is None and invocation.url is None:
+        invocation.refuse_elsewhere("an engine elsewhere is stopped only if --url names it")
     with refusals():
-        folder = invocation.folder()
-        named = invocation.project is not None
-        stopped = asyncio.run(launch.stop(folder, client=CLIENT, force=force, become=named))
-    said = f"the engine of {folder} has stopped" if stopped else "no engine runs for this project"
-    invocation.show({"project": str(folder), "stopped": stopped}, lambda _, __: invocation.streams.notify(said))
+        target = invocation.target()
+        stopped = asyncio.run(target.stop(CLIENT, force=force))
+    if target.folder is None:
+        said = f"the engine of {target.name} stops; it can be started again only where it runs"
+    else:
+        said = f"the engine of {target.name} has stopped" if stopped else "no engine runs for this project"
+    invocation.show({"project": target.name, "stopped": stopped}, lambda _, __: invocation.streams.notify(said))
 
 
 @engine.command("status")
@@ -127,6 +134,7 @@ def _print_status(invocation: Invocation, status: tuple[EngineInfo, PoolInfo]) -
                 ("owner", info.owner),
                 ("isolation", level_word(info.isolation)),
                 ("log", info.log_file),
+                *(("listens at", url) for url in info.listening),
                 ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
                 ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),
                 *(("problem", problem) for problem in info.problems),

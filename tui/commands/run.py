@@ -79,8 +79,7 @@ _OPTIONS = (
     click.option(
         "--mode",
         type=click.Choice([mode.value.lower() for mode in Mode], case_sensitive=False),
-        default=Mode.RESTRICTED.value.lower(),
-        help="What it may do.",
+        help="What it may do: restricted, unless a token has another default.",
     ),
     click.option(
         "--out",
@@ -143,7 +142,7 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         argv: tuple[str, ...],
         stdin: bool,
         timeout: float | None,
-        mode: str,
+        mode: str | None,
         out: str | None,
         exit_status: bool,
         cancel_on_exit: bool,
@@ -154,7 +153,9 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         refuse_shared_input([code, own, *files.values(), *param_files.values()])
         given = given_params(params, param_files)
         arguments = tuple(map(utf8, argv))
-        options = RunOptions(given, files, arguments, stdin, timeout, mode.upper(), out, exit_status, cancel_on_exit)
+        options = RunOptions(
+            given, files, arguments, stdin, timeout, (mode or "").upper(), out, exit_status, cancel_on_exit
+        )
         return command(invocation, options, **rest)
 
     wrapped: Callable[..., int] = functools.update_wrapper(click.pass_obj(with_options), command)
@@ -270,7 +271,7 @@ def _refuse_file(invocation: Invocation, code: str) -> None:
         )
     from tui.commands.script_paths import script_at
 
-    script = script_at(code, invocation.project)
+    script = None if invocation.elsewhere is not None else script_at(code, invocation.project)
     once = f"Run it: {invocation.line('exec', '-')} < {quoted(code)}   "
     raise CommandError(
         f"{code} is a file, and exec takes code",

@@ -57,18 +57,25 @@ class RunHistory:
         return await self._inputs(await self._runs.get(run_id, actor))
 
     @implements(RUNS_REPLAY)
-    async def replay(self, run_id: int, request: ReplayRequest, actor: Actor, source: str) -> RunInfo:
+    async def replay(
+        self, run_id: int, request: ReplayRequest, actor: Actor, source: str, wait: float | None = None
+    ) -> RunInfo:
         """Start a run of the same text with the same inputs, and return its first record.
+
+        ``wait``: seconds to wait for its end, as ``RunService.run_to_end`` does.
 
         Raises:
             ServiceError: ``not_replayable`` when something of it is not kept, ``needs_secrets`` when ``request`` lacks
                 a value that never is, ``needs_admin`` when it was an ADMIN run and ``request`` does not say so, or
                 whatever an ordinary start says. Nothing was started.
         """
-        return (await self.launch(run_id, request, actor, source)).info
+        run = await self.launch(run_id, request, actor, source, waits=wait is not None)
+        return run.info if wait is None else await self._runs.ended_within(run, wait)
 
-    async def launch(self, run_id: int, request: ReplayRequest, actor: Actor, source: str) -> ActiveRun:
-        """Like ``replay``, for callers in this process that want to follow the run."""
+    async def launch(
+        self, run_id: int, request: ReplayRequest, actor: Actor, source: str, *, waits: bool = False
+    ) -> ActiveRun:
+        """Like ``replay``, for callers in this process that want to follow the run; ``waits``: for its end."""
         may(actor, RUNS_REPLAY)
         old = await self._runs.get(run_id, actor)
         if old.mode is Mode.ADMIN and request.mode is not Mode.ADMIN:
@@ -87,7 +94,8 @@ class RunHistory:
         again = await self._request(old, inputs, files, self._stdin(inputs, request.stdin, actor))
         if old.kind is RunKind.SCRIPT and not again.code and not await self._is_shared_now(inputs.code or "", old):
             require(actor, Role.AUTHOR, "run shared code that has changed since")
-        return await self._runs.launch(again, actor, source, replay_of=run_id, shared=kept)
+        queue_wait = self._runs.queue_wait_of(again, source) if waits else None
+        return await self._runs.launch(again, actor, source, replay_of=run_id, shared=kept, queue_wait=queue_wait)
 
     @implements(RUNS_COMPARE)
     async def compare(self, run_id: int, other_id: int, actor: Actor) -> RunComparison:

@@ -23,14 +23,14 @@ class Modes:
     imports: ImportPolicy
 
     def choose(self, text: str, actor: Actor) -> Mode:
-        """The mode that a request names. Nothing is ever silently lowered or raised.
+        """The mode that a request names, else the caller's default. Nothing is ever silently lowered or raised.
 
         Raises:
             ServiceError: ``bad_mode`` for what is no mode, ``forbidden`` without the role, ``mode_unavailable`` where
                 there are no ADMIN runs, ``sandbox_unavailable`` where this host cannot hold a RESTRICTED one.
         """
         try:
-            mode = Mode(text)
+            mode = Mode(text or actor.default_mode)
         except ValueError:
             raise ServiceError("bad_mode", f"There is no mode {text!r}; the modes are RESTRICTED and ADMIN.") from None
         if mode is Mode.ADMIN:

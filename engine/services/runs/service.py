@@ -24,8 +24,18 @@ from engine.models.runs import (
     RunRequest,
     RunState,
 )
-from engine.pool.job import FileInput, Job, JobRejected, Limits, Profile, QueueFull, SharedModule
-from engine.pool.outcome import Ending
+from engine.pool.job import (
+    FileInput,
+    Job,
+    JobRejected,
+    Limits,
+    NotEnoughMemory,
+    Profile,
+    QueueFull,
+    SandboxUnavailable,
+    SharedModule,
+)
+from engine.pool.outcome import Ending, Intervention
 from engine.pool.pool import Pool
 from engine.registry.runs import (
     RUNS_CANCEL,
@@ -37,12 +47,13 @@ from engine.registry.runs import (
     RUNS_START,
     RunListParams,
 )
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.access import Actor, Role, ServiceError, require, require_every_script
 from engine.services.audit import AuditService, event
 from engine.services.disk_space import SpaceCheck, output_not_recorded
 from engine.services.events import EventBus
-from engine.services.operations import implements
+from engine.services.operations import implements, may
 from engine.services.runs.active import ActiveRun, is_wanted
+from engine.services.runs.answering import busy, call_time_over, no_slot_in_time, with_output
 from engine.services.runs.inputs import GivenInputs, SecretKeeper, given_inputs, kept_code
 from engine.services.runs.metrics import RunMetrics
 from engine.services.runs.recorder import Recorder
@@ -50,6 +61,7 @@ from engine.services.runs.records import output_chunk, run_file, run_info, run_r
 from engine.services.runs.requests import Prepared, RequestChecks, no_file, refused_run
 from engine.services.runs.uploads import Buffer, BufferService
 from engine.services.scripts.shared_code import SharedCode, shared_files
+from engine.services.visibility import of_its_scripts, sees_run
 from store.errors import StoreError
 from store.state.database import StateDB
 from store.state.rows import InputRow
@@ -63,6 +75,9 @@ STOP_LINE = 1 << 10
 
 PAGE = 500
 """Output chunks read from the state at a time."""
+
+API_QUEUE_WAIT = 5.0
+"""Seconds that a run may wait for a slot while a client of the API waits for its end."""
 
 
 class RunService:
@@ -101,18 +116,84 @@ class RunService:
         return sum(not run.finished for run in self._active.values())
 
     @implements(RUNS_START)
-    async def start(self, request: RunRequest, actor: Actor, source: str) -> RunInfo:
+    async def start(self, request: RunRequest, actor: Actor, source: str, wait: float | None = None) -> RunInfo:
         """Check ``request``, queue it and return its first record.
 
         Args:
             request: What to run.
             actor: Who asks.
             source: ``console``, ``cli``, ``rest`` or ``library``.
+            wait: Seconds to wait for its end, as ``run_to_end`` does.
 
         Raises:
             ServiceError: The request is refused; nothing was started.
         """
+        if wait is not None:
+            return await self.run_to_end(request, actor, source, wait=wait)
         return (await self.launch(request, actor, source)).info
+
+    async def run_to_end(
+        self, request: RunRequest, actor: Actor, source: str, *, wait: float, queue_wait: float | None = None
+    ) -> RunInfo:
+        """Start a run, wait for its end and return its final record, with its output.
+
+        A caller that is cancelled cancels its run.
+
+        Args:
+            request: What to run.
+            actor: Who asks.
+            source: As in ``start``.
+            wait: Seconds after which the record is returned unfinished, and the run goes on.
+            queue_wait: Seconds that the run may wait for a slot; None: ``queue_wait_of`` says it.
+
+        Raises:
+            ServiceError: ``busy`` when no slot was free in time, or whatever ``start`` says.
+        """
+        may(actor, RUNS_START)
+        queue_wait = self.queue_wait_of(request, source) if queue_wait is None else queue_wait
+        run = await self.launch(request, actor, source, queue_wait=queue_wait)
+        return await self.ended_within(run, wait)
+
+    async def run_within(
+        self, request: RunRequest, actor: Actor, source: str, *, seconds: float, queue_wait: float | None = None
+    ) -> RunInfo:
+        """Like ``run_to_end``, for callers that must have an answer: what is not over after ``seconds`` is ended then.
+
+        Its outcome is ``timeout``, and its error says what to do about that.
+        """
+        info = await self.run_to_end(request, actor, source, wait=seconds, queue_wait=queue_wait)
+        if info.state is RunState.FINISHED:
+            return info
+        run = self._active[info.id]
+        self._pool.cancel(info.id, Intervention(Outcome.TIMEOUT, call_time_over(info, seconds)))
+        return with_output(await run.ended(), run.chunks())
+
+    async def ended_within(self, run: ActiveRun, wait: float) -> RunInfo:
+        """Return the record of a run at its end, or after ``wait`` seconds; a cancelled caller cancels it.
+
+        Raises:
+            ServiceError: ``busy``.
+        """
+        try:
+            async with asyncio.timeout(wait):
+                info = await run.ended()
+        except TimeoutError:
+            if not run.finished:
+                return run.info
+            info = run.info  # it ended in the same moment
+        except asyncio.CancelledError:
+            self._pool.cancel(run.info.id)
+            raise
+        if no_slot_in_time(info):
+            raise busy(info, API_QUEUE_WAIT)
+        return with_output(info, run.chunks())
+
+    def queue_wait_of(self, request: RunRequest, source: str) -> float | None:
+        """Seconds that a run may wait for a slot whose caller waits for its end; None: as long as any run.
+
+        A client of the API is told soon that there is no slot; a batch has time, and a person sees the queue.
+        """
+        return API_QUEUE_WAIT if source == "rest" and not request.batch else None
 
     async def launch(
         self,
@@ -122,10 +203,12 @@ class RunService:
         *,
         replay_of: int | None = None,
         shared: tuple[SharedModule, ...] | None = None,
+        queue_wait: float | None = None,
     ) -> ActiveRun:
         """Like ``start``, for callers in this process that want to follow the run.
 
-        ``replay_of`` is what it repeats, ``shared`` the shared code of that.
+        ``replay_of`` is what it repeats, ``shared`` the shared code of that; it may wait ``queue_wait`` seconds for a
+        slot.
         """
         prepared = await self._checks.prepare(request, actor, shared)
         run_id = await self._state.next_run_id()
@@ -145,7 +228,7 @@ class RunService:
         try:
             if prepared.mode is Mode.ADMIN:
                 await self._record_intent(info, inputs, actor, leaves=prepared.leaves)
-            return self._submit(info, request, prepared, buffers, actor, inputs)
+            return self._submit(info, request, prepared, buffers, actor, inputs, queue_wait)
         except BaseException as failure:  # whatever it is, an intent on record gets its end
             self._buffers.give_back(buffers)
             recorded = not (isinstance(failure, ServiceError) and failure.code == "not_recorded")
@@ -207,7 +290,7 @@ class RunService:
         wanted = wanted or RunFilter()
         if not 1 <= limit <= 500:
             raise ServiceError("bad_request", "limit must be 1 to 500.")
-        if actor.role < Role.AUTHOR:
+        if actor.role < Role.AUTHOR or actor.scripts:
             if wanted.actor not in (None, actor.name):
                 return RunList(runs=[])
             wanted = dataclasses.replace(wanted, actor=actor.name)
@@ -222,7 +305,8 @@ class RunService:
                 found[run_id] = _summary(run.info)
         newest = [found[run_id] for run_id in sorted(found, reverse=True)]
         more = len(newest) > limit
-        return RunList(runs=newest[:limit], next_before=newest[limit - 1].id if more else None)
+        shown = [info for info in newest[:limit] if of_its_scripts(actor, info)]
+        return RunList(runs=shown, next_before=newest[limit - 1].id if more else None)
 
     @implements(RUNS_OUTPUT)
     async def output(self, run_id: int, actor: Actor, *, after: int = 0, limit: int = PAGE) -> OutputPage:
@@ -295,10 +379,13 @@ class RunService:
         return await self.wait(run_id, actor)
 
     def run_changed(self, run: ActiveRun) -> None:
+        if run.info.state is RunState.RUNNING:
+            self._metrics.started(run.info.id)
         self.recorder.run_changed(run.info, run.files)
         self._publish(run.info)
 
     def run_queue_moved(self, run: ActiveRun) -> None:
+        self._metrics.queued(run.info.id)
         self._publish(run.info)
 
     def run_output(self, run: ActiveRun, removed: Sequence[int], added: Iterable[OutputChunk]) -> None:
@@ -329,6 +416,7 @@ class RunService:
         buffers: Sequence[Buffer],
         actor: Actor,
         inputs: InputRow,
+        queue_wait: float | None,
     ) -> ActiveRun:
         files = {
             name: FileInput(name=buffer.info.name, fd=buffer.fd, size=buffer.info.size)
@@ -364,6 +452,7 @@ class RunService:
                 mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants, leaves=prepared.leaves
             ),
             priority=_priority(request, info.source),
+            queue_wait=queue_wait,
             max_parallel=prepared.parallel,
         )
         self._active[info.id] = run
@@ -371,6 +460,8 @@ class RunService:
             ending = self._pool.submit(job)
         except (QueueFull, JobRejected) as refusal:
             self._forget(run)
+            if isinstance(refusal, (QueueFull, NotEnoughMemory, SandboxUnavailable)):
+                self._metrics.refused()
             raise refused_run(refusal) from None
         except BaseException:
             self._forget(run)
@@ -390,8 +481,7 @@ class RunService:
         self._buffers.give_back(run.buffers)
         run.close_stdin()
         ending = _interrupted() if future.cancelled() else future.result()
-        if run.info.started_at is not None:  # what was cancelled in the queue says nothing about speed
-            self._metrics.finished(ending.duration)
+        self._metrics.ended(run.info.id, ending.outcome, ending.duration)
         run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
         ending = self._explained(run.info, ending)
@@ -470,8 +560,9 @@ class RunService:
         return run_info(row, (await self._state.files([run_id])).get(run_id, ()))
 
     def _check_sees(self, info: RunInfo, actor: Actor) -> None:
-        if info.actor != actor.name:
+        if not sees_run(actor, info):
             require(actor, Role.AUTHOR, "see other people's runs")
+            require_every_script(actor, "see other runs than its own of these scripts")
 
 
 def _first_record(

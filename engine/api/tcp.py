@@ -1,0 +1,275 @@
+"""Connections over TCP: how many there may be, and how long each may keep the engine waiting.
+
+They are accepted here and not by the loop's own server, so that a connection counts before its TLS handshake, and so
+that each gets the certificate of its moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from engine.api.protocol import EngineProtocol, closing_answer
+
+log = logging.getLogger("engine.api")
+
+ACCEPT_PAUSE = 0.2
+"""Seconds without taking connections after the kernel had no room for one more (accept(2): EMFILE and others)."""
+
+OVER_SOON = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
+"""Errors of one connection that was over before it was taken (accept(2))."""
+
+
+@dataclass(frozen=True, slots=True)
+class TcpLimits:
+    """Numbers of connections, and seconds."""
+
+    connections: int = 512
+    """In all, those in the middle of their handshake included."""
+
+    per_address: int = 384
+    """Of one address; of IPv6, one network of 64 bits, which is what one host is given (RFC 7421). A proxy is one."""
+
+    handshake: float = 10.0
+    """Until TLS must stand."""
+
+    head: float = 10.0
+    """From the connection, or from the first byte of a later request, until its head must be complete."""
+
+    body: float = 30.0
+    """Without a byte of a body; and in all for what is read and dropped of a refused one."""
+
+    unread: float = 60.0
+    """For which a client may leave its connection full."""
+
+    look: float = 1.0
+    """Between two looks at all connections, which cost less than a timer for each request."""
+
+
+class TcpConnections:
+    """All connections over TCP of one engine."""
+
+    def __init__(self, limits: TcpLimits) -> None:
+        self.limits = limits
+        self._of: Counter[str] = Counter()
+        self.open: set[TcpProtocol] = set()
+
+    @property
+    def count(self) -> int:
+        return self._of.total()
+
+    def admit(self, address: str) -> Callable[[], None] | None:
+        """Count one more connection from ``address``; return what ends it, or None where there are too many."""
+        origin = _origin(address)
+        if self._of.total() >= self.limits.connections or self._of[origin] >= self.limits.per_address:
+            return None
+        self._of[origin] += 1
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            if not left:
+                left = True
+                self._of[origin] -= 1
+                if not self._of[origin]:
+                    del self._of[origin]
+
+        return leave
+
+    async def watch(self) -> None:
+        """Cut connections that keep the engine waiting, for as long as it goes on."""
+        while True:
+            await asyncio.sleep(self.limits.look)
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.open):
+                connection.look(now)
+
+
+class TcpProtocol(EngineProtocol):
+    """A connection that must not keep the engine waiting.
+
+    Args:
+        config: uvicorn's.
+        server_state: uvicorn's.
+        app: Gets its requests.
+        connections: All of them.
+        leave: Called once when it is over.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app: ASGIApp,
+        connections: TcpConnections,
+        leave: Callable[[], None],
+    ) -> None:
+        super().__init__(config, server_state, app_state={})
+        self.app = app
+        self._all = connections
+        self._limits = connections.limits
+        self._leave = leave
+        self._waits_for = "head"
+        self._until = 0.0
+        self._full_since: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._wait("head", self._limits.head)
+        self._all.open.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._all.open.discard(self)
+        self._leave()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._waits_for:
+            self._wait("head", self._limits.head)
+        elif self._waits_for == "body" and not self.cycle.response_complete:
+            self._wait("body", self._limits.body)
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        super().on_headers_complete()
+        if not self._offered:
+            self._wait("body", self._limits.body)
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if not self._offered:
+            self._waits_for = ""
+
+    def pause_writing(self) -> None:
+        self._full_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._full_since = None
+        super().resume_writing()
+
+    def look(self, now: float) -> None:
+        """End the connection if its client has kept the engine waiting for too long."""
+        if self._full_since is not None and now - self._full_since > self._limits.unread:
+            log.warning("cut a connection whose client had not read for %g seconds", self._limits.unread)
+            self.transport.abort()
+        elif self.flow.read_paused:  # the engine does not read: nothing can be expected of the client
+            self._until = max(self._until, now + self._limits.look)
+        elif self._waits_for and now > self._until and not self.transport.is_closing():
+            self._cut()
+
+    def _cut(self) -> None:
+        if self._waits_for == "body":
+            if not self.cycle.response_started:
+                self._refuse(408, f"No byte of the request's body came for {self._limits.body:g} seconds.")
+            self.transport.close()  # also where it has its answer and goes on sending
+        elif self._answering:
+            return  # a head sent ahead may take its time
+        elif self._head_bytes:
+            self._refuse(408, f"The request's head was not complete within {self._limits.head:g} seconds.")
+        else:
+            self.transport.close()
+
+    def _wait(self, what: str, seconds: float) -> None:
+        self._waits_for, self._until = what, self.loop.time() + seconds
+
+
+class TcpListener:
+    """Takes connections of one listening socket.
+
+    Args:
+        sock: Listens, non-blocking.
+        connections: Counts them.
+        protocol: Makes what serves a connection; gets what it must call at the end.
+        context: What the handshake of the next connection is made with; None for plain connections.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        connections: TcpConnections,
+        protocol: Callable[[Callable[[], None]], TcpProtocol],
+        context: Callable[[], ssl.SSLContext | None],
+    ) -> None:
+        self._sock = sock
+        self._connections = connections
+        self._protocol = protocol
+        self._context = context
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._accepting = asyncio.create_task(self._accept(), name="TCP listener")
+
+    def close(self) -> None:
+        """Take no more connections; those that are open stay."""
+        self._accepting.cancel()
+        for handshake in self._handshakes:
+            handshake.cancel()
+        self._sock.close()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, address = await loop.sock_accept(self._sock)
+            except OSError as error:
+                if error.errno not in OVER_SOON:
+                    log.warning("cannot take a connection: %s", error.strerror)
+                    await asyncio.sleep(ACCEPT_PAUSE)
+                continue
+            self._take(sock, str(address[0]))
+
+    def _take(self, sock: socket.socket, address: str) -> None:
+        context = self._context()
+        leave = self._connections.admit(address)
+        if leave is None:
+            _turn_away(sock, plain=context is None)
+            return
+        task = asyncio.create_task(self._serve(sock, context, leave))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _serve(self, sock: socket.socket, context: ssl.SSLContext | None, leave: Callable[[], None]) -> None:
+        try:
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each answer waits 40 ms for an ACK
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            seconds = None if context is None else self._connections.limits.handshake
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self._protocol(leave), sock, ssl=context, ssl_handshake_timeout=seconds
+            )
+        except OSError as error:  # ssl.SSLError, too
+            leave()
+            sock.close()
+            log.debug("a connection did not come about: %s", error)
+        except BaseException:
+            leave()
+            sock.close()
+            raise
+
+
+def _turn_away(sock: socket.socket, *, plain: bool) -> None:
+    """Say that there are too many connections, where that can be said without a handshake."""
+    log.warning("turned a connection away: there are too many")
+    with sock:
+        if plain:
+            answer = closing_answer(503, "The engine has too many connections.", "busy", b"retry-after: 1\r\n")
+            try:
+                sock.setblocking(False)
+                sock.send(answer)
+            except OSError:
+                return
+
+
+def _origin(address: str) -> str:
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return address if parsed.version == 4 else str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))

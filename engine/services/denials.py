@@ -1,0 +1,79 @@
+"""Refused calls and logins for the audit, condensed: a flood of them does not become a flood of records."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from engine.services.access import Actor
+from engine.services.audit import AuditService
+
+WINDOW = 60.0
+"""Seconds within which further refusals of the same kind are counted instead of recorded one by one."""
+
+KINDS = 256
+"""Different refusals within a window that are told apart; all others are counted together."""
+
+DENIED = "denied"
+"""The action, as the audit names it. The subject is the operation, or ``login``."""
+
+OTHERS = "other refusals"
+
+
+@dataclass(slots=True)
+class _Repeats:
+    """Refusals of one kind after the first, within one window."""
+
+    actor: Actor
+    source: str
+    subject: str
+    began: float
+    count: int = 0
+    detail: dict[str, object] = field(default_factory=dict)
+
+
+class Denials:
+    """Records the first refusal of each actor and operation at once, and how many followed when a minute is over.
+
+    Args:
+        audit: Where they are recorded.
+        clock: Monotonic, in seconds.
+    """
+
+    def __init__(self, audit: AuditService, clock: Callable[[], float] = time.monotonic) -> None:
+        self._audit = audit
+        self._clock = clock
+        self._windows: dict[tuple[str, str, str], _Repeats] = {}
+
+    def note(self, actor: Actor, source: str, subject: str, **detail: object) -> None:
+        """Put a refusal on record. ``detail`` never holds a token's text."""
+        key = (actor.identity, subject, str(detail.get("address", "")))
+        repeats = self._windows.get(key)
+        if repeats is None and len(self._windows) >= KINDS:
+            self.settle()
+            if len(self._windows) >= KINDS:
+                actor, subject, detail = Actor("several", actor.uid, actor.role), OTHERS, {}
+                key = ("", OTHERS, "")
+                repeats = self._windows.get(key)
+        if repeats is not None and self._clock() - repeats.began < WINDOW:
+            repeats.count += 1
+            return
+        if repeats is not None:
+            self._tell(repeats)
+        self._windows[key] = _Repeats(actor, source, subject, self._clock(), detail=dict(detail))
+        self._audit.tell(actor, source, DENIED, subject, **detail)
+
+    def settle(self, *, everything: bool = False) -> None:
+        """Record what was counted in windows that are over, or in all of them."""
+        now = self._clock()
+        for key, repeats in list(self._windows.items()):
+            if everything or now - repeats.began >= WINDOW:
+                self._tell(repeats)
+                del self._windows[key]
+
+    def _tell(self, repeats: _Repeats) -> None:
+        if repeats.count:
+            self._audit.tell(
+                repeats.actor, repeats.source, DENIED, repeats.subject, **repeats.detail, repeated=repeats.count
+            )

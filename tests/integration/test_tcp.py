@@ -1,0 +1,117 @@
+"""An engine that listens over TCP: only where it is asked to, and nobody gets in without a token."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from daemon_support import ProjectUnderTest, wait_for
+
+from engine.daemon.listening import Address, bind
+from engine.models.engine import EngineInfo
+from engine.registry.engine import ENGINE_INFO
+
+
+def listening_ports(pid: int) -> set[int]:
+    """The TCP ports at which a process listens, by the kernel's table (proc(5))."""
+    inodes = set()
+    for link in subprocess.run(
+        ["ls", "-l", f"/proc/{pid}/fd"], capture_output=True, text=True, check=True
+    ).stdout.splitlines():
+        inodes |= set(re.findall(r"socket:\[(\d+)\]", link))
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        with open(f"/proc/net/{table}") as lines:
+            for fields in (line.split() for line in lines):
+                if fields[3] == "0A" and fields[9] in inodes:
+                    ports.add(int(fields[1].rpartition(":")[2], 16))
+    return ports
+
+
+async def info_of(project: ProjectUnderTest) -> EngineInfo:
+    client = await project.connect(start=False)
+    try:
+        return await client.call(ENGINE_INFO)
+    finally:
+        await client.close()
+
+
+@contextmanager
+def served(project: ProjectUnderTest, *arguments: str) -> Iterator[EngineInfo]:
+    engine = project.serve(*arguments)
+    try:
+        yield asyncio.run(info_of(project))
+    finally:
+        engine.terminate()
+        assert engine.wait(20) == 0
+
+
+def refused(project: ProjectUnderTest, *arguments: str) -> str:
+    """What an engine says that does not start."""
+    from engine.client.launch import daemon_command, daemon_environment
+
+    told = subprocess.run(
+        [*daemon_command(project.root), *arguments], capture_output=True, text=True, timeout=30,
+        env=daemon_environment(), stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert told.returncode == 3
+    assert "Traceback" not in told.stderr
+    assert not project.lives
+    return told.stderr
+
+
+def test_an_ordinary_engine_listens_nowhere_over_tcp(project: ProjectUnderTest) -> None:
+    with served(project) as info:
+        assert info.listening == []
+        assert listening_ports(info.pid) == set()
+
+
+def test_an_engine_listens_where_its_settings_say(project: ProjectUnderTest) -> None:
+    project.settings('[listen]\naddress = "127.0.0.1:0"\n')
+    with served(project) as info:
+        (url,) = info.listening
+        port = int(url.rpartition(":")[2])
+        assert url == f"http://127.0.0.1:{port}"
+        assert listening_ports(info.pid) == {port}
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+            client.sendall(b"GET /api/v1/engine HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = client.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b"This needs a token." in answer
+    wait_for(lambda: not project.lives)
+
+
+def test_a_port_in_use_is_one_sentence(project: ProjectUnderTest) -> None:
+    (taken,) = bind(Address("127.0.0.1", 0), tls=False)
+    with taken:
+        port = taken.getsockname()[1]
+        said = refused(project, "--listen", f"127.0.0.1:{port}")
+    assert said == (
+        f"Port {port} of 127.0.0.1 is in use by another program. "
+        f"Find it with: ss -ltnp sport = :{port}. Or choose another port.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("0.0.0.0:0", "does not listen at 0.0.0.0:0 without TLS"),
+        ("[::]:0", "does not listen at [::]:0 without TLS"),
+        ("192.0.2.1:9089", "does not listen at 192.0.2.1:9089 without TLS"),
+        ("9089", "must be HOST:PORT, not '9089'"),
+        (":9089", "must be HOST:PORT, not ':9089'"),
+        ("::1:9089", 'IPv6 takes brackets: "[::1]:9089".'),
+        ("localhost:x", "must be HOST:PORT, not 'localhost:x'"),
+        ("localhost:65536", "must be HOST:PORT, not 'localhost:65536'"),
+    ],
+)
+def test_an_address_that_may_not_be_is_refused_before_anything_starts(
+    project: ProjectUnderTest, address: str, sentence: str
+) -> None:
+    assert sentence in refused(project, "--listen", address)
+    assert not (project.paths.home / "state.db").exists()
