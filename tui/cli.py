@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "token": "tui.commands.token:token",
         "retention": "tui.commands.retention:retention",
         "engine": "tui.commands.engine:engine",
+        "client": "tui.commands.client:client",
         "doctor": "tui.commands.doctor:doctor",
         "completion": "tui.commands.completion:completion",
     }

@@ -7,13 +7,15 @@ import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from engine.services.recent_log import RecentLog
+
 MAX_BYTES = 5 << 20
 FILES = 5
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class EngineLog(RotatingFileHandler):
-    """Five files of 5 MiB. ``problem`` says what was lost."""
+    """Five files of 5 MiB. ``problem`` says what was lost, ``recent`` has the latest lines."""
 
     def __init__(self, path: Path) -> None:
         # Opened with the first line: also that may fail only as a lost line.
@@ -21,6 +23,7 @@ class EngineLog(RotatingFileHandler):
             path, maxBytes=MAX_BYTES, backupCount=FILES - 1, encoding="utf-8", errors="replace", delay=True
         )
         self.setFormatter(logging.Formatter(FORMAT))
+        self.recent = RecentLog()
         self._lost = 0
         self._reason = ""
 
@@ -50,7 +53,7 @@ class EngineLog(RotatingFileHandler):
 def configure(path: Path, *, foreground: bool) -> EngineLog:
     """Log to ``path``, and to stderr when somebody may be watching."""
     log = EngineLog(path)
-    handlers: list[logging.Handler] = [log]
+    handlers: list[logging.Handler] = [log, log.recent]
     if foreground:
         handlers.append(logging.StreamHandler())
         handlers[-1].setFormatter(logging.Formatter(FORMAT))

@@ -72,6 +72,8 @@ class Child:
         self.scratch_device = new.scratch_device
         self.request = request
         self.killed = False
+        self.had_run = False
+        """Probes are no runs."""
         self._owner = owner
         self._buffer = buffer
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, new.run_socket)

@@ -38,6 +38,7 @@ class Pool:
     Attributes:
         settings: What it was built from.
         on_change: Called whenever ``info()`` would differ.
+        on_exit: Called with the processor time, in seconds, of each process that had a run.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
@@ -52,6 +53,7 @@ class Pool:
         self._health: asyncio.Task[None] | None = None
         self._departing: set[asyncio.Task[None]] = set()
         self.on_change: Callable[[], None] = _nothing
+        self.on_exit: Callable[[float], None] = _nothing
 
     async def start(self) -> None:
         """Start every slot, and wait until each is ready or has failed once."""
@@ -168,6 +170,11 @@ class Pool:
             isolation=next((slot.isolation for slot in slots if slot.isolation and slot.mode is Mode.RESTRICTED), ""),
         )
 
+    @property
+    def size(self) -> int:
+        """How many slots there are to be."""
+        return self._size
+
     def slots(self) -> list[Slot]:
         return list(self._slots.values())
 
@@ -183,6 +190,9 @@ class Pool:
 
     def slot_changed(self) -> None:
         self.on_change()
+
+    def slot_run_exited(self, cpu: float) -> None:
+        self.on_exit(cpu)
 
     def slot_left(self, slot: Slot) -> None:
         if self._slots.get(slot.number) is slot:
@@ -357,5 +367,5 @@ def _prepare_folder(scratch: Path) -> None:
             log.warning("cannot remove the scratch folder %s: %s", left, error)
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     """Nobody listens."""

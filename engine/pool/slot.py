@@ -54,6 +54,9 @@ class SlotOwner(Protocol):
 
     def slot_changed(self) -> None: ...
 
+    def slot_run_exited(self, cpu: float) -> None:
+        """The process of a run, no probe, is gone; it used ``cpu`` seconds of a processor."""
+
     def slot_left(self, slot: Slot) -> None:
         """The slot was told to leave and has nothing more to do."""
 
@@ -270,6 +273,8 @@ class Slot:
             return
         self._deadline.clear()
         self._child = None
+        if child.had_run:
+            self._owner.slot_run_exited(report.cpu)
         child.close()
         self._monitor.end_by_exit(report)
         self._after_exit()
@@ -347,6 +352,7 @@ class Slot:
         self._enter(SlotState.RUNNING)
         if not assignment.probe:
             self._runs += 1
+            child.had_run = True
             self._used = self._loop.time()
             assignment.job.sink.started(self.number, child.pid, self.isolation)
 

@@ -18,6 +18,7 @@ from engine.models.engine import (
     RetentionInfo,
     StopRequest,
 )
+from engine.models.metrics import EngineMetrics
 from engine.registry.operation import MAX_ID, TRANSFER_TIMEOUT, Operation
 
 
@@ -35,7 +36,13 @@ class AuditParams(Model, frozen=True):
 
 
 ENGINE_INFO = Operation(
-    "engine.info", "GET", "/engine", EngineInfo, "viewer", "Read who serves this project, and what is wrong with it"
+    "engine.info",
+    "GET",
+    "/engine",
+    EngineInfo,
+    "viewer",
+    "Read who serves this project, and what is wrong with it",
+    scoped=True,
 )
 ENGINE_STOP = Operation(
     "engine.stop", "POST", "/engine/stop", EngineInfo, "admin", "Stop the engine", body=StopRequest, status=202
@@ -53,6 +60,14 @@ POOL_RESTART = Operation(
     "Restart slots: give one a new zygote",
     params=SlotParams,
 )
+METRICS = Operation(
+    "metrics.info",
+    "GET",
+    "/metrics",
+    EngineMetrics,
+    "viewer",
+    "See the figures of runs, processes and host: since the engine's start and of the last minute",
+)
 EVENTS = Operation(
     "events",
     "GET",
@@ -62,9 +77,16 @@ EVENTS = Operation(
     "Follow everything that changes, as it changes",
     params=EventsParams,
     stream=True,
+    scoped=True,
 )
 OPENAPI = Operation(
-    "openapi", "GET", "/openapi.json", dict[str, Any], "viewer", "Read this API as an OpenAPI 3.1 document"
+    "openapi",
+    "GET",
+    "/openapi.json",
+    dict[str, Any],
+    "viewer",
+    "Read this API as an OpenAPI 3.1 document",
+    scoped=True,
 )
 RETENTION = Operation(
     "retention",
@@ -97,6 +119,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     POOL_INFO,
     POOL_RESIZE,
     POOL_RESTART,
+    METRICS,
     EVENTS,
     OPENAPI,
     RETENTION,

@@ -13,7 +13,7 @@ from engine.services.access import Actor, ServiceError
 from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.operations import implements
-from engine.services.runs.metrics import RunMetrics
+from engine.services.runs.metrics import RunMetrics, milliseconds
 
 ANNOUNCE_AFTER = 0.05
 """Seconds in which changes of the pool become one event: a slot changes four times a run."""
@@ -31,12 +31,12 @@ class PoolService:
 
     @implements(POOL_INFO)
     def info(self) -> PoolInfo:
-        figures = self._metrics.figures()
+        percentiles = self._metrics.percentiles()
         return replace(
             self._pool.info(),
-            runs_last_minute=figures.runs_last_minute,
-            p50_ms=figures.p50_ms,
-            p99_ms=figures.p99_ms,
+            runs_last_minute=self._metrics.minute().dispatched,
+            p50_ms=milliseconds(percentiles.p50),
+            p99_ms=milliseconds(percentiles.p99),
         )
 
     @implements(POOL_RESIZE)

@@ -24,6 +24,7 @@ from engine.models.base import API_VERSION
 from engine.models.engine import EngineInfo
 from engine.paths import EnginePaths
 from engine.registry.operation import BASE
+from engine.services.recent_log import RecentLog
 
 PATIENCE = 30.0
 
@@ -42,6 +43,7 @@ class ServedEngine:
         self.engine = engine
         self.wire = EventWire("aa")
         self.stopping = asyncio.Event()
+        self.recent_log = RecentLog()
         self.paths = EnginePaths(folder)
         self.server = EngineServer(build_app(self))
 

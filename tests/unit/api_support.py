@@ -34,6 +34,7 @@ from engine.services.access import Actor, ServiceError, owner_actor
 from engine.services.callers import Callers
 from engine.services.events import EventBus
 from engine.services.operations import bind, implements
+from engine.services.recent_log import RecentLog
 from engine.services.runs.uploads import BufferService
 
 
@@ -170,6 +171,8 @@ class SmallHost:
         self.engine: Any = SmallEngine()
         self.wire = EventWire("aa")
         self.stopping = asyncio.Event()
+        self.in_flight = 32
+        self.recent_log = RecentLog()
         self.paths = EnginePaths(folder)
         served = bind([*vars(self.engine).values(), HostOperations(self), Document(())])
         self.server = EngineServer(

@@ -1,60 +1,229 @@
-"""The figures of the last minute."""
+"""The figures of runs, by a clock that a test sets."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from itertools import count
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from engine.services.runs import metrics
-from engine.services.runs.metrics import RunMetrics
-
-
-def test_nothing_has_run() -> None:
-    figures = RunMetrics().figures()
-    assert (figures.runs_last_minute, figures.p50_ms, figures.p99_ms) == (0, None, None)
+from engine.models.runs import Outcome
+from engine.services.runs.metrics import REFUSED, WINDOW, RunMetrics, Tally
 
 
-def test_percentiles_are_of_real_durations() -> None:
-    runs = RunMetrics()
-    for number in range(1, 101):
-        runs.finished(number / 1000)
-    figures = runs.figures()
-    assert figures.runs_last_minute == 100
-    assert figures.p50_ms == pytest.approx(51.0)
-    assert figures.p99_ms == pytest.approx(100.0)
+class Clock:
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
 
 
-def test_a_run_leaves_the_figures_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(metrics.time, "monotonic", lambda: now)
-    runs = RunMetrics()
-    runs.finished(0.5)
-    now += 59.0
-    assert runs.figures().runs_last_minute == 1
-    now += 2.0
-    assert runs.figures().runs_last_minute == 0
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def test_what_it_holds_does_not_depend_on_the_number_of_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(metrics.time, "monotonic", lambda: now)
-    runs = RunMetrics()
-    for _ in range(200):
-        for _ in range(1000):
-            runs.finished(0.25)
-        now += 1.0
-    assert runs.figures().runs_last_minute == 59_000  # the second that has begun is one of the sixty
-    assert sum(len(held) for held in vars(runs).values() if not isinstance(held, int)) <= 2000
+@pytest.fixture
+def runs(clock: Clock) -> RunMetrics:
+    return RunMetrics(clock)
 
 
-def test_figures_are_right_after_any_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(metrics.time, "monotonic", lambda: now)
-    runs = RunMetrics()
+numbers: Iterator[int] = count(1)
+
+
+def run(runs: RunMetrics, duration: float, outcome: str = Outcome.OK) -> None:
+    """One that takes no time of the clock."""
+    number = next(numbers)
+    runs.started(number)
+    runs.ended(number, outcome, duration)
+
+
+def test_nothing_has_run(runs: RunMetrics) -> None:
+    for totals in (runs.totals(), runs.minute()):
+        assert (totals.total, totals.successful, totals.failed, totals.cancelled) == (0, 0, 0, 0)
+        assert (totals.average, totals.shortest, totals.longest, totals.error_rate) == (None, None, None, None)
+    assert runs.percentiles().p50 is runs.percentiles().p99 is None
+
+
+def test_percentiles_are_of_all_runs_of_the_minute_and_nearly_exact(runs: RunMetrics) -> None:
+    durations = [number / 100_000 for number in range(1, 20_001)]
+    random.Random(1).shuffle(durations)
+    for duration in durations:
+        run(runs, duration)
+    found = runs.percentiles()
+    assert found.p50 == pytest.approx(0.1, rel=0.016)
+    assert found.p95 == pytest.approx(0.19, rel=0.016)
+    assert found.p99 == pytest.approx(0.198, rel=0.016)
+
+
+def test_percentiles_of_few_runs_are_among_their_durations(runs: RunMetrics) -> None:
+    run(runs, 0.123_457)
+    assert runs.percentiles().p50 == runs.percentiles().p99 == 0.123_457
+    run(runs, 0.000_001)
+    assert (runs.percentiles().p50, runs.percentiles().p99) == (pytest.approx(0.123_457, rel=0.016), 0.123_457)
+
+
+@given(st.lists(st.floats(0, 1e7), min_size=1, max_size=60))
+def test_a_percentile_is_within_its_bin_whatever_the_durations(durations: list[float]) -> None:
+    runs = RunMetrics(Clock())
+    for duration in durations:
+        run(runs, duration)
+    ordered = sorted(durations)
+    for share, found in ((0.5, runs.percentiles().p50), (0.99, runs.percentiles().p99)):
+        assert found == pytest.approx(ordered[int(len(ordered) * share)], rel=0.016, abs=1.1e-6)
+    totals = runs.totals()
+    assert totals.shortest == pytest.approx(ordered[0], abs=1.1e-6)
+    assert totals.longest == pytest.approx(ordered[-1], abs=1.1e-6)
+    assert totals.duration == pytest.approx(sum(ordered), abs=1.1e-6 * len(ordered))
+
+
+def test_every_outcome_is_a_success_a_failure_or_neither(runs: RunMetrics) -> None:
+    for outcome in Outcome:
+        run(runs, 0.1, outcome)
+    runs.refused()
+    totals = runs.totals()
+    assert (totals.successful, totals.cancelled, totals.failed) == (1, 1, len(Outcome) - 2 + 1)
+    assert totals.outcomes == dict.fromkeys([*sorted(Outcome), REFUSED], 1) | {REFUSED: 1}
+    assert totals.error_rate == pytest.approx(100 * (len(Outcome) - 1) / len(Outcome))
+
+
+def test_a_cancelled_run_says_nothing_about_speed_but_used_a_slot(runs: RunMetrics) -> None:
+    run(runs, 0.2)
+    run(runs, 500.0, Outcome.CANCELLED)
+    totals = runs.totals()
+    assert (totals.dispatched, totals.timed, totals.average, totals.longest) == (2, 1, 0.2, 0.2)
+
+
+def test_a_run_leaves_the_minute_and_stays_in_the_totals(runs: RunMetrics, clock: Clock) -> None:
+    run(runs, 0.5, Outcome.TIMEOUT)
+    clock.now += 59.0
+    assert (runs.minute().failed, runs.percentiles().p50) == (1, 0.5)
+    clock.now += 2.0
+    assert (runs.minute().failed, runs.percentiles().p50) == (0, None)
+    totals = runs.totals()
+    assert (totals.failed, totals.longest, totals.seconds) == (1, 0.5, 61.0)
+
+
+def test_figures_are_right_after_any_pause(runs: RunMetrics, clock: Clock) -> None:
     for pause in (0.0, 0.4, 0.7, 3.0, 30.0):
-        now += pause
-        runs.finished(pause)
-    assert runs.figures().runs_last_minute == 5
-    now += 31.0
-    assert runs.figures().runs_last_minute == 1
-    now += 500.0
-    runs.finished(0.1)
-    figures = runs.figures()
-    assert (figures.runs_last_minute, figures.p50_ms) == (1, 100.0)
+        clock.now += pause
+        run(runs, pause)
+    assert runs.minute().total == 5
+    clock.now += 31.0
+    assert runs.minute().total == 1
+    clock.now += 500.0
+    run(runs, 0.1)
+    assert (runs.minute().total, runs.percentiles().p50) == (1, 0.1)
+    assert (runs.totals().total, runs.totals().duration) == (6, pytest.approx(34.2))
+
+
+def test_a_wait_for_a_slot_is_counted_once_and_measured(runs: RunMetrics, clock: Clock) -> None:
+    runs.queued(1)
+    runs.queued(1)  # its place has changed
+    assert (runs.waiting, runs.minute().contended, runs.minute().waits) == (1, 1, 0)
+    clock.now += 0.25
+    runs.started(1)
+    runs.started(1)  # something else of it has changed
+    assert (runs.waiting, runs.active) == (0, 1)
+    runs.ended(1, Outcome.OK, 0.1)
+    runs.queued(2)
+    clock.now += 0.75
+    runs.ended(2, Outcome.CANCELLED, 0.0)
+    totals = runs.totals()
+    assert (totals.contended, totals.waits, totals.average_wait, totals.longest_wait) == (2, 2, 0.5, 0.75)
+    assert (totals.waits_timed_out, totals.dispatched, totals.cancelled) == (0, 1, 1)
+
+
+def test_a_run_that_waits_in_vain_is_a_failure_without_a_duration(runs: RunMetrics, clock: Clock) -> None:
+    runs.queued(1)
+    clock.now += 30.0
+    runs.ended(1, Outcome.TIMEOUT, 0.0)
+    totals = runs.totals()
+    assert (totals.failed, totals.waits_timed_out, totals.timed, totals.average) == (1, 1, 0, None)
+
+
+def test_slots_are_busy_for_as_long_as_runs_go_on_in_them(runs: RunMetrics, clock: Clock) -> None:
+    clock.now += 0.5
+    runs.started(1)
+    runs.started(2)
+    clock.now += 10.25
+    runs.ended(1, Outcome.OK, 10.25)
+    assert (runs.minute().busy, runs.peak) == (pytest.approx(20.5), 2)
+    clock.now += 50.0
+    runs.ended(2, Outcome.OK, 60.25)
+    # The second that has begun and the 59 before it: from 1001.0 on.
+    assert runs.minute().busy == pytest.approx(9.75 + 59.75)
+    clock.now += 1000.0
+    runs.started(3)
+    clock.now += 1000.0
+    assert runs.minute().busy == pytest.approx(59.75)
+    assert runs.totals().busy == pytest.approx(10.25 + 60.25 + 1000.0)
+    assert (runs.active, runs.peak) == (1, 2)
+
+
+def test_processor_time_is_averaged_over_the_runs_that_have_it(runs: RunMetrics) -> None:
+    run(runs, 1.0)
+    runs.used(0.25)
+    run(runs, 1.0)
+    runs.used(0.75)
+    run(runs, 1.0)  # its process was killed with its zygote
+    assert runs.totals().average_cpu == 0.5
+
+
+moves = st.lists(
+    st.tuples(st.sampled_from(["queue", "start", "end", "refuse", "wait"]), st.integers(1, 4), st.floats(0, 90)),
+    max_size=60,
+)
+
+
+@given(moves, st.sampled_from(list(Outcome)))
+def test_totals_are_successes_failures_and_neither_at_any_moment(
+    moves: list[tuple[str, int, float]], outcome: Outcome
+) -> None:
+    clock = Clock()
+    runs = RunMetrics(clock)
+    for total, (move, number, pause) in enumerate(moves):
+        match move:
+            case "queue":
+                runs.queued(number)
+            case "start":
+                runs.started(number)
+            case "end":
+                runs.ended(number, outcome if number % 2 else Outcome.OK, pause)
+            case "refuse":
+                runs.refused()
+            case "wait":
+                clock.now += pause
+        for totals in (runs.totals(), runs.minute()):
+            assert totals.total == totals.successful + totals.failed + totals.cancelled == sum(totals.outcomes.values())
+            assert totals.timed <= totals.dispatched <= totals.total
+            assert totals.waits_timed_out <= totals.waits <= runs.totals().contended
+            assert min(totals.successful, totals.failed, totals.cancelled) >= 0
+        assert runs.totals().total == sum(move in ("end", "refuse") for move, _, _ in moves[: total + 1])
+        assert 0 <= runs.minute().busy <= WINDOW * 4
+
+
+def test_what_it_holds_does_not_depend_on_the_number_of_runs(runs: RunMetrics, clock: Clock) -> None:
+    sizes = []
+    for second in range(200):
+        for number in range(1000):
+            run(runs, (number % 97 + 1) / 1000)
+            runs.used(0.001)
+        clock.now += 1.0
+        if second in (70, 199):
+            sizes.append(_held(runs))
+    assert runs.minute().total == 59_000  # the second that has begun is one of the sixty
+    assert runs.totals().total == 200_000
+    assert sizes[0] == sizes[1] < 500_000
+
+
+def _held(runs: RunMetrics) -> int:
+    """Bytes of the containers that it keeps."""
+    tallies = [value for value in vars(runs).values() if isinstance(value, Tally)] + runs._seconds
+    inside = [tally.durations for tally in tallies] + [tally.outcomes for tally in tallies]
+    return sum(map(sys.getsizeof, [*tallies, *inside, runs._active, runs._waiting]))

@@ -1,61 +1,348 @@
-"""Figures of the pool over the last minute, counted from what really happened."""
+"""Figures of runs, counted as they begin, wait and end: since the engine's start, and over the last minute.
+
+A run that ended ``ok`` is a success. A cancelled one is neither success nor failure, since it was stopped by choice.
+Each other outcome is a failure, also that of a run which waited in vain and never began. A request that the pool turned
+away (queue full, no memory, no sandbox) is a failure of the kind ``REFUSED``: it has no record, but its caller got no
+run. A request that was wrong in itself counts nowhere.
+
+Durations are of runs that began and were not cancelled. A queue wait is the time of a run that found no free slot.
+"""
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import overload
+
+from engine.models.runs import Outcome
 
 WINDOW = 60
-SAMPLES = 1000
-"""Latest durations that the percentiles are taken from."""
+"""Seconds of the sliding minute. The one that has begun is one of them."""
+
+REFUSED = "refused"
+
+US = 1_000_000
+
+FINE = 6
+"""Bits of a duration that its bin keeps: a percentile is within 1.6 % of the duration that it stands for."""
 
 
 @dataclass(frozen=True, slots=True)
-class PoolFigures:
-    runs_last_minute: int
-    p50_ms: float | None
-    p99_ms: float | None
+class RunTotals:
+    """What happened in ``seconds``: since the engine's start, or in the last minute.
+
+    Attributes:
+        outcomes: Runs by how they ended, ``REFUSED`` requests among them.
+        dispatched: Runs that a slot had, whatever became of them.
+        timed: How many have a duration.
+        duration: Sum of these, in seconds.
+        shortest: None where nothing ran.
+        contended: Runs that had to wait for a slot, counted when they begin to.
+        waits: Waits that are over.
+        waited: Sum of these, in seconds.
+        waits_timed_out: Waits that ended because they had lasted as long as they may.
+        busy: Sum over the slots of the seconds in which a run went on there.
+        cpu: Processor time of the processes of runs, in seconds, with the making of the process.
+        cpu_runs: How many runs that is of.
+    """
+
+    seconds: float
+    outcomes: Mapping[str, int]
+    dispatched: int
+    timed: int
+    duration: float
+    shortest: float | None
+    longest: float | None
+    contended: int
+    waits: int
+    waited: float
+    longest_wait: float | None
+    waits_timed_out: int
+    busy: float
+    cpu: float
+    cpu_runs: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.outcomes.values())
+
+    @property
+    def successful(self) -> int:
+        return self.outcomes.get(Outcome.OK, 0)
+
+    @property
+    def cancelled(self) -> int:
+        return self.outcomes.get(Outcome.CANCELLED, 0)
+
+    @property
+    def failed(self) -> int:
+        return self.total - self.successful - self.cancelled
+
+    @property
+    def average(self) -> float | None:
+        return self.duration / self.timed if self.timed else None
+
+    @property
+    def average_wait(self) -> float | None:
+        return self.waited / self.waits if self.waits else None
+
+    @property
+    def average_cpu(self) -> float | None:
+        return self.cpu / self.cpu_runs if self.cpu_runs else None
+
+    @property
+    def error_rate(self) -> float | None:
+        """Failures in percent of successes and failures; None where there was neither."""
+        counted = self.successful + self.failed
+        return 100 * self.failed / counted if counted else None
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Durations of the last minute, in seconds; None where nothing ran."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class Tally:
+    """Counts of one second, or of many together; durations and waits in microseconds."""
+
+    __slots__ = (
+        "busy", "contended", "cpu", "cpu_runs", "dispatched", "duration", "durations", "longest", "longest_wait",
+        "outcomes", "shortest", "timed", "waited", "waits", "waits_timed_out",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, int] = {}
+        self.durations: dict[int, int] = {}
+        """How many there are in each bin."""
+        self.dispatched = self.timed = self.duration = self.longest = 0
+        self.shortest = -1
+        """-1: nothing ran."""
+        self.contended = self.waits = self.waited = self.longest_wait = self.waits_timed_out = 0
+        self.busy = self.cpu = 0.0
+        self.cpu_runs = 0
+
+    def add(self, other: Tally) -> None:
+        """Add all but the bins: only the last minute has percentiles."""
+        for outcome, count in other.outcomes.items():
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+        if other.shortest >= 0:
+            self.shortest = other.shortest if self.shortest < 0 else min(self.shortest, other.shortest)
+        self.longest = max(self.longest, other.longest)
+        self.longest_wait = max(self.longest_wait, other.longest_wait)
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def totals(self, seconds: float) -> RunTotals:
+        ran = self.shortest >= 0
+        return RunTotals(
+            seconds=seconds,
+            outcomes=dict(sorted(self.outcomes.items())),
+            dispatched=self.dispatched,
+            timed=self.timed,
+            duration=self.duration / US,
+            shortest=self.shortest / US if ran else None,
+            longest=self.longest / US if ran else None,
+            contended=self.contended,
+            waits=self.waits,
+            waited=self.waited / US,
+            longest_wait=self.longest_wait / US if self.waits else None,
+            waits_timed_out=self.waits_timed_out,
+            busy=self.busy,
+            cpu=self.cpu,
+            cpu_runs=self.cpu_runs,
+        )
+
+
+_SUMS = (
+    "dispatched",
+    "timed",
+    "duration",
+    "contended",
+    "waits",
+    "waited",
+    "waits_timed_out",
+    "busy",
+    "cpu",
+    "cpu_runs",
+)
 
 
 class RunMetrics:
-    """Counts by the second and keeps few durations: what it holds does not depend on how many runs a minute has."""
+    """Counts by the second. What it holds depends neither on how many runs there were nor on how many a minute has.
 
-    def __init__(self) -> None:
-        self._counts = [0] * WINDOW
-        """Runs that ended in each of the last seconds, by the second modulo ``WINDOW``."""
-        self._second = int(time.monotonic())
-        """The latest second that has its count."""
-        self._latest: deque[tuple[float, float]] = deque(maxlen=SAMPLES)
-        """When a run ended and how long it took."""
+    Attributes:
+        peak: The most runs that went on at once.
+    """
 
-    def finished(self, duration: float) -> None:
-        """Count one run that was dispatched and ended, well or badly, ``duration`` seconds later."""
-        now = time.monotonic()
-        self._advance(int(now))
-        self._counts[self._second % WINDOW] += 1
-        self._latest.append((now, duration))
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begun = self._at = clock()
+        self._second = int(self._at)
+        """The latest second that has its tally."""
+        self._seconds = [Tally() for _ in range(WINDOW)]
+        """Of the last minute, by the second modulo ``WINDOW``."""
+        self._now = self._seconds[self._second % WINDOW]
+        self._past = Tally()
+        """Of all seconds before those."""
+        self._active: set[int] = set()
+        self._waiting: dict[int, float] = {}
+        """Since when each run waits for a slot."""
+        self.peak = 0
 
-    def figures(self) -> PoolFigures:
-        now = time.monotonic()
-        self._advance(int(now))
-        recent = sorted(duration for at, duration in self._latest if at >= now - WINDOW)
-        return PoolFigures(
-            runs_last_minute=sum(self._counts),
-            p50_ms=_percentile_ms(recent, 0.50),
-            p99_ms=_percentile_ms(recent, 0.99),
+    @property
+    def active(self) -> int:
+        """Runs that go on."""
+        return len(self._active)
+
+    @property
+    def waiting(self) -> int:
+        """Runs that wait for a slot."""
+        return len(self._waiting)
+
+    def queued(self, run_id: int) -> None:
+        """Note that a run found no free slot. What it is told of its place later changes nothing."""
+        if run_id not in self._waiting:
+            self._waiting[run_id] = self._advance()
+            self._now.contended += 1
+
+    def started(self, run_id: int) -> None:
+        """Note that a slot has a run, once for each."""
+        if run_id in self._active:
+            return
+        now = self._advance()
+        if self._waiting:
+            self._wait_over(run_id, now)
+        self._active.add(run_id)
+        if len(self._active) > self.peak:
+            self.peak = len(self._active)
+
+    def ended(self, run_id: int, outcome: str, duration: float) -> None:
+        """Count a run. ``duration`` in seconds counts for those that a slot had."""
+        now = self._advance()
+        tally = self._now
+        tally.outcomes[outcome] = tally.outcomes.get(outcome, 0) + 1
+        if run_id not in self._active:
+            if self._wait_over(run_id, now) and outcome == Outcome.TIMEOUT:
+                tally.waits_timed_out += 1
+            return
+        self._active.discard(run_id)
+        tally.dispatched += 1
+        if outcome == Outcome.CANCELLED:
+            return
+        us = int(duration * US)
+        tally.timed += 1
+        tally.duration += us
+        if us > tally.longest:
+            tally.longest = us
+        if us < tally.shortest or tally.shortest < 0:
+            tally.shortest = us
+        bin_ = _bin(us)
+        tally.durations[bin_] = tally.durations.get(bin_, 0) + 1
+
+    def refused(self) -> None:
+        """Count a request that the pool turned away."""
+        self._advance()
+        self._now.outcomes[REFUSED] = self._now.outcomes.get(REFUSED, 0) + 1
+
+    def used(self, cpu: float) -> None:
+        """Count the processor time of a run's process, in seconds, when that is known: after the run's end."""
+        self._advance()
+        self._now.cpu += cpu
+        self._now.cpu_runs += 1
+
+    def totals(self) -> RunTotals:
+        """Return what happened since the engine's start."""
+        now = self._advance()
+        return self._sum(self._past).totals(now - self._begun)
+
+    def minute(self) -> RunTotals:
+        """Return what happened in the last minute. Before its start an engine did nothing: that counts as idle."""
+        self._advance()
+        return self._sum().totals(WINDOW)
+
+    def percentiles(self) -> Percentiles:
+        """Return percentiles of the last minute, by the nearest rank."""
+        self._advance()
+        bins: dict[int, int] = {}
+        for tally in self._seconds:
+            for bin_, count in tally.durations.items():
+                bins[bin_] = bins.get(bin_, 0) + count
+        if not bins:
+            return Percentiles(None, None, None)
+        least = min(tally.shortest for tally in self._seconds if tally.shortest >= 0)
+        most = max(tally.longest for tally in self._seconds)
+        ordered, count = sorted(bins.items()), sum(bins.values())
+        return Percentiles(
+            *(min(most, max(least, _at_rank(ordered, int(count * share)))) / US for share in (0.50, 0.95, 0.99))
         )
 
-    def _advance(self, second: int) -> None:
-        """Begin the counts of the seconds up to ``second``, in the places of those that left the window."""
+    def _sum(self, *more: Tally) -> Tally:
+        together = Tally()
+        for tally in (*more, *self._seconds):
+            together.add(tally)
+        return together
+
+    def _wait_over(self, run_id: int, now: float) -> bool:
+        since = self._waiting.pop(run_id, None)
+        if since is None:
+            return False
+        waited = int((now - since) * US)
+        self._now.waits += 1
+        self._now.waited += waited
+        self._now.longest_wait = max(self._now.longest_wait, waited)
+        return True
+
+    def _advance(self) -> float:
+        """Bring the tallies up to now, and return it. Until now as many runs went on as at the last call."""
+        now = self._clock()
+        if int(now) != self._second:
+            self._turn(int(now))
+        self._now.busy += len(self._active) * (now - self._at)
+        self._at = now
+        return now
+
+    def _turn(self, second: int) -> None:
+        """Begin the tallies of the seconds up to ``second``, in the places of those that left the minute."""
         for begun in range(max(self._second, second - WINDOW) + 1, second + 1):
-            self._counts[begun % WINDOW] = 0
-        self._second = max(self._second, second)
+            self._now.busy += len(self._active) * (begun - self._at)
+            self._at = float(begun)
+            self._past.add(self._seconds[begun % WINDOW])
+            self._now = self._seconds[begun % WINDOW] = Tally()
+        self._second = second
 
 
-def _percentile_ms(ordered: list[float], share: float) -> float | None:
-    """Nearest-rank percentile of sorted seconds, in milliseconds."""
-    if not ordered:
-        return None
-    rank = min(len(ordered) - 1, int(len(ordered) * share))
-    return round(ordered[rank] * 1000, 3)
+@overload
+def milliseconds(seconds: float) -> float: ...
+@overload
+def milliseconds(seconds: None) -> None: ...
+def milliseconds(seconds: float | None) -> float | None:
+    """Return ``seconds`` in milliseconds, to the microsecond that they were counted in."""
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _bin(us: int) -> int:
+    """The bin of a duration in microseconds: as wide as one, then twice as wide with each power of two."""
+    shift = us.bit_length() - FINE
+    return us if shift <= 0 else (shift << (FINE - 1)) + (us >> shift)
+
+
+def _middle(bin_: int) -> float:
+    """Microseconds in the middle of a bin."""
+    if bin_ < 1 << FINE:
+        return bin_
+    shift = (bin_ >> (FINE - 1)) - 1
+    return ((bin_ - (shift << (FINE - 1))) << shift) + ((1 << shift) - 1) / 2
+
+
+def _at_rank(ordered: Iterable[tuple[int, int]], rank: int) -> float:
+    bin_ = 0
+    for bin_, count in ordered:  # noqa: B007 - the last one it is, where the rank is past the end
+        rank -= count
+        if rank < 0:
+            break
+    return _middle(bin_)

@@ -1,0 +1,70 @@
+"""The engine's figures as surfaces see them: runs, processes and host together."""
+
+from __future__ import annotations
+
+from engine.models.metrics import EngineMetrics, HostFigures, RunFigures, UseFigures
+from engine.pool.pool import Pool
+from engine.registry.engine import METRICS
+from engine.services.operations import implements
+from engine.services.runs.metrics import RunMetrics, RunTotals, milliseconds
+from engine.services.usage import Usage, UsageMeter, Use
+
+
+class MetricsService:
+    def __init__(self, pool: Pool, runs: RunMetrics, meter: UsageMeter) -> None:
+        self._pool = pool
+        self._runs = runs
+        self._meter = meter
+
+    @implements(METRICS)
+    async def info(self) -> EngineMetrics:
+        usage = await self._meter.usage()
+        return self._together(usage)
+
+    def _together(self, usage: Usage) -> EngineMetrics:
+        size = self._pool.size
+        totals, minute, percentiles = self._runs.totals(), self._runs.minute(), self._runs.percentiles()
+        return EngineMetrics(
+            uptime=totals.seconds,
+            size=size,
+            active=self._runs.active,
+            peak=self._runs.peak,
+            waiting=self._runs.waiting,
+            # While the pool shrinks, runs go on in slots that it no longer counts.
+            busy_percent=min(100.0, 100 * minute.busy / (minute.seconds * size)),
+            since_start=_figures(totals),
+            last_minute=_figures(minute),
+            p50_ms=milliseconds(percentiles.p50),
+            p95_ms=milliseconds(percentiles.p95),
+            p99_ms=milliseconds(percentiles.p99),
+            engine=_use(usage.engine),
+            gateway=None if usage.gateway == Use() else _use(usage.gateway),
+            host=HostFigures(cores=usage.cores, load=usage.load, memory=usage.memory, available=usage.available),
+        )
+
+
+def _figures(totals: RunTotals) -> RunFigures:
+    return RunFigures(
+        seconds=totals.seconds,
+        total=totals.total,
+        successful=totals.successful,
+        failed=totals.failed,
+        cancelled=totals.cancelled,
+        outcomes=dict(totals.outcomes),
+        dispatched=totals.dispatched,
+        total_ms=milliseconds(totals.duration),
+        average_ms=milliseconds(totals.average),
+        min_ms=milliseconds(totals.shortest),
+        max_ms=milliseconds(totals.longest),
+        average_cpu_ms=milliseconds(totals.average_cpu),
+        contended=totals.contended,
+        waits=totals.waits,
+        average_wait_ms=milliseconds(totals.average_wait),
+        max_wait_ms=milliseconds(totals.longest_wait),
+        waits_timed_out=totals.waits_timed_out,
+    )
+
+
+def _use(use: Use) -> UseFigures:
+    percent = None if use.cpu_percent is None else round(use.cpu_percent, 3)
+    return UseFigures(cpu_percent=percent, memory=use.memory)

@@ -1,0 +1,177 @@
+"""Processor time and memory by /proc: a made-up one, this machine's own, and one that cannot be read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from engine.services.usage import EVERY, PAGE, TICKS, Usage, UsageMeter, Use, cores
+
+MIB = 1 << 20
+
+
+class MadeUpProc:
+    """A /proc of a test's own, with a clock that counts seconds since the host's start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = 10_000.0
+        (folder / "loadavg").write_text("1.25 0.5 0.1 1/200 4711\n")
+        (folder / "meminfo").write_text("MemTotal:  8192 kB\nMemFree:  1 kB\nMemAvailable:  4096 kB\n")
+        self.used: dict[int, float] = {}
+
+    def process(
+        self, pid: int, cpu: float, *, parent: int | None = None, began: float = 9_990.0, memory: int = MIB,
+        reaped: float = 0.0, command: str = "python3",
+    ) -> None:  # fmt: skip
+        place = self.folder / str(pid)
+        (place / "task" / str(pid)).mkdir(parents=True, exist_ok=True)
+        fields = ["0"] * 50
+        fields[0] = "S"
+        fields[11], fields[12] = str(int(cpu * TICKS) - 1), "1"
+        fields[13] = str(int(reaped * TICKS))
+        fields[19], fields[21] = str(int(began * TICKS)), str(memory // PAGE)
+        (place / "stat").write_text(f"{pid} (a) strange) name) {' '.join(fields)}\n")
+        (place / "cmdline").write_bytes(command.replace(" ", "\0").encode())
+        children = place / "task" / str(pid) / "children"
+        if not children.exists():
+            children.write_text("")
+        if parent is not None:
+            listed = self.folder / str(parent) / "task" / str(parent) / "children"
+            if str(pid) not in listed.read_text().split():
+                listed.write_text(f"{listed.read_text()}{pid} ")
+
+    def end(self, pid: int, parent: int) -> None:
+        shutil.rmtree(self.folder / str(pid))
+        listed = self.folder / str(parent) / "task" / str(parent) / "children"
+        listed.write_text(listed.read_text().replace(f"{pid} ", ""))
+
+    def clock(self) -> float:
+        return self.now
+
+    def meter(self) -> UsageMeter:
+        return UsageMeter(self.folder, self.clock)
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> MadeUpProc:
+    return MadeUpProc(tmp_path)
+
+
+ME = os.getpid()
+ALL = 60.0 * cores()
+"""Seconds of processor time that a minute has."""
+
+
+async def test_the_engine_and_all_below_it_count_together(proc: MadeUpProc) -> None:
+    proc.process(ME, 1.0, memory=10 * MIB)
+    proc.process(900_001, 2.0, parent=ME, memory=20 * MIB)
+    proc.process(900_002, 3.0, parent=900_001, memory=30 * MIB, reaped=6.0)
+    usage = await proc.meter().usage()
+    # Ten seconds old: in the fifty before it used nothing.
+    assert usage.engine.cpu_percent == pytest.approx(100 * 12 / ALL)
+    assert usage.engine.memory == 60 * MIB
+    assert (usage.load, usage.memory, usage.available, usage.cores) == (1.25, 8 * MIB, 4 * MIB, cores())
+    assert usage.gateway == Use()
+
+
+async def test_use_is_that_of_the_last_minute(proc: MadeUpProc) -> None:
+    meter = proc.meter()
+    proc.process(ME, 50.0, began=1.0)
+    assert (await meter.usage()).engine.cpu_percent is None  # nothing to compare with yet
+    for _ in range(30):
+        proc.now += EVERY
+        proc.process(ME, 50.0 + (proc.now - 10_000) / 10, began=1.0)
+        usage = await meter.usage()
+    assert usage.engine.cpu_percent == pytest.approx(100 * 6 / ALL)
+    proc.now += 600
+    proc.process(ME, 80.0, began=1.0)
+    assert (await meter.usage()).engine.cpu_percent == pytest.approx(0.0, abs=0.01)
+
+
+async def test_a_process_that_ended_keeps_what_it_used(proc: MadeUpProc) -> None:
+    meter = proc.meter()
+    proc.process(ME, 1.0)
+    proc.process(900_001, 2.0, parent=ME)
+    await meter.usage()
+    proc.now += 5
+    proc.end(900_001, ME)
+    proc.process(ME, 1.0, reaped=3.0)
+    assert (await meter.usage()).engine.cpu_percent == pytest.approx(100 * 4 / ALL)
+
+
+async def test_one_that_was_killed_unseen_makes_no_negative_use(proc: MadeUpProc) -> None:
+    meter = proc.meter()
+    proc.process(ME, 1.0, began=1.0)
+    proc.process(900_001, 20.0, parent=ME, began=1.0)
+    await meter.usage()
+    proc.now += 5
+    proc.end(900_001, ME)
+    assert (await meter.usage()).engine.cpu_percent == 0.0
+
+
+async def test_a_sample_is_used_for_a_second(proc: MadeUpProc) -> None:
+    meter = proc.meter()
+    proc.process(ME, 1.0)
+    first = await meter.usage()
+    proc.process(ME, 60.0)
+    proc.now += 0.9
+    assert (await meter.usage()).engine == first.engine
+    proc.now += 0.2
+    assert (await meter.usage()).engine != first.engine
+
+
+async def test_ignitions_jvm_is_found_and_followed(proc: MadeUpProc) -> None:
+    meter = proc.meter()
+    proc.process(ME, 1.0)
+    proc.process(900_003, 3.0, command="/usr/bin/java -jar other.jar")
+    proc.process(900_004, 4.0, command="sh /usr/local/bin/ignition/ignition.sh")
+    proc.process(900_005, 100.0, memory=70 * MIB, command="/usr/local/bin/ignition/lib/runtime/jre-nix/bin/java -Xmx2g")
+    usage = await meter.usage()
+    assert usage.gateway == Use(cpu_percent=None, memory=70 * MIB)
+    proc.now += 2
+    proc.process(900_005, 101.0, memory=80 * MIB, command="/opt/ignition/jre/bin/java -Xmx2g")
+    usage = await meter.usage()
+    assert usage.gateway == Use(cpu_percent=pytest.approx(100 * 1.0 / (2 * cores())), memory=80 * MIB)
+    # Restarted under the pid that it had: another process, whose use is not known yet.
+    proc.now += 2
+    proc.process(900_005, 1.0, began=10_003.0, command="/opt/ignition/jre/bin/java -Xmx2g")
+    assert (await meter.usage()).gateway == Use(cpu_percent=None, memory=MIB)
+    proc.now += 2
+    shutil.rmtree(proc.folder / "900005")
+    assert (await meter.usage()).gateway == Use()
+
+
+async def test_what_cannot_be_read_is_missing_and_never_zero(tmp_path: Path) -> None:
+    usage = await UsageMeter(tmp_path / "nothing").usage()
+    assert usage == Usage(cores=cores(), engine=Use(), gateway=Use(), load=None, memory=None, available=None)
+
+
+@pytest.mark.parametrize("file", ["stat", pytest.param(f"task/{ME}/children", id="children"), "task"])
+async def test_an_engine_whose_processes_are_hidden_has_no_figures(proc: MadeUpProc, file: str) -> None:
+    proc.process(ME, 1.0)
+    proc.process(900_001, 2.0, parent=ME)
+    path = proc.folder / str(ME) / file
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert (await proc.meter().usage()).engine == Use()
+
+
+async def test_processes_below_that_are_all_hidden_are_not_taken_for_none(proc: MadeUpProc) -> None:
+    proc.process(ME, 1.0)
+    proc.process(900_001, 2.0, parent=ME)
+    (proc.folder / "900001" / "stat").unlink()
+    assert (await proc.meter().usage()).engine == Use()
+
+
+async def test_this_process_has_figures() -> None:
+    meter = UsageMeter()
+    usage = await meter.usage()
+    assert usage.engine.memory is not None
+    assert usage.engine.memory > MIB
+    assert usage.load is not None
+    assert usage.memory is not None
+    assert usage.available is not None
+    assert usage.memory > usage.available > 0
