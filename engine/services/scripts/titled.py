@@ -140,7 +140,7 @@ class TitledScripts:
             ServiceError: ``no_script``, ``ambiguous`` or ``unreadable``.
         """
         info = await self.found(name, actor)
-        loaded = await self._scripts.load(info.path)
+        loaded = await self._scripts.load(info.path, actor)
         return await self._one(loaded.info.path, actor), loaded.text
 
     async def found(self, name: str, actor: Actor) -> ScriptInfo:
@@ -149,7 +149,7 @@ class TitledScripts:
         Raises:
             ServiceError: ``no_script`` or ``ambiguous``.
         """
-        if "/" in name and (info := await self._at(name)) is not None and _key(info.title) == _key(_last(name)):
+        if "/" in name and (info := await self._at(name, actor)) is not None and _key(info.title) == _key(_last(name)):
             return info  # without a look at ten thousand others
         found = _found(name, await self._infos(actor))
         if found is None:
@@ -248,12 +248,12 @@ class TitledScripts:
             return False
         return _lines(text) == _lines(code)
 
-    async def _infos(self, actor: Actor) -> Sequence[ScriptInfo]:  # noqa: ARG002 - a token may see some scripts only
-        return (await self._scripts.list()).scripts
+    async def _infos(self, actor: Actor) -> Sequence[ScriptInfo]:
+        return (await self._scripts.list(actor)).scripts
 
-    async def _at(self, name: str) -> ScriptInfo | None:
+    async def _at(self, name: str, actor: Actor) -> ScriptInfo | None:
         path = name if name.endswith(SUFFIX) else name + SUFFIX
-        if not await asyncio.to_thread(self._files.there, path):
+        if not actor.sees(path) or not await asyncio.to_thread(self._files.there, path):
             return None
         return await self._scripts.info(path)
 
