@@ -530,3 +530,44 @@ async def test_headers_that_name_somebody_else_give_nothing(plant: Plant) -> Non
     owner = Peer(1, plant.engine.owner.uid, 0)
     wrong = await plant.host.ask("GET", "/api/v1/access/self", peer=owner, token="gw_0_0")
     assert wrong.status == 401, "a token that is sent counts, also where the account would do"
+
+
+async def test_a_thousand_bad_logins_are_throttled_and_keep_no_token_out(plant: Plant) -> None:
+    before = len((await plant.engine.audit.list(plant.engine.owner, limit=500)).records)
+    statuses = []
+    for number in range(1000):
+        answer = await plant.host.ask("GET", "/api/v1/access/self", token=f"gw_0123456789ab_{number}")
+        statuses.append(answer.status)
+        if number % 100 == 0:
+            assert (await plant.host.ask("GET", "/api/v1/access/self", token=plant.tokens["viewer"])).status == 200
+    let_try = statuses.count(401)
+    assert 8 <= let_try <= 10, "other tests have tried from there, too"
+    assert statuses == [401] * let_try + [429] * (1000 - let_try)
+    assert answer.json["code"] == "throttled"
+    assert 0 < int(answer.headers[b"retry-after"]) <= 60
+    records = (await plant.engine.audit.list(plant.engine.owner, limit=500)).records
+    assert len(records) - before <= 2
+    assert "0123456789ab" not in str(records)
+
+
+async def test_the_settings_of_a_living_engine_give_and_take_roles_and_say_what_is_wrong(plant: Plant) -> None:
+    engine, file, account = plant.engine, plant.engine.project.settings_file, Peer(1, 1, 1)
+    before = file.read_text()
+
+    async def holds(status: int, problem: str) -> bool:
+        answer = await plant.host.ask("GET", "/api/v1/access/self", peer=account)
+        return answer.status == status and problem in " ".join(engine.problems)
+
+    async def told(text: str, status: int, problem: str = "") -> None:
+        file.write_text(text)
+        file.chmod(0o600)
+        async with asyncio.timeout(20):
+            while not await holds(status, problem):  # noqa: ASYNC110 - its own watch looks at the file
+                await asyncio.sleep(0.05)
+
+    await told('[access]\noperators = ["@daemon"]\n', 200)
+    answer = await plant.host.ask("GET", "/api/v1/access/self", peer=account)
+    assert (answer.json["role"], answer.json["name"]) == ("operator", "daemon")
+    await told("[access]\noperator = []\n", 200, "unknown key access.operator; the roles of accounts stay as they were")
+    await told(before, 403)
+    assert not any("access" in problem for problem in engine.problems)
