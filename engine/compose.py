@@ -30,12 +30,13 @@ from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
 from engine.services.audit import AuditService
-from engine.services.callers import Callers
+from engine.services.callers import Callers, keep_records
 from engine.services.denials import Denials
 from engine.services.disk_space import SpaceCheck
 from engine.services.events import EventBus
 from engine.services.git import GitService
 from engine.services.metrics import MetricsService
+from engine.services.policy import AccessPolicy
 from engine.services.pool import PoolService
 from engine.services.retention import RetentionService
 from engine.services.runs.history import RunHistory
@@ -56,6 +57,7 @@ from engine.services.scripts.own_edits import EditLeases
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.shared_code import SharedCode
+from engine.services.scripts.titled import TitledScripts
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import DiffTexts
@@ -95,6 +97,7 @@ class EngineParts:
     shared: SharedCode
     frontmatter: FrontmatterService
     changes: ScriptChanges
+    titled_scripts: TitledScripts
     defaults: DefaultScriptService
     permissions: PermissionService
     checks: ScriptChecks
@@ -114,6 +117,7 @@ class EngineParts:
     owner: Actor
     callers: Callers
     tokens: TokenService
+    policy: AccessPolicy
 
 
 async def compose(
@@ -123,6 +127,7 @@ async def compose(
     settings: Settings | None,
     lock: LifetimeLock | None,
     bundle: Bundle,
+    settings_file: Path | None = None,
 ) -> EngineParts:
     """Build every part and leave its undoing on ``stack``, so that a failure half way takes down what stands.
 
@@ -132,7 +137,8 @@ async def compose(
         ConfigError: ``settings.toml`` cannot be used.
     """
     project, state = await _opened(stack, root, bundle, lock)
-    settings = settings or Settings.load(project.settings_file)
+    settings_file = settings_file or project.settings_file
+    settings = settings or Settings.load(settings_file)
     files = ScriptFiles(project.scripts, project.history)
     await state.interrupt_unfinished(time.time())
     reconciler = await Reconciler.open(files, project.index_db)
@@ -164,6 +170,11 @@ async def compose(
     stack.push_async_callback(tokens.note_used)
     denials = Denials(audit)
     stack.callback(denials.settle, everything=True)
+    callers = Callers(owner, tokens, denials)
+    policy = AccessPolicy(settings_file, settings.access, callers, audit, owner)
+    await policy.start()
+    for keeping in (policy.run(), keep_records(tokens, denials)):
+        stack.push_async_callback(_cancelled, asyncio.create_task(keeping, name="access"))
     telling = asyncio.create_task(audit.run(), name="audit")
     stack.push_async_callback(_cancelled, telling)
     writer = ScriptWriter(files, state.versions, reconciler.outside, space, audit)
@@ -196,7 +207,7 @@ async def compose(
     runs = RunService(pool, state, request_checks, shared, buffers, events, metrics, space, audit, key)
     run_history = RunHistory(runs, state, scripts, shared, buffers)
     checks = ScriptChecks(examiner, imports, rules, shared)
-    runs.recorder.start()
+    await runs.begin()
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events, audit)
     stack.callback(pool_service.close)
@@ -234,6 +245,7 @@ async def compose(
         shared=shared,
         frontmatter=FrontmatterService(scripts, rules),
         changes=changes,
+        titled_scripts=TitledScripts(scripts, changes, files, writer, state.versions),
         defaults=defaults,
         permissions=permissions,
         checks=checks,
@@ -251,8 +263,9 @@ async def compose(
         retention=retention,
         audit=audit,
         owner=owner,
-        callers=Callers(owner, tokens, denials),
+        callers=callers,
         tokens=tokens,
+        policy=policy,
     )
 
 

@@ -23,8 +23,12 @@ from store.sizes import describe_size
 
 ENVIRONMENT_PREFIX = "GATEWRIGHT_"
 MAX_FILE = 1 << 20
-FILE_ONLY = ("policy.", "listen.")
-"""What no variable of the environment decides: what scripts may do, and who reaches the engine."""
+FILE_ONLY = {
+    "policy.": "what scripts may do",
+    "access.": "who may do what",
+    "listen.": "who reaches the engine",
+}
+"""Keys that no variable of the environment sets, and what they decide."""
 
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -59,6 +63,18 @@ class Range:
         if not self.size:
             return f"{number:g}" if number < 1e6 else f"{number:.0f}"
         return describe_size(number)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a list of names may hold: each one matches ``pattern``."""
+
+    title: str
+    pattern: str
+
+
+ACCOUNTS = Names("names of accounts and @groups of this host", r"@?[^\s@:,/](?:[^\n\r\t:,]{0,254}[^\s:,])?")
+HOSTS = Names("names of hosts", r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +170,32 @@ class PolicySection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessSection:
+    """``[access]``: what other accounts of this host may do. Decided in the file alone, and read again when it changes.
+
+    The project's owner and root are administrators. An account that is named more than once has the highest role.
+    """
+
+    viewers: Annotated[tuple[str, ...], ACCOUNTS] = ()
+    """Accounts, and groups as "@name", that may see scripts and their own runs."""
+
+    operators: Annotated[tuple[str, ...], ACCOUNTS] = ()
+    """They may also run saved scripts."""
+
+    authors: Annotated[tuple[str, ...], ACCOUNTS] = ()
+    """They may also edit scripts, run code of their own, and see the runs of all."""
+
+    admins: Annotated[tuple[str, ...], ACCOUNTS] = ()
+    """They may do everything, ADMIN runs included."""
+
+    hosts: Annotated[tuple[str, ...], HOSTS] = ()
+    """Names under which clients on the network may call this engine, beside the addresses that it listens on."""
+
+    in_flight: Annotated[int, Range("requests of one token", 1, 10_000)] = 32
+    """Requests of one token that are answered at a time; one more is told to come again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSection:
     """``[engine]``: the life of the engine itself."""
 
@@ -220,6 +262,7 @@ class Settings:
     limits: LimitsSection = field(default_factory=LimitsSection)
     ceilings: CeilingsSection = field(default_factory=CeilingsSection)
     policy: PolicySection = field(default_factory=PolicySection)
+    access: AccessSection = field(default_factory=AccessSection)
     engine: EngineSection = field(default_factory=EngineSection)
     listen: ListenSection = field(default_factory=ListenSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
@@ -315,10 +358,9 @@ def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     known = {ENVIRONMENT_PREFIX + key.replace(".", "_").upper(): key for key in _keys()}
     for name in environ:
         if name in known:
-            if known[name].startswith(FILE_ONLY):
-                what = "what scripts may do" if known[name].startswith("policy.") else "who reaches the engine"
+            if decides := next((what for key, what in FILE_ONLY.items() if known[name].startswith(key)), ""):
                 raise ConfigError(
-                    f"The environment variable {name} cannot decide {what}.",
+                    f"The environment variable {name} cannot decide {decides}.",
                     "Unset it; policy is set in the project's settings.toml alone.",
                 )
             yield name, known[name]
@@ -349,6 +391,8 @@ def _checked(key: str, value: object, where: str) -> object:
     if typing.get_origin(hint) is Literal:
         return _choice(key, value, typing.get_args(hint), where)
     kind, allowed = typing.get_args(hint)
+    if isinstance(allowed, Names):
+        return _names(key, value, allowed, where)
     number = _number(value, allowed)
     if number is None or not allowed.low <= number <= allowed.high or (kind is int and number != int(number)):
         raise ConfigError(f"{where}: {allowed.title} must be {allowed}, not {value}.", f"Correct {key}.")
@@ -385,6 +429,16 @@ def _module_names(key: str, value: object, where: str) -> tuple[str, ...]:
         if not isinstance(name, str) or not all(part.isidentifier() for part in name.split(".")):
             raise ConfigError(f"{where}: {key} must be a list of module names; {name!r} is none.")
     return tuple(names)
+
+
+def _names(key: str, value: object, allowed: Names, where: str) -> tuple[str, ...]:
+    """A list of names, each of them once."""
+    if not isinstance(value, list):
+        raise ConfigError(f"{where}: {key} must be a list of {allowed.title}.", 'For example ["alice", "@plant"].')
+    for name in value:
+        if not isinstance(name, str) or not name.isprintable() or not re.fullmatch(allowed.pattern, name):
+            raise ConfigError(f"{where}: {key} must be a list of {allowed.title}; {name!r} is none.")
+    return tuple(dict.fromkeys(value))
 
 
 def _number(value: object, allowed: Range) -> float | None:

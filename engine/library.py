@@ -66,6 +66,7 @@ class Engine(EngineParts):
             *self.state.problems,
             *self.sync.problems,
             *self.defaults.problems,
+            *self.policy.problems,
             *([recorder] if recorder else []),
             *([self.audit.problem] if self.audit.problem else []),
             *([short_of_space(short, self.space.hint)] if short else []),
@@ -91,6 +92,7 @@ class Engine(EngineParts):
         settings: Settings | None = None,
         lock: LifetimeLock | None = None,
         bundle: Bundle | None = None,
+        settings_file: Path | None = None,
     ) -> AsyncIterator[Engine]:
         """Open a project, made first if it does not exist, and start its pool.
 
@@ -100,6 +102,7 @@ class Engine(EngineParts):
             settings: Overrides the project's own ``settings.toml``.
             lock: The project's lifetime lock, if the caller holds it already.
             bundle: Default scripts instead of those that come with this package.
+            settings_file: Where the settings are, and are looked at for changes; else in the project.
 
         Raises:
             AlreadyRunning: Another engine has this project.
@@ -107,7 +110,7 @@ class Engine(EngineParts):
             ConfigError: ``settings.toml`` cannot be used.
         """
         async with AsyncExitStack() as stack:
-            parts = await compose(stack, Path(project), pool_size, settings, lock, bundle or Bundle())
+            parts = await compose(stack, Path(project), pool_size, settings, lock, bundle or Bundle(), settings_file)
             yield cls(**vars(parts))
 
     async def execute(

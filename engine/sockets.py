@@ -121,7 +121,19 @@ async def connect(paths: EnginePaths, owner: int) -> tuple[asyncio.StreamReader,
     Raises:
         OSError: Nothing listens, or what listens is not the owner's.
     """
-    sock = await _connect_first(paths, owner)
+    return await _streams(await _connect_first(paths, owner), owner)
+
+
+async def connect_at(path: Path, owner: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a socket at one place.
+
+    Raises:
+        OSError: Nothing listens, or what listens is not the owner's (EPERM).
+    """
+    return await _streams(await _connect(path), owner)
+
+
+async def _streams(sock: socket.socket, owner: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     try:
         _check_peer(sock, owner)
         return await asyncio.open_unix_connection(sock=sock)

@@ -2,7 +2,8 @@
 
 SETTINGS_TEMPLATE = """\
 # Settings of this Gatewright project. Lines that begin with "#" show the default; remove the "#" to change one.
-# The engine reads this file when it starts. It must belong to the project's owner and be writable by nobody else.
+# The engine reads this file when it starts, and [access] when it changes. It must belong to the project's owner and be
+# writable by nobody else.
 
 [pool]
 # Scripts that can run at the same time, 3 to 20.
@@ -76,6 +77,31 @@ SETTINGS_TEMPLATE = """\
 # Memory of an ADMIN run with everything it started and its own /dev/shm; more of it ends the run. Memory that no
 # process has mapped (memfd, System V) is counted only where the engine has a cgroup of its own: gatewright doctor.
 # admin_memory = "2 GiB"
+
+[access]
+# What other accounts of this host may do: lists of names of accounts, and of groups with "@" before them, such as
+# ["alice", "@plant"]. The project's owner and root may do everything. An account that is in several lists has the
+# highest of these roles; one that is in none has no access. They count only where other accounts reach the engine's
+# socket, as in a shared project (gatewright engine serve --shared); other hosts come with tokens: gatewright token.
+# This section is read again when the file changes. With a mistake in it, the roles stay as they were.
+# They may see scripts, and runs of their own.
+# viewers = []
+
+# They may also run saved scripts.
+# operators = []
+
+# They may also edit scripts, run code of their own, and see the runs of all.
+# authors = []
+
+# They may do everything. Their ADMIN runs can do what the engine's account can: give this role as you would give its
+# password.
+# admins = []
+
+# Names under which clients on the network may call this engine, beside the addresses that it listens on.
+# hosts = []
+
+# Requests of one token that are answered at a time; one more is told to come again in a moment.
+# in_flight = 32
 
 [engine]
 # Minutes without a client, a run or a task after which an engine that was started in the background ends. 0: never.

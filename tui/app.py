@@ -7,7 +7,6 @@ import contextlib
 import gc
 import os
 import signal
-import socket
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from tui.widgets.header_bar import HeaderBar
 from tui.widgets.key_hints import KeyHints
 
 if TYPE_CHECKING:
+    from engine.client.target import Target
     from tui.connection import EngineConnection
 
 STYLES = Path(__file__).parent / "styles"
@@ -116,12 +116,11 @@ class GatewrightApp(App[int]):
     """The console of one project.
 
     Args:
-        project: Its folder.
+        target: Its engine.
         open_script: Script to open first.
         journal: Where unsaved text is kept.
-        place: Project as the header shows it, ``host:path`` if not given.
+        place: Project as the header shows it; the target's name if not given.
         preferences: How to draw.
-        named: The user named the project: only then root may become its owner.
     """
 
     TITLE = "gatewright"
@@ -131,21 +130,18 @@ class GatewrightApp(App[int]):
 
     def __init__(
         self,
-        project: Path,
+        target: Target,
         open_script: str | None = None,
         journal: RecoveryJournal | None = None,
         place: str | None = None,
         preferences: Preferences | None = None,
-        *,
-        named: bool = True,
     ) -> None:
         preferences = preferences or Preferences()
         super().__init__(driver_class=driver_class(diff=preferences.diff))
-        self._project = project
-        self._named = named
-        self._journal = journal or RecoveryJournal(os.path.realpath(project))
+        self._target = target
+        self._journal = journal or RecoveryJournal(target.key)
         self._open_script = open_script
-        self._console = ConsoleScreen(place or f"{socket.gethostname()}:{project}", fast_editor=preferences.fast_editor)
+        self._console = ConsoleScreen(place or target.name, fast_editor=preferences.fast_editor)
         self._connection: EngineConnection | None = None
         self._quitting = False
         self._keys = KeyQueue(super().on_event, lambda: self.focused or self.screen, self._refuse_text)
@@ -173,7 +169,7 @@ class GatewrightApp(App[int]):
         """After the first paint: everything that takes time."""
         from tui.connection import EngineConnection
 
-        self._connection = EngineConnection(self._project, self.publish, become=self._named)
+        self._connection = EngineConnection(self._target, self.publish)
         await self._console.attach(self._connection, self._journal, self._open_script, self.publish)
         in_background(self, "connection", self._connection.run)
         gc.freeze()

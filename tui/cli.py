@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from tui.commands import exit_codes
-from tui.commands.arguments import folders
+from tui.commands.arguments import SHARED_MARK, projects
 from tui.commands.errors import CommandError
 from tui.commands.invocation import CommandGroup, Invocation, common_options, open_option
 from tui.commands.streams import Writer
@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "token": "tui.commands.token:token",
         "retention": "tui.commands.retention:retention",
         "engine": "tui.commands.engine:engine",
+        "client": "tui.commands.client:client",
         "doctor": "tui.commands.doctor:doctor",
         "completion": "tui.commands.completion:completion",
     }
@@ -53,7 +54,7 @@ CONSOLE = "tui.commands.console:console"
 
 
 class CommandLine(CommandGroup):
-    """The commands, and a project's folder where a command's name would stand."""
+    """The commands, and a project where a command's name would stand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
@@ -65,7 +66,7 @@ class CommandLine(CommandGroup):
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Commands, and folders where a command's name would stand."""
         found = super().shell_complete(ctx, incomplete)
-        return found if incomplete.startswith("-") else [*found, *folders(ctx, self.params[0], incomplete)]
+        return found if incomplete.startswith("-") else [*found, *projects(ctx, self.params[0], incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -74,7 +75,7 @@ class CommandLine(CommandGroup):
         first = args[0]
         if first in COMMANDS:
             return super().resolve_command(ctx, args)
-        if os.sep in first or os.path.exists(first):
+        if os.sep in first or first.startswith(SHARED_MARK) or os.path.exists(first):
             return "console", _load(CONSOLE), args
         import difflib
 

@@ -16,12 +16,14 @@ from textual.message import Message
 
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
-from engine.client.launch import LaunchError, connect
+from engine.client.starter import LaunchError
+from engine.client.target import Target
 from engine.models.base import Event
 from engine.models.engine import EngineInfo, PoolInfo
 from engine.models.runs import RunInfo
 from engine.models.scripts import OutsideChange
 from engine.models.sync import TaskInfo
+from engine.registry.access import ACCESS_SELF
 from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from tui.messages import (
     EngineAway,
@@ -47,20 +49,18 @@ class ConnectionState(StrEnum):
 
 
 class EngineConnection:
-    """Keeps a client connected to a project's engine and starts the engine when none answers.
+    """Keeps a client connected to an engine and starts the engine of a folder when none answers.
 
     An engine that says that it stops was stopped by somebody: then the connection waits for it to come back, or for
     ``retry``, and does not start it behind that person's back.
 
     Args:
-        project: The project's folder.
+        target: The engine that is meant.
         publish: Gets a message for everything that happens.
-        become: Whether root may become the project's owner: it named the project.
     """
 
-    def __init__(self, project: Path, publish: Callable[[Message], None], *, become: bool = True) -> None:
-        self.project = project
-        self._become = become
+    def __init__(self, target: Target, publish: Callable[[Message], None]) -> None:
+        self._target = target
         self._publish = publish
         self._client: EngineClient | None = None
         self._wake = asyncio.Event()
@@ -84,6 +84,16 @@ class EngineConnection:
             raise EngineUnreachable("The engine is not connected.", "Try again when it is back; the text stays here.")
         return self._client
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the engine has no folder here: then this console neither starts it nor may it do everything."""
+        return self._target.folder is None
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths start that a person types: in the project's folder, else in the current one."""
+        return self._target.folder or Path()
+
     async def run(self) -> None:
         """Hold the connection until cancelled."""
         attempt = 0
@@ -106,12 +116,13 @@ class EngineConnection:
     async def _open(self) -> bool:
         """Try once to get a client that answers; False, and the reason published, if there is none."""
         try:
-            client = await connect(self.project, client="console", start=self._may_start, become=self._become)
+            client = await self._target.connect("console", start=self._may_start)
         except (LaunchError, EngineUnreachable, EngineError) as error:
             self._away(error.message, error.hint)
             return False
         try:
             info, pool = await client.call(ENGINE_INFO), await client.call(POOL_INFO)
+            role = (await client.call(ACCESS_SELF)).role if self.is_elsewhere else ""
         except (EngineUnreachable, EngineError) as error:
             await client.close()
             self._away(error.message, error.hint)
@@ -124,7 +135,7 @@ class EngineConnection:
         self.state = ConnectionState.CONNECTED
         self.connected.set()
         self._may_start, self._reason = True, ""
-        self._publish(EngineConnected(info))
+        self._publish(EngineConnected(info, role))
         self._publish(PoolChanged(pool))
         return True
 

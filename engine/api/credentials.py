@@ -14,7 +14,7 @@ CHALLENGE = (b"www-authenticate", b'Bearer realm="gatewright"')
 """What an answer 401 must carry (RFC 9110, 11.6.1); Java 11's client fails without it."""
 
 
-def actor_of(scope: Scope, headers: Mapping[bytes, bytes], callers: Callers) -> Actor:
+async def actor_of(scope: Scope, headers: Mapping[bytes, bytes], callers: Callers) -> Actor:
     """Return the caller's actor. A token that is sent counts, whatever it came by; else the account of the peer.
 
     Raises:
@@ -27,4 +27,6 @@ def actor_of(scope: Scope, headers: Mapping[bytes, bytes], callers: Callers) -> 
         return callers.by_token(text.strip(), address)
     if peer is None:
         raise unauthorized("This needs a token.")
+    if not callers.knows(peer):
+        await callers.learn(peer)
     return callers.by_peer(peer)

@@ -34,6 +34,10 @@ class EventWire:
             return self._encode(events[0]) + self._shared(events[1:])
         return self._shared(events)
 
+    def encode_some(self, events: list[Event]) -> bytes:
+        """Some of a batch, one after the other, for a listener that may not see the others."""
+        return b"".join(self._encode(event) if event.type == "lagged" else self._one(event) for event in events)
+
     def restarted(self, last_seq: int) -> bytes:
         """What a listener of an earlier engine is told first: all that happened in this one, it has missed."""
         return self._encode(Event(seq=last_seq, type="lagged", at=time.time(), data={"missed": last_seq}))

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Protocol
 
+from msgspec.structs import replace
+
 from engine.api.event_wire import EventWire
 from engine.api.sse import EventStream
 from engine.models.engine import EngineInfo, StopRequest
@@ -13,6 +15,7 @@ from engine.registry.engine import ENGINE_INFO, ENGINE_STOP, EVENTS
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
 from engine.services.recent_log import RecentLog
+from engine.services.visibility import sees_event, sees_every_event
 
 if TYPE_CHECKING:
     from engine.library import Engine
@@ -34,6 +37,10 @@ class EngineHost(Protocol):
     @property
     def recent_log(self) -> RecentLog: ...
 
+    @property
+    def in_flight(self) -> int:
+        """Requests of one token that may be under way at a time."""
+
     def info(self) -> EngineInfo: ...
 
     def stop(self) -> None:
@@ -47,8 +54,10 @@ class HostOperations:
         self._host = host
 
     @implements(ENGINE_INFO)
-    def info(self) -> EngineInfo:
-        return self._host.info()
+    def info(self, actor: Actor | None = None) -> EngineInfo:
+        """Describe the engine. What is wrong with the project can name any script of it."""
+        info = self._host.info()
+        return replace(info, problems=[]) if actor is not None and actor.scripts else info
 
     @implements(ENGINE_STOP)
     def stop(self, request: StopRequest, actor: Actor) -> EngineInfo:  # noqa: ARG002 - its role is checked
@@ -65,15 +74,19 @@ class HostOperations:
         return self._host.info()
 
     @implements(EVENTS)
-    def events(self, after: int | None, last_event_id: str) -> EventStream:
-        """Stream the engine's events, resumed where the caller's last stream broke."""
+    def events(self, after: int | None, last_event_id: str, actor: Actor) -> EventStream:
+        """Stream the engine's events that the caller may see, resumed where its last stream broke."""
         cursor, restarted = self._host.wire.cursor(last_event_id, after)
-        return EventStream(self._encoded(cursor, restarted))
+        return EventStream(self._encoded(cursor, restarted, actor))
 
-    async def _encoded(self, after: int | None, restarted: bool) -> AsyncGenerator[bytes, None]:
+    async def _encoded(self, after: int | None, restarted: bool, actor: Actor) -> AsyncGenerator[bytes, None]:
+        all_of_them = sees_every_event(actor)
         bus, wire = self._host.engine.events, self._host.wire
         with bus.subscribe(after) as subscription:
             if restarted:
                 yield wire.restarted(bus.last_seq)
             async for batch in subscription:
-                yield wire.encode(batch)
+                if all_of_them:
+                    yield wire.encode(batch)
+                elif shown := [event for event in batch if sees_event(actor, event)]:
+                    yield wire.encode_some(shown)

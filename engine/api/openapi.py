@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
 import msgspec
 
+from engine.api.idempotency import MAX_KEY
 from engine.models.base import ErrorBody
 from engine.registry import OPERATIONS
 from engine.registry.engine import OPENAPI
@@ -18,6 +20,30 @@ from engine.services.operations import Row, implements
 REF = "#/components/schemas/{name}"
 BINARY: dict[str, Any] = {"application/octet-stream": {}}
 """Raw bytes: OpenAPI 3.1 leaves their schema out."""
+
+IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A repeat with the same key and body within ten minutes gets the first answer; it is done once.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What the operations of one base have in common beyond their rows.
+
+    Attributes:
+        refusal: The type of a refusal's body, by operation.
+        lenient: Refusals can have status 200, and an empty body stands for one without fields.
+    """
+
+    refusal: Callable[[Row], type] = lambda _: ErrorBody
+    lenient: bool = False
+
+
+OURS = Dialect()
 
 
 class Document:
@@ -35,28 +61,39 @@ class Document:
         return msgspec.Raw(msgspec.json.encode(build(self._operations)))
 
 
-def build(operations: Iterable[Row] = OPERATIONS) -> dict[str, Any]:
-    """Return the document as plain data."""
+def build(operations: Iterable[Row] = OPERATIONS, base: str = BASE, dialect: Dialect = OURS) -> dict[str, Any]:
+    """Return the document as plain data.
+
+    Args:
+        operations: The table.
+        base: Where it is served.
+        dialect: How refusals and bodies are there.
+    """
     operations = tuple(operations)
     types = [type_ for op in operations for type_ in (op.params, op.body, op.answer) if type_ is not None]
-    found, components = msgspec.json.schema_components([*types, ErrorBody], ref_template=REF)
-    schemas = dict(zip(map(repr, [*types, ErrorBody]), found, strict=True))
+    types += dict.fromkeys(map(dialect.refusal, operations))
+    found, components = msgspec.json.schema_components(types, ref_template=REF)
+    schemas = dict(zip(map(repr, types), found, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         path = operation.path.replace(":path}", "}")
-        paths.setdefault(path, {})[operation.method.lower()] = _describe(operation, schemas, components)
+        paths.setdefault(path, {})[operation.method.lower()] = _describe(operation, schemas, components, dialect)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Gatewright engine", "version": metadata.version("gatewright")},
-        "servers": [{"url": BASE}],
+        "servers": [{"url": base}],
         "paths": paths,
         "components": {"schemas": components},
     }
 
 
-def _describe(operation: Row, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
-    error = {"description": "Refused", "content": {"application/json": {"schema": schemas[repr(ErrorBody)]}}}
-    done = [(operation.status, "Done")]
+def _describe(operation: Row, schemas: dict[str, Any], components: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    refused = schemas[repr(dialect.refusal(operation))]
+    error = {"description": "Refused", "content": {"application/json": {"schema": refused}}}
+    answer = _answer(operation, schemas)
+    if dialect.lenient:
+        answer = {kind: {"schema": {"anyOf": [said["schema"], refused]}} for kind, said in answer.items() if said}
+    done = [(operation.status, "Done")] if operation.status < 400 else []
     if "wait" in operation.params.__struct_fields__:
         done = [(200, "Ended"), (operation.status, "Not ended yet")]
     described: dict[str, Any] = {
@@ -65,13 +102,14 @@ def _describe(operation: Row, schemas: dict[str, Any], components: dict[str, Any
         "description": f"Needs the role {operation.role}.",
         "parameters": _parameters(operation, components[operation.params.__name__]),
         "responses": {
-            **{str(status): {"description": what, "content": _answer(operation, schemas)} for status, what in done},
+            **{str(status): {"description": what, "content": answer} for status, what in done},
             "default": error,
         },
     }
     if operation.body is not None:
         body = {"application/json": {"schema": schemas[repr(operation.body)]}}
-        described["requestBody"] = {"required": True, "content": body}
+        needed = components[operation.body.__name__].get("required")
+        described["requestBody"] = {"required": not dialect.lenient or bool(needed), "content": body}
     elif operation.raw_body:
         described["requestBody"] = {"required": True, "content": BINARY}
     return described
@@ -87,7 +125,8 @@ def _answer(operation: Row, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _parameters(operation: Row, schema: dict[str, Any]) -> list[dict[str, Any]]:
     required = schema.get("required", [])
-    return [
+    headers = [IDEMPOTENCY_KEY] if operation.idempotent else []
+    return headers + [
         {
             "name": name,
             "in": "path" if name in operation.path_names else "query",

@@ -8,9 +8,9 @@ from typing import Any, TypeVar, overload
 
 from engine.client.answers import EngineUnreachable, encode, read_answer, read_content, unreachable
 from engine.client.sse_parser import ServerEvent, SseParser
-from engine.client.transport import IN_ANSWER, Connect, EngineLostError, Headers, Transport
+from engine.client.transport import IN_ANSWER, EngineLostError, Headers, Transport
 from engine.models.base import ErrorBody, Model
-from engine.registry.operation import CLIENT_HEADER, NoParams, Operation
+from engine.registry.operation import NoParams, Operation
 
 A = TypeVar("A")
 P = TypeVar("P", bound=Model)
@@ -30,12 +30,11 @@ class Calls:
     """The connection of a client.
 
     Args:
-        connect: Opens a connection to the engine; raises OSError where nothing listens.
-        client: ``console`` or ``cli``: runs started here are recorded with it.
+        transport: Carries its requests to the engine.
     """
 
-    def __init__(self, connect: Connect, client: str) -> None:
-        self.transport = Transport(connect, [(CLIENT_HEADER, client)])
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
 
     async def close(self) -> None:
         """Close every connection; calls and streams that still go on end with ``EngineUnreachable``."""
@@ -61,7 +60,7 @@ class Calls:
             EngineUnreachable: It cannot be reached, or does not answer within the operation's patience.
         """
         data = None if body is None else encode(body)
-        with unreachable(harmless=operation.method == "GET"):
+        with unreachable(harmless=operation.method == "GET", when_silent=self.transport.when_silent):
             async with (
                 asyncio.timeout(operation.patience),
                 self.transport.exchange(operation.method, operation.target(params), data) as response,
@@ -75,7 +74,7 @@ class Calls:
     ) -> AsyncGenerator[ServerEvent, None]:
         """Events until the consumer has enough; the end of the stream is always ``EngineUnreachable``."""
         data = None if body is None else encode(body)
-        with unreachable(harmless=True):
+        with unreachable(harmless=True, when_silent=self.transport.when_silent):
             async with self.transport.exchange(operation.method, operation.target(params), data, headers) as response:
                 if response.status >= 400:
                     await read_answer(response, ErrorBody)

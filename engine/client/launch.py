@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine import sockets
@@ -20,6 +21,7 @@ from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.ownership import become_owner, owner_of
 from engine.client.starter import LaunchError, daemon_command, daemon_environment
+from engine.client.transport import SocketTransport
 from engine.lock import engine_lives, holder_of
 from engine.models.base import API_VERSION
 from engine.models.engine import EngineInfo, StopRequest
@@ -114,6 +116,36 @@ async def stop(project: Path, *, client: str, force: bool = False, become: bool 
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class LocalTarget:
+    """The project in a folder of this host, with an engine that its owner's clients start.
+
+    Attributes:
+        folder: The project's; need not hold a project yet.
+        become: Whether root may become the owner: it named the project.
+    """
+
+    folder: Path
+    become: bool = True
+
+    @property
+    def name(self) -> str:
+        return str(self.folder)
+
+    @property
+    def key(self) -> str:
+        return os.path.realpath(self.folder)
+
+    async def connect(self, client: str, *, start: bool = True) -> EngineClient:
+        return await connect(self.folder, client=client, start=start, become=self.become)
+
+    async def reach(self, client: str) -> EngineClient | None:
+        return await reach(self.folder, client=client)
+
+    async def stop(self, client: str, *, force: bool) -> bool:
+        return await stop(self.folder, client=client, force=force, become=self.become)
+
+
 def _paths(project: Path) -> EnginePaths:
     return EnginePaths(project.resolve())
 
@@ -124,7 +156,7 @@ async def _reach(paths: EnginePaths, client: str) -> tuple[EngineClient, EngineI
         starter.check_own(paths.private)
     if not paths.private.is_dir():
         return None
-    engine = EngineClient(functools.partial(sockets.connect, paths, os.geteuid()), client)
+    engine = EngineClient(SocketTransport(functools.partial(sockets.connect, paths, os.geteuid()), client))
     try:
         async with asyncio.timeout(HANDSHAKE_TIMEOUT):
             return engine, await engine.call(ENGINE_INFO)

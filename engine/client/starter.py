@@ -26,6 +26,8 @@ FILE_TIME_GRAIN = 0.05
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 KEPT = ("HOME", "USER", "LOGNAME", "TZ")
 OWN_PREFIX = "GATEWRIGHT_"
+OF_CLIENTS = ("GATEWRIGHT_URL", "GATEWRIGHT_TOKEN_FILE", "GATEWRIGHT_CA_FILE")
+"""What tells a client which engine it is for is nothing to one that it starts."""
 
 
 class LaunchError(Exception):
@@ -65,8 +67,12 @@ def daemon_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str
 
     Nothing that lends it the starter's rights or bends its interpreter: no SSH_AUTH_SOCK, GIT_*, PYTHON*, LD_*.
     """
-    kept = {name: value for name, value in environ.items() if name in KEPT or name.startswith(OWN_PREFIX)}
+    kept = {name: value for name, value in environ.items() if name in KEPT or _is_for_engines(name)}
     return {**kept, "LANG": "C.UTF-8", "PATH": DEFAULT_PATH}
+
+
+def _is_for_engines(name: str) -> bool:
+    return name.startswith(OWN_PREFIX) and name not in OF_CLIENTS
 
 
 def check_suitable(folder: Path) -> None:

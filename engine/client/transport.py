@@ -1,4 +1,4 @@
-"""HTTP/1.1 over asyncio streams, the little that a client of one engine needs: keep-alive connections, streamed bodies.
+"""What carries requests to an engine, and the carrier over asyncio's streams: the HTTP/1.1 that one engine needs.
 
 A connection is used again only when an exchange ended exactly where it should. Whatever else happens (an error, a
 timeout, a cancelled task, a reader who had enough) closes it, so that no answer can reach the wrong request.
@@ -10,8 +10,12 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
 
 import h11
+
+from engine.registry.operation import CLIENT_HEADER
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[], Awaitable[Streams]]
@@ -29,6 +33,10 @@ READ_SIZE = 64 << 10
 class TransportError(Exception):
     """The exchange broke. The message is the sentence for the user: never a word of a library's."""
 
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
 
 class EngineLostError(TransportError):
     """The engine took the request and went away before it answered: the request may have been carried out."""
@@ -40,25 +48,20 @@ NO_ANSWER = "What answers at the engine's place is no engine."
 
 
 class Response:
-    """The head of an answer, and its body to be read once."""
+    """The head of an answer, and its body to be read once.
 
-    def __init__(self, connection: _Connection, head: h11.Response) -> None:
-        self._connection = connection
-        self.status = head.status_code
-        self.content_type = next(
-            (value.decode("latin-1") for name, value in head.headers if name == b"content-type"), ""
-        )
+    Args:
+        status: HTTP's.
+        body: Its pieces as they arrive; raises ``TransportError`` where it breaks off.
+    """
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def __init__(self, status: int, body: AsyncIterator[bytes]) -> None:
+        self.status = status
+        self._body = body
+
+    def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives."""
-        while True:
-            event = await self._connection.next_event()
-            if isinstance(event, h11.Data):
-                yield bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                return
-            else:
-                raise EngineLostError(IN_ANSWER)
+        return self._body
 
     async def read(self, limit: int) -> bytes:
         """The whole body.
@@ -67,24 +70,60 @@ class Response:
             TransportError: It broke off, or has more than ``limit`` bytes.
         """
         body = bytearray()
-        async for chunk in self.chunks():
+        async for chunk in self._body:
             body += chunk
             if len(body) > limit:
                 raise TransportError(f"The engine's answer is larger than {limit >> 20} MiB.")
         return bytes(body)
 
 
-class Transport:
-    """Exchanges with one engine. Usable from several tasks at once.
+class Transport(Protocol):
+    """Carries exchanges with one engine. Usable from several tasks at once; a cancelled one closes its connection."""
+
+    closed: bool
+    when_silent: str
+    """What a user can do when the engine takes requests and does not answer."""
+
+    def exchange(
+        self, method: str, target: str, body: bytes | None = None, headers: Headers = ()
+    ) -> AbstractAsyncContextManager[Response]:
+        """Send a request and hand out its answer; what was not read of it is dropped with the connection.
+
+        Raises:
+            TransportError: The engine cannot be reached or the exchange broke.
+        """
+
+    def upload(
+        self, method: str, target: str, chunks: Iterable[bytes] | AsyncIterable[bytes], size: int | None
+    ) -> AbstractAsyncContextManager[Response]:
+        """Like ``exchange`` with a body sent piece by piece; an early answer, which is a refusal, ends the sending."""
+
+    async def close(self) -> None:
+        """Close every connection, also those in use: their readers see the exchange break."""
+
+
+class SocketTransport:
+    """Exchanges with one engine over streams of asyncio.
 
     Args:
-        connect: Opens a new connection.
-        headers: Sent with every request.
+        connect: Opens a connection to the engine; raises OSError where nothing listens.
+        client: ``console`` or ``cli``: runs started here are recorded with it.
+        headers: Sent with every request, too.
+        host: The engine's, as the Host field has it.
+        when_silent: What a user can do when it takes requests and does not answer.
     """
 
-    def __init__(self, connect: Connect, headers: Headers) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        client: str,
+        headers: Headers = (),
+        host: str = "engine",
+        when_silent: str = "See its log; gatewright engine stop and start again if it hangs.",
+    ) -> None:
         self._connect = connect
-        self._headers = [("Host", "engine"), *headers]
+        self.when_silent = when_silent
+        self._headers = [("Host", host), (CLIENT_HEADER, client), *headers]
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()
         self.closed = False
@@ -93,11 +132,6 @@ class Transport:
     async def exchange(
         self, method: str, target: str, body: bytes | None = None, headers: Headers = ()
     ) -> AsyncIterator[Response]:
-        """Send a request and hand out its answer; what was not read of it is dropped with the connection.
-
-        Raises:
-            TransportError: The engine cannot be reached or the exchange broke.
-        """
         sent = [*self._headers, *headers]
         events: list[h11.Event] = []
         if body is not None:
@@ -105,13 +139,13 @@ class Transport:
             events.append(h11.Data(data=body))
         async with self._connection() as connection:
             await connection.send(h11.Request(method=method, target=target, headers=sent), *events, h11.EndOfMessage())
-            yield Response(connection, await connection.response_head())
+            head = await connection.response_head()
+            yield Response(head.status_code, connection.body())
 
     @contextlib.asynccontextmanager
     async def upload(
         self, method: str, target: str, chunks: Iterable[bytes] | AsyncIterable[bytes], size: int | None
     ) -> AsyncIterator[Response]:
-        """Like ``exchange`` with a body sent piece by piece; an early answer, which is a refusal, ends the sending."""
         length = ("Transfer-Encoding", "chunked") if size is None else ("Content-Length", str(size))
         headers = [*self._headers, length, ("Content-Type", "application/octet-stream")]
         async with self._connection() as connection:
@@ -123,10 +157,9 @@ class Transport:
             finally:
                 answer.cancel()
                 await asyncio.wait({answer})
-            yield Response(connection, head)
+            yield Response(head.status_code, connection.body())
 
     async def close(self) -> None:
-        """Close every connection, also those in use: their readers see the exchange break."""
         self.closed = True
         self._idle.clear()
         connections = list(self._open)
@@ -221,6 +254,16 @@ class _Connection:
             raise EngineLostError(BEFORE_ANSWER)
         self._answered = True
         return event
+
+    async def body(self) -> AsyncIterator[bytes]:
+        while True:
+            event = await self.next_event()
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                return
+            else:
+                raise EngineLostError(IN_ANSWER)
 
     @property
     def fresh(self) -> bool:

@@ -40,6 +40,18 @@ async def python_version(interpreter: Path) -> str:
     return answer
 
 
+async def python_build(interpreter: Path) -> str:
+    """Return the whole ``sys.version`` of an interpreter, on one line.
+
+    Raises:
+        EnvironmentProblem: It does not tell.
+    """
+    answer = await asyncio.to_thread(_ask, interpreter, "import sys; print(' '.join(sys.version.split()))")
+    if not answer:
+        raise EnvironmentProblem(f"The scripts' interpreter {interpreter} does not tell its version.")
+    return answer
+
+
 def _ensure(folder: Path) -> Path:
     interpreter = folder / "bin" / "python"
     if _runs(interpreter):

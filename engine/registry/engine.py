@@ -36,7 +36,13 @@ class AuditParams(Model, frozen=True):
 
 
 ENGINE_INFO = Operation(
-    "engine.info", "GET", "/engine", EngineInfo, "viewer", "Read who serves this project, and what is wrong with it"
+    "engine.info",
+    "GET",
+    "/engine",
+    EngineInfo,
+    "viewer",
+    "Read who serves this project, and what is wrong with it",
+    scoped=True,
 )
 ENGINE_STOP = Operation(
     "engine.stop", "POST", "/engine/stop", EngineInfo, "admin", "Stop the engine", body=StopRequest, status=202
@@ -71,9 +77,16 @@ EVENTS = Operation(
     "Follow everything that changes, as it changes",
     params=EventsParams,
     stream=True,
+    scoped=True,
 )
 OPENAPI = Operation(
-    "openapi", "GET", "/openapi.json", dict[str, Any], "viewer", "Read this API as an OpenAPI 3.1 document"
+    "openapi",
+    "GET",
+    "/openapi.json",
+    dict[str, Any],
+    "viewer",
+    "Read this API as an OpenAPI 3.1 document",
+    scoped=True,
 )
 RETENTION = Operation(
     "retention",

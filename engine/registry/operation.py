@@ -74,6 +74,7 @@ class Operation(Generic[Answer, Params, Body]):
         raw_body: The body is a file's content, not JSON.
         raw_answer: The answer is a file's content, named by the parameter ``name``, not JSON.
         cancels: A client that closes its connection cancels it.
+        idempotent: A client may send it again with the same ``Idempotency-Key``: it is done once.
         scoped: A token for some scripts only may ask, too: its answer holds nothing of other scripts, and it changes
             none. All else is refused to such tokens.
         patience: Seconds that a client waits for the answer.
@@ -92,6 +93,7 @@ class Operation(Generic[Answer, Params, Body]):
     raw_body: bool = False
     raw_answer: bool = False
     cancels: bool = False
+    idempotent: bool = False
     scoped: bool = False
     patience: float = ANSWER_TIMEOUT
 

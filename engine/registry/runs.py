@@ -97,9 +97,13 @@ RUNS_START = Operation(
     params=StartParams,
     body=RunRequest,
     status=202,
+    scoped=True,
+    idempotent=True,
 )
-RUNS_LIST = Operation("runs.list", "GET", "/runs", RunList, "viewer", "List runs, newest first", params=RunListParams)
-RUNS_GET = Operation("runs.get", "GET", "/runs/{run_id}", RunInfo, "viewer", "See a run", params=RunParams)
+RUNS_LIST = Operation(
+    "runs.list", "GET", "/runs", RunList, "viewer", "List runs, newest first", params=RunListParams, scoped=True
+)
+RUNS_GET = Operation("runs.get", "GET", "/runs/{run_id}", RunInfo, "viewer", "See a run", params=RunParams, scoped=True)
 RUNS_OUTPUT = Operation(
     "runs.output",
     "GET",
@@ -108,6 +112,7 @@ RUNS_OUTPUT = Operation(
     "viewer",
     "See a page of a run's output",
     params=OutputParams,
+    scoped=True,
 )
 RUNS_EVENTS = Operation(
     "runs.events",
@@ -118,6 +123,7 @@ RUNS_EVENTS = Operation(
     "Follow a run: events output, run and, last, finished",
     params=RunEventsParams,
     stream=True,
+    scoped=True,
 )
 RUNS_CANCEL = Operation(
     "runs.cancel",
@@ -127,6 +133,7 @@ RUNS_CANCEL = Operation(
     "operator",
     "Stop runs, queued or running",
     params=RunParams,
+    scoped=True,
 )
 RUNS_FILE = Operation(
     "runs.file",
@@ -138,6 +145,7 @@ RUNS_FILE = Operation(
     params=RunFileParams,
     raw_answer=True,
     patience=TRANSFER_TIMEOUT,
+    scoped=True,
 )
 RUNS_INPUTS = Operation(
     "runs.inputs",
@@ -147,6 +155,7 @@ RUNS_INPUTS = Operation(
     "viewer",
     "See what a run was given: arguments, files by their hash, and the text that ran",
     params=RunParams,
+    scoped=True,
 )
 RUNS_REPLAY = Operation(
     "runs.replay",
@@ -158,6 +167,8 @@ RUNS_REPLAY = Operation(
     params=ReplayParams,
     body=ReplayRequest,
     status=202,
+    scoped=True,
+    idempotent=True,
 )
 RUNS_COMPARE = Operation(
     "runs.compare",
@@ -167,6 +178,7 @@ RUNS_COMPARE = Operation(
     "viewer",
     "Compare two runs: inputs, text, result and output",
     params=CompareParams,
+    scoped=True,
 )
 BUFFERS_CREATE = Operation(
     "buffers.create",
@@ -178,6 +190,7 @@ BUFFERS_CREATE = Operation(
     params=BufferParams,
     status=201,
     raw_body=True,
+    scoped=True,
 )
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (

@@ -44,7 +44,9 @@ class VersionParams(Model, frozen=True):
     sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$", description="As the script's history names it.")]
 
 
-SCRIPTS_LIST = Operation("scripts.list", "GET", "/scripts", ScriptList, "viewer", "List the project's scripts")
+SCRIPTS_LIST = Operation(
+    "scripts.list", "GET", "/scripts", ScriptList, "viewer", "List the project's scripts", scoped=True
+)
 SCRIPTS_LOAD = Operation(
     "scripts.load",
     "GET",
@@ -53,6 +55,7 @@ SCRIPTS_LOAD = Operation(
     "viewer",
     "Read a script with its text",
     params=ScriptParams,
+    scoped=True,
 )
 SCRIPTS_SAVE = Operation(
     "scripts.save",
@@ -63,6 +66,7 @@ SCRIPTS_SAVE = Operation(
     "Save scripts: write a text durably",
     params=ScriptParams,
     body=SaveRequest,
+    scoped=True,
 )
 SCRIPTS_CHECK = Operation(
     "scripts.check",
@@ -72,6 +76,7 @@ SCRIPTS_CHECK = Operation(
     "viewer",
     "Parse a script's text in the sandbox: syntax errors, functions, imports",
     body=CheckRequest,
+    scoped=True,
 )
 MODULES = Operation(
     "modules",
@@ -91,6 +96,7 @@ SCRIPTS_SET = Operation(
     "Change scripts: set or remove keys of the header and touch nothing else of the text",
     params=ScriptParams,
     body=SetKeysRequest,
+    scoped=True,
 )
 SCRIPTS_KEYS = Operation(
     "scripts.keys",
@@ -100,6 +106,7 @@ SCRIPTS_KEYS = Operation(
     "viewer",
     "Read a script's header, key by key as it is written",
     params=ScriptParams,
+    scoped=True,
 )
 SCRIPTS_JUDGE = Operation(
     "scripts.judge",
@@ -110,6 +117,7 @@ SCRIPTS_JUDGE = Operation(
     "Judge changes of a script's header, key by key; nothing is written",
     params=ScriptParams,
     body=SetKeysRequest,
+    scoped=True,
 )
 SCRIPTS_SEARCH = Operation(
     "scripts.search",
@@ -119,6 +127,7 @@ SCRIPTS_SEARCH = Operation(
     "viewer",
     "Search scripts: every word in name, title, tags or text",
     params=SearchParams,
+    scoped=True,
 )
 SCRIPTS_RENAME = Operation(
     "scripts.rename",
@@ -129,6 +138,7 @@ SCRIPTS_RENAME = Operation(
     "Rename scripts: give one another name, or move it to another folder",
     params=ScriptParams,
     body=RenameRequest,
+    scoped=True,
 )
 SCRIPTS_DUPLICATE = Operation(
     "scripts.duplicate",
@@ -140,6 +150,7 @@ SCRIPTS_DUPLICATE = Operation(
     params=ScriptParams,
     body=DuplicateRequest,
     status=201,
+    scoped=True,
 )
 SCRIPTS_DELETE = Operation(
     "scripts.delete",
@@ -150,6 +161,7 @@ SCRIPTS_DELETE = Operation(
     "Delete scripts; the answer names what brings one back",
     params=ScriptParams,
     body=DeleteRequest,
+    scoped=True,
 )
 SCRIPTS_HISTORY = Operation(
     "scripts.history",
@@ -159,6 +171,7 @@ SCRIPTS_HISTORY = Operation(
     "author",
     "See the history of scripts, newest version first",
     params=ScriptParams,
+    scoped=True,
 )
 SCRIPTS_DELETED = Operation(
     "scripts.deleted",
@@ -167,6 +180,7 @@ SCRIPTS_DELETED = Operation(
     DeletedScripts,
     "author",
     "See deleted scripts that can be restored, the last one first",
+    scoped=True,
 )
 SCRIPTS_VERSION = Operation(
     "scripts.version",
@@ -176,6 +190,7 @@ SCRIPTS_VERSION = Operation(
     "author",
     "See the text of an old version",
     params=VersionParams,
+    scoped=True,
 )
 SCRIPTS_RESTORE = Operation(
     "scripts.restore",
@@ -186,6 +201,7 @@ SCRIPTS_RESTORE = Operation(
     "Restore scripts: bring back an old version or a deleted one",
     params=ScriptParams,
     body=RestoreRequest,
+    scoped=True,
 )
 PERMISSIONS_REVIEW = Operation(
     "permissions.review",

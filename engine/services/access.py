@@ -6,8 +6,10 @@ names, and to the mode that its runs get.
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -44,6 +46,10 @@ class Actor:
     token: str = ""
     default_mode: str = "RESTRICTED"
     scripts: tuple[str, ...] = ()
+
+    def sees(self, path: str) -> bool:
+        """Whether it may know of the script at ``path``, whether there is one or not."""
+        return not self.scripts or _covered(self.scripts, path)
 
     @property
     def identity(self) -> str:
@@ -103,6 +109,49 @@ def require_every_script(actor: Actor, what: str) -> None:
             status=403,
             denied=actor,
         )
+
+
+def require_script(actor: Actor, path: str, what: str = "reach") -> None:
+    """Raise ``forbidden`` for a token for other scripts than the one at ``path``, whether there is one or not."""
+    if not actor.sees(path):
+        raise ServiceError(
+            "forbidden",
+            f"{actor.name} may not {what} {path}: it is a token for {', '.join(actor.scripts)} only.",
+            hint="Ask an administrator of this project for a token for this script.",
+            status=403,
+            denied=actor,
+        )
+
+
+@functools.lru_cache(maxsize=4096)
+def _covered(patterns: tuple[str, ...], path: str) -> bool:
+    """Whether the whole path matches a pattern, with or without ``.py``."""
+    if {"", ".", ".."} & set(path.split("/")):  # no path of a script, and a pattern could be fooled by it
+        return False
+    return any(_regex(pattern).fullmatch(text) for pattern in patterns for text in (path, path.removesuffix(".py")))
+
+
+@functools.lru_cache(maxsize=1024)
+def _regex(pattern: str) -> re.Pattern[str]:
+    """``*`` is any text without a slash, ``**`` any text, ``?`` one character but a slash, ``[ab]`` and ``[a-z]`` one
+    of these, ``[!ab]`` one that is none of them nor a slash; all else is itself."""
+    parts = []
+    for match in re.finditer(r"(\*\*+)|(\*)|(\?)|\[(!?)([^]/]+)\]|(.)", pattern, re.DOTALL):
+        if match[1]:
+            parts.append(".*")
+        elif match[2]:
+            parts.append("[^/]*")
+        elif match[3]:
+            parts.append("[^/]")
+        elif match[5]:
+            inside = re.sub(r"([\\\[\]^&~|])", r"\\\1", match[5])
+            parts.append(f"(?!/)[{'^' if match[4] else ''}{inside}]")
+        else:
+            parts.append(re.escape(match[6]))
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error:  # a range the wrong way round, such as [z-a]
+        return re.compile(re.escape(pattern))
 
 
 def user_name(uid: int) -> str:

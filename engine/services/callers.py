@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from engine.models.access import AccessInfo
 from engine.registry.access import ACCESS_SELF
 from engine.services.access import NO_ACCOUNT, Actor, Role, ServiceError
+from engine.services.accounts import AccountNames
 from engine.services.denials import Denials
 from engine.services.operations import implements
+from engine.services.roles import AccountRoles
 from engine.services.sessions import Sessions
 from engine.services.throttle import LoginThrottle
 from engine.services.tokens import TokenService
@@ -17,6 +21,12 @@ from engine.sockets import Peer
 
 LOGIN = "login"
 """What a refused login is called in the audit, in place of an operation."""
+
+RECORD_EVERY = 60.0
+"""Seconds."""
+
+MOST_PEERS = 1024
+"""Accounts with their groups whose actor is remembered."""
 
 HERE = "this host"
 """The address of a token that came by a unix socket."""
@@ -33,29 +43,67 @@ class Callers:
         *,
         sessions: Sessions | None = None,
         throttle: LoginThrottle | None = None,
+        names: AccountNames | None = None,
     ) -> None:
         self._owner = owner
         self._tokens = tokens
         self._denials = denials
         self._sessions = sessions or Sessions()
         self._throttle = throttle or LoginThrottle()
+        self._names = names or AccountNames()
+        self._names.note(owner.uid, owner.name)
+        self._roles = AccountRoles()
+        self._changes = 0
+        self._peers: dict[tuple[int, int, tuple[int, ...]], Actor] = {}
         if tokens is not None:
             tokens.on_revoked(self._sessions.end_of_token)
 
+    def use_roles(self, roles: AccountRoles) -> bool:
+        """Give accounts these roles from now on; return whether they differ from those before.
+
+        Sessions of accounts end when they do.
+        """
+        for uid, name in roles.names.items():
+            self._names.note(uid, name)
+        if roles == self._roles:
+            return False
+        self._roles = roles
+        self._changes += 1
+        self._peers.clear()
+        self._sessions.end_of_accounts()
+        return True
+
+    def knows(self, peer: Peer) -> bool:
+        """Whether the account of a peer is known by name."""
+        return self._names.known(peer.uid)
+
+    async def learn(self, peer: Peer) -> None:
+        """Look up the name of a peer's account, for two seconds at most; without it, it is called by its uid."""
+        await self._names.learn(peer.uid)
+
     def by_peer(self, peer: Peer) -> Actor:
-        """Return the actor of an account at the other end of a unix socket.
+        """Return the actor of an account at the other end of a unix socket. The owner and root are administrators.
+
+        Root could become the owner at any time: to refuse it would only hide what it does.
 
         Raises:
             ServiceError: ``forbidden``: it has no role here.
         """
-        if peer.uid != self._owner.uid:
-            raise ServiceError(
-                "forbidden",
-                f"This project belongs to {self._owner.name}; other accounts have no access to its engine.",
-                hint=f"Ask {self._owner.name}, or make a project of your own: gatewright init FOLDER",
-                status=403,
-            )
-        return self._owner
+        if peer.uid == self._owner.uid:
+            return self._owner
+        key = peer.uid, peer.gid, peer.groups
+        actor = self._peers.get(key)
+        if actor is not None:
+            return actor
+        role = Role.ADMIN if peer.uid == 0 else self._roles.of(peer)
+        if role is None:
+            raise self._stranger(peer)
+        actor = Actor(name=self._names.of(peer.uid), uid=peer.uid, role=role)
+        if self._names.known(peer.uid):  # its name may still come
+            if len(self._peers) >= MOST_PEERS:
+                self._peers.clear()
+            self._peers[key] = actor
+        return actor
 
     def by_token(self, text: str, address: str) -> Actor:
         """Return the actor of a token, or of a session, that was sent from ``address``.
@@ -72,6 +120,16 @@ class Callers:
         if actor is None:
             raise self._refused(address or HERE)
         return actor
+
+    def while_counts(self, actor: Actor) -> Callable[[], bool] | None:
+        """Return what tells whether ``actor`` may still do what it may now: for answers that go on for long.
+
+        None: it always may.
+        """
+        if actor.token:
+            return lambda: self._tokens is not None and self._tokens.actor_with(actor.token) is not None
+        changes = self._changes
+        return None if actor.uid in (self._owner.uid, 0) else lambda: changes == self._changes
 
     def session_of(self, actor: Actor) -> tuple[str, float]:
         """Return the text of a session that stands in for ``actor``, and the seconds for which it counts.
@@ -104,7 +162,19 @@ class Callers:
         if actor is None or not actor.token:
             return actor
         now = self._tokens.actor_with(actor.token) if self._tokens is not None else None  # None: it has expired since
-        return None if now is None else replace(now, role=min(now.role, actor.role))
+        return now if now is None or now.role <= actor.role else replace(now, role=actor.role)
+
+    def _stranger(self, peer: Peer) -> ServiceError:
+        """The refusal of an account without a role, which says whom to ask."""
+        actor = Actor(self._names.of(peer.uid), peer.uid, Role.VIEWER)
+        owner = self._owner.name
+        if self._roles.none:
+            sentence = f"This project belongs to {owner}; other accounts have no access to its engine."
+            hint = f"Ask {owner}, or make a project of your own: gatewright init FOLDER"
+        else:
+            sentence = f"{actor.name} has no role in this project, which belongs to {owner}."
+            hint = f"Ask for one: {', '.join(self._roles.admins[:5]) or owner}."
+        return ServiceError("forbidden", sentence, hint=hint, status=403, denied=actor)
 
     def _refused(self, address: str) -> ServiceError:
         if self._denials is not None:
@@ -119,6 +189,14 @@ class Callers:
             status=429,
             retry_after=wait,
         )
+
+
+async def keep_records(tokens: TokenService, denials: Denials) -> None:
+    """Write what is counted in memory, every ``RECORD_EVERY`` seconds until cancelled."""
+    while True:
+        await asyncio.sleep(RECORD_EVERY)
+        denials.settle()
+        await tokens.note_used()
 
 
 def unauthorized(sentence: str) -> ServiceError:

@@ -138,6 +138,8 @@ def _fields_of(operation: Row, method: Callable[..., Any]) -> Iterator[tuple[str
     arguments = inspect.signature(method).parameters
     if operation.role != "viewer" and "actor" not in arguments:
         raise UnboundOperation(f"{method.__qualname__} must take the actor: {operation.name} is not for every role.")
+    if operation.role != "viewer" and arguments["actor"].default is None:
+        raise UnboundOperation(f"{method.__qualname__} must be told the actor: {operation.name} is not for every role.")
     taken = set(params) & OF_THE_SURFACE
     for name in arguments:
         if name in OF_THE_CALL:
@@ -158,11 +160,15 @@ def _names(struct: Any) -> frozenset[str]:  # noqa: ANN401 - a struct type, or N
 
 def _checked(method: MethodT, operation: Row) -> MethodT:
     """The method with its role check, for callers that come by no surface: the library and the services themselves."""
-    at = list(inspect.signature(method).parameters).index("actor")
+    parameters = inspect.signature(method).parameters
+    at = list(parameters).index("actor")
+    optional = parameters["actor"].default is None  # the engine itself reads without one
 
     @functools.wraps(method)
     def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the method's own
         actor = args[at] if len(args) > at else kwargs.get("actor")
+        if actor is None and optional:
+            return method(*args, **kwargs)
         if actor is None:
             raise TypeError(f"{method.__qualname__} must be told who calls it")
         may(actor, operation)

@@ -126,6 +126,12 @@ class TokenService:
                 f"A token with the role {role.name.lower()} cannot have ADMIN as its default mode.",
                 hint="Use --role admin, or leave --default-mode out.",
             )
+        if request.scripts and role is Role.ADMIN:
+            raise ServiceError(
+                "bad_request",
+                "A token for some scripts only cannot have the role admin: an ADMIN run reaches everything.",
+                hint="Use --role author, or leave --scripts out.",
+            )
         self._check_name(request.name)
         if len(self._tokens) >= MAX_TOKENS:
             raise ServiceError(

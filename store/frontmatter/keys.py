@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from store.frontmatter.known_keys import LIMITS, OF_PARAM, OWN, PERMISSIONS, PLAIN, TABLES, TOP
+from store.frontmatter.known_keys import LIMITS, OF_PARAM, OWN, PERMISSIONS, PLAIN, STATED, TABLES, TOP
 from store.frontmatter.locate import FrontmatterError
 from store.frontmatter.read import MAX_TEXT, MAX_TITLE, clean, from_document, is_name, named, quoted
 from store.frontmatter.toml_spans import Path, basic_string
@@ -54,7 +54,7 @@ def path_of(key: str, *, remove: bool = False) -> Path:
         return names
     if names[0] == "params" and len(names) in (2, 3):
         return _param_path(names, key, remove=remove)
-    if key in KEYS:
+    if key in KEYS or key in STATED:
         return OWN + names
     near = difflib.get_close_matches(key[:MAX_TITLE], KEYS, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(_GROUPED)}."
@@ -164,6 +164,10 @@ def require_good(before: Mapping[str, Any], after: Mapping[str, Any], paths: Ite
 def _require_exact(path: Path, value: object) -> None:
     """Refuse what would be read as something else than was written: control characters, line ends, too long a text."""
     key = ".".join(path).removeprefix("tool.gatewright.")
+    if path[:-1] == OWN and key in STATED:
+        if not isinstance(value, str):
+            raise FrontmatterError(f"{key} must be text, not {named(value)}.")
+        _require_line(key, value, MAX_TITLE)
     if path[-1] in _SHORT_TEXTS and isinstance(value, str):
         _require_line(key, value, MAX_TITLE)
     elif path[-1] in _LONG_TEXTS and isinstance(value, str):

@@ -17,6 +17,8 @@ from store.frontmatter.toml_spans import Path
 OWN: Path = ("tool", "gatewright")
 TOP = ("requires-python", "dependencies")
 PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "preload", "leave_processes")
+STATED = ("author", "version")
+"""What a script says to people only: other tools show and set it."""
 LIMITS = ("timeout", "memory", "output", "result", "scratch", "open_files", "parallel", "output_stop")
 PERMISSIONS = ("read", "write")
 OF_PARAM = ("type", "default", "help", "choices", "required", "secret")
@@ -28,7 +30,7 @@ MAX_COMPARED = 40
 """Characters of a key that is compared with those that there are; longer ones are near to none."""
 
 _IN_ROOT = frozenset({*TOP, "tool"})
-_IN_OWN = frozenset({*PLAIN, *TABLES})
+_IN_OWN = frozenset({*PLAIN, *STATED, *TABLES})
 _IN_LIMITS = frozenset(LIMITS)
 _IN_PARAM = frozenset(OF_PARAM)
 

@@ -72,6 +72,11 @@ class Versions:
         query = "SELECT sha256, min(script) FROM script_version WHERE settled = 1 GROUP BY sha256 ORDER BY 2, 1"
         return await self._database.read(lambda connection: connection.execute(query).fetchall())
 
+    async def oldest(self) -> dict[str, float]:
+        """When the oldest version that is kept of each script was replaced, in seconds since the epoch."""
+        query = "SELECT script, MIN(at) FROM script_version GROUP BY script"
+        return dict(await self._database.read(lambda connection: connection.execute(query).fetchall()))
+
     async def deletions(self) -> list[VersionRow]:
         """What the scripts held whose newest version was deleted, the last one first, at most ``MAX_DELETIONS``.
 
@@ -80,6 +85,14 @@ class Versions:
         newest = "SELECT MAX(id) FROM script_version GROUP BY script"
         where = f"reason = 'deleted' AND id IN ({newest}) ORDER BY id DESC LIMIT ?"
         return await self._rows(where, MAX_DELETIONS)
+
+    async def adopt(self, deletion: VersionRow, new_path: str) -> bool:
+        """Give a deleted script's versions to the script at ``new_path``: it had only been renamed.
+
+        Returns:
+            Whether the deletion was still its last version.
+        """
+        return await self._database.write(lambda connection: _adopt(connection, deletion, new_path))
 
     async def above(self, kept: int) -> list[str]:
         """Scripts that have more than ``kept`` versions."""
@@ -137,6 +150,17 @@ def _settle(connection: sqlite3.Connection, version: int, kept: int) -> list[str
     if row.new_path is not None:
         connection.execute("UPDATE script_version SET script = ? WHERE script = ?", (row.new_path, row.script))
     return _forget(connection, row.new_path or row.script, kept)
+
+
+def _adopt(connection: sqlite3.Connection, deletion: VersionRow, new_path: str) -> bool:
+    newest = connection.execute("SELECT MAX(id) FROM script_version WHERE script = ?", (deletion.script,)).fetchone()
+    if newest[0] != deletion.id:
+        return False
+    connection.execute(
+        "UPDATE script_version SET reason = 'renamed', new_path = ? WHERE id = ?", (new_path, deletion.id)
+    )
+    connection.execute("UPDATE script_version SET script = ? WHERE script = ?", (new_path, deletion.script))
+    return True
 
 
 def _forget(connection: sqlite3.Connection, script: str, kept: int, limit: int = -1) -> list[str]:

@@ -18,6 +18,7 @@ from engine.api.app import build_app
 from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
 from engine.client.client import EngineClient
+from engine.client.transport import SocketTransport
 from engine.config import Settings
 from engine.models.base import API_VERSION
 from engine.models.engine import EngineInfo
@@ -56,7 +57,7 @@ class ServedEngine:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[EngineClient]:
-        client = EngineClient(partial(sockets.connect, self.paths, os.geteuid()), "cli")
+        client = EngineClient(SocketTransport(partial(sockets.connect, self.paths, os.geteuid()), "cli"))
         try:
             yield client
         finally:

@@ -22,6 +22,7 @@ from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
 from engine.client.answers import EngineError
 from engine.client.client import EngineClient
+from engine.client.transport import SocketTransport
 from engine.models.base import API_VERSION
 from engine.models.engine import EngineInfo
 from engine.paths import EnginePaths
@@ -51,6 +52,7 @@ class Serving:
         self.paths = paths
         self.wire = EventWire("pins")
         self.stopping = asyncio.Event()
+        self.in_flight = 32
 
     def info(self) -> EngineInfo:
         return EngineInfo(
@@ -100,7 +102,7 @@ def test_it_takes_forty_lines_at_most() -> None:
 
 async def test_it_is_called_over_the_socket_and_the_command_line(tmp_path: Path) -> None:
     async with serving(tmp_path / "plant") as host:
-        client = EngineClient(partial(sockets.connect, host.paths, os.geteuid()), "cli")
+        client = EngineClient(SocketTransport(partial(sockets.connect, host.paths, os.geteuid()), "cli"))
         pins = await client.call(PIN, ScriptParams(path="tour"))
         assert pins.paths == ["defaults/tour.py"]
         with pytest.raises(EngineError, match="There is no script 'nowhere'"):

@@ -15,7 +15,7 @@ from ordinary_user import Forked
 
 from engine import Engine
 from engine.client.finding import find_project
-from engine.client.launch import LaunchError
+from engine.client.launch import LaunchError, LocalTarget
 from engine.client.starter import daemon_command
 from engine.models.git import GitStatus
 from engine.project_folder import who_may_replace, why_no_project
@@ -279,8 +279,8 @@ def test_the_header_of_the_console_says_as_whom_root_works(account: OrdinaryAcco
     seen: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GatewrightApp, "run", lambda self: seen.append(self._console._place))
-        console.run_console(account.folder("plant"), account="alice")
-        console.run_console(tmp_path)
+        console.run_console(LocalTarget(account.folder("plant")), account="alice")
+        console.run_console(LocalTarget(tmp_path))
     assert seen[0].endswith("/plant as alice")
     assert seen[1].endswith(str(tmp_path))
 

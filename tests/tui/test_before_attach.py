@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.client.launch import LocalTarget
 from tui.actions import Scope, in_scope
 from tui.app import GatewrightApp
 from tui.editing.recovery import RecoveryJournal
@@ -18,7 +19,9 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GatewrightApp:
     async def nothing(self: GatewrightApp) -> None: ...
 
     monkeypatch.setattr(GatewrightApp, "_begin", nothing)
-    return GatewrightApp(tmp_path, journal=RecoveryJournal(str(tmp_path), tmp_path / "recovery"), place="gw:/p")
+    return GatewrightApp(
+        LocalTarget(tmp_path), journal=RecoveryJournal(str(tmp_path), tmp_path / "recovery"), place="gw:/p"
+    )
 
 
 @pytest.mark.parametrize("scope", [Scope.CONSOLE, Scope.LIST, Scope.PANEL, Scope.OUTPUT, Scope.GIT])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.client.launch import LocalTarget
 from tui.app import GatewrightApp, Preferences
 from tui.console.screen import ConsoleScreen
 from tui.terminal.diff_driver import DiffDriver
@@ -24,6 +25,6 @@ def test_read_from_the_environment(environ: dict[str, str], want: Preferences) -
 
 @pytest.mark.parametrize("on", [True, False])
 async def test_they_decide_on_driver_and_editor(tmp_path: Path, on: bool) -> None:
-    app = GatewrightApp(tmp_path, preferences=Preferences(diff=on, fast_editor=on))
+    app = GatewrightApp(LocalTarget(tmp_path), preferences=Preferences(diff=on, fast_editor=on))
     assert (app.driver_class is DiffDriver) is on
     assert ConsoleScreen("gw-01", fast_editor=on).editor.fast is on

@@ -19,6 +19,7 @@ from engine.api.host import HostOperations
 from engine.api.openapi import Document
 from engine.api.server import EngineServer
 from engine.client.client import EngineClient
+from engine.client.transport import SocketTransport
 from engine.models.base import API_VERSION
 from engine.models.engine import EngineInfo, PoolInfo
 from engine.models.runs import Mode, OutputChunk, RunInfo, RunKind, RunRequest, RunState, Stream
@@ -170,6 +171,7 @@ class SmallHost:
         self.engine: Any = SmallEngine()
         self.wire = EventWire("aa")
         self.stopping = asyncio.Event()
+        self.in_flight = 32
         self.recent_log = RecentLog()
         self.paths = EnginePaths(folder)
         served = bind([*vars(self.engine).values(), HostOperations(self), Document(())])
@@ -187,7 +189,7 @@ class SmallHost:
         self.stopping.set()
 
     def client(self, name: str = "cli") -> EngineClient:
-        return EngineClient(partial(sockets.connect, self.paths, os.geteuid()), name)
+        return EngineClient(SocketTransport(partial(sockets.connect, self.paths, os.geteuid()), name))
 
     async def raw(self, data: bytes, *, until: bytes | None = None) -> bytes:
         """Send bytes as they are and return what comes back, up to ``until`` or the end of the connection."""

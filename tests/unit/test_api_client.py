@@ -19,6 +19,7 @@ from engine.api import sse
 from engine.client import answers, calls
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
+from engine.client.transport import SocketTransport
 from engine.models.base import Event
 from engine.models.runs import RunKind, RunRequest, RunState
 from engine.models.scripts import SaveRequest
@@ -137,7 +138,7 @@ async def test_an_engine_that_dies_is_told_in_our_words(
             writer.close()
 
     async with await asyncio.start_unix_server(die, tmp_path / "socket"):
-        client = EngineClient(lambda: asyncio.open_unix_connection(tmp_path / "socket"), "cli")
+        client = EngineClient(SocketTransport(lambda: asyncio.open_unix_connection(tmp_path / "socket"), "cli"))
         said, hints = [], []
         for work in (
             client.call(SCRIPTS_SAVE, ScriptParams(path="x.py"), SaveRequest(text="x" * 50_000)),
@@ -340,7 +341,7 @@ async def test_an_upload_arrives_whole(host: SmallHost, client: EngineClient, si
 @pytest.mark.parametrize(
     ("request_", "sentence", "status"),
     [
-        (RunRequest(kind=RunKind.EXEC, code="x" * (3 << 20)), "The request is larger than 2 MiB.", 413),
+        (RunRequest(kind=RunKind.EXEC, code="x" * (17 << 20)), "The request is larger than 16 MiB.", 413),
         (RunRequest(kind=RunKind.EXEC, code="'\ud800'"), "The text holds a lone surrogate", 400),
         (RunRequest(kind=RunKind.EXEC, variables={"a": object()}), "The request cannot be sent as JSON", 400),
     ],

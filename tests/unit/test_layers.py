@@ -67,6 +67,14 @@ def test_the_command_line_loads_no_console_no_server_no_store() -> None:
     assert of_the_store <= {"store", "store.sizes", "store.frontmatter", "store.frontmatter.locate"}
 
 
+def test_an_engine_of_this_host_is_reached_without_what_others_need() -> None:
+    """httpx2 takes longer to load than a whole short command."""
+    loaded = loaded_by("tui.cli", *modules_in("tui.commands"), "engine.client.shared")
+    assert "engine.client.target" in loaded
+    assert not loaded & {"httpx2", "httpcore2", "anyio", "engine.client.https", "engine.client.remote"}
+    assert "httpx2" not in loaded_by("engine.client.remote")
+
+
 def test_the_entry_point_alone_loads_no_client() -> None:
     """Help and usage errors do not wait for asyncio."""
     loaded = loaded_by("tui.cli")

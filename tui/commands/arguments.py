@@ -86,8 +86,10 @@ class ScriptName(StringParamType):
         text = str(value)
         if ctx is None or self._folder or self._later:
             return text
-        from tui.commands.script_paths import script_meant
+        from tui.commands.script_paths import script_elsewhere, script_meant
 
+        if ctx.obj.elsewhere is not None:
+            return script_elsewhere(text, ctx.obj.elsewhere)
         return script_meant(text, ctx.obj.project, gone=self._gone)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -125,10 +127,17 @@ class NewScript(StringParamType):
     name = "path"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
-        from tui.commands.script_paths import new_script_meant
+        from tui.commands.script_paths import new_script_meant, script_elsewhere
 
-        return str(value) if ctx is None else new_script_meant(str(value), ctx.obj.project)
+        if ctx is None:
+            return str(value)
+        if ctx.obj.elsewhere is not None:
+            return script_elsewhere(str(value), ctx.obj.elsewhere)
+        return new_script_meant(str(value), ctx.obj.project)
 
+
+SHARED_MARK = "@"
+"""What the ID of a shared project follows, where a folder could stand; a folder of such a name is ./@name."""
 
 RUN_NUMBER = RunNumber()
 SECONDS = Amount("seconds")
@@ -150,6 +159,17 @@ def folders(_: click.Context, __: click.Parameter, incomplete: str) -> list[Comp
     from click.shell_completion import CompletionItem
 
     return [CompletionItem(incomplete, type="dir")]
+
+
+def projects(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete a project: a shared one of this host by its ID, else a folder."""
+    if not incomplete.startswith(SHARED_MARK):
+        return folders(ctx, param, incomplete)
+    from click.shell_completion import CompletionItem
+
+    from engine.client.shared import shared_ids
+
+    return [CompletionItem(SHARED_MARK + one) for one in shared_ids() if (SHARED_MARK + one).startswith(incomplete)]
 
 
 def host_files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -7,13 +7,17 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from tui.commands import exit_codes
+from tui.commands.arguments import SHARED_MARK
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options, open_option
+
+if TYPE_CHECKING:
+    from engine.client.target import Target
 
 
 @click.command("console", hidden=True)
@@ -24,6 +28,8 @@ from tui.commands.invocation import Invocation, common_options, open_option
 def console(invocation: Invocation, folder: str | None) -> NoReturn:
     """Open the console on a project; a folder that does not exist yet is made a new project.
 
+    PROJECT is a folder, or @ID of a shared project of this host. --url opens it on an engine elsewhere.
+
     \b
     Examples:
       gatewright ~/plant-a
@@ -33,6 +39,10 @@ def console(invocation: Invocation, folder: str | None) -> NoReturn:
         raise click.UsageError("The project is given twice: as an argument and by --project.")
     if invocation.json:
         raise click.UsageError("--json needs a command; the console is for people.")
+    if folder is not None and invocation.url is not None:
+        raise click.UsageError("Two engines are named: by the argument and by --url.")
+    if folder is not None and folder.startswith(SHARED_MARK):
+        invocation.project, folder = folder, None
     if folder is not None and os.path.exists(folder) and not os.path.isdir(folder):
         raise CommandError(
             f"{folder} is a file, and a project is a folder",
@@ -46,34 +56,42 @@ def console(invocation: Invocation, folder: str | None) -> NoReturn:
             exit_code=exit_codes.USAGE,
         )
 
-    from engine.client.ownership import other_account
-    from engine.paths import EnginePaths
     from tui.commands.init import made
     from tui.commands.session import refusals
 
     if folder is not None:
         invocation.project = str(made(Path(folder).expanduser()))
     with refusals():
-        project = invocation.folder(make=True)
-        other = other_account(EnginePaths(project))
-    opened = invocation.open_script
-    if opened is not None:
-        from tui.commands.script_paths import script_meant
-
-        opened = script_meant(opened, str(project), gone=True)
-    sys.exit(run_console(project, opened, other, named=invocation.project is not None))
+        target = invocation.target(make=True)
+        other = _other_account(target)
+    sys.exit(run_console(target, _opened(invocation, target), other))
 
 
-def run_console(
-    project: Path, open_script: str | None = None, account: str | None = None, *, named: bool = True
-) -> int:
+def _other_account(target: Target) -> str | None:
+    """Return whom root becomes for the project; None where nobody becomes somebody else."""
+    from engine.client.ownership import other_account
+    from engine.paths import EnginePaths
+
+    return None if target.folder is None else other_account(EnginePaths(target.folder))
+
+
+def _opened(invocation: Invocation, target: Target) -> str | None:
+    """Return the script to open first."""
+    from tui.commands.script_paths import script_elsewhere, script_meant
+
+    named = invocation.open_script
+    if named is None or target.folder is None:
+        return None if named is None else script_elsewhere(named, target.name)
+    return script_meant(named, str(target.folder), gone=True)
+
+
+def run_console(target: Target, open_script: str | None = None, account: str | None = None) -> int:
     """Show the console until the user leaves; the exit code.
 
     Args:
-        project: Its folder; made a project if it is none yet.
+        target: Its engine; a folder is made a project if it is none yet.
         open_script: Script to open first.
         account: Whom root becomes for this project; None where nobody becomes somebody else.
-        named: The user named the project: only then root may become its owner.
     """
     # The start makes many objects that live as long as the console: looking for garbage among them costs 30 ms.
     # The app turns collection on again when it is ready.
@@ -82,7 +100,9 @@ def run_console(
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     from tui.app import GatewrightApp, Preferences
 
-    place = None if account is None else f"{socket.gethostname()}:{project} as {account}"
-    app = GatewrightApp(project, open_script, place=place, preferences=Preferences.of(os.environ), named=named)
+    place = target.name if target.folder is None else f"{socket.gethostname()}:{target.name}"
+    if account is not None:
+        place += f" as {account}"
+    app = GatewrightApp(target, open_script, place=place, preferences=Preferences.of(os.environ))
     app.run()
     return app.return_code or 0

@@ -39,6 +39,8 @@ def start(invocation: Invocation) -> None:
     Examples:
       gatewright engine start --project ~/plant-a
     """
+    if invocation.elsewhere is not None:
+        invocation.refuse_elsewhere("an engine is started for a project's folder")
     invocation.answer(_info, _print_process, make=True)
 
 
@@ -49,6 +51,8 @@ def start(invocation: Invocation) -> None:
 def stop(invocation: Invocation, force: bool) -> None:
     """Stop the engine; with runs going on only by --force.
 
+    An engine elsewhere must be named by --url or @ID, and is started again only where it runs.
+
     \b
     Examples:
       gatewright engine stop
@@ -56,15 +60,18 @@ def stop(invocation: Invocation, force: bool) -> None:
     """
     import asyncio
 
-    from engine.client import launch
     from tui.commands.session import CLIENT, refusals
 
+    if invocation.elsewhere is not None and invocation.project is None and invocation.url is None:
+        invocation.refuse_elsewhere("an engine elsewhere is stopped only if --url names it")
     with refusals():
-        folder = invocation.folder()
-        named = invocation.project is not None
-        stopped = asyncio.run(launch.stop(folder, client=CLIENT, force=force, become=named))
-    said = f"the engine of {folder} has stopped" if stopped else "no engine runs for this project"
-    invocation.show({"project": str(folder), "stopped": stopped}, lambda _, __: invocation.streams.notify(said))
+        target = invocation.target()
+        stopped = asyncio.run(target.stop(CLIENT, force=force))
+    if target.folder is None:
+        said = f"the engine of {target.name} stops; it can be started again only where it runs"
+    else:
+        said = f"the engine of {target.name} has stopped" if stopped else "no engine runs for this project"
+    invocation.show({"project": target.name, "stopped": stopped}, lambda _, __: invocation.streams.notify(said))
 
 
 @engine.command("status")
@@ -82,6 +89,29 @@ def status(invocation: Invocation) -> None:
         return await _info(client), await client.call(POOL_INFO)
 
     invocation.answer(work, _print_status, as_json=lambda both: {"engine": both[0], "pool": both[1]}, start=False)
+
+
+@engine.command("list")
+@common_options
+@click.pass_obj
+def list_shared(invocation: Invocation) -> None:
+    """List the shared projects of this host, and which of them let you in.
+
+    Each is reached as @ID, in place of a folder.
+
+    \b
+    Examples:
+      gatewright engine list
+      gatewright exec 'result = 1 + 1' --project @plant-a
+    """
+    import asyncio
+
+    from tui.commands.session import CLIENT, refusals
+    from tui.commands.shared_projects import found, print_projects
+
+    with refusals():
+        projects = asyncio.run(found(CLIENT))
+    invocation.show(projects, print_projects, as_json=lambda listed: {"projects": listed})
 
 
 @engine.command("serve", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})

@@ -38,10 +38,11 @@ def init(invocation: Invocation, folder: str | None) -> None:
     """
     if folder is not None and invocation.project is not None:
         raise click.UsageError("The folder is given twice: as an argument and by --project.")
+    from engine.client.launch import LocalTarget
     from engine.paths import PRIVATE
     from tui.commands.session import refusals, with_engine
 
-    if folder is not None:
+    if folder is not None and invocation.url is None:
         invocation.project = str(made(Path(folder).expanduser()))
 
     async def work(client: EngineClient) -> tuple[EngineInfo, ScriptList, GitStatus]:
@@ -52,7 +53,8 @@ def init(invocation: Invocation, folder: str | None) -> None:
     before = os.path.isdir(project / PRIVATE)
     if before:
         invocation.streams.notify(f"{project} is a project already; nothing changed")
-    found = with_engine(lambda: project, invocation.streams, work, start=True, become=invocation.project is not None)
+    target = LocalTarget(project, become=invocation.project is not None)
+    found = with_engine(lambda: target, invocation.streams, work, start=True)
     invocation.show(
         found,
         _print,

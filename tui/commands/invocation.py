@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from tui.commands.arguments import OPENED_SCRIPT, folders
+from tui.commands.arguments import OPENED_SCRIPT, SHARED_MARK, host_files, projects
 from tui.commands.streams import Streams
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from engine.client.client import EngineClient
+    from engine.client.target import Target
     from tui.commands.errors import CommandError
 
 UNCUT = 1_000
 """Characters of a sentence in a list of commands; no sentence has so many."""
+
+URL = "GATEWRIGHT_URL"
+TOKEN_FILE = "GATEWRIGHT_TOKEN_FILE"  # noqa: S105 - a file's name
+CA_FILE = "GATEWRIGHT_CA_FILE"
+"""Variables that name an engine elsewhere where the command line names none."""
 
 Answer = TypeVar("Answer")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -28,12 +35,31 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 @dataclass(slots=True)
 class Invocation:
-    """One call of ``gatewright``, shared by the group and its command."""
+    """One call of ``gatewright``, shared by the group and its command.
+
+    Attributes:
+        project: A folder as it was given, or ``@ID`` of a shared project.
+        url: Of an engine elsewhere, as it was given; like the files for it, else taken from the environment.
+        token_file: Holds the token for it.
+        ca_file: Authorities to trust for it.
+        json: One JSON object instead of text.
+        open_script: What the console opens first.
+    """
 
     project: str | None = None
+    url: str | None = None
+    token_file: str | None = None
+    ca_file: str | None = None
     json: bool = False
     open_script: str | None = None
     streams: Streams = field(default_factory=Streams)
+
+    @property
+    def elsewhere(self) -> str | None:
+        """What is named in place of a folder of this host: ``@ID`` or a URL; None where a folder is meant."""
+        if self.project is not None:
+            return self.project if self.project.startswith(SHARED_MARK) else None
+        return self.url or os.environ.get(URL) or None
 
     def folder(self, *, make: bool = False) -> Path:
         """Return the project's folder: the one given, or the one around the current folder.
@@ -45,10 +71,62 @@ class Invocation:
 
         Raises:
             LaunchError: There is none.
+            CommandError: An engine without a folder here is named.
         """
         from tui.commands.session import project_folder
 
+        self._refuse_two()
+        if self.elsewhere is not None:
+            self.refuse_elsewhere("this command needs a project's folder")
         return project_folder(self.project, self.streams, make=make)
+
+    def refuse_elsewhere(self, why: str) -> NoReturn:
+        """Say that the command cannot do it with an engine that has no folder here.
+
+        Raises:
+            CommandError: Always.
+        """
+        from tui.commands import exit_codes
+        from tui.commands.errors import CommandError
+
+        by_variable = self.project is None and self.url is None
+        named = f"{URL} names" if by_variable else "this names"
+        raise CommandError(
+            f"{why}, and {named} {self.elsewhere}",
+            hint="Name a folder of this host: --project DIR; or call it on the gateway itself.",
+            exit_code=exit_codes.USAGE,
+            code="elsewhere",
+        )
+
+    def target(self, *, make: bool = False) -> Target:
+        """Return the engine that is meant; for a folder as ``folder`` does.
+
+        Raises:
+            LaunchError: There is none.
+        """
+        self._refuse_two()
+        place = self.elsewhere
+        if place is None:
+            from engine.client.launch import LocalTarget
+
+            return LocalTarget(self.folder(make=make), become=self.project is not None)
+        if self.project is not None:
+            from engine.client.shared import SharedTarget
+
+            return SharedTarget(place.removeprefix(SHARED_MARK))
+        from tui.commands.session import remote_engine
+
+        token_file = self.token_file or os.environ.get(TOKEN_FILE) or None
+        return remote_engine(place, token_file, self.ca_file or os.environ.get(CA_FILE) or None)
+
+    def _refuse_two(self) -> None:
+        """Refuse a command line that names more than one engine, or half of one."""
+        if self.project is not None and self.url is not None:
+            raise click.UsageError("Two engines are named: by --project and by --url.")
+        if self.url is None and not os.environ.get(URL) and (self.token_file or self.ca_file):
+            raise click.UsageError("--token-file and --ca-file belong to --url.")
+        if self.project is not None and (self.token_file or self.ca_file):
+            raise click.UsageError("--token-file and --ca-file belong to --url, and --project is given.")
 
     def answer(
         self,
@@ -79,8 +157,7 @@ class Invocation:
         """
         from tui.commands.session import with_engine
 
-        named = self.project is not None
-        return with_engine(lambda: self.folder(make=make), self.streams, work, start=start, become=named)
+        return with_engine(lambda: self.target(make=make), self.streams, work, start=start)
 
     async def reconnect(self) -> EngineClient:
         """Connect once more, to the engine that answers now; the caller closes the client.
@@ -88,10 +165,9 @@ class Invocation:
         Raises:
             LaunchError: No engine could be reached or started.
         """
-        from engine.client.launch import connect
         from tui.commands.session import CLIENT
 
-        return await connect(self.folder(), client=CLIENT, become=self.project is not None)
+        return await self.target().connect(CLIENT)
 
     @property
     def can_ask(self) -> bool:
@@ -142,11 +218,14 @@ class Invocation:
             as_text(self, answer)
 
     def line(self, *words: str) -> str:
-        """The command line that does something else in the same project, to be pasted into a shell."""
+        """The command line that does something else with the same engine, to be pasted into a shell."""
         from tui.text.script_names import quoted
 
-        project = [] if self.project is None else ["--project", self.project]
-        return " ".join(map(quoted, ["gatewright", *project, *words]))
+        given = {
+            "--project": self.project, "--url": self.url, "--token-file": self.token_file, "--ca-file": self.ca_file
+        }  # fmt: skip
+        options = [word for option, value in given.items() if value is not None for word in (option, value)]
+        return " ".join(map(quoted, ["gatewright", *options, *words]))
 
     def print_json(self, value: object) -> None:
         """``value``, models included, as one JSON object on a line of stdout."""
@@ -184,20 +263,46 @@ class CommandGroup(click.Group):
 
 
 def common_options(command: Decorated) -> Decorated:
-    """``--project`` and ``--json``, before or after the command's name."""
+    """Which engine is meant, and ``--json``, before or after the command's name."""
     project = click.option(
         "--project",
-        metavar="DIR",
-        shell_complete=folders,
+        metavar="DIR|@ID",
+        shell_complete=projects,
         is_eager=True,  # what a path means depends on it
         expose_value=False,
         callback=_keep_project,
-        help="The project's folder; else the one around the current folder.",
+        help="The project's folder, or a shared project's ID; else the folder around the current one.",
+    )
+    url = click.option(
+        "--url",
+        metavar="URL",
+        is_eager=True,
+        expose_value=False,
+        callback=_keep_url,
+        help=f"An engine elsewhere: https://HOST:PORT (or {URL}).",
+    )
+    token_file = click.option(
+        "--token-file",
+        metavar="FILE",
+        shell_complete=host_files,
+        is_eager=True,
+        expose_value=False,
+        callback=_keep_token_file,
+        help=f"Holds the token for --url; closed to other accounts (or {TOKEN_FILE}).",
+    )
+    ca_file = click.option(
+        "--ca-file",
+        metavar="FILE",
+        shell_complete=host_files,
+        is_eager=True,
+        expose_value=False,
+        callback=_keep_ca_file,
+        help=f"Certificates of the authorities to trust for --url; else the system's (or {CA_FILE}).",
     )
     as_json = click.option(
         "--json", is_flag=True, is_eager=True, expose_value=False, callback=_keep_json, help="Print one JSON object."
     )
-    return project(as_json(command))
+    return project(url(token_file(ca_file(as_json(command)))))
 
 
 def open_option(command: Decorated) -> Decorated:
@@ -220,6 +325,21 @@ def _keep_open(ctx: click.Context, _: click.Parameter, value: str | None) -> Non
 def _keep_project(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
     if value is not None:
         ctx.ensure_object(Invocation).project = value
+
+
+def _keep_url(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Invocation).url = value
+
+
+def _keep_token_file(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Invocation).token_file = value
+
+
+def _keep_ca_file(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(Invocation).ca_file = value
 
 
 def _keep_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:

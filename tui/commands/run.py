@@ -271,7 +271,7 @@ def _refuse_file(invocation: Invocation, code: str) -> None:
         )
     from tui.commands.script_paths import script_at
 
-    script = script_at(code, invocation.project)
+    script = None if invocation.elsewhere is not None else script_at(code, invocation.project)
     once = f"Run it: {invocation.line('exec', '-')} < {quoted(code)}   "
     raise CommandError(
         f"{code} is a file, and exec takes code",

@@ -64,6 +64,21 @@ def _named(text: str, root: str, here: str | None, path: str | None, *, gone: bo
     return text
 
 
+def script_elsewhere(text: str, place: str) -> str:
+    """Return the path below ``scripts/`` of a script of an engine that has no folder here.
+
+    Raises:
+        CommandError: A file of this host is named.
+    """
+    if text.startswith(BY_PATH):
+        raise _refusal(
+            f"{text} is the path of a file on this host, and the scripts are those of {place}",
+            f"Name it as scripts list does. A file becomes a script: gatewright scripts import {quoted(text)}",
+            "outside",
+        )
+    return text.removeprefix(FOLDER)
+
+
 def script_at(file: str, project: str | None) -> str | None:
     """Return the path below ``scripts/`` of a file; None if it is no script of the project."""
     root, here = _scripts(project), _file(os.path.expanduser(file))

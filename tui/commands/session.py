@@ -12,8 +12,9 @@ from typing import TypeVar
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.finding import find_project
-from engine.client.launch import LaunchError, connect
+from engine.client.launch import LaunchError
 from engine.client.ownership import other_account
+from engine.client.target import Target
 from engine.paths import PRIVATE, EnginePaths
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
@@ -43,41 +44,56 @@ def project_folder(explicit: str | None, streams: Streams, *, make: bool) -> Pat
     return folder
 
 
+def remote_engine(url: str, token_file: str | None, ca_file: str | None) -> Target:
+    """Return the engine at a URL.
+
+    Raises:
+        LaunchError: It is no URL of an engine, or no token is named for it.
+    """
+    from engine.client.remote import remote_target
+
+    if token_file is None:
+        raise LaunchError(
+            f"The engine at {url} takes a token.",
+            "Name the file that holds it: --token-file FILE, or GATEWRIGHT_TOKEN_FILE.",
+            exit_code=exit_codes.USAGE,
+        )
+    return remote_target(url, token_file, ca_file)
+
+
 def with_engine(
-    find: Callable[[], Path],
+    find: Callable[[], Target],
     streams: Streams,
     work: Callable[[EngineClient], Awaitable[Answer]],
     *,
     start: bool,
-    become: bool,
 ) -> Answer:
-    """Connect to the project's engine and do ``work`` with it.
+    """Connect to the engine that is meant and do ``work`` with it.
 
     Args:
-        find: Finds its folder.
-        streams: Told when the project is a new one.
+        find: Finds it.
+        streams: Told when its project is a new one.
         work: Gets the connected client.
         start: Start the engine if none answers.
-        become: Whether root may become the project's owner: it named the project.
 
     Raises:
         CommandError: No engine could be reached, or it refused.
     """
 
-    async def session(folder: Path, is_new: bool) -> Answer:
-        client = await connect(folder, client=CLIENT, start=start, become=become)
+    async def session(target: Target, is_new: bool) -> Answer:
+        client = await target.connect(CLIENT, start=start)
         try:
             if is_new:
-                streams.notify(f"made a project in {folder}")
+                streams.notify(f"made a project in {target.folder}")
             return await work(client)
         finally:
             await client.close()
 
     with refusals():
-        folder = find()
+        target = find()
         # Unlike Path.is_dir this takes "may not look there" for no; connect then says whose project it is.
-        is_new = not os.path.isdir(folder / PRIVATE)
-        return asyncio.run(session(folder, is_new))
+        is_new = target.folder is not None and not os.path.isdir(target.folder / PRIVATE)
+        return asyncio.run(session(target, is_new))
 
 
 @contextmanager

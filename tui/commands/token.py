@@ -30,8 +30,16 @@ HOW = "Keep it where only its program's account can read it: --output FILE, or u
 
 
 @click.group("token", cls=CommandGroup)
+@common_options
 def token() -> None:
-    """Make, list and revoke tokens, by which programs and other hosts call this project's engine."""
+    """Make, list and revoke tokens, by which programs and other hosts call this project's engine.
+
+    \b
+    Examples:
+      gatewright token create --role operator --name dashboard > dashboard.token
+      gatewright token list
+      gatewright token revoke dashboard
+    """
 
 
 def _token_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -65,7 +73,7 @@ def _token_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> lis
     help="Only scripts whose path matches; may be given more than once.",
 )
 @click.option(
-    "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write it to this new file, readable only by you."
+    "--output", type=click.Path(dir_okay=False), metavar="FILE", help="Write it to this new file, for your eyes only."
 )
 @common_options
 @click.pass_obj
@@ -89,9 +97,9 @@ def create(
 
     \b
     Examples:
-      gatewright token create --role operator --name dashboard --expires 90d --output dashboard.token
-      (umask 077; gatewright token create --role author --name designer > designer.token)
-      gatewright token create --role operator --name line1 --scripts 'line1/**' --scripts shared/report
+      gatewright token create --role operator --name dashboard --expires 90d
+      gatewright token create --role author --name ann --output ann.token
+      gatewright token create --role operator --name line1 --scripts 'line1/**'
     """
     from engine.models.access import TokenRequest
 
@@ -112,7 +120,12 @@ def create(
 @common_options
 @click.pass_obj
 def list_tokens(invocation: Invocation) -> int:
-    """List the tokens that were not revoked, oldest first."""
+    """List the tokens that were not revoked, oldest first.
+
+    \b
+    Example:
+      gatewright token list --json
+    """
     invocation.answer(lambda client: client.call(TOKENS_LIST), _print_tokens)
     return exit_codes.OK
 

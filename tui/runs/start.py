@@ -78,7 +78,7 @@ class RunStarter:
         problem, last = "", self._typed.get(form_of, ())
         while True:
             screen = RunFormScreen(
-                info, self._connection.project, self._switch, arguments=arguments, last=last, problem=problem
+                info, self._connection.folder, self._switch, arguments=arguments, last=last, problem=problem
             )
             form = await self._host.push_screen_wait(screen)
             if form is None:

@@ -4,19 +4,51 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.api.compat import about, figures, history, impact, logs
+from engine.api.compat import (
+    about,
+    calls,
+    document,
+    figures,
+    history,
+    impact,
+    logs,
+    scripts,
+    session,
+    syntax,
+    unavailable,
+)
+from engine.api.compat.interpreter import Interpreter
 from engine.api.host import EngineHost
 from engine.registry.operation import Operation
 
 COMPAT_OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
+    *session.OPERATIONS,
+    *calls.OPERATIONS,
+    *scripts.OPERATIONS,
+    *syntax.OPERATIONS,
     *about.OPERATIONS,
     *figures.OPERATIONS,
     *impact.OPERATIONS,
     *history.OPERATIONS,
     *logs.OPERATIONS,
+    *unavailable.OPERATIONS,
+    *document.OPERATIONS,
 )
 
 
 def compat_services(host: EngineHost) -> list[object]:
     """Return what carries out ``COMPAT_OPERATIONS`` for one engine."""
-    return [about.About(host), figures.Figures(host), impact.Impact(host), history.History(), logs.Logs(host)]
+    interpreter = Interpreter(host)
+    return [
+        session.Sessions(host),
+        calls.Calls(host, interpreter),
+        scripts.ScriptsByName(host),
+        syntax.Syntax(host),
+        about.About(host, interpreter),
+        figures.Figures(host),
+        impact.Impact(host),
+        history.History(),
+        logs.Logs(host),
+        unavailable.Unavailable(),
+        document.CompatDocument(COMPAT_OPERATIONS),
+    ]

@@ -15,7 +15,7 @@ from engine.models.runs import Mode, RunKind, RunRequest
 from engine.models.scripts import ScriptInfo
 from engine.pool.job import JobRejected, Limits, NotEnoughMemory, QueueFull, SandboxUnavailable, SharedModule
 from engine.sandbox.grants import OpenedGrant
-from engine.services.access import Actor, Role, ServiceError, require
+from engine.services.access import Actor, Role, ServiceError, require, require_every_script
 from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import bind
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
@@ -97,9 +97,11 @@ class RequestChecks:
                 prepared = await self._script(request, actor, mode, kept)
             case RunKind.CALL:
                 require(actor, Role.AUTHOR, "call module functions")
+                require_every_script(actor, "call module functions")
                 prepared = await self._call(request, mode, kept)
             case RunKind.EXEC | RunKind.EVAL:
                 require(actor, Role.AUTHOR, "run code of their own")
+                require_every_script(actor, "run code of their own")
                 prepared = await self._code(request, mode, kept)
         return replace(prepared, shared=self._shared_code.with_code(prepared.shared)) if prepared.shared else prepared
 
@@ -110,10 +112,11 @@ class RequestChecks:
         """A saved script, or the unsaved text of one when ``code`` is given."""
         if request.code:
             require(actor, Role.AUTHOR, "run code of their own")
+            require_every_script(actor, "run a text that is not saved")
             script = await asyncio.to_thread(self._scripts.source_of, request.script, request.code)
         else:
             require(actor, Role.OPERATOR, "run scripts")
-            script = await self._scripts.source(request.script)
+            script = await self._scripts.source(request.script, actor=actor)
         if is_shared(script.info.path):
             raise not_run(script.info.path)
         if script.info.leave_processes and mode is not Mode.ADMIN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections.abc import Awaitable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, ScriptInfo
@@ -84,22 +85,22 @@ class ScriptChanges:
         return await asyncio.shield(_refusing(self._restore(path, request, actor)))
 
     @implements(SCRIPTS_HISTORY)
-    async def history(self, path: str, actor: Actor) -> ScriptHistory:  # noqa: ARG002 - its role is checked
+    async def history(self, path: str, actor: Actor) -> ScriptHistory:
         """The versions of a script, whether it is there or deleted."""
-        return await _refusing(self._history(path))
+        return await _refusing(self._history(path, actor))
 
     @implements(SCRIPTS_DELETED)
-    async def deleted(self, actor: Actor) -> DeletedScripts:  # noqa: ARG002 - its role is checked
+    async def deleted(self, actor: Actor) -> DeletedScripts:
         """Scripts that were deleted and are not there now, the last one first."""
-        return await _refusing(self._deleted())
+        return await _refusing(self._deleted(actor))
 
     @implements(SCRIPTS_VERSION)
-    async def version(self, path: str, sha256: str, actor: Actor) -> VersionText:  # noqa: ARG002 - its role is checked
+    async def version(self, path: str, sha256: str, actor: Actor) -> VersionText:
         """The text of one version that the script's history names."""
-        return await _refusing(self._version(path, sha256))
+        return await _refusing(self._version(path, sha256, actor))
 
     async def _rename(self, name: str, request: RenameRequest, actor: Actor) -> ScriptInfo:
-        path = await self._scripts.resolve(name, exact=True)
+        path = await self._scripts.resolve(name, exact=True, actor=actor)
         new_path = script_path(request.new_path)
         if new_path == path:
             raise ServiceError("bad_name", f"{path} has that name already.", hint="Give another one.")
@@ -110,7 +111,7 @@ class ScriptChanges:
         return await self._scripts.info(new_path)
 
     async def _duplicate(self, name: str, request: DuplicateRequest, actor: Actor) -> ScriptInfo:
-        path = await self._scripts.resolve(name, exact=True)
+        path = await self._scripts.resolve(name, exact=True, actor=actor)
         if request.new_path is None:
             made = await self._duplicate_beside(path, actor)
         else:
@@ -135,14 +136,14 @@ class ScriptChanges:
         raise ServiceError("conflict", f"There are {MAX_COPIES} copies of {path} already.", hint="Name it.", status=409)
 
     async def _delete(self, name: str, request: DeleteRequest, actor: Actor) -> ScriptVersion:
-        path = await self._scripts.resolve(name, exact=True)
+        path = await self._scripts.resolve(name, exact=True, actor=actor)
         row = await self._writer.delete(path, request.base_sha256, actor)
         await self._scripts.index_removed(path)
         self._events.publish("script", {"path": path, "change": "deleted", "old_path": path})
         return _version(row)
 
     async def _restore(self, name: str, request: RestoreRequest, actor: Actor) -> ScriptInfo:
-        history = await self._history(name, exact=True)
+        history = await self._history(name, actor, exact=True)
         digest = request.sha256 or _newest_other(history)
         _require_named(history, digest)
         was_gone = await self._writer.restore(history.path, digest, request.base_sha256, actor)
@@ -150,25 +151,27 @@ class ScriptChanges:
         self._events.publish("script", {"path": history.path, "change": "created" if was_gone else "saved"})
         return await self._scripts.info(history.path)
 
-    async def _history(self, name: str, *, exact: bool = False) -> ScriptHistory:
+    async def _history(self, name: str, actor: Actor, *, exact: bool = False) -> ScriptHistory:
         path = script_path(name)
-        rows = await self._versions.of(path)
-        now = await asyncio.to_thread(self._files.version, path)
+        rows = await self._versions.of(path) if actor.sees(path) else []
+        now = await asyncio.to_thread(self._files.version, path) if actor.sees(path) else None
         if not rows and now is None:
-            path = await self._scripts.resolve(name, exact=exact)
+            path = await self._scripts.resolve(name, exact=exact, actor=actor)
             rows = await self._versions.of(path)
             now = await asyncio.to_thread(self._files.version, path)
+        rows = [row if _shows(row, actor) else replace(row, path=path, new_path=None) for row in rows]
         return ScriptHistory(
             path=path, versions=[_version(row) for row in rows], sha256=None if now is None else now.sha256
         )
 
-    async def _deleted(self) -> DeletedScripts:
+    async def _deleted(self, actor: Actor) -> DeletedScripts:
         there = {info.path for info in (await self._scripts.list()).scripts}
         rows = await self._versions.deletions()
-        return DeletedScripts(versions=[_version(row) for row in rows if row.script not in there])
+        gone = [row for row in rows if row.script not in there and actor.sees(row.script) and _shows(row, actor)]
+        return DeletedScripts(versions=[_version(row) for row in gone])
 
-    async def _version(self, name: str, sha256: str) -> VersionText:
-        history = await self._history(name)
+    async def _version(self, name: str, sha256: str, actor: Actor) -> VersionText:
+        history = await self._history(name, actor)
         _require_named(history, sha256)
         data = await asyncio.to_thread(self._files.kept, sha256)
         try:
@@ -192,6 +195,11 @@ def _copies(path: str) -> Iterable[str]:
     yield f"{stem}_copy{SUFFIX}"
     for number in range(2, MAX_COPIES + 1):
         yield f"{stem}_copy_{number}{SUFFIX}"
+
+
+def _shows(row: VersionRow, actor: Actor) -> bool:
+    """Whether the names that a script had in a version, and got by a rename, are such as ``actor`` may know."""
+    return actor.sees(row.path) and (row.new_path is None or actor.sees(row.new_path))
 
 
 def _newest_other(history: ScriptHistory) -> str:

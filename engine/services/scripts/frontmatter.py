@@ -28,15 +28,15 @@ class FrontmatterService:
         self._rules = rules
 
     @implements(SCRIPTS_KEYS)
-    async def read(self, path: str) -> ScriptKeys:
+    async def read(self, path: str, actor: Actor | None = None) -> ScriptKeys:
         """Every key that the script's frontmatter has, right or wrong. Raises ``no_script``."""
-        source = await self._scripts.source(path, allow_problem=True)
+        source = await self._scripts.source(path, allow_problem=True, actor=actor)
         return await asyncio.to_thread(_keys, source)
 
     @implements(SCRIPTS_JUDGE)
-    async def judge(self, path: str, request: SetKeysRequest) -> KeyProblems:
+    async def judge(self, path: str, request: SetKeysRequest, actor: Actor | None = None) -> KeyProblems:
         """Why these changes would be refused, key by key. Raises ``no_script``."""
-        source = await self._scripts.source(path, allow_problem=True)
+        source = await self._scripts.source(path, allow_problem=True, actor=actor)
         return KeyProblems(problems=await asyncio.to_thread(self.judged, source.data, request.changes))
 
     @implements(SCRIPTS_SET)
@@ -49,7 +49,7 @@ class FrontmatterService:
         """
         if not request.changes:
             raise ServiceError("bad_request", "There is no key to set.")
-        source = await self._scripts.source(path, allow_problem=True)
+        source = await self._scripts.source(path, allow_problem=True, actor=actor)
         data = await asyncio.to_thread(self._changed, source, request)
         return await self._scripts.write(source.info.path, data, source.info.sha256, actor, request.own_edits)
 

@@ -27,7 +27,7 @@ from engine.models.scripts import (
 from engine.models.shared import SharedFile
 from engine.registry.scripts import SCRIPTS_LIST, SCRIPTS_LOAD, SCRIPTS_SAVE, SCRIPTS_SEARCH
 from engine.sandbox.permissions import BadPermissions, asked
-from engine.services.access import Actor, ServiceError
+from engine.services.access import Actor, ServiceError, require_script
 from engine.services.events import EventBus
 from engine.services.operations import implements, may
 from engine.services.scripts.dependencies import Dependencies
@@ -44,6 +44,9 @@ from store.frontmatter.read import DeclaredLimits, Frontmatter, parse
 from store.index.reconcile import Reconciler
 from store.index.rows import ScriptRow
 from store.state.approvals import Approvals
+
+MOST_FOUND = 20_000
+"""Scripts that are searched for those that a token may see."""
 
 _REFUSALS: tuple[tuple[type[StoreError], tuple[str, int]], ...] = (
     (BadName, ("bad_name", 400)),
@@ -89,28 +92,37 @@ class ScriptService:
         """What was made of the rows of the last list."""
 
     @implements(SCRIPTS_LIST)
-    async def list(self) -> ScriptList:
-        """Every script as it is on disk now, by path. One that cannot be read says why in ``problem``."""
+    async def list(self, actor: Actor | None = None) -> ScriptList:
+        """Every script that ``actor`` may see, as it is on disk now, by path. None is the engine itself.
+
+        One that cannot be read says why in ``problem``.
+        """
         try:
             rows = await self._reconciler.scripts()
         except StoreError as error:
             raise refused(error) from None
-        return ScriptList(scripts=[*await self._marked(await asyncio.to_thread(self._infos, rows))])
+        infos = await asyncio.to_thread(self._infos, rows)
+        if actor is not None and actor.scripts:
+            infos = [info for info in infos if actor.sees(info.path)]
+        return ScriptList(scripts=[*await self._marked(infos)])
 
     @implements(SCRIPTS_SEARCH)
-    async def search(self, text: str, limit: int = 50) -> SearchResult:
-        """Scripts that have every word of ``text`` in name, title, tags or text."""
+    async def search(self, text: str, limit: int = 50, actor: Actor | None = None) -> SearchResult:
+        """Scripts that have every word of ``text`` in name, title, tags or text, of those that ``actor`` may see."""
+        narrowed = actor is not None and bool(actor.scripts)
         try:
-            found = await self._reconciler.search(text, limit + 1)
+            found = await self._reconciler.search(text, MOST_FOUND if narrowed else limit + 1)
         except StoreError as error:
             raise refused(error) from None
+        if actor is not None:
+            found = [hit for hit in found if actor.sees(hit.path)]
         scripts = [FoundScript(path=hit.path, title=hit.title, line=hit.line, text=hit.text) for hit in found[:limit]]
         return SearchResult(scripts=scripts, more=len(found) > limit)
 
     @implements(SCRIPTS_LOAD)
-    async def load(self, path: str) -> ScriptText:
-        """Raises ``no_script`` or ``unreadable``."""
-        source = await self.source(path, allow_problem=True)
+    async def load(self, path: str, actor: Actor | None = None) -> ScriptText:
+        """Raises ``no_script``, ``unreadable``, or ``forbidden`` where ``actor`` may not see it."""
+        source = await self.source(path, allow_problem=True, actor=actor)
         try:
             text = source.data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -149,20 +161,29 @@ class ScriptService:
         may(actor, SCRIPTS_SAVE)
         return await asyncio.shield(self._save(path, data, base, OwnEdit(own_edits, actor)))
 
-    async def resolve(self, name: str, *, exact: bool = False) -> str:
-        """The path of the script that ``name`` means; raises ``no_script`` or ``ambiguous``.
+    async def resolve(self, name: str, *, exact: bool = False, actor: Actor | None = None) -> str:
+        """The path of the script that ``name`` means, of those that ``actor`` may see.
 
-        With ``exact`` a file name alone is not enough: what changes a script must not find another one instead.
+        Raises ``no_script``, ``ambiguous`` or ``forbidden``. With ``exact`` a file name alone is not enough: what
+        changes a script must not find another one instead.
         """
-        return await asyncio.to_thread(self._resolve, name, exact=exact)
+        return await asyncio.to_thread(self._resolve, name, exact=exact, actor=actor)
+
+    @property
+    def changes(self) -> int:
+        """While it is the same number, no change of the scripts has been noticed."""
+        return self._reconciler.changes
 
     async def info(self, path: str) -> ScriptInfo:
         """What there is to know about one script, by its path."""
         return await self._marked_one((await asyncio.to_thread(self._read, path)).info)
 
-    async def source(self, name: str, *, allow_problem: bool = False) -> ScriptSource:
-        """The script that ``name`` means: a path, with or without ``.py``, or a file name that only one script has."""
-        source = await asyncio.to_thread(self._find, name)
+    async def source(self, name: str, *, allow_problem: bool = False, actor: Actor | None = None) -> ScriptSource:
+        """The script that ``name`` means: a path, with or without ``.py``, or a file name that only one script has.
+
+        Of other scripts than those that ``actor`` may see, nothing is told, not even whether they are there.
+        """
+        source = await asyncio.to_thread(self._find, name, actor)
         path = source.info.path
         if source.info.problem and not allow_problem:
             raise ServiceError("bad_script", f"{path} cannot run: {source.info.problem}", status=422)
@@ -291,17 +312,20 @@ class ScriptService:
         self._events.publish("script", {"path": path, "change": "created" if base is None else "saved"})
         return await self.info(path)
 
-    def _find(self, name: str) -> ScriptSource:
-        return self._read(self._resolve(name))
+    def _find(self, name: str, actor: Actor | None) -> ScriptSource:
+        return self._read(self._resolve(name, actor=actor))
 
-    def _resolve(self, name: str, *, exact: bool = False) -> str:
+    def _resolve(self, name: str, *, exact: bool = False, actor: Actor | None = None) -> str:
         wanted = name if name.endswith(".py") else name + ".py"
-        if self._files.there(wanted):  # the usual case, which must not cost a walk over ten thousand others
+        seen = actor is None or actor.sees(wanted)
+        if seen and self._files.there(wanted):  # the usual case, which must not cost a walk over ten thousand others
             return wanted
-        paths = [file.path for file in self._files.list()]
+        paths = [file.path for file in self._files.list() if actor is None or actor.sees(file.path)]
         if wanted in paths:
             return wanted
         matches = [] if exact else [path for path in paths if path.rpartition("/")[2] == wanted]
+        if not matches and actor is not None:
+            require_script(actor, wanted)
         if len(matches) == 1:
             return matches[0]
         if matches:

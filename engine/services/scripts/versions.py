@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.models.versions import VersionReason
-from engine.services.access import Actor
+from engine.services.access import Actor, require_script
 from engine.services.audit import AuditService
 from engine.services.disk_space import SpaceCheck, cannot_change, cannot_save
 from store.errors import Conflict, NotFound, NoVersion, StoreError
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 class ScriptWriter:
     """The only one who changes scripts' files. Its methods raise what ``ScriptFiles`` raises.
+
+    A token for some scripts only changes no others: that is refused here with a ``ServiceError``.
 
     Once begun, a change goes on to its end, whatever becomes of the task that waits for it, if that shields it.
     """
@@ -72,6 +74,8 @@ class ScriptWriter:
 
     async def rename(self, path: str, new_path: str, base: str | None, actor: Actor) -> None:
         """Give a script another path; its versions go with it. ``base`` None: whatever it holds."""
+        require_script(actor, path, "rename")
+        require_script(actor, script_path(new_path), "make")
         async with self._turn:
             self._require_writable(path)
             before = await self._there(path)
@@ -83,6 +87,8 @@ class ScriptWriter:
 
     async def duplicate(self, path: str, new_path: str, actor: Actor) -> None:
         """Make a new script of what another one holds."""
+        require_script(actor, path, "copy")
+        require_script(actor, script_path(new_path), "make")
         async with self._turn:
             self._require_space(new_path)
             digest = (await self._there(path)).sha256
@@ -92,6 +98,7 @@ class ScriptWriter:
 
     async def delete(self, path: str, base: str | None, actor: Actor) -> VersionRow:
         """Delete a script. ``base`` None: whatever it holds. Returns what brings it back."""
+        require_script(actor, path, "delete")
         async with self._turn:
             self._require_writable(path)
             row = _row(await self._there(path), VersionReason.DELETED, actor)
@@ -100,6 +107,17 @@ class ScriptWriter:
                 await self._recorded(row, seen, partial(self._files.delete, path, seen))
             self._tell(actor, "delete", path, sha256=seen)
             return row
+
+    async def adopt(self, deletion: VersionRow, new_path: str, actor: Actor) -> bool:
+        """Give the versions of a deleted script to the one that holds its text since, unless it is there again."""
+        async with self._turn:
+            await self.settled()
+            if await asyncio.to_thread(self._files.version, deletion.script) is not None:
+                return False
+            adopted = await self._versions.adopt(deletion, new_path)
+            if adopted:
+                self._tell(actor, "rename", deletion.script, new_path=new_path, sha256=deletion.sha256)
+            return adopted
 
     async def put(self, path: str, data: bytes, base: str | None, actor: Actor) -> None:
         """Write what a script held before; the version that it replaces gets a row."""
@@ -161,6 +179,7 @@ class ScriptWriter:
             raise cannot_save(path, short, self._space.hint)
 
     async def _save(self, path: str, data: bytes, base: str | None, actor: Actor, reason: VersionReason) -> None:
+        require_script(actor, script_path(path), "save")
         self._require_space(path)
         before = await asyncio.to_thread(self._files.version, path)
         digest = hashlib.sha256(data).hexdigest()

@@ -1,0 +1,122 @@
+"""An engine on another host, by its URL; also the way in for asyncio programs of others.
+
+from engine.client.remote import connect
+
+async with connect("https://gw-02:9089", token_file="~/gw-02.token") as engine:
+    run = await engine.run_to_end(RunRequest(kind=RunKind.EXEC, code="result = 1 + 1"))
+    print(run.outcome, run.value)
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.client.client import EngineClient
+from engine.client.credentials import TokenFile
+from engine.client.engine_url import EngineUrl, parse_url
+from engine.client.starter import LaunchError
+from engine.client.target import meet
+from engine.models.engine import StopRequest
+from engine.registry.engine import ENGINE_STOP
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTarget:
+    """An engine by its URL.
+
+    Attributes:
+        url: Where it is.
+        token_file: Holds the token; absolute.
+        ca_file: Certificates of the authorities to trust in place of the system's; None for the system's.
+    """
+
+    url: EngineUrl
+    token_file: Path
+    ca_file: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return self.url.place
+
+    @property
+    def key(self) -> str:
+        return self.url.base
+
+    @property
+    def folder(self) -> Path | None:
+        return None
+
+    async def connect(self, client: str, *, start: bool = True) -> EngineClient:  # noqa: ARG002 - starts none
+        token = TokenFile(self.token_file)
+        token.check()
+        tls = self._tls()
+        from engine.client.https import HttpTransport
+
+        hint = (
+            f"The token is the one in {self.token_file}; an administrator there makes another: gatewright token create."
+        )
+        return await meet(HttpTransport(self.url, token, client, tls), self.name, hint)
+
+    async def reach(self, client: str) -> EngineClient | None:
+        return await self.connect(client)
+
+    async def stop(self, client: str, *, force: bool) -> bool:
+        engine = await self.connect(client)
+        try:
+            await engine.call(ENGINE_STOP, body=StopRequest(force=force))
+        finally:
+            await engine.close()
+        return True
+
+    def _tls(self) -> ssl.SSLContext:
+        """Return what verifies certificates and names; there is no way to do without."""
+        if self.url.scheme == "http":
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            return ssl.create_default_context(cafile=None if self.ca_file is None else str(self.ca_file))
+        except ssl.SSLError:
+            sentence = f"{self.ca_file} holds no certificate."
+        except OSError as error:
+            sentence = f"{self.ca_file} cannot be read: {error.strerror}."
+        raise LaunchError(sentence, "--ca-file takes certificates as PEM text.", exit_code=2)
+
+
+def remote_target(url: str, token_file: str | Path, ca_file: str | Path | None = None) -> RemoteTarget:
+    """Return the target that a URL and files name.
+
+    Raises:
+        LaunchError: The URL is none of an engine, or a token would go over a network in the clear.
+    """
+    return RemoteTarget(parse_url(url), _file(token_file), None if ca_file is None else _file(ca_file))
+
+
+@asynccontextmanager
+async def connect(
+    url: str, *, token_file: str | Path, ca_file: str | Path | None = None, client: str = "python"
+) -> AsyncIterator[EngineClient]:
+    """Connect to an engine and hand out its client for as long as the block lasts.
+
+    Args:
+        url: ``https://HOST:PORT``; plain ``http`` to addresses of this host only.
+        token_file: Holds the token, closed to other accounts.
+        ca_file: Certificates of the authorities to trust; the system's if not given. Certificates are always verified.
+        client: What runs started here are recorded with.
+
+    Raises:
+        LaunchError: It cannot be reached, is of another version, is none, or does not take the token.
+        EngineError: In the block: the engine refused a call.
+        EngineUnreachable: In the block: it is gone.
+    """
+    engine = await remote_target(url, token_file, ca_file).connect(client)
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+def _file(path: str | Path) -> Path:
+    return Path(path).expanduser().absolute()

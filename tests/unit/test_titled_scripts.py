@@ -1,0 +1,256 @@
+"""Scripts by title: what a name means, where a new one goes, what a save replaces, and which history is whose."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from engine.models.scripts import ScriptInfo
+from engine.models.versions import RestoreRequest
+from engine.services.access import Actor, Role, ServiceError, owner_actor
+from engine.services.events import EventBus
+from engine.services.scripts import titled
+from engine.services.scripts.changes import ScriptChanges
+from engine.services.scripts.dependencies import Dependencies
+from engine.services.scripts.service import ScriptService
+from engine.services.scripts.titled import TitledSave, TitledScripts, file_name, free_path, known_folder, seed_id
+from engine.services.scripts.versions import ScriptWriter
+from store.files.scripts import ScriptFiles
+from store.index.reconcile import Reconciler
+from store.state.database import StateDB
+
+ME = owner_actor()
+ANN = Actor("ann", 4711, Role.AUTHOR)
+
+
+@dataclass
+class Plant:
+    root: Path
+    titled: TitledScripts
+    scripts: ScriptService
+    changes: ScriptChanges
+
+    def file(self, path: str) -> Path:
+        return self.root / "scripts" / path
+
+    @property
+    def paths(self) -> list[str]:
+        folder = self.root / "scripts"
+        return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.py"))
+
+    async def save(self, name: str, code: str, actor: Actor = ME, **more: str) -> str:
+        """Save a text; where it went."""
+        saved = await self.titled.save(TitledSave(name, code, **more), actor)  # type: ignore[arg-type]
+        assert saved.name == saved.info.title
+        return saved.info.path
+
+    async def history(self, path: str) -> list[str]:
+        return [version.reason.value for version in (await self.changes.history(path, ME)).versions]
+
+    async def refusal(self, name: str, code: str = "x = 1\n", actor: Actor = ME, **more: str) -> ServiceError:
+        before = self.paths
+        with pytest.raises(ServiceError) as refused:
+            await self.save(name, code, actor, **more)
+        assert self.paths == before
+        return refused.value
+
+
+@pytest.fixture
+async def plant(tmp_path: Path) -> AsyncIterator[Plant]:
+    for name in ("scripts", "history"):
+        (tmp_path / name).mkdir()
+    files = ScriptFiles(tmp_path / "scripts", tmp_path / "history")
+    state = await StateDB.open(tmp_path / "state.db")
+    writer = ScriptWriter(files, state.versions)
+    events = EventBus()
+    reconciler = await Reconciler.open(files, tmp_path / "index.db")
+    scripts = ScriptService(files, reconciler, writer, state.approvals, events, Dependencies([]))
+    changes = ScriptChanges(scripts, files, writer, state.versions, events)
+    yield Plant(tmp_path, TitledScripts(scripts, changes, files, writer, state.versions), scripts, changes)
+    await writer.settled()
+    await reconciler.close()
+    await state.close()
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("Daily report", "daily_report"), ("A/B  c", "a_b_c"), ("..", "script"), ("../../etc/passwd", "etc_passwd"),
+        ("Größe 5", "grosse_5"), ("日本語", "日本語"), ("\U0001f600", "script"), ("con", "script_con"),
+        ("x" * 200, "x" * 60), ("\u65e5" * 200, "\u65e5" * 20), ("-_-", "script"), ("report.py", "report_py"),
+        ("__init__", "init"), ("NUL", "script_nul"),
+    ],
+)  # fmt: skip
+def test_a_file_is_called_like_its_title_as_far_as_a_file_can_be(title: str, name: str) -> None:
+    assert file_name(title) == name
+
+
+def test_the_id_of_a_name_is_the_one_that_the_module_makes() -> None:
+    assert seed_id("Daily Report (2)!") == "daily_report__2__"
+
+
+def test_a_new_path_is_free_in_whatever_case_and_in_the_folder_as_it_is_written() -> None:
+    infos = [ScriptInfo(path=path, title=path) for path in ("Night/a.py", "Night/A_2.py", "x/Y/z.py")]
+    assert free_path("Night", "a", infos) == "Night/a_3.py"
+    assert free_path("", "a", infos) == "a.py"
+    assert known_folder(" /night//", infos) == "Night"
+    assert known_folder("X/y/New", infos) == "x/Y/New"
+    assert known_folder("", infos) == ""
+
+
+async def test_a_save_is_an_upsert_by_title_and_another_folder_a_move(plant: Plant) -> None:
+    assert await plant.save("Level", "x = 1\n") == "level.py"
+    assert await plant.save("LEVEL", "x = 2\n", folder="Tanks") == "Tanks/level.py"
+    assert await plant.save("level", "x = 3\n") == "Tanks/level.py"
+    assert await plant.save("Level", "x = 4\n", description="Of tanks") == "level.py"
+    assert await plant.save("Level", "x = 4\n", description="Of tanks", folder="") == "level.py"
+    assert plant.paths == ["level.py"]
+    assert await plant.history("level.py") == ["saved", "renamed", "saved", "saved", "renamed"]
+
+
+async def test_a_move_takes_a_name_that_is_free_there(plant: Plant) -> None:
+    plant.file("Tanks").mkdir()
+    plant.file("Tanks/level.py").write_text('# /// script\n# [tool.gatewright]\n# title = "Other"\n# ///\n')
+    await plant.save("Level", "x = 1\n")
+    assert await plant.save("Level", "x = 1\n", folder="Tanks") == "Tanks/level_2.py"
+    assert await plant.save("Level", "x = 2\n") == "Tanks/level_2.py"
+
+
+async def test_the_text_is_kept_as_it_is_where_nothing_has_to_be_said(plant: Plant) -> None:
+    await plant.save("Level", "x = 1\n", author="Unknown", version="1.0", description="")
+    assert plant.file("level.py").read_bytes() == b"x = 1\n"
+    await plant.save("Level: tank 5", "y = 1\n")
+    assert plant.file("level_tank_5.py").read_text().splitlines()[:3] == [
+        "# /// script", "# [tool.gatewright]", '# title = "Level: tank 5"',
+    ]  # fmt: skip
+
+
+async def test_a_save_that_lost_a_race_is_made_on_what_won_it(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    await plant.save("Level", "x = 1\n")
+    write, others = plant.scripts.write, [b"x = 'editor 1'\n", b"x = 'editor 2'\n"]
+
+    async def late(path: str, *arguments: object) -> ScriptInfo:
+        if others:
+            plant.file(path).write_bytes(others.pop(0))
+        return await write(path, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(plant.scripts, "write", late)
+    assert await plant.save("Level", "x = 3\n") == "level.py"
+    assert plant.file("level.py").read_text() == "x = 3\n"
+    kept = {path.read_bytes() for path in (plant.root / "history").iterdir()}
+    assert b"x = 'editor 2'\n" in kept
+
+
+async def test_a_save_gives_up_when_it_loses_every_race(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    await plant.save("Level", "x = 1\n")
+    lost = []
+
+    async def never(path: str, *_: object) -> ScriptInfo:
+        lost.append(path)
+        raise ServiceError("conflict", f"{path} changed on disk while you edited it; nothing was written.")
+
+    monkeypatch.setattr(plant.scripts, "write", never)
+    assert (await plant.refusal("Level", "x = 3\n")).code == "conflict"
+    assert len(lost) == titled.ATTEMPTS
+
+
+async def test_two_saves_of_one_new_title_at_once_make_one_script(plant: Plant) -> None:
+    paths = await asyncio.gather(*(plant.save("Level", f"x = {n}\n", folder=f"F{n}") for n in range(6)))
+    assert len(plant.paths) == 1
+    assert set(plant.paths) <= set(paths)
+
+
+async def test_what_was_deleted_and_saved_at_once_under_another_name_was_renamed(plant: Plant) -> None:
+    for n in range(3):
+        await plant.save("Level", f"x = {n}\n", folder="Tanks")
+    await plant.titled.delete("Level", ME)
+    path = await plant.save("Height", "x = 2\r\n")
+    assert await plant.history(path) == ["renamed", "saved", "saved"]
+    deleted = await plant.changes.deleted(ME)
+    assert deleted.versions == []
+    first = (await plant.changes.history(path, ME)).versions[-1].sha256
+    await plant.changes.restore(path, RestoreRequest(sha256=first), ME)
+    assert plant.file(path).read_text() == "x = 0\n"
+
+
+@pytest.mark.parametrize("why", ["another text", "another person", "too late", "there again", "its own name"])
+async def test_what_is_no_rename_leaves_the_history_where_it_is(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    for n in range(3):
+        await plant.save("Level", f"x = {n}\n")
+    await plant.titled.delete("Level", ME)
+    text, actor, name = "x = 2\n", ME, "Height"
+    if why == "another text":
+        text = "x = 1\n"
+    elif why == "another person":
+        actor = ANN
+    elif why == "too late":
+        monkeypatch.setattr(titled, "REVIVED_WITHIN", -1.0)
+    elif why == "there again":
+        plant.file("level.py").write_text("x = 9\n")
+    else:
+        name = "Level"
+    path = await plant.save(name, text, actor)
+    assert await plant.history("level.py") == ["deleted", "saved", "saved"]
+    assert path == "level.py" or await plant.history(path) == []
+
+
+async def test_names_that_mean_two_scripts_are_refused_with_both(plant: Plant) -> None:
+    text = '# /// script\n# [tool.gatewright]\n# title = "Twin"\n# ///\n'
+    for name in ("a.py", "b.py"):
+        plant.file(name).write_text(text)
+    refused = await plant.refusal("TWIN")
+    assert (refused.code, refused.status) == ("ambiguous", 409)
+    assert "a.py and b.py" in refused.message
+    assert sorted(script.name for script in await plant.titled.list(ME)) == ["a.py", "b.py"]
+    assert (await plant.titled.found("a", ME)).path == "a.py"
+    assert (await plant.titled.save(TitledSave("a.py", text + "\nx = 1\n"), ME)).info.title == "Twin"
+    assert plant.paths == ["a.py", "b.py"]
+
+
+async def test_a_title_goes_before_a_path_and_a_path_before_an_id(plant: Plant) -> None:
+    for path, title in (("x.py", "y"), ("y.py", "Z z"), ("z_z.py", "q")):
+        plant.file(path).write_text(f'# /// script\n# [tool.gatewright]\n# title = "{title}"\n# ///\n')
+    found = {name: (await plant.titled.found(name, ME)).path for name in ("y", "y.py", "z_z", "z z", "q")}
+    assert found == {"y": "x.py", "y.py": "y.py", "z_z": "z_z.py", "z z": "y.py", "q": "z_z.py"}
+
+
+async def test_what_cannot_be_saved_is_refused_before_anything_is_written(plant: Plant) -> None:
+    await plant.save("Level", "x = 1\n")
+    for name, code, more in (
+        ("", "", {}), ("a\x00b", "", {}), ("x" * 201, "", {}), ("a", "\ud800", {}), ("a", "", {"folder": "../b"}),
+        ("a", "", {"description": "d" * 2_001}), ("Level", "", {"folder": ".hidden"}),
+        ("Level", "x", {"base_sha256": "0" * 64}), ("New", "x", {"base_sha256": "0" * 64}),
+    ):  # fmt: skip
+        refused = await plant.refusal(name, code, **more)
+        assert refused.message.isprintable(), refused.message
+    assert plant.file("level.py").read_text() == "x = 1\n"
+
+
+async def test_a_role_that_may_not_save_saves_nothing(plant: Plant) -> None:
+    operator = replace(ANN, role=Role.OPERATOR)
+    await plant.save("Level", "x = 1\n")
+    assert (await plant.refusal("Level", "x = 2\n", operator)).code == "forbidden"
+    with pytest.raises(ServiceError, match="ann may not delete scripts"):
+        await plant.titled.delete("Level", operator)
+    assert plant.file("level.py").read_text() == "x = 1\n"
+
+
+async def test_author_and_version_live_in_the_header_and_are_shown_with_their_dates(plant: Plant) -> None:
+    await plant.save("Level", "x = 1\n", author="Ann", version="2.1", description="Two\nlines")
+    os.utime(plant.file("level.py"), (1_000_000.0, 1_000_000.0))
+    [script] = await plant.titled.list(ME)
+    assert script.stated == titled.Stated("Two lines", "Ann", "2.1")
+    assert script.created == script.info.modified == 1_000_000.0
+    await plant.save("Level", "x = 2\n", author="Bo", version="1.0")
+    os.utime(plant.file("level.py"), (4_000_000_000.0, 4_000_000_000.0))
+    [script] = await plant.titled.list(ME)
+    assert script.stated == titled.Stated("Two lines", "Bo", "1.0")
+    assert "version" not in plant.file("level.py").read_text()
+    assert 1_000_000.0 < script.created < script.info.modified == 4_000_000_000.0
