@@ -207,7 +207,7 @@ async def compose(
     runs = RunService(pool, state, request_checks, shared, buffers, events, metrics, space, audit, key)
     run_history = RunHistory(runs, state, scripts, shared, buffers)
     checks = ScriptChecks(examiner, imports, rules, shared)
-    runs.recorder.start()
+    await runs.begin()
     stack.push_async_callback(runs.close)
     pool_service = PoolService(pool, metrics, events, audit)
     stack.callback(pool_service.close)

@@ -73,6 +73,7 @@ EXEC = Operation(
     params=CallParams,
     body=ExecRequest,
     cancels=True,
+    idempotent=True,
 )
 EVAL = Operation(
     "compat.eval",
@@ -84,6 +85,7 @@ EVAL = Operation(
     params=CallParams,
     body=EvalRequest,
     cancels=True,
+    idempotent=True,
 )
 CALL_MODULE = Operation(
     "compat.call_module",
@@ -95,6 +97,7 @@ CALL_MODULE = Operation(
     params=CallParams,
     body=CallModuleRequest,
     cancels=True,
+    idempotent=True,
 )
 CALL_SCRIPT = Operation(
     "compat.call_script",
@@ -106,6 +109,7 @@ CALL_SCRIPT = Operation(
     params=CallParams,
     body=CallScriptRequest,
     cancels=True,
+    idempotent=True,
     scoped=RUNS_START.scoped,
 )
 
