@@ -103,6 +103,8 @@ def list_shared(invocation: Invocation) -> None:
     Examples:
       gatewright engine list
     """
+    if invocation.url is not None:
+        raise click.UsageError("The shared projects are those of this host; --url names another.")
     import asyncio
 
     from tui.commands.session import CLIENT, refusals
