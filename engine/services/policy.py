@@ -124,7 +124,7 @@ class AccessPolicy:
             self._refuse(f"{self._file}: [access] cannot be used: {why}.", at_start=at_start)
             return
         mended, self._wrong = self._wrong is not None, None
-        changed = self._callers.use_roles(roles)
+        changed = self._callers.use_roles(roles) or access != self._access
         self._access = access
         if changed or mended:
             named = {each.name: list(getattr(access, each.name)) for each in fields(access)}
