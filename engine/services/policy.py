@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from engine.config import AccessSection, ConfigError, Settings
@@ -127,7 +127,7 @@ class AccessPolicy:
         changed = self._callers.use_roles(roles) or access != self._access
         self._access = access
         if changed or mended:
-            named = {each.name: list(getattr(access, each.name)) for each in fields(access)}
+            named = asdict(access)
             self._audit.tell(self._owner, "engine", "access_policy", str(self._file), **named)
             log.info("roles of accounts are as %s has them", self._file)
 

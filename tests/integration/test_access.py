@@ -358,6 +358,8 @@ async def test_a_token_for_some_scripts_gets_nothing_of_the_others_by_any_operat
     paths = {info.path for info in (await plant.engine.scripts.list()).scripts}
     assert {path for path in paths if not path.startswith(("defaults/", "samples/", "line1/"))} >= {OUTSIDE}
     assert not {"line2/new.py", "line2/put.py", "new.py", "moved.py", "line1/stolen.py"} & paths
+    listed = (await as_scoped(plant, "GET", "/runs?limit=500")).json["runs"]
+    assert {(run["actor"], run["name"]) for run in listed} == {("token:scoped", INSIDE)}
     names = {run.name for run in (await plant.engine.runs.list(owner, limit=500)).runs if run.actor == "token:scoped"}
     assert names == {INSIDE}
 
