@@ -127,8 +127,7 @@ class AccessPolicy:
         changed = self._callers.use_roles(roles) or access != self._access
         self._access = access
         if changed or mended:
-            named = asdict(access)
-            self._audit.tell(self._owner, "engine", "access_policy", str(self._file), **named)
+            self._audit.tell(self._owner, "engine", "access_policy", str(self._file), **asdict(access))
             log.info("roles of accounts are as %s has them", self._file)
 
     async def _resolved(self, access: AccessSection, seconds: float) -> AccountRoles:

@@ -20,7 +20,8 @@ from typing import Any
 
 import msgspec
 
-from engine.api.compat.figures import both_spellings, error_rate, now_ms
+from engine.api.compat.endpoint import now_ms
+from engine.api.compat.figures import both_spellings, error_rate
 from engine.api.host import EngineHost
 from engine.models.base import Model
 from engine.models.metrics import EngineMetrics
