@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from engine.models.access import AccessInfo
 from engine.registry.access import ACCESS_SELF
@@ -118,7 +119,7 @@ class Callers:
         if actor is None:
             actor = self._by_session(text)
         if actor is None:
-            raise self._refused(address or HERE)
+            raise self._refused(_origin(address))
         return actor
 
     def while_counts(self, actor: Actor) -> Callable[[], bool] | None:
@@ -189,6 +190,17 @@ class Callers:
             status=429,
             retry_after=wait,
         )
+
+
+def _origin(address: str) -> str:
+    """Whom refused logins are counted for: an IPv4 address, or the network of 64 bits that one host has (RFC 4291)."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address or HERE
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((found, 64), strict=False))
 
 
 async def keep_records(tokens: TokenService, denials: Denials) -> None:
