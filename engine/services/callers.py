@@ -20,7 +20,7 @@ from engine.services.throttle import LoginThrottle
 from engine.services.tokens import TokenService
 from engine.sockets import Peer
 
-LOGIN = "login"
+LOGIN = "login from {address}"
 """What a refused login is called in the audit, in place of an operation."""
 
 RECORD_EVERY = 60.0
@@ -179,7 +179,7 @@ class Callers:
 
     def _refused(self, address: str) -> ServiceError:
         if self._denials is not None:
-            self._denials.note(Actor("unknown", NO_ACCOUNT, Role.VIEWER), "rest", LOGIN, address=address)
+            self._denials.note(Actor("unknown", NO_ACCOUNT, Role.VIEWER), "rest", LOGIN.format(address=address))
         wait = self._throttle.failed(address)
         if wait is None:
             return unauthorized("This token is not known here, or no longer counts.")

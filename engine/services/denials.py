@@ -16,7 +16,7 @@ KINDS = 256
 """Different refusals within a window that are told apart; all others are counted together."""
 
 DENIED = "denied"
-"""The action, as the audit names it. The subject is the operation, or ``login``."""
+"""The action, as the audit names it. The subject is the operation, or where a login came from."""
 
 OF_ONE = 16
 """Of these those of one actor, or of all callers whose login was refused: an address is cheap."""
@@ -48,18 +48,18 @@ class Denials:
     def __init__(self, audit: AuditService, clock: Callable[[], float] = time.monotonic) -> None:
         self._audit = audit
         self._clock = clock
-        self._windows: dict[tuple[str, str, str], _Repeats] = {}
+        self._windows: dict[tuple[str, str], _Repeats] = {}
 
     def note(self, actor: Actor, source: str, subject: str, **detail: object) -> None:
         """Put a refusal on record. ``detail`` never holds a token's text."""
-        key = (actor.identity, subject, str(detail.get("address", "")))
+        key = actor.identity, subject
         repeats = self._windows.get(key)
         if repeats is None and not self._has_room(actor):
             self.settle()
             if not self._has_room(actor):
                 actor = actor if len(self._windows) < KINDS else Actor("several", NO_ACCOUNT, Role.VIEWER)
                 subject, detail = OTHERS, {}
-                key = (actor.identity, OTHERS, "")
+                key = actor.identity, OTHERS
                 repeats = self._windows.get(key)
         if repeats is not None and self._clock() - repeats.began < WINDOW:
             repeats.count += 1
@@ -70,7 +70,7 @@ class Denials:
         self._audit.tell(actor, source, DENIED, subject, **detail)
 
     def _has_room(self, actor: Actor) -> bool:
-        of_one = sum(identity == actor.identity for identity, _, _ in self._windows)
+        of_one = sum(identity == actor.identity for identity, _ in self._windows)
         return len(self._windows) < KINDS and of_one < OF_ONE
 
     def settle(self, *, everything: bool = False) -> None:
