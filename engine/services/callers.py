@@ -56,8 +56,6 @@ class Callers:
         self._roles = AccountRoles()
         self._changes = 0
         self._peers: dict[tuple[int, int, tuple[int, ...]], Actor] = {}
-        if tokens is not None:
-            tokens.on_revoked(self._sessions.end_of_token)
 
     def use_roles(self, roles: AccountRoles) -> bool:
         """Give accounts these roles from now on; return whether they differ from those before.
@@ -162,7 +160,7 @@ class Callers:
         actor = self._sessions.actor_of(text)
         if actor is None or not actor.token:
             return actor
-        now = self._tokens.actor_with(actor.token) if self._tokens is not None else None  # None: it has expired since
+        now = self._tokens.actor_with(actor.token) if self._tokens is not None else None  # None: it is over
         return now if now is None or now.role <= actor.role else replace(now, role=actor.role)
 
     def _stranger(self, peer: Peer) -> ServiceError:
