@@ -127,7 +127,7 @@ class AccessPolicy:
         changed = self._callers.use_roles(roles)
         self._access = access
         if changed or mended:
-            named = {each.name: list(getattr(access, each.name)) for each in fields(access)}
+            named = {each.name: getattr(access, each.name) for each in fields(access)}
             self._audit.tell(self._owner, "engine", "access_policy", str(self._file), **named)
             log.info("roles of accounts are as %s has them", self._file)
 
