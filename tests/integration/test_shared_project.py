@@ -141,10 +141,8 @@ def test_members_of_the_group_use_the_project_by_their_roles(host: Host) -> None
         assert told.returncode == 0, told.stderr
         info = json.loads(told.stdout)["engine"]
         assert (info["owner"], info["shared"]) == ("gwowner", "plant")
-        assert info["problems"] == [
-            f"{host.own_settings} does not count while the project is shared: "
-            "its settings are in /etc/gatewright/plant.toml."
-        ]
+        unread = f"{host.own_settings} does not count while the project is shared"
+        assert info["problems"] == [f"{unread}: its settings are in /etc/gatewright/plant.toml."]
 
         # An operator runs saved scripts and no code; an author does both.
         own = host.gatewright(OWNER, "--project", str(host.project), "eval", "40 + 2")
