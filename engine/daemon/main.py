@@ -167,6 +167,7 @@ class Daemon:
         self.stopping.set()
         # At once: who connects after hearing of the stop must meet the next engine, not the rest of this one.
         self._place.leave()
+        self._server.close_tcp()
 
     async def run(self, report: ReadinessPipe, *, background: bool, idle_exit: float) -> None:
         """Serve until stopped, idle or without a place."""
@@ -263,6 +264,19 @@ def _shared(options: ServeOptions, paths: EnginePaths) -> SharedFolder | None:
     return shared
 
 
+def idle_seconds(options: ServeOptions, settings: Settings, *, expected: bool) -> float:
+    """Return after how many seconds without use the engine leaves; 0 is never.
+
+    Args:
+        options: How it was started.
+        settings: What holds otherwise.
+        expected: Whether clients that cannot start it expect it to be there.
+    """
+    if options.idle_exit is not None:
+        return options.idle_exit
+    return settings.engine.idle_exit_minutes * 60 if options.background and not expected else 0
+
+
 def _divide_cgroup() -> None:
     """Let the runs have less of the processor than the engine where this host lets it say so."""
     try:
@@ -281,14 +295,10 @@ async def _serve(
     tcp: TcpPlace | None,
     shared: SharedFolder | None,
 ) -> None:
-    idle_exit = options.idle_exit
-    if idle_exit is None:
-        # What clients elsewhere expect to be there stays: they cannot start it.
-        leaves = options.background and tcp is None and shared is None
-        idle_exit = settings.engine.idle_exit_minutes * 60 if leaves else 0
     async with Engine.open(
         paths.project, settings=settings, lock=lock, settings_file=None if shared is None else shared.settings_file
     ) as engine:
         daemon = Daemon(engine, paths, lock, engine_log, tcp, shared)
+        idle_exit = idle_seconds(options, settings, expected=tcp is not None or shared is not None)
         await daemon.run(report, background=options.background, idle_exit=idle_exit)
     log.info("the engine has left")
