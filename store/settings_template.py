@@ -15,6 +15,9 @@ SETTINGS_TEMPLATE = """\
 # Seconds that a run may wait for a free slot, or for memory, before it is refused.
 # queue_wait = 300.0
 
+# Seconds that it may wait while a client of the API waits for its end; then that call is told to come again.
+# api_queue_wait = 5.0
+
 # Memory that stays free on this host when all that runs takes all that it asked for; one run more waits.
 # memory_reserve = "64 MiB"
 
@@ -99,6 +102,9 @@ SETTINGS_TEMPLATE = """\
 
 # Names under which clients on the network may call this engine, beside the addresses that it listens on.
 # hosts = []
+
+# Requests of one token that are answered at a time; one more is told to come again in a moment.
+# in_flight = 32
 
 [engine]
 # Minutes without a client, a run or a task after which an engine that was started in the background ends. 0: never.

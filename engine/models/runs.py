@@ -120,6 +120,30 @@ class RunFile(Model, frozen=True):
     sha256: str
 
 
+class CondensedRuns(Model, frozen=True):
+    """What a record stands for beside its own run: the same call again, by one token, in the same minute.
+
+    Of those that went well only this is kept: neither what they returned nor what they wrote. ``runs`` counts them with
+    the one on record. Those that failed have records of their own.
+    """
+
+    runs: int
+    failures: int
+    shortest: float
+    average: float
+    longest: float
+    first_at: float
+    last_at: float
+    last_run: int
+    inputs_distinct: int
+    inputs_sha256: str
+    """Over the hashes of the inputs of all, in the order of their ends."""
+    inputs_first: list[str] = []
+    """Hashes of the first different ones."""
+    inputs_more: bool = False
+    """There were more different ones than are counted."""
+
+
 class RunInfo(Model, frozen=True):
     """One run: queued, running or finished. It is also the row of the history."""
 
@@ -169,6 +193,8 @@ class RunInfo(Model, frozen=True):
     """The run that this one repeats."""
     shared: list[SharedFile] = []
     """The shared code that its text imports; with ``code_sha256`` the identity of what ran."""
+    condensed: CondensedRuns | None = None
+    """What this record stands for beside this run; None: for nothing else."""
     output: str | None = None
     """What it wrote to its standard output, only in the answer to a call that waited for its end."""
     stderr: str | None = None

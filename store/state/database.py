@@ -22,6 +22,7 @@ from store.state.approvals import Approvals
 from store.state.audit import Audit, AuditEvent, add
 from store.state.audit_export import AuditExport
 from store.state.authors import Authors
+from store.state.condensed import CondensedRecords, CondensedRow, record_condensed
 from store.state.ignored_differences import IgnoredDifferences
 from store.state.pruning import Amount, Pruned, Retention
 from store.state.rows import FileRow, InputRow, OutputRow, RunRow
@@ -83,6 +84,7 @@ class StateDB:
         self.seeded = Seeded(database)
         self.tokens = Tokens(database)
         self.inputs = RunInputRecords(database)
+        self.condensed = CondensedRecords(database)
         self._database = database
         self._numbers = numbers
         self._next_id = beginning.next_id
@@ -180,6 +182,23 @@ class StateDB:
             if removed:
                 _remove_output(connection, removed)
             _record(connection, runs, chunks, left, given)
+            _set_meta(connection, last_id=last)
+            if audit:
+                add(connection, audit)
+
+        await self._database.write(work)
+        self._committed_id = max(self._committed_id, last)
+
+    async def note_condensed(self, rows: Sequence[CondensedRow], audit: Sequence[AuditEvent]) -> None:
+        """Write what stands for repeated runs, and what the audit has of them, in one transaction.
+
+        Raises:
+            StoreError: Nothing of it was written.
+        """
+        last = self._next_id - 1
+
+        def work(connection: sqlite3.Connection) -> None:
+            record_condensed(connection, rows)
             _set_meta(connection, last_id=last)
             if audit:
                 add(connection, audit)

@@ -14,6 +14,7 @@ from tui.commands.arguments import RUN_NUMBER, SCRIPT_FILE, Count
 from tui.commands.errors import CommandError
 from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.commands.run_history import compare_runs, input_fields, replay_run
+from tui.text.condensed import condensed_text, count_text, inputs_text
 from tui.text.formats import clock, duration, size
 from tui.text.isolation import level_word
 
@@ -233,6 +234,7 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
                 ("outcome", outcome_text(info)),
                 ("exit", "" if info.exit_status is None else str(info.exit_status)),
                 ("queue", _queue(info)),
+                *condensed_fields(info),
                 ("lasted", _lasted(info)),
                 ("timeout", duration(info.timeout)),
                 ("who", f"{info.actor}, from {info.source}"),
@@ -262,8 +264,16 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
         show_result(info, invocation.streams)
 
 
+def condensed_fields(info: RunInfo) -> list[tuple[str, str]]:
+    """What the record stands for beside its run."""
+    found = info.condensed
+    return [] if found is None else [("stands for", condensed_text(found)), ("inputs of all", inputs_text(found))]
+
+
 def outcome_text(info: RunInfo) -> str:
     """The outcome, with the signal of a crash or an exit status of its own; the state of a run that has none yet."""
+    if count := count_text(info):
+        return f"{info.outcome}, {count}"
     if info.outcome is None:
         return info.state.value
     if info.exit_status not in (None, 0, 1):

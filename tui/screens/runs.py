@@ -29,6 +29,7 @@ from tui.messages import ModeChanged, RunChanged
 from tui.screens.comparison import ComparisonScreen
 from tui.screens.dialogs import AskScreen
 from tui.screens.full_screen import FullScreen
+from tui.text.condensed import condensed_text
 from tui.text.formats import clock
 from tui.text.isolation import run_isolation
 from tui.text.run_query import BadSearch, RunSearch, parse_search
@@ -263,6 +264,7 @@ def _row(run: RunInfo, *, marked: bool) -> TableRow:
 def _detail(run: RunInfo) -> str:
     """What the columns have no room for."""
     facts = [f"{run.error.type}: {run.error.message}"] if run.error else []
+    facts += [condensed_text(run.condensed)] if run.condensed is not None else []
     facts += [f"replay of #{run.replay_of}"] if run.replay_of is not None else []
     facts += [f"inputs {run.inputs_sha256[:12]}"] if run.inputs_sha256 else []
     facts.append(f"code {run.code_sha256[:12]}")

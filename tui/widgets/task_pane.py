@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.timer import Timer
 
 from tui.actions import Scope, bindings
+from tui.text.condensed import count_text
 from tui.text.formats import age, clock, duration
 from tui.text.sanitise import sanitise_line
 from tui.widgets.live_table import Column, LiveTable, TableRow
@@ -134,6 +135,8 @@ def state_text(run: RunInfo) -> str:
 
 def outcome_text(run: RunInfo) -> str:
     """The outcome in words; as short as on the command line, a crash with its signal and an exit with its status."""
+    if count := count_text(run):
+        return f"{run.outcome}, {count}"
     text = str(run.outcome or "").replace("_", " ")
     if run.exit_status not in (None, 0, 1):
         text = "error" if run.outcome == "script_error" else text  # as long as its column is wide

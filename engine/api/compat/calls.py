@@ -20,9 +20,6 @@ from engine.services.operations import implements
 WAIT = 25.0
 """Seconds that a run may take with its time in the queue. These clients give up after 30."""
 
-QUEUE_WAIT = 5.0
-"""Seconds that it may wait for a slot."""
-
 _OF_THE_SCRIPT = frozenset({Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED, Outcome.MEMORY})
 """Ends with an exception of the script."""
 
@@ -73,6 +70,7 @@ EXEC = Operation(
     params=CallParams,
     body=ExecRequest,
     cancels=True,
+    idempotent=True,
 )
 EVAL = Operation(
     "compat.eval",
@@ -84,6 +82,7 @@ EVAL = Operation(
     params=CallParams,
     body=EvalRequest,
     cancels=True,
+    idempotent=True,
 )
 CALL_MODULE = Operation(
     "compat.call_module",
@@ -95,6 +94,7 @@ CALL_MODULE = Operation(
     params=CallParams,
     body=CallModuleRequest,
     cancels=True,
+    idempotent=True,
 )
 CALL_SCRIPT = Operation(
     "compat.call_script",
@@ -106,6 +106,7 @@ CALL_SCRIPT = Operation(
     params=CallParams,
     body=CallScriptRequest,
     cancels=True,
+    idempotent=True,
     scoped=RUNS_START.scoped,
 )
 
@@ -166,7 +167,7 @@ class Calls:
         await self._interpreter.require(wishes.version)
         mode = "" if wishes.mode is None else wishes.mode.strip().upper()
         request = replace(run, mode=mode, timeout=wishes.timeout)
-        info = await self._host.engine.runs.run_within(request, actor, source, seconds=WAIT, queue_wait=QUEUE_WAIT)
+        info = await self._host.engine.runs.run_within(request, actor, source, seconds=WAIT)
         return answer_of(info, traceback=traceback)
 
 

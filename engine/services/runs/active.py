@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from engine.models.runs import OutputChunk, RunInfo, RunState, Stream
 from engine.pool.outcome import ReturnedFile
+from engine.services.runs.condensed import HeldRecord, Repeated
 from engine.services.runs.follower import Follower
 from engine.services.runs.kept_output import KeptOutput
 from engine.services.runs.uploads import Buffer
@@ -54,10 +55,13 @@ class ActiveRun:
         "_version",
         "_waiters",
         "buffers",
+        "by_token",
         "files",
         "info",
+        "kept_back",
         "listener",
         "owner",
+        "repeated",
         "stdin",
     )
 
@@ -86,6 +90,11 @@ class ActiveRun:
         self.listener = listener
         self.stdin = stdin
         self.files: Sequence[ReturnedFile] = ()
+        self.by_token = False
+        self.repeated: Repeated | None = None
+        """What it may be a repetition of."""
+        self.kept_back: HeldRecord | None = None
+        """What is kept back of its record, if that is."""
         self._limit = output_limit
         self._kept: KeptOutput | None = None
         """None until it writes something."""
@@ -123,6 +132,13 @@ class ActiveRun:
     def chunks(self, after: int = 0) -> list[OutputChunk]:
         """What is kept of its output, from chunk ``after`` on."""
         return [] if self._kept is None else self._kept.since(after)
+
+    def recorded_anew(self) -> list[OutputChunk]:
+        """Return what is kept of its output so far, all of it; what is recorded from here on are changes of that."""
+        if self._kept is None:
+            return []
+        self._kept.take_changes()
+        return self._kept.since(0)
 
     def queued(self, position: int, reason: str) -> None:
         self.info = replace(self.info, queue_position=position, queue_reason=reason)

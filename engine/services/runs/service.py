@@ -54,6 +54,15 @@ from engine.services.events import EventBus
 from engine.services.operations import implements, may
 from engine.services.runs.active import ActiveRun, is_wanted
 from engine.services.runs.answering import busy, call_time_over, no_slot_in_time, with_output
+from engine.services.runs.condensed import (
+    WRITE_EVERY,
+    Condenser,
+    HeldRecord,
+    Place,
+    Repeated,
+    may_be_condensed,
+    repeated_call,
+)
 from engine.services.runs.inputs import GivenInputs, SecretKeeper, given_inputs, kept_code
 from engine.services.runs.metrics import RunMetrics
 from engine.services.runs.recorder import Recorder
@@ -76,9 +85,6 @@ STOP_LINE = 1 << 10
 PAGE = 500
 """Output chunks read from the state at a time."""
 
-API_QUEUE_WAIT = 5.0
-"""Seconds that a run may wait for a slot while a client of the API waits for its end."""
-
 
 class RunService:
     """Implements ``RunListener`` for its active runs."""
@@ -95,8 +101,23 @@ class RunService:
         space: SpaceCheck,
         audit: AuditService,
         hmac_key: bytes,
+        api_queue_wait: float = 5.0,
     ) -> None:
-        """``hmac_key`` is the project's, for what is secret among the inputs."""
+        """Make the service of one project.
+
+        Args:
+            pool: Runs what is started.
+            state: Keeps the records.
+            checks: Make a job of a request.
+            shared: The project's shared code.
+            buffers: Files that runs are handed.
+            events: Hears of every change.
+            metrics: Counts.
+            space: Whether there is room for output.
+            audit: Hears of ADMIN runs and of what tokens run.
+            hmac_key: The project's, for what is secret among the inputs.
+            api_queue_wait: Seconds that a run may wait for a slot while a client of the API waits for its end.
+        """
         self._pool = pool
         self._state = state
         self._checks = checks
@@ -107,8 +128,10 @@ class RunService:
         self._space = space
         self._audit = audit
         self._hmac_key = hmac_key
+        self._api_queue_wait = api_queue_wait
         self._active: dict[int, ActiveRun] = {}
         self.recorder = Recorder(state, self._durable)
+        self._condenser = Condenser(state, lambda run_id: run_id not in self._active, self._publish)
 
     @property
     def unfinished(self) -> int:
@@ -151,7 +174,7 @@ class RunService:
         """
         may(actor, RUNS_START)
         queue_wait = self.queue_wait_of(request, source) if queue_wait is None else queue_wait
-        run = await self.launch(request, actor, source, queue_wait=queue_wait)
+        run = await self.launch(request, actor, source, queue_wait=queue_wait, waits=True)
         return await self.ended_within(run, wait)
 
     async def run_within(
@@ -179,13 +202,15 @@ class RunService:
                 info = await run.ended()
         except TimeoutError:
             if not run.finished:
+                self._put_on_record(run)  # its caller will ask for it by its number
+                run.repeated = None
                 return run.info
             info = run.info  # it ended in the same moment
         except asyncio.CancelledError:
             self._pool.cancel(run.info.id)
             raise
         if no_slot_in_time(info):
-            raise busy(info, API_QUEUE_WAIT)
+            raise busy(info, self._api_queue_wait)
         return with_output(info, run.chunks())
 
     def queue_wait_of(self, request: RunRequest, source: str) -> float | None:
@@ -193,7 +218,7 @@ class RunService:
 
         A client of the API is told soon that there is no slot; a batch has time, and a person sees the queue.
         """
-        return API_QUEUE_WAIT if source == "rest" and not request.batch else None
+        return self._api_queue_wait if source == "rest" and not request.batch else None
 
     async def launch(
         self,
@@ -204,11 +229,18 @@ class RunService:
         replay_of: int | None = None,
         shared: tuple[SharedModule, ...] | None = None,
         queue_wait: float | None = None,
+        waits: bool = False,
     ) -> ActiveRun:
         """Like ``start``, for callers in this process that want to follow the run.
 
-        ``replay_of`` is what it repeats, ``shared`` the shared code of that; it may wait ``queue_wait`` seconds for a
-        slot.
+        Args:
+            request: As in ``start``.
+            actor: As in ``start``.
+            source: As in ``start``.
+            replay_of: The run that it repeats.
+            shared: The shared code of that.
+            queue_wait: Seconds that it may wait for a slot.
+            waits: The caller waits for the end and is told all of it: the record may be one for many such runs.
         """
         prepared = await self._checks.prepare(request, actor, shared)
         run_id = await self._state.next_run_id()
@@ -228,14 +260,15 @@ class RunService:
         try:
             if prepared.mode is Mode.ADMIN:
                 await self._record_intent(info, inputs, actor, leaves=prepared.leaves)
-            return self._submit(info, request, prepared, buffers, actor, inputs, queue_wait)
+            repeated = repeated_call(request, info, actor) if waits else None
+            return self._submit(info, request, prepared, buffers, actor, inputs, queue_wait, repeated)
         except BaseException as failure:  # whatever it is, an intent on record gets its end
             self._buffers.give_back(buffers)
             recorded = not (isinstance(failure, ServiceError) and failure.code == "not_recorded")
             if prepared.mode is Mode.ADMIN and recorded:
                 ended = _never_started(info, failure)
                 self.recorder.run_changed(ended)
-                self._tell_audit(ended, actor.uid)
+                self._tell_admin_end(ended, actor.uid)
             raise
 
     async def _record_intent(self, info: RunInfo, inputs: InputRow, actor: Actor, *, leaves: bool) -> None:
@@ -266,7 +299,7 @@ class RunService:
     @implements(RUNS_GET)
     async def get(self, run_id: int, actor: Actor) -> RunInfo:
         run = self._active.get(run_id)
-        info = run.info if run is not None else await self._recorded(run_id)
+        info = self._condenser.shown(run.info) if run is not None else await self._recorded(run_id, actor)
         self._check_sees(info, actor)
         return info
 
@@ -299,14 +332,22 @@ class RunService:
         files = await self._state.files([row.id for row in rows])
         found = {row.id: run_info(row, files.get(row.id, ())) for row in rows}
         for run_id, run in (active | self._active).items():
+            if run.finished and run.kept_back is not None:
+                continue  # it is counted in another record
             found.pop(run_id, None)  # what it was when it was recorded; it is what it is now
             if (before is None or run_id < before) and is_wanted(run.info, wanted):
                 # As its row will be listed: whether that is written yet must not show.
                 found[run_id] = _summary(run.info)
         newest = [found[run_id] for run_id in sorted(found, reverse=True)]
         more = len(newest) > limit
-        shown = [info for info in newest[:limit] if of_its_scripts(actor, info)]
-        return RunList(runs=shown, next_before=newest[limit - 1].id if more else None)
+        shown = await self._with_condensed([info for info in newest[:limit] if of_its_scripts(actor, info)])
+        return RunList(runs=[*shown], next_before=newest[limit - 1].id if more else None)
+
+    async def _with_condensed(self, runs: Sequence[RunInfo]) -> Sequence[RunInfo]:
+        """Records with what they stand for."""
+        asked = [info.id for info in runs if may_be_condensed(info)]
+        rows = await self._state.condensed.of(asked) if asked else {}
+        return [self._condenser.shown(info, rows.get(info.id)) if may_be_condensed(info) else info for info in runs]
 
     @implements(RUNS_OUTPUT)
     async def output(self, run_id: int, actor: Actor, *, after: int = 0, limit: int = PAGE) -> OutputPage:
@@ -381,15 +422,20 @@ class RunService:
     def run_changed(self, run: ActiveRun) -> None:
         if run.info.state is RunState.RUNNING:
             self._metrics.started(run.info.id)
+        if run.kept_back is None:
+            self._record(run)
+
+    def _record(self, run: ActiveRun) -> None:
         self.recorder.run_changed(run.info, run.files)
         self._publish(run.info)
 
     def run_queue_moved(self, run: ActiveRun) -> None:
         self._metrics.queued(run.info.id)
-        self._publish(run.info)
+        if run.kept_back is None:
+            self._publish(run.info)
 
     def run_output(self, run: ActiveRun, removed: Sequence[int], added: Iterable[OutputChunk]) -> None:
-        if self._kept(run):
+        if run.kept_back is None and self._kept(run):
             self.recorder.output(run.info.id, added, removed)
 
     def _kept(self, run: ActiveRun) -> bool:
@@ -407,6 +453,12 @@ class RunService:
         for run in list(self._active.values()):
             await run.ended()
         await self.recorder.close()
+        await self._condenser.close()
+
+    async def begin(self) -> None:
+        """Begin to write records."""
+        self.recorder.start()
+        await self._condenser.start()
 
     def _submit(
         self,
@@ -417,6 +469,7 @@ class RunService:
         actor: Actor,
         inputs: InputRow,
         queue_wait: float | None,
+        repeated: Repeated | None,
     ) -> ActiveRun:
         files = {
             name: FileInput(name=buffer.info.name, fd=buffer.fd, size=buffer.info.size)
@@ -455,7 +508,9 @@ class RunService:
             queue_wait=queue_wait,
             max_parallel=prepared.parallel,
         )
+        run.by_token = bool(actor.token)
         self._active[info.id] = run
+        self._hold_back(run, repeated, inputs)
         try:
             ending = self._pool.submit(job)
         except (QueueFull, JobRejected) as refusal:
@@ -466,7 +521,8 @@ class RunService:
         except BaseException:
             self._forget(run)
             raise
-        self.recorder.inputs(inputs)
+        if run.kept_back is None:
+            self.recorder.inputs(inputs)
         if run.info.state is RunState.QUEUED:
             self.run_changed(run)
         ending.add_done_callback(lambda future: self._ended(run, future))
@@ -475,7 +531,40 @@ class RunService:
     def _forget(self, run: ActiveRun) -> None:
         """A run that the pool did not take."""
         del self._active[run.info.id]
+        if run.kept_back is not None and run.kept_back.timer is not None:
+            run.kept_back.timer.cancel()
         run.close_stdin()
+
+    def _hold_back(self, run: ActiveRun, repeated: Repeated | None, inputs: InputRow) -> None:
+        """Record nothing of a run that may be a repetition until it has ended, or has gone on for a while."""
+        run.repeated = repeated
+        if repeated is not None and self._condenser.expects(repeated):
+            timer = asyncio.get_running_loop().call_later(WRITE_EVERY, self._put_on_record, run)
+            run.kept_back = HeldRecord(repeated, inputs, timer)
+
+    def _put_on_record(self, run: ActiveRun) -> None:
+        """Record what was held back of a run."""
+        back, run.kept_back = run.kept_back, None
+        if back is None:
+            return
+        if back.timer is not None:
+            back.timer.cancel()
+        self.recorder.inputs(back.inputs)
+        if (chunks := run.recorded_anew()) and self._kept(run):
+            self.recorder.output(run.info.id, chunks)
+        self._record(run)
+
+    def _settle(self, run: ActiveRun) -> None:
+        """Decide where a run that has ended is on record, and tell the audit."""
+        place = Place.OWN
+        if run.repeated is not None:
+            place = self._condenser.ended(run.repeated, run.info, on_record=run.kept_back is None)
+        if place is Place.COUNTED:
+            self._forget(run)
+            return
+        self._put_on_record(run)
+        if place is Place.OWN:
+            self._tell_audit(run)
 
     def _ended(self, run: ActiveRun, future: asyncio.Future[Ending]) -> None:
         self._buffers.give_back(run.buffers)
@@ -508,7 +597,7 @@ class RunService:
                 files=[run_file(file) for file in run.files],
             )
         )
-        self._tell_audit(run.info, run.owner)
+        self._settle(run)
 
     def _explained(self, info: RunInfo, ending: Ending) -> Ending:
         """An ending with what the project knows about a module that could not be imported."""
@@ -537,14 +626,23 @@ class RunService:
         lacking = self._pool.settings.plan(info.mode).note if info.started_at is not None else None
         return " ".join(filter(None, (ending.note, info.note, run.missing_output, lacking))) or None
 
-    def _tell_audit(self, info: RunInfo, uid: int) -> None:
-        """How an ADMIN run ended; RESTRICTED ones are on record as runs."""
+    def _tell_audit(self, run: ActiveRun) -> None:
+        """How an ADMIN run ended, or one that a token started; others that are RESTRICTED are on record as runs."""
+        info = run.info
         if info.mode is Mode.ADMIN:
-            actor = Actor(info.actor, uid, Role.ADMIN)
-            outcome = info.outcome.value if info.outcome else ""
-            self._audit.tell(
-                actor, info.source, "admin_end", f"#{info.id} {info.name}", outcome=outcome, isolation=info.isolation
-            )
+            self._tell_admin_end(info, run.owner)
+        elif run.by_token:
+            detail: dict[str, object] = {"code_sha256": info.code_sha256, "inputs_sha256": info.inputs_sha256}
+            detail.update((file.path, file.sha256) for file in info.shared)
+            actor, outcome = Actor(info.actor, run.owner, Role.OPERATOR), info.outcome.value if info.outcome else ""
+            self._audit.tell(actor, info.source, "run", f"#{info.id} {info.name}", outcome=outcome, **detail)
+
+    def _tell_admin_end(self, info: RunInfo, uid: int) -> None:
+        actor = Actor(info.actor, uid, Role.ADMIN)
+        outcome = info.outcome.value if info.outcome else ""
+        self._audit.tell(
+            actor, info.source, "admin_end", f"#{info.id} {info.name}", outcome=outcome, isolation=info.isolation
+        )
 
     def _publish(self, info: RunInfo) -> None:
         self._events.publish("run", replace(info, value=None, result=None, traceback=None))
@@ -553,11 +651,27 @@ class RunService:
         for run_id in run_ids:
             self._active.pop(run_id, None)
 
-    async def _recorded(self, run_id: int) -> RunInfo:
+    async def _recorded(self, run_id: int, actor: Actor) -> RunInfo:
+        if (info := await self._in_state(run_id)) is not None:
+            return (await self._with_condensed([info]))[0]
+        holder_id = self._condenser.holder_of(run_id)
+        if holder_id is None:
+            row = await self._state.condensed.holder_of(run_id)
+            holder_id = None if row is None else row.run_id
+        if holder_id is not None and holder_id != run_id:
+            holder = await self.get(holder_id, actor)
+            raise ServiceError(
+                "condensed",
+                f"Run {run_id} went well and has no record of its own: it is one of the runs of {holder.name} that "
+                f"{holder.actor} started in the same minute, which are counted in the record of run {holder_id}.",
+                hint=f"See gatewright runs show {holder_id}.",
+                status=404,
+            )
+        raise ServiceError("no_run", f"There is no run {run_id}.", hint="See gatewright runs list.", status=404)
+
+    async def _in_state(self, run_id: int) -> RunInfo | None:
         row = await self._state.run(run_id)
-        if row is None:
-            raise ServiceError("no_run", f"There is no run {run_id}.", hint="See gatewright runs list.", status=404)
-        return run_info(row, (await self._state.files([run_id])).get(run_id, ()))
+        return None if row is None else run_info(row, (await self._state.files([run_id])).get(run_id, ()))
 
     def _check_sees(self, info: RunInfo, actor: Actor) -> None:
         if not sees_run(actor, info):

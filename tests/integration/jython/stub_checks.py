@@ -64,6 +64,23 @@ def not_configured():
 
 
 @check
+def as_ignition_compiles_it():
+    text = open(python3.__file__.replace("$py.class", ".py")).read().decode("ascii")
+    library = {"__name__": "python3"}
+    eval(compile(text, "<project library>", "exec"), library)
+    equal(library["exec"].__name__, "_exec")
+    refused("not_configured", lambda: _as_here(library["exec"], "1"))
+
+
+def _as_here(call, *args):
+    """Call a function of another copy of the module, whose errors are of a class of its own."""
+    try:
+        return call(*args)
+    except Exception as error:
+        raise python3.Python3Error(error.message, error.code)
+
+
+@check
 def java_properties():
     System.setProperty("gatewright.url", PLACES["url"] + "/")
     System.setProperty("gatewright.token.file", PLACES["token_file"])
@@ -72,6 +89,19 @@ def java_properties():
     finally:
         System.clearProperty("gatewright.url")
         System.clearProperty("gatewright.token.file")
+    System.setProperty("gatewright.socket", PLACES["socket"] + ".missing")
+    try:
+        assert "unix:" in refused("unreachable" if PLACES["java"] >= 16 else "not_configured", python3.example).message
+    finally:
+        System.clearProperty("gatewright.socket")
+    System.setProperty("gatewright.url", PLACES["tls_url"])
+    System.setProperty("gatewright.token.file", PLACES["token_file"])
+    System.setProperty("gatewright.ca.file", PLACES["ca_file"])
+    try:
+        equal(python3.example(), u"Hello")
+    finally:
+        for name in ("url", "token.file", "ca.file"):
+            System.clearProperty("gatewright." + name)
 
 
 @check
@@ -637,6 +667,15 @@ def one_connection_for_many_calls():
     for _ in range(20):
         python3.exec("typed")
     assert seen()["connections"] - before <= 2, seen()["connections"] - before
+
+
+@check
+def a_kept_connection_that_the_engine_has_closed():
+    start_over()
+    for number in range(5):
+        python3.exec("last")
+        time.sleep(0.02 * number)
+    equal(runs("last"), 5)
 
 
 @check
