@@ -202,6 +202,16 @@ async def test_what_is_no_rename_leaves_the_history_where_it_is(
     assert path == "level.py" or await plant.history(path) == []
 
 
+async def test_an_empty_script_has_nobodys_history(plant: Plant) -> None:
+    assert await plant.save("Level", "") == "level.py"
+    await plant.save("Level", "x = 1\n")
+    await plant.save("Level", "")
+    await plant.titled.delete("Level", ME)
+    path = await plant.save("New script", "")
+    assert plant.file(path).read_bytes() == b""
+    assert await plant.history(path) == []
+
+
 async def test_names_that_mean_two_scripts_are_refused_with_both(plant: Plant) -> None:
     text = '# /// script\n# [tool.gatewright]\n# title = "Twin"\n# ///\n'
     for name in ("a.py", "b.py"):

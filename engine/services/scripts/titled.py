@@ -258,7 +258,9 @@ class TitledScripts:
         return path
 
     async def _deletion_of(self, code: str, actor: Actor) -> VersionRow | None:
-        """Return what the actor has just deleted if it held this text."""
+        """Return what the actor has just deleted if it held this text. An empty one says nothing."""
+        if not code.strip():
+            return None
         since = time.time() - REVIVED_WITHIN
         for row in await self._versions.deletions():
             if row.at < since:
