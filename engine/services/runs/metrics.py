@@ -187,6 +187,8 @@ class RunMetrics:
         self._seconds = [Tally() for _ in range(WINDOW)]
         """Of the last minute, by the second modulo ``WINDOW``."""
         self._now = self._seconds[self._second % WINDOW]
+        self._durations: dict[int, int] = {}
+        """The bins of these seconds together: a pool that changes tells its percentiles twenty times a second."""
         self._past = Tally()
         """Of all seconds before those."""
         self._active: set[int] = set()
@@ -241,6 +243,7 @@ class RunMetrics:
             tally.shortest = us
         bin_ = _bin(us)
         tally.durations[bin_] = tally.durations.get(bin_, 0) + 1
+        self._durations[bin_] = self._durations.get(bin_, 0) + 1
 
     def refused(self) -> None:
         """Count a request that the pool turned away."""
@@ -263,18 +266,19 @@ class RunMetrics:
         self._advance()
         return self._sum().totals(WINDOW)
 
+    def runs_last_minute(self) -> int:
+        """Return how many runs that a slot had ended in the last minute."""
+        self._advance()
+        return sum(tally.dispatched for tally in self._seconds)
+
     def percentiles(self) -> Percentiles:
         """Return percentiles of the last minute, by the nearest rank."""
         self._advance()
-        bins: dict[int, int] = {}
-        for tally in self._seconds:
-            for bin_, count in tally.durations.items():
-                bins[bin_] = bins.get(bin_, 0) + count
-        if not bins:
+        if not self._durations:
             return Percentiles(None, None, None)
         least = min(tally.shortest for tally in self._seconds if tally.shortest >= 0)
         most = max(tally.longest for tally in self._seconds)
-        ordered, count = sorted(bins.items()), sum(bins.values())
+        ordered, count = sorted(self._durations.items()), sum(self._durations.values())
         return Percentiles(
             *(min(most, max(least, _at_rank(ordered, int(count * share)))) / US for share in (0.50, 0.95, 0.99))
         )
@@ -309,9 +313,17 @@ class RunMetrics:
         for begun in range(max(self._second, second - WINDOW) + 1, second + 1):
             self._now.busy += len(self._active) * (begun - self._at)
             self._at = float(begun)
-            self._past.add(self._seconds[begun % WINDOW])
+            self._leave(self._seconds[begun % WINDOW])
             self._now = self._seconds[begun % WINDOW] = Tally()
         self._second = second
+
+    def _leave(self, tally: Tally) -> None:
+        """Count what left the last minute among all that came before it."""
+        self._past.add(tally)
+        for bin_, count in tally.durations.items():
+            self._durations[bin_] -= count
+            if not self._durations[bin_]:
+                del self._durations[bin_]
 
 
 @overload
