@@ -125,7 +125,7 @@ class Monitoring(Model, frozen=True, kw_only=True, rename="camel"):
 
 
 POOL_STATS = Operation(
-    "compat.pool_stats", "GET", "/api/v1/pool-stats", PoolStats, POOL_INFO.role, "See the pool's slots"
+    "compat.pool_stats", "GET", "/api/v1/pool-stats", PoolStats, POOL_INFO.role, "See the pool's slots", scoped=True
 )
 POOL_SIZE = Operation(
     "compat.pool_size",
@@ -136,7 +136,9 @@ POOL_SIZE = Operation(
     "Resize the pool",
     body=ResizeRequest,
 )
-HEALTH = Operation("compat.health", "GET", "/api/v1/health", Health, POOL_INFO.role, "See whether runs can begin")
+HEALTH = Operation(
+    "compat.health", "GET", "/api/v1/health", Health, POOL_INFO.role, "See whether runs can begin", scoped=True
+)
 DIAGNOSTICS = Operation(
     "compat.diagnostics",
     "GET",
@@ -144,6 +146,7 @@ DIAGNOSTICS = Operation(
     Diagnostics,
     METRICS.role,
     "See the engine's state in one answer",
+    scoped=True,
 )
 METRICS_TOTALS = Operation(
     "compat.metrics", "GET", "/api/v1/metrics", Metrics, METRICS.role, "See the totals of runs since the start"

@@ -77,6 +77,7 @@ GATEWAY_IMPACT = Operation(
     GatewayImpact,
     METRICS.role,
     "See how much scripts weigh on this host",
+    scoped=True,
 )
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (GATEWAY_IMPACT,)
