@@ -174,6 +174,7 @@ async def test_the_panels_say_the_same(host: ServedEngine) -> None:
     assert f"script_error={totals.outcomes['script_error']}" in metrics["error_counts"]
     assert metrics["error_counts"].startswith("{")
     assert "ok=" not in metrics["error_counts"]
+    assert monitoring["p50ResponseTimeMs"] == minute.p50_ms
     assert monitoring["p50ResponseTimeMs"] <= monitoring["p95ResponseTimeMs"] <= monitoring["p99ResponseTimeMs"]
     assert diagnostics["poolStats"]["totalSize"] == diagnostics["poolStats"]["poolSize"] == 3
     assert diagnostics["versionInfo"]["available"] is True

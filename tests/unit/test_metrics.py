@@ -56,6 +56,7 @@ def test_percentiles_are_of_all_runs_of_the_minute_and_nearly_exact(runs: RunMet
     for duration in durations:
         run(runs, duration)
     found = runs.percentiles()
+    assert found == runs.minute().percentiles == runs.totals().percentiles
     assert found.p50 == pytest.approx(0.1, rel=0.016)
     assert found.p95 == pytest.approx(0.19, rel=0.016)
     assert found.p99 == pytest.approx(0.198, rel=0.016)
@@ -107,7 +108,8 @@ def test_a_run_leaves_the_minute_and_stays_in_the_totals(runs: RunMetrics, clock
     clock.now += 2.0
     assert (runs.minute().failed, runs.runs_last_minute(), runs.percentiles().p50) == (0, 0, None)
     totals = runs.totals()
-    assert (totals.failed, totals.longest, totals.seconds) == (1, 0.5, 61.0)
+    assert (totals.failed, totals.longest, totals.percentiles.p99, totals.seconds) == (1, 0.5, 0.5, 61.0)
+    assert runs.minute().percentiles == runs.percentiles()
 
 
 def test_figures_are_right_after_any_pause(runs: RunMetrics, clock: Clock) -> None:

@@ -29,6 +29,15 @@ FINE = 6
 
 
 @dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Durations in seconds by the nearest rank, of runs as ``RunTotals.timed`` counts them; None where nothing ran."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunTotals:
     """What happened in ``seconds``: since the engine's start, or in the last minute.
 
@@ -54,6 +63,7 @@ class RunTotals:
     duration: float
     shortest: float | None
     longest: float | None
+    percentiles: Percentiles
     contended: int
     waits: int
     waited: float
@@ -98,15 +108,6 @@ class RunTotals:
         return 100 * self.failed / counted if counted else None
 
 
-@dataclass(frozen=True, slots=True)
-class Percentiles:
-    """Durations of the last minute, in seconds; None where nothing ran."""
-
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-
 class Tally:
     """Counts of one second, or of many together; durations and waits in microseconds."""
 
@@ -127,9 +128,10 @@ class Tally:
         self.cpu_runs = 0
 
     def add(self, other: Tally) -> None:
-        """Add all but the bins: only the last minute has percentiles."""
         for outcome, count in other.outcomes.items():
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+        for bin_, count in other.durations.items():
+            self.durations[bin_] = self.durations.get(bin_, 0) + count
         if other.shortest >= 0:
             self.shortest = other.shortest if self.shortest < 0 else min(self.shortest, other.shortest)
         self.longest = max(self.longest, other.longest)
@@ -147,6 +149,7 @@ class Tally:
             duration=self.duration / US,
             shortest=self.shortest / US if ran else None,
             longest=self.longest / US if ran else None,
+            percentiles=_percentiles(self.durations, self.shortest, self.longest),
             contended=self.contended,
             waits=self.waits,
             waited=self.waited / US,
@@ -272,16 +275,10 @@ class RunMetrics:
         return sum(tally.dispatched for tally in self._seconds)
 
     def percentiles(self) -> Percentiles:
-        """Return percentiles of the last minute, by the nearest rank."""
+        """Return percentiles of the last minute, in a tenth of the time that all its figures take."""
         self._advance()
-        if not self._durations:
-            return Percentiles(None, None, None)
-        least = min(tally.shortest for tally in self._seconds if tally.shortest >= 0)
-        most = max(tally.longest for tally in self._seconds)
-        ordered, count = sorted(self._durations.items()), sum(self._durations.values())
-        return Percentiles(
-            *(min(most, max(least, _at_rank(ordered, int(count * share)))) / US for share in (0.50, 0.95, 0.99))
-        )
+        least = min((tally.shortest for tally in self._seconds if tally.shortest >= 0), default=-1)
+        return _percentiles(self._durations, least, max(tally.longest for tally in self._seconds))
 
     def _sum(self, *more: Tally) -> Tally:
         together = Tally()
@@ -347,6 +344,16 @@ def _middle(bin_: int) -> float:
         return bin_
     shift = (bin_ >> (FINE - 1)) - 1
     return ((bin_ - (shift << (FINE - 1))) << shift) + ((1 << shift) - 1) / 2
+
+
+def _percentiles(bins: Mapping[int, int], least: int, most: int) -> Percentiles:
+    """Percentiles of durations in bins, of which the extremes are known, in microseconds."""
+    if not bins:
+        return Percentiles(None, None, None)
+    ordered, count = sorted(bins.items()), sum(bins.values())
+    return Percentiles(
+        *(min(most, max(least, _at_rank(ordered, int(count * share)))) / US for share in (0.50, 0.95, 0.99))
+    )
 
 
 def _at_rank(ordered: Iterable[tuple[int, int]], rank: int) -> float:
