@@ -193,15 +193,15 @@ def _gateways(samples: list[Sample]) -> tuple[tuple[float, float], tuple[float, 
 
 
 def _together(proc: Path, pid: int, own: ProcessTimes) -> Held | None:
-    """Of a process and all that are below it; None where these are not shown."""
+    """Of a process and all that are below it; None where one of these is not shown (proc(5), hidepid)."""
     try:
-        below = list(_below(proc, pid))
+        read = {each: _times(proc, each) for each in _below(proc, pid)}
+        unread = {each for each, times in read.items() if times is None}
+        if unread and unread & set(_below(proc, pid)):  # those that have just ended are no longer listed
+            return None
     except OSError:
         return None
-    read = [times for each in below if (times := _times(proc, each)) is not None]
-    if below and not read:
-        return None
-    everything = [own, *read]
+    everything = [own, *(times for times in read.values() if times is not None)]
     return Held(sum(times.own + times.reaped for times in everything), sum(times.resident for times in everything))
 
 
