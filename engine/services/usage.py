@@ -156,7 +156,7 @@ class UsageMeter:
         self._gateway = None
         if now - self._searched >= SEARCH_EVERY:
             self._searched = now
-            self._gateway = next((pid for pid in _pids(self._proc) if _is_gateway(self._proc, pid)), None)
+            self._gateway = _find_gateway(self._proc)
         return self._gateway, None if self._gateway is None else _times(self._proc, self._gateway)
 
 
@@ -256,6 +256,12 @@ def _pids(proc: Path) -> list[int]:
         return sorted(int(name) for name in os.listdir(proc) if name.isdigit())
     except OSError:
         return []
+
+
+def _find_gateway(proc: Path) -> int | None:
+    """Return the JVM of Ignition; of several the largest, since a Designer beside it and a tool are smaller."""
+    found = {pid: times for pid in _pids(proc) if _is_gateway(proc, pid) and (times := _times(proc, pid)) is not None}
+    return max(found, key=lambda pid: found[pid].resident, default=None)
 
 
 def _is_gateway(proc: Path, pid: int) -> bool:

@@ -128,6 +128,7 @@ async def test_a_sample_is_used_for_a_second(proc: MadeUpProc) -> None:
 async def test_ignitions_jvm_is_found_and_followed(proc: MadeUpProc) -> None:
     meter = proc.meter()
     proc.process(ME, 1.0)
+    proc.process(900_002, 3.0, memory=2 * MIB, command="/opt/jre/bin/java -jar ignition-tool.jar")
     proc.process(900_003, 3.0, command="/usr/bin/java -jar other.jar")
     proc.process(900_004, 4.0, command="sh /usr/local/bin/ignition/ignition.sh")
     proc.process(900_005, 100.0, memory=70 * MIB, command="/usr/local/bin/ignition/lib/runtime/jre-nix/bin/java -Xmx2g")
@@ -142,7 +143,8 @@ async def test_ignitions_jvm_is_found_and_followed(proc: MadeUpProc) -> None:
     proc.process(900_005, 1.0, began=10_003.0, command="/opt/ignition/jre/bin/java -Xmx2g")
     assert (await meter.usage()).gateway == Use(cpu_percent=None, memory=MIB)
     proc.now += 2
-    shutil.rmtree(proc.folder / "900005")
+    for left in ("900002", "900005"):
+        shutil.rmtree(proc.folder / left)
     assert (await meter.usage()).gateway == Use()
 
 
