@@ -148,7 +148,13 @@ DIAGNOSTICS = Operation(
     scoped=True,
 )
 METRICS_TOTALS = Operation(
-    "compat.metrics", "GET", "/api/v1/metrics", Metrics, METRICS.role, "See the totals of runs since the start"
+    "compat.metrics",
+    "GET",
+    "/api/v1/metrics",
+    Metrics,
+    METRICS.role,
+    "See the totals of runs since the start",
+    scoped=True,
 )
 MONITORING = Operation(
     "compat.monitoring.metrics",
@@ -157,6 +163,7 @@ MONITORING = Operation(
     Monitoring,
     METRICS.role,
     "See the totals of runs with their percentiles",
+    scoped=True,
 )
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
