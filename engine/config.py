@@ -194,6 +194,9 @@ class AccessSection:
     hosts: Annotated[tuple[str, ...], HOSTS] = ()
     """Names under which clients on the network may call this engine, beside the addresses that it listens on."""
 
+    in_flight: Annotated[int, Range("requests of one token", 1, 10_000)] = 32
+    """Requests of one token that are answered at a time; one more is told to come again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSection:

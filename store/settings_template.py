@@ -103,6 +103,9 @@ SETTINGS_TEMPLATE = """\
 # Names under which clients on the network may call this engine, beside the addresses that it listens on.
 # hosts = []
 
+# Requests of one token that are answered at a time; one more is told to come again in a moment.
+# in_flight = 32
+
 [engine]
 # Minutes without a client, a run or a task after which an engine that was started in the background ends. 0: never.
 # idle_exit_minutes = 30

@@ -23,6 +23,7 @@ from engine.models.engine import EngineInfo, PoolInfo
 from engine.models.runs import RunInfo
 from engine.models.scripts import OutsideChange
 from engine.models.sync import TaskInfo
+from engine.registry.access import ACCESS_SELF
 from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from tui.messages import (
     EngineAway,
@@ -84,6 +85,11 @@ class EngineConnection:
         return self._client
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether the engine has no folder here: then this console neither starts it nor may it do everything."""
+        return self._target.folder is None
+
+    @property
     def folder(self) -> Path:
         """Where relative paths start that a person types: in the project's folder, else in the current one."""
         return self._target.folder or Path()
@@ -116,6 +122,7 @@ class EngineConnection:
             return False
         try:
             info, pool = await client.call(ENGINE_INFO), await client.call(POOL_INFO)
+            role = (await client.call(ACCESS_SELF)).role if self.is_elsewhere else ""
         except (EngineUnreachable, EngineError) as error:
             await client.close()
             self._away(error.message, error.hint)
@@ -128,7 +135,7 @@ class EngineConnection:
         self.state = ConnectionState.CONNECTED
         self.connected.set()
         self._may_start, self._reason = True, ""
-        self._publish(EngineConnected(info))
+        self._publish(EngineConnected(info, role))
         self._publish(PoolChanged(pool))
         return True
 

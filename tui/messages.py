@@ -18,9 +18,17 @@ class EngineMessage(Message, bubble=False):
 
 
 class EngineConnected(EngineMessage):
-    def __init__(self, info: EngineInfo) -> None:
+    """An engine answers.
+
+    Attributes:
+        info: What it says of itself.
+        role: This user's, of an engine elsewhere; empty in a project's folder, whose owner may do everything.
+    """
+
+    def __init__(self, info: EngineInfo, role: str = "") -> None:
         super().__init__()
         self.info = info
+        self.role = role
 
 
 class EngineAway(EngineMessage):

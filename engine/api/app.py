@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import msgspec
 from starlette.applications import Starlette
@@ -18,6 +19,7 @@ from engine.api.compat.table import COMPAT_OPERATIONS, compat_services
 from engine.api.endpoint import Endpoint
 from engine.api.host import EngineHost, HostOperations
 from engine.api.idempotency import Repeats
+from engine.api.load import RequestLoad
 from engine.models.base import ErrorBody
 from engine.registry import OPERATIONS
 from engine.registry.operation import BASE, COMPAT_BASE
@@ -32,11 +34,18 @@ def build_app(host: EngineHost, operations: Iterable[Row] = OPERATIONS, *service
     """
     own = bind([*vars(host.engine).values(), HostOperations(host), openapi.Document(operations), *services])
     compat = bind(compat_services(host))
-    repeats = Repeats()
+    repeats, load = Repeats(), RequestLoad(lambda: host.in_flight)
     app = Starlette(
         routes=[
-            Mount(BASE, app=_router(complete(operations, own), Endpoint, host, repeats)),
-            Mount(COMPAT_BASE, app=_router(complete(COMPAT_OPERATIONS, compat), CompatEndpoint, host, repeats)),
+            Mount(
+                BASE, app=_router(complete(operations, own), partial(Endpoint, host=host, repeats=repeats, load=load))
+            ),
+            Mount(
+                COMPAT_BASE,
+                app=_router(
+                    complete(COMPAT_OPERATIONS, compat), partial(CompatEndpoint, host=host, repeats=repeats, load=load)
+                ),
+            ),
         ],
         exception_handlers={404: _no_route, 405: _wrong_method},
     )
@@ -44,8 +53,8 @@ def build_app(host: EngineHost, operations: Iterable[Row] = OPERATIONS, *service
     return app
 
 
-def _router(bound: Iterable[BoundOperation], endpoint: type[Endpoint], host: EngineHost, repeats: Repeats) -> Router:
-    return Router([_route(each, endpoint(each, host, repeats)) for each in bound], redirect_slashes=False)
+def _router(bound: Iterable[BoundOperation], endpoint: Callable[[BoundOperation], Endpoint]) -> Router:
+    return Router([_route(each, endpoint(each)) for each in bound], redirect_slashes=False)
 
 
 def _route(bound: BoundOperation, endpoint: Endpoint) -> Route:

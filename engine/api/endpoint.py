@@ -20,10 +20,11 @@ from engine.api.credentials import CHALLENGE, actor_of
 from engine.api.host import EngineHost
 from engine.api.idempotency import Repeats
 from engine.api.leaving import while_asked
+from engine.api.load import RequestLoad, RequestShare
 from engine.api.sse import EventStream
 from engine.models.runs import OutputChunk, RunInfo, RunState
 from engine.registry.operation import CLIENT_HEADER
-from engine.services.access import ServiceError
+from engine.services.access import Actor, ServiceError
 from engine.services.operations import BoundOperation, Request, may
 
 log = logging.getLogger("engine.api")
@@ -35,23 +36,30 @@ SOURCES = frozenset({"console", "cli"})
 class Endpoint:
     """Calls ``bound`` for every request to its operation that passes the checks, and sends what it answers."""
 
-    def __init__(self, bound: BoundOperation, host: EngineHost, repeats: Repeats) -> None:
+    def __init__(self, bound: BoundOperation, host: EngineHost, repeats: Repeats, load: RequestLoad) -> None:
         self._bound = bound
         self._operation = bound.operation
         self._host = host
         self._repeats = repeats
+        self._load = load
         self._body = None if self._operation.body is None else msgspec.json.Decoder(self._operation.body)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._load.request() as share:
+            await self._serve(scope, receive, send, share)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, share: RequestShare) -> None:
         try:
-            request = await self._request(scope, receive)
+            request = await self._request(scope, receive, share)
             answer = await self._answer(scope, request, receive)
+            share.answered()
             await self._respond(request, answer, receive, send)
         except body.ClientGone:
             log.debug("%s: the client left before its request was complete", self._operation.name)
         except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a sentence, unexpected ones a log line
             if isinstance(error, ServiceError) and error.denied is not None:
-                self._host.engine.callers.denied(error.denied, _source(dict(scope["headers"])), self._operation.name)
+                source = _source(error.denied, dict(scope["headers"]))
+                self._host.engine.callers.denied(error.denied, source, self._operation.name)
             await self._refuse(send, error)
 
     async def _answer(self, scope: Scope, request: Request, receive: Receive) -> Any:  # noqa: ANN401 - the operation's
@@ -73,16 +81,17 @@ class Endpoint:
         status, error_body = errors.answer_to(error, self._operation)
         await respond_json(send, status, msgspec.json.encode(error_body), refusal_headers(error))
 
-    async def _request(self, scope: Scope, receive: Receive) -> Request:
+    async def _request(self, scope: Scope, receive: Receive, share: RequestShare) -> Request:
         headers = dict(scope["headers"])
         actor = await actor_of(scope, headers, self._host.engine.callers)
+        share.count(actor)
         may(actor, self._operation)
         return Request(
             actor=actor,
-            source=_source(headers),
+            source=_source(actor, headers),
             params=self._params(scope),
-            body=await self._decoded(receive, headers),
-            chunks=body.chunks(receive) if self._operation.raw_body else None,
+            body=await self._decoded(receive, headers, share),
+            chunks=body.chunks(receive, headers) if self._operation.raw_body else None,
             last_event_id=headers.get(b"last-event-id", b"").decode("latin-1"),
         )
 
@@ -98,14 +107,13 @@ class Endpoint:
             )
         return params
 
-    async def _decoded(self, receive: Receive, headers: dict[bytes, bytes]) -> Any:  # noqa: ANN401 - its body struct
+    async def _decoded(self, receive: Receive, headers: dict[bytes, bytes], share: RequestShare) -> Any:  # noqa: ANN401
         if self._body is None:
             return None
         kind = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
         if kind != JSON:
             raise ServiceError("bad_request", "The body must be JSON (Content-Type: application/json).", status=415)
-        length = headers.get(b"content-length")
-        return self._parsed(await body.read(receive, None if length is None else int(length)))
+        return self._parsed(await body.read(receive, headers, share))
 
     def _parsed(self, data: bytes) -> Any:  # noqa: ANN401 - the operation's own body struct
         return None if self._body is None else self._body.decode(data)
@@ -136,9 +144,13 @@ class Endpoint:
         return EventStream(run_events(answer)) if isinstance(answer, AsyncIterator) else None
 
 
-def _source(headers: Mapping[bytes, bytes]) -> str:
+def _source(actor: Actor, headers: Mapping[bytes, bytes]) -> str:
+    """Return what a run is recorded to come from, which also says who is served first.
+
+    What a token's caller says of itself does not count: any program could say that a person waits for it.
+    """
     client = headers.get(CLIENT_HEADER.encode(), b"").decode("latin-1")
-    return client if client in SOURCES else "rest"
+    return client if client in SOURCES and not actor.token else "rest"
 
 
 async def _while(counts: Callable[[], bool], events: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:

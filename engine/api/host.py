@@ -37,6 +37,10 @@ class EngineHost(Protocol):
     @property
     def recent_log(self) -> RecentLog: ...
 
+    @property
+    def in_flight(self) -> int:
+        """Requests of one token that may be under way at a time."""
+
     def info(self) -> EngineInfo: ...
 
     def stop(self) -> None:

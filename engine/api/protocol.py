@@ -20,6 +20,8 @@ log = logging.getLogger("engine.api")
 MAX_HEAD = 64 << 10
 """Bytes of a request's line and headers; the parser itself has no limit."""
 
+TOO_LARGE = f"The request's head is larger than {MAX_HEAD >> 10} KiB."
+
 MAX_HEADERS = 128
 """Headers of one request. Browsers behind two proxies send about forty."""
 
@@ -43,6 +45,8 @@ class EngineProtocol(HttpToolsProtocol):
     """uvicorn's protocol with what it lacks for clients that are not ours."""
 
     _head_bytes = 0
+    _received = 0
+    """Bytes that came at once, at last."""
     _discarded = 0
     _offered = False
     """Whether the head that was just read offers another protocol; it is then read once more without the offer."""
@@ -56,14 +60,15 @@ class EngineProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        self._head_bytes += len(data)
+        self._received = len(data)
+        self._head_bytes += self._received
         try:
             self._feed(data)
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received")
             return
         if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
-            self._refuse(431, f"The request's head is larger than {MAX_HEAD >> 10} KiB.")
+            self._refuse(431, TOO_LARGE)
 
     def _feed(self, data: bytes) -> None:
         """Have the parser read ``data``, and each head with an offer in it once more without that."""
@@ -106,7 +111,9 @@ class EngineProtocol(HttpToolsProtocol):
 
     def _check_head(self) -> None:
         """Raise ``RefusedRequest`` within the parser, which then stops."""
-        if len(self.headers) > MAX_HEADERS:
+        if max(self._head_bytes, self._received) > MAX_HEAD and self._head_size() > MAX_HEAD:
+            self._refusal = RefusedRequest(431, TOO_LARGE)
+        elif len(self.headers) > MAX_HEADERS:
             self._refusal = RefusedRequest(431, f"The request has more than {MAX_HEADERS} headers.")
         elif not self.url.startswith(b"/"):
             # A whole address or an authority would name another host than the Host header (RFC 9112, 3.2.2).
@@ -114,6 +121,9 @@ class EngineProtocol(HttpToolsProtocol):
         else:
             return
         raise self._refusal
+
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def on_body(self, body: bytes) -> None:
         self._head_bytes = 0

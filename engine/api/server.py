@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -13,6 +13,9 @@ from starlette.types import ASGIApp
 from engine.api.peer import PeerProtocol
 from engine.api.tcp import TcpConnections, TcpLimits, TcpListener, TcpProtocol
 from engine.sockets import BACKLOG
+
+if TYPE_CHECKING:
+    import ssl
 
 KEEP_ALIVE = 75
 GRACE = 2

@@ -11,16 +11,19 @@ import errno
 import ipaddress
 import logging
 import socket
-import ssl
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from engine.api.protocol import EngineProtocol, closing_answer
+
+if TYPE_CHECKING:
+    import ssl
 
 log = logging.getLogger("engine.api")
 

@@ -64,7 +64,7 @@ def decode(data: bytes, answer: type[T]) -> T:
         decoded: T = _decoder(answer).decode(data)
     except msgspec.DecodeError as error:
         raise EngineUnreachable(
-            "The engine's answer makes no sense to this version.", "Restart the engine: gatewright engine stop."
+            "The engine's answer makes no sense to this version.", "Compare the versions: gatewright engine status."
         ) from error
     return decoded
 
@@ -96,18 +96,17 @@ async def read_content(response: Response, limit: int) -> bytes:
 
 
 @contextmanager
-def unreachable(*, harmless: bool) -> Iterator[None]:
+def unreachable(*, harmless: bool, when_silent: str) -> Iterator[None]:
     """Everything that can break between here and the engine, as one sentence.
 
     Args:
         harmless: What is asked for changes nothing; else the user is told to look whether it was done.
+        when_silent: What to do when it takes requests and does not answer.
     """
     try:
         yield
     except TimeoutError:
-        raise EngineUnreachable(
-            "The engine does not answer.", "See its log; gatewright engine stop and start again if it hangs."
-        ) from None
+        raise EngineUnreachable("The engine does not answer.", when_silent) from None
     except EngineLostError as error:
         raise EngineUnreachable(str(error), None if harmless else LOOK_FIRST) from error
     except TransportError as error:

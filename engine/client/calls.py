@@ -60,7 +60,7 @@ class Calls:
             EngineUnreachable: It cannot be reached, or does not answer within the operation's patience.
         """
         data = None if body is None else encode(body)
-        with unreachable(harmless=operation.method == "GET"):
+        with unreachable(harmless=operation.method == "GET", when_silent=self.transport.when_silent):
             async with (
                 asyncio.timeout(operation.patience),
                 self.transport.exchange(operation.method, operation.target(params), data) as response,
@@ -74,7 +74,7 @@ class Calls:
     ) -> AsyncGenerator[ServerEvent, None]:
         """Events until the consumer has enough; the end of the stream is always ``EngineUnreachable``."""
         data = None if body is None else encode(body)
-        with unreachable(harmless=True):
+        with unreachable(harmless=True, when_silent=self.transport.when_silent):
             async with self.transport.exchange(operation.method, operation.target(params), data, headers) as response:
                 if response.status >= 400:
                     await read_answer(response, ErrorBody)

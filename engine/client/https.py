@@ -18,6 +18,7 @@ import httpx2
 
 from engine.client.credentials import TokenFile
 from engine.client.engine_url import EngineUrl
+from engine.client.target import ASK_THERE
 from engine.client.transport import (
     BEFORE_ANSWER,
     IN_ANSWER,
@@ -66,6 +67,7 @@ class HttpTransport:
         self._tls = tls
         self._uploads: set[SocketTransport] = set()
         self.closed = False
+        self.when_silent = ASK_THERE
 
     @asynccontextmanager
     async def exchange(

@@ -9,12 +9,14 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import msgspec
+
 from engine.client.answers import EngineError, EngineUnreachable, decode, read_answer, unreachable
 from engine.client.calls import Calls, Retry
 from engine.client.sse_parser import ServerEvent
 from engine.client.transport import IN_ANSWER, EngineLostError
 from engine.models.base import Model
-from engine.models.runs import BufferInfo, OutputChunk, ReplayRequest, RunInfo, RunRequest, RunState
+from engine.models.runs import BufferInfo, OutputChunk, ReplayRequest, RunInfo, RunRequest, RunState, Stream
 from engine.registry.operation import TRANSFER_TIMEOUT, Operation
 from engine.registry.runs import (
     BUFFERS_CREATE,
@@ -97,17 +99,24 @@ class RunCalls(Calls):
                 yield item
 
     async def run_to_end(self, request: RunRequest) -> RunInfo:
-        """Start a run and return its record when it has ended; cancelling this cancels the run.
+        """Start a run and return its record, with what it wrote, when it has ended. Cancelling this cancels the run.
+
+        A line that drops meanwhile does not: the run goes on and is followed again.
 
         Raises:
             EngineError: The engine refuses it.
             EngineUnreachable: There is no engine, or it went away for good.
         """
         record: RunInfo | None = None
+        texts: dict[Stream, list[str]] = {stream: [] for stream in Stream}
         try:
             async with aclosing(self.run_and_follow(request, kept=True)) as items:
                 async for item in items:
-                    record = item if isinstance(item, RunInfo) else record
+                    if isinstance(item, RunInfo):
+                        record = item
+                    else:
+                        for chunk in item:
+                            texts[chunk.stream].append(chunk.text)
         except asyncio.CancelledError:
             if record is not None and record.state is not RunState.FINISHED:
                 with suppress(EngineError, EngineUnreachable):
@@ -115,7 +124,8 @@ class RunCalls(Calls):
             raise
         if record is None:
             raise EngineUnreachable(IN_ANSWER)
-        return record
+        output, errors = ("".join(texts[stream]) or None for stream in (Stream.STDOUT, Stream.STDERR))
+        return msgspec.structs.replace(record, output=output, stderr=errors)
 
     async def replay_and_follow(
         self, run_id: int, request: ReplayRequest, *, kept: bool = False
@@ -154,7 +164,7 @@ class RunCalls(Calls):
         """Hand a file's content to the engine. ``size``, if known, must be right to the byte."""
         operation = BUFFERS_CREATE
         target = operation.target(BufferParams(name=name))
-        with unreachable(harmless=True):
+        with unreachable(harmless=True, when_silent=self.transport.when_silent):
             async with (
                 asyncio.timeout(TRANSFER_TIMEOUT),
                 self.transport.upload(operation.method, target, chunks, size) as response,

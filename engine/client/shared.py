@@ -22,7 +22,7 @@ from engine import sockets
 from engine.client.client import EngineClient
 from engine.client.ownership import account_name
 from engine.client.starter import LaunchError
-from engine.client.target import REFUSED, meet
+from engine.client.target import ASK_THERE, REFUSED, meet
 from engine.client.transport import SocketTransport
 from engine.models.engine import StopRequest
 from engine.registry.engine import ENGINE_STOP
@@ -47,7 +47,7 @@ class SharedTarget:
     """
 
     id: str
-    root: Path = field(default=RUN_FOLDER, repr=False)
+    root: Path = field(default_factory=lambda: RUN_FOLDER, repr=False)
     root_owner: int = field(default=0, repr=False)
 
     @property
@@ -69,7 +69,7 @@ class SharedTarget:
             except OSError as error:
                 raise self._unreachable(error, folder, owner) from None
             writer.close()
-        return await meet(SocketTransport(self._connect, client), self.name)
+        return await meet(SocketTransport(self._connect, client, when_silent=ASK_THERE), self.name)
 
     async def reach(self, client: str) -> EngineClient | None:
         return await self.connect(client)
@@ -170,10 +170,22 @@ def check_root(root: Path, owner: int = 0) -> None:
         )
 
 
-def shared_ids(root: Path = RUN_FOLDER) -> list[str]:
+def trusted_ids() -> list[str]:
+    """Return the IDs of this host's shared projects; none where none was ever made.
+
+    Raises:
+        LaunchError: Others than root could have made them.
+    """
+    if not os.path.lexists(RUN_FOLDER):
+        return []
+    check_root(RUN_FOLDER)
+    return shared_ids()
+
+
+def shared_ids(root: Path | None = None) -> list[str]:
     """Return the IDs of this host's shared projects, whether their engines run or not."""
     try:
-        with os.scandir(root) as entries:
+        with os.scandir(root or RUN_FOLDER) as entries:
             return sorted(
                 one.name for one in entries if ID_FORM.fullmatch(one.name) and one.is_dir(follow_symlinks=False)
             )

@@ -26,6 +26,9 @@ HANDSHAKE_TIMEOUT = 15.0
 
 REFUSED = 4
 
+ASK_THERE = "Ask who runs it to look at its log."
+"""What can be done about an engine elsewhere that hangs."""
+
 
 class Target(Protocol):
     """An engine that a command or the console is for."""
@@ -87,9 +90,7 @@ async def meet(transport: Transport, name: str, refused_hint: str | None = None)
         _check_version(info, name)
     except TimeoutError:
         await engine.close()
-        raise LaunchError(
-            f"The engine of {name} does not answer.", "Look whether it is overloaded, or hangs."
-        ) from None
+        raise LaunchError(f"The engine of {name} does not answer.", ASK_THERE) from None
     except EngineUnreachable as error:
         await engine.close()
         if error.message == NO_ANSWER or isinstance(error.__cause__, msgspec.DecodeError):

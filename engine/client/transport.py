@@ -81,6 +81,8 @@ class Transport(Protocol):
     """Carries exchanges with one engine. Usable from several tasks at once; a cancelled one closes its connection."""
 
     closed: bool
+    when_silent: str
+    """What a user can do when the engine takes requests and does not answer."""
 
     def exchange(
         self, method: str, target: str, body: bytes | None = None, headers: Headers = ()
@@ -108,10 +110,19 @@ class SocketTransport:
         client: ``console`` or ``cli``: runs started here are recorded with it.
         headers: Sent with every request, too.
         host: The engine's, as the Host field has it.
+        when_silent: What a user can do when it takes requests and does not answer.
     """
 
-    def __init__(self, connect: Connect, client: str, headers: Headers = (), host: str = "engine") -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        client: str,
+        headers: Headers = (),
+        host: str = "engine",
+        when_silent: str = "See its log; gatewright engine stop and start again if it hangs.",
+    ) -> None:
         self._connect = connect
+        self.when_silent = when_silent
         self._headers = [("Host", host), (CLIENT_HEADER, client), *headers]
         self._idle: list[_Connection] = []
         self._open: set[_Connection] = set()

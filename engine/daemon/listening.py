@@ -7,10 +7,21 @@ import errno
 import ipaddress
 import os
 import socket
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from engine.config import ConfigError
+from starlette.types import ASGIApp
+
+from engine.api.gate import TcpGate
+from engine.api.server import EngineServer
+from engine.config import ConfigError, ListenSection
 from engine.sockets import BACKLOG
+
+if TYPE_CHECKING:
+    import ssl
+
+    from engine.daemon.certificate import Certificate
 
 EXAMPLE = 'For example: "127.0.0.1:9089".'
 SECOND_TRIES = 20
@@ -132,6 +143,66 @@ def _unusable(address: Address, error: OSError) -> ConfigError:
     if error.errno == errno.EADDRNOTAVAIL:
         return ConfigError(f"{address.host} is no address of this host.", "Its addresses: ip address show")
     return ConfigError(f"The engine cannot listen at {address}: {os.strerror(error.errno or 0)}.")
+
+
+class TcpPlace:
+    """Where an engine listens over TCP, and with which certificate.
+
+    Args:
+        address: What it was told.
+        certificate: None without TLS.
+
+    Raises:
+        ConfigError: It may not, or cannot, listen there.
+    """
+
+    def __init__(self, address: Address, certificate: Certificate | None) -> None:
+        self._address = address
+        self._certificate = certificate
+        self._sockets = bind(address, tls=certificate is not None)
+        self.urls = [url_of(sock, tls=certificate is not None) for sock in self._sockets]
+
+    @classmethod
+    def bound(cls, settings: ListenSection) -> TcpPlace | None:
+        """Return the place that the settings name, bound; None where they name none.
+
+        Raises:
+            ConfigError: They cannot be used.
+        """
+        if not settings.address:
+            if settings.tls_cert or settings.tls_key:
+                raise ConfigError("There is a certificate but no address to listen at.", "Set listen.address.")
+            return None
+        address = Address.parse(settings.address)
+        if not settings.tls_cert and not settings.tls_key:
+            return cls(address, None)
+        from engine.daemon.certificate import Certificate  # an engine without TLS does without OpenSSL
+
+        return cls(address, Certificate(settings.tls_cert, settings.tls_key))
+
+    @property
+    def problem(self) -> str | None:
+        return None if self._certificate is None else self._certificate.problem
+
+    def open(self, server: EngineServer, app: ASGIApp, listed: Callable[[], Iterable[str]]) -> None:
+        """Take connections.
+
+        Args:
+            server: Serves them.
+            app: Gets what passes the gate.
+            listed: Further names under which requests may come.
+        """
+        gate = TcpGate(app, self._address.host, listed)
+        for sock in self._sockets:
+            server.listen_tcp(sock, gate, self._context)
+
+    async def watch(self) -> None:
+        """Follow the certificate's files for as long as the engine goes on."""
+        if self._certificate is not None:
+            await self._certificate.watch()
+
+    def _context(self) -> ssl.SSLContext | None:
+        return None if self._certificate is None else self._certificate.context
 
 
 def url_of(sock: socket.socket, *, tls: bool) -> str:

@@ -12,10 +12,9 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -30,8 +29,9 @@ from engine.api.server import EngineServer
 from engine.client.ownership import become_owner
 from engine.client.starter import LaunchError, Readiness, prepare_folders
 from engine.config import ConfigError, Settings
-from engine.daemon import listening, logs, process
+from engine.daemon import logs, process
 from engine.daemon.idle import SocketPlace, until_idle
+from engine.daemon.listening import TcpPlace
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
 from engine.models.base import API_VERSION
@@ -108,7 +108,7 @@ class Daemon:
         paths: EnginePaths,
         lock: LifetimeLock,
         engine_log: logs.EngineLog,
-        tcp: Sequence[socket.socket],
+        tcp: TcpPlace | None,
     ) -> None:
         self.engine = engine
         self.wire = EventWire(secrets.token_hex(4))
@@ -122,10 +122,15 @@ class Daemon:
         self._server = EngineServer(self._app)
         self._place = SocketPlace(paths, lock, self._server)
         self._tcp = tcp
-        self._urls = [listening.url_of(sock, tls=False) for sock in tcp]
+
+    @property
+    def in_flight(self) -> int:
+        return self.engine.policy.access.in_flight
 
     def info(self) -> EngineInfo:
         problems = [*self.engine.problems, self._log.problem, self._place.problem]
+        if self._tcp is not None:
+            problems.append(self._tcp.problem)
         return EngineInfo(
             version=self._version,
             api_version=API_VERSION,
@@ -138,7 +143,7 @@ class Daemon:
             admin=self.engine.modes.admin.refusal or "",
             log_file=str(self._paths.log),
             last_event=self.engine.events.last_seq,
-            listening=self._urls,
+            listening=[] if self._tcp is None else self._tcp.urls,
             disk_full=isinstance(self.engine.project, FullDiskProject),
             problems=[problem for problem in problems if problem],
         )
@@ -157,13 +162,15 @@ class Daemon:
     async def run(self, report: ReadinessPipe, *, background: bool, idle_exit: float) -> None:
         """Serve until stopped, idle or without a place."""
         await self._place.take()
-        for sock in self._tcp:
-            self._server.listen_tcp(sock, self._app, lambda: None)
+        if self._tcp is not None:
+            self._tcp.open(self._server, self._app, lambda: self.engine.policy.access.hosts)
         self._handle_signals(background=background)
         report.ready()
         log.info("engine %s serves %s as process %d", self._version, self._paths.project, os.getpid())
         async with asyncio.TaskGroup() as group:
             watches = [group.create_task(self._leave_without_place())]
+            if self._tcp is not None:
+                watches.append(group.create_task(self._tcp.watch()))
             if idle_exit > 0:
                 watches.append(group.create_task(self._leave_when_idle(idle_exit)))
             await self.stopping.wait()
@@ -207,7 +214,7 @@ def serve(options: ServeOptions) -> int:
         if options.pool_size is not None:
             flags["pool.size"] = options.pool_size
         settings = Settings.load(paths.home / "settings.toml", flags=flags)
-        tcp = _bound(settings)
+        tcp = TcpPlace.bound(settings.listen)
         process.settle(settings.engine.path)
         _divide_cgroup()
         spare.clear_leftovers(os.geteuid(), paths.fallback_socket(os.geteuid()).parent)
@@ -228,13 +235,6 @@ def serve(options: ServeOptions) -> int:
     return 0
 
 
-def _bound(settings: Settings) -> list[socket.socket]:
-    """Return the sockets that listen over TCP, before anything else of the engine is there."""
-    if not settings.listen.address:
-        return []
-    return listening.bind(listening.Address.parse(settings.listen.address), tls=False)
-
-
 def _divide_cgroup() -> None:
     """Let the runs have less of the processor than the engine where this host lets it say so."""
     try:
@@ -250,12 +250,12 @@ async def _serve(
     lock: LifetimeLock,
     engine_log: logs.EngineLog,
     report: ReadinessPipe,
-    tcp: Sequence[socket.socket],
+    tcp: TcpPlace | None,
 ) -> None:
     idle_exit = options.idle_exit
     if idle_exit is None:
         # What clients elsewhere expect to be there stays: they cannot start it.
-        leaves = options.background and not tcp
+        leaves = options.background and tcp is None
         idle_exit = settings.engine.idle_exit_minutes * 60 if leaves else 0
     async with Engine.open(paths.project, settings=settings, lock=lock) as engine:
         daemon = Daemon(engine, paths, lock, engine_log, tcp)

@@ -9,9 +9,9 @@ what Java and Jython 2.7 bring along.
     python3.callScript("Plant/kpi", kwargs={"line": 4}, maxAge=2)     # one run for all sessions that ask within 2 s
     python3.toDataset(python3.callScript("Plant/shifts"))             # for a table
 
-Where the engine is comes from the Java properties ``gatewright.url`` and ``gatewright.token.file``, or from
-``configure()``. The token belongs in a file that only the gateway's account may read: every Designer can read project
-scripts.
+Where the engine is comes from the Java properties ``gatewright.url`` and ``gatewright.token.file``, on the engine's own
+host from ``gatewright.socket``, or from ``configure()``. The token belongs in a file that only the gateway's account
+may read: every Designer can read project scripts.
 
 Every function takes ``timeout`` in seconds. A failure is a ``Python3Error``; it is a Python exception, so
 ``except python3.Python3Error`` catches it where ``system.python3`` needed ``except java.lang.Exception``.
@@ -54,6 +54,7 @@ VERSION = "1.0"
 
 DEFAULT_URL = None
 DEFAULT_TOKEN_FILE = None
+DEFAULT_CA_FILE = None
 """What counts where neither ``configure()`` nor a Java property says otherwise."""
 
 COMPAT = "/data/python3integration/api/v1"
@@ -115,19 +116,25 @@ class _Settings(object):
     def __init__(self, given):
         for name, value in given.items():
             setattr(self, name, value)
-        url = self.url
-        if self.socket is None and url is None:
-            url = System.getProperty("gatewright.url") or DEFAULT_URL
-        if self.socket is None and not url:
+        if self.url is None and self.socket is None:
+            self.url = System.getProperty("gatewright.url")
+            self.socket = System.getProperty("gatewright.socket") if self.url is None else None
+        if self.url is None and self.socket is None:
+            self.url = DEFAULT_URL
+        if self.url is None and self.socket is None:
             raise Python3Error(
                 "python3 does not know where the engine is. Set the Java property gatewright.url or call "
                 "python3.configure(url=...).",
                 "not_configured",
             )
-        self.url = None if self.socket is not None else _checked_url(url)
-        self.target = self.url or "unix:" + self.socket
-        if self.token is None and self.token_file is None and self.socket is None:
+        if self.socket is not None:
+            self.target = "unix:" + self.socket
+            return
+        self.target = self.url = _checked_url(self.url)
+        if self.token is None and self.token_file is None:
             self.token_file = System.getProperty("gatewright.token.file") or DEFAULT_TOKEN_FILE
+        if self.ca_file is None:
+            self.ca_file = System.getProperty("gatewright.ca.file") or DEFAULT_CA_FILE
 
     def credentials(self):
         """Return the token, or None. A file is read again when it has changed."""
@@ -176,9 +183,10 @@ def configure(
         token: For a test only: project scripts can be read by every Designer.
         token_file: A file with the token, mode 0600, of the account that the gateway runs as; it is read again when
             it changes. Default: the Java property ``gatewright.token.file``.
-        ca_file: Certificates (PEM) to trust, instead of those that Java trusts.
+        ca_file: Certificates (PEM) to trust, instead of those that Java trusts. Default: the Java property
+            ``gatewright.ca.file``.
         socket: The engine's unix socket, instead of a url; needs Java 16. The engine then knows the gateway's account
-            from the system, and no token is needed.
+            from the system, and no token is needed. Default: the Java property ``gatewright.socket``.
         timeout: Seconds that a run may take where its call does not say.
         connect_timeout: Seconds.
         fail_fast: Seconds for which calls fail at once after the engine could not be reached; 0 for never.
@@ -919,8 +927,11 @@ def _run_text(path, body, securityMode=None, pythonVersion=None, timeout=None):
 
 
 def _value(answer):
-    value = answer.get("value")
-    return value if value is not None else answer.get("result") or answer.get("output") or None
+    """Return the value in an answer that may have only its text, where JSON has no such value."""
+    value, text = answer.get("value"), answer.get("result")
+    if value is not None:
+        return value
+    return (text if text != "null" else None) or answer.get("output") or None
 
 
 def _exec(code, variables=None, securityMode=None, pythonVersion=None, timeout=None):
@@ -1160,9 +1171,8 @@ def _result_of(run, timeout):
         kind, message = error.get("type") or "The run failed", error.get("message") or run.get("outcome")
         text = traceback or "%s: %s" % (kind, message)
         raise Python3Error(text, run.get("outcome"), traceback, _output_of(run, timeout), run["id"])
-    if run.get("has_value") and run.get("value") is not None:
-        return run["value"]
-    return run.get("result") or _output_of(run, timeout) or None
+    found = run.get("value") if run.get("has_value") else run.get("result") or None
+    return found if found is not None else _output_of(run, timeout) or None
 
 
 def _output_of(run, timeout):
@@ -1247,7 +1257,12 @@ def checkSyntax(code, timeout=None):
 def getCompletions(code, line, column, timeout=None):
     """Return ``{completions: [...], count}`` for a place in code: line from 1, column from 0."""
     body = {"code": _plain(code, "code"), "line": _plain(line, "line"), "column": _plain(column, "column")}
-    answer = _call("POST", COMPAT + "/completions", body, timeout)
+    try:
+        answer = _call("POST", COMPAT + "/completions", body, timeout)
+    except Python3Error as error:
+        if error.code != "not_available":
+            raise
+        return {"completions": [], "count": 0, "message": error.message}
     answer.pop("success", None)
     return answer
 

@@ -162,7 +162,7 @@ class Callers:
         if actor is None or not actor.token:
             return actor
         now = self._tokens.actor_with(actor.token) if self._tokens is not None else None  # None: it has expired since
-        return None if now is None else replace(now, role=min(now.role, actor.role))
+        return now if now is None or now.role <= actor.role else replace(now, role=actor.role)
 
     def _stranger(self, peer: Peer) -> ServiceError:
         """The refusal of an account without a role, which says whom to ask."""

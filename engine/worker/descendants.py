@@ -15,10 +15,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+EVERYBODY = -1
+"""To kill(2): all that this process may signal and its pid namespace shows, but for itself and the first in it."""
+
 PATIENCE = 0.5
 """Seconds for what was killed to be gone; a process that hangs in the kernel must not hold up the slot's report."""
 
 LOOK_EVERY = 0.001
+
+
+def kill_namespace() -> None:
+    """Kill every process of the pid namespace that this process is the first of, in one call; elsewhere do nothing.
+
+    The kernel does that too when the first process ends (pid_namespaces(7)), but only once that one has had the
+    processor and has given its memory back: beside a fork bomb of thousands both take their time, and meanwhile all of
+    them go on.
+    """
+    if os.getpid() == 1:
+        _signal(EVERYBODY, signal.SIGKILL)
 
 
 def kill_descendants() -> None:
@@ -91,11 +105,15 @@ def _reap() -> bool:
 
 
 def below(pid: int) -> Iterator[int]:
-    """All descendants of ``pid``, nearest first."""
+    """Yield all descendants of ``pid``, nearest first. Looks no further than the caller goes on."""
     level = [pid]
     while level:
-        level = [child for parent in level for child in _children(parent)]
-        yield from level
+        following: list[int] = []
+        for parent in level:
+            children = _children(parent)
+            following += children
+            yield from children
+        level = following
 
 
 def _children(pid: int) -> list[int]:

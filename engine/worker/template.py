@@ -16,7 +16,7 @@ import sys
 
 from . import kernel, landlock, limits, namespaces
 from .child import Run, testify
-from .descendants import below, is_alive, kill_descendants, kill_session
+from .descendants import below, is_alive, kill_descendants, kill_namespace, kill_session
 from .grants import allow_grants
 from .layers import (
     ADMIN_CHILD,
@@ -76,6 +76,7 @@ class Template:
         self._scratch = scratch
         self._own_pidns = own_pidns
         self._leaves = config.leaves
+        self._contains_admin = config.admin and own_pidns is not None
         self._pipes: tuple[int, ...] = ()
         """Where what the child leaves may still write to."""
         self._program = program
@@ -121,9 +122,11 @@ class Template:
                         run.template = self
                         return run
         except BrokenPipeError:
-            os._exit(0)  # the engine no longer listens
+            pass  # the engine no longer listens
         except Exception as error:  # noqa: BLE001 - becomes the sentence that the engine logs
             self._control.send(Report.FAILED + f"{type(error).__name__}: {error}".encode()[:4000])
+        if self._contains_admin:
+            kill_namespace()
         os._exit(0)
 
     def _report_ready(self) -> None:
@@ -160,6 +163,8 @@ class Template:
 
     def _reap(self, pid: int, *, everything: bool = True) -> tuple[int, int, int]:
         """Wait for a child that the engine has killed; return its pid, status and microseconds of processor time."""
+        if self._contains_admin:
+            kill_namespace()
         _, status, usage = os.wait4(pid, 0)
         self._program.channel.wipe()
         if self._leaves:

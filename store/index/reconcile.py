@@ -110,6 +110,11 @@ class Reconciler:
         """Paths of the scripts as they were last seen, without a look at the disk."""
         return self._index.rows.keys()
 
+    @property
+    def changes(self) -> int:
+        """How often the index has changed: while it is the same number, so is what the index holds."""
+        return self._index.changes
+
     async def scripts(self) -> Sequence[ScriptRow]:
         """Every script as it is on disk now, by path. Only what changed is read.
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from daemon_support import parents
+from pool_kit import processes_with
 
 UID = 54_322 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 """Of its own for each worker of a test run: what one's tests kill and count is none of the other's."""
@@ -96,7 +100,20 @@ def ordinary_account() -> Iterator[OrdinaryAccount]:
     try:
         yield OrdinaryAccount(home)
     finally:
+        end_processes_with(str(home))
         shutil.rmtree(home)
+
+
+def end_processes_with(mark: str) -> None:
+    """Kill what a test that failed has left running, by its command lines: a fork bomb takes more than one round."""
+    deadline = time.monotonic() + PATIENCE
+    while found := processes_with(mark):
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{len(found)} processes cannot be ended, {min(found)} among them")
+        time.sleep(0.02)
 
 
 def _where_all_reach_python() -> list[str]:

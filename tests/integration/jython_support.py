@@ -26,12 +26,6 @@ def names_in(file: str) -> list[str]:
     return re.findall(r"^@check\ndef (\w+)", (HERE / file).read_text(), re.MULTILINE)
 
 
-def java_version() -> int:
-    """Return the Java that Jython runs on: 17."""
-    said = run_jython("-c", "from java.lang import System; print System.getProperty('java.specification.version')")
-    return int(said.strip().removeprefix("1."))
-
-
 def run_jython(*arguments: str, folder: Path | None = None) -> str:
     """Return what Jython prints.
 

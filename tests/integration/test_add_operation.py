@@ -52,6 +52,7 @@ class Serving:
         self.paths = paths
         self.wire = EventWire("pins")
         self.stopping = asyncio.Event()
+        self.in_flight = 32
 
     def info(self) -> EngineInfo:
         return EngineInfo(

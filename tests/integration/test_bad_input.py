@@ -122,12 +122,12 @@ def test_code_that_is_no_python_fails_as_the_scripts_own_error(caller: Caller, k
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        (b"x = 1\n" * (2 * MIB // 6 + 1), b"The request is larger than 2 MiB."),
+        (b"x = 1\n" * (16 * MIB // 6 + 1), b"The request is larger than 16 MiB."),
         (b"x = 1\n" * (3 * MIB // 2 // 6), b"The code has 1.5 MiB; the limit is 1 MiB."),
         (b"x = '\xff'", b"is not UTF-8"),
         (b"", b"There is no code to run."),
     ],
-    ids=["2 MiB", "1.5 MiB", "not UTF-8", "nothing"],
+    ids=["16 MiB", "1.5 MiB", "not UTF-8", "nothing"],
 )
 def test_code_that_cannot_be_a_run_is_refused_before_one(caller: Caller, code: bytes, sentence: bytes) -> None:
     before = caller.newest_run()

@@ -57,7 +57,7 @@ def test_json_is_the_whole_report(project: CliProject) -> None:
 
 @pytest.mark.parametrize(
     ("stdin", "said"),
-    [(b"\xff\xfe", "not UTF-8"), (b"#" * ((1 << 20) + 1), "at most 1 MiB"), (b"#" * (3 << 20), "larger than 2 MiB")],
+    [(b"\xff\xfe", "not UTF-8"), (b"#" * ((1 << 20) + 1), "at most 1 MiB"), (b"#" * (17 << 20), "larger than 16 MiB")],
     ids=["not UTF-8", "over 1 MiB", "over what is read"],
 )
 def test_what_is_no_script_is_usage(project: CliProject, stdin: bytes, said: str) -> None:

@@ -12,6 +12,7 @@ import pytest_asyncio
 from served_engine import ServedEngine, posted, served_engine, until
 
 from engine.models.runs import Outcome, RunState
+from engine.registry.operation import COMPAT_BASE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -83,6 +84,17 @@ async def test_a_repeat_with_follow_has_the_stream_of_the_same_run(host: ServedE
     for stream in streams:
         assert b"event: finished" in stream
         assert b'"text":"once\\n"' in stream
+    assert await count(host) == before + 1
+
+
+async def test_the_module_s_routes_take_a_key_too(host: ServedEngine) -> None:
+    before = await count(host)
+    body = {"code": "result = 1 + 1"}
+    first, again = [await host.post("/api/v1/exec", body, base=COMPAT_BASE, Idempotency_Key="compat") for _ in range(2)]
+    assert first.body["result"] == "2"
+    assert again.body == first.body
+    other = await host.post("/api/v1/exec", {"code": "result = 3"}, base=COMPAT_BASE, Idempotency_Key="compat")
+    assert (other.body["success"], other.body["code"]) == (False, "idempotency_mismatch")
     assert await count(host) == before + 1
 
 

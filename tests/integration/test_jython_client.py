@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from jython_stub import TOKEN, Server, UnixServer, serving
-from jython_support import java_version, names_in, needs_jython, run_checks
+from jython_support import names_in, needs_jython, run_checks
 
 FILE = "stub_checks.py"
 
@@ -105,7 +105,6 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str | 
             "dead_port": dead,
             "full_port": full,
             "proxy_port": mid[0],
-            "java": java_version(),
         }
         found = run_checks(FILE, places, folder)
         found["the proxy"] = f"it got {len(mid[1])} connections" if mid[1] else None

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from cli_support import CliProject, cli_project
-from jython_support import java_version, names_in, needs_jython, run_checks
+from cli_support import cli_project
+from jython_support import names_in, needs_jython, run_checks
 
+from engine.client import launch
+from engine.models.access import TokenRequest
 from engine.paths import EnginePaths
+from engine.registry.access import TOKENS_CREATE, TOKENS_REVOKE, TokenParams
+from engine.registry.engine import ENGINE_INFO
 
 FILE = "engine_checks.py"
 
@@ -33,29 +39,28 @@ def wrong(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str | 
     with cli_project(folder / "plant", '[listen]\naddress = "127.0.0.1:0"\n') as project:
         for path, text in SCRIPTS.items():
             project.script(path, text)
-        (url,) = project.json("engine", "status")["listening"]
-        tokens = {role: token(project, role) for role in ("operator", "author", "admin")}
-        revoked = token(project, "operator", "revoked")
-        assert project.call("token", "revoke", "revoked").returncode == 0
-        (folder / "wrong").write_text("gw_not-a-token")
-        (folder / "wrong").chmod(0o600)
-        places = {
-            **tokens,
-            "revoked": revoked,
-            "wrong": str(folder / "wrong"),
-            "url": url,
-            "socket": str(EnginePaths(project.root).socket),
-            "java": java_version(),
-        }
+        url, tokens = asyncio.run(url_and_tokens(project.root))
+        places = {"url": url, "socket": str(EnginePaths(project.root).socket)}
+        for name, text in tokens.items():
+            places[name] = str(folder / name)
+            (folder / name).touch(mode=0o600)
+            (folder / name).write_text(f"{text}\n")
         yield run_checks(FILE, places, folder)
 
 
-def token(project: CliProject, role: str, name: str = "") -> str:
-    """Return the file with a new token."""
-    file = str(project.root.parent / (name or role))
-    done = project.call("token", "create", "--role", role, "--name", name or role, "--output", file)
-    assert done.returncode == 0, done.stderr
-    return file
+async def url_and_tokens(root: Path) -> tuple[str, dict[str, str]]:
+    """Return where the engine listens, and a token for each role beside two that do not count."""
+    client = await launch.connect(root, client="cli", start=False)
+    try:
+        (url,) = (await client.call(ENGINE_INFO)).listening
+        tokens = {"wrong": "gw_not-a-token"}
+        for name in ("operator", "author", "admin", "revoked"):
+            role = "operator" if name == "revoked" else name
+            tokens[name] = (await client.call(TOKENS_CREATE, body=TokenRequest(name=name, role=role))).token
+        await client.call(TOKENS_REVOKE, TokenParams(token="revoked"))
+        return url, tokens
+    finally:
+        await client.close()
 
 
 @pytest.mark.parametrize("name", names_in(FILE))

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from account_support import UID, OrdinaryAccount, environment, ordinary_account
+from account_support import UID, OrdinaryAccount, end_processes_with, environment, ordinary_account
 from pool_kit import interpreter, processes_with
 
 SCRIPT = str(Path(__file__).with_name("pool_scenarios.py"))
@@ -40,13 +41,19 @@ def account() -> Iterator[OrdinaryAccount]:
 def play(command: list[str], folder: Path) -> dict[str, object]:
     """Run scenarios in a process of their own; what they leave behind would be found by the folder's name."""
     # Bombs go off in there: what other tests do at the same time must get the processor all the same.
-    done = subprocess.run(
-        ["nice", "-n", "15", *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110,
-        check=False, cwd="/", env=environment() | {"TMPDIR": str(folder)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    with subprocess.Popen(
+        ["nice", "-n", "15", *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, cwd="/", env=environment() | {"TMPDIR": str(folder)}, start_new_session=True,
+    ) as playing:  # fmt: skip
+        try:
+            told, problem = playing.communicate(timeout=110)
+        finally:
+            if playing.poll() is None:
+                os.killpg(playing.pid, signal.SIGKILL)
+                end_processes_with(str(folder))
+    assert playing.returncode == 0, problem[-3000:]
     assert not processes_with(str(folder))
-    answer: dict[str, object] = json.loads(done.stdout)
+    answer: dict[str, object] = json.loads(told)
     return answer
 
 

@@ -19,6 +19,7 @@ from textual import events
 
 from engine.client import launch
 from engine.client.calls import Calls
+from engine.client.target import Target
 from engine.registry.operation import Operation
 from tui.app import GatewrightApp, Preferences
 from tui.editing.recovery import RecoveryJournal
@@ -195,20 +196,22 @@ class Console:
 
 @asynccontextmanager
 async def console(
-    project: Path,
+    project: Path | Target,
     state: Path,
     *,
     size: tuple[int, int] = (80, 24),
     open_script: str | None = None,
     sixteen_colours: bool = False,
+    place: str = "gw-01:/srv/plant-a",
 ) -> AsyncIterator[Console]:
-    """The console on a project, connected; its colours are not left to the terminal that the tests run in."""
-    journal = RecoveryJournal(str(project), state / "recovery")
+    """The console on a project or an engine elsewhere, connected; its colours are not left to the tests' terminal."""
+    target = launch.LocalTarget(project) if isinstance(project, Path) else project
+    journal = RecoveryJournal(target.key, state / "recovery")
     app = GatewrightApp(
-        launch.LocalTarget(project),
+        target,
         open_script,
         journal,
-        place="gw-01:/srv/plant-a",
+        place=place,
         preferences=Preferences(sixteen_colours=sixteen_colours),
     )
     under_way = UnderWay()

@@ -171,6 +171,7 @@ class SmallHost:
         self.engine: Any = SmallEngine()
         self.wire = EventWire("aa")
         self.stopping = asyncio.Event()
+        self.in_flight = 32
         self.recent_log = RecentLog()
         self.paths = EnginePaths(folder)
         served = bind([*vars(self.engine).values(), HostOperations(self), Document(())])

@@ -341,7 +341,7 @@ async def test_an_upload_arrives_whole(host: SmallHost, client: EngineClient, si
 @pytest.mark.parametrize(
     ("request_", "sentence", "status"),
     [
-        (RunRequest(kind=RunKind.EXEC, code="x" * (3 << 20)), "The request is larger than 2 MiB.", 413),
+        (RunRequest(kind=RunKind.EXEC, code="x" * (17 << 20)), "The request is larger than 16 MiB.", 413),
         (RunRequest(kind=RunKind.EXEC, code="'\ud800'"), "The text holds a lone surrogate", 400),
         (RunRequest(kind=RunKind.EXEC, variables={"a": object()}), "The request cannot be sent as JSON", 400),
     ],

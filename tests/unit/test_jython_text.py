@@ -99,13 +99,17 @@ def test_it_is_printed_as_it_is(printed: Callable[..., str]) -> None:
 
 
 def test_defaults_are_filled_in(printed: Callable[..., str]) -> None:
-    text = printed("--url", "https://plant:9089/", "--token-file", '/etc/Grüße "x"/token')
+    text = printed("--url", "https://plant:9089/", "--token-file", '/etc/Grüße "x"/token', "--ca-file", "/etc/ca.pem")
     values = {
         node.targets[0].id: ast.literal_eval(node.value)
         for node in ast.parse(text).body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and "DEFAULT" in node.targets[0].id
     }
-    assert values == {"DEFAULT_URL": "https://plant:9089", "DEFAULT_TOKEN_FILE": '/etc/Grüße "x"/token'}
+    assert values == {
+        "DEFAULT_URL": "https://plant:9089",
+        "DEFAULT_TOKEN_FILE": '/etc/Grüße "x"/token',
+        "DEFAULT_CA_FILE": "/etc/ca.pem",
+    }
     assert text.isascii()
 
 

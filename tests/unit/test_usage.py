@@ -150,7 +150,7 @@ async def test_what_cannot_be_read_is_missing_and_never_zero(tmp_path: Path) -> 
     assert usage == Usage(cores=cores(), engine=Use(), gateway=Use(), load=None, memory=None, available=None)
 
 
-@pytest.mark.parametrize("file", ["stat", f"task/{ME}/children", "task"])
+@pytest.mark.parametrize("file", ["stat", pytest.param(f"task/{ME}/children", id="children"), "task"])
 async def test_an_engine_whose_processes_are_hidden_has_no_figures(proc: MadeUpProc, file: str) -> None:
     proc.process(ME, 1.0)
     proc.process(900_001, 2.0, parent=ME)

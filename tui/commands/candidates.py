@@ -1,8 +1,8 @@
 """What completion offers: scripts, what they take, and runs.
 
-It is asked at every press of a key, often in folders that are no project. So it looks at the scripts' files itself and
-for runs asks an engine that runs already; it starts none, makes nothing, and takes no account's place. Names that a
-terminal would obey are left out.
+It is asked at every press of a key, often in folders that are no project. So it looks at the scripts' files itself, and
+for runs, or where the scripts are elsewhere, asks an engine that runs already; it starts none, makes nothing, and takes
+no account's place. Names that a terminal would obey are left out.
 """
 
 from __future__ import annotations
@@ -11,17 +11,22 @@ import asyncio
 import os
 import stat
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from engine.client.finding import find_project
-from engine.client.launch import LaunchError, reach
+from engine.client.launch import LaunchError, LocalTarget
 from store.frontmatter.locate import find_block
 from tui.text.sanitise import sanitise_line
+
+if TYPE_CHECKING:
+    from engine.client.client import EngineClient
+    from engine.models.scripts import ScriptInfo
 
 OPEN = "open"
 """The type of an item that goes on behind what is offered: no space follows it."""
@@ -66,11 +71,8 @@ PARAM_KEYS = ("type", "default", "help", "choices", "required", "secret")
 
 def script_names(ctx: click.Context, incomplete: str, *, folder: str = "", suffix: str = "") -> list[CompletionItem]:
     """Offer scripts whose path begins as typed; without any, those whose file name does."""
-    root = _scripts_of(ctx)
-    if root is None:
-        return []
     runs = ctx.info_name == "run"  # shared code does not
-    names = [folder + name + suffix for name in _paths(root) if not (runs and name.startswith("lib/"))]
+    names = [folder + name + suffix for name in _all_scripts(ctx) if not (runs and name.startswith("lib/"))]
     found = [name for name in names if name.startswith(incomplete)]
     if not found and not suffix:
         found = [f"{name}.py" for name in names if f"{name}.py".startswith(incomplete)]
@@ -109,10 +111,7 @@ def header_keys(ctx: click.Context, incomplete: str, *, end: str) -> list[Comple
 
 def run_numbers(ctx: click.Context, incomplete: str, *, unfinished: bool) -> list[CompletionItem]:
     """Offer the newest runs of an engine that runs now; only those that can still be stopped if ``unfinished``."""
-    folder = _project_of(ctx)
-    if folder is None:
-        return []
-    found = asyncio.run(_newest_runs(folder))
+    found = asyncio.run(_newest_runs(ctx))
     return [
         CompletionItem(str(number), help=sanitise_line(about))
         for number, about, over in found
@@ -122,40 +121,55 @@ def run_numbers(ctx: click.Context, incomplete: str, *, unfinished: bool) -> lis
 
 def token_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Offer the tokens of an engine that runs now."""
-    folder = _project_of(ctx)
-    found = [] if folder is None else asyncio.run(_tokens(folder))
+    found = asyncio.run(_tokens(ctx))
     return [CompletionItem(name, help=about) for name, about in found if name.startswith(incomplete)]
 
 
-async def _tokens(folder: Path) -> list[tuple[str, str]]:
+async def _tokens(ctx: click.Context) -> list[tuple[str, str]]:
     from engine.registry.access import TOKENS_LIST
 
-    async with asyncio.timeout(PATIENCE):
-        client = await reach(folder, client="cli")
-        if client is None:
-            return []
-        try:
-            found = await client.call(TOKENS_LIST)
-        finally:
-            await client.close()
-    return [(token.name, f"{token.role} {token.id}") for token in found.tokens]
+    async with _engine(ctx) as client:
+        found = None if client is None else await client.call(TOKENS_LIST)
+    return [] if found is None else [(token.name, f"{token.role} {token.id}") for token in found.tokens]
 
 
-async def _newest_runs(folder: Path) -> list[tuple[int, str, bool]]:
+async def _newest_runs(ctx: click.Context) -> list[tuple[int, str, bool]]:
     from engine.registry.runs import RUNS_LIST, RunListParams
 
+    async with _engine(ctx) as client:
+        found = None if client is None else await client.call(RUNS_LIST, RunListParams(limit=NEWEST))
+    runs = [] if found is None else found.runs
+    return [(run.id, f"{run.name} {run.outcome or run.state}", run.outcome is not None) for run in runs]
+
+
+async def _scripts_elsewhere(ctx: click.Context) -> list[ScriptInfo]:
+    from engine.registry.scripts import SCRIPTS_LIST
+
+    async with _engine(ctx) as client:
+        return [] if client is None else (await client.call(SCRIPTS_LIST)).scripts
+
+
+@asynccontextmanager
+async def _engine(ctx: click.Context) -> AsyncIterator[EngineClient | None]:
+    """Hand out a client of the engine that is meant, if it runs now and answers in time; else None."""
+    folder = _project_of(ctx)
+    if folder is None and ctx.obj.elsewhere is None:
+        yield None
+        return
+    target = ctx.obj.target() if folder is None else LocalTarget(folder)
     async with asyncio.timeout(PATIENCE):
-        client = await reach(folder, client="cli")
-        if client is None:
-            return []
+        client = await target.reach("cli")
         try:
-            found = await client.call(RUNS_LIST, RunListParams(limit=NEWEST))
+            yield client
         finally:
-            await client.close()
-    return [(run.id, f"{run.name} {run.outcome or run.state}", run.outcome is not None) for run in found.runs]
+            if client is not None:
+                await client.close()
 
 
 def _project_of(ctx: click.Context) -> Path | None:
+    """The project's folder; None where there is none on this host."""
+    if ctx.obj.elsewhere is not None:
+        return None
     try:
         return find_project(ctx.obj.project, tell=lambda _: None)
     except LaunchError:
@@ -165,6 +179,14 @@ def _project_of(ctx: click.Context) -> Path | None:
 def _scripts_of(ctx: click.Context) -> Path | None:
     folder = _project_of(ctx)
     return None if folder is None else folder / "scripts"
+
+
+def _all_scripts(ctx: click.Context) -> list[str]:
+    """The scripts' paths without ``.py``: of a folder as its files are, else as the engine says."""
+    if ctx.obj.elsewhere is not None:
+        return [info.path.removesuffix(".py") for info in asyncio.run(_scripts_elsewhere(ctx))]
+    root = _scripts_of(ctx)
+    return [] if root is None else list(_paths(root))
 
 
 def _paths(root: Path) -> Iterator[str]:
@@ -182,16 +204,20 @@ def _paths(root: Path) -> Iterator[str]:
 
 def _params(ctx: click.Context) -> Mapping[str, Any]:
     """The tables of the parameters of the script that the command line names."""
-    root, named = _scripts_of(ctx), _named_script(ctx)
-    if root is None or named is None:
+    named = _named_script(ctx)
+    if named is None:
         return {}
     wanted = named.removesuffix(".py")
-    paths = list(_paths(root))
+    paths = _all_scripts(ctx)
     matches = [path for path in paths if path == wanted] or [
         path for path in paths if path.rpartition("/")[2] == wanted
     ]
     if len(matches) != 1:
         return {}
+    root = _scripts_of(ctx)
+    if root is None:
+        (info,) = [one for one in asyncio.run(_scripts_elsewhere(ctx)) if one.path == f"{matches[0]}.py"]
+        return {param.name: {"type": param.type.value, "choices": param.choices} for param in info.params}
     header = _header(_text(root / f"{matches[0]}.py"))
     params = header.get("tool", {}).get("gatewright", {}).get("params", {})
     return params if isinstance(params, dict) else {}

@@ -25,23 +25,18 @@ def client() -> None:
 
 
 @client.command("jython")
-@click.option("--url", metavar="URL", help="Where the engine is, filled into the text: https://host:port.")
-@click.option(
-    "--token-file",
-    metavar="PATH",
-    type=click.Path(),
-    help="The gateway's file with the token, filled into the text. Its content is never read here.",
-)
 @common_options
 @click.pass_obj
-def jython(invocation: Invocation, url: str | None, token_file: str | None) -> None:
+def jython(invocation: Invocation) -> None:
     """Print the Python 3 library for Jython scripts in Ignition.
 
-    1. Make a token: gatewright token create --role operator --name ignition (author, for scripts that call exec, eval
-    or callModule), and put it into a file of the gateway's account with the mode 0600.
+    1. Make a token: gatewright token create --role operator --name ignition --output ignition.token (author, for
+    scripts that call exec, eval or callModule). The file must belong to the gateway's account and have the mode 0600.
 
-    2. Start the gateway with the Java properties -Dgatewright.url=URL and -Dgatewright.token.file=PATH, or give --url
-    and --token-file here.
+    2. Start the gateway with the Java properties -Dgatewright.url=URL and -Dgatewright.token.file=FILE (and
+    -Dgatewright.ca.file=FILE), or give --url, --token-file and --ca-file here: they are filled into the text, a token
+    never is. On the engine's own host, where the gateway's account may use the project, -Dgatewright.socket=FILE is
+    enough.
 
     3. In the Designer make a project library named python3, put this text into it, and replace "system.python3." with
     "python3." in the project's scripts.
@@ -49,21 +44,15 @@ def jython(invocation: Invocation, url: str | None, token_file: str | None) -> N
     \b
     Examples:
       gatewright client jython > python3.py
-      gatewright client jython --token-file /etc/gatewright/ignition.token
-      gatewright client jython --url https://127.0.0.1:9089
+      gatewright client jython --url https://plant:9089 > python3.py
     """
     text = resources.files("engine").joinpath("foreign", "python3.py").read_text("ascii")
-    if url is not None:
-        text = _filled_in(text, "DEFAULT_URL", _checked_url(url))
-    if token_file is not None:
-        if not os.path.isabs(token_file):
-            raise CommandError(
-                f"{token_file} is not where the gateway will look for it",
-                hint="Give the whole path: the gateway has a current folder of its own.",
-                exit_code=exit_codes.USAGE,
-                code="bad_path",
-            )
-        text = _filled_in(text, "DEFAULT_TOKEN_FILE", token_file)
+    if invocation.url is not None:
+        text = _filled_in(text, "DEFAULT_URL", _checked_url(invocation.url))
+    for option, name in (("token_file", "DEFAULT_TOKEN_FILE"), ("ca_file", "DEFAULT_CA_FILE")):
+        path = getattr(invocation, option)
+        if path is not None:
+            text = _filled_in(text, name, _checked_path(path))
     if invocation.json:
         invocation.print_json({"name": "python3", "text": text})
     else:
@@ -85,6 +74,22 @@ def _checked_url(url: str) -> str:
             code="bad_url",
         )
     return url.rstrip("/")
+
+
+def _checked_path(path: str) -> str:
+    """Return a path that means the same to the gateway. The file may be on another host; it is never read here.
+
+    Raises:
+        CommandError: It is relative.
+    """
+    if not os.path.isabs(path):
+        raise CommandError(
+            f"{path} is not where the gateway will look for it",
+            hint="Give the whole path: the gateway has a current folder of its own.",
+            exit_code=exit_codes.USAGE,
+            code="bad_path",
+        )
+    return path
 
 
 def _filled_in(text: str, name: str, value: str) -> str:

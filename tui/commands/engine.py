@@ -91,6 +91,29 @@ def status(invocation: Invocation) -> None:
     invocation.answer(work, _print_status, as_json=lambda both: {"engine": both[0], "pool": both[1]}, start=False)
 
 
+@engine.command("list")
+@common_options
+@click.pass_obj
+def list_shared(invocation: Invocation) -> None:
+    """List the shared projects of this host, and which of them let you in.
+
+    Each is reached as @ID, in place of a folder.
+
+    \b
+    Examples:
+      gatewright engine list
+      gatewright exec 'result = 1 + 1' --project @plant-a
+    """
+    import asyncio
+
+    from tui.commands.session import CLIENT, refusals
+    from tui.commands.shared_projects import found, print_projects
+
+    with refusals():
+        projects = asyncio.run(found(CLIENT))
+    invocation.show(projects, print_projects, as_json=lambda listed: {"projects": listed})
+
+
 @engine.command("serve", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
 @common_options
 @click.pass_context

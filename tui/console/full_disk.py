@@ -18,6 +18,11 @@ OFFERED = {
     "v": ("remove all but the newest 5 versions of each script", PruneRequest(versions=5)),
 }
 
+ELSEWHERE = (
+    "The disk of that gateway is full, so its project can only be read. gatewright retention frees some of it; then "
+    "the engine must be started again there."
+)
+
 LEAVING = 20.0
 """Seconds within which a stopped engine is gone from this console's view."""
 
@@ -41,6 +46,9 @@ class FullDisk:
         if not info.disk_full or self._offered == engine:
             return
         self._offered = engine
+        if self._connection.is_elsewhere:
+            self._host.notify_error(ELSEWHERE)
+            return
         with problems_told(self._host.notify_error):
             done: str | None = "The disk is full."
             while done is not None:

@@ -161,6 +161,7 @@ class ConsoleScreen(FullScreen[None]):
 
     def on_engine_connected(self, message: EngineConnected) -> None:
         self._status.warning = host_note(message.info)
+        self._header.project = f"{self._place} as {message.role}" if message.role else self._place
         if (parts := self._parts) is not None:
             parts.output.show_host(host_sentence(message.info))
             parts.admin.engine_changed(message.info)

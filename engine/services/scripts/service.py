@@ -169,6 +169,11 @@ class ScriptService:
         """
         return await asyncio.to_thread(self._resolve, name, exact=exact, actor=actor)
 
+    @property
+    def changes(self) -> int:
+        """While it is the same number, no change of the scripts has been noticed."""
+        return self._reconciler.changes
+
     async def info(self, path: str) -> ScriptInfo:
         """What there is to know about one script, by its path."""
         return await self._marked_one((await asyncio.to_thread(self._read, path)).info)

@@ -23,7 +23,7 @@ from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.service import ScriptService, conflict, refused
 from engine.services.scripts.versions import ScriptWriter
 from store.errors import StoreError
-from store.files.names import SUFFIX, folded, path_problem, script_path
+from store.files.names import SUFFIX, folded, path_problem, script_path, shown
 from store.files.scripts import ScriptFiles
 from store.frontmatter.block import Block
 from store.frontmatter.carry import with_header_of
@@ -46,6 +46,9 @@ ATTEMPTS = 8
 
 MAX_NAMES = 1_000
 """File names that are tried for a new script."""
+
+MAX_FOUND = 10_000
+"""Names whose scripts are remembered."""
 
 FILE_NAME = 60
 """Characters of a file name that is made from a title, before its suffix."""
@@ -116,6 +119,9 @@ class TitledScripts:
         self._turn = asyncio.Lock()
         self._stated: dict[str, tuple[str, Stated]] = {}
         """By path: the hash of a text, and what its header says."""
+        self._found: dict[str, ScriptInfo] = {}
+        """What names meant, while the scripts' changes were ``_found_at``."""
+        self._found_at = -1
 
     async def list(self, actor: Actor) -> list[TitledScript]:
         """Every script that the actor may see, by path."""
@@ -146,11 +152,30 @@ class TitledScripts:
     async def found(self, name: str, actor: Actor) -> ScriptInfo:
         """Return the script that ``name`` means: a title, ``Folder/Title``, a path, or the id made from a title.
 
+        A call each second must not cost a look at ten thousand files: what was found before is only read again, until
+        a change of the scripts has been noticed.
+
         Raises:
             ServiceError: ``no_script`` or ``ambiguous``.
         """
-        if "/" in name and (info := await self._at(name)) is not None and _key(info.title) == _key(_last(name)):
-            return info  # without a look at ten thousand others
+        changes = self._scripts.changes
+        if self._found_at != changes or len(self._found) > MAX_FOUND:
+            self._found, self._found_at = {}, changes
+        if (last := self._found.get(name)) is not None and (info := await self._same(last)) is not None:
+            return info
+        info = await self._searched(name, actor)
+        self._found[name] = info
+        return info
+
+    async def _same(self, last: ScriptInfo) -> ScriptInfo | None:
+        """Read a script that was found before; None if it no longer has the title."""
+        try:
+            info = await self._scripts.info(last.path)
+        except ServiceError:
+            return None
+        return info if info.title == last.title else None
+
+    async def _searched(self, name: str, actor: Actor) -> ScriptInfo:
         found = _found(name, await self._infos(actor))
         if found is None:
             raise no_script(name)
@@ -173,7 +198,7 @@ class TitledScripts:
             ServiceError: ``no_script`` or ``ambiguous``.
         """
         may(actor, SCRIPTS_DELETE)
-        info = await self.found(name, actor)
+        info = await self._searched(name, actor)
         await self._changes.delete(info.path, DeleteRequest(), actor)
         return info
 
@@ -251,12 +276,6 @@ class TitledScripts:
     async def _infos(self, actor: Actor) -> Sequence[ScriptInfo]:  # noqa: ARG002 - a token may see some scripts only
         return (await self._scripts.list()).scripts
 
-    async def _at(self, name: str) -> ScriptInfo | None:
-        path = name if name.endswith(SUFFIX) else name + SUFFIX
-        if not await asyncio.to_thread(self._files.there, path):
-            return None
-        return await self._scripts.info(path)
-
     async def _one(self, path: str, actor: Actor) -> TitledScript:
         for script in await self.list(actor):
             if script.info.path == path:
@@ -287,7 +306,7 @@ class TitledScripts:
 
 
 def no_script(name: str) -> ServiceError:
-    return ServiceError("no_script", f"Script not found: {name[:MAX_TITLE]}", status=404)
+    return ServiceError("no_script", f"Script not found: {shown(name[:MAX_TITLE])}", status=404)
 
 
 def folder_of(path: str) -> str:

@@ -91,7 +91,7 @@ def the_pools_size():
     equal(python3.resizePool(before + 1), None)
     equal(python3.getPoolStats()["poolSize"], before + 1)
     python3.resizePool(before)
-    error = refused("bad_request", python3.resizePool, 21)
+    error = refused("bad_size", python3.resizePool, 21)
     assert "20" in error.message, error
 
 
@@ -167,10 +167,10 @@ def a_timeout():
 @check
 def titles():
     start_over("operator")
-    for name in (u"Gr\xfc\xdfe + mehr", u"Plant/Gr\xfc\xdfe + mehr", u"gr\xfc\xdfe + MEHR", "plant/greetings"):
+    for name in (u"Gr\xfc\xdfe + mehr", u"Plant/Gr\xfc\xdfe + mehr", u"gr\xfc\xdfe + MEHR", "Plant/greetings"):
         equal(python3.callScript(name, kwargs={"line": 7}), 14)
         equal(python3.result(python3.start(name, {"line": 7}), wait=20), 14)
-    equal(python3.callScript("plant/greetings", params={"line": 8}), 16)
+    equal(python3.callScript("Plant/greetings", params={"line": 8}), 16)
 
 
 @check

@@ -4,6 +4,8 @@ import json
 import sys
 import traceback
 
+from java.lang import System
+
 CHECKS = []
 
 
@@ -13,8 +15,11 @@ def check(function):
 
 
 def load():
-    """Return what the test handed over: addresses, files."""
-    return json.load(open(sys.argv[1]))
+    """Return what the test handed over (addresses, files), and which Java this is: 17."""
+    found = json.load(open(sys.argv[1]))
+    version = System.getProperty("java.specification.version")
+    found["java"] = int(version.replace("1.", "", 1) if version.startswith("1.") else version)
+    return found
 
 
 def run_all():

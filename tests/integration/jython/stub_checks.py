@@ -72,6 +72,19 @@ def java_properties():
     finally:
         System.clearProperty("gatewright.url")
         System.clearProperty("gatewright.token.file")
+    System.setProperty("gatewright.socket", PLACES["socket"] + ".missing")
+    try:
+        assert "unix:" in refused("unreachable" if PLACES["java"] >= 16 else "not_configured", python3.example).message
+    finally:
+        System.clearProperty("gatewright.socket")
+    System.setProperty("gatewright.url", PLACES["tls_url"])
+    System.setProperty("gatewright.token.file", PLACES["token_file"])
+    System.setProperty("gatewright.ca.file", PLACES["ca_file"])
+    try:
+        equal(python3.example(), u"Hello")
+    finally:
+        for name in ("url", "token.file", "ca.file"):
+            System.clearProperty("gatewright." + name)
 
 
 @check

@@ -1,0 +1,269 @@
+"""Commands for an engine that has no folder here: by its URL with a token, and by the ID of a shared project."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cli_support import PATIENCE, PROGRAM, CliProject, cli_project
+from mounts import needs_mounts
+
+from engine.client import shared
+from tui import cli
+from tui.commands.invocation import Invocation
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the folder of shared projects must be root's")
+
+SCRIPT = """# /// script
+# [tool.gatewright]
+# title = "Adds"
+# [tool.gatewright.params.n]
+# type = "int"
+# default = 1
+# ///
+result = params["n"] + 1
+"""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A project, and the ways to its engine that do without its folder."""
+
+    project: CliProject
+    url: str
+    token_file: Path
+    run_folder: Path
+    empty: Path
+    """Where commands are called: in no project."""
+
+    def environ(self, **more: str) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWRIGHT_")}
+        return {**kept, "HOME": str(self.empty), **more}
+
+    def call(self, *arguments: str, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        """As a user calls it who is somewhere else."""
+        return subprocess.run(
+            [PROGRAM, *arguments], input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False,
+            cwd=self.empty, env=self.environ(**more),
+        )  # fmt: skip
+
+    def by_url(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return self.call(*arguments, "--url", self.url, "--token-file", str(self.token_file), stdin=stdin)
+
+    def by_id(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """In a mount namespace of its own, whose /run/gatewright is this test's."""
+        script = "mount -t tmpfs -o mode=755 none /run; mkdir /run/gatewright; "
+        script += 'mount --bind "$1" /run/gatewright; shift; exec "$@"'
+        inside = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh", str(self.run_folder)]
+        return subprocess.run(
+            [*inside, PROGRAM, *arguments], input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False,
+            cwd=self.empty, env=self.environ(),
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elsewhere]:
+    root = tmp_path_factory.mktemp("elsewhere")
+    with cli_project(root / "plant", '[listen]\naddress = "127.0.0.1:0"\n') as project:
+        project.script("night/adds.py", SCRIPT)
+        token = root / "token"
+        project.json("token", "create", "--name", "far", "--role", "admin", "--output", str(token))
+        (url,) = project.json("engine", "status")["engine"]["listening"]
+        run_folder, empty = root / "run", root / "empty"
+        for folder in (run_folder, run_folder / "plant-a", run_folder / "plant-b", empty):
+            folder.mkdir(mode=0o755)
+        os.link(root / "plant/.gatewright/engine.sock", run_folder / "plant-a/engine.sock")
+        project.call("run", "night/adds")
+        yield Elsewhere(project, url, token, run_folder, empty)
+
+
+READ_ONLY = [
+    (["engine", "status"], "process"),
+    (["run", "night/adds", "-p", "n=41"], "42"),
+    (["exec", "result = 6 * 7"], "42"),
+    (["eval", "6 * 7"], "42"),
+    (["scripts", "list"], "night/adds"),
+    (["scripts", "show", "night/adds"], "n"),
+    (["scripts", "show", "scripts/night/adds.py"], "n"),
+    (["runs", "list"], "night/adds"),
+    (["runs", "show", "1"], "night/adds"),
+    (["runs", "output", "1"], ""),
+    (["modules", "json"], "json"),
+    (["diff"], ""),
+    (["history", "night/adds"], ""),
+    (["git", "status"], "scripts/night/adds.py"),
+    (["git", "log"], ""),
+    (["git", "diff"], ""),
+    (["audit"], ""),
+    (["retention"], ""),
+    (["token", "list"], "far"),
+]
+"""Each command that changes nothing, and something that it prints."""
+
+
+@pytest.mark.parametrize("way", ["url", pytest.param("id", marks=as_root)])
+@pytest.mark.parametrize(("arguments", "printed"), READ_ONLY, ids=[" ".join(one[:2]) for one, _ in READ_ONLY])
+def test_a_command_works_elsewhere(
+    elsewhere: Elsewhere,
+    arguments: list[str],
+    printed: str,
+    way: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, which saves each of them the start of an interpreter."""
+    monkeypatch.setattr(shared, "RUN_FOLDER", elsewhere.run_folder)
+    monkeypatch.chdir(elsewhere.empty)
+    options = {
+        "url": ["--url", elsewhere.url, "--token-file", str(elsewhere.token_file)],
+        "id": ["--project", "@plant-a"],
+    }[way]
+    code = cli._call([*arguments, *options], Invocation())
+    said = "".join(capfd.readouterr())
+    assert code == 0, said
+    assert printed in said
+    assert elsewhere.token_file.read_text().strip() not in said
+
+
+@needs_mounts
+def test_a_member_uses_a_shared_project_by_its_id(elsewhere: Elsewhere) -> None:
+    done = elsewhere.by_id("run", "night/adds", "-p", "n=41", "--project", "@plant-a")
+    assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
+
+
+def test_the_environment_names_an_engine_and_the_command_line_wins(elsewhere: Elsewhere) -> None:
+    variables = {"GATEWRIGHT_URL": elsewhere.url, "GATEWRIGHT_TOKEN_FILE": str(elsewhere.token_file)}
+    assert "night/adds" in elsewhere.call("scripts", "list", **variables).stdout
+    here = elsewhere.call("scripts", "list", "--project", str(elsewhere.empty), **variables)
+    assert "There is no project in" in here.stderr
+    two = elsewhere.by_url("scripts", "list", "--project", "@plant-a")
+    assert (two.returncode, "Two engines are named" in two.stderr) == (2, True)
+    half = elsewhere.call("scripts", "list", "--token-file", str(elsewhere.token_file))
+    assert "belong to --url" in half.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["init"], "this command needs a project's folder"),
+        (["init", "new"], "this command needs a project's folder"),
+        (["doctor"], "this command needs a project's folder"),
+        (["engine", "serve"], "this command needs a project's folder"),
+        (["engine", "start"], "an engine is started for a project's folder"),
+        (["run", "./adds.py"], "./adds.py is the path of a file on this host"),
+        (["scripts", "show", "/srv/adds.py"], "is the path of a file on this host"),
+    ],
+)
+def test_what_needs_a_folder_is_refused_in_a_sentence(
+    elsewhere: Elsewhere, arguments: list[str], sentence: str
+) -> None:
+    for place in (["--url", elsewhere.url, "--token-file", str(elsewhere.token_file)], ["--project", "@plant-a"]):
+        if arguments == ["init", "new"] and place[0] == "--project":
+            continue  # two folders, which is said before
+        done = elsewhere.call(*arguments, *place)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert sentence in done.stderr
+        assert "Traceback" not in done.stderr
+    assert list(elsewhere.empty.iterdir()) == []
+
+
+def test_files_are_read_and_written_here(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("x" * 300_000)
+    counted = elsewhere.by_url("exec", "result = len(params['log'].text())", "--file", f"log={tmp_path}/log")
+    assert counted.stdout == "300000\n", counted.stderr
+    piped = elsewhere.by_url("exec", "result = sum(1 for _ in open(0))", "--stdin", stdin="a\nb\n")
+    assert piped.stdout == "2\n", piped.stderr
+    left = elsewhere.by_url(
+        "exec", "open('out.txt', 'w').write('y' * 100); result = {'files': ['out.txt']}", "--out", str(tmp_path / "out")
+    )
+    assert left.returncode == 0, left.stderr
+    assert (tmp_path / "out/out.txt").read_text() == "y" * 100
+    (tmp_path / "far.py").write_text("result = 'far'\n")
+    assert elsewhere.by_url("scripts", "import", str(tmp_path / "far.py")).returncode == 0
+    assert elsewhere.by_url("run", "far").stdout == "far\n"
+    assert elsewhere.by_url("scripts", "export", "far", "--out", str(tmp_path / "copy")).returncode == 0
+    assert (tmp_path / "copy/far.py").read_text() == "result = 'far'\n"
+
+
+def test_hints_name_the_same_engine(elsewhere: Elsewhere) -> None:
+    done = elsewhere.by_url("exec", "nothing/there.py")
+    assert f"--url {elsewhere.url} --token-file {elsewhere.token_file}" in done.stderr
+
+
+def test_stopping_takes_a_name_on_the_command_line(elsewhere: Elsewhere) -> None:
+    variables = {"GATEWRIGHT_URL": elsewhere.url, "GATEWRIGHT_TOKEN_FILE": str(elsewhere.token_file)}
+    done = elsewhere.call("engine", "stop", **variables)
+    assert (done.returncode, "stopped only if --url names it" in done.stderr) == (2, True)
+    assert elsewhere.by_url("engine", "status").returncode == 0
+
+
+def test_completion_asks_the_engine(elsewhere: Elsewhere) -> None:
+    def offered(line: str) -> list[str]:
+        word = line.rpartition(" ")[2]
+        done = elsewhere.call(_GATEWRIGHT_COMPLETE="bash_complete", COMP_LINE=line, COMP_WORD=word)
+        return [row.split("\t")[1] for row in done.stdout.splitlines()]
+
+    place = f"gatewright --url {elsewhere.url} --token-file {elsewhere.token_file}"
+    assert "night/adds" in offered(f"{place} run night/")
+    assert offered(f"{place} run night/adds -p ") == ["n="]
+    assert "1" in offered(f"{place} runs show ")
+    assert offered("gatewright --url https://127.0.0.1:1 --token-file /none run x") == []
+
+
+@needs_mounts
+def test_shared_projects_are_listed(elsewhere: Elsewhere) -> None:
+    done = elsewhere.by_id("--json", "engine", "list")
+    first, second = json.loads(done.stdout)["projects"]
+    assert (first["id"], first["owner"], first["answers"], first["role"]) == ("plant-a", "root", True, "admin")
+    assert first["project"] == str(elsewhere.project.root)
+    assert (second["id"], second["answers"]) == ("plant-b", False)
+    assert second["problem"] == "The engine of @plant-b does not run."
+    text = elsewhere.by_id("engine", "list").stdout
+    assert "@plant-a" in text
+    assert "does not run" in text
+    none = elsewhere.by_id("exec", "1", "--project", "@plant-x")
+    assert none.returncode == 2
+    assert "There is no shared project @plant-x" in none.stderr
+    assert "Did you mean @plant-" in none.stderr
+    dead = elsewhere.by_id("exec", "1", "--project", "@plant-b")
+    assert (dead.returncode, "does not run" in dead.stderr) == (3, True)
+
+
+@needs_mounts
+def test_no_shared_projects_is_said_with_what_to_do(elsewhere: Elsewhere, tmp_path: Path) -> None:
+    nothing = Elsewhere(elsewhere.project, "", tmp_path, tmp_path / "run", elsewhere.empty)
+    nothing.run_folder.mkdir()
+    done = nothing.by_id("engine", "list")
+    assert done.returncode == 0
+    assert "engine serve --shared ID --group GROUP" in done.stderr
+    assert json.loads(nothing.by_id("--json", "engine", "list").stdout) == {"projects": []}
+    nothing.run_folder.chmod(0o777)
+    assert stat.S_IMODE(nothing.run_folder.stat().st_mode) == 0o777
+    refused = nothing.by_id("engine", "list")
+    assert (refused.returncode, "cannot be trusted" in refused.stderr) == (4, True)
+
+
+def test_an_asyncio_program_uses_the_client(elsewhere: Elsewhere) -> None:
+    program = f"""
+import asyncio
+from engine.client.remote import connect
+from engine.models.runs import RunKind, RunRequest
+
+async def main():
+    async with connect({elsewhere.url!r}, token_file={str(elsewhere.token_file)!r}) as engine:
+        run = await engine.run_to_end(RunRequest(kind=RunKind.EXEC, code="print('on')\\nresult = 1 + 1"))
+        print(run.outcome, run.value, run.output)
+
+asyncio.run(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert done.stdout == "ok 2 on\n\n", done.stderr

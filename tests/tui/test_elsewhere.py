@@ -1,0 +1,132 @@
+"""The console on an engine that has no folder here: what it says of it, what a role may not do, and coming back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from console_support import console, engine_project, write_script
+
+from engine.client import launch
+from engine.client.remote import RemoteTarget, remote_target
+from engine.client.shared import SharedTarget
+from engine.models.access import TokenRequest
+from engine.registry.access import TOKENS_CREATE
+from engine.registry.engine import ENGINE_INFO
+from tui.editing.recovery import RecoveryJournal, UnsavedText
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "unit"))
+
+from tls_front import front, token_file
+
+SETTINGS = '[listen]\naddress = "127.0.0.1:0"\n'
+
+
+@dataclass(frozen=True)
+class Plant:
+    root: Path
+    port: int
+    tokens: dict[str, str]
+
+    def target(self, folder: Path, role: str, port: int | None = None) -> RemoteTarget:
+        return remote_target(f"http://127.0.0.1:{port or self.port}", token_file(folder, self.tokens[role]))
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    async def tokens(root: Path) -> tuple[int, dict[str, str]]:
+        client = await launch.connect(root, client="cli")
+        made = {}
+        for role in ("viewer", "author"):
+            made[role] = (await client.call(TOKENS_CREATE, body=TokenRequest(name=role, role=role))).token
+        (url,) = (await client.call(ENGINE_INFO)).listening
+        await client.close()
+        return int(url.rpartition(":")[2]), made
+
+    with engine_project(tmp_path_factory.mktemp("far") / "plant-a", settings=SETTINGS) as root:
+        write_script(root, "hello.py", "print('hello from there')\n")
+        yield Plant(root, *asyncio.run(tokens(root)))
+
+
+async def test_the_header_says_which_gateway_and_the_role(plant: Plant, tmp_path: Path) -> None:
+    target = plant.target(tmp_path, "author")
+    async with console(target, tmp_path, place=target.name, size=(100, 24)) as c:
+        await c.shows(f"127.0.0.1:{plant.port} as author", "pool [...]")
+        await c.open("hello.py")
+        await c.press("f5")
+        await c.shows("hello from there")
+        await c.press("end")
+        await c.type(" # far")
+        await c.press("ctrl+s")
+        await c.shows("saved hello.py")
+    assert "# far" in (plant.root / "scripts/hello.py").read_text()
+
+
+async def test_what_the_role_may_not_do_is_said_by_the_engine(plant: Plant, tmp_path: Path) -> None:
+    target = plant.target(tmp_path, "viewer")
+    async with console(target, tmp_path, place=target.name, size=(100, 24)) as c:
+        await c.shows("as viewer", "pool [...]")
+        await c.open("hello.py")
+        await c.press("f5")
+        await c.told("may not")
+        await c.type("x")
+        await c.press("ctrl+s")
+        await c.told("token:viewer may not")
+        await c.shows("hello.py *")
+        await c.press("ctrl+s")
+
+
+async def test_a_dropped_line_is_told_and_comes_back(plant: Plant, tmp_path: Path) -> None:
+    async def to_engine() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if away:
+            raise ConnectionRefusedError
+        return await asyncio.open_connection("127.0.0.1", plant.port)
+
+    away: list[bool] = []
+    async with front(to_engine) as line:
+        target = plant.target(tmp_path, "author", line.port)
+        async with console(target, tmp_path, place=target.name, size=(100, 24)) as c:
+            await c.shows("as author", "pool [...]")
+            await c.open("hello.py")
+            away.append(True)
+            line.cut()
+            await c.shows("engine away", "tries now")
+            assert "engine start" not in c.text
+            await c.type("typed meanwhile ")
+            await c.shows("typed meanwhile", "hello.py *")
+            away.clear()
+            await c.press("ctrl+r")
+            await c.shows("pool [...]")
+            await c.shows("typed meanwhile")
+            await c.press("ctrl+z")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the folder of shared projects must be root's")
+async def test_a_shared_project_by_its_id(plant: Plant, tmp_path: Path) -> None:
+    (tmp_path / "run/plant-a").mkdir(parents=True, mode=0o755)
+    (tmp_path / "run").chmod(0o755)
+    os.link(plant.root / ".gatewright/engine.sock", tmp_path / "run/plant-a/engine.sock")
+    target = SharedTarget("plant-a", tmp_path / "run")
+    async with console(target, tmp_path, place=target.name, size=(100, 24)) as c:
+        await c.shows("@plant-a as admin", "pool [...]")
+
+
+def test_unsaved_text_belongs_to_its_engine(tmp_path: Path) -> None:
+    token = token_file(tmp_path)
+    keys = [
+        launch.LocalTarget(tmp_path).key,
+        SharedTarget("plant-a").key,
+        SharedTarget("plant-b").key,
+        remote_target("https://gw-01:9089", token).key,
+        remote_target("https://GW-02:9089/", token).key,
+    ]
+    assert remote_target("https://gw-02:9089", token).key == keys[-1]
+    assert len(set(keys)) == 5
+    RecoveryJournal(keys[3], tmp_path / "recovery").set_aside(UnsavedText("a.py", "of gw-01"))
+    left = [RecoveryJournal(key, tmp_path / "recovery").left_behind() for key in keys]
+    assert [len(texts) for texts in left] == [0, 0, 0, 1, 0]

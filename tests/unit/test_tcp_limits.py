@@ -1,0 +1,308 @@
+"""How long a client over TCP may keep the engine waiting, how many there may be, and how much each may ask at once."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import struct
+import zlib
+from dataclasses import replace
+
+import msgspec
+import pytest
+import pytest_asyncio
+from api_support import eventually
+from tcp_support import TcpHost, serving_tcp
+
+from engine.api.body import MAX_JSON
+from engine.api.load import RequestLoad
+from engine.api.tcp import TcpLimits
+from engine.services.access import Actor, Role, ServiceError
+
+QUICK = TcpLimits(head=0.3, body=0.3, unread=0.5, handshake=0.3, look=0.02)
+HEAD = b"GET /api/v1/engine HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alpha\r\n"
+POST = b"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alpha\r\n"
+CODE = b'{"kind":"exec","code":"result = 1"}'
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def one_host(tmp_path_factory):
+    async with serving_tcp(tmp_path_factory.mktemp("limits"), QUICK) as host:
+        yield host
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def host(one_host: TcpHost):
+    one_host.engine.runs.requests.clear()
+    one_host.in_flight = 32
+    yield one_host
+    await eventually(lambda: one_host.server.connection_count == 0, 20)
+
+
+async def test_a_connection_that_says_nothing_is_closed(host: TcpHost) -> None:
+    assert await host.tcp(b"") == b""
+    await eventually(lambda: host.server.connection_count == 0)
+
+
+async def test_a_head_that_does_not_come_to_its_end_is_cut(host: TcpHost) -> None:
+    async with host.connection() as (reader, writer):
+        answer = asyncio.ensure_future(reader.read(-1))
+        sent = 0
+        while not answer.done():  # a byte now and then does not help
+            writer.write(HEAD[sent % len(HEAD) :][:1])
+            sent += 1
+            await asyncio.sleep(0.02)
+        # A byte sent after the end resets the connection, and with it may go what was not read yet.
+        assert isinstance(answer.exception(), ConnectionError) or answer.result().startswith(b"HTTP/1.1 408 ")
+    await eventually(lambda: host.server.connection_count == 0)
+
+
+async def test_a_later_head_on_a_kept_connection_is_cut_too(host: TcpHost) -> None:
+    async with host.connection() as (reader, writer):
+        writer.write(HEAD + b"\r\n")
+        await reader.readuntil(b"}")
+        await asyncio.sleep(2 * QUICK.head)  # idle it may be for longer
+        writer.write(HEAD + b"\r\n")
+        await reader.readuntil(b"}")
+        writer.write(HEAD)
+        assert (await reader.read(-1)).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_body_that_stops_is_answered_408(host: TcpHost) -> None:
+    answer = await host.tcp(POST + b"Content-Length: 100\r\n\r\n{")
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"No byte of the request's body came for 0.3 seconds." in answer
+    assert host.engine.runs.requests == []
+    await eventually(lambda: host.server.connection_count == 0)
+
+
+async def test_a_slow_body_that_goes_on_is_taken(host: TcpHost) -> None:
+    async with host.connection() as (reader, writer):
+        writer.write(POST + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(CODE))
+        for place in range(0, len(CODE), 5):
+            writer.write(CODE[place : place + 5])
+            await asyncio.sleep(0.1)
+        assert (await reader.read(-1)).startswith(b"HTTP/1.1 202 ")
+
+
+async def test_a_refused_body_is_not_read_for_ever(host: TcpHost) -> None:
+    async with host.connection() as (reader, writer):
+        writer.write(POST.replace(b"alpha", b"wrong") + b"Transfer-Encoding: chunked\r\n\r\n")
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 401 ")
+        rest = asyncio.ensure_future(reader.read(-1))
+        while not rest.done():
+            writer.write(b"1\r\nx\r\n")
+            await asyncio.sleep(0.02)
+        assert isinstance(rest.exception(), ConnectionError) or rest.result() == b""
+    await eventually(lambda: host.server.connection_count == 0)
+
+
+async def test_a_client_that_does_not_read_is_cut(host: TcpHost) -> None:
+    host.engine.runs.files["big"] = b"x" * (32 << 20)
+    sock = socket.create_connection(("127.0.0.1", host.port))
+    with sock:
+        sock.sendall(HEAD.replace(b"/engine", b"/runs/1/files/big") + b"\r\n")
+        await eventually(lambda: host.server.connection_count == 1)
+        await eventually(lambda: host.server.connection_count == 0, 20)
+
+
+async def test_a_half_closed_connection_is_over(host: TcpHost) -> None:
+    assert await host.tcp(HEAD, end=True) == b""
+    await eventually(lambda: host.server.connection_count == 0)
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "status"),
+    [
+        (b"Content-Length: 5\r\nContent-Length: 6\r\n", b"{}", 400),
+        (b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n", 400),
+        (b"Content-Length: -1\r\n", b"", 400),
+        (b"Content-Length: 99999999999999999999\r\n", b"", 400),
+        (b"Content-Length: +2\r\n", b"{}", 400),
+        (b"Transfer-Encoding: chunked, gzip\r\n", b"", 400),
+        (b"Transfer-Encoding: chunked\r\n", b"zz\r\n", 400),
+        (b"X: y\r\n" * 200, b"", 431),
+        (b"X: %s\r\n" % (b"x" * 70_000), b"", 431),
+        (b"X\x00: y\r\n", b"", 400),
+        (b" X: y\r\n", b"", 400),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+async def test_a_head_that_lies_or_swells_is_refused(host: TcpHost, head: bytes, body: bytes, status: int) -> None:
+    answer = await host.tcp(POST + head + b"\r\n" + body)
+    # One that may be read two ways must not reach the application in either.
+    assert host.engine.runs.requests == []
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])["success"] is False
+
+
+async def test_a_client_that_asks_first_is_told_to_go_on(host: TcpHost) -> None:
+    async with host.connection() as (reader, writer):
+        writer.write(POST + b"Expect: 100-continue\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(CODE))
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(CODE)
+        assert (await reader.read(-1)).startswith(b"HTTP/1.1 202 ")
+        assert len(host.engine.runs.requests) == 1
+    # One without leave is refused before it has sent its body.
+    refused = await host.tcp(POST.replace(b"alpha", b"no") + b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n")
+    assert refused.startswith(b"HTTP/1.1 401 ")
+
+
+async def test_too_many_connections_are_turned_away(tmp_path) -> None:
+    limits = replace(QUICK, head=20, connections=3, per_address=3)
+    async with serving_tcp(tmp_path, limits) as host:
+        held = [socket.create_connection(("127.0.0.1", host.port)) for _ in range(3)]
+        await eventually(lambda: host.server.connection_count == 3)
+        answer = await host.tcp(b"")
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nretry-after: 1\r\n" in answer
+        for sock in held:
+            # A reset, which is how many of them end.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            sock.close()
+        await eventually(lambda: host.server.connection_count == 0)
+        assert (await host.tcp(HEAD + b"Connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_one_address_does_not_get_all_connections(tmp_path) -> None:
+    async with serving_tcp(tmp_path, replace(QUICK, head=20, per_address=2)) as host:
+        held = [socket.create_connection(("127.0.0.1", host.port)) for _ in range(2)]
+        await eventually(lambda: host.server.connection_count == 2)
+        assert (await host.tcp(b"")).startswith(b"HTTP/1.1 503 ")
+        other = socket.create_connection(("127.0.0.1", host.port), source_address=("127.0.0.2", 0))
+        held.append(other)
+        await eventually(lambda: host.server.connection_count == 3)
+        for sock in held:
+            sock.close()
+
+
+async def test_an_answer_is_not_delayed(host: TcpHost) -> None:
+    """Nagle's algorithm would hold back the second half of each answer for 40 ms."""
+    async with host.connection() as (reader, writer):
+        start = asyncio.get_running_loop().time()
+        for _ in range(50):
+            writer.write(HEAD + b"\r\n")
+            await reader.readuntil(b"}")
+        assert asyncio.get_running_loop().time() - start < 50 * 0.03
+
+
+async def test_one_token_has_so_many_requests_under_way(host: TcpHost) -> None:
+    host.in_flight = 2
+    writers = []
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection("127.0.0.1", host.port)
+        writer.write(POST + b"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(CODE))
+        await reader.readuntil(b"\r\n\r\n")  # it is counted by then
+        writers.append(writer)
+    answer = await host.tcp(HEAD + b"Connection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert b"\r\nretry-after: 1\r\n" in answer
+    assert b'"code":"busy"' in answer
+    status, _ = await host.ask("GET /api/v1/engine HTTP/1.1\r\nHost: localhost", token="beta")
+    assert status == 200
+    for writer in writers:
+        writer.write(CODE)
+    await eventually(lambda: len(host.engine.runs.requests) == 2)
+    assert (await host.tcp(HEAD + b"Connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    for writer in writers:
+        writer.close()
+
+
+async def test_a_client_that_leaves_gives_its_share_back(host: TcpHost) -> None:
+    host.in_flight = 1
+    for _ in range(3):
+        async with host.connection() as (reader, writer):
+            writer.write(POST + b"Content-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"{")
+        await eventually(lambda: host.server.connection_count == 0)
+    assert (await host.ask("GET /api/v1/engine HTTP/1.1\r\nHost: localhost"))[0] == 200
+
+
+async def test_an_event_stream_takes_no_part_of_it(host: TcpHost) -> None:
+    host.in_flight = 1
+    async with host.connection() as (reader, writer):
+        writer.write(HEAD.replace(b"/engine", b"/events") + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        assert (await host.ask("GET /api/v1/engine HTTP/1.1\r\nHost: localhost"))[0] == 200
+
+
+async def test_accounts_have_no_such_limit() -> None:
+    load = RequestLoad(lambda: 1)
+    account = Actor("me", 1000, Role.ADMIN)
+    shares = [load.request() for _ in range(5)]
+    for share in shares:
+        share.count(account)
+
+
+async def test_large_bodies_share_a_budget() -> None:
+    load = RequestLoad(lambda: 32, bodies=100)
+    with load.request() as first, load.request() as second:
+        first.hold(60)
+        with pytest.raises(ServiceError) as refused:
+            second.check(41)
+        assert (refused.value.code, refused.value.status, refused.value.retry_after) == ("busy", 429, 1.0)
+        second.hold(40)
+        with pytest.raises(ServiceError):
+            second.hold(1)
+    assert load.bodies_left == 100
+
+
+LARGE = b'{"kind":"exec","code":"result = 1","variables":{"rows":"%s"}}' % (b"x" * (MAX_JSON - 100))
+RUNS = "POST /api/v1/runs HTTP/1.1\r\nHost: localhost"
+
+
+async def test_a_body_of_16_mib_is_taken_plain_and_compressed(host: TcpHost) -> None:
+    for body, encoding in ((LARGE, "identity"), (gzip.compress(LARGE, 1), "gzip"), (gzip.compress(LARGE, 1), "X-GZIP")):
+        status, answer = await host.ask(f"{RUNS}\r\nContent-Encoding: {encoding}", body)
+        assert status == 202, answer
+    assert {len(request.variables["rows"]) for request, _ in host.engine.runs.requests} == {MAX_JSON - 100}
+
+
+async def test_a_bomb_is_refused_while_it_is_inflated(host: TcpHost) -> None:
+    bomb = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    body = bomb.compress(bytes(64 << 20)) + bomb.flush()
+    assert len(body) < 100_000
+    status, answer = await host.ask(f"{RUNS}\r\nContent-Encoding: gzip", body)
+    assert (status, answer["code"]) == (413, "too_large")
+    # And one within another is not inflated twice.
+    status, answer = await host.ask(f"{RUNS}\r\nContent-Encoding: gzip, gzip", gzip.compress(body))
+    assert (status, answer["code"]) == (415, "bad_encoding")
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, br", "nonsense\t"])
+async def test_other_encodings_are_refused(host: TcpHost, encoding: str) -> None:
+    status, answer = await host.ask(f"{RUNS}\r\nContent-Encoding: {encoding}", CODE)
+    assert (status, answer["code"]) == (415, "bad_encoding")
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (CODE, "The body is not what gzip makes."),
+        (gzip.compress(CODE)[:-3], "The body ends in the middle of what gzip made."),
+        (gzip.compress(CODE) + b"rubbish", "The body is not what gzip makes."),
+        (b"", "The body is not JSON"),
+    ],
+    ids=["plain", "cut", "rubbish behind", "nothing"],
+)
+async def test_what_is_no_gzip_is_said(host: TcpHost, body: bytes, sentence: str) -> None:
+    status, answer = await host.ask(f"{RUNS}\r\nContent-Encoding: gzip", body)
+    assert status == 400
+    assert sentence in answer["error"]
+
+
+async def test_gzip_in_parts_is_one_text(host: TcpHost) -> None:
+    body = gzip.compress(CODE[:9]) + gzip.compress(CODE[9:])
+    assert (await host.ask(f"{RUNS}\r\nContent-Encoding: gzip", body))[0] == 202
+
+
+async def test_an_upload_may_be_compressed_too(host: TcpHost) -> None:
+    data = bytes(3 << 20)
+    head = "POST /api/v1/buffers?name=zeros HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip"
+    status, answer = await host.ask(head, gzip.compress(data))
+    assert (status, answer["size"]) == (201, len(data))
