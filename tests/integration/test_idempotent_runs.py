@@ -144,6 +144,7 @@ async def test_a_client_that_comes_again_finds_its_run(host: ServedEngine) -> No
     assert (await repeat).body["id"] == run_id
 
 
+@pytest.mark.slow
 async def test_another_engine_knows_no_key(tmp_path: Path) -> None:
     values = []
     for _ in range(2):
