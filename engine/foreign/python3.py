@@ -312,7 +312,8 @@ def _plain(value, path, inside=()):
     """Return a value as JSON can carry it.
 
     Args:
-        path: Where it stands, for the refusal: ``variables.v``.
+        path: Where it stands, for the refusal: the name of an argument, or ``(path, key or number)``. It becomes text
+            only there, since a table has a hundred thousand places.
         inside: The ids of the values that it stands in.
 
     Raises:
@@ -325,9 +326,10 @@ def _plain(value, path, inside=()):
         return _number(float(value))
     if isinstance(value, str):
         return _text(value, path)
-    simple = _simple(value, path)
-    if simple is not _REFUSED:
-        return simple
+    if not isinstance(value, (list, dict)):
+        simple = _simple(value)
+        if simple is not _REFUSED:
+            return simple
     if len(inside) >= MAX_DEPTH or id(value) in inside:
         raise Python3Error("%s contains itself, or is nested too deeply." % _shown(path), "bad_value")
     inside += (id(value),)
@@ -341,9 +343,9 @@ def _plain(value, path, inside=()):
         return _plain(value.getUnderlyingDataset(), path, inside)
     if _has(value, "getValue", "getQuality", "getTimestamp"):
         return {
-            "value": _plain(value.getValue(), path + ".value", inside),
+            "value": _plain(value.getValue(), (path, "value"), inside),
             "quality": unicode(value.getQuality()),
-            "timestamp": _plain(value.getTimestamp(), path + ".timestamp", inside),
+            "timestamp": _plain(value.getTimestamp(), (path, "timestamp"), inside),
         }
     if isinstance(value, Map):
         return _object([(entry.getKey(), entry.getValue()) for entry in value.entrySet()], path, inside)
@@ -364,7 +366,7 @@ def _plain(value, path, inside=()):
 _REFUSED = object()
 
 
-def _simple(value, path):
+def _simple(value):
     """Return a value that has no others in it, or ``_REFUSED``."""
     if isinstance(value, Boolean):
         return value.booleanValue()
@@ -423,21 +425,23 @@ def _text(value, path):
 
 
 def _items(values, path, inside):
-    return [_plain(item, "%s[%d]" % (path, number), inside) for number, item in enumerate(values)]
+    return [
+        item if type(item) in _AS_IT_IS else _plain(item, (path, number), inside) for number, item in enumerate(values)
+    ]
 
 
 def _object(pairs, path, inside):
     """Return a dict with text for keys. Numbers become text, as ``json`` does it."""
     found = {}
     for key, item in pairs:
-        name = _plain(key, path + " (a key)", inside)
+        name = _plain(key, (path, "(a key)"), inside)
         if isinstance(name, (int, long)) and not isinstance(name, bool):
             name = unicode(name)
         if not isinstance(name, unicode):
             raise Python3Error("%s has a key that is no text: %r" % (_shown(path), key), "bad_value")
         if name in found:
             raise Python3Error("%s has the key %r twice." % (_shown(path), key), "bad_value")
-        found[name] = _plain(item, path + "." + name, inside)
+        found[name] = _plain(item, (path, name), inside)
     return found
 
 
@@ -446,8 +450,8 @@ def _table(value, path, inside):
     columns = [unicode(name) for name in value.getColumnNames()]
     rows = []
     for row in range(value.getRowCount()):
-        place = "%s[%d]." % (path, row)
-        rows.append([_plain(value.getValueAt(row, at), place + name, inside) for at, name in enumerate(columns)])
+        place = (path, row)
+        rows.append([_plain(value.getValueAt(row, at), (place, name), inside) for at, name in enumerate(columns)])
     return {"columns": columns, "rows": rows}
 
 
@@ -456,7 +460,12 @@ def _has(value, *names):
 
 
 def _shown(path):
-    return path[:200].encode("ascii", "backslashreplace")
+    """Return a path as a script would write it: ``variables.v[2]``."""
+    text = ""
+    while isinstance(path, tuple):
+        path, key = path
+        text = ("[%d]" % key if isinstance(key, int) else "." + key) + text
+    return (path + text)[:200].encode("ascii", "backslashreplace")
 
 
 def _list(value, name):

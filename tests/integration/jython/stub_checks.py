@@ -482,8 +482,8 @@ def no_token_without_tls_to_another_host():
 def a_run_that_takes_too_long():
     start_over()
     begun = time.time()
-    error = refused("no_answer", python3._call, "POST", python3.COMPAT + "/exec", {"code": "slow 3"}, wait=0.3)
-    assert time.time() - begun < 2, "waited too long"
+    error = refused("no_answer", python3._call, "POST", python3.COMPAT + "/exec", {"code": "slow 60"}, wait=0.3)
+    assert time.time() - begun < 30, "waited too long"
     equal(error.runId, None)
     error = refused("bad_value", python3.exec, "c", timeout=26)
     assert "python3.start" in error.message
@@ -529,12 +529,10 @@ def started_runs():
 @check
 def a_dead_engine():
     start_over(url="http://127.0.0.1:%d" % PLACES["dead_port"], fail_fast=60)
-    begun = time.time()
     first = refused("unreachable", python3.exec, "c")
     assert "cannot be reached" in first.message, first
     second = refused("unreachable", python3.exec, "c")
     assert "a moment ago" in second.message, second
-    assert time.time() - begun < 3
     equal(python3.isAvailable(), False)
     assert "error" in python3.getPoolStats()
     start_over()
@@ -543,10 +541,10 @@ def a_dead_engine():
 
 @check
 def fail_fast_ends():
-    start_over(url="http://127.0.0.1:%d" % PLACES["dead_port"], fail_fast=0.3)
+    start_over(url="http://127.0.0.1:%d" % PLACES["dead_port"], fail_fast=60)
     refused("unreachable", python3.exec, "c")
-    assert "a moment ago" in refused("unreachable", python3.exec, "c").message
-    time.sleep(0.4)
+    (target,) = python3._unreachable._until
+    python3._unreachable._until[target] -= 60
     assert "cannot be reached" in refused("unreachable", python3.exec, "c").message
     start_over(url="http://127.0.0.1:%d" % PLACES["dead_port"], fail_fast=0)
     for _ in range(2):
@@ -568,9 +566,13 @@ def after_fail_fast_one_caller_tries():
 @check
 def a_host_that_does_not_answer():
     start_over(url="http://127.0.0.1:%d" % PLACES["full_port"], connect_timeout=0.3)
-    begun = time.time()
-    refused("unreachable", python3.exec, "c")
-    assert time.time() - begun < 2, "tried again after a time-out"
+    tried, connect = [], python3._connect
+    python3._connect = lambda *given: tried.append(1) or connect(*given)
+    try:
+        refused("unreachable", python3.exec, "c")
+    finally:
+        python3._connect = connect
+    equal(len(tried), 1)
 
 
 def together(count, call):
@@ -735,8 +737,8 @@ def unix_socket():
     refused("connection_lost", python3.exec, "drop")
     refused("connection_lost", python3.exec, "half")
     begun = time.time()
-    refused("no_answer", python3._call, "POST", python3.COMPAT + "/exec", {"code": "slow 3"}, wait=0.3)
-    assert time.time() - begun < 2
+    refused("no_answer", python3._call, "POST", python3.COMPAT + "/exec", {"code": "slow 60"}, wait=0.3)
+    assert time.time() - begun < 30
     python3.configure(socket=PLACES["socket"] + ".missing")
     refused("unreachable", python3.exec, "zero")
 
