@@ -46,6 +46,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "client": "tui.commands.client:client",
         "doctor": "tui.commands.doctor:doctor",
         "completion": "tui.commands.completion:completion",
+        "help": "tui.commands.help:help_page",
     }
 )
 """Where each command is, in the order of the help."""
