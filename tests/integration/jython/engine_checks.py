@@ -2,6 +2,7 @@
 """The client against an engine. Jython 2.7."""
 
 import threading
+import time
 
 from jarray import array
 from java.lang import Double, Integer
@@ -159,6 +160,32 @@ def a_timeout():
     error = refused("timeout", python3.exec, "print('on', flush=True)\nwhile True: pass", timeout=2)
     equal(error.output, u"on\n")
     assert error.runId > 0
+
+
+def newest(name):
+    """Return the newest run of code that has this name."""
+    return [run for run in python3._call("GET", "/api/v1/runs?limit=20")["runs"] if run["name"] == name][0]
+
+
+def gives_up():
+    body = {"code": "while True: pass", "timeout": 25}
+    refused("no_answer", python3._call, "POST", python3.COMPAT + "/exec", body, wait=1)
+    until = time.time() + 20  # below the limit of the run itself
+    while time.time() < until:
+        run = newest("<exec>")
+        if run["state"] == "finished":
+            break
+        time.sleep(0.05)
+    equal(run.get("outcome"), u"cancelled")
+
+
+@check
+def a_caller_that_gives_up_stops_its_run():
+    start_over("admin")
+    gives_up()
+    if PLACES["java"] >= 16:
+        python3.configure(socket=PLACES["socket"])
+        gives_up()
 
 
 @check
