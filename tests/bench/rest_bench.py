@@ -148,9 +148,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 
 async def latency(library: Engine, asked: list[Place], calls: int) -> None:
-    ways = [
-        (f"{place.name} {name}", place, what) for place in asked for name, what in (("/exec", COMPAT), ("/runs", OURS))
-    ]
+    ways = [(f"{place.name} {name}", place, what) for place in asked for name, what in WAYS.items()]
     callers = {way: await Caller(place).connect() for way, place, _ in ways}
     seconds: dict[str, list[float]] = {"library": [], **{way: [] for way, _, _ in ways}}
     problems: Counter[str] = Counter()
