@@ -204,7 +204,8 @@ async def compose(
     rules = HeaderRules(dependencies, ceilings, protection.now)
     request_checks = RequestChecks(scripts, permissions, shared, modes, ceilings)
     key = await asyncio.to_thread(hmac_key, project.private, writable=not isinstance(project, ReadOnlyProject))
-    runs = RunService(pool, state, request_checks, shared, buffers, events, metrics, space, audit, key)
+    wait = settings.pool.api_queue_wait
+    runs = RunService(pool, state, request_checks, shared, buffers, events, metrics, space, audit, key, wait)
     run_history = RunHistory(runs, state, scripts, shared, buffers)
     checks = ScriptChecks(examiner, imports, rules, shared)
     await runs.begin()

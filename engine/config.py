@@ -90,6 +90,9 @@ class PoolSection:
     queue_wait: Annotated[float, Range("queue wait", 1, 86_400)] = 300.0
     """Seconds that a run may wait for a free slot, or for memory, before it is refused."""
 
+    api_queue_wait: Annotated[float, Range("queue wait of API calls", 0.1, 3600)] = 5.0
+    """Seconds that a run may wait for a free slot while a client of the API waits for its end; then it is refused."""
+
     memory_reserve: Annotated[int, Range("memory reserve", 0, 1 << 40, size=True)] = 64 << 20
     """Memory that stays free on the host when all that runs takes all that it asked for; one run more waits."""
 

@@ -15,6 +15,9 @@ SETTINGS_TEMPLATE = """\
 # Seconds that a run may wait for a free slot, or for memory, before it is refused.
 # queue_wait = 300.0
 
+# Seconds that it may wait while a client of the API waits for its end; then that call is told to come again.
+# api_queue_wait = 5.0
+
 # Memory that stays free on this host when all that runs takes all that it asked for; one run more waits.
 # memory_reserve = "64 MiB"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from engine.config import AccessSection, ConfigError, Settings
@@ -127,8 +127,7 @@ class AccessPolicy:
         changed = self._callers.use_roles(roles)
         self._access = access
         if changed or mended:
-            named = {each.name: list(getattr(access, each.name)) for each in fields(access)}
-            self._audit.tell(self._owner, "engine", "access_policy", str(self._file), **named)
+            self._audit.tell(self._owner, "engine", "access_policy", str(self._file), **asdict(access))
             log.info("roles of accounts are as %s has them", self._file)
 
     async def _resolved(self, access: AccessSection, seconds: float) -> AccountRoles:

@@ -1,6 +1,6 @@
 """Sessions of a plant that call one saved script each second with a token: what they get, and what that writes.
 
-    python tests/bench/volume_bench.py [--sessions 100] [--seconds 600] [--quick]
+    python tests/bench/volume_bench.py [--sessions 100] [--seconds 600] [--folder /var/tmp] [--quick]
 
 A real engine on loopback TCP, a token of the role operator, and one connection for each session, which is kept. Each
 session calls ``POST /api/v1/runs?wait=20`` once a second, at a moment of its own. Written bytes are ``write_bytes`` of
@@ -110,9 +110,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--sessions", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--folder", default="/var/tmp", help="where the project is made: on a real disk")
     parser.add_argument("--quick", action="store_true", help="20 seconds")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         root = Path(folder).resolve() / "plant"
         root.mkdir(mode=0o700)
         command = [*launch.daemon_command(root), "--listen", "127.0.0.1:0"]

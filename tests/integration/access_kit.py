@@ -20,6 +20,7 @@ from engine.sockets import Peer
 @dataclass(frozen=True)
 class Answer:
     status: int
+    headers: dict[bytes, bytes]
     body: bytes
 
     @property
@@ -34,6 +35,7 @@ class AccessHost:
         self.engine = engine
         self.wire = EventWire("aa")
         self.stopping = asyncio.Event()
+        self.in_flight = 64
         self.app = build_app(self)
 
     def info(self) -> EngineInfo:
@@ -82,4 +84,6 @@ class AccessHost:
 
         async with asyncio.timeout(20):
             await self.app(scope, receive, send)  # type: ignore[arg-type]
-        return Answer(sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:]))
+        return Answer(
+            sent[0]["status"], dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
+        )

@@ -111,6 +111,8 @@ class Handler(BaseHTTPRequestHandler):
             self.answer({"success": False, "error": "All slots are busy.", "code": "busy"}, status=429)
             return
         self.answer({**OUTCOMES.get(what, {"success": True, "value": body, "result": "{}"}), "runId": 7})
+        if what == "last":  # of this connection, which the client cannot know yet
+            self.close_connection = True
 
     def long_run(self, body: dict[str, Any] | None) -> None:
         seen = self.server.seen
@@ -168,6 +170,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
         "total_executions": 4,
         "successful_executions": 3,
         "failed_executions": 1,
+        "success_rate": 75.0,
         "average_execution_time_ms": 2.5,
     },
     "/monitoring/metrics": {"p50ResponseTimeMs": 1.5, "p95ResponseTimeMs": 2.5, "p99ResponseTimeMs": 3.5},

@@ -127,11 +127,25 @@ async def test_every_figure_is_what_happened(host: ServedEngine) -> None:
     assert after.max_wait_ms is not None
     assert after.max_wait_ms <= (max(queued_for) + 1.0) * 1000
     assert (now.active, now.waiting, now.peak) == (0, 0, 3)
-    # The four that burned a processor for a while are among those whose use is known once their processes are gone.
+
+
+BURN = """
+import time
+while time.process_time() < 0.25: pass
+result = time.process_time()
+"""
+
+
+async def test_a_run_costs_the_processor_time_of_its_process(host: ServedEngine) -> None:
     await at_rest(host)
-    used = (await figures(host)).since_start.average_cpu_ms
-    assert used is not None
-    assert used > 300 / 11 / 2  # a busy machine gives a run less than its time
+    runs = host.engine.metrics._runs
+    before = runs.totals()
+    info = await run(host, BURN)
+    await until(lambda: runs.totals().cpu_runs == before.cpu_runs + 1, "its process is gone")
+    # Its own clock starts with the process; what it used to leave comes on top.
+    assert info.value <= runs.totals().cpu - before.cpu + 0.01 < info.value + 0.2
+    now = await figures(host)
+    assert now.since_start.average_cpu_ms == pytest.approx(1000 * (runs.totals().average_cpu or 0.0), abs=0.01)
 
 
 async def test_the_panels_say_the_same(host: ServedEngine) -> None:

@@ -54,8 +54,29 @@ class Elsewhere:
             cwd=self.empty, env=self.environ(**more),
         )  # fmt: skip
 
+    def here(
+        self, patch: pytest.MonkeyPatch, said: pytest.CaptureFixture[str], *arguments: str, **environ: str
+    ) -> tuple[int, str, str]:
+        """The same in this process, which saves the start of an interpreter: exit code, stdout, stderr."""
+        with patch.context() as while_called:
+            while_called.setattr(shared, "RUN_FOLDER", self.run_folder)
+            while_called.chdir(self.empty)
+            for name, value in environ.items():
+                while_called.setenv(name, value)
+            code = cli._call(arguments, Invocation())
+        out, err = said.readouterr()
+        return code, out, err
+
+    @property
+    def options(self) -> list[str]:
+        return ["--url", self.url, "--token-file", str(self.token_file)]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"GATEWRIGHT_URL": self.url, "GATEWRIGHT_TOKEN_FILE": str(self.token_file)}
+
     def by_url(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return self.call(*arguments, "--url", self.url, "--token-file", str(self.token_file), stdin=stdin)
+        return self.call(*arguments, *self.options, stdin=stdin)
 
     def by_id(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """In a mount namespace of its own, whose /run/gatewright is this test's."""
@@ -118,18 +139,11 @@ def test_a_command_works_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """In this process, which saves each of them the start of an interpreter."""
-    monkeypatch.setattr(shared, "RUN_FOLDER", elsewhere.run_folder)
-    monkeypatch.chdir(elsewhere.empty)
-    options = {
-        "url": ["--url", elsewhere.url, "--token-file", str(elsewhere.token_file)],
-        "id": ["--project", "@plant-a"],
-    }[way]
-    code = cli._call([*arguments, *options], Invocation())
-    said = "".join(capfd.readouterr())
-    assert code == 0, said
-    assert printed in said
-    assert elsewhere.token_file.read_text().strip() not in said
+    options = elsewhere.options if way == "url" else ["--project", "@plant-a"]
+    code, out, err = elsewhere.here(monkeypatch, capfd, *arguments, *options)
+    assert code == 0, err
+    assert printed in out + err
+    assert elsewhere.token_file.read_text().strip() not in out + err
 
 
 @needs_mounts
@@ -138,15 +152,18 @@ def test_a_member_uses_a_shared_project_by_its_id(elsewhere: Elsewhere) -> None:
     assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
 
 
-def test_the_environment_names_an_engine_and_the_command_line_wins(elsewhere: Elsewhere) -> None:
-    variables = {"GATEWRIGHT_URL": elsewhere.url, "GATEWRIGHT_TOKEN_FILE": str(elsewhere.token_file)}
-    assert "night/adds" in elsewhere.call("scripts", "list", **variables).stdout
-    here = elsewhere.call("scripts", "list", "--project", str(elsewhere.empty), **variables)
-    assert "There is no project in" in here.stderr
-    two = elsewhere.by_url("scripts", "list", "--project", "@plant-a")
-    assert (two.returncode, "Two engines are named" in two.stderr) == (2, True)
-    half = elsewhere.call("scripts", "list", "--token-file", str(elsewhere.token_file))
-    assert "belong to --url" in half.stderr
+def test_the_environment_names_an_engine_and_the_command_line_wins(
+    elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def call(*arguments: str, **environ: str) -> tuple[int, str, str]:
+        return elsewhere.here(monkeypatch, capfd, "scripts", "list", *arguments, **environ)
+
+    assert "night/adds" in call(**elsewhere.variables)[1]
+    assert "There is no project in" in call("--project", str(elsewhere.empty), **elsewhere.variables)[2]
+    code, _, said = call(*elsewhere.options, "--project", "@plant-a")
+    assert (code, "Two engines are named" in said) == (2, True)
+    assert "belong to --url" in call("--token-file", str(elsewhere.token_file))[2]
+    assert "takes a token" in call("--url", elsewhere.url)[2]
 
 
 @pytest.mark.parametrize(
@@ -162,15 +179,18 @@ def test_the_environment_names_an_engine_and_the_command_line_wins(elsewhere: El
     ],
 )
 def test_what_needs_a_folder_is_refused_in_a_sentence(
-    elsewhere: Elsewhere, arguments: list[str], sentence: str
+    elsewhere: Elsewhere,
+    arguments: list[str],
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    for place in (["--url", elsewhere.url, "--token-file", str(elsewhere.token_file)], ["--project", "@plant-a"]):
+    for place in (elsewhere.options, ["--project", "@plant-a"]):
         if arguments == ["init", "new"] and place[0] == "--project":
             continue  # two folders, which is said before
-        done = elsewhere.call(*arguments, *place)
-        assert (done.returncode, done.stdout) == (2, "")
-        assert sentence in done.stderr
-        assert "Traceback" not in done.stderr
+        code, out, err = elsewhere.here(monkeypatch, capfd, *arguments, *place)
+        assert (code, out) == (2, "")
+        assert sentence in err
     assert list(elsewhere.empty.iterdir()) == []
 
 
@@ -192,16 +212,19 @@ def test_files_are_read_and_written_here(elsewhere: Elsewhere, tmp_path: Path) -
     assert (tmp_path / "copy/far.py").read_text() == "result = 'far'\n"
 
 
-def test_hints_name_the_same_engine(elsewhere: Elsewhere) -> None:
-    done = elsewhere.by_url("exec", "nothing/there.py")
-    assert f"--url {elsewhere.url} --token-file {elsewhere.token_file}" in done.stderr
+def test_hints_name_the_same_engine(
+    elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, _, said = elsewhere.here(monkeypatch, capfd, "exec", "nothing/there.py", *elsewhere.options)
+    assert " ".join(elsewhere.options) in said
 
 
-def test_stopping_takes_a_name_on_the_command_line(elsewhere: Elsewhere) -> None:
-    variables = {"GATEWRIGHT_URL": elsewhere.url, "GATEWRIGHT_TOKEN_FILE": str(elsewhere.token_file)}
-    done = elsewhere.call("engine", "stop", **variables)
-    assert (done.returncode, "stopped only if --url names it" in done.stderr) == (2, True)
-    assert elsewhere.by_url("engine", "status").returncode == 0
+def test_stopping_takes_a_name_on_the_command_line(
+    elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code, _, said = elsewhere.here(monkeypatch, capfd, "engine", "stop", **elsewhere.variables)
+    assert (code, "stopped only if --url names it" in said) == (2, True)
+    assert elsewhere.here(monkeypatch, capfd, "engine", "status", *elsewhere.options)[0] == 0
 
 
 def test_completion_asks_the_engine(elsewhere: Elsewhere) -> None:

@@ -11,12 +11,14 @@ import pytest_asyncio
 from served_engine import ServedEngine, posted, served_engine, until
 
 from engine.client.answers import EngineError
+from engine.config import PoolSection, Settings
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest, RunState
 from engine.services.access import ServiceError
 
 FOREVER = {"kind": "exec", "code": "while True: pass"}
 TWO = {"kind": "exec", "code": "import sys\nprint('to out')\nprint('to err', file=sys.stderr)\nresult = 1 + 1"}
 IMPATIENT = 0.3
+PATIENT = 20.0
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -24,7 +26,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServedEngine]:
-    async with served_engine(tmp_path_factory.mktemp("waiting") / "plant") as served:
+    settings = Settings(pool=PoolSection(api_queue_wait=PATIENT))
+    async with served_engine(tmp_path_factory.mktemp("waiting") / "plant", settings) as served:
         yield served
 
 
@@ -94,7 +97,8 @@ async def test_a_client_that_leaves_ends_its_run_and_frees_the_slot(host: Served
 async def test_a_call_that_gets_no_slot_is_told_to_come_again(
     host: ServedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.services.runs.service.API_QUEUE_WAIT", IMPATIENT)
+    assert host.engine.runs.queue_wait_of(RunRequest(kind=RunKind.EXEC), "rest") == PATIENT
+    monkeypatch.setattr(host.engine.runs, "_api_queue_wait", IMPATIENT)
     blocking = await filled(host)
     answer = await host.post("/runs?wait=20", TWO)
     assert (answer.status, answer.body["code"]) == (429, "busy")

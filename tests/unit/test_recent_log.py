@@ -81,6 +81,7 @@ def test_lines_are_limited_and_the_oldest_go(recent: RecentLog, logger: logging.
     assert (page.count, page.total, page.has_more) == (MOST, LINES, True)
     assert page.entries[0].id == LINES + 10
     assert read(recent, after="11").entries == []
+    assert read(recent, after="0").total == read(recent, after="-1").total == LINES
 
 
 def test_a_level_is_that_one_and_above(recent: RecentLog, logger: logging.Logger) -> None:

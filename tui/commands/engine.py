@@ -97,12 +97,11 @@ def status(invocation: Invocation) -> None:
 def list_shared(invocation: Invocation) -> None:
     """List the shared projects of this host, and which of them let you in.
 
-    Each is reached as @ID, in place of a folder.
+    Each is reached as @ID, in place of a folder: gatewright @ID, and --project @ID for a command.
 
     \b
     Examples:
       gatewright engine list
-      gatewright exec 'result = 1 + 1' --project @plant-a
     """
     import asyncio
 

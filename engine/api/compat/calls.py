@@ -20,9 +20,6 @@ from engine.services.operations import implements
 WAIT = 25.0
 """Seconds that a run may take with its time in the queue. These clients give up after 30."""
 
-QUEUE_WAIT = 5.0
-"""Seconds that it may wait for a slot."""
-
 _OF_THE_SCRIPT = frozenset({Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED, Outcome.MEMORY})
 """Ends with an exception of the script."""
 
@@ -170,7 +167,7 @@ class Calls:
         await self._interpreter.require(wishes.version)
         mode = "" if wishes.mode is None else wishes.mode.strip().upper()
         request = replace(run, mode=mode, timeout=wishes.timeout)
-        info = await self._host.engine.runs.run_within(request, actor, source, seconds=WAIT, queue_wait=QUEUE_WAIT)
+        info = await self._host.engine.runs.run_within(request, actor, source, seconds=WAIT)
         return answer_of(info, traceback=traceback)
 
 

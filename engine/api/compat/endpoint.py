@@ -134,7 +134,7 @@ class CompatEndpoint(Endpoint):
         if not isinstance(given, dict):
             raise ServiceError("bad_request", "The body must be a JSON object.")
         fields = {field.encode_name for field in msgspec.structs.fields(self._operation.body)}
-        told = {name if name in fields else _camel(name): value for name, value in given.items() if value is not None}
+        told = {name if name in fields else camel(name): value for name, value in given.items() if value is not None}
         return msgspec.convert(told, self._operation.body)
 
 
@@ -152,7 +152,8 @@ def _decoded(data: bytes) -> Any:  # noqa: ANN401 - any JSON
         ) from None
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """Return the name of a field in camelCase, as newer clients write it."""
     first, *rest = name.split("_")
     return first + "".join(part[:1].upper() + part[1:] for part in rest)
 

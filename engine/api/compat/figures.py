@@ -9,12 +9,12 @@ number.
 from __future__ import annotations
 
 import platform
-import re
-import time
 from typing import Any
 
 import msgspec
 
+from engine.api.compat.endpoint import camel, now_ms
+from engine.api.compat.interpreter import Interpreter
 from engine.api.host import EngineHost
 from engine.models.base import Model
 from engine.models.engine import PoolInfo, ResizeRequest, SlotState
@@ -125,7 +125,7 @@ class Monitoring(Model, frozen=True, kw_only=True, rename="camel"):
 
 
 POOL_STATS = Operation(
-    "compat.pool_stats", "GET", "/api/v1/pool-stats", PoolStats, POOL_INFO.role, "See the pool's slots"
+    "compat.pool_stats", "GET", "/api/v1/pool-stats", PoolStats, POOL_INFO.role, "See the pool's slots", scoped=True
 )
 POOL_SIZE = Operation(
     "compat.pool_size",
@@ -136,7 +136,9 @@ POOL_SIZE = Operation(
     "Resize the pool",
     body=ResizeRequest,
 )
-HEALTH = Operation("compat.health", "GET", "/api/v1/health", Health, POOL_INFO.role, "See whether runs can begin")
+HEALTH = Operation(
+    "compat.health", "GET", "/api/v1/health", Health, POOL_INFO.role, "See whether runs can begin", scoped=True
+)
 DIAGNOSTICS = Operation(
     "compat.diagnostics",
     "GET",
@@ -144,6 +146,7 @@ DIAGNOSTICS = Operation(
     Diagnostics,
     METRICS.role,
     "See the engine's state in one answer",
+    scoped=True,
 )
 METRICS_TOTALS = Operation(
     "compat.metrics", "GET", "/api/v1/metrics", Metrics, METRICS.role, "See the totals of runs since the start"
@@ -168,8 +171,9 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
 
 
 class Figures:
-    def __init__(self, host: EngineHost) -> None:
+    def __init__(self, host: EngineHost, interpreter: Interpreter) -> None:
         self._host = host
+        self._interpreter = interpreter
 
     @implements(POOL_STATS)
     async def pool_stats(self) -> PoolStats:
@@ -186,14 +190,14 @@ class Figures:
         return PoolSize(success=True, pool_size=info.size, message=f"The pool has {info.size} slots now.")
 
     @implements(HEALTH)
-    def health(self) -> Health:
+    async def health(self) -> Health:
         pool = self._pool()
         up = _sound(pool) > 0
         return Health(
             healthy=up,
             available=up,
             status="HEALTHY" if up else "DOWN",
-            python_version=platform.python_version(),
+            python_version=await self._interpreter.full_version(),
             pool_size=pool.size,
             message=_state(pool),
             timestamp=now_ms(),
@@ -202,7 +206,7 @@ class Figures:
     @implements(DIAGNOSTICS)
     async def diagnostics(self) -> Diagnostics:
         pool, metrics = self._pool(), await self._metrics()
-        totals, python = metrics.since_start, platform.python_version()
+        totals, python = metrics.since_start, await self._interpreter.full_version()
         up = _sound(pool) > 0
         return Diagnostics(
             available=up,
@@ -212,14 +216,15 @@ class Figures:
             average_execution_time=totals.average_ms or 0.0,
             pool_stats=_pool_stats(pool, metrics),
             version_info={
-                "version": python,
+                "version": await self._interpreter.build(),
                 "pythonVersion": python,
                 "moduleVersion": self._host.info().version,
                 "available": up,
             },
             distribution_info={
                 "available": up,
-                "os": platform.system(),
+                "os": f"{platform.system()} {platform.machine()}".lower(),
+                "pythonPath": self._interpreter.path,
                 "embeddedInstalled": False,
                 "autoDownload": False,
                 "installedVersions": [python],
@@ -261,15 +266,10 @@ class Figures:
         return await self._host.engine.metrics.info()
 
 
-def now_ms() -> int:
-    """Return the time as these clients want it: milliseconds since the epoch, a whole number."""
-    return int(time.time() * 1000)
-
-
 def both_spellings(answer: Model) -> msgspec.Raw:
     """Encode ``answer`` with each field under its own name and in camelCase."""
     fields = msgspec.to_builtins(answer)
-    return msgspec.Raw(msgspec.json.encode(fields | {_camel(name): value for name, value in fields.items()}))
+    return msgspec.Raw(msgspec.json.encode(fields | {camel(name): value for name, value in fields.items()}))
 
 
 def error_rate(metrics: EngineMetrics) -> float | None:
@@ -278,10 +278,6 @@ def error_rate(metrics: EngineMetrics) -> float | None:
         if counted := figures.successful + figures.failed:
             return 100 * figures.failed / counted
     return None
-
-
-def _camel(name: str) -> str:
-    return re.sub(r"_(\w)", lambda match: match[1].upper(), name)
 
 
 def _sound(pool: PoolInfo) -> int:

@@ -20,7 +20,8 @@ from typing import Any
 
 import msgspec
 
-from engine.api.compat.figures import both_spellings, error_rate, now_ms
+from engine.api.compat.endpoint import now_ms
+from engine.api.compat.figures import both_spellings, error_rate
 from engine.api.host import EngineHost
 from engine.models.base import Model
 from engine.models.metrics import EngineMetrics
@@ -76,6 +77,7 @@ GATEWAY_IMPACT = Operation(
     GatewayImpact,
     METRICS.role,
     "See how much scripts weigh on this host",
+    scoped=True,
 )
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (GATEWAY_IMPACT,)

@@ -37,9 +37,7 @@ class LogParams(Model, frozen=True):
     lines: Annotated[int, Meta(ge=1, le=MAX_ID, description="How many lines to send; more than 500 means 500.")] = 100
     level: Annotated[str, Meta(description="Only lines of this level and above: DEBUG, INFO, WARN or ERROR.")] = ""
     filter: Annotated[str, Meta(description="Only lines with this text in their logger or message.")] = ""
-    after: Annotated[int, Meta(ge=0, le=MAX_ID, description="Only lines with a smaller id: the next page.")] | None = (
-        None
-    )
+    after: Annotated[int, Meta(le=MAX_ID, description="Only lines with a smaller id: the next page; 0 for all.")] = 0
 
 
 class LogEntry(Model, frozen=True, kw_only=True):
@@ -95,7 +93,7 @@ class Logs:
             for line in self._host.recent_log.newest_first()
             if line.level >= least and (part in line.logger.lower() or part in line.message.lower())
         ]
-        wanted = [line for line in matching if params.after is None or line.id < params.after]
+        wanted = [line for line in matching if params.after <= 0 or line.id < params.after]
         page = wanted[: min(params.lines, MOST)]
         return LogPage(
             success=True,

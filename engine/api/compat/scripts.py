@@ -90,6 +90,7 @@ SAVE = Operation(
     SCRIPTS_SAVE.role,
     "Save scripts by their names",
     body=SaveScriptRequest,
+    scoped=SCRIPTS_SAVE.scoped,
 )
 LOAD = Operation(
     "compat.scripts.load",
@@ -127,6 +128,7 @@ DELETE = Operation(
     SCRIPTS_DELETE.role,
     "Delete scripts by their names",
     params=NameParams,
+    scoped=SCRIPTS_DELETE.scoped,
 )
 DELETE_BY_POST = Operation(
     "compat.scripts.delete_by_post",
@@ -137,6 +139,7 @@ DELETE_BY_POST = Operation(
     "Delete scripts by their names, as clients do that send no DELETE",
     params=NameParams,
     body=DeleteScriptRequest,
+    scoped=SCRIPTS_DELETE.scoped,
 )
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (SAVE, LOAD, LIST, AVAILABLE, DELETE, DELETE_BY_POST)

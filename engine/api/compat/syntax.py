@@ -39,6 +39,7 @@ CHECK_SYNTAX = Operation(
     SCRIPTS_CHECK.role,
     "Check a text for errors",
     body=SyntaxRequest,
+    scoped=SCRIPTS_CHECK.scoped,
 )
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (CHECK_SYNTAX,)

@@ -45,7 +45,7 @@ def compat_services(host: EngineHost) -> list[object]:
         scripts.ScriptsByName(host),
         syntax.Syntax(host),
         about.About(host, interpreter),
-        figures.Figures(host),
+        figures.Figures(host, interpreter),
         impact.Impact(host),
         history.History(),
         logs.Logs(host),

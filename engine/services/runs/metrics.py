@@ -211,9 +211,7 @@ class RunMetrics:
             self._now.contended += 1
 
     def started(self, run_id: int) -> None:
-        """Note that a slot has a run, once for each."""
-        if run_id in self._active:
-            return
+        """Note that a slot has a run; said again, that changes nothing."""
         now = self._advance()
         if self._waiting:
             self._wait_over(run_id, now)

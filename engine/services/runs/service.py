@@ -85,9 +85,6 @@ STOP_LINE = 1 << 10
 PAGE = 500
 """Output chunks read from the state at a time."""
 
-API_QUEUE_WAIT = 5.0
-"""Seconds that a run may wait for a slot while a client of the API waits for its end."""
-
 
 class RunService:
     """Implements ``RunListener`` for its active runs."""
@@ -104,8 +101,23 @@ class RunService:
         space: SpaceCheck,
         audit: AuditService,
         hmac_key: bytes,
+        api_queue_wait: float = 5.0,
     ) -> None:
-        """``hmac_key`` is the project's, for what is secret among the inputs."""
+        """Make the service of one project.
+
+        Args:
+            pool: Runs what is started.
+            state: Keeps the records.
+            checks: Make a job of a request.
+            shared: The project's shared code.
+            buffers: Files that runs are handed.
+            events: Hears of every change.
+            metrics: Counts.
+            space: Whether there is room for output.
+            audit: Hears of ADMIN runs and of what tokens run.
+            hmac_key: The project's, for what is secret among the inputs.
+            api_queue_wait: Seconds that a run may wait for a slot while a client of the API waits for its end.
+        """
         self._pool = pool
         self._state = state
         self._checks = checks
@@ -116,6 +128,7 @@ class RunService:
         self._space = space
         self._audit = audit
         self._hmac_key = hmac_key
+        self._api_queue_wait = api_queue_wait
         self._active: dict[int, ActiveRun] = {}
         self.recorder = Recorder(state, self._durable)
         self._condenser = Condenser(state, lambda run_id: run_id not in self._active, self._publish)
@@ -197,7 +210,7 @@ class RunService:
             self._pool.cancel(run.info.id)
             raise
         if no_slot_in_time(info):
-            raise busy(info, API_QUEUE_WAIT)
+            raise busy(info, self._api_queue_wait)
         return with_output(info, run.chunks())
 
     def queue_wait_of(self, request: RunRequest, source: str) -> float | None:
@@ -205,7 +218,7 @@ class RunService:
 
         A client of the API is told soon that there is no slot; a batch has time, and a person sees the queue.
         """
-        return API_QUEUE_WAIT if source == "rest" and not request.batch else None
+        return self._api_queue_wait if source == "rest" and not request.batch else None
 
     async def launch(
         self,

@@ -119,7 +119,7 @@ class TitledScripts:
         self._turn = asyncio.Lock()
         self._stated: dict[str, tuple[str, Stated]] = {}
         """By path: the hash of a text, and what its header says."""
-        self._found: dict[str, ScriptInfo] = {}
+        self._found: dict[tuple[tuple[str, ...], str], ScriptInfo] = {}
         """What names meant, while the scripts' changes were ``_found_at``."""
         self._found_at = -1
 
@@ -146,7 +146,7 @@ class TitledScripts:
             ServiceError: ``no_script``, ``ambiguous`` or ``unreadable``.
         """
         info = await self.found(name, actor)
-        loaded = await self._scripts.load(info.path)
+        loaded = await self._scripts.load(info.path, actor)
         return await self._one(loaded.info.path, actor), loaded.text
 
     async def found(self, name: str, actor: Actor) -> ScriptInfo:
@@ -161,10 +161,11 @@ class TitledScripts:
         changes = self._scripts.changes
         if self._found_at != changes or len(self._found) > MAX_FOUND:
             self._found, self._found_at = {}, changes
-        if (last := self._found.get(name)) is not None and (info := await self._same(last)) is not None:
+        key = actor.scripts, name  # what a name means depends on what its caller may see
+        if (last := self._found.get(key)) is not None and (info := await self._same(last)) is not None:
             return info
         info = await self._searched(name, actor)
-        self._found[name] = info
+        self._found[key] = info
         return info
 
     async def _same(self, last: ScriptInfo) -> ScriptInfo | None:
@@ -273,8 +274,8 @@ class TitledScripts:
             return False
         return _lines(text) == _lines(code)
 
-    async def _infos(self, actor: Actor) -> Sequence[ScriptInfo]:  # noqa: ARG002 - a token may see some scripts only
-        return (await self._scripts.list()).scripts
+    async def _infos(self, actor: Actor) -> Sequence[ScriptInfo]:
+        return (await self._scripts.list(actor)).scripts
 
     async def _one(self, path: str, actor: Actor) -> TitledScript:
         for script in await self.list(actor):

@@ -110,6 +110,8 @@ class ScriptWriter:
 
     async def adopt(self, deletion: VersionRow, new_path: str, actor: Actor) -> bool:
         """Give the versions of a deleted script to the one that holds its text since, unless it is there again."""
+        require_script(actor, deletion.script, "rename")
+        require_script(actor, new_path, "make")
         async with self._turn:
             await self.settled()
             if await asyncio.to_thread(self._files.version, deletion.script) is not None:
