@@ -14,9 +14,12 @@ from cli_support import cli_project
 SOURCE = Path(__file__).parent / "java" / "Ask.java"
 PATIENCE = 90
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("javac") is None, reason="no Java compiler here: apt-get install default-jdk-headless"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("javac") is None, reason="no Java compiler here: apt-get install default-jdk-headless"
+    ),
+]
 
 
 def test_bodies_of_posts_arrive_whole_beside_the_offer_of_h2c(tmp_path: Path) -> None:

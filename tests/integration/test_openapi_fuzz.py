@@ -62,4 +62,4 @@ def test_a_few_requests_to_each_operation(plant: tuple[CliProject, str, str], ba
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("base", DOCUMENTS)
 def test_many_requests_to_each_operation(plant: tuple[CliProject, str, str], base: str, tmp_path: Path) -> None:
-    fuzz(plant, base, tmp_path, "--phases", "coverage,fuzzing", "--max-examples", "25")
+    fuzz(plant, base, tmp_path, "--phases", "coverage,fuzzing", "--max-examples", "12")
