@@ -133,7 +133,7 @@ def serve(ctx: click.Context, /, **given: str | None) -> None:
     Examples:
       gatewright engine serve --project /srv/plant-a
       gatewright engine serve --project /srv/plant-a --listen 127.0.0.1:9089
-      gatewright engine serve --project /srv/plant-a --shared plant-a --group plant
+      gatewright engine serve --project /srv/plant --shared plant --group plant
     """
     from engine.client.launch import daemon_command, daemon_environment
     from tui.commands.session import refusals
