@@ -1,10 +1,17 @@
 """An engine on another host, by its URL; also the way in for asyncio programs of others.
 
-from engine.client.remote import connect
+Example::
 
-async with connect("https://gw-02:9089", token_file="~/gw-02.token") as engine:
-    run = await engine.run_to_end(RunRequest(kind=RunKind.EXEC, code="result = 1 + 1"))
-    print(run.outcome, run.value)
+    import asyncio
+    from engine.client.remote import connect
+    from engine.models.runs import RunKind, RunRequest
+
+    async def main():
+        async with connect("https://gw-02:9089", token_file="~/gw-02.token") as engine:
+            run = await engine.run_to_end(RunRequest(kind=RunKind.SCRIPT, script="night/adds", params={"n": 41}))
+            print(run.outcome, run.value, run.output)
+
+    asyncio.run(main())
 """
 
 from __future__ import annotations

@@ -125,5 +125,7 @@ def _refusal(error: EngineError, name: str, hint: str | None) -> LaunchError:
             f"What answers at {name} is no engine (HTTP status {error.status}).", "Look at host and port."
         )
     if error.status == 401:
-        return LaunchError(f"{name} lets this client not in: {error.message}", hint or error.hint, exit_code=REFUSED)
+        return LaunchError(
+            f"{name} does not let this client in: {error.message}", hint or error.hint, exit_code=REFUSED
+        )
     return LaunchError(error.message, error.hint, exit_code=REFUSED if error.status == 403 else 3)

@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -20,7 +21,7 @@ from cli_support import PATIENCE, PROGRAM, CliProject, cli_project
 from mounts import needs_mounts
 from tls_front import Front, front
 
-from engine.client import shared
+from engine.client import remote, shared
 from tui import cli
 from tui.commands.invocation import Invocation
 
@@ -33,6 +34,7 @@ SCRIPT = """# /// script
 # type = "int"
 # default = 1
 # ///
+print("added")
 result = params["n"] + 1
 """
 
@@ -154,7 +156,7 @@ def test_a_command_works_elsewhere(
 @needs_mounts
 def test_a_member_uses_a_shared_project_by_its_id(elsewhere: Elsewhere) -> None:
     done = elsewhere.by_id("run", "night/adds", "-p", "n=41", "--project", "@plant-a")
-    assert (done.returncode, done.stdout) == (0, "42\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "added\n42\n"), done.stderr
 
 
 def test_the_environment_names_an_engine_and_the_command_line_wins(
@@ -278,23 +280,14 @@ def test_no_shared_projects_is_said_with_what_to_do(elsewhere: Elsewhere, tmp_pa
     assert (refused.returncode, "cannot be trusted" in refused.stderr) == (4, True)
 
 
-def test_an_asyncio_program_uses_the_client(elsewhere: Elsewhere) -> None:
-    program = f"""
-import asyncio
-from engine.client.remote import connect
-from engine.models.runs import RunKind, RunRequest
-
-async def main():
-    async with connect({elsewhere.url!r}, token_file={str(elsewhere.token_file)!r}) as engine:
-        run = await engine.run_to_end(RunRequest(kind=RunKind.EXEC, code="print('on')\\nresult = 1 + 1"))
-        print(run.outcome, run.value, run.output)
-
-asyncio.run(main())
-"""
+def test_an_asyncio_program_uses_the_client_as_its_text_says(elsewhere: Elsewhere) -> None:
+    example = textwrap.dedent((remote.__doc__ or "").partition("Example::\n")[2])
+    program = example.replace("https://gw-02:9089", elsewhere.url).replace("~/gw-02.token", str(elsewhere.token_file))
+    assert program != example
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
-    assert done.stdout == "ok 2 on\n\n", done.stderr
+    assert done.stdout == "ok 42 added\n\n", done.stderr
 
 
 @contextmanager
