@@ -21,7 +21,7 @@ from daemon_support import eventually
 
 from engine import Engine
 from engine.api import openapi
-from engine.api.compat import unavailable
+from engine.api.compat import history, unavailable
 from engine.api.compat.table import COMPAT_OPERATIONS, compat_services
 from engine.api.host import HostOperations
 from engine.api.server import EngineServer
@@ -273,6 +273,7 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
         "runs.replay": [Probe("POST", f"/runs/{other}/replay", f"/runs/{own}/replay", {}, {}, 202)],
         "runs.compare": [Probe("GET", f"/runs/{own}/compare/{other}", f"/runs/{own}/compare/{own}")],
         "buffers.create": [Probe("POST", "/buffers?name=x", "/buffers?name=x", status=201, narrowed=True)],
+        "metrics.info": [Probe("GET", "/metrics", "/metrics", narrowed=True)],
         "engine.info": [Probe("GET", "/engine", "/engine", narrowed=True)],
         "openapi": [Probe("GET", "/openapi.json", "/openapi.json", narrowed=True)],
         "access.self": [Probe("GET", "/access/self", "/access/self", narrowed=True)],
@@ -312,13 +313,13 @@ def compat_probes() -> dict[str, list[Probe]]:
         ],
     }
     answers_of_its_own = "session scripts.list scripts.available check_syntax version versions distributions example "
-    answers_of_its_own += "pool_stats health diagnostics gateway_impact openapi"
+    answers_of_its_own += "pool_stats health diagnostics gateway_impact metrics monitoring.metrics openapi"
     for operation in COMPAT_OPERATIONS:
         name = operation.name.removeprefix("compat.")
         if name in answers_of_its_own.split():
             body = {"code": "x = 1"} if name == "check_syntax" else None
             table[name] = [Probe(operation.method, operation.path, operation.path, body, body, narrowed=True)]
-        elif operation.answer in unavailable.__dict__.values():  # no answer but one sentence
+        elif operation.answer in (*vars(unavailable).values(), *vars(history).values()):  # no answer but one sentence
             path = operation.path.replace("{name:path}", "x")
             table[name] = [Probe(operation.method, path, narrowed=True)]
     return {f"compat.{name}": tried for name, tried in table.items()}
