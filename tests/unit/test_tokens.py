@@ -144,6 +144,7 @@ async def test_a_token_expires_at_the_end_of_its_last_day_on_this_host(tmp_path:
         ({"name": "a" * 65}, "at most 64 characters"),
         ({"name": "0123456789ab"}, "does not look like a token's id"),
         ({"name": "CI"}, "There is a token ci already"),
+        ({"role": "admin", "scripts": ["line1/*"]}, "for some scripts only cannot have the role admin"),
         ({"scripts": ["../x"]}, "no pattern of script paths"),
         ({"scripts": ["/x"]}, "no pattern of script paths"),
         ({"scripts": [""]}, "no pattern of script paths"),
