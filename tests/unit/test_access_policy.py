@@ -109,6 +109,7 @@ async def test_the_owner_and_root_are_administrators_and_others_are_told_whom_to
 
 async def test_a_changed_file_counts_at_once_and_sessions_of_accounts_end(tmp_path: Path) -> None:
     async with watched(tmp_path, '[access]\nauthors = ["@daemon"]\n') as (kit, kept, file):
+        await kit.callers.learn(DAEMON)  # from now on what it may do is remembered
         assert role_of(kit) is Role.AUTHOR
         session, _ = kit.callers.session_of(kit.callers.by_peer(DAEMON))
         assert kit.callers.by_token(session, "").role is Role.AUTHOR
