@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -556,7 +558,11 @@ async def test_a_thousand_bad_logins_are_throttled_and_keep_no_token_out(plant: 
 
 
 async def test_the_settings_of_a_living_engine_give_and_take_roles_and_say_what_is_wrong(plant: Plant) -> None:
-    engine, file, account = plant.engine, plant.engine.project.settings_file, Peer(1, 1, 1)
+    engine, file, account = (
+        plant.engine,
+        plant.engine.project.settings_file,
+        Peer(1, pwd.getpwnam("daemon").pw_uid, grp.getgrnam("daemon").gr_gid),
+    )
     before = file.read_text()
 
     async def holds(status: int, problem: str) -> bool:
