@@ -247,7 +247,6 @@ class TcpListener:
     async def _serve(self, sock: socket.socket, context: ssl.SSLContext | None, leave: Callable[[], None]) -> None:
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each answer waits 40 ms for an ACK
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             limits = self._connections.limits
             seconds = {"ssl_handshake_timeout": limits.handshake, "ssl_shutdown_timeout": limits.goodbye}

@@ -183,10 +183,12 @@ async def test_another_account_is_refused_even_when_it_reaches_the_socket(host: 
     assert b"This project belongs to " in answer
 
 
-def _ask_twice(path: str) -> bytes:
-    with socket.socket(socket.AF_UNIX) as first:
+def _told_at_second_connection(path: str) -> bytes:
+    with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
         first.connect(path)
-        return _ask(path)
+        second.settimeout(20)
+        second.connect(path)
+        return second.makefile("rb").read()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
@@ -198,7 +200,8 @@ async def test_another_account_does_not_get_all_connections(
     for folder in (tmp_path, *way, host.paths.private):
         folder.chmod(0o755)
     host.paths.socket.chmod(0o666)
-    answer = await asyncio.to_thread(Forked(lambda: _ask_twice(str(host.paths.socket)), NOBODY).answer)
+    path = str(host.paths.socket)
+    answer = await asyncio.to_thread(Forked(lambda: _told_at_second_connection(path), NOBODY).answer)
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b"This account has too many connections" in answer
     monkeypatch.setattr(peer, "MAX_PER_ACCOUNT", 0)
