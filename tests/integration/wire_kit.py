@@ -60,7 +60,7 @@ def wired(root: Path) -> Iterator[Wired]:
         for role in ROLES:
             made = found.own("POST", "/tokens", {"name": role, "role": role})
             found.by[role] = WireClient(tcp=(host, int(port)), token=made["token"])
-        found.by["nobody"] = WireClient(tcp=(host, int(port)))
+        found.by["stranger"] = WireClient(tcp=(host, int(port)))
         yield found
     finally:
         project.end()

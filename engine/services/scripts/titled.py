@@ -218,7 +218,7 @@ class TitledScripts:
         raise AssertionError("the last attempt raises")
 
     async def _saved(self, title: str, wanted: TitledSave, actor: Actor) -> str:
-        infos = await self._infos(None)  # a title is unique among all of them, whoever may see which
+        infos = await self._infos(None)  # a title is unique among all, seen or not
         there = await asyncio.to_thread(_found, title, [info for info in infos if actor.sees(info.path)])
         if there is None:
             _require_free(title, infos, actor)
