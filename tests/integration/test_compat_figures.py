@@ -245,6 +245,8 @@ async def test_figures_are_right_after_many_quick_runs(host: ServedEngine, numbe
 
 
 async def test_a_designer_gets_an_impact_that_was_measured(host: ServedEngine) -> None:
+    # Without it the first to ask after a minute is told that nothing is known.
+    assert "use of the host" in {task.get_name() for task in asyncio.all_tasks()}
     impact = await ask(host, "/gateway-impact")
     assert impact["impactLevel"] in ("LOW", "MEDIUM", "HIGH")
     assert impact["cpuUsagePercent"] == impact["python3CpuPercent"] > 0
@@ -341,6 +343,16 @@ async def test_the_log_is_read_over_http(host: ServedEngine) -> None:
     page = await ask(host, f"/logs?lines=1&filter=Python3&after={page['entries'][0]['id']}")
     assert [entry["level"] for entry in page["entries"]] == ["WARN"]
     assert page["hasMore"] is False
+
+
+async def test_a_run_whose_output_finds_no_room_is_over_when_it_ends(
+    host: ServedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = iter([None])  # there is room when it begins
+    monkeypatch.setattr(host.engine.runs, "_no_space", lambda: next(said, "There is no room."))
+    info = await run(host, "print('x')")
+    assert (info.outcome, info.unrecorded) == (Outcome.OK, "There is no room.")
+    assert (await figures(host)).active == 0
 
 
 async def test_states_are_of_the_run_itself(host: ServedEngine) -> None:
