@@ -43,6 +43,7 @@ class ServedEngine:
         self.engine = engine
         self.wire = EventWire("aa")
         self.stopping = asyncio.Event()
+        self.in_flight = 32
         self.recent_log = RecentLog()
         self.paths = EnginePaths(folder)
         self.server = EngineServer(build_app(self))
@@ -66,21 +67,21 @@ class ServedEngine:
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await sockets.connect(self.paths, os.geteuid())
 
-    async def post(self, path: str, body: dict[str, Any], **headers: str) -> Answer:
+    async def post(self, path: str, body: dict[str, Any], *, base: str = BASE, **headers: str) -> Answer:
         """Ask as a client of the API does that is no program of ours, on a connection of its own."""
         reader, writer = await self.connect()
         try:
-            writer.write(posted(path, body, **headers))
+            writer.write(posted(path, body, base=base, **headers))
             async with asyncio.timeout(PATIENCE):
                 return answered(await reader.read())
         finally:
             writer.close()
 
 
-def posted(path: str, body: dict[str, Any], **headers: str) -> bytes:
+def posted(path: str, body: dict[str, Any], *, base: str = BASE, **headers: str) -> bytes:
     data = msgspec.json.encode(body)
     lines = [
-        f"POST {BASE}{path} HTTP/1.1",
+        f"POST {base}{path} HTTP/1.1",
         "Host: localhost",
         "Connection: close",
         "Content-Type: application/json",

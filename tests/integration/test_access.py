@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from access_kit import AccessHost, Answer
+from daemon_support import eventually
 
 from engine import Engine
 from engine.api import openapi
@@ -359,6 +360,8 @@ async def test_a_token_for_some_scripts_gets_nothing_of_the_others_by_any_operat
     paths = {info.path for info in (await plant.engine.scripts.list()).scripts}
     assert {path for path in paths if not path.startswith(("defaults/", "samples/", "line1/"))} >= {OUTSIDE}
     assert not {"line2/new.py", "line2/put.py", "new.py", "moved.py", "line1/stolen.py"} & paths
+    listed = (await as_scoped(plant, "GET", "/runs?limit=500")).json["runs"]
+    assert {(run["actor"], run["name"]) for run in listed} == {("token:scoped", INSIDE)}
     names = {run.name for run in (await plant.engine.runs.list(owner, limit=500)).runs if run.actor == "token:scoped"}
     assert names == {INSIDE}
 
@@ -413,8 +416,9 @@ async def test_events_tell_of_what_the_caller_may_see_and_end_with_its_token(
     ]
     for kind, data in published:
         engine.events.publish(kind, data)
-    asking = asyncio.create_task(plant.host.ask("GET", f"/api/v1/events?after={after}", token=token))
-    await asyncio.sleep(0.1)
+    sent: list[Any] = []
+    asking = asyncio.create_task(plant.host.ask("GET", f"/api/v1/events?after={after}", token=token, sent=sent))
+    await eventually(lambda: any(message.get("body") for message in sent))
     await engine.tokens.revoke(f"listens-{name}", owner, "cli")
     engine.events.publish("script", {"path": INSIDE, "change": "after the end"})
     answer = await asking

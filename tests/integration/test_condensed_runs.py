@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from served_engine import until
 
 from engine import Engine
@@ -25,6 +26,13 @@ ONE_MINUTE = 10**9
 """Seconds of a minute that no test sees the end of."""
 
 CALLS = 40
+
+SEEN = 0
+"""The last run of the test before."""
+
+TOLD = 0
+"""The last audit record of the test before."""
+
 KILLED = """
 import asyncio, os, sys
 from pathlib import Path
@@ -38,6 +46,7 @@ actor = Actor("token:scada", NO_ACCOUNT, Role.AUTHOR, "t1")
 
 async def main():
     async with Engine.open(Path(sys.argv[1])) as engine:
+        (engine.project.scripts / "job.py").write_text("result = params.get('n')")
         async def call():
             request = RunRequest(kind=RunKind.SCRIPT, script="job.py")
             return (await engine.runs.run_to_end(request, actor, "rest", wait=20)).id
@@ -58,15 +67,36 @@ def one_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(condensed, "MINUTE", ONE_MINUTE)
 
 
-@pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    async with Engine.open(tmp_path / "plant") as opened:
-        write(opened, SCRIPT)
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
+    async with Engine.open(tmp_path_factory.mktemp("condensed") / "plant") as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def engine(shared_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Engine]:
+    """The engine, in which no call has been made yet as far as a test can tell."""
+    await shared_engine.runs.recorder.flush()
+    shared_engine.runs._condenser._close_minutes(lambda _: True)
+    await shared_engine.runs._condenser.write()
+    shared_engine.runs._condenser._known.clear()
+    newest = (await shared_engine.audit.list(shared_engine.owner, limit=1)).records[0]
+    monkeypatch.setattr(sys.modules[__name__], "SEEN", await shared_engine.state.next_run_id())
+    monkeypatch.setattr(sys.modules[__name__], "TOLD", newest.seq)
+    write(shared_engine, SCRIPT)
+    yield shared_engine
 
 
 def write(engine: Engine, text: str) -> None:
     (engine.project.scripts / "job.py").write_text(text)
+
+
+async def listed(engine: Engine, actor: Actor = SCADA) -> list[RunInfo]:
+    """The records of a test, newest first."""
+    return [run for run in (await engine.runs.list(actor, limit=500)).runs if run.id > SEEN]
 
 
 async def call(engine: Engine, actor: Actor = SCADA, **fields: Any) -> RunInfo:
@@ -76,7 +106,7 @@ async def call(engine: Engine, actor: Actor = SCADA, **fields: Any) -> RunInfo:
 
 async def counted(engine: Engine, table: str) -> int:
     await engine.runs.recorder.flush()
-    query = f"SELECT count(*) FROM {table}"
+    query = f"SELECT count(*) FROM {table} WHERE {'id' if table == 'run' else 'run_id'} > {SEEN}"
     return int(await engine.state._database.read(lambda connection: connection.execute(query).fetchone()[0]))
 
 
@@ -84,7 +114,9 @@ async def entries(engine: Engine) -> list[dict[str, Any]]:
     """What the audit has of runs, oldest first."""
     records = (await engine.audit.list(engine.owner, limit=500)).records
     return [
-        {"actor": one.actor, "subject": one.subject, **one.detail} for one in reversed(records) if one.action == "run"
+        {"actor": one.actor, "subject": one.subject, **one.detail}
+        for one in reversed(records)
+        if one.action == "run" and one.seq > TOLD
     ]
 
 
@@ -95,9 +127,9 @@ async def test_what_is_repeated_is_counted_exactly_and_in_one_record(engine: Eng
     assert {run.output for run in others} == {"it runs\n"}
     assert await counted(engine, "run") == 1
     assert await counted(engine, "output") == await counted(engine, "run_input") == 1
-    (listed,) = (await engine.runs.list(SCADA)).runs
+    (only,) = await listed(engine)
     shown = await engine.runs.get(first.id, SCADA)
-    assert shown.condensed == listed.condensed
+    assert shown.condensed == only.condensed
     found = shown.condensed
     assert found is not None
     assert (shown.id, shown.value, found.runs, found.failures) == (first.id, 0, CALLS + 1, 0)
@@ -132,7 +164,7 @@ async def test_what_is_no_repetition_has_its_own_record_and_entry(engine: Engine
     write(engine, SCRIPT)
     own = [first, failed, by_other, code, unsaved, started, replay, person, changed]
     await engine.runs.recorder.flush()
-    assert {run.id for run in (await engine.runs.list(engine.owner)).runs} == {run.id for run in own}
+    assert {run.id for run in await listed(engine, engine.owner)} == {run.id for run in own}
     assert (await engine.runs.output(failed.id, SCADA)).chunks[0].text == "it runs\n"
     assert (await engine.run_history.inputs(failed.id, SCADA)).params == {"fails": True}
     found = (await engine.runs.get(first.id, SCADA)).condensed
@@ -177,7 +209,7 @@ async def test_each_minute_has_a_record_and_an_entry(engine: Engine, monkeypatch
         for number in range(5):
             await call(engine, params={"n": number})
     await engine.runs.recorder.flush()
-    runs = (await engine.runs.list(SCADA)).runs
+    runs = await listed(engine)
     assert [run.condensed.runs if run.condensed else 0 for run in runs] == [5, 5]
     await engine.runs._condenser.write()
     assert [(entry["runs"], entry["inputs_distinct"]) for entry in await entries(engine)] == [(5, 5)]
@@ -197,26 +229,19 @@ async def test_the_counts_outlive_the_engine(tmp_path: Path) -> None:
         assert (await call(engine)).id > ids[-1]
 
 
-def test_a_killed_engine_loses_the_last_seconds_of_counts_at_most(tmp_path: Path) -> None:
-    async def made() -> None:
-        async with Engine.open(tmp_path / "plant") as engine:
-            write(engine, SCRIPT)
-
-    asyncio.run(made())
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path / "plant")], capture_output=True, text=True, timeout=60, check=False
+async def test_a_killed_engine_loses_the_last_seconds_of_counts_at_most(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, str(tmp_path / "plant"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-
-    async def looked() -> None:
-        async with Engine.open(tmp_path / "plant") as engine:
-            (run,) = (await engine.runs.list(engine.owner)).runs
-            assert run.condensed is not None
-            assert 10 <= run.condensed.runs <= 13
-            told = await entries(engine)
-            assert [entry["runs"] for entry in told] == [run.condensed.runs]
-            assert told[0]["actor"] == "token:scada"
-            assert (await call(engine)).id > int(done.stdout)
-            assert (await engine.audit.verify(engine.owner)).problem is None
-
-    asyncio.run(looked())
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    assert process.returncode == -signal.SIGKILL, err
+    async with Engine.open(tmp_path / "plant") as engine:
+        (run,) = (await engine.runs.list(engine.owner)).runs
+        assert run.condensed is not None
+        assert 10 <= run.condensed.runs <= 13
+        told = await entries(engine)
+        assert [entry["runs"] for entry in told] == [run.condensed.runs]
+        assert told[0]["actor"] == "token:scada"
+        assert (await call(engine)).id > int(out)
+        assert (await engine.audit.verify(engine.owner)).problem is None

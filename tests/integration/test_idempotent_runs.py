@@ -12,6 +12,7 @@ import pytest_asyncio
 from served_engine import ServedEngine, posted, served_engine, until
 
 from engine.models.runs import Outcome, RunState
+from engine.registry.operation import COMPAT_BASE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -86,6 +87,17 @@ async def test_a_repeat_with_follow_has_the_stream_of_the_same_run(host: ServedE
     assert await count(host) == before + 1
 
 
+async def test_the_module_s_routes_take_a_key_too(host: ServedEngine) -> None:
+    before = await count(host)
+    body = {"code": "result = 1 + 1"}
+    first, again = [await host.post("/api/v1/exec", body, base=COMPAT_BASE, Idempotency_Key="compat") for _ in range(2)]
+    assert first.body["result"] == "2"
+    assert again.body == first.body
+    other = await host.post("/api/v1/exec", {"code": "result = 3"}, base=COMPAT_BASE, Idempotency_Key="compat")
+    assert (other.body["success"], other.body["code"]) == (False, "idempotency_mismatch")
+    assert await count(host) == before + 1
+
+
 async def left(host: ServedEngine, key: str) -> None:
     _, writer = await host.connect()
     writer.write(posted("/runs?wait=60", FOREVER, Idempotency_Key=key))
@@ -132,6 +144,7 @@ async def test_a_client_that_comes_again_finds_its_run(host: ServedEngine) -> No
     assert (await repeat).body["id"] == run_id
 
 
+@pytest.mark.slow
 async def test_another_engine_knows_no_key(tmp_path: Path) -> None:
     values = []
     for _ in range(2):
