@@ -10,8 +10,8 @@ gone well once, each has a record of its own.
 The bar is no failure and 40 KiB/s. Nothing here passes or fails.
 
 Two cores that eight others kept busy (load 18 to 26), the bench itself at nice 10, 10 minutes: 51,384 calls, written
-7.2 KiB/s, the folder grew by 4.6 KiB/s; 115 calls were refused as busy while the machine stood still for more than the
-five seconds that a call waits for a slot. 45 seconds at the usual priority: 4,046 calls, no failure, 4.4 KiB/s.
+7.2 KiB/s, the folder grew by 4.6 KiB/s; 115 calls had no slot within the five seconds that one waits for it. 45 seconds
+at the usual priority: 4,046 calls, no failure, written 4.4 KiB/s.
 """
 
 from __future__ import annotations
