@@ -30,6 +30,8 @@ def _serve(options: argparse.Namespace) -> int:
             pool_size=options.pool_size,
             become=not options.stay,
             listen=_listen(options),
+            shared=options.shared,
+            **({} if options.group is None else {"group": options.group}),
         )
     )
 
@@ -62,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--listen", metavar="HOST:PORT", help="listen over TCP, too; without TLS on loopback only")
     serve.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain in PEM")
     serve.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key in PEM, mode 0600")
+    serve.add_argument("--shared", metavar="ID", default="", help="serve a group, too: /run/gatewright/ID/engine.sock")
+    serve.add_argument("--group", metavar="GROUP", help="whose members may use it; else the group gatewright")
     serve.add_argument("--stay", action="store_true", help="refuse a project of another account, as root too")
     doctor = commands.add_parser("doctor", help="what this host gives to an engine")
     doctor.add_argument("--project", type=Path, default=None)

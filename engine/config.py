@@ -353,7 +353,7 @@ def _check_trusted(file: Path, info: os.stat_result) -> None:
     if info.st_uid not in (os.geteuid(), 0):
         raise ConfigError(f"{file} belongs to another account (uid {info.st_uid}).", "Give it back with chown.")
     if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigError(f"{file} can be written by other accounts.", f"Run: chmod 600 {file}")
+        raise ConfigError(f"{file} can be written by other accounts.", f"Run: chmod go-w {file}")
 
 
 def _variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -83,8 +83,13 @@ def address(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-def bind(path: Path) -> socket.socket:
-    """A listening socket at ``path``, only for its owner. No living engine uses the path: the caller holds the lock."""
+def bind(path: Path, group: int | None = None) -> socket.socket:
+    """A listening socket at ``path``. No living engine uses the path: the caller holds the lock.
+
+    Args:
+        path: Where.
+        group: Whose members may connect, too; else only the owner may.
+    """
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -92,6 +97,9 @@ def bind(path: Path) -> socket.socket:
     try:
         with address(path) as place:
             sock.bind(place)
+        if group is not None:
+            os.chown(path, -1, group, follow_symlinks=False)
+            path.chmod(0o660)
         sock.listen(BACKLOG)
     except BaseException:
         sock.close()

@@ -39,6 +39,8 @@ from tui.messages import (
 RETRY_AFTER = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts; the last one repeats."""
 
+FORBIDDEN = 403
+
 STOPPED = "The engine was stopped."
 
 
@@ -121,7 +123,7 @@ class EngineConnection:
             self._away(error.message, error.hint)
             return False
         try:
-            info, pool = await client.call(ENGINE_INFO), await client.call(POOL_INFO)
+            info, pool = await client.call(ENGINE_INFO), await _pool_of(client)
             role = (await client.call(ACCESS_SELF)).role if self.is_elsewhere else ""
         except (EngineUnreachable, EngineError) as error:
             await client.close()
@@ -136,7 +138,8 @@ class EngineConnection:
         self.connected.set()
         self._may_start, self._reason = True, ""
         self._publish(EngineConnected(info, role))
-        self._publish(PoolChanged(pool))
+        if pool is not None:
+            self._publish(PoolChanged(pool))
         return True
 
     async def _listen(self) -> None:
@@ -194,6 +197,16 @@ class EngineConnection:
         client, self._client, self.pool = self._client, None, None
         if client is not None:
             await client.close()
+
+
+async def _pool_of(client: EngineClient) -> PoolInfo | None:
+    """Return the pool as it is; None for a caller who may not see it, such as a token for some scripts."""
+    try:
+        return await client.call(POOL_INFO)
+    except EngineError as error:
+        if error.status != FORBIDDEN:
+            raise
+        return None
 
 
 def _scripts_changed(data: object) -> ScriptsChanged:

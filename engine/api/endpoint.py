@@ -113,7 +113,9 @@ class Endpoint:
         kind = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
         if kind != JSON:
             raise ServiceError("bad_request", "The body must be JSON (Content-Type: application/json).", status=415)
-        return self._parsed(await body.read(receive, headers, share))
+        data = await body.read(receive, headers, share)
+        with body.many_values(data):
+            return self._parsed(data)
 
     def _parsed(self, data: bytes) -> Any:  # noqa: ANN401 - the operation's own body struct
         return None if self._body is None else self._body.decode(data)

@@ -12,13 +12,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 
 from engine.models.base import ErrorBody
-from engine.registry.operation import MAX_ID
+from engine.registry.operation import BASE, COMPAT_BASE, MAX_ID
 from engine.services.access import ServiceError
 from engine.services.operations import Row
 
 log = logging.getLogger("engine.api")
 
-DOCUMENT_HINT = "What each operation takes: GET /api/v1/openapi.json."
+DOCUMENT_HINT = "What each operation takes: GET {base}/openapi.json."
 """For those who speak HTTP themselves: only they can ask for what is not there."""
 
 _KINDS: dict[Any, str] = {
@@ -49,12 +49,16 @@ def answer_to(error: Exception, operation: Row) -> tuple[int, ErrorBody]:
 
 
 def not_found(method: str, path: str) -> ErrorBody:
-    return ErrorBody(error=f"There is nothing at {method} {path[:200]!r}.", code="no_route", hint=DOCUMENT_HINT)
+    return ErrorBody(error=f"There is nothing at {method} {path[:200]!r}.", code="no_route", hint=_document_hint(path))
 
 
 def wrong_method(method: str, path: str, allowed: str) -> ErrorBody:
     sentence = f"{method} is not possible at {path[:200]!r}; possible: {allowed}."
-    return ErrorBody(error=sentence, code="wrong_method", hint=DOCUMENT_HINT)
+    return ErrorBody(error=sentence, code="wrong_method", hint=_document_hint(path))
+
+
+def _document_hint(path: str) -> str:
+    return DOCUMENT_HINT.format(base=COMPAT_BASE + BASE if path.startswith(f"{COMPAT_BASE}/") else BASE)
 
 
 def what_it_takes(operation: Row, field: str) -> str | None:

@@ -91,8 +91,8 @@ def _describe(operation: Row, schemas: dict[str, Any], components: dict[str, Any
     refused = schemas[repr(dialect.refusal(operation))]
     error = {"description": "Refused", "content": {"application/json": {"schema": refused}}}
     answer = _answer(operation, schemas)
-    if dialect.lenient:
-        answer = {kind: {"schema": {"anyOf": [said["schema"], refused]}} for kind, said in answer.items() if said}
+    if dialect.lenient and not operation.raw_answer:
+        answer = {kind: {"schema": {"anyOf": [said["schema"], refused]}} for kind, said in answer.items()}
     done = [(operation.status, "Done")] if operation.status < 400 else []
     if "wait" in operation.params.__struct_fields__:
         done = [(200, "Ended"), (operation.status, "Not ended yet")]

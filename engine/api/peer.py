@@ -6,15 +6,28 @@ The credentials are those of connect(2): they cannot be forged, and a header can
 from __future__ import annotations
 
 import asyncio
+import os
 
 from engine.api.protocol import EngineProtocol
-from engine.sockets import peer_of
+from engine.sockets import Peer, peer_of
+
+MAX_PER_ACCOUNT = 256
+"""Connections of an account other than the engine's own and root: its files are for all."""
 
 
 class PeerProtocol(EngineProtocol):
     """A connection whose peer is known."""
 
+    _peer: Peer | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._peer = peer = peer_of(transport.get_extra_info("socket"))
         # A copy for this connection only: uvicorn copies it again into every request's scope["state"].
-        self.app_state = {**self.app_state, "peer": peer_of(transport.get_extra_info("socket"))}
+        self.app_state = {**self.app_state, "peer": peer}
         super().connection_made(transport)
+        if peer.uid not in (0, os.geteuid()) and self._of_account(peer.uid) > MAX_PER_ACCOUNT:
+            self._refuse(503, "This account has too many connections to the engine.", "busy")
+
+    def _of_account(self, uid: int) -> int:
+        others = (each._peer for each in self.connections if isinstance(each, PeerProtocol))
+        return sum(peer is not None and peer.uid == uid for peer in others)

@@ -90,9 +90,13 @@ class EngineServer(uvicorn.Server):
         if self._watch is None:
             self._watch = asyncio.create_task(self._tcp.watch(), name="slow TCP clients")
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    def close_tcp(self) -> None:
+        """Take no more connections over TCP; those that are open stay."""
         for listener in self._listeners:
             listener.close()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.close_tcp()
         if self._watch is not None:
             self._watch.cancel()
         await super().shutdown(sockets)

@@ -41,8 +41,8 @@ def parse_url(text: str) -> EngineUrl:
     """
     try:
         parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
+        host, port = (parts.hostname or "").encode("idna").decode(), parts.port
+    except ValueError:  # a UnicodeError, too
         raise _refusal("The URL cannot be understood.") from None
     if parts.scheme not in ("https", "http") or not host or not text.isprintable() or " " in text:
         raise _refusal("The URL is none of an engine.")
@@ -59,7 +59,9 @@ def parse_url(text: str) -> EngineUrl:
         )
     shown = f"[{host}]" if ":" in host else host
     default = 443 if parts.scheme == "https" else 80
-    return EngineUrl(parts.scheme, host, port or default, shown if port in (None, default) else f"{shown}:{port}")
+    if port is None or port == default:
+        return EngineUrl(parts.scheme, host, default, shown)
+    return EngineUrl(parts.scheme, host, port, f"{shown}:{port}")
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,9 +9,43 @@ from pathlib import Path
 
 from engine.services.recent_log import RecentLog
 
+MINUTE = 60.0
+A_MINUTE = 60
+"""Lines of one kind that are logged within a minute."""
+
+MAX_KINDS = 1000
+
 MAX_BYTES = 5 << 20
 FILES = 5
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class FloodGate(logging.Filter):
+    """Lets through so many lines of one kind a minute, and says how many it kept back.
+
+    Any program that reaches the engine over the network can have it log a refusal for each of its requests: without
+    this, five files would soon hold nothing else.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since: dict[tuple[str, str], float] = {}
+        self._count: dict[tuple[str, str], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR:
+            return True
+        key = record.name, str(record.msg)
+        if len(self._since) > MAX_KINDS and key not in self._since:
+            self._since.clear()
+            self._count.clear()
+        if record.created - self._since.get(key, -MINUTE) >= MINUTE:
+            kept_back = self._count.get(key, 0) - A_MINUTE
+            self._since[key], self._count[key] = record.created, 0
+            if kept_back > 0:
+                record.msg = f"{record.msg} ({kept_back} more like this one in the minute before were not logged)"
+        self._count[key] += 1
+        return self._count[key] <= A_MINUTE
 
 
 class EngineLog(RotatingFileHandler):
@@ -23,6 +57,7 @@ class EngineLog(RotatingFileHandler):
             path, maxBytes=MAX_BYTES, backupCount=FILES - 1, encoding="utf-8", errors="replace", delay=True
         )
         self.setFormatter(logging.Formatter(FORMAT))
+        self.addFilter(FloodGate())
         self.recent = RecentLog()
         self._lost = 0
         self._reason = ""

@@ -26,12 +26,13 @@ from engine import spare
 from engine.api.app import build_app
 from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
-from engine.client.ownership import become_owner
+from engine.client.ownership import become_owner, owner_of
 from engine.client.starter import LaunchError, Readiness, prepare_folders
 from engine.config import ConfigError, Settings
 from engine.daemon import logs, process
 from engine.daemon.idle import SocketPlace, until_idle
 from engine.daemon.listening import TcpPlace
+from engine.daemon.shared import GROUP, SharedFolder
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
 from engine.models.base import API_VERSION
@@ -60,6 +61,7 @@ class ServeOptions:
         idle_exit: Seconds, instead of the setting; 0 is never.
         become: Root may become the project's owner.
         listen: Settings of ``[listen]`` from the command line, by key.
+        shared: The ID under which members of ``group`` find the project; empty where it is not shared.
     """
 
     project: Path
@@ -69,6 +71,8 @@ class ServeOptions:
     pool_size: int | None = None
     become: bool = True
     listen: Mapping[str, str] = field(default_factory=dict)
+    shared: str = ""
+    group: str = GROUP
 
 
 class ReadinessPipe:
@@ -109,6 +113,7 @@ class Daemon:
         lock: LifetimeLock,
         engine_log: logs.EngineLog,
         tcp: TcpPlace | None,
+        shared: SharedFolder | None,
     ) -> None:
         self.engine = engine
         self.wire = EventWire(secrets.token_hex(4))
@@ -120,17 +125,20 @@ class Daemon:
         self._started_at = time.time()
         self._app = build_app(self)
         self._server = EngineServer(self._app)
-        self._place = SocketPlace(paths, lock, self._server)
+        self._place = SocketPlace(paths, lock, self._server, shared)
         self._tcp = tcp
+        self._shared = shared
 
     @property
     def in_flight(self) -> int:
         return self.engine.policy.access.in_flight
 
     def info(self) -> EngineInfo:
-        problems = [*self.engine.problems, self._log.problem, self._place.problem]
+        problems = [*self.engine.problems, self._log.problem, *self._place.problems]
         if self._tcp is not None:
             problems.append(self._tcp.problem)
+        if self._shared is not None:
+            problems.append(self._shared.unread(self._paths.home / "settings.toml"))
         return EngineInfo(
             version=self._version,
             api_version=API_VERSION,
@@ -143,6 +151,7 @@ class Daemon:
             admin=self.engine.modes.admin.refusal or "",
             log_file=str(self._paths.log),
             last_event=self.engine.events.last_seq,
+            shared="" if self._shared is None else self._shared.id,
             listening=[] if self._tcp is None else self._tcp.urls,
             disk_full=isinstance(self.engine.project, FullDiskProject),
             problems=[problem for problem in problems if problem],
@@ -158,6 +167,7 @@ class Daemon:
         self.stopping.set()
         # At once: who connects after hearing of the stop must meet the next engine, not the rest of this one.
         self._place.leave()
+        self._server.close_tcp()
 
     async def run(self, report: ReadinessPipe, *, background: bool, idle_exit: float) -> None:
         """Serve until stopped, idle or without a place."""
@@ -205,20 +215,26 @@ def serve(options: ServeOptions) -> int:
     report = ReadinessPipe(options.ready_fd)
     paths = EnginePaths(options.project)
     try:
+        shared = _shared(options, paths)
         become_owner(paths, become=options.become)
+        if shared is not None:
+            shared.check()
         prepare_folders(paths)
         lock = LifetimeLock(paths.lifetime_lock)
         lock.acquire()
+        shared_lock = None if shared is None else shared.lock()
         engine_log = logs.configure(paths.log, foreground=not options.background)
+        # Of a shared project it is not in the reach of whoever may write to the project.
+        settings_file = paths.home / "settings.toml" if shared is None else shared.settings_file
         flags: dict[str, str | float] = {**options.listen}
         if options.pool_size is not None:
             flags["pool.size"] = options.pool_size
-        settings = Settings.load(paths.home / "settings.toml", flags=flags)
+        settings = Settings.load(settings_file, flags=flags)
         tcp = TcpPlace.bound(settings.listen)
         process.settle(settings.engine.path)
         _divide_cgroup()
         spare.clear_leftovers(os.geteuid(), paths.fallback_socket(os.geteuid()).parent)
-        uvloop.run(_serve(options, settings, paths, lock, engine_log, report, tcp))
+        uvloop.run(_serve(options, settings, paths, lock, engine_log, report, tcp, shared))
     except NotPrivate as error:
         report.failed(error.sentence, error.hint)
         return EXIT_FAILED
@@ -230,9 +246,35 @@ def serve(options: ServeOptions) -> int:
         report.failed(f"{type(error).__name__}: {error}.", f"The engine's log has the details: {paths.log}.")
         return EXIT_FAILED
     lock.release()
+    if shared_lock is not None:
+        shared_lock.release()
     if paths.read_only:
         spare.remove(paths.private)
     return 0
+
+
+def _shared(options: ServeOptions, paths: EnginePaths) -> SharedFolder | None:
+    """Return where the project is shared, its folder made if this is root and will go on as the project's owner."""
+    if not options.shared:
+        return None
+    shared = SharedFolder(options.shared, options.group)
+    owner = owner_of(paths).uid
+    if os.geteuid() == 0 and (options.become or owner == 0):
+        shared.make(owner)
+    return shared
+
+
+def idle_seconds(options: ServeOptions, settings: Settings, *, expected: bool) -> float:
+    """Return after how many seconds without use the engine leaves; 0 is never.
+
+    Args:
+        options: How it was started.
+        settings: What holds otherwise.
+        expected: Whether clients that cannot start it expect it to be there.
+    """
+    if options.idle_exit is not None:
+        return options.idle_exit
+    return settings.engine.idle_exit_minutes * 60 if options.background and not expected else 0
 
 
 def _divide_cgroup() -> None:
@@ -251,13 +293,12 @@ async def _serve(
     engine_log: logs.EngineLog,
     report: ReadinessPipe,
     tcp: TcpPlace | None,
+    shared: SharedFolder | None,
 ) -> None:
-    idle_exit = options.idle_exit
-    if idle_exit is None:
-        # What clients elsewhere expect to be there stays: they cannot start it.
-        leaves = options.background and tcp is None
-        idle_exit = settings.engine.idle_exit_minutes * 60 if leaves else 0
-    async with Engine.open(paths.project, settings=settings, lock=lock) as engine:
-        daemon = Daemon(engine, paths, lock, engine_log, tcp)
+    async with Engine.open(
+        paths.project, settings=settings, lock=lock, settings_file=None if shared is None else shared.settings_file
+    ) as engine:
+        daemon = Daemon(engine, paths, lock, engine_log, tcp, shared)
+        idle_exit = idle_seconds(options, settings, expected=tcp is not None or shared is not None)
         await daemon.run(report, background=options.background, idle_exit=idle_exit)
     log.info("the engine has left")

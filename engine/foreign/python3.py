@@ -197,6 +197,8 @@ def configure(
         _check_seconds(name, value, least=0 if name == "fail_fast" else 0.001)
     if url is not None and socket is not None:
         raise Python3Error("Give a url or a socket, not both.", "not_configured")
+    if http_client and (ca_file is not None or socket is not None):
+        raise Python3Error("With http_client there is neither a ca_file nor a socket.", "not_configured")
     if url is not None:
         url = _checked_url(url)
     _given = {
@@ -308,12 +310,13 @@ _WHOLE = (Byte, Short, Integer, Long)
 _UTC_MS = DateTimeFormatter.ofPattern("uuuu-MM-dd'T'HH:mm:ss.SSS'Z'").withZone(ZoneOffset.UTC)
 
 
-def _plain(value, path, inside=()):
+def _plain(value, path, depth=0):
     """Return a value as JSON can carry it.
 
     Args:
-        path: Where it stands, for the refusal: ``variables.v``.
-        inside: The ids of the values that it stands in.
+        path: Where it stands, for the refusal: the name of an argument, or ``(path, key or number)``. It becomes text
+            only there, since a table has a hundred thousand places.
+        depth: How many values it stands in.
 
     Raises:
         Python3Error: ``bad_value``; something else than data, or nested in itself.
@@ -325,35 +328,36 @@ def _plain(value, path, inside=()):
         return _number(float(value))
     if isinstance(value, str):
         return _text(value, path)
-    simple = _simple(value, path)
-    if simple is not _REFUSED:
-        return simple
-    if len(inside) >= MAX_DEPTH or id(value) in inside:
+    if not isinstance(value, (list, dict)):
+        simple = _simple(value)
+        if simple is not _REFUSED:
+            return simple
+    if depth >= MAX_DEPTH:
         raise Python3Error("%s contains itself, or is nested too deeply." % _shown(path), "bad_value")
-    inside += (id(value),)
+    depth += 1
     if isinstance(value, dict):
-        return _object(value.items(), path, inside)
+        return _object(value.items(), path, depth)
     if isinstance(value, (list, tuple, set, frozenset, array.array)):
-        return _items(value, path, inside)
+        return _items(value, path, depth)
     if _has(value, "getColumnNames", "getRowCount", "getValueAt"):
-        return _table(value, path, inside)
+        return _table(value, path, depth)
     if _has(value, "getUnderlyingDataset"):
-        return _plain(value.getUnderlyingDataset(), path, inside)
+        return _plain(value.getUnderlyingDataset(), path, depth)
     if _has(value, "getValue", "getQuality", "getTimestamp"):
         return {
-            "value": _plain(value.getValue(), path + ".value", inside),
+            "value": _plain(value.getValue(), (path, "value"), depth),
             "quality": unicode(value.getQuality()),
-            "timestamp": _plain(value.getTimestamp(), path + ".timestamp", inside),
+            "timestamp": _plain(value.getTimestamp(), (path, "timestamp"), depth),
         }
     if isinstance(value, Map):
-        return _object([(entry.getKey(), entry.getValue()) for entry in value.entrySet()], path, inside)
+        return _object([(entry.getKey(), entry.getValue()) for entry in value.entrySet()], path, depth)
     if isinstance(value, Collection):
-        return _items(value, path, inside)
+        return _items(value, path, depth)
     try:  # what behaves like a dict or a list, as the properties of a Perspective view do
         if _has(value, "keys", "__getitem__"):
-            return _object([(key, value[key]) for key in value.keys()], path, inside)
+            return _object([(key, value[key]) for key in value.keys()], path, depth)
         if _has(value, "__len__", "__getitem__", "__iter__"):
-            return _items([value[number] for number in range(len(value))], path, inside)
+            return _items([value[number] for number in range(len(value))], path, depth)
     except (TypeError, AttributeError):
         pass
     kind = getattr(value, "__class__", kind)
@@ -364,7 +368,7 @@ def _plain(value, path, inside=()):
 _REFUSED = object()
 
 
-def _simple(value, path):
+def _simple(value):
     """Return a value that has no others in it, or ``_REFUSED``."""
     if isinstance(value, Boolean):
         return value.booleanValue()
@@ -422,32 +426,34 @@ def _text(value, path):
         )
 
 
-def _items(values, path, inside):
-    return [_plain(item, "%s[%d]" % (path, number), inside) for number, item in enumerate(values)]
+def _items(values, path, depth):
+    return [
+        item if type(item) in _AS_IT_IS else _plain(item, (path, number), depth) for number, item in enumerate(values)
+    ]
 
 
-def _object(pairs, path, inside):
+def _object(pairs, path, depth):
     """Return a dict with text for keys. Numbers become text, as ``json`` does it."""
     found = {}
     for key, item in pairs:
-        name = _plain(key, path + " (a key)", inside)
+        name = _plain(key, (path, "(a key)"), depth)
         if isinstance(name, (int, long)) and not isinstance(name, bool):
             name = unicode(name)
         if not isinstance(name, unicode):
             raise Python3Error("%s has a key that is no text: %r" % (_shown(path), key), "bad_value")
         if name in found:
             raise Python3Error("%s has the key %r twice." % (_shown(path), key), "bad_value")
-        found[name] = _plain(item, path + "." + name, inside)
+        found[name] = _plain(item, (path, name), depth)
     return found
 
 
-def _table(value, path, inside):
+def _table(value, path, depth):
     """Return a Dataset or PyDataSet as ``{"columns": [...], "rows": [[...], ...]}``."""
     columns = [unicode(name) for name in value.getColumnNames()]
     rows = []
     for row in range(value.getRowCount()):
-        place = "%s[%d]." % (path, row)
-        rows.append([_plain(value.getValueAt(row, at), place + name, inside) for at, name in enumerate(columns)])
+        place = (path, row)
+        rows.append([_plain(value.getValueAt(row, at), (place, name), depth) for at, name in enumerate(columns)])
     return {"columns": columns, "rows": rows}
 
 
@@ -456,7 +462,12 @@ def _has(value, *names):
 
 
 def _shown(path):
-    return path[:200].encode("ascii", "backslashreplace")
+    """Return a path as a script would write it: ``variables.v[2]``."""
+    text = ""
+    while isinstance(path, tuple):
+        path, key = path
+        text = ("[%d]" % key if isinstance(key, int) else "." + key) + text
+    return (path + text)[:200].encode("ascii", "backslashreplace")
 
 
 def _list(value, name):
@@ -816,13 +827,22 @@ class _SystemClient(object):
             if self._client is None:
                 # HTTP_1_1: the offer of HTTP/2 on plain http costs the body of a POST with some servers.
                 self._client = _ignition().net.httpClient(
-                    timeout=_ms(settings.connect_timeout), version="HTTP_1_1", redirect_policy="NEVER"
+                    timeout=_ms(settings.connect_timeout),
+                    version="HTTP_1_1",
+                    redirect_policy="NEVER",
+                    customizer=_without_proxy,
                 )
             return self._client
 
     def clear(self):
         with self._lock:
             self._client = None
+
+
+def _without_proxy(builder):
+    from java.net.http import HttpClient  # since Java 11
+
+    builder.proxy(HttpClient.Builder.NO_PROXY)
 
 
 _system_client = _SystemClient()

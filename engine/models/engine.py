@@ -32,6 +32,8 @@ class EngineInfo(Model, frozen=True):
     """What the user should know: a lost log line, a full disk, a missing sandbox layer."""
     listening: list[str] = []
     """Where it listens over TCP, as URLs: ``http://127.0.0.1:9089``. Empty where it does not."""
+    shared: str = ""
+    """The ID under which members of a group find the project; empty where it is not shared."""
     disk_full: bool = False
     """The engine found no room to write, so its project is open for reading only until some is made."""
 

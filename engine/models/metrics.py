@@ -25,6 +25,9 @@ class RunFigures(Model, frozen=True, kw_only=True):
     average_ms: float | None = None
     min_ms: float | None = None
     max_ms: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
     average_cpu_ms: float | None = None
     """Processor time of a run's process, with the making of the process."""
     contended: int
@@ -64,10 +67,6 @@ class EngineMetrics(Model, frozen=True, kw_only=True):
     """Share of the last minute in which the slots had runs."""
     since_start: RunFigures
     last_minute: RunFigures
-    p50_ms: float | None = None
-    """Of the last minute, as the other percentiles."""
-    p95_ms: float | None = None
-    p99_ms: float | None = None
     engine: UseFigures
     """Of the engine and every process below it."""
     gateway: UseFigures | None = None

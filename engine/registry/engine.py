@@ -67,6 +67,7 @@ METRICS = Operation(
     EngineMetrics,
     "viewer",
     "See the figures of runs, processes and host: since the engine's start and of the last minute",
+    scoped=True,
 )
 EVENTS = Operation(
     "events",

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from engine.models.access import AccessInfo
 from engine.registry.access import ACCESS_SELF
@@ -19,7 +20,7 @@ from engine.services.throttle import LoginThrottle
 from engine.services.tokens import TokenService
 from engine.sockets import Peer
 
-LOGIN = "login"
+LOGIN = "login from {address}"
 """What a refused login is called in the audit, in place of an operation."""
 
 RECORD_EVERY = 60.0
@@ -55,8 +56,6 @@ class Callers:
         self._roles = AccountRoles()
         self._changes = 0
         self._peers: dict[tuple[int, int, tuple[int, ...]], Actor] = {}
-        if tokens is not None:
-            tokens.on_revoked(self._sessions.end_of_token)
 
     def use_roles(self, roles: AccountRoles) -> bool:
         """Give accounts these roles from now on; return whether they differ from those before.
@@ -118,7 +117,7 @@ class Callers:
         if actor is None:
             actor = self._by_session(text)
         if actor is None:
-            raise self._refused(address or HERE)
+            raise self._refused(_origin(address))
         return actor
 
     def while_counts(self, actor: Actor) -> Callable[[], bool] | None:
@@ -161,7 +160,7 @@ class Callers:
         actor = self._sessions.actor_of(text)
         if actor is None or not actor.token:
             return actor
-        now = self._tokens.actor_with(actor.token) if self._tokens is not None else None  # None: it has expired since
+        now = self._tokens.actor_with(actor.token) if self._tokens is not None else None  # None: it is over
         return now if now is None or now.role <= actor.role else replace(now, role=actor.role)
 
     def _stranger(self, peer: Peer) -> ServiceError:
@@ -178,7 +177,7 @@ class Callers:
 
     def _refused(self, address: str) -> ServiceError:
         if self._denials is not None:
-            self._denials.note(Actor("unknown", NO_ACCOUNT, Role.VIEWER), "rest", LOGIN, address=address)
+            self._denials.note(Actor("unknown", NO_ACCOUNT, Role.VIEWER), "rest", LOGIN.format(address=address))
         wait = self._throttle.failed(address)
         if wait is None:
             return unauthorized("This token is not known here, or no longer counts.")
@@ -189,6 +188,17 @@ class Callers:
             status=429,
             retry_after=wait,
         )
+
+
+def _origin(address: str) -> str:
+    """Whom refused logins are counted for: an IPv4 address, or the network of 64 bits that one host has (RFC 4291)."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address or HERE
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((found, 64), strict=False))
 
 
 async def keep_records(tokens: TokenService, denials: Denials) -> None:

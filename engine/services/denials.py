@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from engine.services.access import Actor
+from engine.services.access import NO_ACCOUNT, Actor, Role
 from engine.services.audit import AuditService
 
 WINDOW = 60.0
@@ -16,9 +16,13 @@ KINDS = 256
 """Different refusals within a window that are told apart; all others are counted together."""
 
 DENIED = "denied"
-"""The action, as the audit names it. The subject is the operation, or ``login``."""
+"""The action, as the audit names it. The subject is the operation, or where a login came from."""
+
+OF_ONE = 16
+"""Of these those of one actor, or of all callers whose login was refused: an address is cheap."""
 
 OTHERS = "other refusals"
+"""The subject of what is counted together."""
 
 
 @dataclass(slots=True)
@@ -44,17 +48,18 @@ class Denials:
     def __init__(self, audit: AuditService, clock: Callable[[], float] = time.monotonic) -> None:
         self._audit = audit
         self._clock = clock
-        self._windows: dict[tuple[str, str, str], _Repeats] = {}
+        self._windows: dict[tuple[str, str], _Repeats] = {}
 
     def note(self, actor: Actor, source: str, subject: str, **detail: object) -> None:
         """Put a refusal on record. ``detail`` never holds a token's text."""
-        key = (actor.identity, subject, str(detail.get("address", "")))
+        key = actor.identity, subject
         repeats = self._windows.get(key)
-        if repeats is None and len(self._windows) >= KINDS:
+        if repeats is None and not self._has_room(actor):
             self.settle()
-            if len(self._windows) >= KINDS:
-                actor, subject, detail = Actor("several", actor.uid, actor.role), OTHERS, {}
-                key = ("", OTHERS, "")
+            if not self._has_room(actor):
+                actor = actor if len(self._windows) < KINDS else Actor("several", NO_ACCOUNT, Role.VIEWER)
+                subject, detail = OTHERS, {}
+                key = actor.identity, OTHERS
                 repeats = self._windows.get(key)
         if repeats is not None and self._clock() - repeats.began < WINDOW:
             repeats.count += 1
@@ -63,6 +68,10 @@ class Denials:
             self._tell(repeats)
         self._windows[key] = _Repeats(actor, source, subject, self._clock(), detail=dict(detail))
         self._audit.tell(actor, source, DENIED, subject, **detail)
+
+    def _has_room(self, actor: Actor) -> bool:
+        of_one = sum(identity == actor.identity for identity, _ in self._windows)
+        return len(self._windows) < KINDS and of_one < OF_ONE
 
     def settle(self, *, everything: bool = False) -> None:
         """Record what was counted in windows that are over, or in all of them."""

@@ -23,7 +23,7 @@ class MetricsService:
 
     def _together(self, usage: Usage) -> EngineMetrics:
         size = self._pool.size
-        totals, minute, percentiles = self._runs.totals(), self._runs.minute(), self._runs.percentiles()
+        totals, minute = self._runs.totals(), self._runs.minute()
         return EngineMetrics(
             uptime=totals.seconds,
             size=size,
@@ -34,9 +34,6 @@ class MetricsService:
             busy_percent=min(100.0, 100 * minute.busy / (minute.seconds * size)),
             since_start=_figures(totals),
             last_minute=_figures(minute),
-            p50_ms=milliseconds(percentiles.p50),
-            p95_ms=milliseconds(percentiles.p95),
-            p99_ms=milliseconds(percentiles.p99),
             engine=_use(usage.engine),
             gateway=None if usage.gateway == Use() else _use(usage.gateway),
             host=HostFigures(cores=usage.cores, load=usage.load, memory=usage.memory, available=usage.available),
@@ -56,6 +53,9 @@ def _figures(totals: RunTotals) -> RunFigures:
         average_ms=milliseconds(totals.average),
         min_ms=milliseconds(totals.shortest),
         max_ms=milliseconds(totals.longest),
+        p50_ms=milliseconds(totals.percentiles.p50),
+        p95_ms=milliseconds(totals.percentiles.p95),
+        p99_ms=milliseconds(totals.percentiles.p99),
         average_cpu_ms=milliseconds(totals.average_cpu),
         contended=totals.contended,
         waits=totals.waits,

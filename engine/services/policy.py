@@ -124,7 +124,7 @@ class AccessPolicy:
             self._refuse(f"{self._file}: [access] cannot be used: {why}.", at_start=at_start)
             return
         mended, self._wrong = self._wrong is not None, None
-        changed = self._callers.use_roles(roles)
+        changed = self._callers.use_roles(roles) or access != self._access
         self._access = access
         if changed or mended:
             self._audit.tell(self._owner, "engine", "access_policy", str(self._file), **asdict(access))

@@ -34,7 +34,7 @@ class PoolService:
         percentiles = self._metrics.percentiles()
         return replace(
             self._pool.info(),
-            runs_last_minute=self._metrics.minute().dispatched,
+            runs_last_minute=self._metrics.runs_last_minute(),
             p50_ms=milliseconds(percentiles.p50),
             p99_ms=milliseconds(percentiles.p99),
         )

@@ -41,6 +41,8 @@ class Session:
 class Sessions:
     """The sessions of one engine: of each caller the one given out last, and at most one before that still counts.
 
+    Whether the token of a session still counts is for who asks to look up.
+
     Args:
         clock: Monotonic, in seconds.
     """
@@ -71,13 +73,10 @@ class Sessions:
             return None
         return session.actor
 
-    def end_of_token(self, token_id: str) -> None:
-        """End every session of a token."""
-        self._end_where(lambda actor: actor.token == token_id)
-
     def end_of_accounts(self) -> None:
         """End every session of accounts: what they may do has changed."""
-        self._end_where(lambda actor: not actor.token)
+        for session in [each for each in self._by_id.values() if not each.actor.token]:
+            self._end(session)
 
     def _begin(self, actor: Actor, now: float) -> Session:
         session = Session(secrets.token_hex(6), secrets.token_hex(32).encode(), actor, now + LIFETIME)
@@ -91,7 +90,3 @@ class Sessions:
         self._by_id.pop(session.id, None)
         if self._newest.get(session.actor.identity) is session:
             del self._newest[session.actor.identity]
-
-    def _end_where(self, ends: Callable[[Actor], bool]) -> None:
-        for session in [each for each in self._by_id.values() if ends(each.actor)]:
-            self._end(session)

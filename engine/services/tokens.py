@@ -70,15 +70,10 @@ class TokenService:
         self._clock = clock
         self._tokens: dict[str, _Token] = {}
         self._dirty: set[str] = set()
-        self._on_revoked: list[Callable[[str], None]] = []
 
     async def load(self) -> None:
         """Read what is kept."""
         self._tokens = {row.id: _token(row) for row in await self._rows.rows()}
-
-    def on_revoked(self, tell: Callable[[str], None]) -> None:
-        """Have ``tell`` called with the id of every token that is revoked."""
-        self._on_revoked.append(tell)
 
     def actor_of(self, text: str) -> Actor | None:
         """Return the actor of a token that counts now; None for every other text."""
@@ -195,8 +190,6 @@ class TokenService:
         found = self._named(token)
         info = _info(found, self._clock())
         del self._tokens[found.row.id]
-        for tell in self._on_revoked:
-            tell(found.row.id)
         self._audit.tell(actor, source, "token_revoke", found.row.name, id=found.row.id)
         if self._space.read_only:
             raise _only_here(found.row, f"{self._why_read_only()}.", self._space.hint)

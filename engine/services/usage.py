@@ -156,7 +156,7 @@ class UsageMeter:
         self._gateway = None
         if now - self._searched >= SEARCH_EVERY:
             self._searched = now
-            self._gateway = next((pid for pid in _pids(self._proc) if _is_gateway(self._proc, pid)), None)
+            self._gateway = _find_gateway(self._proc)
         return self._gateway, None if self._gateway is None else _times(self._proc, self._gateway)
 
 
@@ -193,15 +193,15 @@ def _gateways(samples: list[Sample]) -> tuple[tuple[float, float], tuple[float, 
 
 
 def _together(proc: Path, pid: int, own: ProcessTimes) -> Held | None:
-    """Of a process and all that are below it; None where these are not shown."""
+    """Of a process and all that are below it; None where one of these is not shown (proc(5), hidepid)."""
     try:
-        below = list(_below(proc, pid))
+        read = {each: _times(proc, each) for each in _below(proc, pid)}
+        unread = {each for each, times in read.items() if times is None}
+        if unread and unread & set(_below(proc, pid)):  # those that have just ended are no longer listed
+            return None
     except OSError:
         return None
-    read = [times for each in below if (times := _times(proc, each)) is not None]
-    if below and not read:
-        return None
-    everything = [own, *read]
+    everything = [own, *(times for times in read.values() if times is not None)]
     return Held(sum(times.own + times.reaped for times in everything), sum(times.resident for times in everything))
 
 
@@ -256,6 +256,12 @@ def _pids(proc: Path) -> list[int]:
         return sorted(int(name) for name in os.listdir(proc) if name.isdigit())
     except OSError:
         return []
+
+
+def _find_gateway(proc: Path) -> int | None:
+    """Return the JVM of Ignition; of several the largest, since a Designer beside it and a tool are smaller."""
+    found = {pid: times for pid in _pids(proc) if _is_gateway(proc, pid) and (times := _times(proc, pid)) is not None}
+    return max(found, key=lambda pid: found[pid].resident, default=None)
 
 
 def _is_gateway(proc: Path, pid: int) -> bool:

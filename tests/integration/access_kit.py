@@ -53,9 +53,20 @@ class AccessHost:
         self.stopping.set()
 
     async def ask(
-        self, method: str, target: str, *, token: str = "", peer: Peer | None = None, body: Any = None, raw: bytes = b""
+        self,
+        method: str,
+        target: str,
+        *,
+        token: str = "",
+        peer: Peer | None = None,
+        body: Any = None,
+        sent: list[Any] | None = None,
     ) -> Answer:
-        """Send one request as a client on the network with a token does, or as a peer on the socket."""
+        """Send one request as a client on the network with a token does, or as a peer on the socket.
+
+        ``sent`` gets what is answered as it comes.
+        """
+        sent = [] if sent is None else sent
         path, _, query = target.partition("?")
         headers = [(b"content-type", b"application/json")] if body is not None else []
         if token:
@@ -71,8 +82,7 @@ class AccessHost:
             "client": ("192.0.2.7", 4711),
             "state": {} if peer is None else {"peer": peer},
         }
-        sent: list[Any] = []
-        received = iter([{"type": "http.request", "body": raw if body is None else msgspec.json.encode(body)}])
+        received = iter([{"type": "http.request", "body": b"" if body is None else msgspec.json.encode(body)}])
 
         async def receive() -> Any:
             if (message := next(received, None)) is None:

@@ -10,7 +10,6 @@ import os
 import socketserver
 import ssl
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -90,7 +89,7 @@ class Handler(BaseHTTPRequestHandler):
             seen.runs[what] += 1
             count = seen.runs[what]
         if what.startswith("slow"):
-            time.sleep(float(what.split()[1]))
+            self.server.ending.wait(float(what.split()[1]))
         if what == "drop" or (what == "drop once" and count == 1):
             self.close_connection = True
             return
@@ -198,6 +197,7 @@ class Server(ThreadingHTTPServer):
         self.seen = Seen()
         self.token = token
         self.lock = threading.Lock()
+        self.ending = threading.Event()
 
     @property
     def port(self) -> int:
@@ -216,6 +216,7 @@ class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.seen = Seen()
         self.token = ""
         self.lock = threading.Lock()
+        self.ending = threading.Event()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Say nothing: clients that leave are what is tested."""
@@ -230,6 +231,7 @@ def serving(server: Server | UnixServer, tls: ssl.SSLContext | None = None) -> I
     try:
         yield
     finally:
+        server.ending.set()
         server.shutdown()
         thread.join()
         server.server_close()

@@ -16,7 +16,7 @@ import engine
 
 HERE = Path(__file__).parent / "jython"
 CLIENT = Path(engine.__file__).parent / "foreign" / "python3.py"
-PATIENCE = 100.0
+PATIENCE = 280.0
 
 needs_jython = pytest.mark.skipif(shutil.which("jython") is None, reason="no Jython here: apt-get install jython")
 

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from access_kit import AccessHost, Answer
+from daemon_support import eventually
 
 from engine import Engine
 from engine.api import openapi
-from engine.api.compat import unavailable
+from engine.api.compat import history, unavailable
 from engine.api.compat.table import COMPAT_OPERATIONS, compat_services
 from engine.api.host import HostOperations
 from engine.api.server import EngineServer
@@ -272,6 +273,7 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
         "runs.replay": [Probe("POST", f"/runs/{other}/replay", f"/runs/{own}/replay", {}, {}, 202)],
         "runs.compare": [Probe("GET", f"/runs/{own}/compare/{other}", f"/runs/{own}/compare/{own}")],
         "buffers.create": [Probe("POST", "/buffers?name=x", "/buffers?name=x", status=201, narrowed=True)],
+        "metrics.info": [Probe("GET", "/metrics", "/metrics", narrowed=True)],
         "engine.info": [Probe("GET", "/engine", "/engine", narrowed=True)],
         "openapi": [Probe("GET", "/openapi.json", "/openapi.json", narrowed=True)],
         "access.self": [Probe("GET", "/access/self", "/access/self", narrowed=True)],
@@ -311,13 +313,13 @@ def compat_probes() -> dict[str, list[Probe]]:
         ],
     }
     answers_of_its_own = "session scripts.list scripts.available check_syntax version versions distributions example "
-    answers_of_its_own += "pool_stats health diagnostics gateway_impact openapi"
+    answers_of_its_own += "pool_stats health diagnostics gateway_impact metrics monitoring.metrics openapi"
     for operation in COMPAT_OPERATIONS:
         name = operation.name.removeprefix("compat.")
         if name in answers_of_its_own.split():
             body = {"code": "x = 1"} if name == "check_syntax" else None
             table[name] = [Probe(operation.method, operation.path, operation.path, body, body, narrowed=True)]
-        elif operation.answer in unavailable.__dict__.values():  # no answer but one sentence
+        elif operation.answer in (*vars(unavailable).values(), *vars(history).values()):  # no answer but one sentence
             path = operation.path.replace("{name:path}", "x")
             table[name] = [Probe(operation.method, path, narrowed=True)]
     return {f"compat.{name}": tried for name, tried in table.items()}
@@ -358,6 +360,8 @@ async def test_a_token_for_some_scripts_gets_nothing_of_the_others_by_any_operat
     paths = {info.path for info in (await plant.engine.scripts.list()).scripts}
     assert {path for path in paths if not path.startswith(("defaults/", "samples/", "line1/"))} >= {OUTSIDE}
     assert not {"line2/new.py", "line2/put.py", "new.py", "moved.py", "line1/stolen.py"} & paths
+    listed = (await as_scoped(plant, "GET", "/runs?limit=500")).json["runs"]
+    assert {(run["actor"], run["name"]) for run in listed} == {("token:scoped", INSIDE)}
     names = {run.name for run in (await plant.engine.runs.list(owner, limit=500)).runs if run.actor == "token:scoped"}
     assert names == {INSIDE}
 
@@ -412,8 +416,9 @@ async def test_events_tell_of_what_the_caller_may_see_and_end_with_its_token(
     ]
     for kind, data in published:
         engine.events.publish(kind, data)
-    asking = asyncio.create_task(plant.host.ask("GET", f"/api/v1/events?after={after}", token=token))
-    await asyncio.sleep(0.1)
+    sent: list[Any] = []
+    asking = asyncio.create_task(plant.host.ask("GET", f"/api/v1/events?after={after}", token=token, sent=sent))
+    await eventually(lambda: any(message.get("body") for message in sent))
     await engine.tokens.revoke(f"listens-{name}", owner, "cli")
     engine.events.publish("script", {"path": INSIDE, "change": "after the end"})
     answer = await asking

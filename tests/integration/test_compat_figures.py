@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,11 +14,14 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
+from daemon_support import ProjectUnderTest, family
 from served_engine import PATIENCE, ServedEngine, answered, served_engine, until
 
+from engine import sockets
 from engine.models.engine import SlotState
 from engine.models.metrics import EngineMetrics, RunFigures
 from engine.models.runs import Mode, Outcome, RunInfo, RunKind, RunRequest, RunState
+from engine.pool.memory_watch import resident
 from engine.registry.operation import BASE, COMPAT_BASE
 from engine.services.access import ServiceError
 
@@ -33,6 +37,16 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served
 
 
 async def ask(host: ServedEngine, path: str, body: object = None, *, base: str = COMPAT_BASE + "/api/v1") -> Any:
+    return await ask_on(*await host.connect(), path, body, base)
+
+
+async def ask_on(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    path: str,
+    body: object = None,
+    base: str = COMPAT_BASE + "/api/v1",
+) -> Any:
     data = b"" if body is None else msgspec.json.encode(body)
     lines = (
         f"{'GET' if body is None else 'POST'} {base}{path} HTTP/1.1",
@@ -41,7 +55,6 @@ async def ask(host: ServedEngine, path: str, body: object = None, *, base: str =
         "Content-Type: application/json",
         f"Content-Length: {len(data)}",
     )
-    reader, writer = await host.connect()
     try:
         writer.write("\r\n".join([*lines, "", ""]).encode() + data)
         async with asyncio.timeout(PATIENCE):
@@ -174,6 +187,7 @@ async def test_the_panels_say_the_same(host: ServedEngine) -> None:
     assert f"script_error={totals.outcomes['script_error']}" in metrics["error_counts"]
     assert metrics["error_counts"].startswith("{")
     assert "ok=" not in metrics["error_counts"]
+    assert monitoring["p50ResponseTimeMs"] == minute.p50_ms
     assert monitoring["p50ResponseTimeMs"] <= monitoring["p95ResponseTimeMs"] <= monitoring["p99ResponseTimeMs"]
     assert diagnostics["poolStats"]["totalSize"] == diagnostics["poolStats"]["poolSize"] == 3
     assert diagnostics["versionInfo"]["available"] is True
@@ -335,3 +349,22 @@ async def test_states_are_of_the_run_itself(host: ServedEngine) -> None:
     info = await run(host, "result = 1")
     assert (info.state, info.mode, info.outcome) == (RunState.FINISHED, Mode.RESTRICTED, Outcome.OK)
     assert (await figures(host)).since_start.total == before + 1
+
+
+async def test_a_daemon_has_its_log_and_the_use_of_its_processes(project: ProjectUnderTest) -> None:
+    await (await project.connect()).close()
+
+    async def asked(path: str) -> Any:
+        return await ask_on(*await sockets.connect(project.paths, os.geteuid()), path)
+
+    page = await asked("/logs?filter=Python3&level=INFO")
+    assert page["count"] == page["total"] >= 1
+    [serves] = [entry for entry in page["entries"] if " serves " in entry["message"]]
+    assert (serves["logger"], serves["level"]) == ("engine.daemon", "INFO")
+    assert serves["message"].endswith(f" serves {project.root} as process {project.engine_pid}")
+    # It has closed its own process to others of its account, which must not close it to itself.
+    impact = await asked("/gateway-impact")
+    assert impact["impactLevel"] in ("LOW", "MEDIUM", "HIGH")
+    assert impact["cpuUsagePercent"] > 0
+    held = sum(resident(pid) for pid in family(project.engine_pid))
+    assert impact["memoryUsedBytes"] == pytest.approx(held, rel=0.5)

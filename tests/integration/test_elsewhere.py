@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from cli_support import PATIENCE, PROGRAM, CliProject, cli_project
 from mounts import needs_mounts
+from tls_front import Front, front
 
 from engine.client import shared
 from tui import cli
@@ -290,3 +295,59 @@ asyncio.run(main())
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.stdout == "ok 2 on\n\n", done.stderr
+
+
+@contextmanager
+def line_to(elsewhere: Elsewhere) -> Iterator[tuple[str, Callable[[], None], Callable[[], None]]]:
+    """A line to the engine: its URL, what cuts it and what repairs it."""
+    loop = asyncio.new_event_loop()
+    port, cut = int(elsewhere.url.rpartition(":")[2]), threading.Event()
+
+    async def to_engine() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if cut.is_set():
+            raise ConnectionRefusedError
+        return await asyncio.open_connection("127.0.0.1", port)
+
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    async def serve() -> None:
+        async with front(to_engine) as line:
+            started.set_result(line)
+            await ended.wait()
+
+    started: Future[Front] = Future()
+    ended = asyncio.Event()
+    serving = asyncio.run_coroutine_threadsafe(serve(), loop)
+    line = started.result(PATIENCE)
+
+    def break_it() -> None:
+        cut.set()
+        loop.call_soon_threadsafe(line.cut)
+
+    try:
+        yield f"http://127.0.0.1:{line.port}", break_it, cut.clear
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        serving.result(PATIENCE)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_a_run_is_followed_to_its_end_over_a_line_that_was_down(elsewhere: Elsewhere) -> None:
+    code = "import time\nfor n in range(5): print(n, flush=True); time.sleep(0.5)\nresult = 'end'"
+    with line_to(elsewhere) as (url, cut, repair):
+        command = [PROGRAM, "exec", code, "--url", url, "--token-file", str(elsewhere.token_file)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=elsewhere.environ(),
+            cwd=elsewhere.empty, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "0\n"
+        cut()
+        assert "is down, trying again" in process.stderr.readline()
+        repair()
+        out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out.split()) == (0, ["1", "2", "3", "4", "end"]), err

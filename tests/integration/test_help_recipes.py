@@ -94,6 +94,7 @@ def test_python(plant: tuple[CliProject, dict[str, str]], number: int) -> None:
 
 
 @needs_jython
+@pytest.mark.slow
 def test_jython(plant: tuple[CliProject, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GATEWRIGHT_URL", "GATEWRIGHT_TOKEN_FILE"):
         monkeypatch.setenv(name, plant[1][name])

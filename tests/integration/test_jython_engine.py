@@ -18,7 +18,8 @@ from engine.registry.engine import ENGINE_INFO
 
 FILE = "engine_checks.py"
 
-pytestmark = needs_jython
+# One process does it all in the first test's setup; hosts that are busy take their time.
+pytestmark = [needs_jython, pytest.mark.timeout(300)]
 
 SCRIPTS = {
     "Plant/kpi.py": "result = {'args': args, 'kwargs': kwargs}\n",

@@ -14,7 +14,6 @@ from wire_client import API, WireClient
 
 from engine.api.compat import calls
 from engine.models.runs import RunKind, RunRequest
-from engine.services.runs import service
 
 FOREVER = "print('on', flush=True)\nwhile True: pass"
 
@@ -36,8 +35,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def test_a_call_is_ended_before_its_client_gives_up(
     host: ServedEngine, wire: WireClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert calls.WAIT + calls.QUEUE_WAIT <= 30.0
-    assert (calls.WAIT, calls.QUEUE_WAIT) == (25.0, service.API_QUEUE_WAIT)
+    assert calls.WAIT == 25.0  # they give up after 30
     monkeypatch.setattr(calls, "WAIT", 0.5)
     answer = await asyncio.to_thread(wire.exec, FOREVER, timeout=60)
     assert (answer["success"], answer["code"], answer["output"]) == (False, "timeout", "on\n")
@@ -48,8 +46,8 @@ async def test_a_call_is_ended_before_its_client_gives_up(
 async def test_a_call_that_finds_no_slot_is_told_when_to_come_again(
     host: ServedEngine, wire: WireClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "QUEUE_WAIT", 0.2)
     runs, owner = host.engine.runs, host.engine.owner
+    monkeypatch.setattr(runs, "_api_queue_wait", 0.2)
     request = RunRequest(kind=RunKind.EXEC, code="while True: pass", timeout=60)
     blocking = [await runs.start(request, owner, "cli") for _ in range(3)]
     await until(lambda: host.engine.pool.info().running == 3, "every slot is taken")
@@ -92,6 +90,17 @@ async def test_a_hostile_body_is_one_sentence(wire: WireClient, body: bytes) -> 
         assert (status, answer["success"]) == (200, False), answer
         assert answer["error"].isprintable(), answer
         assert answer["code"] != "internal", answer
+
+
+async def test_a_repeat_with_the_same_key_is_not_done_again(wire: WireClient) -> None:
+    body = {"code": "import random; result = random.random()"}
+    key = {"Idempotency-Key": "one"}
+    first, again = [await asyncio.to_thread(lambda: wire.run("/exec", body, **key)) for _ in range(2)]
+    assert (first["runId"], first["result"]) == (again["runId"], again["result"])
+    other = await asyncio.to_thread(lambda: wire.run("/exec", body, **{"Idempotency-Key": "two"}))
+    assert other["runId"] != first["runId"]
+    mixed = await asyncio.to_thread(lambda: wire.run("/exec", {"code": "result = 1"}, **key))
+    assert (mixed["success"], mixed["code"]) == (False, "idempotency_mismatch")
 
 
 async def test_a_body_above_the_limit_is_413(wire: WireClient) -> None:

@@ -332,3 +332,78 @@ def test_syntax_errors_have_their_place(wire: WireClient) -> None:
     assert (error["severity"], type(error["line"]), type(error["column"])) == ("error", int, int)
     assert error["message"]
     assert wire.post("/check-syntax", {"code": ""}) == {"success": True, "errors": []}
+
+
+ROUTES: list[tuple[str, str, Any, tuple[str, ...]]] = [
+    ("POST", "/exec", {"code": RUN, "variables": {}}, ("success", "result")),
+    ("POST", "/eval", {"expression": "1", "variables": {}}, ("success", "result")),
+    ("POST", "/call-module", {"module": "math", "function": "sqrt", "args": [4]}, ("success", "result")),
+    ("POST", "/call-script", {"scriptPath": "None", "args": [], "kwargs": {}}, ("success", "error")),
+    ("POST", "/check-syntax", {"code": "x = 1"}, ("success", "errors")),
+    ("POST", "/completions", {"code": "x", "line": 1, "column": 0}, ("success", "completions", "count", "message")),
+    ("GET", "/example", None, ("success", "result")),
+    ("GET", "/version", None, ("version", "available", "pythonVersion", "moduleVersion")),
+    ("GET", "/pool-stats", None, ("totalSize", "poolSize", "available", "inUse", "healthy", "healthCheckStatus")),
+    ("POST", "/pool-size", {"size": 3}, ("success", "poolSize", "message")),
+    ("GET", "/health", None, ("healthy", "available", "timestamp", "status")),
+    (
+        "GET",
+        "/diagnostics",
+        None,
+        (
+            "available", "poolStats", "versionInfo", "distributionInfo", "timestamp", "totalExecutions",
+            "successfulExecutions", "failedExecutions", "averageExecutionTime",
+        ),
+    ),
+    (
+        "GET",
+        "/metrics",
+        None,
+        (
+            "total_executions", "successful_executions", "failed_executions", "success_rate", "health_score",
+            "totalExecutions", "averageLatencyMs", "maxLatencyMs", "errorRate", "uptime_ms",
+        ),
+    ),
+    ("GET", "/gateway-impact", None, ("impact_level", "impactLevel", "health_score", "healthScore", "cpuUsagePercent")),
+    ("GET", "/metrics/script-metrics", None, ("success", "script_metrics", "count")),
+    ("GET", "/metrics/historical", None, ("success", "historical_metrics", "count")),
+    ("GET", "/metrics/alerts", None, ("success", "alerts", "count")),
+    ("GET", "/monitoring/metrics", None, ("totalExecutions", "failedExecutions", "errorRatePercent")),
+    ("GET", "/monitoring/circuit-breaker", None, ("success",)),
+    ("GET", "/monitoring/alerts", None, ("success", "message")),
+    ("GET", "/monitoring/prometheus", None, ("success", "message")),
+    ("GET", "/logs?lines=5&filter=Python3", None, ("success", "entries", "count", "total", "hasMore")),
+    ("GET", "/versions", None, ("versions", "default", "count", "details", "success", "timestamp")),
+    ("GET", "/distributions", None, ("distributions", "os", "installedCount", "success", "timestamp")),
+    ("POST", "/distributions/install", {"version": "3.13"}, ("success", "message")),
+    ("POST", "/distributions/uninstall", {"version": "3.13"}, ("success", "message")),
+    ("POST", "/scripts/save", {"name": "Of the table", "code": "", "folderPath": ""}, ("success", "script")),
+    ("GET", "/scripts/load/Of+the%20table", None, ("success", "script")),
+    ("GET", "/scripts/list", None, ("success", "scripts")),
+    ("GET", "/scripts/available", None, ("success", "scripts", "count")),
+    ("POST", "/scripts/delete/Of+the+table", {}, ("success", "message")),
+    ("DELETE", "/scripts/delete/Of+the+table", None, ("success", "message")),
+    ("GET", "/packages/catalog", None, ("success", "packages", "count")),
+    ("GET", "/packages/status", None, ("success", "status", "installed", "available")),
+    ("POST", "/packages/install/numpy", {}, ("success", "message", "installedWheels")),
+    ("POST", "/packages/uninstall/numpy", None, ("success", "message")),
+    ("POST", "/packages/verify", None, ("success", "verification")),
+    ("GET", "/packages/search-pypi?q=x", None, ("success", "query", "count", "results")),
+    ("GET", "/packages/pypi-info/numpy", None, ("success", "package")),
+]  # fmt: skip
+
+
+def test_every_route_of_the_table_answers_with_its_fields(wire: WireClient) -> None:
+    for method, path, body, fields in ROUTES:
+        answer = wire.ask(method, API + path, body)
+        missing = [name for name in fields if name not in answer]
+        assert not missing, (path, missing, answer)
+    assert wire.session()["success"] is True
+
+
+def test_what_is_no_route_names_the_document_of_these(wire: WireClient) -> None:
+    status, _, text = wire.raw("GET", f"{API}/nothing")
+    answer = json.loads(text)
+    assert (status, answer["success"]) == (404, False)
+    assert f"{API}/openapi.json" in answer["hint"]
+    assert wire.raw("PUT", f"{API}/exec", b"{}")[0] == 405

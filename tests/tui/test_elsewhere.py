@@ -42,14 +42,20 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     async def tokens(root: Path) -> tuple[int, dict[str, str]]:
         client = await launch.connect(root, client="cli")
         made = {}
-        for role in ("viewer", "author"):
-            made[role] = (await client.call(TOKENS_CREATE, body=TokenRequest(name=role, role=role))).token
+        for name, role, scripts in (
+            ("viewer", "viewer", []),
+            ("author", "author", []),
+            ("line1", "author", ["line1/**"]),
+        ):
+            request = TokenRequest(name=name, role=role, scripts=scripts)
+            made[name] = (await client.call(TOKENS_CREATE, body=request)).token
         (url,) = (await client.call(ENGINE_INFO)).listening
         await client.close()
         return int(url.rpartition(":")[2]), made
 
     with engine_project(tmp_path_factory.mktemp("far") / "plant-a", settings=SETTINGS) as root:
         write_script(root, "hello.py", "print('hello from there')\n")
+        write_script(root, "line1/count.py", "print('one two')\n")
         yield Plant(root, *asyncio.run(tokens(root)))
 
 
@@ -79,6 +85,18 @@ async def test_what_the_role_may_not_do_is_said_by_the_engine(plant: Plant, tmp_
         await c.told("token:viewer may not")
         await c.shows("hello.py *")
         await c.press("ctrl+s")
+
+
+async def test_a_token_for_some_scripts_sees_those(plant: Plant, tmp_path: Path) -> None:
+    target = plant.target(tmp_path, "line1")
+    async with console(target, tmp_path, place=target.name, size=(100, 24)) as c:
+        await c.lists("line1/count.py")
+        await c.settled()
+        assert "hello" not in c.text
+        await c.open("line1/count.py")
+        await c.press("f5")
+        await c.shows("one two")
+        assert not [one.message for one in c.app._notifications]
 
 
 async def test_a_dropped_line_is_told_and_comes_back(plant: Plant, tmp_path: Path) -> None:

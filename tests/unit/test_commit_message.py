@@ -29,12 +29,17 @@ def test_the_trailer_stands_at_the_end(text: str, stored: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", " \n\t\n", "a\0b", "a\x1b[2J", "a\x9b", "a\rb", "a\u2028b", "a\ud800", "x\n\nGatewright-Uid: 0 (root)",
-     "x\n  gatewright-UID : 0", "x\nGatewright-Uid=0"],
+     "x\n  gatewright-UID : 0", "x\nGatewright-Uid=0", "x\nGatewright-token: 0123456789ab (token:ci)"],
 )  # fmt: skip
 def test_what_cannot_be_a_message_is_refused(text: str) -> None:
     with pytest.raises(ServiceError) as refused:
         commit_message(text, ALICE)
     assert refused.value.code == "bad_request"
+
+
+def test_a_tokens_commit_names_the_token() -> None:
+    token = Actor(name="token:ci", uid=-1, role=Role.AUTHOR, token="0123456789ab")
+    assert commit_message("Fix it", token) == "Fix it\n\nGatewright-Token: 0123456789ab (token:ci)\n"
 
 
 def test_a_message_has_a_size() -> None:

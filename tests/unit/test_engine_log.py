@@ -56,3 +56,23 @@ def test_it_keeps_five_files(tmp_path: Path, logger: logging.Logger, monkeypatch
     files = sorted(tmp_path.iterdir())
     assert [file.name for file in files] == ["engine.log", *(f"engine.log.{n}" for n in range(1, 5))]
     assert all(file.stat().st_size <= 1000 for file in files)
+
+
+def test_a_flood_of_one_kind_leaves_room_for_others(tmp_path: Path, logger: logging.Logger) -> None:
+    logger.addHandler(EngineLog(tmp_path / "engine.log"))
+    for number in range(500):
+        logger.warning("refused a request from %s", number)
+    logger.warning("something else")
+    logger.error("refused a request from %s", "an error is always told")
+    lines = (tmp_path / "engine.log").read_text().splitlines()
+    assert len(lines) == logs.A_MINUTE + 2
+
+
+def test_what_was_kept_back_is_counted(tmp_path: Path, logger: logging.Logger) -> None:
+    gate = logs.FloodGate()
+    record = logging.LogRecord("engine.api", logging.WARNING, "", 0, "refused %s", ("x",), None)
+    passed = [gate.filter(record) for _ in range(logs.A_MINUTE + 7)]
+    assert passed.count(False) == 7
+    record.created += logs.MINUTE
+    assert gate.filter(record)
+    assert record.getMessage() == "refused x (7 more like this one in the minute before were not logged)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -13,6 +14,9 @@ import pytest
 from engine.models.git import GitAuthor, GitCommitRequest, GitPaths, GitTrustRequest
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.git import GitService
+from store import migrations
+from store.database import APPLICATION_ID
+from store.git.changes import Author
 from store.git.repository import GitRepo
 from store.git.trust import TrustFile
 from store.state.database import StateDB
@@ -44,6 +48,31 @@ async def refusal(work: Awaitable[object]) -> ServiceError:
     with pytest.raises(ServiceError) as refused:
         await work
     return refused.value
+
+
+async def test_each_token_has_an_author_of_its_own(service: GitService) -> None:
+    one = Actor("token:one", -1, Role.AUTHOR, token="1" * 12)
+    two = Actor("token:two", -1, Role.AUTHOR, token="2" * 12)
+    await service.set_author(GitAuthor(name="One", email="one@plant.example"), one)
+    assert (await service.author(one)).name == "One"
+    assert await service.author(two) == GitAuthor()
+
+
+async def test_the_authors_of_an_older_database_stay(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    connection = sqlite3.connect(path)
+    for script in migrations.scripts()[:12]:
+        connection.executescript(script)
+    connection.execute("INSERT INTO git_author VALUES (1000, 'Alice', 'alice@plant.example', 1.0)")
+    connection.commit()
+    connection.executescript(f"PRAGMA user_version=12; PRAGMA application_id={APPLICATION_ID};")
+    connection.close()
+    path.chmod(0o600)
+    state = await StateDB.open(path)
+    try:
+        assert await state.authors.of(ALICE.identity) == Author("Alice", "alice@plant.example")
+    finally:
+        await state.close()
 
 
 async def test_each_account_has_an_author_of_its_own(service: GitService, root: Path) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from engine.config import ConfigError, ListenSection
+from engine.config import ConfigError, EngineSection, ListenSection, Settings
 from engine.daemon.listening import Address, TcpPlace, bind, is_loopback, resolve
+from engine.daemon.main import ServeOptions, idle_seconds
 
 
 @pytest.mark.parametrize(
@@ -92,3 +95,12 @@ def test_settings_without_an_address_listen_nowhere() -> None:
     assert TcpPlace.bound(ListenSection()) is None
     with pytest.raises(ConfigError, match="no address to listen at"):
         TcpPlace.bound(ListenSection(tls_cert="/etc/ssl/gw.crt", tls_key="/etc/ssl/gw.key"))
+
+
+def test_an_engine_that_others_expect_does_not_leave_when_idle(tmp_path: Path) -> None:
+    settings = Settings(engine=EngineSection(idle_exit_minutes=2))
+    started = ServeOptions(project=tmp_path, background=True)
+    assert idle_seconds(started, settings, expected=False) == 120
+    assert idle_seconds(started, settings, expected=True) == 0
+    assert idle_seconds(replace(started, background=False), settings, expected=False) == 0
+    assert idle_seconds(replace(started, idle_exit=5.0), settings, expected=True) == 5

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.models.runs import Outcome
@@ -56,6 +56,7 @@ def test_percentiles_are_of_all_runs_of_the_minute_and_nearly_exact(runs: RunMet
     for duration in durations:
         run(runs, duration)
     found = runs.percentiles()
+    assert found == runs.minute().percentiles == runs.totals().percentiles
     assert found.p50 == pytest.approx(0.1, rel=0.016)
     assert found.p95 == pytest.approx(0.19, rel=0.016)
     assert found.p99 == pytest.approx(0.198, rel=0.016)
@@ -68,6 +69,7 @@ def test_percentiles_of_few_runs_are_among_their_durations(runs: RunMetrics) -> 
     assert (runs.percentiles().p50, runs.percentiles().p99) == (pytest.approx(0.123_457, rel=0.016), 0.123_457)
 
 
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 1e7), min_size=1, max_size=60))
 def test_a_percentile_is_within_its_bin_whatever_the_durations(durations: list[float]) -> None:
     runs = RunMetrics(Clock())
@@ -102,11 +104,12 @@ def test_a_cancelled_run_says_nothing_about_speed_but_used_a_slot(runs: RunMetri
 def test_a_run_leaves_the_minute_and_stays_in_the_totals(runs: RunMetrics, clock: Clock) -> None:
     run(runs, 0.5, Outcome.TIMEOUT)
     clock.now += 59.0
-    assert (runs.minute().failed, runs.percentiles().p50) == (1, 0.5)
+    assert (runs.minute().failed, runs.runs_last_minute(), runs.percentiles().p50) == (1, 1, 0.5)
     clock.now += 2.0
-    assert (runs.minute().failed, runs.percentiles().p50) == (0, None)
+    assert (runs.minute().failed, runs.runs_last_minute(), runs.percentiles().p50) == (0, 0, None)
     totals = runs.totals()
-    assert (totals.failed, totals.longest, totals.seconds) == (1, 0.5, 61.0)
+    assert (totals.failed, totals.longest, totals.percentiles.p99, totals.seconds) == (1, 0.5, 0.5, 61.0)
+    assert runs.minute().percentiles == runs.percentiles()
 
 
 def test_figures_are_right_after_any_pause(runs: RunMetrics, clock: Clock) -> None:
@@ -181,6 +184,7 @@ moves = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(moves, st.sampled_from(list(Outcome)))
 def test_totals_are_successes_failures_and_neither_at_any_moment(
     moves: list[tuple[str, int, float]], outcome: Outcome
@@ -210,15 +214,15 @@ def test_totals_are_successes_failures_and_neither_at_any_moment(
 
 def test_what_it_holds_does_not_depend_on_the_number_of_runs(runs: RunMetrics, clock: Clock) -> None:
     sizes = []
-    for second in range(200):
-        for number in range(1000):
+    for second in range(130):
+        for number in range(300):
             run(runs, (number % 97 + 1) / 1000)
             runs.used(0.001)
         clock.now += 1.0
-        if second in (70, 199):
+        if second in (70, 129):
             sizes.append(_held(runs))
-    assert runs.minute().total == 59_000  # the second that has begun is one of the sixty
-    assert runs.totals().total == 200_000
+    assert runs.minute().total == 59 * 300  # the second that has begun is one of the sixty
+    assert runs.totals().total == 130 * 300
     assert sizes[0] == sizes[1] < 500_000
 
 
@@ -226,4 +230,4 @@ def _held(runs: RunMetrics) -> int:
     """Bytes of the containers that it keeps."""
     tallies = [value for value in vars(runs).values() if isinstance(value, Tally)] + runs._seconds
     inside = [tally.durations for tally in tallies] + [tally.outcomes for tally in tallies]
-    return sum(map(sys.getsizeof, [*tallies, *inside, runs._active, runs._waiting]))
+    return sum(map(sys.getsizeof, [*tallies, *inside, runs._active, runs._waiting, runs._durations]))

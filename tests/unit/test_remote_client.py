@@ -255,6 +255,7 @@ async def test_what_is_no_engine_is_told(tmp_path: Path, answer: bytes, sentence
         error = await refusal(url, token_file(tmp_path))
         assert sentence in error.message
         assert error.exit_code == 3
+        assert ("redirects to another address" in (error.hint or "")) == (b" 302 " in answer)
         assert "does not speak TLS" in (await refusal(url.replace("http:", "https:"), token_file(tmp_path))).message
 
 
@@ -307,6 +308,7 @@ async def test_token_files_that_hold_none_are_refused(tmp_path: Path) -> None:
         ("https://localhost:1/x", "goes on behind"),
         ("https://localhost:1?x", "goes on behind"),
         ("https://localhost:99999", "cannot be understood"),
+        ("https://a..b:1", "cannot be understood"),
         ("https://local host", "none of an engine"),
     ],
 )
@@ -323,6 +325,8 @@ async def test_a_url_that_would_not_do_is_refused_before_anything_is_sent(
 def test_addresses_of_this_host_may_do_without_tls() -> None:
     for url in ("http://127.0.0.1:1", "http://127.9.9.9", "http://[::1]:1", "http://localhost:9089/"):
         assert parse_url(url).base == url.rstrip("/")
+    assert parse_url("https://[2001:db8::1]").port == 443
+    assert parse_url("https://Zähler-02:9089").base == "https://xn--zhler-02-0za:9089"
 
 
 async def test_no_proxy_of_the_environment_gets_the_token(

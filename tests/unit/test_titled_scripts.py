@@ -160,7 +160,8 @@ async def test_a_save_gives_up_when_it_loses_every_race(plant: Plant, monkeypatc
 
 
 async def test_two_saves_of_one_new_title_at_once_make_one_script(plant: Plant) -> None:
-    paths = await asyncio.gather(*(plant.save("Level", f"x = {n}\n", folder=f"F{n}") for n in range(6)))
+    saves = (plant.save("Level", f"x = {n}\n", folder=f"F{n}") for n in range(6))
+    paths = await asyncio.gather(*saves, return_exceptions=True)  # none may still be under way when one has failed
     assert len(plant.paths) == 1
     assert set(plant.paths) <= set(paths)
 
@@ -199,6 +200,16 @@ async def test_what_is_no_rename_leaves_the_history_where_it_is(
     path = await plant.save(name, text, actor)
     assert await plant.history("level.py") == ["deleted", "saved", "saved"]
     assert path == "level.py" or await plant.history(path) == []
+
+
+async def test_an_empty_script_has_nobodys_history(plant: Plant) -> None:
+    assert await plant.save("Level", "") == "level.py"
+    await plant.save("Level", "x = 1\n")
+    await plant.save("Level", "")
+    await plant.titled.delete("Level", ME)
+    path = await plant.save("New script", "")
+    assert plant.file(path).read_bytes() == b""
+    assert await plant.history(path) == []
 
 
 async def test_names_that_mean_two_scripts_are_refused_with_both(plant: Plant) -> None:
@@ -254,3 +265,36 @@ async def test_author_and_version_live_in_the_header_and_are_shown_with_their_da
     assert script.stated == titled.Stated("Two lines", "Bo", "1.0")
     assert "version" not in plant.file("level.py").read_text()
     assert 1_000_000.0 < script.created < script.info.modified == 4_000_000_000.0
+
+
+async def test_a_name_that_is_remembered_is_read_again_and_looked_for_again(plant: Plant) -> None:
+    await plant.save("Level", "x = 1\n")
+    await plant.save("Pump", "x = 1\n")
+    first = await plant.titled.found("Level", ME)
+    again = await plant.titled.found("Level", ME)
+    assert (again.path, again.sha256) == (first.path, first.sha256)
+    text = '# /// script\n# [tool.gatewright]\n# title = "{}"\n# ///\n'
+    plant.file("level.py").write_text(text.format("Height"))  # outside, and nothing has looked at it since
+    plant.file("pump.py").write_text(text.format("Level"))
+    assert (await plant.titled.found("Level", ME)).path == "pump.py"
+    plant.file("pump.py").unlink()
+    with pytest.raises(ServiceError, match="Script not found: Level"):
+        await plant.titled.found("Level", ME)
+
+
+async def test_a_token_for_some_scripts_finds_and_saves_no_other(plant: Plant) -> None:
+    token = replace(ANN, name="token:line", token="abc", scripts=("Line/*",))
+    await plant.save("Level", "x = 1\n", folder="Tanks")
+    await plant.save("Speed", "x = 1\n", folder="Line")
+    await plant.titled.found("Level", ME)
+    assert [script.name for script in await plant.titled.list(token)] == ["Speed"]
+    for work in (plant.titled.found("Level", token), plant.titled.load("Tanks/Level", token)):
+        with pytest.raises(ServiceError, match="Script not found"):
+            await work
+    with pytest.raises(ServiceError, match="Script not found"):
+        await plant.titled.delete("Level", token)
+    assert await plant.save("Speed", "x = 2\n", token) == "Line/speed.py"
+    assert await plant.save("Count", "x = 2\n", token, folder="Line") == "Line/count.py"
+    for name, folder in (("Level", "Line"), ("New", ""), ("Speed", "Tanks")):
+        assert (await plant.refusal(name, "x = 3\n", token, folder=folder)).code == "forbidden"
+    assert plant.file("Tanks/level.py").read_text() == "x = 1\n"

@@ -13,7 +13,7 @@ from access_support import OWNER, access_kit
 
 from engine.models.access import TokenRequest
 from engine.services.access import Actor, Role, ServiceError
-from engine.services.denials import KINDS, OTHERS
+from engine.services.denials import KINDS, OF_ONE, OTHERS
 from engine.services.sessions import LIFETIME, MOST, Sessions
 from engine.services.throttle import ADDRESSES, FAILURES, LoginThrottle
 from store.disk_space import ReadOnlySpace
@@ -221,9 +221,9 @@ async def test_a_thousand_bad_logins_are_two_records_and_keep_no_valid_token_out
         kit.denials.settle()
         denied = await kit.audited("denied")
         assert [(subject, detail) for _, subject, detail in denied] == [
-            ("login", {"address": "10.0.0.66"}),
-            ("login", {"address": "10.0.0.67"}),
-            ("login", {"address": "10.0.0.66", "repeated": 999}),
+            ("login from 10.0.0.66", {}),
+            ("login from 10.0.0.67", {}),
+            ("login from 10.0.0.66", {"repeated": 999}),
         ]
         with pytest.raises(ServiceError, match="not known here"):  # a minute later it is asked again
             kit.callers.by_token("gw_guess", "10.0.0.66")
@@ -237,6 +237,29 @@ def test_the_throttle_forgets_the_address_that_failed_longest_ago() -> None:
     for number in range(ADDRESSES):
         assert throttle.failed(f"2001:db8::{number:x}") is None
     assert throttle.failed("10.0.0.1") is None
+
+
+async def test_bad_logins_from_very_many_addresses_are_few_records(tmp_path: Path) -> None:
+    async with access_kit(tmp_path) as kit:
+        for number in range(1000):
+            with pytest.raises(ServiceError):
+                kit.callers.by_token("gw_guess", f"10.0.{number >> 8}.{number & 255}")
+        kit.denials.settle(everything=True)
+        denied = await kit.audited("denied")
+        assert len(denied) == OF_ONE + 2
+        assert denied[-1] == ("unknown", OTHERS, {"repeated": 1000 - OF_ONE - 1})
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [("2001:db8:1:2::7", "2001:db8:1:2::/64"), ("::ffff:10.0.0.9", "10.0.0.9"), ("fe80::1%eth0", "fe80::/64"),
+     ("", "this host"), ("testclient", "testclient")],
+)  # fmt: skip
+async def test_refused_logins_are_counted_for_who_has_the_address(tmp_path: Path, address: str, shown: str) -> None:
+    async with access_kit(tmp_path) as kit:
+        with pytest.raises(ServiceError, match="not known"):
+            kit.callers.by_token("gw_guess", address)
+        assert [subject for _, subject, _ in await kit.audited("denied")] == [f"login from {shown}"]
 
 
 async def test_refusals_of_very_many_kinds_are_bounded(tmp_path: Path) -> None:

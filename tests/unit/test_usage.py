@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.services import usage
 from engine.services.usage import EVERY, PAGE, TICKS, Usage, UsageMeter, Use, cores
 
 MIB = 1 << 20
@@ -70,12 +71,12 @@ async def test_the_engine_and_all_below_it_count_together(proc: MadeUpProc) -> N
     proc.process(ME, 1.0, memory=10 * MIB)
     proc.process(900_001, 2.0, parent=ME, memory=20 * MIB)
     proc.process(900_002, 3.0, parent=900_001, memory=30 * MIB, reaped=6.0)
-    usage = await proc.meter().usage()
+    found = await proc.meter().usage()
     # Ten seconds old: in the fifty before it used nothing.
-    assert usage.engine.cpu_percent == pytest.approx(100 * 12 / ALL)
-    assert usage.engine.memory == 60 * MIB
-    assert (usage.load, usage.memory, usage.available, usage.cores) == (1.25, 8 * MIB, 4 * MIB, cores())
-    assert usage.gateway == Use()
+    assert found.engine.cpu_percent == pytest.approx(100 * 12 / ALL)
+    assert found.engine.memory == 60 * MIB
+    assert (found.load, found.memory, found.available, found.cores) == (1.25, 8 * MIB, 4 * MIB, cores())
+    assert found.gateway == Use()
 
 
 async def test_use_is_that_of_the_last_minute(proc: MadeUpProc) -> None:
@@ -85,8 +86,8 @@ async def test_use_is_that_of_the_last_minute(proc: MadeUpProc) -> None:
     for _ in range(30):
         proc.now += EVERY
         proc.process(ME, 50.0 + (proc.now - 10_000) / 10, began=1.0)
-        usage = await meter.usage()
-    assert usage.engine.cpu_percent == pytest.approx(100 * 6 / ALL)
+        found = await meter.usage()
+    assert found.engine.cpu_percent == pytest.approx(100 * 6 / ALL)
     proc.now += 600
     proc.process(ME, 80.0, began=1.0)
     assert (await meter.usage()).engine.cpu_percent == pytest.approx(0.0, abs=0.01)
@@ -127,27 +128,29 @@ async def test_a_sample_is_used_for_a_second(proc: MadeUpProc) -> None:
 async def test_ignitions_jvm_is_found_and_followed(proc: MadeUpProc) -> None:
     meter = proc.meter()
     proc.process(ME, 1.0)
+    proc.process(900_002, 3.0, memory=2 * MIB, command="/opt/jre/bin/java -jar ignition-tool.jar")
     proc.process(900_003, 3.0, command="/usr/bin/java -jar other.jar")
     proc.process(900_004, 4.0, command="sh /usr/local/bin/ignition/ignition.sh")
     proc.process(900_005, 100.0, memory=70 * MIB, command="/usr/local/bin/ignition/lib/runtime/jre-nix/bin/java -Xmx2g")
-    usage = await meter.usage()
-    assert usage.gateway == Use(cpu_percent=None, memory=70 * MIB)
+    found = await meter.usage()
+    assert found.gateway == Use(cpu_percent=None, memory=70 * MIB)
     proc.now += 2
     proc.process(900_005, 101.0, memory=80 * MIB, command="/opt/ignition/jre/bin/java -Xmx2g")
-    usage = await meter.usage()
-    assert usage.gateway == Use(cpu_percent=pytest.approx(100 * 1.0 / (2 * cores())), memory=80 * MIB)
+    found = await meter.usage()
+    assert found.gateway == Use(cpu_percent=pytest.approx(100 * 1.0 / (2 * cores())), memory=80 * MIB)
     # Restarted under the pid that it had: another process, whose use is not known yet.
     proc.now += 2
     proc.process(900_005, 1.0, began=10_003.0, command="/opt/ignition/jre/bin/java -Xmx2g")
     assert (await meter.usage()).gateway == Use(cpu_percent=None, memory=MIB)
     proc.now += 2
-    shutil.rmtree(proc.folder / "900005")
+    for left in ("900002", "900005"):
+        shutil.rmtree(proc.folder / left)
     assert (await meter.usage()).gateway == Use()
 
 
 async def test_what_cannot_be_read_is_missing_and_never_zero(tmp_path: Path) -> None:
-    usage = await UsageMeter(tmp_path / "nothing").usage()
-    assert usage == Usage(cores=cores(), engine=Use(), gateway=Use(), load=None, memory=None, available=None)
+    found = await UsageMeter(tmp_path / "nothing").usage()
+    assert found == Usage(cores=cores(), engine=Use(), gateway=Use(), load=None, memory=None, available=None)
 
 
 @pytest.mark.parametrize("file", ["stat", pytest.param(f"task/{ME}/children", id="children"), "task"])
@@ -159,19 +162,35 @@ async def test_an_engine_whose_processes_are_hidden_has_no_figures(proc: MadeUpP
     assert (await proc.meter().usage()).engine == Use()
 
 
-async def test_processes_below_that_are_all_hidden_are_not_taken_for_none(proc: MadeUpProc) -> None:
+async def test_a_process_below_that_is_hidden_is_not_taken_for_an_ended_one(proc: MadeUpProc) -> None:
     proc.process(ME, 1.0)
     proc.process(900_001, 2.0, parent=ME)
-    (proc.folder / "900001" / "stat").unlink()
+    proc.process(900_002, 2.0, parent=900_001)
+    (proc.folder / "900002" / "stat").unlink()
     assert (await proc.meter().usage()).engine == Use()
+
+
+async def test_a_process_that_ends_meanwhile_hides_nothing(proc: MadeUpProc, monkeypatch: pytest.MonkeyPatch) -> None:
+    proc.process(ME, 1.0, memory=MIB)
+    proc.process(900_001, 2.0, parent=ME, memory=MIB)
+    proc.process(900_002, 2.0, parent=900_001, memory=MIB)
+    read = usage._times
+
+    def ended(place: Path, pid: int) -> usage.ProcessTimes | None:
+        if pid == 900_002:
+            proc.end(900_002, 900_001)
+        return read(place, pid)
+
+    monkeypatch.setattr(usage, "_times", ended)
+    assert (await proc.meter().usage()).engine.memory == 2 * MIB
 
 
 async def test_this_process_has_figures() -> None:
     meter = UsageMeter()
-    usage = await meter.usage()
-    assert usage.engine.memory is not None
-    assert usage.engine.memory > MIB
-    assert usage.load is not None
-    assert usage.memory is not None
-    assert usage.available is not None
-    assert usage.memory > usage.available > 0
+    found = await meter.usage()
+    assert found.engine.memory is not None
+    assert found.engine.memory > MIB
+    assert found.load is not None
+    assert found.memory is not None
+    assert found.available is not None
+    assert found.memory > found.available > 0

@@ -114,14 +114,24 @@ def list_shared(invocation: Invocation) -> None:
 
 
 @engine.command("serve", context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.option("--listen", metavar="HOST:PORT", help="Listen over TCP, too; without TLS on this host itself only.")
+@click.option("--tls-cert", metavar="FILE", help="Certificate chain, in PEM.")
+@click.option("--tls-key", metavar="FILE", help="Its private key, in PEM, mode 0600.")
+@click.option("--shared", metavar="ID", help="Serve a group, too, whose members say --project @ID.")
+@click.option("--group", metavar="GROUP", help="That group; else gatewright.")
 @common_options
 @click.pass_context
-def serve(ctx: click.Context) -> None:
+def serve(ctx: click.Context, /, **given: str | None) -> None:
     """Be the engine, in the foreground, until stopped: for systemd and for looking at its log.
+
+    Over TCP, each request needs a token: gatewright token create. A shared project's settings are in
+    /etc/gatewright/ID.toml.
 
     \b
     Examples:
       gatewright engine serve --project /srv/plant-a
+      gatewright engine serve --project /srv/plant-a --listen 127.0.0.1:9089
+      gatewright engine serve --project /srv/plant-a --shared plant-a --group plant
     """
     from engine.client.launch import daemon_command, daemon_environment
     from tui.commands.session import refusals
@@ -129,6 +139,9 @@ def serve(ctx: click.Context) -> None:
     with refusals():
         stay = [] if ctx.obj.project is not None else ["--stay"]
         command = [*daemon_command(ctx.obj.folder()), *stay, *ctx.args]
+        for name, value in given.items():
+            if value is not None:
+                command += [f"--{name.replace('_', '-')}", value]
     os.execve(command[0], command, daemon_environment())  # noqa: S606 - no shell: this process becomes the engine
 
 
@@ -154,6 +167,7 @@ def _print_status(invocation: Invocation, status: tuple[EngineInfo, PoolInfo]) -
                 ("engine", f"{info.version}, process {info.pid}, since {clock(info.started_at)}"),
                 ("project", info.project),
                 ("owner", info.owner),
+                *([("shared as", f"@{info.shared}")] if info.shared else []),
                 ("isolation", level_word(info.isolation)),
                 ("log", info.log_file),
                 *(("listens at", url) for url in info.listening),

@@ -165,9 +165,9 @@ class Invocation:
         Raises:
             LaunchError: No engine could be reached or started.
         """
-        from tui.commands.session import CLIENT
+        from tui.commands.session import connect_again
 
-        return await self.target().connect(CLIENT)
+        return await connect_again(self.target(), self.streams)
 
     @property
     def can_ask(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ Answer = TypeVar("Answer")
 
 CLIENT = "cli"
 """How runs started here are recorded."""
+
+LINE_PATIENCE, LINE_PAUSE = 60.0, 0.5
+"""Seconds for which the line to an engine elsewhere may be down while its run is followed, and between two tries."""
 
 
 def project_folder(explicit: str | None, streams: Streams, *, make: bool) -> Path:
@@ -94,6 +98,27 @@ def with_engine(
         # Unlike Path.is_dir this takes "may not look there" for no; connect then says whose project it is.
         is_new = target.folder is not None and not os.path.isdir(target.folder / PRIVATE)
         return asyncio.run(session(target, is_new))
+
+
+async def connect_again(target: Target, streams: Streams) -> EngineClient:
+    """Connect once more, to the engine that answers now; to one elsewhere for a while, since its line may be down.
+
+    Raises:
+        LaunchError: No engine could be reached or started.
+    """
+    deadline = time.monotonic() + LINE_PATIENCE
+    told = False
+    while True:
+        try:
+            return await target.connect(CLIENT)
+        except LaunchError as error:
+            is_down = target.folder is None and error.exit_code == exit_codes.UNREACHABLE
+            if not is_down or time.monotonic() > deadline:
+                raise
+            if not told:
+                streams.notify(f"the line to {target.name} is down, trying again: {error.message}")
+                told = True
+        await asyncio.sleep(LINE_PAUSE)
 
 
 @contextmanager

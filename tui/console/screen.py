@@ -160,6 +160,7 @@ class ConsoleScreen(FullScreen[None]):
     # What the engine says.
 
     def on_engine_connected(self, message: EngineConnected) -> None:
+        self._status.show_connected()
         self._status.warning = host_note(message.info)
         self._header.project = f"{self._place} as {message.role}" if message.role else self._place
         if (parts := self._parts) is not None:

@@ -41,6 +41,10 @@ class StatusBar(Widget):
     def show_connecting(self) -> None:
         self.away, self.figure = "", "connecting to the engine ..."
 
+    def show_connected(self) -> None:
+        """Show nothing of the pool, until something is known of it."""
+        self.away, self.figure = "", ""
+
     def show_pool(self, pool: PoolInfo) -> None:
         self.away, self.figure = "", pool_figure(pool)
 

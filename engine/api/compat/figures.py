@@ -1,9 +1,8 @@
 """What the module's clients ask about the pool and its runs, by the figures of the engine.
 
-Totals, averages and extremes are of all runs since the engine's start, percentiles of the last minute. A rate of errors
-is of the last minute, too; when nothing ended in it, of all since the start, so that an engine whose runs all failed
-does not look sound because it idles. Averages and extremes are zero where nothing has run: these clients expect a
-number.
+Totals, averages and extremes are of all runs since the engine's start. A rate of errors and percentiles are of the last
+minute; when nothing ended in it, of all since the start, so that an engine whose runs all failed does not look sound
+because it idles. These clients expect a number everywhere: durations of an engine that has run nothing are zero.
 """
 
 from __future__ import annotations
@@ -118,9 +117,9 @@ class Monitoring(Model, frozen=True, kw_only=True, rename="camel"):
     error_rate_percent: str
     avg_queue_wait_ms: float
     max_queue_wait_ms: float
-    p50_response_time_ms: float | None = None
-    p95_response_time_ms: float | None = None
-    p99_response_time_ms: float | None = None
+    p50_response_time_ms: float
+    p95_response_time_ms: float
+    p99_response_time_ms: float
     timestamp: int
 
 
@@ -149,7 +148,13 @@ DIAGNOSTICS = Operation(
     scoped=True,
 )
 METRICS_TOTALS = Operation(
-    "compat.metrics", "GET", "/api/v1/metrics", Metrics, METRICS.role, "See the totals of runs since the start"
+    "compat.metrics",
+    "GET",
+    "/api/v1/metrics",
+    Metrics,
+    METRICS.role,
+    "See the totals of runs since the start",
+    scoped=True,
 )
 MONITORING = Operation(
     "compat.monitoring.metrics",
@@ -158,6 +163,7 @@ MONITORING = Operation(
     Monitoring,
     METRICS.role,
     "See the totals of runs with their percentiles",
+    scoped=True,
 )
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
@@ -242,6 +248,7 @@ class Figures:
     async def monitoring(self) -> Monitoring:
         metrics = await self._metrics()
         totals = metrics.since_start
+        recent = metrics.last_minute if metrics.last_minute.p50_ms is not None else totals
         return Monitoring(
             success=True,
             total_borrows=totals.dispatched + metrics.active,
@@ -253,9 +260,9 @@ class Figures:
             error_rate_percent=f"{error_rate(metrics) or 0.0:.2f}",
             avg_queue_wait_ms=totals.average_wait_ms or 0.0,
             max_queue_wait_ms=totals.max_wait_ms or 0.0,
-            p50_response_time_ms=metrics.p50_ms,
-            p95_response_time_ms=metrics.p95_ms,
-            p99_response_time_ms=metrics.p99_ms,
+            p50_response_time_ms=recent.p50_ms or 0.0,
+            p95_response_time_ms=recent.p95_ms or 0.0,
+            p99_response_time_ms=recent.p99_ms or 0.0,
             timestamp=now_ms(),
         )
 

@@ -43,6 +43,7 @@ SCRIPT_METRICS = Operation(
     NoScriptMetrics,
     METRICS.role,
     "See the totals of each script",
+    scoped=True,
 )
 HISTORICAL = Operation(
     "compat.metrics.historical",
@@ -51,8 +52,11 @@ HISTORICAL = Operation(
     NoHistory,
     METRICS.role,
     "See figures of the past, minute by minute",
+    scoped=True,
 )
-ALERTS = Operation("compat.metrics.alerts", "GET", "/api/v1/metrics/alerts", NoAlerts, METRICS.role, "See alerts")
+ALERTS = Operation(
+    "compat.metrics.alerts", "GET", "/api/v1/metrics/alerts", NoAlerts, METRICS.role, "See alerts", scoped=True
+)
 MONITORING_ALERTS = Operation(
     "compat.monitoring.alerts",
     "GET",
@@ -60,6 +64,7 @@ MONITORING_ALERTS = Operation(
     NoAlerts,
     METRICS.role,
     "See how many alerts there were",
+    scoped=True,
 )
 CIRCUIT_BREAKER = Operation(
     "compat.monitoring.circuit_breaker",
@@ -68,6 +73,7 @@ CIRCUIT_BREAKER = Operation(
     NotKept,
     METRICS.role,
     "See whether runs are refused after failures",
+    scoped=True,
 )
 PROMETHEUS = Operation(
     "compat.monitoring.prometheus",
@@ -76,6 +82,7 @@ PROMETHEUS = Operation(
     NotKept,
     METRICS.role,
     "Read figures in the format of Prometheus",
+    scoped=True,
 )
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (

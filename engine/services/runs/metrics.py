@@ -29,6 +29,15 @@ FINE = 6
 
 
 @dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Durations in seconds by the nearest rank, of runs as ``RunTotals.timed`` counts them; None where nothing ran."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class RunTotals:
     """What happened in ``seconds``: since the engine's start, or in the last minute.
 
@@ -54,6 +63,7 @@ class RunTotals:
     duration: float
     shortest: float | None
     longest: float | None
+    percentiles: Percentiles
     contended: int
     waits: int
     waited: float
@@ -98,15 +108,6 @@ class RunTotals:
         return 100 * self.failed / counted if counted else None
 
 
-@dataclass(frozen=True, slots=True)
-class Percentiles:
-    """Durations of the last minute, in seconds; None where nothing ran."""
-
-    p50: float | None
-    p95: float | None
-    p99: float | None
-
-
 class Tally:
     """Counts of one second, or of many together; durations and waits in microseconds."""
 
@@ -127,9 +128,10 @@ class Tally:
         self.cpu_runs = 0
 
     def add(self, other: Tally) -> None:
-        """Add all but the bins: only the last minute has percentiles."""
         for outcome, count in other.outcomes.items():
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+        for bin_, count in other.durations.items():
+            self.durations[bin_] = self.durations.get(bin_, 0) + count
         if other.shortest >= 0:
             self.shortest = other.shortest if self.shortest < 0 else min(self.shortest, other.shortest)
         self.longest = max(self.longest, other.longest)
@@ -147,6 +149,7 @@ class Tally:
             duration=self.duration / US,
             shortest=self.shortest / US if ran else None,
             longest=self.longest / US if ran else None,
+            percentiles=_percentiles(self.durations, self.shortest, self.longest),
             contended=self.contended,
             waits=self.waits,
             waited=self.waited / US,
@@ -187,6 +190,8 @@ class RunMetrics:
         self._seconds = [Tally() for _ in range(WINDOW)]
         """Of the last minute, by the second modulo ``WINDOW``."""
         self._now = self._seconds[self._second % WINDOW]
+        self._durations: dict[int, int] = {}
+        """The bins of these seconds together: a pool that changes tells its percentiles twenty times a second."""
         self._past = Tally()
         """Of all seconds before those."""
         self._active: set[int] = set()
@@ -241,6 +246,7 @@ class RunMetrics:
             tally.shortest = us
         bin_ = _bin(us)
         tally.durations[bin_] = tally.durations.get(bin_, 0) + 1
+        self._durations[bin_] = self._durations.get(bin_, 0) + 1
 
     def refused(self) -> None:
         """Count a request that the pool turned away."""
@@ -263,21 +269,16 @@ class RunMetrics:
         self._advance()
         return self._sum().totals(WINDOW)
 
-    def percentiles(self) -> Percentiles:
-        """Return percentiles of the last minute, by the nearest rank."""
+    def runs_last_minute(self) -> int:
+        """Return how many runs that a slot had ended in the last minute."""
         self._advance()
-        bins: dict[int, int] = {}
-        for tally in self._seconds:
-            for bin_, count in tally.durations.items():
-                bins[bin_] = bins.get(bin_, 0) + count
-        if not bins:
-            return Percentiles(None, None, None)
-        least = min(tally.shortest for tally in self._seconds if tally.shortest >= 0)
-        most = max(tally.longest for tally in self._seconds)
-        ordered, count = sorted(bins.items()), sum(bins.values())
-        return Percentiles(
-            *(min(most, max(least, _at_rank(ordered, int(count * share)))) / US for share in (0.50, 0.95, 0.99))
-        )
+        return sum(tally.dispatched for tally in self._seconds)
+
+    def percentiles(self) -> Percentiles:
+        """Return percentiles of the last minute, in a tenth of the time that all its figures take."""
+        self._advance()
+        least = min((tally.shortest for tally in self._seconds if tally.shortest >= 0), default=-1)
+        return _percentiles(self._durations, least, max(tally.longest for tally in self._seconds))
 
     def _sum(self, *more: Tally) -> Tally:
         together = Tally()
@@ -309,9 +310,17 @@ class RunMetrics:
         for begun in range(max(self._second, second - WINDOW) + 1, second + 1):
             self._now.busy += len(self._active) * (begun - self._at)
             self._at = float(begun)
-            self._past.add(self._seconds[begun % WINDOW])
+            self._leave(self._seconds[begun % WINDOW])
             self._now = self._seconds[begun % WINDOW] = Tally()
         self._second = second
+
+    def _leave(self, tally: Tally) -> None:
+        """Count what left the last minute among all that came before it."""
+        self._past.add(tally)
+        for bin_, count in tally.durations.items():
+            self._durations[bin_] -= count
+            if not self._durations[bin_]:
+                del self._durations[bin_]
 
 
 @overload
@@ -335,6 +344,16 @@ def _middle(bin_: int) -> float:
         return bin_
     shift = (bin_ >> (FINE - 1)) - 1
     return ((bin_ - (shift << (FINE - 1))) << shift) + ((1 << shift) - 1) / 2
+
+
+def _percentiles(bins: Mapping[int, int], least: int, most: int) -> Percentiles:
+    """Percentiles of durations in bins, of which the extremes are known, in microseconds."""
+    if not bins:
+        return Percentiles(None, None, None)
+    ordered, count = sorted(bins.items()), sum(bins.values())
+    return Percentiles(
+        *(min(most, max(least, _at_rank(ordered, int(count * share)))) / US for share in (0.50, 0.95, 0.99))
+    )
 
 
 def _at_rank(ordered: Iterable[tuple[int, int]], rank: int) -> float:

@@ -218,9 +218,10 @@ class TitledScripts:
         raise AssertionError("the last attempt raises")
 
     async def _saved(self, title: str, wanted: TitledSave, actor: Actor) -> str:
-        infos = await self._infos(actor)
-        there = _found(title, infos)
+        infos = await self._infos(None)  # a title is unique among all of them, whoever may see which
+        there = _found(title, [info for info in infos if actor.sees(info.path)])
         if there is None:
+            _require_free(title, infos, actor)
             return await self._created(title, wanted, infos, actor)
         if _key(there.title) != _key(title):  # it was named by its id or path
             title = there.title
@@ -257,7 +258,9 @@ class TitledScripts:
         return path
 
     async def _deletion_of(self, code: str, actor: Actor) -> VersionRow | None:
-        """Return what the actor has just deleted if it held this text."""
+        """Return what the actor has just deleted if it held this text. An empty one says nothing."""
+        if not code.strip():
+            return None
         since = time.time() - REVIVED_WITHIN
         for row in await self._versions.deletions():
             if row.at < since:
@@ -274,7 +277,7 @@ class TitledScripts:
             return False
         return _lines(text) == _lines(code)
 
-    async def _infos(self, actor: Actor) -> Sequence[ScriptInfo]:
+    async def _infos(self, actor: Actor | None) -> Sequence[ScriptInfo]:
         return (await self._scripts.list(actor)).scripts
 
     async def _one(self, path: str, actor: Actor) -> TitledScript:
@@ -304,6 +307,22 @@ class TitledScripts:
             return stated_in(self._files.read(path))
         except StoreError:
             return Stated()
+
+
+def _require_free(title: str, infos: Iterable[ScriptInfo], actor: Actor) -> None:
+    """Refuse a new title that a script has which the actor does not see.
+
+    Raises:
+        ServiceError: ``forbidden``.
+    """
+    if any(_key(info.title) == _key(title) for info in infos if not actor.sees(info.path)):
+        raise ServiceError(
+            "forbidden",
+            f"{actor.name} may not save {title}: a script that it may not reach has this name.",
+            hint="Choose another name.",
+            status=403,
+            denied=actor,
+        )
 
 
 def no_script(name: str) -> ServiceError:

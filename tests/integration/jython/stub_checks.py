@@ -12,8 +12,10 @@ from jarray import array, zeros
 from java.io import BufferedReader, InputStreamReader
 from java.lang import Boolean, Character, Double, Float, Integer, Long, Object, Short, System
 from java.math import BigDecimal, BigInteger
-from java.net import Proxy, URL
+from java.net import Proxy, URI, URL
+from java.net.http import HttpClient, HttpRequest, HttpResponse
 from java.sql import Timestamp
+from java.time import Duration
 from java.util import ArrayList, Calendar, Date, GregorianCalendar, HashMap, HashSet, LinkedHashMap, TimeZone
 
 from harness import check, equal, load, refused, run_all
@@ -482,8 +484,8 @@ def no_token_without_tls_to_another_host():
 def a_run_that_takes_too_long():
     start_over()
     begun = time.time()
-    error = refused("no_answer", python3._call, "POST", python3.COMPAT + "/exec", {"code": "slow 3"}, wait=0.3)
-    assert time.time() - begun < 2, "waited too long"
+    error = refused("no_answer", python3._call, "POST", python3.COMPAT + "/exec", {"code": "slow 60"}, wait=0.3)
+    assert time.time() - begun < 30, "waited too long"
     equal(error.runId, None)
     error = refused("bad_value", python3.exec, "c", timeout=26)
     assert "python3.start" in error.message
@@ -529,12 +531,10 @@ def started_runs():
 @check
 def a_dead_engine():
     start_over(url="http://127.0.0.1:%d" % PLACES["dead_port"], fail_fast=60)
-    begun = time.time()
     first = refused("unreachable", python3.exec, "c")
     assert "cannot be reached" in first.message, first
     second = refused("unreachable", python3.exec, "c")
     assert "a moment ago" in second.message, second
-    assert time.time() - begun < 3
     equal(python3.isAvailable(), False)
     assert "error" in python3.getPoolStats()
     start_over()
@@ -543,10 +543,10 @@ def a_dead_engine():
 
 @check
 def fail_fast_ends():
-    start_over(url="http://127.0.0.1:%d" % PLACES["dead_port"], fail_fast=0.3)
+    start_over(url="http://127.0.0.1:%d" % PLACES["dead_port"], fail_fast=60)
     refused("unreachable", python3.exec, "c")
-    assert "a moment ago" in refused("unreachable", python3.exec, "c").message
-    time.sleep(0.4)
+    (target,) = python3._unreachable._until
+    python3._unreachable._until[target] -= 60
     assert "cannot be reached" in refused("unreachable", python3.exec, "c").message
     start_over(url="http://127.0.0.1:%d" % PLACES["dead_port"], fail_fast=0)
     for _ in range(2):
@@ -568,9 +568,13 @@ def after_fail_fast_one_caller_tries():
 @check
 def a_host_that_does_not_answer():
     start_over(url="http://127.0.0.1:%d" % PLACES["full_port"], connect_timeout=0.3)
-    begun = time.time()
-    refused("unreachable", python3.exec, "c")
-    assert time.time() - begun < 2, "tried again after a time-out"
+    tried, connect = [], python3._connect
+    python3._connect = lambda *given: tried.append(1) or connect(*given)
+    try:
+        refused("unreachable", python3.exec, "c")
+    finally:
+        python3._connect = connect
+    equal(len(tried), 1)
 
 
 def together(count, call):
@@ -735,43 +739,64 @@ def unix_socket():
     refused("connection_lost", python3.exec, "drop")
     refused("connection_lost", python3.exec, "half")
     begun = time.time()
-    refused("no_answer", python3._call, "POST", python3.COMPAT + "/exec", {"code": "slow 3"}, wait=0.3)
-    assert time.time() - begun < 2
+    refused("no_answer", python3._call, "POST", python3.COMPAT + "/exec", {"code": "slow 60"}, wait=0.3)
+    assert time.time() - begun < 30
     python3.configure(socket=PLACES["socket"] + ".missing")
     refused("unreachable", python3.exec, "zero")
 
 
+class Response(object):
+    def __init__(self, response):
+        self.statusCode = response.statusCode()
+        self.text = response.body()
+
+
+class IgnitionsClient(object):
+    """``system.net.httpClient``, which is Java's client with a few arguments by name."""
+
+    def __init__(self, timeout, version, redirect_policy, customizer):
+        assert redirect_policy == "NEVER"
+        builder = HttpClient.newBuilder().version(HttpClient.Version.valueOf(version))
+        builder.connectTimeout(Duration.ofMillis(timeout))
+        customizer(builder)
+        self.client = builder.build()
+
+    def request(self, url, method, headers, timeout, data=None):
+        builder = HttpRequest.newBuilder(URI.create(url)).timeout(Duration.ofMillis(timeout))
+        for name, value in headers.items():
+            builder.header(name, value)
+        body = HttpRequest.BodyPublishers.noBody() if data is None else HttpRequest.BodyPublishers.ofString(data)
+        return Response(self.client.send(builder.method(method, body).build(), HttpResponse.BodyHandlers.ofString()))
+
+
 @check
 def through_ignitions_client():
-    asked = []
-
-    class Client(object):
-        def request(self, url, method, headers, timeout, data=None):
-            asked.append((url, method, timeout, data))
-
-            class Response(object):
-                statusCode = 200
-                text = u'{"success": true, "value": 5}'
-
-            return Response()
+    made = []
 
     class system(object):
         class net(object):
             @staticmethod
             def httpClient(**given):
-                asked.append(given)
-                return Client()
+                made.append(given)
+                return IgnitionsClient(**given)
 
     sys.modules["system"] = system
     try:
         start_over(http_client=True, connect_timeout=2)
-        equal(python3.exec("c", timeout=3), 5)
-        equal(python3.eval("c"), 5)
+        equal(python3.exec("typed")["t"], u"Gr\xfc\xdfe \U0001f600")
+        equal(python3.example(), u"Hello")
+        refused("busy", python3.exec, "busy")
+        refused("connection_lost", python3.exec, "drop")
+        refused("no_answer", python3._call, "POST", python3.COMPAT + "/exec", {"code": "slow 60"}, wait=0.3)
+        equal(len(made), 1)
+        equal(made[0]["timeout"], 2000)
+        start_over(url="http://127.0.0.1:%d" % PLACES["dead_port"], http_client=True)
+        refused("unreachable", python3.exec, "c")
+        start_over(http_client=True, token="wrong")
+        refused("unauthorized", python3.exec, "c")
     finally:
         del sys.modules["system"]
-    equal(asked[0], {"timeout": 2000, "version": "HTTP_1_1", "redirect_policy": "NEVER"})
-    equal(asked[1][:3], (PLACES["url"] + python3.COMPAT + "/exec", "POST", 8000))
-    equal(len(asked), 3)
+    refused("not_configured", python3.configure, http_client=True, socket="/a")
 
 
 run_all()
