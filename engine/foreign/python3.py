@@ -909,8 +909,9 @@ def _refused_without_words(settings, status):
 def _failure(answer, status):
     """Return the error that an answer tells about, ours (error, code, hint) or the module's (error, message)."""
     text = answer.get("error") or answer.get("message") or "The engine refused this (HTTP status %d)." % status
-    if answer.get("hint"):
-        text += " " + answer["hint"]
+    hint = answer.get("hint") or ""
+    if hint not in text:  # the module's routes have it in their sentence
+        text += " " + hint
     traceback = answer.get("traceback") or ""
     if traceback and traceback.strip() not in text:
         text += "\n" + traceback
