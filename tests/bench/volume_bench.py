@@ -11,8 +11,8 @@ The bar is no failure and 40 KiB/s. Nothing here passes or fails.
 
 Two cores that eight others kept busy (load 18 to 24), where 100 calls a second are more than the machine has left:
 10 minutes at nice 8: 42,962 calls, 166 told to come again (busy), written 6.5 KiB/s, the folder grew by 4.1 KiB/s;
-45 seconds at the usual priority: 4,046 calls, no failure, written 4.4 KiB/s. How many fail tells of the machine then; what
-is written does not depend on it.
+45 seconds at the usual priority: 4,046 calls, no failure, written 4.4 KiB/s. How many fail tells of the
+machine then.
 """
 
 from __future__ import annotations
