@@ -260,6 +260,17 @@ async def test_requests_of_a_burst_have_their_turns_in_order(monkeypatch: pytest
     await request(102)
     assert order[-1] == 102
     assert (load._of, load._waiting) == ({}, {})
+    # One that is cancelled in the moment in which its turn comes gives it back.
+    with load.request() as first, load.request() as second:
+        await first.count(token)
+        await second.count(token)
+        cancelled = asyncio.create_task(request(103))
+        await asyncio.sleep(0)
+        first.answered()
+        cancelled.cancel()
+        await asyncio.wait((cancelled,))
+        assert cancelled.cancelled()
+    assert (load._of, load._waiting) == ({}, {})
 
 
 async def test_accounts_have_no_such_limit() -> None:
