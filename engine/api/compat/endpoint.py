@@ -133,7 +133,7 @@ class CompatEndpoint(Endpoint):
         given = _decoded(data) if data.strip() else {}
         if not isinstance(given, dict):
             raise ServiceError("bad_request", "The body must be a JSON object.")
-        fields = {field.encode_name for field in msgspec.structs.fields(self._operation.body)}
+        fields = self._operation.body.__struct_encode_fields__
         told = {name if name in fields else camel(name): value for name, value in given.items() if value is not None}
         return msgspec.convert(told, self._operation.body)
 
