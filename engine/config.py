@@ -195,7 +195,7 @@ class AccessSection:
     """Names under which clients on the network may call this engine, beside the addresses that it listens on."""
 
     in_flight: Annotated[int, Range("requests of one token", 1, 10_000)] = 32
-    """Requests of one token that are answered at a time; one more is told to come again."""
+    """Requests of one token that are answered at a time; one more waits for 2 s, then it is told to come again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,7 @@ SETTINGS_TEMPLATE = """\
 # Names under which clients on the network may call this engine, beside the addresses that it listens on.
 # hosts = []
 
-# Requests of one token that are answered at a time; one more is told to come again in a moment.
+# Requests of one token that are answered at a time; one more waits for 2 seconds, then it is told to come again.
 # in_flight = 32
 
 [engine]

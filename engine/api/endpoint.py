@@ -84,7 +84,7 @@ class Endpoint:
     async def _request(self, scope: Scope, receive: Receive, share: RequestShare) -> Request:
         headers = dict(scope["headers"])
         actor = await actor_of(scope, headers, self._host.engine.callers)
-        share.count(actor)
+        await share.count(actor)
         may(actor, self._operation)
         return Request(
             actor=actor,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from types import TracebackType
 
@@ -10,6 +11,15 @@ from engine.services.access import Actor, ServiceError
 
 BODIES = 64 << 20
 """Bytes of all bodies of JSON together, decompressed, until their requests are answered."""
+
+TURN = 2.0
+"""Seconds for which a request waits until its token has one less under way: sessions of a plant call in bursts.
+
+With the 25 seconds that a call of the module's clients may take, it stays below the 30 after which these give up.
+"""
+
+MOST_WAITING = 1_000
+"""Requests of one token that wait like this. Nothing of them but their heads is read yet."""
 
 BUSY_FOR = 1.0
 """Seconds after which a request that was one too many may be tried again."""
@@ -26,27 +36,62 @@ class RequestLoad:
     def __init__(self, per_token: Callable[[], int], bodies: int = BODIES) -> None:
         self._per_token = per_token
         self._of: Counter[str] = Counter()
+        self._waiting: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
         self.bodies_left = bodies
 
     def request(self) -> RequestShare:
         return RequestShare(self)
 
-    def enter(self, token: str) -> None:
-        limit = self._per_token()
-        if self._of[token] >= limit:
-            raise ServiceError(
-                "busy",
-                f"This token has {limit} requests under way already; no more of one token are taken at a time.",
-                hint="Wait for one of them, or give each program a token of its own.",
-                status=429,
-                retry_after=BUSY_FOR,
-            )
-        self._of[token] += 1
+    async def enter(self, token: str) -> None:
+        """Count one request more of a token, when it is its turn.
+
+        Raises:
+            ServiceError: ``busy``: it was not within ``TURN`` seconds.
+        """
+        if self._of[token] < self._per_token():
+            self._of[token] += 1
+            return
+        waiting = self._waiting[token]
+        if len(waiting) >= MOST_WAITING:
+            raise self._busy()
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(turn)
+        try:
+            async with asyncio.timeout(TURN):
+                await turn
+        except BaseException as failure:
+            if turn.done() and not turn.cancelled():  # it came in the same moment
+                self.leave(token)
+            elif turn in waiting:
+                waiting.remove(turn)
+            if not waiting and self._waiting.get(token) is waiting:
+                del self._waiting[token]
+            if isinstance(failure, TimeoutError):
+                raise self._busy() from None
+            raise
 
     def leave(self, token: str) -> None:
+        """Count one less, and let the next that waits have its place."""
+        waiting = self._waiting.get(token)
+        while waiting and self._of[token] <= self._per_token():
+            turn = waiting.popleft()
+            if not waiting:
+                del self._waiting[token]
+            if not turn.done():
+                turn.set_result(None)
+                return
         self._of[token] -= 1
         if not self._of[token]:
             del self._of[token]
+
+    def _busy(self) -> ServiceError:
+        return ServiceError(
+            "busy",
+            f"This token has {self._per_token()} requests under way already; no more of one token are taken at a time.",
+            hint="Wait for one of them, or give each program a token of its own.",
+            status=429,
+            retry_after=BUSY_FOR,
+        )
 
     def check(self, size: int) -> None:
         if size > self.bodies_left:
@@ -75,14 +120,14 @@ class RequestShare:
     ) -> None:
         self.answered()
 
-    def count(self, actor: Actor) -> None:
-        """Count the request as one of ``actor``'s token; accounts have no limit.
+    async def count(self, actor: Actor) -> None:
+        """Count the request as one of ``actor``'s token, when it is its turn; accounts have no limit.
 
         Raises:
             ServiceError: ``busy``: it is one too many.
         """
         if actor.token:
-            self._load.enter(actor.token)
+            await self._load.enter(actor.token)
             self._token = actor.token
 
     def check(self, size: int) -> None:

@@ -47,6 +47,9 @@ class TcpLimits:
     handshake: float = 10.0
     """Until TLS must stand."""
 
+    goodbye: float = 2.0
+    """For the client to close its side of TLS, before the connection is cut."""
+
     head: float = 10.0
     """From the connection, or from the first byte of a later request, until its head must be complete."""
 
@@ -244,11 +247,11 @@ class TcpListener:
     async def _serve(self, sock: socket.socket, context: ssl.SSLContext | None, leave: Callable[[], None]) -> None:
         try:
             sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each answer waits 40 ms for an ACK
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            seconds = None if context is None else self._connections.limits.handshake
+            limits = self._connections.limits
+            seconds = {"ssl_handshake_timeout": limits.handshake, "ssl_shutdown_timeout": limits.goodbye}
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: self._protocol(leave), sock, ssl=context, ssl_handshake_timeout=seconds
+                lambda: self._protocol(leave), sock, ssl=context, **({} if context is None else seconds)
             )
         except OSError as error:  # ssl.SSLError, too
             leave()

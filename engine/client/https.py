@@ -166,7 +166,8 @@ class HttpTransport:
 
     def _unreachable(self, error: Exception) -> TransportError:
         place = self._url.place
-        for cause in _causes(error):
+        timed_out = isinstance(error, (httpx2.ConnectTimeout, TimeoutError))  # which has "want read" of TLS as a cause
+        for cause in () if timed_out else _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return _distrusted(self._url, cause)
             if isinstance(cause, ssl.SSLError):

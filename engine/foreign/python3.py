@@ -152,19 +152,6 @@ class _Settings(object):
         return token
 
 
-_given = {
-    "url": None,
-    "token": None,
-    "token_file": None,
-    "ca_file": None,
-    "socket": None,
-    "timeout": 10,
-    "connect_timeout": 3,
-    "fail_fast": 5,
-    "http_client": False,
-}
-
-
 def configure(
     url=None,
     token=None,
@@ -199,14 +186,12 @@ def configure(
         raise Python3Error("Give a url or a socket, not both.", "not_configured")
     if http_client and (ca_file is not None or socket is not None):
         raise Python3Error("With http_client there is neither a ca_file nor a socket.", "not_configured")
-    if url is not None:
-        url = _checked_url(url)
     _given = {
-        "url": url,
-        "token": token,
-        "token_file": token_file,
-        "ca_file": ca_file,
-        "socket": socket,
+        "url": None if url is None else _checked_url(_plain(url, "url")),
+        "token": _plain(token, "token"),
+        "token_file": _plain(token_file, "token_file"),
+        "ca_file": _plain(ca_file, "ca_file"),
+        "socket": _plain(socket, "socket"),
         "timeout": timeout,
         "connect_timeout": connect_timeout,
         "fail_fast": fail_fast,
@@ -519,8 +504,8 @@ class _Request(object):
 
 
 def _header_text(key):
-    if not isinstance(key, basestring) or not 0 < len(key) <= 200 or not all(" " <= letter <= "~" for letter in key):
-        raise Python3Error("key is a text of 1 to 200 ASCII characters.", "bad_value")
+    if not isinstance(key, basestring) or not 0 < len(key) <= 255 or not all(" " <= letter <= "~" for letter in key):
+        raise Python3Error("key is a text of 1 to 255 ASCII characters.", "bad_value")
     return str(key)
 
 
@@ -909,8 +894,9 @@ def _refused_without_words(settings, status):
 def _failure(answer, status):
     """Return the error that an answer tells about, ours (error, code, hint) or the module's (error, message)."""
     text = answer.get("error") or answer.get("message") or "The engine refused this (HTTP status %d)." % status
-    if answer.get("hint"):
-        text += " " + answer["hint"]
+    hint = answer.get("hint") or ""
+    if hint not in text:  # the module's routes have it in their sentence
+        text += " " + hint
     traceback = answer.get("traceback") or ""
     if traceback and traceback.strip() not in text:
         text += "\n" + traceback
@@ -1392,3 +1378,6 @@ def toDate(value):
         except DateTimeParseException:
             continue
     raise Python3Error("%r is no date like 2026-03-31T14:05:00Z." % value, "bad_value")
+
+
+configure()  # what counts until a script calls it

@@ -113,12 +113,12 @@ class UsageMeter:
         """Return the use of the last minute, by samples of which the newest is a second old at most."""
         samples = await self._sampled()
         newest = samples[-1]
-        meminfo = await asyncio.to_thread(_meminfo, self._proc)
+        load, meminfo = await asyncio.to_thread(lambda: (_load(self._proc), _meminfo(self._proc)))
         return Usage(
             cores=cores(),
             engine=Use(_share(_ours(samples), WINDOW), None if newest.ours is None else newest.ours.memory),
             gateway=Use(_share(_gateways(samples), 0.0), None if newest.gateway is None else newest.gateway.memory),
-            load=_load(self._proc),
+            load=load,
             memory=meminfo.get("MemTotal"),
             available=meminfo.get("MemAvailable"),
         )

@@ -9,7 +9,9 @@ beside it stands by how much the project's private folder has grown. The first s
 gone well once, each has a record of its own.
 The bar is no failure and 40 KiB/s. Nothing here passes or fails.
 
-On two cores that eight others shared, 10 minutes: see FIGURES below.
+Two cores that eight others kept busy (load 18 to 26), the bench itself at nice 10, 10 minutes: 51,384 calls, written
+7.2 KiB/s, the folder grew by 4.6 KiB/s; 115 calls had no slot within the five seconds that one waits for it. 45 seconds
+at the usual priority: 4,046 calls, no failure, written 4.4 KiB/s.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -556,21 +558,27 @@ async def test_a_thousand_bad_logins_are_throttled_and_keep_no_token_out(plant: 
 
 
 async def test_the_settings_of_a_living_engine_give_and_take_roles_and_say_what_is_wrong(plant: Plant) -> None:
-    engine, file, account = plant.engine, plant.engine.project.settings_file, Peer(1, 1, 1)
+    engine, file, account = (
+        plant.engine,
+        plant.engine.project.settings_file,
+        Peer(1, pwd.getpwnam("daemon").pw_uid, grp.getgrnam("daemon").gr_gid),
+    )
     before = file.read_text()
 
     async def holds(status: int, problem: str) -> bool:
         answer = await plant.host.ask("GET", "/api/v1/access/self", peer=account)
         return answer.status == status and problem in " ".join(engine.problems)
 
-    async def told(text: str, status: int, problem: str = "") -> None:
+    async def told(text: str, status: int, problem: str = "", *, by_itself: bool = False) -> None:
         file.write_text(text)
         file.chmod(0o600)
+        if not by_itself:  # its watch would do so within a second
+            await engine.policy.look()
         async with asyncio.timeout(20):
             while not await holds(status, problem):  # noqa: ASYNC110 - its own watch looks at the file
                 await asyncio.sleep(0.05)
 
-    await told('[access]\noperators = ["@daemon"]\n', 200)
+    await told('[access]\noperators = ["@daemon"]\n', 200, by_itself=True)
     answer = await plant.host.ask("GET", "/api/v1/access/self", peer=account)
     assert (answer.json["role"], answer.json["name"]) == ("operator", "daemon")
     await told("[access]\noperator = []\n", 200, "unknown key access.operator; the roles of accounts stay as they were")

@@ -8,6 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +83,9 @@ def test_an_engine_listens_where_its_settings_say(project: ProjectUnderTest) -> 
         port = int(url.rpartition(":")[2])
         assert url == f"http://127.0.0.1:{port}"
         assert listening_ports(info.pid) == {port}
+        command = [sys.executable, "-m", "tui.cli", "--project", str(project.root), "engine", "status"]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        assert f"listens at  {url}\n" in told.stdout
         with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
             client.sendall(b"GET /api/v1/engine HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             answer = client.makefile("rb").read()

@@ -196,9 +196,9 @@ def test_session(wire: WireClient) -> None:
 
 
 def test_without_a_token_that_counts_it_is_401_with_the_way_to_log_in(plant: Wired) -> None:
-    wrong = {**plant.by["nobody"].headers, "Authorization": "Bearer nothing"}
+    wrong = {**plant.by["stranger"].headers, "Authorization": "Bearer nothing"}
     for target in (f"{PREFIX}/auth/session", f"{API}/exec", f"{API}/scripts/list"):
-        for wire, headers in ((plant.by["nobody"], None), (plant.by["unix"], wrong)):
+        for wire, headers in ((plant.by["stranger"], None), (plant.by["unix"], wrong)):
             status, received, text = wire.raw("POST", target, b"{}", headers)
             if target.endswith("list"):
                 status, received, text = wire.raw("GET", target, None, headers)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon_support import ProjectUnderTest
+from daemon_support import ProjectUnderTest, wait_for
 from wire_client import WireClient
 
 ROLES = ("viewer", "operator", "author", "admin")
@@ -29,6 +29,14 @@ class Wired:
         assert status < 300, (status, text)
         return json.loads(text)
 
+    def where(self) -> str:
+        """Host and port at which the engine listens; nothing before it does."""
+        try:
+            urls: list[str] = self.own("GET", "/engine")["listening"]
+        except OSError:  # its socket is there, and it does not listen yet
+            return ""
+        return urls[0].rpartition("://")[2] if urls else ""
+
     def files(self, folder: str = "") -> list[str]:
         scripts = self.root / "scripts"
         return sorted(str(path.relative_to(scripts)) for path in (scripts / folder).rglob("*.py"))
@@ -47,11 +55,12 @@ def wired(root: Path) -> Iterator[Wired]:
     process = project.serve("--listen", "127.0.0.1:0")
     try:
         found = Wired(root, {"unix": WireClient(unix=project.paths.socket)})
-        host, _, port = found.own("GET", "/engine")["listening"][0].rpartition("://")[2].rpartition(":")
+        wait_for(lambda: found.where() != "")
+        host, _, port = found.where().rpartition(":")
         for role in ROLES:
             made = found.own("POST", "/tokens", {"name": role, "role": role})
             found.by[role] = WireClient(tcp=(host, int(port)), token=made["token"])
-        found.by["nobody"] = WireClient(tcp=(host, int(port)))
+        found.by["stranger"] = WireClient(tcp=(host, int(port)))
         yield found
     finally:
         project.end()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
+import pwd
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,8 +22,9 @@ from engine.services.policy import AccessPolicy, resolved
 from engine.services.roles import AccountRoles
 from engine.sockets import Peer
 
-DAEMON = Peer(1, 1, 1)
-"""An account that every host has: daemon, with a group of the same name."""
+UID, GID = pwd.getpwnam("daemon").pw_uid, grp.getgrnam("daemon").gr_gid
+DAEMON = Peer(1, UID, GID)
+"""An account that every host has, with a group of the same name."""
 
 
 def write(file: Path, text: str) -> None:
@@ -61,7 +64,7 @@ def test_the_highest_role_wins_and_groups_count_with_the_primary_one() -> None:
 
 def test_names_become_ids_and_the_last_list_that_names_an_account_is_the_highest() -> None:
     roles = resolved(AccessSection(viewers=("daemon", "@daemon"), admins=("daemon",)))
-    assert (roles.accounts, roles.groups) == ({1: Role.ADMIN}, {1: Role.VIEWER})
+    assert (roles.accounts, roles.groups) == ({UID: Role.ADMIN}, {GID: Role.VIEWER})
 
 
 @pytest.mark.parametrize("name", ["no-such-account-here", "@no-such-group-here"])
@@ -101,7 +104,7 @@ async def test_the_owner_and_root_are_administrators_and_others_are_told_whom_to
         assert (refused.value.status, refused.value.denied is not None) == (403, True)
         kit.callers.use_roles(AccountRoles(groups={77: Role.ADMIN}, admins=("@leads",)))
         with pytest.raises(
-            ServiceError, match=r"^uid 1 has no role in this project, which belongs to olga\.$"
+            ServiceError, match=rf"^uid {UID} has no role in this project, which belongs to olga\.$"
         ) as refused:
             kit.callers.by_peer(DAEMON)
         assert refused.value.hint == "Ask for one: @leads."
@@ -109,6 +112,7 @@ async def test_the_owner_and_root_are_administrators_and_others_are_told_whom_to
 
 async def test_a_changed_file_counts_at_once_and_sessions_of_accounts_end(tmp_path: Path) -> None:
     async with watched(tmp_path, '[access]\nauthors = ["@daemon"]\n') as (kit, kept, file):
+        await kit.callers.learn(DAEMON)  # from now on what it may do is remembered
         assert role_of(kit) is Role.AUTHOR
         session, _ = kit.callers.session_of(kit.callers.by_peer(DAEMON))
         assert kit.callers.by_token(session, "").role is Role.AUTHOR
@@ -206,7 +210,7 @@ async def test_a_directory_that_hangs_keeps_nothing_waiting(tmp_path: Path, monk
     def hangs(name: str) -> int:
         asked.append(name)
         answers.wait(20)
-        return 1
+        return UID
 
     monkeypatch.setattr(policy, "account", hangs)
     async with watched(tmp_path, '[access]\nviewers = ["daemon"]\n') as (kit, kept, _):

@@ -15,6 +15,7 @@ import pytest
 from api_support import SmallHost, eventually, serving
 from ordinary_user import Forked
 
+from engine.api import peer
 from engine.api.body import MAX_JSON
 from engine.registry.operation import BASE, COMPAT_BASE
 
@@ -180,6 +181,31 @@ async def test_another_account_is_refused_even_when_it_reaches_the_socket(host: 
     answer = await asyncio.to_thread(Forked(lambda: _ask(path), NOBODY).answer)
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert b"This project belongs to " in answer
+
+
+def _told_at_second_connection(path: str) -> bytes:
+    with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+        first.connect(path)
+        second.settimeout(20)
+        second.connect(path)
+        return second.makefile("rb").read()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+async def test_another_account_does_not_get_all_connections(
+    host: SmallHost, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peer, "MAX_PER_ACCOUNT", 1)
+    way = [folder for folder in tmp_path.parents if "pytest-of-" in str(folder)]
+    for folder in (tmp_path, *way, host.paths.private):
+        folder.chmod(0o755)
+    host.paths.socket.chmod(0o666)
+    path = str(host.paths.socket)
+    answer = await asyncio.to_thread(Forked(lambda: _told_at_second_connection(path), NOBODY).answer)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"This account has too many connections" in answer
+    monkeypatch.setattr(peer, "MAX_PER_ACCOUNT", 0)
+    assert (await ask(host, "GET", f"{BASE}/engine"))[0] == 200  # the engine's own account has no limit
 
 
 async def test_a_connection_that_its_client_reset_is_forgotten_at_once(host: SmallHost) -> None:

@@ -121,6 +121,14 @@ def test_the_environment_decides_no_policy(file: Path, name: str) -> None:
         Settings.load(file, {f"GATEWRIGHT_POLICY_{name}": "true"})
 
 
+@pytest.mark.parametrize("name", ["LISTEN_ADDRESS", "LISTEN_TLS_CERT", "LISTEN_TLS_KEY"])
+def test_the_environment_opens_no_port(file: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot decide who reaches the engine"):
+        Settings.load(file, {f"GATEWRIGHT_{name}": "0.0.0.0:9089"})
+    flags = {"listen.address": "127.0.0.1:0"}
+    assert Settings.load(write(file, "[listen]\naddress = '[::1]:1'"), {}, flags).listen.address == "127.0.0.1:0"
+
+
 def test_policy_of_the_file(file: Path) -> None:
     text = """
 [policy]

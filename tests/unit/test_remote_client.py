@@ -16,6 +16,7 @@ from api_support import SmallHost, chunk, eventually, run_info, serving
 from tls_front import TOKEN, Authority, Front, front, token_file
 
 from engine import sockets
+from engine.client import https, target
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.engine_url import parse_url
@@ -264,6 +265,29 @@ async def test_where_nothing_listens(tmp_path: Path) -> None:
         port = closed.getsockname()[1]
     error = await refusal(f"https://127.0.0.1:{port}", token_file(tmp_path))
     assert error.message == f"The engine at 127.0.0.1:{port} cannot be reached: Connection refused."
+
+
+async def test_an_engine_that_does_not_answer_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(https, "CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr(target, "HANDSHAKE_TIMEOUT", 0.3)
+
+    left: list[asyncio.Event] = []
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        left.append(gone := asyncio.Event())
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    async with server:
+        place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        silent = await refusal(f"http://{place}", token_file(tmp_path))
+        no_tls = await refusal(f"https://{place}", token_file(tmp_path))
+        await asyncio.gather(*(gone.wait() for gone in left))
+    assert silent.message == f"The engine of {place} does not answer."
+    assert no_tls.message == f"The engine at {place} cannot be reached: it does not answer."
 
 
 async def test_a_token_that_is_not_taken_names_its_file(

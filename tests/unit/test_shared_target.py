@@ -10,13 +10,16 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import click
 import pytest
 from api_support import SmallHost, serving
 from ordinary_user import Forked
 
+from engine.client import shared
 from engine.client.shared import SharedTarget, check_root, shared_ids
 from engine.client.starter import LaunchError
 from engine.registry.engine import POOL_INFO
+from tui.commands.arguments import projects
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes folders of other accounts")
 OTHER = 54_321
@@ -98,6 +101,13 @@ async def test_folders_that_others_could_have_made_are_not_trusted(host: SmallHo
         check_root(tmp_path / "none")
     with pytest.raises(LaunchError, match="cannot be trusted"):
         check_root(run, os.geteuid() + 1)
+
+
+def test_ids_are_completed(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "RUN_FOLDER", run)
+    context, param = click.Context(click.Command("x")), click.Option(["--project"])
+    assert [item.value for item in projects(context, param, "@pl")] == ["@plant-a", "@plant-b"]
+    assert [(item.value, item.type) for item in projects(context, param, "pl")] == [("pl", "dir")]
 
 
 @as_root

@@ -18,7 +18,7 @@ from tcp_support import TcpHost, serving_tcp
 from engine.api.body import MAX_JSON
 from engine.api.load import RequestLoad
 from engine.api.tcp import TcpLimits
-from engine.services.access import Actor, Role, ServiceError
+from engine.services.access import NO_ACCOUNT, Actor, Role, ServiceError
 
 QUICK = TcpLimits(head=0.3, body=0.3, unread=0.5, handshake=0.3, look=0.02)
 HEAD = b"GET /api/v1/engine HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer alpha\r\n"
@@ -153,7 +153,7 @@ async def test_a_client_that_asks_first_is_told_to_go_on(host: TcpHost) -> None:
 
 
 async def test_too_many_connections_are_turned_away(tmp_path) -> None:
-    limits = replace(QUICK, head=20, connections=3, per_address=3)
+    limits = replace(QUICK, head=20, connections=3)
     async with serving_tcp(tmp_path, limits) as host:
         held = [socket.create_connection(("127.0.0.1", host.port)) for _ in range(3)]
         await eventually(lambda: host.server.connection_count == 3)
@@ -190,7 +190,8 @@ async def test_an_answer_is_not_delayed(host: TcpHost) -> None:
         assert asyncio.get_running_loop().time() - start < 50 * 0.03
 
 
-async def test_one_token_has_so_many_requests_under_way(host: TcpHost) -> None:
+async def test_one_token_has_so_many_requests_under_way(host: TcpHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.api.load.TURN", 0.1)
     host.in_flight = 2
     writers = []
     for _ in range(2):
@@ -227,8 +228,38 @@ async def test_an_event_stream_takes_no_part_of_it(host: TcpHost) -> None:
     host.in_flight = 1
     async with host.connection() as (reader, writer):
         writer.write(HEAD.replace(b"/engine", b"/events") + b"\r\n")
-        await reader.readuntil(b"\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
         assert (await host.ask("GET /api/v1/engine HTTP/1.1\r\nHost: localhost"))[0] == 200
+
+
+async def test_requests_of_a_burst_have_their_turns_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    load, order = RequestLoad(lambda: 2), list[int]()
+    token = Actor("token:scada", NO_ACCOUNT, Role.OPERATOR, "t1")
+
+    async def request(number: int) -> None:
+        with load.request() as share:
+            await share.count(token)
+            order.append(number)
+            assert load._of["t1"] <= 2
+            await asyncio.sleep(0.001)
+
+    await asyncio.gather(*(request(number) for number in range(100)))
+    assert order == list(range(100))
+    assert (load._of, load._waiting) == ({}, {})
+    # One whose client has left, and one whose turn did not come, leave the others' places alone.
+    monkeypatch.setattr("engine.api.load.TURN", 0.05)
+    with load.request() as first, load.request() as second:
+        await first.count(token)
+        await second.count(token)
+        left = asyncio.create_task(request(100))
+        late = asyncio.create_task(request(101))
+        await asyncio.sleep(0)
+        left.cancel()
+        with pytest.raises(ServiceError, match="2 requests under way"):
+            await late
+    await request(102)
+    assert order[-1] == 102
+    assert (load._of, load._waiting) == ({}, {})
 
 
 async def test_accounts_have_no_such_limit() -> None:
@@ -236,7 +267,7 @@ async def test_accounts_have_no_such_limit() -> None:
     account = Actor("me", 1000, Role.ADMIN)
     shares = [load.request() for _ in range(5)]
     for share in shares:
-        share.count(account)
+        await share.count(account)
 
 
 async def test_large_bodies_share_a_budget() -> None:

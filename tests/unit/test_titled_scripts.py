@@ -202,7 +202,7 @@ async def test_what_is_no_rename_leaves_the_history_where_it_is(
     assert path == "level.py" or await plant.history(path) == []
 
 
-async def test_an_empty_script_has_nobodys_history(plant: Plant) -> None:
+async def test_an_empty_script_takes_over_no_history(plant: Plant) -> None:
     assert await plant.save("Level", "") == "level.py"
     await plant.save("Level", "x = 1\n")
     await plant.save("Level", "")

@@ -59,6 +59,19 @@ async def test_what_is_not_exactly_the_token_is_refused(tmp_path: Path, change: 
         assert kit.callers.by_token(text, "10.0.0.7").name == "token:ci"
 
 
+@pytest.mark.parametrize(
+    "change",
+    [lambda text: text[:-1], lambda text: text + "0", lambda text: text[:-64] + "0" * 64, lambda text: text[1:]],
+)
+async def test_what_is_not_exactly_the_session_is_refused(tmp_path: Path, change: Callable[[str], str]) -> None:
+    async with access_kit(tmp_path) as kit:
+        session, _ = kit.callers.session_of(kit.callers.by_token(await kit.token(), ""))
+        with pytest.raises(ServiceError, match="not known here"):
+            kit.callers.by_token(change(session), "")
+        with pytest.raises(ServiceError, match="not known here"):  # the token's id with the session's secret
+            kit.callers.by_token(f"gw_{kit.callers.by_token(session, '').token}_{session[-64:]}", "")
+
+
 async def test_a_revoked_token_and_its_sessions_are_over_at_once_and_for_good(tmp_path: Path) -> None:
     async with access_kit(tmp_path) as kit:
         text, other = await kit.token(), await kit.token("other")
@@ -131,6 +144,7 @@ async def test_a_token_expires_at_the_end_of_its_last_day_on_this_host(tmp_path:
         ({"name": "a" * 65}, "at most 64 characters"),
         ({"name": "0123456789ab"}, "does not look like a token's id"),
         ({"name": "CI"}, "There is a token ci already"),
+        ({"role": "admin", "scripts": ["line1/*"]}, "for some scripts only cannot have the role admin"),
         ({"scripts": ["../x"]}, "no pattern of script paths"),
         ({"scripts": ["/x"]}, "no pattern of script paths"),
         ({"scripts": [""]}, "no pattern of script paths"),

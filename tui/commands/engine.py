@@ -103,6 +103,8 @@ def list_shared(invocation: Invocation) -> None:
     Examples:
       gatewright engine list
     """
+    if invocation.url is not None:
+        raise click.UsageError("The shared projects are those of this host; --url names another.")
     import asyncio
 
     from tui.commands.session import CLIENT, refusals
@@ -131,7 +133,7 @@ def serve(ctx: click.Context, /, **given: str | None) -> None:
     Examples:
       gatewright engine serve --project /srv/plant-a
       gatewright engine serve --project /srv/plant-a --listen 127.0.0.1:9089
-      gatewright engine serve --project /srv/plant-a --shared plant-a --group plant
+      gatewright engine serve --project /srv/plant --shared plant --group plant
     """
     from engine.client.launch import daemon_command, daemon_environment
     from tui.commands.session import refusals

@@ -37,7 +37,7 @@ def help_page(invocation: Invocation, topic: str | None) -> int:
     \b
     Examples:
       gatewright help
-      gatewright help api | less
+      gatewright help access
     """
     if topic is None:
         invocation.show(TOPICS, _print_topics)

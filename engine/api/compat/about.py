@@ -24,7 +24,7 @@ result = {"mean": round(statistics.mean(values), 2), "highest": max(values)}
 """
 
 
-class Version(Model, frozen=True, rename="camel", omit_defaults=False):
+class PythonVersion(Model, frozen=True, rename="camel", omit_defaults=False):
     """``version`` and ``python_version`` are of the interpreter that runs scripts, ``version`` its whole one."""
 
     version: str
@@ -41,7 +41,7 @@ class VersionDetails(Model, frozen=True, rename="camel"):
     healthy: int
 
 
-class Versions(Model, frozen=True):
+class PythonVersions(Model, frozen=True):
     """The one version that there is."""
 
     success: bool
@@ -78,7 +78,7 @@ VERSION = Operation(
     "compat.version",
     "GET",
     "/api/v1/version",
-    Version,
+    PythonVersion,
     ENGINE_INFO.role,
     "Read the version of Python and of the engine",
     scoped=True,
@@ -87,7 +87,7 @@ VERSIONS = Operation(
     "compat.versions",
     "GET",
     "/api/v1/versions",
-    Versions,
+    PythonVersions,
     ENGINE_INFO.role,
     "List the versions of Python",
     scoped=True,
@@ -120,8 +120,8 @@ class About:
         self._interpreter = interpreter
 
     @implements(VERSION)
-    async def version(self) -> Version:
-        return Version(
+    async def version(self) -> PythonVersion:
+        return PythonVersion(
             version=await self._interpreter.build(),
             available=True,
             python_version=await self._interpreter.full_version(),
@@ -129,7 +129,7 @@ class About:
         )
 
     @implements(VERSIONS)
-    async def versions(self) -> Versions:
+    async def versions(self) -> PythonVersions:
         version, slots = await self._interpreter.version(), self._host.engine.pool_service.info().slots
         details = VersionDetails(
             path=self._interpreter.path,
@@ -138,7 +138,7 @@ class About:
             available=sum(slot.state is SlotState.READY for slot in slots),
             healthy=sum(slot.state is not SlotState.FAILED for slot in slots),
         )
-        return Versions(
+        return PythonVersions(
             success=True, versions=[version], default=version, count=1, details={version: details}, timestamp=now_ms()
         )
 

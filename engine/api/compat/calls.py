@@ -113,7 +113,7 @@ CALL_SCRIPT = Operation(
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (EXEC, EVAL, CALL_MODULE, CALL_SCRIPT)
 
 
-class Calls:
+class CompatCalls:
     def __init__(self, host: EngineHost, interpreter: Interpreter) -> None:
         self._host = host
         self._interpreter = interpreter

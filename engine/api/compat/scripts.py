@@ -42,7 +42,7 @@ class OneScript(Model, frozen=True):
     script: ScriptFields
 
 
-class Scripts(Model, frozen=True):
+class ScriptListing(Model, frozen=True):
     success: bool
     scripts: list[ScriptFields]
     count: int
@@ -106,7 +106,7 @@ LIST = Operation(
     "compat.scripts.list",
     "GET",
     "/api/v1/scripts/list",
-    Scripts,
+    ScriptListing,
     SCRIPTS_LIST.role,
     "List scripts with their names",
     scoped=SCRIPTS_LIST.scoped,
@@ -170,10 +170,10 @@ class ScriptsByName:
         return OneScript(success=True, script=_fields(script, text))
 
     @implements(LIST)
-    async def list(self, actor: Actor) -> Scripts:
+    async def list(self, actor: Actor) -> ScriptListing:
         """Return every script, without its text."""
         found = [_fields(script) for script in await self._host.engine.titled_scripts.list(actor)]
-        return Scripts(success=True, scripts=found, count=len(found))
+        return ScriptListing(success=True, scripts=found, count=len(found))
 
     @implements(AVAILABLE)
     async def available(self, actor: Actor) -> AvailableScripts:

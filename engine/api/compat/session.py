@@ -19,7 +19,7 @@ class SessionRequest(Model, frozen=True):
     client_id: str = ""
 
 
-class Session(Model, frozen=True):
+class SessionAnswer(Model, frozen=True):
     """``api_token`` does what the caller's own token does, and ends with it or after ``expires_in`` seconds.
 
     ``token`` is what these clients send back against forged requests. Here it counts for nothing.
@@ -36,7 +36,7 @@ SESSION = Operation(
     "compat.session",
     "POST",
     "/auth/session",
-    Session,
+    SessionAnswer,
     ACCESS_SELF.role,
     "Open a session with the rights of the caller",
     body=SessionRequest,
@@ -46,14 +46,14 @@ SESSION = Operation(
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (SESSION,)
 
 
-class Sessions:
+class CompatSessions:
     def __init__(self, host: EngineHost) -> None:
         self._host = host
 
     @implements(SESSION)
-    def open(self, request: SessionRequest, actor: Actor) -> Session:  # noqa: ARG002 - its client_id counts for nothing
+    def open(self, request: SessionRequest, actor: Actor) -> SessionAnswer:  # noqa: ARG002 - its client_id counts for nothing
         text, lifetime = self._host.engine.callers.session_of(actor)
-        return Session(
+        return SessionAnswer(
             success=True,
             token=str(uuid.uuid4()),
             expires_in=round(lifetime),

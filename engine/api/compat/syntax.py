@@ -17,7 +17,7 @@ class SyntaxRequest(Model, frozen=True):
     code: str = ""
 
 
-class Finding(Model, frozen=True):
+class SyntaxFinding(Model, frozen=True):
     """``line`` counts from 1, ``column`` from 0."""
 
     line: int
@@ -28,7 +28,7 @@ class Finding(Model, frozen=True):
 
 class SyntaxReport(Model, frozen=True):
     success: bool
-    errors: list[Finding]
+    errors: list[SyntaxFinding]
 
 
 CHECK_SYNTAX = Operation(
@@ -56,7 +56,7 @@ class Syntax:
             return SyntaxReport(success=True, errors=[])
         report = await self._host.engine.checks.check(CheckRequest(text=request.code), actor, source)
         found = [
-            Finding(line=each.line, column=each.column, message=each.message, severity=each.severity)
+            SyntaxFinding(line=each.line, column=each.column, message=each.message, severity=each.severity)
             for each in report.problems
         ]
         return SyntaxReport(success=True, errors=found)

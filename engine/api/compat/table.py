@@ -40,8 +40,8 @@ def compat_services(host: EngineHost) -> list[object]:
     """Return what carries out ``COMPAT_OPERATIONS`` for one engine."""
     interpreter = Interpreter(host)
     return [
-        session.Sessions(host),
-        calls.Calls(host, interpreter),
+        session.CompatSessions(host),
+        calls.CompatCalls(host, interpreter),
         scripts.ScriptsByName(host),
         syntax.Syntax(host),
         about.About(host, interpreter),

@@ -2,8 +2,8 @@
 
 A run that ended ``ok`` is a success. A cancelled one is neither success nor failure, since it was stopped by choice.
 Each other outcome is a failure, also that of a run which waited in vain and never began. A request that the pool turned
-away (queue full, no memory, no sandbox) is a failure of the kind ``REFUSED``: it has no record, but its caller got no
-run. A request that was wrong in itself counts nowhere.
+away (queue full, no memory, no sandbox) is a failure of the kind ``REFUSED``: its caller got no run. A request that was
+wrong in itself counts nowhere.
 
 Durations are of runs that began and were not cancelled. A queue wait is the time of a run that found no free slot.
 """

@@ -570,9 +570,10 @@ class RunService:
         self._buffers.give_back(run.buffers)
         run.close_stdin()
         ending = _interrupted() if future.cancelled() else future.result()
-        self._metrics.ended(run.info.id, ending.outcome, ending.duration)
         run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
+        # After the last change that it can report while it counts as running.
+        self._metrics.ended(run.info.id, ending.outcome, ending.duration)
         ending = self._explained(run.info, ending)
         run.finish(
             replace(

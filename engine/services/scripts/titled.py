@@ -177,7 +177,7 @@ class TitledScripts:
         return info if info.title == last.title else None
 
     async def _searched(self, name: str, actor: Actor) -> ScriptInfo:
-        found = _found(name, await self._infos(actor))
+        found = await asyncio.to_thread(_found, name, await self._infos(actor))  # perhaps among ten thousand
         if found is None:
             raise no_script(name)
         return found
@@ -218,8 +218,8 @@ class TitledScripts:
         raise AssertionError("the last attempt raises")
 
     async def _saved(self, title: str, wanted: TitledSave, actor: Actor) -> str:
-        infos = await self._infos(None)  # a title is unique among all of them, whoever may see which
-        there = _found(title, [info for info in infos if actor.sees(info.path)])
+        infos = await self._infos(None)  # a title is unique among all, seen or not
+        there = await asyncio.to_thread(_found, title, [info for info in infos if actor.sees(info.path)])
         if there is None:
             _require_free(title, infos, actor)
             return await self._created(title, wanted, infos, actor)
@@ -437,14 +437,15 @@ def _found(name: str, infos: Sequence[ScriptInfo]) -> ScriptInfo | None:
     """
     name = unicodedata.normalize("NFC", name.strip())
     key, path = _key(name), name if name.endswith(SUFFIX) else name + SUFFIX
-    ways: tuple[Callable[[ScriptInfo], bool], ...] = (
-        lambda info: info.title == name,
-        lambda info: _key(info.title) == key,
-        lambda info: "/" in name and _key(f"{folder_of(info.path)}/{info.title}") == key,
-        lambda info: info.path == path,
-        lambda info: seed_id(info.title) == name,
-        lambda info: "/" in name and f"{folder_of(info.path)}/{seed_id(info.title)}" == name,
-    )
+    ways: list[Callable[[ScriptInfo], bool]] = [lambda info: info.title == name, lambda info: _key(info.title) == key]
+    if "/" in name:
+        ways.append(lambda info: _key(f"{folder_of(info.path)}/{info.title}") == key)
+    ways.append(lambda info: info.path == path)
+    folder, slash, last = name.rpartition("/")
+    if seed_id(last) == last:
+        ways.append(lambda info: seed_id(info.title) == name)
+        if slash:
+            ways.append(lambda info: folder_of(info.path) == folder and seed_id(info.title) == last)
     for way in ways:
         matches = [info for info in infos if way(info)]
         if len(matches) == 1:

@@ -200,7 +200,10 @@ def titles():
 @check
 def what_a_role_may():
     start_over("operator")
-    refused("forbidden", python3.exec, "result = 1")
+    error = refused("forbidden", python3.exec, "result = 1")
+    equal(error.message.count("Ask an administrator"), 1)
+    error = refused("bad_request", python3._call, "POST", python3.API + "/runs", {"kind": "script", "script": 5})
+    assert "script takes text" in error.message, error  # the hint
     equal(python3.callScript("Plant/kpi"), {u"args": [], u"kwargs": {}})
     start_over("author")
     error = refused("forbidden", python3.exec, "result = 1", {}, "ADMIN")

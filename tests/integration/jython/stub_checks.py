@@ -462,6 +462,9 @@ def a_token_file():
     equal(python3.isAvailable(), True)
     write(path, "another-token")
     refused("unauthorized", python3.example)
+    start_over(token=None, token_file="/etc/Gr\xc3\xbc\xc3\x9fe/missing")
+    assert u"Gr\xfc\xdfe" in refused("not_configured", python3.example).message
+    start_over(token=None, token_file=path)
     write(path, PLACES["token"] + "\n")
     equal(python3.isAvailable(), True)
     os.remove(path)
@@ -638,17 +641,20 @@ def failures_are_not_kept():
 @check
 def kept_answers_are_bounded():
     start_over()
-    for number in range(python3.MAX_CACHED + 5):
-        python3.callScript("bounded", kwargs={"n": number}, maxAge=60)
-    equal(len(python3._answers._kept), python3.MAX_CACHED)
-    before, python3.MAX_CACHED_CHARS = python3.MAX_CACHED_CHARS, 4000
+    before = python3.MAX_CACHED, python3.MAX_CACHED_CHARS
+    python3.MAX_CACHED = 10
     try:
-        python3.callScript("bounded", kwargs={"n": "x" * 1000}, maxAge=60)
-        assert python3._answers._size > 4000
-        python3.callScript("bounded", kwargs={"n": -1}, maxAge=60)
-        assert python3._answers._size <= 4000, python3._answers._size
+        for number in range(15):
+            python3.callScript("bounded", kwargs={"n": number}, maxAge=60)
+        equal(len(python3._answers._kept), 10)
+        limit = python3.MAX_CACHED_CHARS = python3._answers._size
+        python3.callScript("bounded", kwargs={"n": "x" * (limit // 20)}, maxAge=60)
+        assert python3._answers._size <= limit, python3._answers._size
+        assert len(python3._answers._kept) < 10
+        python3.callScript("bounded", kwargs={"n": "x" * limit}, maxAge=60)  # alone too large
+        assert len(python3._answers._kept) > 5
     finally:
-        python3.MAX_CACHED_CHARS = before
+        python3.MAX_CACHED, python3.MAX_CACHED_CHARS = before
 
 
 @check
