@@ -41,7 +41,7 @@ def ask(client: WireClient, method: str, path: str, body: Any = None, **headers:
 
 def test_a_token_that_is_over_is_refused_on_connections_that_it_opened(plant: Wired) -> None:
     made = plant.own("POST", "/tokens", {"name": "leaving", "role": "author"})
-    client = plant.by["nobody"].with_token(made["token"])
+    client = plant.by["stranger"].with_token(made["token"])
     with closing(client.connection()) as kept:
         assert _exec(kept, client.headers) == 200
         plant.own("DELETE", "/tokens/leaving")
@@ -130,7 +130,7 @@ MALFORMED = (
 def test_a_malformed_token_lets_nobody_in(plant: Wired, text: str) -> None:
     token = plant.by["admin"].headers["Authorization"].removeprefix("Bearer ")
     for path in (EXEC, RUNS):
-        status, answer = ask(plant.by["nobody"], "POST", path, CODE, Authorization=text.format(token))
+        status, answer = ask(plant.by["stranger"], "POST", path, CODE, Authorization=text.format(token))
         assert status in (401, 429), answer  # after so many, the address has to wait
         assert token not in json.dumps(answer)
 
@@ -150,7 +150,7 @@ LIES = {
 
 
 def test_headers_of_ones_own_making_give_nothing(plant: Wired) -> None:
-    assert ask(plant.by["nobody"], "POST", EXEC, CODE, **LIES)[0] in (401, 429)
+    assert ask(plant.by["stranger"], "POST", EXEC, CODE, **LIES)[0] in (401, 429)
     assert ask(plant.by["operator"], "POST", EXEC, CODE, **LIES)[0] == 403
     assert ask(plant.by["author"], "POST", EXEC, CODE, **LIES)[1]["value"] == 2
     newest = plant.own("GET", "/runs?limit=1")["runs"][0]
