@@ -24,7 +24,7 @@ async def actor_of(scope: Scope, headers: Mapping[bytes, bytes], callers: Caller
     scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").strip().partition(" ")
     if scheme.lower() == "bearer":
         address = scope["client"][0] if scope.get("client") else ""
-        return callers.by_token(text.strip(), address)
+        return callers.by_token(text.strip(), address, peer)
     if peer is None:
         raise unauthorized("This needs a token.")
     if not callers.knows(peer):

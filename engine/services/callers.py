@@ -104,10 +104,16 @@ class Callers:
             self._peers[key] = actor
         return actor
 
-    def by_token(self, text: str, address: str) -> Actor:
+    def by_token(self, text: str, address: str, peer: Peer | None = None) -> Actor:
         """Return the actor of a token, or of a session, that was sent from ``address``.
 
-        One that counts is let in whatever else came from that address.
+        One that counts is let in whatever else came from that address. An account's session counts for that account
+        on a unix socket alone: over TCP there are no accounts.
+
+        Args:
+            text: What was sent.
+            address: Where a TCP connection comes from; empty on a unix socket.
+            peer: The account at the other end of a unix socket.
 
         Raises:
             ServiceError: ``unauthorized``: there is no such token, or none that counts now; ``throttled``: so many
@@ -115,7 +121,7 @@ class Callers:
         """
         actor = self._tokens.actor_of(text) if self._tokens is not None else None
         if actor is None:
-            actor = self._by_session(text)
+            actor = self._by_session(text, peer)
         if actor is None:
             raise self._refused(_origin(address))
         return actor
@@ -156,10 +162,12 @@ class Callers:
         if self._denials is not None:
             self._denials.note(actor, source, subject, role=actor.role.name.lower())
 
-    def _by_session(self, text: str) -> Actor | None:
+    def _by_session(self, text: str, peer: Peer | None) -> Actor | None:
         actor = self._sessions.actor_of(text)
-        if actor is None or not actor.token:
-            return actor
+        if actor is None:
+            return None
+        if not actor.token:
+            return actor if peer is not None and peer.uid == actor.uid else None
         now = self._tokens.actor_with(actor.token) if self._tokens is not None else None  # None: it is over
         return now if now is None or now.role <= actor.role else replace(now, role=actor.role)
 

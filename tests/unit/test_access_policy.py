@@ -110,17 +110,26 @@ async def test_the_owner_and_root_are_administrators_and_others_are_told_whom_to
         assert refused.value.hint == "Ask for one: @leads."
 
 
+async def test_a_session_of_an_account_is_that_accounts_and_of_no_use_over_tcp(tmp_path: Path) -> None:
+    async with access_kit(tmp_path) as kit:
+        session, _ = kit.callers.session_of(OWNER)
+        assert kit.callers.by_token(session, "", Peer(1, OWNER.uid, 1)) == OWNER
+        for address, peer in (("127.0.0.1", None), ("", DAEMON)):
+            with pytest.raises(ServiceError, match="no longer counts"):
+                kit.callers.by_token(session, address, peer)
+
+
 async def test_a_changed_file_counts_at_once_and_sessions_of_accounts_end(tmp_path: Path) -> None:
     async with watched(tmp_path, '[access]\nauthors = ["@daemon"]\n') as (kit, kept, file):
         await kit.callers.learn(DAEMON)  # from now on what it may do is remembered
         assert role_of(kit) is Role.AUTHOR
         session, _ = kit.callers.session_of(kit.callers.by_peer(DAEMON))
-        assert kit.callers.by_token(session, "").role is Role.AUTHOR
+        assert kit.callers.by_token(session, "", DAEMON).role is Role.AUTHOR
         write(file, '[access]\nviewers = ["@daemon"]\n')
         await kept.look()
         assert role_of(kit) is Role.VIEWER
         with pytest.raises(ServiceError, match="not known here"):
-            kit.callers.by_token(session, "")
+            kit.callers.by_token(session, "", DAEMON)
         file.unlink()
         await kept.look()
         assert (role_of(kit), kept.problems) == (None, [])
