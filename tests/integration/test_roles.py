@@ -1,4 +1,7 @@
-"""Four tokens, one of each role, used by ``gatewright --url`` as on another host: what each may, and its denials."""
+"""What each role may, and that each denial is on record: by tokens over TCP, and by uid and group over a shared socket.
+
+Everything goes through ``gatewright``: with ``--url`` as on another host, with ``--project @ID`` as a group's members.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,18 @@ from pathlib import Path
 
 import pytest
 from cli_support import PATIENCE, PROGRAM, CliProject, cli_project, wait_until
+from mounts import needs_mounts
+from test_shared_project import MEMBER, NAMES, OTHER, OWNER, SETTINGS, SHARE, STRANGER, Host, host
+
+__all__ = ["host"]
 
 pytestmark = pytest.mark.slow
 
 ROLES = ("viewer", "operator", "author", "admin")
 REFUSED = 4
+EXEC = ("exec", "result = 1 + 1")
+EDIT = ("scripts", "set", "two", "title=Two")
+ADMIN = ("exec", "--mode", "admin", "result = 1 + 1")
 ACTS: dict[str, tuple[tuple[str, ...], str, str]] = {
     "list": (("scripts", "list"), "viewer", "scripts.list"),
     "run": (("run", "own/two"), "operator", "runs.start"),
@@ -71,3 +81,31 @@ def denied(project: CliProject, subject: str) -> set[str]:
     """The tokens to which ``subject`` was denied."""
     records = project.json("audit", "-n", "500")["records"]
     return {record["actor"] for record in records if record["action"] == "denied" and record["subject"] == subject}
+
+
+@needs_mounts
+def test_two_accounts_of_a_group_and_a_stranger_on_one_shared_project(host: Host) -> None:
+    host.settings(SETTINGS)
+    with host.serving(0, *SHARE):
+        (host.project / "scripts").mkdir(exist_ok=True)
+        (host.project / "scripts" / "two.py").write_text("result = 1 + 1\n")
+
+        def call(uid: int, *words: str) -> int:
+            done = host.gatewright(uid, "--project", "@plant", *words)
+            assert "Traceback" not in done.stderr
+            return done.returncode
+
+        operator = [call(MEMBER, *words) for words in (("run", "two"), EXEC, EDIT, ADMIN)]
+        assert operator == [0, REFUSED, REFUSED, REFUSED]
+        author = [call(OTHER, *words) for words in (("run", "two"), EXEC, EDIT, ADMIN, ("audit",))]
+        assert author == [0, 0, 0, REFUSED, REFUSED]
+        assert call(STRANGER, "scripts", "list") != 0
+
+        def denials() -> set[tuple[str, str]]:
+            told = host.gatewright(OWNER, "--project", str(host.project), "--json", "audit", "-n", "100")
+            assert told.returncode == 0, told.stderr
+            found = (record for record in json.loads(told.stdout)["records"] if record["action"] == "denied")
+            return {(record["actor"], record["subject"]) for record in found}
+
+        wanted = {(NAMES[MEMBER], "runs.start"), (NAMES[MEMBER], "scripts.set"), (NAMES[OTHER], "runs.start")}
+        wait_until(lambda: wanted <= denials(), "each denial is on record")
