@@ -31,7 +31,7 @@ class TwoTokens:
     def by_peer(self, peer: Peer) -> Actor:
         return owner_actor()
 
-    def by_token(self, text: str, address: str) -> Actor:
+    def by_token(self, text: str, address: str, peer: Peer | None = None) -> Actor:
         if text not in TOKENS:
             raise ServiceError("unauthorized", "This token is not known here.", status=401)
         return TOKENS[text]
