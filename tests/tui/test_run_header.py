@@ -191,6 +191,7 @@ async def test_a_host_that_refuses_is_named_with_its_reason(project, tmp_path, m
         connection.info = replace(connection.info, level="refused")
         c.app._console._parts.output.begin()
         c.app.publish(EngineConnected(connection.info))
+        c.app.publish(PoolChanged(PoolInfo(size=3, slots=[])))
         await c.shows("no sandbox: gatewright doctor  pool", "RESTRICTED runs are refused. gatewright doctor says why.")
         await c.press("f4")
         await c.shows("queue: empty")

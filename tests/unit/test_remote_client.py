@@ -30,6 +30,7 @@ from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from engine.registry.scripts import SCRIPTS_LOAD, SCRIPTS_SAVE, ScriptParams
 from engine.services.access import Actor
 from engine.services.callers import unauthorized
+from engine.sockets import Peer
 
 EXEC = RunRequest(kind=RunKind.EXEC, code="print(1)")
 DONE = run_info(state=RunState.FINISHED)
@@ -50,7 +51,7 @@ async def host(tmp_path: Path) -> AsyncIterator[SmallHost]:
 def accept(host: SmallHost, token: str) -> None:
     """Let one token count, and no other."""
 
-    def by_token(text: str, address: str) -> Actor:
+    def by_token(text: str, address: str, peer: Peer | None) -> Actor:
         if text != token:
             raise unauthorized("This token is not known here.")
         return host.engine.owner
