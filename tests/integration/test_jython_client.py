@@ -18,7 +18,7 @@ from jython_support import names_in, needs_jython, run_checks
 FILE = "stub_checks.py"
 
 # One process does it all in the first test's setup; hosts that are busy take their time.
-pytestmark = [needs_jython, pytest.mark.timeout(300)]
+pytestmark = [needs_jython, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def make_certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:

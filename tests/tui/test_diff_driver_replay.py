@@ -116,7 +116,7 @@ def plain_rows(one: Grid, other: Grid) -> list[int]:
     return [y for y, (left, right) in enumerate(both) if PLAIN.fullmatch("".join(cell[0] for cell in (*left, *right)))]
 
 
-@pytest.mark.parametrize("seed", [1, 5])
+@pytest.mark.parametrize("seed", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_every_frame_of_a_random_session(tmp_path: Path, seed: int) -> None:
     log = tmp_path / "frames"
     record(log, seed, 36)
