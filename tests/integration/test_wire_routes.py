@@ -124,6 +124,22 @@ def test_kwargs_become_declared_params_and_reach_an_entrypoint(wire: WireClient)
     assert wire.run("/call-script", {"scriptPath": "Free", "kwargs": {"a": "b"}})["value"] == "b"
 
 
+@pytest.mark.parametrize("name", ["mode", "securityMode", "security_mode"])
+def test_a_mode_is_never_lowered_silently(plant: Wired, wire: WireClient, name: str) -> None:
+    assert wire.exec(RUN, **{name: "bogus"})["code"] == "bad_mode"
+    assert plant.by["author"].exec(RUN, **{name: "restricted"})["success"] is True
+    with pytest.raises(HttpStatus) as refused:
+        plant.by["author"].exec(RUN, **{name: "ADMIN"})
+    assert refused.value.status == 403
+
+
+def test_two_names_of_the_mode_must_say_the_same(wire: WireClient) -> None:
+    assert wire.exec(RUN, mode="RESTRICTED", securityMode="restricted")["success"] is True
+    answer = wire.exec(RUN, mode="RESTRICTED", securityMode="ADMIN")
+    assert (answer["success"], answer["code"]) == (False, "bad_mode")
+    assert "securityMode" in answer["error"]
+
+
 def test_mode_version_and_timeout(wire: WireClient) -> None:
     assert wire.exec(RUN, mode="RESTRICTED")["success"] is True
     wrong = wire.exec(RUN, mode="ROOT")
