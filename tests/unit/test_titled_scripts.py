@@ -264,7 +264,22 @@ async def test_author_and_version_live_in_the_header_and_are_shown_with_their_da
     [script] = await plant.titled.list(ME)
     assert script.stated == titled.Stated("Two lines", "Bo", "1.0")
     assert "version" not in plant.file("level.py").read_text()
-    assert 1_000_000.0 < script.created < script.info.modified == 4_000_000_000.0
+    assert (script.created, script.info.modified) == (1_000_000.0, 4_000_000_000.0)
+
+
+async def test_the_date_of_creation_stays_through_saves_renames_and_forgotten_versions(plant: Plant) -> None:
+    await plant.save("Level", "x = 0\n", folder="a")
+    os.utime(plant.file("a/level.py"), (1_000_000.0, 1_000_000.0))
+    plant.changes._versions.kept = 2
+    for number in range(1, 5):
+        await plant.save("Level", f"x = {number}\n")
+        assert [script.created for script in await plant.titled.list(ME)] == [1_000_000.0]
+    await plant.save("Level", "x = 5\n", folder="b")
+    await plant.titled.delete("Level", ME)
+    await plant.save("Height", "x = 5\n", folder="b")
+    [script] = await plant.titled.list(ME)
+    assert (script.name, script.created) == ("Height", 1_000_000.0)
+    assert script.info.modified > 1_000_000_000.0
 
 
 async def test_a_name_that_is_remembered_is_read_again_and_looked_for_again(plant: Plant) -> None:
