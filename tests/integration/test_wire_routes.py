@@ -140,6 +140,13 @@ def test_two_names_of_the_mode_must_say_the_same(wire: WireClient) -> None:
     assert "securityMode" in answer["error"]
 
 
+def test_a_number_that_is_none_is_refused_and_an_unknown_name_is_none_of_ours(wire: WireClient) -> None:
+    wrong = wire.get("/logs?lines=abc")
+    assert (wrong["success"], wrong["code"]) == (False, "bad_request")
+    assert "lines" in wrong["error"]
+    assert wire.get("/logs?limit=abc&lines=1&filter=Python3")["count"] == 1
+
+
 def test_mode_version_and_timeout(wire: WireClient) -> None:
     assert wire.exec(RUN, mode="RESTRICTED")["success"] is True
     wrong = wire.exec(RUN, mode="ROOT")

@@ -282,6 +282,21 @@ async def test_the_date_of_creation_stays_through_saves_renames_and_forgotten_ve
     assert script.info.modified > 1_000_000_000.0
 
 
+async def test_a_name_that_is_near_is_told_to_those_who_may_see_it(plant: Plant) -> None:
+    await plant.save("double", "x = 1\n", folder="own")
+    await plant.save("Night shift", "x = 1\n")
+    for wrong, hint in (
+        ("own/doubel", "Did you mean own/double.py?"), ("Nigth Shift", "Did you mean night_shift.py?"),
+        ("Level", None),
+    ):  # fmt: skip
+        with pytest.raises(ServiceError) as refused:
+            await plant.titled.found(wrong, ME)
+        assert (refused.value.code, refused.value.hint) == ("no_script", hint)
+    with pytest.raises(ServiceError) as refused:
+        await plant.titled.found("own/doubel", replace(ME, scripts=("night*",)))
+    assert refused.value.hint is None
+
+
 async def test_a_name_that_is_remembered_is_read_again_and_looked_for_again(plant: Plant) -> None:
     await plant.save("Level", "x = 1\n")
     await plant.save("Pump", "x = 1\n")
