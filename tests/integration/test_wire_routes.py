@@ -147,6 +147,22 @@ def test_a_number_that_is_none_is_refused_and_an_unknown_name_is_none_of_ours(wi
     assert wire.get("/logs?limit=abc&lines=1&filter=Python3")["count"] == 1
 
 
+def test_a_wrong_argument_is_told_in_the_words_of_programs(plant: Wired) -> None:
+    (plant.root / "scripts/own").mkdir(exist_ok=True)
+    (plant.root / "scripts/own/double.py").write_text(
+        "# /// script\n# [tool.gatewright]\n# entrypoint = 'main'\n# [tool.gatewright.params.number]\n"
+        "# type = 'int'\n# ///\ndef main(number):\n    return number * 2\n"
+    )
+    wait_for(lambda: plant.by["operator"].run("/call-script", {"scriptPath": "own/double"})["code"] == "bad_params")
+    wrong = plant.by["operator"].run("/call-script", {"scriptPath": "own/double", "kwargs": {"nr": 5}})
+    assert wrong["error"] == (
+        "The parameter 'number' (int) is missing. 'nr' is none of its parameters. "
+        'Give it by its name, such as {"number": 5}. It takes number (int).'
+    )
+    wrong = plant.by["operator"].run("/call-script", {"scriptPath": "own/double", "args": [5]})
+    assert "Positional arguments are not parameters" in wrong["error"]
+
+
 def test_mode_version_and_timeout(wire: WireClient) -> None:
     assert wire.exec(RUN, mode="RESTRICTED")["success"] is True
     wrong = wire.exec(RUN, mode="ROOT")

@@ -242,7 +242,7 @@ class RunService:
             queue_wait: Seconds that it may wait for a slot.
             waits: The caller waits for the end and is told all of it: the record may be one for many such runs.
         """
-        prepared = await self._checks.prepare(request, actor, shared)
+        prepared = await self._checks.prepare(request, actor, shared, source)
         run_id = await self._state.next_run_id()
         wanted = [*request.files.values(), *([] if request.stdin is None else [request.stdin])]
         buffers = await self._buffers.hold(wanted, actor)
