@@ -13,7 +13,15 @@ from typing import Any
 
 from engine.models.runs import Mode, RunKind, RunRequest
 from engine.models.scripts import ScriptInfo
-from engine.pool.job import JobRejected, Limits, NotEnoughMemory, QueueFull, SandboxUnavailable, SharedModule
+from engine.pool.job import (
+    JobRejected,
+    Limits,
+    NotEnoughMemory,
+    PoolClosed,
+    QueueFull,
+    SandboxUnavailable,
+    SharedModule,
+)
 from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require, require_every_script
 from engine.services.runs.modes import Modes, sandbox_unavailable
@@ -259,6 +267,9 @@ def refused_run(refusal: QueueFull | JobRejected) -> ServiceError:
     if isinstance(refusal, QueueFull):
         hint = "Try again when some runs have ended."
         return ServiceError("queue_full", str(refusal), hint=hint, status=429, retry_after=FULL_FOR)
+    if isinstance(refusal, PoolClosed):
+        hint = "Try again when an engine runs again: nothing of this was run."
+        return ServiceError("stopping", str(refusal), hint=hint, status=503)
     return ServiceError("bad_request", str(refusal))
 
 
