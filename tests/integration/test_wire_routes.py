@@ -56,6 +56,14 @@ def test_values_are_texts_and_typed(wire: WireClient, code: str, text: str, valu
     assert type(answer["value"]) is type(value)
 
 
+@pytest.mark.parametrize("code", ["result = float('nan')", "print('x'); result = float('-inf')"])
+def test_a_value_that_json_does_not_have_is_left_out_and_told_of(wire: WireClient, code: str) -> None:
+    answer = wire.exec(code)
+    assert answer["success"] is True
+    assert not {"result", "value"} & answer.keys()
+    assert "to null" in answer["note"]
+
+
 def test_what_is_printed_is_the_result_of_a_script_that_leaves_none(wire: WireClient) -> None:
     answer = wire.exec("import sys; print('out'); print('err', file=sys.stderr)")
     assert (answer["result"], answer["output"], answer["stderr"]) == ("out\n", "out\n", "err\n")

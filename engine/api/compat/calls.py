@@ -192,7 +192,9 @@ def wished_mode(wishes: Wishes) -> str:
 def answer_of(info: RunInfo, *, traceback: bool) -> RunAnswer:
     """Say what became of a run, which has ended."""
     success = info.outcome is Outcome.OK
-    text = info.output if info.result is None else info.result
+    # JSON has null for NaN, and these clients would show the word: the note says what became of the value.
+    lost = info.has_value and info.value is None
+    text = None if lost else info.output if info.result is None else info.result
     return RunAnswer(
         success=success,
         output=info.output or "",
