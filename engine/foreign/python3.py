@@ -945,11 +945,12 @@ def _run_text(path, body, securityMode=None, pythonVersion=None, timeout=None):
 
 
 def _value(answer):
-    """Return the value in an answer that may have only its text, where JSON has no such value."""
-    value, text = answer.get("value"), answer.get("result")
-    if value is not None:
-        return value
-    return (text if text != "null" else None) or answer.get("output") or None
+    """Return the value in an answer, else the text that is its result, which is what was printed where there is none.
+
+    There is neither where JSON has no such value (NaN): then what was printed is not the result.
+    """
+    value = answer.get("value")
+    return value if value is not None else answer.get("result") or None
 
 
 def _exec(code, variables=None, securityMode=None, pythonVersion=None, timeout=None):
@@ -1189,8 +1190,9 @@ def _result_of(run, timeout):
         kind, message = error.get("type") or "The run failed", error.get("message") or run.get("outcome")
         text = traceback or "%s: %s" % (kind, message)
         raise Python3Error(text, run.get("outcome"), traceback, _output_of(run, timeout), run["id"])
-    found = run.get("value") if run.get("has_value") else run.get("result") or None
-    return found if found is not None else _output_of(run, timeout) or None
+    if run.get("has_value"):
+        return run.get("value")  # None for NaN, whatever was printed
+    return run.get("result") or _output_of(run, timeout) or None
 
 
 def _output_of(run, timeout):

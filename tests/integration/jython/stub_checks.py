@@ -167,6 +167,7 @@ def what_a_call_returns():
     equal(python3.exec("typed"), {u"n": 2 ** 100, u"t": u"Gr\xfc\xdfe \U0001f600", u"f": 0.1, u"l": [1, None, True]})
     equal(python3.exec("text only"), u"<object>")
     equal(python3.exec("printed only"), u"printed\n")
+    equal(python3.exec("not a number"), None)
     equal(python3.exec("nothing"), None)
     equal(python3.exec("zero"), 0)
 
