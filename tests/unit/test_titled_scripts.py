@@ -291,7 +291,8 @@ async def test_a_name_that_is_near_is_told_to_those_who_may_see_it(plant: Plant)
     ):  # fmt: skip
         with pytest.raises(ServiceError) as refused:
             await plant.titled.found(wrong, ME)
-        assert (refused.value.code, refused.value.hint) == ("no_script", hint)
+        sentence = f"Script not found: {wrong}{'.' if hint else ''}"
+        assert (refused.value.code, refused.value.message, refused.value.hint) == ("no_script", sentence, hint)
     with pytest.raises(ServiceError) as refused:
         await plant.titled.found("own/doubel", replace(ME, scripts=("night*",)))
     assert refused.value.hint is None

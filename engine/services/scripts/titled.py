@@ -324,8 +324,11 @@ def _require_free(title: str, infos: Iterable[ScriptInfo], actor: Actor) -> None
 
 
 def no_script(name: str, near: Sequence[str] = ()) -> ServiceError:
-    hint = f"Did you mean {' or '.join(near)}?" if near else None
-    return ServiceError("no_script", f"Script not found: {shown(name[:MAX_TITLE])}", hint=hint, status=404)
+    """Return the module's own sentence, without a full stop unless another sentence follows."""
+    sentence = f"Script not found: {shown(name[:MAX_TITLE])}"
+    if not near:
+        return ServiceError("no_script", sentence, status=404)
+    return ServiceError("no_script", f"{sentence}.", hint=f"Did you mean {' or '.join(near)}?", status=404)
 
 
 def _found_or_near(name: str, infos: Sequence[ScriptInfo]) -> ScriptInfo:
