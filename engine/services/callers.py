@@ -13,7 +13,7 @@ from engine.registry.access import ACCESS_SELF
 from engine.services.access import NO_ACCOUNT, Actor, Role, ServiceError
 from engine.services.accounts import AccountNames
 from engine.services.denials import Denials
-from engine.services.operations import implements
+from engine.services.operations import Row, implements, phrase
 from engine.services.roles import AccountRoles
 from engine.services.sessions import Sessions
 from engine.services.throttle import LoginThrottle
@@ -157,10 +157,16 @@ class Callers:
             expires_at=expires,
         )
 
-    def denied(self, actor: Actor, source: str, subject: str) -> None:
-        """Put on record that ``actor`` was refused the operation ``subject`` by its role or its scripts."""
-        if self._denials is not None:
-            self._denials.note(actor, source, subject, role=actor.role.name.lower())
+    def denied(self, refusal: ServiceError, source: str, operation: Row) -> None:
+        """Put on record that the caller whom ``refusal`` names was refused an operation by its role or its scripts."""
+        if self._denials is not None and refusal.denied is not None:
+            detail = {
+                "what": phrase(operation.summary),
+                "role": refusal.denied.role.name.lower(),
+                "needs": operation.role,
+                **refusal.denial,
+            }
+            self._denials.note(refusal.denied, source, operation.name, **detail)
 
     def _by_session(self, text: str, peer: Peer | None) -> Actor | None:
         actor = self._sessions.actor_of(text)
@@ -181,7 +187,7 @@ class Callers:
         else:
             sentence = f"{actor.name} has no role in this project, which belongs to {owner}."
             hint = f"Ask for one: {', '.join(self._roles.admins[:5]) or owner}."
-        return ServiceError("forbidden", sentence, hint=hint, status=403, denied=actor)
+        return ServiceError("forbidden", sentence, hint=hint, status=403, denied=actor, denial={"role": "none"})
 
     def _refused(self, address: str) -> ServiceError:
         if self._denials is not None:

@@ -114,6 +114,7 @@ class TokenService:
                 f"{actor.name} may not create a token with the role {role.name.lower()}: that is more than its own.",
                 status=403,
                 denied=actor,
+                denial={"what": f"create a token with the role {role.name.lower()}", "needs": role.name.lower()},
             )
         if mode is Mode.ADMIN and role < Role.ADMIN:
             raise ServiceError(

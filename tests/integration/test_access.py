@@ -33,6 +33,7 @@ from engine.models.scripts import DeleteRequest, SaveRequest
 from engine.registry import OPERATIONS
 from engine.registry.operation import BASE, COMPAT_BASE
 from engine.services.access import NO_ACCOUNT, Actor, Role, ServiceError
+from engine.services.denials import Denials
 from engine.services.operations import BoundOperation, Request, bind, may
 from engine.services.roles import AccountRoles
 from engine.sockets import Peer
@@ -166,6 +167,27 @@ async def test_a_token_runs_what_its_role_may_and_each_denial_is_on_record(plant
     records = (await plant.engine.audit.list(plant.engine.owner, limit=100)).records
     denied = {record.subject for record in records if (record.actor, record.action) == (f"token:{name}", "denied")}
     assert denied == (set() if name == "admin" else {"runs.start"})
+
+
+async def test_the_record_of_a_denial_says_what_was_asked_for_and_what_it_needs(plant: Plant) -> None:
+    async def refused(body: Any, *, token: str = "", peer: Peer | None = None) -> dict[str, Any]:
+        answer = await plant.host.ask("POST", "/api/v1/runs", token=token, peer=peer, body=body)
+        assert answer.status == 403, answer
+        plant.engine.callers._denials = Denials(plant.engine.audit)  # with a window of its own
+        return (await plant.engine.audit.list(plant.engine.owner, limit=1)).records[0].detail
+
+    plant.engine.callers._denials = Denials(plant.engine.audit)
+    operator = plant.tokens["operator"]
+    assert await refused(EXEC, token=operator) == {
+        "what": "run code of their own", "needs": "author", "role": "operator",
+    }  # fmt: skip
+    assert await refused(ADMIN_RUN, token=operator) == {
+        "what": "run in ADMIN mode", "needs": "admin", "role": "operator",
+    }  # fmt: skip
+    outside = await refused({"kind": "script", "script": OUTSIDE}, token=plant.tokens["scoped"])
+    assert (outside["what"], outside["scripts"]) == (f"reach {OUTSIDE}", "line1/**")
+    stranger = await refused(EXEC, peer=Peer(1, 54_499, 54_499))
+    assert (stranger["what"], stranger["role"]) == ("start runs", "none"), "it has none, so no viewer's either"
 
 
 @dataclass(frozen=True)
