@@ -123,7 +123,7 @@ class Callers:
         if actor is None:
             actor = self._by_session(text, peer)
         if actor is None:
-            raise self._refused(_origin(address))
+            raise self._refused(text, _origin(address))
         return actor
 
     def while_counts(self, actor: Actor) -> Callable[[], bool] | None:
@@ -189,10 +189,17 @@ class Callers:
             hint = f"Ask for one: {', '.join(self._roles.admins[:5]) or owner}."
         return ServiceError("forbidden", sentence, hint=hint, status=403, denied=actor, denial={"role": "none"})
 
-    def _refused(self, address: str) -> ServiceError:
+    def _refused(self, text: str, address: str) -> ServiceError:
+        """The refusal of a text. Who has a token's secret may know what became of it; its id alone tells nothing."""
+        ended = self._tokens.ended(text) if self._tokens is not None else None
         if self._denials is not None:
-            self._denials.note(Actor("unknown", NO_ACCOUNT, Role.VIEWER), "rest", LOGIN.format(address=address))
+            told = {} if ended is None else {"token": ended.name, "why": ended.why}
+            self._denials.note(Actor("unknown", NO_ACCOUNT, Role.VIEWER), "rest", LOGIN.format(address=address), **told)
         wait = self._throttle.failed(address)
+        if wait is None and ended is not None:
+            was = "expired" if ended.why == "expired" else "was revoked"
+            moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ended.at))
+            return unauthorized(f"The token {ended.name} {was} at {moment}.")
         if wait is None:
             return unauthorized("This token is not known here, or no longer counts.")
         return ServiceError(

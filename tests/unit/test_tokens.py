@@ -79,13 +79,14 @@ async def test_a_revoked_token_and_its_sessions_are_over_at_once_and_for_good(tm
         others, _ = kit.callers.session_of(kit.callers.by_token(other, ""))
         assert kit.callers.by_token(session, "").name == "token:ci"
         await kit.tokens.revoke("ci", OWNER, "cli")
-        for each in (text, session):
-            with pytest.raises(ServiceError, match="not known here"):
+        for each, sentence in ((text, "token ci was revoked at 20"), (session, "not known here")):
+            with pytest.raises(ServiceError, match=sentence):
                 kit.callers.by_token(each, "")
         assert kit.callers.by_token(others, "").name == "token:other"
         await kit.tokens.load()
-        with pytest.raises(ServiceError, match="not known here"):
+        with pytest.raises(ServiceError, match="token ci was revoked at 20") as refused:
             kit.callers.by_token(text, "")
+        assert (refused.value.status, refused.value.code) == (401, "unauthorized")
         assert [subject for _, subject, _ in await kit.audited("token_revoke")] == ["ci"]
         with pytest.raises(ServiceError, match="no token of this name"):
             await kit.tokens.revoke("ci", OWNER, "cli")
@@ -101,8 +102,8 @@ async def test_an_expired_token_and_its_sessions_are_refused_and_its_name_is_fre
         kit.clock.now += 7199
         assert kit.callers.by_token(text, "")
         kit.clock.now += 1
-        for each in (text, session):
-            with pytest.raises(ServiceError, match="no longer counts"):
+        for each, sentence in ((text, "token ci expired at 20"), (session, "no longer counts")):
+            with pytest.raises(ServiceError, match=sentence):
                 kit.callers.by_token(each, "")
         assert [token.expired for token in (await kit.tokens.list(OWNER)).tokens] == [True]
         assert await kit.token()
@@ -180,8 +181,36 @@ async def test_where_nothing_can_be_written_no_token_is_made_and_a_revoked_one_i
         assert kit.callers.by_token(text, "")
         with pytest.raises(ServiceError, match="will in the next one, since its end could not be recorded: the disk"):
             await kit.tokens.revoke("ci", OWNER, "cli")
-        with pytest.raises(ServiceError, match="not known here"):
+        with pytest.raises(ServiceError, match="was revoked"):
             kit.callers.by_token(text, "")
+
+
+@pytest.mark.parametrize("why", ["expired", "revoked"])
+async def test_a_token_that_is_over_is_named_to_who_has_its_secret_and_on_record(tmp_path: Path, why: str) -> None:
+    async with access_kit(tmp_path) as kit:
+        text = await kit.token(expires="2h")
+        kit.clock.now += 7200
+        if why == "revoked":
+            await kit.tokens.revoke("ci", OWNER, "cli")
+        guess = text[:-1] + ("0" if text[-1] != "0" else "1")
+        for sent, sentence in ((text, f"The token ci (was )?{why} at"), (guess, "^This token is not known here")):
+            with pytest.raises(ServiceError, match=sentence):
+                kit.callers.by_token(sent, "10.0.0.7")
+        named, guessed = await kit.audited("denied")
+        assert named == ("unknown", "login from 10.0.0.7", {"token": "ci", "why": why})
+        assert guessed == ("unknown", "login from 10.0.0.7", {})
+
+
+async def test_no_more_revoked_tokens_are_remembered_than_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.services.tokens.MOST_REVOKED", 2)
+    async with access_kit(tmp_path) as kit:
+        texts = [await kit.token(name) for name in ("a", "b", "c")]
+        for name in ("a", "b", "c"):
+            kit.clock.now += 1
+            await kit.tokens.revoke(name, OWNER, "cli")
+        for _ in range(2):
+            assert [ended and ended.name for ended in map(kit.tokens.ended, texts)] == [None, "b", "c"]
+            await kit.tokens.load()
 
 
 async def test_when_a_token_was_used_last_is_written_when_it_is_asked_for_and_no_sooner(tmp_path: Path) -> None:
