@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Network, ip_address
+from pathlib import Path
 
 from engine.models.access import AccessInfo
 from engine.registry.access import ACCESS_SELF
@@ -45,12 +46,25 @@ class Callers:
         sessions: Sessions | None = None,
         throttle: LoginThrottle | None = None,
         names: AccountNames | None = None,
+        shared_settings: Path | None = None,
     ) -> None:
+        """Begin with no roles.
+
+        Args:
+            owner: The project's.
+            tokens: None where there are none.
+            denials: Puts refusals on record.
+            sessions: Of callers.
+            throttle: Of refused logins.
+            names: Of accounts.
+            shared_settings: The file that gives roles, where the project is shared.
+        """
         self._owner = owner
         self._tokens = tokens
         self._denials = denials
         self._sessions = sessions or Sessions()
         self._throttle = throttle or LoginThrottle()
+        self._shared_settings = shared_settings
         self._names = names or AccountNames()
         self._names.note(owner.uid, owner.name)
         self._roles = AccountRoles()
@@ -181,7 +195,10 @@ class Callers:
         """The refusal of an account without a role, which says whom to ask."""
         actor = Actor(self._names.of(peer.uid), peer.uid, Role.VIEWER)
         owner = self._owner.name
-        if self._roles.none:
+        if self._shared_settings is not None:
+            sentence = f"{actor.name} has no role in this shared project, which belongs to {owner}."
+            hint = f"Ask an administrator of this host, who gives roles in {self._shared_settings} under [access]."
+        elif self._roles.none:
             sentence = f"This project belongs to {owner}; other accounts have no access to its engine."
             hint = f"Ask {owner}, or make a project of your own: gatewright init FOLDER"
         else:

@@ -44,6 +44,8 @@ APPROVED = '[{"access":"read","path":"/srv/data","folder":true}]'
             "7 different inputs, text 0123456789ab"),
         ),
         ("admin_end", "#3 <exec>", {"outcome": "script_error"}, "admin end #3 <exec> (rest): script_error"),
+        ("access_policy_refused", "/etc/gatewright/a.toml of root", {"problem": "unknown key access.viewer"},
+         "access policy refused /etc/gatewright/a.toml of root (rest): unknown key access.viewer"),
         ("start", "", {}, "start (rest)"),
         ("approved", "a.py", {"sha256": DIGEST, "grants": APPROVED},
          "approved a.py (rest): grants read /srv/data, text 0123456789ab"),

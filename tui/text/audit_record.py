@@ -58,13 +58,9 @@ def _details(detail: Mapping[str, Any], action: str) -> Iterator[str]:
     if outcome := known.pop("outcome", ""):
         yield str(outcome)
     if action == "run" and "runs" in known:
-        runs, failed, last = known.pop("runs"), known.pop("failures", 0), known.pop("last_run", 0)
-        if runs > 1:
-            yield f"{runs} runs from {clock(known['first_at'])} to {clock(known['last_at'])}, the last is #{last}"
-        if failed:
-            yield f"{failed} failed"
-        if (different := known.pop("inputs_distinct", 1)) > 1:
-            yield f"{different} different inputs"
+        yield from _counts(known)
+    if problem := known.pop("problem", ""):
+        yield str(problem)
     if "expires_at" in known and (until := known.pop("expires_at")) is not None:
         yield f"until {clock(until)}"
     hidden = _ELSEWHERE if action == "run" else frozenset({"base"})
@@ -77,6 +73,17 @@ def _details(detail: Mapping[str, Any], action: str) -> Iterator[str]:
         else:
             yield f"{_word(name)} {_value(value)}"
     yield from digests
+
+
+def _counts(known: dict[str, Any]) -> Iterator[str]:
+    """Take out and say what a record that stands for many runs counts."""
+    runs, failed, last = known.pop("runs"), known.pop("failures", 0), known.pop("last_run", 0)
+    if runs > 1:
+        yield f"{runs} runs from {clock(known['first_at'])} to {clock(known['last_at'])}, the last is #{last}"
+    if failed:
+        yield f"{failed} failed"
+    if (different := known.pop("inputs_distinct", 1)) > 1:
+        yield f"{different} different inputs"
 
 
 def _word(name: str) -> str:
