@@ -97,6 +97,7 @@ RUNS_START = Operation(
     params=StartParams,
     body=RunRequest,
     status=202,
+    parts="for saved scripts, author for other code and module functions, admin for ADMIN runs",
     scoped=True,
     idempotent=True,
 )
@@ -167,6 +168,7 @@ RUNS_REPLAY = Operation(
     params=ReplayParams,
     body=ReplayRequest,
     status=202,
+    parts="for saved scripts, author for other code and module functions, admin for ADMIN runs",
     scoped=True,
     idempotent=True,
 )

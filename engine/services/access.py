@@ -94,12 +94,19 @@ class ServiceError(Exception):
         return ErrorBody(error=self.message, code=self.code, hint=self.hint)
 
 
-def require(actor: Actor, role: Role, what: str) -> None:
-    """Raise ``forbidden`` unless ``actor`` holds ``role``. ``what`` completes "alice may not …"."""
+def require(actor: Actor, role: Role, what: str, parts: str = "") -> None:
+    """Raise ``forbidden`` unless ``actor`` holds ``role``.
+
+    Args:
+        actor: Who asks.
+        role: The least that may.
+        what: Completes "alice may not …".
+        parts: What of it needs ``role`` and what needs more; completes "that needs the role operator …".
+    """
     if actor.role < role:
         raise ServiceError(
             "forbidden",
-            f"{actor.name} may not {what}: that needs the role {role.name.lower()}.",
+            f"{actor.name} may not {what}: that needs the role {' '.join(filter(None, (role.name.lower(), parts)))}.",
             hint="Ask an administrator of this project for the role.",
             status=403,
             denied=actor,

@@ -72,7 +72,7 @@ def may(actor: Actor, operation: Row) -> None:
         ServiceError: ``forbidden``.
     """
     what = phrase(operation.summary)
-    require(actor, Role[operation.role.upper()], what)
+    require(actor, Role[operation.role.upper()], what, operation.parts)
     if not operation.scoped:
         require_every_script(actor, what)
 
