@@ -49,7 +49,9 @@ class RunListParams(Model, frozen=True):
     name: Annotated[str, Meta(description="Only runs of this script.")] | None = None
     part: Annotated[str, Meta(max_length=255, description="Only runs with this in their name.")] | None = None
     outcome: Annotated[Outcome, Meta(description="Only runs that ended so.")] | None = None
-    actor: Annotated[str, Meta(max_length=255, description="Only runs of this account.")] | None = None
+    actor: Annotated[str, Meta(max_length=255, description="Only runs of this account, or of this token.")] | None = (
+        None
+    )
     since: Annotated[float, Meta(description="Only runs asked for at this time or later.")] | None = None
     until: Annotated[float, Meta(description="Only runs asked for before this time.")] | None = None
 
