@@ -40,7 +40,7 @@ MOST_REVOKED = 1_000
 LONGEST = 100 * 366 * 86_400.0
 """Seconds that a token may count at most; what is to count longer needs no end."""
 
-_NAME = re.compile(r"[^\W_](?:[\w .@-]*[\w.@-])?")
+_NAME = re.compile(r"[^\W_](?: ?[\w.@-])*")
 _ID = re.compile(r"[0-9a-f]{12}")
 _DURATION = re.compile(r"(\d{1,6})(m|h|d|w)")
 _SECONDS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
@@ -241,8 +241,8 @@ class TokenService:
         if len(name) > MAX_NAME or not _NAME.fullmatch(name) or not name.isprintable() or _ID.fullmatch(name):
             raise ServiceError(
                 "bad_name",
-                f"A token's name has letters, digits, blanks and . _ @ -, begins with a letter or digit, has at most "
-                f"{MAX_NAME} characters and does not look like a token's id.",
+                f"A token's name has letters, digits, single blanks and . _ @ -, begins with a letter or digit, has at "
+                f"most {MAX_NAME} characters and does not look like a token's id.",
                 hint="For example --name dashboard-line1.",
             )
         now = self._clock()

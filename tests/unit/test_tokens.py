@@ -140,6 +140,9 @@ async def test_a_token_expires_at_the_end_of_its_last_day_on_this_host(tmp_path:
         ({"expires": "9000-12-31"}, "at most 100 years"),
         ({"expires": "2001-02-03"}, "is over"),
         ({"name": ""}, "token's name has letters"),
+        ({"name": " a"}, "token's name has letters"),
+        ({"name": "a "}, "token's name has letters"),
+        ({"name": "a  b"}, "single blanks"),
         ({"name": "a/b"}, "token's name has letters"),
         ({"name": "a\nb"}, "token's name has letters"),
         ({"name": "a" * 65}, "at most 64 characters"),
@@ -238,6 +241,12 @@ async def test_a_session_is_the_same_for_half_its_life_and_may_never_do_more_tha
         kit.clock.now += LIFETIME
         with pytest.raises(ServiceError, match="not known here"):
             kit.callers.by_token(second, "")
+
+
+async def test_a_name_of_two_words_is_a_name(tmp_path: Path) -> None:
+    async with access_kit(tmp_path) as kit:
+        assert kit.callers.by_token(await kit.token("line 1"), "").name == "token:line 1"
+        await kit.tokens.revoke("line 1", OWNER, "cli")
 
 
 def test_sessions_are_bounded() -> None:
