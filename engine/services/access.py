@@ -67,7 +67,8 @@ class ServiceError(Exception):
     Attributes:
         retry_after: Seconds after which it may be asked again, where that is known.
         denied: The caller, where its role or its scripts are why; the surface puts that on record.
-        denial: What the record says of that besides: ``what`` was asked for, the role that it ``needs``.
+        denial: What the record says of that besides: ``what`` was asked for, the role that it
+            ``needs``, the ``script``, the patterns of the ``scripts`` that the token is for.
     """
 
     def __init__(
@@ -136,7 +137,7 @@ def require_script(actor: Actor, path: str, what: str = "reach") -> None:
             hint="Ask an administrator of this project for a token for this script.",
             status=403,
             denied=actor,
-            denial={"what": f"{what} {path[:MAX_TOLD]}", "scripts": _listed(actor.scripts)},
+            denial={"script": path[:MAX_TOLD], "scripts": _listed(actor.scripts)},
         )
 
 

@@ -204,7 +204,7 @@ async def test_the_record_of_a_denial_says_what_was_asked_for_and_what_it_needs(
         "what": "run in ADMIN mode", "needs": "admin", "role": "operator",
     }  # fmt: skip
     outside = await refused({"kind": "script", "script": OUTSIDE}, token=plant.tokens["scoped"])
-    assert (outside["what"], outside["scripts"]) == (f"reach {OUTSIDE}", "line1/**")
+    assert (outside["what"], outside["script"], outside["scripts"]) == ("start runs", OUTSIDE, "line1/**")
     stranger = await refused(EXEC, peer=Peer(1, 54_499, 54_499))
     assert (stranger["what"], stranger["role"]) == ("start runs", "none"), "it has none, so no viewer's either"
 

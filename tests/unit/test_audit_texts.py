@@ -29,9 +29,9 @@ APPROVED = '[{"access":"read","path":"/srv/data","folder":true}]'
             f"refused: see what the engine is (rest): 19 more times until {clock(AT)}, needs the role viewer, has none",
         ),
         (
-            "denied", "runs.start", {"what": "reach line2/x.py", "needs": "operator", "role": "author",
-            "scripts": "line1/**"},
-            "refused: reach line2/x.py (rest): its token is for line1/** only",
+            "denied", "runs.start", {"what": "start runs", "script": "line2/x.py", "needs": "operator",
+            "role": "author", "scripts": "line1/**"},
+            "refused: start runs: line2/x.py (rest): its token is for line1/** only",
         ),
         (
             "denied", "login from 10.0.0.7", {"token": "dash1", "why": "expired"},

@@ -83,7 +83,9 @@ def _print_records(invocation: Invocation, found: AuditList) -> None:
             out.line(line)
             continue
         indent = " " * (widths[0] + 2)
-        for part in textwrap.wrap(line, max(width, len(indent) + NARROWEST), subsequent_indent=indent):
+        for part in textwrap.wrap(
+            line, max(width, len(indent) + NARROWEST), subsequent_indent=indent, break_on_hyphens=False
+        ):
             out.line(part)
     if not found.records:
         invocation.streams.notify("no record matches")

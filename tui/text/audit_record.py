@@ -35,8 +35,8 @@ def record_text(record: AuditRecord) -> str:
 
 
 def _denied(record: AuditRecord) -> str:
-    what = record.detail.get("what")
-    return f"refused: {what or record.subject}"
+    what, script = record.detail.get("what", record.subject), record.detail.get("script")
+    return f"refused: {what}: {script}" if script else f"refused: {what}"
 
 
 def _refusal(detail: Mapping[str, Any]) -> Iterator[str]:
