@@ -162,6 +162,15 @@ def test_members_of_the_group_use_the_project_by_their_roles(host: Host) -> None
         wait_for(lambda: host.stat(SOCKET) == f"660 {OWNER} {GROUP}")
         assert host.gatewright(MEMBER, "--project", "@plant", "engine", "status").returncode == 0
 
+        # Without the file that gives roles, a member hears who writes it, and the owner that it is missing.
+        host.call(0, "rm", "/etc/gatewright/plant.toml")
+        missing = "yet: /etc/gatewright/plant.toml does not exist"
+        wait_for(lambda: missing in host.gatewright(OWNER, "--project", str(host.project), "engine", "status").stdout)
+        left = host.gatewright(MEMBER, "--project", "@plant", "engine", "status")
+        assert left.returncode == 4
+        assert "gwmember has no role in this shared project, which belongs to gwowner." in left.stderr
+        assert "who gives roles in /etc/gatewright/plant.toml under [access]" in left.stderr
+
         assert engine.poll() is None
     assert host.stat(SOCKET) == ""
     assert host.stat(FOLDER) != ""

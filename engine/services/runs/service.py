@@ -82,6 +82,9 @@ RunItem = list[OutputChunk] | RunInfo
 STOP_LINE = 1 << 10
 """Bytes that the last line of an output that was stopped takes at most."""
 
+OF_TOKENS = "token:"
+"""What the name of a token begins with where it stands beside names of accounts."""
+
 PAGE = 500
 """Output chunks read from the state at a time."""
 
@@ -314,6 +317,13 @@ class RunService:
             since=params.since,
             until=params.until,
         )
+        found = await self.list(actor, limit=params.limit, before=params.before, wanted=wanted)
+        if found.runs or not params.actor or params.actor.startswith(OF_TOKENS):
+            return found
+        if (await self.list(actor, limit=1, wanted=RunFilter(actor=params.actor))).runs:
+            return found
+        # No account of this name has runs: it may be a token's.
+        wanted = dataclasses.replace(wanted, actor=OF_TOKENS + params.actor)
         return await self.list(actor, limit=params.limit, before=params.before, wanted=wanted)
 
     async def list(
