@@ -18,6 +18,7 @@ from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.starter import LaunchError
 from engine.client.target import Target
+from engine.models.access import AccessInfo
 from engine.models.base import Event
 from engine.models.engine import EngineInfo, PoolInfo
 from engine.models.runs import RunInfo
@@ -38,8 +39,6 @@ from tui.messages import (
 
 RETRY_AFTER = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts; the last one repeats."""
-
-FORBIDDEN = 403
 
 STOPPED = "The engine was stopped."
 
@@ -74,6 +73,13 @@ class EngineConnection:
         """Set while a client is connected."""
         self.info: EngineInfo | None = None
         self.pool: PoolInfo | None = None
+        self.scripts: tuple[str, ...] = ()
+        """Patterns of the scripts that the caller's token is for; empty where it is for all."""
+
+    @property
+    def narrow(self) -> str:
+        """What to say in place of asking for what a token for some scripts never gets; empty where it may be asked."""
+        return f"This token is for some scripts only: {', '.join(self.scripts)}." if self.scripts else ""
 
     @property
     def client(self) -> EngineClient:
@@ -123,8 +129,10 @@ class EngineConnection:
             self._away(error.message, error.hint)
             return False
         try:
-            info, pool = await client.call(ENGINE_INFO), await _pool_of(client)
-            role = (await client.call(ACCESS_SELF)).role if self.is_elsewhere else ""
+            info = await client.call(ENGINE_INFO)
+            access = await client.call(ACCESS_SELF) if self.is_elsewhere else AccessInfo("", "", "")
+            # What a caller may not see and did not ask for must not stand in the audit as if it had tried.
+            pool = None if access.scripts else await client.call(POOL_INFO)
         except (EngineUnreachable, EngineError) as error:
             await client.close()
             self._away(error.message, error.hint)
@@ -133,11 +141,11 @@ class EngineConnection:
             # A new engine counts its events from the start. Listen from this answer on, not from when the stream is
             # open: what changes between the first lists and that would reach nobody.
             self._last_seq = info.last_event
-        self._client, self.info, self.pool = client, info, pool
+        self._client, self.info, self.pool, self.scripts = client, info, pool, tuple(access.scripts)
         self.state = ConnectionState.CONNECTED
         self.connected.set()
         self._may_start, self._reason = True, ""
-        self._publish(EngineConnected(info, role))
+        self._publish(EngineConnected(info, access.role))
         if pool is not None:
             self._publish(PoolChanged(pool))
         return True
@@ -197,16 +205,6 @@ class EngineConnection:
         client, self._client, self.pool = self._client, None, None
         if client is not None:
             await client.close()
-
-
-async def _pool_of(client: EngineClient) -> PoolInfo | None:
-    """Return the pool as it is; None for a caller who may not see it, such as a token for some scripts."""
-    try:
-        return await client.call(POOL_INFO)
-    except EngineError as error:
-        if error.status != FORBIDDEN:
-            raise
-        return None
 
 
 def _scripts_changed(data: object) -> ScriptsChanged:

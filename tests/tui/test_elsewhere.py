@@ -17,7 +17,7 @@ from engine.client.remote import RemoteTarget, remote_target
 from engine.client.shared import SharedTarget
 from engine.models.access import TokenRequest
 from engine.registry.access import TOKENS_CREATE
-from engine.registry.engine import ENGINE_INFO
+from engine.registry.engine import AUDIT_LIST, ENGINE_INFO, AuditParams
 from tui.editing.recovery import RecoveryJournal, UnsavedText
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "unit"))
@@ -59,6 +59,14 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         yield Plant(root, *asyncio.run(tokens(root)))
 
 
+async def denied(root: Path, actor: str) -> list[str]:
+    """What the audit says that this caller was refused."""
+    client = await launch.connect(root, client="cli")
+    found = (await client.call(AUDIT_LIST, AuditParams(limit=500))).records
+    await client.close()
+    return [record.subject for record in found if (record.actor, record.action) == (actor, "denied")]
+
+
 async def test_the_header_says_which_gateway_and_the_role(plant: Plant, tmp_path: Path) -> None:
     target = plant.target(tmp_path, "author")
     async with console(target, tmp_path, place=target.name, size=(100, 24)) as c:
@@ -97,6 +105,12 @@ async def test_a_token_for_some_scripts_sees_those(plant: Plant, tmp_path: Path)
         await c.press("f5")
         await c.shows("one two")
         assert not [one.message for one in c.app._notifications]
+        c.app._console.panel.show("git")
+        await c.settled()
+        assert await denied(plant.root, "token:line1") == []
+        await c.press("f4")
+        await c.shows("token:line1 may not", "some scripts only")
+        assert "away" not in c.text
 
 
 async def test_a_dropped_line_is_told_and_comes_back(plant: Plant, tmp_path: Path) -> None:
