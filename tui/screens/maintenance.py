@@ -99,7 +99,7 @@ class MaintenanceScreen(FullScreen[None]):
         self._status.show_pool(message.pool)
 
     def on_engine_away(self, message: EngineAway) -> None:
-        self._status.show_away(message.reason)
+        self._status.show_away(message.reason, refused=message.refused)
 
     def on_task_changed(self, message: TaskChanged) -> None:
         self._tasks[message.task.id] = message.task

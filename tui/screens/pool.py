@@ -98,9 +98,9 @@ class PoolScreen(FullScreen[int | None]):
 
     def on_engine_away(self, message: EngineAway) -> None:
         self._pool = None
-        self._slots.set_empty(AWAY)
+        self._slots.set_empty(sanitise_line(message.reason) if message.refused else AWAY)
         self._slots.show_rows([])
-        self._status.show_away(message.reason)
+        self._status.show_away(message.reason, refused=message.refused)
 
     # Actions.
 
