@@ -64,10 +64,7 @@ class RemoteTarget:
         tls = self._tls()
         from engine.client.https import HttpTransport
 
-        hint = (
-            f"The token is the one in {self.token_file}; an administrator there makes another: gatewright token create."
-        )
-        return await meet(HttpTransport(self.url, token, client, tls), self.name, hint)
+        return await meet(HttpTransport(self.url, token, client, tls), self.name)
 
     async def reach(self, client: str) -> EngineClient | None:
         return await self.connect(client)

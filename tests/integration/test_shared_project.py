@@ -247,3 +247,28 @@ def test_root_takes_no_id_from_another_account(host: Host) -> None:
 )
 def test_what_is_no_id_or_group_is_said(host: Host, arguments: tuple[str, ...], sentence: str) -> None:
     assert sentence in host.refused(OWNER, *arguments)
+
+
+def test_root_becomes_no_account_that_cannot_use_its_python(host: Host, tmp_path: Path) -> None:
+    python = _closed_environment(tmp_path / "closed")
+    host.call(0, "rm", "-rf", "/run/gatewright")
+    for arguments in (("engine", "serve", *SHARE), ("exec", "1")):
+        done = host.call(0, str(python), "-m", "tui.cli", "--project", str(host.project), *arguments)
+        assert done.returncode == 4, done
+        assert f"gwowner cannot use the Python at {python}" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not host.stat("/run/gatewright")
+
+
+def _closed_environment(folder: Path) -> Path:
+    """A virtual environment that only root gets into, as one below /root is. Returns its interpreter."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    packages = folder / "lib" / version / "site-packages"
+    packages.mkdir(parents=True)
+    (packages / "all.pth").write_text(f"{environment()['PYTHONPATH']}\n{Path(pytest.__file__).parents[1]}\n")
+    (folder / "pyvenv.cfg").write_text(f"home = {Path(sys.base_prefix) / 'bin'}\n")
+    (folder / "bin").mkdir()
+    python = folder / "bin" / version
+    python.symlink_to(os.path.realpath(sys.executable))
+    folder.chmod(0o700)
+    return python
