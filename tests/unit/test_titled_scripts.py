@@ -368,3 +368,29 @@ async def test_a_token_for_some_scripts_finds_and_saves_no_other(plant: Plant) -
         assert refused.code == "forbidden"
         assert name != "Level" or "Tanks" not in refused.message
     assert plant.file("Tanks/level.py").read_text() == "x = 1\n"
+
+
+async def test_a_refusal_tells_a_token_for_some_scripts_nothing_of_the_others(plant: Plant) -> None:
+    token = replace(ANN, name="token:line", token="abc", scripts=("line1/**", "Hidden/own*"))
+    await plant.save("Mine", "x = 1\n", token, folder="line1")
+    told = {}
+    for there in (False, True):
+        if there:
+            for path in ("HiddenPlant/rev2.py", "HiddenPlant/mine.py", "Hidden/rev2.py"):
+                titled_file(plant, path, f"Of {path.replace('/', ' ')[:-3]}")
+        for name, folder in (
+            ("zz1", "hiddenplant"), ("rev2!", "HiddenPlant"), ("rev2!", "Hidden"), ("Mine", "hiddenplant"),
+            ("Mine", "HiddenPlant"), ("Of", "Hidden"),
+        ):  # fmt: skip
+            refused = await plant.refusal(name, "x = 2\n", token, folder=folder)
+            assert (refused.code, refused.denied) == ("forbidden", token)
+            assert told.setdefault((name, folder), refused.message) == refused.message
+    assert "hiddenplant/zz1.py" in told["zz1", "hiddenplant"]
+    refused = await plant.refusal("Of HiddenPlant rev2", "x = 2\n", token, folder="hiddenplant")
+    assert "hiddenplant/of_hiddenplant_rev2.py" in refused.message, "what it may not save is said before what is taken"
+    refused = await plant.refusal("Of_HiddenPlant_rev2", "x = 2\n", token, folder="line1")
+    assert refused.message == (
+        "token:line may not save Of_HiddenPlant_rev2: a script that it may not reach has this name."
+    )
+    titled_file(plant, "LINE1/x.py", "Other case")
+    assert await plant.save("X", "x = 1\n", token, folder="line1") == "line1/x.py"

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from engine.models.scripts import DeleteRequest, RenameRequest, ScriptInfo
 from engine.registry.scripts import SCRIPTS_DELETE, SCRIPTS_SAVE
-from engine.services.access import Actor, ServiceError
+from engine.services.access import Actor, ServiceError, require_script
 from engine.services.operations import may
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.service import ScriptService, conflict, refused
@@ -224,7 +224,7 @@ class TitledScripts:
 
     async def _saved(self, title: str, wanted: TitledSave, actor: Actor) -> str:
         infos = await self._infos(None)  # a title is unique among all, seen or not
-        there = await asyncio.to_thread(_found, title, [info for info in infos if actor.sees(info.path)])
+        there = await asyncio.to_thread(_found, title, _seen(infos, actor))
         if there is None:
             return await self._created(title, wanted, infos, actor)
         if _key(there.title) != _key(title):  # it was named by its id or path
@@ -240,8 +240,10 @@ class TitledScripts:
                 f"{title} cannot be the name of a new script: it reads like a path.",
                 hint="Give the name without / and without .py at its end, and the folder apart from it.",
             )
-        folder = known_folder(wanted.folder or "", infos)
-        path = await asyncio.to_thread(free_path, folder, file_name(title), infos)
+        seen = _seen(infos, actor)
+        folder = known_folder(wanted.folder or "", seen)
+        path = await asyncio.to_thread(free_path, folder, file_name(title), seen)
+        require_script(actor, path, "save")
         await asyncio.to_thread(_require_free, title, path, None, infos, actor)
         deletion = await self._deletion_of(wanted.code, actor)
         data = await asyncio.to_thread(_composed, path, title, wanted, None)
@@ -259,9 +261,11 @@ class TitledScripts:
             raise conflict(there.path, wanted.base_sha256)
         path = there.path
         folder = wanted.folder if wanted.folder is not None or wanted.description is None else ""
-        if folder is not None and known_folder(folder, infos) != folder_of(path):
+        seen = _seen(infos, actor)
+        if folder is not None and known_folder(folder, seen) != folder_of(path):
             others = [info for info in infos if info.path != there.path]
-            path = await asyncio.to_thread(free_path, known_folder(folder, infos), _stem(path), others)
+            path = await asyncio.to_thread(free_path, known_folder(folder, seen), _stem(path), _seen(others, actor))
+            require_script(actor, path, "save")
             await asyncio.to_thread(_require_free, title, path, there, others, actor)
         data = await asyncio.to_thread(_composed, path, title, wanted, before)
         if path != there.path:
@@ -322,8 +326,16 @@ class TitledScripts:
             return Stated()
 
 
+def _seen(infos: Iterable[ScriptInfo], actor: Actor) -> Sequence[ScriptInfo]:
+    """What may shape the answer to a caller: folders as they are written, and numbers of files, tell of scripts too."""
+    return [info for info in infos if actor.sees(info.path)]
+
+
 def _require_free(title: str, path: str, before: ScriptInfo | None, others: Iterable[ScriptInfo], actor: Actor) -> None:
     """Refuse a title and a path with which a name would no longer mean the script that it means.
+
+    A caller learns so that a script that it does not see has a name, and nothing else of it. Not to say it would be
+    worse: in good faith, a save in one folder would make the calls to a script in another one ambiguous.
 
     Args:
         title: The one to save.
