@@ -394,3 +394,40 @@ async def test_a_refusal_tells_a_token_for_some_scripts_nothing_of_the_others(pl
     )
     titled_file(plant, "LINE1/x.py", "Other case")
     assert await plant.save("X", "x = 1\n", token, folder="line1") == "line1/x.py"
+
+
+@pytest.mark.parametrize("how", ["deleted", "edited"])
+async def test_a_save_is_answered_from_what_was_written(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    index_saved, seen = plant.scripts.index_saved, []
+
+    async def meanwhile(path: str) -> None:
+        seen.append(plant.file(path).read_text())
+        if how == "deleted":
+            plant.file(path).unlink()
+        else:
+            titled_file(plant, path, "Another")
+        await index_saved(path)
+
+    for text in ("x = 1\n", "x = 22\n"):
+        monkeypatch.setattr(plant.scripts, "index_saved", meanwhile)
+        saved = await plant.titled.save(TitledSave("Level", text, version="2.0"), ME)
+        assert (saved.name, saved.info.path, saved.stated.version) == ("Level", "level.py", "2.0")
+        assert seen[-1].endswith(text)
+        assert saved.info.sha256 == titled._sha256(seen[-1].encode())
+        monkeypatch.undo()
+        titled_file(plant, "level.py", "Level")
+    assert len(seen) == 2, "each was written once"
+
+
+async def test_one_script_is_answered_without_a_look_into_all_others(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        titled_file(plant, f"other_{number}.py", f"Other {number}")
+    read: list[str] = []
+    monkeypatch.setattr(plant.titled, "_read_stated", lambda path: read.append(path) or titled.Stated())
+    await plant.save("Level", "x = 1\n")
+    await plant.titled.load("Level", ME)
+    assert read == []

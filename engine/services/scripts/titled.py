@@ -152,7 +152,8 @@ class TitledScripts:
         """
         info = await self.found(name, actor)
         loaded = await self._scripts.load(info.path, actor)
-        return await self._one(loaded.info.path, actor), loaded.text
+        infos = await self._infos(actor)
+        return await self._one(loaded.info, loaded.text.encode(), infos), loaded.text
 
     async def found(self, name: str, actor: Actor) -> ScriptInfo:
         """Return the script that ``name`` means: a title, ``Folder/Title``, a path, or the id made from a title.
@@ -213,25 +214,28 @@ class TitledScripts:
         async with self._turn:
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    path = await self._saved(title, wanted, actor)
+                    return await self._saved(title, wanted, actor)
                 except ServiceError as error:
                     raced = error.code in ("conflict", "no_script") and wanted.base_sha256 is None
                     if not raced or attempt == ATTEMPTS:
                         raise
-                else:
-                    return await self._one(path, actor)
         raise AssertionError("the last attempt raises")
 
-    async def _saved(self, title: str, wanted: TitledSave, actor: Actor) -> str:
+    async def _saved(self, title: str, wanted: TitledSave, actor: Actor) -> TitledScript:
         infos = await self._infos(None)  # a title is unique among all, seen or not
         there = await asyncio.to_thread(_found, title, _seen(infos, actor))
         if there is None:
-            return await self._created(title, wanted, infos, actor)
-        if _key(there.title) != _key(title):  # it was named by its id or path
-            title = there.title
-        return await self._replaced(there, title, wanted, infos, actor)
+            info, data = await self._created(title, wanted, infos, actor)
+        else:
+            if _key(there.title) != _key(title):  # it was named by its id or path
+                title = there.title
+            info, data = await self._replaced(there, title, wanted, infos, actor)
+        others = [other for other in infos if there is None or other.path != there.path]
+        return await self._one(info, data, _seen(others, actor))
 
-    async def _created(self, title: str, wanted: TitledSave, infos: Sequence[ScriptInfo], actor: Actor) -> str:
+    async def _created(
+        self, title: str, wanted: TitledSave, infos: Sequence[ScriptInfo], actor: Actor
+    ) -> tuple[ScriptInfo, bytes]:
         if wanted.base_sha256 is not None:
             raise ServiceError("conflict", f"{title} is no longer there; nothing was written.", status=409)
         if _like_path(_key(title)):
@@ -247,14 +251,14 @@ class TitledScripts:
         await asyncio.to_thread(_require_free, title, path, None, infos, actor)
         deletion = await self._deletion_of(wanted.code, actor)
         data = await asyncio.to_thread(_composed, path, title, wanted, None)
-        await self._scripts.write(path, data, None, actor)
+        info = await self._scripts.write(path, data, None, actor)
         if deletion is not None and deletion.script != path:
             await self._writer.adopt(deletion, path, actor)
-        return path
+        return info, data
 
     async def _replaced(
         self, there: ScriptInfo, title: str, wanted: TitledSave, infos: Sequence[ScriptInfo], actor: Actor
-    ) -> str:
+    ) -> tuple[ScriptInfo, bytes]:
         before = await asyncio.to_thread(self._read, there.path)
         base = await asyncio.to_thread(_sha256, before)
         if wanted.base_sha256 not in (None, base):
@@ -268,11 +272,12 @@ class TitledScripts:
             require_script(actor, path, "save")
             await asyncio.to_thread(_require_free, title, path, there, others, actor)
         data = await asyncio.to_thread(_composed, path, title, wanted, before)
+        info = there
         if path != there.path:
-            await self._changes.rename(there.path, RenameRequest(new_path=path, base_sha256=base), actor)
+            info = await self._changes.rename(there.path, RenameRequest(new_path=path, base_sha256=base), actor)
         if data != before:
-            await self._scripts.write(path, data, base, actor)
-        return path
+            info = await self._scripts.write(path, data, base, actor)
+        return info, data
 
     async def _deletion_of(self, code: str, actor: Actor) -> VersionRow | None:
         """Return what the actor has just deleted if it held this text. An empty one says nothing."""
@@ -297,11 +302,16 @@ class TitledScripts:
     async def _infos(self, actor: Actor | None) -> Sequence[ScriptInfo]:
         return (await self._scripts.list(actor)).scripts
 
-    async def _one(self, path: str, actor: Actor) -> TitledScript:
-        for script in await self.list(actor):
-            if script.info.path == path:
-                return script
-        raise no_script(path)
+    async def _one(self, info: ScriptInfo, data: bytes, infos: Sequence[ScriptInfo]) -> TitledScript:
+        """Show one script as it was read or written, among others; what became of it since is for the next answer."""
+        oldest = await self._versions.oldest()
+        names = await asyncio.to_thread(_Names, [*(other for other in infos if other.path != info.path), info])
+        return TitledScript(
+            info=info,
+            name=names.shown(info),
+            stated=await asyncio.to_thread(stated_in, data),
+            created=min(oldest.get(info.path, info.modified), info.modified),
+        )
 
     def _read(self, path: str) -> bytes:
         try:
