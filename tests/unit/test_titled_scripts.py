@@ -295,9 +295,9 @@ async def test_a_save_makes_no_name_mean_another_script(plant: Plant) -> None:
 
 
 async def test_titles_whose_ids_have_nothing_to_say_are_saved_beside_each_other(plant: Plant) -> None:
-    for title in ("\u6e29\u5ea61", "\u5727\u529b1", "Gr\u00f6\u00dfe", "Gr\u00fc\u00dfe"):
+    for title in ("\u6e29\u5ea61", "\u5727\u529b1", "Gr\u00f6\u00dfe", "Gr\u00fc\u00dfe", "\u00e9", "#", "?"):
         await plant.save(title, "x = 1\n")
-    assert len(plant.paths) == 4
+    assert len(plant.paths) == 7
 
 
 async def test_what_cannot_be_saved_is_refused_before_anything_is_written(plant: Plant) -> None:

@@ -525,10 +525,11 @@ def _like_path(key: str) -> bool:
 
 
 def _spellings(title: str, path: str) -> set[str]:
-    """The names to which a script answers. Ids count where they say what the title says, as in ASCII they do."""
-    folder = folder_of(path)
-    titles = {title, seed_id(title)} if title.isascii() else {title}
-    return {path, path.removesuffix(SUFFIX), *titles, *(f"{folder}/{name}" for name in titles)}
+    """The names to which a script answers. An id counts where it says what the title says: not ``_`` alone."""
+    folder, short = folder_of(path), seed_id(title)
+    titles = {title, short} if title.isascii() and short.strip("_-") else {title}
+    in_folder = {f"{folder}/{name}" for name in titles} if folder else set()
+    return {path, path.removesuffix(SUFFIX)} | titles | in_folder
 
 
 def _found(name: str, infos: Sequence[ScriptInfo]) -> ScriptInfo | None:
