@@ -239,8 +239,9 @@ class Condenser:
         """Count a run that has ended, and say where it is on record; ``on_record``: it has a record already."""
         minute = self._minute(repeated, info.finished_at or time.time())
         if info.outcome is not Outcome.OK:
-            minute.failures += 1
-            minute.changed = True
+            if info.outcome is not Outcome.CANCELLED:  # neither, as in the figures: it was stopped by choice
+                minute.failures += 1
+                minute.changed = True
             return Place.OWN
         self._known[repeated] = minute.number
         if info.files or (on_record and minute.first is not None):

@@ -63,7 +63,7 @@ from engine.services.runs.condensed import (
     may_be_condensed,
     repeated_call,
 )
-from engine.services.runs.inputs import GivenInputs, SecretKeeper, given_inputs, kept_code
+from engine.services.runs.inputs import GivenInputs, SecretKeeper, given_inputs, is_much, kept_code
 from engine.services.runs.metrics import RunMetrics
 from engine.services.runs.recorder import Recorder
 from engine.services.runs.records import output_chunk, run_file, run_info, run_row
@@ -245,13 +245,23 @@ class RunService:
             queue_wait: Seconds that it may wait for a slot.
             waits: The caller waits for the end and is told all of it: the record may be one for many such runs.
         """
+        much = is_much(request)
         prepared = await self._checks.prepare(request, actor, shared, source)
         run_id = await self._state.next_run_id()
         wanted = [*request.files.values(), *([] if request.stdin is None else [request.stdin])]
         buffers = await self._buffers.hold(wanted, actor)
         stdin = None if request.stdin is None else buffers[-1]
         keeper = SecretKeeper(self._hmac_key, prepared.secret)
-        given = given_inputs(request, dict(zip(request.files, buffers, strict=False)), stdin, keeper)
+        files = dict(zip(request.files, buffers, strict=False))
+        try:
+            given = (
+                await asyncio.to_thread(given_inputs, request, files, stdin, keeper)
+                if much
+                else given_inputs(request, files, stdin, keeper)
+            )
+        except BaseException:
+            self._buffers.give_back(buffers)
+            raise
         info = _first_record(run_id, request, prepared, actor, source, given, replay_of, self._no_space())
         inputs = InputRow(
             run_id,
