@@ -7,6 +7,7 @@ httptools cannot: it takes what follows the head for the other protocol's, and s
 from __future__ import annotations
 
 import logging
+import resource
 from typing import Any
 
 import httptools
@@ -30,6 +31,10 @@ MAX_DISCARDED = 32 << 20
 
 OFFER = frozenset({b"upgrade", b"http2-settings"})
 """Headers of an offer, which are also named in ``Connection`` (RFC 7540, 3.2)."""
+
+
+RESERVED = 64
+"""Descriptors that are kept for the engine's own account: strangers cannot lock it out by their number."""
 
 
 class RefusedRequest(Exception):
@@ -164,6 +169,12 @@ class EngineProtocol(HttpToolsProtocol):
     _method: bytes
     _version: bytes
     app_state: dict[str, Any]
+
+
+def is_reserved(descriptor: int) -> bool:
+    """Whether a connection of others would take what is kept: the kernel gives the lowest free number (open(2))."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most != resource.RLIM_INFINITY and descriptor >= most - min(RESERVED, most // 4)
 
 
 def closing_answer(status: int, sentence: str, code: str, headers: bytes = b"") -> bytes:
