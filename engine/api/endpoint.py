@@ -60,7 +60,7 @@ class Endpoint:
             if isinstance(error, ServiceError) and error.denied is not None:
                 source = _source(error.denied, dict(scope["headers"]))
                 self._host.engine.callers.denied(error, source, self._operation)
-            await self._refuse(send, error)
+            await self._refuse(send, errors.as_refusal(error))
 
     async def _answer(self, scope: Scope, request: Request, receive: Receive) -> Any:  # noqa: ANN401 - the operation's
         cancels = self._cancels(request)
