@@ -164,7 +164,7 @@ async def test_too_many_connections_are_turned_away(tmp_path) -> None:
         await eventually(lambda: host.server.connection_count == 3)
         answer = await host.tcp(b"")
         assert answer.startswith(b"HTTP/1.1 503 ")
-        assert b"\r\nretry-after: 1\r\n" in answer
+        assert b"\r\nretry-after: " in answer
         for sock in held:
             # A reset, which is how many of them end.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -206,7 +206,7 @@ async def test_one_token_has_so_many_requests_under_way(host: TcpHost, monkeypat
         writers.append(writer)
     answer = await host.tcp(HEAD + b"Connection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 429 ")
-    assert b"\r\nretry-after: 1\r\n" in answer
+    assert b"\r\nretry-after: " in answer
     assert b'"code":"busy"' in answer
     status, _ = await host.ask("GET /api/v1/engine HTTP/1.1\r\nHost: localhost", token="beta")
     assert status == 200
@@ -379,7 +379,7 @@ async def test_too_many_open_files_are_no_fault_of_the_engine(host: TcpHost, mon
     upload = POST.replace(b"/runs", b"/buffers?name=x") + b"Content-Type: application/octet-stream\r\n"
     answer = await host.tcp(upload + b"Connection: close\r\nContent-Length: 1\r\n\r\nx")
     assert answer.startswith(b"HTTP/1.1 429 ")
-    assert b"\r\nretry-after: 1\r\n" in answer
+    assert b"\r\nretry-after: " in answer
     assert b'"code":"busy"' in answer
 
 
