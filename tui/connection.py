@@ -17,7 +17,8 @@ from textual.message import Message
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.starter import LaunchError
-from engine.client.target import Target
+from engine.client.target import REFUSED, Target
+from engine.models.access import AccessInfo
 from engine.models.base import Event
 from engine.models.engine import EngineInfo, PoolInfo
 from engine.models.runs import RunInfo
@@ -39,9 +40,17 @@ from tui.messages import (
 RETRY_AFTER = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts; the last one repeats."""
 
-FORBIDDEN = 403
+TOKEN_LOOK = 2.0
+"""Seconds between looks at the token's file while the engine does not let this client in."""
+
+REFUSALS = frozenset({401, 403, 429})
+"""Statuses of an engine that does not let this client in."""
 
 STOPPED = "The engine was stopped."
+
+
+NO_ACCESS = AccessInfo(name="", role="", default_mode="")
+"""Stands for what the owner of a project's folder may do: everything."""
 
 
 class ConnectionState(StrEnum):
@@ -69,11 +78,22 @@ class EngineConnection:
         self._may_start = True
         self._last_seq: int | None = None
         self._reason = ""
+        self._barred = False
+        self._token_seen: tuple[int, ...] | None = None
+        self._access = NO_ACCESS
+        self._refusal: EngineError | None = None
+        self._look: asyncio.Task[None] | None = None
         self.state = ConnectionState.CONNECTING
         self.connected = asyncio.Event()
         """Set while a client is connected."""
         self.info: EngineInfo | None = None
         self.pool: PoolInfo | None = None
+
+    @property
+    def narrow(self) -> str:
+        """What to say in place of asking for what a token for some scripts never gets; empty where it may be asked."""
+        scripts = self._access.scripts
+        return f"This token is for some scripts only: {', '.join(scripts)}." if scripts else ""
 
     @property
     def client(self) -> EngineClient:
@@ -101,11 +121,15 @@ class EngineConnection:
         attempt = 0
         try:
             while True:
+                self._token_seen = self._token_state()
                 if await self._open():
                     attempt = 0
                     await self._listen()
                     await self._drop()
-                await self._pause(RETRY_AFTER[min(attempt, len(RETRY_AFTER) - 1)])
+                if self._barred:
+                    await self._until_asked()
+                else:
+                    await self._pause(RETRY_AFTER[min(attempt, len(RETRY_AFTER) - 1)])
                 attempt += 1
         finally:
             await self._drop()
@@ -120,42 +144,72 @@ class EngineConnection:
         try:
             client = await self._target.connect("console", start=self._may_start)
         except (LaunchError, EngineUnreachable, EngineError) as error:
-            self._away(error.message, error.hint)
+            self._away(error.message, error.hint, refused=isinstance(error, LaunchError) and error.exit_code == REFUSED)
             return False
         try:
-            info, pool = await client.call(ENGINE_INFO), await _pool_of(client)
-            role = (await client.call(ACCESS_SELF)).role if self.is_elsewhere else ""
+            info = await client.call(ENGINE_INFO)
+            access = await client.call(ACCESS_SELF) if self.is_elsewhere else NO_ACCESS
+            # What a caller may not see and did not ask for must not stand in the audit as if it had tried.
+            pool = None if access.scripts else await client.call(POOL_INFO)
         except (EngineUnreachable, EngineError) as error:
             await client.close()
-            self._away(error.message, error.hint)
+            self._away(error.message, error.hint, refused=isinstance(error, EngineError) and error.status in REFUSALS)
             return False
         if self.info is None or (info.pid, info.started_at) != (self.info.pid, self.info.started_at):
             # A new engine counts its events from the start. Listen from this answer on, not from when the stream is
             # open: what changes between the first lists and that would reach nobody.
             self._last_seq = info.last_event
-        self._client, self.info, self.pool = client, info, pool
+        self._client, self.info, self.pool, self._access = client, info, pool, access
+        client.on_doubt = self._look_at_role
         self.state = ConnectionState.CONNECTED
         self.connected.set()
         self._may_start, self._reason = True, ""
-        self._publish(EngineConnected(info, role))
+        self._publish(EngineConnected(info, access.role))
         if pool is not None:
             self._publish(PoolChanged(pool))
         return True
 
     async def _listen(self) -> None:
         """Publish events until the engine is gone."""
-        reason, hint = "The engine stopped answering.", None
+        reason, hint, refused = "The engine stopped answering.", None, False
+        refusal = self._refusal = None
         try:
             async for event in self.client.events(after=self._last_seq):
                 self._last_seq = event.seq
                 self._handle(event)
         except EngineUnreachable as error:
-            hint = error.hint
+            hint, refusal = error.hint, self._refusal
         except EngineError as error:
-            reason, hint = error.message, error.hint
+            reason, hint, refusal = error.message, error.hint, error
+        if refusal is not None and (refused := refusal.status in REFUSALS):
+            reason, hint = f"{self._target.name} does not let this client in: {refusal.message}", refusal.hint
         if not self._may_start:
             reason, hint = STOPPED, None
-        self._away(reason, hint)
+        self._away(reason, hint, refused=refused)
+
+    def _look_at_role(self) -> None:
+        """Ask for the caller's role, and tell the screens if it is another one: it was given, taken, or the token's."""
+        client = self._client
+        if self.is_elsewhere and client is not None and (self._look is None or self._look.done()):
+            self._look = asyncio.create_task(self._looked_at_role(client))
+
+    async def _looked_at_role(self, client: EngineClient) -> None:
+        try:
+            access = await client.call(ACCESS_SELF)
+            if access == self._access or client is not self._client or self.info is None:
+                return
+            pool = None if access.scripts else await client.call(POOL_INFO)
+        except EngineUnreachable:
+            return  # the events end, too
+        except EngineError as error:
+            if error.status in REFUSALS:
+                self._refusal = error  # the events of a token that was revoked would end with the next one only
+                await client.close()
+            return
+        self._access, self.pool = access, pool
+        self._publish(EngineConnected(self.info, access.role))
+        if pool is not None:
+            self._publish(PoolChanged(pool))
 
     def _handle(self, event: Event) -> None:
         match event.type:
@@ -180,33 +234,46 @@ class EngineConnection:
             case "engine" if isinstance(event.data, dict) and event.data.get("state") == "stopping":
                 self._may_start = False
 
-    def _away(self, reason: str, hint: str | None) -> None:
+    def _away(self, reason: str, hint: str | None, *, refused: bool = False) -> None:
         """Say once that the engine is away; the same reason again is no news."""
         self.connected.clear()
+        self._barred = refused and self.is_elsewhere
         if self.state is ConnectionState.AWAY and reason == self._reason:
             return
         self.state, self._reason = ConnectionState.AWAY, reason
-        self._publish(EngineAway(reason, hint))
+        self._publish(EngineAway(reason, hint, refused=self._barred))
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), seconds)
         self._wake.clear()
 
+    async def _until_asked(self) -> None:
+        """Wait for ``retry``, or for another token: each attempt with one that was refused counts against this host."""
+        while self._token_state() == self._token_seen:
+            try:
+                await asyncio.wait_for(self._wake.wait(), TOKEN_LOOK)
+            except TimeoutError:
+                continue
+            break
+        self._wake.clear()
+
+    def _token_state(self) -> tuple[int, ...] | None:
+        """Tell one content of the token's file from another; None where there is none."""
+        if self._target.token_file is None:
+            return None
+        try:
+            info = self._target.token_file.stat()
+        except OSError:
+            return None
+        return info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns
+
     async def _drop(self) -> None:
+        if self._look is not None:
+            self._look.cancel()
         client, self._client, self.pool = self._client, None, None
         if client is not None:
             await client.close()
-
-
-async def _pool_of(client: EngineClient) -> PoolInfo | None:
-    """Return the pool as it is; None for a caller who may not see it, such as a token for some scripts."""
-    try:
-        return await client.call(POOL_INFO)
-    except EngineError as error:
-        if error.status != FORBIDDEN:
-            raise
-        return None
 
 
 def _scripts_changed(data: object) -> ScriptsChanged:

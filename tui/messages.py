@@ -32,10 +32,17 @@ class EngineConnected(EngineMessage):
 
 
 class EngineAway(EngineMessage):
-    def __init__(self, reason: str, hint: str | None) -> None:
+    """No engine is connected.
+
+    Attributes:
+        refused: One answers, and does not let this client in.
+    """
+
+    def __init__(self, reason: str, hint: str | None, *, refused: bool = False) -> None:
         super().__init__()
         self.reason = reason
         self.hint = hint
+        self.refused = refused
 
 
 class PoolChanged(EngineMessage):

@@ -15,6 +15,9 @@ from engine.models.base import ErrorBody, Model
 T = TypeVar("T")
 
 MAX_ANSWER = 64 << 20
+LOGIN_REFUSED = frozenset({"unauthorized", "throttled"})
+"""Codes of an engine that does not know the caller."""
+
 LOOK_FIRST = "Look whether it was done, then try again."
 
 
@@ -92,7 +95,8 @@ async def read_content(response: Response, limit: int) -> bytes:
     except msgspec.DecodeError:
         message = f"The engine answered with HTTP status {response.status}."
         raise EngineError("http", message, None, response.status) from None
-    raise EngineError(body.code, body.error, body.hint, response.status)
+    hint = body.hint if body.code not in LOGIN_REFUSED else response.login_hint or body.hint
+    raise EngineError(body.code, body.error, hint, response.status)
 
 
 @contextmanager

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar, overload
 
 from engine.client.answers import EngineUnreachable, encode, read_answer, read_content, unreachable
 from engine.client.sse_parser import ServerEvent, SseParser
-from engine.client.transport import IN_ANSWER, EngineLostError, Headers, Transport
+from engine.client.transport import IN_ANSWER, EngineLostError, Headers, Response, Transport
 from engine.models.base import ErrorBody, Model
 from engine.registry.operation import NoParams, Operation
 
@@ -18,6 +18,8 @@ B = TypeVar("B", bound=Model)
 
 MAX_FILE = 256 << 20
 """Bytes of a file that a run left: the most that an engine can be told to keep of one run."""
+
+UNAUTHORIZED, FORBIDDEN = 401, 403
 
 SILENCE_TIMEOUT = 45.0
 """Seconds without a byte after which a stream counts as dead: the engine sends a comment every 15."""
@@ -35,6 +37,17 @@ class Calls:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
+        self.on_doubt: Callable[[], None] | None = None
+        """Called when the caller may have another role than before: something was refused, or events were resumed."""
+
+    def _look_at(self, response: Response) -> None:
+        if response.status in (UNAUTHORIZED, FORBIDDEN):
+            self.doubt()
+
+    def doubt(self) -> None:
+        """Say that the caller's role may be another one now."""
+        if self.on_doubt is not None:
+            self.on_doubt()
 
     async def close(self) -> None:
         """Close every connection; calls and streams that still go on end with ``EngineUnreachable``."""
@@ -65,6 +78,7 @@ class Calls:
                 asyncio.timeout(operation.patience),
                 self.transport.exchange(operation.method, operation.target(params), data) as response,
             ):
+                self._look_at(response)
                 if operation.raw_answer:
                     return await read_content(response, MAX_FILE)
                 return await read_answer(response, operation.answer)
@@ -76,6 +90,7 @@ class Calls:
         data = None if body is None else encode(body)
         with unreachable(harmless=True, when_silent=self.transport.when_silent):
             async with self.transport.exchange(operation.method, operation.target(params), data, headers) as response:
+                self._look_at(response)
                 if response.status >= 400:
                     await read_answer(response, ErrorBody)
                 parser = SseParser()

@@ -25,6 +25,11 @@ class TokenFile:
         self._text = ""
         self._seen: tuple[int, ...] = ()
 
+    @property
+    def refused_hint(self) -> str:
+        """What to do when the engine does not take it."""
+        return f"The token is the one in {self.path}; an administrator there makes another: gatewright token create."
+
     def text(self) -> str:
         """Return the token as it was read last.
 

@@ -32,3 +32,4 @@ class EventCalls(Calls):
                         yield decode(event.data, Event)
             except EngineUnreachable as error:
                 await retry.pause(error)
+                self.doubt()

@@ -100,6 +100,7 @@ class HttpTransport:
         try:
             async with carrier.upload(method, target, chunks, size) as response:
                 self._refuse_redirect(response.status)
+                response.login_hint = self._token.refused_hint
                 yield response
         finally:
             self._uploads.discard(carrier)
@@ -153,7 +154,7 @@ class HttpTransport:
     async def _reading(self, answer: httpx2.Response) -> AsyncIterator[Response]:
         try:
             self._refuse_redirect(answer.status_code)
-            yield Response(answer.status_code, _body(answer))
+            yield Response(answer.status_code, _body(answer), self._token.refused_hint)
         finally:
             await answer.aclose()
 

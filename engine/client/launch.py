@@ -129,6 +129,10 @@ class LocalTarget:
     become: bool = True
 
     @property
+    def token_file(self) -> Path | None:
+        return None
+
+    @property
     def name(self) -> str:
         return str(self.folder)
 

@@ -6,7 +6,11 @@ import contextlib
 import os
 import pwd
 import stat
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import msgspec
 
 from engine.client.starter import LaunchError
 from engine.paths import EnginePaths
@@ -64,27 +68,44 @@ def become_owner(paths: EnginePaths, *, become: bool = True) -> None:
     named this project, and whoever may write to the folder around it may have exchanged it since it was found.
 
     Raises:
-        LaunchError: The project is somebody else's, or root's own where others could exchange it.
+        LaunchError: The project is another account's, or root's own where others could exchange it, or its owner cannot
+            use this Python.
+    """
+    owner = owner_to_become(paths, become=become)
+    if owner is not None:
+        _become(owner.uid, owner.gid)
+
+
+def owner_to_become(paths: EnginePaths, *, become: bool = True) -> Owner | None:
+    """Return whom ``become_owner`` would become; None if this process stays who it is. Changes nothing.
+
+    Raises:
+        LaunchError: As of ``become_owner``.
     """
     owner = owner_of(paths)
     if owner.uid == os.geteuid():
         if owner.uid == 0:
             _refuse_reach_of_others(paths)
-        return
+        return None
     if os.geteuid() == 0 and become:
-        _become(owner.uid, owner.gid)
-    elif owner.of_project:
+        if (closed := _closed_to(owner)) is not None:
+            raise LaunchError(
+                f"{account_name(owner.uid)} cannot use the Python at {sys.executable}: {closed} is closed to it.",
+                "Install Gatewright where all accounts can read it, such as in /opt/gatewright with /usr/bin/python3.",
+                exit_code=4,
+            )
+        return owner
+    if owner.of_project:
         raise LaunchError(
             f"This project belongs to {account_name(owner.uid)}; other accounts have no access to it.",
             f"Ask {account_name(owner.uid)}, or make a project of your own: gatewright init FOLDER",
             exit_code=4,
         )
-    else:
-        raise LaunchError(
-            f"The folder {paths.project} belongs to {account_name(owner.uid)} and is no project.",
-            "Use a folder of your own.",
-            exit_code=4,
-        )
+    raise LaunchError(
+        f"The folder {paths.project} belongs to {account_name(owner.uid)} and is no project.",
+        "Use a folder of your own.",
+        exit_code=4,
+    )
 
 
 def _refuse_reach_of_others(paths: EnginePaths) -> None:
@@ -99,6 +120,40 @@ def _refuse_reach_of_others(paths: EnginePaths) -> None:
             "Move it to a folder that only root may change, or give it to the account that is to work in it.",
             exit_code=4,
         )
+
+
+def _closed_to(owner: Owner) -> str | None:
+    """Return what of this Python, its library and these packages the account may not read; None if it reads all.
+
+    Asked of the kernel by a child that has become the account, since groups, access lists and mounts count, too: this
+    process could not go back. An account that cannot read them ends in the middle of an import.
+    """
+    needed = list(_needed())
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        answer = len(needed)
+        try:
+            _become(owner.uid, owner.gid)
+            answer = next((number for number, (path, mode) in enumerate(needed) if not os.access(path, mode)), answer)
+            os.write(writing, b"%d" % answer)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as answers:
+        number = int(answers.read() or len(needed))
+    os.waitpid(child, 0)
+    return needed[number][0] if number < len(needed) else None
+
+
+def _needed() -> Iterator[tuple[str, int]]:
+    """What a process of this program executes and reads, a file of each place, with the access that it needs."""
+    library = os.path.dirname(os.__file__)
+    yield sys.executable, os.X_OK
+    for file in (os.__file__, os.path.join(library, "encodings", "__init__.py"), __file__, msgspec.__file__):
+        yield file, os.R_OK
+    if os.path.isdir(compiled := os.path.join(library, "lib-dynload")):
+        yield compiled, os.R_OK | os.X_OK
 
 
 def _become(uid: int, gid: int) -> None:

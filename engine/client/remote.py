@@ -16,6 +16,7 @@ Example::
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -63,10 +64,7 @@ class RemoteTarget:
         tls = self._tls()
         from engine.client.https import HttpTransport
 
-        hint = (
-            f"The token is the one in {self.token_file}; an administrator there makes another: gatewright token create."
-        )
-        return await meet(HttpTransport(self.url, token, client, tls), self.name, hint)
+        return await meet(HttpTransport(self.url, token, client, tls), self.name)
 
     async def reach(self, client: str) -> EngineClient | None:
         return await self.connect(client)
@@ -110,7 +108,8 @@ async def connect(
     Args:
         url: ``https://HOST:PORT``; plain ``http`` to addresses of this host only.
         token_file: Holds the token, closed to other accounts.
-        ca_file: Certificates of the authorities to trust; the system's if not given. Certificates are always verified.
+        ca_file: Certificates of the authorities to trust; else those in the file that the variable GATEWRIGHT_CA_FILE
+            names, else the system's. Certificates are always verified.
         client: What runs started here are recorded with.
 
     Raises:
@@ -118,7 +117,8 @@ async def connect(
         EngineError: In the block: the engine refused a call.
         EngineUnreachable: In the block: it is gone.
     """
-    engine = await remote_target(url, token_file, ca_file).connect(client)
+    trusted = ca_file if ca_file is not None else os.environ.get("GATEWRIGHT_CA_FILE") or None
+    engine = await remote_target(url, token_file, trusted).connect(client)
     try:
         yield engine
     finally:

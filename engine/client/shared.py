@@ -51,6 +51,10 @@ class SharedTarget:
     root_owner: int = field(default=0, repr=False)
 
     @property
+    def token_file(self) -> Path | None:
+        return None
+
+    @property
     def name(self) -> str:
         return MARK + self.id
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from engine.client.answers import EngineError, EngineUnreachable
+from engine.client.answers import LOGIN_REFUSED, EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.starter import LaunchError
 from engine.client.transport import NO_ANSWER, Transport
@@ -40,6 +40,10 @@ class Target(Protocol):
     @property
     def key(self) -> str:
         """What tells it from every other one, for as long as texts of it are kept."""
+
+    @property
+    def token_file(self) -> Path | None:
+        """The file with the token for it; None where the kernel says who the caller is."""
 
     @property
     def folder(self) -> Path | None:
@@ -72,13 +76,12 @@ class Target(Protocol):
         """
 
 
-async def meet(transport: Transport, name: str, refused_hint: str | None = None) -> EngineClient:
+async def meet(transport: Transport, name: str) -> EngineClient:
     """Return a client of an engine elsewhere that has said who it is. It is neither started nor replaced.
 
     Args:
         transport: To it; closed if this fails.
         name: What to call it.
-        refused_hint: What to do when it does not take the caller's credentials.
 
     Raises:
         LaunchError: It cannot be reached, is of another version, is none, or does not let the caller in.
@@ -98,7 +101,7 @@ async def meet(transport: Transport, name: str, refused_hint: str | None = None)
         raise LaunchError(error.message, error.hint) from None
     except EngineError as error:
         await engine.close()
-        raise _refusal(error, name, refused_hint) from None
+        raise _refusal(error, name) from None
     except BaseException:
         await engine.close()
         raise
@@ -119,13 +122,11 @@ def _no_engine(name: str) -> LaunchError:
     return LaunchError(f"What answers at {name} is no engine.", "Look at host, port and ID.")
 
 
-def _refusal(error: EngineError, name: str, hint: str | None) -> LaunchError:
+def _refusal(error: EngineError, name: str) -> LaunchError:
     if error.code == "http":  # without a body of an engine's
         return LaunchError(
             f"What answers at {name} is no engine (HTTP status {error.status}).", "Look at host and port."
         )
-    if error.status == 401:
-        return LaunchError(
-            f"{name} does not let this client in: {error.message}", hint or error.hint, exit_code=REFUSED
-        )
+    if error.code in LOGIN_REFUSED:
+        return LaunchError(f"{name} does not let this client in: {error.message}", error.hint, exit_code=REFUSED)
     return LaunchError(error.message, error.hint, exit_code=REFUSED if error.status == 403 else 3)

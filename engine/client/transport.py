@@ -53,10 +53,12 @@ class Response:
     Args:
         status: HTTP's.
         body: Its pieces as they arrive; raises ``TransportError`` where it breaks off.
+        login_hint: What the caller can do when its login was refused; None: as the engine says.
     """
 
-    def __init__(self, status: int, body: AsyncIterator[bytes]) -> None:
+    def __init__(self, status: int, body: AsyncIterator[bytes], login_hint: str | None = None) -> None:
         self.status = status
+        self.login_hint = login_hint
         self._body = body
 
     def chunks(self) -> AsyncIterator[bytes]:

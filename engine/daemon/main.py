@@ -26,7 +26,7 @@ from engine import spare
 from engine.api.app import build_app
 from engine.api.event_wire import EventWire
 from engine.api.server import EngineServer
-from engine.client.ownership import become_owner, owner_of
+from engine.client.ownership import become_owner, owner_of, owner_to_become
 from engine.client.starter import LaunchError, Readiness, prepare_folders
 from engine.config import ConfigError, Settings
 from engine.daemon import logs, process
@@ -257,6 +257,7 @@ def _shared(options: ServeOptions, paths: EnginePaths) -> SharedFolder | None:
     """Return where the project is shared, its folder made if this is root and will go on as the project's owner."""
     if not options.shared:
         return None
+    owner_to_become(paths, become=options.become)  # what refuses must leave no folder behind
     shared = SharedFolder(options.shared, options.group)
     owner = owner_of(paths).uid
     if os.geteuid() == 0 and (options.become or owner == 0):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -151,6 +152,21 @@ def test_a_command_works_elsewhere(
     assert code == 0, err
     assert printed in out + err
     assert elsewhere.token_file.read_text().strip() not in out + err
+
+
+def test_the_status_says_who_one_is_elsewhere(
+    elsewhere: Elsewhere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = str(tmp_path / "night.token")
+    limits = ("--role", "operator", "--expires", "90m", "--scripts", "night/**")
+    made = elsewhere.project.json("token", "create", "--name", "night", *limits, "--output", file)
+    code, out, err = elsewhere.here(
+        monkeypatch, capfd, "engine", "status", "--url", elsewhere.url, "--token-file", file
+    )
+    assert code == 0, err
+    end = time.strftime("%Y-%m-%d %H:%M", time.localtime(made["expires_at"]))
+    assert f"token:night, operator, for night/** only, until {end}" in out
+    assert "token:night" not in elsewhere.project.call("engine", "status").stdout
 
 
 @needs_mounts

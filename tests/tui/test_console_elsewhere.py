@@ -16,8 +16,10 @@ from engine.client import launch
 from engine.client.remote import RemoteTarget, remote_target
 from engine.client.shared import SharedTarget
 from engine.models.access import TokenRequest
-from engine.registry.access import TOKENS_CREATE
-from engine.registry.engine import ENGINE_INFO
+from engine.registry.access import TOKENS_CREATE, TOKENS_REVOKE, TokenParams
+from engine.registry.engine import AUDIT_LIST, ENGINE_INFO, AuditParams
+from tui import connection
+from tui.connection import EngineConnection
 from tui.editing.recovery import RecoveryJournal, UnsavedText
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "unit"))
@@ -59,6 +61,28 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         yield Plant(root, *asyncio.run(tokens(root)))
 
 
+async def denied(root: Path, actor: str) -> list[str]:
+    """What the audit says that this caller was refused."""
+    client = await launch.connect(root, client="cli")
+    found = (await client.call(AUDIT_LIST, AuditParams(limit=500))).records
+    await client.close()
+    return [record.subject for record in found if (record.actor, record.action) == (actor, "denied")]
+
+
+async def made(root: Path, name: str, role: str) -> str:
+    """The text of a new token."""
+    client = await launch.connect(root, client="cli")
+    text = (await client.call(TOKENS_CREATE, body=TokenRequest(name=name, role=role))).token
+    await client.close()
+    return text
+
+
+async def revoked(root: Path, name: str) -> None:
+    client = await launch.connect(root, client="cli")
+    await client.call(TOKENS_REVOKE, TokenParams(token=name))
+    await client.close()
+
+
 async def test_the_header_says_which_gateway_and_the_role(plant: Plant, tmp_path: Path) -> None:
     target = plant.target(tmp_path, "author")
     async with console(target, tmp_path, place=target.name, size=(100, 24)) as c:
@@ -97,6 +121,69 @@ async def test_a_token_for_some_scripts_sees_those(plant: Plant, tmp_path: Path)
         await c.press("f5")
         await c.shows("one two")
         assert not [one.message for one in c.app._notifications]
+        c.app._console.panel.show("git")
+        await c.settled()
+        assert await denied(plant.root, "token:line1") == []
+        await c.press("f4")
+        await c.shows("token:line1 may not", "some scripts only")
+        assert "away" not in c.text
+
+
+async def test_unsaved_text_that_the_role_may_not_save_can_be_kept_on_quitting(plant: Plant, tmp_path: Path) -> None:
+    target = plant.target(tmp_path, "viewer")
+    async with console(target, tmp_path, place=target.name, size=(100, 24)) as c:
+        await c.open("line1/count.py")
+        await c.type("kept")
+        await c.press("ctrl+q")
+        await c.shows("has unsaved text", "save it and go on")
+        await c.press("s")
+        await c.shows("the text is kept here and offered next time")
+        await c.press("k")
+        await c.until(lambda: c.app.return_code == 0, "the console has ended")
+    (left,) = RecoveryJournal(target.key, tmp_path / "recovery").left_behind()
+    assert (left.path, left.text.startswith("kept")) == ("line1/count.py", True)
+
+
+async def test_a_token_that_counts_no_more_is_told_once_and_tried_again_only_when_it_is_another(
+    plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, attempts = [], []
+    monkeypatch.setattr(connection, "TOKEN_LOOK", 0.02)
+    look, connect = EngineConnection._token_state, RemoteTarget.connect
+    monkeypatch.setattr(EngineConnection, "_token_state", lambda self: looks.append(1) or look(self))
+    monkeypatch.setattr(RemoteTarget, "connect", lambda *args, **given: attempts.append(1) or connect(*args, **given))
+    text, other = await made(plant.root, "short", "author"), await made(plant.root, "shorter", "viewer")
+    file = token_file(tmp_path, text)
+    target = remote_target(f"http://127.0.0.1:{plant.port}", file)
+    async with console(target, tmp_path, place=target.name, size=(100, 24)) as c:
+        await c.shows("as author", "pool [...]")
+        await c.settled()
+        await revoked(plant.root, "short")
+        await c.press("f5")
+        await c.shows("the engine does not let this client in", "no longer counts", str(file.name))
+        seen, tried = len(looks), len(attempts)
+        await c.until(lambda: len(looks) > seen + 20, "the token's file is looked at")
+        assert len(attempts) == tried
+        assert "Authorization" not in c.text
+        told = [one.message for one in c.app._notifications]
+        assert sum("let this client in" in message for message in told) == 1
+        assert not any("Authorization" in message for message in told)
+        token_file(tmp_path, other)
+        await c.shows("as viewer", "pool [...]")
+        await c.hides("the engine does not let")
+
+
+async def test_the_header_follows_the_role(plant: Plant, tmp_path: Path) -> None:
+    text, other = await made(plant.root, "once", "author"), await made(plant.root, "then", "viewer")
+    target = remote_target(f"http://127.0.0.1:{plant.port}", token_file(tmp_path, text))
+    async with console(target, tmp_path, place=target.name, size=(100, 24)) as c:
+        await c.shows("as author", "pool [...]")
+        await c.open("hello.py")
+        token_file(tmp_path, other)
+        await revoked(plant.root, "once")
+        await c.press("f5")
+        await c.shows("as viewer", "pool [...]")
+        assert not any("let this client in" in one.message for one in c.app._notifications)
 
 
 async def test_a_dropped_line_is_told_and_comes_back(plant: Plant, tmp_path: Path) -> None:

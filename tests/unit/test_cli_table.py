@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from types import SimpleNamespace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from engine.models.access import TokenInfo, TokenList
+from tui.commands.token import _print_tokens
+from tui.text import table
 from tui.text.table import cut, fields, render
 
 
@@ -59,3 +66,32 @@ def test_fields_leave_out_what_is_empty() -> None:
 
 def test_long_values_go_on_below() -> None:
     assert fields([("note", "one two three")], width=14) == "note  one two\n      three"
+
+
+def test_columns_of_less_use_go_before_anything_is_cut() -> None:
+    row = ["a" * 12, "b" * 12, "c" * 12]
+    assert render(["id", "by", "used"], [row], width=30, less=("by", "used")).split() == ["id", "used", row[0], row[2]]
+    assert render(["id", "by", "used"], [row], width=80, less=("by", "used")).split()[:3] == ["id", "by", "used"]
+    assert render(["id", "by", "used"], [row], less=("by", "used")).split()[:3] == ["id", "by", "used"]
+
+
+def test_the_list_of_tokens_has_whole_ids_and_ends_in_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = time.time() + 3600
+    token = TokenInfo(
+        id="7d9b972d6018",
+        name="dashboard-1",
+        role="operator",
+        default_mode="RESTRICTED",
+        scripts=["line1/**"],
+        created_at=0.0,
+        created_by="root",
+        expires_at=end,
+        last_used_at=end,
+    )
+    monkeypatch.setattr(table, "terminal_width", lambda _: 80)
+    lines: list[str] = []
+    out = SimpleNamespace(line=lines.append, is_terminal=True)
+    _print_tokens(SimpleNamespace(streams=SimpleNamespace(out=out)), TokenList(tokens=[token]))
+    assert all(len(line) <= 80 and "…" not in line for line in lines[0].splitlines())
+    assert token.id in lines[0]
+    assert time.strftime("%Y-%m-%d %H:%M", time.localtime(end)) in lines[0]

@@ -28,7 +28,7 @@ from engine.models.runs import RunKind, RunRequest, RunState
 from engine.models.scripts import SaveRequest
 from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from engine.registry.scripts import SCRIPTS_LOAD, SCRIPTS_SAVE, ScriptParams
-from engine.services.access import Actor
+from engine.services.access import Actor, ServiceError
 from engine.services.callers import unauthorized
 from engine.sockets import Peer
 
@@ -90,6 +90,22 @@ async def test_calls_are_typed_and_share_a_connection(host: SmallHost, line: Fro
     host.engine.runs.items = [run_info(), [chunk(0)], DONE]
     assert await client.run_to_end(EXEC) == msgspec.structs.replace(DONE, output="x")
     assert host.engine.runs.requests == [(EXEC, "cli")]
+
+
+async def test_the_authorities_of_the_environment_count_where_none_are_given(
+    line: Front, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, token = f"https://localhost:{line.port}", token_file(tmp_path)
+    monkeypatch.setenv("GATEWRIGHT_CA_FILE", str(authority.file))
+    async with connect(url, token_file=token) as client:
+        assert (await client.call(ENGINE_INFO)).version == "1"
+    with pytest.raises(LaunchError, match=r"none\.pem"):
+        async with connect(url, token_file=token, ca_file=tmp_path / "none.pem"):
+            pass
+    monkeypatch.setenv("GATEWRIGHT_CA_FILE", "")
+    with pytest.raises(LaunchError):
+        async with connect(url, token_file=token):
+            pass
 
 
 async def test_a_dropped_line_is_resumed_and_nothing_is_doubled(
@@ -386,3 +402,23 @@ async def test_a_cancelled_run_to_its_end_is_cancelled_in_the_engine(host: Small
     await asyncio.wait({waiting})
     assert waiting.cancelled()
     assert called == ["runs.cancel"]
+
+
+@pytest.mark.parametrize("status", [401, 429])
+async def test_a_refused_login_is_a_refusal_with_a_hint_for_this_client(
+    host: SmallHost, line: Front, authority: Authority, client: EngineClient, tmp_path: Path, status: int
+) -> None:
+    def refuse(text: str, address: str, peer: Peer | None) -> Actor:
+        if status == 401:
+            raise unauthorized("This token is not known here.")
+        raise ServiceError("throttled", "Too many tokens were refused.", hint="Correct it.", status=429)
+
+    await client.call(POOL_INFO)
+    host.engine.callers.by_token = refuse
+    with pytest.raises(EngineError) as refused:
+        await client.call(POOL_INFO)
+    told = await refusal(f"https://localhost:{line.port}", tmp_path / "token", authority.file)
+    for error in (refused.value, told):
+        assert str(tmp_path / "token") in (error.hint or "")
+        assert "Authorization" not in (error.hint or "")
+    assert told.exit_code == 4

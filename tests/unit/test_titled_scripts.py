@@ -332,7 +332,38 @@ async def test_author_and_version_live_in_the_header_and_are_shown_with_their_da
     [script] = await plant.titled.list(ME)
     assert script.stated == titled.Stated("Two lines", "Bo", "1.0")
     assert "version" not in plant.file("level.py").read_text()
-    assert 1_000_000.0 < script.created < script.info.modified == 4_000_000_000.0
+    assert (script.created, script.info.modified) == (1_000_000.0, 4_000_000_000.0)
+
+
+async def test_the_date_of_creation_stays_through_saves_renames_and_forgotten_versions(plant: Plant) -> None:
+    await plant.save("Level", "x = 0\n", folder="a")
+    os.utime(plant.file("a/level.py"), (1_000_000.0, 1_000_000.0))
+    plant.changes._versions.kept = 2
+    for number in range(1, 5):
+        await plant.save("Level", f"x = {number}\n")
+        assert [script.created for script in await plant.titled.list(ME)] == [1_000_000.0]
+    await plant.save("Level", "x = 5\n", folder="b")
+    await plant.titled.delete("Level", ME)
+    await plant.save("Height", "x = 5\n", folder="b")
+    [script] = await plant.titled.list(ME)
+    assert (script.name, script.created) == ("Height", 1_000_000.0)
+    assert script.info.modified > 1_000_000_000.0
+
+
+async def test_a_name_that_is_near_is_told_to_those_who_may_see_it(plant: Plant) -> None:
+    await plant.save("double", "x = 1\n", folder="own")
+    await plant.save("Night shift", "x = 1\n")
+    for wrong, hint in (
+        ("own/doubel", "Did you mean own/double.py?"), ("Nigth Shift", "Did you mean night_shift.py?"),
+        ("Level", None),
+    ):  # fmt: skip
+        with pytest.raises(ServiceError) as refused:
+            await plant.titled.found(wrong, ME)
+        sentence = f"Script not found: {wrong}{'.' if hint else ''}"
+        assert (refused.value.code, refused.value.message, refused.value.hint) == ("no_script", sentence, hint)
+    with pytest.raises(ServiceError) as refused:
+        await plant.titled.found("own/doubel", replace(ME, scripts=("night*",)))
+    assert refused.value.hint is None
 
 
 async def test_a_name_that_is_remembered_is_read_again_and_looked_for_again(plant: Plant) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
+from engine.registry.access import ACCESS_SELF
 from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.text.formats import age, clock, milliseconds
@@ -14,7 +16,10 @@ from tui.text.isolation import level_word
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
+    from engine.models.access import AccessInfo
     from engine.models.engine import EngineInfo, PoolInfo
+
+    Status: TypeAlias = tuple[EngineInfo, PoolInfo | None, AccessInfo]
 
 
 @click.group("engine", cls=CommandGroup)
@@ -85,10 +90,13 @@ def status(invocation: Invocation) -> None:
       gatewright engine status
     """
 
-    async def work(client: EngineClient) -> tuple[EngineInfo, PoolInfo]:
-        return await _info(client), await client.call(POOL_INFO)
+    async def work(client: EngineClient) -> Status:
+        info, you = await _info(client), await client.call(ACCESS_SELF)
+        return info, None if you.scripts else await client.call(POOL_INFO), you
 
-    invocation.answer(work, _print_status, as_json=lambda both: {"engine": both[0], "pool": both[1]}, start=False)
+    invocation.answer(
+        work, _print_status, as_json=lambda found: dict(zip(("engine", "pool", "you"), found, strict=True)), start=False
+    )
 
 
 @engine.command("list")
@@ -155,12 +163,27 @@ def _print_process(invocation: Invocation, info: EngineInfo) -> None:
     invocation.streams.notify(f"the engine of {info.project} runs as process {info.pid}")
 
 
-def _print_status(invocation: Invocation, status: tuple[EngineInfo, PoolInfo]) -> None:
-    import time
+def _who(you: AccessInfo) -> str:
+    """The caller, its role, and where it ends."""
+    facts = [f"{you.name}, {you.role}"]
+    if you.scripts:
+        facts.append(f"for {' '.join(you.scripts)} only")
+    if you.expires_at is not None:
+        facts.append(f"until {time.strftime('%Y-%m-%d %H:%M', time.localtime(you.expires_at))}")
+    return ", ".join(facts)
 
+
+def _figures(pool: PoolInfo) -> list[tuple[str, str]]:
+    return [
+        ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
+        ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),
+    ]
+
+
+def _print_status(invocation: Invocation, status: Status) -> None:
     from tui.text.table import fields, render, terminal_width
 
-    info, pool = status
+    info, pool, you = status
     out, now = invocation.streams.out, time.time()
     width = terminal_width(out.is_terminal)
     out.line(
@@ -169,17 +192,19 @@ def _print_status(invocation: Invocation, status: tuple[EngineInfo, PoolInfo]) -
                 ("engine", f"{info.version}, process {info.pid}, since {clock(info.started_at)}"),
                 ("project", info.project),
                 ("owner", info.owner),
+                *([("you", _who(you))] if invocation.elsewhere is not None else []),
                 *([("shared as", f"@{info.shared}")] if info.shared else []),
                 ("isolation", level_word(info.isolation)),
                 ("log", info.log_file),
                 *(("listens at", url) for url in info.listening),
-                ("pool", f"{pool.running} of {pool.size} slots running, {pool.ready} ready, {len(pool.queue)} queued"),
-                ("runs", f"{pool.runs_last_minute} in the last minute, p50 {milliseconds(pool.p50_ms)}"),
+                *([] if pool is None else _figures(pool)),
                 *(("problem", problem) for problem in info.problems),
             ],
             width=width,
         )
     )
+    if pool is None:
+        return
     rows = [
         [str(slot.slot), slot.state, slot.script or "-", slot.actor or "-", age(now - slot.since), str(slot.runs)]
         for slot in pool.slots

@@ -29,6 +29,10 @@ KEEP_IT = "this is the only time that the token is shown"
 HOW = "Keep it where only its program's account can read it: --output FILE, or umask 077 before > FILE."
 
 
+NEAR = 2 * 86400
+"""Seconds before and after an end within which a list tells its time, too."""
+
+
 @click.group("token", cls=CommandGroup)
 @common_options
 def token() -> None:
@@ -193,22 +197,28 @@ def _print_tokens(invocation: Invocation, found: TokenList) -> None:
         return
     head = ["name", "id", "role", "mode", "scripts", "made", "by", "expires", "used"]
     width = terminal_width(invocation.streams.out.is_terminal)
-    invocation.streams.out.line(render(head, [_row(token) for token in found.tokens], width=width))
+    rows = [_row(token) for token in found.tokens]
+    invocation.streams.out.line(render(head, rows, width=width, less=("by", "made", "used", "mode")))
 
 
 def _row(token: TokenInfo) -> list[str]:
-    expires = "never" if token.expires_at is None else _day(token.expires_at)
+    expires = "never" if token.expires_at is None else _end(token.expires_at)
     return [
         sanitise_line(token.name),
         token.id,
         token.role,
-        token.default_mode,
+        token.default_mode.lower(),
         sanitise_line(" ".join(token.scripts)) or "all",
         _day(token.created_at),
         sanitise_line(token.created_by),
         f"expired {expires}" if token.expired else expires,
         "never" if token.last_used_at is None else clock(token.last_used_at),
     ]
+
+
+def _end(at: float) -> str:
+    """The day, and the time where it is near enough to matter."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at)) if abs(at - time.time()) < NEAR else _day(at)
 
 
 def _day(at: float) -> str:

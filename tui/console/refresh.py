@@ -84,6 +84,9 @@ class Refresh:
 
     async def load_git(self) -> None:
         """Show branch, changed files and the log of the open script, or of all if none is open."""
+        if self._connection.narrow:
+            self._git.show_problem(self._connection.narrow)
+            return
         with problems_told(self._git.show_problem):
             client, path = self._connection.client, self._open_script.path
             status = await client.call(GIT_STATUS)

@@ -164,6 +164,7 @@ class ConsoleScreen(FullScreen[None]):
         self._status.warning = host_note(message.info)
         self._header.project = f"{self._place} as {message.role}" if message.role else self._place
         if (parts := self._parts) is not None:
+            parts.output.show_refusal("")
             parts.output.show_host(host_sentence(message.info))
             parts.admin.engine_changed(message.info)
             parts.check.check_soon()
@@ -173,9 +174,10 @@ class ConsoleScreen(FullScreen[None]):
                 self.in_turn(partial(parts.full_disk.offer, message.info))
 
     def on_engine_away(self, message: EngineAway) -> None:
-        self._status.show_away(message.reason)
+        self._status.show_away(message.reason, refused=message.refused)
         if self._parts is not None:
             self._parts.own_edits.engine_away()
+            self._parts.output.show_refusal(f"{message.reason} {message.hint or ''}" if message.refused else "")
         self.notify_error(f"{message.reason} {message.hint or ''}")
         if self._parts is not None and not self._met_engine:
             self.in_turn(self._parts.startup.without_engine)
@@ -431,7 +433,7 @@ class ConsoleScreen(FullScreen[None]):
         if (parts := self._parts) is None:
             return True
         async with self._turn:
-            leave = await parts.open_script.may_leave()
+            leave = await parts.open_script.may_quit()
             if leave:
                 await parts.open_script.clear()
                 await parts.own_edits.end()

@@ -60,6 +60,7 @@ class OpenScript:
         self._journal = Autosave(journal, self._text_now, host.notify_error)
         self._conflict = ConflictResolver(host, connection)
         self._edits = 0
+        self._refused = False
         self.own_edits = own_edits
         self.path = ""
         self.info: ScriptInfo | None = None
@@ -147,6 +148,31 @@ class OpenScript:
         )
         return await self.save() if answer == "s" else answer == "x"
 
+    async def may_quit(self) -> bool:
+        """Whether the console may end, as ``may_leave``; text that cannot be saved may stay in the journal."""
+        if not self._refused and self._connection.connected.is_set():
+            if await self.may_leave():
+                return True
+            if not (self.dirty and self._refused):
+                return False
+        elif not self.dirty:
+            return True
+        name = self.path or "The text without a name"
+        answer = await self._host.push_screen_wait(
+            ChoiceScreen(
+                f"{name} has unsaved text that the engine does not take now",
+                [
+                    Choice("k", "quit; the text is kept here and offered next time"),
+                    Choice("s", "try to save it and quit"),
+                    Choice("x", "throw the unsaved text away and quit", risky=True),
+                ],
+                "back to editing",
+            )
+        )
+        if answer == "k":
+            return await self._journal.set_aside()
+        return await self.save() if answer == "s" else answer == "x"
+
     # What is done to the open script from elsewhere in the console.
 
     async def renamed(self, old: str, info: ScriptInfo) -> None:
@@ -205,6 +231,7 @@ class OpenScript:
         return False
 
     def _not_saved(self, why: str) -> None:
+        self._refused = True
         self._host.notify_error(f"{why} The text is kept in the recovery journal.")
         self._journal.soon()
 
@@ -213,6 +240,7 @@ class OpenScript:
         request = SaveRequest(text=text, base_sha256=base, own_edits=self.own_edits.token(path))
         info = await self._connection.client.call(SCRIPTS_SAVE, ScriptParams(path=path), request)
         was, self.path, self.info, self.gone = self.path, info.path, info, False
+        self._refused = False
         if self.base is grown_from:  # else undo led to another version meanwhile, which is not what was saved
             self._editor.lineage.saved(Version(info.sha256, text))
         if self.text == text:
@@ -397,6 +425,7 @@ class OpenScript:
         """Put a text in the editor in place of the one there, which was saved, set aside or given up."""
         await self._journal.forget(self.path)
         self.path, self.info, self.gone = path, info, False
+        self._refused = False
         self._editor.load(text, version=base)
         self._host.open_script_changed()
 

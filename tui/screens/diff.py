@@ -80,7 +80,7 @@ class DiffScreen(FullScreen[None]):
         self._status.show_pool(message.pool)
 
     def on_engine_away(self, message: EngineAway) -> None:
-        self._status.show_away(message.reason)
+        self._status.show_away(message.reason, refused=message.refused)
 
     def on_task_changed(self, message: TaskChanged) -> None:
         task = message.task

@@ -78,10 +78,11 @@ class MaintenanceScreen(FullScreen[None]):
         self.set_focus(self._buttons)
         self._show_task()
         self.on_rebuild_ended()
-        if self._connection.pool is None:
+        if not self._connection.connected.is_set():
             self._status.show_away("no answer yet")
         else:
-            self._status.show_pool(self._connection.pool)
+            if self._connection.pool is not None:
+                self._status.show_pool(self._connection.pool)
             self.on_runs_missed()
 
     # What the engine says.
@@ -98,7 +99,7 @@ class MaintenanceScreen(FullScreen[None]):
         self._status.show_pool(message.pool)
 
     def on_engine_away(self, message: EngineAway) -> None:
-        self._status.show_away(message.reason)
+        self._status.show_away(message.reason, refused=message.refused)
 
     def on_task_changed(self, message: TaskChanged) -> None:
         self._tasks[message.task.id] = message.task

@@ -15,7 +15,7 @@ from textual.widgets import Static
 from engine.client.client import EngineClient
 from engine.models.engine import PoolInfo, ResizeRequest, SlotInfo
 from engine.models.runs import Mode
-from engine.registry.engine import POOL_RESIZE, POOL_RESTART, SlotParams
+from engine.registry.engine import POOL_INFO, POOL_RESIZE, POOL_RESTART, SlotParams
 from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.actions import Scope, bindings, footer_hints
 from tui.background import in_background, in_place_of_the_last
@@ -42,6 +42,8 @@ _COLUMNS = (
 
 QUEUE_LINES = 4
 
+AWAY = "The engine is away."
+
 
 class PoolScreen(FullScreen[int | None]):
     """The result is the run whose output the user wants to see, or None."""
@@ -54,7 +56,7 @@ class PoolScreen(FullScreen[int | None]):
         self._pool = connection.pool
         self._wanted_size: int | None = None
         self._heading = Static("", id="pool-heading", markup=False)
-        self._slots = LiveTable(_COLUMNS, empty="The engine is away.", id="slots")
+        self._slots = LiveTable(_COLUMNS, empty=AWAY, id="slots")
         self._reason = Static("", id="pool-reason", markup=False)
         self._detail = Static("", id="slot-detail", markup=False)
         self._queue = Static("", id="queue", markup=False)
@@ -74,18 +76,31 @@ class PoolScreen(FullScreen[int | None]):
         self._reason.display = False
         self.set_focus(self.query_one("#slots RowList"))
         self.set_interval(1.0, self._refresh_ages)
-        if self._pool is None:
-            self._status.show_away("no answer yet")
-        else:
+        if self._pool is not None:
             self._show(self._pool)
+        elif self._connection.connected.is_set():
+            self._status.show_connected()
+            in_background(self, "pool", self._load)
+        else:
+            self._status.show_away("no answer yet")
+
+    async def _load(self) -> None:
+        """Ask for what the connection did not: the engine says why this caller does not see it."""
+        self._slots.set_empty("")
+        with problems_told(self._show_refusal):
+            self._show(await self._connection.client.call(POOL_INFO))
+
+    def _show_refusal(self, sentence: str) -> None:
+        self._slots.set_empty(sanitise_line(sentence))
 
     def on_pool_changed(self, message: PoolChanged) -> None:
         self._show(message.pool)
 
     def on_engine_away(self, message: EngineAway) -> None:
         self._pool = None
+        self._slots.set_empty(sanitise_line(message.reason) if message.refused else AWAY)
         self._slots.show_rows([])
-        self._status.show_away(message.reason)
+        self._status.show_away(message.reason, refused=message.refused)
 
     # Actions.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from engine.client.answers import EngineError
 from engine.registry.defaults import DEFAULTS_LIST, DEFAULTS_RESTORE
-from tui.connection import FORBIDDEN, EngineConnection, problems_told
+from tui.connection import EngineConnection, problems_told
 from tui.host import Host
 from tui.screens.defaults import DefaultsScreen, offered_text, restored_text
 
@@ -24,13 +23,9 @@ class DefaultScriptsActions:
     async def tell(self) -> None:
         """Say that there are newer texts of edited scripts, if there are; nothing is changed by itself."""
         with problems_told(self._host.notify_error):
-            try:
-                found = await self._connection.client.call(DEFAULTS_LIST)
-            except EngineError as error:
-                if error.status != FORBIDDEN:
-                    raise
+            if self._connection.narrow:
                 return  # a caller who may not see them has not asked for them either
-            text = offered_text(found)
+            text = offered_text(await self._connection.client.call(DEFAULTS_LIST))
             if text:
                 self._host.notify(text)
 

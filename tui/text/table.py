@@ -31,6 +31,7 @@ def render(
     *,
     right: str | Container[int] = "",
     width: int | None = None,
+    less: Sequence[str] = (),
 ) -> str:
     """The table as lines.
 
@@ -39,12 +40,20 @@ def render(
         rows: The cells; hostile text is made visible.
         right: The columns that are aligned to the right: their names with spaces between, or their places.
         width: Cells that a line may take; the widest column is cut until it fits. None: no limit.
+        less: Names of columns that are left out before anything is cut, in this order.
     """
     from rich.cells import cell_len, set_cell_size
 
     grid = [[sanitise_line(cell) for cell in row] for row in ([headers, *rows] if headers is not None else rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*grid, strict=True)]
+    for name in less if width is not None and headers is not None else ():
+        if sum(widths) + len(GAP) * (len(widths) - 1) <= (width or 0):
+            break
+        left_out = grid[0].index(name)
+        grid, headers = [[*row[:left_out], *row[left_out + 1 :]] for row in grid], grid[0]
+        del widths[left_out]
+    headers = None if headers is None else grid[0]
     columns = range(len(grid[0]))
-    widths = [max(cell_len(row[column]) for row in grid) for column in columns]
     if width is not None:
         _shrink(widths, width - len(GAP) * (len(columns) - 1))
     if headers is not None and isinstance(right, str):

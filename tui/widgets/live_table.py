@@ -47,6 +47,10 @@ class LiveTable(Vertical):
     def on_resize(self) -> None:
         self._lay_out()
 
+    def set_empty(self, text: str) -> None:
+        """Say this where there are no rows."""
+        self._rows.set_empty(text)
+
     def show_rows(self, rows: Sequence[TableRow], *, cursor: str | None = None) -> None:
         """Show these rows; the cursor stays on the row that it is on, or goes to the given one."""
         if rows != self._table or cursor is not None:

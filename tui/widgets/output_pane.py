@@ -88,6 +88,7 @@ class OutputPane(Vertical):
 
     _ticker: Timer | None = None
     _run: RunInfo | None = None
+    _refusal = ""
 
     def __init__(self, folder: Path, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
@@ -103,6 +104,15 @@ class OutputPane(Vertical):
     def on_mount(self) -> None:
         self._ticker = self.set_interval(1.0, self._refresh_line, pause=True)
         self._detail.display = False
+
+    def show_refusal(self, sentence: str) -> None:
+        """Say in place of the head line why the engine does not let this client in; empty: it does."""
+        before, self._refusal = self._refusal, sanitise_line(sentence)
+        if self._refusal:
+            self._line.show(Text(f" {self._refusal}", self._danger))
+        elif before:
+            self._line.show(Text(f" {NOTHING_YET}", "dim"))
+            self._refresh_line()
 
     def show_host(self, sentence: str) -> None:
         """What to know of this host before the first run."""
@@ -177,6 +187,8 @@ class OutputPane(Vertical):
                 self._view.feed(f"{line}\n", "stderr")
 
     def _refresh_line(self) -> None:
+        if self._refusal:
+            return
         if self._run is not None:
             self._line.show(run_line(self._run, self._danger))
             detail = run_detail(self._run)

@@ -48,8 +48,11 @@ class StatusBar(Widget):
     def show_pool(self, pool: PoolInfo) -> None:
         self.away, self.figure = "", pool_figure(pool)
 
-    def show_away(self, reason: str) -> None:
-        """Say that the engine is away, and the key that tries again."""
+    def show_away(self, reason: str, *, refused: bool = False) -> None:
+        """Say that the engine is away, or does not let this client in, and the key that tries again."""
+        if refused:
+            self.away = f"the engine does not let this client in, {action('retry').key} tries again"
+            return
         why = sanitise_line(reason).rstrip(".")
         self.away = f"engine away, {action('retry').key} tries now: {why}"
 

@@ -12,6 +12,7 @@ ambiguous.
 from __future__ import annotations
 
 import asyncio
+import difflib
 import hashlib
 import re
 import time
@@ -183,10 +184,7 @@ class TitledScripts:
         return info if info.title == last.title else None
 
     async def _searched(self, name: str, actor: Actor) -> ScriptInfo:
-        found = await asyncio.to_thread(_found, name, await self._infos(actor))  # perhaps among ten thousand
-        if found is None:
-            raise no_script(name)
-        return found
+        return await asyncio.to_thread(_found_or_near, name, await self._infos(actor))  # perhaps among ten thousand
 
     async def save(self, wanted: TitledSave, actor: Actor) -> TitledScript:
         """Save a text under its title, wherever the script lies; one that is new goes into ``folder``.
@@ -378,8 +376,26 @@ def _require_free(title: str, path: str, before: ScriptInfo | None, others: Iter
         )
 
 
-def no_script(name: str) -> ServiceError:
-    return ServiceError("no_script", f"Script not found: {shown(name[:MAX_TITLE])}", status=404)
+def no_script(name: str, near: Sequence[str] = ()) -> ServiceError:
+    """Return the module's own sentence, without a full stop unless another sentence follows."""
+    sentence = f"Script not found: {shown(name[:MAX_TITLE])}"
+    if not near:
+        return ServiceError("no_script", sentence, status=404)
+    return ServiceError("no_script", f"{sentence}.", hint=f"Did you mean {' or '.join(near)}?", status=404)
+
+
+def _found_or_near(name: str, infos: Sequence[ScriptInfo]) -> ScriptInfo:
+    """Return the script that a name means.
+
+    Raises:
+        ServiceError: ``ambiguous``, or ``no_script`` with up to three paths that are near.
+    """
+    found = _found(name, infos)
+    if found is not None:
+        return found
+    spellings = {_key(text.removesuffix(SUFFIX)): info.path for info in infos for text in (info.title, info.path)}
+    near = difflib.get_close_matches(_key(name[:MAX_TITLE].strip().removesuffix(SUFFIX)), spellings, n=3)
+    raise no_script(name, list(dict.fromkeys(spellings[match] for match in near)))
 
 
 def folder_of(path: str) -> str:
