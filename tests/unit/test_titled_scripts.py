@@ -425,6 +425,9 @@ async def test_a_refusal_tells_a_token_for_some_scripts_nothing_of_the_others(pl
     )
     titled_file(plant, "LINE1/x.py", "Other case")
     assert await plant.save("X", "x = 1\n", token, folder="line1") == "line1/x.py"
+    assert [script.note for script in (await plant.scripts.list(token)).scripts] == [None, None]
+    notes = [script.note or "" for script in (await plant.scripts.list(ME)).scripts if script.path == "line1/x.py"]
+    assert "LINE1/x.py" in notes[0]
 
 
 @pytest.mark.parametrize("how", ["deleted", "edited"])

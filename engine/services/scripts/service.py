@@ -102,9 +102,10 @@ class ScriptService:
             rows = await self._reconciler.scripts()
         except StoreError as error:
             raise refused(error) from None
-        infos = await asyncio.to_thread(self._infos, rows)
-        if actor is not None and actor.scripts:
-            infos = [info for info in infos if actor.sees(info.path)]
+        narrowed = actor is not None and bool(actor.scripts)
+        if actor is not None and narrowed:  # before they are compared: a note names another script
+            rows = [row for row in rows if actor.sees(row.path)]
+        infos = await asyncio.to_thread(self._infos, rows, every=not narrowed)
         return ScriptList(scripts=[*await self._marked(infos)])
 
     @implements(SCRIPTS_SEARCH)
@@ -269,7 +270,7 @@ class ScriptService:
         """Take a script that was removed on purpose out of the index."""
         await self._reconciler.removed(path)
 
-    def _infos(self, rows: Sequence[ScriptRow]) -> Sequence[ScriptInfo]:
+    def _infos(self, rows: Sequence[ScriptRow], *, every: bool) -> Sequence[ScriptInfo]:
         shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
         notes = name_notes([row.path for row in rows])
         lacking = functools.cache(self._dependencies.note)
@@ -282,7 +283,8 @@ class ScriptService:
             note = notes.get(row.path) or vain_header(row.path, row.front) or told
             # Beside which others it stands, and what is installed, can change without it.
             shown[row.path] = row, info if info.note == note else replace(info, note=note)
-        self._shown = shown
+        if every:
+            self._shown = shown
         return [info for _, info in shown.values()]
 
     def _read(self, path: str) -> ScriptSource:
