@@ -67,6 +67,10 @@ Arguments = Annotated[list[Annotated[str, Meta(max_length=65_536)]], Meta(max_le
 """What follows the script's name on a command line."""
 
 
+Name = Annotated[str, Meta(max_length=1_000)]
+"""The name of what is to run: longer than any that there is."""
+
+
 class RunRequest(Model, frozen=True):
     """What a client asks to run.
 
@@ -78,9 +82,9 @@ class RunRequest(Model, frozen=True):
 
     kind: RunKind
     code: str = ""
-    module: str = ""
-    function: str = ""
-    script: str = ""
+    module: Name = ""
+    function: Name = ""
+    script: Name = ""
     params: dict[str, Any] = {}
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
@@ -88,7 +92,7 @@ class RunRequest(Model, frozen=True):
     files: dict[str, str] = {}
     argv: Arguments = []
     stdin: str | None = None
-    entrypoint: str | None = None
+    entrypoint: Name | None = None
     mode: str = ""
     """Left out: the caller's default mode, RESTRICTED for all but tokens that were made with another one."""
     timeout: float | None = None

@@ -24,6 +24,10 @@ class Role(IntEnum):
     ADMIN = 3
 
 
+LONGEST_SENTENCE = 4_000
+"""Characters of a refusal's sentence, whatever it quotes of what a client sent; of a longer one the middle is left out.
+"""
+
 NO_ACCOUNT = -1
 """The uid of an actor that is no account of this host."""
 
@@ -82,6 +86,8 @@ class ServiceError(Exception):
         denied: Actor | None = None,
         denial: Mapping[str, str] | None = None,
     ) -> None:
+        if len(message) > LONGEST_SENTENCE:
+            message = f"{message[: LONGEST_SENTENCE // 2]} … {message[3 - LONGEST_SENTENCE // 2 :]}"
         super().__init__(message)
         self.code = code
         self.message = message

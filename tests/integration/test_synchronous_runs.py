@@ -16,6 +16,7 @@ from served_engine import ServedEngine, posted, served_engine, until
 from engine.client.answers import EngineError
 from engine.config import PoolSection, Settings
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest, RunState
+from engine.registry.operation import BASE, COMPAT_BASE
 from engine.services.access import ServiceError
 from engine.services.runs import service
 from engine.services.runs.inputs import given_inputs
@@ -199,3 +200,22 @@ async def test_much_that_a_run_is_given_is_looked_through_beside_the_event_loop(
     assert host.engine.buffers._find(info.id, owner).holders == 0
     refused = await host.post("/runs?wait=20", {**TWO, "args": [0] * 300_001})
     assert (refused.status, refused.body["code"]) == (413, "too_large")
+
+
+async def test_no_refusal_repeats_all_that_a_client_sent(host: ServedEngine) -> None:
+    long = "x" * (8 << 20)
+    for path, asked in (
+        ("/runs", {"kind": "script", "script": long}),
+        ("/runs", {"kind": "script", "script": "x" * 999}),
+        ("/runs", {"kind": "call", "module": long, "function": "f"}),
+        ("/runs", {"kind": "call", "module": "math", "function": long}),
+        ("/runs", {"kind": "exec", "code": "1", "mode": long}),
+        ("/runs", {"kind": "exec", "code": "1", "entrypoint": long}),
+        ("/defaults/decide", {"decisions": [{"path": long, "choice": "keep", "bundled_sha256": ""}]}),
+        ("/api/v1/call-module", {"module": f"-{long}", "function": "f"}),
+        ("/api/v1/exec", {"code": "1", "version": long}),
+    ):
+        answer = await host.post(path, asked, base=COMPAT_BASE if path.startswith("/api") else BASE)
+        assert answer.body["error"], (path, list(asked))
+        assert answer.body["success"] is False, (path, list(asked))
+        assert len(str(answer.body)) < 10_000, (path, list(asked))

@@ -18,6 +18,7 @@ from ordinary_user import Forked
 from engine.api import peer
 from engine.api.body import MAX_JSON
 from engine.registry.operation import BASE, COMPAT_BASE
+from engine.services.access import LONGEST_SENTENCE, ServiceError
 
 NOBODY = 65534
 
@@ -221,3 +222,12 @@ async def test_a_connection_that_its_client_reset_is_forgotten_at_once(host: Sma
         # What it has not read makes its close a reset (unix(7)).
         await eventually(lambda: host.server.connection_count == 0)
     await eventually(lambda: gc.collect() >= 0 and not any(ref() for ref in kept), 20)
+
+
+def test_a_sentence_that_quotes_too_much_loses_its_middle() -> None:
+    error = ServiceError("no_script", f"There is no script {'x' * (1 << 20)!r}.", status=404)
+    assert len(error.message) == LONGEST_SENTENCE
+    assert error.message.startswith("There is no script 'xxx")
+    assert " … " in error.message
+    assert error.message.endswith("xxx'.")
+    assert error.body().error == str(error) == error.message

@@ -36,7 +36,7 @@ from engine.services.scripts.own_edits import EditLeases, OwnEdit
 from engine.services.scripts.shared_code import SharedCode, shared_files, vain_header
 from engine.services.scripts.versions import ScriptWriter
 from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
-from store.files.names import is_shared, module_note, name_notes, script_path
+from store.files.names import MAX_PATH, is_shared, module_note, name_notes, script_path
 from store.files.script_text import read_script
 from store.files.scripts import ScriptFiles
 from store.frontmatter.legacy_headers import convert_header
@@ -425,6 +425,8 @@ def _asked_by(data: bytes) -> list[Grant]:
 
 def _near(name: str, paths: Sequence[str]) -> list[str]:
     """Up to three paths that ``name`` could be meant for: by the whole path or by the file name alone."""
+    if len(name) > MAX_PATH:
+        return []
     spellings = {spelling: path for path in paths for spelling in (path, path.rpartition("/")[2])}
     wanted = name if name.endswith(".py") else name + ".py"
     return list(dict.fromkeys(spellings[match] for match in difflib.get_close_matches(wanted, spellings, n=3)))
