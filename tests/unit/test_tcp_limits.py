@@ -20,7 +20,7 @@ import pytest_asyncio
 from api_support import chunk, eventually
 from tcp_support import TcpHost, serving_tcp
 
-from engine.api.body import MAX_JSON
+from engine.api.body import MAX_JSON, chunks
 from engine.api.load import RequestLoad
 from engine.api.protocol import MAX_WAITING, RESERVED
 from engine.api.tcp import TcpLimits
@@ -482,3 +482,19 @@ async def test_a_stream_ends_with_its_client_also_where_another_request_waits(ho
         await eventually(lambda: len(connection.pipeline) == 1)
         connection.transport.abort()
         await eventually(lambda: host.engine.runs.followers == 0, 20)
+
+
+async def test_a_trailer_is_no_header(host: TcpHost) -> None:
+    async with host.connection() as (_, writer):
+        writer.write(POST + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(CODE), CODE))
+        writer.write(b"Authorization: Bearer beta\r\nX: y\r\n\r\n" + POST)
+        await eventually(lambda: len(host.engine.runs.requests) == 1)
+        (connection,) = host.server.server_state.connections
+        names = [name for name, _ in connection._running.scope["headers"]]
+        assert names == [b"host", b"authorization", b"transfer-encoding"]
+
+
+async def test_two_credentials_are_none(host: TcpHost) -> None:
+    answer = await host.tcp(HEAD + b"Authorization: Bearer beta\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"more than one Authorization header" in answer
