@@ -498,3 +498,17 @@ async def test_two_credentials_are_none(host: TcpHost) -> None:
     answer = await host.tcp(HEAD + b"Authorization: Bearer beta\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"more than one Authorization header" in answer
+
+
+async def test_members_that_hold_nothing_have_an_end() -> None:
+    received = 0
+
+    async def receive() -> dict[str, object]:
+        nonlocal received
+        received += 1
+        return {"type": "http.request", "body": gzip.compress(b"") * 3000, "more_body": received < 100}
+
+    with pytest.raises(ServiceError, match="larger than"):
+        async for _ in chunks(receive, {b"content-encoding": b"gzip"}):
+            pass
+    assert received < 30
