@@ -24,7 +24,10 @@ async def actor_of(scope: Scope, headers: Mapping[bytes, bytes], callers: Caller
     scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").strip().partition(" ")
     if scheme.lower() == "bearer":
         address = scope["client"][0] if scope.get("client") else ""
-        return callers.by_token(text.strip(), address, peer)
+        actor = callers.by_token(text.strip(), address, peer)
+        if (connection := scope["state"].get("connection")) is not None:
+            connection.has_credential()
+        return actor
     if peer is None:
         raise unauthorized("This needs a token.")
     if not callers.knows(peer):

@@ -68,6 +68,8 @@ class TcpGate:
         self._listed = listed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (connection := scope.get("state", {}).get("connection")) is not None:
+            send = connection.ending(send)
         try:
             self._check(scope)
         except ServiceError as error:

@@ -60,6 +60,7 @@ class EngineProtocol(HttpToolsProtocol):
     _received = 0
     """Bytes that came at once, at last."""
     _discarded = 0
+    _in_head = True
     _offered = False
     """Whether the head that was just read offers another protocol; it is then read once more without the offer."""
     _refusal: RefusedRequest | None = None
@@ -116,7 +117,17 @@ class EngineProtocol(HttpToolsProtocol):
                 lines.append(name + b": " + value)
         return b"\r\n".join([*lines, b"", b""])
 
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # What comes after a body (a trailer) is no header: it could name another caller (RFC 9110, 6.5.1).
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        self._in_head = False
         if self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT":
             self._offered = True
             self._method, self._version = self.parser.get_method(), self.parser.get_http_version().encode()
@@ -134,6 +145,8 @@ class EngineProtocol(HttpToolsProtocol):
         elif not self.url.startswith(b"/"):
             # A whole address or an authority would name another host than the Host header (RFC 9112, 3.2.2).
             self._refusal = RefusedRequest(400, "The request must name a path.")
+        elif [name for name, _ in self.headers].count(b"authorization") > 1:
+            self._refusal = RefusedRequest(400, "The request has more than one Authorization header.")
         elif len(self.pipeline) >= MAX_WAITING:
             self._refusal = RefusedRequest(429, f"More than {MAX_WAITING} requests were sent ahead of their answers.")
         else:

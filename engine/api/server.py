@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from engine.api.peer import PeerProtocol
-from engine.api.tcp import TcpConnections, TcpLimits, TcpListener, TcpProtocol
+from engine.api.tcp import Admission, TcpConnections, TcpLimits, TcpListener, TcpProtocol
 from engine.sockets import BACKLOG
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ class EngineServer(uvicorn.Server):
             context: What the next connection's TLS is made with; None without TLS.
         """
 
-        def protocol(leave: Callable[[], None]) -> TcpProtocol:
-            return TcpProtocol(self.config, self.server_state, app, self._tcp, leave)
+        def protocol(admission: Admission) -> TcpProtocol:
+            return TcpProtocol(self.config, self.server_state, app, self._tcp, admission)
 
         self._listeners.append(TcpListener(sock, self._tcp, protocol, context))
         if self._watch is None:

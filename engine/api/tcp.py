@@ -16,11 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Send
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from engine.api.protocol import EngineProtocol, closing_answer, is_reserved
+from engine.api.protocol import EngineProtocol, RefusedRequest, closing_answer, is_reserved
 
 if TYPE_CHECKING:
     import ssl
@@ -59,8 +59,35 @@ class TcpLimits:
     unread: float = 60.0
     """For which a client may leave its connection full."""
 
+    stranger: float = 10.0
+    """Without a request, where none of the connection's showed a credential that counts."""
+
     look: float = 1.0
     """Between two looks at all connections, which cost less than a timer for each request."""
+
+
+class Admission:
+    """The place of one connection among all.
+
+    Args:
+        connections: All of them.
+        origin: What the connection is counted as.
+    """
+
+    def __init__(self, connections: TcpConnections, origin: str) -> None:
+        self._connections = connections
+        self.origin = origin
+        self.end: Callable[[], object] = lambda: None
+        """Cuts the connection."""
+
+    def has_credential(self) -> None:
+        """Keep the place also where others come."""
+        self._connections.strangers.pop(self, None)
+
+    def leave(self) -> None:
+        """Give the place back, once."""
+        self.has_credential()
+        self._connections.forget(self)
 
 
 class TcpConnections:
@@ -69,29 +96,46 @@ class TcpConnections:
     def __init__(self, limits: TcpLimits) -> None:
         self.limits = limits
         self._of: Counter[str] = Counter()
+        self._admitted: set[Admission] = set()
+        self.strangers: dict[Admission, None] = {}
+        """Of connections without a credential that counts, the oldest first."""
         self.open: set[TcpProtocol] = set()
 
     @property
     def count(self) -> int:
         return self._of.total()
 
-    def admit(self, address: str) -> Callable[[], None] | None:
-        """Count one more connection from ``address``; return what ends it, or None where there are too many."""
+    def admit(self, address: str) -> Admission | None:
+        """Count one more connection from ``address``; None where there are too many.
+
+        Those without a credential that counts make room for it, the oldest first: it may have one.
+        """
         origin = _origin(address)
-        if self._of.total() >= self.limits.connections or self._of[origin] >= self.limits.per_address:
+        if self._of[origin] >= self.limits.per_address and not self._make_room(origin):
+            return None
+        if self._of.total() >= self.limits.connections and not self._make_room():
             return None
         self._of[origin] += 1
-        left = False
+        admission = Admission(self, origin)
+        self._admitted.add(admission)
+        self.strangers[admission] = None
+        return admission
 
-        def leave() -> None:
-            nonlocal left
-            if not left:
-                left = True
-                self._of[origin] -= 1
-                if not self._of[origin]:
-                    del self._of[origin]
+    def forget(self, admission: Admission) -> None:
+        if admission in self._admitted:
+            self._admitted.discard(admission)
+            self._of[admission.origin] -= 1
+            if not self._of[admission.origin]:
+                del self._of[admission.origin]
 
-        return leave
+    def _make_room(self, origin: str = "") -> bool:
+        for stranger in self.strangers:
+            if origin in ("", stranger.origin):
+                log.warning("cut a connection without a credential: there are too many")
+                stranger.leave()
+                stranger.end()
+                return True
+        return False
 
     async def watch(self) -> None:
         """Cut connections that keep the engine waiting, for as long as it goes on."""
@@ -110,7 +154,7 @@ class TcpProtocol(EngineProtocol):
         server_state: uvicorn's.
         app: Gets its requests.
         connections: All of them.
-        leave: Called once when it is over.
+        admission: Its place among them.
     """
 
     def __init__(
@@ -119,25 +163,30 @@ class TcpProtocol(EngineProtocol):
         server_state: ServerState,
         app: ASGIApp,
         connections: TcpConnections,
-        leave: Callable[[], None],
+        admission: Admission,
     ) -> None:
-        super().__init__(config, server_state, app_state={})
+        super().__init__(config, server_state, app_state={"connection": self})
         self.app = app
         self._all = connections
         self._limits = connections.limits
-        self._leave = leave
+        self._admission = admission
+        self._is_stranger = True
+        self._ends = False
+        """Whether the connection is over with the answer that is sent and the request that it answers."""
+        self._idle_since = 0.0
         self._waits_for = "head"
         self._until = 0.0
         self._full_since: float | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._wait("head", self._limits.head)
+        self._admission.end = transport.abort
         self._all.open.add(self)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.open.discard(self)
-        self._leave()
+        self._admission.leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -148,6 +197,8 @@ class TcpProtocol(EngineProtocol):
         super().data_received(data)
 
     def on_headers_complete(self) -> None:
+        if self._ends:
+            raise RefusedRequest(400, "The connection is over.")  # the parser stops
         super().on_headers_complete()
         if not self._offered:
             self._wait("body", self._limits.body)
@@ -156,6 +207,42 @@ class TcpProtocol(EngineProtocol):
         super().on_message_complete()
         if not self._offered:
             self._waits_for = ""
+            if self._ends and self.cycle.response_complete:
+                self.transport.close()
+
+    def has_credential(self) -> None:
+        """Take the connection for one of a caller that may be here."""
+        if self._is_stranger:
+            self._is_stranger = False
+            self._admission.has_credential()
+
+    def ending(self, send: Send) -> Send:
+        """Return ``send`` for one request: an answer that refuses a stranger says that the connection ends with it."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] != "http.response.start" or not self._refuses(message["status"]):
+                await send(message)
+                return
+            await send({**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]})
+            self._ends = True
+            if self._running is not None:
+                # Closed at once, with a part of the request unread, the connection would be reset, and the answer with
+                # it might be lost on its way (RFC 9112, 9.6).
+                self._running.keep_alive = True
+
+        return sending
+
+    def _refuses(self, status: int) -> bool:
+        return status == 401 or (status >= 400 and self._is_stranger)
+
+    def on_response_complete(self) -> None:
+        self._idle_since = self.loop.time()
+        if self._ends and not self.transport.is_closing():
+            whole = self._running is self.cycle and not self.cycle.more_body
+            if whole or self.pipeline:
+                self._drop_requests()
+                self.transport.close()
+        super().on_response_complete()
 
     def pause_writing(self) -> None:
         self._full_since = self.loop.time()
@@ -174,6 +261,12 @@ class TcpProtocol(EngineProtocol):
             self._until = max(self._until, now + self._limits.look)
         elif self._waits_for and now > self._until and not self.transport.is_closing():
             self._cut()
+        elif self._idles_as_stranger and now - self._idle_since > self._limits.stranger:
+            self.transport.close()
+
+    @property
+    def _idles_as_stranger(self) -> bool:
+        return self._is_stranger and not (self._waits_for or self._answering)
 
     def _cut(self) -> None:
         if self._waits_for == "body":
@@ -197,7 +290,7 @@ class TcpListener:
     Args:
         sock: Listens, non-blocking.
         connections: Counts them.
-        protocol: Makes what serves a connection; gets what it must call at the end.
+        protocol: Makes what serves a connection; gets its place among all.
         context: What the handshake of the next connection is made with; None for plain connections.
     """
 
@@ -205,7 +298,7 @@ class TcpListener:
         self,
         sock: socket.socket,
         connections: TcpConnections,
-        protocol: Callable[[Callable[[], None]], TcpProtocol],
+        protocol: Callable[[Admission], TcpProtocol],
         context: Callable[[], ssl.SSLContext | None],
     ) -> None:
         self._sock = sock
@@ -236,29 +329,37 @@ class TcpListener:
 
     def _take(self, sock: socket.socket, address: str) -> None:
         context = self._context()
-        leave = None if is_reserved(sock.fileno()) else self._connections.admit(address)
-        if leave is None:
+        admission = None if is_reserved(sock.fileno()) else self._connections.admit(address)
+        if admission is None:
             _turn_away(sock, plain=context is None)
             return
-        task = asyncio.create_task(self._serve(sock, context, leave))
+        task = asyncio.create_task(self._serve(sock, context, admission))
+        admission.end = task.cancel
         self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
 
-    async def _serve(self, sock: socket.socket, context: ssl.SSLContext | None, leave: Callable[[], None]) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._handshakes.discard(task)
+            if task.cancelled():  # it may not even have begun
+                admission.leave()
+                sock.close()
+
+        task.add_done_callback(ended)
+
+    async def _serve(self, sock: socket.socket, context: ssl.SSLContext | None, admission: Admission) -> None:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             limits = self._connections.limits
             seconds = {"ssl_handshake_timeout": limits.handshake, "ssl_shutdown_timeout": limits.goodbye}
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: self._protocol(leave), sock, ssl=context, **({} if context is None else seconds)
+                lambda: self._protocol(admission), sock, ssl=context, **({} if context is None else seconds)
             )
         except OSError as error:  # ssl.SSLError, too
-            leave()
+            admission.leave()
             sock.close()
             log.debug("a connection did not come about: %s", error)
         except BaseException:
-            leave()
+            admission.leave()
             sock.close()
             raise
 

@@ -8,6 +8,7 @@ import gzip
 import os
 import resource
 import socket
+import ssl
 import struct
 import zlib
 from contextlib import suppress
@@ -19,7 +20,7 @@ import pytest_asyncio
 from api_support import chunk, eventually
 from tcp_support import TcpHost, serving_tcp
 
-from engine.api.body import MAX_JSON
+from engine.api.body import MAX_JSON, chunks
 from engine.api.load import RequestLoad
 from engine.api.protocol import MAX_WAITING, RESERVED
 from engine.api.tcp import TcpLimits
@@ -157,11 +158,22 @@ async def test_a_client_that_asks_first_is_told_to_go_on(host: TcpHost) -> None:
     assert refused.startswith(b"HTTP/1.1 401 ")
 
 
+def caller(host: TcpHost, *, token: bytes = b"alpha", address: str = "127.0.0.1") -> socket.socket:
+    """A connection that showed a token."""
+    sock = socket.create_connection(("127.0.0.1", host.port), source_address=(address, 0))
+    sock.sendall(HEAD.replace(b"alpha", token) + b"\r\n")
+    return sock
+
+
+def callers_of(host: TcpHost) -> int:
+    return host.server.connection_count - len(host.server._tcp.strangers)
+
+
 async def test_too_many_connections_are_turned_away(tmp_path) -> None:
     limits = replace(QUICK, head=20, connections=3)
     async with serving_tcp(tmp_path, limits) as host:
-        held = [socket.create_connection(("127.0.0.1", host.port)) for _ in range(3)]
-        await eventually(lambda: host.server.connection_count == 3)
+        held = [caller(host) for _ in range(3)]
+        await eventually(lambda: callers_of(host) == 3)
         answer = await host.tcp(b"")
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"\r\nretry-after: " in answer
@@ -175,14 +187,79 @@ async def test_too_many_connections_are_turned_away(tmp_path) -> None:
 
 async def test_one_address_does_not_get_all_connections(tmp_path) -> None:
     async with serving_tcp(tmp_path, replace(QUICK, head=20, per_address=2)) as host:
-        held = [socket.create_connection(("127.0.0.1", host.port)) for _ in range(2)]
-        await eventually(lambda: host.server.connection_count == 2)
+        held = [caller(host) for _ in range(2)]
+        await eventually(lambda: callers_of(host) == 2)
         assert (await host.tcp(b"")).startswith(b"HTTP/1.1 503 ")
-        other = socket.create_connection(("127.0.0.1", host.port), source_address=("127.0.0.2", 0))
-        held.append(other)
-        await eventually(lambda: host.server.connection_count == 3)
+        held.append(caller(host, address="127.0.0.2"))
+        await eventually(lambda: callers_of(host) == 3)
         for sock in held:
             sock.close()
+
+
+@pytest.mark.parametrize("limit", ["connections", "per_address"])
+async def test_strangers_make_room_for_callers(tmp_path, limit: str) -> None:
+    limits = replace(QUICK, head=20, **{limit: 3})
+    async with serving_tcp(tmp_path, limits) as host, host.connection() as (reader, writer):
+        writer.write(HEAD + b"\r\n")
+        await reader.readuntil(b"}")
+        strangers = [socket.create_connection(("127.0.0.1", host.port)) for _ in range(20)]
+        assert (await host.tcp(HEAD + b"Connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.write(HEAD + b"\r\n")
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        for sock in strangers:
+            sock.close()
+
+
+async def test_strangers_make_room_in_the_middle_of_tls(tmp_path) -> None:
+    limits = replace(QUICK, handshake=20, connections=3)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    async with serving_tcp(tmp_path, limits, context=lambda: context) as host:
+        silent = [socket.create_connection(("127.0.0.1", host.port)) for _ in range(4)]
+        assert await asyncio.get_running_loop().run_in_executor(None, silent[0].recv, 1) == b""
+        assert host.server._tcp.count <= 3
+        for sock in silent:
+            sock.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (HEAD.replace(b"alpha", b"wrong"), 401),
+        (HEAD.replace(b"localhost", b"evil.example"), 403),
+        (HEAD + b"Origin: http://evil.example\r\n", 403),
+        (b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n", 404),
+    ],
+    ids=["token", "host", "origin", "route"],
+)
+async def test_what_is_refused_ends_the_connection(host: TcpHost, request_: bytes, status: int) -> None:
+    before = host.server.request_count
+    async with host.connection() as (reader, writer):
+        writer.write((request_ + b"\r\n") * 5)
+        answer = await reader.read(-1)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert answer.count(b"HTTP/1.1") == 1
+    assert b"\r\nconnection: close\r\n" in answer
+    assert answer.endswith(b"}")
+    assert host.server.request_count == before + 1
+
+
+async def test_a_refusal_is_read_also_by_who_sends_its_body_later(host: TcpHost) -> None:
+    async with host.connection() as (reader, writer):
+        writer.write(POST.replace(b"alpha", b"wrong") + b"Content-Length: 60000\r\n\r\n")
+        answer = await reader.readuntil(b"}")
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        for _ in range(6):
+            writer.write(b"x" * 10_000)
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        assert await reader.read(-1) == b""  # an end and no reset
+
+
+async def test_a_caller_keeps_its_connection_after_a_mistake(host: TcpHost) -> None:
+    async with host.connection() as (reader, writer):
+        for path, status in ((b"/engine", 200), (b"/nothing", 404), (b"/engine", 200)):
+            writer.write(HEAD.replace(b"/engine", path) + b"\r\n")
+            assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 %d " % status)
 
 
 async def test_an_answer_is_not_delayed(host: TcpHost) -> None:
@@ -405,3 +482,33 @@ async def test_a_stream_ends_with_its_client_also_where_another_request_waits(ho
         await eventually(lambda: len(connection.pipeline) == 1)
         connection.transport.abort()
         await eventually(lambda: host.engine.runs.followers == 0, 20)
+
+
+async def test_a_trailer_is_no_header(host: TcpHost) -> None:
+    async with host.connection() as (_, writer):
+        writer.write(POST + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(CODE), CODE))
+        writer.write(b"Authorization: Bearer beta\r\nX: y\r\n\r\n" + POST)
+        await eventually(lambda: len(host.engine.runs.requests) == 1)
+        (connection,) = host.server.server_state.connections
+        names = [name for name, _ in connection._running.scope["headers"]]
+        assert names == [b"host", b"authorization", b"transfer-encoding"]
+
+
+async def test_two_credentials_are_none(host: TcpHost) -> None:
+    answer = await host.tcp(HEAD + b"Authorization: Bearer beta\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"more than one Authorization header" in answer
+
+
+async def test_members_that_hold_nothing_have_an_end() -> None:
+    received = 0
+
+    async def receive() -> dict[str, object]:
+        nonlocal received
+        received += 1
+        return {"type": "http.request", "body": gzip.compress(b"") * 3000, "more_body": received < 100}
+
+    with pytest.raises(ServiceError, match="larger than"):
+        async for _ in chunks(receive, {b"content-encoding": b"gzip"}):
+            pass
+    assert received < 30
