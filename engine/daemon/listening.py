@@ -181,6 +181,10 @@ class TcpPlace:
 
         return cls(address, Certificate(settings.tls_cert, settings.tls_key))
 
+    def __str__(self) -> str:
+        with_what = "" if self._certificate is None else f" with the certificate {self._certificate.file}"
+        return f"{', '.join(self.urls)}{with_what}"
+
     @property
     def problem(self) -> str | None:
         return None if self._certificate is None else self._certificate.problem

@@ -177,6 +177,10 @@ class Daemon:
         self._handle_signals(background=background)
         report.ready()
         log.info("engine %s serves %s as process %d", self._version, self._paths.project, os.getpid())
+        if self._shared is not None:
+            log.info("it is shared as @%s", self._shared.id)
+        if self._tcp is not None:
+            log.info("it listens at %s", self._tcp)
         async with asyncio.TaskGroup() as group:
             watches = [group.create_task(self._leave_without_place())]
             if self._tcp is not None:

@@ -17,6 +17,8 @@ import pytest
 from daemon_support import ProjectUnderTest, wait_for
 from test_tls import make_pair
 
+from engine.client.remote import remote_target
+from engine.client.starter import LaunchError
 from engine.daemon.listening import Address, bind
 from engine.models.engine import EngineInfo
 from engine.registry.engine import ENGINE_INFO
@@ -120,6 +122,9 @@ def test_an_engine_listens_with_tls_and_follows_its_certificate(
         (url,) = info.listening
         port = int(url.rpartition(":")[2])
         assert url == f"https://127.0.0.1:{port}"
+        assert f"it listens at {url} with the certificate {cert}" in project.paths.log.read_text()
+        sentence = asyncio.run(_refused_plainly(port, tmp_path))
+        assert sentence == f"The engine at 127.0.0.1:{port} speaks TLS. Use https in its URL: https://127.0.0.1:{port}"
         context = ssl.create_default_context(cafile=cert)
         silent = socket.create_connection(("127.0.0.1", port), timeout=20)  # holds up nobody else
         with (
@@ -137,3 +142,13 @@ def test_an_engine_listens_with_tls_and_follows_its_certificate(
     assert refused(project, "--listen", "0.0.0.0:0", "--tls-cert", cert.name, "--tls-key", "none").startswith(
         f"{tmp_path / 'none'} cannot be read: No such file or directory."
     )
+
+
+async def _refused_plainly(port: int, folder: Path) -> str:
+    """What a client hears that names a port with TLS by http."""
+    token = folder / "some.token"
+    token.write_text("gw_some\n")
+    token.chmod(0o600)
+    with pytest.raises(LaunchError) as refused:
+        await remote_target(f"http://127.0.0.1:{port}", token).connect("cli")
+    return f"{refused.value.message} {refused.value.hint}"
