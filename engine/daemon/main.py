@@ -31,7 +31,7 @@ from engine.client.starter import LaunchError, Readiness, prepare_folders
 from engine.config import ConfigError, Settings
 from engine.daemon import logs, process
 from engine.daemon.idle import SocketPlace, until_idle
-from engine.daemon.listening import TcpPlace
+from engine.daemon.listening import TcpPlace, as_typed
 from engine.daemon.shared import GROUP, SharedFolder
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
@@ -234,7 +234,10 @@ def serve(options: ServeOptions) -> int:
         if options.pool_size is not None:
             flags["pool.size"] = options.pool_size
         settings = Settings.load(settings_file, flags=flags)
-        tcp = TcpPlace.bound(settings.listen)
+        try:
+            tcp = TcpPlace.bound(settings.listen)
+        except ConfigError as error:
+            raise (as_typed(error) if options.listen else error) from None
         process.settle(settings.engine.path)
         _divide_cgroup()
         spare.clear_leftovers(os.geteuid(), paths.fallback_socket(os.geteuid()).parent)

@@ -110,6 +110,11 @@ def test_a_port_in_use_is_one_sentence(project: ProjectUnderTest) -> None:
 def test_an_address_that_may_not_be_is_refused_before_anything_starts(project: ProjectUnderTest) -> None:
     assert "does not listen at 0.0.0.0:0 without TLS" in refused(project, "--listen", "0.0.0.0:0")
     assert not (project.paths.home / "state.db").exists()
+    assert refused(project, "--listen", "9089").startswith("--listen must be HOST:PORT, not '9089'.")
+    told = refused(project, "--listen", "127.0.0.1:0", "--tls-cert", "/etc/hostname")
+    assert told.startswith("--tls-key is missing")
+    project.settings('[listen]\naddress = "9089"\n')
+    assert refused(project).startswith("listen.address must be HOST:PORT")
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to make a certificate with")
