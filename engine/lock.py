@@ -35,6 +35,8 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 class AlreadyRunning(Exception):
     """Another engine serves this project."""
 
+    hint = "Stop it first: gatewright engine stop, or systemctl stop if a service runs it."
+
     def __init__(self, holder: Holder | None) -> None:
         known = f" ({holder}{f', socket {holder.socket}' if holder.socket else ''})" if holder else ""
         super().__init__(f"An engine already serves this project{known}.")

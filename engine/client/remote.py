@@ -16,6 +16,7 @@ Example::
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator
@@ -27,9 +28,12 @@ from engine.client.client import EngineClient
 from engine.client.credentials import TokenFile
 from engine.client.engine_url import EngineUrl, parse_url
 from engine.client.starter import LaunchError
-from engine.client.target import meet
+from engine.client.target import REFUSED, meet
 from engine.models.engine import StopRequest
 from engine.registry.engine import ENGINE_STOP
+
+TLS_LOOK = 2.0
+"""Seconds to find out whether a port that did not understand plain HTTP speaks TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,14 @@ class RemoteTarget:
         tls = self._tls()
         from engine.client.https import HttpTransport
 
-        return await meet(HttpTransport(self.url, token, client, tls), self.name)
+        try:
+            return await meet(HttpTransport(self.url, token, client, tls), self.name)
+        except LaunchError as error:
+            if self.url.scheme == "http" and error.exit_code != REFUSED and await _speaks_tls(self.url):
+                raise LaunchError(
+                    f"The engine at {self.name} speaks TLS.", f"Use https in its URL: https://{self.name}", exit_code=2
+                ) from None
+            raise
 
     async def reach(self, client: str) -> EngineClient | None:
         return await self.connect(client)
@@ -123,6 +134,19 @@ async def connect(
         yield engine
     finally:
         await engine.close()
+
+
+async def _speaks_tls(url: EngineUrl) -> bool:
+    """Whether TLS answers at a port of this host. Nothing is sent, so whose certificate it is does not count."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(TLS_LOOK):
+            _, writer = await asyncio.open_connection(url.host, url.port, ssl=context)
+    except OSError:  # TimeoutError and ssl.SSLError among them
+        return False
+    writer.transport.abort()
+    return True
 
 
 def _file(path: str | Path) -> Path:

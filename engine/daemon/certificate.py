@@ -28,6 +28,7 @@ class Certificate:
         key: File with the private key, in PEM.
 
     Attributes:
+        file: The chain's.
         context: What the next connection's TLS is made with.
         problem: Why the files as they are now do not count; the ones before them do.
 
@@ -41,7 +42,7 @@ class Certificate:
                 raise ConfigError(f"listen.{name} is missing: TLS takes a certificate and its key.")
             if not os.path.isabs(file):
                 raise ConfigError(f"listen.{name} must be an absolute path, not {file!r}.")
-        self._cert = Path(cert)
+        self.file = self._cert = Path(cert)
         self._key = Path(key)
         self._seen = self._states()
         self.context = self._loaded()

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from engine.daemon.certificate import Certificate
 
 EXAMPLE = 'For example: "127.0.0.1:9089".'
+OPTIONS = {"listen.address": "--listen", "listen.tls_cert": "--tls-cert", "listen.tls_key": "--tls-key"}
+"""What gives a setting on the command line of ``engine serve``."""
+
 SECOND_TRIES = 20
 """How often a free port is looked for that is free at every address of a name."""
 
@@ -181,6 +184,10 @@ class TcpPlace:
 
         return cls(address, Certificate(settings.tls_cert, settings.tls_key))
 
+    def __str__(self) -> str:
+        with_what = "" if self._certificate is None else f" with the certificate {self._certificate.file}"
+        return f"{', '.join(self.urls)}{with_what}"
+
     @property
     def problem(self) -> str | None:
         return None if self._certificate is None else self._certificate.problem
@@ -204,6 +211,17 @@ class TcpPlace:
 
     def _context(self) -> ssl.SSLContext | None:
         return None if self._certificate is None else self._certificate.context
+
+
+def as_typed(error: ConfigError) -> ConfigError:
+    """Return the error with options of the command line in place of the settings that they give."""
+
+    def worded(text: str) -> str:
+        for setting, option in OPTIONS.items():
+            text = text.replace(setting, option)
+        return text
+
+    return ConfigError(worded(error.message), error.hint and worded(error.hint))
 
 
 def url_of(sock: socket.socket, *, tls: bool) -> str:

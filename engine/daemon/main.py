@@ -31,7 +31,7 @@ from engine.client.starter import LaunchError, Readiness, prepare_folders
 from engine.config import ConfigError, Settings
 from engine.daemon import logs, process
 from engine.daemon.idle import SocketPlace, until_idle
-from engine.daemon.listening import TcpPlace
+from engine.daemon.listening import TcpPlace, as_typed
 from engine.daemon.shared import GROUP, SharedFolder
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
@@ -177,6 +177,10 @@ class Daemon:
         self._handle_signals(background=background)
         report.ready()
         log.info("engine %s serves %s as process %d", self._version, self._paths.project, os.getpid())
+        if self._shared is not None:
+            log.info("it is shared as @%s", self._shared.id)
+        if self._tcp is not None:
+            log.info("it listens at %s", self._tcp)
         async with asyncio.TaskGroup() as group:
             watches = [group.create_task(self._leave_without_place())]
             if self._tcp is not None:
@@ -230,7 +234,10 @@ def serve(options: ServeOptions) -> int:
         if options.pool_size is not None:
             flags["pool.size"] = options.pool_size
         settings = Settings.load(settings_file, flags=flags)
-        tcp = TcpPlace.bound(settings.listen)
+        try:
+            tcp = TcpPlace.bound(settings.listen)
+        except ConfigError as error:
+            raise (as_typed(error) if options.listen else error) from None
         process.settle(settings.engine.path)
         _divide_cgroup()
         spare.clear_leftovers(os.geteuid(), paths.fallback_socket(os.geteuid()).parent)

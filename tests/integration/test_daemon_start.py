@@ -110,7 +110,7 @@ async def test_a_second_engine_is_told_about_the_first(project: ProjectUnderTest
     )
     assert second.returncode == 3
     expected = f"(pid {project.engine_pid} on {socket.gethostname()}, socket {project.paths.socket})"
-    assert f"An engine already serves this project {expected}." in second.stderr
+    assert f"An engine already serves this project {expected}. Stop it first: gatewright engine stop" in second.stderr
     assert (await client.call(ENGINE_INFO)).pid == project.engine_pid
     await client.close()
 

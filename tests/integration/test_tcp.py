@@ -19,6 +19,8 @@ import pytest
 from daemon_support import ProjectUnderTest, wait_for
 from test_tls import make_pair
 
+from engine.client.remote import remote_target
+from engine.client.starter import LaunchError
 from engine.daemon.listening import Address, bind
 from engine.models.engine import EngineInfo
 from engine.registry.engine import ENGINE_INFO
@@ -109,6 +111,11 @@ def test_a_port_in_use_is_one_sentence(project: ProjectUnderTest) -> None:
 def test_an_address_that_may_not_be_is_refused_before_anything_starts(project: ProjectUnderTest) -> None:
     assert "does not listen at 0.0.0.0:0 without TLS" in refused(project, "--listen", "0.0.0.0:0")
     assert not (project.paths.home / "state.db").exists()
+    assert refused(project, "--listen", "9089").startswith("--listen must be HOST:PORT, not '9089'.")
+    told = refused(project, "--listen", "127.0.0.1:0", "--tls-cert", "/etc/hostname")
+    assert told.startswith("--tls-key is missing")
+    project.settings('[listen]\naddress = "9089"\n')
+    assert refused(project).startswith("listen.address must be HOST:PORT")
 
 
 @pytest.mark.slow
@@ -122,6 +129,9 @@ def test_an_engine_listens_with_tls_and_follows_its_certificate(
         (url,) = info.listening
         port = int(url.rpartition(":")[2])
         assert url == f"https://127.0.0.1:{port}"
+        assert f"it listens at {url} with the certificate {cert}" in project.paths.log.read_text()
+        sentence = asyncio.run(_refused_plainly(port, tmp_path))
+        assert sentence == f"The engine at 127.0.0.1:{port} speaks TLS. Use https in its URL: https://127.0.0.1:{port}"
         context = ssl.create_default_context(cafile=cert)
         silent = socket.create_connection(("127.0.0.1", port), timeout=20)  # holds up nobody else
         with (
@@ -139,3 +149,13 @@ def test_an_engine_listens_with_tls_and_follows_its_certificate(
     assert refused(project, "--listen", "0.0.0.0:0", "--tls-cert", cert.name, "--tls-key", "none").startswith(
         f"{tmp_path / 'none'} cannot be read: No such file or directory."
     )
+
+
+async def _refused_plainly(port: int, folder: Path) -> str:
+    """What a client hears that names a port with TLS by http."""
+    token = folder / "some.token"
+    token.write_text("gw_some\n")
+    token.chmod(0o600)
+    with pytest.raises(LaunchError) as refused:
+        await remote_target(f"http://127.0.0.1:{port}", token).connect("cli")
+    return f"{refused.value.message} {refused.value.hint}"

@@ -216,3 +216,11 @@ def test_what_stands_behind_them_is_handed_over(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("tui.commands.run._run", note)
     assert call("run", *arguments) == (0, "")
     assert seen == [("a", "n=1", "--")]
+
+
+@pytest.mark.parametrize("command", [("doctor",), ("engine", "serve")], ids=" ".join)
+def test_the_help_of_a_command_for_this_host_lists_no_way_elsewhere(command: tuple[str, ...]) -> None:
+    code, told = call(*command, "--help")
+    assert (code, "--project" in told) == (0, True)
+    assert not [option for option in ("--url", "--token-file", "--ca-file") if option in told]
+    assert "--url" in call("engine", "status", "--help")[1]

@@ -10,14 +10,14 @@ import click
 
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
-from tui.commands.invocation import Invocation, common_options
+from tui.commands.invocation import Invocation, local_options
 
 PATIENCE = 60.0
 """Seconds. Its trials on the host take a fraction of one each."""
 
 
 @click.command("doctor")
-@common_options
+@local_options
 @click.pass_obj
 def doctor(invocation: Invocation) -> None:
     """Check the host, the project and the engine, and say what to do.

@@ -10,7 +10,7 @@ import click
 
 from engine.registry.access import ACCESS_SELF
 from engine.registry.engine import ENGINE_INFO, POOL_INFO
-from tui.commands.invocation import CommandGroup, Invocation, common_options
+from tui.commands.invocation import CommandGroup, Invocation, common_options, local_options
 from tui.text.formats import age, clock, milliseconds
 from tui.text.isolation import level_word
 
@@ -129,7 +129,7 @@ def list_shared(invocation: Invocation) -> None:
 @click.option("--tls-key", metavar="FILE", help="Its private key, in PEM, mode 0600.")
 @click.option("--shared", metavar="ID", help="Serve a group, too, whose members say --project @ID.")
 @click.option("--group", metavar="GROUP", help="That group; else gatewright.")
-@common_options
+@local_options
 @click.pass_context
 def serve(ctx: click.Context, /, **given: str | None) -> None:
     """Be the engine, in the foreground, until stopped: for systemd and for looking at its log.

@@ -264,6 +264,15 @@ class CommandGroup(click.Group):
 
 def common_options(command: Decorated) -> Decorated:
     """Which engine is meant, and ``--json``, before or after the command's name."""
+    return _options(command, elsewhere=True)
+
+
+def local_options(command: Decorated) -> Decorated:
+    """The same for a command that is for no engine elsewhere: what names one is refused, and its help lists it not."""
+    return _options(command, elsewhere=False)
+
+
+def _options(command: Decorated, *, elsewhere: bool) -> Decorated:
     project = click.option(
         "--project",
         metavar="DIR|@ID",
@@ -275,6 +284,7 @@ def common_options(command: Decorated) -> Decorated:
     )
     url = click.option(
         "--url",
+        hidden=not elsewhere,
         metavar="URL",
         is_eager=True,
         expose_value=False,
@@ -283,6 +293,7 @@ def common_options(command: Decorated) -> Decorated:
     )
     token_file = click.option(
         "--token-file",
+        hidden=not elsewhere,
         metavar="FILE",
         shell_complete=host_files,
         is_eager=True,
@@ -292,6 +303,7 @@ def common_options(command: Decorated) -> Decorated:
     )
     ca_file = click.option(
         "--ca-file",
+        hidden=not elsewhere,
         metavar="FILE",
         shell_complete=host_files,
         is_eager=True,
