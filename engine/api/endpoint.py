@@ -124,9 +124,10 @@ class Endpoint:
         if self._operation.raw_answer:
             await content.respond(send, self._operation.status, Content(request.params.name, answer))
         elif (stream := self._stream(request, answer)) is not None:
-            if (counts := self._host.engine.callers.while_counts(request.actor)) is not None:
+            counts = self._host.engine.callers.while_counts(request.actor)
+            if counts is not None:
                 stream = EventStream(_while(counts, stream.events))
-            await sse.respond(stream, receive, send, self._host.stopping)
+            await sse.respond(stream, receive, send, self._host.stopping, counts)
         else:
             await respond_json(send, self._status(request, answer), msgspec.json.encode(answer))
 

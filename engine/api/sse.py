@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -46,12 +46,26 @@ def encode(kind: str, data: bytes, event_id: str = "") -> bytes:
     return head.encode() + data + b"\n\n"
 
 
-async def respond(stream: EventStream, receive: Receive, send: Send, stopping: asyncio.Event) -> None:
-    """Send ``stream`` until it ends, the client leaves or the engine stops."""
+async def respond(
+    stream: EventStream,
+    receive: Receive,
+    send: Send,
+    stopping: asyncio.Event,
+    counts: Callable[[], bool] | None = None,
+) -> None:
+    """Send ``stream`` until it ends, the client leaves or the engine stops.
+
+    Args:
+        stream: What to send.
+        receive: Tells when the client leaves.
+        send: Where to.
+        stopping: Set when the engine stops.
+        counts: Whether the caller may still have it; looked at now and then also while nothing happens.
+    """
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     writer = _Writer(send)
     pump = asyncio.ensure_future(_pump(stream.events, writer))
-    watch = asyncio.ensure_future(writer.watch())
+    watch = asyncio.ensure_future(writer.watch(counts))
     gone = asyncio.ensure_future(_until_gone(receive))
     stop = asyncio.ensure_future(stopping.wait())
     try:
@@ -84,14 +98,16 @@ class _Writer:
         await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
         self._busy, self._since = False, self._loop.time()
 
-    async def watch(self) -> None:
-        """Comment on silence. One look now and then costs less than a timer for every chunk.
+    async def watch(self, counts: Callable[[], bool] | None) -> None:
+        """Comment on silence, until the caller's right ends. A look now and then is cheaper than timers for each chunk.
 
         Raises:
             TimeoutError: The client leaves its connection full.
         """
         while True:
             await asyncio.sleep(min(KEEP_ALIVE, SEND_TIMEOUT) / LOOKS)
+            if counts is not None and not counts():
+                return
             quiet = self._loop.time() - self._since
             if self._busy and quiet >= SEND_TIMEOUT:
                 raise TimeoutError

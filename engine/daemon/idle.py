@@ -103,13 +103,14 @@ class _BoundSocket:
         self._server = server
         self._place = place
         self._bind = bind
+        self._left = False
         self._identity: tuple[int, int] | None = None
         self.path: Path | None = None
         self.problem: str | None = None
 
     @property
     def vanished(self) -> bool:
-        return self.path is None or _identity(self.path) != self._identity
+        return not self._left and (self.path is None or _identity(self.path) != self._identity)
 
     async def take(self) -> None:
         sock, self.path = self._bind()
@@ -117,6 +118,8 @@ class _BoundSocket:
         await self._server.listen(sock, self._place)
 
     async def take_again(self) -> bool:
+        if self._left:
+            return False
         log.warning("the socket %s vanished; binding it again", self.path)
         try:
             await self.take()
@@ -129,6 +132,7 @@ class _BoundSocket:
 
     def leave(self) -> Path | None:
         """Remove the file, if it is still ours; its path then."""
+        self._left = True
         path, self.path = self.path, None
         if path is None or _identity(path) != self._identity:
             return None

@@ -512,3 +512,15 @@ async def test_members_that_hold_nothing_have_an_end() -> None:
         async for _ in chunks(receive, {b"content-encoding": b"gzip"}):
             pass
     assert received < 30
+
+
+async def test_a_silent_stream_ends_with_its_token(host: TcpHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.api.sse.KEEP_ALIVE", 0.1)
+    valid = [True]
+    monkeypatch.setattr(host.engine.callers, "while_counts", lambda actor: lambda: valid[0], raising=False)
+    host.engine.runs.items = [[chunk(1)]]
+    async with host.connection() as (reader, writer):
+        writer.write(HEAD.replace(b"/engine", b"/runs/1/events") + b"Connection: close\r\n\r\n")
+        await reader.readuntil(b":\n\n\r\n")
+        valid[0] = False
+        assert (await reader.read(-1)).endswith(b"0\r\n\r\n")
