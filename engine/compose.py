@@ -137,6 +137,7 @@ async def compose(
         ConfigError: ``settings.toml`` cannot be used.
     """
     project, state = await _opened(stack, root, bundle, lock)
+    shared_file = settings_file
     settings_file = settings_file or project.settings_file
     settings = settings or Settings.load(settings_file)
     files = ScriptFiles(project.scripts, project.history)
@@ -170,8 +171,8 @@ async def compose(
     stack.push_async_callback(tokens.note_used)
     denials = Denials(audit)
     stack.callback(denials.settle, everything=True)
-    callers = Callers(owner, tokens, denials)
-    policy = AccessPolicy(settings_file, settings.access, callers, audit, owner)
+    callers = Callers(owner, tokens, denials, shared_settings=shared_file)
+    policy = AccessPolicy(settings_file, settings.access, callers, audit, owner, shared=shared_file is not None)
     await policy.start()
     for keeping in (policy.run(), keep_records(tokens, denials)):
         stack.push_async_callback(_cancelled, asyncio.create_task(keeping, name="access"))

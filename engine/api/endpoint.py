@@ -59,8 +59,8 @@ class Endpoint:
         except Exception as error:  # noqa: BLE001 - the boundary: every failure becomes a sentence, unexpected ones a log line
             if isinstance(error, ServiceError) and error.denied is not None:
                 source = _source(error.denied, dict(scope["headers"]))
-                self._host.engine.callers.denied(error.denied, source, self._operation.name)
-            await self._refuse(send, error)
+                self._host.engine.callers.denied(error, source, self._operation)
+            await self._refuse(send, errors.as_refusal(error))
 
     async def _answer(self, scope: Scope, request: Request, receive: Receive) -> Any:  # noqa: ANN401 - the operation's
         cancels = self._cancels(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import secrets
@@ -29,6 +30,26 @@ _KINDS: dict[Any, str] = {
     list: "a list",
     dict: "an object",
 }
+
+
+NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+def as_refusal(error: Exception) -> Exception:
+    """Return ``error``, or ``busy`` where it comes of too many open files (open(2)): that passes."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in NO_DESCRIPTOR:
+            log.warning("a request could not be served: %s", cause.strerror)
+            return ServiceError(
+                "busy",
+                "The engine has as many files and connections open as this host lets it.",
+                hint="Try again in a moment. If that lasts, raise the engine's limit of open files (ulimit -n).",
+                status=429,
+                retry_after=1.0,
+            )
+        cause = cause.__cause__
+    return error
 
 
 def answer_to(error: Exception, operation: Row) -> tuple[int, ErrorBody]:

@@ -141,6 +141,7 @@ def _bad_origin(origins: list[str]) -> ServiceError:
     return ServiceError(
         "bad_origin",
         f"This engine takes no requests from pages of {', '.join(origins)[:_SHOWN]!r}.",
-        hint="Only its own pages, and those of a name listed in its settings (access.hosts), may ask it in a browser.",
+        hint="No page of another host can ask it. Ask it from that page's server, or put a proxy in front that serves "
+        "both under one name, and list that name in its settings: access.hosts.",
         status=403,
     )

@@ -7,13 +7,18 @@ httptools cannot: it takes what follows the head for the other protocol's, and s
 from __future__ import annotations
 
 import logging
-from typing import Any
+import resource
+from typing import TYPE_CHECKING, Any
 
 import httptools
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from engine.models.base import ErrorBody
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 log = logging.getLogger("engine.api")
 
@@ -28,8 +33,15 @@ MAX_HEADERS = 128
 MAX_DISCARDED = 32 << 20
 """Bytes of a body that are read and dropped after its request was refused, so that the client gets to the answer."""
 
+MAX_WAITING = 16
+"""Requests that were sent ahead of the answer to one before them. Each has 2 KiB here, and 18 bytes on the wire."""
+
 OFFER = frozenset({b"upgrade", b"http2-settings"})
 """Headers of an offer, which are also named in ``Connection`` (RFC 7540, 3.2)."""
+
+
+RESERVED = 64
+"""Descriptors that are kept for the engine's own account: strangers cannot lock it out by their number."""
 
 
 class RefusedRequest(Exception):
@@ -51,9 +63,12 @@ class EngineProtocol(HttpToolsProtocol):
     _offered = False
     """Whether the head that was just read offers another protocol; it is then read once more without the offer."""
     _refusal: RefusedRequest | None = None
+    _running: RequestResponseCycle | None = None
+    """What the application answers now; ``cycle`` is what was read last."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._drop_requests()
         # uvicorn leaves this timer running when a connection was reset, as it is by every client that had read enough
         # of a stream. The timer would keep the connection's objects for as long as an idle connection may stay open.
         self._unset_keepalive_if_required()
@@ -65,7 +80,8 @@ class EngineProtocol(HttpToolsProtocol):
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received")
+            if not self.transport.is_closing():
+                self.send_400_response("Invalid HTTP request received")
             return
         if self._head_bytes > MAX_HEAD and not self.transport.is_closing():
             self._refuse(431, TOO_LARGE)
@@ -118,9 +134,24 @@ class EngineProtocol(HttpToolsProtocol):
         elif not self.url.startswith(b"/"):
             # A whole address or an authority would name another host than the Host header (RFC 9112, 3.2.2).
             self._refusal = RefusedRequest(400, "The request must name a path.")
+        elif len(self.pipeline) >= MAX_WAITING:
+            self._refusal = RefusedRequest(429, f"More than {MAX_WAITING} requests were sent ahead of their answers.")
         else:
             return
         raise self._refusal
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _drop_requests(self) -> None:
+        """Tell the application, of all requests and not of the last only, that what it says goes nowhere."""
+        waiting = [cycle for cycle, _ in self.pipeline]
+        self.pipeline.clear()
+        for cycle in (self._running, self.cycle, *waiting):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -149,11 +180,9 @@ class EngineProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, sentence: str, code: str = "bad_request") -> None:
         """Answer what is no request that could reach the application, and end the connection."""
         log.warning("refused a connection: %s", sentence)
-        if self._answering:
-            self.cycle.disconnected = True  # what the application says from now on goes nowhere
-            self.cycle.message_event.set()
         if not self._answering or not (self.cycle.response_started or self.pipeline):
             self.transport.write(closing_answer(status, sentence, code))
+        self._drop_requests()
         self.transport.close()
 
     @property
@@ -164,6 +193,12 @@ class EngineProtocol(HttpToolsProtocol):
     _method: bytes
     _version: bytes
     app_state: dict[str, Any]
+
+
+def is_reserved(descriptor: int) -> bool:
+    """Whether a connection of others would take what is kept: the kernel gives the lowest free number (open(2))."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most != resource.RLIM_INFINITY and descriptor >= most - min(RESERVED, most // 4)
 
 
 def closing_answer(status: int, sentence: str, code: str, headers: bytes = b"") -> bytes:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from engine.api.protocol import EngineProtocol, closing_answer
+from engine.api.protocol import EngineProtocol, closing_answer, is_reserved
 
 if TYPE_CHECKING:
     import ssl
@@ -236,7 +236,7 @@ class TcpListener:
 
     def _take(self, sock: socket.socket, address: str) -> None:
         context = self._context()
-        leave = self._connections.admit(address)
+        leave = None if is_reserved(sock.fileno()) else self._connections.admit(address)
         if leave is None:
             _turn_away(sock, plain=context is None)
             return

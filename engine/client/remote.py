@@ -17,6 +17,7 @@ Example::
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -118,7 +119,8 @@ async def connect(
     Args:
         url: ``https://HOST:PORT``; plain ``http`` to addresses of this host only.
         token_file: Holds the token, closed to other accounts.
-        ca_file: Certificates of the authorities to trust; the system's if not given. Certificates are always verified.
+        ca_file: Certificates of the authorities to trust; else those in the file that the variable GATEWRIGHT_CA_FILE
+            names, else the system's. Certificates are always verified.
         client: What runs started here are recorded with.
 
     Raises:
@@ -126,7 +128,8 @@ async def connect(
         EngineError: In the block: the engine refused a call.
         EngineUnreachable: In the block: it is gone.
     """
-    engine = await remote_target(url, token_file, ca_file).connect(client)
+    trusted = ca_file if ca_file is not None else os.environ.get("GATEWRIGHT_CA_FILE") or None
+    engine = await remote_target(url, token_file, trusted).connect(client)
     try:
         yield engine
     finally:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import queue
 import sys
+import threading
+import time
+from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -17,6 +22,12 @@ MAX_KINDS = 1000
 
 MAX_BYTES = 5 << 20
 FILES = 5
+STDERR_LINES = 1000
+"""Lines that may wait for whatever reads stderr; what comes when there are so many is counted and dropped."""
+
+FAREWELL = 1.0
+"""Seconds for the last lines on stderr when the process ends."""
+
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -29,12 +40,17 @@ class FloodGate(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
+        self._one = threading.Lock()
         self._since: dict[tuple[str, str], float] = {}
         self._count: dict[tuple[str, str], int] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno >= logging.ERROR:
             return True
+        with self._one:
+            return self._passes(record)
+
+    def _passes(self, record: logging.LogRecord) -> bool:
         key = record.name, str(record.msg)
         if len(self._since) > MAX_KINDS and key not in self._since:
             self._since.clear()
@@ -48,10 +64,70 @@ class FloodGate(logging.Filter):
         return self._count[key] <= A_MINUTE
 
 
-class EngineLog(RotatingFileHandler):
-    """Five files of 5 MiB. ``problem`` says what was lost, ``recent`` has the latest lines."""
+class StderrLog(logging.Handler):
+    """Lines for whatever reads stderr, written by a thread of their own.
 
-    def __init__(self, path: Path) -> None:
+    A pipe whose reader has stopped takes no more once it is full, and write(2) waits for as long as that lasts: the
+    engine must not wait with it, neither while it serves nor when it ends.
+
+    Args:
+        descriptor: Where to write.
+    """
+
+    def __init__(self, descriptor: int = 2) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter(FORMAT))
+        self._descriptor = descriptor
+        self._waiting: queue.Queue[bytes] = queue.Queue(STDERR_LINES)
+        self._dropped = 0
+        # No reason to stay: the interpreter does not wait for it.
+        threading.Thread(target=self._write, name="stderr", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand a line to the thread, or count it as dropped. Called with the handler's lock held."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - a message that does not fit its arguments is one line the less, as in logging
+            self.handleError(record)
+            return
+        if self._dropped:
+            line = f"({self._dropped} lines were not written: stderr was not read)\n{line}"
+        try:
+            self._waiting.put_nowait(f"{line}\n".encode(errors="replace"))
+        except queue.Full:
+            self._dropped += 1
+        else:
+            self._dropped = 0
+
+    def flush(self) -> None:
+        """Wait until all is written, for a second at most. ``logging.shutdown`` calls it when the process ends."""
+        until = time.monotonic() + FAREWELL
+        with self._waiting.all_tasks_done:
+            while self._waiting.unfinished_tasks and (left := until - time.monotonic()) > 0:
+                self._waiting.all_tasks_done.wait(left)
+
+    def _write(self) -> None:
+        while True:
+            line = self._waiting.get()
+            try:
+                # Not by sys.stderr, whose lock a write that waits would keep from the end of the process.
+                while line:
+                    line = line[os.write(self._descriptor, line) :]
+            except OSError:
+                pass  # A terminal that went away is no reason to fail, and the file has the line, too.
+            finally:
+                self._waiting.task_done()
+
+
+class EngineLog(RotatingFileHandler):
+    """Five files of 5 MiB. ``problem`` says what was lost, ``recent`` has the latest lines.
+
+    Args:
+        path: Of the file that is written.
+        also: What gets every line that the flood gate lets through, as the file does.
+    """
+
+    def __init__(self, path: Path, also: Sequence[logging.Handler] = ()) -> None:
         # Opened with the first line: also that may fail only as a lost line.
         super().__init__(
             path, maxBytes=MAX_BYTES, backupCount=FILES - 1, encoding="utf-8", errors="replace", delay=True
@@ -59,8 +135,14 @@ class EngineLog(RotatingFileHandler):
         self.setFormatter(logging.Formatter(FORMAT))
         self.addFilter(FloodGate())
         self.recent = RecentLog()
+        self._also = also
         self._lost = 0
         self._reason = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        for handler in self._also:
+            handler.handle(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802 - logging's signature
         error = sys.exc_info()[1]
@@ -87,13 +169,10 @@ class EngineLog(RotatingFileHandler):
 
 def configure(path: Path, *, foreground: bool) -> EngineLog:
     """Log to ``path``, and to stderr when somebody may be watching."""
-    log = EngineLog(path)
-    handlers: list[logging.Handler] = [log, log.recent]
+    log = EngineLog(path, [StderrLog()] if foreground else ())
     if foreground:
-        handlers.append(logging.StreamHandler())
-        handlers[-1].setFormatter(logging.Formatter(FORMAT))
-        # A terminal that went away is no reason to fail, and there is nobody left to tell.
+        # Else logging tells of its own failures on stderr, and waits there.
         logging.raiseExceptions = False
-    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[log, log.recent], force=True)
     logging.captureWarnings(True)
     return log

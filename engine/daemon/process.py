@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
+import resource
+from contextlib import suppress
 
 from engine.client.starter import daemon_environment
 
@@ -25,6 +27,7 @@ def settle(path: str) -> None:
     os.chdir("/")
     faulthandler.enable()
     hide_memory()
+    raise_open_files()
 
 
 def hide_memory() -> None:
@@ -32,3 +35,14 @@ def hide_memory() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_DUMPABLE)")
+
+
+def raise_open_files() -> None:
+    """Use all descriptors that this account may have: connections and inputs of runs take one each.
+
+    The soft limit is low only for programs that use select(2) (systemd.exec(5), LimitNOFILE=), as the engine does not.
+    What it starts gets the usual one back.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # fs.nr_open was lowered below it
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

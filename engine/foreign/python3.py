@@ -81,8 +81,8 @@ class Python3Error(Exception):
         message: What happened, as unicode; a failed script's traceback is in it.
         code: For programs. How a run ended: ``script_error``, ``import_denied``, ``timeout``, ``memory``, ``cancelled``
             and others. Why there was none: ``unreachable`` (nothing was sent), ``connection_lost`` and ``no_answer``
-            (it may have run), ``tls``, ``unauthorized``, ``forbidden``, ``busy``, ``bad_value``, ``not_configured``,
-            ``too_large``, ``bad_answer``.
+            (it may have run), ``tls``, ``unauthorized``, ``forbidden``, ``busy``, ``stopping``, ``bad_value``,
+            ``not_configured``, ``too_large``, ``bad_answer``.
         traceback: Of the script, empty if there is none.
         output: What the script had printed.
         runId: The number of its run in the engine's history, or None.
@@ -170,8 +170,8 @@ def configure(
         token: For a test only: project scripts can be read by every Designer.
         token_file: A file with the token, mode 0600, of the account that the gateway runs as; it is read again when
             it changes. Default: the Java property ``gatewright.token.file``.
-        ca_file: Certificates (PEM) to trust, instead of those that Java trusts. Default: the Java property
-            ``gatewright.ca.file``.
+        ca_file: Certificates (PEM) to trust, instead of those that Java trusts; an empty text is none. Default: the
+            Java property ``gatewright.ca.file``.
         socket: The engine's unix socket, instead of a url; needs Java 16. The engine then knows the gateway's account
             from the system, and no token is needed. Default: the Java property ``gatewright.socket``.
         timeout: Seconds that a run may take where its call does not say.
@@ -182,16 +182,16 @@ def configure(
     global _given
     for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout), ("fail_fast", fail_fast)):
         _check_seconds(name, value, least=0 if name == "fail_fast" else 0.001)
-    if url is not None and socket is not None:
+    if url is not None and socket:
         raise Python3Error("Give a url or a socket, not both.", "not_configured")
-    if http_client and (ca_file is not None or socket is not None):
+    if http_client and (ca_file or socket):
         raise Python3Error("With http_client there is neither a ca_file nor a socket.", "not_configured")
     _given = {
         "url": None if url is None else _checked_url(_plain(url, "url")),
         "token": _plain(token, "token"),
-        "token_file": _plain(token_file, "token_file"),
-        "ca_file": _plain(ca_file, "ca_file"),
-        "socket": _plain(socket, "socket"),
+        "token_file": _plain(token_file, "token_file") or None,
+        "ca_file": _plain(ca_file, "ca_file") or None,
+        "socket": _plain(socket, "socket") or None,
         "timeout": timeout,
         "connect_timeout": connect_timeout,
         "fail_fast": fail_fast,
@@ -680,11 +680,25 @@ def _connect(settings, request):
         connection.connect()
         return connection
     except SSLException as error:
-        raise Python3Error("No safe connection to %s: %s" % (settings.target, _about(error)), "tls")
+        raise Python3Error(
+            "No safe connection to %s: %s%s" % (settings.target, _about(error), _trusted(settings, error)), "tls"
+        )
     except SocketTimeoutException as error:
         raise _not_reached(settings, error, waited=True)
     except IOException as error:
         raise _not_reached(settings, error)
+
+
+def _trusted(settings, error):
+    """Return what to do where the certificate is of no authority that is trusted."""
+    if "PKIX" not in unicode(error.getMessage()):
+        return ""
+    if settings.ca_file is None:
+        return (
+            ". If it has a certificate of an authority of your own, say which: ca_file=FILE in configure(), or the "
+            "Java property gatewright.ca.file."
+        )
+    return ". Its certificate is of none of the authorities in %s (ca_file)." % settings.ca_file
 
 
 def _over_socket(settings, request):
@@ -931,11 +945,12 @@ def _run_text(path, body, securityMode=None, pythonVersion=None, timeout=None):
 
 
 def _value(answer):
-    """Return the value in an answer that may have only its text, where JSON has no such value."""
-    value, text = answer.get("value"), answer.get("result")
-    if value is not None:
-        return value
-    return (text if text != "null" else None) or answer.get("output") or None
+    """Return the value in an answer, else the text that is its result, which is what was printed where there is none.
+
+    There is neither where JSON has no such value (NaN): then what was printed is not the result.
+    """
+    value = answer.get("value")
+    return value if value is not None else answer.get("result") or None
 
 
 def _exec(code, variables=None, securityMode=None, pythonVersion=None, timeout=None):
@@ -1175,8 +1190,9 @@ def _result_of(run, timeout):
         kind, message = error.get("type") or "The run failed", error.get("message") or run.get("outcome")
         text = traceback or "%s: %s" % (kind, message)
         raise Python3Error(text, run.get("outcome"), traceback, _output_of(run, timeout), run["id"])
-    found = run.get("value") if run.get("has_value") else run.get("result") or None
-    return found if found is not None else _output_of(run, timeout) or None
+    if run.get("has_value"):
+        return run.get("value")  # None for NaN, whatever was printed
+    return run.get("result") or _output_of(run, timeout) or None
 
 
 def _output_of(run, timeout):

@@ -124,7 +124,7 @@ class CondensedRuns(Model, frozen=True):
     """What a record stands for beside its own run: the same call again, by one token, in the same minute.
 
     Of those that went well only this is kept: neither what they returned nor what they wrote. ``runs`` counts them with
-    the one on record. Those that failed have records of their own.
+    the one on record. Those that failed have records of their own, and so have cancelled ones, which do not count here.
     """
 
     runs: int

@@ -22,6 +22,10 @@ class NotEnoughMemory(JobRejected):
     """The host has less memory than the job asks for, though nothing else runs. The message is the sentence."""
 
 
+class PoolClosed(JobRejected):
+    """The engine is stopping. The message is the sentence for the user."""
+
+
 class SandboxUnavailable(JobRejected):
     """This host does not give what the job's mode needs, so nothing runs. The message is the sentence for the user."""
 

@@ -15,7 +15,7 @@ from engine.pool.admission import Admission, check
 from engine.pool.assignment import Assignment, fits
 from engine.pool.frames import cpu_seconds, run_frame
 from engine.pool.health import watch_health
-from engine.pool.job import Job, JobRejected, NotEnoughMemory, Profile, QueueFull, SandboxUnavailable
+from engine.pool.job import Job, NotEnoughMemory, PoolClosed, Profile, QueueFull, SandboxUnavailable
 from engine.pool.memory_room import Claim, MemoryGauge, MemoryRoom
 from engine.pool.outcome import Ending, Intervention, from_intervention
 from engine.pool.queue import WAITING_FOR_SLOT, QueuedRun, RunQueue
@@ -84,10 +84,11 @@ class Pool:
             QueueFull: As many runs wait as may.
             SandboxUnavailable: This host does not give what the job's mode needs.
             NotEnoughMemory: It asks for more memory than the host has, and no run will give any back.
+            PoolClosed: ``close`` was called.
             JobRejected: It can never run as it is.
         """
         if self._closed:
-            raise JobRejected("The engine is stopping: it takes no runs any more.")
+            raise PoolClosed("The engine is stopping: it takes no more runs.")
         check(job)
         refusal = self.settings.plan(job.profile.mode).refusal
         if refusal is not None:

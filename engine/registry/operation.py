@@ -69,6 +69,7 @@ class Operation(Generic[Answer, Params, Body]):
         path: Relative to ``BASE``, or to ``COMPAT_BASE``. ``{name}`` is one segment, ``{name:path}`` may hold slashes.
         answer: Type of the answer; of a stream, the type of one event's data.
         role: The least role that may ask. It is said here and nowhere else.
+        parts: What of it needs which role, where not all needs the same; follows ``role`` in a refusal.
         summary: What it does, as an imperative that completes "alice may not …".
         stream: Answers with server-sent events (``runs.start`` only with ``follow``).
         raw_body: The body is a file's content, not JSON.
@@ -95,6 +96,7 @@ class Operation(Generic[Answer, Params, Body]):
     cancels: bool = False
     idempotent: bool = False
     scoped: bool = False
+    parts: str = ""
     patience: float = ANSWER_TIMEOUT
 
     @property

@@ -49,7 +49,9 @@ class RunListParams(Model, frozen=True):
     name: Annotated[str, Meta(description="Only runs of this script.")] | None = None
     part: Annotated[str, Meta(max_length=255, description="Only runs with this in their name.")] | None = None
     outcome: Annotated[Outcome, Meta(description="Only runs that ended so.")] | None = None
-    actor: Annotated[str, Meta(max_length=255, description="Only runs of this account.")] | None = None
+    actor: Annotated[str, Meta(max_length=255, description="Only runs of this account, or of this token.")] | None = (
+        None
+    )
     since: Annotated[float, Meta(description="Only runs asked for at this time or later.")] | None = None
     until: Annotated[float, Meta(description="Only runs asked for before this time.")] | None = None
 
@@ -97,6 +99,7 @@ RUNS_START = Operation(
     params=StartParams,
     body=RunRequest,
     status=202,
+    parts="for saved scripts, author for other code and module functions, admin for ADMIN runs",
     scoped=True,
     idempotent=True,
 )
@@ -167,6 +170,7 @@ RUNS_REPLAY = Operation(
     params=ReplayParams,
     body=ReplayRequest,
     status=202,
+    parts="for saved scripts, author for other code and module functions, admin for ADMIN runs",
     scoped=True,
     idempotent=True,
 )

@@ -10,6 +10,7 @@ import functools
 import os
 import pwd
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -25,6 +26,9 @@ class Role(IntEnum):
 
 NO_ACCOUNT = -1
 """The uid of an actor that is no account of this host."""
+
+MAX_TOLD = 200
+"""Characters that a record of a refusal has of what the caller sent, or of a token's patterns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,8 @@ class ServiceError(Exception):
     Attributes:
         retry_after: Seconds after which it may be asked again, where that is known.
         denied: The caller, where its role or its scripts are why; the surface puts that on record.
+        denial: What the record says of that besides: ``what`` was asked for, the role that it
+            ``needs``, the ``script``, the patterns of the ``scripts`` that the token is for.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class ServiceError(Exception):
         status: int = 400,
         retry_after: float | None = None,
         denied: Actor | None = None,
+        denial: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -82,20 +89,29 @@ class ServiceError(Exception):
         self.status = status
         self.retry_after = retry_after
         self.denied = denied
+        self.denial = denial or {}
 
     def body(self) -> ErrorBody:
         return ErrorBody(error=self.message, code=self.code, hint=self.hint)
 
 
-def require(actor: Actor, role: Role, what: str) -> None:
-    """Raise ``forbidden`` unless ``actor`` holds ``role``. ``what`` completes "alice may not …"."""
+def require(actor: Actor, role: Role, what: str, parts: str = "") -> None:
+    """Raise ``forbidden`` unless ``actor`` holds ``role``.
+
+    Args:
+        actor: Who asks.
+        role: The least that may.
+        what: Completes "alice may not …".
+        parts: What of it needs ``role`` and what needs more; completes "that needs the role operator …".
+    """
     if actor.role < role:
         raise ServiceError(
             "forbidden",
-            f"{actor.name} may not {what}: that needs the role {role.name.lower()}.",
+            f"{actor.name} may not {what}: that needs the role {' '.join(filter(None, (role.name.lower(), parts)))}.",
             hint="Ask an administrator of this project for the role.",
             status=403,
             denied=actor,
+            denial={"what": what, "needs": role.name.lower()},
         )
 
 
@@ -108,6 +124,7 @@ def require_every_script(actor: Actor, what: str) -> None:
             hint="Ask an administrator of this project for a token without patterns of scripts.",
             status=403,
             denied=actor,
+            denial={"what": what, "scripts": _listed(actor.scripts)},
         )
 
 
@@ -120,7 +137,14 @@ def require_script(actor: Actor, path: str, what: str = "reach") -> None:
             hint="Ask an administrator of this project for a token for this script.",
             status=403,
             denied=actor,
+            denial={"script": path[:MAX_TOLD], "scripts": _listed(actor.scripts)},
         )
+
+
+def _listed(patterns: tuple[str, ...]) -> str:
+    """Patterns as a record names them, the first of many."""
+    text = ", ".join(patterns)
+    return text if len(text) <= MAX_TOLD else f"{text[:MAX_TOLD]}…"
 
 
 @functools.lru_cache(maxsize=4096)

@@ -78,8 +78,12 @@ class AuditService:
                 log.exception("the audit record could not be kept up")
 
     def tell(self, actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> None:
-        """Record something that has happened."""
-        self._waiting.append(event(actor, source, action, subject, **detail))
+        """Record something that has happened now."""
+        self.tell_at(time.time(), actor, source, action, subject, **detail)
+
+    def tell_at(self, at: float, actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> None:
+        """Record something that happened ``at`` an earlier time; its place is behind what was told before it."""
+        self._waiting.append(event_at(at, actor, source, action, subject, **detail))
         self._work.set()
 
     async def flush(self) -> None:
@@ -136,9 +140,14 @@ class AuditService:
 
 
 def event(actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> AuditEvent:
-    """What ``store.state.audit`` records of it."""
+    """Return what ``store.state.audit`` records of something that happens now."""
+    return event_at(time.time(), actor, source, action, subject, **detail)
+
+
+def event_at(at: float, actor: Actor, source: str, action: str, subject: str = "", **detail: object) -> AuditEvent:
+    """Return what ``store.state.audit`` records of something that happened ``at`` an earlier time."""
     text = json.dumps(detail, sort_keys=True)
-    return AuditEvent(time.time(), actor.name, actor.uid, source, action, subject, text)
+    return AuditEvent(at, actor.name, actor.uid, source, action, subject, text)
 
 
 def _record(row: AuditRow) -> AuditRecord:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Network, ip_address
+from pathlib import Path
 
 from engine.models.access import AccessInfo
 from engine.registry.access import ACCESS_SELF
 from engine.services.access import NO_ACCOUNT, Actor, Role, ServiceError
 from engine.services.accounts import AccountNames
 from engine.services.denials import Denials
-from engine.services.operations import implements
+from engine.services.operations import Row, implements, phrase
 from engine.services.roles import AccountRoles
 from engine.services.sessions import Sessions
 from engine.services.throttle import LoginThrottle
@@ -45,12 +46,25 @@ class Callers:
         sessions: Sessions | None = None,
         throttle: LoginThrottle | None = None,
         names: AccountNames | None = None,
+        shared_settings: Path | None = None,
     ) -> None:
+        """Begin with no roles.
+
+        Args:
+            owner: The project's.
+            tokens: None where there are none.
+            denials: Puts refusals on record.
+            sessions: Of callers.
+            throttle: Of refused logins.
+            names: Of accounts.
+            shared_settings: The file that gives roles, where the project is shared.
+        """
         self._owner = owner
         self._tokens = tokens
         self._denials = denials
         self._sessions = sessions or Sessions()
         self._throttle = throttle or LoginThrottle()
+        self._shared_settings = shared_settings
         self._names = names or AccountNames()
         self._names.note(owner.uid, owner.name)
         self._roles = AccountRoles()
@@ -123,7 +137,7 @@ class Callers:
         if actor is None:
             actor = self._by_session(text, peer)
         if actor is None:
-            raise self._refused(_origin(address))
+            raise self._refused(text, _origin(address))
         return actor
 
     def while_counts(self, actor: Actor) -> Callable[[], bool] | None:
@@ -157,10 +171,16 @@ class Callers:
             expires_at=expires,
         )
 
-    def denied(self, actor: Actor, source: str, subject: str) -> None:
-        """Put on record that ``actor`` was refused the operation ``subject`` by its role or its scripts."""
-        if self._denials is not None:
-            self._denials.note(actor, source, subject, role=actor.role.name.lower())
+    def denied(self, refusal: ServiceError, source: str, operation: Row) -> None:
+        """Put on record that the caller whom ``refusal`` names was refused an operation by its role or its scripts."""
+        if self._denials is not None and refusal.denied is not None:
+            detail = {
+                "what": phrase(operation.summary),
+                "role": refusal.denied.role.name.lower(),
+                "needs": operation.role,
+                **refusal.denial,
+            }
+            self._denials.note(refusal.denied, source, operation.name, **detail)
 
     def _by_session(self, text: str, peer: Peer | None) -> Actor | None:
         actor = self._sessions.actor_of(text)
@@ -175,18 +195,28 @@ class Callers:
         """The refusal of an account without a role, which says whom to ask."""
         actor = Actor(self._names.of(peer.uid), peer.uid, Role.VIEWER)
         owner = self._owner.name
-        if self._roles.none:
+        if self._shared_settings is not None:
+            sentence = f"{actor.name} has no role in this shared project, which belongs to {owner}."
+            hint = f"Ask an administrator of this host, who gives roles in {self._shared_settings} under [access]."
+        elif self._roles.none:
             sentence = f"This project belongs to {owner}; other accounts have no access to its engine."
             hint = f"Ask {owner}, or make a project of your own: gatewright init FOLDER"
         else:
             sentence = f"{actor.name} has no role in this project, which belongs to {owner}."
             hint = f"Ask for one: {', '.join(self._roles.admins[:5]) or owner}."
-        return ServiceError("forbidden", sentence, hint=hint, status=403, denied=actor)
+        return ServiceError("forbidden", sentence, hint=hint, status=403, denied=actor, denial={"role": "none"})
 
-    def _refused(self, address: str) -> ServiceError:
+    def _refused(self, text: str, address: str) -> ServiceError:
+        """The refusal of a text. Who has a token's secret may know what became of it; its id alone tells nothing."""
+        ended = self._tokens.ended(text) if self._tokens is not None else None
         if self._denials is not None:
-            self._denials.note(Actor("unknown", NO_ACCOUNT, Role.VIEWER), "rest", LOGIN.format(address=address))
+            told = {} if ended is None else {"token": ended.name, "why": ended.why}
+            self._denials.note(Actor("unknown", NO_ACCOUNT, Role.VIEWER), "rest", LOGIN.format(address=address), **told)
         wait = self._throttle.failed(address)
+        if wait is None and ended is not None:
+            was = "expired" if ended.why == "expired" else "was revoked"
+            moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ended.at))
+            return unauthorized(f"The token {ended.name} {was} at {moment}.")
         if wait is None:
             return unauthorized("This token is not known here, or no longer counts.")
         return ServiceError(

@@ -34,25 +34,37 @@ class _Repeats:
     subject: str
     began: float
     count: int = 0
+    first_at: float = 0.0
+    last_at: float = 0.0
     detail: dict[str, object] = field(default_factory=dict)
 
 
 class Denials:
-    """Records the first refusal of each actor and operation at once, and how many followed when a minute is over.
+    """Records the first refusal of a kind at once, and how many followed when a minute is over.
+
+    A kind is an actor, an operation and the role that it needed.
 
     Args:
         audit: Where they are recorded.
         clock: Monotonic, in seconds.
+        wall: The wall clock, in seconds since the epoch.
     """
 
-    def __init__(self, audit: AuditService, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        audit: AuditService,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._audit = audit
         self._clock = clock
+        self._wall = wall
         self._windows: dict[tuple[str, str], _Repeats] = {}
 
     def note(self, actor: Actor, source: str, subject: str, **detail: object) -> None:
         """Put a refusal on record. ``detail`` never holds a token's text."""
-        key = actor.identity, subject
+        kind = f"{subject} {detail.get('needs', '')}{detail.get('token', '')}"
+        key = actor.identity, kind
         repeats = self._windows.get(key)
         if repeats is None and not self._has_room(actor):
             self.settle()
@@ -63,6 +75,8 @@ class Denials:
                 repeats = self._windows.get(key)
         if repeats is not None and self._clock() - repeats.began < WINDOW:
             repeats.count += 1
+            repeats.last_at = self._wall()
+            repeats.first_at = repeats.first_at or repeats.last_at
             return
         if repeats is not None:
             self._tell(repeats)
@@ -83,6 +97,14 @@ class Denials:
 
     def _tell(self, repeats: _Repeats) -> None:
         if repeats.count:
-            self._audit.tell(
-                repeats.actor, repeats.source, DENIED, repeats.subject, **repeats.detail, repeated=repeats.count
+            self._audit.tell_at(
+                repeats.last_at,  # they are written when their window is over, and did not happen then
+                repeats.actor,
+                repeats.source,
+                DENIED,
+                repeats.subject,
+                **repeats.detail,
+                repeated=repeats.count,
+                first_at=round(repeats.first_at, 3),
+                last_at=round(repeats.last_at, 3),
             )

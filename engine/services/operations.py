@@ -71,10 +71,10 @@ def may(actor: Actor, operation: Row) -> None:
     Raises:
         ServiceError: ``forbidden``.
     """
-    phrase = _phrase(operation.summary)
-    require(actor, Role[operation.role.upper()], phrase)
+    what = phrase(operation.summary)
+    require(actor, Role[operation.role.upper()], what, operation.parts)
     if not operation.scoped:
-        require_every_script(actor, phrase)
+        require_every_script(actor, what)
 
 
 class BoundOperation:
@@ -182,7 +182,7 @@ def _checked(method: MethodT, operation: Row) -> MethodT:
 
 
 @functools.cache
-def _phrase(summary: str) -> str:
-    """What completes "alice may not …": the summary's first clause."""
+def phrase(summary: str) -> str:
+    """Return what completes "alice may not …": the summary's first clause."""
     first = re.split(r"[:;,]", summary, maxsplit=1)[0]
     return first[:1].lower() + first[1:]

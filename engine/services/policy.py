@@ -42,7 +42,8 @@ class AccessPolicy:
     Args:
         file: The project's settings file.
         access: What it said when the engine started.
-        owner: In whose name changes are recorded.
+        owner: Who may have written it, beside root.
+        shared: The file is that of a shared project; what its members may do stands nowhere else.
         look_every: Seconds.
     """
 
@@ -54,12 +55,15 @@ class AccessPolicy:
         audit: AuditService,
         owner: Actor,
         *,
+        shared: bool = False,
         look_every: float = LOOK_EVERY,
     ) -> None:
         self._file = file
         self._callers = callers
         self._audit = audit
         self._owner = owner
+        self._shared = shared
+        self._no_roles: str | None = None
         self._look_every = look_every
         self._access = access
         self._wrong: str | None = None
@@ -77,7 +81,7 @@ class AccessPolicy:
     @property
     def problems(self) -> list[str]:
         """What is wrong with the file, and what of it does not count yet; a sentence each."""
-        return [problem for problem in (self._wrong, self._later) if problem is not None]
+        return [problem for problem in (self._wrong, self._no_roles, self._later) if problem is not None]
 
     async def start(self) -> None:
         """Give the accounts their roles. With an unknown name, only the owner and root have one until it is known."""
@@ -126,9 +130,39 @@ class AccessPolicy:
         mended, self._wrong = self._wrong is not None, None
         changed = self._callers.use_roles(roles) or access != self._access
         self._access = access
+        before, self._no_roles = self._no_roles, self._without_roles(roles)
         if changed or mended:
-            self._audit.tell(self._owner, "engine", "access_policy", str(self._file), **asdict(access))
-            log.info("roles of accounts are as %s has them", self._file)
+            self._audit.tell(self._engine, "engine", "access_policy", self._subject, **asdict(access))
+        if self._no_roles is not None:
+            if self._no_roles != before:
+                log.warning("%s", self._no_roles)
+        elif changed or mended:
+            missing = "there is no %s: accounts other than the owner and root have no role"
+            log.info("roles of accounts are as %s has them" if self._seen is not None else missing, self._file)
+
+    @property
+    def _engine(self) -> Actor:
+        """The engine found the change; who made it, it cannot know."""
+        return Actor("engine", self._owner.uid, Role.ADMIN)
+
+    @property
+    def _subject(self) -> str:
+        """The file, and whose it is: that account or root has written it."""
+        if self._seen is None:
+            return f"{self._file}, which is missing"
+        uid = self._seen[-1]
+        names = {0: "root", self._owner.uid: self._owner.name}
+        return f"{self._file} of {names.get(uid, f'uid {uid}')}" if len(self._seen) > 1 else str(self._file)
+
+    def _without_roles(self, roles: AccountRoles) -> str | None:
+        """Say that in a shared project no other account has a role."""
+        if not self._shared or not roles.none:
+            return None
+        why = "names none under [access]" if self._seen is not None else "does not exist"
+        return (
+            f"No other account has a role in this shared project yet: {self._file} {why}. Root gives them there, "
+            'such as: [access], and in the next line: operators = ["@GROUP"]'
+        )
 
     async def _resolved(self, access: AccessSection, seconds: float) -> AccountRoles:
         """The roles, if the directory answers in time; the next call goes on waiting for the same answer."""
@@ -149,7 +183,7 @@ class AccessPolicy:
             return  # said before
         self._wrong = problem
         log.warning("%s", problem)
-        self._audit.tell(self._owner, "engine", "access_policy_refused", str(self._file), problem=sentence)
+        self._audit.tell(self._engine, "engine", "access_policy_refused", self._subject, problem=sentence)
 
     def _compare(self, settings: Settings) -> None:
         """Say which other sections have changed since the engine started."""

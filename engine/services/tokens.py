@@ -12,9 +12,10 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Literal
 
 from engine.models.access import NewToken, TokenInfo, TokenList, TokenRequest
 from engine.models.runs import Mode
@@ -33,10 +34,13 @@ MAX_NAME = 64
 MAX_PATTERNS = 100
 MAX_PATTERN = 500
 MAX_TOKENS = 10_000
+MOST_REVOKED = 1_000
+"""Revoked tokens that are still known by their secret, so that a program that sends one can be found."""
+
 LONGEST = 100 * 366 * 86_400.0
 """Seconds that a token may count at most; what is to count longer needs no end."""
 
-_NAME = re.compile(r"[^\W_](?:[\w .@-]*[\w.@-])?")
+_NAME = re.compile(r"[^\W_](?: ?[\w.@-])*")
 _ID = re.compile(r"[0-9a-f]{12}")
 _DURATION = re.compile(r"(\d{1,6})(m|h|d|w)")
 _SECONDS = {"m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
@@ -50,6 +54,15 @@ class _Token:
     digest: bytes
     actor: Actor
     used_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedToken:
+    """A token that no longer counts, and whose secret was sent."""
+
+    name: str
+    why: Literal["expired", "revoked"]
+    at: float
 
 
 class TokenService:
@@ -69,26 +82,31 @@ class TokenService:
         self._space = space
         self._clock = clock
         self._tokens: dict[str, _Token] = {}
+        self._revoked: dict[str, _Token] = {}
         self._dirty: set[str] = set()
 
     async def load(self) -> None:
         """Read what is kept."""
         self._tokens = {row.id: _token(row) for row in await self._rows.rows()}
+        self._revoked = {row.id: _token(row) for row in reversed(await self._rows.revoked(MOST_REVOKED))}
 
     def actor_of(self, text: str) -> Actor | None:
         """Return the actor of a token that counts now; None for every other text."""
-        token_id, _, secret = text.removeprefix(PREFIX).partition("_")
-        token = self._tokens.get(token_id)
-        if token is None or not text.startswith(PREFIX):
-            return None
-        if not hmac.compare_digest(hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest(), token.digest):
-            return None
-        now = self._clock()
-        if _expired(token.row, now):
+        token, now = _sent(text, self._tokens), self._clock()
+        if token is None or _expired(token.row, now):
             return None
         token.used_at = now
-        self._dirty.add(token_id)
+        self._dirty.add(token.row.id)
         return token.actor
+
+    def ended(self, text: str) -> EndedToken | None:
+        """Return which token that no longer counts has this text; None for every other, also one with its id alone."""
+        if (token := _sent(text, self._revoked)) is not None and token.row.revoked_at is not None:
+            return EndedToken(token.row.name, "revoked", token.row.revoked_at)
+        token = _sent(text, self._tokens)
+        if token is None or token.row.expires_at is None or not _expired(token.row, self._clock()):
+            return None
+        return EndedToken(token.row.name, "expired", token.row.expires_at)
 
     def actor_with(self, token_id: str) -> Actor | None:
         """Return the actor of the token with this id, if it counts now."""
@@ -114,6 +132,7 @@ class TokenService:
                 f"{actor.name} may not create a token with the role {role.name.lower()}: that is more than its own.",
                 status=403,
                 denied=actor,
+                denial={"what": f"create a token with the role {role.name.lower()}", "needs": role.name.lower()},
             )
         if mode is Mode.ADMIN and role < Role.ADMIN:
             raise ServiceError(
@@ -189,12 +208,16 @@ class TokenService:
         """
         found = self._named(token)
         info = _info(found, self._clock())
+        now = self._clock()
         del self._tokens[found.row.id]
+        self._revoked[found.row.id] = replace(found, row=replace(found.row, revoked_at=now))
+        if len(self._revoked) > MOST_REVOKED:
+            del self._revoked[next(iter(self._revoked))]
         self._audit.tell(actor, source, "token_revoke", found.row.name, id=found.row.id)
         if self._space.read_only:
             raise _only_here(found.row, f"{self._why_read_only()}.", self._space.hint)
         try:
-            await self._rows.revoke(found.row.id, self._clock())
+            await self._rows.revoke(found.row.id, now)
         except StoreError as error:
             raise _only_here(found.row, str(error), error.hint) from None
         return info
@@ -218,8 +241,8 @@ class TokenService:
         if len(name) > MAX_NAME or not _NAME.fullmatch(name) or not name.isprintable() or _ID.fullmatch(name):
             raise ServiceError(
                 "bad_name",
-                f"A token's name has letters, digits, blanks and . _ @ -, begins with a letter or digit, has at most "
-                f"{MAX_NAME} characters and does not look like a token's id.",
+                f"A token's name has letters, digits, single blanks and . _ @ -, begins with a letter or digit, has at "
+                f"most {MAX_NAME} characters and does not look like a token's id.",
                 hint="For example --name dashboard-line1.",
             )
         now = self._clock()
@@ -244,6 +267,16 @@ class TokenService:
                 "no_token", "There is no token of this name or id.", hint="See gatewright token list.", status=404
             )
         return min(named, key=lambda each: (_expired(each.row, now), -each.row.created_at))
+
+
+def _sent(text: str, tokens: Mapping[str, _Token]) -> _Token | None:
+    """The token of which ``text`` is all: its id and its secret."""
+    token_id, _, secret = text.removeprefix(PREFIX).partition("_")
+    token = tokens.get(token_id)
+    if token is None or not text.startswith(PREFIX):
+        return None
+    digest = hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+    return token if hmac.compare_digest(digest, token.digest) else None
 
 
 def _token(row: TokenRow) -> _Token:

@@ -50,6 +50,7 @@ def main() -> Template:
     gc.disable()
     config = Config(**json.loads(_configuration()))
     _give_way()
+    limits.usual_files()
     control = _socket.socket(fileno=config.control)
     os.set_inheritable(config.control, False)
     template = None

@@ -39,6 +39,9 @@ PID_MAX = 400
 
 ADMIN_PID_MAX = 4_400
 
+USUAL_FILES = 1024
+"""The soft limit of descriptors that programs are started with, and all that select(2) can take."""
+
 PROCESSES = 64
 """Only set inside the own user namespace: elsewhere the kernel counts every process of the account."""
 
@@ -75,6 +78,13 @@ def leftovers() -> int:
 def umask() -> int:
     """The mask of files to come, as the kernel has it."""
     return kernel.umask(0o077)
+
+
+def usual_files() -> None:
+    """Take back what the engine may have above the usual soft limit of descriptors; everything below inherits it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft > USUAL_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (USUAL_FILES, hard))
 
 
 def apply(request: ForkRequest, template_size: int, *, own_user_namespace: bool) -> None:

@@ -15,6 +15,12 @@ _IN_ARGUMENTS = _SECRET | {
 }  # fmt: skip
 _ENDINGS = ("password", "passwd", "passphrase", "passwort", "kennwort", "pwd", "secret", "token", "apikey")
 
+LONGEST_NAME = 1_000
+"""Characters of a name that is looked at."""
+
+_PARTS = ("key", "token", "secret", "passw", "passphrase", "credential")
+"""Of these each such word contains one."""
+
 _WORDS = (re.compile(r"[A-Z]?[a-z]+|[A-Z]+"), re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+"))
 """Both ways to read a run of capitals: ``APIkey``, ``APIKey``."""
 
@@ -23,9 +29,17 @@ def names_a_secret(name: str) -> bool:
     """Whether a name has one of the words as a whole word: ``api_key``, ``dbPassword``, ``token2``; not ``monkey``.
 
     Words end at underscores, hyphens, dots, digits and where a capital begins another one. Characters count as Python
-    reads them in a name (PEP 3131, NFKC).
+    reads them in a name (PEP 3131, NFKC). A name longer than any that is written by hand counts as one unread.
     """
-    plain = unicodedata.normalize("NFKC", name)
+    if len(name) > LONGEST_NAME:
+        return True
+    plain = name if name.isascii() else unicodedata.normalize("NFKC", name)
+    lower = plain.lower()
+    for part in _PARTS:  # nearly every name has none, and there may be hundreds of thousands
+        if part in lower:
+            break
+    else:
+        return False
     return any(word.lower() in _SECRET for words in _WORDS for word in words.findall(plain))
 
 

@@ -17,6 +17,7 @@ import functools
 import os
 import pwd
 import re
+import resource
 import shlex
 import shutil
 import subprocess
@@ -32,6 +33,9 @@ TIMEOUT = 5.0
 MAX_OUTPUT = 32 << 20
 
 MAX_FILTERS = 64
+
+USUAL_FILES = 1024
+"""The soft limit of descriptors that hooks and filters expect, whatever the engine has (select(2))."""
 
 LOCK_PATIENCE = 3.0
 """Seconds for which a command is tried again that another git keeps out."""
@@ -183,6 +187,7 @@ class GitCommand:
                 raise StoreError(f"git cannot be started: {os.strerror(error.errno or 0)}.") from error
         with process:
             try:
+                _limit_files(process.pid)
                 return collect(process, command[0], timeout, limit, self._stop)
             except BaseException:
                 end(process)
@@ -256,6 +261,13 @@ def demand(answer: GitResult) -> bytes:
     lines = [line for line in answer.error.splitlines() if line.strip()]
     said = lines[0].removeprefix("fatal: ").removeprefix("error: ").rstrip(".") if lines else ""
     raise StoreError(f"git failed: {said or f'it ended with status {answer.code}'}.")
+
+
+def _limit_files(pid: int) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = USUAL_FILES if hard == resource.RLIM_INFINITY else min(USUAL_FILES, hard)
+    with contextlib.suppress(OSError):  # it has ended already
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from store.database import Database
 
 _COLUMNS = "id, name, sha256, role, default_mode, scripts, created_at, created_by, expires_at, revoked_at, last_used_at"
 _SELECT = f"SELECT {_COLUMNS} FROM token WHERE revoked_at IS NULL ORDER BY created_at, id"  # noqa: S608 - our own columns
+_REVOKED = f"SELECT {_COLUMNS} FROM token WHERE revoked_at IS NOT NULL ORDER BY revoked_at DESC LIMIT ?"  # noqa: S608
 _INSERT = f"INSERT INTO token ({_COLUMNS}) VALUES ({', '.join('?' * 11)})"  # noqa: S608 - our own columns
 
 
@@ -24,6 +25,7 @@ class TokenRow:
         scripts: Patterns of script paths; empty means every script.
         expires_at: None: it counts until it is revoked.
         last_used_at: None as long as it was never used.
+        revoked_at: None: it was not.
     """
 
     id: str
@@ -36,6 +38,7 @@ class TokenRow:
     created_by: str
     expires_at: float | None = None
     last_used_at: float | None = None
+    revoked_at: float | None = None
 
 
 class Tokens:
@@ -47,6 +50,11 @@ class Tokens:
     async def rows(self) -> list[TokenRow]:
         """Every token that was not revoked, also those that have expired, oldest first."""
         found = await self._database.read(lambda connection: connection.execute(_SELECT).fetchall())
+        return [_row(values) for values in found]
+
+    async def revoked(self, limit: int) -> list[TokenRow]:
+        """The tokens that were revoked last, the latest first."""
+        found = await self._database.read(lambda connection: connection.execute(_REVOKED, (limit,)).fetchall())
         return [_row(values) for values in found]
 
     async def add(self, row: TokenRow) -> None:
@@ -65,7 +73,7 @@ class Tokens:
             row.created_at,
             row.created_by,
             row.expires_at,
-            None,
+            row.revoked_at,
             row.last_used_at,
         )
         await self._database.write(lambda connection: connection.execute(_INSERT, values).rowcount)
@@ -91,7 +99,7 @@ class Tokens:
 
 
 def _row(values: tuple[Any, ...]) -> TokenRow:
-    token_id, name, sha256, role, mode, scripts, created_at, created_by, expires_at, _, last_used_at = values
+    token_id, name, sha256, role, mode, scripts, created_at, created_by, expires_at, revoked_at, last_used_at = values
     return TokenRow(
         id=token_id,
         name=name,
@@ -103,4 +111,5 @@ def _row(values: tuple[Any, ...]) -> TokenRow:
         created_by=created_by,
         expires_at=expires_at,
         last_used_at=last_used_at,
+        revoked_at=revoked_at,
     )

@@ -37,13 +37,17 @@ class Versions:
         self.kept = KEPT
         """Versions per script."""
 
-    async def announce(self, row: VersionRow) -> int:
+    async def announce(self, row: VersionRow, since: float | None = None) -> int:
         """Record durably that this version is about to be replaced; returns the row's id.
+
+        Args:
+            row: The version.
+            since: When it was written, in seconds since the epoch. Of the first one that is when the script was made.
 
         Raises:
             StoreError: Nothing was recorded.
         """
-        return await self._database.write(lambda connection: _announce(connection, row))
+        return await self._database.write(lambda connection: _announce(connection, row, since))
 
     async def settle(self, version: int) -> list[str]:
         """It was replaced. A renamed script takes its versions along, and the oldest above ``kept`` are forgotten.
@@ -73,8 +77,9 @@ class Versions:
         return await self._database.read(lambda connection: connection.execute(query).fetchall())
 
     async def oldest(self) -> dict[str, float]:
-        """When the oldest version that is kept of each script was replaced, in seconds since the epoch."""
-        query = "SELECT script, MIN(at) FROM script_version GROUP BY script"
+        """Return the earliest time that is known of each script that was ever replaced, in seconds since the epoch."""
+        times = "SELECT script, at FROM script_version UNION ALL SELECT script, at FROM script_created"
+        query = f"SELECT script, MIN(at) FROM ({times}) GROUP BY script"  # noqa: S608 - names of our own
         return dict(await self._database.read(lambda connection: connection.execute(query).fetchall()))
 
     async def deletions(self) -> list[VersionRow]:
@@ -136,7 +141,9 @@ class Versions:
         return [_row(row) for row in found]
 
 
-def _announce(connection: sqlite3.Connection, row: VersionRow) -> int:
+def _announce(connection: sqlite3.Connection, row: VersionRow, since: float | None) -> int:
+    if since is not None:
+        connection.execute("INSERT OR IGNORE INTO script_created (script, at) VALUES (?, ?)", (row.script, since))
     cursor = connection.execute(_INSERT, tuple(getattr(row, name) for name in _NEW))
     return int(cursor.lastrowid or 0)
 
@@ -148,7 +155,7 @@ def _settle(connection: sqlite3.Connection, version: int, kept: int) -> list[str
     row = _row(found)
     connection.execute("UPDATE script_version SET settled = 1 WHERE id = ?", (version,))
     if row.new_path is not None:
-        connection.execute("UPDATE script_version SET script = ? WHERE script = ?", (row.new_path, row.script))
+        _carry(connection, row.script, row.new_path)
     return _forget(connection, row.new_path or row.script, kept)
 
 
@@ -159,8 +166,14 @@ def _adopt(connection: sqlite3.Connection, deletion: VersionRow, new_path: str) 
     connection.execute(
         "UPDATE script_version SET reason = 'renamed', new_path = ? WHERE id = ?", (new_path, deletion.id)
     )
-    connection.execute("UPDATE script_version SET script = ? WHERE script = ?", (new_path, deletion.script))
+    _carry(connection, deletion.script, new_path)
     return True
+
+
+def _carry(connection: sqlite3.Connection, script: str, new_path: str) -> None:
+    """Give what is known of a script to its new path."""
+    connection.execute("UPDATE script_version SET script = ? WHERE script = ?", (new_path, script))
+    connection.execute("UPDATE OR REPLACE script_created SET script = ? WHERE script = ?", (new_path, script))
 
 
 def _forget(connection: sqlite3.Connection, script: str, kept: int, limit: int = -1) -> list[str]:
@@ -171,6 +184,8 @@ def _forget(connection: sqlite3.Connection, script: str, kept: int, limit: int =
         (script, kept, limit),
     ).fetchall()
     connection.executemany("DELETE FROM script_version WHERE id = ?", [(version,) for version, _ in doomed])
+    if kept == 0:  # the script is gone for good
+        connection.execute("DELETE FROM script_created WHERE script = ?", (script,))
     named = "SELECT 1 FROM script_version WHERE sha256 = ?"
     return [sha256 for sha256 in {sha for _, sha in doomed} if not connection.execute(named, (sha256,)).fetchone()]
 

@@ -150,7 +150,8 @@ class Handler(BaseHTTPRequestHandler):
 OUTCOMES: dict[str, dict[str, Any]] = {
     "typed": {"success": True, "value": {"n": 2**100, "t": "Grüße \U0001f600", "f": 0.1, "l": [1, None, True]}},
     "text only": {"success": True, "result": "<object>", "output": "printed"},
-    "printed only": {"success": True, "output": "printed\n"},
+    "printed only": {"success": True, "result": "printed\n", "output": "printed\n"},
+    "not a number": {"success": True, "output": "printed\n", "note": "Changed in the result: NaN to null."},
     "nothing": {"success": True, "output": ""},
     "zero": {"success": True, "value": 0, "result": "0", "output": "printed"},
     "fails": {

@@ -33,6 +33,7 @@ from engine.models.scripts import DeleteRequest, SaveRequest
 from engine.registry import OPERATIONS
 from engine.registry.operation import BASE, COMPAT_BASE
 from engine.services.access import NO_ACCOUNT, Actor, Role, ServiceError
+from engine.services.denials import Denials
 from engine.services.operations import BoundOperation, Request, bind, may
 from engine.services.roles import AccountRoles
 from engine.sockets import Peer
@@ -163,9 +164,49 @@ async def test_a_token_runs_what_its_role_may_and_each_denial_is_on_record(plant
         if not allowed:
             assert answer.json["code"] == "forbidden"
             assert answer.json["error"].startswith(f"token:{name} may not")
+            if name == "viewer":  # asks once for what it needs, and not for operator first
+                needed = {"saved": "operator for saved scripts", "admin": "admin for ADMIN runs"}
+                assert needed.get(kind, "author for other code and module functions") in answer.json["error"]
     records = (await plant.engine.audit.list(plant.engine.owner, limit=100)).records
     denied = {record.subject for record in records if (record.actor, record.action) == (f"token:{name}", "denied")}
     assert denied == (set() if name == "admin" else {"runs.start"})
+
+
+async def test_the_runs_of_a_token_are_found_by_its_name_alone_by_those_who_see_them(plant: Plant) -> None:
+    async def found(name: str, who: str) -> set[str]:
+        answer = await plant.host.ask("GET", f"/api/v1/runs?actor={who}", token=plant.tokens[name])
+        return {run["actor"] for run in answer.json["runs"]}
+
+    async with asyncio.timeout(20):
+        while not await found("admin", "scoped"):  # noqa: ASYNC110 - its record is written soon
+            await asyncio.sleep(0.05)
+    assert await found("admin", "scoped") == await found("admin", "token:scoped") == {"token:scoped"}
+    assert await found("scoped", "scoped") == {"token:scoped"}
+    assert await found("operator", "scoped") == set()
+    owner = plant.engine.owner.name
+    assert await found("admin", owner) == {owner}
+
+
+async def test_the_record_of_a_denial_says_what_was_asked_for_and_what_it_needs(plant: Plant) -> None:
+    async def refused(body: Any, *, token: str = "", peer: Peer | None = None) -> dict[str, Any]:
+        answer = await plant.host.ask("POST", "/api/v1/runs", token=token, peer=peer, body=body)
+        assert answer.status == 403, answer
+        plant.engine.callers._denials = Denials(plant.engine.audit)  # with a window of its own
+        records = (await plant.engine.audit.list(plant.engine.owner, limit=100)).records
+        return next(record.detail for record in records if record.action == "denied")  # runs of others may end now
+
+    plant.engine.callers._denials = Denials(plant.engine.audit)
+    operator = plant.tokens["operator"]
+    assert await refused(EXEC, token=operator) == {
+        "what": "run code of their own", "needs": "author", "role": "operator",
+    }  # fmt: skip
+    assert await refused(ADMIN_RUN, token=operator) == {
+        "what": "run in ADMIN mode", "needs": "admin", "role": "operator",
+    }  # fmt: skip
+    outside = await refused({"kind": "script", "script": OUTSIDE}, token=plant.tokens["scoped"])
+    assert (outside["what"], outside["script"], outside["scripts"]) == ("start runs", OUTSIDE, "line1/**")
+    stranger = await refused(EXEC, peer=Peer(1, 54_499, 54_499))
+    assert (stranger["what"], stranger["role"]) == ("start runs", "none"), "it has none, so no viewer's either"
 
 
 @dataclass(frozen=True)

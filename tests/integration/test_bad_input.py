@@ -263,11 +263,13 @@ def test_a_runaway_is_stopped_at_its_timeout_and_nothing_is_left(caller: Caller,
     assert (done["exit"], done["outcome"]) == (124, "timeout")
     assert 0.5 <= done["duration"] < 5
     caller.check_innocent()
-    wait_for(lambda: idle(caller) and len(family(pid)) == before)
+    wait_for(lambda: idle(caller) and len(family(pid)) <= before)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests are those of an ordinary account already")
-@pytest.mark.parametrize("kind", ["a fork bomb", "one long operation", "blocked signals"])
+@pytest.mark.parametrize(
+    "kind", ["a fork bomb", *(pytest.param(kind, marks=pytest.mark.slow) for kind in RUNAWAYS if "bomb" not in kind)]
+)
 def test_an_ordinary_accounts_runaway_is_stopped_too(kind: str) -> None:
     with ordinary_account() as account:
         project = ProjectUnderTest(account.folder("plant"))
@@ -282,7 +284,7 @@ def test_an_ordinary_accounts_runaway_is_stopped_too(kind: str) -> None:
             done = account.call("--project", str(project.root), "exec", "--timeout=0.5", RUNAWAYS[kind])
             assert done.returncode == 124
             assert account.call("--project", str(project.root), "exec", "result = 1 + 1").stdout == "2\n"
-            wait_for(lambda: at_rest(account.call(*status).stdout) and len(account.processes()) == before)
+            wait_for(lambda: at_rest(account.call(*status).stdout) and len(account.processes()) <= before)
             account.call("--project", str(project.root), "engine", "stop")
             wait_for(lambda: not account.processes())
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from cli_support import cli_project
+from cli_support import cli_project, in_terminal
 
 
 def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path) -> None:
@@ -21,6 +21,18 @@ def test_what_was_done_is_on_record_and_can_be_verified(tmp_path: Path) -> None:
         actions = [action for action, _ in reversed(told)]
         assert actions == ["start", "save", "rename", "copy", "delete", "admin_run", "admin_end"]
         assert ("save", "night/hello.py") in told
+        listed = project.call("audit", "-n", "2")
+        assert "older ones: the same with --before 6" in listed.stderr
+        assert [line.split()[0] for line in listed.stdout.splitlines()] == ["7", "6"]
+        assert "admin end #1 <exec> (cli): ok" in listed.stdout
+        older = project.call("audit", "-n", "2", "--before", "6")
+        assert [line.split()[0] for line in older.stdout.splitlines()] == ["5", "4"]
+        saved = project.json("audit", "--what", "save night/hello", "-n", "1")
+        assert [one["action"] for one in saved["records"]] == ["save"]
+        assert "no record matches" in project.call("audit", "--who", "ghost").stderr
+        _, narrow = in_terminal(project.command("audit"))
+        assert max(map(len, narrow.splitlines())) <= 80
+        assert "".join(project.call("audit").stdout.split()) == "".join(narrow.split()), "nothing is cut"
         checked = project.json("audit", "--verify")
         assert (checked["records"], "problem" in checked) == (7, False)
     connection = sqlite3.connect(root / ".gatewright/state.db")

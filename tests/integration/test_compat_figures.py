@@ -185,8 +185,9 @@ async def test_the_panels_say_the_same(host: ServedEngine) -> None:
     assert metrics["total_executions"] == totals.total
     assert metrics["success_rate"] + metrics["errorRate"] == pytest.approx(100.0)
     minute = now.last_minute
-    rate = 100 * minute.failed / (minute.failed + minute.successful)
+    rate = 100 * totals.failed / (totals.failed + totals.successful)
     assert metrics["errorRate"] == pytest.approx(rate)
+    assert metrics["health_score"] == (await ask(host, "/gateway-impact"))["health_score"]
     assert monitoring["errorRatePercent"] == f"{rate:.2f}"
     assert metrics["averageLatencyMs"] == diagnostics["averageExecutionTime"] == totals.average_ms
     assert (metrics["maxLatencyMs"], metrics["min_execution_time_ms"]) == (totals.max_ms, totals.min_ms)

@@ -114,7 +114,7 @@ async def entries(engine: Engine) -> list[dict[str, Any]]:
     """What the audit has of runs, oldest first."""
     records = (await engine.audit.list(engine.owner, limit=500)).records
     return [
-        {"actor": one.actor, "subject": one.subject, **one.detail}
+        {"actor": one.actor, "subject": one.subject, "at": one.at, **one.detail}
         for one in reversed(records)
         if one.action == "run" and one.seq > TOLD
     ]
@@ -212,7 +212,11 @@ async def test_each_minute_has_a_record_and_an_entry(engine: Engine, monkeypatch
     runs = await listed(engine)
     assert [run.condensed.runs if run.condensed else 0 for run in runs] == [5, 5]
     await engine.runs._condenser.write()
-    assert [(entry["runs"], entry["inputs_distinct"]) for entry in await entries(engine)] == [(5, 5)]
+    told = await entries(engine)
+    assert [(entry["runs"], entry["inputs_distinct"]) for entry in told] == [(5, 5)]
+    assert round(told[0]["at"], 3) == told[0]["last_at"], (
+        "it is dated when the last of them ended, not when it is written"
+    )
 
 
 async def test_the_counts_outlive_the_engine(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -331,3 +332,26 @@ def _connect_as_nobody(folder: Path) -> str:
         return "connected"
 
     return Forked(connect, NOBODY).answer()
+
+
+def test_it_may_open_all_files_and_what_it_starts_the_usual_number(project: ProjectUnderTest) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, before[1]))
+    try:
+        engine = project.serve()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    wait_for(lambda: len(family(engine.pid)) > 3)
+    assert open_files(engine.pid) == before[1]
+    children = family(engine.pid) - {engine.pid}
+    wait_for(lambda: all(open_files(pid) <= 1024 for pid in children))
+    engine.terminate()
+    assert engine.wait(20) == 0
+
+
+def open_files(pid: int) -> int:
+    """The soft limit of a process, 0 if it has gone."""
+    try:
+        return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
+    except ProcessLookupError:
+        return 0

@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +19,14 @@ from cli_support import CliProject, cli_project
 from jython_support import CLIENT, needs_jython, run_jython
 
 import tui
+from engine.api.compat.endpoint import REAL_STATUSES
+from engine.registry.operation import COMPAT_BASE
 from tui.cli import COMMANDS
 from tui.commands.help import TOPICS
 
 PAGES = Path(tui.__file__).parent / "help"
 PATIENCE = 60
 FENCED = re.compile(r"^```(\w+)(?: (\w+))?\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
-DOUBLE = """# /// script
-# [tool.gatewright]
-# entrypoint = "main"
-# [tool.gatewright.params.number]
-# type = "int"
-# ///
-def main(number):
-    return number * 2
-"""
 MARK = "----"
 
 
@@ -54,7 +49,11 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CliProject
     """An engine that listens, and the environment that the page tells to set."""
     folder = tmp_path_factory.mktemp("recipes")
     with cli_project(folder / "plant", '[listen]\naddress = "127.0.0.1:0"\n') as project:
-        project.script("own/double.py", DOUBLE)
+        (setup,) = [recipe.code for recipe in recipes("api") if recipe.kind == "setup"]
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        subprocess.run(
+            ["bash", "-ec", setup], cwd=project.root, env={**os.environ, "PATH": path}, check=True, timeout=PATIENCE
+        )
         file = str(folder / "author.token")
         made = project.call("token", "create", "--role", "author", "--name", "author", "--output", file)
         assert made.returncode == 0, made.stderr
@@ -65,7 +64,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[CliProject
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here: apt-get install curl")
 def test_curl(plant: tuple[CliProject, dict[str, str]]) -> None:
     project, environment = plant
-    blocks = [recipe.code for recipe in recipes("api") if recipe.language == "sh"]
+    blocks = [recipe.code for recipe in recipes("api") if recipe.language == "sh" and not recipe.kind]
     script = "set -eu\n" + "".join(f"{block}echo; echo {MARK}\n" for block in blocks)
     done = subprocess.run(
         ["bash", "-c", script], cwd=project.root, env=environment, capture_output=True, text=True, timeout=PATIENCE,
@@ -91,6 +90,27 @@ def test_python(plant: tuple[CliProject, dict[str, str]], number: int) -> None:
         [sys.executable, "-c", recipe.code], env=plant[1], capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert (done.returncode, done.stdout) == (0, recipe.prints), done.stderr
+
+
+def test_the_statuses_of_the_modules_routes_are_those_that_the_page_names(
+    plant: tuple[CliProject, dict[str, str]],
+) -> None:
+    text = (PAGES / "api.md").read_text()
+    *first, last = map(str, sorted(REAL_STATUSES))
+    assert f"all but {', '.join(first)} and {last} have the status 200" in text
+
+    def status(method: str, path: str) -> int:
+        token = Path(plant[1]["GATEWRIGHT_TOKEN_FILE"]).read_text().strip()
+        url = f"{plant[1]['GATEWRIGHT_URL']}{COMPAT_BASE}/api/v1{path}"
+        asked = urllib.request.Request(url, method=method, headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    found = [status("GET", "/nothing"), status("DELETE", "/exec"), status("GET", "/scripts/load/none")]
+    assert found == [404, 405, 200]
 
 
 @needs_jython

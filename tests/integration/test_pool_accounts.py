@@ -97,7 +97,8 @@ def test_admin_runs_of_an_ordinary_account(account: OrdinaryAccount) -> None:
     assert str(answer["isolation"]).startswith("admin: userns+pidns+tmpfs, no sandbox")
 
 
-@pytest.mark.parametrize("ordinary", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("ordinary", [False, True])
 def test_admin_runs_without_namespaces(account: OrdinaryAccount, ordinary: bool, tmp_path: Path) -> None:
     folder = account.folder("plain-admin") if ordinary else tmp_path
     command = account.python(SCRIPT, str(folder), *PLAIN_ADMIN) if ordinary else [

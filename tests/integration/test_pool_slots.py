@@ -28,11 +28,12 @@ from pool_kit import (
 from engine.models.engine import SlotState
 from engine.models.permissions import Access
 from engine.models.runs import Outcome, Priority
-from engine.pool.job import Job, JobRejected, Profile, QueueFull
+from engine.pool.job import Job, PoolClosed, Profile, QueueFull
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.processes import ENTRY
+from engine.services.runs.requests import refused_run
 
 FOREVER = "while True: pass"
 STUBBORN = "while True:\n    try:\n        while True: pass\n    except BaseException: pass"
@@ -394,8 +395,10 @@ async def test_closing_ends_every_run_and_every_process() -> None:
         endings = [await ending for _, ending in running] + [await waiting]
         assert {ending.outcome for ending in endings} == {Outcome.INTERRUPTED}
         assert not descendants()
-        with pytest.raises(JobRejected, match="stopping"):
+        with pytest.raises(PoolClosed, match="stopping") as refused:
             pool.submit(make_job("result = 1"))
+        told = refused_run(refused.value)
+        assert (told.code, told.status) == ("stopping", 503), "a program can tell it from a request that is wrong"
 
 
 async def test_closing_while_starting() -> None:

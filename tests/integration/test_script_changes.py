@@ -183,7 +183,7 @@ async def test_without_the_record_texts_are_saved_and_scripts_are_not_deleted(
 ) -> None:
     await save(engine, "x", "1")
 
-    async def broken(row: VersionRow) -> int:
+    async def broken(row: VersionRow, since: float | None) -> int:
         raise StoreError("The database failed: disk I/O error.")
 
     monkeypatch.setattr(engine.changes._versions, "announce", broken)

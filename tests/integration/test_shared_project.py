@@ -162,6 +162,15 @@ def test_members_of_the_group_use_the_project_by_their_roles(host: Host) -> None
         wait_for(lambda: host.stat(SOCKET) == f"660 {OWNER} {GROUP}")
         assert host.gatewright(MEMBER, "--project", "@plant", "engine", "status").returncode == 0
 
+        # Without the file that gives roles, a member hears who writes it, and the owner that it is missing.
+        host.call(0, "rm", "/etc/gatewright/plant.toml")
+        missing = "yet: /etc/gatewright/plant.toml does not exist"
+        wait_for(lambda: missing in host.gatewright(OWNER, "--project", str(host.project), "engine", "status").stdout)
+        left = host.gatewright(MEMBER, "--project", "@plant", "engine", "status")
+        assert left.returncode == 4
+        assert "gwmember has no role in this shared project, which belongs to gwowner." in left.stderr
+        assert "who gives roles in /etc/gatewright/plant.toml under [access]" in left.stderr
+
         assert engine.poll() is None
     assert host.stat(SOCKET) == ""
     assert host.stat(FOLDER) != ""
@@ -193,14 +202,14 @@ def test_an_account_needs_the_folder_made(host: Host) -> None:
     ("change", "sentence"),
     [
         ("chmod 777 /run/gatewright", "/run/gatewright is not a folder that only root can change."),
-        (f"chown {STRANGER} /run/gatewright", "/run/gatewright is not a folder that only root can change."),
+        ("chown STRANGER /run/gatewright", "/run/gatewright is not a folder that only root can change."),
         (f"chmod 2770 {FOLDER}", "its mode is 2770."),
         (f"chmod 2755 {FOLDER}", "its mode is 2755."),
-        (f"chown {STRANGER} {FOLDER}", "it belongs to gwstranger."),
-        (f"chgrp {STRANGER} {FOLDER}", "it is not of the group gwplant."),
+        (f"chown STRANGER {FOLDER}", "it belongs to gwstranger."),
+        (f"chgrp STRANGER {FOLDER}", "it is not of the group gwplant."),
         (f"rm -r {FOLDER}; ln -s /tmp {FOLDER}", f"{FOLDER} cannot be used: Not a directory."),
         ("chmod 666 /etc/gatewright/plant.toml", "/etc/gatewright/plant.toml can be written by other accounts."),
-        (f"chown {STRANGER} /etc/gatewright/plant.toml", "belongs to another account"),
+        ("chown STRANGER /etc/gatewright/plant.toml", "belongs to another account"),
         ("chmod 777 /etc/gatewright", "/etc/gatewright can be changed by other accounts."),
         ("echo '[access]\nfoo = 1' > /etc/gatewright/plant.toml", "/etc/gatewright/plant.toml sets the unknown key"),
     ],
@@ -210,7 +219,8 @@ def test_a_place_that_others_could_change_is_refused(host: Host, change: str, se
     host.call(0, "sh", "-c", fresh)
     host.settings(SETTINGS)
     try:
-        host.call(0, "sh", "-c", change)
+        # By number, which is another one in each process of a test run: no part of a test's name.
+        host.call(0, "sh", "-c", change.replace("STRANGER", str(STRANGER)))
         assert sentence in host.refused(OWNER, *SHARE)
     finally:
         mended = (

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 from served_engine import ServedEngine, posted, served_engine, until
 
 from engine.client.answers import EngineError
 from engine.config import PoolSection, Settings
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest, RunState
 from engine.services.access import ServiceError
+from engine.services.runs import service
+from engine.services.runs.inputs import given_inputs
 
 FOREVER = {"kind": "exec", "code": "while True: pass"}
 TWO = {"kind": "exec", "code": "import sys\nprint('to out')\nprint('to err', file=sys.stderr)\nresult = 1 + 1"}
@@ -159,3 +164,38 @@ async def test_our_client_is_told_in_its_own_way(host: ServedEngine) -> None:
             await client.run_and_wait(RunRequest(kind=RunKind.EXEC), 5)
         run = await client.run_and_wait(RunRequest(kind=RunKind.EXEC, code="while True: pass"), 0.2)
         assert run.state is RunState.RUNNING
+
+
+async def test_much_that_a_run_is_given_is_looked_through_beside_the_event_loop(
+    host: ServedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, owner, threads, begun, go_on = host.engine.runs, host.engine.owner, [], threading.Event(), threading.Event()
+
+    def looked(*args: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        begun.set()
+        assert go_on.wait(20)
+        return given_inputs(*args)
+
+    monkeypatch.setattr(service, "given_inputs", looked)
+    table = RunRequest(
+        kind=RunKind.EXEC, code="result = len(rows)", variables={"rows": [[1, 2, 3, 4] for _ in range(50_000)]}
+    )
+    go_on.set()
+    assert (await runs.run_to_end(table, owner, "rest", wait=20)).value == 50_000
+    assert (await host.post("/runs?wait=20", TWO)).body["value"] == 2
+    assert threads == [False, True]
+    # A caller that leaves meanwhile gives back the files.
+    file = host.engine.buffers.create("a", owner)
+    file.write(b"z")
+    info = file.finish()
+    begun.clear()
+    go_on.clear()
+    call = asyncio.ensure_future(runs.launch(replace(table, stdin=info.id), owner, "rest"))
+    await asyncio.to_thread(begun.wait, 20)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    go_on.set()
+    assert host.engine.buffers._find(info.id, owner).holders == 0
+    refused = await host.post("/runs?wait=20", {**TWO, "args": [0] * 300_001})
+    assert (refused.status, refused.body["code"]) == (413, "too_large")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 import shutil
 import socket
@@ -27,10 +29,9 @@ from engine.registry.engine import ENGINE_INFO
 def listening_ports(pid: int) -> set[int]:
     """The TCP ports at which a process listens, by the kernel's table (proc(5))."""
     inodes = set()
-    for link in subprocess.run(
-        ["ls", "-l", f"/proc/{pid}/fd"], capture_output=True, text=True, check=True
-    ).stdout.splitlines():
-        inodes |= set(re.findall(r"socket:\[(\d+)\]", link))
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            inodes |= set(re.findall(r"socket:\[(\d+)\]", os.readlink(link)))
     ports = set()
     for table in ("tcp", "tcp6"):
         with open(f"/proc/net/{table}") as lines:
@@ -117,6 +118,7 @@ def test_an_address_that_may_not_be_is_refused_before_anything_starts(project: P
     assert refused(project).startswith("listen.address must be HOST:PORT")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl to make a certificate with")
 def test_an_engine_listens_with_tls_and_follows_its_certificate(
     project: ProjectUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

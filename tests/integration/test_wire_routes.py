@@ -56,6 +56,14 @@ def test_values_are_texts_and_typed(wire: WireClient, code: str, text: str, valu
     assert type(answer["value"]) is type(value)
 
 
+@pytest.mark.parametrize("code", ["result = float('nan')", "print('x'); result = float('-inf')"])
+def test_a_value_that_json_does_not_have_is_left_out_and_told_of(wire: WireClient, code: str) -> None:
+    answer = wire.exec(code)
+    assert answer["success"] is True
+    assert not {"result", "value"} & answer.keys()
+    assert "to null" in answer["note"]
+
+
 def test_what_is_printed_is_the_result_of_a_script_that_leaves_none(wire: WireClient) -> None:
     answer = wire.exec("import sys; print('out'); print('err', file=sys.stderr)")
     assert (answer["result"], answer["output"], answer["stderr"]) == ("out\n", "out\n", "err\n")
@@ -122,6 +130,45 @@ def test_kwargs_become_declared_params_and_reach_an_entrypoint(wire: WireClient)
     assert wire.run("/call-script", call)["value"] == [24, {}]
     wire.save("Free", '# /// script\n# [tool.gatewright]\n# entrypoint = "main"\n# ///\n\ndef main(a): return a\n')
     assert wire.run("/call-script", {"scriptPath": "Free", "kwargs": {"a": "b"}})["value"] == "b"
+
+
+@pytest.mark.parametrize("name", ["mode", "securityMode", "security_mode"])
+def test_a_mode_is_never_lowered_silently(plant: Wired, wire: WireClient, name: str) -> None:
+    assert wire.exec(RUN, **{name: "bogus"})["code"] == "bad_mode"
+    assert plant.by["author"].exec(RUN, **{name: "restricted"})["success"] is True
+    with pytest.raises(HttpStatus) as refused:
+        plant.by["author"].exec(RUN, **{name: "ADMIN"})
+    assert refused.value.status == 403
+
+
+def test_two_names_of_the_mode_must_say_the_same(wire: WireClient) -> None:
+    assert wire.exec(RUN, mode="RESTRICTED", securityMode="restricted")["success"] is True
+    answer = wire.exec(RUN, mode="RESTRICTED", securityMode="ADMIN")
+    assert (answer["success"], answer["code"]) == (False, "bad_mode")
+    assert "securityMode" in answer["error"]
+
+
+def test_a_number_that_is_none_is_refused_and_an_unknown_name_is_none_of_ours(wire: WireClient) -> None:
+    wrong = wire.get("/logs?lines=abc")
+    assert (wrong["success"], wrong["code"]) == (False, "bad_request")
+    assert "lines" in wrong["error"]
+    assert wire.get("/logs?limit=abc&lines=1&filter=Python3")["count"] == 1
+
+
+def test_a_wrong_argument_is_told_in_the_words_of_programs(plant: Wired) -> None:
+    (plant.root / "scripts/own").mkdir(exist_ok=True)
+    (plant.root / "scripts/own/double.py").write_text(
+        "# /// script\n# [tool.gatewright]\n# entrypoint = 'main'\n# [tool.gatewright.params.number]\n"
+        "# type = 'int'\n# ///\ndef main(number):\n    return number * 2\n"
+    )
+    wait_for(lambda: plant.by["operator"].run("/call-script", {"scriptPath": "own/double"})["code"] == "bad_params")
+    wrong = plant.by["operator"].run("/call-script", {"scriptPath": "own/double", "kwargs": {"nr": 5}})
+    assert wrong["error"] == (
+        "The parameter 'number' (int) is missing. 'nr' is none of its parameters. "
+        'Give it by its name, such as {"number": 5}. It takes number (int).'
+    )
+    wrong = plant.by["operator"].run("/call-script", {"scriptPath": "own/double", "args": [5]})
+    assert "Positional arguments are not parameters" in wrong["error"]
 
 
 def test_mode_version_and_timeout(wire: WireClient) -> None:

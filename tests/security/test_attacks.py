@@ -42,7 +42,8 @@ pytestmark = pytest.mark.timeout(PATIENCE)
 class Trials:
     """The trials of all accounts, under way at the same time."""
 
-    def __init__(self, account: OrdinaryAccount, folder: Path, *, variants: bool) -> None:
+    def __init__(self, account: OrdinaryAccount, folder: Path, names: set[str], *, variants: bool) -> None:
+        """Begin the trials of the accounts in ``names``."""
         asked = ["--variants"] if variants else []
         full, core = account.folder("full"), account.folder("core")
         commands = {
@@ -51,7 +52,7 @@ class Trials:
             CORE: account.python(SCRIPT, str(core), "--core", *asked, *CORE_SUBJECTS),
         }
         self._folders = (folder, full, core)
-        self._begun = {name: _begin(command) for name, command in commands.items() if name in (*FULL, CORE)}
+        self._begun = {name: _begin(command) for name, command in commands.items() if name in names}
         self._reports: dict[str, dict[str, Any]] = {}
 
     def report(self, name: str) -> dict[str, Any]:
@@ -85,10 +86,13 @@ def _begin(command: list[str]) -> subprocess.Popen[str]:
 
 @pytest.fixture(scope="session")
 def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
-    variants = any(item.path == Path(__file__) and item.get_closest_marker("slow") for item in request.session.items)
+    asked = [item for item in request.session.items if item.path == Path(__file__)]
+    variants = any(item.get_closest_marker("slow") for item in asked)
+    specs = [item.callspec for item in asked if isinstance(item, pytest.Function) and hasattr(item, "callspec")]
+    names = {str(spec.params["account"]) for spec in specs if "account" in spec.params}
     folder = tempfile.mkdtemp(prefix="gwtrial-", dir="/tmp")  # short: sockets lie in it
     with ordinary_account() as account:
-        made = Trials(account, Path(folder), variants=variants)
+        made = Trials(account, Path(folder), names, variants=variants)
         try:
             yield made
         finally:
@@ -103,8 +107,10 @@ every_attack = pytest.mark.parametrize(
         for name, attack in ATTACKS.items()
     ],
 )
-every_full_account = pytest.mark.parametrize("account", FULL)
-every_account = pytest.mark.parametrize("account", [*FULL, CORE])
+ACCOUNTS = [pytest.param(name, marks=[pytest.mark.slow] if ROOT and name == FULL[0] else []) for name in FULL]
+"""Root makes its attacks with the long tests: as an ordinary account everything is tried that root has of a sandbox."""
+every_full_account = pytest.mark.parametrize("account", ACCOUNTS)
+every_account = pytest.mark.parametrize("account", [*ACCOUNTS, CORE])
 name_of = {id(attack): name for name, attack in ATTACKS.items()}
 
 
@@ -176,16 +182,15 @@ def test_what_stands_for_a_variant_is_no_variant_itself() -> None:
     assert set(VARIANTS.values()) <= ATTACKS.keys() - VARIANTS.keys()
 
 
-def test_the_trials_were_what_they_should_be(trials: Trials) -> None:
-    this, core = trials.report("this account"), trials.report(CORE)
-    assert this["uid"] == os.geteuid()
-    assert this["isolation"].startswith("full: userns+pidns+netns+ipcns+tmpfs+view+landlock")
-    assert core["isolation"].startswith("core: landlock")
-    assert core["uid"] != 0
-    if ROOT:
-        other = trials.report("an ordinary account")
-        assert other["uid"] == UID
-        assert other["isolation"] == this["isolation"]
+@every_account
+def test_the_trials_were_what_they_should_be(trials: Trials, account: str) -> None:
+    report = trials.report(account)
+    if account == CORE:
+        assert report["isolation"].startswith("core: landlock")
+        assert report["uid"] != 0
+    else:
+        assert report["isolation"].startswith("full: userns+pidns+netns+ipcns+tmpfs+view+landlock")
+        assert report["uid"] == (os.geteuid() if account == FULL[0] else UID)
 
 
 @every_account

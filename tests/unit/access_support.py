@@ -68,7 +68,7 @@ async def access_kit(folder: Path, space: Room | ReadOnlySpace | None = None) ->
         audit = AuditService(state.audit, None)
         tokens = TokenService(state.tokens, audit, space or Room(), clock)
         await tokens.load()
-        denials = Denials(audit, clock)
+        denials = Denials(audit, clock, clock)
         callers = Callers(OWNER, tokens, denials, sessions=Sessions(clock), throttle=LoginThrottle(clock))
         yield AccessKit(state, audit, tokens, denials, callers, clock)
     finally:

@@ -18,6 +18,7 @@ from engine.config import AccessSection, ConfigError, Settings
 from engine.services import accounts, policy
 from engine.services.access import Role, ServiceError
 from engine.services.accounts import AccountNames, UnknownName
+from engine.services.callers import Callers
 from engine.services.policy import AccessPolicy, resolved
 from engine.services.roles import AccountRoles
 from engine.sockets import Peer
@@ -33,11 +34,14 @@ def write(file: Path, text: str) -> None:
 
 
 @asynccontextmanager
-async def watched(folder: Path, text: str = "") -> AsyncIterator[tuple[AccessKit, AccessPolicy, Path]]:
+async def watched(
+    folder: Path, text: str | None = "", *, shared: bool = False
+) -> AsyncIterator[tuple[AccessKit, AccessPolicy, Path]]:
     file = folder / "settings.toml"
-    write(file, text)
+    if text is not None:
+        write(file, text)
     async with access_kit(folder) as kit:
-        kept = AccessPolicy(file, Settings.load(file, {}).access, kit.callers, kit.audit, OWNER)
+        kept = AccessPolicy(file, Settings.load(file, {}).access, kit.callers, kit.audit, OWNER, shared=shared)
         await kept.start()
         yield kit, kept, file
 
@@ -135,6 +139,63 @@ async def test_a_changed_file_counts_at_once_and_sessions_of_accounts_end(tmp_pa
         assert (role_of(kit), kept.problems) == (None, [])
         listed = [detail["authors"] or detail["viewers"] for _, _, detail in await kit.audited("access_policy")]
         assert listed == [["@daemon"], ["@daemon"], []]
+
+
+async def test_a_change_is_not_put_down_to_an_account_that_need_not_have_made_it(tmp_path: Path) -> None:
+    async with watched(tmp_path) as (kit, kept, file):
+        write(file, '[access]\nviewers = ["@daemon"]\n')
+        await kept.look()
+        write(file, "[access\n")
+        await kept.look()
+        whose = "root" if os.geteuid() == 0 else f"uid {os.geteuid()}"
+        [(actor, subject, _)] = await kit.audited("access_policy")
+        assert (actor, subject) == ("engine", f"{file} of {whose}")
+        [(actor, subject, detail)] = await kit.audited("access_policy_refused")
+        assert (actor, subject) == ("engine", f"{file} of {whose}")
+        assert "not valid TOML" in str(detail["problem"])
+        file.unlink()
+        await kept.look()
+        assert (await kit.audited("access_policy"))[-1][1] == f"{file}, which is missing"
+
+
+async def test_a_shared_project_where_no_account_has_a_role_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with watched(tmp_path, None, shared=True) as (_, kept, file):
+        assert f"No other account has a role in this shared project yet: {file} does not exist" in kept.problems[0]
+        assert caplog.messages == kept.problems
+        write(file, '[access]\nviewers = ["@daemon"]\n')
+        await kept.look()
+        assert kept.problems == []
+        write(file, "")
+        await kept.look()
+        assert "names none under [access]" in kept.problems[0]
+        write(file, '[access]\nviewers = ["@daemon"]\n')
+        await kept.look()
+        caplog.clear()
+        file.unlink()
+        await kept.look()
+        assert "does not exist" in kept.problems[0]
+        assert caplog.messages == kept.problems
+
+
+async def test_a_settings_file_that_is_removed_is_logged_as_that(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with watched(tmp_path, '[access]\nviewers = ["@daemon"]\n') as (_, kept, file):
+        file.unlink()
+        await kept.look()
+        assert caplog.messages[-1] == f"there is no {file}: accounts other than the owner and root have no role"
+
+
+def test_who_has_no_role_in_a_shared_project_is_told_who_gives_them() -> None:
+    callers = Callers(OWNER, shared_settings=Path("/etc/gatewright/plant.toml"))
+    with pytest.raises(ServiceError, match=rf"^uid {UID} has no role in this shared project, which be") as refused:
+        callers.by_peer(DAEMON)
+    assert refused.value.hint == (
+        "Ask an administrator of this host, who gives roles in /etc/gatewright/plant.toml under [access]."
+    )
 
 
 BAD = {

@@ -1,15 +1,19 @@
 """Uploads: sealed, limited, leased."""
 
+import asyncio
 import os
+import resource
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
-from engine.services.access import Actor, Role, ServiceError
-from engine.services.runs.uploads import LEASE, BufferService
+from engine.services.access import NO_ACCOUNT, Actor, Role, ServiceError
+from engine.services.runs.uploads import LEASE, MOST, MOST_OF_TOKEN, PIECE, BufferService
 
-ALICE = Actor(name="alice", uid=1001, role=Role.ADMIN)
-BOB = Actor(name="bob", uid=1002, role=Role.ADMIN)
+ALICE = Actor(name="alice", uid=os.geteuid(), role=Role.ADMIN)
+"""The owner."""
+BOB = Actor(name="bob", uid=os.geteuid() + 1, role=Role.ADMIN)
 
 
 class Clock:
@@ -150,4 +154,109 @@ async def test_a_file_that_cannot_be_handed_over_is_refused_with_a_sentence() ->
     closed = replace(buffer, fd=1 << 20)
     with pytest.raises(ServiceError, match=r"cannot be given wrapper\.log: No such file"):
         service.opened(closed)
+    service.close()
+
+
+SCADA = Actor(name="token:scada", uid=NO_ACCOUNT, role=Role.OPERATOR, token="t1")
+MES = Actor(name="token:mes", uid=NO_ACCOUNT, role=Role.OPERATOR, token="t2")
+
+
+def refused(service: BufferService, data: bytes, actor: Actor) -> str:
+    with pytest.raises(ServiceError) as caught:
+        upload(service, data, actor)
+    assert (caught.value.code, caught.value.status) == ("busy", 429)
+    assert caught.value.retry_after
+    return caught.value.message
+
+
+async def test_a_token_has_few_files_at_once_and_the_others_go_on() -> None:
+    service = BufferService()
+    ids = [upload(service, b"z", SCADA) for _ in range(MOST_OF_TOKEN)]
+    assert f"This token has {MOST_OF_TOKEN}" in refused(service, b"z", SCADA)
+    for actor in (MES, BOB, ALICE):
+        upload(service, b"z", actor)
+    service.give_back(await service.hold(ids[:1], SCADA))
+    upload(service, b"z", SCADA)  # instead of the one that a run has used
+    with pytest.raises(ServiceError, match="gone"):
+        await service.hold(ids[:1], SCADA)
+    assert "This token has" in refused(service, b"z", SCADA)
+    service.close()
+    for _ in range(MOST_OF_TOKEN):  # nothing is counted twice, or forever
+        upload(service, b"z", SCADA)
+    service.close()
+
+
+async def test_the_last_quarter_of_all_files_is_the_owners(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (128, 1024))
+    service = BufferService()
+    for number in range(24):
+        upload(service, b"z", replace(SCADA, token=f"t{number // 6}"))
+    assert "too many uploaded files" in refused(service, b"z", BOB)
+    assert "too many uploaded files" in refused(service, b"z", MES)
+    for _ in range(8):
+        upload(service, b"z")
+    assert "too many uploaded files" in refused(service, b"z", ALICE)
+    service.close()
+    assert MOST > 24
+
+
+def test_no_descriptor_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    service = BufferService()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "memfd_create", none)
+        for _ in range(MOST_OF_TOKEN + 1):  # a refusal leaves nothing that counts
+            assert "too many open" in refused(service, b"z", SCADA)
+    upload(service, b"z", SCADA)
+    service.close()
+
+
+async def test_a_token_has_its_share_of_the_room() -> None:
+    service = BufferService(max_buffer=100, max_total=1000)
+    first = upload(service, b"x" * 100, SCADA)
+    upload(service, b"x" * 100, SCADA)
+    assert "250 bytes" in refused(service, b"x" * 51, SCADA)
+    for number in range(5):
+        upload(service, b"x" * 100, replace(MES, token=f"m{number // 2}"))
+    assert "too many uploaded files" in refused(service, b"x" * 51, BOB)
+    upload(service, b"x" * 100)
+    service.give_back(await service.hold([first], SCADA))
+    upload(service, b"x" * 100, SCADA)  # in the place of what is used
+    service.close()
+
+
+async def test_a_file_handed_over_again_makes_room_with_no_other_one_of_its_run() -> None:
+    service = BufferService(max_buffer=100, max_total=400)
+    both = [upload(service, b"x" * 70, SCADA), upload(service, b"y" * 40, SCADA)]
+    service.give_back(await service.hold(both, SCADA))
+    with pytest.raises(ServiceError) as caught:
+        await service.hold([*both, upload(service, b"z" * 90, SCADA)], SCADA)
+    assert caught.value.status == 429
+    for buffer_id in both:
+        assert service.info(buffer_id, SCADA)
+    service.close()
+
+
+async def test_one_upload_does_not_stop_the_others() -> None:
+    """Neither where much is there already nor where one piece is large."""
+    service, turns = BufferService(), 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(32):
+            yield bytes(PIECE // 8)
+        yield bytes(4 * PIECE)
+
+    other = asyncio.create_task(count())
+    info = await service.upload("a", chunks(), ALICE)
+    other.cancel()
+    assert info.size == 8 * PIECE
+    assert turns >= 8
     service.close()

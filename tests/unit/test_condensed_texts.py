@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from api_support import run_info
 
 from engine.models.runs import CondensedRuns, Outcome, RunInfo, RunState
 from tui.commands import runs as runs_command
 from tui.text.condensed import condensed_text, inputs_text
+from tui.text.table import fields
 from tui.widgets.task_pane import state_text
 
 
@@ -52,3 +54,15 @@ def test_inputs_are_told_by_their_hashes() -> None:
     assert many is not None
     assert inputs_text(many).startswith("more than 1000 different: aaaaaaaaaaaa")
     assert inputs_text(many).endswith(", ...")
+
+
+@pytest.mark.parametrize("width", [None, 80])
+def test_no_line_of_details_is_longer_than_80_characters(width: int | None) -> None:
+    found = record(failures=2, inputs_more=True, inputs_distinct=1000, inputs_first=[letter * 64 for letter in "abcde"])
+    assert found.condensed is not None
+    pairs = [("isolation", "kernel"), *runs_command.condensed_fields(found, width)]
+    lines = fields(pairs, width=width).splitlines()
+    assert max(map(len, lines)) <= 80
+    said = " ".join(line[15:] for line in lines[1:])
+    assert said == f"{condensed_text(found.condensed)} {inputs_text(found.condensed)}"
+    assert [line[:15].strip() for line in lines if line[:15].strip()] == ["isolation", "stands for", "inputs of all"]

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+from typing import cast
 
 from api_support import run_info
+from msgspec.structs import replace
 
 from engine.models.runs import Outcome, RunInfo, RunState
-from engine.services.runs.condensed import FIRST_INPUTS, MOST_DISTINCT, MOST_RANGES, Minute, Repeated, condensed_runs
+from engine.services.runs.condensed import (
+    FIRST_INPUTS,
+    MOST_DISTINCT,
+    MOST_RANGES,
+    Condenser,
+    Minute,
+    Place,
+    Repeated,
+    condensed_runs,
+)
+from store.state.database import StateDB
 
 CALL = Repeated("token:t1", "job.py", "c" * 64, ())
 
@@ -67,3 +79,15 @@ def test_the_digest_is_over_all_inputs_in_their_order() -> None:
 
     assert digest("a", "b") == digest("a", "b") != digest("b", "a")
     assert digest("a", "a") != digest("a")
+
+
+def test_a_cancelled_run_is_neither_success_nor_failure() -> None:
+    """As in the figures of the engine."""
+    condenser = Condenser(cast(StateDB, None), lambda _: True, lambda _: None)
+    first = ended(1)
+    assert condenser.ended(CALL, first, on_record=False) is Place.FIRST
+    for outcome in (Outcome.CANCELLED, Outcome.SCRIPT_ERROR, Outcome.TIMEOUT, Outcome.CANCELLED):
+        assert condenser.ended(CALL, replace(ended(2), outcome=outcome), on_record=False) is Place.OWN
+    found = condenser.shown(first).condensed
+    assert found is not None
+    assert (found.runs, found.failures) == (1, 2)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from engine.daemon import logs
-from engine.daemon.logs import EngineLog
+from engine.daemon.logs import EngineLog, StderrLog
 
 
 @pytest.fixture
@@ -76,3 +80,50 @@ def test_what_was_kept_back_is_counted(tmp_path: Path, logger: logging.Logger) -
     record.created += logs.MINUTE
     assert gate.filter(record)
     assert record.getMessage() == "refused x (7 more like this one in the minute before were not logged)"
+
+
+def test_stderr_that_is_not_read_holds_nothing_up(tmp_path: Path, logger: logging.Logger) -> None:
+    reader, writer = os.pipe()
+    logger.addHandler(StderrLog(writer))
+    for number in range(2 * logs.STDERR_LINES):
+        logger.info("line %d %s", number, "x" * 200)  # without a thread this call would not return
+    began = time.monotonic()
+    logger.handlers[0].flush()
+    assert time.monotonic() - began < 10 * logs.FAREWELL
+    text = b""
+    while logger.handlers[0]._waiting.unfinished_tasks:
+        text += os.read(reader, 1 << 16)
+    logger.info("the last")
+    while not text.endswith(b"the last\n"):
+        text += os.read(reader, 1 << 16)
+    os.close(reader)
+    assert b"lines were not written: stderr was not read)" in text
+    assert b" line 0 x" in text
+
+
+def test_one_gate_holds_for_the_file_and_stderr(tmp_path: Path) -> None:
+    program = (
+        "import logging, pathlib, sys; from engine.daemon import logs;"
+        "logs.configure(pathlib.Path(sys.argv[1]), foreground=True);"
+        "[logging.getLogger('engine.api').warning('refused %d', n) for n in range(500)];"
+        "logging.getLogger('engine.api').info('the last')"
+    )
+    path = tmp_path / "engine.log"
+    done = subprocess.run([sys.executable, "-c", program, path], stderr=subprocess.PIPE, timeout=60, check=True)
+    assert done.stderr.decode() == path.read_text()
+    assert done.stderr.count(b"refused") == logs.A_MINUTE
+    assert done.stderr.endswith(b"the last\n")
+
+
+def test_a_process_ends_while_its_stderr_is_full(tmp_path: Path) -> None:
+    program = (
+        "import logging, pathlib, sys; from engine.daemon import logs;"
+        "logs.configure(pathlib.Path(sys.argv[1]), foreground=True);"
+        "[logging.error('%s', 'x' * 1000) for n in range(500)]"
+    )
+    reader, writer = os.pipe()
+    try:
+        subprocess.run([sys.executable, "-c", program, tmp_path / "log"], stderr=writer, timeout=60, check=True)
+    finally:
+        os.close(reader)
+        os.close(writer)

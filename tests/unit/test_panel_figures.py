@@ -7,9 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from engine.api.compat.figures import Figures
+from engine.api.compat.impact import gateway_impact
 from engine.models.engine import PoolInfo, SlotInfo, SlotState
 from engine.models.metrics import EngineMetrics, HostFigures, RunFigures, UseFigures
 
@@ -81,26 +83,35 @@ async def test_an_engine_that_has_run_nothing_has_a_number_in_every_field() -> N
     assert sent(await panel.diagnostics())["averageExecutionTime"] == 0.0
 
 
-async def test_the_last_minute_counts_for_rates_and_percentiles_and_the_start_for_the_rest() -> None:
+async def test_rates_are_those_of_the_totals_beside_them_and_percentiles_of_the_last_minute() -> None:
     minute = replace(NOTHING, total=4, successful=1, failed=3, p50_ms=7.0, p95_ms=8.0, p99_ms=9.0)
     panel = panels(metrics(SOME, minute, active=1))
     body = sent(await panel.metrics())
     assert has(body, METRICS)
     assert (body["total_executions"], body["failedExecutions"], body["cancelledExecutions"]) == (10, 3, 1)
-    assert (body["errorRate"], body["success_rate"]) == (75.0, 25.0)
+    assert (body["errorRate"], body["successRate"]) == (pytest.approx(100 * 3 / 9), pytest.approx(100 * 6 / 9))
     assert (body["averageLatencyMs"], body["maxLatencyMs"], body["minExecutionTimeMs"]) == (100.0, 400.0, 1.5)
     assert (body["error_counts"], body["pool_wait_count"]) == ("{script_error=2, refused=1}", 4)
     assert (body["uptime_ms"], body["uptime_hours"]) == (7_200_500, 7200.5 / 3600)
-    assert body["health_score"] == round(0.7 * 25 + 0.3 * 100 * 2 / 3)
     body = sent(await panel.monitoring())
     assert has(body, MONITORING)
-    assert (body["p50ResponseTimeMs"], body["p99ResponseTimeMs"], body["errorRatePercent"]) == (7.0, 9.0, "75.00")
+    assert (body["p50ResponseTimeMs"], body["p99ResponseTimeMs"], body["errorRatePercent"]) == (7.0, 9.0, "33.33")
     assert (body["totalBorrows"], body["totalReturns"], body["maxQueueWaitMs"]) == (10, 9, 30.0)
+
+
+@pytest.mark.parametrize("minute", [NOTHING, replace(NOTHING, total=4, successful=1, failed=3, dispatched=4)])
+async def test_the_health_score_is_one_number(minute: RunFigures) -> None:
+    found = replace(metrics(SOME, minute, active=2), busy_percent=70.0)
+    impact = gateway_impact(found)
+    assert impact.health_score == 65
+    body = sent(await panels(found).metrics())
+    assert body["health_score"] == body["healthScore"] == impact.health_score
+    assert body["success_rate"] + body["error_rate"] == pytest.approx(100.0)
 
 
 async def test_after_a_minute_of_nothing_all_since_the_start_counts() -> None:
     panel = panels(metrics(SOME, NOTHING))
-    assert sent(await panel.metrics())["error_rate"] == 100 * 3 / 9
+    assert sent(await panel.metrics())["error_rate"] == pytest.approx(100 * 3 / 9)
     body = sent(await panel.monitoring())
     assert (body["p50ResponseTimeMs"], body["p95ResponseTimeMs"], body["errorRatePercent"]) == (50.0, 390.0, "33.33")
 

@@ -6,7 +6,7 @@ import pytest
 
 from engine.models.scripts import ParamInfo, ParamType
 from engine.services.access import ServiceError
-from engine.services.runs.params import bind, convert
+from engine.services.runs.params import CallMade, bind, convert
 
 HOURS = ParamInfo(name="hours", type=ParamType.INT, default=24, required=False)
 LOG = ParamInfo(name="log", type=ParamType.FILE)
@@ -87,7 +87,7 @@ def test_what_a_secret_was_given_is_in_no_sentence(type_: ParamType) -> None:
     assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
     assert "secret" in caught.value.message
     with pytest.raises(ServiceError) as caught:
-        bind([pin], {}, {})
+        bind([pin], {}, {}, CallMade(cli=True))
     assert "--param-file pin=PATH" in (caught.value.hint or "")
 
 
@@ -102,5 +102,28 @@ def test_what_a_secret_was_given_is_in_no_sentence(type_: ParamType) -> None:
 )
 def test_it_is_said_how_to_give_what_is_missing(kind: ParamType, choices: list[str], how: str) -> None:
     with pytest.raises(ServiceError) as caught:
-        bind([ParamInfo(name="n", type=kind, choices=choices, required=True)], {}, {})
+        bind([ParamInfo(name="n", type=kind, choices=choices, required=True)], {}, {}, CallMade(cli=True))
     assert how in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (CallMade(), 'Give it by its name, such as {"n": 5}. It takes n (int), hours (int, optional).'),
+        (CallMade(kwargs=["nr", "hours"]), "'nr' is none of its parameters. Give it by its name, "),
+        (CallMade(args=1), "Positional arguments are not parameters. Give it by its name, "),
+    ],
+)
+def test_programs_are_told_what_they_gave_in_its_place(call: CallMade, hint: str) -> None:
+    with pytest.raises(ServiceError) as caught:
+        bind([ParamInfo(name="n", type=ParamType.INT, required=True), HOURS], {}, {}, call)
+    assert (caught.value.hint or "").startswith(hint)
+    assert "-p" not in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("cli", "hint"), [(True, "--file log=PATH"), (False, 'in files: {"log": "ID"}')])
+def test_it_is_said_how_to_give_a_file(cli: bool, hint: str) -> None:
+    for given in ({}, {"log": "/etc/passwd"}):
+        with pytest.raises(ServiceError) as caught:
+            bind([LOG], given, {}, CallMade(cli=cli))
+        assert hint in (caught.value.hint or "")

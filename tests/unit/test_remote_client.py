@@ -92,6 +92,22 @@ async def test_calls_are_typed_and_share_a_connection(host: SmallHost, line: Fro
     assert host.engine.runs.requests == [(EXEC, "cli")]
 
 
+async def test_the_authorities_of_the_environment_count_where_none_are_given(
+    line: Front, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, token = f"https://localhost:{line.port}", token_file(tmp_path)
+    monkeypatch.setenv("GATEWRIGHT_CA_FILE", str(authority.file))
+    async with connect(url, token_file=token) as client:
+        assert (await client.call(ENGINE_INFO)).version == "1"
+    with pytest.raises(LaunchError, match=r"none\.pem"):
+        async with connect(url, token_file=token, ca_file=tmp_path / "none.pem"):
+            pass
+    monkeypatch.setenv("GATEWRIGHT_CA_FILE", "")
+    with pytest.raises(LaunchError):
+        async with connect(url, token_file=token):
+            pass
+
+
 async def test_a_dropped_line_is_resumed_and_nothing_is_doubled(
     host: SmallHost, line: Front, client: EngineClient
 ) -> None:

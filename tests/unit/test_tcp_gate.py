@@ -89,6 +89,7 @@ async def test_a_page_of_another_site_is_refused(host: TcpHost, origin: str) -> 
     lines = f"\r\nHost: localhost:{host.port}\r\nOrigin: {origin.format(port=host.port)}"
     status, answer = await host.ask(RUN.partition("\r\n")[0] + lines, CODE)
     assert (status, answer["code"]) == (403, "bad_origin")
+    assert "proxy" in answer["hint"], "there is no setting that lets such a page in"
     assert host.engine.runs.requests == []
 
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
+import os
+import resource
 import socket
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
 import pytest
 import pytest_asyncio
-from api_support import eventually
+from api_support import chunk, eventually
 from tcp_support import TcpHost, serving_tcp
 
 from engine.api.body import MAX_JSON
 from engine.api.load import RequestLoad
+from engine.api.protocol import MAX_WAITING, RESERVED
 from engine.api.tcp import TcpLimits
 from engine.services.access import NO_ACCOUNT, Actor, Role, ServiceError
 
@@ -348,3 +353,55 @@ async def test_an_upload_may_be_compressed_too(host: TcpHost) -> None:
     head = "POST /api/v1/buffers?name=zeros HTTP/1.1\r\nHost: localhost\r\nContent-Encoding: gzip"
     status, answer = await host.ask(head, gzip.compress(data))
     assert (status, answer["size"]) == (201, len(data))
+
+
+async def test_the_last_descriptors_are_not_for_strangers(host: TcpHost) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0) for _ in range(3 * RESERVED)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (taken[-1] + RESERVED // 2, before[1]))
+        assert b'"code":"busy"' in await host.tcp(HEAD + b"Connection: close\r\n\r\n")
+        for descriptor in taken:
+            os.close(descriptor)
+        taken.clear()
+        assert (await host.tcp(HEAD + b"Connection: close\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+async def test_too_many_open_files_are_no_fault_of_the_engine(host: TcpHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "memfd_create", full)
+    upload = POST.replace(b"/runs", b"/buffers?name=x") + b"Content-Type: application/octet-stream\r\n"
+    answer = await host.tcp(upload + b"Connection: close\r\nContent-Length: 1\r\n\r\nx")
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert b"\r\nretry-after: 1\r\n" in answer
+    assert b'"code":"busy"' in answer
+
+
+async def test_requests_are_not_piled_up_ahead_of_their_answers(host: TcpHost) -> None:
+    async with host.connection() as (reader, writer):
+        writer.write((HEAD + b"\r\n") * (MAX_WAITING + 1))
+        for _ in range(MAX_WAITING + 1):
+            await reader.readuntil(b"}")
+        before = host.server.request_count
+        writer.write((HEAD + b"\r\n") * 3000)
+        with suppress(ConnectionResetError):  # what was not read
+            await reader.read(-1)
+    assert host.server.request_count <= before + 1
+
+
+async def test_a_stream_ends_with_its_client_also_where_another_request_waits(host: TcpHost) -> None:
+    host.engine.runs.items = [[chunk(1)]]
+    async with host.connection() as (reader, writer):
+        writer.write(HEAD.replace(b"/engine", b"/runs/1/events") + b"\r\n" + HEAD + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        await eventually(lambda: host.engine.runs.followers == 1)
+        (connection,) = host.server.server_state.connections
+        await eventually(lambda: len(connection.pipeline) == 1)
+        connection.transport.abort()
+        await eventually(lambda: host.engine.runs.followers == 0, 20)

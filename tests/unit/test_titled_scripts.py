@@ -225,11 +225,79 @@ async def test_names_that_mean_two_scripts_are_refused_with_both(plant: Plant) -
     assert plant.paths == ["a.py", "b.py"]
 
 
-async def test_a_title_goes_before_a_path_and_a_path_before_an_id(plant: Plant) -> None:
+def titled_file(plant: Plant, path: str, title: str, code: str = "x = 1\n") -> None:
+    """A script that came by another way than a save by title."""
+    plant.file(path).parent.mkdir(exist_ok=True)
+    plant.file(path).write_text(f'# /// script\n# [tool.gatewright]\n# title = "{title}"\n# ///\n{code}')
+
+
+async def test_a_path_goes_before_a_title_and_a_title_goes_with_the_ids(plant: Plant) -> None:
     for path, title in (("x.py", "y"), ("y.py", "Z z"), ("z_z.py", "q")):
-        plant.file(path).write_text(f'# /// script\n# [tool.gatewright]\n# title = "{title}"\n# ///\n')
+        titled_file(plant, path, title)
     found = {name: (await plant.titled.found(name, ME)).path for name in ("y", "y.py", "z_z", "z z", "q")}
-    assert found == {"y": "x.py", "y.py": "y.py", "z_z": "z_z.py", "z z": "y.py", "q": "z_z.py"}
+    assert found == {"y": "y.py", "y.py": "y.py", "z_z": "z_z.py", "z z": "y.py", "q": "z_z.py"}
+    assert [script.name for script in await plant.titled.list(ME)] == ["x.py", "Z z", "q"]
+
+
+async def paths_of(plant: Plant, name: str) -> list[str]:
+    """The script that a name means, or those that a refusal to choose tells."""
+    try:
+        return [(await plant.titled._searched(name, ME)).path]  # not what is remembered
+    except ServiceError as error:
+        return error.message.rstrip(".").partition(": ")[2].split(" and ")
+
+
+SECRET = ("line2/secret", "line2/secret.py", "line2/Secret", "LINE2/SECRET", "Secret", "csv_summary", "CSV summary")
+
+
+async def test_no_file_of_another_takes_over_the_calls_to_a_script(plant: Plant) -> None:
+    titled_file(plant, "line2/secret.py", "Secret")
+    titled_file(plant, "reports/csv.py", "CSV summary")
+    meant = {name: (await plant.titled.found(name, ME)).path for name in SECRET}
+    assert set(meant.values()) == {"line2/secret.py", "reports/csv.py"}
+    for title in SECRET:
+        titled_file(plant, "line1/theirs.py", title)
+        for name, path in meant.items():
+            found = await paths_of(plant, name)
+            assert path in found, (title, name)
+            assert found == [path] or "/" not in name, "a path, and a folder with a title, stay what they are"
+
+
+async def test_no_title_answers_a_call_by_a_path_that_is_not_there(plant: Plant) -> None:
+    for number, title in enumerate(("line2/secret", "secret.py", "line2/SECRET.PY")):
+        titled_file(plant, f"theirs_{number}.py", title)
+    for name in ("line2/secret", "line2/secret.py", "secret.py", "line2/SECRET.PY"):
+        with pytest.raises(ServiceError, match="Script not found"):
+            await plant.titled.found(name, ME)
+    assert [script.name for script in await plant.titled.list(ME)] == [f"theirs_{number}.py" for number in range(3)]
+    assert (await plant.titled.save(TitledSave("theirs_0.py", "x = 2\n"), ME)).info.title == "line2/secret"
+
+
+@pytest.mark.parametrize("name", ["line2/Secret", "a/b", "report.py", "Report.PY"])
+async def test_a_new_title_is_no_path(plant: Plant, name: str) -> None:
+    refused = await plant.refusal(name)
+    assert (refused.code, refused.message) == (
+        "bad_name", f"{name} cannot be the name of a new script: it reads like a path."
+    )  # fmt: skip
+
+
+async def test_a_save_makes_no_name_mean_another_script(plant: Plant) -> None:
+    titled_file(plant, "reports/csv.py", "csv_summary")
+    refused = await plant.refusal("CSV summary")
+    assert (refused.code, refused.message) == (
+        "bad_name", "CSV summary was not saved: the name csv_summary already means reports/csv.py."
+    )  # fmt: skip
+    titled_file(plant, "tanks/x.py", "Level")
+    titled_file(plant, "pumps/level.py", "Flow")
+    assert await plant.save("Level?", "x = 1\n") == "level_2.py", "level.py would be what the name level means"
+    assert await plant.save("Flow", "x = 1\n", folder="") == "level_3.py"
+    assert (await plant.titled.found("level", ME)).path == "tanks/x.py"
+
+
+async def test_titles_whose_ids_have_nothing_to_say_are_saved_beside_each_other(plant: Plant) -> None:
+    for title in ("\u6e29\u5ea61", "\u5727\u529b1", "Gr\u00f6\u00dfe", "Gr\u00fc\u00dfe", "\u00e9", "#", "?"):
+        await plant.save(title, "x = 1\n")
+    assert len(plant.paths) == 7
 
 
 async def test_what_cannot_be_saved_is_refused_before_anything_is_written(plant: Plant) -> None:
@@ -264,7 +332,38 @@ async def test_author_and_version_live_in_the_header_and_are_shown_with_their_da
     [script] = await plant.titled.list(ME)
     assert script.stated == titled.Stated("Two lines", "Bo", "1.0")
     assert "version" not in plant.file("level.py").read_text()
-    assert 1_000_000.0 < script.created < script.info.modified == 4_000_000_000.0
+    assert (script.created, script.info.modified) == (1_000_000.0, 4_000_000_000.0)
+
+
+async def test_the_date_of_creation_stays_through_saves_renames_and_forgotten_versions(plant: Plant) -> None:
+    await plant.save("Level", "x = 0\n", folder="a")
+    os.utime(plant.file("a/level.py"), (1_000_000.0, 1_000_000.0))
+    plant.changes._versions.kept = 2
+    for number in range(1, 5):
+        await plant.save("Level", f"x = {number}\n")
+        assert [script.created for script in await plant.titled.list(ME)] == [1_000_000.0]
+    await plant.save("Level", "x = 5\n", folder="b")
+    await plant.titled.delete("Level", ME)
+    await plant.save("Height", "x = 5\n", folder="b")
+    [script] = await plant.titled.list(ME)
+    assert (script.name, script.created) == ("Height", 1_000_000.0)
+    assert script.info.modified > 1_000_000_000.0
+
+
+async def test_a_name_that_is_near_is_told_to_those_who_may_see_it(plant: Plant) -> None:
+    await plant.save("double", "x = 1\n", folder="own")
+    await plant.save("Night shift", "x = 1\n")
+    for wrong, hint in (
+        ("own/doubel", "Did you mean own/double.py?"), ("Nigth Shift", "Did you mean night_shift.py?"),
+        ("Level", None),
+    ):  # fmt: skip
+        with pytest.raises(ServiceError) as refused:
+            await plant.titled.found(wrong, ME)
+        sentence = f"Script not found: {wrong}{'.' if hint else ''}"
+        assert (refused.value.code, refused.value.message, refused.value.hint) == ("no_script", sentence, hint)
+    with pytest.raises(ServiceError) as refused:
+        await plant.titled.found("own/doubel", replace(ME, scripts=("night*",)))
+    assert refused.value.hint is None
 
 
 async def test_a_name_that_is_remembered_is_read_again_and_looked_for_again(plant: Plant) -> None:
@@ -300,3 +399,66 @@ async def test_a_token_for_some_scripts_finds_and_saves_no_other(plant: Plant) -
         assert refused.code == "forbidden"
         assert name != "Level" or "Tanks" not in refused.message
     assert plant.file("Tanks/level.py").read_text() == "x = 1\n"
+
+
+async def test_a_refusal_tells_a_token_for_some_scripts_nothing_of_the_others(plant: Plant) -> None:
+    token = replace(ANN, name="token:line", token="abc", scripts=("line1/**", "Hidden/own*"))
+    await plant.save("Mine", "x = 1\n", token, folder="line1")
+    told = {}
+    for there in (False, True):
+        if there:
+            for path in ("HiddenPlant/rev2.py", "HiddenPlant/mine.py", "Hidden/rev2.py"):
+                titled_file(plant, path, f"Of {path.replace('/', ' ')[:-3]}")
+        for name, folder in (
+            ("zz1", "hiddenplant"), ("rev2!", "HiddenPlant"), ("rev2!", "Hidden"), ("Mine", "hiddenplant"),
+            ("Mine", "HiddenPlant"), ("Of", "Hidden"),
+        ):  # fmt: skip
+            refused = await plant.refusal(name, "x = 2\n", token, folder=folder)
+            assert (refused.code, refused.denied) == ("forbidden", token)
+            assert told.setdefault((name, folder), refused.message) == refused.message
+    assert "hiddenplant/zz1.py" in told["zz1", "hiddenplant"]
+    refused = await plant.refusal("Of HiddenPlant rev2", "x = 2\n", token, folder="hiddenplant")
+    assert "hiddenplant/of_hiddenplant_rev2.py" in refused.message, "what it may not save is said before what is taken"
+    refused = await plant.refusal("Of_HiddenPlant_rev2", "x = 2\n", token, folder="line1")
+    assert refused.message == (
+        "token:line may not save Of_HiddenPlant_rev2: a script that it may not reach has this name."
+    )
+    titled_file(plant, "LINE1/x.py", "Other case")
+    assert await plant.save("X", "x = 1\n", token, folder="line1") == "line1/x.py"
+
+
+@pytest.mark.parametrize("how", ["deleted", "edited"])
+async def test_a_save_is_answered_from_what_was_written(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    index_saved, seen = plant.scripts.index_saved, []
+
+    async def meanwhile(path: str) -> None:
+        seen.append(plant.file(path).read_text())
+        if how == "deleted":
+            plant.file(path).unlink()
+        else:
+            titled_file(plant, path, "Another")
+        await index_saved(path)
+
+    for text in ("x = 1\n", "x = 22\n"):
+        monkeypatch.setattr(plant.scripts, "index_saved", meanwhile)
+        saved = await plant.titled.save(TitledSave("Level", text, version="2.0"), ME)
+        assert (saved.name, saved.info.path, saved.stated.version) == ("Level", "level.py", "2.0")
+        assert seen[-1].endswith(text)
+        assert saved.info.sha256 == titled._sha256(seen[-1].encode())
+        monkeypatch.undo()
+        titled_file(plant, "level.py", "Level")
+    assert len(seen) == 2, "each was written once"
+
+
+async def test_one_script_is_answered_without_a_look_into_all_others(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        titled_file(plant, f"other_{number}.py", f"Other {number}")
+    read: list[str] = []
+    monkeypatch.setattr(plant.titled, "_read_stated", lambda path: read.append(path) or titled.Stated())
+    await plant.save("Level", "x = 1\n")
+    await plant.titled.load("Level", ME)
+    assert read == []

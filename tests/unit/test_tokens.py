@@ -79,13 +79,14 @@ async def test_a_revoked_token_and_its_sessions_are_over_at_once_and_for_good(tm
         others, _ = kit.callers.session_of(kit.callers.by_token(other, ""))
         assert kit.callers.by_token(session, "").name == "token:ci"
         await kit.tokens.revoke("ci", OWNER, "cli")
-        for each in (text, session):
-            with pytest.raises(ServiceError, match="not known here"):
+        for each, sentence in ((text, "token ci was revoked at 20"), (session, "not known here")):
+            with pytest.raises(ServiceError, match=sentence):
                 kit.callers.by_token(each, "")
         assert kit.callers.by_token(others, "").name == "token:other"
         await kit.tokens.load()
-        with pytest.raises(ServiceError, match="not known here"):
+        with pytest.raises(ServiceError, match="token ci was revoked at 20") as refused:
             kit.callers.by_token(text, "")
+        assert (refused.value.status, refused.value.code) == (401, "unauthorized")
         assert [subject for _, subject, _ in await kit.audited("token_revoke")] == ["ci"]
         with pytest.raises(ServiceError, match="no token of this name"):
             await kit.tokens.revoke("ci", OWNER, "cli")
@@ -101,8 +102,8 @@ async def test_an_expired_token_and_its_sessions_are_refused_and_its_name_is_fre
         kit.clock.now += 7199
         assert kit.callers.by_token(text, "")
         kit.clock.now += 1
-        for each in (text, session):
-            with pytest.raises(ServiceError, match="no longer counts"):
+        for each, sentence in ((text, "token ci expired at 20"), (session, "no longer counts")):
+            with pytest.raises(ServiceError, match=sentence):
                 kit.callers.by_token(each, "")
         assert [token.expired for token in (await kit.tokens.list(OWNER)).tokens] == [True]
         assert await kit.token()
@@ -139,6 +140,9 @@ async def test_a_token_expires_at_the_end_of_its_last_day_on_this_host(tmp_path:
         ({"expires": "9000-12-31"}, "at most 100 years"),
         ({"expires": "2001-02-03"}, "is over"),
         ({"name": ""}, "token's name has letters"),
+        ({"name": " a"}, "token's name has letters"),
+        ({"name": "a "}, "token's name has letters"),
+        ({"name": "a  b"}, "single blanks"),
         ({"name": "a/b"}, "token's name has letters"),
         ({"name": "a\nb"}, "token's name has letters"),
         ({"name": "a" * 65}, "at most 64 characters"),
@@ -180,8 +184,36 @@ async def test_where_nothing_can_be_written_no_token_is_made_and_a_revoked_one_i
         assert kit.callers.by_token(text, "")
         with pytest.raises(ServiceError, match="will in the next one, since its end could not be recorded: the disk"):
             await kit.tokens.revoke("ci", OWNER, "cli")
-        with pytest.raises(ServiceError, match="not known here"):
+        with pytest.raises(ServiceError, match="was revoked"):
             kit.callers.by_token(text, "")
+
+
+@pytest.mark.parametrize("why", ["expired", "revoked"])
+async def test_a_token_that_is_over_is_named_to_who_has_its_secret_and_on_record(tmp_path: Path, why: str) -> None:
+    async with access_kit(tmp_path) as kit:
+        text = await kit.token(expires="2h")
+        kit.clock.now += 7200
+        if why == "revoked":
+            await kit.tokens.revoke("ci", OWNER, "cli")
+        guess = text[:-1] + ("0" if text[-1] != "0" else "1")
+        for sent, sentence in ((text, f"The token ci (was )?{why} at"), (guess, "^This token is not known here")):
+            with pytest.raises(ServiceError, match=sentence):
+                kit.callers.by_token(sent, "10.0.0.7")
+        named, guessed = await kit.audited("denied")
+        assert named == ("unknown", "login from 10.0.0.7", {"token": "ci", "why": why})
+        assert guessed == ("unknown", "login from 10.0.0.7", {})
+
+
+async def test_no_more_revoked_tokens_are_remembered_than_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.services.tokens.MOST_REVOKED", 2)
+    async with access_kit(tmp_path) as kit:
+        texts = [await kit.token(name) for name in ("a", "b", "c")]
+        for name in ("a", "b", "c"):
+            kit.clock.now += 1
+            await kit.tokens.revoke(name, OWNER, "cli")
+        for _ in range(2):
+            assert [ended and ended.name for ended in map(kit.tokens.ended, texts)] == [None, "b", "c"]
+            await kit.tokens.load()
 
 
 async def test_when_a_token_was_used_last_is_written_when_it_is_asked_for_and_no_sooner(tmp_path: Path) -> None:
@@ -211,6 +243,12 @@ async def test_a_session_is_the_same_for_half_its_life_and_may_never_do_more_tha
             kit.callers.by_token(second, "")
 
 
+async def test_a_name_of_two_words_is_a_name(tmp_path: Path) -> None:
+    async with access_kit(tmp_path) as kit:
+        assert kit.callers.by_token(await kit.token("line 1"), "").name == "token:line 1"
+        await kit.tokens.revoke("line 1", OWNER, "cli")
+
+
 def test_sessions_are_bounded() -> None:
     sessions = Sessions()
     texts = [sessions.of(Actor(f"a{uid}", uid, Role.VIEWER))[0] for uid in range(MOST + 1)]
@@ -234,10 +272,10 @@ async def test_a_thousand_bad_logins_are_two_records_and_keep_no_valid_token_out
         kit.clock.now += 60
         kit.denials.settle()
         denied = await kit.audited("denied")
-        assert [(subject, detail) for _, subject, detail in denied] == [
-            ("login from 10.0.0.66", {}),
-            ("login from 10.0.0.67", {}),
-            ("login from 10.0.0.66", {"repeated": 999}),
+        assert [(subject, detail.get("repeated")) for _, subject, detail in denied] == [
+            ("login from 10.0.0.66", None),
+            ("login from 10.0.0.67", None),
+            ("login from 10.0.0.66", 999),
         ]
         with pytest.raises(ServiceError, match="not known here"):  # a minute later it is asked again
             kit.callers.by_token("gw_guess", "10.0.0.66")
@@ -261,7 +299,7 @@ async def test_bad_logins_from_very_many_addresses_are_few_records(tmp_path: Pat
         kit.denials.settle(everything=True)
         denied = await kit.audited("denied")
         assert len(denied) == OF_ONE + 2
-        assert denied[-1] == ("unknown", OTHERS, {"repeated": 1000 - OF_ONE - 1})
+        assert (denied[-1][:2], denied[-1][2]["repeated"]) == (("unknown", OTHERS), 1000 - OF_ONE - 1)
 
 
 @pytest.mark.parametrize(
@@ -283,4 +321,21 @@ async def test_refusals_of_very_many_kinds_are_bounded(tmp_path: Path) -> None:
         kit.denials.settle(everything=True)
         denied = await kit.audited("denied")
         assert len(denied) == KINDS + 2
-        assert denied[-1] == ("several", OTHERS, {"repeated": 99})
+        assert (denied[-1][:2], denied[-1][2]["repeated"]) == (("several", OTHERS), 99)
+
+
+async def test_counted_refusals_are_dated_when_the_last_of_them_happened(tmp_path: Path) -> None:
+    async with access_kit(tmp_path) as kit:
+        began = kit.clock.now
+        for _ in range(3):
+            kit.denials.note(Actor("bob", 1, Role.VIEWER), "cli", "runs.start", needs="operator")
+            kit.clock.now += 2
+        kit.denials.note(Actor("bob", 1, Role.VIEWER), "cli", "runs.start", needs="admin")
+        kit.clock.now += 300
+        kit.denials.settle()
+        newest, admin, _ = (await kit.audit.list(OWNER)).records
+        assert newest.at == began + 4
+        times = {"first_at": began + 2, "last_at": began + 4}
+        assert newest.detail == {"needs": "operator", "repeated": 2, **times}
+        assert admin.detail == {"needs": "admin"}
+        assert (await kit.audit.verify(OWNER)).problem is None

@@ -226,6 +226,7 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
 
     info, inputs = run
     out = invocation.streams.out
+    width = terminal_width(out.is_terminal)
     out.line(
         fields(
             [
@@ -234,7 +235,7 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
                 ("outcome", outcome_text(info)),
                 ("exit", "" if info.exit_status is None else str(info.exit_status)),
                 ("queue", _queue(info)),
-                *condensed_fields(info),
+                *condensed_fields(info, width),
                 ("lasted", _lasted(info)),
                 ("timeout", duration(info.timeout)),
                 ("who", f"{info.actor}, from {info.source}"),
@@ -252,7 +253,7 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
                 ("not recorded", info.unrecorded or ""),
                 ("error", f"{info.error.type}: {info.error.message}" if info.error else ""),
             ],
-            width=terminal_width(out.is_terminal),
+            width=width,
         )
     )
     if info.traceback:
@@ -264,10 +265,18 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
         show_result(info, invocation.streams)
 
 
-def condensed_fields(info: RunInfo) -> list[tuple[str, str]]:
-    """What the record stands for beside its run."""
+def condensed_fields(info: RunInfo, width: int | None) -> list[tuple[str, str]]:
+    """Say what the record stands for beside its run; where no width is known, in lines of 80 characters at most."""
     found = info.condensed
-    return [] if found is None else [("stands for", condensed_text(found)), ("inputs of all", inputs_text(found))]
+    if found is None:
+        return []
+    pairs = [("stands for", condensed_text(found)), ("inputs of all", inputs_text(found))]
+    if width is not None:
+        return pairs
+    import textwrap
+
+    lines = [(name, textwrap.wrap(text, 64)) for name, text in pairs]
+    return [(name if at == 0 else "", line) for name, text in lines for at, line in enumerate(text)]
 
 
 def outcome_text(info: RunInfo) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from collections.abc import Sequence
 
 import msgspec
@@ -15,6 +16,12 @@ from engine.registry.access import ACCESS_SELF
 from engine.registry.engine import ENGINE_INFO
 from tui.commands.invocation import Invocation
 from tui.text.sanitise import sanitise_line
+
+WIDEST = 10_000
+"""Cells that a sentence takes in one line of a pipe."""
+
+NARROWEST = 20
+"""Cells that it takes at least on a terminal."""
 
 PATIENCE = 5.0
 """Seconds in which an engine must have answered to be listed as one that does."""
@@ -81,5 +88,11 @@ def print_projects(invocation: Invocation, projects: Sequence[SharedProject]) ->
     from tui.text.table import render, terminal_width
 
     out = invocation.streams.out
-    rows = [[MARK + one.id, one.owner, one.role or "-", sanitise_line(one.project or one.problem)] for one in projects]
-    out.line(render(["project", "owner", "your role", "folder"], rows, width=terminal_width(out.is_terminal)))
+    width = terminal_width(out.is_terminal)
+    rows = [[MARK + one.id, one.owner, one.role or "-", one.project or "-"] for one in projects]
+    head, *lines = render(["project", "owner", "your role", "folder"], rows, width=width).split("\n")
+    out.line(head)
+    for one, line in zip(projects, lines, strict=True):
+        out.line(line)
+        for part in textwrap.wrap(sanitise_line(one.problem), max((width or WIDEST) - 4, NARROWEST)):
+            out.line(f"    {part}")  # a sentence is of no use when it is cut

@@ -14,7 +14,7 @@ from engine.models.base import Model
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
 from engine.registry.operation import Operation
 from engine.registry.runs import RUNS_START
-from engine.services.access import Actor
+from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
 
 WAIT = 25.0
@@ -29,9 +29,14 @@ class CallParams(Model, frozen=True):
 
 
 class Wishes(Model, frozen=True, rename="camel"):
-    """What every call may ask for. ``mode`` left out is the caller's own default, ``version`` the one there is."""
+    """What every call may ask for. ``mode`` left out is the caller's own default, ``version`` the one there is.
+
+    Attributes:
+        security_mode: Another name of ``mode``: the module's functions call it so.
+    """
 
     mode: str | None = None
+    security_mode: str | None = None
     timeout: float | None = None
     params: dict[str, Any] = {}
     version: str = ""
@@ -165,16 +170,31 @@ class CompatCalls:
 
     async def _answer(self, run: RunRequest, wishes: Wishes, traceback: bool, actor: Actor, source: str) -> RunAnswer:
         await self._interpreter.require(wishes.version)
-        mode = "" if wishes.mode is None else wishes.mode.strip().upper()
-        request = replace(run, mode=mode, timeout=wishes.timeout)
+        request = replace(run, mode=wished_mode(wishes), timeout=wishes.timeout)
         info = await self._host.engine.runs.run_within(request, actor, source, seconds=WAIT)
         return answer_of(info, traceback=traceback)
+
+
+def wished_mode(wishes: Wishes) -> str:
+    """Return the mode that a call asks for, under either name; empty for the caller's own default.
+
+    Raises:
+        ServiceError: ``bad_mode``: the two names say different things.
+    """
+    named = {mode.strip().upper() for mode in (wishes.mode, wishes.security_mode) if mode is not None} - {""}
+    if len(named) > 1:
+        raise ServiceError(
+            "bad_mode", "mode and securityMode are two names of one field, and say different things.", hint="Send one."
+        )
+    return next(iter(named), "")
 
 
 def answer_of(info: RunInfo, *, traceback: bool) -> RunAnswer:
     """Say what became of a run, which has ended."""
     success = info.outcome is Outcome.OK
-    text = info.output if info.result is None else info.result
+    # JSON has null for NaN, and these clients would show the word: the note says what became of the value.
+    lost = info.has_value and info.value is None
+    text = None if lost else info.output if info.result is None else info.result
     return RunAnswer(
         success=success,
         output=info.output or "",

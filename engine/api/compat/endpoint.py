@@ -158,6 +158,12 @@ def camel(name: str) -> str:
     return first + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
+def both_spellings(answer: Model) -> msgspec.Raw:
+    """Encode ``answer`` with each field under its own name and in camelCase."""
+    fields = msgspec.to_builtins(answer)
+    return msgspec.Raw(msgspec.json.encode(fields | {camel(name): value for name, value in fields.items()}))
+
+
 def now_ms() -> int:
     """Return the time in whole milliseconds since the epoch, as these clients read it."""
     return int(time.time() * 1000)

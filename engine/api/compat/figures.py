@@ -1,8 +1,9 @@
 """What the module's clients ask about the pool and its runs, by the figures of the engine.
 
-Totals, averages and extremes are of all runs since the engine's start. A rate of errors and percentiles are of the last
-minute; when nothing ended in it, of all since the start, so that an engine whose runs all failed does not look sound
-because it idles. These clients expect a number everywhere: durations of an engine that has run nothing are zero.
+Totals, averages, extremes and rates are of all runs since the engine's start: a rate stands beside its totals, and a
+reader divides them. The rate of the last minute is in ``/gateway-impact``, and the health score of both is one number.
+Percentiles are of the last minute; when nothing ended in it, of all since the start. These clients expect a number
+everywhere: durations of an engine that has run nothing are zero.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from engine.api.compat.endpoint import camel, now_ms
+from engine.api.compat.endpoint import both_spellings, now_ms
+from engine.api.compat.impact import error_rate, health_of
 from engine.api.compat.interpreter import Interpreter
 from engine.api.host import EngineHost
 from engine.models.base import Model
@@ -257,7 +259,7 @@ class Figures:
             successful_executions=totals.successful,
             failed_executions=totals.failed,
             timeout_waits=totals.waits_timed_out,
-            error_rate_percent=f"{error_rate(metrics) or 0.0:.2f}",
+            error_rate_percent=f"{error_rate(totals) or 0.0:.2f}",
             avg_queue_wait_ms=totals.average_wait_ms or 0.0,
             max_queue_wait_ms=totals.max_wait_ms or 0.0,
             p50_response_time_ms=recent.p50_ms or 0.0,
@@ -271,20 +273,6 @@ class Figures:
 
     async def _metrics(self) -> EngineMetrics:
         return await self._host.engine.metrics.info()
-
-
-def both_spellings(answer: Model) -> msgspec.Raw:
-    """Encode ``answer`` with each field under its own name and in camelCase."""
-    fields = msgspec.to_builtins(answer)
-    return msgspec.Raw(msgspec.json.encode(fields | {camel(name): value for name, value in fields.items()}))
-
-
-def error_rate(metrics: EngineMetrics) -> float | None:
-    """Return failures in percent of successes and failures, by the rule above; None where there was neither."""
-    for figures in (metrics.last_minute, metrics.since_start):
-        if counted := figures.successful + figures.failed:
-            return 100 * figures.failed / counted
-    return None
 
 
 def _sound(pool: PoolInfo) -> int:
@@ -323,7 +311,7 @@ def _pool_stats(pool: PoolInfo, metrics: EngineMetrics) -> PoolStats:
 
 
 def _metrics(metrics: EngineMetrics) -> Metrics:
-    totals, errors = metrics.since_start, error_rate(metrics) or 0.0
+    totals, errors = metrics.since_start, error_rate(metrics.since_start) or 0.0
     busy = min(100.0, 100 * metrics.active / metrics.size)
     average, longest = totals.average_ms or 0.0, totals.max_ms or 0.0
     kinds = {kind: count for kind, count in totals.outcomes.items() if kind not in ("ok", "cancelled")}
@@ -348,6 +336,6 @@ def _metrics(metrics: EngineMetrics) -> Metrics:
         error_counts=f"{{{', '.join(f'{kind}={count}' for kind, count in kinds.items())}}}",
         uptime_ms=int(metrics.uptime * 1000),
         uptime_hours=metrics.uptime / 3600,
-        health_score=round(0.7 * (100.0 - errors) + 0.3 * (100.0 - busy)),
+        health_score=health_of(metrics),
         timestamp=now_ms(),
     )

@@ -20,11 +20,10 @@ from typing import Any
 
 import msgspec
 
-from engine.api.compat.endpoint import now_ms
-from engine.api.compat.figures import both_spellings, error_rate
+from engine.api.compat.endpoint import both_spellings, now_ms
 from engine.api.host import EngineHost
 from engine.models.base import Model
-from engine.models.metrics import EngineMetrics
+from engine.models.metrics import EngineMetrics, RunFigures
 from engine.registry.engine import METRICS
 from engine.registry.operation import Operation
 from engine.services.operations import implements
@@ -105,9 +104,9 @@ def gateway_impact(metrics: EngineMetrics) -> GatewayImpact:
         average_wait_time_ms=minute.average_wait_ms or 0.0,
         pool_utilization_percent=metrics.busy_percent,
         impact_level=level,
-        health_score=health_score(minute.dispatched, metrics.busy_percent, use.cpu_percent, error_rate(metrics)),
+        health_score=health_of(metrics),
         recommendation=recommendation(level, metrics),
-        error_rate=error_rate(metrics),
+        error_rate=recent_error_rate(metrics),
         cpu_usage_percent=use.cpu_percent,
         python3_cpu_percent=use.cpu_percent,
         memory_usage_mb=memory,
@@ -121,6 +120,27 @@ def gateway_impact(metrics: EngineMetrics) -> GatewayImpact:
         host_load=host.load,
         timestamp=now_ms(),
     )
+
+
+def error_rate(figures: RunFigures) -> float | None:
+    """Return failures in percent of successes and failures; None where there was neither."""
+    counted = figures.successful + figures.failed
+    return 100 * figures.failed / counted if counted else None
+
+
+def recent_error_rate(metrics: EngineMetrics) -> float | None:
+    """Return the rate of the last minute, or of all since the start when nothing ended in it.
+
+    An engine whose runs all failed does not look sound because it idles.
+    """
+    minute = error_rate(metrics.last_minute)
+    return error_rate(metrics.since_start) if minute is None else minute
+
+
+def health_of(metrics: EngineMetrics) -> int:
+    """Return the health score, which every panel shows as the same number."""
+    use = metrics.engine.cpu_percent
+    return health_score(metrics.last_minute.dispatched, metrics.busy_percent, use, recent_error_rate(metrics))
 
 
 def impact_level(runs: int, busy: float, use: float | None) -> str:
@@ -160,7 +180,7 @@ def recommendation(level: str, metrics: EngineMetrics) -> str:
     if minute.contended:
         runs = "1 run" if minute.contended == 1 else f"{minute.contended} runs"
         said.append(f"{runs} had to wait for a slot: enlarge the pool, or shorten the scripts.")
-    rate = error_rate(metrics)
+    rate = recent_error_rate(metrics)
     if rate is not None and rate > 5:
         said.append(f"{rate:.0f} % of the runs failed: look at their errors with gatewright runs list.")
     return " ".join(said) or "Nothing to do: scripts put little load on this host."

@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from engine.models.runs import CondensedRuns, Mode, Outcome, RunInfo, RunKind, RunRequest
 from engine.services.access import NO_ACCOUNT, Actor, Role
-from engine.services.audit import event
+from engine.services.audit import event_at
 from store.errors import StoreError
 from store.state.audit import AuditEvent
 from store.state.condensed import CondensedRow
@@ -239,8 +239,9 @@ class Condenser:
         """Count a run that has ended, and say where it is on record; ``on_record``: it has a record already."""
         minute = self._minute(repeated, info.finished_at or time.time())
         if info.outcome is not Outcome.OK:
-            minute.failures += 1
-            minute.changed = True
+            if info.outcome is not Outcome.CANCELLED:  # neither, as in the figures: it was stopped by choice
+                minute.failures += 1
+                minute.changed = True
             return Place.OWN
         self._known[repeated] = minute.number
         if info.files or (on_record and minute.first is not None):
@@ -364,7 +365,8 @@ def condensed_runs(row: CondensedRow) -> CondensedRuns:
 def _entry(row: CondensedRow, actor: str, source: str, name: str, code_sha256: str) -> AuditEvent:
     """Return the one entry that the audit has of a minute's runs."""
     found = condensed_runs(row)
-    return event(
+    return event_at(
+        found.last_at,  # it is written when the minute is over
         Actor(actor, NO_ACCOUNT, Role.OPERATOR),
         source,
         "run",

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.models.runs import RunFileInput, RunRequest, SecretInput
+from engine.pool.admission import MAX_FILES
+from engine.services.access import ServiceError
 from engine.services.runs.uploads import Buffer
 from store.frontmatter.secret_names import holds_a_secret_name, names_a_secret, names_a_secret_argument
 
@@ -23,6 +25,15 @@ MAX_INPUTS = 64 << 10
 
 MAX_CODE = 1 << 20
 """Bytes of a text that is kept: the most that a run may have."""
+
+MOST_VALUES = 300_000
+"""Values that a run may be given, with those inside of others. A table of 50,000 rows and 4 columns has 250,001."""
+
+MANY_VALUES = 2_000
+"""Values from which on it takes longer to look through them than others should wait: a millisecond."""
+
+MUCH_TEXT = 256 << 10
+"""Characters of values for which the same holds."""
 
 BY_NAME = ("params", "kwargs", "variables")
 ARGS = "args"
@@ -77,6 +88,47 @@ class SecretKeeper:
         """The HMAC of a value of that name. Raises as ``json.dumps`` does."""
         told = json.dumps([name, value], sort_keys=True, separators=(",", ":"))
         return f"hmac-sha256:{hmac.new(self.key, told.encode(), hashlib.sha256).hexdigest()}"
+
+
+def is_much(request: RunRequest) -> bool:
+    """Whether a run is given so much that ``given_inputs`` must not be waited for by others.
+
+    What stands in several places is counted once: a script's arguments are often its parameters, too.
+
+    Raises:
+        ServiceError: ``too_large`` for more values than any run may be given, ``bad_request`` for more files.
+    """
+    if len(request.files) > MAX_FILES:
+        raise ServiceError("bad_request", f"A run can take {MAX_FILES} files, not {len(request.files)}.")
+    level: list[Any] = [place for name in (*BY_NAME, ARGS) if (place := getattr(request, name))]
+    values, characters = 0, sum(map(len, request.argv))
+    while level:
+        values += sum(map(len, level))
+        if values > MOST_VALUES:
+            raise ServiceError(
+                "too_large",
+                f"A run can be given at most {MOST_VALUES:,} values, those inside of others counted.",
+                hint="Hand large data to a run as a file: it is uploaded, not sent along.",
+                status=413,
+            )
+        inside: dict[int, Any] = {}
+        for found in level:
+            characters += _look_into(found, inside)
+        level = list(inside.values())
+    return values > MANY_VALUES or characters > MUCH_TEXT
+
+
+def _look_into(found: dict[str, Any] | list[Any], inside: dict[int, Any]) -> int:
+    """Return the characters of names and texts in a value, and add the values inside of it that have more in them."""
+    characters, members = 0, found
+    if isinstance(found, dict):
+        characters, members = sum(map(len, found)), list(found.values())
+    for value in members:
+        if isinstance(value, str):
+            characters += len(value)
+        elif isinstance(value, dict | list):
+            inside[id(value)] = value
+    return characters
 
 
 def given_inputs(

@@ -6,9 +6,11 @@ parameter.
 
 from __future__ import annotations
 
+import json
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from engine.models.scripts import ParamInfo, ParamType
@@ -17,14 +19,40 @@ from engine.services.access import ServiceError
 TRUE = frozenset({"true", "yes", "on", "1"})
 FALSE = frozenset({"false", "no", "off", "0"})
 
-_EXAMPLES = {ParamType.INT: "5", ParamType.FLOAT: "0.5", ParamType.BOOL: "true", ParamType.LIST: "a,b"}
+_EXAMPLES: dict[ParamType, tuple[str, object]] = {
+    ParamType.INT: ("5", 5),
+    ParamType.FLOAT: ("0.5", 0.5),
+    ParamType.BOOL: ("true", True),
+    ParamType.LIST: ("a,b", ["a", "b"]),
+}
+"""On a command line, and as a value of JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallMade:
+    """How a script was called, for the sentence about a parameter that is missing.
+
+    Attributes:
+        cli: On a command line, else by a program.
+        kwargs: Names of keyword arguments, which reach the script as ``kwargs``.
+        args: Number of positional arguments, which reach it as ``args``.
+    """
+
+    cli: bool = False
+    kwargs: Sequence[str] = ()
+    args: int = 0
 
 
 class _UnfitError(Exception):
     """The value cannot become the declared type."""
 
 
-def bind(declared: Sequence[ParamInfo], given: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:
+def bind(
+    declared: Sequence[ParamInfo],
+    given: Mapping[str, Any],
+    files: Mapping[str, str],
+    call: CallMade = CallMade(),
+) -> dict[str, Any]:
     """Values for every declared parameter that is not a file, defaults filled in.
 
     A script without declared parameters takes whatever it is given.
@@ -33,6 +61,7 @@ def bind(declared: Sequence[ParamInfo], given: Mapping[str, Any], files: Mapping
         declared: The parameters of the script's frontmatter.
         given: Values by name.
         files: Names of the parameters that come as uploaded files.
+        call: How the script was called.
 
     Raises:
         ServiceError: ``bad_params`` for an unknown name, a missing value or one of the wrong type.
@@ -44,11 +73,11 @@ def bind(declared: Sequence[ParamInfo], given: Mapping[str, Any], files: Mapping
     values: dict[str, Any] = {}
     for param in declared:
         if param.type is ParamType.FILE:
-            _check_file(param, given, files)
+            _check_file(param, given, files, call)
         elif param.name in given:
             values[param.name] = convert(param, given[param.name])
         elif param.required:
-            raise _bad(f"The parameter {param.name!r} ({param.type}) is missing.", _how_to_give(param, declared))
+            raise _bad(f"The parameter {param.name!r} ({param.type}) is missing.", _how_to_give(param, declared, call))
         else:
             values[param.name] = param.default
     return values
@@ -67,13 +96,13 @@ def convert(param: ParamInfo, value: object) -> object:
         raise _bad(f"The parameter {param.name!r} takes {reason}{given}.") from None
 
 
-def _check_file(param: ParamInfo, given: Mapping[str, Any], files: Mapping[str, str]) -> None:
+def _check_file(param: ParamInfo, given: Mapping[str, Any], files: Mapping[str, str], call: CallMade) -> None:
+    by_id = f'Upload it, and give its id in files: {{"{param.name}": "ID"}}.'
+    how = f"Hand it over with --file {param.name}=PATH." if call.cli else by_id
     if param.name in given:
-        raise _bad(
-            f"The parameter {param.name!r} is a file.", f"Hand it over with --file {param.name}=PATH, or upload it."
-        )
+        raise _bad(f"The parameter {param.name!r} is a file.", how)
     if param.name not in files and param.required:
-        raise _bad(f"The parameter {param.name!r} (file) is missing.", f"Hand it over with --file {param.name}=PATH.")
+        raise _bad(f"The parameter {param.name!r} (file) is missing.", how)
 
 
 def _refuse_unknown(by_name: Mapping[str, ParamInfo], names: Sequence[str]) -> None:
@@ -90,11 +119,20 @@ def _usage(declared: Sequence[ParamInfo]) -> str:
     return "It takes " + ", ".join(f"{p.name} ({p.type}{'' if p.required else ', optional'})" for p in declared) + "."
 
 
-def _how_to_give(param: ParamInfo, declared: Sequence[ParamInfo]) -> str:
-    if param.secret:
+def _how_to_give(param: ParamInfo, declared: Sequence[ParamInfo], call: CallMade) -> str:
+    """Say how a missing value is given, after what was given in its place."""
+    if call.cli and param.secret:
         return f"-p {param.name} asks for it without showing it, --param-file {param.name}=PATH reads it from a file."
-    example = shlex.quote(param.choices[0]) if param.choices else _EXAMPLES.get(param.type, "TEXT")
-    return f"Give it, such as -p {param.name}={example}. {_usage(declared)}"
+    text, value = _EXAMPLES.get(param.type, ("TEXT", "text"))
+    if param.choices:
+        text, value = shlex.quote(param.choices[0]), param.choices[0]
+    if call.cli:
+        return f"Give it, such as -p {param.name}={text}. {_usage(declared)}"
+    names = {param.name for param in declared}
+    said = [f"{_short(name)} is none of its parameters." for name in call.kwargs if name not in names][:3]
+    if call.args and not said:
+        said.append("Positional arguments are not parameters.")
+    return " ".join([*said, f"Give it by its name, such as {json.dumps({param.name: value})}.", _usage(declared)])
 
 
 def _short(value: object) -> str:

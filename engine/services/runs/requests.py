@@ -13,11 +13,19 @@ from typing import Any
 
 from engine.models.runs import Mode, RunKind, RunRequest
 from engine.models.scripts import ScriptInfo
-from engine.pool.job import JobRejected, Limits, NotEnoughMemory, QueueFull, SandboxUnavailable, SharedModule
+from engine.pool.job import (
+    JobRejected,
+    Limits,
+    NotEnoughMemory,
+    PoolClosed,
+    QueueFull,
+    SandboxUnavailable,
+    SharedModule,
+)
 from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require, require_every_script
 from engine.services.runs.modes import Modes, sandbox_unavailable
-from engine.services.runs.params import bind
+from engine.services.runs.params import CallMade, bind
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
 from engine.services.scripts.own_edits import OwnEdit
 from engine.services.scripts.permissions import PermissionService
@@ -80,13 +88,16 @@ class RequestChecks:
         self._modes = modes
         self._ceilings = ceilings
 
-    async def prepare(self, request: RunRequest, actor: Actor, kept: Modules | None = None) -> Prepared:
+    async def prepare(
+        self, request: RunRequest, actor: Actor, kept: Modules | None = None, source: str = ""
+    ) -> Prepared:
         """Everything a run of ``request`` needs.
 
         Args:
             request: What to run.
             actor: Who asks.
             kept: The shared code of the run that is repeated; None for what the project has now.
+            source: As in ``RunService.start``; refusals say what to do there.
 
         Raises:
             ServiceError: The request is wrong, or ``actor`` may not make it.
@@ -94,7 +105,8 @@ class RequestChecks:
         mode = self._modes.choose(request.mode, actor)
         match request.kind:
             case RunKind.SCRIPT:
-                prepared = await self._script(request, actor, mode, kept)
+                call = CallMade(source == "cli", tuple(request.kwargs), len(request.args))
+                prepared = await self._script(request, actor, mode, kept, call)
             case RunKind.CALL:
                 require(actor, Role.AUTHOR, "call module functions")
                 require_every_script(actor, "call module functions")
@@ -108,7 +120,9 @@ class RequestChecks:
     async def _shared(self, data: bytes, kept: Modules | None, module: str = "") -> Modules:
         return await self._shared_code.used_by(data, module) if kept is None else kept
 
-    async def _script(self, request: RunRequest, actor: Actor, mode: Mode, kept: Modules | None) -> Prepared:
+    async def _script(
+        self, request: RunRequest, actor: Actor, mode: Mode, kept: Modules | None, call: CallMade
+    ) -> Prepared:
         """A saved script, or the unsaved text of one when ``code`` is given."""
         if request.code:
             require(actor, Role.AUTHOR, "run code of their own")
@@ -135,7 +149,7 @@ class RequestChecks:
             source=script.data,
             leaves=script.info.leave_processes,
             limits=self._limits(request.timeout, script.info),
-            params=bind(script.info.params, request.params, request.files),
+            params=bind(script.info.params, request.params, request.files, call),
             entrypoint=request.entrypoint or script.info.entrypoint,
             parallel=script.info.parallel,
             preloads=self._modes.preloads(script.info.preload, mode),
@@ -253,6 +267,9 @@ def refused_run(refusal: QueueFull | JobRejected) -> ServiceError:
     if isinstance(refusal, QueueFull):
         hint = "Try again when some runs have ended."
         return ServiceError("queue_full", str(refusal), hint=hint, status=429, retry_after=FULL_FOR)
+    if isinstance(refusal, PoolClosed):
+        hint = "Try again when an engine runs again: nothing of this was run."
+        return ServiceError("stopping", str(refusal), hint=hint, status=503)
     return ServiceError("bad_request", str(refusal))
 
 

@@ -63,7 +63,7 @@ from engine.services.runs.condensed import (
     may_be_condensed,
     repeated_call,
 )
-from engine.services.runs.inputs import GivenInputs, SecretKeeper, given_inputs, kept_code
+from engine.services.runs.inputs import GivenInputs, SecretKeeper, given_inputs, is_much, kept_code
 from engine.services.runs.metrics import RunMetrics
 from engine.services.runs.recorder import Recorder
 from engine.services.runs.records import output_chunk, run_file, run_info, run_row
@@ -81,6 +81,9 @@ RunItem = list[OutputChunk] | RunInfo
 
 STOP_LINE = 1 << 10
 """Bytes that the last line of an output that was stopped takes at most."""
+
+OF_TOKENS = "token:"
+"""What the name of a token begins with where it stands beside names of accounts."""
 
 PAGE = 500
 """Output chunks read from the state at a time."""
@@ -242,13 +245,23 @@ class RunService:
             queue_wait: Seconds that it may wait for a slot.
             waits: The caller waits for the end and is told all of it: the record may be one for many such runs.
         """
-        prepared = await self._checks.prepare(request, actor, shared)
+        much = is_much(request)
+        prepared = await self._checks.prepare(request, actor, shared, source)
         run_id = await self._state.next_run_id()
         wanted = [*request.files.values(), *([] if request.stdin is None else [request.stdin])]
         buffers = await self._buffers.hold(wanted, actor)
         stdin = None if request.stdin is None else buffers[-1]
         keeper = SecretKeeper(self._hmac_key, prepared.secret)
-        given = given_inputs(request, dict(zip(request.files, buffers, strict=False)), stdin, keeper)
+        files = dict(zip(request.files, buffers, strict=False))
+        try:
+            given = (
+                await asyncio.to_thread(given_inputs, request, files, stdin, keeper)
+                if much
+                else given_inputs(request, files, stdin, keeper)
+            )
+        except BaseException:
+            self._buffers.give_back(buffers)
+            raise
         info = _first_record(run_id, request, prepared, actor, source, given, replay_of, self._no_space())
         inputs = InputRow(
             run_id,
@@ -314,6 +327,13 @@ class RunService:
             since=params.since,
             until=params.until,
         )
+        found = await self.list(actor, limit=params.limit, before=params.before, wanted=wanted)
+        if found.runs or not params.actor or params.actor.startswith(OF_TOKENS):
+            return found
+        if (await self.list(actor, limit=1, wanted=RunFilter(actor=params.actor))).runs:
+            return found
+        # No account of this name has runs: it may be a token's.
+        wanted = dataclasses.replace(wanted, actor=OF_TOKENS + params.actor)
         return await self.list(actor, limit=params.limit, before=params.before, wanted=wanted)
 
     async def list(

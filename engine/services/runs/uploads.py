@@ -5,6 +5,9 @@ change it (memfd_create(2), fcntl(2) F_ADD_SEALS). It lives until its lease ends
 
 Seals keep the content, not the mode and the times, which a script may change of what it is handed. So no two runs are
 handed one memfd: the first has the upload's own, each later one a copy.
+
+Each upload takes a descriptor and memory of the one process that serves everybody. So a token may have few of them, and
+the last quarter of all is the owner's. Who has his share makes room with what his runs have used already.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import resource
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -20,7 +24,7 @@ from dataclasses import dataclass
 
 from engine.models.runs import BufferInfo
 from engine.registry.runs import BUFFERS_CREATE
-from engine.services.access import Actor, ServiceError
+from engine.services.access import Actor, ServiceError, owner_actor
 from engine.services.operations import implements
 from store.sizes import describe_size
 
@@ -32,6 +36,17 @@ EVERY = 60.0
 
 COPIED_AT_ONCE = 8 << 20
 """Bytes of a copy between two turns of the event loop: some milliseconds."""
+
+PIECE = 1 << 20
+"""Bytes of an upload between two turns of the event loop, with their hash some milliseconds."""
+
+MOST = 512
+"""Uploads that there may be at once, with the copies that runs hold; also at most a quarter of the descriptors."""
+
+MOST_OF_TOKEN = 64
+
+FULL_FOR = 10.0
+"""Seconds after which an upload that found no room may be tried again."""
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
@@ -54,24 +69,37 @@ class Buffer:
     copied: Buffer | None = None
 
 
+@dataclass(slots=True)
+class Holding:
+    """What there is of uploads of one caller, or of several together; ``size`` in bytes."""
+
+    files: int = 0
+    size: int = 0
+
+    def add(self, files: int, size: int) -> None:
+        self.files += files
+        self.size += size
+
+
 class BufferWriter:
     """Takes an upload piece by piece; ``finish`` seals it, ``abort`` forgets it."""
 
-    def __init__(self, service: BufferService, name: str, owner: str) -> None:
+    def __init__(self, service: BufferService, name: str, owner: str, fd: int) -> None:
         self._service = service
         self._name = name
         self._owner = owner
-        self._fd = os.memfd_create("gatewright-buffer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self._fd = fd
         self._size = 0
         self._hash = hashlib.sha256()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append ``data``.
 
         Raises:
-            ServiceError: ``buffer_too_large`` when this upload or all uploads together would pass their limit.
+            ServiceError: ``buffer_too_large`` when this upload would pass its limit, ``busy`` when its caller's uploads
+                or all of them together would.
         """
-        self._service.reserve(self._size, len(data))
+        self._service.reserve(self._owner, self._size, len(data))
         self._size += len(data)
         self._hash.update(data)
         view = memoryview(data)
@@ -85,7 +113,7 @@ class BufferWriter:
         return info
 
     def abort(self) -> None:
-        self._service.release_bytes(self._size)
+        self._service.release(self._owner, self._size)
         os.close(self._fd)
 
 
@@ -99,23 +127,46 @@ class BufferService:
         self._max_total = max_total
         self._clock = clock
         self._buffers: dict[str, Buffer] = {}
-        self._total = 0
+        self._project_owner = owner_actor().identity
+        self._all = Holding()
+        self._others = Holding()
+        """What is not the owner's."""
+        self._held: dict[str, Holding] = {}
+        """By caller."""
 
     def create(self, name: str, actor: Actor) -> BufferWriter:
-        """Start an upload. ``name`` is what the script sees, the file's own name without folders."""
+        """Start an upload. ``name`` is what the script sees, the file's own name without folders.
+
+        Raises:
+            ServiceError: ``bad_name``, or ``busy`` when there are too many uploads.
+        """
         self.expire()
         base = os.path.basename(name) or "file"
         if len(base) > 255 or not base.isprintable():
             raise ServiceError("bad_name", "A file's name must be printable and at most 255 characters long.")
-        return BufferWriter(self, base, actor.identity)
+        owner = actor.identity
+        self._admit(owner)
+        try:
+            return BufferWriter(self, base, owner, _memfd())
+        except OSError:
+            self.release(owner, 0)
+            raise _full("The engine cannot take another file right now: it has too many open.") from None
 
     @implements(BUFFERS_CREATE)
     async def upload(self, name: str, chunks: AsyncIterator[bytes], actor: Actor) -> BufferInfo:
         """Write a file into a buffer while it arrives: it is never held in this process twice."""
         writer = self.create(name, actor)
         try:
+            since = 0
             async for chunk in chunks:
-                writer.write(chunk)
+                view = memoryview(chunk)
+                for start in range(0, len(view), PIECE):
+                    piece = view[start : start + PIECE]
+                    writer.write(piece)
+                    since += len(piece)
+                    if since >= PIECE:  # what is there already is read without a turn of the event loop
+                        since = 0
+                        await asyncio.sleep(0)
             return writer.finish()
         except BaseException:
             writer.abort()
@@ -124,16 +175,23 @@ class BufferService:
     async def hold(self, ids: Iterable[str], actor: Actor) -> list[Buffer]:
         """Take buffers for a run: all of them or none. Give each back with ``give_back``."""
         taken: list[Buffer] = []
+        wanted = list(ids)
+        found = {buffer_id: self._find(buffer_id, actor) for buffer_id in wanted}
+        for buffer in found.values():
+            buffer.holders += 1  # a copy of one must not make room with another
         own: dict[str, Buffer] = {}
         try:
-            for buffer_id in ids:
+            for buffer_id in wanted:
                 if buffer_id not in own:
-                    own[buffer_id] = await self._of_one_run(self._find(buffer_id, actor))
+                    own[buffer_id] = await self._of_one_run(found[buffer_id])
                 own[buffer_id].holders += 1
                 taken.append(own[buffer_id])
         except BaseException:
             self.give_back(taken)
             raise
+        finally:
+            for buffer in found.values():
+                buffer.holders -= 1
         return taken
 
     async def _of_one_run(self, buffer: Buffer) -> Buffer:
@@ -141,11 +199,16 @@ class BufferService:
         if not buffer.handed_out:
             buffer.handed_out = True
             return buffer
-        self.reserve(0, buffer.info.size)
+        self._admit(buffer.owner)
+        try:
+            self.reserve(buffer.owner, 0, buffer.info.size)
+        except BaseException:
+            self.release(buffer.owner, 0)
+            raise
         buffer.holders += 1  # until ``give_back`` of the copy
         copy = None
         try:
-            copy = os.memfd_create("gatewright-buffer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            copy = _memfd()
             done = 0
             while done < buffer.info.size:
                 done += os.sendfile(copy, buffer.fd, done, min(COPIED_AT_ONCE, buffer.info.size - done))
@@ -154,7 +217,7 @@ class BufferService:
         except BaseException as error:
             if copy is not None:
                 os.close(copy)
-            self.release_bytes(buffer.info.size)
+            self.release(buffer.owner, buffer.info.size)
             buffer.holders -= 1
             if isinstance(error, OSError):
                 raise _no_descriptor(buffer, error) from None
@@ -191,7 +254,7 @@ class BufferService:
             buffer.holders -= 1
             if buffer.copied is not None and not buffer.holders:
                 os.close(buffer.fd)
-                self.release_bytes(buffer.info.size)
+                self.release(buffer.owner, buffer.info.size)
                 buffer = buffer.copied  # the copy held it
                 buffer.holders -= 1
             buffer.expires = self._clock() + LEASE
@@ -207,26 +270,75 @@ class BufferService:
         for buffer in list(self._buffers.values()):
             self._drop(buffer)
 
-    def reserve(self, so_far: int, more: int) -> None:
-        """Count ``more`` bytes of an upload that holds ``so_far``; called by the writer."""
-        if so_far + more > self._max_buffer:
+    def reserve(self, owner: str, so_far: int, more: int) -> None:
+        """Count ``more`` bytes of an upload of ``owner`` that holds ``so_far``; called by the writer."""
+        share = self._share(owner)
+        if so_far + more > min(self._max_buffer, share):
+            is_share = share < self._max_buffer
             raise ServiceError(
                 "buffer_too_large",
-                f"A file may have at most {describe_size(self._max_buffer)}.",
-                hint="Cut the file, for example with tail, or raise ceilings.upload in the settings.",
+                f"A file {'of this caller ' if is_share else ''}may have at most "
+                f"{describe_size(min(self._max_buffer, share))}.",
+                hint="Cut the file, for example with tail"
+                f"{'' if is_share else ', or raise ceilings.upload in the settings'}.",
                 status=413,
             )
-        if self._total + more > self._max_total:
-            raise ServiceError(
-                "buffer_too_large",
-                "The engine holds too many uploaded files right now.",
-                hint="Wait for runs to end and try again.",
-                status=413,
-            )
-        self._total += more
+        while self._all.size + more > self._max_total or (
+            owner != self._project_owner and self._others.size + more > _but_a_quarter(self._max_total)
+        ):
+            if not self._make_room(owner):
+                raise _full("The engine holds too many uploaded files right now.")
+        while self._of(owner).size + more > share:
+            if not self._make_room(owner):
+                raise _full(f"The files that this caller has uploaded take up its {describe_size(share)}.")
+        self._count(owner, 0, more)
 
-    def release_bytes(self, size: int) -> None:
-        self._total -= size
+    def release(self, owner: str, size: int) -> None:
+        """Count no longer one file of ``owner`` with so many bytes."""
+        self._count(owner, -1, -size)
+
+    def _admit(self, owner: str) -> None:
+        """Count one file more of ``owner``, which is empty so far."""
+        most = min(MOST, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+        if owner != self._project_owner:
+            of_token = min(MOST_OF_TOKEN, most // 4)
+            while _is_token(owner) and self._of(owner).files >= of_token:
+                if not self._make_room(owner):
+                    raise _full(f"This token has {of_token} uploaded files that wait for their runs.")
+            while self._others.files >= _but_a_quarter(most):
+                if not self._make_room(owner):
+                    raise _full("The engine holds too many uploaded files right now.")
+        while self._all.files >= most:
+            if not self._make_room(owner):
+                raise _full("The engine holds too many uploaded files right now.")
+        self._count(owner, 1, 0)
+
+    def _share(self, owner: str) -> int:
+        """Bytes that a caller's uploads may have together: of a token two of the largest, or a quarter of all."""
+        if owner == self._project_owner:
+            return self._max_total
+        most = _but_a_quarter(self._max_total)
+        return min(most, max(self._max_total // 4, 2 * self._max_buffer)) if _is_token(owner) else most
+
+    def _of(self, owner: str) -> Holding:
+        return self._held.get(owner) or Holding()
+
+    def _count(self, owner: str, files: int, size: int) -> None:
+        held = self._held.setdefault(owner, Holding())
+        held.add(files, size)
+        if not held.files:
+            del self._held[owner]
+        self._all.add(files, size)
+        if owner != self._project_owner:
+            self._others.add(files, size)
+
+    def _make_room(self, owner: str) -> bool:
+        """Drop the upload of ``owner`` that a run has used and that waits longest for another one; False: none does."""
+        used = [b for b in self._buffers.values() if b.owner == owner and b.handed_out and not b.holders]
+        if not used:
+            return False
+        self._drop(min(used, key=lambda buffer: buffer.expires))
+        return True
 
     def keep(self, info: BufferInfo, fd: int, owner: str) -> None:
         self._buffers[info.id] = Buffer(info=info, fd=fd, owner=owner, expires=self._clock() + LEASE)
@@ -241,8 +353,30 @@ class BufferService:
 
     def _drop(self, buffer: Buffer) -> None:
         del self._buffers[buffer.info.id]
-        self._total -= buffer.info.size
+        self.release(buffer.owner, buffer.info.size)
         os.close(buffer.fd)
+
+
+def _memfd() -> int:
+    return os.memfd_create("gatewright-buffer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+
+def _is_token(identity: str) -> bool:
+    return identity.startswith("token:")
+
+
+def _but_a_quarter(whole: int) -> int:
+    return whole - whole // 4
+
+
+def _full(sentence: str) -> ServiceError:
+    return ServiceError(
+        "busy",
+        sentence,
+        hint="Wait for runs to end and try again; what no run has used goes after ten minutes.",
+        status=429,
+        retry_after=FULL_FOR,
+    )
 
 
 def _no_descriptor(buffer: Buffer, error: OSError) -> ServiceError:

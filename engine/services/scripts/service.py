@@ -7,6 +7,7 @@ import difflib
 import functools
 import hashlib
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -286,14 +287,25 @@ class ScriptService:
 
     def _read(self, path: str) -> ScriptSource:
         try:
-            data = self._files.read(path)
+            data, modified = self._files.read(path), self._files.mtime(path)
         except NotFound:
             raise self._unknown(path) from None
         except StoreError as error:
             raise refused(error) from None
+        return self._source_in(path, data, modified)
+
+    def _written(self, path: str, data: bytes) -> ScriptInfo:
+        """What was saved. It may be gone or another text by now: that is for the next who asks."""
+        try:
+            modified = self._files.mtime(path)
+        except StoreError:
+            modified = time.time()
+        return self._source_in(path, data, modified).info
+
+    def _source_in(self, path: str, data: bytes, modified: float) -> ScriptSource:
         _, front = read_script(data, path)
         digest = hashlib.sha256(data).hexdigest()
-        info = self._placed(_info(path, front, digest, len(data), self._files.mtime(path)))
+        info = self._placed(_info(path, front, digest, len(data), modified))
         told = self._told(front)
         note = info.note or told
         return ScriptSource(info if info.note == note else replace(info, note=note), data, told)
@@ -310,7 +322,7 @@ class ScriptService:
             raise refused(error) from None
         await self.index_saved(path)
         self._events.publish("script", {"path": path, "change": "created" if base is None else "saved"})
-        return await self.info(path)
+        return await self._marked_one(await asyncio.to_thread(self._written, path, data))
 
     def _find(self, name: str, actor: Actor | None) -> ScriptSource:
         return self._read(self._resolve(name, actor=actor))

@@ -2,22 +2,28 @@
 
 A title is unique, whatever its case. Where files made by other means share one, neither is taken for the other: a list
 shows each of them by its path, and what names both is refused with the paths of both.
+
+Who may write some scripts only must not take over the calls to others by what he calls his own: a path goes before
+every title, what has a ``/`` or ends in ``.py`` is never a title, and between two titles, or a title and an id, nothing
+is chosen. A save refuses to make a name mean something else; a header that comes by another way can at most make it
+ambiguous.
 """
 
 from __future__ import annotations
 
 import asyncio
+import difflib
 import hashlib
 import re
 import time
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.models.scripts import DeleteRequest, RenameRequest, ScriptInfo
 from engine.registry.scripts import SCRIPTS_DELETE, SCRIPTS_SAVE
-from engine.services.access import Actor, ServiceError
+from engine.services.access import Actor, ServiceError, require_script
 from engine.services.operations import may
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.service import ScriptService, conflict, refused
@@ -128,11 +134,11 @@ class TitledScripts:
         infos = await self._infos(actor)
         oldest = await self._versions.oldest()
         stated = await asyncio.to_thread(self._all_stated, infos)
-        titles = Counter(_key(info.title) for info in infos)
+        names = await asyncio.to_thread(_Names, infos)
         return [
             TitledScript(
                 info=info,
-                name=info.title if titles[_key(info.title)] == 1 else info.path,
+                name=names.shown(info),
                 stated=stated[info.path],
                 created=min(oldest.get(info.path, info.modified), info.modified),
             )
@@ -147,7 +153,8 @@ class TitledScripts:
         """
         info = await self.found(name, actor)
         loaded = await self._scripts.load(info.path, actor)
-        return await self._one(loaded.info.path, actor), loaded.text
+        infos = await self._infos(actor)
+        return await self._one(loaded.info, loaded.text.encode(), infos), loaded.text
 
     async def found(self, name: str, actor: Actor) -> ScriptInfo:
         """Return the script that ``name`` means: a title, ``Folder/Title``, a path, or the id made from a title.
@@ -177,10 +184,7 @@ class TitledScripts:
         return info if info.title == last.title else None
 
     async def _searched(self, name: str, actor: Actor) -> ScriptInfo:
-        found = await asyncio.to_thread(_found, name, await self._infos(actor))  # perhaps among ten thousand
-        if found is None:
-            raise no_script(name)
-        return found
+        return await asyncio.to_thread(_found_or_near, name, await self._infos(actor))  # perhaps among ten thousand
 
     async def save(self, wanted: TitledSave, actor: Actor) -> TitledScript:
         """Save a text under its title, wherever the script lies; one that is new goes into ``folder``.
@@ -208,54 +212,70 @@ class TitledScripts:
         async with self._turn:
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    path = await self._saved(title, wanted, actor)
+                    return await self._saved(title, wanted, actor)
                 except ServiceError as error:
                     raced = error.code in ("conflict", "no_script") and wanted.base_sha256 is None
                     if not raced or attempt == ATTEMPTS:
                         raise
-                else:
-                    return await self._one(path, actor)
         raise AssertionError("the last attempt raises")
 
-    async def _saved(self, title: str, wanted: TitledSave, actor: Actor) -> str:
+    async def _saved(self, title: str, wanted: TitledSave, actor: Actor) -> TitledScript:
         infos = await self._infos(None)  # a title is unique among all, seen or not
-        there = await asyncio.to_thread(_found, title, [info for info in infos if actor.sees(info.path)])
+        there = await asyncio.to_thread(_found, title, _seen(infos, actor))
         if there is None:
-            _require_free(title, infos, actor)
-            return await self._created(title, wanted, infos, actor)
-        if _key(there.title) != _key(title):  # it was named by its id or path
-            title = there.title
-        return await self._replaced(there, title, wanted, infos, actor)
+            info, data = await self._created(title, wanted, infos, actor)
+        else:
+            if _key(there.title) != _key(title):  # it was named by its id or path
+                title = there.title
+            info, data = await self._replaced(there, title, wanted, infos, actor)
+        others = [other for other in infos if there is None or other.path != there.path]
+        return await self._one(info, data, _seen(others, actor))
 
-    async def _created(self, title: str, wanted: TitledSave, infos: Sequence[ScriptInfo], actor: Actor) -> str:
+    async def _created(
+        self, title: str, wanted: TitledSave, infos: Sequence[ScriptInfo], actor: Actor
+    ) -> tuple[ScriptInfo, bytes]:
         if wanted.base_sha256 is not None:
             raise ServiceError("conflict", f"{title} is no longer there; nothing was written.", status=409)
-        folder = known_folder(wanted.folder or "", infos)
-        path = free_path(folder, file_name(title), infos)
+        if _like_path(_key(title)):
+            raise ServiceError(
+                "bad_name",
+                f"{title} cannot be the name of a new script: it reads like a path.",
+                hint="Give the name without / and without .py at its end, and the folder apart from it.",
+            )
+        seen = _seen(infos, actor)
+        folder = known_folder(wanted.folder or "", seen)
+        path = await asyncio.to_thread(free_path, folder, file_name(title), seen)
+        require_script(actor, path, "save")
+        await asyncio.to_thread(_require_free, title, path, None, infos, actor)
         deletion = await self._deletion_of(wanted.code, actor)
         data = await asyncio.to_thread(_composed, path, title, wanted, None)
-        await self._scripts.write(path, data, None, actor)
+        info = await self._scripts.write(path, data, None, actor)
         if deletion is not None and deletion.script != path:
             await self._writer.adopt(deletion, path, actor)
-        return path
+        return info, data
 
     async def _replaced(
         self, there: ScriptInfo, title: str, wanted: TitledSave, infos: Sequence[ScriptInfo], actor: Actor
-    ) -> str:
+    ) -> tuple[ScriptInfo, bytes]:
         before = await asyncio.to_thread(self._read, there.path)
         base = await asyncio.to_thread(_sha256, before)
         if wanted.base_sha256 not in (None, base):
             raise conflict(there.path, wanted.base_sha256)
         path = there.path
         folder = wanted.folder if wanted.folder is not None or wanted.description is None else ""
-        if folder is not None and known_folder(folder, infos) != folder_of(path):
-            path = free_path(known_folder(folder, infos), _stem(path), infos)
+        seen = _seen(infos, actor)
+        if folder is not None and known_folder(folder, seen) != folder_of(path):
+            others = [info for info in infos if info.path != there.path]
+            path = await asyncio.to_thread(free_path, known_folder(folder, seen), _stem(path), _seen(others, actor))
+            require_script(actor, path, "save")
+            await asyncio.to_thread(_require_free, title, path, there, others, actor)
         data = await asyncio.to_thread(_composed, path, title, wanted, before)
+        info = there
         if path != there.path:
-            await self._changes.rename(there.path, RenameRequest(new_path=path, base_sha256=base), actor)
+            info = await self._changes.rename(there.path, RenameRequest(new_path=path, base_sha256=base), actor)
         if data != before:
-            await self._scripts.write(path, data, base, actor)
-        return path
+            info = await self._scripts.write(path, data, base, actor)
+        return info, data
 
     async def _deletion_of(self, code: str, actor: Actor) -> VersionRow | None:
         """Return what the actor has just deleted if it held this text. An empty one says nothing."""
@@ -280,11 +300,16 @@ class TitledScripts:
     async def _infos(self, actor: Actor | None) -> Sequence[ScriptInfo]:
         return (await self._scripts.list(actor)).scripts
 
-    async def _one(self, path: str, actor: Actor) -> TitledScript:
-        for script in await self.list(actor):
-            if script.info.path == path:
-                return script
-        raise no_script(path)
+    async def _one(self, info: ScriptInfo, data: bytes, infos: Sequence[ScriptInfo]) -> TitledScript:
+        """Show one script as it was read or written, among others; what became of it since is for the next answer."""
+        oldest = await self._versions.oldest()
+        names = await asyncio.to_thread(_Names, [*(other for other in infos if other.path != info.path), info])
+        return TitledScript(
+            info=info,
+            name=names.shown(info),
+            stated=await asyncio.to_thread(stated_in, data),
+            created=min(oldest.get(info.path, info.modified), info.modified),
+        )
 
     def _read(self, path: str) -> bytes:
         try:
@@ -309,24 +334,68 @@ class TitledScripts:
             return Stated()
 
 
-def _require_free(title: str, infos: Iterable[ScriptInfo], actor: Actor) -> None:
-    """Refuse a new title that a script has which the actor does not see.
+def _seen(infos: Iterable[ScriptInfo], actor: Actor) -> Sequence[ScriptInfo]:
+    """What may shape the answer to a caller: folders as they are written, and numbers of files, tell of scripts too."""
+    return [info for info in infos if actor.sees(info.path)]
+
+
+def _require_free(title: str, path: str, before: ScriptInfo | None, others: Iterable[ScriptInfo], actor: Actor) -> None:
+    """Refuse a title and a path with which a name would no longer mean the script that it means.
+
+    A caller learns so that a script that it does not see has a name, and nothing else of it. Not to say it would be
+    worse: in good faith, a save in one folder would make the calls to a script in another one ambiguous.
+
+    Args:
+        title: The one to save.
+        path: Where.
+        before: The script as it was, if it is there already.
+        others: All other scripts, also those that the actor does not see.
 
     Raises:
-        ServiceError: ``forbidden``.
+        ServiceError: ``bad_name``, or ``forbidden`` where the actor does not see the other script.
     """
-    if any(_key(info.title) == _key(title) for info in infos if not actor.sees(info.path)):
+    names = _Names(others)
+    asked = _spellings(title, path) - (_spellings(before.title, before.path) if before is not None else set())
+    meant = {name: names.meant(name) for name in sorted(asked)}
+    names.add(ScriptInfo(path=path, title=title))
+    for name, first in meant.items():
+        if not first or names.meant(name) == first:
+            continue
+        if not all(actor.sees(info.path) for info in first):
+            raise ServiceError(
+                "forbidden",
+                f"{actor.name} may not save {title}: a script that it may not reach has this name.",
+                hint="Choose another name.",
+                status=403,
+                denied=actor,
+            )
         raise ServiceError(
-            "forbidden",
-            f"{actor.name} may not save {title}: a script that it may not reach has this name.",
+            "bad_name",
+            f"{title} was not saved: the name {name} already means {first[0].path}.",
             hint="Choose another name.",
-            status=403,
-            denied=actor,
         )
 
 
-def no_script(name: str) -> ServiceError:
-    return ServiceError("no_script", f"Script not found: {shown(name[:MAX_TITLE])}", status=404)
+def no_script(name: str, near: Sequence[str] = ()) -> ServiceError:
+    """Return the module's own sentence, without a full stop unless another sentence follows."""
+    sentence = f"Script not found: {shown(name[:MAX_TITLE])}"
+    if not near:
+        return ServiceError("no_script", sentence, status=404)
+    return ServiceError("no_script", f"{sentence}.", hint=f"Did you mean {' or '.join(near)}?", status=404)
+
+
+def _found_or_near(name: str, infos: Sequence[ScriptInfo]) -> ScriptInfo:
+    """Return the script that a name means.
+
+    Raises:
+        ServiceError: ``ambiguous``, or ``no_script`` with up to three paths that are near.
+    """
+    found = _found(name, infos)
+    if found is not None:
+        return found
+    spellings = {_key(text.removesuffix(SUFFIX)): info.path for info in infos for text in (info.title, info.path)}
+    near = difflib.get_close_matches(_key(name[:MAX_TITLE].strip().removesuffix(SUFFIX)), spellings, n=3)
+    raise no_script(name, list(dict.fromkeys(spellings[match] for match in near)))
 
 
 def folder_of(path: str) -> str:
@@ -399,12 +468,16 @@ def known_folder(text: str, infos: Iterable[ScriptInfo]) -> str:
 
 
 def free_path(folder: str, name: str, infos: Iterable[ScriptInfo]) -> str:
-    """Return a path in a folder that no script has, in whatever case, with a number behind the name if need be."""
-    taken = {folded(info.path) for info in infos}
+    """Return a path in a folder that no script has, in whatever case, with a number behind the name if need be.
+
+    Without its suffix it is no name of another script either: a path goes before titles.
+    """
+    infos = [*infos]
+    taken, names = {folded(info.path) for info in infos}, _Names(infos)
     start = f"{folder}/" if folder else ""
     for number in range(1, MAX_NAMES):
         path = f"{start}{name}{'' if number == 1 else f'_{number}'}{SUFFIX}"
-        if folded(path) not in taken:
+        if folded(path) not in taken and not names.meant(path.removesuffix(SUFFIX)):
             return path
     raise ServiceError(
         "bad_name", f"There are {MAX_NAMES:,} scripts called {name} already.", hint="Choose another name."
@@ -429,36 +502,68 @@ def _line_of(value: object) -> str:
     return clean(value, MAX_TITLE) if isinstance(value, str) else ""
 
 
+class _Names:
+    """What names mean among some scripts."""
+
+    def __init__(self, infos: Iterable[ScriptInfo]) -> None:
+        self._paths: dict[str, ScriptInfo] = {}
+        self._in_folders: defaultdict[str, list[ScriptInfo]] = defaultdict(list)
+        """By folder with title or id."""
+        self._alone: defaultdict[str, list[ScriptInfo]] = defaultdict(list)
+        """By title or id."""
+        for info in infos:
+            self.add(info)
+
+    def add(self, info: ScriptInfo) -> None:
+        title, folder = _key(info.title), _key(folder_of(info.path))
+        self._paths[info.path] = info
+        for name in {seed_id(info.title)} if _like_path(title) else {title, seed_id(info.title)}:
+            self._alone[name].append(info)
+            self._in_folders[f"{folder}/{name}"].append(info)
+
+    def meant(self, name: str) -> Sequence[ScriptInfo]:
+        """Return the scripts that a name means: none, one, or those between which it does not choose."""
+        name = unicodedata.normalize("NFC", name.strip())
+        info = self._paths.get(name if name.endswith(SUFFIX) else name + SUFFIX)
+        if info is not None:
+            return [info]
+        key = _key(name)
+        return [*(self._in_folders.get(key) or self._alone.get(key) or ())]
+
+    def shown(self, info: ScriptInfo) -> str:
+        """Return the name by which a client that lists a script gets this one."""
+        return info.title if self.meant(info.title) == [info] else info.path
+
+
+def _like_path(key: str) -> bool:
+    """Whether a title could pretend to be another script, there or not: no call by a path may ever end at a title."""
+    return "/" in key or key.endswith(SUFFIX)
+
+
+def _spellings(title: str, path: str) -> set[str]:
+    """The names to which a script answers. An id counts where it says what the title says: not ``_`` alone."""
+    folder, short = folder_of(path), seed_id(title)
+    titles = {title, short} if title.isascii() and short.strip("_-") else {title}
+    in_folder = {f"{folder}/{name}" for name in titles} if folder else set()
+    return {path, path.removesuffix(SUFFIX)} | titles | in_folder
+
+
 def _found(name: str, infos: Sequence[ScriptInfo]) -> ScriptInfo | None:
     """The script that a name means.
 
     Raises:
         ServiceError: ``ambiguous``.
     """
-    name = unicodedata.normalize("NFC", name.strip())
-    key, path = _key(name), name if name.endswith(SUFFIX) else name + SUFFIX
-    ways: list[Callable[[ScriptInfo], bool]] = [lambda info: info.title == name, lambda info: _key(info.title) == key]
-    if "/" in name:
-        ways.append(lambda info: _key(f"{folder_of(info.path)}/{info.title}") == key)
-    ways.append(lambda info: info.path == path)
-    folder, slash, last = name.rpartition("/")
-    if seed_id(last) == last:
-        ways.append(lambda info: seed_id(info.title) == name)
-        if slash:
-            ways.append(lambda info: folder_of(info.path) == folder and seed_id(info.title) == last)
-    for way in ways:
-        matches = [info for info in infos if way(info)]
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            paths = " and ".join(info.path for info in matches[:5])
-            raise ServiceError(
-                "ambiguous",
-                f"{len(matches)} scripts have the name {name[:MAX_TITLE]!r}: {paths}.",
-                hint="Name the one that is meant by its path, or give one of them another title.",
-                status=409,
-            )
-    return None
+    matches = _Names(infos).meant(name)
+    if len(matches) > 1:
+        paths = " and ".join(info.path for info in matches[:5])
+        raise ServiceError(
+            "ambiguous",
+            f"{len(matches)} scripts have the name {name.strip()[:MAX_TITLE]!r}: {paths}.",
+            hint="Name the one that is meant by its path, or give one of them another title.",
+            status=409,
+        )
+    return matches[0] if matches else None
 
 
 def _key(title: str) -> str:

@@ -238,7 +238,7 @@ class ScriptWriter:
         announced = None
         if base == row.sha256:
             try:
-                announced = await self._versions.announce(row)
+                announced = await self._versions.announce(row, await asyncio.to_thread(self._since, row.path))
             except StoreError as error:
                 if insist:
                     raise
@@ -255,6 +255,12 @@ class ScriptWriter:
         self._settling = asyncio.create_task(self._settle(row, announced))
         if row.new_path is not None:
             await self.settled()
+
+    def _since(self, path: str) -> float | None:
+        try:
+            return self._files.mtime(path)
+        except StoreError:
+            return None
 
     async def _decide(self, row: VersionRow, announced: int | None) -> None:
         """Settle what has happened, and withdraw what has not."""

@@ -116,6 +116,7 @@ def values_there_and_back():
     answer = python3.exec("import datetime\nresult = datetime.datetime(2026, 3, 31, 14, 5, 5, 6000, datetime.timezone.utc)")
     equal(python3.toDate(answer).getTime(), 1774965905006L)
     equal(python3.exec("result = float('nan')"), None)
+    equal(python3.exec("print('x')\nresult = float('nan')"), None)
 
 
 @check

@@ -167,6 +167,7 @@ def what_a_call_returns():
     equal(python3.exec("typed"), {u"n": 2 ** 100, u"t": u"Gr\xfc\xdfe \U0001f600", u"f": 0.1, u"l": [1, None, True]})
     equal(python3.exec("text only"), u"<object>")
     equal(python3.exec("printed only"), u"printed\n")
+    equal(python3.exec("not a number"), None)
     equal(python3.exec("nothing"), None)
     equal(python3.exec("zero"), 0)
 
@@ -723,10 +724,12 @@ def too_large_to_read():
 def tls_with_a_private_ca():
     start_over(url=PLACES["tls_url"], ca_file=PLACES["ca_file"])
     equal(python3.exec("zero"), 0)
-    start_over(url=PLACES["tls_url"])
-    refused("tls", python3.exec, "zero")
+    for none in (None, "", u""):
+        start_over(url=PLACES["tls_url"], ca_file=none)
+        assert "ca_file=FILE" in refused("tls", python3.exec, "zero").message
     start_over(url=PLACES["tls_url"].replace("localhost", "127.0.0.1"), ca_file=PLACES["ca_file"])
-    refused("tls", python3.exec, "zero")  # the certificate is of another name
+    error = refused("tls", python3.exec, "zero")  # the certificate is of another name
+    assert "ca_file" not in error.message, error
     start_over(url=PLACES["tls_url"], ca_file=PLACES["token_file"])
     refused("not_configured", python3.exec, "zero")
 
