@@ -3,7 +3,7 @@
 SETTINGS_TEMPLATE = """\
 # Settings of this Gatewright project. Lines that begin with "#" show the default; remove the "#" to change one.
 # The engine reads this file when it starts, and [access] when it changes. It must belong to the project's owner and be
-# writable by nobody else.
+# writable by no other account.
 
 [pool]
 # Scripts that can run at the same time, 3 to 20.

@@ -11,7 +11,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from engine.api.peer import PeerProtocol
-from engine.api.tcp import Admission, TcpConnections, TcpLimits, TcpListener, TcpProtocol
+from engine.api.tcp import AdmittedConnection, TcpConnections, TcpLimits, TcpListener, TcpProtocol
 from engine.sockets import BACKLOG
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class EngineServer(uvicorn.Server):
             context: What the next connection's TLS is made with; None without TLS.
         """
 
-        def protocol(admission: Admission) -> TcpProtocol:
+        def protocol(admission: AdmittedConnection) -> TcpProtocol:
             return TcpProtocol(self.config, self.server_state, app, self._tcp, admission)
 
         self._listeners.append(TcpListener(sock, self._tcp, protocol, context))

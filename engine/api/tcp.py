@@ -66,7 +66,7 @@ class TcpLimits:
     """Between two looks at all connections, which cost less than a timer for each request."""
 
 
-class Admission:
+class AdmittedConnection:
     """The place of one connection among all.
 
     Args:
@@ -96,8 +96,8 @@ class TcpConnections:
     def __init__(self, limits: TcpLimits) -> None:
         self.limits = limits
         self._of: Counter[str] = Counter()
-        self._admitted: set[Admission] = set()
-        self.strangers: dict[Admission, None] = {}
+        self._admitted: set[AdmittedConnection] = set()
+        self.strangers: dict[AdmittedConnection, None] = {}
         """Of connections without a credential that counts, the oldest first."""
         self.open: set[TcpProtocol] = set()
 
@@ -105,7 +105,7 @@ class TcpConnections:
     def count(self) -> int:
         return self._of.total()
 
-    def admit(self, address: str) -> Admission | None:
+    def admit(self, address: str) -> AdmittedConnection | None:
         """Count one more connection from ``address``; None where there are too many.
 
         Those without a credential that counts make room for it, the oldest first: it may have one.
@@ -116,12 +116,12 @@ class TcpConnections:
         if self._of.total() >= self.limits.connections and not self._make_room():
             return None
         self._of[origin] += 1
-        admission = Admission(self, origin)
+        admission = AdmittedConnection(self, origin)
         self._admitted.add(admission)
         self.strangers[admission] = None
         return admission
 
-    def forget(self, admission: Admission) -> None:
+    def forget(self, admission: AdmittedConnection) -> None:
         if admission in self._admitted:
             self._admitted.discard(admission)
             self._of[admission.origin] -= 1
@@ -163,7 +163,7 @@ class TcpProtocol(EngineProtocol):
         server_state: ServerState,
         app: ASGIApp,
         connections: TcpConnections,
-        admission: Admission,
+        admission: AdmittedConnection,
     ) -> None:
         super().__init__(config, server_state, app_state={"connection": self})
         self.app = app
@@ -298,7 +298,7 @@ class TcpListener:
         self,
         sock: socket.socket,
         connections: TcpConnections,
-        protocol: Callable[[Admission], TcpProtocol],
+        protocol: Callable[[AdmittedConnection], TcpProtocol],
         context: Callable[[], ssl.SSLContext | None],
     ) -> None:
         self._sock = sock
@@ -345,7 +345,7 @@ class TcpListener:
 
         task.add_done_callback(ended)
 
-    async def _serve(self, sock: socket.socket, context: ssl.SSLContext | None, admission: Admission) -> None:
+    async def _serve(self, sock: socket.socket, context: ssl.SSLContext | None, admission: AdmittedConnection) -> None:
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -54,7 +54,7 @@ def parse_url(text: str) -> EngineUrl:
         raise _refusal("The URL goes on behind host and port.")
     if parts.scheme == "http" and not _is_loopback(host):
         raise _refusal(
-            f"Plain http to {host} would show the token to everybody on the way.",
+            f"Plain http to {host} would show the token to every host on the way.",
             "Use https; plain http is for addresses of this host only, such as 127.0.0.1.",
         )
     shown = f"[{host}]" if ":" in host else host

@@ -61,7 +61,7 @@ class Target(Protocol):
         """
 
     async def reach(self, client: str) -> EngineClient | None:
-        """Connect to what runs now, for what nobody has asked for yet; None if nothing suitable does.
+        """Connect to what runs now, for what the user has not asked for yet; None if nothing suitable does.
 
         Raises:
             LaunchError: It cannot be reached, or this caller may not.

@@ -86,7 +86,7 @@ class Certificate:
                 context.load_cert_chain(f"/proc/self/fd/{cert}", f"/proc/self/fd/{key}", password=_no_password)
             except _Encrypted:
                 raise ConfigError(
-                    f"The key in {self._key} is encrypted, and the engine can ask nobody for its passphrase.",
+                    f"The key in {self._key} is encrypted, and the engine has no way to ask for its passphrase.",
                     f"Decrypt it: openssl pkey -in {self._key} -out KEY",
                 ) from None
             except ssl.SSLError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine import sockets
 from engine.api.server import EngineServer
-from engine.daemon.shared import SharedFolder
+from engine.daemon.shared import RuntimeFolder
 from engine.lock import LifetimeLock
 from engine.paths import EnginePaths
 
@@ -46,7 +46,7 @@ class SocketPlace:
     """
 
     def __init__(
-        self, paths: EnginePaths, lock: LifetimeLock, server: EngineServer, shared: SharedFolder | None = None
+        self, paths: EnginePaths, lock: LifetimeLock, server: EngineServer, shared: RuntimeFolder | None = None
     ) -> None:
         self._paths = paths
         self._lock = lock

@@ -32,7 +32,7 @@ from engine.config import ConfigError, Settings
 from engine.daemon import logs, process
 from engine.daemon.idle import SocketPlace, until_idle
 from engine.daemon.listening import TcpPlace, as_typed
-from engine.daemon.shared import GROUP, SharedFolder
+from engine.daemon.shared import GROUP, RuntimeFolder
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
 from engine.models.base import API_VERSION
@@ -113,7 +113,7 @@ class Daemon:
         lock: LifetimeLock,
         engine_log: logs.EngineLog,
         tcp: TcpPlace | None,
-        shared: SharedFolder | None,
+        shared: RuntimeFolder | None,
     ) -> None:
         self.engine = engine
         self.wire = EventWire(secrets.token_hex(4))
@@ -228,7 +228,7 @@ def serve(options: ServeOptions) -> int:
         lock.acquire()
         shared_lock = None if shared is None else shared.lock()
         engine_log = logs.configure(paths.log, foreground=not options.background)
-        # Of a shared project it is not in the reach of whoever may write to the project.
+        # Of a shared project it is out of reach of those who may write to the project.
         settings_file = paths.home / "settings.toml" if shared is None else shared.settings_file
         flags: dict[str, str | float] = {**options.listen}
         if options.pool_size is not None:
@@ -260,12 +260,12 @@ def serve(options: ServeOptions) -> int:
     return 0
 
 
-def _shared(options: ServeOptions, paths: EnginePaths) -> SharedFolder | None:
+def _shared(options: ServeOptions, paths: EnginePaths) -> RuntimeFolder | None:
     """Return where the project is shared, its folder made if this is root and will go on as the project's owner."""
     if not options.shared:
         return None
     owner_to_become(paths, become=options.become)  # what refuses must leave no folder behind
-    shared = SharedFolder(options.shared, options.group)
+    shared = RuntimeFolder(options.shared, options.group)
     owner = owner_of(paths).uid
     if os.geteuid() == 0 and (options.become or owner == 0):
         shared.make(owner)
@@ -301,7 +301,7 @@ async def _serve(
     engine_log: logs.EngineLog,
     report: ReadinessPipe,
     tcp: TcpPlace | None,
-    shared: SharedFolder | None,
+    shared: RuntimeFolder | None,
 ) -> None:
     async with Engine.open(
         paths.project, settings=settings, lock=lock, settings_file=None if shared is None else shared.settings_file

@@ -1,7 +1,8 @@
 """A project that a group shares: a second socket where its members find it, and settings that only root writes.
 
 The folder of an ID below ``/run/gatewright`` belongs to the project's owner, and root alone makes such folders: so
-whoever connects there knows whose engine answers. What a member may do is decided by his account (``Callers.by_peer``).
+a client that connects there knows whose engine answers. What a member may do is decided by the account
+(``Callers.by_peer``).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MODE = 0o2750
 """Of an ID's folder. What is made in it gets its group, of which the owner need not be a member (inode(7), S_ISGID)."""
 
 
-class SharedFolder:
+class RuntimeFolder:
     """The folder of one ID.
 
     Args:
@@ -53,7 +54,7 @@ class SharedFolder:
         """Make the folder for the project's owner. Only root can.
 
         Raises:
-            LaunchError: Somebody else has it.
+            LaunchError: Another account has it.
         """
         mask = os.umask(0)
         try:
@@ -167,7 +168,7 @@ def _gid(group: str) -> int:
 
 
 def _check_settings_folder() -> None:
-    """Whoever may exchange files in it decides what everybody may do."""
+    """Refuse a folder whose files another account could exchange: these decide what all may do."""
     try:
         info = SETTINGS_FOLDER.stat()
     except FileNotFoundError:

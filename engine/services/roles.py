@@ -27,7 +27,7 @@ class AccountRoles:
 
     @property
     def none(self) -> bool:
-        """Nobody but the owner has a role."""
+        """No account but the owner has a role."""
         return not self.accounts and not self.groups
 
     def of(self, peer: Peer) -> Role | None:

@@ -24,7 +24,7 @@ MOST = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class LoginSession:
     """Stands in for ``actor`` until ``ends_at``."""
 
     id: str
@@ -49,8 +49,8 @@ class Sessions:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._by_id: OrderedDict[str, Session] = OrderedDict()
-        self._newest: dict[str, Session] = {}
+        self._by_id: OrderedDict[str, LoginSession] = OrderedDict()
+        self._newest: dict[str, LoginSession] = {}
 
     def of(self, actor: Actor) -> tuple[str, float]:
         """Return the text of a session of ``actor`` and the seconds for which it counts."""
@@ -78,15 +78,15 @@ class Sessions:
         for session in [each for each in self._by_id.values() if not each.actor.token]:
             self._end(session)
 
-    def _begin(self, actor: Actor, now: float) -> Session:
-        session = Session(secrets.token_hex(6), secrets.token_hex(32).encode(), actor, now + LIFETIME)
+    def _begin(self, actor: Actor, now: float) -> LoginSession:
+        session = LoginSession(secrets.token_hex(6), secrets.token_hex(32).encode(), actor, now + LIFETIME)
         self._by_id[session.id] = self._newest[actor.identity] = session
         # Their lives are equally long: the oldest is the first to end.
         while len(self._by_id) > MOST or next(iter(self._by_id.values())).ends_at <= now:
             self._end(next(iter(self._by_id.values())))
         return session
 
-    def _end(self, session: Session) -> None:
+    def _end(self, session: LoginSession) -> None:
         self._by_id.pop(session.id, None)
         if self._newest.get(session.actor.identity) is session:
             del self._newest[session.actor.identity]

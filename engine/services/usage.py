@@ -19,7 +19,7 @@ WINDOW = 60.0
 """Seconds that the use of the processor is measured over."""
 
 EVERY = 10.0
-"""Seconds between two samples that nobody asked for: the oldest one is then about a minute old."""
+"""Seconds between two samples without a request: the oldest one is then about a minute old."""
 
 SOONEST = 1.0
 """A sample that is younger is used again."""

@@ -19,7 +19,7 @@ def sees_run(actor: Actor, info: RunInfo) -> bool:
 
 
 def of_its_scripts(actor: Actor, info: RunInfo) -> bool:
-    """Whether a run is of a script that ``actor`` may see, whoever started it."""
+    """Whether a run is of a script that ``actor`` may see, whichever caller started it."""
     return not actor.scripts or (info.kind is RunKind.SCRIPT and actor.sees(info.name))
 
 

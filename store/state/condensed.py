@@ -78,6 +78,6 @@ class CondensedRecords:
 
 
 def record_condensed(connection: sqlite3.Connection, rows: Sequence[CondensedRow]) -> None:
-    """Write rows anew; one whose run was removed in the meantime is left out."""
+    """Replace rows; one whose run was removed in the meantime is left out."""
     known = [row for row in rows if connection.execute(_KNOWN, (row.run_id,)).fetchone()]
     connection.executemany(_UPSERT, [astuple(row) for row in known])

@@ -173,7 +173,7 @@ def test_what_is_no_pair_is_refused_in_a_sentence(pairs: Path, pair: tuple[Path,
     (tmp_path / "locked").chmod(0o600)
     for given, sentence in {
         (cert, pairs / "b.key"): "does not belong to the certificate",
-        (cert, tmp_path / "locked"): "is encrypted, and the engine can ask nobody",
+        (cert, tmp_path / "locked"): "is encrypted, and the engine has no way to ask",
         (cert, tmp_path / "rubbish"): "cannot be used as certificate and key",
         (tmp_path / "rubbish", key): "cannot be used as certificate and key",
         (tmp_path / "none", key): "none cannot be read: No such file or directory.",

@@ -68,7 +68,7 @@ def console(invocation: Invocation, folder: str | None) -> NoReturn:
 
 
 def _other_account(target: Target) -> str | None:
-    """Return whom root becomes for the project; None where nobody becomes somebody else."""
+    """Return whom root becomes for the project; None where it stays what it is."""
     from engine.client.ownership import other_account
     from engine.paths import EnginePaths
 
@@ -91,7 +91,7 @@ def run_console(target: Target, open_script: str | None = None, account: str | N
     Args:
         target: Its engine; a folder is made a project if it is none yet.
         open_script: Script to open first.
-        account: Whom root becomes for this project; None where nobody becomes somebody else.
+        account: Whom root becomes for this project; None where it stays what it is.
     """
     # The start makes many objects that live as long as the console: looking for garbage among them costs 30 ms.
     # The app turns collection on again when it is ready.

@@ -63,7 +63,7 @@ LOGS = Operation(
     "GET",
     "/api/v1/logs",
     LogPage,
-    # Lines tell of everybody's runs, paths and addresses: like the output of other people's runs, not for viewers.
+    # Lines tell of the runs, paths and addresses of all callers: like the output of others, not for viewers.
     "author",
     "Read the engine's latest log lines",
     params=LogParams,

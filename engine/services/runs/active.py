@@ -133,7 +133,7 @@ class ActiveRun:
         """What is kept of its output, from chunk ``after`` on."""
         return [] if self._kept is None else self._kept.since(after)
 
-    def recorded_anew(self) -> list[OutputChunk]:
+    def recorded_again(self) -> list[OutputChunk]:
         """Return what is kept of its output so far, all of it; what is recorded from here on are changes of that."""
         if self._kept is None:
             return []

@@ -570,7 +570,7 @@ class RunService:
         if back.timer is not None:
             back.timer.cancel()
         self.recorder.inputs(back.inputs)
-        if (chunks := run.recorded_anew()) and self._kept(run):
+        if (chunks := run.recorded_again()) and self._kept(run):
             self.recorder.output(run.info.id, chunks)
         self._record(run)
 

@@ -6,7 +6,7 @@ change it (memfd_create(2), fcntl(2) F_ADD_SEALS). It lives until its lease ends
 Seals keep the content, not the mode and the times, which a script may change of what it is handed. So no two runs are
 handed one memfd: the first has the upload's own, each later one a copy.
 
-Each upload takes a descriptor and memory of the one process that serves everybody. So a token may have few of them, and
+Each upload takes a descriptor and memory of the one process that serves all. So a token may have few of them, and
 the last quarter of all is the owner's. Who has his share makes room with what his runs have used already.
 """
 
