@@ -177,11 +177,17 @@ class Template:
     def _let_go(self) -> None:
         """Have somebody read what is still written to the run's pipes: a write that nobody reads ends its process."""
         pipes, self._pipes = self._pipes, ()
-        if any(is_alive(pid) for pid in below(os.getpid())) and os.fork() == 0:
-            try:
-                _drain(pipes)
-            finally:
-                os._exit(0)
+        if any(is_alive(pid) for pid in below(os.getpid())):
+            detached, still_here = os.pipe()
+            if os.fork() == 0:
+                try:
+                    _drain(pipes)
+                finally:
+                    os._exit(0)
+            # The slot's session is ended once this one is reported: the reader must have left it by then.
+            os.close(still_here)
+            os.read(detached, 1)
+            os.close(detached)
         for fd in pipes:
             os.close(fd)
 
@@ -242,7 +248,10 @@ class Template:
 
 
 def _drain(pipes: tuple[int, ...]) -> None:
-    """Read until nobody is left to write, for as long as that takes: a process on its own, of no slot any more."""
+    """Read until no process is left to write, for as long as that takes: on its own, and no longer of a slot.
+
+    Closes every descriptor that it has from its parent, once it has left the parent's session.
+    """
     os.setsid()
     os.chdir("/")
     fds = [os.dup2(fd, 100 + number) for number, fd in enumerate(pipes)]
