@@ -160,7 +160,9 @@ async def test_a_token_that_counts_no_more_is_told_once_and_tried_again_only_whe
         await c.open("hello.py")
         await revoked(plant.root, "short")
         await c.press("f5")
-        await c.shows("the engine does not let this client in", "The token short was revoked", "The token is the one in")
+        await c.shows(
+            "the engine does not let this client in", "The token short was revoked", "The token is the one in"
+        )
         seen, tried = len(looks), len(attempts)
         await c.until(lambda: len(looks) > seen + 20, "the token's file is looked at")
         assert len(attempts) == tried
