@@ -109,9 +109,11 @@ def _same(host: Authority, entry: Authority) -> bool:
 
 def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(text.partition("%")[0])
+        found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
+    # What the address of a mapped one counts for differs between versions of Python.
+    return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found
 
 
 def _is_own_origin(text: str, scheme: str, host: Authority, listed: list[Authority]) -> bool:

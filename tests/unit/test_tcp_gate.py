@@ -32,7 +32,7 @@ def host(one_host: TcpHost) -> TcpHost:
     [
         "Host: 127.0.0.1", "Host: localhost", "Host: LOCALHOST.", "Host: localhost:1", "Host: [::1]:8080",
         "Host: 127.0.0.2", "Host: plant.example", "Host: plant.example:81", "Host: proxy.example:8443",
-        "Host: proxy.example", "HOST:localhost ",
+        "Host: proxy.example", "HOST:localhost ", "Host: [::ffff:127.0.0.1]",
     ],
 )  # fmt: skip
 async def test_a_request_for_this_host_is_served(host: TcpHost, lines: str) -> None:
@@ -46,7 +46,7 @@ async def test_a_request_for_this_host_is_served(host: TcpHost, lines: str) -> N
         "Host: [::]", "Host:", "Host: localhost\r\nHost: localhost", "Host: localhost\r\nHost: evil.example",
         "Host: localhost, evil.example", "Host: user@localhost", "Host: localhost:", "Host: localhost:99999999",
         "Host: localhost/evil", "Host: l\xf6calhost", "Host: proxy.example:81", "Host: 127.1", "Host: 2130706433",
-        "Host: evil.example\r\nX-Forwarded-Host: localhost", "Host: [::ffff:127.0.0.1]",
+        "Host: evil.example\r\nX-Forwarded-Host: localhost", "Host: [::ffff:192.0.2.1]",
     ],
 )  # fmt: skip
 async def test_a_request_for_another_host_is_refused(host: TcpHost, lines: str) -> None:
