@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 
 from engine.api import body, content, errors, idempotency, sse
 from engine.api.content import Content
-from engine.api.credentials import CHALLENGE, actor_of
 from engine.api.host import EngineHost
 from engine.api.idempotency import Repeats
 from engine.api.leaving import while_asked
@@ -25,12 +24,17 @@ from engine.api.sse import EventStream
 from engine.models.runs import OutputChunk, RunInfo, RunState
 from engine.registry.operation import CLIENT_HEADER
 from engine.services.access import Actor, ServiceError
+from engine.services.callers import Callers, unauthorized
 from engine.services.operations import BoundOperation, Request, may
+from engine.sockets import Peer
 
 log = logging.getLogger("engine.api")
 
 JSON = b"application/json"
 SOURCES = frozenset({"console", "cli"})
+
+CHALLENGE = (b"www-authenticate", b'Bearer realm="gatewright"')
+"""What an answer 401 must carry (RFC 9110, 11.6.1); Java 11's client fails without it."""
 
 
 class Endpoint:
@@ -83,7 +87,7 @@ class Endpoint:
 
     async def _request(self, scope: Scope, receive: Receive, share: RequestShare) -> Request:
         headers = dict(scope["headers"])
-        actor = await actor_of(scope, headers, self._host.engine.callers)
+        actor = await _actor_of(scope, headers, self._host.engine.callers)
         await share.count(actor)
         may(actor, self._operation)
         return Request(
@@ -145,6 +149,27 @@ class Endpoint:
             kept = getattr(request.params, "kept", False)
             return EventStream(run_events(self._host.engine.runs.follow(answer.id, request.actor, kept=kept)))
         return EventStream(run_events(answer)) if isinstance(answer, AsyncIterator) else None
+
+
+async def _actor_of(scope: Scope, headers: Mapping[bytes, bytes], callers: Callers) -> Actor:
+    """Return the caller's actor. A token that is sent counts, whatever it came by; else the account of the peer.
+
+    Raises:
+        ServiceError: ``unauthorized`` or ``forbidden``.
+    """
+    peer: Peer | None = scope["state"].get("peer")
+    scheme, _, text = headers.get(b"authorization", b"").decode("latin-1").strip().partition(" ")
+    if scheme.lower() == "bearer":
+        address = scope["client"][0] if scope.get("client") else ""
+        actor = callers.by_token(text.strip(), address, peer)
+        if (connection := scope["state"].get("connection")) is not None:
+            connection.has_credential()
+        return actor
+    if peer is None:
+        raise unauthorized("This needs a token.")
+    if not callers.knows(peer):
+        await callers.learn(peer)
+    return callers.by_peer(peer)
 
 
 def _source(actor: Actor, headers: Mapping[bytes, bytes]) -> str:

@@ -133,7 +133,7 @@ class Repeats:
     async def once(
         self, operation: Row, key: str, request: Request, work: Callable[[], Awaitable[Any]], *, cancels: bool
     ) -> Any:  # noqa: ANN401 - what the operation answers
-        """Return the answer of ``work``, or of what was done before under this key.
+        """Return the answer of ``work``, or the first answer under this key.
 
         Args:
             operation: What is asked for.

@@ -65,7 +65,7 @@ class EngineProtocol(HttpToolsProtocol):
     """Whether the head that was just read offers another protocol; it is then read once more without the offer."""
     _refusal: RefusedRequest | None = None
     _running: RequestResponseCycle | None = None
-    """What the application answers now; ``cycle`` is what was read last."""
+    """The request that the application answers now; ``cycle`` is the last one read."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

@@ -41,7 +41,7 @@ class TokenFile:
         return self._text
 
     def refresh(self) -> bool:
-        """Read it again if its file is another than was read; return whether the token is another one now.
+        """Read the token again if its file has changed; return whether the token differs.
 
         Raises:
             TransportError: It cannot be read, or others could read it.

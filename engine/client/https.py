@@ -73,7 +73,7 @@ class HttpTransport:
     async def exchange(
         self, method: str, target: str, body: bytes | None = None, headers: Headers = ()
     ) -> AsyncIterator[Response]:
-        """Send a request and hand out its answer."""
+        """Send a request and yield its response."""
         sent = list(headers)
         if body is not None:
             sent += [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]

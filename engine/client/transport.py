@@ -89,7 +89,7 @@ class Transport(Protocol):
     def exchange(
         self, method: str, target: str, body: bytes | None = None, headers: Headers = ()
     ) -> AbstractAsyncContextManager[Response]:
-        """Send a request and hand out its answer; what was not read of it is dropped with the connection.
+        """Send a request and yield its response; a body that is not read to its end closes the connection.
 
         Raises:
             TransportError: The engine cannot be reached or the exchange broke.

@@ -120,7 +120,7 @@ class StderrLog(logging.Handler):
 
 
 class EngineLog(RotatingFileHandler):
-    """Five files of 5 MiB. ``problem`` says what was lost, ``recent`` has the latest lines.
+    """Five files of 5 MiB. ``problem`` counts the lines that are lost, ``recent`` has the latest ones.
 
     Args:
         path: Of the file that is written.

@@ -945,7 +945,7 @@ def _run_text(path, body, securityMode=None, pythonVersion=None, timeout=None):
 
 
 def _value(answer):
-    """Return the value in an answer, else the text that is its result, which is what was printed where there is none.
+    """Return the value in an answer, else its result as text: the printed output where the script left no result.
 
     There is neither where JSON has no such value (NaN): then what was printed is not the result.
     """
@@ -1223,7 +1223,7 @@ def _run_id(number):
 
 
 def isAvailable(timeout=None):
-    """Return whether the engine answers and can run Python 3. Raises nothing."""
+    """Return True if the engine answers and can run Python 3. Raises nothing."""
     try:
         return _call("GET", COMPAT + "/version", timeout=timeout).get("available") is True
     except Python3Error:

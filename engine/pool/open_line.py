@@ -14,7 +14,7 @@ import os
 from engine.worker.wire import LINE_PAGE, LINE_SHOWN, LINE_SHOWN_AT, OPEN_LINE, Frame
 
 LOOKS_APART = 0.1
-"""Seconds between two scans of the page; what was there at both is shown."""
+"""Seconds between two scans of the page; text that both find is shown."""
 
 
 def make_page() -> int:

@@ -41,13 +41,7 @@ def account(name: str) -> int:
     Raises:
         UnknownName: There is none, or it stands for many.
     """
-    try:
-        found = pwd.getpwnam(name)
-    except KeyError:
-        raise UnknownName(f"there is no account {name!r} on this host") from None
-    if found.pw_uid == OVERFLOW:
-        raise UnknownName(f"the account {name} cannot have a role, since processes of any container can look like it")
-    return found.pw_uid
+    return _id_of("account", name, lambda: pwd.getpwnam(name).pw_uid)
 
 
 def group(name: str) -> int:
@@ -56,13 +50,17 @@ def group(name: str) -> int:
     Raises:
         UnknownName: There is none, or it stands for many.
     """
+    return _id_of("group", name, lambda: grp.getgrnam(name).gr_gid)
+
+
+def _id_of(kind: str, name: str, look_up: Callable[[], int]) -> int:
     try:
-        found = grp.getgrnam(name)
+        found = look_up()
     except KeyError:
-        raise UnknownName(f"there is no group {name!r} on this host") from None
-    if found.gr_gid == OVERFLOW:
-        raise UnknownName(f"the group {name} cannot have a role, since processes of any container can look like it")
-    return found.gr_gid
+        raise UnknownName(f"there is no {kind} {name!r} on this host") from None
+    if found == OVERFLOW:
+        raise UnknownName(f"the {kind} {name} cannot have a role, since processes of any container can look like it")
+    return found
 
 
 async def ask(work: Callable[[], Answer]) -> Answer:

@@ -135,6 +135,22 @@ def with_empty_block(data: bytes) -> bytes:
     return bom + b"".join([*lines[:before], *new, *lines[before:]])
 
 
+def with_header_of(data: bytes, other: bytes) -> bytes:
+    """Return ``data``, a script without a block, with the block of ``other``; as it is where ``other`` has none.
+
+    Raises:
+        FrontmatterError: One of the blocks cannot be read.
+    """
+    header = Block.of(other)
+    if header is None or Block.of(data) is not None:
+        return data
+    kept = header.file[header.first : header.first + len(header.lines)]
+    block = Block.needed(with_empty_block(data))
+    end = _line_end(block.file[block.first - 1])
+    lines = [line.rstrip(b"\r\n") + end for line in kept]
+    return b"".join([*block.file[: block.first], *lines, *block.file[block.first :]])
+
+
 def _lines_before(lines: Sequence[bytes]) -> int:
     """How many lines must stay the file's first."""
     before = 1 if lines and lines[0].startswith(b"#!") else 0

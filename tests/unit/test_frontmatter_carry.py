@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from store.frontmatter.carry import with_header_of
+from store.frontmatter.block import with_header_of
 from store.frontmatter.edit import apply_changes
 from store.frontmatter.locate import FrontmatterError
 from store.frontmatter.read import parse

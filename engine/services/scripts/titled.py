@@ -31,8 +31,7 @@ from engine.services.scripts.versions import ScriptWriter
 from store.errors import StoreError
 from store.files.names import SUFFIX, folded, path_problem, script_path, shown
 from store.files.scripts import ScriptFiles
-from store.frontmatter.block import Block
-from store.frontmatter.carry import with_header_of
+from store.frontmatter.block import Block, with_header_of
 from store.frontmatter.edit import apply_changes
 from store.frontmatter.keys import own_table
 from store.frontmatter.locate import FrontmatterError
