@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import ipaddress
 import logging
 import socket
 from collections import Counter
@@ -21,6 +20,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from engine.api.protocol import EngineProtocol, RefusedRequest, closing_answer, is_reserved
+from engine.services.throttle import origin_of
 
 if TYPE_CHECKING:
     import ssl
@@ -110,7 +110,7 @@ class TcpConnections:
 
         Those without a credential that counts make room for it, the oldest first: it may have one.
         """
-        origin = _origin(address)
+        origin = origin_of(address)
         if self._of[origin] >= self.limits.per_address and not self._make_room(origin):
             return None
         if self._of.total() >= self.limits.connections and not self._make_room():
@@ -375,8 +375,3 @@ def _turn_away(sock: socket.socket, *, plain: bool) -> None:
                 sock.send(answer)
             except OSError:
                 return
-
-
-def _origin(address: str) -> str:
-    parsed = ipaddress.ip_address(address.partition("%")[0])
-    return address if parsed.version == 4 else str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))

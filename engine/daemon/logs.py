@@ -135,7 +135,7 @@ class EngineLog(RotatingFileHandler):
         self.setFormatter(logging.Formatter(FORMAT))
         self.addFilter(FloodGate())
         self.recent = RecentLog()
-        self._also = also
+        self._also = (self.recent, *also)
         self._lost = 0
         self._reason = ""
 
@@ -173,6 +173,6 @@ def configure(path: Path, *, foreground: bool) -> EngineLog:
     if foreground:
         # Else logging tells of its own failures on stderr, and waits there.
         logging.raiseExceptions = False
-    logging.basicConfig(level=logging.INFO, handlers=[log, log.recent], force=True)
+    logging.basicConfig(level=logging.INFO, handlers=[log], force=True)
     logging.captureWarnings(True)
     return log

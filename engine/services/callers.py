@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Network, ip_address
 from pathlib import Path
 
 from engine.models.access import AccessInfo
@@ -17,7 +16,7 @@ from engine.services.denials import Denials
 from engine.services.operations import Row, implements, phrase
 from engine.services.roles import AccountRoles
 from engine.services.sessions import Sessions
-from engine.services.throttle import LoginThrottle
+from engine.services.throttle import LoginThrottle, origin_of
 from engine.services.tokens import TokenService
 from engine.sockets import Peer
 
@@ -137,7 +136,7 @@ class Callers:
         if actor is None:
             actor = self._by_session(text, peer)
         if actor is None:
-            raise self._refused(text, _origin(address))
+            raise self._refused(text, origin_of(address) or HERE)
         return actor
 
     def while_counts(self, actor: Actor) -> Callable[[], bool] | None:
@@ -226,17 +225,6 @@ class Callers:
             status=429,
             retry_after=wait,
         )
-
-
-def _origin(address: str) -> str:
-    """Whom refused logins are counted for: an IPv4 address, or the network of 64 bits that one host has (RFC 4291)."""
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address or HERE
-    if isinstance(found, IPv4Address):
-        return str(found)
-    return str(found.ipv4_mapped or IPv6Network((found, 64), strict=False))
 
 
 async def keep_records(tokens: TokenService, denials: Denials) -> None:

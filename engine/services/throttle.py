@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 FAILURES = 10
 """Refused logins of one address within ``WINDOW``; those that follow are answered without a look at why."""
@@ -44,3 +45,17 @@ class LoginThrottle:
             return WINDOW - (now - failures[0])
         failures.append(now)
         return None
+
+
+def origin_of(address: str) -> str:
+    """Return what an address counts as: itself, or the network of 64 bits that one host has (RFC 4291).
+
+    An IPv4 address that a socket of both families shows as a mapped one is that IPv4 address.
+    """
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((found, 64), strict=False))

@@ -63,13 +63,15 @@ def test_it_keeps_five_files(tmp_path: Path, logger: logging.Logger, monkeypatch
 
 
 def test_a_flood_of_one_kind_leaves_room_for_others(tmp_path: Path, logger: logging.Logger) -> None:
-    logger.addHandler(EngineLog(tmp_path / "engine.log"))
+    log = EngineLog(tmp_path / "engine.log")
+    logger.addHandler(log)
     for number in range(500):
         logger.warning("refused a request from %s", number)
     logger.warning("something else")
     logger.error("refused a request from %s", "an error is always told")
     lines = (tmp_path / "engine.log").read_text().splitlines()
     assert len(lines) == logs.A_MINUTE + 2
+    assert len(list(log.recent.newest_first())) == logs.A_MINUTE + 2, "what clients read of it is not flooded either"
 
 
 def test_what_was_kept_back_is_counted(tmp_path: Path, logger: logging.Logger) -> None:

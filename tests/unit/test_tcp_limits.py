@@ -23,7 +23,7 @@ from tcp_support import TcpHost, serving_tcp
 from engine.api.body import MAX_JSON, chunks
 from engine.api.load import RequestLoad
 from engine.api.protocol import MAX_WAITING, RESERVED
-from engine.api.tcp import TcpLimits
+from engine.api.tcp import TcpConnections, TcpLimits
 from engine.services.access import NO_ACCOUNT, Actor, Role, ServiceError
 
 QUICK = TcpLimits(head=0.3, body=0.3, unread=0.5, handshake=0.3, look=0.02)
@@ -524,3 +524,12 @@ async def test_a_silent_stream_ends_with_its_token(host: TcpHost, monkeypatch: p
         await reader.readuntil(b":\n\n\r\n")
         valid[0] = False
         assert (await reader.read(-1)).endswith(b"0\r\n\r\n")
+
+
+async def test_hosts_behind_a_socket_of_both_families_are_counted_each() -> None:
+    connections = TcpConnections(TcpLimits(per_address=1))
+    for address in ("::ffff:10.0.0.1", "::ffff:10.0.0.2", "2001:db8::1"):
+        assert connections.admit(address) is not None
+    assert connections.count == 3
+    assert connections.admit("2001:db8::2") is not None, "the same network: the older stranger makes room"
+    assert connections.count == 3
