@@ -21,6 +21,7 @@ from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.ownership import become_owner, owner_of
 from engine.client.starter import LaunchError, daemon_command, daemon_environment
+from engine.client.target import ask_to_stop
 from engine.client.transport import SocketTransport
 from engine.lock import engine_lives, holder_of
 from engine.models.base import API_VERSION
@@ -108,10 +109,7 @@ async def stop(project: Path, *, client: str, force: bool = False, become: bool 
     if found is None:
         return False
     engine, _ = found
-    try:
-        await engine.call(ENGINE_STOP, body=StopRequest(force=force))
-    finally:
-        await engine.close()
+    await ask_to_stop(engine, force=force)
     await _wait_until_left(paths)
     return True
 

@@ -28,9 +28,7 @@ from engine.client.client import EngineClient
 from engine.client.credentials import TokenFile
 from engine.client.engine_url import EngineUrl, parse_url
 from engine.client.starter import LaunchError
-from engine.client.target import REFUSED, meet
-from engine.models.engine import StopRequest
-from engine.registry.engine import ENGINE_STOP
+from engine.client.target import REFUSED, ask_to_stop, meet
 
 TLS_LOOK = 2.0
 """Seconds to find out whether a port that did not understand plain HTTP speaks TLS."""
@@ -81,11 +79,7 @@ class RemoteTarget:
         return await self.connect(client)
 
     async def stop(self, client: str, *, force: bool) -> bool:
-        engine = await self.connect(client)
-        try:
-            await engine.call(ENGINE_STOP, body=StopRequest(force=force))
-        finally:
-            await engine.close()
+        await ask_to_stop(await self.connect(client), force=force)
         return True
 
     def _tls(self) -> ssl.SSLContext:

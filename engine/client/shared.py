@@ -22,10 +22,8 @@ from engine import sockets
 from engine.client.client import EngineClient
 from engine.client.ownership import account_name
 from engine.client.starter import LaunchError
-from engine.client.target import ASK_THERE, REFUSED, meet
+from engine.client.target import ASK_THERE, REFUSED, ask_to_stop, meet
 from engine.client.transport import SocketTransport
-from engine.models.engine import StopRequest
-from engine.registry.engine import ENGINE_STOP
 
 MARK = "@"
 """What an ID follows where a folder could stand."""
@@ -79,11 +77,7 @@ class SharedTarget:
         return await self.connect(client)
 
     async def stop(self, client: str, *, force: bool) -> bool:
-        engine = await self.connect(client)
-        try:
-            await engine.call(ENGINE_STOP, body=StopRequest(force=force))
-        finally:
-            await engine.close()
+        await ask_to_stop(await self.connect(client), force=force)
         return True
 
     @property

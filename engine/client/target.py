@@ -18,8 +18,8 @@ from engine.client.client import EngineClient
 from engine.client.starter import LaunchError
 from engine.client.transport import NO_ANSWER, Transport
 from engine.models.base import API_VERSION
-from engine.models.engine import EngineInfo
-from engine.registry.engine import ENGINE_INFO
+from engine.models.engine import EngineInfo, StopRequest
+from engine.registry.engine import ENGINE_INFO, ENGINE_STOP
 
 HANDSHAKE_TIMEOUT = 15.0
 """Seconds in which an engine elsewhere must say who it is, its connection included."""
@@ -106,6 +106,18 @@ async def meet(transport: Transport, name: str) -> EngineClient:
         await engine.close()
         raise
     return engine
+
+
+async def ask_to_stop(engine: EngineClient, *, force: bool) -> None:
+    """Ask an engine to stop, and close the client.
+
+    Raises:
+        EngineError: It refuses: runs go on and ``force`` is not set, or the caller may not.
+    """
+    try:
+        await engine.call(ENGINE_STOP, body=StopRequest(force=force))
+    finally:
+        await engine.close()
 
 
 def _check_version(info: EngineInfo, name: str) -> None:
