@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 HOME = os.path.expanduser("~")
-FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/run/lock", HOME, os.path.dirname(HOME))
+FOLDERS = tuple(
+    dict.fromkeys(("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/run/lock", HOME, os.path.dirname(HOME), "/"))
+)
 COLLECTED_WITHIN = 5.0
 """Seconds that the kernel may take to forget a key that nothing links to."""
 
