@@ -11,9 +11,8 @@ import time
 from pathlib import Path
 
 HOME = os.path.expanduser("~")
-FOLDERS = tuple(
-    dict.fromkeys(("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/run/lock", HOME, os.path.dirname(HOME), "/"))
-)
+PLACES = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run", "/run/lock", HOME, os.path.dirname(HOME), "/")
+FOLDERS = tuple(dict.fromkeys(PLACES))
 COLLECTED_WITHIN = 5.0
 """Seconds that the kernel may take to forget a key that nothing links to."""
 
