@@ -191,6 +191,9 @@ async def _hop(connection: aiosqlite.Connection, work: Work[T]) -> T:
         return cast(T, await connection._execute(call))  # type: ignore[no-untyped-call]
     except sqlite3.Error as error:
         raise _sentence(error) from error
+    except UnicodeDecodeError as error:
+        # SQLite quotes what it found in a damaged schema, and the sqlite3 module decodes that strictly.
+        raise _damaged(f"SQLite's message about it is not UTF-8: {error.object!r:.200}") from error
 
 
 def _transaction(work: Work[T], connection: sqlite3.Connection) -> T:
@@ -247,7 +250,10 @@ def _execute_all(connection: sqlite3.Connection, statements: Sequence[str]) -> N
 def _check(path: Path, known_version: int, kind: DatabaseKind, connection: sqlite3.Connection) -> None:
     """Refuse what is not ours or newer than us; report damage."""
     version = _number(connection, "PRAGMA user_version")
-    tables = _number(connection, "SELECT count(*) FROM sqlite_master")
+    try:
+        tables = _number(connection, "SELECT count(*) FROM sqlite_master")
+    except sqlite3.DataError as error:  # a schema of ours has no text that is too long for SQLite
+        raise _damaged(str(error)) from error
     if tables and _number(connection, "PRAGMA application_id") != kind.application_id:
         raise StoreError(f"{path} is a database of another program.", "Move it away, then start again.")
     if version > known_version:
@@ -295,12 +301,16 @@ def _sentence(error: sqlite3.Error) -> StoreError:
             f"The database cannot be opened or written: {error}.", "Check the mode and owner of .gatewright."
         )
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return Damaged(f"The database is damaged: {error}.", "Restart the engine: it sets the file aside and says so.")
+        return _damaged(str(error))
     if code == sqlite3.SQLITE_BUSY:
         return StoreError("The database is locked by another program.", "Close what has it open, then try again.")
     if code == sqlite3.SQLITE_IOERR:
         return StoreError(f"The database failed: {error}.", "Look whether the disk is full (df) or broken (dmesg).")
     return StoreError(f"The database failed: {error}.")
+
+
+def _damaged(how: str) -> Damaged:
+    return Damaged(f"The database is damaged: {how}.", "Restart the engine: it sets the file aside and says so.")
 
 
 def _prepare_file(path: Path) -> list[str]:

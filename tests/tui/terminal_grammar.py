@@ -13,6 +13,9 @@ KNOWN = re.compile(
     rb"|\x1b\]22;[a-z-]*\x07"  # shape of the pointer
 )
 _LINK = re.compile(rb"\x1b\]8;[^\x07\x1b]*\x1b\\")
+_CUT_OFF = re.compile(rb"(?:\x1b(?:\[[?<>=0-9;$]*|\](?:8;[^\x07\x1b]*\x1b?|2{0,2};?[a-z-]*))?|\r)\Z")
+"""What was read of a sequence of the console's own while it was still being written."""
+
 _CONTROL = re.compile(r"[^\x20-\x7e]{1,2}.{0,24}", re.DOTALL)
 
 
@@ -23,6 +26,7 @@ def foreign(raw: bytes, *, links: bool = False) -> list[str]:
         raw: All that a console wrote, from its start on.
         links: Whether links are its own.
     """
+    raw = _CUT_OFF.sub(b"", raw)
     rest = KNOWN.sub(b"", _LINK.sub(b"", raw) if links else raw).decode("utf-8", "replace")
     found = [match[0] for match in _CONTROL.finditer(rest) if not is_harmless(match[0])]
     if raw.count(b"\x1b[?1049h") > 1 or b"\x1b[?1049l" in raw:

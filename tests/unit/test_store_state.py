@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import random
+import re
 import sqlite3
 import stat
 import threading
@@ -444,6 +445,13 @@ def _page_garbage(path: Path) -> None:
     path.write_bytes(data)
 
 
+def _garbage_in_the_schema(path: Path) -> None:
+    """Break a statement of the schema and the name that SQLite's error message then quotes: it is not UTF-8."""
+    data, found = re.subn(rb"tablerunrun(.)CREATE TABLE", b"table\x89\xffnrun\\1CREATE TABEL", path.read_bytes())
+    assert found == 1
+    path.write_bytes(data)
+
+
 @pytest.mark.parametrize(
     "harm",
     [
@@ -451,8 +459,9 @@ def _page_garbage(path: Path) -> None:
         lambda path: path.write_bytes(b"\x00" * path.stat().st_size),
         lambda path: os.truncate(path, path.stat().st_size // 2),
         _page_garbage,
+        _garbage_in_the_schema,
     ],
-    ids=["text", "zeros", "truncated", "pages"],
+    ids=["text", "zeros", "truncated", "pages", "schema"],
 )
 async def test_a_damaged_file_is_set_aside_and_said(reopen: Reopen, path: Path, harm: Any) -> None:
     state = await reopen()
