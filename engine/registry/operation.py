@@ -39,6 +39,7 @@ TRANSFER_TIMEOUT = 600.0
 """Seconds for a file, up or down, and for a task."""
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
+ScriptKind = Literal["utility", "macro"]
 RoleName = Literal["viewer", "operator", "author", "admin"]
 Id = Annotated[int, Meta(ge=0, le=MAX_ID)]
 
@@ -78,6 +79,8 @@ class Operation(Generic[Answer, Params, Body]):
         idempotent: A client may send it again with the same ``Idempotency-Key``: it is done once.
         scoped: A token for some scripts only may ask, too: its answer holds nothing of other scripts, and it changes
             none. All else is refused to such tokens.
+        kinds: Kinds of scripts whose runs may ask by ``import gatewright``; none where it is empty. What a run may is
+            never more than what its actor may.
         patience: Seconds that a client waits for the answer.
     """
 
@@ -96,6 +99,7 @@ class Operation(Generic[Answer, Params, Body]):
     cancels: bool = False
     idempotent: bool = False
     scoped: bool = False
+    kinds: tuple[ScriptKind, ...] = ()
     parts: str = ""
     patience: float = ANSWER_TIMEOUT
 
