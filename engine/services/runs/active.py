@@ -162,11 +162,11 @@ class ActiveRun:
         self._bump()
         self.listener.run_changed(self)
 
-    def hide(self, name: str, value: str) -> None:
-        """Keep the value of a secret out of all that comes from here on."""
+    def hide(self, name: str, value: str) -> bool:
+        """Keep the value of a secret out of all that comes from here on; return whether that is new."""
         if self._masks is None:
             self._masks = Masks()
-        self._masks.add(name, value)
+        return self._masks.add(name, value)
 
     def masked(self, ending: Ending) -> Ending:
         """Return its end without the secrets that it was given."""

@@ -48,10 +48,10 @@ class Masks:
         self._by_first: dict[str, list[str]] = {}
         self._held: dict[Stream, str] = {}
 
-    def add(self, name: str, value: str) -> None:
-        """Hide ``value`` from here on."""
+    def add(self, name: str, value: str) -> bool:
+        """Hide ``value`` from here on; return whether that is new."""
         if self._values.get(name) == value:
-            return
+            return False
         self._values[name] = value
         self._spellings |= dict.fromkeys(_spellings(value))
         longest_first = sorted(self._spellings, key=len, reverse=True)
@@ -60,6 +60,7 @@ class Masks:
         self._by_first = {}
         for each in longest_first:
             self._by_first.setdefault(each[0], []).append(each)
+        return True
 
     def found_in(self, text: str) -> bool:
         """Whether a text has one of the secrets in any spelling."""

@@ -441,8 +441,11 @@ class RunService:
             yield [output_chunk(row, complete=info.output_complete) for row in rows]
         yield info
 
-    def hide(self, run_id: int, name: str, value: str) -> None:
+    def hide(self, run_id: int, name: str, value: str) -> bool:
         """Keep the value of a secret out of all that a run writes and leaves from here on; before it gets the value.
+
+        Returns:
+            Whether that is new.
 
         Raises:
             ServiceError: The run is over.
@@ -450,7 +453,7 @@ class RunService:
         run = self._active.get(run_id)
         if run is None or run.finished:
             raise ServiceError("no_run", f"Run {run_id} is over.", status=409)
-        run.hide(name, value)
+        return run.hide(name, value)
 
     @implements(RUNS_CANCEL)
     async def cancel(self, run_id: int, actor: Actor) -> RunInfo:
