@@ -46,6 +46,7 @@ from engine.services.runs.requests import RequestChecks
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService, keep_house
 from engine.services.script_api.dispatcher import ScriptApi
+from engine.services.script_api.secrets import RunSecrets
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.checks import ScriptChecks
 from engine.services.scripts.defaults import DefaultScriptService
@@ -283,6 +284,8 @@ async def compose(
         policy=policy,
         script_api=script_api,
     )
+    script_api.tells_secret = runs.tells_secret
+    script_api.add("secrets.get", RunSecrets(secrets, runs, audit).operation)
     script_api.serve(vars(engine).values())
     runs.script_api = script_api
     return engine

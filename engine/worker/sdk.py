@@ -9,7 +9,7 @@ import json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from .caller import Caller, CallRefused
@@ -20,7 +20,7 @@ _caller: Caller = _given.get("_caller")
 _CallRefused: type[CallRefused] = _given.get("_CallRefused", Exception)
 _script: dict[str, Any] = _given.get("_script", {"params": {}, "args": []})
 
-__all__ = ["Error", "Record", "args", "params", "runs", "scripts"]
+__all__ = ["Error", "Record", "args", "params", "runs", "scripts", "secrets", "state"]
 
 
 class Error(Exception):
@@ -58,10 +58,14 @@ class Record(dict[str, "Any"]):
             raise AttributeError(f"This record has no {name!r}; it has {there}.", name=name, obj=self) from None
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_decode = json.JSONDecoder(object_hook=Record).decode
+
+
 def _request(operation: str, params: Mapping[str, Any], body: Mapping[str, Any] | None) -> bytes:
     asked = {"op": operation, "params": params} | ({} if body is None else {"body": body})
     try:
-        return json.dumps(asked, separators=(",", ":"), allow_nan=False).encode()
+        return _encode(asked).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Error("bad_request", f"What {operation} is given cannot be written as JSON: {error}.") from None
 
@@ -73,7 +77,7 @@ def _call_with_buffers(
         reply, fds = _caller.call(_request(operation, params, body))
     except _CallRefused as refusal:
         raise Error(refusal.code, str(refusal), refusal.hint or None) from None
-    answer = json.loads(reply, object_hook=Record)
+    answer = _decode(reply.decode())
     if "error" in answer:
         raise Error(**answer["error"])
     return answer["ok"], fds
@@ -107,5 +111,71 @@ class _Scripts:
         return listed
 
 
+class _State:
+    """What this script keeps from one run to the next: values of JSON by key, on disk when a call returns."""
+
+    @staticmethod
+    def get(key: str, default: Any = None) -> Any:  # noqa: ANN401 - what was set
+        """Return the value of ``key``, or ``default`` if it has none."""
+        entries = _call("state.get", key=key)["entries"]
+        return entries[0]["value"] if entries else default
+
+    @staticmethod
+    def all() -> dict[str, Any]:
+        """Return every value by its key."""
+        return {entry["key"]: entry["value"] for entry in _call("state.get")["entries"]}
+
+    @staticmethod
+    def set(key: str, value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+        """Give ``key`` a value. All values of a script together have at most 1 MiB."""
+        _call("state.set", {"values": {key: value}})
+
+    @staticmethod
+    def update(values: Mapping[str, Any], remove: Sequence[str] = ()) -> None:
+        """Set several values and remove several keys, all of it or nothing."""
+        _call("state.set", {"values": dict(values), "remove": list(remove)})
+
+    @staticmethod
+    def delete(key: str) -> None:
+        """Remove ``key``; nothing happens if it has no value."""
+        _call("state.set", {"remove": [key]})
+
+    @staticmethod
+    def clear() -> None:
+        """Remove every value."""
+        _call("state.clear")
+
+    @staticmethod
+    def change(key: str, function: Callable[[Any], Any], default: Any = None) -> Any:  # noqa: ANN401 - what it returns
+        """Set ``key`` to what ``function`` makes of its value, and return that.
+
+        Of two runs that do so at once, the second calls its function again, with what the first one has set.
+        """
+        for _ in range(1_000):
+            entries = _call("state.get", key=key)["entries"]
+            value = function(entries[0]["value"] if entries else default)
+            version = entries[0]["version"] if entries else 0
+            try:
+                _call("state.set", {"values": {key: value}, "expected": {key: version}})
+            except Error as error:
+                if error.code != "conflict":
+                    raise
+            else:
+                return value
+        raise Error("conflict", f"Other runs change {key!r} all the time.", "Try it again later.")
+
+
+class _Secrets:
+    """Secrets that this script's header asks for, and that an administrator approved with its text."""
+
+    @staticmethod
+    def get(name: str) -> str:
+        """Return the value of a secret. It is hidden in what the run prints, returns and fails with."""
+        value: str = _call("secrets.get", name=name)["value"]
+        return value
+
+
 runs = _Runs()
 scripts = _Scripts()
+secrets = _Secrets()
+state = _State()

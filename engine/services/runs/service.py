@@ -22,6 +22,7 @@ from engine.models.runs import (
     RunInfo,
     RunKind,
     RunList,
+    RunProgress,
     RunRequest,
     RunState,
 )
@@ -47,6 +48,7 @@ from engine.registry.runs import (
     RUNS_GET,
     RUNS_LIST,
     RUNS_OUTPUT,
+    RUNS_PROGRESS,
     RUNS_START,
     RunListParams,
 )
@@ -95,7 +97,7 @@ PAGE = 500
 class ScriptCalls(Protocol):
     """Makes what answers the calls of runs: the scripts' own API, which is built on this service."""
 
-    def for_run(self, info: RunInfo, kind: ScriptKind, actor: Actor) -> HostCalls: ...
+    def for_run(self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str) -> HostCalls: ...
 
 
 class RunService:
@@ -455,6 +457,11 @@ class RunService:
             raise ServiceError("no_run", f"Run {run_id} is over.", status=409)
         return run.hide(name, value)
 
+    def tells_secret(self, run_id: int, text: str) -> bool:
+        """Whether a text has a secret that a run was given."""
+        run = self._active.get(run_id)
+        return run is not None and run.tells_secret(text)
+
     @implements(RUNS_CANCEL)
     async def cancel(self, run_id: int, actor: Actor) -> RunInfo:
         """Stop a queued or running run and return its final record; a finished one is returned as it is."""
@@ -463,6 +470,25 @@ class RunService:
             return info
         self._pool.cancel(run_id)
         return await self.wait(run_id, actor)
+
+    @implements(RUNS_PROGRESS)
+    def progress(self, run_id: int, request: RunProgress, actor: Actor) -> RunProgress:
+        """Show how far a run is to those who follow it.
+
+        Raises:
+            ServiceError: ``forbidden`` for all but runs of the actor that go on.
+        """
+        run = self._active.get(run_id)
+        own = run is not None and sees_run(actor, run.info) and run.info.actor == actor.name
+        if run is None or not own or run.info.state is not RunState.RUNNING:
+            sentence = f"{actor.name} may tell the progress of runs of its own that go on, and run {run_id} is none."
+            raise ServiceError("forbidden", sentence, hint="See gatewright runs list.", status=403)
+        run.progressed(request)
+        return request
+
+    def run_progressed(self, run: ActiveRun) -> None:
+        if run.kept_back is None:
+            self._publish(run.info)
 
     def run_changed(self, run: ActiveRun) -> None:
         if run.info.state is RunState.RUNNING:
@@ -523,6 +549,7 @@ class RunService:
         stdin = None
         if request.stdin is not None:
             stdin = FileInput("stdin", self._buffers.opened(buffers[-1]), buffers[-1].info.size)
+        script = prepared.name if request.kind is RunKind.SCRIPT else ""
         kept = _kept_output(prepared.limits)
         run = ActiveRun(info, actor.uid, buffers, self, kept, None if stdin is None else stdin.fd)
         job = Job(
@@ -552,7 +579,9 @@ class RunService:
             priority=_priority(request, info.source),
             queue_wait=queue_wait,
             max_parallel=prepared.parallel,
-            calls=None if self.script_api is None else self.script_api.for_run(info, prepared.script_kind, actor),
+            calls=None
+            if self.script_api is None
+            else self.script_api.for_run(info, prepared.script_kind, actor, script),
         )
         run.by_token = bool(actor.token)
         self._active[info.id] = run
@@ -641,6 +670,7 @@ class RunService:
                 output_complete=not ending.output_truncated and run.missing_output is None,
                 queue_position=None,
                 queue_reason=None,
+                progress=None,
                 files=[run_file(file) for file in run.files],
             )
         )
