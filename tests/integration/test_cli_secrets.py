@@ -129,7 +129,7 @@ def test_a_secret_is_set_from_standard_input_a_private_file_or_a_terminal_and_ne
     assert project.call("secrets", "set", "plc.key", "--from", str(file)).returncode == 0
     code, shown = asked(project.command("secrets", "set", "typed"), "Value of typed", SECRET, "Once more")
     assert code == 0, shown
-    for arguments in (("--from", str(tmp_path / "none")), ("--from", str(tmp_path)), ()):
+    for arguments in (("--from", str(tmp_path / "none")), ("--from", "/dev/null"), ()):
         refused = project.call("secrets", "set", "empty", *arguments)
         assert refused.returncode == 2, refused
         assert "nothing was set" in refused.stderr
