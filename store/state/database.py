@@ -81,6 +81,7 @@ class StateDB:
         self.authors = Authors(database)
         self.ignored_differences = IgnoredDifferences(database)
         self.versions = Versions(database)
+        self.document_versions = Versions(database, "document")
         self.seeded = Seeded(database)
         self.tokens = Tokens(database)
         self.inputs = RunInputRecords(database)
