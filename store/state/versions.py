@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from store.database import Database
 from store.state.rows import VersionRow
+from store.state.script_state import carry_state, forget_state
 
 KEPT = 50
 """Versions per file, unless the settings say otherwise."""
@@ -35,8 +36,15 @@ Kind = Literal["script", "document"]
 class _Tables:
     """One kind of files: its two tables, and what is asked of them. The queries are of our own names only."""
 
-    version: str
-    created: str
+    kind: Kind
+
+    @property
+    def version(self) -> str:
+        return f"{self.kind}_version"
+
+    @property
+    def created(self) -> str:
+        return f"{self.kind}_created"
 
     @property
     def select(self) -> str:
@@ -52,7 +60,7 @@ class Versions:
 
     def __init__(self, database: Database, kind: Kind = "script") -> None:
         self._database = database
-        self._tables = _Tables(f"{kind}_version", f"{kind}_created")
+        self._tables = _Tables(kind)
         self.kept = KEPT
         """Versions per script."""
 
@@ -195,6 +203,8 @@ def _carry(tables: _Tables, connection: sqlite3.Connection, script: str, new_pat
     """Give what is known of a script to its new path."""
     connection.execute(f"UPDATE {tables.version} SET script = ? WHERE script = ?", (new_path, script))
     connection.execute(f"UPDATE OR REPLACE {tables.created} SET script = ? WHERE script = ?", (new_path, script))
+    if tables.kind == "script":
+        carry_state(connection, script, new_path)
 
 
 def _forget(tables: _Tables, connection: sqlite3.Connection, script: str, kept: int, limit: int = -1) -> list[str]:
@@ -207,6 +217,8 @@ def _forget(tables: _Tables, connection: sqlite3.Connection, script: str, kept: 
     connection.executemany(f"DELETE FROM {tables.version} WHERE id = ?", [(version,) for version, _ in doomed])
     if kept == 0:  # the script is gone for good
         connection.execute(f"DELETE FROM {tables.created} WHERE script = ?", (script,))
+        if tables.kind == "script":
+            forget_state(connection, script)
     named = f"SELECT 1 FROM {tables.version} WHERE sha256 = ?"
     return [sha256 for sha256 in {sha for _, sha in doomed} if not connection.execute(named, (sha256,)).fetchone()]
 
