@@ -10,6 +10,7 @@ import signal
 import socket
 import struct
 import termios
+from collections import deque
 from collections.abc import Callable, Collection
 from functools import partial
 from typing import Protocol
@@ -17,13 +18,13 @@ from typing import Protocol
 from engine.models.runs import Stream
 from engine.pool import pace
 from engine.pool.frames import FrameParser, ProtocolError, frame_name
-from engine.pool.job import FileInput, Limits
+from engine.pool.job import BatchCalls, FileInput, Limits
 from engine.pool.open_line import LOOKS_APART, OpenLine
 from engine.pool.outcome import Waiting, waiting
 from engine.pool.output import Output
 from engine.pool.returned import ReturnedFiles
 from engine.pool.zygote import NewChild
-from engine.worker.wire import ForkRequest, Frame
+from engine.worker.wire import BEGUN, BEGUN_AT, ForkRequest, Frame
 
 STRAY_DELAY = 0.005
 """Seconds until a run's stray pipes are listened to. Most runs end sooner: reading them once at the end is enough."""
@@ -55,6 +56,9 @@ class ChildOwner(Protocol):
     def child_violation(self, problem: str) -> None: ...
 
     def child_output_full(self) -> None: ...
+
+    def child_overdue(self, reason: str) -> None:
+        """What its run was asked for takes too long."""
 
 
 class Child:
@@ -98,6 +102,10 @@ class Child:
         self._line = OpenLine(new.line)
         self._line_timer: asyncio.TimerHandle | None = None
         self._unsent: memoryview | None = None
+        self._queued: deque[bytes] = deque()
+        """Frames to be sent behind it."""
+        self._batch: BatchCalls | None = None
+        self._page = new.line
         self._files: list[int] = []
         self.returned = ReturnedFiles(0)
         self.waiting: Waiting | None = None
@@ -108,15 +116,37 @@ class Child:
         """What is read from, by descriptor."""
         self._loop.add_reader(self._run_fd, self._readable)
 
-    def run(self, frame: bytes, files: Collection[FileInput], limits: Limits, output: Output) -> None:
-        """Send the RUN, and the descriptors of its files in a message of their own."""
+    def run(
+        self,
+        frame: bytes,
+        files: Collection[FileInput],
+        limits: Limits,
+        output: Output,
+        batch: BatchCalls | None = None,
+    ) -> None:
+        """Send the RUN, the descriptors of its files in a message of their own, and the calls of a batch."""
         self._output = output
         self._files = [file.fd for file in files]
         self._parser.expect_run(limits.result)
         self._result_limit = limits.result
         self.returned = ReturnedFiles(limits.files)
         self._send(memoryview(frame))
+        if batch is not None:
+            self._batch = batch
+            self._parser.expect_texts()
+            batch.attach(self)
         self._stray_timer = self._loop.call_later(STRAY_DELAY, self._hear_stray)
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame behind those that wait already."""
+        if self._unsent is not None:
+            self._queued.append(frame)
+        else:
+            self._send(memoryview(frame))
+
+    def stop(self, reason: str) -> None:
+        """End the run, since it takes too long. The reason is a sentence."""
+        self._owner.child_overdue(reason)
 
     def hand_to(self, owner: ChildOwner) -> None:
         """Let ``owner`` hear of it from now on."""
@@ -169,6 +199,9 @@ class Child:
         if self._unsent is not None:
             self._loop.remove_writer(self._socket.fileno())
             self._unsent = None
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.detach(*self._begun())
         for timer in (self._stray_timer, self._line_timer):
             if timer is not None:
                 timer.cancel()
@@ -193,6 +226,8 @@ class Child:
             pass
         except OSError:
             return  # it has gone: the end of its socket says so
+        if not data and not self._files and self._queued:
+            data = memoryview(self._queued.popleft())
         if data or self._files:
             if self._unsent is None:
                 self._loop.add_writer(self._socket.fileno(), self._writable)
@@ -200,6 +235,12 @@ class Child:
         elif self._unsent is not None:
             self._loop.remove_writer(self._socket.fileno())
             self._unsent = None
+
+    def _begun(self) -> tuple[int, int]:
+        """What the page says: the number of a chunk of calls, and how many of them have begun."""
+        page = os.pread(self._page, BEGUN.size, BEGUN_AT) if self._page >= 0 else b""
+        number, begun = BEGUN.unpack(page) if len(page) == BEGUN.size else (0, 0)
+        return number, begun
 
     def _writable(self) -> None:
         if self._unsent is not None:
@@ -227,7 +268,9 @@ class Child:
         except ProtocolError as error:
             self._violated(str(error))
             return
-        self._pace.spend(self._parser.taken * pace.FRAME + (pace.SMALL_READ if 0 < len(data) < pace.SMALL else 0))
+        # TEXTS come as often as the engine asks for them, and are no reason to read a run later.
+        if self._batch is None or not frames or frames[-1][0] != Frame.TEXTS:
+            self._pace.spend(self._parser.taken * pace.FRAME + (pace.SMALL_READ if 0 < len(data) < pace.SMALL else 0))
         self._take(frames)
         self._keep_pace(self._run_fd)
 
@@ -293,6 +336,12 @@ class Child:
                 except ProtocolError as error:
                     self._violated(str(error))
                     return
+            elif kind == Frame.TEXTS and self._batch is not None:
+                try:
+                    self._batch.take(payload)
+                except ProtocolError as error:
+                    self._violated(str(error))
+                    return
             elif kind == Frame.HELLO and not self._greeted:
                 self._greeted = True
                 self._owner.child_hello(self, payload)
@@ -327,6 +376,9 @@ class Child:
                 for kind, payload in frames:
                     if kind == Frame.WAIT and self.waiting is None:
                         self.waiting = waiting(payload, self._result_limit)
+                        continue
+                    if kind == Frame.TEXTS and self._batch is not None:
+                        self._batch.take(payload)
                         continue
                     if kind not in STREAMS or self._output is None or self._output.full:
                         return
