@@ -48,6 +48,8 @@ class RunKind(StrEnum):
     EVAL = "eval"
     CALL = "call"
     SCRIPT = "script"
+    RENDER = "render"
+    """A batch: calls of macros, which no client asks for as a run."""
 
 
 class Priority(IntEnum):
