@@ -68,12 +68,14 @@ class ChunkCaller:
         context: What every call is told.
         meta: The front matter of a document.
         heard: Gets every result.
+        over: Called when the executor ends by itself: others have stopped it.
     """
 
     executor: Executor
     context: Mapping[str, Any]
     meta: Callable[[DocumentInput], Mapping[str, Any]]
     heard: Callable[[ChunkResult], None]
+    over: Callable[[], None] = lambda: None
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _waiting: dict[int, tuple[asyncio.Future[ChunkResult], _Pace]] = field(default_factory=dict)
     _paces: dict[str, _Pace] = field(default_factory=dict)
@@ -185,7 +187,9 @@ class ChunkCaller:
                 if not future.done():
                     future.set_result(result)
         finally:
-            self._over = True
+            if not self._over:
+                self._over = True
+                self.over()
             self._end_waiting()
 
     def _answered(self, number: int, done: asyncio.Future[ChunkResult]) -> None:
@@ -229,6 +233,7 @@ def _taken(numbers: Sequence[int], result: ChunkResult, outcomes: dict[int, Call
         outcomes[number] = CallOutcome(
             text=result.texts[place],
             error=error,
+            traceback=result.tracebacks.get(place),
             warnings=result.warnings.get(place, ()),
             reads=result.reads.get(place, ()),
         )

@@ -223,7 +223,9 @@ class RenderService:
             record(BatchEnd.STOPPED)
             raise
         context = {"preview": preview, "language": opening.language}
-        batch.caller = ChunkCaller(executor, context, opening.tree.meta, batch.heard)
+        batch.caller = ChunkCaller(
+            executor, context, opening.tree.meta, batch.heard, lambda: batch.stop(BatchEnd.STOPPED)
+        )
         batch.caller.start()
 
 
