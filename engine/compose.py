@@ -37,6 +37,9 @@ from engine.services.documents.index import DocumentIndex
 from engine.services.documents.service import DocumentService
 from engine.services.events import EventBus
 from engine.services.git import GitService
+from engine.services.macros.library import MacroLibrary
+from engine.services.macros.local import LocalExecutor
+from engine.services.macros.service import RenderService
 from engine.services.metrics import MetricsService
 from engine.services.policy import AccessPolicy
 from engine.services.pool import PoolService
@@ -128,6 +131,7 @@ class EngineParts:
     callers: Callers
     tokens: TokenService
     policy: AccessPolicy
+    render: RenderService
     script_api: ScriptApi
 
 
@@ -265,6 +269,15 @@ async def compose(
     stack.push_async_callback(_cancelled, watching)
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
     script_api = ScriptApi(audit, callers)
+    render = RenderService(
+        MacroLibrary(scripts, request_checks, shared),
+        documents,
+        runs,
+        tasks,
+        lambda run_id, actor, workers, calls: LocalExecutor(pool, run_id=run_id, actor=actor.name, workers=workers),
+        lambda info, actor: script_api.for_run(info, "macro", actor),
+    )
+    stack.push_async_callback(render.close)
     engine = EngineParts(
         project=project,
         pool=pool,
@@ -298,6 +311,7 @@ async def compose(
         callers=callers,
         tokens=tokens,
         policy=policy,
+        render=render,
         script_api=script_api,
     )
     script_api.serve(vars(engine).values())

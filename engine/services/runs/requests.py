@@ -117,7 +117,32 @@ class RequestChecks:
                 require(actor, Role.AUTHOR, "run code of their own")
                 require_every_script(actor, "run code of their own")
                 prepared = await self._code(request, mode, kept)
+            case RunKind.RENDER:
+                hint = "Render documents with gatewright render."
+                raise ServiceError("bad_request", "A batch is begun by rendering documents, not as a run.", hint=hint)
         return replace(prepared, shared=self._shared_code.with_code(prepared.shared)) if prepared.shared else prepared
+
+    async def macro(self, script: ScriptSource) -> Prepared:
+        """What a script needs as a macro of a batch: RESTRICTED, without approved permissions, its own limits.
+
+        Raises:
+            ServiceError: It cannot be used, or this host cannot hold a RESTRICTED run.
+        """
+        info = script.info
+        if self._modes.restricted.refusal is not None:
+            raise sandbox_unavailable(self._modes.restricted.refusal)
+        if info.problem is not None:
+            raise ServiceError("bad_script", f"{info.path} cannot run: {info.problem}", status=422)
+        return Prepared(
+            mode=Mode.RESTRICTED,
+            name=info.path,
+            filename=info.path,
+            source=script.data,
+            limits=self._limits(None, info),
+            params={},
+            preloads=self._modes.preloads(info.preload, Mode.RESTRICTED),
+            shared=self._shared_code.with_code(await self._shared(script.data, None)),
+        )
 
     async def _shared(self, data: bytes, kept: Modules | None, module: str = "") -> Modules:
         return await self._shared_code.used_by(data, module) if kept is None else kept
