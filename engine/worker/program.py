@@ -15,6 +15,7 @@ from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType
 
 from . import ending
+from .buffers import Buffers
 from .channel import NULL_FD
 from .failures import failure, plain_failure
 from .hints import NOT_TAKEN
@@ -81,6 +82,7 @@ class Program:
     Attributes:
         value: What the call that ``begin`` or ``go_on`` returned has returned.
         error: What it raised instead.
+        buffers: The run's named memory.
     """
 
     def __init__(self, channel: Channel, rule: ImportRule | None, around: Circumstances, no_input: NoInput) -> None:
@@ -92,6 +94,7 @@ class Program:
         self._builtins = _own_builtins(rule)
         self._shared = SharedCode(self._builtins)
         self._rule = rule
+        self.buffers = Buffers()
         self._recursion_limit = sys.getrecursionlimit()
         self.value: object = None
         self.error: BaseException | None = None

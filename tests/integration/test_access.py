@@ -312,6 +312,7 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
         "runs.events": [Probe("GET", f"/runs/{other}/events", f"/runs/{own}/events")],
         "runs.cancel": [Probe("POST", f"/runs/{other}/cancel", f"/runs/{own}/cancel")],
         "runs.file": [Probe("GET", f"/runs/{other}/files/x")],
+        "runs.buffer": [Probe("GET", f"/runs/{other}/buffers/x")],
         "runs.inputs": [Probe("GET", f"/runs/{other}/inputs", f"/runs/{own}/inputs")],
         "runs.replay": [Probe("POST", f"/runs/{other}/replay", f"/runs/{own}/replay", {}, {}, 202)],
         "runs.compare": [Probe("GET", f"/runs/{own}/compare/{other}", f"/runs/{own}/compare/{own}")],

@@ -16,6 +16,7 @@ from engine.pool.outcome import ReturnedFile
 from engine.services.runs.condensed import HeldRecord, Repeated
 from engine.services.runs.follower import Follower
 from engine.services.runs.kept_output import KeptOutput
+from engine.services.runs.outputs import RunOutputs
 from engine.services.runs.uploads import Buffer
 from store.state.run_filter import RunFilter
 
@@ -60,6 +61,7 @@ class ActiveRun:
         "info",
         "kept_back",
         "listener",
+        "outputs",
         "owner",
         "repeated",
         "stdin",
@@ -90,6 +92,7 @@ class ActiveRun:
         self.listener = listener
         self.stdin = stdin
         self.files: Sequence[ReturnedFile] = ()
+        self.outputs: RunOutputs | None = None
         self.by_token = False
         self.repeated: Repeated | None = None
         """What it may be a repetition of."""
