@@ -57,6 +57,7 @@ from engine.services.scripts.own_edits import EditLeases
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.shared_code import SharedCode
+from engine.services.scripts.state import StateService
 from engine.services.scripts.titled import TitledScripts
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
@@ -98,6 +99,7 @@ class EngineParts:
     frontmatter: FrontmatterService
     changes: ScriptChanges
     titled_scripts: TitledScripts
+    script_state: StateService
     defaults: DefaultScriptService
     permissions: PermissionService
     checks: ScriptChecks
@@ -248,6 +250,7 @@ async def compose(
         frontmatter=FrontmatterService(scripts, rules),
         changes=changes,
         titled_scripts=TitledScripts(scripts, changes, files, writer, state.versions),
+        script_state=StateService(scripts, state.script_states, space, audit),
         defaults=defaults,
         permissions=permissions,
         checks=checks,
