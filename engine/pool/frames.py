@@ -11,11 +11,14 @@ from typing import Any
 from engine.models.runs import RunKind
 from engine.pool.job import Job, JobRejected
 from engine.worker.wire import (
+    CALL,
     HEADER,
+    MAX_CALL_FRAME,
     MAX_CHUNK_FRAME,
     MAX_HELLO_FRAME,
     MAX_OUTPUT_FRAME,
     MAX_WAIT_NAMES,
+    REPLY,
     RESULT_HEAD_ROOM,
     RUN,
     Frame,
@@ -67,7 +70,8 @@ class FrameParser:
         self.taken = 0
 
     def expect_run(self, result_limit: int) -> None:
-        """A run with its own result limit has been given to this child; it may leave files and wait for threads."""
+        """A run with its own result limit has been given to this child; it may call, leave files, wait for threads."""
+        self._caps[Frame.CALL] = MAX_CALL_FRAME
         self._caps[Frame.RESULT] = result_limit + RESULT_HEAD_ROOM
         self._caps[Frame.CHUNK] = MAX_CHUNK_FRAME
         self._caps[Frame.WAIT] = result_limit + RESULT_HEAD_ROOM + MAX_WAIT_NAMES
@@ -183,6 +187,23 @@ def _descriptors(job: Job) -> dict[str, Any]:
     if job.stdin is not None:
         found["stdin"] = True
     return found
+
+
+def call_parts(payload: bytes) -> tuple[int, bytes]:
+    """Return a CALL's number and its JSON, of which nothing is looked at.
+
+    Raises:
+        ProtocolError: It is too short to be one.
+    """
+    if len(payload) <= CALL.size:
+        raise ProtocolError(f"a CALL frame of {len(payload)} bytes")
+    return CALL.unpack_from(payload)[0], payload[CALL.size :]
+
+
+def reply_frame(number: int, answer: bytes, descriptors: int) -> bytes:
+    """Return the REPLY to the call ``number``; as many descriptors have to follow it."""
+    head = HEADER.pack(REPLY.size + len(answer), Frame.REPLY)
+    return b"".join((head, REPLY.pack(number, descriptors), answer))
 
 
 def cpu_seconds(wall: float) -> int:

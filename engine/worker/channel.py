@@ -43,6 +43,8 @@ class Channel:
         self._pending: dict[int, tuple[int, bytes]] = {}
         """For each thread the stream it wrote to last and the line it has begun there: ``print`` writes in pieces."""
         self._only: int | None = None
+        self.is_forked = False
+        """Whether this is a process that a script has forked: the run's socket is its parent's."""
         self.page: mmap | None = None
         self._line: mmap | None = None
         """The page, where this process may write to it."""
@@ -53,11 +55,13 @@ class Channel:
     def open(self, fd: int) -> None:
         """Be a run's: frames go to ``fd``, and the engine sees in the page what is kept back."""
         self.fd = fd
+        self.is_forked = False
         self._line = self.page
 
     def forked(self) -> None:
         """Be another process: what that keeps back is not what the run does."""
         self._line = None
+        self.is_forked = True
 
     def wipe(self) -> None:
         """Leave nothing of a run in the page."""

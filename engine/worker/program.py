@@ -20,6 +20,7 @@ from .channel import NULL_FD
 from .failures import failure, plain_failure
 from .hints import NOT_TAKEN
 from .imports import guarded_import
+from .own_module import OwnModule
 from .results import ResultTooLarge, encode_head, encode_result, with_note
 from .returned import named_files, send_files
 from .shared_code import SharedCode
@@ -93,8 +94,10 @@ class Program:
         self._globals = self._module.__dict__
         self._builtins = _own_builtins(rule)
         self._shared = SharedCode(self._builtins)
-        self._rule = rule
         self.buffers = Buffers()
+        self._handed: dict[str, InputFile] = {}
+        OwnModule(channel, self._globals, self.buffers, self._handed)
+        self._rule = rule
         self._recursion_limit = sys.getrecursionlimit()
         self.value: object = None
         self.error: BaseException | None = None
@@ -386,6 +389,7 @@ class Program:
             if name in head:
                 self._globals[name] = head[name]
         self._globals["params"].update(files)
+        self._handed.update(files)
         sys.argv += head.get("argv", ())
 
     def _compile(self, request: RunFrame) -> CodeType:

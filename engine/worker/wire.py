@@ -49,8 +49,9 @@ class Frame:
     OUT: Final = 3
     ERR: Final = 4
     CALL: Final = 5
-    """Child: a call of a host function, answered by REPLY."""
+    """Child: a call of one of the engine's operations, answered by REPLY."""
     REPLY: Final = 6
+    """Engine: what came of a call."""
     RESULT: Final = 7
     """Child: how the run ended; last, once."""
     CHUNK: Final = 8
@@ -81,6 +82,24 @@ WAIT = struct.Struct("<H")
 """Length of the names of the threads in UTF-8. Then: the names, as a part of a sentence, and a RESULT's payload."""
 
 MAX_WAIT_NAMES = 4 << 10
+
+CALL = struct.Struct("<I")
+"""The call's number, the child's own choice. Then: JSON that says which operation and with what."""
+
+MAX_CALL_FRAME = 1 << 20
+MAX_CALLS_AT_ONCE = 16
+"""Calls of one child, by all of its threads, that may wait for their replies. An honest child keeps to it."""
+
+REPLY = struct.Struct("<IB")
+"""The call's number and how many descriptors come with it. Then: JSON, the answer or an error.
+
+Descriptors follow the frame in a message of their own, one byte that means nothing (unix(7), SCM_RIGHTS).
+"""
+
+MAX_REPLY = 8 << 20
+"""Bytes of a REPLY's JSON."""
+
+MAX_REPLY_DESCRIPTORS = 16
 
 CHUNK = struct.Struct("<HI")
 """Length of the file's name in UTF-8, offset of the piece. Then: the name, the piece.

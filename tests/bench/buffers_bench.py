@@ -64,11 +64,11 @@ async def main() -> None:
                     assert run.outcome is Outcome.OK, run
                     assert len(run.buffers["out"]) == size
                     del run
-                best = min(floor), min(ours)
-                middle = sorted(floor)[rounds // 2], sorted(ours)[rounds // 2]
+                work_p50, run_p50 = sorted(floor)[rounds // 2], sorted(ours)[rounds // 2]
+                more = (min(ours) - min(floor)) * 1e3
                 print(
-                    f"{name:10} work {middle[0] * 1e3:7.0f} ms  run {middle[1] * 1e3:7.0f} ms  "
-                    f"{middle[1] / middle[0]:5.2f} x (best {best[1] / best[0]:.2f} x, {(best[1] - best[0]) * 1e3:.0f} ms more)"
+                    f"{name:10} work {work_p50 * 1e3:6.0f} ms  run {run_p50 * 1e3:6.0f} ms  "
+                    f"{run_p50 / work_p50:5.2f} x (best {min(ours) / min(floor):.2f} x, {more:.0f} ms more)"
                 )
 
 

@@ -6,7 +6,6 @@ import array
 import asyncio
 import fcntl
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -49,7 +48,7 @@ def refusal(name, size):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServedEngine]:
-    settings = Settings(policy=PolicySection(preset="practical", modules=("numpy",)))
+    settings = Settings(policy=PolicySection(preset="practical"))
     async with served_engine(tmp_path_factory.mktemp("buffers") / "plant", settings) as served:
         yield served
 
@@ -64,18 +63,18 @@ def held(engine: Engine) -> tuple[int, int]:
     return engine.buffers._all.files, engine.buffers._all.size
 
 
+def make_room(engine: Engine) -> None:
+    """Drop the uploads that runs have used, as ten minutes later."""
+    while engine.buffers._make_room(engine.owner.identity):
+        pass
+
+
 async def test_bytes_go_in_and_come_out_and_nothing_is_held_after_that(engine: Engine) -> None:
     run = await engine.execute(DOUBLE, buffers={"data": b"abc"})
     assert (run.outcome, run.buffers) == (Outcome.OK, {"out": b"abcabc"}), run
     assert run.buffers["out"].readonly
     assert run.isolation != "none"
     assert held(engine) == (0, 0)
-
-
-async def test_what_a_run_left_outlasts_the_engine(tmp_path: Path) -> None:
-    async with Engine.open(tmp_path / "plant", pool_size=3) as engine:
-        run = await engine.execute(DOUBLE, buffers={"data": bytes(range(256)) * 40})
-    assert run.buffers["out"] == bytes(range(256)) * 80
 
 
 async def test_anything_with_bytes_in_one_piece_is_taken(engine: Engine) -> None:
@@ -118,21 +117,6 @@ except ValueError as error:
     assert "there is a buffer 'data' already" in run.stdout
 
 
-async def test_numpy_uses_the_same_memory(engine: Engine) -> None:
-    numpy = pytest.importorskip("numpy")
-    code = """
-import gatewright, numpy as np
-data = np.frombuffer(gatewright.buffers["data"])
-out = np.frombuffer(gatewright.buffers.create("out", data.nbytes))
-np.multiply(data, 2, out=out)
-result = [data.flags.writeable, out.flags.writeable, data.flags.owndata, out.flags.owndata]
-"""
-    given = numpy.arange(1000.0)
-    run = await engine.execute(code, buffers={"data": given})
-    assert run.value == [False, True, False, False], run
-    assert (numpy.frombuffer(run.buffers["out"]) == 2 * given).all()
-
-
 async def test_files_handed_in_are_there_by_their_names(engine: Engine) -> None:
     writer = engine.buffers.create("wrapper.log", engine.owner)
     writer.write(b"one\ntwo\n")
@@ -143,20 +127,19 @@ async def test_files_handed_in_are_there_by_their_names(engine: Engine) -> None:
     request = RunRequest(kind=RunKind.EXEC, code=code, files={"log": writer.finish().id})
     run = await engine.run(request, buffers={"data": b"x"})
     assert run.value == [["log"], "wrapper.log", ["one", "two"], True], run
-    engine.buffers._make_room(engine.owner.identity)
+    make_room(engine)
 
 
 async def test_buffers_lie_beside_the_memory_that_a_run_is_given(engine: Engine) -> None:
     """What a run is handed does not take of it; what it makes does."""
     await engine.scripts.save(
+        "little.py",
         SaveRequest(
-            path="little.py",
             text='# /// script\n# [tool.gatewright.limits]\n# memory = "64 MiB"\n# ///\n'
             "import gatewright\nown = bytearray(32 << 20)\nresult = len(gatewright.buffers['data'])\n"
             "gatewright.buffers.create('out', 200 << 20)\n",
         ),
         engine.owner,
-        "library",
     )
     run = await engine.call_script("little", buffers={"data": bytes(100 << 20)})
     assert run.outcome is Outcome.SCRIPT_ERROR
@@ -168,11 +151,10 @@ async def test_buffers_lie_beside_the_memory_that_a_run_is_given(engine: Engine)
 async def test_a_run_that_does_not_end_well_leaves_none(engine: Engine) -> None:
     made = "import gatewright\ngatewright.buffers.create('out', 3)[:] = b'abc'\n"
     for ending, outcome in (("1 / 0", Outcome.SCRIPT_ERROR), ("while True: pass", Outcome.TIMEOUT)):
-        run = await engine.execute(made + ending, timeout=1.0)
+        run = await engine.execute(made + ending, timeout=0.3)
         assert (run.outcome, run.buffers) == (outcome, {})
-    killed = "import os\nos.kill(os.getpid(), 9)\nos.abort()"
-    run = await engine.execute(made + killed)
-    assert (run.outcome, run.buffers) == (Outcome.CRASHED, {}), run
+    run = await engine.execute(made + "import os\nos._exit(3)")
+    assert (run.outcome, run.buffers) == (Outcome.EXITED, {}), run
     assert held(engine) == (0, 0)
     assert (await engine.execute("result = 1")).value == 1
 
@@ -216,9 +198,9 @@ async def test_the_engine_reads_when_the_process_is_gone_and_the_content_sealed(
 
 
 async def test_more_buffers_than_a_run_may_make(engine: Engine) -> None:
-    code = RAW + "result = [refusal(str(number), 1) for number in range(3000)]"
+    code = RAW + "result = [refusal(str(number), 1) for number in range(1000)]"
     run = await engine.execute(code, timeout=60)
-    assert run.value == [None] * MOST_MADE + ["busy"] * (3000 - MOST_MADE), run
+    assert run.value == [None] * MOST_MADE + ["busy"] * (1000 - MOST_MADE), run
     assert len(run.buffers) == MOST_MADE
     assert held(engine) == (0, 0)
     assert (await engine.execute("result = 1")).value == 1
@@ -277,13 +259,12 @@ os.chmod(fd, 0)
 
 async def test_a_macro_makes_none(engine: Engine) -> None:
     await engine.scripts.save(
+        "badge_of_ours.py",
         SaveRequest(
-            path="badge_of_ours.py",
             text='# /// script\n# [tool.gatewright]\n# kind = "macro"\n# ///\n'
             "import gatewright\ngatewright.buffers.create('out', 1)\n",
         ),
         engine.owner,
-        "library",
     )
     run = await engine.call_script("badge_of_ours")
     assert run.error is not None
@@ -309,7 +290,7 @@ async def test_over_the_wire(host: ServedEngine) -> None:
             with pytest.raises(EngineError) as refusal:
                 [piece async for piece in client.download_buffer(info.id, name)]
             assert refusal.value.code == code
-        replayed = await engine.replays.launch(info.id, ReplayRequest(), engine.owner, "library")
+        replayed = await engine.run_history.launch(info.id, ReplayRequest(), engine.owner, "library")
         assert [buffer.size for buffer in (await replayed.ended()).buffers] == [2 * len(data)]
         with pytest.raises(EngineError, match="given no buffer 'x'"):
             async for _ in client.replay_and_follow(info.id, ReplayRequest(buffers={"x": uploaded.id})):
@@ -318,6 +299,7 @@ async def test_over_the_wire(host: ServedEngine) -> None:
             engine.runs.left.take(run_id)
         with pytest.raises(EngineError, match="no longer held"):
             await client.call(RUNS_BUFFER, RunBufferParams(run_id=info.id, name="out"))
+    make_room(engine)
 
 
 async def test_a_small_one_stays_in_the_record(host: ServedEngine) -> None:
@@ -341,6 +323,5 @@ async def test_a_caller_that_leaves_leaves_nothing_behind(engine: Engine) -> Non
     with pytest.raises(asyncio.CancelledError):
         await task
     await until(lambda: not engine.runs.unfinished, "it has ended")
-    assert engine.buffers._all.files <= 1, "only what its lease still holds"
-    engine.buffers._make_room(engine.owner.identity)
+    make_room(engine)  # what it was handed has its lease yet
     assert held(engine) == (0, 0)
