@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "eval": "tui.commands.run:eval_expression",
         "runs": "tui.commands.runs:runs",
         "scripts": "tui.commands.scripts:scripts",
+        "render": "tui.commands.render:render",
         "modules": "tui.commands.modules:modules",
         "rebuild": "tui.commands.rebuild:rebuild",
         "diff": "tui.commands.diff:diff",

@@ -321,10 +321,9 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
         "runs.output": [Probe("GET", f"/runs/{other}/output", f"/runs/{own}/output")],
         "runs.events": [Probe("GET", f"/runs/{other}/events", f"/runs/{own}/events")],
         "runs.cancel": [Probe("POST", f"/runs/{other}/cancel", f"/runs/{own}/cancel")],
-        "runs.progress": [
-            Probe("PUT", f"/runs/{other}/progress", f"/runs/{own}/progress", {"done": 0.5}, {"done": 0.5}, 403)
-        ],
+        "runs.progress": [Probe("PUT", f"/runs/{each}/progress", body={"done": 0.5}) for each in (own, other)],
         "runs.file": [Probe("GET", f"/runs/{other}/files/x")],
+        "runs.buffer": [Probe("GET", f"/runs/{other}/buffers/x")],
         "runs.inputs": [Probe("GET", f"/runs/{other}/inputs", f"/runs/{own}/inputs")],
         "runs.replay": [Probe("POST", f"/runs/{other}/replay", f"/runs/{own}/replay", {}, {}, 202)],
         "runs.compare": [Probe("GET", f"/runs/{own}/compare/{other}", f"/runs/{own}/compare/{own}")],

@@ -141,7 +141,8 @@ def test_a_method_for_some_roles_only_is_told_who_calls_it() -> None:
 ABOVE_VIEWER = {
     "operator": "buffers.create runs.cancel runs.progress runs.replay runs.start state.clear state.get state.set",
     "author": (
-        "defaults.decide defaults.restore git.author git.author.set git.commit git.diff git.stage git.unstage "
+        "defaults.decide defaults.restore documents.delete documents.history documents.rename documents.restore "
+        "documents.save documents.version git.author git.author.set git.commit git.diff git.stage git.unstage "
         "scripts.delete scripts.deleted scripts.duplicate scripts.history scripts.rename scripts.restore scripts.save "
         "scripts.set scripts.version sync.apply sync.rebuild tasks.cancel"
     ),
@@ -152,7 +153,7 @@ ABOVE_VIEWER = {
         "tokens.create tokens.list tokens.revoke"
     ),
 }
-PATIENT = {"audit.verify", "retention.prune", "runs.file", "sync.apply", "sync.diff", "sync.rebuild"}
+PATIENT = {"audit.verify", "retention.prune", "runs.buffer", "runs.file", "sync.apply", "sync.diff", "sync.rebuild"}
 
 
 def test_a_role_does_not_change_by_a_slip_of_the_pen() -> None:

@@ -17,6 +17,7 @@ from engine.services.runs.condensed import HeldRecord, Repeated
 from engine.services.runs.follower import Follower
 from engine.services.runs.kept_output import KeptOutput
 from engine.services.runs.masking import Masks
+from engine.services.runs.outputs import RunOutputs
 from engine.services.runs.uploads import Buffer
 from store.state.run_filter import RunFilter
 
@@ -69,6 +70,7 @@ class ActiveRun:
         "info",
         "kept_back",
         "listener",
+        "outputs",
         "owner",
         "repeated",
         "stdin",
@@ -99,6 +101,7 @@ class ActiveRun:
         self.listener = listener
         self.stdin = stdin
         self.files: Sequence[ReturnedFile] = ()
+        self.outputs: RunOutputs | None = None
         self.by_token = False
         self.repeated: Repeated | None = None
         """What it may be a repetition of."""
@@ -172,6 +175,7 @@ class ActiveRun:
         self._bump()
         self.listener.run_changed(self)
 
+<<<<<<< HEAD
     def hide(self, name: str, value: str) -> bool:
         """Keep the value of a secret out of all that comes from here on; return whether that is new."""
         if self._masks is None:
@@ -186,6 +190,8 @@ class ActiveRun:
         """Whether a text has a secret that the run was given."""
         return self._masks is not None and self._masks.found_in(text)
 
+=======
+>>>>>>> main
     def progressed(self, progress: RunProgress) -> None:
         """Tell how far it is, at once or as soon as that is told again."""
         if self._masks is not None:
@@ -203,6 +209,19 @@ class ActiveRun:
         self._bump()
         self.listener.run_progressed(self)
         self._progress_timer = self._loop.call_later(PROGRESS_EVERY, self._tell_progress)
+<<<<<<< HEAD
+=======
+
+    def hide(self, name: str, value: str) -> bool:
+        """Keep the value of a secret out of all that comes from here on; return whether that is new."""
+        if self._masks is None:
+            self._masks = Masks()
+        return self._masks.add(name, value)
+
+    def masked(self, ending: Ending) -> Ending:
+        """Return its end without the secrets that it was given."""
+        return ending if self._masks is None else self._masks.ending(ending)
+>>>>>>> main
 
     def output(self, stream: Stream, text: str) -> None:
         if self._masks is not None:
