@@ -171,7 +171,7 @@ async def stopped(engine: Engine, path: str, body: str) -> Run:
         seen += "".join(chunk.text for chunk in item) if isinstance(item, list) else ""
         if "ready" in seen:
             engine.pool.cancel(active.info.id)
-    return _run(await active.ended(), active)
+    return _run(await active.ended(), active, {})
 
 
 def sees_secret(data: bytes) -> bool:

@@ -175,7 +175,6 @@ class ActiveRun:
         self._bump()
         self.listener.run_changed(self)
 
-<<<<<<< HEAD
     def hide(self, name: str, value: str) -> bool:
         """Keep the value of a secret out of all that comes from here on; return whether that is new."""
         if self._masks is None:
@@ -190,8 +189,6 @@ class ActiveRun:
         """Whether a text has a secret that the run was given."""
         return self._masks is not None and self._masks.found_in(text)
 
-=======
->>>>>>> main
     def progressed(self, progress: RunProgress) -> None:
         """Tell how far it is, at once or as soon as that is told again."""
         if self._masks is not None:
@@ -209,19 +206,6 @@ class ActiveRun:
         self._bump()
         self.listener.run_progressed(self)
         self._progress_timer = self._loop.call_later(PROGRESS_EVERY, self._tell_progress)
-<<<<<<< HEAD
-=======
-
-    def hide(self, name: str, value: str) -> bool:
-        """Keep the value of a secret out of all that comes from here on; return whether that is new."""
-        if self._masks is None:
-            self._masks = Masks()
-        return self._masks.add(name, value)
-
-    def masked(self, ending: Ending) -> Ending:
-        """Return its end without the secrets that it was given."""
-        return ending if self._masks is None else self._masks.ending(ending)
->>>>>>> main
 
     def output(self, stream: Stream, text: str) -> None:
         if self._masks is not None:
