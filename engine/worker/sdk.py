@@ -22,7 +22,7 @@ _caller: Caller = _given.get("_caller")
 _CallRefused: type[CallRefused] = _given.get("_CallRefused", Exception)
 _script: dict[str, Any] = _given.get("_script", {"params": {}, "args": []})
 
-__all__ = ["Error", "Record", "args", "buffers", "files", "params", "runs", "scripts", "secrets", "state"]
+__all__ = ["Error", "Record", "args", "assistant", "buffers", "files", "params", "runs", "scripts", "secrets", "state"]
 
 
 class Error(Exception):
@@ -188,6 +188,29 @@ class _Secrets:
         return value
 
 
+class _Assistant:
+    """A language model of the administrator's choice, for scripts whose header asks for it and that are approved."""
+
+    @staticmethod
+    def ask(prompt: str, instructions: str = "", max_tokens: int | None = None) -> str:
+        """Return the answer to ``prompt``, which keeps to ``instructions``."""
+        answer: str = _call("assistant.ask", prompt=prompt, instructions=instructions, max_tokens=max_tokens)["text"]
+        return answer
+
+    @staticmethod
+    def summarize(text: str, words: int = 100, language: str = "") -> str:
+        """Return a summary of ``text`` in about so many words, in its own language or another one."""
+        answer: str = _call("assistant.summarize", text=text, words=words, language=language)["text"]
+        return answer
+
+    @staticmethod
+    def classify(text: str, labels: Sequence[str]) -> str:
+        """Return the one of ``labels`` that fits ``text`` best."""
+        label: str = _call("assistant.classify", text=text, labels=list(labels))["label"]
+        return label
+
+
+assistant = _Assistant()
 runs = _Runs()
 scripts = _Scripts()
 secrets = _Secrets()

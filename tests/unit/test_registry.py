@@ -139,7 +139,10 @@ def test_a_method_for_some_roles_only_is_told_who_calls_it() -> None:
 
 
 ABOVE_VIEWER = {
-    "operator": "buffers.create runs.cancel runs.progress runs.replay runs.start state.clear state.get state.set",
+    "operator": (
+        "assistant.ask assistant.classify assistant.summarize buffers.create runs.cancel "
+        "runs.progress runs.replay runs.start state.clear state.get state.set"
+    ),
     "author": (
         "defaults.decide defaults.restore documents.delete documents.history documents.rename documents.restore "
         "documents.save documents.version git.author git.author.set git.commit git.diff git.stage git.unstage "
@@ -153,7 +156,18 @@ ABOVE_VIEWER = {
         "tokens.create tokens.list tokens.revoke"
     ),
 }
-PATIENT = {"audit.verify", "retention.prune", "runs.buffer", "runs.file", "sync.apply", "sync.diff", "sync.rebuild"}
+PATIENT = {
+    "assistant.ask",
+    "assistant.classify",
+    "assistant.summarize",
+    "audit.verify",
+    "retention.prune",
+    "runs.buffer",
+    "runs.file",
+    "sync.apply",
+    "sync.diff",
+    "sync.rebuild",
+}
 
 
 def test_a_role_does_not_change_by_a_slip_of_the_pen() -> None:
