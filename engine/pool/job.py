@@ -127,6 +127,29 @@ class HostCalls(Protocol):
         """The run has ended: give up what is under way. No call comes after it."""
 
 
+class ChildLink(Protocol):
+    """A child, as the calls of a batch see it."""
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame behind those that wait already."""
+
+    def stop(self, reason: str) -> None:
+        """End the run, since it takes too long. The reason is a sentence."""
+
+
+class BatchCalls(Protocol):
+    """What a run of kind RENDER is to call. Its methods are called in the event loop and must return soon."""
+
+    def attach(self, link: ChildLink) -> None:
+        """Begin with a child: its RUN has been sent."""
+
+    def take(self, payload: bytes) -> None:
+        """Take a TEXTS frame. Raises ``ProtocolError`` if it is not what it should be."""
+
+    def detach(self, number: int, begun: int) -> None:
+        """End with the child; by its page ``begun`` calls of the chunk ``number`` had begun."""
+
+
 class SilentSink:
     """``RunSink`` of a run that the engine makes for itself."""
 
@@ -138,6 +161,14 @@ class SilentSink:
 
     def held(self) -> bool:
         return False
+
+
+class OutputBuffers(Protocol):
+    """The shared memory that a run has made for what it leaves."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is some: then the run ends when its process is gone, which could still write there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +191,17 @@ class Job:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileInput] = field(default_factory=dict)
+    buffers: Mapping[str, FileInput] = field(default_factory=dict)
+    """Read-only memory, by its name in ``gatewright.buffers``."""
+    outputs: OutputBuffers | None = None
     stdin: FileInput | None = None
     argv: Sequence[str] = ()
     """What follows the script's path in ``sys.argv``."""
     shared: Sequence[SharedModule] = ()
+    code: bytes = b""
+    """The source compiled by the tools child; nothing where that has not happened. Opaque to the engine."""
+    batch: BatchCalls | None = None
+    """Of kind RENDER: what it is to call, and where the texts go."""
     shared_folder: str = ""
     """The folder that their paths are relative to, for ``__file__``."""
     limits: Limits = Limits()
@@ -179,4 +217,9 @@ class Job:
     @property
     def inputs(self) -> list[FileInput]:
         """Everything that is handed over as a descriptor, in this order."""
-        return [*self.files.values(), *([] if self.stdin is None else [self.stdin])]
+        return [*self.mapped, *([] if self.stdin is None else [self.stdin])]
+
+    @property
+    def mapped(self) -> list[FileInput]:
+        """What of that the child maps into its memory."""
+        return [*self.files.values(), *self.buffers.values()]
