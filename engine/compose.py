@@ -45,6 +45,7 @@ from engine.services.runs.modes import Modes
 from engine.services.runs.requests import RequestChecks
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService, keep_house
+from engine.services.script_api.dispatcher import ScriptApi
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.checks import ScriptChecks
 from engine.services.scripts.defaults import DefaultScriptService
@@ -57,6 +58,7 @@ from engine.services.scripts.own_edits import EditLeases
 from engine.services.scripts.permissions import PermissionService
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.shared_code import SharedCode
+from engine.services.scripts.state import StateService
 from engine.services.scripts.titled import TitledScripts
 from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
@@ -98,6 +100,7 @@ class EngineParts:
     frontmatter: FrontmatterService
     changes: ScriptChanges
     titled_scripts: TitledScripts
+    script_state: StateService
     defaults: DefaultScriptService
     permissions: PermissionService
     checks: ScriptChecks
@@ -118,6 +121,7 @@ class EngineParts:
     callers: Callers
     tokens: TokenService
     policy: AccessPolicy
+    script_api: ScriptApi
 
 
 async def compose(
@@ -238,7 +242,8 @@ async def compose(
     watching = asyncio.create_task(watch.run(), name="watch over the scripts")
     stack.push_async_callback(_cancelled, watching)
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
-    return EngineParts(
+    script_api = ScriptApi(audit, callers)
+    engine = EngineParts(
         project=project,
         pool=pool,
         runs=runs,
@@ -248,6 +253,7 @@ async def compose(
         frontmatter=FrontmatterService(scripts, rules),
         changes=changes,
         titled_scripts=TitledScripts(scripts, changes, files, writer, state.versions),
+        script_state=StateService(scripts, state.script_states, space, audit),
         defaults=defaults,
         permissions=permissions,
         checks=checks,
@@ -268,7 +274,11 @@ async def compose(
         callers=callers,
         tokens=tokens,
         policy=policy,
+        script_api=script_api,
     )
+    script_api.serve(vars(engine).values())
+    runs.script_api = script_api
+    return engine
 
 
 async def start_pool(project: Project, settings: Settings, interpreter: Path, size: int | None) -> Pool:

@@ -55,7 +55,7 @@ class RenderWarning(Model, frozen=True):
     macro: str
     message: str
     kind: str = "warning"
-    """``warning`` (said by the macro), ``unknown`` (no such macro), ``parameter``, ``error`` (it failed), ``syntax``."""
+    """``warning`` (the macro said it), ``unknown`` (no such), ``parameter``, ``error`` (it failed), or ``syntax``."""
     traceback: str | None = None
 
 

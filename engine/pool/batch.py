@@ -1,4 +1,4 @@
-"""The engine's side of a macro's child: chunks of calls go out, several at a time, and what they returned comes back."""
+"""The engine's side of a macro's child: chunks of calls go out, several at a time, and texts come back."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ MAX_CHUNK_TEXTS = 64 << 20
 """Bytes of UTF-8 of all the texts of one chunk: what a macro can make the engine hold."""
 
 _encode = msgspec.json.encode
+_MORE_MEMORY = "The call needs more memory than the macro may have; limits.memory in its header asks for more."
 _PLAIN = {str, int, float, bool}
 _DICTS = {dict}
 
@@ -286,7 +287,7 @@ def _take_head(part: Part, data: bytes, sizes: array[int]) -> None:
     done = len(part.texts)
     for index, told in head.errors.items():
         if told.outcome == Outcome.MEMORY and not told.error.message:
-            told.error.message = "The call needs more memory than the macro may have; limits.memory in its header asks for more."
+            told.error.message = _MORE_MEMORY
         part.errors[done + index] = RunError(**msgspec.structs.asdict(told.error))
         if told.traceback is not None:
             part.tracebacks[done + index] = told.traceback

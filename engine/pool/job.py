@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -134,6 +134,22 @@ class BatchCalls(Protocol):
         """End with the child; by its page ``begun`` calls of the chunk ``number`` had begun."""
 
 
+Reply = Callable[[bytes, Sequence[int]], None]
+"""Takes the JSON that a call is answered with, and descriptors, which stay the caller's until the run has ended. The
+first answer counts, and none after the run's end."""
+
+
+class HostCalls(Protocol):
+    """Answers what a run asks by ``import gatewright``: plain calls in the event loop, which must return soon and must
+    not raise."""
+
+    def call(self, payload: bytes, reply: Reply) -> None:
+        """Answer one call by ``reply``, at once or later. Nothing of ``payload`` has been looked at yet."""
+
+    def end(self) -> None:
+        """The run has ended: give up what is under way. No call comes after it."""
+
+
 class SilentSink:
     """``RunSink`` of a run that the engine makes for itself."""
 
@@ -184,6 +200,8 @@ class Job:
     """Seconds that it may wait for a free slot; None: as long as the pool lets a run wait."""
     max_parallel: int | None = None
     """How many runs of the same name may go on at once."""
+    calls: HostCalls | None = None
+    """Answers what the run asks the engine; None: it may ask nothing."""
 
     @property
     def inputs(self) -> list[FileInput]:

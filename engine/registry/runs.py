@@ -106,7 +106,17 @@ RUNS_START = Operation(
 RUNS_LIST = Operation(
     "runs.list", "GET", "/runs", RunList, "viewer", "List runs, newest first", params=RunListParams, scoped=True
 )
-RUNS_GET = Operation("runs.get", "GET", "/runs/{run_id}", RunInfo, "viewer", "See a run", params=RunParams, scoped=True)
+RUNS_GET = Operation(
+    "runs.get",
+    "GET",
+    "/runs/{run_id}",
+    RunInfo,
+    "viewer",
+    "See a run",
+    params=RunParams,
+    scoped=True,
+    kinds=("utility",),
+)
 RUNS_OUTPUT = Operation(
     "runs.output",
     "GET",

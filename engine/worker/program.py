@@ -19,6 +19,7 @@ from .channel import NULL_FD
 from .failures import failure, plain_failure
 from .hints import NOT_TAKEN
 from .imports import guarded_import
+from .own_module import OwnModule
 from .rendering import Rendering
 from .results import ResultTooLarge, encode_head, encode_result, with_note
 from .returned import named_files, send_files
@@ -92,6 +93,7 @@ class Program:
         self._globals = self._module.__dict__
         self._builtins = _own_builtins(rule)
         self._shared = SharedCode(self._builtins)
+        OwnModule(channel, self._globals)
         self._rule = rule
         self._recursion_limit = sys.getrecursionlimit()
         self.value: object = None

@@ -54,8 +54,9 @@ class Frame:
     OUT: Final = 3
     ERR: Final = 4
     CALL: Final = 5
-    """Child: a call of a host function, answered by REPLY."""
+    """Child: a call of one of the engine's operations, answered by REPLY."""
     REPLY: Final = 6
+    """Engine: what came of a call."""
     RESULT: Final = 7
     """Child: how the run ended; last, once."""
     CHUNK: Final = 8
@@ -93,6 +94,24 @@ WAIT = struct.Struct("<H")
 
 MAX_WAIT_NAMES = 4 << 10
 
+CALL = struct.Struct("<I")
+"""The call's number, the child's own choice. Then: JSON that says which operation and with what."""
+
+MAX_CALL_FRAME = 1 << 20
+MAX_CALLS_AT_ONCE = 16
+"""Calls of one child, by all of its threads, that may wait for their replies. An honest child keeps to it."""
+
+REPLY = struct.Struct("<IB")
+"""The call's number and how many descriptors come with it. Then: JSON, the answer or an error.
+
+Descriptors follow the frame in a message of their own, one byte that means nothing (unix(7), SCM_RIGHTS).
+"""
+
+MAX_REPLY = 8 << 20
+"""Bytes of a REPLY's JSON."""
+
+MAX_REPLY_DESCRIPTORS = 16
+
 CHUNK = struct.Struct("<HI")
 """Length of the file's name in UTF-8, offset of the piece. Then: the name, the piece.
 
@@ -104,7 +123,7 @@ MAX_CALLS = 65_536
 """Calls of one chunk."""
 
 CALLS = struct.Struct("<IIIII")
-"""Number of the chunk, of its calls (0: no chunk comes any more), lengths of the context, the parameters, the documents.
+"""Numbers of the chunk and of its calls (0: no more will come), lengths of context, parameters and documents.
 
 Then: these three as JSON, and of each call the index of its document in 4 bytes, if there are documents.
 """

@@ -13,6 +13,7 @@ from typing import Any
 
 from store.database import Database
 from store.state.rows import VersionRow
+from store.state.script_state import carry_state, forget_state
 
 KEPT = 50
 """Versions per script, unless the settings say otherwise."""
@@ -174,6 +175,7 @@ def _carry(connection: sqlite3.Connection, script: str, new_path: str) -> None:
     """Give what is known of a script to its new path."""
     connection.execute("UPDATE script_version SET script = ? WHERE script = ?", (new_path, script))
     connection.execute("UPDATE OR REPLACE script_created SET script = ? WHERE script = ?", (new_path, script))
+    carry_state(connection, script, new_path)
 
 
 def _forget(connection: sqlite3.Connection, script: str, kept: int, limit: int = -1) -> list[str]:
@@ -186,6 +188,7 @@ def _forget(connection: sqlite3.Connection, script: str, kept: int, limit: int =
     connection.executemany("DELETE FROM script_version WHERE id = ?", [(version,) for version, _ in doomed])
     if kept == 0:  # the script is gone for good
         connection.execute("DELETE FROM script_created WHERE script = ?", (script,))
+        forget_state(connection, script)
     named = "SELECT 1 FROM script_version WHERE sha256 = ?"
     return [sha256 for sha256 in {sha for _, sha in doomed} if not connection.execute(named, (sha256,)).fetchone()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import select
 import signal
@@ -140,10 +141,14 @@ class ProjectUnderTest:
 
     def end(self) -> None:
         """Kill what lives of it, and make sure that nothing does."""
-        if not self.lives:
+        # One that has just begun or is about to end has not written down yet, or no longer, who it is.
+        wait_for(lambda: not self.lives or holder_of(self.paths.lifetime_lock) is not None)
+        holder = holder_of(self.paths.lifetime_lock)
+        if holder is None or not self.lives:
             return
-        members = family(self.engine_pid)
-        os.kill(self.engine_pid, signal.SIGKILL)
+        members = family(holder.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(holder.pid, signal.SIGKILL)
         wait_for(lambda: not alive(members))
 
 

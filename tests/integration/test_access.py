@@ -297,6 +297,16 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
             Probe("GET", f"/scripts/version/{out}?sha256={sha}"),
             Probe("GET", f"/scripts/version/{INSIDE}?sha256={sha}", narrowed=True),
         ],
+        "state.get": [
+            Probe("GET", f"/scripts/state/{aim}", f"/scripts/state/{INSIDE}") for aim in (out, missing, hidden)
+        ],
+        "state.set": [
+            Probe("POST", f"/scripts/state/{aim}", f"/scripts/state/{INSIDE}", {"values": {"a": 1}}, {"values": {}})
+            for aim in (out, missing, hidden)
+        ],
+        "state.clear": [
+            Probe("DELETE", f"/scripts/state/{aim}", f"/scripts/state/{INSIDE}") for aim in (out, missing, hidden)
+        ],
         "runs.start": [
             Probe("POST", "/runs", "/runs", {"kind": "script", "script": out}, SAVED, 202),
             Probe("POST", "/runs", body={"kind": "script", "script": "canary"}),

@@ -193,6 +193,7 @@ MUCH = {
 }
 
 
+@pytest.mark.slow
 def test_much_output_is_cut_in_the_middle_and_does_not_stay_in_memory(caller: Caller) -> None:
     caller.run(MUCH["lines"])
     pid = caller.project.engine_pid

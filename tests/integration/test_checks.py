@@ -83,6 +83,7 @@ async def test_a_text_is_never_run(engine: Engine) -> None:
     assert (await check(engine, "while True: pass\n")).problems == []
 
 
+@pytest.mark.slow
 async def test_whatever_the_text_a_report_comes_and_the_next_one_works(engine: Engine) -> None:
     for name, text in HOSTILE.items():
         report = await check(engine, text)

@@ -78,6 +78,7 @@ def test_a_busy_engine_stops_only_by_force(tmp_path: Path) -> None:
         assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_an_engine_killed_during_a_run_is_told(tmp_path: Path) -> None:
     with cli_project(tmp_path / "plant") as project:
         pid = project.json("engine", "status")["engine"]["pid"]
@@ -95,6 +96,7 @@ def test_an_engine_killed_during_a_run_is_told(tmp_path: Path) -> None:
         assert kept.startswith("0\n1\n2\n3\n"), "output is recorded within a fraction of a second"
 
 
+@pytest.mark.slow
 def test_an_engine_killed_before_it_recorded_a_run_leaves_no_doubt_about_that(tmp_path: Path) -> None:
     """Also that the number it had told is no other run's."""
     with cli_project(tmp_path / "plant") as project:

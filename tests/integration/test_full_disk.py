@@ -79,6 +79,7 @@ def test_a_stopped_engine_serves_for_reading_and_pruning_makes_room(disk: Path) 
         assert project.call("audit", "--verify").returncode == 0
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_a_disk_that_fills_up_under_a_running_engine_can_be_pruned_too(disk: Path) -> None:
     """What was recorded last is in the database's log still, and the file would have to grow to take it."""

@@ -19,7 +19,7 @@ from engine.registry.engine import ENGINE_INFO
 FILE = "engine_checks.py"
 
 # One process does it all in the first test's setup; hosts that are busy take their time.
-pytestmark = [needs_jython, pytest.mark.timeout(300)]
+pytestmark = [needs_jython, pytest.mark.slow, pytest.mark.timeout(300)]
 
 SCRIPTS = {
     "Plant/kpi.py": "result = {'args': args, 'kwargs': kwargs}\n",

@@ -107,6 +107,7 @@ def test_admin_runs_without_namespaces(account: OrdinaryAccount, ordinary: bool,
     assert "no pid namespace" in str(play(command, folder)["isolation"])
 
 
+@pytest.mark.slow
 def test_scripts_run_on_the_systems_python_too(account: OrdinaryAccount) -> None:
     """An interpreter that is not the engine's own, of whatever build the distribution made."""
     system = Path("/usr/bin/python3")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
 from account_support import UID, ordinary_account
 from cli_support import CliProject, cli_project
 from mounts import needs_mounts, read_only
@@ -42,6 +43,7 @@ def test_everything_that_reads_works_and_the_rest_is_refused_with_a_sentence(tmp
         with_again.call("engine", "stop", "--force")
 
 
+@pytest.mark.slow
 def test_a_private_folder_without_the_right_to_write_is_read_by_an_ordinary_account() -> None:
     with ordinary_account() as account, ExitStack() as stack:
         root = account.folder("plant")

@@ -114,7 +114,7 @@ def project(who: str, account: OrdinaryAccount, lack: str) -> Iterator[EmulatedP
         yield made
 
 
-@met(HOSTS, first=0)
+@met(HOSTS, first=0, usual=6)
 def test_the_doctor_says_what_is_missing_and_what_follows(project: EmulatedProject, lack: str) -> None:
     expected = HOSTS[lack]
     found = project.findings()
@@ -127,7 +127,7 @@ def test_the_doctor_says_what_is_missing_and_what_follows(project: EmulatedProje
     assert not any("itself failed" in finding["found"] for finding in found.values())
 
 
-@met(RUNNING, first=1)
+@met(RUNNING, first=1, usual=4)
 def test_restricted_runs_as_promised_and_holds(project: EmulatedProject, lack: str) -> None:
     run = project.json("exec", "print('heard')\nresult = sum(range(10))")
     assert (run["outcome"], run["value"], run["stdout"]) == ("ok", 45, "heard\n")
@@ -145,7 +145,7 @@ def test_restricted_runs_as_promised_and_holds(project: EmulatedProject, lack: s
     assert targets.unharmed()
 
 
-@met(REFUSING, first=0)
+@met(REFUSING, first=0, usual=1)
 def test_restricted_is_refused_and_says_which_layer_is_missing(project: EmulatedProject, lack: str) -> None:
     refused = project.call("exec", "result = 1")
     assert refused.returncode == REFUSED, refused.stdout + refused.stderr
@@ -169,7 +169,7 @@ def test_only_the_policy_lets_it_run_degraded_and_every_result_says_so(project: 
     assert project.json("runs", "show", str(run["id"]))["isolation"].startswith("degraded: ")
 
 
-@met(["no-userns", "no-landlock", "no-seccomp", "no-userns,no-landlock"], first=0, usual=2)
+@met(["no-userns", "no-landlock", "no-seccomp", "no-userns,no-landlock"], first=0, usual=1)
 def test_a_stale_probe_never_lets_a_run_pass_for_more_than_it_is(
     project: EmulatedProject, account: OrdinaryAccount, lack: str
 ) -> None:
@@ -185,7 +185,7 @@ def test_a_stale_probe_never_lets_a_run_pass_for_more_than_it_is(
         assert "sandbox_unavailable" in (run.get("outcome"), run.get("code"))
 
 
-@met(["no-userns", "no-landlock"], first=1)
+@met(["no-userns", "no-landlock"], first=1, usual=1)
 def test_findings_of_a_whole_host_are_not_used_on_another(project: EmulatedProject, lack: str) -> None:
     project.lack = ""
     assert project.json("exec", "1")["isolation"].startswith("full: ")

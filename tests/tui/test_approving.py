@@ -196,6 +196,7 @@ async def test_own_edits_run_for_a_while_without_another_approval(project, tmp_p
         await c.press("escape")
 
 
+@pytest.mark.slow
 async def test_the_review_tells_that_own_edits_are_on_and_ends_them(project, tmp_path, logs):
     write_script(project, "told.py", reading(logs, "mine"))
     async with console(project, tmp_path) as c:
@@ -273,6 +274,7 @@ def own_project(tmp_path):
         yield root
 
 
+@pytest.mark.slow
 async def test_an_engine_that_goes_away_takes_own_edits_along(own_project, tmp_path, logs):
     write_script(own_project, "gone.py", reading(logs, "mine"))
     async with console(own_project, tmp_path) as c:

@@ -55,6 +55,7 @@ async def test_a_killed_engine_is_replaced_and_editing_goes_on(project, tmp_path
         await c.shows("saved endless.py")
 
 
+@pytest.mark.slow
 async def test_a_run_that_no_engine_has_on_record_does_not_go_on_for_ever(project, tmp_path):
     write_script(project, "endless.py", "print('before', flush=True)\nwhile True: pass\n")
     async with console(project, tmp_path) as c:
@@ -94,6 +95,7 @@ async def test_a_save_while_the_engine_is_away_keeps_the_text(project, tmp_path)
     assert (project / "scripts/a.py").read_text() == "yx\n"
 
 
+@pytest.mark.slow
 async def test_an_engine_that_somebody_stopped_is_not_started_behind_their_back(project, tmp_path):
     async with console(project, tmp_path) as c:
         await c.shows("pool [...]")

@@ -134,6 +134,7 @@ async def test_an_empty_text_is_not_sent(c):
     await c.shows("There is nothing to check: the editor is empty.")
 
 
+@pytest.mark.slow
 async def test_without_an_engine_it_says_that_nothing_was_checked(own_project, tmp_path):
     write_script(own_project, "broken.py", BROKEN)
     async with console(own_project, tmp_path) as c:

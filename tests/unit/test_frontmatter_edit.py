@@ -460,6 +460,7 @@ def test_too_many_params_are_refused() -> None:
         "x = 1" + "\n#" * 20_000,
         "x = " + "[" * 200 + "]" * 200,
     ],
+    ids=["floats", "escapes", "quotes", "inline", "tables", "escaped-keys", "digits", "comments", "brackets"],
 )
 def test_no_block_takes_long(line: str) -> None:
     data = script(line)

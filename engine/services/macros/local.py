@@ -317,60 +317,57 @@ class LocalExecutor:
 
     def _judge(self, child: _MacroChild, ending: Ending) -> None:
         """Answer, or hand on, what a child has left."""
-        session, sha256 = child.session, child.macro.sha256
         if not child.works:
             self._dispatch()
             return
         error = ending.error or RunError(type=ending.outcome, message="The macro's process ended.")
         if ending.outcome in (Outcome.CANCELLED, Outcome.INTERRUPTED):
-            self._stop_for(error)
+            self.stopped = error
+            self._stop()
             return
-        work, part = child.works[0], session.parts[0]
+        work, part = child.works[0], child.session.parts[0]
         work.take(part)
         work.output += child.take_output()
         work.isolation = child.isolation or ending.isolation
-        began_none = not session.answered and not part.texts and not session.begun
-        told = ending.outcome in (Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED) or ending.exit_status == 0
-        never = ending.duration == 0 and ending.outcome in (Outcome.TIMEOUT, Outcome.SANDBOX_UNAVAILABLE, Outcome.MEMORY)
-        if told or never or (began_none and ending.outcome is not Outcome.CRASHED):
-            if session.overdue:
+        if _never_called(child.session, part, ending):
+            if child.session.overdue:
                 message = f"The lines of the macro outside of its function took longer than {part.wall:g} s."
                 error = RunError(type=Outcome.TIMEOUT, message=message)
-            self._broken[sha256] = error
-            if ending.traceback is not None:
-                child.traceback = ending.traceback
-            self._lost(child)
-            return
-        self._losses[sha256] = losses = self._losses.get(sha256, 0) + 1
-        done = len(part.texts)
-        begun = max(session.begun if session.begun is not None else done + 1, done)
-        todo = list(work.todo)
-        work.losses += 1
-        unanswered = todo[done:]
-        if begun > done:
-            culprit = todo[begun - 1]
-            work.errors[culprit] = _blamed(error, session, part)
-            unanswered.remove(culprit)
-        if session.overdue:
-            late = RunError(
-                type=Outcome.TIMEOUT,
-                message=f"The chunk of calls took longer than {part.wall:g} s; this call had not begun.",
-            )
-            for index in todo[max(begun, done) :]:
-                work.errors.setdefault(index, late)
-            unanswered = todo[done : max(begun - 1, done)]
-        work.todo = unanswered
-        if losses >= MANY_LOSSES and losses * CALLS_PER_LOSS > self._answered.get(sha256, 0):
-            message = f"The macro has ended {losses} processes; its last one: {error.message}"
-            self._broken[sha256] = RunError(type=error.type, message=message)
-        if not work.todo:
-            child.works.popleft()
-            self._finish_work(work)
-        elif work.losses >= MAX_LOSSES:
-            child.works.popleft()
-            message = f"Not tried again, after calls of the same chunk had ended {work.losses} processes: {error.message}"
-            self._fail_rest(work, RunError(type=error.type, message=message))
+            self._broken[child.macro.sha256] = error
+            child.traceback = ending.traceback
+        else:
+            self._blame(child, work, part, error)
         self._lost(child)
+
+    def _blame(self, child: _MacroChild, work: _Work, part: Part, error: RunError) -> None:
+        """Give the call that went on the error, and decide what of the others is tried again."""
+        sha256, overdue = child.macro.sha256, child.session.overdue
+        todo, done = list(work.todo), len(part.texts)
+        # Where nothing is known of it, the first one without an answer is to blame: each loss takes one at least.
+        begun = done + 1 if child.session.begun is None else max(child.session.begun, done)
+        work.todo = todo[done:]
+        if begun > done:
+            work.todo = todo[done : begun - 1] + todo[begun:]
+            if overdue:
+                message = f"This call did not end: its chunk took longer than {part.wall:g} s."
+                work.errors[todo[begun - 1]] = RunError(type=Outcome.TIMEOUT, message=message)
+            else:
+                work.errors[todo[begun - 1]] = error
+        if overdue:
+            message = f"The chunk of calls took longer than {part.wall:g} s; this call had not begun."
+            late = RunError(type=Outcome.TIMEOUT, message=message)
+            work.errors |= dict.fromkeys(todo[begun:], late)
+            work.todo = todo[done : max(begun - 1, done)]
+        work.losses += 1
+        self._losses[sha256] = losses = self._losses.get(sha256, 0) + 1
+        if losses >= MANY_LOSSES and losses * CALLS_PER_LOSS > self._answered.get(sha256, 0):
+            message = f"The macro has ended {losses} processes. The last time: {error.message}"
+            self._broken[sha256] = RunError(type=error.type, message=message)
+        if work.todo and work.losses < MAX_LOSSES:
+            return
+        child.works.popleft()
+        message = f"Not tried again: calls of the same chunk have ended {work.losses} processes. {error.message}"
+        self._fail_rest(work, RunError(type=error.type, message=message))
 
     def _lost(self, child: _MacroChild) -> None:
         """Hand on what a child has not answered."""
@@ -383,11 +380,6 @@ class LocalExecutor:
             self._waiting.appendleft(work)
         self._changed.set()
         self._dispatch()
-
-    def _stop_for(self, error: RunError) -> None:
-        """End as cancelled: the run of this batch was, or the engine stops."""
-        self.stopped = error
-        self._stop()
 
 
 @dataclass(slots=True, eq=False)
@@ -420,13 +412,9 @@ class _Work:
                 self.texts = [None] * len(self.chunk.params)
             for index, text in zip(todo, part.texts, strict=False):
                 self.texts[index] = text
-        for mine, theirs in (
-            (self.errors, part.errors),
-            (self.tracebacks, part.tracebacks),
-            (self.warnings, part.warnings),
-        ):
-            for offset, told in theirs.items():
-                mine[todo[offset]] = told  # type: ignore[index]
+        self.errors |= {todo[at]: error for at, error in part.errors.items()}
+        self.tracebacks |= {todo[at]: text for at, text in part.tracebacks.items()}
+        self.warnings |= {todo[at]: told for at, told in part.warnings.items()}
 
     def result(self) -> ChunkResult:
         count = len(self.chunk.params)
@@ -484,11 +472,14 @@ class _MacroChild:
         return False
 
 
-def _blamed(error: RunError, session: BatchSession, part: Part) -> RunError:
-    """Say what the call that went on has done."""
-    if session.overdue:
-        return RunError(type=Outcome.TIMEOUT, message=f"This call did not end: its chunk took longer than {part.wall:g} s.")
-    return error
+def _never_called(session: BatchSession, part: Part, ending: Ending) -> bool:
+    """Whether no call of a macro will ever begin: its own lines fail, or there is no process for it."""
+    if ending.outcome in (Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED) or ending.exit_status == 0:
+        return True  # it came to an end of its own instead of waiting for calls
+    if ending.duration == 0 and ending.outcome in (Outcome.TIMEOUT, Outcome.SANDBOX_UNAVAILABLE, Outcome.MEMORY):
+        return True  # it never started
+    begun = session.answered or part.texts or session.begun
+    return not begun and ending.outcome is not Outcome.CRASHED
 
 
 def _shortened(text: str) -> str:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -26,6 +27,7 @@ from engine.models.runs import (
 )
 from engine.pool.job import (
     FileInput,
+    HostCalls,
     Job,
     JobRejected,
     Limits,
@@ -37,6 +39,7 @@ from engine.pool.job import (
 )
 from engine.pool.outcome import Ending, Intervention
 from engine.pool.pool import Pool
+from engine.registry.operation import ScriptKind
 from engine.registry.runs import (
     RUNS_CANCEL,
     RUNS_EVENTS,
@@ -89,6 +92,12 @@ PAGE = 500
 """Output chunks read from the state at a time."""
 
 
+class ScriptCalls(Protocol):
+    """Makes what answers the calls of runs: the scripts' own API, which is built on this service."""
+
+    def for_run(self, info: RunInfo, kind: ScriptKind, actor: Actor) -> HostCalls: ...
+
+
 class RunService:
     """Implements ``RunListener`` for its active runs."""
 
@@ -133,6 +142,8 @@ class RunService:
         self._hmac_key = hmac_key
         self._api_queue_wait = api_queue_wait
         self._active: dict[int, ActiveRun] = {}
+        self.script_api: ScriptCalls | None = None
+        """What answers the runs' calls; put in place when every service is there that it asks."""
         self.recorder = Recorder(state, self._durable)
         self._condenser = Condenser(state, lambda run_id: run_id not in self._active, self._publish)
 
@@ -527,6 +538,7 @@ class RunService:
             priority=_priority(request, info.source),
             queue_wait=queue_wait,
             max_parallel=prepared.parallel,
+            calls=None if self.script_api is None else self.script_api.for_run(info, prepared.script_kind, actor),
         )
         run.by_token = bool(actor.token)
         self._active[info.id] = run
