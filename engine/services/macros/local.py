@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+import msgspec
+
+from engine.models.macros import Read
 from engine.models.runs import Outcome, Priority, RunError, RunKind, Stream
 from engine.pool.batch import BatchSession, Part, calls_frame
-from engine.pool.job import Job, JobRejected, Profile, QueueFull
+from engine.pool.job import HostCalls, Job, JobRejected, Profile, QueueFull, Reply
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.services.macros.executor import Chunk, ChunkResult, MacroSource
@@ -31,6 +37,16 @@ STARVING = 0.1
 
 OUTPUT_KEPT = 16 << 10
 """Characters of a chunk's output that its result has."""
+
+READ_OPERATIONS = b"documents."
+"""In the payload of every call whose answer is noted."""
+
+MAX_READS = 1_000
+"""Questions of one call that are noted."""
+
+MAX_KNOWN = 256
+MAX_KNOWN_SIZE = 16 << 20
+"""Answers, and bytes of them, whose hashes are remembered."""
 
 MAX_HELD = 64 << 20
 """Bytes of texts that wait to be taken, above which no chunk is accepted."""
@@ -56,8 +72,11 @@ class LocalExecutor:
         in_flight: int = 4,
         wall: float | None = None,
         priority: Priority = Priority.BATCH,
+        calls: HostCalls | None = None,
     ) -> None:
-        """``wall`` is of the whole batch, in seconds. One that is not above a run's usual limit begins at once.
+        """``calls`` answers what macros ask of the engine; what they ask of the documents is noted as their reads.
+
+        ``wall`` is of the whole batch, in seconds. One that is not above a run's usual limit begins at once.
 
         All other batches begin in processes made for them, some milliseconds later.
         """
@@ -69,6 +88,8 @@ class LocalExecutor:
         self._in_flight = max(1, in_flight)
         self._wall = wall or LONGEST_BATCH
         self._priority = priority
+        self._calls = calls
+        self._hashes = _Hashes()
         self._waiting: deque[_Work] = deque()
         """Chunks, or what is left of them, that no child has."""
         self._children: list[_MacroChild] = []
@@ -140,6 +161,8 @@ class LocalExecutor:
         self._stop()
         if self._endings:
             await asyncio.wait(self._endings)
+        if self._calls is not None:
+            self._calls.end()
 
     def _stop(self) -> None:
         self._cancelled = True
@@ -233,6 +256,7 @@ class LocalExecutor:
             priority=self._priority,
             queue_wait=LONGEST_BATCH,
             batch=child.session,
+            calls=None if self._calls is None else _NotedCalls(self._calls, child.session, self._hashes),
         )
         self._children.append(child)
         try:
@@ -393,6 +417,7 @@ class _Work:
     errors: dict[int, RunError] = field(default_factory=dict)
     tracebacks: dict[int, str] = field(default_factory=dict)
     warnings: dict[int, list[str]] = field(default_factory=dict)
+    reads: dict[int, list[Read]] = field(default_factory=dict)
     output: str = ""
     isolation: str = ""
     losses: int = 0
@@ -414,6 +439,7 @@ class _Work:
                 self.texts[index] = text
         self.errors |= {todo[at]: error for at, error in part.errors.items()}
         self.tracebacks |= {todo[at]: text for at, text in part.tracebacks.items()}
+        self.reads |= {todo[at]: reads for at, reads in part.reads.items()}
         self.warnings |= {todo[at]: told for at, told in part.warnings.items()}
 
     def result(self) -> ChunkResult:
@@ -424,10 +450,88 @@ class _Work:
             errors=self.errors,
             tracebacks=self.tracebacks,
             warnings=self.warnings,
+            reads=self.reads,
             output=_shortened(self.output),
             duration=time.perf_counter() - self.started if self.started else 0.0,
             isolation=self.isolation,
         )
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """What is looked at of a call; what answers it looks at all of it."""
+
+    op: str
+    params: dict[str, Any] = {}
+    of: int = 0
+
+
+class _Answered(msgspec.Struct, frozen=True):
+    ok: msgspec.Raw
+
+
+_asked = msgspec.json.Decoder(_Asked)
+_answered = msgspec.json.Decoder(_Answered)
+
+
+class _NotedCalls:
+    """``HostCalls`` of one child. What it is told of the documents is noted with the call that asked."""
+
+    def __init__(self, calls: HostCalls, session: BatchSession, hashes: _Hashes) -> None:
+        self._calls = calls
+        self._session = session
+        self._hashes = hashes
+
+    def call(self, payload: bytes, reply: Reply) -> None:
+        asked = None
+        if READ_OPERATIONS in payload:
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+                asked = _asked.decode(payload)
+        if asked is None or not asked.op.startswith("documents."):
+            self._calls.call(payload, reply)
+            return
+
+        def note(answer: bytes, descriptors: Sequence[int]) -> None:
+            self._note(asked, answer)
+            reply(answer, descriptors)
+
+        self._calls.call(payload, note)
+
+    def end(self) -> None:
+        """Leave the batch's own as it is: other children call by it."""
+
+    def _note(self, asked: _Asked, answer: bytes) -> None:
+        parts = self._session.parts
+        if not parts:
+            return
+        noted = parts[0].reads.setdefault(min(max(asked.of, 0), parts[0].count - 1), [])
+        read = Read(operation=asked.op, params=asked.params, sha256=self._hashes.of(answer))
+        if read not in noted and len(noted) < MAX_READS:
+            noted.append(read)
+
+
+class _Hashes:
+    """Hashes of answers, by the replies that have them: a tag cloud in every document is told the same each time."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, str] = {}
+        self._size = 0
+
+    def of(self, reply: bytes) -> str:
+        """Return the SHA-256 of an answer's canonical JSON; nothing for a refusal."""
+        known = self._known.get(reply)
+        if known is not None:
+            return known
+        try:
+            told = msgspec.json.decode(_answered.decode(reply).ok)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return ""
+        known = hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
+        if len(self._known) >= MAX_KNOWN or self._size > MAX_KNOWN_SIZE:
+            self._known.clear()
+            self._size = 0
+        self._known[reply] = known
+        self._size += len(reply)
+        return known
 
 
 class _MacroChild:
