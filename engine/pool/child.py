@@ -134,9 +134,9 @@ class Child:
         calls: HostCalls | None = None,
         batch: BatchCalls | None = None,
     ) -> None:
-        """Send the RUN, and the descriptors of its files in a message of their own; let ``calls`` answer its calls.
+        """Send the RUN, the descriptors of its files in a message of their own, and the calls of a batch.
 
-        ``batch`` has what it is to call, if it is of kind RENDER.
+        What the run asks by ``import gatewright`` is answered by ``calls``.
         """
         self._output = output
         self._calls = RunCalls(calls, self._send)
@@ -393,11 +393,11 @@ class Child:
                     if kind == Frame.WAIT and self.waiting is None:
                         self.waiting = waiting(payload, self._result_limit)
                         continue
+                    if kind == Frame.CALL:
+                        continue  # nothing answers it any longer
                     if kind == Frame.TEXTS and self._batch is not None:
                         self._batch.take(payload)
                         continue
-                    if kind == Frame.CALL:
-                        continue  # nothing answers it any longer
                     if kind not in STREAMS or self._output is None or self._output.full:
                         return
                     self._output.take(kind, STREAMS[kind], self._line.unseen(kind, payload))

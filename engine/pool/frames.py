@@ -174,10 +174,7 @@ def _run_head(job: Job) -> bytes:
         head |= {"module": job.module, "function": job.function}
     elif job.entrypoint is not None:
         head["entrypoint"] = job.entrypoint
-    if job.files:
-        head["files"] = [[parameter, file.name, file.size] for parameter, file in job.files.items()]
-    if job.stdin is not None:
-        head["stdin"] = True
+    head |= _descriptors(job)
     head |= _what_follows(job)
     if not head:
         return b""
@@ -194,6 +191,18 @@ def _what_follows(job: Job) -> dict[str, Any]:
         files = [[one.name, one.path, one.package, len(one.text), len(one.code)] for one in job.shared]
         head["shared"] = [len(job.source) + len(job.code), job.shared_folder, files]
     return head
+
+
+def _descriptors(job: Job) -> dict[str, Any]:
+    """What the descriptors are that come behind the RUN, in their order."""
+    found: dict[str, Any] = {}
+    if job.files:
+        found["files"] = [[parameter, file.name, file.size] for parameter, file in job.files.items()]
+    if job.buffers:
+        found["buffers"] = [[name, buffer.size] for name, buffer in job.buffers.items()]
+    if job.stdin is not None:
+        found["stdin"] = True
+    return found
 
 
 def call_parts(payload: bytes) -> tuple[int, bytes]:

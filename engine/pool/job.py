@@ -111,6 +111,22 @@ class RunSink(Protocol):
         """Whether it is to be read later: a follower has as much to read as may wait (backpressure)."""
 
 
+Reply = Callable[[bytes, Sequence[int]], None]
+"""Takes the JSON that a call is answered with, and descriptors, which stay the caller's until the run has ended. The
+first answer counts, and none after the run's end."""
+
+
+class HostCalls(Protocol):
+    """Answers what a run asks by ``import gatewright``: plain calls in the event loop, which must return soon and must
+    not raise."""
+
+    def call(self, payload: bytes, reply: Reply) -> None:
+        """Answer one call by ``reply``, at once or later. Nothing of ``payload`` has been looked at yet."""
+
+    def end(self) -> None:
+        """The run has ended: give up what is under way. No call comes after it."""
+
+
 class ChildLink(Protocol):
     """A child, as the calls of a batch see it."""
 
@@ -134,22 +150,6 @@ class BatchCalls(Protocol):
         """End with the child; by its page ``begun`` calls of the chunk ``number`` had begun."""
 
 
-Reply = Callable[[bytes, Sequence[int]], None]
-"""Takes the JSON that a call is answered with, and descriptors, which stay the caller's until the run has ended. The
-first answer counts, and none after the run's end."""
-
-
-class HostCalls(Protocol):
-    """Answers what a run asks by ``import gatewright``: plain calls in the event loop, which must return soon and must
-    not raise."""
-
-    def call(self, payload: bytes, reply: Reply) -> None:
-        """Answer one call by ``reply``, at once or later. Nothing of ``payload`` has been looked at yet."""
-
-    def end(self) -> None:
-        """The run has ended: give up what is under way. No call comes after it."""
-
-
 class SilentSink:
     """``RunSink`` of a run that the engine makes for itself."""
 
@@ -161,6 +161,14 @@ class SilentSink:
 
     def held(self) -> bool:
         return False
+
+
+class OutputBuffers(Protocol):
+    """The shared memory that a run has made for what it leaves."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is some: then the run ends when its process is gone, which could still write there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +191,9 @@ class Job:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileInput] = field(default_factory=dict)
+    buffers: Mapping[str, FileInput] = field(default_factory=dict)
+    """Read-only memory, by its name in ``gatewright.buffers``."""
+    outputs: OutputBuffers | None = None
     stdin: FileInput | None = None
     argv: Sequence[str] = ()
     """What follows the script's path in ``sys.argv``."""
@@ -206,4 +217,9 @@ class Job:
     @property
     def inputs(self) -> list[FileInput]:
         """Everything that is handed over as a descriptor, in this order."""
-        return [*self.files.values(), *([] if self.stdin is None else [self.stdin])]
+        return [*self.mapped, *([] if self.stdin is None else [self.stdin])]
+
+    @property
+    def mapped(self) -> list[FileInput]:
+        """What of that the child maps into its memory."""
+        return [*self.files.values(), *self.buffers.values()]

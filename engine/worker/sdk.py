@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from .buffers import Buffers
     from .caller import Caller, CallRefused
+    from .inputs import InputFile
 
 # Put in place by the import in a run (``own_module.py``); elsewhere there is nothing to call.
 _given: Any = globals()
@@ -20,7 +22,7 @@ _caller: Caller = _given.get("_caller")
 _CallRefused: type[CallRefused] = _given.get("_CallRefused", Exception)
 _script: dict[str, Any] = _given.get("_script", {"params": {}, "args": []})
 
-__all__ = ["Error", "Record", "args", "params", "runs", "scripts"]
+__all__ = ["Error", "Record", "args", "buffers", "files", "params", "runs", "scripts"]
 
 
 class Error(Exception):
@@ -58,12 +60,16 @@ class Record(dict[str, "Any"]):
             raise AttributeError(f"This record has no {name!r}; it has {there}.", name=name, obj=self) from None
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_decode = json.JSONDecoder(object_hook=Record).decode
+
+
 def _request(operation: str, params: Mapping[str, Any], body: Mapping[str, Any] | None) -> bytes:
     asked: dict[str, Any] = {"op": operation, "params": params} | ({} if body is None else {"body": body})
     if (of := _caller.current_call()) is not None:
         asked["of"] = of
     try:
-        return json.dumps(asked, separators=(",", ":"), allow_nan=False).encode()
+        return _encode(asked).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Error("bad_request", f"What {operation} is given cannot be written as JSON: {error}.") from None
 
@@ -75,7 +81,7 @@ def _call_with_buffers(
         reply, fds = _caller.call(_request(operation, params, body))
     except _CallRefused as refusal:
         raise Error(refusal.code, str(refusal), refusal.hint or None) from None
-    answer = json.loads(reply, object_hook=Record)
+    answer = _decode(reply.decode())
     if "error" in answer:
         raise Error(**answer["error"])
     return answer["ok"], fds
@@ -87,6 +93,17 @@ def _call(operation: str, body: Mapping[str, Any] | None = None, **params: Any) 
 
 params: dict[str, Any] = _script["params"]
 args: list[Any] = _script["args"]
+files: dict[str, InputFile] = _given.get("_files", {})
+"""The files that the run was handed, by their parameters."""
+
+
+def _make_buffer(name: str, size: int) -> int:
+    return _call_with_buffers("buffers.make", None, {"name": name, "size": size})[1][0]
+
+
+buffers: Buffers | None = _given.get("_buffers")
+if buffers is not None:
+    buffers.connect(_make_buffer)
 
 
 class _Runs:

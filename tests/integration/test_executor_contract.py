@@ -1,4 +1,4 @@
-"""What every executor promises of chunks, whatever the macros in them do. A further filling is added to ``FILLINGS``."""
+"""What executors promise of chunks, whatever the macros in them do. A further filling is added to ``FILLINGS``."""
 
 from __future__ import annotations
 
@@ -199,7 +199,13 @@ async def test_large_texts_come_whole(make: Make) -> None:
 
 
 async def test_workers_share_the_chunks_of_a_macro(make: Make) -> None:
-    code = "import time, random\nME = random.SystemRandom().random()\ndef render(params, context):\n    time.sleep(0.02)\n    return str(ME)"
+    code = """
+import random, time
+ME = random.SystemRandom().random()
+def render(params, context):
+    time.sleep(0.01)
+    return str(ME)
+"""
     done = await results(make(workers=2), [chunk(code, 5, number) for number in range(12)])
     assert len({text for result in done.values() for text in result.texts}) == 2
 
