@@ -60,6 +60,7 @@ class LocalExecutor:
 
     Attributes:
         stopped: Why the batch was ended by others, who cancelled its run or stopped the engine; None: it was not.
+        isolation: What the last child to answer has proven.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class LocalExecutor:
         All other batches begin in processes made for them, some milliseconds later.
         """
         self.stopped: RunError | None = None
+        self.isolation = ""
         self._pool = pool
         self._run_id = run_id
         self._actor = actor
@@ -230,8 +232,6 @@ class LocalExecutor:
         except JobRejected as error:
             self._fail_rest(work, RunError(type="parameters", message=str(error)))
             return
-        if not work.started:
-            work.started = time.perf_counter()
         part = Part(self._numbers, len(todo), frame, chunk.wall)
         child.works.append(work)
         child.session.send(part)
@@ -251,6 +251,7 @@ class LocalExecutor:
             sink=child,
             entrypoint=macro.entrypoint,
             shared=macro.shared,
+            shared_folder=self._pool.settings.scripts,
             limits=limits,
             profile=Profile(preloads=macro.preloads),
             priority=self._priority,
@@ -301,7 +302,8 @@ class LocalExecutor:
         self._answered[child.macro.sha256] = self._answered.get(child.macro.sha256, 0) + part.count
         work.take(part)
         work.output += child.take_output()
-        work.isolation = child.isolation
+        work.isolation = self.isolation = child.isolation
+        work.duration += part.ended - part.began
         work.todo = ()
         self._finish_work(work)
         if self._waiting or child.leaving or self._finished:
@@ -353,6 +355,7 @@ class LocalExecutor:
         work.take(part)
         work.output += child.take_output()
         work.isolation = child.isolation or ending.isolation
+        work.duration += time.perf_counter() - part.began if part.began else 0.0
         if _never_called(child.session, part, ending):
             if child.session.overdue:
                 message = f"The lines of the macro outside of its function took longer than {part.wall:g} s."
@@ -421,8 +424,8 @@ class _Work:
     output: str = ""
     isolation: str = ""
     losses: int = 0
+    duration: float = 0.0
     since: float = field(default_factory=time.perf_counter)
-    started: float = 0.0
 
     def __post_init__(self) -> None:
         self.todo = range(len(self.chunk.params))
@@ -452,7 +455,7 @@ class _Work:
             warnings=self.warnings,
             reads=self.reads,
             output=_shortened(self.output),
-            duration=time.perf_counter() - self.started if self.started else 0.0,
+            duration=self.duration,
             isolation=self.isolation,
         )
 
