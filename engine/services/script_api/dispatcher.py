@@ -101,8 +101,12 @@ class ScriptApi:
         Raises:
             UnboundOperation: There is one of that name.
         """
-        if name in self.run_operations:
+        if name in self.run_operations or name in self.operations:
             raise UnboundOperation(f"Two methods carry out {name}.")
+        self.run_operations[name] = operation
+
+    def replace(self, name: str, operation: RunOperation) -> None:
+        """Answer one of these in another way: for an embedder of the engine, as one that has tags."""
         self.run_operations[name] = operation
 
     def serve(self, parts: Iterable[object]) -> None:
