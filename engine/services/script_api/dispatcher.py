@@ -124,7 +124,7 @@ class ScriptApi:
             raise UnboundOperation(f"Two methods carry out {', '.join(both)}.")
         self.operations = bound
 
-    def for_run(self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str) -> RunApi:
+    def for_run(self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str = "") -> RunApi:
         """Return what answers the calls of one run, as ``CallingRun`` describes it."""
         return RunApi(self, CallingRun(info, kind, actor, script))
 
