@@ -269,7 +269,7 @@ async def compose(
         runs,
         tasks,
         lambda run_id, actor, workers, calls: LocalExecutor(pool, run_id=run_id, actor=actor.name, workers=workers),
-        lambda info, actor: script_api.for_run(info, "macro", actor),
+        lambda info, actor: script_api.for_run(info, "macro", actor, ""),
     )
     stack.push_async_callback(render.close)
     engine = EngineParts(
