@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "git": "tui.commands.git:git",
         "audit": "tui.commands.audit:audit",
         "token": "tui.commands.token:token",
+        "secrets": "tui.commands.secrets:secrets",
         "retention": "tui.commands.retention:retention",
         "engine": "tui.commands.engine:engine",
         "client": "tui.commands.client:client",

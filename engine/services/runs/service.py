@@ -446,6 +446,20 @@ class RunService:
             yield [output_chunk(row, complete=info.output_complete) for row in rows]
         yield info
 
+    def hide(self, run_id: int, name: str, value: str) -> bool:
+        """Keep the value of a secret out of all that a run writes and leaves from here on; before it gets the value.
+
+        Returns:
+            Whether that is new.
+
+        Raises:
+            ServiceError: The run is over.
+        """
+        run = self._active.get(run_id)
+        if run is None or run.finished:
+            raise ServiceError("no_run", f"Run {run_id} is over.", status=409)
+        return run.hide(name, value)
+
     @implements(RUNS_CANCEL)
     async def cancel(self, run_id: int, actor: Actor) -> RunInfo:
         """Stop a queued or running run and return its final record; a finished one is returned as it is."""
@@ -628,7 +642,7 @@ class RunService:
             shared_folder=self._shared.folder,
             limits=prepared.limits,
             profile=Profile(
-                mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants, leaves=prepared.leaves
+                mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants.paths, leaves=prepared.leaves
             ),
             priority=_priority(request, info.source),
             queue_wait=queue_wait,
@@ -698,7 +712,7 @@ class RunService:
     def _ended(self, run: ActiveRun, future: asyncio.Future[Ending]) -> None:
         self._buffers.give_back(run.buffers)
         run.close_stdin()
-        ending = _interrupted() if future.cancelled() else future.result()
+        ending = run.masked(_interrupted() if future.cancelled() else future.result())
         run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
         # After the last change that it can report while it counts as running.
@@ -832,7 +846,10 @@ def _first_record(
         timeout=prepared.limits.wall,
         code_sha256=hashlib.sha256(prepared.source).hexdigest(),
         unrecorded=unrecorded,
-        grants=[Grant(access=grant.access, path=grant.path) for grant in prepared.grants],
+        grants=[
+            *(Grant(access=grant.access, path=grant.path) for grant in prepared.grants.paths),
+            *prepared.grants.hosted,
+        ],
         inputs_sha256=given.sha256,
         replay_of=replay_of,
         note=prepared.note,
