@@ -18,6 +18,7 @@ from engine.models.runs import Outcome, ReplayRequest, RunKind, RunRequest
 from engine.models.scripts import SaveRequest
 from engine.registry.runs import RUNS_BUFFER, RUNS_GET, RunBufferParams, RunParams
 from engine.services.access import ServiceError
+from engine.services.runs.outputs import RunOutputs
 from engine.worker.buffers import MOST_MADE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -159,7 +160,11 @@ async def test_a_run_that_does_not_end_well_leaves_none(engine: Engine) -> None:
     assert (await engine.execute("result = 1")).value == 1
 
 
-async def test_a_script_that_goes_on_writing_changes_nothing_that_is_read(engine: Engine) -> None:
+async def test_a_script_that_goes_on_writing_changes_nothing_that_is_read(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is gone before anything is read, so that no copy is needed."""
+    monkeypatch.setattr(RunOutputs, "_copy", None)
     code = """
 import _thread, gatewright, time
 out = gatewright.buffers.create("out", 1 << 20)
@@ -183,7 +188,27 @@ result = True
         mapping[0] = 1  # type: ignore[index]
 
 
-async def test_the_engine_reads_when_the_process_is_gone_and_the_content_sealed(engine: Engine) -> None:
+async def test_what_a_script_has_let_go_of_is_sealed_with_its_result(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of its process is not waited for then: that takes as long as it has memory to give back."""
+    sealed = []
+    seal = RunOutputs.seal
+
+    def looked_at(self: RunOutputs) -> bool:
+        sealed.append(seal(self))
+        return sealed[-1]
+
+    monkeypatch.setattr(RunOutputs, "seal", looked_at)
+    kept = "import gatewright\nout = gatewright.buffers.create('out', 4)\nview = out[1:]\nresult = 1"
+    assert (await engine.execute(kept)).buffers == {"out": b"\0" * 4}
+    assert (await engine.execute(f"{kept}\nimport builtins\nbuiltins.iter.__self__.view = view")).buffers == {
+        "out": b"\0" * 4
+    }
+    assert sealed == [True, False]
+
+
+async def test_the_engine_reads_what_is_sealed_against_writing(engine: Engine) -> None:
     run = await engine.runs.launch(
         RunRequest(kind=RunKind.EXEC, code="import gatewright\ngatewright.buffers.create('out', 4)[:] = b'abcd'"),
         engine.owner,

@@ -1,8 +1,9 @@
 """Buffers that runs make for what they leave: memory that a script writes to and that its caller reads, uncopied.
 
-The engine makes each one, a memfd whose size is sealed from the start. It is read only when the script's process is
-gone and the content is sealed too (fcntl(2), F_SEAL_WRITE): the kernel refuses that seal as long as anybody could still
-write there. Where that happens, since an ADMIN run left a process, a copy is read.
+The engine makes each one, a memfd whose size is sealed from the start. It is read only when the content is sealed too
+(fcntl(2), F_SEAL_WRITE): the kernel refuses that seal as long as a process could still write there. A script's process
+lets go of its buffers with its result; one that does not is gone before they are read. Where a process is left even
+then, by an ADMIN run, a copy is read.
 
 A run that does not end well leaves none, as it leaves no files. The others are held for ten minutes for whoever may see
 the run. Those that fit into what its record may keep of files are kept there too, under their names.
@@ -24,6 +25,9 @@ from engine.services.access import ServiceError
 from engine.services.runs.uploads import COPIED_AT_ONCE, SEALS, Buffer, BufferService
 from engine.worker.buffers import MOST_MADE, name_problem
 from store.sizes import describe_size
+
+BLOCK = 512
+"""Bytes of what ``st_blocks`` counts (stat(3type))."""
 
 
 class RunOutputs:
@@ -47,7 +51,17 @@ class RunOutputs:
 
     @property
     def any(self) -> bool:
+        """Whether it has made some."""
         return bool(self._made)
+
+    def seal(self) -> bool:
+        try:
+            return all(_sealed(buffer.fd) for buffer in self._made.values())
+        except OSError:
+            return False  # ``take`` tells it
+
+    def held(self) -> int:
+        return sum(os.fstat(buffer.fd).st_blocks for buffer in self._made.values()) * BLOCK
 
     def create(self, name: object, size: object) -> int:
         """Make a buffer as the script asks for it, which may be anything.
@@ -191,6 +205,8 @@ def small_ones(left: dict[str, Buffer], taken: Sequence[ReturnedFile], limit: in
 
 def _sealed(fd: int) -> bool:
     """Seal a buffer; False when a process may still write to it."""
+    if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE:
+        return True
     try:
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
     except OSError as error:
