@@ -48,6 +48,8 @@ class RunKind(StrEnum):
     EVAL = "eval"
     CALL = "call"
     SCRIPT = "script"
+    RENDER = "render"
+    """A batch: calls of macros, which no client asks for as a run."""
 
 
 class Priority(IntEnum):
@@ -75,7 +77,8 @@ class RunRequest(Model, frozen=True):
     """What a client asks to run.
 
     ``kind`` decides which fields count: ``exec`` and ``eval`` read ``code``; ``call`` reads ``module`` and
-    ``function``; ``script`` reads ``script`` (its path) and, to run text of it that is not saved yet, ``code``.
+    ``function``; ``script`` reads ``script`` (its path) and, to run text of it that is not saved yet, ``code``;
+    ``render`` is not for requests.
     ``files`` maps a parameter's name to the id of an uploaded buffer, ``buffers`` a name in ``gatewright.buffers`` to
     one. ``argv`` becomes ``sys.argv[1:]``; ``stdin`` is the id of the buffer that the script reads as its standard
     input, of which a run has none without.
@@ -124,6 +127,16 @@ class RunFile(Model, frozen=True):
     name: str
     size: int
     sha256: str
+
+
+class RunProgress(Model, frozen=True):
+    """How far a run says it is."""
+
+    done: Annotated[float, Meta(ge=0)] | None = None
+    """Of ``total``; None: it does not say."""
+    total: Annotated[float, Meta(gt=0)] = 1.0
+    text: Annotated[str, Meta(max_length=200)] = ""
+    """What it is doing, in its own words."""
 
 
 class RunBuffer(Model, frozen=True):
@@ -178,6 +191,8 @@ class RunInfo(Model, frozen=True):
     queue_position: int | None = None
     """1 is next."""
     queue_reason: str | None = None
+    progress: RunProgress | None = None
+    """What a script told last of a run that goes on; no record keeps it."""
     slot: int | None = None
     outcome: Outcome | None = None
     signal: int | None = None

@@ -19,13 +19,13 @@ from engine.models.runs import Stream
 from engine.pool import pace
 from engine.pool.calls import RunCalls
 from engine.pool.frames import FrameParser, ProtocolError, frame_name
-from engine.pool.job import FileInput, HostCalls, Limits
+from engine.pool.job import BatchCalls, FileInput, HostCalls, Limits
 from engine.pool.open_line import LOOKS_APART, OpenLine
 from engine.pool.outcome import Waiting, waiting
 from engine.pool.output import Output
 from engine.pool.returned import ReturnedFiles
 from engine.pool.zygote import NewChild
-from engine.worker.wire import ForkRequest, Frame
+from engine.worker.wire import BEGUN, BEGUN_AT, ForkRequest, Frame
 
 STRAY_DELAY = 0.005
 """Seconds until a run's stray pipes are listened to. Most runs end sooner: reading them once at the end is enough."""
@@ -65,6 +65,9 @@ class ChildOwner(Protocol):
     def child_violation(self, problem: str) -> None: ...
 
     def child_output_full(self) -> None: ...
+
+    def child_overdue(self, reason: str) -> None:
+        """What its run was asked for takes too long."""
 
 
 class Child:
@@ -109,6 +112,8 @@ class Child:
         self._line_timer: asyncio.TimerHandle | None = None
         self._unsent: deque[_Outgoing] = deque()
         self._calls: RunCalls | None = None
+        self._batch: BatchCalls | None = None
+        self._page = new.line
         self.returned = ReturnedFiles(0)
         self.waiting: Waiting | None = None
         """What a run told that waits for its threads."""
@@ -125,15 +130,31 @@ class Child:
         limits: Limits,
         output: Output,
         calls: HostCalls | None = None,
+        batch: BatchCalls | None = None,
     ) -> None:
-        """Send the RUN, and the descriptors of its files in a message of their own; let ``calls`` answer its calls."""
+        """Send the RUN, the descriptors of its files in a message of their own, and the calls of a batch.
+
+        What the run asks by ``import gatewright`` is answered by ``calls``.
+        """
         self._output = output
         self._calls = RunCalls(calls, self._send)
         self._parser.expect_run(limits.result)
         self._result_limit = limits.result
         self.returned = ReturnedFiles(limits.files)
         self._send(frame, [file.fd for file in files])
+        if batch is not None:
+            self._batch = batch
+            self._parser.expect_texts()
+            batch.attach(self)
         self._stray_timer = self._loop.call_later(STRAY_DELAY, self._hear_stray)
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame behind those that wait already."""
+        self._send(frame)
+
+    def stop(self, reason: str) -> None:
+        """End the run, since it takes too long. The reason is a sentence."""
+        self._owner.child_overdue(reason)
 
     def hand_to(self, owner: ChildOwner) -> None:
         """Let ``owner`` hear of it from now on."""
@@ -188,6 +209,9 @@ class Child:
         if self._unsent:
             self._loop.remove_writer(self._run_fd)
             self._unsent.clear()
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.detach(*self._begun())
         for timer in (self._stray_timer, self._line_timer):
             if timer is not None:
                 timer.cancel()
@@ -207,6 +231,12 @@ class Child:
         self._unsent.append(_Outgoing(memoryview(frame), fds, sent))
         if len(self._unsent) == 1 and not self._send_more():
             self._loop.add_writer(self._run_fd, self._writable)
+
+    def _begun(self) -> tuple[int, int]:
+        """What the page says: the number of a chunk of calls, and how many of them have begun."""
+        page = os.pread(self._page, BEGUN.size, BEGUN_AT) if self._page >= 0 else b""
+        number, begun = BEGUN.unpack(page) if len(page) == BEGUN.size else (0, 0)
+        return number, begun
 
     def _writable(self) -> None:
         if self._unsent and self._send_more():
@@ -256,7 +286,9 @@ class Child:
         except ProtocolError as error:
             self._violated(str(error))
             return
-        self._pace.spend(self._parser.taken * pace.FRAME + (pace.SMALL_READ if 0 < len(data) < pace.SMALL else 0))
+        # TEXTS come as often as the engine asks for them, and are no reason to read a run later.
+        if self._batch is None or not frames or frames[-1][0] != Frame.TEXTS:
+            self._pace.spend(self._parser.taken * pace.FRAME + (pace.SMALL_READ if 0 < len(data) < pace.SMALL else 0))
         self._take(frames)
         self._keep_pace(self._run_fd)
 
@@ -322,6 +354,12 @@ class Child:
                 except ProtocolError as error:
                     self._violated(str(error))
                     return
+            elif kind == Frame.TEXTS and self._batch is not None:
+                try:
+                    self._batch.take(payload)
+                except ProtocolError as error:
+                    self._violated(str(error))
+                    return
             elif kind == Frame.HELLO and not self._greeted:
                 self._greeted = True
                 self._owner.child_hello(self, payload)
@@ -359,6 +397,9 @@ class Child:
                         continue
                     if kind == Frame.CALL:
                         continue  # nothing answers it any longer
+                    if kind == Frame.TEXTS and self._batch is not None:
+                        self._batch.take(payload)
+                        continue
                     if kind not in STREAMS or self._output is None or self._output.full:
                         return
                     self._output.take(kind, STREAMS[kind], self._line.unseen(kind, payload))

@@ -14,13 +14,17 @@ from engine.worker.wire import (
     CALL,
     HEADER,
     MAX_CALL_FRAME,
+    MAX_CALLS,
     MAX_CHUNK_FRAME,
     MAX_HELLO_FRAME,
     MAX_OUTPUT_FRAME,
+    MAX_TEXT,
     MAX_WAIT_NAMES,
     REPLY,
     RESULT_HEAD_ROOM,
     RUN,
+    TEXTS,
+    TEXTS_HEAD_ROOM,
     Frame,
     SourceKind,
 )
@@ -30,6 +34,7 @@ KINDS = {
     RunKind.SCRIPT: SourceKind.SCRIPT,
     RunKind.EVAL: SourceKind.EVAL,
     RunKind.CALL: SourceKind.CALL,
+    RunKind.RENDER: SourceKind.RENDER,
 }
 
 
@@ -75,6 +80,10 @@ class FrameParser:
         self._caps[Frame.RESULT] = result_limit + RESULT_HEAD_ROOM
         self._caps[Frame.CHUNK] = MAX_CHUNK_FRAME
         self._caps[Frame.WAIT] = result_limit + RESULT_HEAD_ROOM + MAX_WAIT_NAMES
+
+    def expect_texts(self) -> None:
+        """The run that was given to this child is a batch's."""
+        self._caps[Frame.TEXTS] = TEXTS.size + 4 * MAX_CALLS + TEXTS_HEAD_ROOM + MAX_TEXT
 
     def feed(self, data: bytes = b"", most: int = sys.maxsize) -> list[tuple[int, bytes]]:
         """Take ``data`` and return frames that are complete now, as pairs of type and payload.
@@ -149,9 +158,9 @@ def run_frame(job: Job, cpu: int) -> bytes:
     name = job.filename.encode("utf-8", "backslashreplace")[:1000]
     head = _run_head(job)
     shared = b"".join(part for module in job.shared for part in (module.text, module.code))
-    size = RUN.size + len(name) + len(head) + len(job.source) + len(shared)
+    size = RUN.size + len(name) + len(head) + len(job.source) + len(job.code) + len(shared)
     lengths = RUN.pack(KINDS[job.kind], cpu, job.limits.result, job.limits.files, len(name), len(head))
-    return b"".join((HEADER.pack(size, Frame.RUN), lengths, name, head, job.source, shared))
+    return b"".join((HEADER.pack(size, Frame.RUN), lengths, name, head, job.source, job.code, shared))
 
 
 def _run_head(job: Job) -> bytes:
@@ -166,9 +175,11 @@ def _run_head(job: Job) -> bytes:
     elif job.entrypoint is not None:
         head["entrypoint"] = job.entrypoint
     head |= _descriptors(job)
+    if job.code:
+        head["code"] = len(job.code)
     if job.shared:
         files = [[one.name, one.path, one.package, len(one.text), len(one.code)] for one in job.shared]
-        head["shared"] = [len(job.source), job.shared_folder, files]
+        head["shared"] = [len(job.source) + len(job.code), job.shared_folder, files]
     if not head:
         return b""
     try:

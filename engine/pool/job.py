@@ -127,6 +127,29 @@ class HostCalls(Protocol):
         """The run has ended: give up what is under way. No call comes after it."""
 
 
+class ChildLink(Protocol):
+    """A child, as the calls of a batch see it."""
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame behind those that wait already."""
+
+    def stop(self, reason: str) -> None:
+        """End the run, since it takes too long. The reason is a sentence."""
+
+
+class BatchCalls(Protocol):
+    """What a run of kind RENDER is to call. Its methods are called in the event loop and must return soon."""
+
+    def attach(self, link: ChildLink) -> None:
+        """Begin with a child: its RUN has been sent."""
+
+    def take(self, payload: bytes) -> None:
+        """Take a TEXTS frame. Raises ``ProtocolError`` if it is not what it should be."""
+
+    def detach(self, number: int, begun: int) -> None:
+        """End with the child; by its page ``begun`` calls of the chunk ``number`` had begun."""
+
+
 class SilentSink:
     """``RunSink`` of a run that the engine makes for itself."""
 
@@ -177,6 +200,10 @@ class Job:
     argv: Sequence[str] = ()
     """What follows the script's path in ``sys.argv``."""
     shared: Sequence[SharedModule] = ()
+    code: bytes = b""
+    """The source compiled by the tools child; nothing where that has not happened. Opaque to the engine."""
+    batch: BatchCalls | None = None
+    """Of kind RENDER: what it is to call, and where the texts go."""
     shared_folder: str = ""
     """The folder that their paths are relative to, for ``__file__``."""
     limits: Limits = Limits()

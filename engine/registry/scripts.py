@@ -63,6 +63,7 @@ SCRIPTS_LOAD = Operation(
     "Read a script with its text",
     params=ScriptParams,
     scoped=True,
+    kinds=("utility",),
 )
 SCRIPTS_SAVE = Operation(
     "scripts.save",

@@ -60,10 +60,14 @@ class Record(dict[str, "Any"]):
             raise AttributeError(f"This record has no {name!r}; it has {there}.", name=name, obj=self) from None
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+_decode = json.JSONDecoder(object_hook=Record).decode
+
+
 def _request(operation: str, params: Mapping[str, Any], body: Mapping[str, Any] | None) -> bytes:
     asked = {"op": operation, "params": params} | ({} if body is None else {"body": body})
     try:
-        return json.dumps(asked, separators=(",", ":"), allow_nan=False).encode()
+        return _encode(asked).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise Error("bad_request", f"What {operation} is given cannot be written as JSON: {error}.") from None
 
@@ -75,7 +79,7 @@ def _call_with_buffers(
         reply, fds = _caller.call(_request(operation, params, body))
     except _CallRefused as refusal:
         raise Error(refusal.code, str(refusal), refusal.hint or None) from None
-    answer = json.loads(reply, object_hook=Record)
+    answer = _decode(reply.decode())
     if "error" in answer:
         raise Error(**answer["error"])
     return answer["ok"], fds

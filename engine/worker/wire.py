@@ -38,6 +38,11 @@ LINE_SHOWN = struct.Struct("<I")
 LINE_SHOWN_AT = LINE_PAGE - LINE_SHOWN.size
 """The engine's word in that page: the number of the line that it shows."""
 
+BEGUN = struct.Struct("<II")
+BEGUN_AT = LINE_SHOWN_AT - BEGUN.size
+"""The child's word in that page: the number of a chunk of calls, and how many of them have begun. Written ahead of each
+call, so that it is known of a process that was killed."""
+
 
 class Frame:
     """What a frame carries. Plain numbers: in the child every enum look-up is a page more to copy."""
@@ -58,6 +63,10 @@ class Frame:
     """Child: a piece of a file that the run's result names; before the RESULT."""
     WAIT: Final = 9
     """Child: the script's main part has ended, its threads have not; before the RESULT, once."""
+    CALLS: Final = 10
+    """Engine: a chunk of calls of a macro's function, or that no more will come."""
+    TEXTS: Final = 11
+    """Child: what some of a chunk's calls returned, in their order."""
 
 
 class SourceKind:
@@ -68,6 +77,8 @@ class SourceKind:
     CALL: Final = 2
     SCRIPT: Final = 3
     """As EXEC; the file name is the script's path below the scripts folder."""
+    RENDER: Final = 4
+    """As SCRIPT; then the function that the head names is called as CALLS say."""
 
 
 RUN = struct.Struct("<BIIIHI")
@@ -107,6 +118,30 @@ CHUNK = struct.Struct("<HI")
 One file after the other, each from offset 0 on without a gap. All pieces of a file but its last have ``CHUNK_DATA``
 bytes, and only the first may be empty.
 """
+
+MAX_CALLS = 65_536
+"""Calls of one chunk."""
+
+CALLS = struct.Struct("<IIIII")
+"""Number of the chunk, of its calls (0: the last one has come), lengths of the context, the parameters, the documents.
+
+Then: these three as JSON, and of each call the index of its document in 4 bytes, if there are documents.
+"""
+
+MAX_TEXT = 8 << 20
+"""Bytes of UTF-8 of one text, and of all the texts of one TEXTS."""
+
+TEXTS_HEAD_ROOM = 1 << 20
+"""What a TEXTS may need beside the texts themselves: their lengths, errors and warnings."""
+
+TEXTS = struct.Struct("<IIII")
+"""Number of the chunk, index of the first call, number of calls that are answered, length of the JSON head.
+
+Then: of each call the number of characters of its text in 4 bytes (``NO_TEXT``: it failed, and the head says why), the
+head (nothing: no errors and no warnings), and all the texts joined, in UTF-8.
+"""
+
+NO_TEXT = 0xFFFF_FFFF
 
 FORK_REQUEST = struct.Struct("<i????IQQIII")
 

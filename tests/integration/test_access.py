@@ -321,6 +321,7 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
         "runs.output": [Probe("GET", f"/runs/{other}/output", f"/runs/{own}/output")],
         "runs.events": [Probe("GET", f"/runs/{other}/events", f"/runs/{own}/events")],
         "runs.cancel": [Probe("POST", f"/runs/{other}/cancel", f"/runs/{own}/cancel")],
+        "runs.progress": [Probe("PUT", f"/runs/{each}/progress", body={"done": 0.5}) for each in (own, other)],
         "runs.file": [Probe("GET", f"/runs/{other}/files/x")],
         "runs.buffer": [Probe("GET", f"/runs/{other}/buffers/x")],
         "runs.inputs": [Probe("GET", f"/runs/{other}/inputs", f"/runs/{own}/inputs")],

@@ -139,15 +139,17 @@ def test_a_method_for_some_roles_only_is_told_who_calls_it() -> None:
 
 
 ABOVE_VIEWER = {
-    "operator": "buffers.create runs.cancel runs.replay runs.start state.clear state.get state.set",
+    "operator": "buffers.create runs.cancel runs.progress runs.replay runs.start state.clear state.get state.set",
     "author": (
-        "defaults.decide defaults.restore git.author git.author.set git.commit git.diff git.stage git.unstage "
+        "defaults.decide defaults.restore documents.delete documents.history documents.rename documents.restore "
+        "documents.save documents.version git.author git.author.set git.commit git.diff git.stage git.unstage "
         "scripts.delete scripts.deleted scripts.duplicate scripts.history scripts.rename scripts.restore scripts.save "
         "scripts.set scripts.version sync.apply sync.rebuild tasks.cancel"
     ),
     "admin": (
         "audit.list audit.verify engine.stop git.trust permissions.approve permissions.begin_edits "
         "permissions.end_edits permissions.refuse permissions.renew_edits pool.resize pool.restart retention.prune "
+        "secrets.delete secrets.list secrets.set "
         "tokens.create tokens.list tokens.revoke"
     ),
 }

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -22,9 +22,11 @@ from engine.models.runs import (
     RunInfo,
     RunKind,
     RunList,
+    RunProgress,
     RunRequest,
     RunState,
 )
+from engine.models.shared import SharedFile
 from engine.pool.job import (
     FileInput,
     HostCalls,
@@ -48,6 +50,7 @@ from engine.registry.runs import (
     RUNS_GET,
     RUNS_LIST,
     RUNS_OUTPUT,
+    RUNS_PROGRESS,
     RUNS_START,
     RunListParams,
 )
@@ -97,7 +100,9 @@ PAGE = 500
 class ScriptCalls(Protocol):
     """Makes what answers the calls of runs: the scripts' own API, which is built on this service."""
 
-    def for_run(self, info: RunInfo, kind: ScriptKind, actor: Actor, outputs: RunOutputs) -> HostCalls: ...
+    def for_run(
+        self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str, outputs: RunOutputs | None = None
+    ) -> HostCalls: ...
 
 
 class RunService:
@@ -146,6 +151,8 @@ class RunService:
         self._hmac_key = hmac_key
         self._api_queue_wait = api_queue_wait
         self._active: dict[int, ActiveRun] = {}
+        self._batches: dict[int, Callable[[], None]] = {}
+        """By the number of a batch's record: stops it."""
         self._taking: set[asyncio.Task[None]] = set()
         """Ends of runs whose buffers are being read."""
         self.script_api: ScriptCalls | None = None
@@ -460,14 +467,117 @@ class RunService:
             yield [output_chunk(row, complete=info.output_complete) for row in rows]
         yield info
 
+    def hide(self, run_id: int, name: str, value: str) -> bool:
+        """Keep the value of a secret out of all that a run writes and leaves from here on; before it gets the value.
+
+        Returns:
+            Whether that is new.
+
+        Raises:
+            ServiceError: The run is over.
+        """
+        run = self._active.get(run_id)
+        if run is None or run.finished:
+            raise ServiceError("no_run", f"Run {run_id} is over.", status=409)
+        return run.hide(name, value)
+
     @implements(RUNS_CANCEL)
     async def cancel(self, run_id: int, actor: Actor) -> RunInfo:
         """Stop a queued or running run and return its final record; a finished one is returned as it is."""
         info = await self.get(run_id, actor)
         if info.state is RunState.FINISHED:
             return info
-        self._pool.cancel(run_id)
+        if (stop := self._batches.get(run_id)) is not None:
+            stop()
+        else:
+            self._pool.cancel(run_id)
         return await self.wait(run_id, actor)
+
+    async def begin_batch(
+        self,
+        name: str,
+        actor: Actor,
+        source: str,
+        *,
+        code_sha256: str,
+        shared: Sequence[SharedFile],
+        timeout: float,  # noqa: ASYNC109 - what the record says
+        stop: Callable[[], None],
+    ) -> ActiveRun:
+        """Begin the one record of a batch: its calls are made by others, who say with ``end_batch`` what came of it.
+
+        Args:
+            name: What lists show.
+            actor: Whose batch it is.
+            source: As in ``start``.
+            code_sha256: Of everything that it runs.
+            shared: The shared code among that.
+            timeout: Seconds that it may go on.
+            stop: Called when its run is cancelled.
+        """
+        now = time.time()
+        info = RunInfo(
+            id=await self._state.next_run_id(),
+            kind=RunKind.RENDER,
+            name=name,
+            state=RunState.RUNNING,
+            mode=Mode.RESTRICTED,
+            actor=actor.name,
+            source=source,
+            queued_at=now,
+            started_at=now,
+            timeout=timeout,
+            code_sha256=code_sha256,
+            shared=list(shared),
+            unrecorded=self._no_space(),
+        )
+        run = ActiveRun(info, actor.uid, (), self, Limits().output)
+        run.by_token = bool(actor.token)
+        self._active[info.id] = run
+        self._batches[info.id] = stop
+        self.run_changed(run)
+        return run
+
+    def end_batch(self, run: ActiveRun, outcome: Outcome, note: str, error: RunError | None, isolation: str) -> RunInfo:
+        """Make the final record of a batch, which has no values: texts go to who asked for them."""
+        self._batches.pop(run.info.id, None)
+        run.end_output()
+        duration = time.time() - run.info.queued_at
+        self._metrics.ended(run.info.id, outcome, duration)
+        info = replace(
+            run.info,
+            state=RunState.FINISHED,
+            finished_at=run.info.queued_at + duration,
+            duration=duration,
+            isolation=isolation,
+            outcome=outcome,
+            error=error,
+            note=" ".join(filter(None, (note, run.missing_output))),
+            output_bytes=run.output_size,
+            output_complete=run.missing_output is None,
+        )
+        run.finish(info)
+        self._settle(run)
+        return info
+
+    @implements(RUNS_PROGRESS)
+    def progress(self, run_id: int, request: RunProgress, actor: Actor) -> RunProgress:
+        """Show how far a run is to those who follow it.
+
+        Raises:
+            ServiceError: ``forbidden`` for all but runs of the actor that go on.
+        """
+        run = self._active.get(run_id)
+        own = run is not None and sees_run(actor, run.info) and run.info.actor == actor.name
+        if run is None or not own or run.info.state is not RunState.RUNNING:
+            sentence = f"{actor.name} may tell the progress of runs of its own that go on, and run {run_id} is none."
+            raise ServiceError("forbidden", sentence, hint="See gatewright runs list.", status=403)
+        run.progressed(request)
+        return request
+
+    def run_progressed(self, run: ActiveRun) -> None:
+        if run.kept_back is None:
+            self._publish(run.info)
 
     def run_changed(self, run: ActiveRun) -> None:
         if run.info.state is RunState.RUNNING:
@@ -525,6 +635,7 @@ class RunService:
         stdin = None
         if request.stdin is not None:
             stdin = FileInput("stdin", self._buffers.opened(buffers[-1]), buffers[-1].info.size)
+        script = prepared.name if request.kind is RunKind.SCRIPT else ""
         kept = _kept_output(prepared.limits)
         run = ActiveRun(info, actor.uid, buffers, self, kept, None if stdin is None else stdin.fd)
         run.outputs = RunOutputs(self._buffers, actor.identity, prepared.limits.memory, prepared.limits.files)
@@ -552,14 +663,14 @@ class RunService:
             shared_folder=self._shared.folder,
             limits=prepared.limits,
             profile=Profile(
-                mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants, leaves=prepared.leaves
+                mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants.paths, leaves=prepared.leaves
             ),
             priority=_priority(request, info.source),
             queue_wait=queue_wait,
             max_parallel=prepared.parallel,
             calls=None
             if self.script_api is None
-            else self.script_api.for_run(info, prepared.script_kind, actor, run.outputs),
+            else self.script_api.for_run(info, prepared.script_kind, actor, script, run.outputs),
         )
         run.by_token = bool(actor.token)
         self._active[info.id] = run
@@ -622,7 +733,7 @@ class RunService:
     def _ended(self, run: ActiveRun, future: asyncio.Future[Ending]) -> None:
         self._buffers.give_back(run.buffers)
         run.close_stdin()
-        ending = _interrupted() if future.cancelled() else future.result()
+        ending = run.masked(_interrupted() if future.cancelled() else future.result())
         if run.outputs is not None and run.outputs.any and ending.outcome is Outcome.OK:
             task = asyncio.get_running_loop().create_task(self._take_buffers(run, run.outputs, ending))
             self._taking.add(task)
@@ -673,6 +784,7 @@ class RunService:
                 output_complete=not ending.output_truncated and run.missing_output is None,
                 queue_position=None,
                 queue_reason=None,
+                progress=None,
                 files=[run_file(file) for file in run.files],
                 buffers=self.left.of(run.info.id),
             )
@@ -781,7 +893,10 @@ def _first_record(
         timeout=prepared.limits.wall,
         code_sha256=hashlib.sha256(prepared.source).hexdigest(),
         unrecorded=unrecorded,
-        grants=[Grant(access=grant.access, path=grant.path) for grant in prepared.grants],
+        grants=[
+            *(Grant(access=grant.access, path=grant.path) for grant in prepared.grants.paths),
+            *prepared.grants.hosted,
+        ],
         inputs_sha256=given.sha256,
         replay_of=replay_of,
         note=prepared.note,

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,10 +33,8 @@ PER_SECOND = 1_000
 BURST = 1_000
 """Calls that a run begins with and may save up."""
 
-MAKE_BUFFER = "buffers.make"
-"""What ``gatewright.buffers.create`` calls."""
-
-_DONE = b'{"ok":null}'
+OF_ITS_SCRIPT = ("state.",)
+"""Beginnings of the names of operations on what a script has: a run asks them for its own script, whatever it names."""
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +44,49 @@ class _Asked(msgspec.Struct, frozen=True):
 
     op: str
     params: msgspec.Raw = msgspec.Raw(b"{}")
-    body: msgspec.Raw | None = None
+    body: msgspec.Raw = msgspec.Raw(b"{}")
     of: int = 0
     """Which of its calls a batch's child makes it for."""
 
 
 _ASKED = msgspec.json.Decoder(_Asked)
+
+
+@dataclass(frozen=True, slots=True)
+class CallingRun:
+    """The run that calls.
+
+    Attributes:
+        info: Its record when it began.
+        kind: Of its script; code that is no script counts as a utility.
+        actor: Who started it.
+        script: The script's path, empty for code that is no script.
+        outputs: Makes its buffers; None: it can make none.
+    """
+
+    info: RunInfo
+    kind: ScriptKind
+    actor: Actor
+    script: str
+    outputs: RunOutputs | None = None
+
+
+class RunOperation(NamedTuple):
+    """What a run alone may ask, and no other surface: it is about what that run has."""
+
+    kinds: tuple[ScriptKind, ...]
+    params: type[Any]
+    """A struct; what a script sends is held against it."""
+    method: Callable[[CallingRun, Any], Any]
+    """Takes the run and the params; returns a struct, plain values or ``WithDescriptors``, or an awaitable of such. It
+    raises ``ServiceError``."""
+
+
+class WithDescriptors(NamedTuple):
+    """An answer with open files. They stay their owner's, who keeps them open until the run has ended."""
+
+    answer: object
+    descriptors: Sequence[int]
 
 
 class ScriptApi:
@@ -61,6 +96,17 @@ class ScriptApi:
         self.audit = audit
         self.callers = callers
         self.operations: Mapping[str, BoundOperation] = {}
+        self.run_operations: dict[str, RunOperation] = {}
+
+    def add(self, name: str, operation: RunOperation) -> None:
+        """Let runs ask what only they may.
+
+        Raises:
+            UnboundOperation: There is one of that name.
+        """
+        if name in self.run_operations:
+            raise UnboundOperation(f"Two methods carry out {name}.")
+        self.run_operations[name] = operation
 
     def serve(self, parts: Iterable[object]) -> None:
         """Take every operation of ``parts`` that is open to a kind of script.
@@ -73,32 +119,25 @@ class ScriptApi:
             row: Row = operation.operation
             if row.stream or row.raw_answer or row.raw_body:
                 raise UnboundOperation(f"Scripts are given JSON alone, so that none may ask {name}.")
+        if both := bound.keys() & self.run_operations.keys():
+            raise UnboundOperation(f"Two methods carry out {', '.join(both)}.")
         self.operations = bound
 
-    def for_run(self, info: RunInfo, kind: ScriptKind, actor: Actor, outputs: RunOutputs | None = None) -> RunApi:
-        """Return what answers the calls of one run.
-
-        Args:
-            info: Its record.
-            kind: Of its script; code that is no script counts as a utility.
-            actor: Who started it.
-            outputs: Makes its buffers; None: it can make none.
-        """
-        return RunApi(self, info, kind, actor, outputs)
+    def for_run(
+        self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str, outputs: RunOutputs | None = None
+    ) -> RunApi:
+        """Return what answers the calls of one run, as ``CallingRun`` describes it."""
+        return RunApi(self, CallingRun(info, kind, actor, script, outputs))
 
 
 class RunApi(HostCalls):
     """What one run may ask."""
 
-    def __init__(
-        self, api: ScriptApi, info: RunInfo, kind: ScriptKind, actor: Actor, outputs: RunOutputs | None = None
-    ) -> None:
+    def __init__(self, api: ScriptApi, run: CallingRun) -> None:
         self._api = api
-        self._outputs = outputs
-        self._run_id = info.id
-        self._name = info.name
-        self._kind = kind
-        self._actor = actor
+        self._run = run
+        # Of runs its actor's own alone: whose role shows him everybody's did not mean them for a script.
+        self._humble = replace(run.actor, role=min(run.actor.role, Role.OPERATOR))
         self._loop = asyncio.get_running_loop()
         self._tokens = float(BURST)
         self._at = self._loop.time()
@@ -137,42 +176,31 @@ class RunApi(HostCalls):
 
     def _tell_audit(self) -> None:
         """One record for each operation and how it was answered, with the number of calls."""
-        subject = f"#{self._run_id} {self._name}"
+        info = self._run.info
+        subject = f"#{info.id} {info.name}"
         for (operation, code), count in self._counts.items():
             told = {"refused": code} if code else {}
-            self._api.audit.tell(self._actor, SOURCE, f"call {operation}", subject, calls=count, **told)
+            self._api.audit.tell(self._run.actor, SOURCE, f"call {operation}", subject, calls=count, **told)
 
     def _answer(self, payload: bytes, reply: Reply) -> None:
         name = "?"
         try:
             asked = _ASKED.decode(payload)
-            if asked.op == MAKE_BUFFER:
-                name = asked.op
-                self._make_buffer(asked, reply)
-                return
-            bound = self._allowed(asked.op)
+            found = self._allowed(asked.op)
             name = asked.op
-            answer = bound(self._request(bound.operation, asked))
+            if isinstance(found, RunOperation):
+                answer = found.method(self._run, msgspec.json.decode(asked.params, type=found.params))
+            else:
+                answer = found(self._request(found.operation, asked))
         except Exception as problem:  # noqa: BLE001 - whatever a script sends, and whatever becomes of it
             self._refuse(name, problem, reply)
             return
         if isinstance(answer, Awaitable):
-            task = self._loop.create_task(self._finish(name, answer, reply), name=f"call of run {self._run_id}")
+            task = self._loop.create_task(self._finish(name, answer, reply), name=f"call of run {self._run.info.id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         else:
             self._succeed(name, answer, reply)
-
-    def _make_buffer(self, asked: _Asked, reply: Reply) -> None:
-        """Make memory for the run alone and hand it over: no other surface has a use for such an operation."""
-        if self._kind != "utility":
-            raise ServiceError("not_for_kind", f"A script of kind {self._kind} cannot make buffers.")
-        if self._outputs is None:
-            raise ServiceError("unavailable", "This run cannot make buffers.")
-        params = msgspec.json.decode(asked.params, type=dict[str, Any])
-        fd = self._outputs.create(params.get("name"), params.get("size"))
-        self._counts[MAKE_BUFFER, ""] += 1
-        reply(_DONE, (fd,))
 
     async def _finish(self, name: str, answer: Awaitable[object], reply: Reply) -> None:
         try:
@@ -183,13 +211,14 @@ class RunApi(HostCalls):
             self._succeed(name, done, reply)
 
     def _succeed(self, name: str, answer: object, reply: Reply) -> None:
+        answer, descriptors = answer if isinstance(answer, WithDescriptors) else (answer, ())
         try:
             encoded = msgspec.json.encode({"ok": _whole(answer)})
         except Exception as problem:  # noqa: BLE001 - as above
             self._refuse(name, problem, reply)
             return
         self._counts[name, ""] += 1
-        reply(encoded, ())
+        reply(encoded, descriptors)
 
     def _refuse(self, name: str, problem: Exception, reply: Reply) -> None:
         refusal = self._refusal(name, problem)
@@ -203,40 +232,48 @@ class RunApi(HostCalls):
         if isinstance(problem, ServiceError):
             return problem
         if isinstance(problem, msgspec.MsgspecError):
-            return ServiceError("bad_request", f"The call cannot be read: {problem}.")
+            return ServiceError("bad_request", f"What {name} is given does not fit: {problem}.")
         if isinstance(problem, RecursionError):
             return ServiceError("bad_request", "The call is nested too deeply.")
-        log.error("run %d called %s", self._run_id, name, exc_info=problem)
+        log.error("run %d called %s", self._run.info.id, name, exc_info=problem)
         return ServiceError("internal", "The engine failed at this call; its log says why.", status=500)
 
-    def _allowed(self, name: str) -> BoundOperation:
+    def _allowed(self, name: str) -> BoundOperation | RunOperation:
         """Find the operation that a script names, if its kind may ask it and its actor, too."""
-        bound = self._api.operations.get(name)
-        if bound is None:
+        found = self._api.run_operations.get(name) or self._api.operations.get(name)
+        if found is None:
+            sentence = f"Scripts cannot call {name[:100]!r}."
+            raise ServiceError("no_operation", sentence, hint="See gatewright help scripts-api.")
+        kinds = found.kinds if isinstance(found, RunOperation) else found.operation.kinds
+        if self._run.kind not in kinds:
+            others = " and ".join(f"scripts of kind {kind}" for kind in kinds)
             raise ServiceError(
-                "no_operation", f"Scripts cannot call {name[:100]!r}.", hint="See gatewright help scripts-api."
+                "not_for_kind", f"A script of kind {self._run.kind} cannot call {name}; only {others} can."
             )
-        if self._kind not in bound.operation.kinds:
-            kinds = " and ".join(f"scripts of kind {kind}" for kind in bound.operation.kinds)
-            raise ServiceError("not_for_kind", f"A script of kind {self._kind} cannot call {name}; only {kinds} can.")
-        may(self._actor, bound.operation)
-        return bound
+        if isinstance(found, BoundOperation):
+            may(self._run.actor, found.operation)
+        return found
 
     def _request(self, row: Row, asked: _Asked) -> Request:
-        actor = self._actor
-        if row.name.startswith("runs."):
-            # Its own alone: whose role shows it everybody's has not been asked for by a script of theirs.
-            actor = replace(actor, role=min(actor.role, Role.OPERATOR))
-        if "run_id" in row.path_names:
+        """What the operation is asked: what is a run's own, its number and its script's state, it need not name."""
+        if row.name.startswith(OF_ITS_SCRIPT) or "run_id" in row.params.__struct_fields__:
             params = msgspec.json.decode(asked.params, type=dict[str, Any])
-            params.setdefault("run_id", self._run_id)
+            if row.name.startswith(OF_ITS_SCRIPT):
+                params["path"] = self._own_script(row)
+            else:
+                params.setdefault("run_id", self._run.info.id)
             decoded = msgspec.convert(params, row.params)
         else:
             decoded = msgspec.json.decode(asked.params, type=row.params)
-        body = None
-        if row.body is not None:
-            body = msgspec.json.decode(asked.body or b"{}", type=row.body)
+        body = None if row.body is None else msgspec.json.decode(asked.body, type=row.body)
+        actor = self._humble if row.name.startswith("runs.") else self._run.actor
         return Request(actor, SOURCE, decoded, body)
+
+    def _own_script(self, row: Row) -> str:
+        if not self._run.script:
+            sentence = f"Only a saved script can call {row.name}, and this run is of code that is none."
+            raise ServiceError("no_script", sentence, hint="Save it as a script of the project, and run that.")
+        return self._run.script
 
 
 def _whole(answer: object) -> object:
