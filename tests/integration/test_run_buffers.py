@@ -340,6 +340,16 @@ async def test_a_small_one_stays_in_the_record(host: ServedEngine) -> None:
         assert await client.call(RUNS_BUFFER, RunBufferParams(run_id=info.id, name="out")) == b"abc"
 
 
+async def test_a_secret_is_hidden_in_a_buffer_and_in_the_record_of_it(engine: Engine) -> None:
+    code = "import gatewright\ngatewright.buffers.create('out', 9)[:] = b'<sesame!>'"
+    run = await engine.runs.launch(RunRequest(kind=RunKind.EXEC, code=code), engine.owner, "library")
+    engine.runs.hide(run.info.id, "door", "sesame!")
+    info = await run.ended()
+    assert engine.runs.left.take(info.id) == {"out": b"<***>"}
+    assert [(file.name, bytes(file.data)) for file in run.files] == [("out", b"<***>")]
+    assert info.note == "A secret was hidden in out: no longer what the script wrote."
+
+
 async def test_a_caller_that_leaves_leaves_nothing_behind(engine: Engine) -> None:
     code = "import gatewright\ngatewright.buffers.create('out', 3)\nprint('made', flush=True)\nwhile True: pass"
     task = asyncio.create_task(engine.execute(code, buffers={"data": b"abc"}))

@@ -17,7 +17,7 @@ import fcntl
 import hashlib
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.models.runs import RunBuffer
 from engine.pool.outcome import ReturnedFile
@@ -36,9 +36,10 @@ class RunOutputs:
     Attributes:
         recorded: Bytes that its record may keep of files, these among them.
         closed: The run has ended, and makes no more.
+        changed: Names of buffers in which secrets were hidden.
     """
 
-    __slots__ = ("_buffers", "_left", "_made", "_owner", "closed", "recorded")
+    __slots__ = ("_buffers", "_left", "_made", "_owner", "changed", "closed", "recorded")
 
     def __init__(self, buffers: BufferService, owner: str, most: int, recorded: int) -> None:
         """``most``: bytes that it may make together."""
@@ -48,6 +49,7 @@ class RunOutputs:
         self.recorded = recorded
         self._made: dict[str, Buffer] = {}
         self.closed = False
+        self.changed: list[str] = []
 
     @property
     def any(self) -> bool:
@@ -101,8 +103,11 @@ class RunOutputs:
         for buffer in made.values():
             self._buffers.discard(buffer)
 
-    async def take(self) -> dict[str, Buffer]:
+    async def take(self, hide: Callable[[memoryview], bytes | None] | None = None) -> dict[str, Buffer]:
         """Return what the run has left, sealed. Its process must be gone.
+
+        Args:
+            hide: Called in a thread with each content, returns it without secrets, or None if it holds none.
 
         Raises:
             ServiceError: ``busy`` when one has to be copied and there is no room for that.
@@ -113,11 +118,23 @@ class RunOutputs:
             for name, buffer in made.items():
                 if not _sealed(buffer.fd):
                     made[name] = await self._copy(buffer)
+                if hide is not None and (hidden := await asyncio.to_thread(hide, mapped(made[name]))) is not None:
+                    made[name] = self._replaced(made[name], hidden)
+                    self.changed.append(name)
         except BaseException:
             for buffer in made.values():
                 self._buffers.discard(buffer)
             raise
         return made
+
+    def _replaced(self, buffer: Buffer, content: bytes) -> Buffer:
+        other = self._buffers.output(len(content), self._owner)
+        self._buffers.discard(buffer)
+        view = memoryview(content)
+        while view:
+            view = view[os.write(other.fd, view) :]
+        fcntl.fcntl(other.fd, fcntl.F_ADD_SEALS, SEALS)
+        return other
 
     async def _copy(self, buffer: Buffer) -> Buffer:
         """Copy what a process that goes on may still write to; what it writes meanwhile is there or not."""
