@@ -145,7 +145,7 @@ class TaskInfo(Model, frozen=True):
 
     id: int
     kind: str
-    """``rebuild``, ``diff`` (a scan), ``decisions`` (what was decided about a scan)."""
+    """``rebuild``, ``diff`` (a scan), ``decisions`` (what was decided about a scan), ``render`` (a batch)."""
     actor: str
     started_at: float
     state: TaskState = TaskState.RUNNING
@@ -153,6 +153,12 @@ class TaskInfo(Model, frozen=True):
     """What it is at: ``reading``, ``indexing``, ``deciding``, the name of a part."""
     done: int = 0
     """How many of that."""
+    total: int = 0
+    """Of how many; 0: not known."""
+    rate: float = 0.0
+    """How many a second."""
+    eta: float | None = None
+    """When it should be at its end, seconds since the epoch; None while that cannot be told."""
     finished_at: float | None = None
     error: str | None = None
 
