@@ -48,6 +48,8 @@ class RunKind(StrEnum):
     EVAL = "eval"
     CALL = "call"
     SCRIPT = "script"
+    RENDER = "render"
+    """A batch: calls of macros, which no client asks for as a run."""
 
 
 class Priority(IntEnum):
@@ -124,6 +126,16 @@ class RunFile(Model, frozen=True):
     sha256: str
 
 
+class RunProgress(Model, frozen=True):
+    """How far a run says it is."""
+
+    done: Annotated[float, Meta(ge=0)] | None = None
+    """Of ``total``; None: it does not say."""
+    total: Annotated[float, Meta(gt=0)] = 1.0
+    text: Annotated[str, Meta(max_length=200)] = ""
+    """What it is doing, in its own words."""
+
+
 class CondensedRuns(Model, frozen=True):
     """What a record stands for beside its own run: the same call again, by one token, in the same minute.
 
@@ -169,6 +181,8 @@ class RunInfo(Model, frozen=True):
     queue_position: int | None = None
     """1 is next."""
     queue_reason: str | None = None
+    progress: RunProgress | None = None
+    """What a script told last of a run that goes on; no record keeps it."""
     slot: int | None = None
     outcome: Outcome | None = None
     signal: int | None = None

@@ -56,7 +56,8 @@ class RunMonitor:
         """
         limits = assignment.job.limits
         output = Output(assignment.job.sink, limits.output, stops=limits.output_stop)
-        child.run(assignment.frame, assignment.job.inputs, limits, output)
+        job = assignment.job
+        child.run(assignment.frame, job.inputs, limits, output, job.calls, job.batch)
         self.run = RunningJob(assignment, child, time.perf_counter())
         self._isolation = isolation
         self._has_cgroup = places.cgroup is not None

@@ -338,6 +338,9 @@ class Slot:
             message = f"The script's process broke the engine's protocol: it sent {problem}."
             self._intervene(Intervention(Outcome.PROTOCOL, message))
 
+    def child_overdue(self, reason: str) -> None:
+        self._intervene(Intervention(Outcome.TIMEOUT, reason))
+
     def child_output_full(self) -> None:
         self._intervene(Intervention(Outcome.OUTPUT_LIMIT, _OUTPUT_FULL))
 

@@ -16,6 +16,7 @@ from engine.models.runs import (
     RunInfo,
     RunInputs,
     RunList,
+    RunProgress,
     RunRequest,
 )
 from engine.registry.operation import MAX_ID, TRANSFER_TIMEOUT, Id, Operation
@@ -104,9 +105,27 @@ RUNS_START = Operation(
     idempotent=True,
 )
 RUNS_LIST = Operation(
-    "runs.list", "GET", "/runs", RunList, "viewer", "List runs, newest first", params=RunListParams, scoped=True
+    "runs.list",
+    "GET",
+    "/runs",
+    RunList,
+    "viewer",
+    "List runs, newest first",
+    params=RunListParams,
+    scoped=True,
+    kinds=("utility",),
 )
-RUNS_GET = Operation("runs.get", "GET", "/runs/{run_id}", RunInfo, "viewer", "See a run", params=RunParams, scoped=True)
+RUNS_GET = Operation(
+    "runs.get",
+    "GET",
+    "/runs/{run_id}",
+    RunInfo,
+    "viewer",
+    "See a run",
+    params=RunParams,
+    scoped=True,
+    kinds=("utility",),
+)
 RUNS_OUTPUT = Operation(
     "runs.output",
     "GET",
@@ -137,6 +156,18 @@ RUNS_CANCEL = Operation(
     "Stop runs, queued or running",
     params=RunParams,
     scoped=True,
+)
+RUNS_PROGRESS = Operation(
+    "runs.progress",
+    "PUT",
+    "/runs/{run_id}/progress",
+    RunProgress,
+    "operator",
+    "Tell how far a run of one's own is",
+    params=RunParams,
+    body=RunProgress,
+    scoped=True,
+    kinds=("utility",),
 )
 RUNS_FILE = Operation(
     "runs.file",
@@ -204,6 +235,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     RUNS_OUTPUT,
     RUNS_EVENTS,
     RUNS_CANCEL,
+    RUNS_PROGRESS,
     RUNS_FILE,
     RUNS_INPUTS,
     RUNS_REPLAY,

@@ -33,14 +33,16 @@ class TaskCancelled(Exception):
 class Progress:
     """What a task's work reports to, from whatever thread."""
 
-    def __init__(self, changed: Callable[[str, int], None]) -> None:
+    def __init__(self, changed: Callable[[str, int, int], None]) -> None:
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._next = 0.0
+        self.on_stop: Callable[[], None] | None = None
+        """Called in the event loop when the task is to end, for work that waits instead of reporting."""
 
-    def __call__(self, doing: str, done: int) -> None:
-        """Tell what is being done and how far it is.
+    def __call__(self, doing: str, done: int, total: int = 0) -> None:
+        """Tell what is being done, how far it is, and how much there is of it, where that is known.
 
         Raises:
             TaskCancelled: It is to end; nothing more must be done.
@@ -48,22 +50,30 @@ class Progress:
         if self._stop.is_set():
             raise TaskCancelled
         now = time.monotonic()
-        if now >= self._next:
+        if now >= self._next or (total and done >= total):
             self._next = now + PROGRESS_EVERY
-            self._loop.call_soon_threadsafe(self._changed, doing, done)
+            self._loop.call_soon_threadsafe(self._changed, doing, done, total)
+
+    @property
+    def stopped(self) -> bool:
+        return self._stop.is_set()
 
     def stop(self) -> None:
         self._stop.set()
+        if self.on_stop is not None:
+            self.on_stop()
 
 
 class TaskService:
-    """Tasks of one engine. One of each kind goes on at a time."""
+    """Tasks of one engine. One of each kind goes on at a time, but for those that are begun as one of several."""
 
     def __init__(self, events: EventBus) -> None:
         self._events = events
         self._tasks: dict[int, TaskInfo] = {}
         self._work: dict[int, tuple[Progress, asyncio.Task[object]]] = {}
         self._next_id = 1
+        self._begun: dict[int, tuple[str, float, int]] = {}
+        """By task: what it is at, since when, and how far it was then."""
 
     @property
     def running(self) -> int:
@@ -91,13 +101,18 @@ class TaskService:
                 hint="Wait for its end, or cancel it.",
                 status=409,
             )
+        _, task = self.begin(kind, actor, work)
+        return await asyncio.shield(task)
+
+    def begin(self, kind: str, actor: Actor, work: Callable[[Progress], Awaitable[T]]) -> tuple[int, asyncio.Task[T]]:
+        """Begin ``work`` as one of several of its kind; return the task's number and what ends with it."""
         number, self._next_id = self._next_id, self._next_id + 1
-        progress = Progress(lambda doing, done: self._change(number, doing=doing, done=done))
+        progress = Progress(lambda doing, done, total: self._report(number, doing, done, total))
         self._tasks[number] = TaskInfo(id=number, kind=kind, actor=actor.name, started_at=time.time())
         task: asyncio.Task[T] = asyncio.ensure_future(self._to_end(number, work(progress)))
         self._work[number] = progress, task
         self._publish(number)
-        return await asyncio.shield(task)
+        return number, task
 
     @implements(TASKS_CANCEL)
     async def cancel(self, task_id: int, actor: Actor) -> TaskInfo:  # noqa: ARG002 - its role is checked
@@ -132,9 +147,24 @@ class TaskService:
             raise
         finally:
             del self._work[number]
+            self._begun.pop(number, None)
             self._change(number, state=state, error=error, finished_at=time.time())
             self._forget_old()
         return result
+
+    def _report(self, number: int, doing: str, done: int, total: int) -> None:
+        """Note how far a task is, and how long it will go on if it goes on as it did."""
+        if number not in self._work:  # a report that was late
+            return
+        now = time.monotonic()
+        what, begun, before = self._begun.get(number, ("", 0.0, 0))
+        if what != doing:
+            self._begun[number] = doing, now, done
+            begun, before = now, done
+        seconds = now - begun
+        rate = (done - before) / seconds if seconds > 0 else 0.0
+        eta = time.time() + (total - done) / rate if total and rate > 0 else None
+        self._change(number, doing=doing, done=done, total=total, rate=rate, eta=eta)
 
     def _change(self, number: int, **changes: object) -> None:
         task = self._tasks.get(number)

@@ -7,9 +7,10 @@ import io
 from builtins import len, memoryview  # noqa: A004 - not those that a script may have put in their place
 from os import _exit
 from os import read as _read
-from os import write as _write  # by names of our own: scripts may patch those of os
+from os import write as _write
+from os import writev as _writev  # by names of our own: scripts may patch those of os
 
-from .wire import HEADER, LINE_LIMIT, LINE_PAGE, LINE_SHOWN, LINE_SHOWN_AT, MAX_OUTPUT_FRAME, OPEN_LINE, Frame
+from .wire import BEGUN_AT, HEADER, LINE_LIMIT, LINE_PAGE, LINE_SHOWN, LINE_SHOWN_AT, MAX_OUTPUT_FRAME, OPEN_LINE, Frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ NULL_FD = 0
 
 _EMPTY = bytes(LINE_PAGE)
 _note_head = OPEN_LINE.pack
-_NOTED_SIZE = LINE_SHOWN_AT - OPEN_LINE.size
+_NOTED_SIZE = BEGUN_AT - OPEN_LINE.size
 
 RUN_FD = 3
 """Where a child's run socket always is."""
@@ -43,21 +44,32 @@ class Channel:
         self._pending: dict[int, tuple[int, bytes]] = {}
         """For each thread the stream it wrote to last and the line it has begun there: ``print`` writes in pieces."""
         self._only: int | None = None
+        self.is_forked = False
+        """Whether this is a process that a script has forked: the run's socket is its parent's."""
         self.page: mmap | None = None
         self._line: mmap | None = None
         """The page, where this process may write to it."""
         self._line_number = 0
         self._noted = False
         """Whether a line stands in the page."""
+        self.came: list[tuple[int, bytes]] = []
+        """Frames of the engine that were read while another type was waited for: type and payload."""
+
+    @property
+    def noting(self) -> mmap | None:
+        """The page, where this process may write to it."""
+        return self._line
 
     def open(self, fd: int) -> None:
         """Be a run's: frames go to ``fd``, and the engine sees in the page what is kept back."""
         self.fd = fd
+        self.is_forked = False
         self._line = self.page
 
     def forked(self) -> None:
         """Be another process: what that keeps back is not what the run does."""
         self._line = None
+        self.is_forked = True
 
     def wipe(self) -> None:
         """Leave nothing of a run in the page."""
@@ -117,6 +129,56 @@ class Channel:
             written = _write(self.fd, data)
             while written < len(data):
                 written += _write(self.fd, memoryview(data)[written:])
+
+    def send_parts(self, frame: int, parts: tuple[bytes, ...]) -> None:
+        """Write one frame whole, of several parts, which are large and not copied for it."""
+        size = sum(map(len, parts))
+        with self._lock:
+            written = _writev(self.fd, (HEADER.pack(size, frame), *parts))
+            if written < HEADER.size + size:
+                data = memoryview(b"".join((HEADER.pack(size, frame), *parts)))
+                while written < len(data):
+                    written += _write(self.fd, data[written:])
+
+    def receive(self, wanted: int) -> bytes:
+        """Wait for the engine's next frame of a type and return its payload; others stay until they are waited for."""
+        while True:
+            for index, (kind, payload) in enumerate(self.came):
+                if kind == wanted:
+                    del self.came[index]
+                    return payload
+            self.came.append(self._read_frame(b""))
+
+    def take_unread(self, data: bytes) -> None:
+        """Take what has come behind the RUN: frames, of which the last one may not be whole yet."""
+        while data:
+            end = HEADER.size + HEADER.unpack_from(data)[0] if len(data) >= HEADER.size else 0
+            if not end or end > len(data):
+                self.came.append(self._read_frame(data))
+                return
+            self.came.append((data[HEADER.size - 1], data[HEADER.size : end]))
+            data = data[end:]
+
+    def _read_frame(self, data: bytes) -> tuple[int, bytes]:
+        """Return the type and the payload of a frame, of which ``data`` has come already.
+
+        Not one byte more is read: descriptors may come behind.
+        """
+        if len(data) < HEADER.size:
+            data += self._read_on(HEADER.size - len(data))
+        size, kind = HEADER.unpack_from(data)
+        have = len(data) - HEADER.size
+        return kind, data[HEADER.size :] + self._read_on(size - have) if have else self._read_on(size)
+
+    def _read_on(self, missing: int) -> bytes:
+        parts = []
+        while missing:
+            part = _read(self.fd, missing)
+            if not part:
+                _exit(0)  # the engine has gone, or no longer needs this child
+            parts.append(part)
+            missing -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def mute_other_threads(self) -> None:
         """From here on only the calling thread is heard: the script has ended, its threads die with the process."""

@@ -29,6 +29,7 @@ from store.state.rows import FileRow, InputRow, OutputRow, RunRow
 from store.state.run_filter import RunFilter
 from store.state.run_inputs import RunInputRecords, record_inputs
 from store.state.run_numbers import NAME, NotedNumber, NumberFile
+from store.state.script_state import ScriptStates
 from store.state.seeded import Seeded
 from store.state.tokens import Tokens
 from store.state.versions import Versions
@@ -81,7 +82,9 @@ class StateDB:
         self.authors = Authors(database)
         self.ignored_differences = IgnoredDifferences(database)
         self.versions = Versions(database)
+        self.document_versions = Versions(database, "document")
         self.seeded = Seeded(database)
+        self.script_states = ScriptStates(database)
         self.tokens = Tokens(database)
         self.inputs = RunInputRecords(database)
         self.condensed = CondensedRecords(database)

@@ -19,7 +19,7 @@ from engine.services.events import EventBus
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
-from engine.services.scripts.versions import ScriptWriter
+from engine.services.versioned_writer import VersionedWriter
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
 from store.state.database import StateDB
@@ -34,7 +34,7 @@ class Parts:
 
     files: ScriptFiles
     state: StateDB
-    writer: ScriptWriter
+    writer: VersionedWriter
     scripts: ScriptService
     changes: ScriptChanges
 
@@ -48,7 +48,7 @@ async def opened(root: Path) -> AsyncIterator[Parts]:
     await asyncio.to_thread(files.recover)
     state = await StateDB.open(root / "state.db")
     reconciler = await Reconciler.open(files, root / "index.db")
-    writer = ScriptWriter(files, state.versions)
+    writer = VersionedWriter(files, state.versions)
     try:
         await writer.after_crash()
         events = EventBus()

@@ -297,6 +297,16 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
             Probe("GET", f"/scripts/version/{out}?sha256={sha}"),
             Probe("GET", f"/scripts/version/{INSIDE}?sha256={sha}", narrowed=True),
         ],
+        "state.get": [
+            Probe("GET", f"/scripts/state/{aim}", f"/scripts/state/{INSIDE}") for aim in (out, missing, hidden)
+        ],
+        "state.set": [
+            Probe("POST", f"/scripts/state/{aim}", f"/scripts/state/{INSIDE}", {"values": {"a": 1}}, {"values": {}})
+            for aim in (out, missing, hidden)
+        ],
+        "state.clear": [
+            Probe("DELETE", f"/scripts/state/{aim}", f"/scripts/state/{INSIDE}") for aim in (out, missing, hidden)
+        ],
         "runs.start": [
             Probe("POST", "/runs", "/runs", {"kind": "script", "script": out}, SAVED, 202),
             Probe("POST", "/runs", body={"kind": "script", "script": "canary"}),
@@ -311,6 +321,7 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
         "runs.output": [Probe("GET", f"/runs/{other}/output", f"/runs/{own}/output")],
         "runs.events": [Probe("GET", f"/runs/{other}/events", f"/runs/{own}/events")],
         "runs.cancel": [Probe("POST", f"/runs/{other}/cancel", f"/runs/{own}/cancel")],
+        "runs.progress": [Probe("PUT", f"/runs/{each}/progress", body={"done": 0.5}) for each in (own, other)],
         "runs.file": [Probe("GET", f"/runs/{other}/files/x")],
         "runs.inputs": [Probe("GET", f"/runs/{other}/inputs", f"/runs/{own}/inputs")],
         "runs.replay": [Probe("POST", f"/runs/{other}/replay", f"/runs/{own}/replay", {}, {}, 202)],

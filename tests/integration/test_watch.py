@@ -109,8 +109,15 @@ def test_what_is_no_script_rings_for_nobody(tmp_path: Path) -> None:
 
     assert not concerns("scripts/.x.py.0123456789ab.gatewright-tmp")
     assert not any(map(concerns, ("scripts/.x.py.swp", "scripts/data.csv", "scripts/.hidden")))
-    assert not any(map(concerns, (".gatewright", "documents", "notes.py", "scripts/__pycache__")))
+    assert not any(map(concerns, (".gatewright", "notes.py", "scripts/__pycache__")))
     assert all(map(concerns, ("scripts", "scripts/x.py", "scripts/folder", "scripts/gone", ".git", ".git/index")))
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "data.csv").touch()
+    (tmp_path / "documents" / "x.py").touch()
+    assert not any(map(concerns, ("documents/data.csv", "documents/x.py", "documents/.x.md.swp")))
+    assert all(
+        map(concerns, ("documents", "documents/x.md", "documents/Y.JPG", "documents/y.jpg.meta", "documents/new"))
+    )
 
 
 async def test_a_checkout_of_many_files_is_one_change(tmp_path: Path) -> None:

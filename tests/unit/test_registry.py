@@ -139,9 +139,10 @@ def test_a_method_for_some_roles_only_is_told_who_calls_it() -> None:
 
 
 ABOVE_VIEWER = {
-    "operator": "buffers.create runs.cancel runs.replay runs.start",
+    "operator": "buffers.create runs.cancel runs.progress runs.replay runs.start state.clear state.get state.set",
     "author": (
-        "defaults.decide defaults.restore git.author git.author.set git.commit git.diff git.stage git.unstage "
+        "defaults.decide defaults.restore documents.delete documents.history documents.rename documents.restore "
+        "documents.save documents.version git.author git.author.set git.commit git.diff git.stage git.unstage "
         "scripts.delete scripts.deleted scripts.duplicate scripts.history scripts.rename scripts.restore scripts.save "
         "scripts.set scripts.version sync.apply sync.rebuild tasks.cancel"
     ),

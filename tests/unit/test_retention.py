@@ -14,7 +14,7 @@ import pytest
 
 from engine.services.access import owner_actor
 from engine.services.retention import RetentionService
-from engine.services.scripts.versions import ScriptWriter
+from engine.services.versioned_writer import VersionedWriter
 from store.errors import NoVersion
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
@@ -37,7 +37,7 @@ class Plant:
     root: Path
     files: ScriptFiles
     state: StateDB
-    writer: ScriptWriter
+    writer: VersionedWriter
     reconciler: Reconciler
     now: float = field(default_factory=time.time)
 
@@ -77,7 +77,7 @@ async def opened(root: Path) -> AsyncIterator[Plant]:
     files = ScriptFiles(root / "scripts", root / "history")
     state = await StateDB.open(root / "state.db")
     reconciler = await Reconciler.open(files, root / "index.db")
-    writer = ScriptWriter(files, state.versions)
+    writer = VersionedWriter(files, state.versions)
     try:
         yield Plant(root, files, state, writer, reconciler)
     finally:

@@ -11,7 +11,7 @@ from api_support import eventually
 from engine.models.sync import TaskState
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.events import EventBus
-from engine.services.tasks import KEPT, Progress, TaskService
+from engine.services.tasks import KEPT, Progress, TaskCancelled, TaskService
 
 ALICE = Actor(name="alice", uid=1, role=Role.AUTHOR)
 BOB = Actor(name="bob", uid=2, role=Role.OPERATOR)
@@ -123,3 +123,52 @@ async def test_only_the_latest_are_kept() -> None:
     for _ in range(KEPT + 5):
         await tasks.run("rebuild", ALICE, nothing)
     assert [task.id for task in tasks.list()] == list(range(KEPT + 5, 5, -1))
+
+
+async def test_several_of_a_kind_go_on_at_once_where_they_are_begun_so() -> None:
+    tasks = TaskService(EventBus())
+    works = [Work(), Work()]
+    begun_ones = [tasks.begin("render", ALICE, work) for work in works]
+    for work in works:
+        await eventually(work.begun.is_set)
+    assert tasks.running == 2
+    await tasks.cancel(begun_ones[0][0], ALICE)
+    works[1].go.set()
+    assert await begun_ones[1][1] == "result"
+    with pytest.raises(ServiceError, match="cancelled"):
+        await begun_ones[0][1]
+
+
+async def test_a_task_that_knows_how_much_there_is_tells_its_rate_and_its_end() -> None:
+    tasks, go = TaskService(EventBus()), asyncio.Event()
+
+    async def work(progress: Progress) -> None:
+        progress("rendering", 0, 100)
+        await asyncio.sleep(0.01)  # a rate needs a span of time; how long is not judged
+        progress("rendering", 100, 100)
+        await go.wait()
+
+    number, task = tasks.begin("render", ALICE, work)
+    await eventually(lambda: tasks.list()[0].done == 100)
+    info = tasks.list()[0]
+    assert (info.id, info.total) == (number, 100)
+    assert 0 < info.rate <= 100 / 0.01
+    assert info.eta is not None
+    go.set()
+    await task
+
+
+async def test_work_that_waits_hears_that_it_is_to_end() -> None:
+    tasks = TaskService(EventBus())
+
+    async def work(progress: Progress) -> None:
+        stop = asyncio.Event()
+        progress.on_stop = stop.set
+        await stop.wait()
+        raise TaskCancelled
+
+    number, task = tasks.begin("render", ALICE, work)
+    await asyncio.sleep(0)
+    await tasks.cancel(number, ALICE)
+    with pytest.raises(ServiceError, match="cancelled"):
+        await task

@@ -28,6 +28,7 @@ from tui.commands.errors import CommandError
 from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.commands.params import standard_input
 from tui.commands.script_changes import delete_script, duplicate_script, rename_script, restore_script
+from tui.commands.script_state import script_state
 from tui.commands.set_keys import set_keys
 from tui.commands.transfer import export_scripts, import_scripts
 from tui.text.formats import clock, size
@@ -61,6 +62,7 @@ def scripts() -> None:
 for command in (
     approve_script,
     set_keys,
+    script_state,
     rename_script,
     duplicate_script,
     delete_script,

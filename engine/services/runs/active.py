@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from msgspec.structs import replace
 
-from engine.models.runs import OutputChunk, RunInfo, RunState, Stream
+from engine.models.runs import OutputChunk, RunInfo, RunProgress, RunState, Stream
 from engine.pool.outcome import ReturnedFile
 from engine.services.runs.condensed import HeldRecord, Repeated
 from engine.services.runs.follower import Follower
@@ -24,6 +24,9 @@ SEAL_AFTER = 0.02
 
 SEAL_BYTES = 64 << 10
 
+PROGRESS_EVERY = 0.1
+"""Seconds between two changes of a run's progress that followers are told of; of those between the last one counts."""
+
 RING_RECORDED_EVERY = 5.0
 """Seconds between two records of output that may go again. It is all that a killed engine loses of it."""
 
@@ -34,6 +37,8 @@ class RunListener(Protocol):
     def run_changed(self, run: ActiveRun) -> None: ...
 
     def run_queue_moved(self, run: ActiveRun) -> None: ...
+
+    def run_progressed(self, run: ActiveRun) -> None: ...
 
     def run_output(self, run: ActiveRun, removed: list[int], added: list[OutputChunk]) -> None:
         """Of what is kept of its output some is not any more, by number, and then some is new."""
@@ -50,6 +55,8 @@ class ActiveRun:
         "_loop",
         "_parts",
         "_pending",
+        "_progress",
+        "_progress_timer",
         "_record_timer",
         "_seal_timer",
         "_version",
@@ -105,6 +112,9 @@ class ActiveRun:
         self._pending = 0
         self._seal_timer: asyncio.TimerHandle | None = None
         self._record_timer: asyncio.TimerHandle | None = None
+        self._progress: RunProgress | None = None
+        """What has not been told yet."""
+        self._progress_timer: asyncio.TimerHandle | None = None
         self._version = 0
         self._changed: asyncio.Event | None = None
         self._followers: WeakSet[Follower] | None = None
@@ -158,6 +168,22 @@ class ActiveRun:
         self._bump()
         self.listener.run_changed(self)
 
+    def progressed(self, progress: RunProgress) -> None:
+        """Tell how far it is, at once or as soon as that is told again."""
+        self._progress = progress
+        if self._progress_timer is None:
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        self._progress_timer = None
+        if self._progress is None or self.finished:
+            return
+        self.info = replace(self.info, progress=self._progress)
+        self._progress = None
+        self._bump()
+        self.listener.run_progressed(self)
+        self._progress_timer = self._loop.call_later(PROGRESS_EVERY, self._tell_progress)
+
     def output(self, stream: Stream, text: str) -> None:
         if self._parts and self._parts[-1][0] is stream:
             self._parts[-1][1].append(text)
@@ -185,6 +211,8 @@ class ActiveRun:
     def finish(self, info: RunInfo) -> None:
         """Take the final record: nothing changes after this."""
         self.end_output()
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
         self.info = info
         for waiter in self._waiters:
             if not waiter.done():

@@ -22,6 +22,7 @@ from engine.pool.job import (
     SandboxUnavailable,
     SharedModule,
 )
+from engine.registry.operation import ScriptKind
 from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require, require_every_script
 from engine.services.runs.modes import Modes, sandbox_unavailable
@@ -67,6 +68,8 @@ class Prepared:
     """What detaches itself from the run goes on after it."""
     secret: Mapping[str, bool] = field(default_factory=dict)
     """Whether each declared parameter is secret; others are by their names."""
+    script_kind: ScriptKind = "utility"
+    """Decides what it may ask the engine; code that is no script may ask what a utility may."""
     note: str | None = None
     """What of its header is not as it asks for, and does not keep it from running."""
 
@@ -156,6 +159,7 @@ class RequestChecks:
             grants=await self._grants(script, mode, request.entrypoint, shared, OwnEdit(request.own_edits, actor)),
             shared=shared,
             secret={param.name: param.secret for param in script.info.params},
+            script_kind="macro" if script.info.kind == "macro" else "utility",
             note=script.told,
         )
 

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -21,11 +22,13 @@ from engine.models.runs import (
     RunInfo,
     RunKind,
     RunList,
+    RunProgress,
     RunRequest,
     RunState,
 )
 from engine.pool.job import (
     FileInput,
+    HostCalls,
     Job,
     JobRejected,
     Limits,
@@ -37,6 +40,7 @@ from engine.pool.job import (
 )
 from engine.pool.outcome import Ending, Intervention
 from engine.pool.pool import Pool
+from engine.registry.operation import ScriptKind
 from engine.registry.runs import (
     RUNS_CANCEL,
     RUNS_EVENTS,
@@ -44,6 +48,7 @@ from engine.registry.runs import (
     RUNS_GET,
     RUNS_LIST,
     RUNS_OUTPUT,
+    RUNS_PROGRESS,
     RUNS_START,
     RunListParams,
 )
@@ -87,6 +92,12 @@ OF_TOKENS = "token:"
 
 PAGE = 500
 """Output chunks read from the state at a time."""
+
+
+class ScriptCalls(Protocol):
+    """Makes what answers the calls of runs: the scripts' own API, which is built on this service."""
+
+    def for_run(self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str) -> HostCalls: ...
 
 
 class RunService:
@@ -133,6 +144,8 @@ class RunService:
         self._hmac_key = hmac_key
         self._api_queue_wait = api_queue_wait
         self._active: dict[int, ActiveRun] = {}
+        self.script_api: ScriptCalls | None = None
+        """What answers the runs' calls; put in place when every service is there that it asks."""
         self.recorder = Recorder(state, self._durable)
         self._condenser = Condenser(state, lambda run_id: run_id not in self._active, self._publish)
 
@@ -439,6 +452,25 @@ class RunService:
         self._pool.cancel(run_id)
         return await self.wait(run_id, actor)
 
+    @implements(RUNS_PROGRESS)
+    def progress(self, run_id: int, request: RunProgress, actor: Actor) -> RunProgress:
+        """Show how far a run is to those who follow it.
+
+        Raises:
+            ServiceError: ``forbidden`` for all but runs of the actor that go on.
+        """
+        run = self._active.get(run_id)
+        own = run is not None and sees_run(actor, run.info) and run.info.actor == actor.name
+        if run is None or not own or run.info.state is not RunState.RUNNING:
+            sentence = f"{actor.name} may tell the progress of runs of its own that go on, and run {run_id} is none."
+            raise ServiceError("forbidden", sentence, hint="See gatewright runs list.", status=403)
+        run.progressed(request)
+        return request
+
+    def run_progressed(self, run: ActiveRun) -> None:
+        if run.kept_back is None:
+            self._publish(run.info)
+
     def run_changed(self, run: ActiveRun) -> None:
         if run.info.state is RunState.RUNNING:
             self._metrics.started(run.info.id)
@@ -498,6 +530,7 @@ class RunService:
         stdin = None
         if request.stdin is not None:
             stdin = FileInput("stdin", self._buffers.opened(buffers[-1]), buffers[-1].info.size)
+        script = prepared.name if request.kind is RunKind.SCRIPT else ""
         kept = _kept_output(prepared.limits)
         run = ActiveRun(info, actor.uid, buffers, self, kept, None if stdin is None else stdin.fd)
         job = Job(
@@ -527,6 +560,9 @@ class RunService:
             priority=_priority(request, info.source),
             queue_wait=queue_wait,
             max_parallel=prepared.parallel,
+            calls=None
+            if self.script_api is None
+            else self.script_api.for_run(info, prepared.script_kind, actor, script),
         )
         run.by_token = bool(actor.token)
         self._active[info.id] = run
@@ -615,6 +651,7 @@ class RunService:
                 output_complete=not ending.output_truncated and run.missing_output is None,
                 queue_position=None,
                 queue_reason=None,
+                progress=None,
                 files=[run_file(file) for file in run.files],
             )
         )
