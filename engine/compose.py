@@ -37,6 +37,9 @@ from engine.services.documents.index import DocumentIndex
 from engine.services.documents.service import DocumentService
 from engine.services.events import EventBus
 from engine.services.git import GitService
+from engine.services.macros.library import MacroLibrary
+from engine.services.macros.local import LocalExecutor
+from engine.services.macros.service import RenderService
 from engine.services.metrics import MetricsService
 from engine.services.policy import AccessPolicy
 from engine.services.pool import PoolService
@@ -62,6 +65,7 @@ from engine.services.scripts.service import ScriptService
 from engine.services.scripts.shared_code import SharedCode
 from engine.services.scripts.state import StateService
 from engine.services.scripts.titled import TitledScripts
+from engine.services.secrets import SecretService
 from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import DiffTexts
 from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
@@ -79,6 +83,7 @@ from store.git.trust import TrustFile
 from store.index.reconcile import Reconciler
 from store.project import MARKER, Project
 from store.read_only import NEEDED_ROOM, SPARE_ROOM, FullDiskProject, ReadOnlyProject
+from store.secrets import SecretsFile
 from store.state.database import StateDB
 from store.state.hmac_key import hmac_key
 from store.state.pruning import DAY, Retention
@@ -105,6 +110,7 @@ class EngineParts:
     titled_scripts: TitledScripts
     documents: DocumentService
     script_state: StateService
+    secrets: SecretService
     defaults: DefaultScriptService
     permissions: PermissionService
     checks: ScriptChecks
@@ -125,6 +131,7 @@ class EngineParts:
     callers: Callers
     tokens: TokenService
     policy: AccessPolicy
+    render: RenderService
     script_api: ScriptApi
 
 
@@ -218,7 +225,11 @@ async def compose(
     texts = DiffTexts(files, reconciler)
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
     protection = HostProtection(project.root, interpreter)
-    permissions = PermissionService(scripts, state.approvals, events, protection.now, shared, audit, leases)
+    own = project.home if isinstance(project, ReadOnlyProject) else project.private
+    secrets = SecretService(SecretsFile(own), space, audit, lambda: permissions.approved_secrets())
+    permissions = PermissionService(
+        scripts, state.approvals, events, protection.now, shared, audit, leases, secrets.note
+    )
     stack.push_async_callback(permissions.close)
     ceilings = _ceilings(settings)
     rules = HeaderRules(dependencies, ceilings, protection.now)
@@ -240,7 +251,6 @@ async def compose(
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
     keep = _retention(settings)
-    own = project.home if isinstance(project, ReadOnlyProject) else project.private
     retention = RetentionService(
         state,
         writer,
@@ -259,6 +269,15 @@ async def compose(
     stack.push_async_callback(_cancelled, watching)
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
     script_api = ScriptApi(audit, callers)
+    render = RenderService(
+        MacroLibrary(scripts, request_checks, shared),
+        documents,
+        runs,
+        tasks,
+        lambda run_id, actor, workers, calls: LocalExecutor(pool, run_id=run_id, actor=actor.name, workers=workers),
+        lambda info, actor: script_api.for_run(info, "macro", actor),
+    )
+    stack.push_async_callback(render.close)
     engine = EngineParts(
         project=project,
         pool=pool,
@@ -271,6 +290,7 @@ async def compose(
         titled_scripts=TitledScripts(scripts, changes, files, writer, state.versions),
         documents=documents,
         script_state=StateService(scripts, state.script_states, space, audit),
+        secrets=secrets,
         defaults=defaults,
         permissions=permissions,
         checks=checks,
@@ -291,6 +311,7 @@ async def compose(
         callers=callers,
         tokens=tokens,
         policy=policy,
+        render=render,
         script_api=script_api,
     )
     script_api.serve(vars(engine).values())

@@ -100,11 +100,13 @@ class DocumentInput(Model, frozen=True):
 
 class RenderRequest(Model, frozen=True):
     documents: list[DocumentInput]
+    total: int = 0
+    """Documents that the client means to have rendered in this batch, once it knows; for progress."""
 
 
 class RenderAnswer(Model, frozen=True):
     documents: list[RenderedDocument]
-    """In the order of the request."""
+    """In the order of the request; fewer where an answer has no room for all: the first of them."""
 
 
 class ReadsRequest(Model, frozen=True):

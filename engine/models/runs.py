@@ -77,7 +77,8 @@ class RunRequest(Model, frozen=True):
     """What a client asks to run.
 
     ``kind`` decides which fields count: ``exec`` and ``eval`` read ``code``; ``call`` reads ``module`` and
-    ``function``; ``script`` reads ``script`` (its path) and, to run text of it that is not saved yet, ``code``.
+    ``function``; ``script`` reads ``script`` (its path) and, to run text of it that is not saved yet, ``code``;
+    ``render`` is not for requests.
     ``files`` maps a parameter's name to the id of an uploaded buffer. ``argv`` becomes ``sys.argv[1:]``; ``stdin`` is
     the id of the buffer that the script reads as its standard input, of which a run has none without.
     """

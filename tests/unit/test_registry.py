@@ -149,6 +149,7 @@ ABOVE_VIEWER = {
     "admin": (
         "audit.list audit.verify engine.stop git.trust permissions.approve permissions.begin_edits "
         "permissions.end_edits permissions.refuse permissions.renew_edits pool.resize pool.restart retention.prune "
+        "secrets.delete secrets.list secrets.set "
         "tokens.create tokens.list tokens.revoke"
     ),
 }

@@ -63,6 +63,8 @@ HEADER_KEYS: Mapping[str, tuple[str, ...]] = {
     "limits.output_stop": ("true", "false"),
     "permissions.read": (),
     "permissions.write": (),
+    "permissions.secrets": (),
+    "permissions.assistant": ("true", "false"),
 }
 """Keys of a script's header, with the values that one of them has to have."""
 
@@ -131,6 +133,19 @@ async def _tokens(ctx: click.Context) -> list[tuple[str, str]]:
     async with _engine(ctx) as client:
         found = None if client is None else await client.call(TOKENS_LIST)
     return [] if found is None else [(token.name, f"{token.role} {token.id}") for token in found.tokens]
+
+
+def secret_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Offer the secrets of an engine that runs now."""
+    return [CompletionItem(name) for name in asyncio.run(_secrets(ctx)) if name.startswith(incomplete)]
+
+
+async def _secrets(ctx: click.Context) -> list[str]:
+    from engine.registry.secrets import SECRETS_LIST
+
+    async with _engine(ctx) as client:
+        found = None if client is None else await client.call(SECRETS_LIST)
+    return [] if found is None else [one.name for one in found.secrets]
 
 
 async def _newest_runs(ctx: click.Context) -> list[tuple[int, str, bool]]:

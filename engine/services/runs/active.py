@@ -12,10 +12,11 @@ from weakref import WeakSet
 from msgspec.structs import replace
 
 from engine.models.runs import OutputChunk, RunInfo, RunProgress, RunState, Stream
-from engine.pool.outcome import ReturnedFile
+from engine.pool.outcome import Ending, ReturnedFile
 from engine.services.runs.condensed import HeldRecord, Repeated
 from engine.services.runs.follower import Follower
 from engine.services.runs.kept_output import KeptOutput
+from engine.services.runs.masking import Masks
 from engine.services.runs.uploads import Buffer
 from store.state.run_filter import RunFilter
 
@@ -53,6 +54,7 @@ class ActiveRun:
         "_kept",
         "_limit",
         "_loop",
+        "_masks",
         "_parts",
         "_pending",
         "_progress",
@@ -106,6 +108,8 @@ class ActiveRun:
         self._kept: KeptOutput | None = None
         """None until it writes something."""
         self._loop = asyncio.get_running_loop()
+        self._masks: Masks | None = None
+        """None until it is given a secret."""
         self._waiters: list[asyncio.Future[RunInfo]] = []
         self._parts: list[tuple[Stream, list[str]]] = []
         """What was collected, in order; as many as the pace of a run lets its streams alternate."""
@@ -184,7 +188,23 @@ class ActiveRun:
         self.listener.run_progressed(self)
         self._progress_timer = self._loop.call_later(PROGRESS_EVERY, self._tell_progress)
 
+    def hide(self, name: str, value: str) -> bool:
+        """Keep the value of a secret out of all that comes from here on; return whether that is new."""
+        if self._masks is None:
+            self._masks = Masks()
+        return self._masks.add(name, value)
+
+    def masked(self, ending: Ending) -> Ending:
+        """Return its end without the secrets that it was given."""
+        return ending if self._masks is None else self._masks.ending(ending)
+
     def output(self, stream: Stream, text: str) -> None:
+        if self._masks is not None:
+            text = self._masks.output(stream, text)
+        if text:
+            self._collect(stream, text)
+
+    def _collect(self, stream: Stream, text: str) -> None:
         if self._parts and self._parts[-1][0] is stream:
             self._parts[-1][1].append(text)
         else:
@@ -222,6 +242,9 @@ class ActiveRun:
 
     def end_output(self) -> None:
         """It writes nothing more: what is kept is as it stays, and goes on record."""
+        if self._masks is not None:
+            for stream, text in self._masks.rest():
+                self._collect(stream, text)
         self.seal()
         if self._kept is not None:
             self._kept.finish()

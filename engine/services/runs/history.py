@@ -131,7 +131,9 @@ class RunHistory:
         shared = await self._state.inputs.shared(run.id) if run.shared else {}
         lost = [file.path for file in run.shared if file.path not in shared]
         problem = None
-        if run.inputs_sha256 is None:
+        if run.kind is RunKind.RENDER:
+            problem = f"Run {run.id} was a batch, and its documents are not kept: render them again."
+        elif run.inputs_sha256 is None:
             problem = f"Run {run.id} is of a time when inputs were not kept."
         elif text is None and run.inputs_sha256 != NOTHING:
             problem = f"The inputs of run {run.id} are not kept: they were too large, or the disk was full."

@@ -23,13 +23,12 @@ from engine.pool.job import (
     SharedModule,
 )
 from engine.registry.operation import ScriptKind
-from engine.sandbox.grants import OpenedGrant
 from engine.services.access import Actor, Role, ServiceError, require, require_every_script
 from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import CallMade, bind
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
 from engine.services.scripts.own_edits import OwnEdit
-from engine.services.scripts.permissions import PermissionService
+from engine.services.scripts.permissions import PermissionService, RunGrants, hosted_of
 from engine.services.scripts.service import ScriptService, ScriptSource
 from engine.services.scripts.shared_code import SharedCode, not_run, shared_files
 from store.files.names import is_shared
@@ -62,7 +61,7 @@ class Prepared:
     parallel: int | None = None
     """How many runs of this name may go on at once."""
     preloads: tuple[str, ...] = ()
-    grants: tuple[OpenedGrant, ...] = ()
+    grants: RunGrants = field(default_factory=RunGrants)
     shared: Modules = ()
     leaves: bool = False
     """What detaches itself from the run goes on after it."""
@@ -118,7 +117,32 @@ class RequestChecks:
                 require(actor, Role.AUTHOR, "run code of their own")
                 require_every_script(actor, "run code of their own")
                 prepared = await self._code(request, mode, kept)
+            case RunKind.RENDER:
+                hint = "Render documents with gatewright render."
+                raise ServiceError("bad_request", "A batch is begun by rendering documents, not as a run.", hint=hint)
         return replace(prepared, shared=self._shared_code.with_code(prepared.shared)) if prepared.shared else prepared
+
+    async def macro(self, script: ScriptSource) -> Prepared:
+        """What a script needs as a macro of a batch: RESTRICTED, without approved permissions, its own limits.
+
+        Raises:
+            ServiceError: It cannot be used, or this host cannot hold a RESTRICTED run.
+        """
+        info = script.info
+        if self._modes.restricted.refusal is not None:
+            raise sandbox_unavailable(self._modes.restricted.refusal)
+        if info.problem is not None:
+            raise ServiceError("bad_script", f"{info.path} cannot run: {info.problem}", status=422)
+        return Prepared(
+            mode=Mode.RESTRICTED,
+            name=info.path,
+            filename=info.path,
+            source=script.data,
+            limits=self._limits(None, info),
+            params={},
+            preloads=self._modes.preloads(info.preload, Mode.RESTRICTED),
+            shared=self._shared_code.with_code(await self._shared(script.data, None)),
+        )
 
     async def _shared(self, data: bytes, kept: Modules | None, module: str = "") -> Modules:
         return await self._shared_code.used_by(data, module) if kept is None else kept
@@ -165,12 +189,12 @@ class RequestChecks:
 
     async def _grants(
         self, script: ScriptSource, mode: Mode, entrypoint: str | None, shared: Modules, edit: OwnEdit
-    ) -> tuple[OpenedGrant, ...]:
+    ) -> RunGrants:
         """What an administrator approved for exactly these texts; an ADMIN run has the account's rights without it."""
         if mode is Mode.ADMIN:
-            return ()
+            return RunGrants(hosted=hosted_of(script.info))
         grants = await self._permissions.grants_for(script.info, script.info.sha256, shared_files(shared), edit)
-        if grants and entrypoint not in (None, script.info.entrypoint):
+        if grants != RunGrants() and entrypoint not in (None, script.info.entrypoint):
             raise ServiceError(
                 "bad_request",
                 f"{script.info.path} runs with approved permissions, so only by the entrypoint that it declares.",

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -26,6 +26,7 @@ from engine.models.runs import (
     RunRequest,
     RunState,
 )
+from engine.models.shared import SharedFile
 from engine.pool.job import (
     FileInput,
     HostCalls,
@@ -144,6 +145,8 @@ class RunService:
         self._hmac_key = hmac_key
         self._api_queue_wait = api_queue_wait
         self._active: dict[int, ActiveRun] = {}
+        self._batches: dict[int, Callable[[], None]] = {}
+        """By the number of a batch's record: stops it."""
         self.script_api: ScriptCalls | None = None
         """What answers the runs' calls; put in place when every service is there that it asks."""
         self.recorder = Recorder(state, self._durable)
@@ -443,14 +446,98 @@ class RunService:
             yield [output_chunk(row, complete=info.output_complete) for row in rows]
         yield info
 
+    def hide(self, run_id: int, name: str, value: str) -> bool:
+        """Keep the value of a secret out of all that a run writes and leaves from here on; before it gets the value.
+
+        Returns:
+            Whether that is new.
+
+        Raises:
+            ServiceError: The run is over.
+        """
+        run = self._active.get(run_id)
+        if run is None or run.finished:
+            raise ServiceError("no_run", f"Run {run_id} is over.", status=409)
+        return run.hide(name, value)
+
     @implements(RUNS_CANCEL)
     async def cancel(self, run_id: int, actor: Actor) -> RunInfo:
         """Stop a queued or running run and return its final record; a finished one is returned as it is."""
         info = await self.get(run_id, actor)
         if info.state is RunState.FINISHED:
             return info
-        self._pool.cancel(run_id)
+        if (stop := self._batches.get(run_id)) is not None:
+            stop()
+        else:
+            self._pool.cancel(run_id)
         return await self.wait(run_id, actor)
+
+    async def begin_batch(
+        self,
+        name: str,
+        actor: Actor,
+        source: str,
+        *,
+        code_sha256: str,
+        shared: Sequence[SharedFile],
+        timeout: float,  # noqa: ASYNC109 - what the record says
+        stop: Callable[[], None],
+    ) -> ActiveRun:
+        """Begin the one record of a batch: its calls are made by others, who say with ``end_batch`` what came of it.
+
+        Args:
+            name: What lists show.
+            actor: Whose batch it is.
+            source: As in ``start``.
+            code_sha256: Of everything that it runs.
+            shared: The shared code among that.
+            timeout: Seconds that it may go on.
+            stop: Called when its run is cancelled.
+        """
+        now = time.time()
+        info = RunInfo(
+            id=await self._state.next_run_id(),
+            kind=RunKind.RENDER,
+            name=name,
+            state=RunState.RUNNING,
+            mode=Mode.RESTRICTED,
+            actor=actor.name,
+            source=source,
+            queued_at=now,
+            started_at=now,
+            timeout=timeout,
+            code_sha256=code_sha256,
+            shared=list(shared),
+            unrecorded=self._no_space(),
+        )
+        run = ActiveRun(info, actor.uid, (), self, Limits().output)
+        run.by_token = bool(actor.token)
+        self._active[info.id] = run
+        self._batches[info.id] = stop
+        self.run_changed(run)
+        return run
+
+    def end_batch(self, run: ActiveRun, outcome: Outcome, note: str, error: RunError | None, isolation: str) -> RunInfo:
+        """Make the final record of a batch, which has no values: texts go to who asked for them."""
+        self._batches.pop(run.info.id, None)
+        run.end_output()
+        duration = time.time() - run.info.queued_at
+        self._metrics.ended(run.info.id, outcome, duration)
+        info = replace(
+            run.info,
+            state=RunState.FINISHED,
+            finished_at=run.info.queued_at + duration,
+            duration=duration,
+            isolation=isolation,
+            outcome=outcome,
+            error=error,
+            note=" ".join(filter(None, (note, run.missing_output))),
+            output_bytes=run.output_size,
+            output_complete=run.missing_output is None,
+        )
+        run.finish(info)
+        self._settle(run)
+        return info
 
     @implements(RUNS_PROGRESS)
     def progress(self, run_id: int, request: RunProgress, actor: Actor) -> RunProgress:
@@ -555,7 +642,7 @@ class RunService:
             shared_folder=self._shared.folder,
             limits=prepared.limits,
             profile=Profile(
-                mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants, leaves=prepared.leaves
+                mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants.paths, leaves=prepared.leaves
             ),
             priority=_priority(request, info.source),
             queue_wait=queue_wait,
@@ -625,7 +712,7 @@ class RunService:
     def _ended(self, run: ActiveRun, future: asyncio.Future[Ending]) -> None:
         self._buffers.give_back(run.buffers)
         run.close_stdin()
-        ending = _interrupted() if future.cancelled() else future.result()
+        ending = run.masked(_interrupted() if future.cancelled() else future.result())
         run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
         # After the last change that it can report while it counts as running.
@@ -759,7 +846,10 @@ def _first_record(
         timeout=prepared.limits.wall,
         code_sha256=hashlib.sha256(prepared.source).hexdigest(),
         unrecorded=unrecorded,
-        grants=[Grant(access=grant.access, path=grant.path) for grant in prepared.grants],
+        grants=[
+            *(Grant(access=grant.access, path=grant.path) for grant in prepared.grants.paths),
+            *prepared.grants.hosted,
+        ],
         inputs_sha256=given.sha256,
         replay_of=replay_of,
         note=prepared.note,
