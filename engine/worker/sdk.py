@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from .buffers import Buffers
     from .caller import Caller, CallRefused
+    from .inputs import InputFile
 
 # Put in place by the import in a run (``own_module.py``); elsewhere there is nothing to call.
 _given: Any = globals()
@@ -20,7 +22,7 @@ _caller: Caller = _given.get("_caller")
 _CallRefused: type[CallRefused] = _given.get("_CallRefused", Exception)
 _script: dict[str, Any] = _given.get("_script", {"params": {}, "args": []})
 
-__all__ = ["Error", "Record", "args", "params", "runs", "scripts"]
+__all__ = ["Error", "Record", "args", "buffers", "files", "params", "runs", "scripts"]
 
 
 class Error(Exception):
@@ -89,6 +91,17 @@ def _call(operation: str, body: Mapping[str, Any] | None = None, **params: Any) 
 
 params: dict[str, Any] = _script["params"]
 args: list[Any] = _script["args"]
+files: dict[str, InputFile] = _given.get("_files", {})
+"""The files that the run was handed, by their parameters."""
+
+
+def _make_buffer(name: str, size: int) -> int:
+    return _call_with_buffers("buffers.make", None, {"name": name, "size": size})[1][0]
+
+
+buffers: Buffers | None = _given.get("_buffers")
+if buffers is not None:
+    buffers.connect(_make_buffer)
 
 
 class _Runs:
