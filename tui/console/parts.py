@@ -100,7 +100,7 @@ class ConsoleParts:
         self.admin = AdminMode(host, connection, publish, partial(start, "admin"))
         self.starter = RunStarter(host, self.open_script, connection, self.follower, self.admin)
         self.preview_pane = PreviewPane(id="preview")
-        expansion = MacroExpansion(connection)
+        self.expansion = expansion = MacroExpansion(connection)
         self.preview = Preview(host, connection, self.texts, self.open_script, editor, expansion, self.preview_pane)
         self.check = ProblemCheck(connection, self.open_script, expansion, self.problems, panel)
         self.approval = Approval(host, self.open_script, connection, self.own_edits)
@@ -148,6 +148,13 @@ class ConsoleParts:
     def project_changed(self) -> None:
         """Scripts or documents are others: what macros make of a document may be, too."""
         self.preview.project_changed()
+        if self.open_script.is_document:
+            self.check.check_soon()
+
+    def preview_opened(self, *, wanted: bool) -> None:
+        """The user opens the preview or closes it: problems come from what is looked at."""
+        self.expansion.shown = wanted
+        self.preview.refresh()
         if self.open_script.is_document:
             self.check.check_soon()
 

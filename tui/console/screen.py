@@ -407,7 +407,6 @@ class ConsoleScreen(FullScreen[None]):
         pane = self.parts.preview_pane
         if not pane.is_open:
             self._open_preview(wanted=True)
-            self.parts.preview.refresh()
         elif pane.has_focus_within:
             self.on_preview_pane_close_requested()
         else:
@@ -417,6 +416,7 @@ class ConsoleScreen(FullScreen[None]):
     def _open_preview(self, *, wanted: bool) -> None:
         self.parts.preview_pane.set_class(wanted, "-open")
         self.set_class(wanted, "-preview")
+        self.parts.preview_opened(wanted=wanted)
 
     def on_preview_pane_close_requested(self) -> None:
         self._open_preview(wanted=False)

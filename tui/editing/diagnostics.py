@@ -76,7 +76,8 @@ class ProblemCheck:
 
     async def _problems(self, path: str, text: str) -> list[CheckProblem]:
         if is_document(path):
-            return problems_of(await self._expansion.of(PreviewRequest(text=text, path=engine_path(path))))
+            request = PreviewRequest(text=text, path=engine_path(path), check=not self._expansion.shown)
+            return problems_of(await self._expansion.of(request))
         report = await self._connection.client.call(SCRIPTS_CHECK, body=CheckRequest(text=text, path=path))
         return report.problems
 

@@ -8,12 +8,18 @@ from engine.models.checks import CheckProblem
 from engine.models.macros import PreviewRequest, RenderedDocument
 from engine.registry.macros import MACROS_PREVIEW
 from tui.connection import EngineConnection
+from tui.widgets.preview_pane import told
 
 
 class MacroExpansion:
-    """Keeps the last answer as long as neither the text nor a script or document of the project changes."""
+    """Keeps the last answer as long as neither the text nor a script or document of the project changes.
+
+    Attributes:
+        shown: The user looks at what macros make of the text. Else none is called: only tags are checked.
+    """
 
     def __init__(self, connection: EngineConnection) -> None:
+        self.shown = False
         self._connection = connection
         self._turn = asyncio.Lock()
         self._known: tuple[PreviewRequest, RenderedDocument] | None = None
@@ -43,7 +49,7 @@ def problems_of(rendered: RenderedDocument) -> list[CheckProblem]:
     """Return what is wrong with a document's tags; what a macro itself remarks on is a warning."""
     return [
         CheckProblem(
-            message=f"{one.macro}: {one.message}" if one.macro else one.message,
+            message=told(one),
             line=one.line,
             severity="warning" if one.kind == "warning" else "error",
         )

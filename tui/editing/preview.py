@@ -86,6 +86,7 @@ class Preview:
         """Macro -> the document in which the user wants to see it."""
         self._shown = ""
         """Document that the pane shows by the open macro; empty for the open document or an example."""
+        self._followed = ""
 
     # What happens.
 
@@ -98,6 +99,7 @@ class Preview:
         """Another text is open, or this one is saved."""
         if self._open_script.is_document:
             self._last_document = self._open_script.path
+        self._followed = ""
         self.refresh()
 
     def project_changed(self) -> None:
@@ -191,6 +193,9 @@ class Preview:
     def _follow(self) -> None:
         if self._open_script.is_document:
             self._pane.follow(self._editor.cursor_location[0])
+        elif self._shown != self._followed:
+            self._followed = self._shown
+            self._pane.go_to_first_made()
 
     async def _subject_of(self, macro: ScriptInfo) -> _Subject:
         """The document in which a macro is shown: chosen, or the last one open, or one that has its tag."""

@@ -83,6 +83,12 @@ class PreviewPane(Vertical):
         self._rows.set_empty(sanitise_line(sentence))
         self._lay_out()
 
+    def go_to_first_made(self) -> None:
+        """Bring the first line that macros made into view, or what it was made of."""
+        first = next((line.row for line in self._lines if line.origin is not Origin.OWN), None)
+        if first is not None:
+            self.follow(first)
+
     def follow(self, row: int) -> None:
         """Bring what became of a row of the text into view."""
         if self._places and not self.has_focus_within:
@@ -136,10 +142,14 @@ class PreviewPane(Vertical):
         self._rows.set_rows(above + below)
 
 
+def told(warning: RenderWarning) -> str:
+    """Return what is wrong with a tag, with the name of its macro."""
+    return warning.message if warning.macro in warning.message else f"{warning.macro}: {warning.message}"
+
+
 def _warning_rows(warnings: Sequence[RenderWarning], width: int) -> Iterable[Row]:
     for number, one in enumerate(warnings[:MOST_WARNINGS]):
-        sentence = f"{one.line}: {one.macro}: {one.message}" if one.macro else f"{one.line}: {one.message}"
-        yield from _wrapped(f"{max(0, one.line - 1)}.w{number}", "!", sentence, width, "danger")
+        yield from _wrapped(f"{max(0, one.line - 1)}.w{number}", "!", f"{one.line}: {told(one)}", width, "danger")
     if len(warnings) > MOST_WARNINGS:
         yield Row(f"{warnings[MOST_WARNINGS].line - 1}.more", f" and {len(warnings) - MOST_WARNINGS} more", tone="dim")
 

@@ -27,6 +27,9 @@ KEPT = 200
 """Runs held; older ones are in the history."""
 
 _TASK = "task:"
+_RENDER = "render"
+_PREVIEW = "preview "
+"""How the records of previews are named."""
 
 _COLUMNS = (
     Column("run", 5),
@@ -81,7 +84,7 @@ class TaskPane(LiveTable):
     @property
     def unfinished(self) -> list[RunInfo]:
         """Runs that wait or go on, newest first."""
-        return [run for run in self._newest() if run.state != "finished"]
+        return [run for run in self._newest() if run.state != "finished" and not _is_batch(run)]
 
     @property
     def busy(self) -> int:
@@ -150,7 +153,7 @@ class TaskPane(LiveTable):
 
     def _refresh_rows(self) -> None:
         rows = [_task_row(self._tasks[number]) for number in sorted(self._tasks, reverse=True)]
-        rows += [_row(run) for run in self._newest()]
+        rows += [_row(run) for run in self._newest() if not _is_hidden(run)]
         # The newest run is the one people mean; but under a hand that may be about to kill, the cursor stays.
         at_newest = bool(rows) and not self.has_focus_within
         self.show_rows(rows, cursor=rows[0].key if at_newest else None)
@@ -166,6 +169,17 @@ def _row(run: RunInfo) -> TableRow:
         (f"#{run.id}", sanitise_line(run.name), state_text(run), time_text(run), who, clock(at)),
         run_tone(run),
     )
+
+
+def _is_batch(run: RunInfo) -> bool:
+    """A task stands for a batch while it goes on; the console's own previews are no news."""
+    return run.kind == _RENDER
+
+
+def _is_hidden(run: RunInfo) -> bool:
+    if not _is_batch(run):
+        return False
+    return run.state != "finished" or (run.outcome == "ok" and run.name.startswith(_PREVIEW))
 
 
 def _task_row(task: TaskInfo) -> TableRow:
