@@ -21,6 +21,8 @@ from engine.document_text import (
 )
 from store.files import documents, front_matter
 from store.files.front_matter import MAX_SIZE, BadFrontMatter, parse, plain_value, read_front_matter
+from store.files.names import DOCUMENT_NAMES
+from tui.commands import candidates
 
 PATIENCE = 20.0
 """Seconds for what takes well under one where nothing is quadratic."""
@@ -235,5 +237,6 @@ def test_hostile_texts_take_no_time(piece: str) -> None:
     assert time.monotonic() - began < PATIENCE
 
 
-def test_client_and_store_mean_the_same_images() -> None:
+def test_client_store_and_completion_mean_the_same_files() -> None:
+    assert set(candidates.DOCUMENT_SUFFIXES) == set(DOCUMENT_NAMES.suffixes)
     assert (documents.IMAGE_SUFFIXES, documents.SIDECAR_SUFFIX) == (IMAGE_SUFFIXES, SIDECAR_SUFFIX)

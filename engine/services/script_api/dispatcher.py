@@ -104,8 +104,12 @@ class ScriptApi:
         Raises:
             UnboundOperation: There is one of that name.
         """
-        if name in self.run_operations:
+        if name in self.run_operations or name in self.operations:
             raise UnboundOperation(f"Two methods carry out {name}.")
+        self.run_operations[name] = operation
+
+    def replace(self, name: str, operation: RunOperation) -> None:
+        """Answer one of these in another way: for an embedder of the engine, as one that has tags."""
         self.run_operations[name] = operation
 
     def serve(self, parts: Iterable[object]) -> None:
@@ -124,7 +128,7 @@ class ScriptApi:
         self.operations = bound
 
     def for_run(
-        self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str, outputs: RunOutputs | None = None
+        self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str = "", outputs: RunOutputs | None = None
     ) -> RunApi:
         """Return what answers the calls of one run, as ``CallingRun`` describes it."""
         return RunApi(self, CallingRun(info, kind, actor, script, outputs))
