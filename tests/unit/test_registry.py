@@ -158,8 +158,8 @@ ABOVE_VIEWER = {
     ),
 }
 PATIENT = {
-    "audit.verify", "render.begin", "render.documents", "render.reads", "retention.prune", "runs.file", "sync.apply",
-    "sync.diff", "sync.rebuild",
+    "audit.verify", "render.begin", "render.documents", "render.reads", "retention.prune", "runs.buffer", "runs.file",
+    "sync.apply", "sync.diff", "sync.rebuild",
 }  # fmt: skip
 
 

@@ -31,9 +31,7 @@ MAX_JOBS = 32
 @click.option(
     "--jobs", type=Count(1, MAX_JOBS), default="1", metavar="N", help="Processes for each macro, 1 if not given."
 )
-@click.option(
-    "--language", metavar="CODE", default="", help="Of documents that name none: en, de, fr, it, es."
-)
+@click.option("--language", metavar="CODE", default="", help="Of documents that name none: en, de, fr, it, es.")
 @click.option("--force", is_flag=True, help="Render everything, also into a folder that holds other files.")
 @click.option("--watch", is_flag=True, help="Go on, and render whatever changes, until Ctrl+C.")
 @common_options

@@ -14,7 +14,7 @@ from textual.timer import Timer
 
 from tui.actions import Scope, bindings
 from tui.text.condensed import count_text
-from tui.text.formats import age, clock, duration
+from tui.text.formats import age, clock, duration, percent
 from tui.text.sanitise import sanitise_line
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList
@@ -129,7 +129,7 @@ def state_text(run: RunInfo) -> str:
     if run.state == "queued":
         return f"queued {run.queue_position}" if run.queue_position else "queued"
     if run.outcome is None:
-        return str(run.state)
+        return f"{run.state} {percent(run.progress)}".rstrip() if run.progress else str(run.state)
     return outcome_text(run)
 
 
