@@ -119,7 +119,10 @@ files: dict[str, InputFile] = _given.get("_files", {})
 
 
 def _make_buffer(name: str, size: int) -> int:
-    return _call_with_buffers("buffers.make", None, {"name": name, "size": size})[1][0]
+    _, fds = _call_with_buffers("buffers.make", None, {"name": name, "size": size})
+    if not fds:  # the kernel leaves out what a process may not have (unix(7), MSG_CTRUNC)
+        raise Error("busy", "The run has too many open files to make a buffer.", "Close some of them before.")
+    return fds[0]
 
 
 buffers: Buffers | None = _given.get("_buffers")
