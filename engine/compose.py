@@ -50,6 +50,7 @@ from engine.services.runs.modes import Modes
 from engine.services.runs.requests import RequestChecks
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService, keep_house
+from engine.services.script_api import buffers as buffers_api
 from engine.services.script_api.additions import add_usual
 from engine.services.script_api.dispatcher import ScriptApi
 from engine.services.scripts.changes import ScriptChanges
@@ -270,13 +271,14 @@ async def compose(
     stack.push_async_callback(_cancelled, watching)
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
     script_api = ScriptApi(audit, callers)
+    script_api.add(buffers_api.MAKE, buffers_api.OPERATION)
     render = RenderService(
         MacroLibrary(scripts, request_checks, shared),
         documents,
         runs,
         tasks,
         lambda run_id, actor, workers, calls: LocalExecutor(pool, run_id=run_id, actor=actor.name, workers=workers),
-        lambda info, actor: script_api.for_run(info, "macro", actor),
+        lambda info, actor: script_api.for_run(info, "macro", actor, ""),
     )
     stack.push_async_callback(render.close)
     engine = EngineParts(

@@ -79,8 +79,9 @@ class RunRequest(Model, frozen=True):
     ``kind`` decides which fields count: ``exec`` and ``eval`` read ``code``; ``call`` reads ``module`` and
     ``function``; ``script`` reads ``script`` (its path) and, to run text of it that is not saved yet, ``code``;
     ``render`` is not for requests.
-    ``files`` maps a parameter's name to the id of an uploaded buffer. ``argv`` becomes ``sys.argv[1:]``; ``stdin`` is
-    the id of the buffer that the script reads as its standard input, of which a run has none without.
+    ``files`` maps a parameter's name to the id of an uploaded buffer, ``buffers`` a name in ``gatewright.buffers`` to
+    one. ``argv`` becomes ``sys.argv[1:]``; ``stdin`` is the id of the buffer that the script reads as its standard
+    input, of which a run has none without.
     """
 
     kind: RunKind
@@ -93,6 +94,7 @@ class RunRequest(Model, frozen=True):
     kwargs: dict[str, Any] = {}
     variables: dict[str, Any] = {}
     files: dict[str, str] = {}
+    buffers: dict[str, str] = {}
     argv: Arguments = []
     stdin: str | None = None
     entrypoint: Name | None = None
@@ -135,6 +137,13 @@ class RunProgress(Model, frozen=True):
     total: Annotated[float, Meta(gt=0)] = 1.0
     text: Annotated[str, Meta(max_length=200)] = ""
     """What it is doing, in its own words."""
+
+
+class RunBuffer(Model, frozen=True):
+    """A buffer that a script made by ``gatewright.buffers.create``."""
+
+    name: str
+    size: int
 
 
 class CondensedRuns(Model, frozen=True):
@@ -206,6 +215,8 @@ class RunInfo(Model, frozen=True):
     grants: list[Grant] = []
     """The approved permissions it ran with, by their canonical paths."""
     files: list[RunFile] = []
+    buffers: list[RunBuffer] = []
+    """The buffers that it left, as long as the engine holds them; small ones are among ``files``, too."""
     inputs_sha256: str | None = None
     """Of what it was given, as canonical JSON; None for a run of a time when that was not recorded."""
     replay_of: int | None = None
@@ -273,7 +284,7 @@ class RunFileInput(Model, frozen=True):
     """A file that a run was handed. Its content is not kept, its hash is."""
 
     parameter: str
-    """Empty for the standard input."""
+    """The buffer's name where it is one; empty for the standard input."""
     name: str
     size: int
     sha256: str
@@ -307,6 +318,7 @@ class RunInputs(Model, frozen=True):
     entrypoint: str | None = None
     """Only when the request named one."""
     files: list[RunFileInput] = []
+    buffers: list[RunFileInput] = []
     argv: list[str] = []
     """With ``***`` in place of what is secret."""
     stdin: RunFileInput | None = None
@@ -319,12 +331,13 @@ class ReplayRequest(Model, frozen=True):
     """``mode`` is what the caller agrees to: a replay of an ADMIN run is one, too, and needs to be told so.
 
     ``files`` maps parameters to uploaded buffers, for files that the engine holds no more; they must be the same files.
-    ``stdin`` is the buffer of its standard input likewise. ``secrets`` has the values that are not kept, by name;
-    another value than that of then is taken, too.
+    ``buffers`` maps the names of buffers likewise, and ``stdin`` is the buffer of its standard input. ``secrets`` has
+    the values that are not kept, by name; another value than that of then is taken, too.
     """
 
     mode: Mode = Mode.RESTRICTED
     files: dict[str, str] = {}
+    buffers: dict[str, str] = {}
     stdin: str | None = None
     secrets: dict[str, Any] = {}
 

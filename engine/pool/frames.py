@@ -174,10 +174,7 @@ def _run_head(job: Job) -> bytes:
         head |= {"module": job.module, "function": job.function}
     elif job.entrypoint is not None:
         head["entrypoint"] = job.entrypoint
-    if job.files:
-        head["files"] = [[parameter, file.name, file.size] for parameter, file in job.files.items()]
-    if job.stdin is not None:
-        head["stdin"] = True
+    head |= _descriptors(job)
     if job.code:
         head["code"] = len(job.code)
     if job.shared:
@@ -189,6 +186,18 @@ def _run_head(job: Job) -> bytes:
         return json.dumps(head, allow_nan=True).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise JobRejected(f"The run's inputs cannot be written as JSON: {error}.") from None
+
+
+def _descriptors(job: Job) -> dict[str, Any]:
+    """What the descriptors are that come behind the RUN, in their order."""
+    found: dict[str, Any] = {}
+    if job.files:
+        found["files"] = [[parameter, file.name, file.size] for parameter, file in job.files.items()]
+    if job.buffers:
+        found["buffers"] = [[name, buffer.size] for name, buffer in job.buffers.items()]
+    if job.stdin is not None:
+        found["stdin"] = True
+    return found
 
 
 def call_parts(payload: bytes) -> tuple[int, bytes]:

@@ -163,6 +163,14 @@ class SilentSink:
         return False
 
 
+class OutputBuffers(Protocol):
+    """The shared memory that a run has made for what it leaves."""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is some: then the run ends when its process is gone, which could still write there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One run, complete."""
@@ -183,6 +191,9 @@ class Job:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileInput] = field(default_factory=dict)
+    buffers: Mapping[str, FileInput] = field(default_factory=dict)
+    """Read-only memory, by its name in ``gatewright.buffers``."""
+    outputs: OutputBuffers | None = None
     stdin: FileInput | None = None
     argv: Sequence[str] = ()
     """What follows the script's path in ``sys.argv``."""
@@ -206,4 +217,9 @@ class Job:
     @property
     def inputs(self) -> list[FileInput]:
         """Everything that is handed over as a descriptor, in this order."""
-        return [*self.files.values(), *([] if self.stdin is None else [self.stdin])]
+        return [*self.mapped, *([] if self.stdin is None else [self.stdin])]
+
+    @property
+    def mapped(self) -> list[FileInput]:
+        """What of that the child maps into its memory."""
+        return [*self.files.values(), *self.buffers.values()]

@@ -313,6 +313,9 @@ class Slot:
             self.child_violation(str(error))
             return
         self._enter(SlotState.STOPPING)
+        if self._monitor.awaits_exit:
+            self._retire(child)
+            return
         # The waiter hears of the result first; reaping and the next child come after it.
         self._loop.call_soon(self._loop.call_soon, self._retire, child)
 

@@ -86,6 +86,11 @@ class RunFileParams(Model, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=1024, description="As the run's record names it.")]
 
 
+class RunBufferParams(Model, frozen=True):
+    run_id: Id
+    name: Annotated[str, Meta(min_length=1, max_length=1024, description="As the script named it.")]
+
+
 class BufferParams(Model, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=4096, description="The file's name, as the script sees it.")]
 
@@ -181,6 +186,18 @@ RUNS_FILE = Operation(
     patience=TRANSFER_TIMEOUT,
     scoped=True,
 )
+RUNS_BUFFER = Operation(
+    "runs.buffer",
+    "GET",
+    "/runs/{run_id}/buffers/{name}",
+    bytes,
+    "viewer",
+    "Download a buffer that a run left",
+    params=RunBufferParams,
+    raw_answer=True,
+    patience=TRANSFER_TIMEOUT,
+    scoped=True,
+)
 RUNS_INPUTS = Operation(
     "runs.inputs",
     "GET",
@@ -237,6 +254,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     RUNS_CANCEL,
     RUNS_PROGRESS,
     RUNS_FILE,
+    RUNS_BUFFER,
     RUNS_INPUTS,
     RUNS_REPLAY,
     RUNS_COMPARE,

@@ -128,8 +128,12 @@ class Run:
         if request.head.get("stdin"):
             standard_input.put_in_place(fds.pop())
             self.program.around.stdin = True
-        named = zip(fds, request.head.get("files", ()), strict=True)
-        return {parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in named}
+        files = request.head.get("files", ())
+        named = zip(fds[: len(files)], files, strict=True)
+        given = {parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in named}
+        for fd, (name, size) in zip(fds[len(files) :], request.head.get("buffers", ()), strict=True):
+            self.program.buffers.hold(name, fd, size)
+        return given
 
     def go_on(self) -> Call:
         """Return the next call, or send the result and end the process."""

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from types import CodeType, ModuleType
     from typing import Any
 
+    from .buffers import Buffers
     from .channel import Channel
+    from .inputs import InputFile
 
 NAME = "gatewright"
 
@@ -28,10 +30,11 @@ class OwnModule:
     It stands before all finders that look at files: a script or an installed package of that name is not found by it.
     """
 
-    def __init__(self, channel: Channel, script: dict[str, Any]) -> None:
-        """``script`` is the dict of the script's globals."""
+    def __init__(self, channel: Channel, script: dict[str, Any], buffers: Buffers, files: dict[str, InputFile]) -> None:
+        """``script`` is the dict of the script's globals; ``buffers`` and ``files`` will hold what it is handed."""
         self._channel = channel
         self._script = script
+        self._handed = {"_buffers": buffers, "_files": files}
         self._code = {NAME: _code("sdk"), _CALLER: _code("caller")}
         sys.meta_path.insert(0, self)
 
@@ -48,7 +51,7 @@ class OwnModule:
             from .caller import Caller, CallRefused  # by this finder, too
 
             given = {"_caller": Caller(self._channel), "_CallRefused": CallRefused, "_script": self._script}
-            module.__dict__.update(given)
+            module.__dict__.update(given, **self._handed)
         exec(self._code[module.__name__], module.__dict__)  # noqa: S102 - of ours
 
 

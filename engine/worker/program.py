@@ -15,6 +15,7 @@ from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType
 
 from . import ending
+from .buffers import Buffers
 from .channel import NULL_FD
 from .failures import failure, plain_failure
 from .hints import NOT_TAKEN
@@ -83,6 +84,7 @@ class Program:
     Attributes:
         value: What the call that ``begin`` or ``go_on`` returned has returned.
         error: What it raised instead.
+        buffers: The run's named memory.
     """
 
     def __init__(self, channel: Channel, rule: ImportRule | None, around: Circumstances, no_input: NoInput) -> None:
@@ -93,7 +95,9 @@ class Program:
         self._globals = self._module.__dict__
         self._builtins = _own_builtins(rule)
         self._shared = SharedCode(self._builtins)
-        OwnModule(channel, self._globals)
+        self.buffers = Buffers()
+        self._handed: dict[str, InputFile] = {}
+        OwnModule(channel, self._globals, self.buffers, self._handed)
         self._rule = rule
         self._recursion_limit = sys.getrecursionlimit()
         self.value: object = None
@@ -403,6 +407,7 @@ class Program:
             if name in head:
                 self._globals[name] = head[name]
         self._globals["params"].update(files)
+        self._handed.update(files)
         sys.argv += head.get("argv", ())
 
     def _compile(self, request: RunFrame) -> CodeType:

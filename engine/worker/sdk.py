@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
+    from .buffers import Buffers
     from .caller import Caller, CallRefused
+    from .inputs import InputFile
 
     Records = list["Record"]
 
@@ -28,7 +30,9 @@ __all__ = [
     "Error",
     "Record",
     "args",
+    "buffers",
     "documents",
+    "files",
     "log",
     "params",
     "progress",
@@ -108,6 +112,17 @@ def _call(operation: str, body: Mapping[str, Any] | None = None, **params: Any) 
 
 params: dict[str, Any] = _script["params"]
 args: list[Any] = _script["args"]
+files: dict[str, InputFile] = _given.get("_files", {})
+"""The files that the run was handed, by their parameters."""
+
+
+def _make_buffer(name: str, size: int) -> int:
+    return _call_with_buffers("buffers.make", None, {"name": name, "size": size})[1][0]
+
+
+buffers: Buffers | None = _given.get("_buffers")
+if buffers is not None:
+    buffers.connect(_make_buffer)
 
 
 class _Log:

@@ -323,6 +323,7 @@ def probes(plant: Plant) -> dict[str, list[Probe]]:
         "runs.cancel": [Probe("POST", f"/runs/{other}/cancel", f"/runs/{own}/cancel")],
         "runs.progress": [Probe("PUT", f"/runs/{each}/progress", body={"done": 0.5}) for each in (own, other)],
         "runs.file": [Probe("GET", f"/runs/{other}/files/x")],
+        "runs.buffer": [Probe("GET", f"/runs/{other}/buffers/x")],
         "runs.inputs": [Probe("GET", f"/runs/{other}/inputs", f"/runs/{own}/inputs")],
         "runs.replay": [Probe("POST", f"/runs/{other}/replay", f"/runs/{own}/replay", {}, {}, 202)],
         "runs.compare": [Probe("GET", f"/runs/{own}/compare/{other}", f"/runs/{own}/compare/{own}")],

@@ -72,7 +72,7 @@ def test_more_than_any_run_may_be_given_is_refused(given: dict[str, Any]) -> Non
 
 
 def test_files_are_counted_before_they_are_looked_for() -> None:
-    with pytest.raises(ServiceError, match="A run can take 64 files, not 65"):
+    with pytest.raises(ServiceError, match="A run can take 64 files and buffers, not 65"):
         is_much(request(files={f"f{number}": "id" for number in range(65)}))
 
 

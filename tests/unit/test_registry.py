@@ -153,7 +153,7 @@ ABOVE_VIEWER = {
         "tokens.create tokens.list tokens.revoke"
     ),
 }
-PATIENT = {"audit.verify", "retention.prune", "runs.file", "sync.apply", "sync.diff", "sync.rebuild"}
+PATIENT = {"audit.verify", "retention.prune", "runs.buffer", "runs.file", "sync.apply", "sync.diff", "sync.rebuild"}
 
 
 def test_a_role_does_not_change_by_a_slip_of_the_pen() -> None:

@@ -17,6 +17,7 @@ from engine.services.runs.condensed import HeldRecord, Repeated
 from engine.services.runs.follower import Follower
 from engine.services.runs.kept_output import KeptOutput
 from engine.services.runs.masking import Masks
+from engine.services.runs.outputs import RunOutputs
 from engine.services.runs.uploads import Buffer
 from store.state.run_filter import RunFilter
 
@@ -69,6 +70,7 @@ class ActiveRun:
         "info",
         "kept_back",
         "listener",
+        "outputs",
         "owner",
         "repeated",
         "stdin",
@@ -99,6 +101,7 @@ class ActiveRun:
         self.listener = listener
         self.stdin = stdin
         self.files: Sequence[ReturnedFile] = ()
+        self.outputs: RunOutputs | None = None
         self.by_token = False
         self.repeated: Repeated | None = None
         """What it may be a repetition of."""

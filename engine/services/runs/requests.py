@@ -301,6 +301,15 @@ def refused_run(refusal: QueueFull | JobRejected) -> ServiceError:
     return ServiceError("bad_request", str(refusal))
 
 
+def no_buffer(run_id: int, name: str) -> ServiceError:
+    return ServiceError(
+        "no_buffer",
+        f"Run {run_id} left no buffer {name!r}, or it is no longer held: that is for ten minutes.",
+        hint=f"See gatewright runs show {run_id}, or run the script again.",
+        status=404,
+    )
+
+
 def no_file(run_id: int, name: str, *, removed: bool = False) -> ServiceError:
     if removed:
         sentence, hint = f"The file {name!r} of run {run_id} is no longer kept.", "Run the script again."

@@ -43,6 +43,7 @@ from engine.pool.outcome import Ending, Intervention
 from engine.pool.pool import Pool
 from engine.registry.operation import ScriptKind
 from engine.registry.runs import (
+    RUNS_BUFFER,
     RUNS_CANCEL,
     RUNS_EVENTS,
     RUNS_FILE,
@@ -71,9 +72,10 @@ from engine.services.runs.condensed import (
 )
 from engine.services.runs.inputs import GivenInputs, SecretKeeper, given_inputs, is_much, kept_code
 from engine.services.runs.metrics import RunMetrics
+from engine.services.runs.outputs import LeftBuffers, RunOutputs, small_ones
 from engine.services.runs.recorder import Recorder
 from engine.services.runs.records import output_chunk, run_file, run_info, run_row
-from engine.services.runs.requests import Prepared, RequestChecks, no_file, refused_run
+from engine.services.runs.requests import Prepared, RequestChecks, no_buffer, no_file, refused_run
 from engine.services.runs.uploads import Buffer, BufferService
 from engine.services.scripts.shared_code import SharedCode, shared_files
 from engine.services.visibility import of_its_scripts, sees_run
@@ -98,7 +100,9 @@ PAGE = 500
 class ScriptCalls(Protocol):
     """Makes what answers the calls of runs: the scripts' own API, which is built on this service."""
 
-    def for_run(self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str) -> HostCalls: ...
+    def for_run(
+        self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str, outputs: RunOutputs | None = None
+    ) -> HostCalls: ...
 
 
 class RunService:
@@ -138,6 +142,8 @@ class RunService:
         self._checks = checks
         self._shared = shared
         self._buffers = buffers
+        self.left = LeftBuffers(buffers)
+        """Buffers that runs have made."""
         self._events = events
         self._metrics = metrics
         self._space = space
@@ -147,6 +153,8 @@ class RunService:
         self._active: dict[int, ActiveRun] = {}
         self._batches: dict[int, Callable[[], None]] = {}
         """By the number of a batch's record: stops it."""
+        self._taking: set[asyncio.Task[None]] = set()
+        """Ends of runs whose buffers are being read."""
         self.script_api: ScriptCalls | None = None
         """What answers the runs' calls; put in place when every service is there that it asks."""
         self.recorder = Recorder(state, self._durable)
@@ -264,16 +272,17 @@ class RunService:
         much = is_much(request)
         prepared = await self._checks.prepare(request, actor, shared, source)
         run_id = await self._state.next_run_id()
-        wanted = [*request.files.values(), *([] if request.stdin is None else [request.stdin])]
+        stdin_id = [] if request.stdin is None else [request.stdin]
+        wanted = [*request.files.values(), *request.buffers.values(), *stdin_id]
         buffers = await self._buffers.hold(wanted, actor)
         stdin = None if request.stdin is None else buffers[-1]
         keeper = SecretKeeper(self._hmac_key, prepared.secret)
-        files = dict(zip(request.files, buffers, strict=False))
+        files, named = _by_name(request, buffers)
         try:
             given = (
-                await asyncio.to_thread(given_inputs, request, files, stdin, keeper)
+                await asyncio.to_thread(given_inputs, request, files, stdin, keeper, named)
                 if much
-                else given_inputs(request, files, stdin, keeper)
+                else given_inputs(request, files, stdin, keeper, named)
             )
         except BaseException:
             self._buffers.give_back(buffers)
@@ -330,7 +339,8 @@ class RunService:
         run = self._active.get(run_id)
         info = self._condenser.shown(run.info) if run is not None else await self._recorded(run_id, actor)
         self._check_sees(info, actor)
-        return info
+        left = self.left.of(run_id)
+        return info if info.buffers == left else replace(info, buffers=left)
 
     @implements(RUNS_LIST)
     async def find(self, params: RunListParams, actor: Actor) -> RunList:
@@ -414,6 +424,17 @@ class RunService:
         if row is None or row.data is None:
             raise no_file(run_id, name, removed=row is not None)
         return bytes(row.data)
+
+    @implements(RUNS_BUFFER)
+    async def buffer(self, run_id: int, name: str, actor: Actor) -> bytes | memoryview:
+        """Return a buffer that a run left: as long as the engine holds it, and a small one from the run's record."""
+        await self.get(run_id, actor)
+        if (content := self.left.read(run_id, name)) is not None:
+            return content
+        try:
+            return await self.file(run_id, name, actor)
+        except ServiceError:
+            raise no_buffer(run_id, name) from None
 
     @implements(RUNS_EVENTS)
     async def events(
@@ -610,16 +631,14 @@ class RunService:
         queue_wait: float | None,
         repeated: Repeated | None,
     ) -> ActiveRun:
-        files = {
-            name: FileInput(name=buffer.info.name, fd=buffer.fd, size=buffer.info.size)
-            for name, buffer in zip(request.files, buffers, strict=False)
-        }
+        files, named = _by_name(request, buffers)
         stdin = None
         if request.stdin is not None:
             stdin = FileInput("stdin", self._buffers.opened(buffers[-1]), buffers[-1].info.size)
         script = prepared.name if request.kind is RunKind.SCRIPT else ""
         kept = _kept_output(prepared.limits)
         run = ActiveRun(info, actor.uid, buffers, self, kept, None if stdin is None else stdin.fd)
+        run.outputs = RunOutputs(self._buffers, actor.identity, prepared.limits.memory, prepared.limits.files)
         job = Job(
             run_id=info.id,
             kind=request.kind,
@@ -635,7 +654,9 @@ class RunService:
             args=request.args,
             kwargs=request.kwargs,
             variables=request.variables,
-            files=files,
+            files={name: _handed(buffer) for name, buffer in files.items()},
+            buffers={name: _handed(buffer) for name, buffer in named.items()},
+            outputs=run.outputs,
             stdin=stdin,
             argv=request.argv,
             shared=prepared.shared,
@@ -649,7 +670,7 @@ class RunService:
             max_parallel=prepared.parallel,
             calls=None
             if self.script_api is None
-            else self.script_api.for_run(info, prepared.script_kind, actor, script),
+            else self.script_api.for_run(info, prepared.script_kind, actor, script, run.outputs),
         )
         run.by_token = bool(actor.token)
         self._active[info.id] = run
@@ -713,6 +734,31 @@ class RunService:
         self._buffers.give_back(run.buffers)
         run.close_stdin()
         ending = run.masked(_interrupted() if future.cancelled() else future.result())
+        if run.outputs is not None and run.outputs.any and ending.outcome is Outcome.OK:
+            task = asyncio.get_running_loop().create_task(self._take_buffers(run, run.outputs, ending))
+            self._taking.add(task)
+            task.add_done_callback(self._taking.discard)
+            return
+        if run.outputs is not None:
+            run.outputs.drop()
+        self._finish(run, ending)
+
+    async def _take_buffers(self, run: ActiveRun, outputs: RunOutputs, ending: Ending) -> None:
+        """End a run that leaves buffers. What cannot be taken is told of in its note."""
+        try:
+            left = await outputs.take()
+            self.left.add(run.info.id, left)
+            recorded = await asyncio.to_thread(small_ones, left, ending.files, outputs.recorded)
+            ending = replace(ending, files=(*ending.files, *recorded))
+        except (ServiceError, OSError, MemoryError) as error:
+            reason = error.message if isinstance(error, ServiceError) else f"{error}."
+            sentence = f"Not all of the buffers that the run made are kept: {reason}"
+            ending = replace(ending, note=" ".join(filter(None, (ending.note, sentence))))
+        finally:
+            self._finish(run, ending)
+
+    def _finish(self, run: ActiveRun, ending: Ending) -> None:
+        """Make the final record."""
         run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
         # After the last change that it can report while it counts as running.
@@ -740,6 +786,7 @@ class RunService:
                 queue_reason=None,
                 progress=None,
                 files=[run_file(file) for file in run.files],
+                buffers=self.left.of(run.info.id),
             )
         )
         self._settle(run)
@@ -857,6 +904,16 @@ def _first_record(
     )
 
 
+def _by_name(request: RunRequest, buffers: Sequence[Buffer]) -> tuple[dict[str, Buffer], dict[str, Buffer]]:
+    """The files by parameter and the buffers by name; ``buffers`` are those of a request, in its order."""
+    files = dict(zip(request.files, buffers, strict=False))
+    return files, dict(zip(request.buffers, buffers[len(files) :], strict=False))
+
+
+def _handed(buffer: Buffer) -> FileInput:
+    return FileInput(name=buffer.info.name, fd=buffer.fd, size=buffer.info.size)
+
+
 def _never_started(info: RunInfo, failure: BaseException) -> RunInfo:
     """The final record of a run whose intent is on record and which did not begin after that."""
     error = RunError(type="internal", message="The run could not be started; the engine's log says why.")
@@ -886,4 +943,4 @@ def _interrupted() -> Ending:
 
 def _summary(info: RunInfo) -> RunInfo:
     """Leave out what a list does not carry because it can be large."""
-    return replace(info, value=None, has_value=False, result=None, traceback=None)
+    return replace(info, value=None, has_value=False, result=None, traceback=None, buffers=[])

@@ -22,6 +22,7 @@ from engine.services.access import Actor, Role, ServiceError
 from engine.services.audit import AuditService
 from engine.services.callers import Callers
 from engine.services.operations import BoundOperation, Request, Row, UnboundOperation, bind, may
+from engine.services.runs.outputs import RunOutputs
 
 SOURCE = "script"
 """What audit and services call this surface."""
@@ -60,12 +61,14 @@ class CallingRun:
         kind: Of its script; code that is no script counts as a utility.
         actor: Who started it.
         script: The script's path, empty for code that is no script.
+        outputs: Makes its buffers; None: it can make none.
     """
 
     info: RunInfo
     kind: ScriptKind
     actor: Actor
     script: str
+    outputs: RunOutputs | None = None
 
 
 class RunOperation(NamedTuple):
@@ -124,9 +127,11 @@ class ScriptApi:
             raise UnboundOperation(f"Two methods carry out {', '.join(both)}.")
         self.operations = bound
 
-    def for_run(self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str = "") -> RunApi:
+    def for_run(
+        self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str = "", outputs: RunOutputs | None = None
+    ) -> RunApi:
         """Return what answers the calls of one run, as ``CallingRun`` describes it."""
-        return RunApi(self, CallingRun(info, kind, actor, script))
+        return RunApi(self, CallingRun(info, kind, actor, script, outputs))
 
 
 class RunApi(HostCalls):

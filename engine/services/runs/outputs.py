@@ -1,0 +1,200 @@
+"""Buffers that runs make for what they leave: memory that a script writes to and that its caller reads, uncopied.
+
+The engine makes each one, a memfd whose size is sealed from the start. It is read only when the script's process is
+gone and the content is sealed too (fcntl(2), F_SEAL_WRITE): the kernel refuses that seal as long as anybody could still
+write there. Where that happens, since an ADMIN run left a process, a copy is read.
+
+A run that does not end well leaves none, as it leaves no files. The others are held for ten minutes for whoever may see
+the run. Those that fit into what its record may keep of files are kept there too, under their names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import hashlib
+import mmap
+import os
+from collections.abc import Sequence
+
+from engine.models.runs import RunBuffer
+from engine.pool.outcome import ReturnedFile
+from engine.services.access import ServiceError
+from engine.services.runs.uploads import COPIED_AT_ONCE, SEALS, Buffer, BufferService
+from engine.worker.buffers import MOST_MADE, name_problem
+from store.sizes import describe_size
+
+
+class RunOutputs:
+    """The buffers that one run makes. Implements the pool's ``OutputBuffers``.
+
+    Attributes:
+        recorded: Bytes that its record may keep of files, these among them.
+        closed: The run has ended, and makes no more.
+    """
+
+    __slots__ = ("_buffers", "_left", "_made", "_owner", "closed", "recorded")
+
+    def __init__(self, buffers: BufferService, owner: str, most: int, recorded: int) -> None:
+        """``most``: bytes that it may make together."""
+        self._buffers = buffers
+        self._owner = owner
+        self._left = most
+        self.recorded = recorded
+        self._made: dict[str, Buffer] = {}
+        self.closed = False
+
+    @property
+    def any(self) -> bool:
+        return bool(self._made)
+
+    def create(self, name: object, size: object) -> int:
+        """Make a buffer as the script asks for it, which may be anything.
+
+        Returns:
+            Its descriptor, which stays the engine's.
+
+        Raises:
+            ServiceError: ``bad_request``, ``buffer_exists``, ``buffer_too_large`` or ``busy``.
+        """
+        if self.closed:
+            raise ServiceError("bad_request", "The run has ended.")
+        problem = name_problem(name) if isinstance(name, str) else "its name is no text"
+        if not isinstance(name, str) or problem is not None:
+            raise ServiceError("bad_request", f"A buffer cannot be made: {problem}.")
+        if type(size) is not int or size < 0:
+            raise ServiceError("bad_request", "The size of a buffer is a number of bytes, 0 or more.")
+        if name in self._made:
+            raise ServiceError("buffer_exists", f"The run has made a buffer {name!r} already.")
+        if len(self._made) >= MOST_MADE:
+            raise ServiceError("busy", f"A run can make {MOST_MADE} buffers.")
+        if size > self._left:
+            raise ServiceError(
+                "buffer_too_large",
+                f"The buffer {name!r} would have {describe_size(size)}, and the run may make "
+                f"{describe_size(self._left)} more: its buffers are part of its memory.",
+                hint="limits.memory in the script's header asks for more.",
+            )
+        self._made[name] = buffer = self._buffers.output(size, self._owner)
+        self._left -= size
+        return buffer.fd
+
+    def drop(self) -> None:
+        """Forget what the run has made."""
+        self.closed = True
+        made, self._made = self._made, {}
+        for buffer in made.values():
+            self._buffers.discard(buffer)
+
+    async def take(self) -> dict[str, Buffer]:
+        """Return what the run has left, sealed. Its process must be gone.
+
+        Raises:
+            ServiceError: ``busy`` when one has to be copied and there is no room for that.
+        """
+        self.closed = True
+        made, self._made = self._made, {}
+        try:
+            for name, buffer in made.items():
+                if not _sealed(buffer.fd):
+                    made[name] = await self._copy(buffer)
+        except BaseException:
+            for buffer in made.values():
+                self._buffers.discard(buffer)
+            raise
+        return made
+
+    async def _copy(self, buffer: Buffer) -> Buffer:
+        """Copy what a process that goes on may still write to; what it writes meanwhile is there or not."""
+        copy = self._buffers.output(buffer.info.size, self._owner)
+        try:
+            done = 0
+            while done < buffer.info.size:
+                done += os.sendfile(copy.fd, buffer.fd, done, min(COPIED_AT_ONCE, buffer.info.size - done))
+                await asyncio.sleep(0)
+            fcntl.fcntl(copy.fd, fcntl.F_ADD_SEALS, SEALS)
+        except BaseException:
+            self._buffers.discard(copy)
+            raise
+        self._buffers.discard(buffer)
+        return copy
+
+
+class LeftBuffers:
+    """What runs have left, by run and name, until its lease ends."""
+
+    def __init__(self, buffers: BufferService) -> None:
+        self._buffers = buffers
+        self._left: dict[int, dict[str, Buffer]] = {}
+
+    def add(self, run_id: int, left: dict[str, Buffer]) -> None:
+        """Begin the lease of what a run has left."""
+        self._forget_dropped()
+        if left:
+            self._left[run_id] = left
+            self._buffers.give_back(left.values())
+
+    def of(self, run_id: int) -> list[RunBuffer]:
+        """Return what there still is of a run's buffers."""
+        self._forget_dropped()
+        return [RunBuffer(name=name, size=buffer.info.size) for name, buffer in self._left.get(run_id, {}).items()]
+
+    def read(self, run_id: int, name: str) -> memoryview | None:
+        """Return the content of a buffer, which stays readable when the lease ends; None if there is none."""
+        self._forget_dropped()
+        buffer = self._left.get(run_id, {}).get(name)
+        if buffer is None:
+            return None
+        buffer.handed_out = True  # from now on it may make room for others
+        return mapped(buffer)
+
+    def take(self, run_id: int) -> dict[str, memoryview]:
+        """Return all that a run has left and end its lease."""
+        self._forget_dropped()
+        left = self._left.pop(run_id, {})
+        taken = {name: mapped(buffer) for name, buffer in left.items()}
+        for buffer in left.values():
+            self._buffers.discard(buffer)
+        return taken
+
+    def _forget_dropped(self) -> None:
+        self._buffers.expire()
+        for run_id, left in list(self._left.items()):
+            there = {name: buffer for name, buffer in left.items() if self._buffers.has(buffer)}
+            if not there:
+                del self._left[run_id]
+            elif len(there) < len(left):
+                self._left[run_id] = there
+
+
+def mapped(buffer: Buffer) -> memoryview:
+    """Return a read-only view of a sealed buffer. The memory lasts as long as the view."""
+    if not buffer.info.size:
+        return memoryview(b"")
+    # Private: before Linux 6.7 no shared mapping can be made of what is sealed against writing, not even to read.
+    return memoryview(mmap.mmap(buffer.fd, buffer.info.size, mmap.MAP_PRIVATE, mmap.PROT_READ))
+
+
+def small_ones(left: dict[str, Buffer], taken: Sequence[ReturnedFile], limit: int) -> list[ReturnedFile]:
+    """Copy the buffers that fit beside a run's files into its record, ``limit`` bytes of both together."""
+    limit -= sum(len(file.data) for file in taken)
+    names = {file.name for file in taken}
+    found = []
+    for name, buffer in left.items():
+        if name not in names and buffer.info.size <= limit:
+            limit -= buffer.info.size
+            data = bytearray(mapped(buffer))
+            found.append(ReturnedFile(name, data, hashlib.sha256(data).hexdigest()))
+    return found
+
+
+def _sealed(fd: int) -> bool:
+    """Seal a buffer; False when a process may still write to it."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.EPERM):
+            raise
+        return False
+    return True
