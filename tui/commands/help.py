@@ -18,6 +18,7 @@ TOPICS = {
     "access": "accounts, roles, tokens, shared projects, TLS, a proxy in front",
     "api": "the REST API, with recipes for curl, requests and asyncio",
     "jython": "Python 3 from Jython scripts on the gateway",
+    "scripts-api": "what a script asks the engine by import gatewright",
 }
 
 
