@@ -277,7 +277,9 @@ async def compose(
         documents,
         runs,
         tasks,
-        lambda run_id, actor, workers, calls: LocalExecutor(pool, run_id=run_id, actor=actor.name, workers=workers),
+        lambda run_id, actor, workers, calls: LocalExecutor(
+            pool, run_id=run_id, actor=actor.name, workers=workers, calls=calls
+        ),
         lambda info, actor: script_api.for_run(info, "macro", actor, ""),
     )
     stack.push_async_callback(render.close)

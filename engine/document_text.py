@@ -28,7 +28,7 @@ _LINKS = re.compile(
     | ^[ ]{0,3}\[[^\]\n]{1,200}\]:[ \t]*<?(?P<reference>[^\s<>]{1,2000})      # [name]: image.png
     | \b(?:src|href)[ \t]*=[ \t]*(?:"(?P<double>[^"\n]{1,2000})"|'(?P<single>[^'\n]{1,2000})')   # <img src="image.png">
     | ^[ \t]*\.\.[ \t]+(?:\|[^|\n]{1,200}\|[ \t]+)?(?:image|figure)::[ \t]+(?P<rst>[^\n]{1,2000})   # .. image:: a.png
-    | \bimage::?(?P<adoc>[^\s\[\]:][^\s\[\]]{0,2000})\[                        # image::image.png[text]
+    | \bimage::?(?P<adoc>[^\s\[\]:]{1,2000})\[                        # image::image.png[text]
     """,
     re.MULTILINE | re.VERBOSE,
 )

@@ -86,7 +86,9 @@ _decode = json.JSONDecoder(object_hook=Record).decode
 
 
 def _request(operation: str, params: Mapping[str, Any], body: Mapping[str, Any] | None) -> bytes:
-    asked = {"op": operation, "params": params} | ({} if body is None else {"body": body})
+    asked: dict[str, Any] = {"op": operation, "params": params} | ({} if body is None else {"body": body})
+    if (of := _caller.current_call()) is not None:
+        asked["of"] = of
     try:
         return _encode(asked).encode()
     except (TypeError, ValueError, RecursionError) as error:
