@@ -134,15 +134,19 @@ class _Log:
     """Lines for those who follow the run and for its record: time, level, text, on standard error."""
 
     def debug(self, message: object, *values: object) -> None:
+        """Write a line of level DEBUG. ``values`` fill its places, as in ``log.debug("%d rows", 3)``."""
         self._write("DEBUG", message, values)
 
     def info(self, message: object, *values: object) -> None:
+        """Write a line of level INFO."""
         self._write("INFO", message, values)
 
     def warning(self, message: object, *values: object) -> None:
+        """Write a line of level WARNING."""
         self._write("WARNING", message, values)
 
     def error(self, message: object, *values: object) -> None:
+        """Write a line of level ERROR."""
         self._write("ERROR", message, values)
 
     def exception(self, message: object, *values: object) -> None:
@@ -158,13 +162,13 @@ class _Log:
 
 
 class _Progress:
-    """``gatewright.progress``."""
+    """How far the run is, for those who follow it."""
 
     def __init__(self) -> None:
         self._told_at = float("-inf")
 
     def __call__(self, done: float | None = None, total: float = 1.0, text: str = "") -> None:
-        """Tell those who follow the run how far it is.
+        """Tell how far the run is: on the command line's terminal, in the console's head line and list of tasks.
 
         Call it as often as you like: ten times a second it is told.
 
