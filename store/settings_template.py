@@ -131,8 +131,8 @@ SETTINGS_TEMPLATE = """\
 # url = ""
 # model = ""
 
-# File with its key, with an absolute path, readable by the engine's account alone; and a file in PEM with the authorities
-# that vouch for its certificate, in place of the system's.
+# File with its key, with an absolute path, readable by the engine's account alone; and a file in PEM with the
+# authorities that vouch for its certificate, in place of the system's.
 # key_file = ""
 # ca_file = ""
 

@@ -207,6 +207,11 @@ class ActiveRun:
         self.listener.run_progressed(self)
         self._progress_timer = self._loop.call_later(PROGRESS_EVERY, self._tell_progress)
 
+    @property
+    def masks(self) -> Masks | None:
+        """What hides the secrets that it was given; None if it was given none."""
+        return self._masks
+
     def output(self, stream: Stream, text: str) -> None:
         if self._masks is not None:
             text = self._masks.output(stream, text)
