@@ -28,6 +28,7 @@ from engine.models.shared import SharedFile
 from engine.sandbox.plan import DOCTOR, Level
 from engine.services.access import Actor
 from engine.services.disk_space import short_of_space
+from engine.services.macros.many import render_many
 from engine.services.runs.active import ActiveRun
 
 if TYPE_CHECKING:
@@ -168,6 +169,24 @@ class Engine(EngineParts):
             timeout=timeout,
         )
         return await self.run(request, buffers=buffers)
+
+    async def render_many(
+        self,
+        source: str | bytes,
+        params_list: Sequence[Mapping[str, Any]],
+        context: Mapping[str, Any] | None = None,
+        workers: int = 1,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - see execute
+    ) -> list[str]:
+        """Call ``render(params, context)`` of a text for each of ``params_list``; return what it returns, in order.
+
+        All calls share a process, or ``workers`` of them, in RESTRICTED mode. Each gets arguments of its own.
+
+        Raises:
+            CallFailed: A call failed; it names the index and the reason.
+        """
+        return await render_many(self.runs, self.pool, self.owner, source, params_list, context or {}, workers, timeout)
 
     async def run(
         self, request: RunRequest, actor: Actor | None = None, *, buffers: Mapping[str, Buffer] | None = None

@@ -1,4 +1,4 @@
-"""The engine's side of a macro's child: chunks of calls go out, several at a time, and what they returned comes back."""
+"""The engine's side of a macro's child: chunks of calls go out, several at a time, and texts come back."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
+from datetime import time as clock
 from itertools import accumulate, chain
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
+from engine.models.macros import Read
 from engine.models.runs import Outcome, RunError
 from engine.pool.frames import ProtocolError
 from engine.pool.job import ChildLink, JobRejected
@@ -24,6 +27,7 @@ MAX_CHUNK_TEXTS = 64 << 20
 """Bytes of UTF-8 of all the texts of one chunk: what a macro can make the engine hold."""
 
 _encode = msgspec.json.encode
+_MORE_MEMORY = "The call needs more memory than the macro may have; limits.memory in its header asks for more."
 _PLAIN = {str, int, float, bool}
 _DICTS = {dict}
 
@@ -70,7 +74,7 @@ def calls_frame(
     if of:
         if len(of) != len(params) or min(of) < 0 or max(of) >= len(documents):
             raise JobRejected("A chunk's calls and its documents do not fit together.")
-        told = _json(documents)
+        told = _json_of_documents(documents)
         indexes = array("I", of).tobytes()
     given = _json_of(params)
     around = _json(context)
@@ -95,6 +99,14 @@ def _json_of(params: Sequence[Mapping[str, Any]]) -> bytes:
     return _json([dict(one) for one in params])
 
 
+def _json_of_documents(documents: Sequence[Mapping[str, Any]]) -> bytes:
+    """Write documents, which can be large, as JSON. Numbers that are none are null there."""
+    try:
+        return _encode(documents, enc_hook=_plain)
+    except (UnicodeEncodeError, TypeError, OverflowError, RecursionError):
+        return _json([dict(one) for one in documents])
+
+
 def _json(value: object) -> bytes:
     try:
         return json.dumps(value, default=_plain).encode()
@@ -105,8 +117,10 @@ def _json(value: object) -> bytes:
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, (tuple, Sequence)):
+    if isinstance(value, Sequence):
         return list(value)
+    if isinstance(value, (date, clock)):
+        return value.isoformat()
     raise TypeError(f"{type(value).__name__} is no JSON")
 
 
@@ -124,6 +138,7 @@ class Part:
     errors: dict[int, RunError] = field(default_factory=dict)
     tracebacks: dict[int, str] = field(default_factory=dict)
     warnings: dict[int, list[str]] = field(default_factory=dict)
+    reads: dict[int, list[Read]] = field(default_factory=dict)
     size: int = 0
     """Bytes of the texts."""
     sent_at: float = 0.0
@@ -286,9 +301,7 @@ def _take_head(part: Part, data: bytes, sizes: array[int]) -> None:
     done = len(part.texts)
     for index, told in head.errors.items():
         if told.outcome == Outcome.MEMORY and not told.error.message:
-            told.error.message = (
-                "The call needs more memory than the macro may have; limits.memory in its header asks for more."
-            )
+            told.error.message = _MORE_MEMORY
         part.errors[done + index] = RunError(**msgspec.structs.asdict(told.error))
         if told.traceback is not None:
             part.tracebacks[done + index] = told.traceback

@@ -112,6 +112,8 @@ class Child:
         self._line_timer: asyncio.TimerHandle | None = None
         self._unsent: deque[_Outgoing] = deque()
         self._calls: RunCalls | None = None
+        self._takers: dict[int, Callable[[bytes], None]] = {}
+        """What takes frames of each of these types; each raises ``ProtocolError`` for what no honest child sends."""
         self._batch: BatchCalls | None = None
         self._page = new.line
         self.returned = ReturnedFiles(0)
@@ -141,10 +143,12 @@ class Child:
         self._parser.expect_run(limits.result)
         self._result_limit = limits.result
         self.returned = ReturnedFiles(limits.files)
+        self._takers = {Frame.CALL: self._calls.take, Frame.CHUNK: self.returned.take}
         self._send(frame, [file.fd for file in files])
         if batch is not None:
             self._batch = batch
             self._parser.expect_texts()
+            self._takers[Frame.TEXTS] = batch.take
             batch.attach(self)
         self._stray_timer = self._loop.call_later(STRAY_DELAY, self._hear_stray)
 
@@ -342,21 +346,15 @@ class Child:
                 else:
                     self._owner.child_result(self, payload)
                 return
-            elif kind in (Frame.CALL, Frame.CHUNK) and self._output is not None and self._calls is not None:
+            elif self._output is not None and (take := self._takers.get(kind)) is not None:
                 try:
-                    (self._calls.take if kind == Frame.CALL else self.returned.take)(payload)
+                    take(payload)
                 except ProtocolError as error:
                     self._violated(str(error))
                     return
             elif kind == Frame.WAIT and self._output is not None and self.waiting is None:
                 try:
                     self.waiting = waiting(payload, self._result_limit)
-                except ProtocolError as error:
-                    self._violated(str(error))
-                    return
-            elif kind == Frame.TEXTS and self._batch is not None:
-                try:
-                    self._batch.take(payload)
                 except ProtocolError as error:
                     self._violated(str(error))
                     return

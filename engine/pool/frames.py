@@ -175,17 +175,22 @@ def _run_head(job: Job) -> bytes:
     elif job.entrypoint is not None:
         head["entrypoint"] = job.entrypoint
     head |= _descriptors(job)
-    if job.code:
-        head["code"] = len(job.code)
-    if job.shared:
-        files = [[one.name, one.path, one.package, len(one.text), len(one.code)] for one in job.shared]
-        head["shared"] = [len(job.source) + len(job.code), job.shared_folder, files]
+    head |= _what_follows(job)
     if not head:
         return b""
     try:
         return json.dumps(head, allow_nan=True).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise JobRejected(f"The run's inputs cannot be written as JSON: {error}.") from None
+
+
+def _what_follows(job: Job) -> dict[str, Any]:
+    """What the head says of compiled code and shared files behind the source."""
+    head: dict[str, Any] = {"code": len(job.code)} if job.code else {}
+    if job.shared:
+        files = [[one.name, one.path, one.package, len(one.text), len(one.code)] for one in job.shared]
+        head["shared"] = [len(job.source) + len(job.code), job.shared_folder, files]
+    return head
 
 
 def _descriptors(job: Job) -> dict[str, Any]:

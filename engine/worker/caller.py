@@ -10,11 +10,10 @@ from __future__ import annotations
 import _socket
 import _thread
 from array import array
-from builtins import len, sum  # noqa: A004 - not those that a script may have put in their place
+from builtins import len  # noqa: A004 - not those that a script may have put in their place
 from itertools import count
 from os import close as _close
 from os import dup as _dup
-from os import read as _read
 
 from .channel import RUN_FD
 from .wire import CALL, HEADER, MAX_CALL_FRAME, MAX_CALLS_AT_ONCE, REPLY, Frame
@@ -23,7 +22,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .channel import Channel
 
-READ_SIZE = 256 << 10
 MAX_REQUEST = MAX_CALL_FRAME - CALL.size
 """Bytes of the JSON that a call may have."""
 
@@ -71,10 +69,14 @@ class Caller:
         self._room = MAX_CALLS_AT_ONCE
         self._queue: list[_Waiter] = []
         """Threads that may not call before another one has its reply."""
-        self._inbox: list[bytes] = []
-        """What was read of the next reply."""
         self._ancillary: list[tuple[bytes, list[tuple[int, int, bytes]], int, object]] = []
         self._descriptors: _socket.socket | None = None
+        channel.take_reply = self._take_unheard
+
+    def current_call(self) -> int | None:
+        """Return which call of a batch goes on; None in every other run."""
+        current = self._channel.current_call
+        return None if current is None else current()
 
     def call(self, request: bytes) -> tuple[bytes, list[int]]:
         """Send a request and return the reply to it, with the descriptors that came along, now the caller's.
@@ -94,6 +96,11 @@ class Caller:
         if self._reader == thread:  # which lies below this very call
             sentence = "A signal handler cannot call the engine while the call that it interrupts goes on."
             raise CallRefused("busy", sentence, "Note in the handler what is to be done, and do it afterwards.")
+        if self._channel.current_call is not None and thread != self._channel.main_thread:
+            sentence = (
+                "A macro calls the engine from the thread that its function was called in, and from no other one."
+            )
+            raise CallRefused("unavailable", sentence, "Make the call before the thread is started.")
         self._take_room(thread)
         return self._ask(next(self._numbers) & 0xFFFF_FFFF, thread, request)
 
@@ -147,13 +154,20 @@ class Caller:
 
     def _receive(self) -> tuple[int, bytes, list[int]]:
         """Read the next reply, whichever call it is for."""
-        head = self._have(_HEAD)
-        size, _ = HEADER.unpack_from(head)
-        number, descriptors = REPLY.unpack_from(head, HEADER.size)
-        data = self._have(HEADER.size + size)
+        channel = self._channel
+        try:
+            while True:
+                size, kind = HEADER.unpack_from(channel.have(HEADER.size))
+                if kind == Frame.REPLY:
+                    break
+                channel.take_frame()
+            number, descriptors = REPLY.unpack_from(channel.have(_HEAD), HEADER.size)
+            data = channel.have(HEADER.size + size)
+        except EOFError:
+            raise CallRefused("unavailable", "The engine has closed the run's connection.", "") from None
         if descriptors:
             self._have_descriptors(descriptors)
-        ancillary, self._ancillary, self._inbox = self._ancillary, [], []
+        ancillary, self._ancillary, channel.inbox = self._ancillary, [], []
         fds = array("i")
         for _, messages, _, _ in ancillary:
             for level, kind, body in messages:
@@ -161,18 +175,9 @@ class Caller:
                     fds.frombytes(body[: len(body) - len(body) % _DESCRIPTOR])
         return number, data[_HEAD:], list(fds)
 
-    def _have(self, size: int) -> bytes:
-        """Read until ``size`` bytes of the reply are there, not one more: descriptors may come behind."""
-        inbox = self._inbox
-        while (missing := size - sum(map(len, inbox))) > 0:
-            # Read and kept by one call of C: between two of Python a signal handler may raise, and what was read would
-            # be lost.
-            inbox.extend(map(_read, (self._channel.fd,), (min(missing, READ_SIZE),)))
-            if not inbox[-1]:
-                raise CallRefused("unavailable", "The engine has closed the run's connection.", "")
-        if len(inbox) > 1:
-            inbox[:] = (b"".join(inbox),)
-        return inbox[0]
+    def _take_unheard(self) -> None:
+        """Read a reply that comes while no call is waited for: to one that was given up."""
+        self._hand_on(*self._receive())
 
     def _have_descriptors(self, count: int) -> None:
         if self._descriptors is None:

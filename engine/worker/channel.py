@@ -14,6 +14,7 @@ from .wire import BEGUN_AT, HEADER, LINE_LIMIT, LINE_PAGE, LINE_SHOWN, LINE_SHOW
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from mmap import mmap
     from typing import NoReturn
 
@@ -26,6 +27,8 @@ _NOTED_SIZE = BEGUN_AT - OPEN_LINE.size
 
 RUN_FD = 3
 """Where a child's run socket always is."""
+
+_READ_SIZE = 256 << 10
 
 
 class Channel:
@@ -52,8 +55,15 @@ class Channel:
         self._line_number = 0
         self._noted = False
         """Whether a line stands in the page."""
+        self.inbox: list[bytes] = []
+        """What was read of the engine's next frame."""
         self.came: list[tuple[int, bytes]] = []
         """Frames of the engine that were read while another type was waited for: type and payload."""
+        self.take_reply: Callable[[], None] | None = None
+        """Reads the REPLY of which ``inbox`` has the beginning."""
+        self.current_call: Callable[[], int] | None = None
+        """Of a batch: tells which call of its chunk goes on. Only the thread that makes these calls asks the engine."""
+        self.main_thread = 0
 
     @property
     def noting(self) -> mmap | None:
@@ -141,44 +151,61 @@ class Channel:
                     written += _write(self.fd, data[written:])
 
     def receive(self, wanted: int) -> bytes:
-        """Wait for the engine's next frame of a type and return its payload; others stay until they are waited for."""
+        """Wait for the engine's next frame of a type and return its payload; others stay until they are waited for.
+
+        Raises:
+            EOFError: The engine has closed the run's connection.
+        """
         while True:
             for index, (kind, payload) in enumerate(self.came):
                 if kind == wanted:
                     del self.came[index]
                     return payload
-            self.came.append(self._read_frame(b""))
+            self.take_frame()
+
+    def take_frame(self) -> None:
+        """Read the engine's next frame. A REPLY goes to what calls the engine; the others wait in ``came``.
+
+        Raises:
+            EOFError: As ``receive``.
+        """
+        size, kind = HEADER.unpack_from(self.have(HEADER.size))
+        if kind == Frame.REPLY and self.take_reply is not None:
+            self.take_reply()
+            return
+        data = self.have(HEADER.size + size)
+        self.inbox = []
+        self.came.append((kind, data[HEADER.size :]))
 
     def take_unread(self, data: bytes) -> None:
         """Take what has come behind the RUN: frames, of which the last one may not be whole yet."""
-        while data:
-            end = HEADER.size + HEADER.unpack_from(data)[0] if len(data) >= HEADER.size else 0
-            if not end or end > len(data):
-                self.came.append(self._read_frame(data))
-                return
-            self.came.append((data[HEADER.size - 1], data[HEADER.size : end]))
+        while len(data) >= HEADER.size:
+            size, kind = HEADER.unpack_from(data)
+            end = HEADER.size + size
+            if end > len(data):
+                break
+            self.came.append((kind, data[HEADER.size : end]))
             data = data[end:]
+        self.inbox = [data] if data else []
 
-    def _read_frame(self, data: bytes) -> tuple[int, bytes]:
-        """Return the type and the payload of a frame, of which ``data`` has come already.
+    def have(self, size: int) -> bytes:
+        """Read until ``size`` bytes of a frame are there, not one more: descriptors may come behind.
 
-        Not one byte more is read: descriptors may come behind.
+        They stay in ``inbox`` until the frame is taken.
+
+        Raises:
+            EOFError: As ``receive``.
         """
-        if len(data) < HEADER.size:
-            data += self._read_on(HEADER.size - len(data))
-        size, kind = HEADER.unpack_from(data)
-        have = len(data) - HEADER.size
-        return kind, data[HEADER.size :] + self._read_on(size - have) if have else self._read_on(size)
-
-    def _read_on(self, missing: int) -> bytes:
-        parts = []
-        while missing:
-            part = _read(self.fd, missing)
-            if not part:
-                _exit(0)  # the engine has gone, or no longer needs this child
-            parts.append(part)
-            missing -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        inbox = self.inbox
+        while (missing := size - sum(map(len, inbox))) > 0:
+            # Read and kept by one call of C: between two of Python a signal handler may raise, and what was read would
+            # be lost.
+            inbox.extend(map(_read, (self.fd,), (min(missing, _READ_SIZE),)))
+            if not inbox[-1]:
+                raise EOFError
+        if len(inbox) > 1:
+            inbox[:] = (b"".join(inbox),)
+        return inbox[0]
 
     def mute_other_threads(self) -> None:
         """From here on only the calling thread is heard: the script has ended, its threads die with the process."""

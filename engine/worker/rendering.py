@@ -7,6 +7,7 @@ begins behind it, since the iterators stand there.
 
 from __future__ import annotations
 
+import _thread
 import json
 import resource
 import sys
@@ -75,6 +76,8 @@ class Rendering:
         self._filename = filename
         self._shared = shared
         self._hint = hint
+        channel.current_call = lambda: self.current
+        channel.main_thread = _thread.get_ident()
         self._recursion_limit = sys.getrecursionlimit()
         # Once as much has been freed at a time, the C library keeps what it would give back to the kernel after each
         # chunk, to get it again page by page (mallopt(3), M_TRIM_THRESHOLD).
@@ -113,7 +116,7 @@ class Rendering:
         if error is not None:
             self._failed(error)
         if self._count:
-            self._check()
+            self._check(failed=error is not None)
             self._measure(now)
         done = self.current >= self._count
         if self._returned and (
@@ -197,8 +200,11 @@ class Rendering:
 
     # -- what came back ----------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
-        """Make a text or an error of everything that was returned since the last look."""
+    def _check(self, *, failed: bool) -> None:
+        """Make a text or an error of everything that was returned since the last look.
+
+        ``failed``: the last call has raised.
+        """
         returned, start = self._returned, self._checked
         new = returned[start:] if start else returned
         if set(map(type, new)) != _ONLY_TEXTS:
@@ -212,7 +218,7 @@ class Rendering:
                         self._add_error(index, self._told(error))
             new = [text for text in returned[start:] if text is not None]
         self._characters += sum(map(len, new))
-        if len(returned) < self._wanted + start and len(returned) - 1 not in self._errors:
+        if len(returned) < self._wanted + start and not failed:
             # A StopIteration of the macro ends a ``map`` as its own end does.
             sentence = "The macro raised StopIteration."
             self._add_error(len(returned), plain_failure("StopIteration", sentence, filename=self._filename))

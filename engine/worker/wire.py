@@ -123,7 +123,7 @@ MAX_CALLS = 65_536
 """Calls of one chunk."""
 
 CALLS = struct.Struct("<IIIII")
-"""Number of the chunk, of its calls (0: the last one has come), lengths of the context, the parameters, the documents.
+"""Numbers of the chunk and of its calls (0: no more will come), lengths of context, parameters and documents.
 
 Then: these three as JSON, and of each call the index of its document in 4 bytes, if there are documents.
 """

@@ -75,6 +75,7 @@ class ChunkResult:
     output: str = ""
     """What the macro printed meanwhile, shortened."""
     duration: float = 0.0
+    """Seconds that its calls took, without those of the chunks before it."""
     host: str = ""
     isolation: str = ""
 

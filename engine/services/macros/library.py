@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from engine.models.macros import MacroInfo, MacroUse
 from engine.models.scripts import ScriptInfo
 from engine.models.shared import SharedFile
+from engine.pool.job import SharedModule
 from engine.services.access import ServiceError
 from engine.services.macros.executor import MacroSource
 from engine.services.macros.parameters import normalised
@@ -110,15 +111,19 @@ class MacroLibrary:
 
     async def _source(self, name: str, script: ScriptSource) -> MacroSource:
         prepared = await self._checks.macro(script)
+        sha256 = hashlib.sha256(script.data).hexdigest()
+        # As a file of the shared code is: by a child that runs no script, for batches to come.
+        [own] = self._shared.with_code([SharedModule(name, script.info.path, script.data, sha256)])
         return MacroSource(
             name=name,
             path=script.info.path,
             text=script.data,
-            sha256=whole_sha256(hashlib.sha256(script.data).hexdigest(), shared_files(prepared.shared)),
+            sha256=whole_sha256(sha256, shared_files(prepared.shared)),
             shared=prepared.shared,
             entrypoint=script.info.entrypoint or ENTRYPOINT,
             limits=prepared.limits,
             preloads=prepared.preloads,
+            code=own.code,
         )
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import hashlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+import msgspec
+
+from engine.models.macros import Read
 from engine.models.runs import Outcome, Priority, RunError, RunKind, Stream
 from engine.pool.batch import BatchSession, Part, calls_frame
-from engine.pool.job import Job, JobRejected, Profile, QueueFull
+from engine.pool.job import HostCalls, Job, JobRejected, Profile, QueueFull, Reply
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.services.macros.executor import Chunk, ChunkResult, MacroSource
@@ -32,6 +38,16 @@ STARVING = 0.1
 OUTPUT_KEPT = 16 << 10
 """Characters of a chunk's output that its result has."""
 
+READ_OPERATIONS = b"documents."
+"""In the payload of every call whose answer is noted."""
+
+MAX_READS = 1_000
+"""Questions of one call that are noted."""
+
+MAX_KNOWN = 256
+MAX_KNOWN_SIZE = 16 << 20
+"""Answers, and bytes of them, whose hashes are remembered."""
+
 MAX_HELD = 64 << 20
 """Bytes of texts that wait to be taken, above which no chunk is accepted."""
 
@@ -44,6 +60,7 @@ class LocalExecutor:
 
     Attributes:
         stopped: Why the batch was ended by others, who cancelled its run or stopped the engine; None: it was not.
+        isolation: What the last child to answer has proven.
     """
 
     def __init__(
@@ -56,12 +73,16 @@ class LocalExecutor:
         in_flight: int = 4,
         wall: float | None = None,
         priority: Priority = Priority.BATCH,
+        calls: HostCalls | None = None,
     ) -> None:
-        """``wall`` is of the whole batch, in seconds. One that is not above a run's usual limit begins at once.
+        """``calls`` answers what macros ask of the engine; what they ask of the documents is noted as their reads.
+
+        ``wall`` is of the whole batch, in seconds. One that is not above a run's usual limit begins at once.
 
         All other batches begin in processes made for them, some milliseconds later.
         """
         self.stopped: RunError | None = None
+        self.isolation = ""
         self._pool = pool
         self._run_id = run_id
         self._actor = actor
@@ -69,6 +90,8 @@ class LocalExecutor:
         self._in_flight = max(1, in_flight)
         self._wall = wall or LONGEST_BATCH
         self._priority = priority
+        self._calls = calls
+        self._hashes = _Hashes()
         self._waiting: deque[_Work] = deque()
         """Chunks, or what is left of them, that no child has."""
         self._children: list[_MacroChild] = []
@@ -140,6 +163,8 @@ class LocalExecutor:
         self._stop()
         if self._endings:
             await asyncio.wait(self._endings)
+        if self._calls is not None:
+            self._calls.end()
 
     def _stop(self) -> None:
         self._cancelled = True
@@ -207,8 +232,6 @@ class LocalExecutor:
         except JobRejected as error:
             self._fail_rest(work, RunError(type="parameters", message=str(error)))
             return
-        if not work.started:
-            work.started = time.perf_counter()
         part = Part(self._numbers, len(todo), frame, chunk.wall)
         child.works.append(work)
         child.session.send(part)
@@ -228,11 +251,13 @@ class LocalExecutor:
             sink=child,
             entrypoint=macro.entrypoint,
             shared=macro.shared,
+            shared_folder=self._pool.settings.scripts,
             limits=limits,
             profile=Profile(preloads=macro.preloads),
             priority=self._priority,
             queue_wait=LONGEST_BATCH,
             batch=child.session,
+            calls=None if self._calls is None else _NotedCalls(self._calls, child.session, self._hashes),
         )
         self._children.append(child)
         try:
@@ -277,7 +302,8 @@ class LocalExecutor:
         self._answered[child.macro.sha256] = self._answered.get(child.macro.sha256, 0) + part.count
         work.take(part)
         work.output += child.take_output()
-        work.isolation = child.isolation
+        work.isolation = self.isolation = child.isolation
+        work.duration += part.ended - part.began
         work.todo = ()
         self._finish_work(work)
         if self._waiting or child.leaving or self._finished:
@@ -317,66 +343,58 @@ class LocalExecutor:
 
     def _judge(self, child: _MacroChild, ending: Ending) -> None:
         """Answer, or hand on, what a child has left."""
-        session, sha256 = child.session, child.macro.sha256
         if not child.works:
             self._dispatch()
             return
         error = ending.error or RunError(type=ending.outcome, message="The macro's process ended.")
         if ending.outcome in (Outcome.CANCELLED, Outcome.INTERRUPTED):
-            self._stop_for(error)
+            self.stopped = error
+            self._stop()
             return
-        work, part = child.works[0], session.parts[0]
+        work, part = child.works[0], child.session.parts[0]
         work.take(part)
         work.output += child.take_output()
         work.isolation = child.isolation or ending.isolation
-        began_none = not session.answered and not part.texts and not session.begun
-        told = ending.outcome in (Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED) or ending.exit_status == 0
-        never = ending.duration == 0 and ending.outcome in (
-            Outcome.TIMEOUT,
-            Outcome.SANDBOX_UNAVAILABLE,
-            Outcome.MEMORY,
-        )
-        if told or never or (began_none and ending.outcome is not Outcome.CRASHED):
-            if session.overdue:
+        work.duration += time.perf_counter() - part.began if part.began else 0.0
+        if _never_called(child.session, part, ending):
+            if child.session.overdue:
                 message = f"The lines of the macro outside of its function took longer than {part.wall:g} s."
                 error = RunError(type=Outcome.TIMEOUT, message=message)
-            self._broken[sha256] = error
-            if ending.traceback is not None:
-                child.traceback = ending.traceback
-            self._lost(child)
-            return
-        self._losses[sha256] = losses = self._losses.get(sha256, 0) + 1
-        done = len(part.texts)
-        begun = max(session.begun if session.begun is not None else done + 1, done)
-        todo = list(work.todo)
-        work.losses += 1
-        unanswered = todo[done:]
-        if begun > done:
-            culprit = todo[begun - 1]
-            work.errors[culprit] = _blamed(error, session, part)
-            unanswered.remove(culprit)
-        if session.overdue:
-            late = RunError(
-                type=Outcome.TIMEOUT,
-                message=f"The chunk of calls took longer than {part.wall:g} s; this call had not begun.",
-            )
-            for index in todo[max(begun, done) :]:
-                work.errors.setdefault(index, late)
-            unanswered = todo[done : max(begun - 1, done)]
-        work.todo = unanswered
-        if losses >= MANY_LOSSES and losses * CALLS_PER_LOSS > self._answered.get(sha256, 0):
-            message = f"The macro has ended {losses} processes; its last one: {error.message}"
-            self._broken[sha256] = RunError(type=error.type, message=message)
-        if not work.todo:
-            child.works.popleft()
-            self._finish_work(work)
-        elif work.losses >= MAX_LOSSES:
-            child.works.popleft()
-            message = (
-                f"Not tried again, after calls of the same chunk had ended {work.losses} processes: {error.message}"
-            )
-            self._fail_rest(work, RunError(type=error.type, message=message))
+            self._broken[child.macro.sha256] = error
+            child.traceback = ending.traceback
+        else:
+            self._blame(child, work, part, error)
         self._lost(child)
+
+    def _blame(self, child: _MacroChild, work: _Work, part: Part, error: RunError) -> None:
+        """Give the call that went on the error, and decide what of the others is tried again."""
+        sha256, overdue = child.macro.sha256, child.session.overdue
+        todo, done = list(work.todo), len(part.texts)
+        # Where nothing is known of it, the first one without an answer is to blame: each loss takes one at least.
+        begun = done + 1 if child.session.begun is None else max(child.session.begun, done)
+        work.todo = todo[done:]
+        if begun > done:
+            work.todo = todo[done : begun - 1] + todo[begun:]
+            if overdue:
+                message = f"This call did not end: its chunk took longer than {part.wall:g} s."
+                work.errors[todo[begun - 1]] = RunError(type=Outcome.TIMEOUT, message=message)
+            else:
+                work.errors[todo[begun - 1]] = error
+        if overdue:
+            message = f"The chunk of calls took longer than {part.wall:g} s; this call had not begun."
+            late = RunError(type=Outcome.TIMEOUT, message=message)
+            work.errors |= dict.fromkeys(todo[begun:], late)
+            work.todo = todo[done : max(begun - 1, done)]
+        work.losses += 1
+        self._losses[sha256] = losses = self._losses.get(sha256, 0) + 1
+        if losses >= MANY_LOSSES and losses * CALLS_PER_LOSS > self._answered.get(sha256, 0):
+            message = f"The macro has ended {losses} processes. The last time: {error.message}"
+            self._broken[sha256] = RunError(type=error.type, message=message)
+        if work.todo and work.losses < MAX_LOSSES:
+            return
+        child.works.popleft()
+        message = f"Not tried again: calls of the same chunk have ended {work.losses} processes. {error.message}"
+        self._fail_rest(work, RunError(type=error.type, message=message))
 
     def _lost(self, child: _MacroChild) -> None:
         """Hand on what a child has not answered."""
@@ -390,11 +408,6 @@ class LocalExecutor:
         self._changed.set()
         self._dispatch()
 
-    def _stop_for(self, error: RunError) -> None:
-        """End as cancelled: the run of this batch was, or the engine stops."""
-        self.stopped = error
-        self._stop()
-
 
 @dataclass(slots=True, eq=False)
 class _Work:
@@ -407,11 +420,12 @@ class _Work:
     errors: dict[int, RunError] = field(default_factory=dict)
     tracebacks: dict[int, str] = field(default_factory=dict)
     warnings: dict[int, list[str]] = field(default_factory=dict)
+    reads: dict[int, list[Read]] = field(default_factory=dict)
     output: str = ""
     isolation: str = ""
     losses: int = 0
+    duration: float = 0.0
     since: float = field(default_factory=time.perf_counter)
-    started: float = 0.0
 
     def __post_init__(self) -> None:
         self.todo = range(len(self.chunk.params))
@@ -426,13 +440,10 @@ class _Work:
                 self.texts = [None] * len(self.chunk.params)
             for index, text in zip(todo, part.texts, strict=False):
                 self.texts[index] = text
-        for mine, theirs in (
-            (self.errors, part.errors),
-            (self.tracebacks, part.tracebacks),
-            (self.warnings, part.warnings),
-        ):
-            for offset, told in theirs.items():
-                mine[todo[offset]] = told  # type: ignore[index]
+        self.errors |= {todo[at]: error for at, error in part.errors.items()}
+        self.tracebacks |= {todo[at]: text for at, text in part.tracebacks.items()}
+        self.reads |= {todo[at]: reads for at, reads in part.reads.items()}
+        self.warnings |= {todo[at]: told for at, told in part.warnings.items()}
 
     def result(self) -> ChunkResult:
         count = len(self.chunk.params)
@@ -442,10 +453,88 @@ class _Work:
             errors=self.errors,
             tracebacks=self.tracebacks,
             warnings=self.warnings,
+            reads=self.reads,
             output=_shortened(self.output),
-            duration=time.perf_counter() - self.started if self.started else 0.0,
+            duration=self.duration,
             isolation=self.isolation,
         )
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """What is looked at of a call; what answers it looks at all of it."""
+
+    op: str
+    params: dict[str, Any] = {}
+    of: int = 0
+
+
+class _Answered(msgspec.Struct, frozen=True):
+    ok: msgspec.Raw
+
+
+_asked = msgspec.json.Decoder(_Asked)
+_answered = msgspec.json.Decoder(_Answered)
+
+
+class _NotedCalls:
+    """``HostCalls`` of one child. What it is told of the documents is noted with the call that asked."""
+
+    def __init__(self, calls: HostCalls, session: BatchSession, hashes: _Hashes) -> None:
+        self._calls = calls
+        self._session = session
+        self._hashes = hashes
+
+    def call(self, payload: bytes, reply: Reply) -> None:
+        asked = None
+        if READ_OPERATIONS in payload:
+            with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+                asked = _asked.decode(payload)
+        if asked is None or not asked.op.startswith("documents."):
+            self._calls.call(payload, reply)
+            return
+
+        def note(answer: bytes, descriptors: Sequence[int]) -> None:
+            self._note(asked, answer)
+            reply(answer, descriptors)
+
+        self._calls.call(payload, note)
+
+    def end(self) -> None:
+        """Leave the batch's own as it is: other children call by it."""
+
+    def _note(self, asked: _Asked, answer: bytes) -> None:
+        parts = self._session.parts
+        if not parts:
+            return
+        noted = parts[0].reads.setdefault(min(max(asked.of, 0), parts[0].count - 1), [])
+        read = Read(operation=asked.op, params=asked.params, sha256=self._hashes.of(answer))
+        if read not in noted and len(noted) < MAX_READS:
+            noted.append(read)
+
+
+class _Hashes:
+    """Hashes of answers, by the replies that have them: a tag cloud in every document is told the same each time."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, str] = {}
+        self._size = 0
+
+    def of(self, reply: bytes) -> str:
+        """Return the SHA-256 of an answer's canonical JSON; nothing for a refusal."""
+        known = self._known.get(reply)
+        if known is not None:
+            return known
+        try:
+            told = msgspec.json.decode(_answered.decode(reply).ok)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return ""
+        known = hashlib.sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
+        if len(self._known) >= MAX_KNOWN or self._size > MAX_KNOWN_SIZE:
+            self._known.clear()
+            self._size = 0
+        self._known[reply] = known
+        self._size += len(reply)
+        return known
 
 
 class _MacroChild:
@@ -490,13 +579,14 @@ class _MacroChild:
         return False
 
 
-def _blamed(error: RunError, session: BatchSession, part: Part) -> RunError:
-    """Say what the call that went on has done."""
-    if session.overdue:
-        return RunError(
-            type=Outcome.TIMEOUT, message=f"This call did not end: its chunk took longer than {part.wall:g} s."
-        )
-    return error
+def _never_called(session: BatchSession, part: Part, ending: Ending) -> bool:
+    """Whether no call of a macro will ever begin: its own lines fail, or there is no process for it."""
+    if ending.outcome in (Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED) or ending.exit_status == 0:
+        return True  # it came to an end of its own instead of waiting for calls
+    if ending.duration == 0 and ending.outcome in (Outcome.TIMEOUT, Outcome.SANDBOX_UNAVAILABLE, Outcome.MEMORY):
+        return True  # it never started
+    begun = session.answered or part.texts or session.begun
+    return not begun and ending.outcome is not Outcome.CRASHED
 
 
 def _shortened(text: str) -> str:
