@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from engine.document_text import MAX_FRONT_MATTER, front_matter_of, image_links
+from engine.document_text import FRONT_MATTER_LINE, MAX_FRONT_MATTER, front_matter_of, image_links
 from engine.models.documents import DocumentInfo
 from engine.services.documents.collection import DocumentCollection, ReadDocument, ReadImage
 from store.files.documents import SIDECAR_SUFFIX, DocumentFiles, FoundFile
@@ -117,7 +117,7 @@ def read_document(file: FoundFile) -> ReadDocument:
     digest = hashlib.sha256(file.data).hexdigest()
     text, problem = text_of(file.data)
     place = front_matter_of(text)
-    front = FrontMatter() if place is None else read_front_matter(place.yaml)
+    front = FrontMatter() if place is None else read_front_matter(place.yaml, FRONT_MATTER_LINE)
     if problem is not None:
         front = FrontMatter()
     elif place is not None and place.too_long:
