@@ -70,6 +70,8 @@ class DocumentIndex:
         self._files = files
         self._turn = asyncio.Lock()
         self._known: _Known | None = None
+        self._begun = 0
+        """Looks that were begun."""
 
     @property
     def used(self) -> bool:
@@ -101,7 +103,11 @@ class DocumentIndex:
         return await asyncio.to_thread(lambda: DocumentCollection([read], _images(known)).documents[0])
 
     async def _look(self) -> DocumentCollection:
+        asked = self._begun
         async with self._turn:
+            if self._known is not None and self._begun > asked:  # a look that began since then says it all
+                return self._known.collection
+            self._begun += 1
             began = self.outside.serial
             before = self._known or _Known()
             self._known = known = await asyncio.to_thread(_looked, self._files, before)
