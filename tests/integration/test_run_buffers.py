@@ -18,6 +18,7 @@ from engine.models.runs import Outcome, ReplayRequest, RunKind, RunRequest
 from engine.models.scripts import SaveRequest
 from engine.registry.runs import RUNS_BUFFER, RUNS_GET, RunBufferParams, RunParams
 from engine.services.access import ServiceError
+from engine.services.runs.outputs import RunOutputs
 from engine.worker.buffers import MOST_MADE
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -159,7 +160,11 @@ async def test_a_run_that_does_not_end_well_leaves_none(engine: Engine) -> None:
     assert (await engine.execute("result = 1")).value == 1
 
 
-async def test_a_script_that_goes_on_writing_changes_nothing_that_is_read(engine: Engine) -> None:
+async def test_a_script_that_goes_on_writing_changes_nothing_that_is_read(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is gone before anything is read, so that no copy is needed."""
+    monkeypatch.setattr(RunOutputs, "_copy", None)
     code = """
 import _thread, gatewright, time
 out = gatewright.buffers.create("out", 1 << 20)
@@ -183,7 +188,27 @@ result = True
         mapping[0] = 1  # type: ignore[index]
 
 
-async def test_the_engine_reads_when_the_process_is_gone_and_the_content_sealed(engine: Engine) -> None:
+async def test_what_a_script_has_let_go_of_is_sealed_with_its_result(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of its process is not waited for then: that takes as long as it has memory to give back."""
+    sealed = []
+    seal = RunOutputs.seal
+
+    def looked_at(self: RunOutputs) -> bool:
+        sealed.append(seal(self))
+        return sealed[-1]
+
+    monkeypatch.setattr(RunOutputs, "seal", looked_at)
+    kept = "import gatewright\nout = gatewright.buffers.create('out', 4)\nview = out[1:]\nresult = 1"
+    assert (await engine.execute(kept)).buffers == {"out": b"\0" * 4}
+    assert (await engine.execute(f"{kept}\nimport builtins\nbuiltins.iter.__self__.view = view")).buffers == {
+        "out": b"\0" * 4
+    }
+    assert sealed == [True, False]
+
+
+async def test_the_engine_reads_what_is_sealed_against_writing(engine: Engine) -> None:
     run = await engine.runs.launch(
         RunRequest(kind=RunKind.EXEC, code="import gatewright\ngatewright.buffers.create('out', 4)[:] = b'abcd'"),
         engine.owner,
@@ -313,6 +338,16 @@ async def test_a_small_one_stays_in_the_record(host: ServedEngine) -> None:
         later = await client.call(RUNS_GET, RunParams(run_id=info.id))
         assert (later.buffers, later.files) == ([], info.files)
         assert await client.call(RUNS_BUFFER, RunBufferParams(run_id=info.id, name="out")) == b"abc"
+
+
+async def test_a_secret_is_hidden_in_a_buffer_and_in_the_record_of_it(engine: Engine) -> None:
+    code = "import gatewright\ngatewright.buffers.create('out', 9)[:] = b'<sesame!>'"
+    run = await engine.runs.launch(RunRequest(kind=RunKind.EXEC, code=code), engine.owner, "library")
+    engine.runs.hide(run.info.id, "door", "sesame!")
+    info = await run.ended()
+    assert engine.runs.left.take(info.id) == {"out": b"<***>"}
+    assert [(file.name, bytes(file.data)) for file in run.files] == [("out", b"<***>")]
+    assert info.note == "A secret was hidden in out: no longer what the script wrote."
 
 
 async def test_a_caller_that_leaves_leaves_nothing_behind(engine: Engine) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
 
 from engine.models.runs import RunInfo
-from engine.pool.calls import error
+from engine.pool.calls import error, whole
 from engine.pool.job import HostCalls, Reply
 from engine.registry.operation import ScriptKind
 from engine.services.access import Actor, Role, ServiceError
@@ -104,8 +104,12 @@ class ScriptApi:
         Raises:
             UnboundOperation: There is one of that name.
         """
-        if name in self.run_operations:
+        if name in self.run_operations or name in self.operations:
             raise UnboundOperation(f"Two methods carry out {name}.")
+        self.run_operations[name] = operation
+
+    def replace(self, name: str, operation: RunOperation) -> None:
+        """Answer one of these in another way: for an embedder of the engine, as one that has tags."""
         self.run_operations[name] = operation
 
     def serve(self, parts: Iterable[object]) -> None:
@@ -124,7 +128,7 @@ class ScriptApi:
         self.operations = bound
 
     def for_run(
-        self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str, outputs: RunOutputs | None = None
+        self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str = "", outputs: RunOutputs | None = None
     ) -> RunApi:
         """Return what answers the calls of one run, as ``CallingRun`` describes it."""
         return RunApi(self, CallingRun(info, kind, actor, script, outputs))
@@ -213,7 +217,7 @@ class RunApi(HostCalls):
     def _succeed(self, name: str, answer: object, reply: Reply) -> None:
         answer, descriptors = answer if isinstance(answer, WithDescriptors) else (answer, ())
         try:
-            encoded = msgspec.json.encode({"ok": _whole(answer)})
+            encoded = msgspec.json.encode({"ok": whole(answer)})
         except Exception as problem:  # noqa: BLE001 - as above
             self._refuse(name, problem, reply)
             return
@@ -274,16 +278,3 @@ class RunApi(HostCalls):
             sentence = f"Only a saved script can call {row.name}, and this run is of code that is none."
             raise ServiceError("no_script", sentence, hint="Save it as a script of the project, and run that.")
         return self._run.script
-
-
-def _whole(answer: object) -> object:
-    """``answer`` with every field of its structs: over the wire those are left out that have their defaults."""
-    if isinstance(answer, msgspec.Struct):
-        return {name: _whole(getattr(answer, name)) for name in answer.__struct_fields__}
-    if isinstance(answer, (list, tuple)):
-        return [_whole(each) for each in answer]
-    if isinstance(answer, dict):
-        return {key: _whole(value) for key, value in answer.items()}
-    if isinstance(answer, AsyncIterator):
-        raise TypeError("a stream is no answer to a script")
-    return answer
