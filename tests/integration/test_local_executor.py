@@ -274,6 +274,15 @@ async def test_the_library_names_the_call_that_failed(engine: Engine) -> None:
     assert (await engine.execute("result = 1")).value == 1
 
 
+async def test_a_library_call_whose_run_is_cancelled_says_so(engine: Engine) -> None:
+    task = asyncio.create_task(engine.render_many("def render(params, context):\n    while True: pass", [{}] * 3))
+    await until(lambda: engine.pool.info().running == 1, "it runs")
+    [number] = [slot.run_id for slot in engine.pool.slots() if slot.run_id is not None]
+    assert (await engine.runs.cancel(number, engine.owner)).outcome is Outcome.CANCELLED
+    with pytest.raises(CallFailed, match="Call 0 failed: cancelled"):
+        await task
+
+
 async def test_a_cancelled_library_call_leaves_nothing_running(engine: Engine) -> None:
     task = asyncio.create_task(engine.render_many("def render(params, context):\n    while True: pass", [{}] * 3))
     await until(lambda: engine.pool.info().running == 1, "it runs")

@@ -98,7 +98,8 @@ async def render_many(
         texts = await _texts(executor, macro, params, context, stopped)
         outcome = Outcome.OK
     except CallFailed as failed:
-        outcome, error = Outcome.SCRIPT_ERROR, failed.error
+        outcome = Outcome.CANCELLED if failed.error.type == Outcome.CANCELLED else Outcome.SCRIPT_ERROR
+        error = failed.error
         raise
     except asyncio.CancelledError:
         outcome = Outcome.CANCELLED
