@@ -6,7 +6,7 @@ A call is outstanding from its CALL until its REPLY has left for the kernel. An 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -83,6 +83,19 @@ class RunCalls:
 def error(code: str, message: str, hint: str | None = None) -> bytes:
     """Return the JSON of a call that was not answered: why, and what to do about it."""
     return msgspec.json.encode({"error": {"code": code, "message": message, "hint": hint}})
+
+
+def whole(answer: object) -> object:
+    """``answer`` with every field of its structs: over the wire those are left out that have their defaults."""
+    if isinstance(answer, msgspec.Struct):
+        return {name: whole(getattr(answer, name)) for name in answer.__struct_fields__}
+    if isinstance(answer, (list, tuple)):
+        return [whole(each) for each in answer]
+    if isinstance(answer, dict):
+        return {key: whole(value) for key, value in answer.items()}
+    if isinstance(answer, AsyncIterator):
+        raise TypeError("a stream is no answer to a script")
+    return answer
 
 
 def _too_large(size: int) -> bytes:

@@ -52,7 +52,7 @@ SCRIPTS_LIST = Operation(
     "viewer",
     "List the project's scripts",
     scoped=True,
-    kinds=("utility", "macro"),
+    kinds=("utility",),
 )
 SCRIPTS_LOAD = Operation(
     "scripts.load",

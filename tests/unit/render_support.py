@@ -121,7 +121,15 @@ class ExecutorHere:
                     warnings[number] = text["warnings"]
                     text = text["html"]
                 texts.append(text)
-        return ChunkResult(chunk.number, texts, errors, warnings, reads, duration=self.duration, isolation="here")
+        return ChunkResult(
+            chunk.number,
+            texts,
+            errors,
+            warnings=warnings,
+            reads=reads,
+            duration=self.duration,
+            isolation="here",
+        )
 
     def _called(self, chunk: Chunk, params: Mapping[str, Any], document: Any, reads: list[Read]) -> Any:
         function = self.macros[chunk.macro.name].render

@@ -29,7 +29,7 @@ from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.returned import write_buffers, write_files
 from tui.commands.streams import Streams
-from tui.text.formats import duration, size
+from tui.text.formats import duration, progress_text, size
 from tui.text.sanitise import sanitise_line
 
 Handler = Callable[[int, FrameType | None], None]
@@ -182,6 +182,7 @@ class _Follower:
         self._next_chunk = 0
         self._told_waiting = False
         self._told_unrecorded = False
+        self._shows_progress = False
         self.chunks: list[OutputChunk] = []
         self.whole = True
         """Nothing was missing of what was printed."""
@@ -238,8 +239,30 @@ class _Follower:
         if info.unrecorded and not self._told_unrecorded:
             self._told_unrecorded = True
             self._streams.notify(info.unrecorded)
+        if info.progress is not None and info.state is RunState.RUNNING:
+            self._show_progress(progress_text(info.progress))
+        else:
+            self._hide_progress()
+
+    def _show_progress(self, text: str) -> None:
+        """Show it on a terminal's current line, if the script has written nothing there."""
+        streams = self._streams
+        on_screen = [stream for stream in (streams.out, streams.err) if stream.is_terminal]
+        if not self._keep and streams.err.is_terminal and not any(stream.mid_line for stream in on_screen):
+            import shutil
+
+            from tui.text.table import cut
+
+            streams.err.overwrite(cut(text, shutil.get_terminal_size().columns - 1))
+            self._shows_progress = True
+
+    def _hide_progress(self) -> None:
+        if self._shows_progress:
+            self._shows_progress = False
+            self._streams.err.overwrite("")
 
     def _output(self, chunks: Sequence[OutputChunk]) -> None:
+        self._hide_progress()
         self._next_chunk = chunks[-1].seq + 1 if chunks else self._next_chunk
         if self._keep:
             self.chunks.extend(chunks)

@@ -166,16 +166,20 @@ def _print_summary(invocation: Invocation, summary: RenderSummary) -> None:
         place = f"{problem.path}: " if problem.path else ""
         streams.out.line(sanitise_line(f"{place}{problem.problem}"))
     counts = [
-        f"{summary.rendered:,} documents rendered",
+        f"{_counted(summary.rendered, 'document')} rendered",
         f"{summary.unchanged:,} unchanged",
-        f"{summary.copied:,} other files copied",
+        f"{_counted(summary.copied, 'other file')} copied",
     ]
     if summary.removed:
         counts.append(f"{summary.removed:,} removed whose source is gone")
     said = len(summary.warnings) - summary.errors
-    counts += [f"{said:,} warnings"] * bool(said) + [f"{summary.errors:,} tags are wrong"] * bool(summary.errors)
+    counts += [_counted(said, "warning")] * bool(said) + [_counted(summary.errors, "wrong tag")] * bool(summary.errors)
     end = "" if summary.complete else "; it is not complete"
     streams.notify(f"{', '.join(counts)}, in {summary.seconds:.1f} s{end}", failed=summary.failed)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _told(warning: RenderWarning) -> str:

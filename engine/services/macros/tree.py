@@ -11,8 +11,9 @@ import msgspec
 
 from engine.document_text import front_matter_of
 from engine.models.macros import DocumentInput, Read
+from engine.pool.calls import error, whole
 from engine.services.access import ServiceError
-from engine.services.documents.collection import DocumentCollection, answer_sha256
+from engine.services.documents.collection import DocumentCollection
 from store.files.front_matter import read_front_matter
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ class DocumentTree:
         question = msgspec.json.encode([operation, params], order="sorted")
         known = self._answers.get(question)
         if known is None:
-            answer = self.collection.answer(operation, params)
-            known = _Answer(msgspec.json.encode({"ok": answer}), answer_sha256(answer))
+            answer = msgspec.to_builtins(whole(self.collection.answer(operation, params)))
+            canonical = msgspec.json.encode(answer, order="sorted")
+            known = _Answer(b'{"ok":%b}' % canonical, hashlib.sha256(canonical).hexdigest())
             if len(known.reply) <= MAX_REMEMBERED:
                 if len(self._answers) >= MAX_ANSWERS:
                     self._answers.pop(next(iter(self._answers)))
@@ -95,22 +97,18 @@ class TreeCalls:
         try:
             asked = _asked.decode(payload)
         except (msgspec.DecodeError, RecursionError):
-            reply(_error("bad_request", "The call is no JSON object with op and params."), ())
+            reply(error("bad_request", "The call is no JSON object with op and params."), ())
             return
         if self.others is not None and not asked.op.startswith(PREFIX):
             self.others.call(payload, reply)
             return
         try:
             answer = self.tree.answer(asked.op, asked.params)
-        except ServiceError as error:
-            reply(_error(error.code, error.message, error.hint), ())
+        except ServiceError as refusal:
+            reply(error(refusal.code, refusal.message, refusal.hint), ())
             return
         reply(answer.reply, ())
 
     def end(self) -> None:
         if self.others is not None:
             self.others.end()
-
-
-def _error(code: str, message: str, hint: str | None = None) -> bytes:
-    return msgspec.json.encode({"error": {"code": code, "message": message, "hint": hint}})

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import msgspec
 
 from engine.models.runs import RunInfo
-from engine.pool.calls import error
+from engine.pool.calls import error, whole
 from engine.pool.job import HostCalls, Reply
 from engine.registry.operation import ScriptKind
 from engine.services.access import Actor, Role, ServiceError
@@ -35,6 +35,10 @@ BURST = 1_000
 
 OF_ITS_SCRIPT = ("state.",)
 """Beginnings of the names of operations on what a script has: a run asks them for its own script, whatever it names."""
+
+KEEPS_NOTHING = frozenset({"runs.progress", "secrets.get"})
+"""Operations that keep and hand on nothing of what they are asked, or hide secrets in it. To every other one a run may
+not give a secret that it was given: it would stand in a record, or leave the host."""
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +101,8 @@ class ScriptApi:
         self.callers = callers
         self.operations: Mapping[str, BoundOperation] = {}
         self.run_operations: dict[str, RunOperation] = {}
+        self.tells_secret: Callable[[int, str], bool] = lambda _run_id, _text: False
+        """Whether a text has a secret that a run was given."""
 
     def add(self, name: str, operation: RunOperation) -> None:
         """Let runs ask what only they may.
@@ -104,8 +110,12 @@ class ScriptApi:
         Raises:
             UnboundOperation: There is one of that name.
         """
-        if name in self.run_operations:
+        if name in self.run_operations or name in self.operations:
             raise UnboundOperation(f"Two methods carry out {name}.")
+        self.run_operations[name] = operation
+
+    def replace(self, name: str, operation: RunOperation) -> None:
+        """Answer one of these in another way: for an embedder of the engine, as one that has tags."""
         self.run_operations[name] = operation
 
     def serve(self, parts: Iterable[object]) -> None:
@@ -124,7 +134,7 @@ class ScriptApi:
         self.operations = bound
 
     def for_run(
-        self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str, outputs: RunOutputs | None = None
+        self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str = "", outputs: RunOutputs | None = None
     ) -> RunApi:
         """Return what answers the calls of one run, as ``CallingRun`` describes it."""
         return RunApi(self, CallingRun(info, kind, actor, script, outputs))
@@ -188,6 +198,7 @@ class RunApi(HostCalls):
             asked = _ASKED.decode(payload)
             found = self._allowed(asked.op)
             name = asked.op
+            self._require_no_secret(name, payload)
             if isinstance(found, RunOperation):
                 answer = found.method(self._run, msgspec.json.decode(asked.params, type=found.params))
             else:
@@ -213,7 +224,7 @@ class RunApi(HostCalls):
     def _succeed(self, name: str, answer: object, reply: Reply) -> None:
         answer, descriptors = answer if isinstance(answer, WithDescriptors) else (answer, ())
         try:
-            encoded = msgspec.json.encode({"ok": _whole(answer)})
+            encoded = msgspec.json.encode({"ok": whole(answer)})
         except Exception as problem:  # noqa: BLE001 - as above
             self._refuse(name, problem, reply)
             return
@@ -254,6 +265,11 @@ class RunApi(HostCalls):
             may(self._run.actor, found.operation)
         return found
 
+    def _require_no_secret(self, name: str, payload: bytes) -> None:
+        if name not in KEEPS_NOTHING and self._api.tells_secret(self._run.info.id, payload.decode()):
+            sentence = f"{name} was not called: what it was given has a secret, which would be kept or handed on."
+            raise ServiceError("tells_secret", sentence, hint="Leave the secret out of it.", status=422)
+
     def _request(self, row: Row, asked: _Asked) -> Request:
         """What the operation is asked: what is a run's own, its number and its script's state, it need not name."""
         if row.name.startswith(OF_ITS_SCRIPT) or "run_id" in row.params.__struct_fields__:
@@ -274,16 +290,3 @@ class RunApi(HostCalls):
             sentence = f"Only a saved script can call {row.name}, and this run is of code that is none."
             raise ServiceError("no_script", sentence, hint="Save it as a script of the project, and run that.")
         return self._run.script
-
-
-def _whole(answer: object) -> object:
-    """``answer`` with every field of its structs: over the wire those are left out that have their defaults."""
-    if isinstance(answer, msgspec.Struct):
-        return {name: _whole(getattr(answer, name)) for name in answer.__struct_fields__}
-    if isinstance(answer, (list, tuple)):
-        return [_whole(each) for each in answer]
-    if isinstance(answer, dict):
-        return {key: _whole(value) for key, value in answer.items()}
-    if isinstance(answer, AsyncIterator):
-        raise TypeError("a stream is no answer to a script")
-    return answer
