@@ -38,6 +38,7 @@ __all__ = [
     "progress",
     "runs",
     "scripts",
+    "secrets",
     "state",
     "tags",
 ]
@@ -119,7 +120,10 @@ files: dict[str, InputFile] = _given.get("_files", {})
 
 
 def _make_buffer(name: str, size: int) -> int:
-    return _call_with_buffers("buffers.make", None, {"name": name, "size": size})[1][0]
+    _, fds = _call_with_buffers("buffers.make", None, {"name": name, "size": size})
+    if not fds:  # the kernel leaves out what a process may not have (unix(7), MSG_CTRUNC)
+        raise Error("busy", "The run has too many open files to make a buffer.", "Close some of them before.")
+    return fds[0]
 
 
 buffers: Buffers | None = _given.get("_buffers")
@@ -310,6 +314,16 @@ class _State:
                 return value
 
 
+class _Secrets:
+    """Secrets that this script's header asks for, and that an administrator approved with its text."""
+
+    @staticmethod
+    def get(name: str) -> str:
+        """Return the value of a secret. It is hidden in what the run prints, returns and fails with."""
+        value: str = _call("secrets.get", name=name)["value"]
+        return value
+
+
 class _Tags:
     """Tags of the gateway, where an embedder of the engine has connected them."""
 
@@ -329,6 +343,7 @@ log = _Log()
 progress = _Progress()
 runs = _Runs()
 scripts = _Scripts()
+secrets = _Secrets()
 documents = _Documents()
 state = _State()
 tags = _Tags()
