@@ -141,9 +141,11 @@ class PreviewRequest(Model, frozen=True):
         path: Of the document; decides what "its images" are.
         macro: Path of a macro script whose text is given, saved or not, in ``macro_text``; it stands in for the saved
             one.
+        check: Only say what is wrong with the tags: no macro is called, nothing goes on record and the text stays.
     """
 
     text: str
     path: str = ""
     macro: str = ""
     macro_text: str | None = None
+    check: bool = False

@@ -166,9 +166,11 @@ class SilentSink:
 class OutputBuffers(Protocol):
     """The shared memory that a run has made for what it leaves."""
 
-    @property
-    def any(self) -> bool:
-        """Whether there is some: then the run ends when its process is gone, which could still write there."""
+    def seal(self) -> bool:
+        """Let nothing write there from now on; False if the run's process still can, so that its end comes first."""
+
+    def held(self) -> int:
+        """Bytes of memory that it takes by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

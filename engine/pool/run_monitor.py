@@ -74,7 +74,10 @@ class RunMonitor:
         """Bytes that the run holds, of an ADMIN run at the last look."""
         if self.run is None:
             return 0
-        return private(self.run.child.pid) if self._watch is None else self._watch.held
+        if self._watch is not None:
+            return self._watch.held
+        outputs = self.run.assignment.job.outputs
+        return private(self.run.child.pid) + (0 if outputs is None else outputs.held())
 
     def blame(self, cause: Intervention) -> bool:
         """Note why the run is being ended; False when it has been for another reason already."""
@@ -94,7 +97,9 @@ class RunMonitor:
         return self._told is not None
 
     def end_by_result(self, payload: bytes) -> None:
-        """End as the RESULT tells, with the files that came before it; with buffers, when its process is gone.
+        """End as the RESULT tells, with the files that came before it.
+
+        A run that can still write to its buffers ends when its process is gone.
 
         Raises:
             ProtocolError: It is not what it should be; the run goes on.
@@ -106,7 +111,7 @@ class RunMonitor:
         self.note_leftovers()
         ending = run.child.returned.added_to(ending)
         outputs = run.assignment.job.outputs
-        if outputs is not None and outputs.any:
+        if outputs is not None and not outputs.seal():
             self._wall.clear()
             self._told = ending
         else:

@@ -486,6 +486,7 @@ class Program:
             self._notes.append(cut_off)
         self._globals.clear()
         self._shared.clear()
+        self.buffers.let_go()
         # All that is not frozen. The oldest generation is empty unless a younger one was collected before, and looking
         # at it would drop the interpreter's free lists: pages to copy when they fill again.
         gc.collect(2 if gc.get_count()[2] else 1)

@@ -1,4 +1,4 @@
-"""What a run costs beyond its work when 100 MB go in and 100 MB come out, in buffers and in the ways without them.
+"""What a run costs beyond its work when 100 MB go in and 100 MB come out in buffers.
 
     python tests/bench/buffers_bench.py [--quick] [--mb N]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import array
 import asyncio
 import fcntl
+import os
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -18,7 +20,9 @@ from engine.models.runs import Outcome, ReplayRequest, RunKind, RunRequest
 from engine.models.scripts import SaveRequest
 from engine.registry.runs import RUNS_BUFFER, RUNS_GET, RunBufferParams, RunParams
 from engine.services.access import ServiceError
+from engine.services.runs.outputs import RunOutputs
 from engine.worker.buffers import MOST_MADE
+from engine.worker.descendants import is_alive
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -48,7 +52,7 @@ def refusal(name, size):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServedEngine]:
-    settings = Settings(policy=PolicySection(preset="practical"))
+    settings = Settings(policy=PolicySection(preset="practical", admin_as_root=True))
     async with served_engine(tmp_path_factory.mktemp("buffers") / "plant", settings) as served:
         yield served
 
@@ -159,7 +163,11 @@ async def test_a_run_that_does_not_end_well_leaves_none(engine: Engine) -> None:
     assert (await engine.execute("result = 1")).value == 1
 
 
-async def test_a_script_that_goes_on_writing_changes_nothing_that_is_read(engine: Engine) -> None:
+async def test_a_script_that_goes_on_writing_changes_nothing_that_is_read(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is gone before anything is read, so that no copy is needed."""
+    monkeypatch.setattr(RunOutputs, "_copy", None)
     code = """
 import _thread, gatewright, time
 out = gatewright.buffers.create("out", 1 << 20)
@@ -183,7 +191,27 @@ result = True
         mapping[0] = 1  # type: ignore[index]
 
 
-async def test_the_engine_reads_when_the_process_is_gone_and_the_content_sealed(engine: Engine) -> None:
+async def test_what_a_script_has_let_go_of_is_sealed_with_its_result(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of its process is not waited for then: that takes as long as it has memory to give back."""
+    sealed = []
+    seal = RunOutputs.seal
+
+    def looked_at(self: RunOutputs) -> bool:
+        sealed.append(seal(self))
+        return sealed[-1]
+
+    monkeypatch.setattr(RunOutputs, "seal", looked_at)
+    kept = "import gatewright\nout = gatewright.buffers.create('out', 4)\nview = out[1:]\nresult = 1"
+    assert (await engine.execute(kept)).buffers == {"out": b"\0" * 4}
+    assert (await engine.execute(f"{kept}\nimport builtins\nbuiltins.iter.__self__.view = view")).buffers == {
+        "out": b"\0" * 4
+    }
+    assert sealed == [True, False]
+
+
+async def test_the_engine_reads_what_is_sealed_against_writing(engine: Engine) -> None:
     run = await engine.runs.launch(
         RunRequest(kind=RunKind.EXEC, code="import gatewright\ngatewright.buffers.create('out', 4)[:] = b'abcd'"),
         engine.owner,
@@ -195,6 +223,78 @@ async def test_the_engine_reads_when_the_process_is_gone_and_the_content_sealed(
     assert fcntl.fcntl(left.fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
     assert left.holders == 0
     engine.runs.left.take(info.id)
+
+
+async def test_a_process_that_an_admin_run_leaves_changes_nothing_that_is_read(engine: Engine) -> None:
+    code = """# /// script
+# [tool.gatewright]
+# leave_processes = true
+# ///
+import os, time, gatewright
+out = gatewright.buffers.create("out", 1 << 20)
+result = os.fork()
+if not result:
+    os.setsid()
+    until = time.monotonic() + 60
+    n = 0
+    while time.monotonic() < until:
+        n = (n + 1) % 256
+        out[:] = bytes([n]) * len(out)
+    os._exit(0)
+while not out[-1]:
+    time.sleep(0.001)
+"""
+    await engine.scripts.save("leaves.py", SaveRequest(text=code), engine.owner)
+    run = await engine.run(RunRequest(kind=RunKind.SCRIPT, script="leaves.py", mode="ADMIN"))
+    try:
+        first = bytes(run.buffers["out"])
+        await engine.execute("result = sum(range(1_000_000))")
+        assert is_alive(run.value), run
+        assert run.buffers["out"] == first
+        assert any(first)
+    finally:
+        os.kill(run.value, signal.SIGKILL)
+
+
+async def test_a_run_without_the_memory_or_the_descriptors_for_a_buffer(engine: Engine) -> None:
+    run = await engine.execute(
+        "import gatewright\nfull = bytearray(300 << 20)\ngatewright.buffers.create('out', 250 << 20)"
+    )
+    assert run.outcome is Outcome.MEMORY, run
+    assert "limits.memory" in (run.note or "")
+    run = await engine.execute(
+        "import gatewright\nkept = []\ntry:\n    while True: kept.append(open('/dev/null'))\nexcept OSError: pass\n"
+        "kept.pop().close()\ngatewright.buffers.create('out', 1)"  # one is needed to ask for it
+    )
+    assert run.error is not None
+    assert "too many open files to make a buffer" in run.error.message, run
+    assert held(engine) == (0, 0)
+
+
+async def test_a_replay_needs_the_same_buffer_again(engine: Engine) -> None:
+    def uploaded(data: bytes) -> str:
+        writer = engine.buffers.create("data.bin", engine.owner)
+        writer.write(data)
+        return writer.finish().id
+
+    async def replayed(**buffers: str) -> memoryview:
+        run = await engine.run_history.launch(info.id, ReplayRequest(buffers=buffers), engine.owner, "library")
+        return engine.runs.left.take((await run.ended()).id)["out"]
+
+    first = uploaded(b"abc")
+    run = await engine.run(RunRequest(kind=RunKind.EXEC, code=DOUBLE, buffers={"data": first}))
+    info = await engine.run_history.inputs(run.id, engine.owner)
+    assert [(buffer.parameter, buffer.name, buffer.size) for buffer in info.buffers] == [("data", "data.bin", 3)]
+    info = await engine.runs.get(run.id, engine.owner)
+    assert await replayed() == b"abcabc"
+    engine.buffers.forget(first, engine.owner)
+    with pytest.raises(ServiceError, match="buffer 'data' of run") as refusal:
+        await replayed()
+    assert refusal.value.hint == "Hand it over again: --buffer data=PATH."
+    with pytest.raises(ServiceError, match="is not the one that run"):
+        await replayed(data=uploaded(b"abd"))
+    assert await replayed(data=uploaded(b"abc")) == b"abcabc"
+    engine.buffers.close()
 
 
 async def test_more_buffers_than_a_run_may_make(engine: Engine) -> None:
@@ -313,6 +413,16 @@ async def test_a_small_one_stays_in_the_record(host: ServedEngine) -> None:
         later = await client.call(RUNS_GET, RunParams(run_id=info.id))
         assert (later.buffers, later.files) == ([], info.files)
         assert await client.call(RUNS_BUFFER, RunBufferParams(run_id=info.id, name="out")) == b"abc"
+
+
+async def test_a_secret_is_hidden_in_a_buffer_and_in_the_record_of_it(engine: Engine) -> None:
+    code = "import gatewright\ngatewright.buffers.create('out', 9)[:] = b'<sesame!>'"
+    run = await engine.runs.launch(RunRequest(kind=RunKind.EXEC, code=code), engine.owner, "library")
+    engine.runs.hide(run.info.id, "door", "sesame!")
+    info = await run.ended()
+    assert engine.runs.left.take(info.id) == {"out": b"<***>"}
+    assert [(file.name, bytes(file.data)) for file in run.files] == [("out", b"<***>")]
+    assert info.note == "A secret was hidden in out: no longer what the script wrote."
 
 
 async def test_a_caller_that_leaves_leaves_nothing_behind(engine: Engine) -> None:

@@ -10,7 +10,8 @@ from contextlib import suppress
 import pytest
 
 from engine.services.access import Actor, Role, ServiceError
-from engine.services.runs.outputs import LeftBuffers, RunOutputs, small_ones
+from engine.services.runs.masking import WINDOW, Masks
+from engine.services.runs.outputs import LeftBuffers, RunOutputs, mapped, small_ones
 from engine.services.runs.uploads import COPIED_AT_ONCE, LEASE, MOST_OF_TOKEN, BufferService
 from engine.worker.buffers import MAX_NAME, MOST_MADE
 
@@ -235,3 +236,20 @@ async def test_a_caller_that_leaves_or_has_too_much_leaves_nothing_behind() -> N
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (service._all.files, service._all.size) == (0, 0)
+
+
+async def test_secrets_are_hidden_in_what_is_left() -> None:
+    service, masks = BufferService(), Masks()
+    outputs = outputs_of(service, most=8 << 20)
+    masks.add("press", "open-sesame")
+    clean, found = b"x" * WINDOW * 2, bytearray(b"y" * WINDOW * 3)
+    for at in (0, WINDOW - 5, 2 * WINDOW, 3 * WINDOW - 11):  # also where two looks meet
+        found[at : at + 11] = b"open-sesame"
+    for name, data in (("clean", clean), ("found", found)):
+        os.pwrite(outputs.create(name, len(data)), data, 0)
+    left = await outputs.take(masks.data)
+    assert outputs.changed == ["found"]
+    assert mapped(left["clean"]) == clean
+    assert mapped(left["found"]) == found.replace(b"open-sesame", b"***")
+    assert (service._all.files, service._all.size) == (2, sum(buffer.info.size for buffer in left.values()))
+    service.close()

@@ -137,8 +137,8 @@ async def _end(
         show_end(info, streams, whole=whole)
     if info.files and out is not None:
         await write_files(client, info, out, streams)
-    elif info.files:
-        count = "a file" if len(info.files) == 1 else f"{len(info.files)} files"
+    elif left := [file for file in info.files if file.name not in save_buffers]:
+        count = "a file" if len(left) == 1 else f"{len(left)} files"
         streams.notify(f"it left {count}: gatewright runs files {info.id} --out DIR")
     if save_buffers and info.outcome is Outcome.OK:
         await write_buffers(client, info.id, save_buffers, streams)

@@ -167,6 +167,12 @@ async def expand(
     return await asyncio.to_thread(_put_in, expansions, groups, outcomes, errors_shown)
 
 
+async def check(document: DocumentInput, macros: Macros) -> RenderedDocument:
+    """Say what is wrong with a document's tags, as far as that can be told without a call."""
+    [expansion], _ = await asyncio.to_thread(_planned, [document], macros)
+    return expansion.rendered()
+
+
 async def _all_called(
     groups: Sequence[_Calls], documents: Sequence[DocumentInput], caller: Caller
 ) -> list[Sequence[CallOutcome]]:

@@ -34,7 +34,7 @@ from engine.services.documents.collection import DocumentCollection
 from engine.services.macros.batches import Batch, BatchEnd
 from engine.services.macros.chunks import ChunkCaller, batch_over
 from engine.services.macros.executor import Executor
-from engine.services.macros.expansion import CallOutcome, MacroCall, expand
+from engine.services.macros.expansion import CallOutcome, MacroCall, check, expand
 from engine.services.macros.library import Macro, MacroLibrary, Macros, macro_info
 from engine.services.macros.tree import DocumentTree, TreeCalls
 from engine.services.operations import implements
@@ -108,8 +108,10 @@ class RenderService:
         """
         unsaved = None if request.macro_text is None else (request.macro, request.macro_text)
         macros = await self._library.macros(unsaved)
-        tree = DocumentTree(await DocumentCollection.of_project(self._documents))
         document = DocumentInput(path=request.path, text=request.text)
+        if request.check:
+            return await check(document, macros)
+        tree = DocumentTree(await DocumentCollection.of_project(self._documents))
         caller = _PreviewCaller(self, _Opening(actor, source, macros, tree, f"preview {request.path}".strip(), 1))
         end = BatchEnd.CANCELLED
         try:

@@ -201,6 +201,11 @@ class ActiveRun:
         """Return its end without the secrets that it was given."""
         return ending if self._masks is None else self._masks.ending(ending)
 
+    @property
+    def masks(self) -> Masks | None:
+        """What hides the secrets that it was given; None if it was given none."""
+        return self._masks
+
     def output(self, stream: Stream, text: str) -> None:
         if self._masks is not None:
             text = self._masks.output(stream, text)

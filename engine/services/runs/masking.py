@@ -27,6 +27,12 @@ PIECE = 128
 """Characters of a spelling that are looked for at once: a longer one is hidden piece by piece. A stream holds back
 fewer than this at its end until it is known whether a secret begins there."""
 
+LONGEST_BYTES = 4 * PIECE
+"""Bytes of a spelling that is looked for at once."""
+
+WINDOW = 1 << 20
+"""Bytes that are searched at once."""
+
 LEAST_LINE = 8
 """Characters of a line of a secret with several lines that is hidden by itself: others could be of any text."""
 
@@ -126,6 +132,20 @@ class Masks:
             traceback=traceback and self.text(traceback),
             files=files,
         )
+
+    def data(self, data: memoryview) -> bytes | None:
+        """Return bytes without the secrets, None if none is in them; it takes a while where they are many."""
+        parts: list[bytes | memoryview] = []
+        taken = at = 0
+        while at < len(data):  # in windows: a search keeps every other thread waiting until it is done
+            end = at + WINDOW
+            match = self._bytes.search(data, at, end + LONGEST_BYTES)
+            if match is None or match.start() >= end:
+                at = end
+            else:
+                parts += (data[taken : match.start()], HIDDEN.encode())
+                taken = at = match.end()
+        return b"".join((*parts, data[taken:])) if parts else None
 
     def _maybe(self, value: object) -> object:
         return self.text(value) if isinstance(value, str) else value

@@ -1,8 +1,9 @@
 """Buffers that runs make for what they leave: memory that a script writes to and that its caller reads, uncopied.
 
-The engine makes each one, a memfd whose size is sealed from the start. It is read only when the script's process is
-gone and the content is sealed too (fcntl(2), F_SEAL_WRITE): the kernel refuses that seal as long as anybody could still
-write there. Where that happens, since an ADMIN run left a process, a copy is read.
+The engine makes each one, a memfd whose size is sealed from the start. It is read only when the content is sealed too
+(fcntl(2), F_SEAL_WRITE): the kernel refuses that seal as long as a process could still write there. A script's process
+lets go of its buffers with its result; one that does not is gone before they are read. Where a process is left even
+then, by an ADMIN run, a copy is read.
 
 A run that does not end well leaves none, as it leaves no files. The others are held for ten minutes for whoever may see
 the run. Those that fit into what its record may keep of files are kept there too, under their names.
@@ -16,7 +17,7 @@ import fcntl
 import hashlib
 import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from engine.models.runs import RunBuffer
 from engine.pool.outcome import ReturnedFile
@@ -25,6 +26,9 @@ from engine.services.runs.uploads import COPIED_AT_ONCE, SEALS, Buffer, BufferSe
 from engine.worker.buffers import MOST_MADE, name_problem
 from store.sizes import describe_size
 
+BLOCK = 512
+"""Bytes of what ``st_blocks`` counts (stat(3type))."""
+
 
 class RunOutputs:
     """The buffers that one run makes. Implements the pool's ``OutputBuffers``.
@@ -32,9 +36,10 @@ class RunOutputs:
     Attributes:
         recorded: Bytes that its record may keep of files, these among them.
         closed: The run has ended, and makes no more.
+        changed: Names of buffers in which secrets were hidden.
     """
 
-    __slots__ = ("_buffers", "_left", "_made", "_owner", "closed", "recorded")
+    __slots__ = ("_buffers", "_left", "_made", "_owner", "changed", "closed", "recorded")
 
     def __init__(self, buffers: BufferService, owner: str, most: int, recorded: int) -> None:
         """``most``: bytes that it may make together."""
@@ -44,10 +49,21 @@ class RunOutputs:
         self.recorded = recorded
         self._made: dict[str, Buffer] = {}
         self.closed = False
+        self.changed: list[str] = []
 
     @property
     def any(self) -> bool:
+        """Whether it has made some."""
         return bool(self._made)
+
+    def seal(self) -> bool:
+        try:
+            return all(_sealed(buffer.fd) for buffer in self._made.values())
+        except OSError:
+            return False  # ``take`` tells it
+
+    def held(self) -> int:
+        return sum(os.fstat(buffer.fd).st_blocks for buffer in self._made.values()) * BLOCK
 
     def create(self, name: object, size: object) -> int:
         """Make a buffer as the script asks for it, which may be anything.
@@ -87,8 +103,11 @@ class RunOutputs:
         for buffer in made.values():
             self._buffers.discard(buffer)
 
-    async def take(self) -> dict[str, Buffer]:
+    async def take(self, hide: Callable[[memoryview], bytes | None] | None = None) -> dict[str, Buffer]:
         """Return what the run has left, sealed. Its process must be gone.
+
+        Args:
+            hide: Called in a thread with each content, returns it without secrets, or None if it holds none.
 
         Raises:
             ServiceError: ``busy`` when one has to be copied and there is no room for that.
@@ -99,11 +118,23 @@ class RunOutputs:
             for name, buffer in made.items():
                 if not _sealed(buffer.fd):
                     made[name] = await self._copy(buffer)
+                if hide is not None and (hidden := await asyncio.to_thread(hide, mapped(made[name]))) is not None:
+                    made[name] = self._replaced(made[name], hidden)
+                    self.changed.append(name)
         except BaseException:
             for buffer in made.values():
                 self._buffers.discard(buffer)
             raise
         return made
+
+    def _replaced(self, buffer: Buffer, content: bytes) -> Buffer:
+        other = self._buffers.output(len(content), self._owner)
+        self._buffers.discard(buffer)
+        view = memoryview(content)
+        while view:
+            view = view[os.write(other.fd, view) :]
+        fcntl.fcntl(other.fd, fcntl.F_ADD_SEALS, SEALS)
+        return other
 
     async def _copy(self, buffer: Buffer) -> Buffer:
         """Copy what a process that goes on may still write to; what it writes meanwhile is there or not."""
@@ -130,20 +161,19 @@ class LeftBuffers:
 
     def add(self, run_id: int, left: dict[str, Buffer]) -> None:
         """Begin the lease of what a run has left."""
-        self._forget_dropped()
+        for other in list(self._left):
+            self._held(other)
         if left:
             self._left[run_id] = left
             self._buffers.give_back(left.values())
 
     def of(self, run_id: int) -> list[RunBuffer]:
         """Return what there still is of a run's buffers."""
-        self._forget_dropped()
-        return [RunBuffer(name=name, size=buffer.info.size) for name, buffer in self._left.get(run_id, {}).items()]
+        return [RunBuffer(name=name, size=buffer.info.size) for name, buffer in self._held(run_id).items()]
 
     def read(self, run_id: int, name: str) -> memoryview | None:
         """Return the content of a buffer, which stays readable when the lease ends; None if there is none."""
-        self._forget_dropped()
-        buffer = self._left.get(run_id, {}).get(name)
+        buffer = self._held(run_id).get(name)
         if buffer is None:
             return None
         buffer.handed_out = True  # from now on it may make room for others
@@ -151,21 +181,24 @@ class LeftBuffers:
 
     def take(self, run_id: int) -> dict[str, memoryview]:
         """Return all that a run has left and end its lease."""
-        self._forget_dropped()
-        left = self._left.pop(run_id, {})
+        left = self._held(run_id)
+        self._left.pop(run_id, None)
         taken = {name: mapped(buffer) for name, buffer in left.items()}
         for buffer in left.values():
             self._buffers.discard(buffer)
         return taken
 
-    def _forget_dropped(self) -> None:
+    def _held(self, run_id: int) -> dict[str, Buffer]:
+        """Return what the engine still holds of a run's; the others are forgotten."""
+        if (left := self._left.get(run_id)) is None:
+            return {}
         self._buffers.expire()
-        for run_id, left in list(self._left.items()):
-            there = {name: buffer for name, buffer in left.items() if self._buffers.has(buffer)}
-            if not there:
-                del self._left[run_id]
-            elif len(there) < len(left):
-                self._left[run_id] = there
+        held = {name: buffer for name, buffer in left.items() if self._buffers.has(buffer)}
+        if held:
+            self._left[run_id] = held
+        else:
+            del self._left[run_id]
+        return held
 
 
 def mapped(buffer: Buffer) -> memoryview:
@@ -191,6 +224,8 @@ def small_ones(left: dict[str, Buffer], taken: Sequence[ReturnedFile], limit: in
 
 def _sealed(fd: int) -> bool:
     """Seal a buffer; False when a process may still write to it."""
+    if fcntl.fcntl(fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE:
+        return True
     try:
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SEALS)
     except OSError as error:

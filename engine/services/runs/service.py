@@ -733,7 +733,7 @@ class RunService:
     def _ended(self, run: ActiveRun, future: asyncio.Future[Ending]) -> None:
         self._buffers.give_back(run.buffers)
         run.close_stdin()
-        ending = run.masked(_interrupted() if future.cancelled() else future.result())
+        ending = _interrupted() if future.cancelled() else future.result()
         if run.outputs is not None and run.outputs.any and ending.outcome is Outcome.OK:
             task = asyncio.get_running_loop().create_task(self._take_buffers(run, run.outputs, ending))
             self._taking.add(task)
@@ -745,20 +745,23 @@ class RunService:
 
     async def _take_buffers(self, run: ActiveRun, outputs: RunOutputs, ending: Ending) -> None:
         """End a run that leaves buffers. What cannot be taken is told of in its note."""
+        told = ""
         try:
-            left = await outputs.take()
+            left = await outputs.take(None if run.masks is None else run.masks.data)
             self.left.add(run.info.id, left)
             recorded = await asyncio.to_thread(small_ones, left, ending.files, outputs.recorded)
             ending = replace(ending, files=(*ending.files, *recorded))
+            if outputs.changed:
+                told = f"A secret was hidden in {', '.join(outputs.changed)}: no longer what the script wrote."
         except (ServiceError, OSError, MemoryError) as error:
             reason = error.message if isinstance(error, ServiceError) else f"{error}."
-            sentence = f"Not all of the buffers that the run made are kept: {reason}"
-            ending = replace(ending, note=" ".join(filter(None, (ending.note, sentence))))
+            told = f"Not all of the buffers that the run made are kept: {reason}"
         finally:
-            self._finish(run, ending)
+            self._finish(run, replace(ending, note=" ".join(filter(None, (ending.note, told))) or None))
 
     def _finish(self, run: ActiveRun, ending: Ending) -> None:
         """Make the final record."""
+        ending = run.masked(ending)
         run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
         # After the last change that it can report while it counts as running.
