@@ -38,6 +38,7 @@ __all__ = [
     "progress",
     "runs",
     "scripts",
+    "secrets",
     "state",
     "tags",
 ]
@@ -313,6 +314,16 @@ class _State:
                 return value
 
 
+class _Secrets:
+    """Secrets that this script's header asks for, and that an administrator approved with its text."""
+
+    @staticmethod
+    def get(name: str) -> str:
+        """Return the value of a secret. It is hidden in what the run prints, returns and fails with."""
+        value: str = _call("secrets.get", name=name)["value"]
+        return value
+
+
 class _Tags:
     """Tags of the gateway, where an embedder of the engine has connected them."""
 
@@ -332,6 +343,7 @@ log = _Log()
 progress = _Progress()
 runs = _Runs()
 scripts = _Scripts()
+secrets = _Secrets()
 documents = _Documents()
 state = _State()
 tags = _Tags()
