@@ -33,18 +33,27 @@ from engine.services.audit import AuditService
 from engine.services.callers import Callers, keep_records
 from engine.services.denials import Denials
 from engine.services.disk_space import SpaceCheck
+from engine.services.documents.index import DocumentIndex
+from engine.services.documents.service import DocumentService
 from engine.services.events import EventBus
 from engine.services.git import GitService
+from engine.services.macros.library import MacroLibrary
+from engine.services.macros.local import LocalExecutor
+from engine.services.macros.service import RenderService
 from engine.services.metrics import MetricsService
 from engine.services.policy import AccessPolicy
 from engine.services.pool import PoolService
-from engine.services.retention import RetentionService
+from engine.services.retention import RetentionService, VersionHistory
 from engine.services.runs.history import RunHistory
 from engine.services.runs.metrics import RunMetrics
 from engine.services.runs.modes import Modes
 from engine.services.runs.requests import RequestChecks
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService, keep_house
+from engine.services.script_api import buffers as buffers_api
+from engine.services.script_api.additions import add_usual
+from engine.services.script_api.dispatcher import ScriptApi
+from engine.services.script_api.secrets import RunSecrets
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.checks import ScriptChecks
 from engine.services.scripts.defaults import DefaultScriptService
@@ -59,7 +68,7 @@ from engine.services.scripts.service import ScriptService
 from engine.services.scripts.shared_code import SharedCode
 from engine.services.scripts.state import StateService
 from engine.services.scripts.titled import TitledScripts
-from engine.services.scripts.versions import ScriptWriter
+from engine.services.secrets import SecretService
 from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import DiffTexts
 from engine.services.sync.rebuild import ApprovalPart, HistoryPart, SyncService
@@ -67,14 +76,17 @@ from engine.services.sync.watch import WatchService
 from engine.services.tasks import TaskService
 from engine.services.tokens import TokenService
 from engine.services.usage import UsageMeter
+from engine.services.versioned_writer import VersionedWriter
 from engine.sockets import NotPrivate
 from store.disk_space import DiskSpace, Floor, ReadOnlySpace, Reserve, has_room
 from store.errors import LowDisk, ProjectError, StoreError
+from store.files.documents import DocumentFiles
 from store.files.scripts import ScriptFiles
 from store.git.trust import TrustFile
 from store.index.reconcile import Reconciler
 from store.project import MARKER, Project
 from store.read_only import NEEDED_ROOM, SPARE_ROOM, FullDiskProject, ReadOnlyProject
+from store.secrets import SecretsFile
 from store.state.database import StateDB
 from store.state.hmac_key import hmac_key
 from store.state.pruning import DAY, Retention
@@ -99,7 +111,9 @@ class EngineParts:
     frontmatter: FrontmatterService
     changes: ScriptChanges
     titled_scripts: TitledScripts
+    documents: DocumentService
     script_state: StateService
+    secrets: SecretService
     defaults: DefaultScriptService
     permissions: PermissionService
     checks: ScriptChecks
@@ -120,6 +134,8 @@ class EngineParts:
     callers: Callers
     tokens: TokenService
     policy: AccessPolicy
+    render: RenderService
+    script_api: ScriptApi
 
 
 async def compose(
@@ -180,9 +196,16 @@ async def compose(
         stack.push_async_callback(_cancelled, asyncio.create_task(keeping, name="access"))
     telling = asyncio.create_task(audit.run(), name="audit")
     stack.push_async_callback(_cancelled, telling)
-    writer = ScriptWriter(files, state.versions, reconciler.outside, space, audit)
+    writer = VersionedWriter(files, state.versions, reconciler.outside, space, audit)
     stack.push_async_callback(writer.settled)
     await writer.after_crash()
+    document_files = DocumentFiles(project.documents, project.document_history)
+    document_index = DocumentIndex(document_files)
+    document_writer = VersionedWriter(document_files, state.document_versions, document_index.outside, space, audit)
+    stack.push_async_callback(document_writer.settled)
+    await document_writer.after_crash()
+    documents = DocumentService(document_files, document_index, document_writer, state.document_versions, events)
+    watch.also(documents.look)
     examiner = Examiner(tools_pool(pool.settings))
     stack.push_async_callback(examiner.close)
     shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
@@ -196,12 +219,20 @@ async def compose(
         await defaults.bring_up_to_date()
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
-    parts = (HistoryPart(files, state.versions), ApprovalPart(state.approvals, reconciler, scripts))
+    parts = (
+        HistoryPart(files, state.versions),
+        HistoryPart(document_files, state.document_versions, "document history"),
+        ApprovalPart(state.approvals, reconciler, scripts),
+    )
     sync = SyncService(reconciler, parts, tasks, events, watch, audit)
     texts = DiffTexts(files, reconciler)
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
     protection = HostProtection(project.root, interpreter)
-    permissions = PermissionService(scripts, state.approvals, events, protection.now, shared, audit, leases)
+    own = project.home if isinstance(project, ReadOnlyProject) else project.private
+    secrets = SecretService(SecretsFile(own), space, audit, lambda: permissions.approved_secrets())
+    permissions = PermissionService(
+        scripts, state.approvals, events, protection.now, shared, audit, leases, secrets.note
+    )
     stack.push_async_callback(permissions.close)
     ceilings = _ceilings(settings)
     rules = HeaderRules(dependencies, ceilings, protection.now)
@@ -223,7 +254,6 @@ async def compose(
     housekeeping = asyncio.create_task(keep_house(buffers), name="housekeeping")
     stack.push_async_callback(_cancelled, housekeeping)
     keep = _retention(settings)
-    own = project.home if isinstance(project, ReadOnlyProject) else project.private
     retention = RetentionService(
         state,
         writer,
@@ -232,6 +262,7 @@ async def compose(
         keep,
         reserve=Reserve(own),
         on_disk=_prunable(project, files, reconciler, keep),
+        documents=VersionHistory(document_writer, state.document_versions, project.document_history),
     )
     if not isinstance(project, ReadOnlyProject):  # its history can perhaps be written to, but its records are a copy
         looking = asyncio.create_task(retention.run(), name="retention")
@@ -240,7 +271,20 @@ async def compose(
     watching = asyncio.create_task(watch.run(), name="watch over the scripts")
     stack.push_async_callback(_cancelled, watching)
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
-    return EngineParts(
+    script_api = ScriptApi(audit, callers)
+    script_api.add(buffers_api.MAKE, buffers_api.OPERATION)
+    render = RenderService(
+        MacroLibrary(scripts, request_checks, shared),
+        documents,
+        runs,
+        tasks,
+        lambda run_id, actor, workers, calls: LocalExecutor(
+            pool, run_id=run_id, actor=actor.name, workers=workers, calls=calls
+        ),
+        lambda info, actor: script_api.for_run(info, "macro", actor, ""),
+    )
+    stack.push_async_callback(render.close)
+    engine = EngineParts(
         project=project,
         pool=pool,
         runs=runs,
@@ -250,7 +294,9 @@ async def compose(
         frontmatter=FrontmatterService(scripts, rules),
         changes=changes,
         titled_scripts=TitledScripts(scripts, changes, files, writer, state.versions),
+        documents=documents,
         script_state=StateService(scripts, state.script_states, space, audit),
+        secrets=secrets,
         defaults=defaults,
         permissions=permissions,
         checks=checks,
@@ -271,7 +317,15 @@ async def compose(
         callers=callers,
         tokens=tokens,
         policy=policy,
+        render=render,
+        script_api=script_api,
     )
+    add_usual(script_api, documents)
+    script_api.tells_secret = runs.tells_secret
+    script_api.add("secrets.get", RunSecrets(secrets, runs, audit).operation)
+    script_api.serve(vars(engine).values())
+    runs.script_api = script_api
+    return engine
 
 
 async def start_pool(project: Project, settings: Settings, interpreter: Path, size: int | None) -> Pool:
@@ -334,6 +388,7 @@ async def _opened(
 async def _records(project: Project) -> StateDB:
     if not isinstance(project, ReadOnlyProject):
         await asyncio.to_thread(ScriptFiles(project.scripts, project.history).recover)
+        await asyncio.to_thread(DocumentFiles(project.documents, project.document_history).recover)
     return await StateDB.open(project.state_db)
 
 
@@ -390,9 +445,14 @@ def _prunable(
     async def on_disk() -> AsyncIterator[RetentionService]:
         state = await StateDB.open(project.home / "state.db")
         try:
-            writer = ScriptWriter(files, state.versions, reconciler.outside)
-            yield RetentionService(state, writer, reconciler, project.history, keep)
+            writer = VersionedWriter(files, state.versions, reconciler.outside)
+            of_documents = VersionedWriter(
+                DocumentFiles(project.documents, project.document_history), state.document_versions
+            )
+            documents = VersionHistory(of_documents, state.document_versions, project.document_history)
+            yield RetentionService(state, writer, reconciler, project.history, keep, documents=documents)
             await writer.settled()
+            await of_documents.settled()
         finally:
             await state.close()
 

@@ -13,7 +13,9 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from default_scripts import Bundle
 from engine.compose import EngineParts, compose
@@ -26,7 +28,11 @@ from engine.models.shared import SharedFile
 from engine.sandbox.plan import DOCTOR, Level
 from engine.services.access import Actor
 from engine.services.disk_space import short_of_space
+from engine.services.macros.many import render_many
 from engine.services.runs.active import ActiveRun
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on (PEP 688)
 
 
 class Run(Model, frozen=True):
@@ -47,6 +53,8 @@ class Run(Model, frozen=True):
     duration: float
     files: dict[str, bytes]
     """What it wrote in its scratch folder and named in its result, by name."""
+    buffers: dict[str, memoryview]
+    """What it made by ``gatewright.buffers.create``, read-only: the memory that the script wrote to, not a copy."""
     grants: list[Grant]
     """The approved permissions it ran with, by their canonical paths."""
     shared: list[SharedFile]
@@ -122,8 +130,12 @@ class Engine(EngineParts):
         params: Mapping[str, Any] | None = None,
         argv: Sequence[str] = (),
         timeout: float | None = None,  # noqa: ASYNC109 - the run's own wall limit, enforced by the pool
+        buffers: Mapping[str, Buffer] | None = None,
     ) -> Run:
-        """Run ``code`` in a clean process, ``argv`` behind ``sys.argv[0]``, and wait for its end."""
+        """Run ``code`` in a clean process, ``argv`` behind ``sys.argv[0]``, and wait for its end.
+
+        ``buffers`` are copied once and read by the script as ``gatewright.buffers["NAME"]``, without another copy.
+        """
         request = RunRequest(
             kind=RunKind.EXEC,
             code=code,
@@ -133,7 +145,7 @@ class Engine(EngineParts):
             argv=list(argv),
             timeout=timeout,
         )
-        return await self.run(request)
+        return await self.run(request, buffers=buffers)
 
     async def call_script(
         self,
@@ -144,8 +156,9 @@ class Engine(EngineParts):
         kwargs: Mapping[str, Any] | None = None,
         argv: Sequence[str] = (),
         timeout: float | None = None,  # noqa: ASYNC109 - see execute
+        buffers: Mapping[str, Buffer] | None = None,
     ) -> Run:
-        """Run a saved script by its path."""
+        """Run a saved script by its path; ``buffers`` as in ``execute``."""
         request = RunRequest(
             kind=RunKind.SCRIPT,
             script=script,
@@ -155,24 +168,74 @@ class Engine(EngineParts):
             argv=list(argv),
             timeout=timeout,
         )
-        return await self.run(request)
+        return await self.run(request, buffers=buffers)
 
-    async def run(self, request: RunRequest, actor: Actor | None = None) -> Run:
-        """Run any request and wait for its end.
+    async def render_many(
+        self,
+        source: str | bytes,
+        params_list: Sequence[Mapping[str, Any]],
+        context: Mapping[str, Any] | None = None,
+        workers: int = 1,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 - see execute
+    ) -> list[str]:
+        """Call ``render(params, context)`` of a text for each of ``params_list``; return what it returns, in order.
+
+        All calls share a process, or ``workers`` of them, in RESTRICTED mode. Each gets arguments of its own.
 
         Raises:
+            CallFailed: A call failed; it names the index and the reason.
+        """
+        return await render_many(self.runs, self.pool, self.owner, source, params_list, context or {}, workers, timeout)
+
+    async def run(
+        self, request: RunRequest, actor: Actor | None = None, *, buffers: Mapping[str, Buffer] | None = None
+    ) -> Run:
+        """Run any request, with ``buffers`` beside those it names, and wait for its end.
+
+        Raises:
+            TypeError: A buffer is none, or its bytes do not lie in one piece.
             ServiceError: The request was refused; nothing ran.
         """
-        active = await self.runs.launch(request, actor or self.owner, "library")
+        actor = actor or self.owner
+        if not buffers:
+            return await self._run_to_end(request, actor)
+        views = {name: _in_one_piece(name, data) for name, data in buffers.items()}
+        ids: dict[str, str] = {}
+        try:
+            for name, view in views.items():
+                ids[name] = (await self.buffers.take(name, view, actor)).id
+            return await self._run_to_end(replace(request, buffers=request.buffers | ids), actor)
+        finally:
+            for buffer_id in ids.values():
+                self.buffers.forget(buffer_id, actor)
+
+    async def _run_to_end(self, request: RunRequest, actor: Actor) -> Run:
+        active = await self.runs.launch(request, actor, "library")
         try:
             info = await active.ended()
         except asyncio.CancelledError:
             self.pool.cancel(active.info.id)
             raise
-        return _run(info, active)
+        return _run(info, active, self.runs.left.take(info.id))
 
 
-def _run(info: RunInfo, active: ActiveRun) -> Run:
+def _in_one_piece(name: str, data: Buffer) -> memoryview:
+    """Return the bytes of anything that has some in one piece, uncopied.
+
+    Raises:
+        TypeError: It has none, or not in one piece.
+    """
+    try:
+        view = memoryview(data)
+    except TypeError:
+        raise TypeError(f"buffers[{name!r}] is {type(data).__name__}, which has no bytes to share.") from None
+    if not view.c_contiguous:
+        raise TypeError(f"The bytes of buffers[{name!r}] do not lie in one piece: pass a contiguous copy.")
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+def _run(info: RunInfo, active: ActiveRun, buffers: dict[str, memoryview]) -> Run:
     chunks = active.chunks()
     return Run(
         id=info.id,
@@ -190,4 +253,5 @@ def _run(info: RunInfo, active: ActiveRun) -> Run:
         grants=info.grants,
         shared=info.shared,
         files={file.name: bytes(file.data) for file in active.files},
+        buffers=buffers,
     )

@@ -1,7 +1,7 @@
 """A project's folder: where everything is, who may use it, how a new one is made.
 
     ROOT/scripts/      the scripts, files under git
-    ROOT/documents/    what scripts read: templates, samples
+    ROOT/documents/    documents with their images, and what scripts read: templates, samples
     ROOT/.gatewright/  0700, not in git: settings, databases, logs, history, environments, socket
 
 The project belongs to the account that owns ``.gatewright``. Making a project can be interrupted anywhere and is
@@ -33,7 +33,7 @@ MARKER = "project.json"
 LAYOUT = 1
 """Raised when a later version arranges the folder differently."""
 
-_PRIVATE_FOLDERS = ("logs", "envs", "history")
+_PRIVATE_FOLDERS = ("logs", "envs", "history", "document_history")
 _IGNORE = b"/.gatewright/\n__pycache__/\n"
 _IGNORE_ALL = b"# Nothing in here belongs under version control.\n*\n"
 
@@ -129,6 +129,15 @@ class Project:
     def history(self) -> Path:
         """Replaced versions of scripts, each named by the SHA-256 of its content."""
         return self.private / "history"
+
+    @property
+    def documents(self) -> Path:
+        return self.root / DOCUMENTS
+
+    @property
+    def document_history(self) -> Path:
+        """Replaced versions of documents, each named by the SHA-256 of its content."""
+        return self.history.with_name("document_history")
 
     @property
     def seeded(self) -> dict[str, str]:

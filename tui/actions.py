@@ -16,6 +16,7 @@ class Scope(StrEnum):
     EVERYWHERE = "Everywhere"
     CONSOLE = "Console"
     LIST = "Scripts list"
+    PREVIEW = "Preview"
     PANEL = "Output, problems, tasks and git"
     OUTPUT = "Output"
     PROBLEMS = "Problems"
@@ -73,7 +74,7 @@ def _console(name: str, hint: str, text: str, footer: int = 0) -> Action:
 
 
 def _listed(name: str, hint: str, text: str) -> Action:
-    """About the script under the list's cursor, or else the open one."""
+    """About what is under the list's cursor, or else what is open."""
     return Action(name, hint, text, Scope.LIST, palette=True)
 
 
@@ -81,12 +82,13 @@ ACTIONS: tuple[Action, ...] = (
     _console("run", "run", "Run what the editor shows", 1),
     _console("run_with", "run with", "Run with a form: parameters, arguments, a timeout"),
     _console("stop", "stop", "Stop the run shown in the output", 2),
-    _console("save", "save", "Save the script", 3),
+    _console("save", "save", "Save the script or document", 3),
     _console("merge", "merge", "Merge what changed on disk; to the next conflict"),
-    _console("open", "open", "Open a script by a part of its name", 4),
+    _console("open", "open", "Open a script or document by a part of its name", 4),
     _console("new_script", "new", "Make a new script"),
-    _console("find", "find", "Find in the script", 5),
+    _console("find", "find", "Find in the text", 5),
     _console("go_to_line", "line", "Go to a line"),
+    _console("preview", "preview", "Preview beside the text: open it, enter it, close it"),
     _console("focus_list", "list", "Go to the scripts list", 6),
     _console("focus_panel", "panel", "Go to the panel, and from tab to tab in it", 7),
     _console("pool", "pool", "Show the pool"),
@@ -102,7 +104,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("retry", "retry", "Try the engine again when it is away", Scope.EVERYWHERE, palette=True),
     _everywhere("redraw", "redraw", "Draw the whole screen again"),
     _everywhere("quit", "quit", "Leave the console; runs go on in the engine"),
-    Action("open_row", "open", "Open the script, fold or unfold the folder", Scope.LIST, 1),
+    Action("open_row", "open", "Open it, fold or unfold the folder", Scope.LIST, 1),
     Action(
         "filter",
         "filter",
@@ -112,13 +114,15 @@ ACTIONS: tuple[Action, ...] = (
         palette=True,
         priority=True,  # what is typed right behind it belongs to the filter already
     ),
+    Action("search_texts", "search", "Search in the texts of all scripts and documents", Scope.LIST, palette=True),
     Action("meta_row", "meta", "Header of the script under the cursor", Scope.LIST, 3),
     _listed("set_macro", "macro", "Set the script as a macro, or as a utility again"),
-    _listed("rename_script", "rename", "Rename the script, or move it to another folder"),
-    _listed("duplicate_script", "copy", "Duplicate the script"),
-    _listed("delete_script", "delete", "Delete the script; it can be restored"),
-    _listed("undelete", "undelete", "Restore a deleted script"),
-    _listed("script_history", "history", "History of the script: its versions and differences"),
+    _listed("rename_script", "rename", "Rename the script or document, or move it"),
+    _listed("duplicate_script", "copy", "Duplicate the script or document"),
+    _listed("delete_script", "delete", "Delete the script or document; it can be restored"),
+    _listed("undelete", "undelete", "Restore a deleted script or document"),
+    _listed("script_history", "history", "History of the script or document, with differences"),
+    _listed("new_document", "new document", "Make a new document"),
     _listed("import_scripts", "import", "Import a script or a folder of scripts"),
     _listed("export_scripts", "export", "Export the script, its folder or all scripts as files"),
     Action("default_scripts", "defaults", "Default scripts: newer texts, missing ones", Scope.LIST, palette=True),
@@ -126,9 +130,18 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "end_own_edits", "end edits", "End what your own edits of a script are approved for", Scope.LIST, palette=True
     ),
+    Action("preview_go", "go there", "Go to the line in the text", Scope.PREVIEW, 1),
+    Action("preview_document", "document", "Choose the preview's document of a macro", Scope.PREVIEW, 2, palette=True),
+    Action("close_preview", "close", "Close the preview", Scope.PREVIEW),
     Action("panel_output", "output", "Show the output", Scope.PANEL, palette=True),
     Action("panel_problems", "problems", "Show what is wrong with the script's text", Scope.PANEL, palette=True),
-    Action("panel_tasks", "tasks", "Show the tasks: runs now and just finished", Scope.PANEL, palette=True),
+    Action(
+        "panel_tasks",
+        "tasks",
+        "Show the tasks: runs, and what the engine is at",
+        Scope.PANEL,
+        palette=True,
+    ),
     Action("panel_git", "git", "Show git: branch, changed files, the script's log", Scope.PANEL, palette=True),
     Action("zoom", "zoom", "Make the panel large, and small again", Scope.PANEL, 3, palette=True),
     Action("copy_output", "copy", "Copy the selected output, or all of it", Scope.OUTPUT, 1, palette=True),
@@ -136,7 +149,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("save_files", "save", "Save the files that the run left", Scope.OUTPUT, 3, palette=True),
     Action("open_problem", "go there", "Go to the place of the problem under the cursor", Scope.PROBLEMS, 1),
     Action("show_task", "output", "Show the output of the run under the cursor", Scope.TASKS, 1),
-    Action("kill_task", "kill", "Kill the run under the cursor", Scope.TASKS, 2),
+    Action("kill_task", "kill", "Kill the run, or cancel the task, under the cursor", Scope.TASKS, 2),
     Action("kill_run", "kill run", "Kill the run of the slot under the cursor", Scope.POOL, 1),
     Action("show_run", "output", "Show the output of the slot's run in the console", Scope.POOL, 2),
     Action("grow", "more slots", "Add a slot", Scope.POOL, 3),

@@ -216,7 +216,7 @@ class GatewrightApp(App[int]):
         while self.screen is not self._console and self.screen.is_modal is False:
             self.pop_screen()
         if self.screen is self._console:
-            entries = [*action_entries(), *script_entries(self._console.scripts, verb="open")]
+            entries = [*action_entries(), *script_entries(self._console.texts, verb="open")]
             self.push_screen(PickerScreen("what to do: type a part of it", entries), picked)
 
     async def do(self, name: str) -> None:

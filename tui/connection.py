@@ -27,6 +27,7 @@ from engine.models.sync import TaskInfo
 from engine.registry.access import ACCESS_SELF
 from engine.registry.engine import ENGINE_INFO, POOL_INFO
 from tui.messages import (
+    DocumentsChanged,
     EngineAway,
     EngineConnected,
     GitChanged,
@@ -36,6 +37,7 @@ from tui.messages import (
     ScriptsChanged,
     TaskChanged,
 )
+from tui.text.document_names import shown_path
 
 RETRY_AFTER = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 """Seconds between attempts; the last one repeats."""
@@ -219,10 +221,9 @@ class EngineConnection:
             case "run":
                 self._publish(RunChanged(msgspec.convert(event.data, RunInfo)))
             case "script":
-                changed = _scripts_changed(event.data)
-                self._publish(changed)
-                if changed.outside is not None and changed.has_changes:
-                    self._publish(GitChanged())  # what is changed in the worktree
+                self._tell_of_scripts(_scripts_changed(event.data))
+            case "document":
+                self._tell_of_documents(_documents_changed(event.data))
             case "git":
                 self._publish(GitChanged())
             case "task":
@@ -230,9 +231,20 @@ class EngineConnection:
             case "lagged":
                 self._publish(RunsMissed())
                 self._publish(ScriptsChanged())
+                self._publish(DocumentsChanged())
                 self._publish(GitChanged())
             case "engine" if isinstance(event.data, dict) and event.data.get("state") == "stopping":
                 self._may_start = False
+
+    def _tell_of_scripts(self, changed: ScriptsChanged) -> None:
+        self._publish(changed)
+        if changed.outside is not None and changed.has_changes:
+            self._publish(GitChanged())  # what is changed in the worktree
+
+    def _tell_of_documents(self, changed: DocumentsChanged) -> None:
+        self._publish(changed)
+        if changed.outside:
+            self._publish(GitChanged())
 
     def _away(self, reason: str, hint: str | None, *, refused: bool = False) -> None:
         """Say once that the engine is away; the same reason again is no news."""
@@ -283,6 +295,15 @@ def _scripts_changed(data: object) -> ScriptsChanged:
         return ScriptsChanged(outside=msgspec.convert(data, OutsideChange))
     path = data.get("path")
     return ScriptsChanged(path if isinstance(path, str) else None)
+
+
+def _documents_changed(data: object) -> DocumentsChanged:
+    if not isinstance(data, dict):
+        return DocumentsChanged()
+    path = data.get("path")
+    return DocumentsChanged(
+        shown_path(path) if isinstance(path, str) else None, outside=data.get("change") == "outside"
+    )
 
 
 @contextlib.contextmanager

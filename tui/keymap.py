@@ -27,6 +27,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "new_script": ("ctrl+n",),
         "find": ("ctrl+f",),
         "go_to_line": ("ctrl+g",),
+        "preview": ("ctrl+backslash", "alt+p"),  # the first one needs AltGr on some keyboards
         "focus_list": ("f2",),
         "focus_panel": ("f3",),
         "pool": ("f4",),
@@ -47,11 +48,17 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "delete_script": ("delete",),
         "undelete": ("u",),
         "script_history": ("h",),
+        "new_document": ("n",),
+        "search_texts": ("s",),
         "import_scripts": ("i",),
         "export_scripts": ("e",),
         "default_scripts": ("b",),
         "restore_defaults": ("B",),
         "end_own_edits": ("w",),
+        # What macros make of the text, beside it.
+        "preview_go": ("enter",),
+        "preview_document": ("d",),
+        "close_preview": ("x",),
         # The panel below the editor.
         "panel_output": ("1",),
         "panel_problems": ("2",),

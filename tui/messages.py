@@ -86,6 +86,20 @@ class ScriptsChanged(EngineMessage):
         return change is None or change.created + change.updated + change.removed + change.renamed > 0
 
 
+class DocumentsChanged(EngineMessage):
+    """Documents were made, changed or removed, here or elsewhere.
+
+    Attributes:
+        path: The one that was changed through the engine, as the console names it; None if it was not one.
+        outside: Others than the engine changed files.
+    """
+
+    def __init__(self, path: str | None = None, *, outside: bool = False) -> None:
+        super().__init__()
+        self.path = path
+        self.outside = outside
+
+
 class GitChanged(EngineMessage):
     """Something happened in the repository."""
 

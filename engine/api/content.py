@@ -10,13 +10,16 @@ from starlette.types import Send
 
 OCTETS = b"application/octet-stream"
 
+PIECE = 256 << 10
+"""Bytes that are sent at once: the next ones when the client has taken most of those before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Content:
     """Raw bytes under a name that may hold anything."""
 
     name: str
-    data: bytes
+    data: bytes | memoryview
 
 
 async def respond(send: Send, status: int, content: Content) -> None:
@@ -28,7 +31,11 @@ async def respond(send: Send, status: int, content: Content) -> None:
         (b"content-disposition", disposition(content.name).encode()),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content.data})
+    with memoryview(content.data) as data:
+        for start in range(0, len(data), PIECE):
+            piece = bytes(data[start : start + PIECE])
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def disposition(name: str) -> str:

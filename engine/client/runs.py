@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from engine.client.answers import EngineError, EngineUnreachable, decode, read_answer, unreachable
-from engine.client.calls import Calls, Retry
+from engine.client.answers import EngineError, EngineUnreachable, decode, read_answer, read_content, unreachable
+from engine.client.calls import SILENCE_TIMEOUT, Calls, Retry
 from engine.client.sse_parser import ServerEvent
 from engine.client.transport import IN_ANSWER, EngineLostError
 from engine.models.base import Model
@@ -20,12 +20,14 @@ from engine.models.runs import BufferInfo, OutputChunk, ReplayRequest, RunInfo, 
 from engine.registry.operation import TRANSFER_TIMEOUT, Operation
 from engine.registry.runs import (
     BUFFERS_CREATE,
+    RUNS_BUFFER,
     RUNS_CANCEL,
     RUNS_EVENTS,
     RUNS_REPLAY,
     RUNS_START,
     BufferParams,
     ReplayParams,
+    RunBufferParams,
     RunEventsParams,
     RunParams,
     StartParams,
@@ -34,6 +36,9 @@ from engine.registry.runs import (
 F = TypeVar("F", StartParams, ReplayParams)
 
 RunEvent = list[OutputChunk] | RunInfo
+
+MAX_REFUSAL = 1 << 20
+"""Bytes of an answer that says why there is no other."""
 
 
 class RunCalls(Calls):
@@ -170,6 +175,26 @@ class RunCalls(Calls):
                 self.transport.upload(operation.method, target, chunks, size) as response,
             ):
                 return await read_answer(response, BufferInfo)
+
+    async def download_buffer(self, run_id: int, name: str) -> AsyncGenerator[bytes, None]:
+        """What a run left in a buffer, piece by piece: it may be larger than a client wants to hold.
+
+        Raises:
+            EngineError: The engine holds no such buffer, or no longer.
+            EngineUnreachable: There is no engine, or the answer broke off: it is not complete then.
+        """
+        target = RUNS_BUFFER.target(RunBufferParams(run_id=run_id, name=name))
+        with unreachable(harmless=True, when_silent=self.transport.when_silent):
+            async with self.transport.exchange(RUNS_BUFFER.method, target) as response:
+                if response.status >= 400:
+                    await read_content(response, MAX_REFUSAL)
+                chunks = response.chunks()
+                while True:
+                    async with asyncio.timeout(SILENCE_TIMEOUT):
+                        chunk = await anext(chunks, b"")
+                    if not chunk:
+                        return
+                    yield chunk
 
 
 @dataclass(slots=True)

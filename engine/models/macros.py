@@ -100,11 +100,13 @@ class DocumentInput(Model, frozen=True):
 
 class RenderRequest(Model, frozen=True):
     documents: list[DocumentInput]
+    total: int = 0
+    """Documents that the client means to have rendered in this batch, once it knows; for progress."""
 
 
 class RenderAnswer(Model, frozen=True):
     documents: list[RenderedDocument]
-    """In the order of the request."""
+    """In the order of the request; fewer where an answer has no room for all: the first of them."""
 
 
 class ReadsRequest(Model, frozen=True):
@@ -139,9 +141,11 @@ class PreviewRequest(Model, frozen=True):
         path: Of the document; decides what "its images" are.
         macro: Path of a macro script whose text is given, saved or not, in ``macro_text``; it stands in for the saved
             one.
+        check: Only say what is wrong with the tags: no macro is called, nothing goes on record and the text stays.
     """
 
     text: str
     path: str = ""
     macro: str = ""
     macro_text: str | None = None
+    check: bool = False

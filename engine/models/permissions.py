@@ -9,17 +9,28 @@ from engine.models.shared import SharedFile
 
 
 class Access(StrEnum):
-    """What a declared permission lets a script do below a path. ``write`` includes reading, making and removing."""
+    """What a declared permission lets a script do. ``write`` includes reading, making and removing.
+
+    ``secret`` and ``ask`` are carried out by the engine for it: nothing of them is in the sandbox.
+    """
 
     READ = "read"
     WRITE = "write"
+    SECRET = "secret"  # noqa: S105 - a kind of permission
+    ASK = "ask"
+
+
+ON_PATHS = frozenset({Access.READ, Access.WRITE})
+ASSISTANT = "assistant"
+"""What the one permission to ``ask`` is for."""
 
 
 class Grant(Model, frozen=True):
-    """One path outside the scratch folder that a script asks for, or that a run was given."""
+    """One thing outside the scratch folder that a script asks for, or that a run was given."""
 
     access: Access
     path: str
+    """To ``read`` and ``write`` a path; of a ``secret`` its name; to ``ask`` always ``assistant``."""
 
 
 class ApprovalState(StrEnum):

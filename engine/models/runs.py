@@ -48,6 +48,8 @@ class RunKind(StrEnum):
     EVAL = "eval"
     CALL = "call"
     SCRIPT = "script"
+    RENDER = "render"
+    """A batch: calls of macros, which no client asks for as a run."""
 
 
 class Priority(IntEnum):
@@ -75,9 +77,11 @@ class RunRequest(Model, frozen=True):
     """What a client asks to run.
 
     ``kind`` decides which fields count: ``exec`` and ``eval`` read ``code``; ``call`` reads ``module`` and
-    ``function``; ``script`` reads ``script`` (its path) and, to run text of it that is not saved yet, ``code``.
-    ``files`` maps a parameter's name to the id of an uploaded buffer. ``argv`` becomes ``sys.argv[1:]``; ``stdin`` is
-    the id of the buffer that the script reads as its standard input, of which a run has none without.
+    ``function``; ``script`` reads ``script`` (its path) and, to run text of it that is not saved yet, ``code``;
+    ``render`` is not for requests.
+    ``files`` maps a parameter's name to the id of an uploaded buffer, ``buffers`` a name in ``gatewright.buffers`` to
+    one. ``argv`` becomes ``sys.argv[1:]``; ``stdin`` is the id of the buffer that the script reads as its standard
+    input, of which a run has none without.
     """
 
     kind: RunKind
@@ -90,6 +94,7 @@ class RunRequest(Model, frozen=True):
     kwargs: dict[str, Any] = {}
     variables: dict[str, Any] = {}
     files: dict[str, str] = {}
+    buffers: dict[str, str] = {}
     argv: Arguments = []
     stdin: str | None = None
     entrypoint: Name | None = None
@@ -122,6 +127,23 @@ class RunFile(Model, frozen=True):
     name: str
     size: int
     sha256: str
+
+
+class RunProgress(Model, frozen=True):
+    """How far a run says it is."""
+
+    done: Annotated[float, Meta(ge=0)] | None = None
+    """Of ``total``; None: it does not say."""
+    total: Annotated[float, Meta(gt=0)] = 1.0
+    text: Annotated[str, Meta(max_length=200)] = ""
+    """What it is doing, in its own words."""
+
+
+class RunBuffer(Model, frozen=True):
+    """A buffer that a script made by ``gatewright.buffers.create``."""
+
+    name: str
+    size: int
 
 
 class CondensedRuns(Model, frozen=True):
@@ -169,6 +191,8 @@ class RunInfo(Model, frozen=True):
     queue_position: int | None = None
     """1 is next."""
     queue_reason: str | None = None
+    progress: RunProgress | None = None
+    """What a script told last of a run that goes on; no record keeps it."""
     slot: int | None = None
     outcome: Outcome | None = None
     signal: int | None = None
@@ -191,6 +215,8 @@ class RunInfo(Model, frozen=True):
     grants: list[Grant] = []
     """The approved permissions it ran with, by their canonical paths."""
     files: list[RunFile] = []
+    buffers: list[RunBuffer] = []
+    """The buffers that it left, as long as the engine holds them; small ones are among ``files``, too."""
     inputs_sha256: str | None = None
     """Of what it was given, as canonical JSON; None for a run of a time when that was not recorded."""
     replay_of: int | None = None
@@ -258,7 +284,7 @@ class RunFileInput(Model, frozen=True):
     """A file that a run was handed. Its content is not kept, its hash is."""
 
     parameter: str
-    """Empty for the standard input."""
+    """The buffer's name where it is one; empty for the standard input."""
     name: str
     size: int
     sha256: str
@@ -292,6 +318,7 @@ class RunInputs(Model, frozen=True):
     entrypoint: str | None = None
     """Only when the request named one."""
     files: list[RunFileInput] = []
+    buffers: list[RunFileInput] = []
     argv: list[str] = []
     """With ``***`` in place of what is secret."""
     stdin: RunFileInput | None = None
@@ -304,12 +331,13 @@ class ReplayRequest(Model, frozen=True):
     """``mode`` is what the caller agrees to: a replay of an ADMIN run is one, too, and needs to be told so.
 
     ``files`` maps parameters to uploaded buffers, for files that the engine holds no more; they must be the same files.
-    ``stdin`` is the buffer of its standard input likewise. ``secrets`` has the values that are not kept, by name;
-    another value than that of then is taken, too.
+    ``buffers`` maps the names of buffers likewise, and ``stdin`` is the buffer of its standard input. ``secrets`` has
+    the values that are not kept, by name; another value than that of then is taken, too.
     """
 
     mode: Mode = Mode.RESTRICTED
     files: dict[str, str] = {}
+    buffers: dict[str, str] = {}
     stdin: str | None = None
     secrets: dict[str, Any] = {}
 

@@ -10,20 +10,22 @@ import signal
 import socket
 import struct
 import termios
-from collections.abc import Callable, Collection
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from engine.models.runs import Stream
 from engine.pool import pace
+from engine.pool.calls import RunCalls
 from engine.pool.frames import FrameParser, ProtocolError, frame_name
-from engine.pool.job import FileInput, Limits
+from engine.pool.job import BatchCalls, FileInput, HostCalls, Limits
 from engine.pool.open_line import LOOKS_APART, OpenLine
 from engine.pool.outcome import Waiting, waiting
 from engine.pool.output import Output
 from engine.pool.returned import ReturnedFiles
 from engine.pool.zygote import NewChild
-from engine.worker.wire import ForkRequest, Frame
+from engine.worker.wire import BEGUN, BEGUN_AT, ForkRequest, Frame
 
 STRAY_DELAY = 0.005
 """Seconds until a run's stray pipes are listened to. Most runs end sooner: reading them once at the end is enough."""
@@ -42,6 +44,14 @@ COUNT = struct.Struct("i")
 STREAMS: dict[int, Stream] = {Frame.OUT: Stream.STDOUT, Frame.ERR: Stream.STDERR}
 
 
+class _Outgoing(NamedTuple):
+    """What is to be sent: a frame, the descriptors that follow it, and who is told when the kernel has taken both."""
+
+    data: memoryview
+    fds: Sequence[int]
+    sent: Callable[[], None] | None
+
+
 class ChildOwner(Protocol):
     """Who hears what a child does: its slot."""
 
@@ -55,6 +65,9 @@ class ChildOwner(Protocol):
     def child_violation(self, problem: str) -> None: ...
 
     def child_output_full(self) -> None: ...
+
+    def child_overdue(self, reason: str) -> None:
+        """What its run was asked for takes too long."""
 
 
 class Child:
@@ -97,8 +110,12 @@ class Child:
         self._stray_timer: asyncio.TimerHandle | None = None
         self._line = OpenLine(new.line)
         self._line_timer: asyncio.TimerHandle | None = None
-        self._unsent: memoryview | None = None
-        self._files: list[int] = []
+        self._unsent: deque[_Outgoing] = deque()
+        self._calls: RunCalls | None = None
+        self._takers: dict[int, Callable[[bytes], None]] = {}
+        """What takes frames of each of these types; each raises ``ProtocolError`` for what no honest child sends."""
+        self._batch: BatchCalls | None = None
+        self._page = new.line
         self.returned = ReturnedFiles(0)
         self.waiting: Waiting | None = None
         """What a run told that waits for its threads."""
@@ -108,15 +125,40 @@ class Child:
         """What is read from, by descriptor."""
         self._loop.add_reader(self._run_fd, self._readable)
 
-    def run(self, frame: bytes, files: Collection[FileInput], limits: Limits, output: Output) -> None:
-        """Send the RUN, and the descriptors of its files in a message of their own."""
+    def run(
+        self,
+        frame: bytes,
+        files: Collection[FileInput],
+        limits: Limits,
+        output: Output,
+        calls: HostCalls | None = None,
+        batch: BatchCalls | None = None,
+    ) -> None:
+        """Send the RUN, the descriptors of its files in a message of their own, and the calls of a batch.
+
+        What the run asks by ``import gatewright`` is answered by ``calls``.
+        """
         self._output = output
-        self._files = [file.fd for file in files]
+        self._calls = RunCalls(calls, self._send)
         self._parser.expect_run(limits.result)
         self._result_limit = limits.result
         self.returned = ReturnedFiles(limits.files)
-        self._send(memoryview(frame))
+        self._takers = {Frame.CALL: self._calls.take, Frame.CHUNK: self.returned.take}
+        self._send(frame, [file.fd for file in files])
+        if batch is not None:
+            self._batch = batch
+            self._parser.expect_texts()
+            self._takers[Frame.TEXTS] = batch.take
+            batch.attach(self)
         self._stray_timer = self._loop.call_later(STRAY_DELAY, self._hear_stray)
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame behind those that wait already."""
+        self._send(frame)
+
+    def stop(self, reason: str) -> None:
+        """End the run, since it takes too long. The reason is a sentence."""
+        self._owner.child_overdue(reason)
 
     def hand_to(self, owner: ChildOwner) -> None:
         """Let ``owner`` hear of it from now on."""
@@ -154,6 +196,8 @@ class Child:
         if output is not None:
             output.finish()
         self._sealed = True
+        if self._calls is not None:
+            self._calls.end()
 
     def stop_reading(self) -> None:
         """Listen no more."""
@@ -166,9 +210,12 @@ class Child:
         self.end_output()
         for fd in list(self._heard):
             self._forget(fd)
-        if self._unsent is not None:
-            self._loop.remove_writer(self._socket.fileno())
-            self._unsent = None
+        if self._unsent:
+            self._loop.remove_writer(self._run_fd)
+            self._unsent.clear()
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.detach(*self._begun())
         for timer in (self._stray_timer, self._line_timer):
             if timer is not None:
                 timer.cancel()
@@ -183,27 +230,43 @@ class Child:
         for fd in (self._pidfd, *self._stray.values()):
             os.close(fd)
 
-    def _send(self, data: memoryview) -> None:
-        try:
-            data = data[self._socket.send(data) :]
-            if not data and self._files:
-                socket.send_fds(self._socket, [b"\0"], self._files)
-                self._files = []
-        except BlockingIOError:
-            pass
-        except OSError:
-            return  # it has gone: the end of its socket says so
-        if data or self._files:
-            if self._unsent is None:
-                self._loop.add_writer(self._socket.fileno(), self._writable)
-            self._unsent = data
-        elif self._unsent is not None:
-            self._loop.remove_writer(self._socket.fileno())
-            self._unsent = None
+    def _send(self, frame: bytes, fds: Sequence[int] = (), sent: Callable[[], None] | None = None) -> None:
+        """Send a frame now, or as soon as the child has read what is before it."""
+        self._unsent.append(_Outgoing(memoryview(frame), fds, sent))
+        if len(self._unsent) == 1 and not self._send_more():
+            self._loop.add_writer(self._run_fd, self._writable)
+
+    def _begun(self) -> tuple[int, int]:
+        """What the page says: the number of a chunk of calls, and how many of them have begun."""
+        page = os.pread(self._page, BEGUN.size, BEGUN_AT) if self._page >= 0 else b""
+        number, begun = BEGUN.unpack(page) if len(page) == BEGUN.size else (0, 0)
+        return number, begun
 
     def _writable(self) -> None:
-        if self._unsent is not None:
-            self._send(self._unsent)
+        if self._unsent and self._send_more():
+            self._loop.remove_writer(self._run_fd)
+
+    def _send_more(self) -> bool:
+        """Send what the kernel takes now; whether that is all there is, or the child has gone."""
+        while self._unsent:
+            data, fds, sent = self._unsent[0]
+            try:
+                if data:
+                    rest = data[self._socket.send(data) :]
+                    self._unsent[0] = _Outgoing(rest, fds, sent)
+                    if rest:
+                        continue
+                if fds:
+                    socket.send_fds(self._socket, [b"\0"], list(fds))
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._unsent.clear()  # the end of its socket says so
+                return True
+            self._unsent.popleft()
+            if sent is not None:
+                sent()
+        return True
 
     def _readable(self) -> None:
         if self._sealed:
@@ -227,7 +290,9 @@ class Child:
         except ProtocolError as error:
             self._violated(str(error))
             return
-        self._pace.spend(self._parser.taken * pace.FRAME + (pace.SMALL_READ if 0 < len(data) < pace.SMALL else 0))
+        # TEXTS come as often as the engine asks for them, and are no reason to read a run later.
+        if self._batch is None or not frames or frames[-1][0] != Frame.TEXTS:
+            self._pace.spend(self._parser.taken * pace.FRAME + (pace.SMALL_READ if 0 < len(data) < pace.SMALL else 0))
         self._take(frames)
         self._keep_pace(self._run_fd)
 
@@ -281,9 +346,9 @@ class Child:
                 else:
                     self._owner.child_result(self, payload)
                 return
-            elif kind == Frame.CHUNK and self._output is not None:
+            elif self._output is not None and (take := self._takers.get(kind)) is not None:
                 try:
-                    self.returned.take(payload)
+                    take(payload)
                 except ProtocolError as error:
                     self._violated(str(error))
                     return
@@ -327,6 +392,11 @@ class Child:
                 for kind, payload in frames:
                     if kind == Frame.WAIT and self.waiting is None:
                         self.waiting = waiting(payload, self._result_limit)
+                        continue
+                    if kind == Frame.CALL:
+                        continue  # nothing answers it any longer
+                    if kind == Frame.TEXTS and self._batch is not None:
+                        self._batch.take(payload)
                         continue
                     if kind not in STREAMS or self._output is None or self._output.full:
                         return

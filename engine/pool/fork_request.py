@@ -22,6 +22,6 @@ def parked_child(limits: Limits, *, warm: bool) -> ForkRequest:
 def dedicated_child(job: Job) -> ForkRequest:
     """Ask for the child that this very run needs. It is not warmed: the run starts at once."""
     request = parked_child(job.limits, warm=False)
-    request.memory += sum(file.size for file in job.files.values())
+    request.memory += sum(file.size for file in job.mapped)
     request.files = len(job.inputs)
     return request

@@ -11,13 +11,20 @@ from typing import Any
 from engine.models.runs import RunKind
 from engine.pool.job import Job, JobRejected
 from engine.worker.wire import (
+    CALL,
     HEADER,
+    MAX_CALL_FRAME,
+    MAX_CALLS,
     MAX_CHUNK_FRAME,
     MAX_HELLO_FRAME,
     MAX_OUTPUT_FRAME,
+    MAX_TEXT,
     MAX_WAIT_NAMES,
+    REPLY,
     RESULT_HEAD_ROOM,
     RUN,
+    TEXTS,
+    TEXTS_HEAD_ROOM,
     Frame,
     SourceKind,
 )
@@ -27,6 +34,7 @@ KINDS = {
     RunKind.SCRIPT: SourceKind.SCRIPT,
     RunKind.EVAL: SourceKind.EVAL,
     RunKind.CALL: SourceKind.CALL,
+    RunKind.RENDER: SourceKind.RENDER,
 }
 
 
@@ -67,10 +75,15 @@ class FrameParser:
         self.taken = 0
 
     def expect_run(self, result_limit: int) -> None:
-        """A run with its own result limit has been given to this child; it may leave files and wait for threads."""
+        """A run with its own result limit has been given to this child; it may call, leave files, wait for threads."""
+        self._caps[Frame.CALL] = MAX_CALL_FRAME
         self._caps[Frame.RESULT] = result_limit + RESULT_HEAD_ROOM
         self._caps[Frame.CHUNK] = MAX_CHUNK_FRAME
         self._caps[Frame.WAIT] = result_limit + RESULT_HEAD_ROOM + MAX_WAIT_NAMES
+
+    def expect_texts(self) -> None:
+        """The run that was given to this child is a batch's."""
+        self._caps[Frame.TEXTS] = TEXTS.size + 4 * MAX_CALLS + TEXTS_HEAD_ROOM + MAX_TEXT
 
     def feed(self, data: bytes = b"", most: int = sys.maxsize) -> list[tuple[int, bytes]]:
         """Take ``data`` and return frames that are complete now, as pairs of type and payload.
@@ -145,9 +158,9 @@ def run_frame(job: Job, cpu: int) -> bytes:
     name = job.filename.encode("utf-8", "backslashreplace")[:1000]
     head = _run_head(job)
     shared = b"".join(part for module in job.shared for part in (module.text, module.code))
-    size = RUN.size + len(name) + len(head) + len(job.source) + len(shared)
+    size = RUN.size + len(name) + len(head) + len(job.source) + len(job.code) + len(shared)
     lengths = RUN.pack(KINDS[job.kind], cpu, job.limits.result, job.limits.files, len(name), len(head))
-    return b"".join((HEADER.pack(size, Frame.RUN), lengths, name, head, job.source, shared))
+    return b"".join((HEADER.pack(size, Frame.RUN), lengths, name, head, job.source, job.code, shared))
 
 
 def _run_head(job: Job) -> bytes:
@@ -161,19 +174,52 @@ def _run_head(job: Job) -> bytes:
         head |= {"module": job.module, "function": job.function}
     elif job.entrypoint is not None:
         head["entrypoint"] = job.entrypoint
-    if job.files:
-        head["files"] = [[parameter, file.name, file.size] for parameter, file in job.files.items()]
-    if job.stdin is not None:
-        head["stdin"] = True
-    if job.shared:
-        files = [[one.name, one.path, one.package, len(one.text), len(one.code)] for one in job.shared]
-        head["shared"] = [len(job.source), job.shared_folder, files]
+    head |= _descriptors(job)
+    head |= _what_follows(job)
     if not head:
         return b""
     try:
         return json.dumps(head, allow_nan=True).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise JobRejected(f"The run's inputs cannot be written as JSON: {error}.") from None
+
+
+def _what_follows(job: Job) -> dict[str, Any]:
+    """What the head says of compiled code and shared files behind the source."""
+    head: dict[str, Any] = {"code": len(job.code)} if job.code else {}
+    if job.shared:
+        files = [[one.name, one.path, one.package, len(one.text), len(one.code)] for one in job.shared]
+        head["shared"] = [len(job.source) + len(job.code), job.shared_folder, files]
+    return head
+
+
+def _descriptors(job: Job) -> dict[str, Any]:
+    """What the descriptors are that come behind the RUN, in their order."""
+    found: dict[str, Any] = {}
+    if job.files:
+        found["files"] = [[parameter, file.name, file.size] for parameter, file in job.files.items()]
+    if job.buffers:
+        found["buffers"] = [[name, buffer.size] for name, buffer in job.buffers.items()]
+    if job.stdin is not None:
+        found["stdin"] = True
+    return found
+
+
+def call_parts(payload: bytes) -> tuple[int, bytes]:
+    """Return a CALL's number and its JSON, of which nothing is looked at.
+
+    Raises:
+        ProtocolError: It is too short to be one.
+    """
+    if len(payload) <= CALL.size:
+        raise ProtocolError(f"a CALL frame of {len(payload)} bytes")
+    return CALL.unpack_from(payload)[0], payload[CALL.size :]
+
+
+def reply_frame(number: int, answer: bytes, descriptors: int) -> bytes:
+    """Return the REPLY to the call ``number``; as many descriptors have to follow it."""
+    head = HEADER.pack(REPLY.size + len(answer), Frame.REPLY)
+    return b"".join((head, REPLY.pack(number, descriptors), answer))
 
 
 def cpu_seconds(wall: float) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -111,6 +111,45 @@ class RunSink(Protocol):
         """Whether it is to be read later: a follower has as much to read as may wait (backpressure)."""
 
 
+Reply = Callable[[bytes, Sequence[int]], None]
+"""Takes the JSON that a call is answered with, and descriptors, which stay the caller's until the run has ended. The
+first answer counts, and none after the run's end."""
+
+
+class HostCalls(Protocol):
+    """Answers what a run asks by ``import gatewright``: plain calls in the event loop, which must return soon and must
+    not raise."""
+
+    def call(self, payload: bytes, reply: Reply) -> None:
+        """Answer one call by ``reply``, at once or later. Nothing of ``payload`` has been looked at yet."""
+
+    def end(self) -> None:
+        """The run has ended: give up what is under way. No call comes after it."""
+
+
+class ChildLink(Protocol):
+    """A child, as the calls of a batch see it."""
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame behind those that wait already."""
+
+    def stop(self, reason: str) -> None:
+        """End the run, since it takes too long. The reason is a sentence."""
+
+
+class BatchCalls(Protocol):
+    """What a run of kind RENDER is to call. Its methods are called in the event loop and must return soon."""
+
+    def attach(self, link: ChildLink) -> None:
+        """Begin with a child: its RUN has been sent."""
+
+    def take(self, payload: bytes) -> None:
+        """Take a TEXTS frame. Raises ``ProtocolError`` if it is not what it should be."""
+
+    def detach(self, number: int, begun: int) -> None:
+        """End with the child; by its page ``begun`` calls of the chunk ``number`` had begun."""
+
+
 class SilentSink:
     """``RunSink`` of a run that the engine makes for itself."""
 
@@ -122,6 +161,16 @@ class SilentSink:
 
     def held(self) -> bool:
         return False
+
+
+class OutputBuffers(Protocol):
+    """The shared memory that a run has made for what it leaves."""
+
+    def seal(self) -> bool:
+        """Let nothing write there from now on; False if the run's process still can, so that its end comes first."""
+
+    def held(self) -> int:
+        """Bytes of memory that it takes by now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +193,17 @@ class Job:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, FileInput] = field(default_factory=dict)
+    buffers: Mapping[str, FileInput] = field(default_factory=dict)
+    """Read-only memory, by its name in ``gatewright.buffers``."""
+    outputs: OutputBuffers | None = None
     stdin: FileInput | None = None
     argv: Sequence[str] = ()
     """What follows the script's path in ``sys.argv``."""
     shared: Sequence[SharedModule] = ()
+    code: bytes = b""
+    """The source compiled by the tools child; nothing where that has not happened. Opaque to the engine."""
+    batch: BatchCalls | None = None
+    """Of kind RENDER: what it is to call, and where the texts go."""
     shared_folder: str = ""
     """The folder that their paths are relative to, for ``__file__``."""
     limits: Limits = Limits()
@@ -157,8 +213,15 @@ class Job:
     """Seconds that it may wait for a free slot; None: as long as the pool lets a run wait."""
     max_parallel: int | None = None
     """How many runs of the same name may go on at once."""
+    calls: HostCalls | None = None
+    """Answers what the run asks the engine; None: it may ask nothing."""
 
     @property
     def inputs(self) -> list[FileInput]:
         """Everything that is handed over as a descriptor, in this order."""
-        return [*self.files.values(), *([] if self.stdin is None else [self.stdin])]
+        return [*self.mapped, *([] if self.stdin is None else [self.stdin])]
+
+    @property
+    def mapped(self) -> list[FileInput]:
+        """What of that the child maps into its memory."""
+        return [*self.files.values(), *self.buffers.values()]

@@ -113,17 +113,17 @@ class Pool:
 
         ``cause`` is what its record says instead.
         """
-        entry = self._queue.remove(run_id)
-        if entry is not None:
-            cause = cause or Intervention(Outcome.CANCELLED, "The run was cancelled while it waited.")
-            entry.item.end(from_intervention(cause, 0.0, ""))
+        found = False
+        while (entry := self._queue.remove(run_id)) is not None:  # a batch has several jobs of one id
+            waiting = cause or Intervention(Outcome.CANCELLED, "The run was cancelled while it waited.")
+            entry.item.end(from_intervention(waiting, 0.0, ""))
             self._changed_queue()
-            return True
+            found = True
         for slot in self.slots():
             if slot.run_id == run_id:
                 slot.cancel(cause or Intervention(Outcome.CANCELLED, "The run was cancelled."))
-                return True
-        return False
+                found = True
+        return found
 
     def resize(self, size: int) -> None:
         """Have ``size`` slots from now on: new ones start at once, surplus ones leave as soon as nothing runs there.

@@ -36,6 +36,8 @@ class RunMonitor:
         self._isolation = ""
         self._has_cgroup = False
         self._left: str | None = None
+        self._told: Ending | None = None
+        """How the run has ended by its own word, until its process is gone."""
 
     def begin(
         self,
@@ -56,11 +58,13 @@ class RunMonitor:
         """
         limits = assignment.job.limits
         output = Output(assignment.job.sink, limits.output, stops=limits.output_stop)
-        child.run(assignment.frame, assignment.job.inputs, limits, output)
+        job = assignment.job
+        child.run(assignment.frame, job.inputs, limits, output, job.calls, job.batch)
         self.run = RunningJob(assignment, child, time.perf_counter())
         self._isolation = isolation
         self._has_cgroup = places.cgroup is not None
         self._left = None
+        self._told = None
         self._wall.set(limits.wall)
         if watched_memory is not None:
             exceeded = functools.partial(self._memory_over, limit=watched_memory)
@@ -70,7 +74,10 @@ class RunMonitor:
         """Bytes that the run holds, of an ADMIN run at the last look."""
         if self.run is None:
             return 0
-        return private(self.run.child.pid) if self._watch is None else self._watch.held
+        if self._watch is not None:
+            return self._watch.held
+        outputs = self.run.assignment.job.outputs
+        return private(self.run.child.pid) + (0 if outputs is None else outputs.held())
 
     def blame(self, cause: Intervention) -> bool:
         """Note why the run is being ended; False when it has been for another reason already."""
@@ -84,8 +91,15 @@ class RunMonitor:
         """Whether the engine is ending what goes on, for a reason of its own."""
         return self.run is not None and self.run.cause is not None
 
+    @property
+    def awaits_exit(self) -> bool:
+        """Whether the run has told its result and ends when its process is gone."""
+        return self._told is not None
+
     def end_by_result(self, payload: bytes) -> None:
         """End as the RESULT tells, with the files that came before it.
+
+        A run that can still write to its buffers ends when its process is gone.
 
         Raises:
             ProtocolError: It is not what it should be; the run goes on.
@@ -95,7 +109,13 @@ class RunMonitor:
         ending = from_result(payload, run.assignment.job.limits.result, self._elapsed(run), self._isolation)
         run.child.end_output()
         self.note_leftovers()
-        self.end(run.child.returned.added_to(ending))
+        ending = run.child.returned.added_to(ending)
+        outputs = run.assignment.job.outputs
+        if outputs is not None and not outputs.seal():
+            self._wall.clear()
+            self._told = ending
+        else:
+            self.end(ending)
 
     def note_leftovers(self) -> None:
         """See what an ADMIN run that ends by itself leaves running: what of that ends with it is gone soon."""
@@ -110,7 +130,7 @@ class RunMonitor:
 
     def end_by_exit(self, report: ExitReport) -> None:
         """End as its process did, or as the engine decided before."""
-        if (run := self.run) is not None:
+        if (run := self.run) is not None and not self._end_as_told():
             if run.cause is not None and run.assignment.job.profile.leaves and not self._has_cgroup:
                 self._left = not_ended(left_by(run.child))
             cpu = cpu_seconds(run.assignment.job.limits.wall)
@@ -118,7 +138,7 @@ class RunMonitor:
 
     def end_without(self, otherwise: Callable[[float], Ending]) -> None:
         """End as the engine decided before, or as ``otherwise`` says, which gets the seconds that it took."""
-        if (run := self.run) is not None:
+        if (run := self.run) is not None and not self._end_as_told():
             self.end(_whole(run, self._decided(run) or otherwise(self._elapsed(run))))
 
     def end(self, ending: Ending) -> None:
@@ -140,6 +160,12 @@ class RunMonitor:
         self._wall.close()
         if self._watch is not None:
             self._watch.stop()
+
+    def _end_as_told(self) -> bool:
+        told, self._told = self._told, None
+        if told is not None:
+            self.end(told)
+        return told is not None
 
     def _decided(self, run: RunningJob) -> Ending | None:
         return None if run.cause is None else from_intervention(run.cause, self._elapsed(run), self._isolation)

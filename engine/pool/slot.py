@@ -313,6 +313,9 @@ class Slot:
             self.child_violation(str(error))
             return
         self._enter(SlotState.STOPPING)
+        if self._monitor.awaits_exit:
+            self._retire(child)
+            return
         # The waiter hears of the result first; reaping and the next child come after it.
         self._loop.call_soon(self._loop.call_soon, self._retire, child)
 
@@ -337,6 +340,9 @@ class Slot:
         else:
             message = f"The script's process broke the engine's protocol: it sent {problem}."
             self._intervene(Intervention(Outcome.PROTOCOL, message))
+
+    def child_overdue(self, reason: str) -> None:
+        self._intervene(Intervention(Outcome.TIMEOUT, reason))
 
     def child_output_full(self) -> None:
         self._intervene(Intervention(Outcome.OUTPUT_LIMIT, _OUTPUT_FULL))

@@ -103,5 +103,8 @@ class Successor:
     def child_violation(self, problem: str) -> None:
         self._failed(f"its parked child sent {problem}")
 
+    def child_overdue(self, reason: str) -> None:
+        self._failed(reason)
+
     def child_output_full(self) -> None:
         self._failed("its parked child wrote output")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.registry import access, defaults, documents, engine, git, macros, runs, scripts, state, sync
+from engine.registry import access, defaults, documents, engine, git, macros, runs, scripts, secrets, state, sync
 from engine.registry.operation import Operation
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
@@ -18,5 +18,6 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     *documents.OPERATIONS,
     *macros.OPERATIONS,
     *state.OPERATIONS,
+    *secrets.OPERATIONS,
 )
 """In the order in which the API matches them: the hot ones first."""

@@ -164,5 +164,16 @@ DOCUMENTS_RESTORE = Operation(
     body=RestoreRequest,
 )
 
-OPERATIONS: tuple[Operation[Any, Any, Any], ...] = ()
-"""Each row joins it with the method that carries it out."""
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
+    DOCUMENTS_LIST,
+    DOCUMENTS_TAGS,
+    DOCUMENTS_IMAGES,
+    DOCUMENTS_SEARCH,
+    DOCUMENTS_LOAD,
+    DOCUMENTS_SAVE,
+    DOCUMENTS_RENAME,
+    DOCUMENTS_DELETE,
+    DOCUMENTS_HISTORY,
+    DOCUMENTS_VERSION,
+    DOCUMENTS_RESTORE,
+)

@@ -26,6 +26,11 @@ class BatchParams(Model, frozen=True):
     batch_id: Annotated[str, Meta(min_length=1, max_length=100)]
 
 
+class RenderEndParams(Model, frozen=True):
+    batch_id: Annotated[str, Meta(min_length=1, max_length=100)]
+    cancelled: Annotated[bool, Meta(description="It was given up: its record says so.")] = False
+
+
 MACROS_LIST = Operation("macros.list", "GET", "/macros", MacroList, "viewer", "List the project's macros")
 MACROS_PREVIEW = Operation(
     "macros.preview",
@@ -78,8 +83,14 @@ RENDER_END = Operation(
     RunInfo,
     "operator",
     "Render documents: end a batch; the answer is its record",
-    params=BatchParams,
+    params=RenderEndParams,
 )
 
-OPERATIONS: tuple[Operation[Any, Any, Any], ...] = ()
-"""Each row joins it with the method that carries it out."""
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
+    MACROS_LIST,
+    MACROS_PREVIEW,
+    RENDER_BEGIN,
+    RENDER_DOCUMENTS,
+    RENDER_READS,
+    RENDER_END,
+)

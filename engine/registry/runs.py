@@ -16,6 +16,7 @@ from engine.models.runs import (
     RunInfo,
     RunInputs,
     RunList,
+    RunProgress,
     RunRequest,
 )
 from engine.registry.operation import MAX_ID, TRANSFER_TIMEOUT, Id, Operation
@@ -85,6 +86,11 @@ class RunFileParams(Model, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=1024, description="As the run's record names it.")]
 
 
+class RunBufferParams(Model, frozen=True):
+    run_id: Id
+    name: Annotated[str, Meta(min_length=1, max_length=1024, description="As the script named it.")]
+
+
 class BufferParams(Model, frozen=True):
     name: Annotated[str, Meta(min_length=1, max_length=4096, description="The file's name, as the script sees it.")]
 
@@ -104,9 +110,27 @@ RUNS_START = Operation(
     idempotent=True,
 )
 RUNS_LIST = Operation(
-    "runs.list", "GET", "/runs", RunList, "viewer", "List runs, newest first", params=RunListParams, scoped=True
+    "runs.list",
+    "GET",
+    "/runs",
+    RunList,
+    "viewer",
+    "List runs, newest first",
+    params=RunListParams,
+    scoped=True,
+    kinds=("utility",),
 )
-RUNS_GET = Operation("runs.get", "GET", "/runs/{run_id}", RunInfo, "viewer", "See a run", params=RunParams, scoped=True)
+RUNS_GET = Operation(
+    "runs.get",
+    "GET",
+    "/runs/{run_id}",
+    RunInfo,
+    "viewer",
+    "See a run",
+    params=RunParams,
+    scoped=True,
+    kinds=("utility",),
+)
 RUNS_OUTPUT = Operation(
     "runs.output",
     "GET",
@@ -138,6 +162,18 @@ RUNS_CANCEL = Operation(
     params=RunParams,
     scoped=True,
 )
+RUNS_PROGRESS = Operation(
+    "runs.progress",
+    "PUT",
+    "/runs/{run_id}/progress",
+    RunProgress,
+    "operator",
+    "Tell how far a run of one's own is",
+    params=RunParams,
+    body=RunProgress,
+    scoped=True,
+    kinds=("utility",),
+)
 RUNS_FILE = Operation(
     "runs.file",
     "GET",
@@ -146,6 +182,18 @@ RUNS_FILE = Operation(
     "viewer",
     "Download a file that a run left",
     params=RunFileParams,
+    raw_answer=True,
+    patience=TRANSFER_TIMEOUT,
+    scoped=True,
+)
+RUNS_BUFFER = Operation(
+    "runs.buffer",
+    "GET",
+    "/runs/{run_id}/buffers/{name}",
+    bytes,
+    "viewer",
+    "Download a buffer that a run left",
+    params=RunBufferParams,
     raw_answer=True,
     patience=TRANSFER_TIMEOUT,
     scoped=True,
@@ -204,7 +252,9 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     RUNS_OUTPUT,
     RUNS_EVENTS,
     RUNS_CANCEL,
+    RUNS_PROGRESS,
     RUNS_FILE,
+    RUNS_BUFFER,
     RUNS_INPUTS,
     RUNS_REPLAY,
     RUNS_COMPARE,

@@ -45,7 +45,14 @@ class VersionParams(Model, frozen=True):
 
 
 SCRIPTS_LIST = Operation(
-    "scripts.list", "GET", "/scripts", ScriptList, "viewer", "List the project's scripts", scoped=True
+    "scripts.list",
+    "GET",
+    "/scripts",
+    ScriptList,
+    "viewer",
+    "List the project's scripts",
+    scoped=True,
+    kinds=("utility",),
 )
 SCRIPTS_LOAD = Operation(
     "scripts.load",
@@ -56,6 +63,7 @@ SCRIPTS_LOAD = Operation(
     "Read a script with its text",
     params=ScriptParams,
     scoped=True,
+    kinds=("utility",),
 )
 SCRIPTS_SAVE = Operation(
     "scripts.save",

@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.models.permissions import Access, Grant
+from engine.models.permissions import ASSISTANT, ON_PATHS, Access, Grant
+from engine.models.secrets import SECRET_NAME
 from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.mounts import numbers_below
 from engine.sandbox.protected import ProtectedPaths
 
 MAX_ASKED = 16
-"""Paths that one script may ask for, both kinds together."""
+"""Permissions that one script may ask for, all kinds together."""
+
+KEYS = {"read": Access.READ, "write": Access.WRITE, "secrets": Access.SECRET, "assistant": Access.ASK}
+"""The keys of the table."""
+
+KEY_OF = {access: key for key, access in KEYS.items()}
 MAX_PATH = 4095
 """Bytes of a path (linux/limits.h, PATH_MAX without the closing NUL)."""
 
@@ -55,23 +62,39 @@ def asked(table: Mapping[str, Any]) -> list[Grant]:
     """What the frontmatter's ``permissions`` table asks for, as written, each once.
 
     Raises:
-        BadPermissions: It has a key that there is not, or not lists of texts, or asks for too much.
+        BadPermissions: It has a key that there is not, or values of another type, or asks for too much.
     """
-    known = [access.value for access in Access]
-    for key, paths in table.items():
-        if key not in known:
-            raise BadPermissions(f"There is no permission {quoted(key)}; there are {' and '.join(known)}.")
-        if not isinstance(paths, list) or any(not isinstance(path, str) for path in paths):
-            raise BadPermissions(f"permissions.{key} must be a list of paths as texts.")
-    wanted = [Grant(access=access, path=path) for access in Access for path in table.get(access.value, ())]
+    for key in table:
+        if key not in KEYS:
+            raise BadPermissions(f"There is no permission {quoted(key)}; there are {', '.join(KEYS)}.")
+    wanted = [
+        Grant(access=access, path=path)
+        for key, access in KEYS.items()
+        if key in table
+        for path in _values(key, table[key])
+    ]
     unique = list(dict.fromkeys(wanted))
     if len(unique) > MAX_ASKED:
         raise BadPermissions(f"It asks for {len(unique)} permissions; {MAX_ASKED} are the most.")
     return unique
 
 
+def _values(key: str, value: object) -> list[str]:
+    if KEYS[key] is Access.ASK:
+        if not isinstance(value, bool):
+            raise BadPermissions(f"permissions.{key} must be true or false.")
+        return [ASSISTANT] if value else []
+    if not isinstance(value, list) or any(not isinstance(one, str) for one in value):
+        what = "names" if KEYS[key] is Access.SECRET else "paths"
+        raise BadPermissions(f"permissions.{key} must be a list of {what} as texts.")
+    return value
+
+
 def judge(grant: Grant, protected: ProtectedPaths) -> JudgedPermission:
     """Find out where ``grant`` leads now and whether it can be granted. Blocks."""
+    if grant.access not in ON_PATHS:
+        problem = _name_problem(grant)
+        return JudgedPermission(grant, None if problem else grant.path, folder=False, problem=problem)
     if problem := _form_problem(grant.path):
         return JudgedPermission(grant, problem=problem)
     try:
@@ -99,6 +122,8 @@ def never_granted(grant: Grant, protected: ProtectedPaths) -> str | None:
 
     By the path as it is written alone: what exists, and where links lead, is told to nobody who may not see it.
     """
+    if grant.access not in ON_PATHS:
+        return _name_problem(grant)
     path = grant.path
     return _form_problem(path) or _protection_problem(
         path, path, protected.conflict(os.path.normpath(path).replace("//", "/", 1), grant.access)
@@ -144,6 +169,13 @@ def _step(folder: int, name: str, path: str, *, last: bool) -> int:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
             raise PathChanged(f"A component of {quoted(path)} is a link or a file now: {quoted(name)}.") from None
         raise PathChanged(_missing_problem(path, error)) from None
+
+
+def _name_problem(grant: Grant) -> str | None:
+    """What is wrong with the name of a secret."""
+    if grant.access is not Access.SECRET or re.fullmatch(SECRET_NAME, grant.path):
+        return None
+    return f"{quoted(grant.path)} is no name of a secret: it has letters, digits and _ . -, at most 64."
 
 
 def _form_problem(path: str) -> str | None:

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.models.engine import PruneRequest, PruneResult, RetentionInfo, RetentionLimits, RetentionPass
@@ -21,13 +21,14 @@ from engine.registry.engine import RETENTION, RETENTION_PRUNE
 from engine.services.access import Actor, ServiceError
 from engine.services.audit import event
 from engine.services.operations import implements
-from engine.services.scripts.versions import ScriptWriter
+from engine.services.versioned_writer import VersionedWriter
 from store.disk_space import Reserve, has_room
 from store.errors import StoreError
 from store.files import leftovers
 from store.index.reconcile import Reconciler
 from store.state.database import StateDB
 from store.state.pruning import DAY, Pruned, Retention
+from store.state.versions import Versions
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +46,20 @@ BATCH = 50
 PAUSE = 0.01
 
 
+@dataclass(frozen=True, slots=True)
+class VersionHistory:
+    """The versions of files of one kind: who writes them, their rows, the folder of their bytes."""
+
+    writer: VersionedWriter
+    versions: Versions
+    folder: Path
+
+
 class RetentionService:
     def __init__(
         self,
         state: StateDB,
-        writer: ScriptWriter,
+        writer: VersionedWriter,
         reconciler: Reconciler,
         history: Path,
         keep: Retention,
@@ -57,9 +67,11 @@ class RetentionService:
         *,
         reserve: Reserve | None = None,
         on_disk: Callable[[], AbstractAsyncContextManager[RetentionService]] | None = None,
+        documents: VersionHistory | None = None,
     ) -> None:
         self._state = state
-        self._writer = writer
+        scripts = VersionHistory(writer, state.versions, history)
+        self._histories = [scripts] if documents is None else [scripts, documents]
         self._reconciler = reconciler
         self._history = history
         self._keep = keep
@@ -68,7 +80,8 @@ class RetentionService:
         self._on_disk = on_disk
         self._pruning = asyncio.Lock()
         self._last: RetentionPass | None = None
-        state.versions.kept = keep.versions
+        for each in self._histories:
+            each.versions.kept = keep.versions
 
     async def run(self) -> None:
         """Look now and every hour, until cancelled."""
@@ -107,14 +120,14 @@ class RetentionService:
     async def info(self) -> RetentionInfo:
         """What there is now, and what the last look removed."""
         amount = await self._state.amount()
-        size = await asyncio.to_thread(leftovers.size_of, self._history)
+        sizes = [await asyncio.to_thread(leftovers.size_of, each.folder) for each in self._histories]
         return RetentionInfo(
             limits=_limits(self._keep),
             runs=amount.runs,
             output_bytes=amount.output_bytes,
             oldest_run=amount.oldest_run,
-            versions=await self._state.versions.count(),
-            history_bytes=size,
+            versions=sum([await each.versions.count() for each in self._histories]),
+            history_bytes=sum(sizes),
             last=self._last,
         )
 
@@ -166,26 +179,29 @@ class RetentionService:
         return removed
 
     async def _forget_versions(self, at: float, keep: Retention) -> int:
-        """The oldest above the limit of each script, and all of scripts that were deleted long ago."""
+        """The oldest above the limit of each file, and all of files that were deleted long ago."""
         count = 0
-        for script in await self._state.versions.above(keep.versions):
-            count += await self._writer.forget(script, keep.versions)
-            await asyncio.sleep(PAUSE)
-        for script in await self._state.versions.deleted_before(at - keep.deleted_age):
-            count += await self._writer.forget_deleted(script)
-            await asyncio.sleep(PAUSE)
+        for history in self._histories:
+            for path in await history.versions.above(keep.versions):
+                count += await history.writer.forget(path, keep.versions)
+                await asyncio.sleep(PAUSE)
+            for path in await history.versions.deleted_before(at - keep.deleted_age):
+                count += await history.writer.forget_deleted(path)
+                await asyncio.sleep(PAUSE)
         return count
 
     async def _forget_unnamed(self, before: float) -> int:
         if self._state.began > before:  # records that were begun anew cannot say which texts nobody needs
             return 0
-        old = await asyncio.to_thread(leftovers.older_than, self._history, before)
-        if not old:
-            return 0
-        seen, count = await self._reconciler.last_seen(), 0
-        for batch in leftovers.batches([digest for digest in old if digest not in seen], BATCH):
-            count += await self._writer.forget_unnamed(self._history, batch, before)
-            await asyncio.sleep(PAUSE)
+        count = 0
+        for history in self._histories:
+            old = await asyncio.to_thread(leftovers.older_than, history.folder, before)
+            if not old:
+                continue
+            seen = await self._reconciler.last_seen()
+            for batch in leftovers.batches([digest for digest in old if digest not in seen], BATCH):
+                count += await history.writer.forget_unnamed(history.folder, batch, before)
+                await asyncio.sleep(PAUSE)
         return count
 
 

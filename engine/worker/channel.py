@@ -7,12 +7,14 @@ import io
 from builtins import len, memoryview  # noqa: A004 - not those that a script may have put in their place
 from os import _exit
 from os import read as _read
-from os import write as _write  # by names of our own: scripts may patch those of os
+from os import write as _write
+from os import writev as _writev  # by names of our own: scripts may patch those of os
 
-from .wire import HEADER, LINE_LIMIT, LINE_PAGE, LINE_SHOWN, LINE_SHOWN_AT, MAX_OUTPUT_FRAME, OPEN_LINE, Frame
+from .wire import BEGUN_AT, HEADER, LINE_LIMIT, LINE_PAGE, LINE_SHOWN, LINE_SHOWN_AT, MAX_OUTPUT_FRAME, OPEN_LINE, Frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from mmap import mmap
     from typing import NoReturn
 
@@ -21,10 +23,12 @@ NULL_FD = 0
 
 _EMPTY = bytes(LINE_PAGE)
 _note_head = OPEN_LINE.pack
-_NOTED_SIZE = LINE_SHOWN_AT - OPEN_LINE.size
+_NOTED_SIZE = BEGUN_AT - OPEN_LINE.size
 
 RUN_FD = 3
 """Where a child's run socket always is."""
+
+_READ_SIZE = 256 << 10
 
 
 class Channel:
@@ -43,21 +47,39 @@ class Channel:
         self._pending: dict[int, tuple[int, bytes]] = {}
         """For each thread the stream it wrote to last and the line it has begun there: ``print`` writes in pieces."""
         self._only: int | None = None
+        self.is_forked = False
+        """Whether this is a process that a script has forked: the run's socket is its parent's."""
         self.page: mmap | None = None
         self._line: mmap | None = None
         """The page, where this process may write to it."""
         self._line_number = 0
         self._noted = False
         """Whether a line stands in the page."""
+        self.inbox: list[bytes] = []
+        """What was read of the engine's next frame."""
+        self.came: list[tuple[int, bytes]] = []
+        """Frames of the engine that were read while another type was waited for: type and payload."""
+        self.take_reply: Callable[[], None] | None = None
+        """Reads the REPLY of which ``inbox`` has the beginning."""
+        self.current_call: Callable[[], int] | None = None
+        """Of a batch: tells which call of its chunk goes on. Only the thread that makes these calls asks the engine."""
+        self.main_thread = 0
+
+    @property
+    def noting(self) -> mmap | None:
+        """The page, where this process may write to it."""
+        return self._line
 
     def open(self, fd: int) -> None:
         """Be a run's: frames go to ``fd``, and the engine sees in the page what is kept back."""
         self.fd = fd
+        self.is_forked = False
         self._line = self.page
 
     def forked(self) -> None:
         """Be another process: what that keeps back is not what the run does."""
         self._line = None
+        self.is_forked = True
 
     def wipe(self) -> None:
         """Leave nothing of a run in the page."""
@@ -117,6 +139,73 @@ class Channel:
             written = _write(self.fd, data)
             while written < len(data):
                 written += _write(self.fd, memoryview(data)[written:])
+
+    def send_parts(self, frame: int, parts: tuple[bytes, ...]) -> None:
+        """Write one frame whole, of several parts, which are large and not copied for it."""
+        size = sum(map(len, parts))
+        with self._lock:
+            written = _writev(self.fd, (HEADER.pack(size, frame), *parts))
+            if written < HEADER.size + size:
+                data = memoryview(b"".join((HEADER.pack(size, frame), *parts)))
+                while written < len(data):
+                    written += _write(self.fd, data[written:])
+
+    def receive(self, wanted: int) -> bytes:
+        """Wait for the engine's next frame of a type and return its payload; others stay until they are waited for.
+
+        Raises:
+            EOFError: The engine has closed the run's connection.
+        """
+        while True:
+            for index, (kind, payload) in enumerate(self.came):
+                if kind == wanted:
+                    del self.came[index]
+                    return payload
+            self.take_frame()
+
+    def take_frame(self) -> None:
+        """Read the engine's next frame. A REPLY goes to what calls the engine; the others wait in ``came``.
+
+        Raises:
+            EOFError: As ``receive``.
+        """
+        size, kind = HEADER.unpack_from(self.have(HEADER.size))
+        if kind == Frame.REPLY and self.take_reply is not None:
+            self.take_reply()
+            return
+        data = self.have(HEADER.size + size)
+        self.inbox = []
+        self.came.append((kind, data[HEADER.size :]))
+
+    def take_unread(self, data: bytes) -> None:
+        """Take what has come behind the RUN: frames, of which the last one may not be whole yet."""
+        while len(data) >= HEADER.size:
+            size, kind = HEADER.unpack_from(data)
+            end = HEADER.size + size
+            if end > len(data):
+                break
+            self.came.append((kind, data[HEADER.size : end]))
+            data = data[end:]
+        self.inbox = [data] if data else []
+
+    def have(self, size: int) -> bytes:
+        """Read until ``size`` bytes of a frame are there, not one more: descriptors may come behind.
+
+        They stay in ``inbox`` until the frame is taken.
+
+        Raises:
+            EOFError: As ``receive``.
+        """
+        inbox = self.inbox
+        while (missing := size - sum(map(len, inbox))) > 0:
+            # Read and kept by one call of C: between two of Python a signal handler may raise, and what was read would
+            # be lost.
+            inbox.extend(map(_read, (self.fd,), (min(missing, _READ_SIZE),)))
+            if not inbox[-1]:
+                raise EOFError
+        if len(inbox) > 1:
+            inbox[:] = (b"".join(inbox),)
+        return inbox[0]
 
     def mute_other_threads(self) -> None:
         """From here on only the calling thread is heard: the script has ended, its threads die with the process."""

@@ -110,7 +110,9 @@ class Run:
             # Not sooner: making the next child is the engine's work, running a script is not.
             os.nice(limits.RUN_NICENESS)
             expected = setup.request.files
-            request = _request(b"" if expected else os.read(RUN_FD, READ_SIZE))
+            request, behind = _request(b"" if expected else os.read(RUN_FD, READ_SIZE))
+            if behind:
+                program.channel.take_unread(behind)
             files = self._receive_files(request, expected) if expected else {}
             if request.cpu:
                 limits.set_cpu(request.cpu)
@@ -126,8 +128,12 @@ class Run:
         if request.head.get("stdin"):
             standard_input.put_in_place(fds.pop())
             self.program.around.stdin = True
-        named = zip(fds, request.head.get("files", ()), strict=True)
-        return {parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in named}
+        files = request.head.get("files", ())
+        named = zip(fds[: len(files)], files, strict=True)
+        given = {parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in named}
+        for fd, (name, size) in zip(fds[len(files) :], request.head.get("buffers", ()), strict=True):
+            self.program.buffers.hold(name, fd, size)
+        return given
 
     def go_on(self) -> Call:
         """Return the next call, or send the result and end the process."""
@@ -183,19 +189,19 @@ def self_check() -> bytes:
 def _rehearse(program: Program, source: bytes) -> None:
     """The path of a real run, from its frame to its frames, which go to /dev/null."""
     payload = RUN.pack(SourceKind.EXEC, 0, 1 << 20, 0, 6, 0) + b"<exec>" + source
-    request = _request(HEADER.pack(len(payload), Frame.RUN) + payload)
+    request, _ = _request(HEADER.pack(len(payload), Frame.RUN) + payload)
     program.channel.send(Frame.RESULT, program.run(request, {}))
     program.reset()
 
 
-def _request(data: bytes) -> RunFrame:
-    """The request that begins with ``data``, the rest of it read as it comes."""
+def _request(data: bytes) -> tuple[RunFrame, bytes]:
+    """The request that begins with ``data``, the rest of it read as it comes; and what came behind it."""
     if len(data) < HEADER.size:
         data = _read_on(data, HEADER.size)
     size = HEADER.size + HEADER.unpack_from(data)[0]
     if len(data) < size:
         data = _read_on(data, size)
-    return RunFrame(data[HEADER.size :])
+    return RunFrame(data[HEADER.size : size]), data[size:]
 
 
 def _read_on(data: bytes, size: int) -> bytes:

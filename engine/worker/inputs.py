@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import mmap
-import os
+
+from .buffers import mapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ class InputFile:
     def __init__(self, name: str, fd: int, size: int) -> None:
         self.name = name
         self.size = size
-        self.buffer = memoryview(mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)) if size else memoryview(b"")
-        os.close(fd)
+        self.buffer = mapped(fd, size)
 
     def read(self) -> bytes:
         """The whole content."""

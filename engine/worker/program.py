@@ -15,13 +15,16 @@ from functools import partial
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, ModuleType
 
 from . import ending
+from .buffers import Buffers
 from .channel import NULL_FD
 from .failures import failure, plain_failure
 from .hints import NOT_TAKEN
 from .imports import guarded_import
+from .own_module import OwnModule
+from .rendering import Rendering
 from .results import ResultTooLarge, encode_head, encode_result, with_note
 from .returned import named_files, send_files
-from .shared_code import SharedCode
+from .shared_code import SharedCode, code_of
 from .standard_input import ASKED, ASKED_ANSWER
 from .wire import RESULT, RUN, Frame, SourceKind
 
@@ -68,7 +71,7 @@ class _Stop(Exception):
 class _Stage:
     """What the call that is under way is for. From ``MAIN_STREAMS`` on the script's main part has ended."""
 
-    CODE, IMPORT, VALUE, AWAITED, MAIN_STREAMS, THREADS, CALLBACKS, STREAMS = range(8)
+    CODE, IMPORT, VALUE, AWAITED, RENDERING, MAIN_STREAMS, THREADS, CALLBACKS, STREAMS = range(9)
 
 
 _GLOBAL = object()
@@ -81,6 +84,7 @@ class Program:
     Attributes:
         value: What the call that ``begin`` or ``go_on`` returned has returned.
         error: What it raised instead.
+        buffers: The run's named memory.
     """
 
     def __init__(self, channel: Channel, rule: ImportRule | None, around: Circumstances, no_input: NoInput) -> None:
@@ -91,6 +95,9 @@ class Program:
         self._globals = self._module.__dict__
         self._builtins = _own_builtins(rule)
         self._shared = SharedCode(self._builtins)
+        self.buffers = Buffers()
+        self._handed: dict[str, InputFile] = {}
+        OwnModule(channel, self._globals, self.buffers, self._handed)
         self._rule = rule
         self._recursion_limit = sys.getrecursionlimit()
         self.value: object = None
@@ -109,6 +116,7 @@ class Program:
         """Streams whose flush has failed."""
         self._notes: list[str] = []
         self._files: list[str] = []
+        self.rendering: Rendering | None = None
         self._globals.clear()
         self._globals.update(
             __name__="__main__",
@@ -144,7 +152,7 @@ class Program:
         """Prepare a run and return its first call, to be made by the caller; None if there is nothing to call."""
         self._request, self._pid = request, os.getpid()
         try:
-            if request.kind == SourceKind.SCRIPT:
+            if request.kind in (SourceKind.SCRIPT, SourceKind.RENDER):
                 self._globals["__file__"] = sys.argv[0] = f"{self.around.scripts}/{request.filename}"
             if request.head:
                 if "shared" in request.head:
@@ -176,6 +184,9 @@ class Program:
             if self._stage >= _Stage.MAIN_STREAMS:
                 if error is not None:
                     self._ignored(error)
+            elif self._stage == _Stage.RENDERING and self.rendering is not None:
+                if (call := self.rendering.go_on(error)) is not None:
+                    return call
             elif error is not None:
                 self._fail(error)
             elif (call := self._next(value)) is not None:
@@ -192,6 +203,8 @@ class Program:
             return self._function(head)
         entrypoint = head.get("entrypoint") if head else None
         if self._stage == _Stage.CODE:
+            if self._request.kind == SourceKind.RENDER:
+                return self._render(head["entrypoint"])
             if entrypoint is not None:
                 return self._entrypoint(entrypoint)
             value = _GLOBAL
@@ -340,6 +353,17 @@ class Program:
             )
         return partial(function, **self._globals["params"])
 
+    def _render(self, name: str) -> Call | None:
+        """Return the first calls of a macro's function."""
+        function = self._globals.get(name)
+        if not callable(function):
+            sentence = f"The macro defines no function {name!r}: it needs def {name}(params, context)."
+            raise _Stop(plain_failure("EntrypointError", sentence))
+        self._stage = _Stage.RENDERING
+        shared, hint = self._shared.paths, self.around.hint
+        self.rendering = Rendering(self.channel, function, self._request.filename, shared, hint)
+        return self.rendering.go_on(None)
+
     def _awaited(self, name: str, coroutine: CoroutineType[Any, Any, Any]) -> Call:
         """Return the call that runs what an async entrypoint has returned."""
         self._stage = _Stage.AWAITED
@@ -383,6 +407,7 @@ class Program:
             if name in head:
                 self._globals[name] = head[name]
         self._globals["params"].update(files)
+        self._handed.update(files)
         sys.argv += head.get("argv", ())
 
     def _compile(self, request: RunFrame) -> CodeType:
@@ -391,6 +416,10 @@ class Program:
         What ran would then be another text than the one that people read and approved.
         """
         source, filename, mode = request.source, request.filename, "exec"
+        code = b""
+        if request.head and "code" in request.head:
+            size = len(source) - request.head["code"]
+            source, code = source[:size], source[size:]
         if request.kind == SourceKind.EVAL:
             source, mode = source.strip(), "eval"
         try:
@@ -412,7 +441,7 @@ class Program:
         linecache.cache[filename] = entry
         if (path := self._globals.get("__file__")) is not None:  # where ``inspect`` looks for classes
             linecache.cache[path] = entry
-        return compile(text, filename, mode, dont_inherit=True)
+        return code_of(code) or compile(text, filename, mode, dont_inherit=True)
 
     def _exited(self, leaving: SystemExit) -> bytes:
         """What ``sys.exit`` means, as the interpreter itself reads it."""
@@ -457,6 +486,7 @@ class Program:
             self._notes.append(cut_off)
         self._globals.clear()
         self._shared.clear()
+        self.buffers.let_go()
         # All that is not frozen. The oldest generation is empty unless a younger one was collected before, and looking
         # at it would drop the interpreter's free lists: pages to copy when they fill again.
         gc.collect(2 if gc.get_count()[2] else 1)

@@ -112,7 +112,7 @@ class _Loader(_LoaderBasics):
 
 class _CompiledLoader(_Loader):
     def get_code(self, name: str) -> CodeType:  # noqa: ARG002 - as importlib.abc.InspectLoader has it
-        code: CodeType = marshal.loads(self._code[len(CODE_HEADER) :])  # noqa: S302 - of the tools child, by way of the engine
+        code: CodeType = marshal.loads(self._code[len(CODE_HEADER) :])  # noqa: S302 - as below
         return code
 
 
@@ -130,3 +130,11 @@ class _TextLoader(_Loader, SourceLoader):
 def compiled(text: str, path: str) -> bytes:
     """Compile a file's text to what ``_CompiledLoader`` takes. For the tools child, which runs no script."""
     return CODE_HEADER + marshal.dumps(compile(text.removeprefix("\ufeff"), path, "exec", dont_inherit=True))
+
+
+def code_of(data: bytes) -> CodeType | None:
+    """Return the code that ``compiled`` made a text into; None where that has not happened, or elsewhere."""
+    if data[: len(CODE_HEADER)] != CODE_HEADER:
+        return None
+    code: CodeType = marshal.loads(data[len(CODE_HEADER) :])  # noqa: S302 - of the tools child, by way of the engine
+    return code

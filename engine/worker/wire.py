@@ -38,6 +38,11 @@ LINE_SHOWN = struct.Struct("<I")
 LINE_SHOWN_AT = LINE_PAGE - LINE_SHOWN.size
 """The engine's word in that page: the number of the line that it shows."""
 
+BEGUN = struct.Struct("<II")
+BEGUN_AT = LINE_SHOWN_AT - BEGUN.size
+"""The child's word in that page: the number of a chunk of calls, and how many of them have begun. Written ahead of each
+call, so that it is known of a process that was killed."""
+
 
 class Frame:
     """What a frame carries. Plain numbers: in the child every enum look-up is a page more to copy."""
@@ -49,14 +54,19 @@ class Frame:
     OUT: Final = 3
     ERR: Final = 4
     CALL: Final = 5
-    """Child: a call of a host function, answered by REPLY."""
+    """Child: a call of one of the engine's operations, answered by REPLY."""
     REPLY: Final = 6
+    """Engine: what came of a call."""
     RESULT: Final = 7
     """Child: how the run ended; last, once."""
     CHUNK: Final = 8
     """Child: a piece of a file that the run's result names; before the RESULT."""
     WAIT: Final = 9
     """Child: the script's main part has ended, its threads have not; before the RESULT, once."""
+    CALLS: Final = 10
+    """Engine: a chunk of calls of a macro's function, or that no more will come."""
+    TEXTS: Final = 11
+    """Child: what some of a chunk's calls returned, in their order."""
 
 
 class SourceKind:
@@ -67,6 +77,8 @@ class SourceKind:
     CALL: Final = 2
     SCRIPT: Final = 3
     """As EXEC; the file name is the script's path below the scripts folder."""
+    RENDER: Final = 4
+    """As SCRIPT; then the function that the head names is called as CALLS say."""
 
 
 RUN = struct.Struct("<BIIIHI")
@@ -82,12 +94,54 @@ WAIT = struct.Struct("<H")
 
 MAX_WAIT_NAMES = 4 << 10
 
+CALL = struct.Struct("<I")
+"""The call's number, the child's own choice. Then: JSON that says which operation and with what."""
+
+MAX_CALL_FRAME = 1 << 20
+MAX_CALLS_AT_ONCE = 16
+"""Calls of one child, by all of its threads, that may wait for their replies. An honest child keeps to it."""
+
+REPLY = struct.Struct("<IB")
+"""The call's number and how many descriptors come with it. Then: JSON, the answer or an error.
+
+Descriptors follow the frame in a message of their own, one byte that means nothing (unix(7), SCM_RIGHTS).
+"""
+
+MAX_REPLY = 8 << 20
+"""Bytes of a REPLY's JSON."""
+
+MAX_REPLY_DESCRIPTORS = 16
+
 CHUNK = struct.Struct("<HI")
 """Length of the file's name in UTF-8, offset of the piece. Then: the name, the piece.
 
 One file after the other, each from offset 0 on without a gap. All pieces of a file but its last have ``CHUNK_DATA``
 bytes, and only the first may be empty.
 """
+
+MAX_CALLS = 65_536
+"""Calls of one chunk."""
+
+CALLS = struct.Struct("<IIIII")
+"""Numbers of the chunk and of its calls (0: no more will come), lengths of context, parameters and documents.
+
+Then: these three as JSON, and of each call the index of its document in 4 bytes, if there are documents.
+"""
+
+MAX_TEXT = 8 << 20
+"""Bytes of UTF-8 of one text, and of all the texts of one TEXTS."""
+
+TEXTS_HEAD_ROOM = 1 << 20
+"""What a TEXTS may need beside the texts themselves: their lengths, errors and warnings."""
+
+TEXTS = struct.Struct("<IIII")
+"""Number of the chunk, index of the first call, number of calls that are answered, length of the JSON head.
+
+Then: of each call the number of characters of its text in 4 bytes (``NO_TEXT``: it failed, and the head says why), the
+head (nothing: no errors and no warnings), and all the texts joined, in UTF-8.
+"""
+
+NO_TEXT = 0xFFFF_FFFF
 
 FORK_REQUEST = struct.Struct("<i????IQQIII")
 

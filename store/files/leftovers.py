@@ -1,4 +1,4 @@
-"""Texts in the history folder that no script's history names: what a crash put there, or a save without a record."""
+"""Texts in the history folder that no file's history names: what a crash put there, or a save without a record."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ def _texts(history: Path) -> Iterator[tuple[str, os.stat_result]]:
                 if _NAME.fullmatch(entry.name):
                     with suppress(FileNotFoundError):
                         yield entry.name, entry.stat(follow_symlinks=False)
+    except FileNotFoundError:  # a project of an earlier version, opened for reading only, lacks some
+        return
     except OSError as error:
         raise from_os_error(error, "look at the history") from error
 

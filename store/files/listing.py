@@ -158,7 +158,7 @@ def _look(folder: int, name: str, path: str, found: os.stat_result) -> tuple[str
 
 def _kind_problem(found: os.stat_result) -> str | None:
     kind = special(found)
-    return None if kind is None else f"It is {kind}; scripts are ordinary files."
+    return None if kind is None else f"It is {kind}; only ordinary files are used."
 
 
 def _name_problem(path: str) -> str | None:
@@ -167,4 +167,4 @@ def _name_problem(path: str) -> str | None:
 
 
 def _size_problem(size: int) -> str | None:
-    return None if size <= MAX_SIZE else f"It has {size:,} bytes; a script may have {MAX_SIZE:,}."
+    return None if size <= MAX_SIZE else f"It has {size:,} bytes; it may have {MAX_SIZE:,}."

@@ -1,4 +1,4 @@
-"""What a script may be called: its path below ``scripts/``, which is also its identity."""
+"""What a script or a document may be called: its path below its root folder, which is also its identity."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from store.errors import BadName
@@ -37,50 +38,103 @@ _PLAIN = re.compile(r"[\w .-]+", re.ASCII)
 """Nearly every name, judged at once: a project may have ten thousand."""
 
 
-def script_path(text: str) -> str:
-    """The script path that ``text`` means: checked, in Unicode form NFC, with ``.py`` added where there is no suffix.
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How the files of one kind are called below their root folder.
 
-    Raises:
-        BadName: With a sentence that says what is wrong with it.
+    Attributes:
+        noun: Of one of them, for sentences.
+        folder: Name of the root folder.
+        suffixes: Endings of their names, in lower case. The first one is added to a name that has none.
+        good: A name that will do.
     """
-    path = unicodedata.normalize("NFC", text)
-    name = path.rpartition("/")[2]
-    if name and "." not in name:
-        path += SUFFIX
-    problem = path_problem(path)
-    if problem is not None:
-        raise BadName(f"{_quoted(text)} cannot be a script's name: {problem}.", "A good one: reports/daily_summary.py")
-    return path
+
+    noun: str
+    folder: str
+    suffixes: tuple[str, ...]
+    good: str
+    any_case: bool = False
+    """Whether ``.MD`` counts as ``.md``."""
+
+    def wanted(self, name: str) -> bool:
+        """Tell whether a file of this name is one of them."""
+        return (name.lower() if self.any_case else name).endswith(self.suffixes)
+
+    def path(self, text: str) -> str:
+        """Return the path that ``text`` means: checked, in Unicode form NFC, with a suffix where there is none.
+
+        Raises:
+            BadName: With a sentence that says what is wrong with it.
+        """
+        path = unicodedata.normalize("NFC", text)
+        name = path.rpartition("/")[2]
+        if name and "." not in name:
+            path += self.suffixes[0]
+        problem = self.path_problem(path)
+        if problem is not None:
+            raise BadName(f"{_quoted(text)} cannot be a {self.noun}'s name: {problem}.", f"A good one: {self.good}")
+        return path
+
+    def path_problem(self, path: str) -> str | None:
+        """Say what is wrong with ``path`` as it stands; None when nothing is."""
+        if not path:
+            return "it is empty"
+        if path.startswith("/"):
+            return f"it must be relative to the project's {self.folder} folder"
+        *folders, name = path.split("/")
+        for part in folders:
+            if problem := self.folder_problem(part):
+                return problem
+        if problem := _part_problem(name, self.suffixes):
+            return problem
+        if not self.wanted(name):
+            return f"it must end in {_either(self.suffixes)}"
+        if len(folders) >= MAX_DEPTH:
+            return f"it has more than {MAX_DEPTH} levels"
+        if len(path.encode()) > MAX_PATH:
+            return f"it is longer than {MAX_PATH} bytes"
+        return None
+
+    def folder_problem(self, name: str) -> str | None:
+        """Say what is wrong with one folder's name; None when nothing is."""
+        return _folder_problem(name, self.suffixes)
+
+
+SCRIPT_NAMES = Naming("script", "scripts", (SUFFIX,), "reports/daily_summary.py")
+
+DOCUMENT_NAMES = Naming(
+    "document",
+    "documents",
+    (".md", ".markdown", ".txt", ".text", ".html", ".htm", ".xhtml", ".rst", ".adoc", ".asciidoc", ".org", ".textile"),
+    "reports/night_shift.md",
+    any_case=True,
+)
+"""Text that people write and read. Data, configuration and logs below ``documents/`` are files for scripts."""
+
+
+def script_path(text: str) -> str:
+    """Return the script path that ``text`` means; raises ``BadName``."""
+    return SCRIPT_NAMES.path(text)
 
 
 def path_problem(path: str) -> str | None:
-    """What is wrong with ``path`` as it stands, or None."""
-    if not path:
-        return "it is empty"
-    if path.startswith("/"):
-        return "it must be relative to the project's scripts folder"
-    *folders, name = path.split("/")
-    for problem in (*map(folder_problem, folders), _part_problem(name)):
-        if problem is not None:
-            return problem
-    if not path.endswith(SUFFIX):
-        return "it must end in .py"
-    if len(folders) >= MAX_DEPTH:
-        return f"it has more than {MAX_DEPTH} levels"
-    if len(path.encode()) > MAX_PATH:
-        return f"it is longer than {MAX_PATH} bytes"
-    return None
+    """Say what is wrong with a script's ``path`` as it stands; None when nothing is."""
+    return SCRIPT_NAMES.path_problem(path)
+
+
+def folder_problem(name: str) -> str | None:
+    """Say what is wrong with the name of a folder of scripts; None when nothing is."""
+    return _folder_problem(name, SCRIPT_NAMES.suffixes)
 
 
 @lru_cache(maxsize=1024)
-def folder_problem(name: str) -> str | None:
-    """What is wrong with one folder's name, or None."""
-    if name.endswith(SUFFIX):
+def _folder_problem(name: str, suffixes: tuple[str, ...]) -> str | None:
+    if suffixes == (SUFFIX,) and name.endswith(SUFFIX):
         return "a folder's name must not end in .py"
-    return _part_problem(name)
+    return _part_problem(name, suffixes)
 
 
-def _part_problem(part: str) -> str | None:
+def _part_problem(part: str, suffixes: tuple[str, ...]) -> str | None:
     if not part:
         return "it has an empty component"
     if part in (".", ".."):
@@ -91,13 +145,18 @@ def _part_problem(part: str) -> str | None:
         return f"no component may begin with {part[0]!r}"
     if part != part.strip() or part.endswith("."):
         return "no component may begin or end with a blank, or end with a full stop"
-    if part.removesuffix(SUFFIX).strip() == "":
-        return "it has no name before .py"
+    for suffix in suffixes:
+        if part.endswith(suffix) and part.removesuffix(suffix).strip() == "":
+            return f"it has no name before {suffix}"
     if part.partition(".")[0].casefold() in _DEVICES:
         return f"{part.partition('.')[0]!r} is the name of a device on Windows"
     if len(part.encode()) > MAX_PART:
         return f"a component is longer than {MAX_PART} bytes"
     return None
+
+
+def _either(suffixes: Sequence[str]) -> str:
+    return suffixes[0] if len(suffixes) == 1 else f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
 
 
 def _character_problem(part: str) -> str | None:

@@ -14,7 +14,7 @@ from store import disk
 from store.errors import Conflict, StoreError
 
 MAX_SIZE = 2 << 20
-"""Bytes of a script."""
+"""Bytes of a script or a document."""
 
 MAX_SWAPS = 16
 """How often a save gives way to somebody who keeps replacing the same file at the same instant."""
@@ -32,8 +32,8 @@ Version = tuple[int, int, str | None]
 """Device, inode, SHA-256 of the content; no hash for what is not an ordinary file."""
 
 
-class ScriptLocation(NamedTuple):
-    """Where a script is: its folder's descriptor, its name there, its path for messages, the history folder."""
+class FileLocation(NamedTuple):
+    """Where a file is: descriptor of its folder, its name there, its path for messages, the history folder."""
 
     folder: int
     name: str
@@ -61,7 +61,7 @@ def read(folder: int, name: str, path: str) -> FileContent:
         # One byte more than allowed: the file may grow while it is read.
         data = _read_up_to(file.fileno(), MAX_SIZE + 1)
     if len(data) > MAX_SIZE:
-        raise StoreError(f"{path} is larger than a script may be ({MAX_SIZE:,} bytes).")
+        raise StoreError(f"{path} is too large: it may have {MAX_SIZE:,} bytes.")
     return FileContent(data, stat.S_IMODE(found.st_mode))
 
 
@@ -78,7 +78,7 @@ def read_listed(folder: int, name: str, path: str, found: os.stat_result) -> byt
     finally:
         os.close(descriptor)
     if len(data) > MAX_SIZE:
-        raise StoreError(f"{path} is larger than a script may be ({MAX_SIZE:,} bytes).")
+        raise StoreError(f"{path} is too large: it may have {MAX_SIZE:,} bytes.")
     return data
 
 
@@ -91,10 +91,10 @@ def special(found: os.stat_result) -> str | None:
 
 def refuse_special(found: os.stat_result, path: str) -> None:
     if kind := special(found):
-        raise StoreError(f"{path} is {kind}; scripts are ordinary files.")
+        raise StoreError(f"{path} is {kind}; only ordinary files are used.")
 
 
-def replace(place: ScriptLocation, data: bytes, base_sha256: str) -> None:
+def replace(place: FileLocation, data: bytes, base_sha256: str) -> None:
     """Put ``data`` where the content with hash ``base_sha256`` is, or change nothing."""
     current = read(place.folder, place.name, place.path)
     if current.data == data:
@@ -151,7 +151,7 @@ def _make_way(history: int, digest: str) -> None:
             disk.rename_new(history, digest, history, found)
 
 
-def _settle(place: ScriptLocation, temp: str, mine: Version, base_sha256: str) -> None:
+def _settle(place: FileLocation, temp: str, mine: Version, base_sha256: str) -> None:
     """``temp`` now names what was in place: keep it if the author had seen it, else put it back."""
     try:
         require_seen(place, read(place.folder, temp, place.path), base_sha256)
@@ -161,7 +161,7 @@ def _settle(place: ScriptLocation, temp: str, mine: Version, base_sha256: str) -
         raise
 
 
-def _put_back(place: ScriptLocation, temp: str, mine: Version) -> None:
+def _put_back(place: FileLocation, temp: str, mine: Version) -> None:
     """Undo a swap. Whoever wrote the file in between stays on top, and what that superseded goes to the history."""
     expected = mine
     for _ in range(MAX_SWAPS):
@@ -183,7 +183,7 @@ def _put_back(place: ScriptLocation, temp: str, mine: Version) -> None:
     os.fsync(place.folder)
 
 
-def _replace_unchecked(place: ScriptLocation, temp: str, base_sha256: str) -> None:
+def _replace_unchecked(place: FileLocation, temp: str, base_sha256: str) -> None:
     """Without an atomic swap: look once more, keep a copy, rename. A write in between, microseconds, would be lost."""
     try:
         current = read(place.folder, place.name, place.path)
@@ -195,7 +195,7 @@ def _replace_unchecked(place: ScriptLocation, temp: str, base_sha256: str) -> No
         raise
 
 
-def require_seen(place: ScriptLocation, current: FileContent, base_sha256: str) -> None:
+def require_seen(place: FileLocation, current: FileContent, base_sha256: str) -> None:
     """Raise ``Conflict`` unless ``current`` is what its author has seen."""
     digest = sha256(current.data)
     if digest != base_sha256:
@@ -247,8 +247,8 @@ def remember(history: int, data: bytes) -> None:
     disk.create_file(history, digest, data, 0o600)
 
 
-def move(place: ScriptLocation, folder: int, name: str, path: str, base_sha256: str) -> None:
-    """Give a script another place, durably, unless that is taken or the script is not what its author has seen.
+def move(place: FileLocation, folder: int, name: str, path: str, base_sha256: str) -> None:
+    """Give a file another place, durably, unless that is taken or the file is not what its author has seen.
 
     Args:
         place: Where it is.
@@ -269,8 +269,8 @@ def move(place: ScriptLocation, folder: int, name: str, path: str, base_sha256: 
     os.fsync(place.folder)
 
 
-def remove(place: ScriptLocation, base_sha256: str) -> None:
-    """Take a script out of its folder if it is what its author has seen; its bytes are in the history before that."""
+def remove(place: FileLocation, base_sha256: str) -> None:
+    """Take a file out of its folder if it is what its author has seen; its bytes are in the history before that."""
     current = read(place.folder, place.name, place.path)
     require_seen(place, current, base_sha256)
     remember(place.history, current.data)
@@ -287,7 +287,7 @@ def remove(place: ScriptLocation, base_sha256: str) -> None:
     os.fsync(place.history)
 
 
-def _undo_removal(place: ScriptLocation, temp: str) -> None:
+def _undo_removal(place: FileLocation, temp: str) -> None:
     """Undo a removal. Whoever made a file of that name in between has the latest word."""
     try:
         disk.rename_new(place.folder, temp, place.folder, place.name)

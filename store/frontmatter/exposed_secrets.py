@@ -20,6 +20,8 @@ MOST = 20
 """Values that are told."""
 
 _PARAMS = (*OWN, "params")
+_GRANTED = (*OWN, "permissions", "secrets")
+"""Names of secrets, not values."""
 _DEFAULT = "default"
 
 _KNOWN = re.compile(
@@ -121,6 +123,8 @@ def _values(document: Mapping[str, Any]) -> Iterator[tuple[Path, object, Mapping
 def _is_named(path: Path, value: object, table: Mapping[str, Any]) -> bool:
     """Whether a value is more than nothing and its key says that it is secret."""
     if not isinstance(value, str | int | float) or isinstance(value, bool) or not value:
+        return False
+    if path == _GRANTED:
         return False
     if path[: len(_PARAMS)] == _PARAMS and len(path) == len(_PARAMS) + 2:
         if path[-1] != _DEFAULT:

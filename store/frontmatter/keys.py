@@ -178,8 +178,17 @@ def _require_exact(path: Path, value: object) -> None:
                 _require_line(key, item, MAX_TITLE)
     if path == (*OWN, "kind") and value not in KINDS:
         raise FrontmatterError(f"kind must be {' or '.join(KINDS)}, not {quoted(str(value))}.")
-    if path[:3] == (*OWN, "permissions") and not _is_texts(value):
-        raise FrontmatterError(f"{key} must be a list of paths as texts.")
+    if path[:3] == (*OWN, "permissions"):
+        _require_permission(key, path[-1], value)
+
+
+def _require_permission(key: str, name: str, value: object) -> None:
+    if name == "assistant":
+        if not isinstance(value, bool):
+            raise FrontmatterError(f"{key} must be true or false.")
+    elif not _is_texts(value):
+        what = "names" if name == "secrets" else "paths"
+        raise FrontmatterError(f"{key} must be a list of {what} as texts.")
 
 
 def _require_line(key: str, text: str, limit: int) -> None:

@@ -20,7 +20,7 @@ PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "prelo
 STATED = ("author", "version")
 """What a script says to people only: other tools show and set it."""
 LIMITS = ("timeout", "memory", "output", "result", "scratch", "open_files", "parallel", "output_stop")
-PERMISSIONS = ("read", "write")
+PERMISSIONS = ("read", "write", "secrets", "assistant")
 OF_PARAM = ("type", "default", "help", "choices", "required", "secret")
 TABLES = ("params", "limits", "permissions")
 

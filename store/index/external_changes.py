@@ -1,4 +1,4 @@
-"""Tells what others did to the scripts from what this engine did itself, by what the files hold and not by time."""
+"""Tells what others did to files from what this engine did itself, by what the files hold and not by time."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, Self, TypeVar
 
-from store.index.missing import paired
-from store.index.rows import ScriptRow
+from store.index.missing import Content, paired
 
 _GONE = ""
 """The hash of what is not there."""
 
 _PENDING = float("inf")
 """The serial of what is just being done: a look may find it, or not yet."""
+
+
+class Row(Content, Protocol):
+    """A file as a look found it."""
+
+    def same(self, other: Self) -> bool: ...
+
+
+RowT = TypeVar("RowT", bound=Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ def together(parts: Iterable[ExternalChanges]) -> ExternalChanges:
 
 @dataclass(slots=True)
 class _Own:
-    """What this engine made of one script, by hash; the serial says when."""
+    """What this engine made of one file, by hash; the serial says when."""
 
     contents: dict[str, float] = field(default_factory=dict)
 
@@ -74,8 +83,8 @@ class _Own:
         return explained
 
 
-class Outside:
-    """What is known of the scripts, and what of it is this engine's own doing.
+class Outside(Generic[RowT]):
+    """What is known of the files of one kind, and what of it is this engine's own doing.
 
     Attributes:
         heard: Called with what others did, by whoever looked.
@@ -86,8 +95,8 @@ class Outside:
         self._own: dict[str, _Own] = {}
         self._lock = threading.Lock()
         self._serial = 0
-        self._rows: Sequence[ScriptRow] | None = None
-        self._known: dict[str, ScriptRow] = {}
+        self._rows: Sequence[RowT] | None = None
+        self._known: dict[str, RowT] = {}
 
     @property
     def serial(self) -> int:
@@ -109,14 +118,14 @@ class Outside:
             raise
         self._note(contents, done=True)
 
-    def is_news(self, rows: Sequence[ScriptRow]) -> bool:
+    def is_news(self, rows: Sequence[RowT]) -> bool:
         return rows is not self._rows
 
-    def compare(self, rows: Sequence[ScriptRow], began: int) -> ExternalChanges:
+    def compare(self, rows: Sequence[RowT], began: int) -> ExternalChanges:
         """What others did since the last call. The first one finds nothing: it only learns what there is.
 
         Args:
-            rows: Every script, as a look found it.
+            rows: Every file, as a look found it.
             began: ``serial`` when the look began.
         """
         before, is_first = self._known, self._rows is None
@@ -165,5 +174,5 @@ class Outside:
         return explained
 
 
-def _same(before: ScriptRow | None, now: ScriptRow) -> bool:
+def _same(before: RowT | None, now: RowT) -> bool:
     return before is now or (before is not None and before.same(now))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from store.index.database import Changes
 from store.index.last_seen import LastSeen
@@ -72,7 +72,17 @@ def marked(row: ScriptRow) -> ScriptRow:
     return replace(row, front=replace(row.front, problem=HELD))
 
 
-def paired(gone: Iterable[ScriptRow], new: Iterable[ScriptRow]) -> Sequence[tuple[str, str]]:
+class Content(Protocol):
+    """A file by its path and what it holds."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
+
+
+def paired(gone: Iterable[Content], new: Iterable[Content]) -> Sequence[tuple[str, str]]:
     """Which of the ``gone`` is which of the ``new`` under another name: those with the same content.
 
     Of several with the same content those with the same file name go together, then whatever is left, by path.
@@ -82,7 +92,7 @@ def paired(gone: Iterable[ScriptRow], new: Iterable[ScriptRow]) -> Sequence[tupl
         if row.sha256:
             candidates[row.sha256].append(row.path)
     pairs: list[tuple[str, str]] = []
-    rest: list[ScriptRow] = []
+    rest: list[Content] = []
     for row in sorted(gone, key=lambda row: row.path):
         fitting = candidates.get(row.sha256, [])
         same_name = next((path for path in fitting if _name(path) == _name(row.path)), None)

@@ -73,7 +73,7 @@ class Reconciler:
     """The scripts of a project as its files say, through the index."""
 
     def __init__(self, files: ScriptFiles, index: ScriptIndex) -> None:
-        self.outside = Outside()
+        self.outside: Outside[ScriptRow] = Outside()
         self._files = files
         self._index = index
         self._turn = asyncio.Lock()

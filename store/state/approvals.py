@@ -51,6 +51,11 @@ class Approvals:
         query = "SELECT script, sha256 FROM approval WHERE superseded_at IS NULL AND state = 'approved'"
         return dict(await self._rows(query))
 
+    async def approved_grants(self) -> dict[str, str]:
+        """The grants of every approval in force, as JSON, by script, in one query."""
+        query = "SELECT script, grants FROM approval WHERE superseded_at IS NULL AND state = 'approved'"
+        return dict(await self._rows(query))
+
     async def approved_shared(self) -> dict[str, str]:
         """The shared code of every approval in force, as JSON, by script, in one query."""
         query = "SELECT script, shared FROM approval WHERE superseded_at IS NULL AND state = 'approved'"

@@ -82,6 +82,7 @@ class StateDB:
         self.authors = Authors(database)
         self.ignored_differences = IgnoredDifferences(database)
         self.versions = Versions(database)
+        self.document_versions = Versions(database, "document")
         self.seeded = Seeded(database)
         self.script_states = ScriptStates(database)
         self.tokens = Tokens(database)

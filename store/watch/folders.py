@@ -1,4 +1,4 @@
-"""What of a project is watched for changes that others make: the folders of the scripts, and git's own folder."""
+"""What of a project is watched for changes that others make: folders of scripts and documents, and git's own one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from store import disk
+from store.files.documents import is_of_documents
 from store.files.listing import IGNORED_FOLDERS, Stamp, stamp_of
-from store.files.names import MAX_DEPTH, SUFFIX, folder_problem
+from store.files.names import DOCUMENT_NAMES, MAX_DEPTH, SCRIPT_NAMES, SUFFIX, Naming
 from store.git.command import repository_folder
-from store.project import SCRIPTS
+from store.project import DOCUMENTS, SCRIPTS
 
 Folders = dict[str, tuple[int, int]]
 """Device and inode by absolute path: a folder that was replaced by another of its name is another one."""
@@ -57,6 +58,7 @@ class Watched:
     def __init__(self, root: Path) -> None:
         self._root = os.path.abspath(root)
         self._scripts = os.path.join(self._root, SCRIPTS)
+        self._documents = os.path.join(self._root, DOCUMENTS)
 
     @property
     def _git(self) -> str:
@@ -69,10 +71,11 @@ class Watched:
         for path in (self._root, self._git):
             with suppress(OSError):
                 _add(found, path, os.lstat(path))
-        with suppress(OSError), disk.open_folder(self._scripts) as folder:
-            _add(found, self._scripts, os.fstat(folder))
-            for path, info in _below(folder, self._scripts, 1):
-                _add(found, path, info)
+        for top, naming in ((self._scripts, SCRIPT_NAMES), (self._documents, DOCUMENT_NAMES)):
+            with suppress(OSError), disk.open_folder(top) as folder:
+                _add(found, top, os.fstat(folder))
+                for path, info in _below(naming, folder, top, 1):
+                    _add(found, path, info)
         return found
 
     def concerns(self, path: str) -> bool:
@@ -81,9 +84,11 @@ class Watched:
         if path == self._root or folder == self._git:
             return True
         if folder == self._root:
-            return name in (SCRIPTS, _GIT)
+            return name in (SCRIPTS, DOCUMENTS, _GIT)
         if name.startswith(".") or name in IGNORED_FOLDERS:
             return False
+        if path.startswith(self._documents + os.sep):
+            return is_of_documents(name) or not _is_file(path)
         return name.endswith(SUFFIX) or not _is_file(path)
 
     def git_lock(self) -> Stamp | None:
@@ -109,20 +114,22 @@ def _add(found: Folders, path: str, info: os.stat_result) -> None:
         found[path] = info.st_dev, info.st_ino
 
 
-def _below(folder: int, path: str, depth: int) -> Iterator[tuple[str, os.stat_result]]:
-    """The folders in which scripts are looked for, as ``ScriptFiles`` does."""
+def _below(naming: Naming, folder: int, path: str, depth: int) -> Iterator[tuple[str, os.stat_result]]:
+    """The folders in which files are looked for, as ``ScriptFiles`` and ``DocumentFiles`` do."""
     if depth >= MAX_DEPTH:
         return
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and _is_looked_in(entry.name)]
+        names = [
+            entry.name for entry in entries if entry.is_dir(follow_symlinks=False) and _is_looked_in(naming, entry.name)
+        ]
     for name in names:
         with suppress(OSError), disk.open_folder(name, folder) as inner:  # gone, or not for us to read
             yield os.path.join(path, name), os.fstat(inner)
-            yield from _below(inner, os.path.join(path, name), depth + 1)
+            yield from _below(naming, inner, os.path.join(path, name), depth + 1)
 
 
-def _is_looked_in(name: str) -> bool:
-    return not name.startswith(".") and name not in IGNORED_FOLDERS and folder_problem(name) is None
+def _is_looked_in(naming: Naming, name: str) -> bool:
+    return not name.startswith(".") and name not in IGNORED_FOLDERS and naming.folder_problem(name) is None
 
 
 def _is_file(path: str) -> bool:

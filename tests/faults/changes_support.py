@@ -7,7 +7,7 @@ import hashlib
 import os
 import random
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from engine.services.events import EventBus
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
-from engine.services.scripts.versions import ScriptWriter
+from engine.services.versioned_writer import VersionedWriter
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
 from store.state.database import StateDB
@@ -34,7 +34,7 @@ class Parts:
 
     files: ScriptFiles
     state: StateDB
-    writer: ScriptWriter
+    writer: VersionedWriter
     scripts: ScriptService
     changes: ScriptChanges
 
@@ -48,7 +48,7 @@ async def opened(root: Path) -> AsyncIterator[Parts]:
     await asyncio.to_thread(files.recover)
     state = await StateDB.open(root / "state.db")
     reconciler = await Reconciler.open(files, root / "index.db")
-    writer = ScriptWriter(files, state.versions)
+    writer = VersionedWriter(files, state.versions)
     try:
         await writer.after_crash()
         events = EventBus()
@@ -80,16 +80,19 @@ class Step:
     after: dict[str, str]
 
 
-def choose(chance: random.Random, now: dict[str, str], number: int) -> Step:
+def choose(
+    chance: random.Random, now: dict[str, str], number: int, names: Sequence[str] = NAMES, *, copies: bool = True
+) -> Step:
     """A change that must succeed on ``now``."""
     text = f"# {number}\n" * (1 + number * 7919 % 3000)
-    free = [name for name in NAMES if name not in now]
+    free = [name for name in names if name not in now]
     if not now or (free and chance.random() < 0.3):
         path = chance.choice(free)
         return Step("save", path, "", text, {**now, path: sha(text.encode())})
     path = chance.choice(sorted(now))
     rest = {name: digest for name, digest in now.items() if name != path}
-    kind = chance.choice(["save", "delete", "rename", "duplicate"] if free else ["save", "delete"])
+    kinds = ["save", "delete", *(["rename", "duplicate"] if copies else ["rename"])] if free else ["save", "delete"]
+    kind = chance.choice(kinds)
     if kind == "save":
         return Step("save", path, "", text, {**rest, path: sha(text.encode())})
     if kind == "delete":

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import select
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from changes_support import choose, contents, opened
+from killing import killed_after
 
 from store import disk
 
@@ -36,7 +31,7 @@ def kill_loop(root: Path, kills: int) -> None:
     before: dict[str, str] = {}
     acknowledged = unacknowledged = leftovers = 0
     for seed in range(kills):
-        count = killed_after(root, seed, at_least=chance.randrange(1, 6), delay=chance.random() * 0.004)
+        count = killed_after(CHANGES, root, seed, at_least=chance.randrange(1, 6), delay=chance.random() * 0.004)
         steps = expected(before, seed, count + 1)
         acknowledged += count
         leftovers += sum(disk.TEMP_NAME.fullmatch(path.name) is not None for path in (root / "scripts").rglob("*"))
@@ -46,30 +41,6 @@ def kill_loop(root: Path, kills: int) -> None:
         f"{kills} kills, {acknowledged} acknowledged changes, {unacknowledged} more done, {leftovers} leftovers cleared"
     )
     assert acknowledged >= kills
-
-
-def killed_after(root: Path, seed: int, *, at_least: int, delay: float) -> int:
-    """Start it, let it acknowledge a few changes, wait a moment longer, kill it; how many it acknowledged in all."""
-    reading, writing = os.pipe()
-    command = [sys.executable, str(CHANGES), str(root), str(seed), str(writing)]
-    process = subprocess.Popen(command, pass_fds=[writing], env=os.environ | {"PYTHONPATH": str(CHANGES.parents[2])})
-    os.close(writing)
-    count = 0
-    try:
-        while count < at_least:
-            assert select.select([reading], [], [], 60)[0], "it does nothing"
-            got = len(os.read(reading, at_least - count))
-            assert got, "it ended by itself"
-            count += got
-        time.sleep(delay)  # where in its loop it dies is left to chance
-    finally:
-        process.kill()
-        ended = process.wait(60)
-    assert ended == -signal.SIGKILL
-    while got := len(os.read(reading, 4096)):
-        count += got
-    os.close(reading)
-    return count
 
 
 def expected(before: dict[str, str], seed: int, count: int) -> list[dict[str, str]]:

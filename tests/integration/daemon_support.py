@@ -7,6 +7,7 @@ import contextlib
 import os
 import select
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -33,6 +34,16 @@ def write_settings(root: Path, text: str) -> None:
     private.mkdir(mode=0o700)
     (private / "settings.toml").write_text(text)
     (private / "settings.toml").chmod(0o600)
+
+
+def listens(place: Path) -> bool:
+    """Tell whether a connection is taken at ``place``: the file is there a little before that."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        try:
+            caller.connect(str(place))
+        except OSError:
+            return False
+    return True
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = PATIENCE) -> float:
@@ -130,7 +141,7 @@ class ProjectUnderTest:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             env=launch.daemon_environment(), start_new_session=True,
         )  # fmt: skip
-        wait_for(lambda: self.paths.socket.exists() or process.poll() is not None)
+        wait_for(lambda: listens(self.paths.socket) or process.poll() is not None)
         return process
 
     def settings(self, text: str) -> None:

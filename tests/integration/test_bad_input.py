@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from account_support import ordinary_account
 from cli_support import CliProject, cli_project, in_terminal
-from daemon_support import ProjectUnderTest, alive, family, line_of, wait_for, write_settings
+from daemon_support import ProjectUnderTest, alive, family, line_of, listens, wait_for, write_settings
 
 from engine.client import launch
 from engine.client.answers import EngineError
@@ -262,7 +262,7 @@ def test_a_runaway_is_stopped_at_its_timeout_and_nothing_is_left(caller: Caller,
     before = len(family(pid))
     done = caller.run(RUNAWAYS[kind], "--timeout=0.5")
     assert (done["exit"], done["outcome"]) == (124, "timeout")
-    assert 0.5 <= done["duration"] < 5
+    assert 0.5 <= done["duration"] < 20
     caller.check_innocent()
     wait_for(lambda: idle(caller) and len(family(pid)) <= before)
 
@@ -392,7 +392,7 @@ def test_nohup_keeps_an_engine_in_the_foreground_when_its_terminal_goes(project:
         ["nohup", *launch.daemon_command(project.root)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    wait_for(lambda: project.paths.socket.exists() or serving.poll() is not None)
+    wait_for(lambda: listens(project.paths.socket) or serving.poll() is not None)
     serving.send_signal(signal.SIGHUP)
     done = CliProject(project.root).call("exec", "result = 1 + 1")
     assert (done.stdout, project.engine_pid) == ("2\n", serving.pid)

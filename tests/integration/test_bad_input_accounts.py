@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from account_support import UID, OrdinaryAccount, environment, ordinary_account
 from cli_support import PROGRAM
-from daemon_support import ProjectUnderTest, alive, family, wait_for
+from daemon_support import ProjectUnderTest, alive, family, listens, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
 
@@ -72,7 +72,7 @@ def test_an_engine_served_by_root_runs_as_the_projects_owner(account: OrdinaryAc
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/", env=environment(),
     )  # fmt: skip
     try:
-        wait_for(lambda: project.paths.socket.exists() or serving.poll() is not None)
+        wait_for(lambda: listens(project.paths.socket) or serving.poll() is not None)
         assert os.stat(f"/proc/{serving.pid}").st_uid == UID
         assert account.call("--project", str(project.root), "exec", "result = 1 + 1").stdout == "2\n"
         assert {path.lstat().st_uid for path in project.root.rglob("*")} == {UID}

@@ -179,3 +179,65 @@ def test_a_file_that_cannot_be_written_whole_is_removed(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, ignored)
         os.close(folder)
     assert list(tmp_path.iterdir()) == []
+
+
+SMOOTH = """
+import gatewright
+data = gatewright.buffers["data"]
+gatewright.buffers.create("out", len(data))[:] = bytes(data).upper()
+"""
+
+
+def test_a_buffer_is_read_and_another_one_written_by_the_caller(cli: CliProject, tmp_path: Path) -> None:
+    given, out = tmp_path / "trend.bin", tmp_path / "smooth.bin"
+    given.write_bytes(b"abc" * 100_000)
+    handed = ("exec", SMOOTH, "--buffer", f"data={given}")
+    done = cli.call(*handed, "--save-buffer", f"out={out}")
+    assert done.returncode == 0, done.stderr
+    assert out.read_bytes() == b"ABC" * 100_000
+    assert done.stderr == f"gatewright: written: {out} (293.0 KiB)\n"
+    taken = cli.call(*handed, "--save-buffer", f"out={out}")
+    assert taken.returncode == 5, taken.stderr
+    assert f"was not written to {out}: it exists already" in taken.stderr
+    run_id = str(cli.newest_run()["id"])
+    shown = cli.call("runs", "show", run_id).stdout
+    assert "buffer data  trend.bin (293.0 KiB), sha256" in shown
+    assert "buffers      out (293.0 KiB)" in shown
+
+
+def test_what_a_run_left_is_written_later(cli: CliProject, tmp_path: Path) -> None:
+    done = cli.call("exec", "import gatewright\nfor name in 'ab':\n    gatewright.buffers.create(name, 17 << 20)")
+    run_id = str(cli.newest_run()["id"])
+    told = (
+        f"it left a (17.0 MiB), b (17.0 MiB), held for ten minutes: gatewright runs buffers {run_id} --save NAME=PATH"
+    )
+    assert told in done.stderr, done.stderr
+    assert cli.call("runs", "buffers", run_id).stdout.split() == [
+        "buffer",
+        "size",
+        "a",
+        "17.0",
+        "MiB",
+        "b",
+        "17.0",
+        "MiB",
+    ]
+    assert cli.json("runs", "buffers", run_id)["buffers"] == [{"name": name, "size": 17 << 20} for name in "ab"]
+    out = tmp_path / "a.bin"
+    saved = cli.call("runs", "buffers", run_id, "--save", f"a={out}", "--save", f"c={tmp_path / 'c'}")
+    assert saved.returncode != 0
+    assert f"Run {run_id} left no buffer 'c'" in saved.stderr
+    assert out.stat().st_size == 17 << 20
+    assert not (tmp_path / "c").exists()
+
+
+def test_a_buffer_that_cannot_be_written_leaves_nothing(cli: CliProject, tmp_path: Path) -> None:
+    code = "import gatewright\ngatewright.buffers.create('out', 3)"
+    path = tmp_path / "none" / "out"
+    failed = cli.call("exec", code, "--save-buffer", f"out={path}")
+    assert failed.returncode != 0
+    assert f"was not written to {path}: No such file or directory" in failed.stderr
+    assert cli.call("exec", "1 / 0", "--save-buffer", f"out={tmp_path / 'out'}").returncode == 1
+    assert not (tmp_path / "out").exists()
+    missing = cli.call("exec", code, "--buffer", f"data={tmp_path / 'missing'}")
+    assert "missing cannot be read" in missing.stderr

@@ -229,6 +229,21 @@ def test_refusals_are_json_too(project: CliProject) -> None:
 ROWS = "result = {'rows': [{'tank': f'T{n}', 'level': n * 1.5, 'note': 'é' * 30} for n in range(3)], 'more': 0}"
 
 
+def test_a_terminal_shows_progress_and_nothing_of_it_stays(project: CliProject) -> None:
+    code = (
+        "import gatewright\ngatewright.progress(3, 10, 'reading')\n"
+        "for _ in range(20): gatewright.runs.current()\n"  # by then the engine has told it
+        "print('half'); gatewright.progress(10, 10)\nresult = 7"
+    )
+    status, shown = in_terminal(project.command("exec", code))
+    assert status == 0
+    assert "\r3 of 10, 30 %  reading\x1b[K" in shown
+    assert "\r\x1b[Khalf" in shown, "the line is the script's again"
+    assert shown.rstrip().endswith("7")
+    piped = project.call("exec", code)
+    assert (piped.stdout, piped.stderr) == ("half\n7\n", "")
+
+
 def test_a_result_is_laid_out_on_a_terminal_and_json_in_a_pipe(project: CliProject) -> None:
     code, shown = in_terminal(project.command("exec", ROWS))
     table = "rows:\r\n  tank  level  note\r\n  T0      0.0  " + "é" * 30 + "\r\n"

@@ -60,7 +60,7 @@ async def test_a_signal_ends_it_with_streams_open_and_a_run_going_on(
     assert last_words == [{"state": "stopping"}]
     assert [item async for item in follower][-1].outcome is Outcome.INTERRUPTED
     assert await asyncio.to_thread(engine.wait, 10) == 0
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 20
     assert not alive(members)
     assert not project.paths.socket.exists()
     assert not project.lives

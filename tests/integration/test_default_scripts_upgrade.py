@@ -277,7 +277,7 @@ async def test_a_folder_that_cannot_be_written_does_not_stop_the_engine(
         raise NotAllowed("Cannot save it: the file system is read-only.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("engine.services.scripts.versions.ScriptWriter.save", refuse)
+        patch.setattr("engine.services.versioned_writer.VersionedWriter.save", refuse)
         async with opened(NEW) as engine:
             assert text(root, A) == "# a 1\n"
             assert any("read-only" in problem for problem in engine.problems)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import os
 import sysconfig
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from pool_kit import ADMIN, limits, pool_of, run
 
 from engine.models.runs import Outcome
 from engine.pool.environment import _ensure
-from engine.pool.job import Profile, SharedModule
+from engine.pool.job import FileInput, Profile, Reply, SharedModule
 from engine.pool.pool import Pool
 
 TABLE = """
@@ -57,6 +59,40 @@ async def test_a_script_with_pandas_and_numpy_runs(pool: Pool, preloads: tuple[s
     done = await run(pool, TABLE, limits=ROOMY, profile=Profile(preloads=preloads))
     assert (done.outcome, done.value) == (Outcome.OK, VALUE), done.ending
     assert done.ending.isolation.startswith("full")
+
+
+class Maker:
+    """``HostCalls`` that make one buffer of 8,000 bytes."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("out")
+        os.ftruncate(self.fd, 8_000)
+
+    def call(self, _: bytes, reply: Reply) -> None:
+        reply(b'{"ok":null}', (self.fd,))
+
+    def end(self) -> None: ...
+
+
+async def test_arrays_use_the_memory_of_buffers(pool: Pool) -> None:
+    code = """
+import gatewright, numpy
+data = numpy.frombuffer(gatewright.buffers["data"])
+out = numpy.frombuffer(gatewright.buffers.create("out", data.nbytes))
+numpy.multiply(data, 2, out=out)
+result = [data.flags.writeable, out.flags.writeable, data.flags.owndata, out.flags.owndata]
+"""
+    given, made = array.array("d", range(1_000)), Maker()
+    handed = os.memfd_create("data")
+    os.write(handed, given)
+    try:
+        buffers = {"data": FileInput("data", handed, 8_000)}
+        done = await run(pool, code, limits=ROOMY, profile=Profile(), buffers=buffers, calls=made)
+        assert done.value == [False, True, False, False], done.ending
+        assert os.pread(made.fd, 8_000, 0) == array.array("d", [2 * number for number in given]).tobytes()
+    finally:
+        os.close(handed)
+        os.close(made.fd)
 
 
 @pytest.mark.parametrize("mode", [Profile(), ADMIN])

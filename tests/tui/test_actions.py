@@ -22,6 +22,7 @@ from tui.screens.runs import RunsScreen
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
 from tui.widgets.panel import Panel
+from tui.widgets.preview_pane import PreviewPane
 from tui.widgets.problem_pane import ProblemPane
 from tui.widgets.script_pane import ScriptPane
 from tui.widgets.task_pane import TaskPane
@@ -30,6 +31,7 @@ OWNERS = {
     Scope.EVERYWHERE: GatewrightApp,
     Scope.CONSOLE: ConsoleScreen,
     Scope.LIST: ScriptPane,
+    Scope.PREVIEW: PreviewPane,
     Scope.PANEL: Panel,
     Scope.OUTPUT: OutputPane,
     Scope.PROBLEMS: ProblemPane,
@@ -48,6 +50,7 @@ OWNERS = {
 
 SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.LIST},
+    {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PREVIEW},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.OUTPUT},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.PROBLEMS},
     {Scope.EVERYWHERE, Scope.CONSOLE, Scope.PANEL, Scope.TASKS},
@@ -99,7 +102,11 @@ def test_footer_fits_80_columns(scopes):
 
 @pytest.mark.parametrize(
     "scopes",
-    [(Scope.LIST,), *((Scope.PANEL, pane) for pane in (Scope.OUTPUT, Scope.PROBLEMS, Scope.TASKS, Scope.GIT))],
+    [
+        (Scope.LIST,),
+        (Scope.PREVIEW,),
+        *((Scope.PANEL, pane) for pane in (Scope.OUTPUT, Scope.PROBLEMS, Scope.TASKS, Scope.GIT)),
+    ],
 )
 def test_footer_of_a_pane_begins_with_its_own_actions_and_fits_the_ways_out(scopes):
     hints = pane_hints(*scopes)

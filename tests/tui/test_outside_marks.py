@@ -7,11 +7,8 @@ import subprocess
 import pytest
 from console_support import console, engine_project, write_script
 
-from engine.models.scripts import OutsideChange, ScriptInfo
-from tui.messages import ScriptsChanged
+from engine.models.scripts import ScriptInfo
 from tui.widgets.script_pane import OutsideMarks
-
-OUTSIDE = ScriptsChanged(outside=OutsideChange(change="outside", updated=1))
 
 
 def listed(marks: OutsideMarks, **contents: str) -> frozenset[str]:
@@ -22,8 +19,8 @@ def listed(marks: OutsideMarks, **contents: str) -> frozenset[str]:
 def test_only_what_others_changed_is_marked() -> None:
     marks = OutsideMarks()
     assert listed(marks, a="1", b="1", c="1") == set()
-    marks.heard(OUTSIDE)
-    marks.heard(ScriptsChanged(path="b"))
+    marks.heard(None, outside=True)
+    marks.heard("b", outside=False)
     assert listed(marks, a="2", b="2", c="1", new="1") == {"a"}
     assert listed(marks, a="2", b="2", c="1", new="1") == {"a"}
 
@@ -31,11 +28,11 @@ def test_only_what_others_changed_is_marked() -> None:
 def test_a_mark_goes_when_the_script_is_opened_saved_or_gone() -> None:
     marks = OutsideMarks()
     listed(marks, a="1", b="1", c="1")
-    marks.heard(OUTSIDE)
+    marks.heard(None, outside=True)
     assert listed(marks, a="2", b="2", c="2") == {"a", "b", "c"}
     marks.opened("a")
     assert marks.paths == {"b", "c"}
-    marks.heard(ScriptsChanged(path="b"))
+    marks.heard("b", outside=False)
     assert listed(marks, a="2", b="3", c="2") == {"c"}
     assert listed(marks, a="2", b="3") == set()
 

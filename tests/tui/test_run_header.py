@@ -11,7 +11,7 @@ from rich.style import Style
 
 from engine.models.engine import EngineInfo, PoolInfo, SlotInfo
 from engine.models.permissions import Access, Grant
-from engine.models.runs import Mode, Outcome, RunFile, RunInfo, RunKind, RunState
+from engine.models.runs import Mode, Outcome, RunFile, RunInfo, RunKind, RunProgress, RunState
 from tui.messages import EngineConnected, PoolChanged
 from tui.runs.save_files import FileSaver
 from tui.screens.runs import _COLUMNS as RUN_COLUMNS
@@ -130,6 +130,22 @@ async def test_names_of_a_hostile_engine_lead_nowhere(tmp_path):
     assert "\x1b" not in told[-1]
     assert list((tmp_path / "out").iterdir()) == []
     assert sorted(file.name for file in tmp_path.iterdir()) == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("progress", "state", "line"),
+    [
+        (RunProgress(done=0.304), "running 30 %", "  30 %  "),
+        (RunProgress(done=3, total=10, text="rows\x1b[2J"), "running 30 %", "  3 of 10, 30 %  rows\\x1b[2J  "),
+        (RunProgress(text="reading"), "running", "  reading  "),
+        (RunProgress(done=20, total=10), "running 100 %", "  20 of 10, 100 %  "),
+    ],
+)
+def test_a_run_shows_how_far_it_is(progress: RunProgress, state: str, line: str) -> None:
+    run = replace(RUN, progress=progress)
+    assert state_text(run) == state
+    assert len(state) <= 13, "as wide as its column"
+    assert line in run_line(run, "red").plain
 
 
 def test_the_line_tells_mode_and_level():

@@ -12,10 +12,10 @@ from engine.services.events import EventBus
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
-from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff import DiffService
 from engine.services.sync.diff_texts import DiffTexts
 from engine.services.tasks import TaskService
+from engine.services.versioned_writer import VersionedWriter
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
 from store.state.database import StateDB
@@ -35,7 +35,7 @@ class Plant:
         self.reconciler = reconciler
         self.events = EventBus()
         self.tasks = TaskService(self.events)
-        self.writer = ScriptWriter(files, state.versions)
+        self.writer = VersionedWriter(files, state.versions)
         self.service = ScriptService(files, reconciler, self.writer, state.approvals, self.events, Dependencies([]))
         self.changes = ScriptChanges(self.service, files, self.writer, state.versions, self.events)
         texts = DiffTexts(files, reconciler)

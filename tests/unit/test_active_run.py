@@ -22,6 +22,9 @@ class Listener:
     def run_queue_moved(self, run: ActiveRun) -> None:
         self.states.append(run.info.state)
 
+    def run_progressed(self, run: ActiveRun) -> None:
+        self.states.append(run.info.state)
+
     def run_output(self, run: ActiveRun, removed: list[int], added: list[OutputChunk]) -> None:
         self.chunks = [chunk for chunk in self.chunks if chunk.seq not in removed] + added
 

@@ -367,7 +367,7 @@ async def test_a_reader_that_stopped_reading_does_not_hold_up_the_end(host: Smal
     begin = time.monotonic()
     host.stop()
     await host.server.shutdown()
-    assert time.monotonic() - begin < 3
+    assert time.monotonic() - begin < 20
     writer.close()
 
 

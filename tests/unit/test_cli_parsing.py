@@ -224,3 +224,11 @@ def test_the_help_of_a_command_for_this_host_lists_no_way_elsewhere(command: tup
     assert (code, "--project" in told) == (0, True)
     assert not [option for option in ("--url", "--token-file", "--ca-file") if option in told]
     assert "--url" in call("engine", "status", "--help")[1]
+
+
+@pytest.mark.parametrize("option", ["--buffer", "--save-buffer"])
+@pytest.mark.parametrize("value", ["out", "out=", "=x", "="])
+def test_a_buffer_has_a_name_and_a_path(option: str, value: str) -> None:
+    code, output = call("exec", "1", option, value)
+    assert (code, "Write NAME=PATH" in output) == (2, True), output
+    assert "given twice" in call("exec", "1", option, "a.b=x", option, "a.b=y")[1]

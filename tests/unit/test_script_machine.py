@@ -16,13 +16,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest
 from engine.models.versions import RestoreRequest, VersionReason
+from engine.services import versioned_writer
 from engine.services.access import ServiceError, owner_actor
 from engine.services.events import EventBus
-from engine.services.scripts import versions
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
-from engine.services.scripts.versions import ScriptWriter
+from engine.services.versioned_writer import VersionedWriter
 from store import disk
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
@@ -61,7 +61,7 @@ class Scripts(RuleBasedStateMachine):
         self.files = ScriptFiles(self.root / "scripts", self.root / "history")
         self.files.recover()
         self.state = await StateDB.open(self.root / "state.db")
-        self.writer = ScriptWriter(self.files, self.state.versions)
+        self.writer = VersionedWriter(self.files, self.state.versions)
         await self.writer.after_crash()
         events = EventBus()
         self.reconciler = await Reconciler.open(self.files, self.root / "index.db")
@@ -171,7 +171,7 @@ class Scripts(RuleBasedStateMachine):
             return
         before = self.files.version(path)
         assert before is not None
-        self.do(self.state.versions.announce(versions._row(before, VersionReason.DELETED, ME)))
+        self.do(self.state.versions.announce(versioned_writer._row(before, VersionReason.DELETED, ME)))
         if done:
             self.files.delete(path, before.sha256)
             self.replaced(path)
@@ -184,7 +184,7 @@ class Scripts(RuleBasedStateMachine):
             return
         before = self.files.version(path)
         assert before is not None
-        self.do(self.state.versions.announce(versions._row(before, VersionReason.RENAMED, ME, new_path)))
+        self.do(self.state.versions.announce(versioned_writer._row(before, VersionReason.RENAMED, ME, new_path)))
         if done:
             self.files.rename(path, new_path, before.sha256)
             self.replaced(path)

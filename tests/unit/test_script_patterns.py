@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.services.access import Actor, Role, ServiceError
-from engine.services.scripts.versions import ScriptWriter
+from engine.services.versioned_writer import VersionedWriter
 from store.files.scripts import ScriptFiles
 from store.state.database import StateDB
 
@@ -64,11 +64,11 @@ async def writer(tmp_path: Path):
     (tmp_path / "scripts").mkdir()
     (tmp_path / "history").mkdir()
     state = await StateDB.open(tmp_path / "state.db")
-    yield ScriptWriter(ScriptFiles(tmp_path / "scripts", tmp_path / "history"), state.versions)
+    yield VersionedWriter(ScriptFiles(tmp_path / "scripts", tmp_path / "history"), state.versions)
     await state.close()
 
 
-CHANGES: dict[str, Callable[[ScriptWriter, Actor], Awaitable[object]]] = {
+CHANGES: dict[str, Callable[[VersionedWriter, Actor], Awaitable[object]]] = {
     "save": lambda writer, actor: writer.save("out/a.py", b"2", None, actor),
     "save without its suffix": lambda writer, actor: writer.save("out/a", b"2", None, actor),
     "put": lambda writer, actor: writer.put("out/a.py", b"2", None, actor),
@@ -81,7 +81,7 @@ CHANGES: dict[str, Callable[[ScriptWriter, Actor], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-async def test_no_change_goes_beyond_the_patterns(writer: ScriptWriter, tmp_path: Path, name: str) -> None:
+async def test_no_change_goes_beyond_the_patterns(writer: VersionedWriter, tmp_path: Path, name: str) -> None:
     every = scoped()
     for path in ("in/a.py", "out/a.py"):
         await writer.save(path, b"1", None, every)

@@ -232,11 +232,11 @@ def test_a_block_that_is_not_closed_is_left_alone_beside_one_that_is() -> None:
     "lines", [["# /// script", "x"], ["# /// script", "# a"], ["# /// other", "# /// script", "# ///"]]
 )
 def test_no_text_is_searched_for_long(lines: list[str]) -> None:
-    """A second is a hundred times what a MiB needs; looking at its parts again and again would take minutes."""
+    """Ten seconds are a thousand times what a MiB needs; looking at its parts again and again would take minutes."""
     text = "x\n" + "\n".join(lines * 30_000)
     begun = time.thread_time()
     parse(text, "x.py")
-    assert time.thread_time() - begun < 1.0
+    assert time.thread_time() - begun < 10
 
 
 @pytest.mark.parametrize(
@@ -341,10 +341,10 @@ def test_a_broken_block_is_one_sentence(text: str, reason: str) -> None:
     ],
 )
 def test_no_block_takes_long(line: str) -> None:
-    """Three seconds of processor are a hundred times what an honest block of this size needs; bad ones took fifteen."""
+    """Ten seconds of processor are hundreds of times an honest block's; bad ones took fifteen."""
     begun = time.thread_time()
     parse(block(line), "x.py")
-    assert time.thread_time() - begun < 3.0
+    assert time.thread_time() - begun < 10
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ async def test_a_change_within_the_clocks_resolution_is_seen(place: Place, recon
 async def test_a_file_that_became_readable_is_read(place: Place, reconciler: Reconciler) -> None:
     os.mkfifo(place.scripts / "pipe.py")
     assert [row.front.problem for row in await reconciler.scripts()] == [
-        "It is a named pipe; scripts are ordinary files."
+        "It is a named pipe; only ordinary files are used."
     ]
     (place.scripts / "pipe.py").unlink()
     place.write("pipe.py", "ok = 1\n")

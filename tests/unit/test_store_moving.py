@@ -213,7 +213,7 @@ def test_what_is_forgotten_is_gone_and_nothing_else(files: ScriptFiles, tmp_path
 def test_too_large_a_file_is_left_alone(files: ScriptFiles, tmp_path: Path) -> None:
     (tmp_path / "scripts/x.py").write_bytes(b"x" * (MAX_SIZE + 1))
     for action in (lambda: files.delete("x", sha(b"")), lambda: files.duplicate("x", "y")):
-        with pytest.raises(StoreError, match="larger than a script may be"):
+        with pytest.raises(StoreError, match="is too large"):
             action()
     assert paths(files) == ["x.py"]
 

@@ -19,7 +19,7 @@ from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.service import ScriptService
 from engine.services.scripts.titled import TitledSave, TitledScripts, file_name, free_path, known_folder, seed_id
-from engine.services.scripts.versions import ScriptWriter
+from engine.services.versioned_writer import VersionedWriter
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
 from store.state.database import StateDB
@@ -66,7 +66,7 @@ async def plant(tmp_path: Path) -> AsyncIterator[Plant]:
         (tmp_path / name).mkdir()
     files = ScriptFiles(tmp_path / "scripts", tmp_path / "history")
     state = await StateDB.open(tmp_path / "state.db")
-    writer = ScriptWriter(files, state.versions)
+    writer = VersionedWriter(files, state.versions)
     events = EventBus()
     reconciler = await Reconciler.open(files, tmp_path / "index.db")
     scripts = ScriptService(files, reconciler, writer, state.approvals, events, Dependencies([]))

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models.permissions import ApprovalState, ApproveRequest, AskedPermission, Grant, PermissionReview
+from engine.models.permissions import (
+    ON_PATHS,
+    Access,
+    ApprovalState,
+    ApproveRequest,
+    AskedPermission,
+    Grant,
+    PermissionReview,
+)
 from engine.models.shared import SharedFile
 from engine.registry.scripts import PERMISSIONS_APPROVE, PERMISSIONS_REFUSE, PERMISSIONS_REVIEW, ScriptParams
 from tui.commands import exit_codes
@@ -182,7 +190,7 @@ def _print_review(invocation: Invocation, review: PermissionReview) -> None:
         files += [[path, "", "not imported any more"] for path in review.removed_shared]
         out.line(render(["imports", "sha256", "change"], files))
     out.line()
-    rows = [[one.access, one.canonical or one.path, _kind(one.folder), one.change] for one in review.asked]
+    rows = [[one.access, one.canonical or one.path, _kind(one), one.change] for one in review.asked]
     rows += [[grant.access, grant.path, "", "not asked any more"] for grant in review.removed]
     out.line(render(["may", "path", "what", "change"], rows))
     for one in review.asked:
@@ -207,8 +215,10 @@ def _approved(review: PermissionReview) -> str:
     return f"last by {review.approved_by}, {clock(review.approved_at)}, with the hash {review.approved_sha256[:12]}"
 
 
-def _kind(folder: bool) -> str:
-    return "folder and all in it" if folder else "file"
+def _kind(asked: AskedPermission) -> str:
+    if asked.access not in ON_PATHS:
+        return "its value" if asked.access is Access.SECRET else "questions of its own"
+    return "folder and all in it" if asked.folder else "file"
 
 
 def _leads(asked: AskedPermission) -> str | None:

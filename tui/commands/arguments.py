@@ -100,6 +100,17 @@ class ScriptName(StringParamType):
         return script_names(ctx, incomplete, folder=self._folder, suffix=self._suffix)
 
 
+class DocumentName(StringParamType):
+    """A document of the project by its path, with or without its suffix."""
+
+    name = "document"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        from tui.commands.candidates import document_names
+
+        return document_names(ctx, incomplete)
+
+
 class ModuleName(StringParamType):
     """A module that a script imports. Names of the standard library are completed."""
 
@@ -143,6 +154,7 @@ RUN_NUMBER = RunNumber()
 SECONDS = Amount("seconds")
 DAYS = Amount("days", least=0)
 MODULE = ModuleName()
+DOCUMENT = DocumentName()
 SCRIPT = ScriptName()
 PAST_SCRIPT = ScriptName(gone=True)
 """A script that may have been deleted."""

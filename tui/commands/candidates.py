@@ -26,6 +26,7 @@ from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
+    from engine.models.documents import DocumentInfo
     from engine.models.scripts import ScriptInfo
 
 OPEN = "open"
@@ -33,6 +34,11 @@ OPEN = "open"
 
 MAX_TEXT = 1 << 20
 """Bytes of a script that are read for its header, which may stand anywhere: as many as a script may have."""
+
+DOCUMENT_SUFFIXES = (
+    ".md", ".markdown", ".txt", ".text", ".html", ".htm", ".xhtml", ".rst", ".adoc", ".asciidoc", ".org", ".textile",
+)  # fmt: skip
+"""What the engine takes for documents (``store/files/names.py``)."""
 
 MAX_FILES = 20_000
 
@@ -63,6 +69,8 @@ HEADER_KEYS: Mapping[str, tuple[str, ...]] = {
     "limits.output_stop": ("true", "false"),
     "permissions.read": (),
     "permissions.write": (),
+    "permissions.secrets": (),
+    "permissions.assistant": ("true", "false"),
 }
 """Keys of a script's header, with the values that one of them has to have."""
 
@@ -80,6 +88,16 @@ def script_names(ctx: click.Context, incomplete: str, *, folder: str = "", suffi
         last = [name.rpartition("/")[2] for name in names]
         found = [name for name in last if name.startswith(incomplete) and last.count(name) == 1 and not folder]
     return _items(sorted(found))
+
+
+def document_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Offer documents whose path begins as typed."""
+    root = _project_of(ctx)
+    if root is None:
+        names = [info.path for info in asyncio.run(_documents_elsewhere(ctx)) if info.sha256]
+    else:
+        names = list(_files(root / "documents", DOCUMENT_SUFFIXES))
+    return _items(sorted(name for name in names if name.startswith(incomplete)))
 
 
 def assignments(ctx: click.Context, incomplete: str, *, of_files: bool, by_path: bool) -> list[CompletionItem]:
@@ -133,6 +151,19 @@ async def _tokens(ctx: click.Context) -> list[tuple[str, str]]:
     return [] if found is None else [(token.name, f"{token.role} {token.id}") for token in found.tokens]
 
 
+def secret_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Offer the secrets of an engine that runs now."""
+    return [CompletionItem(name) for name in asyncio.run(_secrets(ctx)) if name.startswith(incomplete)]
+
+
+async def _secrets(ctx: click.Context) -> list[str]:
+    from engine.registry.secrets import SECRETS_LIST
+
+    async with _engine(ctx) as client:
+        found = None if client is None else await client.call(SECRETS_LIST)
+    return [] if found is None else [one.name for one in found.secrets]
+
+
 async def _newest_runs(ctx: click.Context) -> list[tuple[int, str, bool]]:
     from engine.registry.runs import RUNS_LIST, RunListParams
 
@@ -147,6 +178,13 @@ async def _scripts_elsewhere(ctx: click.Context) -> list[ScriptInfo]:
 
     async with _engine(ctx) as client:
         return [] if client is None else (await client.call(SCRIPTS_LIST)).scripts
+
+
+async def _documents_elsewhere(ctx: click.Context) -> list[DocumentInfo]:
+    from engine.registry.documents import DOCUMENTS_LIST, DocumentListParams
+
+    async with _engine(ctx) as client:
+        return [] if client is None else (await client.call(DOCUMENTS_LIST, DocumentListParams())).documents
 
 
 @asynccontextmanager
@@ -191,13 +229,18 @@ def _all_scripts(ctx: click.Context) -> list[str]:
 
 def _paths(root: Path) -> Iterator[str]:
     """The scripts' paths without ``.py``, as lists have them."""
+    return (path.removesuffix(".py") for path in _files(root, (".py",)))
+
+
+def _files(root: Path, suffixes: tuple[str, ...]) -> Iterator[str]:
+    """Paths below ``root`` of the files with one of these suffixes."""
     count = 0
     for folder, below, names in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith((".", "__pycache__")))
         for name in names:
             count += 1
-            if name.endswith(".py") and not name.startswith("."):
-                yield os.path.relpath(os.path.join(folder, name), root).removesuffix(".py")
+            if name.endswith(suffixes) and not name.startswith("."):
+                yield os.path.relpath(os.path.join(folder, name), root)
         if count > MAX_FILES:
             return
 

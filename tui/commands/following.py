@@ -10,11 +10,11 @@ import contextlib
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from itertools import groupby
 from operator import attrgetter
-from types import FrameType, TracebackType
+from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -27,14 +27,17 @@ from engine.models.runs import NOT_KEPT, Outcome, OutputChunk, RunInfo, RunReque
 from engine.registry.runs import RUNS_CANCEL, RunParams
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
-from tui.commands.returned import write_files
+from tui.commands.returned import write_buffers, write_files
 from tui.commands.streams import Streams
-from tui.text.formats import duration
+from tui.text.formats import duration, progress_text, size
+from tui.text.sanitise import sanitise_line
 
 Handler = Callable[[int, FrameType | None], None]
 
 RENEWALS = 3
 """How often another connection is tried for one run. The engine that comes after its own knows that it has ended."""
+
+_NO_BUFFERS: Mapping[str, str] = MappingProxyType({})
 
 Reconnect = Callable[[], Awaitable[EngineClient]]
 
@@ -46,6 +49,7 @@ async def run_to_end(
     *,
     as_json: bool,
     out: str | None = None,
+    save_buffers: Mapping[str, str] = _NO_BUFFERS,
     reconnect: Reconnect,
     exit_status: bool = False,
     cancel_on_exit: bool = False,
@@ -60,6 +64,7 @@ async def run_to_end(
         streams: Where the run's output and result go.
         as_json: Print one object at the end instead.
         out: A folder to write the files into that the run leaves.
+        save_buffers: Files to write the buffers to that it leaves, by their names.
         reconnect: Reaches the engine again, or another one, when this one goes away.
         exit_status: The exit code is the script's own, if it came to an end of its own.
         cancel_on_exit: SIGTERM and SIGHUP cancel it too, and are the exit code.
@@ -74,6 +79,7 @@ async def run_to_end(
         streams,
         as_json=as_json,
         out=out,
+        save_buffers=save_buffers,
         reconnect=reconnect,
         exit_status=exit_status,
         cancel_on_exit=cancel_on_exit,
@@ -87,6 +93,7 @@ async def follow_to_end(
     *,
     as_json: bool,
     out: str | None = None,
+    save_buffers: Mapping[str, str] = _NO_BUFFERS,
     reconnect: Reconnect,
     exit_status: bool = False,
     cancel_on_exit: bool = False,
@@ -99,7 +106,15 @@ async def follow_to_end(
         ended_by = signals.ended_by
         whole = follower.whole
         code = await _end(
-            connection.client, info, follower.chunks, streams, ended_by, as_json=as_json, out=out, whole=whole
+            connection.client,
+            info,
+            follower.chunks,
+            streams,
+            ended_by,
+            as_json=as_json,
+            out=out,
+            save_buffers=save_buffers,
+            whole=whole,
         )
         code = exit_codes.of_run(info) if exit_status and ended_by is None else code
         return code if whole or as_json else code or exit_codes.FAILED
@@ -114,16 +129,22 @@ async def _end(
     *,
     as_json: bool,
     out: str | None,
+    save_buffers: Mapping[str, str],
     whole: bool,
 ) -> int:
-    """Show how the run ended, and take the files that it left."""
+    """Show how the run ended, and take the files and buffers that it left."""
     if not as_json:
         show_end(info, streams, whole=whole)
     if info.files and out is not None:
         await write_files(client, info, out, streams)
-    elif info.files:
-        count = "a file" if len(info.files) == 1 else f"{len(info.files)} files"
+    elif left := [file for file in info.files if file.name not in save_buffers]:
+        count = "a file" if len(left) == 1 else f"{len(left)} files"
         streams.notify(f"it left {count}: gatewright runs files {info.id} --out DIR")
+    if save_buffers and info.outcome is Outcome.OK:
+        await write_buffers(client, info.id, save_buffers, streams)
+    elif unsaved := [buffer for buffer in info.buffers if buffer.name not in {file.name for file in info.files}]:
+        named = ", ".join(sanitise_line(f"{buffer.name} ({size(buffer.size)})") for buffer in unsaved)
+        streams.notify(f"it left {named}, held for ten minutes: gatewright runs buffers {info.id} --save NAME=PATH")
     if as_json:  # the only object on stdout: this, or what went wrong with the files
         streams.out.line(run_json(info, chunks))
     if ended_by is not None:
@@ -161,6 +182,7 @@ class _Follower:
         self._next_chunk = 0
         self._told_waiting = False
         self._told_unrecorded = False
+        self._shows_progress = False
         self.chunks: list[OutputChunk] = []
         self.whole = True
         """Nothing was missing of what was printed."""
@@ -217,8 +239,30 @@ class _Follower:
         if info.unrecorded and not self._told_unrecorded:
             self._told_unrecorded = True
             self._streams.notify(info.unrecorded)
+        if info.progress is not None and info.state is RunState.RUNNING:
+            self._show_progress(progress_text(info.progress))
+        else:
+            self._hide_progress()
+
+    def _show_progress(self, text: str) -> None:
+        """Show it on a terminal's current line, if the script has written nothing there."""
+        streams = self._streams
+        on_screen = [stream for stream in (streams.out, streams.err) if stream.is_terminal]
+        if not self._keep and streams.err.is_terminal and not any(stream.mid_line for stream in on_screen):
+            import shutil
+
+            from tui.text.table import cut
+
+            streams.err.overwrite(cut(text, shutil.get_terminal_size().columns - 1))
+            self._shows_progress = True
+
+    def _hide_progress(self) -> None:
+        if self._shows_progress:
+            self._shows_progress = False
+            self._streams.err.overwrite("")
 
     def _output(self, chunks: Sequence[OutputChunk]) -> None:
+        self._hide_progress()
         self._next_chunk = chunks[-1].seq + 1 if chunks else self._next_chunk
         if self._keep:
             self.chunks.extend(chunks)

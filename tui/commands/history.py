@@ -62,7 +62,7 @@ def history(invocation: Invocation, script: str | None, deleted: bool, number: i
         return
 
     if number is None:
-        invocation.answer(lambda client: client.call(SCRIPTS_HISTORY, ScriptParams(path=script)), _print_versions)
+        invocation.answer(lambda client: client.call(SCRIPTS_HISTORY, ScriptParams(path=script)), print_versions)
         return
 
     async def work(client: EngineClient) -> tuple[ScriptHistory, str]:
@@ -85,8 +85,8 @@ def _print_deleted(invocation: Invocation, found: DeletedScripts) -> None:
     invocation.streams.notify("Bring one back: gatewright scripts restore SCRIPT")
 
 
-def find_version(found: ScriptHistory, start: str) -> ScriptVersion:
-    """The version whose hash begins with ``start``.
+def find_version(found: ScriptHistory, start: str, see: str = "history") -> ScriptVersion:
+    """The version whose hash begins with ``start``; ``see`` is the command that lists them.
 
     Raises:
         CommandError: None does, or several do.
@@ -97,7 +97,7 @@ def find_version(found: ScriptHistory, start: str) -> ScriptVersion:
     problem = "no version begins with" if not matches else "more than one version could begin with"
     raise CommandError(
         f"{problem} {sanitise_line(start)}",
-        hint=f"See gatewright history {quoted(found.path)}; give at least {SHORTEST} letters of a hash.",
+        hint=f"See gatewright {see} {quoted(found.path)}; give at least {SHORTEST} letters of a hash.",
         exit_code=exit_codes.USAGE,
         code="no_version",
     )
@@ -147,7 +147,8 @@ def _print_difference(invocation: Invocation, answer: tuple[ScriptHistory, str])
         invocation.streams.out.line(sanitise_code(line))
 
 
-def _print_versions(invocation: Invocation, found: ScriptHistory) -> None:
+def print_versions(invocation: Invocation, found: ScriptHistory, group: str = "scripts") -> None:
+    """Print the versions of a file; ``group`` has the command that brings one back."""
     from tui.text.table import render, terminal_width
 
     if not found.versions:
@@ -161,5 +162,5 @@ def _print_versions(invocation: Invocation, found: ScriptHistory) -> None:
     headers = ["n", "version", "size", "what replaced it", "who", "when"]
     out.line(render(headers, rows, right="n size", width=terminal_width(out.is_terminal)))
     if found.sha256 is None:
-        restore = f"gatewright scripts restore {quoted(found.path)}"
+        restore = f"gatewright {group} restore {quoted(found.path)}"
         invocation.streams.notify(f"{sanitise_line(found.path)} is deleted", f"Bring it back: {restore}")

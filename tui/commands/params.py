@@ -37,6 +37,19 @@ def assignments(_: click.Context, __: click.Parameter, values: tuple[str, ...]) 
     return found
 
 
+def named_paths(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """``NAME=PATH`` of every use of an option, by a name of a buffer, which may hold more than that of a parameter."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not (name and equals and path):
+            raise click.BadParameter(f"{value!r} names no buffer and path. Write NAME=PATH.")
+        if name in found:
+            raise click.BadParameter(f"{name} is given twice.")
+        found[name] = path
+    return found
+
+
 def _assigned_or_asked(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str | None]:
     """``NAME=VALUE`` by name; None for a ``NAME`` alone, which is asked for."""
     found: dict[str, str | None] = {}

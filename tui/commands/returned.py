@@ -1,6 +1,8 @@
-"""``--out`` and ``runs files --out``: the files of a run, with what was done in a line and in an exit code."""
+"""``--out``, ``--save-buffer`` and their like of ``runs``: what a run left, with what was done in a line and a code."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
@@ -8,7 +10,8 @@ from engine.models.runs import RunFile, RunInfo
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
 from tui.commands.streams import Streams
-from tui.runs.returned_files import NotWritten, save_files
+from tui.runs.returned_files import NotWritten, save_buffer, save_files
+from tui.text.formats import size
 
 
 async def write_files(client: EngineClient, info: RunInfo, out: str, streams: Streams) -> None:
@@ -30,6 +33,30 @@ async def write_files(client: EngineClient, info: RunInfo, out: str, streams: St
         raise CommandError(error.message, hint=_told(out, done), exit_code=code, code="unreachable") from None
     if done:
         streams.notify(_told(out, done))
+
+
+async def write_buffers(client: EngineClient, run_id: int, paths: Mapping[str, str], streams: Streams) -> None:
+    """Write buffers of a run to files; ``paths`` by name.
+
+    Raises:
+        CommandError: One could not be written; the sentence names it and says which ones were written before.
+    """
+    done: list[str] = []
+    for name, path in paths.items():
+        told = f"written: {', '.join(done)}" if done else "No buffer was written."
+        try:
+            written = await save_buffer(client, run_id, name, path)
+        except NotWritten as error:
+            raise _not_written(error, told) from None
+        except EngineError as error:
+            code = exit_codes.of_refusal(error.status, error.code)
+            raise CommandError(error.message, hint=error.hint, exit_code=code, code=error.code) from None
+        except EngineUnreachable as error:
+            code = exit_codes.UNREACHABLE
+            raise CommandError(error.message, hint=told, exit_code=code, code="unreachable") from None
+        done.append(f"{path} ({size(written)})")
+    if done:
+        streams.notify(f"written: {', '.join(done)}")
 
 
 def _not_written(error: NotWritten, told: str) -> CommandError:

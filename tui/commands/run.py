@@ -21,6 +21,7 @@ from tui.commands.params import (
     STANDARD_INPUT,
     assignments,
     given_params,
+    named_paths,
     param_options,
     refuse_shared_input,
     utf8,
@@ -41,14 +42,25 @@ class RunOptions:
 
     params: dict[str, str]
     files: dict[str, str]
+    buffers: dict[str, str]
     argv: tuple[str, ...]
     stdin: bool
     timeout: float | None
     mode: str
     out: str | None
+    save_buffers: dict[str, str]
     exit_status: bool
     cancel_on_exit: bool
 
+
+save_buffers = click.option(
+    "--save-buffer",
+    "save_buffers",
+    metavar="NAME=PATH",
+    multiple=True,
+    callback=named_paths,
+    help="Write a buffer that it leaves to a file, with your rights; never over another file.",
+)
 
 exit_status = click.option(
     "--exit-status",
@@ -74,6 +86,14 @@ _OPTIONS = (
         shell_complete=parameters,
         help="A file parameter, read here with your rights; - is the standard input.",
     ),
+    click.option(
+        "--buffer",
+        "buffers",
+        metavar="NAME=PATH",
+        multiple=True,
+        callback=named_paths,
+        help="A file that the script reads as gatewright.buffers[NAME], read here with your rights.",
+    ),
     click.option("--stdin", is_flag=True, help="Hand the standard input over, for the script to read as its own."),
     click.option("--timeout", type=SECONDS, metavar="S", help="Seconds from its start until it is stopped."),
     click.option(
@@ -87,6 +107,7 @@ _OPTIONS = (
         metavar="DIR",
         help="Write the files it leaves here, with your rights; never over another file.",
     ),
+    save_buffers,
     exit_status,
     cancel_on_exit,
     common_options,
@@ -139,22 +160,34 @@ def run_options(command: Callable[..., int]) -> Callable[..., int]:
         params: dict[str, str | None],
         param_files: dict[str, str],
         files: dict[str, str],
+        buffers: dict[str, str],
         argv: tuple[str, ...],
         stdin: bool,
         timeout: float | None,
         mode: str | None,
         out: str | None,
+        save_buffers: dict[str, str],
         exit_status: bool,
         cancel_on_exit: bool,
         **rest: str | None,
     ) -> int:
         code = STANDARD_INPUT if rest.get("code", "") in (None, STANDARD_INPUT) else ""
         own = STANDARD_INPUT if stdin else ""
-        refuse_shared_input([code, own, *files.values(), *param_files.values()])
+        refuse_shared_input([code, own, *files.values(), *buffers.values(), *param_files.values()])
         given = given_params(params, param_files)
         arguments = tuple(map(utf8, argv))
         options = RunOptions(
-            given, files, arguments, stdin, timeout, (mode or "").upper(), out, exit_status, cancel_on_exit
+            given,
+            files,
+            buffers,
+            arguments,
+            stdin,
+            timeout,
+            (mode or "").upper(),
+            out,
+            save_buffers,
+            exit_status,
+            cancel_on_exit,
         )
         return command(invocation, options, **rest)
 
@@ -204,6 +237,7 @@ def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> 
       gatewright exec - < trial.py
       gatewright exec - -- --hours 5 < trial.py
       gatewright exec 'print(params["log"].text()[:80])' --file log=wrapper.log
+      gatewright exec - --buffer data=trend.bin --save-buffer out=new.bin < a.py
     """
     if code is not None:
         _refuse_file(invocation, code)
@@ -232,12 +266,14 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
     from tui.commands.uploads import upload_files, upload_standard_input
 
     async def work(client: EngineClient) -> int:
-        buffers = await upload_files(client, options.files, invocation.streams)
+        files = await upload_files(client, options.files, invocation.streams)
+        buffers = await upload_files(client, options.buffers, invocation.streams)
         stdin = await upload_standard_input(client, invocation.streams) if options.stdin else None
         wanted = msgspec.structs.replace(
             request,
             params=dict(options.params),
-            files=buffers,
+            files=files,
+            buffers=buffers,
             argv=list(options.argv),
             stdin=stdin,
             timeout=options.timeout,
@@ -249,6 +285,7 @@ def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> in
             invocation.streams,
             as_json=invocation.json,
             out=options.out,
+            save_buffers=options.save_buffers,
             reconnect=invocation.reconnect,
             exit_status=options.exit_status,
             cancel_on_exit=options.cancel_on_exit,

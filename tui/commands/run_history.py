@@ -17,10 +17,11 @@ from tui.commands.params import (
     assignments,
     can_ask,
     given_params,
+    named_paths,
     param_options,
     refuse_shared_input,
 )
-from tui.commands.run import cancel_on_exit, exit_status
+from tui.commands.run import cancel_on_exit, exit_status, save_buffers
 from tui.text.formats import size
 from tui.text.sanitise import sanitise_code, sanitise_line
 from tui.text.script_names import quoted
@@ -47,6 +48,14 @@ SHOWN = 200
     help="A file that the run had and the engine holds no more; it must be the same file.",
 )
 @click.option(
+    "--buffer",
+    "buffers",
+    metavar="NAME=PATH",
+    multiple=True,
+    callback=named_paths,
+    help="A buffer that the run had and the engine holds no more; it must be the same.",
+)
+@click.option(
     "--mode",
     type=click.Choice([mode.value.lower() for mode in Mode], case_sensitive=False),
     default=Mode.RESTRICTED.value.lower(),
@@ -56,6 +65,7 @@ SHOWN = 200
     "--out", type=click.Path(file_okay=False), metavar="DIR", help="Write the files it leaves here, over no other file."
 )
 @click.option("--stdin", is_flag=True, help="Its standard input once more, if the engine holds it no more.")
+@save_buffers
 @exit_status
 @cancel_on_exit
 @common_options
@@ -66,9 +76,11 @@ def replay_run(
     params: dict[str, str | None],
     param_files: dict[str, str],
     files: dict[str, str],
+    buffers: dict[str, str],
     mode: str,
     out: str | None,
     stdin: bool,
+    save_buffers: dict[str, str],
     exit_status: bool,
     cancel_on_exit: bool,
 ) -> int:
@@ -85,7 +97,7 @@ def replay_run(
     from tui.commands.following import follow_to_end
     from tui.commands.uploads import upload_files, upload_standard_input
 
-    refuse_shared_input([STANDARD_INPUT if stdin else "", *files.values(), *param_files.values()])
+    refuse_shared_input([STANDARD_INPUT if stdin else "", *files.values(), *buffers.values(), *param_files.values()])
     secrets: dict[str, Any] = {**given_params(params, param_files)}
     # A connection of its own: the person may take a while.
     old = invocation.ask(lambda client: client.call(RUNS_INPUTS, RunParams(run_id=run_id)))
@@ -94,9 +106,10 @@ def replay_run(
         secrets |= ask_for(dict.fromkeys(missing))
 
     async def work(client: EngineClient) -> int:
-        buffers = await upload_files(client, files, invocation.streams)
+        held = await upload_files(client, files, invocation.streams)
+        named = await upload_files(client, buffers, invocation.streams)
         own = await upload_standard_input(client, invocation.streams) if stdin else None
-        request = ReplayRequest(mode=Mode(mode.upper()), files=buffers, stdin=own, secrets=secrets)
+        request = ReplayRequest(mode=Mode(mode.upper()), files=held, buffers=named, stdin=own, secrets=secrets)
         events = client.replay_and_follow(run_id, request, kept=invocation.json)
         return await follow_to_end(
             client,
@@ -104,6 +117,7 @@ def replay_run(
             invocation.streams,
             as_json=invocation.json,
             out=out,
+            save_buffers=save_buffers,
             reconnect=invocation.reconnect,
             exit_status=exit_status,
             cancel_on_exit=cancel_on_exit,
@@ -151,6 +165,8 @@ def input_fields(inputs: RunInputs) -> Iterable[tuple[str, str]]:
         yield "args", _short(inputs.args)
     for file in inputs.files:
         yield f"file {file.parameter}", f"{file.name} ({size(file.size)}), sha256 {file.sha256}"
+    for buffer in inputs.buffers:
+        yield f"buffer {buffer.parameter}", f"{buffer.name} ({size(buffer.size)}), sha256 {buffer.sha256}"
     if inputs.argv:
         yield "arguments", _short_line(" ".join(map(quoted, inputs.argv)))
     if inputs.stdin is not None:

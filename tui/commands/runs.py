@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.models.runs import Outcome, OutputPage, RunFile, RunInfo, RunInputs, RunList, RunState
+from engine.models.runs import Outcome, OutputPage, RunBuffer, RunFile, RunInfo, RunInputs, RunList, RunState
 from engine.registry.runs import RUNS_CANCEL, RUNS_GET, RUNS_INPUTS, RUNS_LIST, RUNS_OUTPUT, OutputParams, RunParams
 from tui.commands import exit_codes
 from tui.commands.arguments import RUN_NUMBER, SCRIPT_FILE, Count
 from tui.commands.errors import CommandError
 from tui.commands.invocation import CommandGroup, Invocation, common_options
+from tui.commands.params import named_paths
 from tui.commands.run_history import compare_runs, input_fields, replay_run
 from tui.text.condensed import condensed_text, count_text, inputs_text
 from tui.text.formats import clock, duration, size
@@ -165,6 +166,44 @@ def run_files(invocation: Invocation, run_id: int, out: str | None) -> None:
     invocation.answer(work, as_text, as_json=lambda info: {"run_id": info.id, "files": info.files})
 
 
+@runs.command("buffers")
+@click.argument("run_id", metavar="ID", type=RUN_NUMBER)
+@click.option(
+    "--save",
+    "paths",
+    metavar="NAME=PATH",
+    multiple=True,
+    callback=named_paths,
+    help="Write one to a file, with your rights; never over another file.",
+)
+@common_options
+@click.pass_obj
+def run_buffers(invocation: Invocation, run_id: int, paths: dict[str, str]) -> None:
+    """List the buffers that a run left, or write them to files.
+
+    The engine holds them for ten minutes after the run's end. Small ones stay among its files.
+
+    \b
+    Examples:
+      gatewright runs buffers 41
+      gatewright runs buffers 41 --save out=smooth.bin
+    """
+    from tui.commands.returned import write_buffers
+
+    async def work(client: EngineClient) -> RunInfo:
+        info = await client.call(RUNS_GET, RunParams(run_id=run_id))
+        await write_buffers(client, run_id, paths, invocation.streams)
+        return info
+
+    def as_text(_: Invocation, info: RunInfo) -> None:
+        if not info.buffers:
+            invocation.streams.notify(f"the engine holds no buffers of run {info.id}")
+        elif not paths:
+            _print_buffers(invocation, info.buffers)
+
+    invocation.answer(work, as_text, as_json=lambda info: {"run_id": info.id, "buffers": info.buffers})
+
+
 @runs.command("cancel")
 @click.argument("run_ids", metavar="ID...", type=RUN_NUMBER, nargs=-1, required=True)
 @common_options
@@ -220,6 +259,14 @@ def _print_files(invocation: Invocation, files: Sequence[RunFile]) -> None:
     invocation.streams.out.line(render(["file", "size", "sha256"], rows, right="size", width=width))
 
 
+def _print_buffers(invocation: Invocation, buffers: Sequence[RunBuffer]) -> None:
+    from tui.text.table import render, terminal_width
+
+    rows = [[buffer.name, size(buffer.size)] for buffer in buffers]
+    width = terminal_width(invocation.streams.out.is_terminal)
+    invocation.streams.out.line(render(["buffer", "size"], rows, right="size", width=width))
+
+
 def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
     from tui.commands.following import show_result
     from tui.text.table import fields, terminal_width
@@ -249,6 +296,7 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
                 *input_fields(inputs),
                 ("output", size(info.output_bytes) + ("" if info.output_complete else ", cut")),
                 ("files", ", ".join(f"{file.name} ({size(file.size)})" for file in info.files)),
+                ("buffers", ", ".join(f"{buffer.name} ({size(buffer.size)})" for buffer in info.buffers)),
                 ("note", info.note or ""),
                 ("not recorded", info.unrecorded or ""),
                 ("error", f"{info.error.type}: {info.error.message}" if info.error else ""),

@@ -57,7 +57,7 @@ def set_keys(
     KEY is title, description, kind, entrypoint, enabled, tags, preload,
     leave_processes, requires-python, dependencies, limits.timeout (memory,
     output, output_stop, result, scratch, open_files, parallel),
-    permissions.read (write), or
+    permissions.read (write, secrets, assistant), or
     params.NAME.type (default, help, choices, required, secret).
 
     VALUE is TOML if it can be read as such (24, true, ["a", "b"]), else text; quotes make text of anything: '"24"'.

@@ -55,6 +55,11 @@ class Writer:
         if self.is_terminal:
             self._send(f"\r{sanitise_line(text)}\x1b[K".encode(self._encoding, "backslashreplace"))
 
+    @property
+    def mid_line(self) -> bool:
+        """Whether the line that was written last has no end yet."""
+        return self._mid_line
+
     def fresh_line(self) -> None:
         """End the line that the script left open, if it did."""
         if self._mid_line:

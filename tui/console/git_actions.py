@@ -189,6 +189,9 @@ class GitActions:
         if not self._open_script.path:
             self._host.notify("open the script first")
             return
+        if self._open_script.is_document:
+            self._host.notify("versions of a document are in its history: h in the list")
+            return
         path = self._open_script.path
         found = await self._connection.client.call(GIT_SHOW, GitShowParams(commit=sha, path=path))
         if path == self._open_script.path:

@@ -1,4 +1,4 @@
-"""What the palette offers: every action, and every script to open."""
+"""What the palette offers: every action, and every script and document to open."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tui.screens.picker import PickerEntry, PickerScreen
 from tui.text.sanitise import sanitise_line
 
 if TYPE_CHECKING:
+    from engine.models.documents import DocumentInfo
     from engine.models.scripts import ScriptInfo
 
 ACTION, SCRIPT = "action:", "script:"
@@ -22,8 +23,8 @@ def action_entries() -> list[PickerEntry]:
     return [PickerEntry(ACTION + item.name, item.help, f"{item.key} ", item.hint) for item in ACTIONS if item.palette]
 
 
-def script_entries(scripts: Iterable[ScriptInfo], *, verb: str = "") -> list[PickerEntry]:
-    """An entry per script: its path, and its title at the right."""
+def script_entries(scripts: Iterable[ScriptInfo | DocumentInfo], *, verb: str = "") -> list[PickerEntry]:
+    """An entry per script or document: its path, and its title at the right."""
     lead = f"{verb} " if verb else ""
     return [
         PickerEntry(SCRIPT + script.path, lead + sanitise_line(script.path), f"{sanitise_line(script.title)[:36]} ")
@@ -31,11 +32,11 @@ def script_entries(scripts: Iterable[ScriptInfo], *, verb: str = "") -> list[Pic
     ]
 
 
-def pick_script(app: App[int], scripts: Iterable[ScriptInfo], chosen: Callable[[str], None]) -> None:
-    """Let the user pick a script by a part of its name."""
+def pick_script(app: App[int], scripts: Iterable[ScriptInfo | DocumentInfo], chosen: Callable[[str], None]) -> None:
+    """Let the user pick a script or document by a part of its name."""
 
     def picked(key: str | None) -> None:
         if key is not None:
             chosen(key.removeprefix(SCRIPT))
 
-    app.push_screen(PickerScreen("open a script: type a part of its name", script_entries(scripts)), picked)
+    app.push_screen(PickerScreen("open a script or document: type a part of its name", script_entries(scripts)), picked)

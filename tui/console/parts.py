@@ -15,10 +15,14 @@ from tui.console.git_actions import GitActions
 from tui.console.refresh import Refresh
 from tui.console.startup import Startup
 from tui.editing.diagnostics import ProblemCheck
+from tui.editing.expansion import MacroExpansion
 from tui.editing.external_changes import OutsideChanges
 from tui.editing.open_script import OpenScript, OpenScriptHost
 from tui.editing.own_edits import OwnEditing
+from tui.editing.preview import Preview
 from tui.editing.recovery import RecoveryJournal, state_home
+from tui.editing.search import search_texts
+from tui.editing.texts import Texts
 from tui.runs.admin_mode import AdminMode
 from tui.runs.follow import RunFollower
 from tui.runs.save_files import FileSaver
@@ -27,6 +31,7 @@ from tui.screens.diff import DiffScreen
 from tui.screens.maintenance import Maintenance, MaintenanceScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.runs import RunsScreen
+from tui.screens.search import SearchScreen
 from tui.scripts.approval import Approval
 from tui.scripts.default_scripts_actions import DefaultScriptsActions
 from tui.scripts.file_actions import FileActions
@@ -35,6 +40,7 @@ from tui.widgets.editor.editor import Editor
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
 from tui.widgets.panel import Panel
+from tui.widgets.preview_pane import PreviewPane
 from tui.widgets.problem_pane import ProblemPane
 from tui.widgets.script_pane import ScriptPane
 from tui.widgets.task_pane import TaskPane
@@ -87,12 +93,16 @@ class ConsoleParts:
         self.tasks = TaskPane(id="tasks")
         self.git = GitPane(id="git")
         self.own_edits = OwnEditing(host, connection, publish, partial(start, "own-edits"))
-        self.open_script = OpenScript(host, editor, connection, journal, self.own_edits)
+        self.texts = Texts(connection)
+        self.open_script = OpenScript(host, editor, connection, self.texts, journal, self.own_edits)
         self.outside = OutsideChanges(host, self.open_script, editor, banner, host.in_turn)
         self.follower = RunFollower(connection, self.output)
         self.admin = AdminMode(host, connection, publish, partial(start, "admin"))
         self.starter = RunStarter(host, self.open_script, connection, self.follower, self.admin)
-        self.check = ProblemCheck(connection, self.open_script, self.problems, panel)
+        self.preview_pane = PreviewPane(id="preview")
+        self.expansion = expansion = MacroExpansion(connection)
+        self.preview = Preview(host, connection, self.texts, self.open_script, editor, expansion, self.preview_pane)
+        self.check = ProblemCheck(connection, self.open_script, expansion, self.problems, panel)
         self.approval = Approval(host, self.open_script, connection, self.own_edits)
         self.defaults = DefaultScriptsActions(host, connection)
         self.saver = FileSaver(host, connection)
@@ -100,6 +110,7 @@ class ConsoleParts:
         self.maintenance = Maintenance(connection, publish, partial(start, "maintenance"), host.notify_error)
         self.refresh = Refresh(
             connection,
+            self.texts,
             self.open_script,
             self.outside,
             scripts=scripts,
@@ -109,7 +120,9 @@ class ConsoleParts:
             notify_error=host.notify_error,
         )
         self.git_actions = GitActions(host, connection, self.open_script, editor, self.git, self.refresh)
-        self.file_actions = FileActions(host, connection, self.open_script, scripts, self.refresh.load_scripts)
+        self.file_actions = FileActions(
+            host, connection, self.texts, self.open_script, scripts, self.refresh.load_lists
+        )
         self.startup = Startup(
             self.open_script,
             self.follower,
@@ -124,11 +137,29 @@ class ConsoleParts:
         """A key: only timers are set and hashes compared."""
         self.open_script.text_changed()
         self.check.text_changed()
+        self.preview.text_changed()
         self.outside.text_changed()
 
     def open_script_changed(self) -> None:
         self.check.check_soon()
+        self.preview.open_script_changed()
         self.outside.open_script_changed()
+
+    def project_changed(self) -> None:
+        """Scripts or documents are others: what macros make of a document may be, too."""
+        self.preview.project_changed()
+        if self.open_script.is_document:
+            self.check.check_soon()
+
+    def preview_opened(self, *, wanted: bool) -> None:
+        """The user opens the preview or closes it: problems come from what is looked at."""
+        self.expansion.shown = wanted
+        self.preview.refresh()
+        if self.open_script.is_document:
+            self.check.check_soon()
+
+    def search_screen(self) -> SearchScreen:
+        return SearchScreen(partial(search_texts, self.connection))
 
     def pool_screen(self) -> Screen[int | None]:
         return PoolScreen(self.connection)

@@ -1,4 +1,4 @@
-"""The console: scripts at the left, the editor, and below it output, problems, tasks and git."""
+"""The console: scripts and documents at the left, the editor, and below it output, problems, tasks and git."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from engine.registry.runs import RUNS_CANCEL, RunParams
+from engine.registry.sync import TASKS_CANCEL, TaskParams
 from tui.actions import Scope, action, bindings, footer_hints, in_scope, pane_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.messages import (
+    DocumentsChanged,
     EngineAway,
     EngineConnected,
     ModeChanged,
@@ -28,6 +30,7 @@ from tui.messages import (
     PoolChanged,
     RunChanged,
     ScriptsChanged,
+    TaskChanged,
 )
 from tui.screens.full_screen import FullScreen
 from tui.text.formats import time_left
@@ -42,13 +45,16 @@ from tui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
     from engine.client.answers import EngineError
+    from engine.models.documents import DocumentInfo
     from engine.models.runs import Mode, RunInfo
     from engine.models.scripts import ScriptInfo
     from tui.connection import EngineConnection
     from tui.console.parts import ConsoleParts
     from tui.editing.recovery import RecoveryJournal, Session
+    from tui.screens.search import Place
     from tui.widgets.git_pane import GitPane
     from tui.widgets.output_pane import OutputPane
+    from tui.widgets.preview_pane import PreviewPane
     from tui.widgets.problem_pane import ProblemPane
     from tui.widgets.task_pane import TaskPane
 
@@ -101,9 +107,9 @@ class ConsoleScreen(FullScreen[None]):
         return self._editor.editor
 
     @property
-    def scripts(self) -> Sequence[ScriptInfo]:
-        """All scripts of the project, as far as the engine has told."""
-        return self.script_pane.scripts
+    def texts(self) -> Sequence[ScriptInfo | DocumentInfo]:
+        """All scripts and documents of the project, as far as the engine has told."""
+        return [*self.script_pane.scripts, *self.script_pane.documents]
 
     def compose(self) -> ComposeResult:
         yield self._header
@@ -150,6 +156,7 @@ class ConsoleScreen(FullScreen[None]):
             start=partial(in_background, self),
         )
         await self.panel.add_panes([parts.output, parts.problems, parts.tasks, parts.git])
+        await self.query_one("#work").mount(parts.preview_pane)
         if self.editor.dirty:
             parts.open_script.text_changed()
 
@@ -189,6 +196,10 @@ class ConsoleScreen(FullScreen[None]):
         if self._parts is not None:
             self._parts.refresh.run_changed(message.run)
 
+    def on_task_changed(self, message: TaskChanged) -> None:
+        if self._parts is not None:
+            self._parts.refresh.task_changed(message.task)
+
     def on_runs_missed(self) -> None:
         if self._parts is not None:
             in_place_of_the_last(self, "catch-up", self._catch_up)
@@ -198,6 +209,13 @@ class ConsoleScreen(FullScreen[None]):
             self._parts.own_edits.look()
         if self._parts is not None and self._parts.refresh.scripts_changed(message):
             in_place_of_the_last(self, "scripts", self._parts.refresh.load_scripts)
+            self._parts.project_changed()
+
+    def on_documents_changed(self, message: DocumentsChanged) -> None:
+        if self._parts is not None:
+            self._parts.refresh.documents_changed(message)
+            in_place_of_the_last(self, "documents", self._parts.refresh.load_documents)
+            self._parts.project_changed()
 
     def on_git_changed(self) -> None:
         if self._parts is not None:
@@ -233,12 +251,17 @@ class ConsoleScreen(FullScreen[None]):
         if self._parts is not None:
             self._parts.text_changed()
 
+    @on(TextArea.SelectionChanged, "#editor")
+    def _cursor_moved(self) -> None:
+        if self._parts is not None:
+            self._parts.preview.cursor_moved()
+
     @on(ScriptPane.OpenRequested)
     def _open_requested(self, event: ScriptPane.OpenRequested) -> None:
         self.open_script(event.path)
 
     def open_script(self, path: str) -> None:
-        """Open a script, after the text in the editor is safe."""
+        """Open a script or document, after the text in the editor is safe."""
         self.in_turn(self.parts.open_script.open, path)
 
     def in_turn(self, work: Callable[P, Awaitable[object]], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -335,6 +358,17 @@ class ConsoleScreen(FullScreen[None]):
     def on_task_pane_kill_requested(self, event: TaskPane.KillRequested) -> None:
         self.kill(event.run_id)
 
+    def on_task_pane_cancel_requested(self, event: TaskPane.CancelRequested) -> None:
+        in_background(self, "kill", self._cancel_task, event.task_id)
+
+    def on_task_pane_explain_requested(self) -> None:
+        self.notify(f"a task of the engine's own has no output; {action('kill_task').key} cancels it")
+
+    async def _cancel_task(self, task_id: int) -> None:
+        with self.parts.problems_told(self.notify_error):
+            task = await self.parts.connection.client.call(TASKS_CANCEL, TaskParams(task_id=task_id))
+            self.notify(f"{task.kind}: {task.state}")
+
     def kill(self, run_id: int) -> None:
         in_background(self, "kill", self._kill, run_id)
 
@@ -364,7 +398,43 @@ class ConsoleScreen(FullScreen[None]):
     def action_open(self) -> None:
         from tui.console.palette import pick_script
 
-        pick_script(self.app, self.script_pane.scripts, self.open_script)
+        pick_script(self.app, self.texts, self.open_script)
+
+    # The preview.
+
+    def action_preview(self) -> None:
+        """Show the preview; go into it when it is shown; close it from inside."""
+        pane = self.parts.preview_pane
+        if not pane.is_open:
+            self._open_preview(wanted=True)
+        elif pane.has_focus_within:
+            self.on_preview_pane_close_requested()
+        else:
+            self.remove_class("-listing")
+            pane.focus_rows()
+
+    def _open_preview(self, *, wanted: bool) -> None:
+        self.parts.preview_pane.set_class(wanted, "-open")
+        self.set_class(wanted, "-preview")
+        self.parts.preview_opened(wanted=wanted)
+
+    def on_preview_pane_close_requested(self) -> None:
+        self._open_preview(wanted=False)
+        self.set_focus(self.editor)
+
+    def on_preview_pane_jump_requested(self, event: PreviewPane.JumpRequested) -> None:
+        self.in_turn(self.parts.preview.go_to, event.row)
+
+    def on_preview_pane_document_requested(self) -> None:
+        self.in_turn(self.parts.preview.choose_document, self.script_pane.documents)
+
+    def on_script_pane_search_requested(self) -> None:
+        if self._parts is not None:
+            self.app.push_screen(self._parts.search_screen(), self._go_to_place)
+
+    def _go_to_place(self, place: Place | None) -> None:
+        if place is not None:
+            self.in_turn(self.parts.open_script.open, place.path, place.line)
 
     def action_meta(self) -> None:
         self.script_pane.want(ScriptAction.META)
@@ -396,6 +466,7 @@ class ConsoleScreen(FullScreen[None]):
         self.app.push_screen(self.parts.maintenance_screen())
 
     def action_focus_list(self) -> None:
+        self.add_class("-listing")  # a narrow screen shows the list in place of the preview while it has the focus
         self.script_pane.focus_rows()
 
     def action_focus_editor(self) -> None:
@@ -421,6 +492,8 @@ class ConsoleScreen(FullScreen[None]):
             return self.script_pane
         if (parts := self._parts) is None:
             return self.panel
+        if scope is Scope.PREVIEW:
+            return parts.preview_pane
         if scope is Scope.MAINTENANCE:
             screen = parts.maintenance_screen()
             self.app.push_screen(screen)
@@ -450,6 +523,7 @@ class ConsoleScreen(FullScreen[None]):
     def _focus_moved(self) -> None:
         """Show the focus where it is now: a pane's own styles do not redraw it when only its colours are others."""
         self.panel.light(on=self.panel.has_focus_within)
+        self.set_class(self.script_pane.has_focus_within, "-listing")
         self._show_hints()
 
     def _show_hints(self) -> None:
@@ -459,6 +533,8 @@ class ConsoleScreen(FullScreen[None]):
             hints = pane_hints(Scope.LIST)
         elif panel.has_focus_within:
             hints = pane_hints(Scope.PANEL, *_PANE_SCOPES.get(panel.active, ()))
+        elif self._parts is not None and self._parts.preview_pane.has_focus_within:
+            hints = pane_hints(Scope.PREVIEW)
         else:
             hints = footer_hints(Scope.CONSOLE, Scope.EVERYWHERE)
         if self.has_class("-admin"):

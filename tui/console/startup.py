@@ -80,7 +80,7 @@ class Startup:
             await self._open_script.offer_left_behind(self._open_first)
 
     async def _open_last(self, session: Session) -> None:
-        known = {script.path for script in self._scripts.scripts}
+        known = {text.path for texts in (self._scripts.scripts, self._scripts.documents) for text in texts}
         if self._open_first is not None:
             await self._open_script.open_at_start(self._open_first)
         elif session.path in known:

@@ -1,4 +1,4 @@
-"""Two versions of a script and one that both grew from: put them before the user, with what merging would make."""
+"""Two versions of a text and one that both grew from: put them before the user, with what merging would make."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import asyncio
 from dataclasses import dataclass
 
 from engine.client.answers import EngineError
-from engine.models.scripts import ScriptText
 from engine.models.versions import VersionReason
-from engine.registry.scripts import SCRIPTS_HISTORY, SCRIPTS_VERSION, ScriptParams, VersionParams
-from tui.connection import EngineConnection
+from tui.editing.texts import LoadedText, Texts
 from tui.host import Host
 from tui.screens.conflict import Comparison, ConflictScreen, Side
 from tui.screens.dialogs import Choice
@@ -35,13 +33,13 @@ class Resolution:
 
 
 class ConflictResolver:
-    """Asks what to do about a script that changed on disk while it was edited."""
+    """Asks what to do about a text that changed on disk while it was edited."""
 
-    def __init__(self, host: Host, connection: EngineConnection) -> None:
+    def __init__(self, host: Host, texts: Texts) -> None:
         self._host = host
-        self._connection = connection
+        self._texts = texts
 
-    async def ask(self, base: Version, mine: str, theirs: ScriptText) -> Resolution:
+    async def ask(self, base: Version, mine: str, theirs: LoadedText) -> Resolution:
         """Show what each answer would do. Nothing is changed here."""
         path = theirs.info.path
         base_text = await self._text_of(base, theirs)
@@ -50,26 +48,22 @@ class ConflictResolver:
         screen = ConflictScreen(question, _answers(merged), _comparisons(mine, theirs.text, merged))
         return Resolution(await self._host.push_screen_wait(screen), merged)
 
-    async def _text_of(self, base: Version, theirs: ScriptText) -> str | None:
+    async def _text_of(self, base: Version, theirs: LoadedText) -> str | None:
         """The text that both grew from, if it is known here or in the script's history."""
         if base.text is not None or base.sha256 is None:
             return base.text
         if base.sha256 == theirs.info.sha256:
             return theirs.text
         try:
-            return (
-                await self._connection.client.call(
-                    SCRIPTS_VERSION, VersionParams(path=theirs.info.path, sha256=base.sha256)
-                )
-            ).text
+            return await self._texts.version(theirs.info.path, base.sha256)
         except EngineError:
             return None
 
-    async def _by_whom(self, theirs: ScriptText) -> str:
+    async def _by_whom(self, theirs: LoadedText) -> str:
         """Who changed the file and when; a change that left no record came from another program."""
         info = theirs.info
         try:
-            versions = (await self._connection.client.call(SCRIPTS_HISTORY, ScriptParams(path=info.path))).versions
+            versions = (await self._texts.history(info.path)).versions
         except EngineError:
             versions = []
         last = next((one for one in versions if one.reason is not VersionReason.CONFLICT), None)

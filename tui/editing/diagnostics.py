@@ -5,14 +5,15 @@ Nothing is parsed here, and a key costs a timer that is set again.
 
 from __future__ import annotations
 
-import asyncio
-
 from engine.client.answers import EngineError, EngineUnreachable
-from engine.models.checks import CheckReport, CheckRequest
+from engine.models.checks import CheckProblem, CheckRequest
+from engine.models.macros import PreviewRequest
 from engine.registry.scripts import SCRIPTS_CHECK
-from tui.background import in_background
 from tui.connection import EngineConnection
+from tui.editing.debounce import LatestText
+from tui.editing.expansion import MacroExpansion, problems_of
 from tui.editing.open_script import OpenScript
+from tui.text.document_names import engine_path, is_document
 from tui.widgets.panel import Panel
 from tui.widgets.problem_pane import ProblemPane
 
@@ -29,39 +30,33 @@ class ProblemCheck:
     Args:
         connection: May be away; then the pane says that nothing was checked.
         open_script: Has the text.
+        expansion: Says what is wrong with a document's tags.
         pane: Shows what was found.
         panel: Its tab carries the count.
     """
 
-    def __init__(self, connection: EngineConnection, open_script: OpenScript, pane: ProblemPane, panel: Panel) -> None:
+    def __init__(
+        self,
+        connection: EngineConnection,
+        open_script: OpenScript,
+        expansion: MacroExpansion,
+        pane: ProblemPane,
+        panel: Panel,
+    ) -> None:
         self._connection = connection
         self._open_script = open_script
+        self._expansion = expansion
         self._pane = pane
         self._panel = panel
-        self._due: asyncio.TimerHandle | None = None
-        self._checking = False
-        self._again = False
+        self._latest = LatestText(pane, "check", CHECK_AFTER, self._check)
 
     def text_changed(self) -> None:
         """The user typed."""
-        self._forget_due()
-        self._due = asyncio.get_running_loop().call_later(CHECK_AFTER, self.check_soon)
+        self._latest.later()
 
     def check_soon(self) -> None:
         """The text is another one, or saved, or the engine is back: check it, after the check that goes on."""
-        self._forget_due()
-        self._again = True
-        if not self._checking and self._pane.is_running:
-            self._checking = True
-            in_background(self._pane, "check", self._check_the_latest)
-
-    async def _check_the_latest(self) -> None:
-        try:
-            while self._again:
-                self._again = False
-                await self._check()
-        finally:
-            self._checking = False
+        self._latest.soon()
 
     async def _check(self) -> None:
         path, text = self._open_script.path, self._open_script.text
@@ -69,25 +64,27 @@ class ProblemCheck:
             self._show_unchecked("There is nothing to check: the editor is empty.")
             return
         if len(text) > MAX_CHECKED:
-            self._show_unchecked(f"Not checked: scripts have at most {MAX_CHECKED >> 20} MiB.")
+            self._show_unchecked(f"Not checked: a text has at most {MAX_CHECKED >> 20} MiB.")
             return
         try:
-            report = await self._connection.client.call(SCRIPTS_CHECK, body=CheckRequest(text=text, path=path))
+            problems = await self._problems(path, text)
         except (EngineError, EngineUnreachable) as error:
             self._show_unchecked(f"Not checked: {error.message}")
         else:
             if path == self._open_script.path:  # else another script's is about to be checked
-                self._show(report)
+                self._show(problems)
 
-    def _show(self, report: CheckReport) -> None:
-        self._pane.show(report.problems)
+    async def _problems(self, path: str, text: str) -> list[CheckProblem]:
+        if is_document(path):
+            request = PreviewRequest(text=text, path=engine_path(path), check=not self._expansion.shown)
+            return problems_of(await self._expansion.of(request))
+        report = await self._connection.client.call(SCRIPTS_CHECK, body=CheckRequest(text=text, path=path))
+        return report.problems
+
+    def _show(self, problems: list[CheckProblem]) -> None:
+        self._pane.show(problems)
         self._panel.set_detail("problems", str(self._pane.count or ""))
 
     def _show_unchecked(self, sentence: str) -> None:
         self._pane.show_unchecked(sentence)
         self._panel.set_detail("problems", "")
-
-    def _forget_due(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None

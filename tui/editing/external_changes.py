@@ -13,9 +13,9 @@ from contextlib import suppress
 from enum import Enum, auto
 
 from engine.client.answers import EngineError, EngineUnreachable
-from engine.models.scripts import ScriptInfo, ScriptText
 from tui.actions import action
 from tui.editing.open_script import OpenScript
+from tui.editing.texts import LoadedText, TextInfo
 from tui.host import Host
 from tui.widgets.banner import Banner
 from tui.widgets.editor.editor import Editor
@@ -58,9 +58,9 @@ class OutsideChanges:
         self._editor = editor
         self._banner = banner
         self._in_turn = in_turn
-        self._listed: dict[str, ScriptInfo] = {}
-        self._came: list[ScriptInfo] = []
-        self._known: tuple[str, ScriptInfo | None] = ("", None)
+        self._listed: dict[str, TextInfo] = {}
+        self._came: list[TextInfo] = []
+        self._known: tuple[str, TextInfo | None] = ("", None)
         self._standing = Standing.THERE
         self._sha256: str | None = None
         self._sentence = ""
@@ -70,9 +70,9 @@ class OutsideChanges:
 
     # What happens.
 
-    def scripts_listed(self, scripts: Iterable[ScriptInfo]) -> None:
-        """The engine told what scripts there are: look closer if the open one is not what it was."""
-        before, self._listed = self._listed, {script.path: script for script in scripts}
+    def texts_listed(self, texts: Iterable[TextInfo]) -> None:
+        """The engine told what scripts and documents there are: look closer if the open one is not what it was."""
+        before, self._listed = self._listed, {info.path: info for info in texts}
         if before:
             came = [script for path, script in self._listed.items() if path not in before]
             self._came = came or self._came
@@ -116,7 +116,7 @@ class OutsideChanges:
         with suppress(EngineUnreachable):  # the console says so already, and looks again when it is back
             await self._compare()
 
-    async def _compare(self) -> ScriptText | None:
+    async def _compare(self) -> LoadedText | None:
         """Take in, or note, what is on disk; that, if there is anything to read."""
         found = None
         try:
@@ -150,7 +150,7 @@ class OutsideChanges:
         """Another version than the text grew from is on disk."""
         return self._standing is Standing.THERE and self._sha256 not in (None, self._open_script.base.sha256)
 
-    def _judge(self, found: ScriptText | None) -> None:
+    def _judge(self, found: LoadedText | None) -> None:
         open_script = self._open_script
         if found is None:
             self._is_gone()
@@ -169,7 +169,7 @@ class OutsideChanges:
             self._open_script.lost(unsaved=not renamed)
         self._set(Standing.RENAMED if renamed else Standing.GONE, None)
 
-    def _renamed(self) -> ScriptInfo | None:
+    def _renamed(self) -> TextInfo | None:
         """The script that came with exactly the text that is gone, if there is one such."""
         wanted = self._open_script.base.sha256
         same = [script for script in self._came if script.sha256 == wanted and script.path in self._listed]

@@ -1,4 +1,4 @@
-"""The open script: the one being edited, and everything that may happen to its text between opening and saving.
+"""The open script or document: what is edited, and all that may happen to its text between opening and saving.
 
 It decides; the editor shows, the engine stores, the journal keeps what was not saved. Text is never thrown away
 without a question that names what would happen to it.
@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from engine.client.answers import EngineError, EngineUnreachable
-from engine.models.scripts import SaveRequest, ScriptInfo, ScriptText
-from engine.registry.scripts import SCRIPTS_LOAD, SCRIPTS_SAVE, ScriptParams
+from engine.models.scripts import ScriptInfo
 from tui.actions import action
 from tui.connection import EngineConnection, problems_told
 from tui.editing.ask_path import under_a_name
@@ -18,11 +17,14 @@ from tui.editing.autosave import Autosave
 from tui.editing.conflict import ConflictResolver
 from tui.editing.own_edits import OwnEditing
 from tui.editing.recovery import RecoveryJournal, UnsavedText
+from tui.editing.texts import MISSING, LoadedText, TextInfo, Texts
 from tui.host import Host
 from tui.screens.conflict import BACK, Side
 from tui.screens.dialogs import Choice, ChoiceScreen
+from tui.text.document_names import document_path, is_document
 from tui.text.formats import clock
 from tui.text.merge import Merged, marked_rows
+from tui.text.new_document import document_skeleton
 from tui.text.new_script import skeleton
 from tui.text.script_names import script_path
 from tui.widgets.editor.editor import Editor
@@ -37,10 +39,10 @@ class OpenScriptHost(Host, Protocol):
 
 
 class OpenScript:
-    """One script at a time.
+    """One script or document at a time.
 
     Attributes:
-        path: Of the open script, empty for a text without a name.
+        path: Of what is open, empty for a text without a name. A document's begins with ``documents/``.
         info: What the engine said of it when it was loaded or saved last; None if it was never saved.
         gone: It is not on disk any more: saving writes it again.
         own_edits: What the user's own edits of a script are approved for.
@@ -51,24 +53,35 @@ class OpenScript:
         host: OpenScriptHost,
         editor: Editor,
         connection: EngineConnection,
+        texts: Texts,
         journal: RecoveryJournal,
         own_edits: OwnEditing,
     ) -> None:
         self._host = host
         self._editor = editor
         self._connection = connection
+        self._texts = texts
         self._journal = Autosave(journal, self._text_now, host.notify_error)
-        self._conflict = ConflictResolver(host, connection)
+        self._conflict = ConflictResolver(host, texts)
         self._edits = 0
         self._refused = False
         self.own_edits = own_edits
         self.path = ""
-        self.info: ScriptInfo | None = None
+        self.info: TextInfo | None = None
         self.gone = False
 
     @property
     def dirty(self) -> bool:
         return self._editor.dirty
+
+    @property
+    def is_document(self) -> bool:
+        return is_document(self.path)
+
+    @property
+    def script(self) -> ScriptInfo | None:
+        """What the engine said of the open script; None of a document or of what was never saved."""
+        return self.info if isinstance(self.info, ScriptInfo) else None
 
     @property
     def text(self) -> str:
@@ -91,24 +104,31 @@ class OpenScript:
 
     # Opening.
 
-    async def open(self, path: str) -> None:
-        """Show a script, after the text in the editor is safe, and offer what was not saved of it."""
+    async def open(self, path: str, line: int = 0) -> None:
+        """Show a script or document, after the text in the editor is safe, and offer what was not saved of it.
+
+        Args:
+            path: Of it.
+            line: Where the cursor goes, from 1; 0 leaves it.
+        """
         path = script_path(path)
         with problems_told(self._host.notify_error):
             if path != self.path and await self.may_leave():
                 edits = self._edits
-                loaded = await self._connection.client.call(SCRIPTS_LOAD, ScriptParams(path=path))
+                loaded = await self._texts.load(path)
                 path = loaded.info.path
                 if edits == self._edits or await self.may_leave():  # else somebody typed while it was being loaded
                     await self._show(loaded)
             if path == self.path and not self.dirty:
                 await self.offer_left_behind(path)
+            if line and path == self.path:
+                self._go_to((min(line, self._editor.document.line_count) - 1, 0))
         self._editor.screen.set_focus(self._editor)
 
     async def open_at_start(self, path: str, place: tuple[int, int] = (0, 0)) -> None:
         """Show a script that nobody asked for just now: typing and moving about go before it."""
         with problems_told(self._host.notify_error):
-            loaded = await self._connection.client.call(SCRIPTS_LOAD, ScriptParams(path=path))
+            loaded = await self._texts.load(path)
             if self.untouched:
                 await self._show(loaded)
                 self._go_to(place)
@@ -118,10 +138,22 @@ class OpenScript:
         if await self.may_leave():
             await under_a_name(self._host, "Name of the new script, like folder/name", "", self._make)
 
+    async def make_document(self, folder: str = "") -> None:
+        """Ask for a name and make a document with front matter.
+
+        Args:
+            folder: Below ``documents``, where the name begins; with a slash at its end, or empty.
+        """
+        if await self.may_leave():
+            question = "Name of the new document, like folder/name"
+            if await under_a_name(self._host, question, folder, self._make, meaning=document_path):
+                self._editor.action_text_end()
+                self._editor.screen.set_focus(self._editor)
+
     async def _make(self, path: str) -> str:
-        text = skeleton(path)
+        text = document_skeleton(path) if is_document(path) else skeleton(path)
         try:
-            info = await self._connection.client.call(SCRIPTS_SAVE, ScriptParams(path=path), SaveRequest(text=text))
+            info = await self._texts.save(path, text, None)
         except EngineUnreachable:
             await self._put(path, None, text, Version())
             self._editor.compare_with("")
@@ -175,7 +207,7 @@ class OpenScript:
 
     # What is done to the open script from elsewhere in the console.
 
-    async def renamed(self, old: str, info: ScriptInfo) -> None:
+    async def renamed(self, old: str, info: TextInfo) -> None:
         """A script has another path now. If it is the open one, its text goes with it, saved or not."""
         await self._journal.move(old, info.path)
         if old == self.path:
@@ -190,7 +222,7 @@ class OpenScript:
         """A script's file was written. If it is open, show that as one edit that can be undone; unsaved text stays."""
         if path != self.path or self.dirty:
             return
-        loaded = await self._connection.client.call(SCRIPTS_LOAD, ScriptParams(path=path))
+        loaded = await self._texts.load(path)
         if path == self.path and not self.dirty:
             self.take_in(loaded)
 
@@ -235,10 +267,9 @@ class OpenScript:
         self._host.notify_error(f"{why} The text is kept in the recovery journal.")
         self._journal.soon()
 
-    async def _write(self, path: str, base: str | None) -> ScriptInfo:
+    async def _write(self, path: str, base: str | None) -> TextInfo:
         text, grown_from = self.text, self.base
-        request = SaveRequest(text=text, base_sha256=base, own_edits=self.own_edits.token(path))
-        info = await self._connection.client.call(SCRIPTS_SAVE, ScriptParams(path=path), request)
+        info = await self._texts.save(path, text, base, self.own_edits.token(path))
         was, self.path, self.info, self.gone = self.path, info.path, info, False
         self._refused = False
         if self.base is grown_from:  # else undo led to another version meanwhile, which is not what was saved
@@ -259,7 +290,7 @@ class OpenScript:
             return await self._ask_to_write_again(path)
         return await self._decide(theirs) is not None and await self._save_to(path, theirs.info.sha256)
 
-    async def merge_with(self, theirs: ScriptText) -> None:
+    async def merge_with(self, theirs: LoadedText) -> None:
         """Have the user decide about a script that changed on disk; what merging makes is in the editor, unsaved."""
         match await self._decide(theirs):
             case Side.MINE:
@@ -272,7 +303,7 @@ class OpenScript:
         screen = ChoiceScreen(f"{path} is no longer on disk", answers, BACK)
         return await self._host.push_screen_wait(screen) == Side.MINE and await self._save_to(path, None)
 
-    async def _decide(self, theirs: ScriptText) -> Side | None:
+    async def _decide(self, theirs: LoadedText) -> Side | None:
         """Ask and do what is chosen; the answer if the text may now take the place of theirs, else None."""
         mine = self.text
         decision = await self._conflict.ask(self.base, mine, theirs)
@@ -287,7 +318,7 @@ class OpenScript:
                 return None if decision.merged.conflicts else Side.MERGE
         return decision.side if decision.side is Side.MINE else None
 
-    def _take_merged(self, merged: Merged, theirs: ScriptText) -> None:
+    def _take_merged(self, merged: Merged, theirs: LoadedText) -> None:
         """Both changes into the editor; from now on saving replaces their version, unless the merge is undone."""
         self.info = theirs.info
         self._editor.change_to(merged.text, Version(theirs.info.sha256, theirs.text))
@@ -298,17 +329,17 @@ class OpenScript:
 
     # Changes from outside.
 
-    async def on_disk(self, path: str) -> ScriptText | None:
+    async def on_disk(self, path: str) -> LoadedText | None:
         """The version on disk; None if there is none any more. A name that now means another script is not it."""
         try:
-            found = await self._connection.client.call(SCRIPTS_LOAD, ScriptParams(path=path))
+            found = await self._texts.load(path)
         except EngineError as error:
-            if error.code in ("no_script", "ambiguous"):
+            if error.code in MISSING:
                 return None
             raise
         return found if found.info.path == path else None
 
-    def take_in(self, loaded: ScriptText) -> bool:
+    def take_in(self, loaded: LoadedText) -> bool:
         """Show the version on disk in place of a text that has nothing of its own; False if undo begins anew."""
         self.info, self.gone = loaded.info, False
         kept = self._editor.change_to(loaded.text, Version(loaded.info.sha256, loaded.text))
@@ -329,7 +360,7 @@ class OpenScript:
         if self.base.text is not None:
             self._editor.compare_with(self.base.text)
 
-    async def follow(self, info: ScriptInfo) -> None:
+    async def follow(self, info: TextInfo) -> None:
         """The script has another path now, with the text that this one grew from."""
         was, self.path, self.info = self.path, info.path, info
         self.found_again()
@@ -392,7 +423,7 @@ class OpenScript:
             await self._restore(entry, saved)
         self._host.open_script_changed()
 
-    async def _restore(self, entry: UnsavedText, saved: ScriptText | None) -> None:
+    async def _restore(self, entry: UnsavedText, saved: LoadedText | None) -> None:
         """Put the text back as unsaved, with the version that it grew from: saving notices what happened meanwhile."""
         known = saved is not None and saved.info.sha256 == entry.base_sha256
         base = Version(entry.base_sha256, saved.text if saved is not None and known else None)
@@ -402,11 +433,11 @@ class OpenScript:
         if await self._journal.keep():
             await self._journal.discard(entry)
 
-    async def _saved_version(self, path: str) -> ScriptText | None:
+    async def _saved_version(self, path: str) -> LoadedText | None:
         if not path:
             return None
         try:
-            return await self._connection.client.call(SCRIPTS_LOAD, ScriptParams(path=path))
+            return await self._texts.load(path)
         except (EngineError, EngineUnreachable):
             return None
 
@@ -418,15 +449,15 @@ class OpenScript:
         """Put the cursor on a row and column, in the middle of the editor, once the text has its size there."""
         self._editor.call_after_refresh(self._editor.move_cursor, place, center=True)
 
-    async def _show(self, loaded: ScriptText) -> None:
+    async def _show(self, loaded: LoadedText) -> None:
         await self._put(loaded.info.path, loaded.info, loaded.text, Version(loaded.info.sha256, loaded.text))
 
-    async def _put(self, path: str, info: ScriptInfo | None, text: str, base: Version) -> None:
+    async def _put(self, path: str, info: TextInfo | None, text: str, base: Version) -> None:
         """Put a text in the editor in place of the one there, which was saved, set aside or given up."""
         await self._journal.forget(self.path)
         self.path, self.info, self.gone = path, info, False
         self._refused = False
-        self._editor.load(text, version=base)
+        self._editor.load(text, version=base, prose=is_document(path))
         self._host.open_script_changed()
 
 

@@ -1,4 +1,4 @@
-"""Files that a run left, written into a folder of the caller's and with the caller's rights.
+"""Files and buffers that a run left, written where the caller wants them and with the caller's rights.
 
 The names come from a script by way of an engine: neither is trusted. Each is walked component by component below the
 chosen folder, no symbolic link is followed, and nothing that exists is ever replaced. Console and command line both
@@ -12,6 +12,8 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable
+from contextlib import aclosing
+from typing import BinaryIO
 
 from engine.client.client import EngineClient
 from engine.models.runs import RunFile, RunInfo
@@ -68,6 +70,39 @@ async def save_files(
             written(file)
     finally:
         os.close(opened)
+
+
+async def save_buffer(client: EngineClient, run_id: int, name: str, path: str) -> int:
+    """Write a buffer of a run to a file that is not there yet, piece by piece, and return its bytes.
+
+    Raises:
+        NotWritten: The file is there or cannot be written; what was begun is removed.
+        EngineError: The engine does not hand the buffer out.
+        EngineUnreachable: There is no engine, or it went away meanwhile.
+    """
+    what = f"the buffer {name} of run {run_id} was not written to {path}"
+    size = 0
+    try:
+        file = await asyncio.to_thread(_new_file, path)
+    except OSError as error:
+        raise NotWritten(what, error) from None
+    try:
+        with file:
+            async with aclosing(client.download_buffer(run_id, name)) as pieces:
+                async for piece in pieces:
+                    await asyncio.to_thread(file.write, piece)
+                    size += len(piece)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(file.name)
+        if isinstance(error, OSError):
+            raise NotWritten(what, error) from None
+        raise
+    return size
+
+
+def _new_file(path: str) -> BinaryIO:
+    return open(os.path.expanduser(path), "xb")
 
 
 def open_folder(path: str) -> int:

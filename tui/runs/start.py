@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.models.runs import Mode, RunKind, RunRequest
 from engine.models.scripts import ScriptInfo
+from tui.actions import action
 from tui.connection import EngineConnection
 from tui.editing.open_script import OpenScript
 from tui.host import Host
@@ -58,7 +59,10 @@ class RunStarter:
         if not self._open_script.text.strip():
             self._host.notify_error("There is nothing to run: the editor is empty.")
             return None
-        info = self._open_script.info
+        if self._open_script.is_document:
+            self._host.notify(f"a document is not run; {action('preview').key} shows what its macros make of it")
+            return None
+        info = self._open_script.script
         try:
             shared = info is not None and info.shared
             if not shared and (with_form or (info is not None and info.params)):

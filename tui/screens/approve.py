@@ -14,7 +14,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.models.permissions import ApprovalState, AskedPermission, PermissionReview
+from engine.models.permissions import ON_PATHS, Access, ApprovalState, AskedPermission, PermissionReview
 from tui.actions import Action, Scope, action, bindings, footer_hints
 from tui.messages import OwnEditsChanged
 from tui.screens.dialogs import Dialog
@@ -192,11 +192,17 @@ def _permission(access: str, path: str, change: str, *, bold: bool) -> Widget:
 
 def _remarks(one: AskedPermission) -> Iterable[str]:
     if one.problem is None:
-        yield "the folder and all in it" if one.folder else "this file"
+        yield _kind(one)
     if one.canonical is not None and one.canonical != one.path.rstrip("/"):
         yield f"leads to {one.canonical}"
     if one.note:
         yield one.note
+
+
+def _kind(one: AskedPermission) -> str:
+    if one.access not in ON_PATHS:
+        return "the value of this secret" if one.access is Access.SECRET else "questions and texts of its own"
+    return "the folder and all in it" if one.folder else "this file"
 
 
 def _approval_line(review: PermissionReview) -> str:

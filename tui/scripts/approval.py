@@ -13,6 +13,7 @@ from tui.editing.own_edits import OwnEditing
 from tui.host import Host
 from tui.screens.approve import ApproveScreen, Decision
 from tui.screens.dialogs import Choice, ChoiceScreen
+from tui.text.document_names import is_document
 
 
 class Approval:
@@ -33,6 +34,9 @@ class Approval:
             EngineError: The engine cannot judge it.
             EngineUnreachable: There is no engine.
         """
+        if is_document(path):
+            self._host.notify("documents ask for no permissions")
+            return
         if self._open_script.dirty and path == self._open_script.path:
             self._host.notify_error(f"Save the script first ({action('save').key}): an approval is for a saved text.")
             return

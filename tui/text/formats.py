@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.models.engine import RetentionPass
+    from engine.models.runs import RunProgress
 
 
 def clock(at: float) -> str:
@@ -54,6 +55,21 @@ def size(count: int) -> str:
         if amount < 1024:
             return f"{amount:.1f} {unit}"
     return f"{amount / 1024:.1f} TiB"
+
+
+def percent(progress: RunProgress) -> str:
+    """How much is done: ``30 %``; nothing where the run does not say."""
+    if progress.done is None:
+        return ""
+    return f"{min(100, int(100 * progress.done / progress.total))} %"
+
+
+def progress_text(progress: RunProgress) -> str:
+    """How far a run says it is: ``3 of 10, 30 %  reading``. Its own words are as it wrote them."""
+    counted = (
+        f"{progress.done:,.15g} of {progress.total:,.15g}" if progress.done is not None and progress.total != 1 else ""
+    )
+    return "  ".join(filter(None, (", ".join(filter(None, (counted, percent(progress)))), progress.text)))
 
 
 def milliseconds(value: float | None) -> str:

@@ -17,7 +17,7 @@ from textual.widget import Widget
 
 from engine.models.runs import Mode, OutputChunk, RunInfo
 from tui.actions import Scope, action, bindings
-from tui.text.formats import clock, size
+from tui.text.formats import clock, progress_text, size
 from tui.text.isolation import run_isolation
 from tui.text.results import INDENT, result_lines
 from tui.text.sanitise import sanitise_line
@@ -202,14 +202,15 @@ class OutputPane(Vertical):
 
 def run_line(run: RunInfo, danger: str) -> Text:
     """``#41 defaults/log_digest.py  ok  0.8 ms  RESTRICTED full  alice  12:04:31``."""
-    state = state_text(run)
+    state = str(run.state) if run.progress else state_text(run)
     bad = run.outcome is not None and run.outcome != "ok"
     line = Text()
     line.append(f" #{run.id} {sanitise_line(run.name)}  ", "bold")
     line.append(state, f"bold {danger}" if bad else "bold")
     reason = run.queue_reason if run.state == "queued" else None
     at = clock(run.finished_at or run.started_at or run.queued_at)
-    for part in (reason, time_text(run)):
+    progress = progress_text(run.progress) if run.progress else None
+    for part in (reason, time_text(run), progress):
         line.append(f"  {sanitise_line(part)}" if part else "")
     line.append(f"  {sanitise_line(run_isolation(run))}", f"bold {danger}" if run.mode is Mode.ADMIN else "")
     line.append(f"  {sanitise_line(run.actor)}  {at}")
@@ -226,6 +227,11 @@ def run_detail(run: RunInfo) -> str:
         more = len(run.files) - NAMED_FILES
         names += [f"{more} more"] if more > 0 else []
         parts.append(f"files: {', '.join(names)}, {action('save_files').key} saves")
+    if held := [buffer for buffer in run.buffers if buffer.name not in {file.name for file in run.files}]:
+        names = [f"{sanitise_line(buffer.name)} {size(buffer.size)}" for buffer in held[:NAMED_FILES]]
+        more = len(held) - NAMED_FILES
+        names += [f"{more} more"] if more > 0 else []
+        parts.append(f"buffers: {', '.join(names)}, for ten minutes: gatewright runs buffers {run.id}")
     if run.grants:
         parts.append(", ".join(f"{grant.access} {sanitise_line(grant.path)}" for grant in run.grants))
     return "   ".join(parts)

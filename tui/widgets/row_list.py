@@ -122,13 +122,13 @@ class RowList(ScrollView, can_focus=True):
             self.post_message(self.Moved(self, self.current.key))
 
     def action_move(self, by: int) -> None:
-        self._go(self.cursor + by)
+        self.go_to(self.cursor + by)
 
     def action_page(self, direction: int) -> None:
-        self._go(self.cursor + direction * max(1, self.size.height - 1))
+        self.go_to(self.cursor + direction * max(1, self.size.height - 1))
 
     def action_edge(self, last: bool) -> None:
-        self._go(len(self._rows) - 1 if last else 0)
+        self.go_to(len(self._rows) - 1 if last else 0)
 
     def action_choose(self) -> None:
         if self.current is not None:
@@ -174,7 +174,8 @@ class RowList(ScrollView, can_focus=True):
         text = f" {lines[y]}" if y < len(lines) else ""
         return Strip([Segment(set_cell_size(text, width), style)])
 
-    def _go(self, index: int) -> None:
+    def go_to(self, index: int) -> None:
+        """Put the cursor on a row, or on the nearest one that there is."""
         self.cursor = max(0, min(index, len(self._rows) - 1))
 
     def _show_cursor(self) -> None:

@@ -1,4 +1,4 @@
-"""The tasks tab: runs that wait, go on, or just ended, and those of the history behind them."""
+"""The tasks tab: what the engine itself is at, and runs that wait, go on, or have ended."""
 
 from __future__ import annotations
 
@@ -14,16 +14,22 @@ from textual.timer import Timer
 
 from tui.actions import Scope, bindings
 from tui.text.condensed import count_text
-from tui.text.formats import age, clock, duration
+from tui.text.formats import age, clock, duration, percent
 from tui.text.sanitise import sanitise_line
 from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList
 
 if TYPE_CHECKING:
     from engine.models.runs import RunInfo
+    from engine.models.sync import TaskInfo
 
 KEPT = 200
 """Runs held; older ones are in the history."""
+
+_TASK = "task:"
+_RENDER = "render"
+_PREVIEW = "preview "
+"""How the records of previews are named."""
 
 _COLUMNS = (
     Column("run", 5),
@@ -36,7 +42,11 @@ _COLUMNS = (
 
 
 class TaskPane(LiveTable):
-    """The table of runs. It is told of every change; ages are redrawn once a second while one of them moves."""
+    """The table. It is told of every change; ages are redrawn once a second while one of them moves.
+
+    Tasks stand above the runs while they go on. A batch leaves a run behind as its record; of the others how they ended
+    is told.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.TASKS)
 
@@ -52,11 +62,21 @@ class TaskPane(LiveTable):
 
         run_id: int
 
+    @dataclass
+    class CancelRequested(Message):
+        """The user wants a task of the engine's own to end."""
+
+        task_id: int
+
+    class ExplainRequested(Message):
+        """The user wants to see the output of a task, which has none."""
+
     _ticker: Timer | None = None
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(_COLUMNS, empty="No runs yet. F5 runs the script in the editor.", id=id)
         self._runs: dict[int, RunInfo] = {}
+        self._tasks: dict[int, TaskInfo] = {}
 
     def on_mount(self) -> None:
         self._ticker = self.set_interval(1.0, self._refresh_rows, pause=True)
@@ -64,7 +84,12 @@ class TaskPane(LiveTable):
     @property
     def unfinished(self) -> list[RunInfo]:
         """Runs that wait or go on, newest first."""
-        return [run for run in self._newest() if run.state != "finished"]
+        return [run for run in self._newest() if run.state != "finished" and not _is_batch(run)]
+
+    @property
+    def busy(self) -> int:
+        """How many runs and tasks wait or go on."""
+        return len(self.unfinished) + len(self._tasks)
 
     def run(self, run_id: int) -> RunInfo | None:
         """What is known of a run."""
@@ -85,12 +110,33 @@ class TaskPane(LiveTable):
             del self._runs[old]
         self._refresh_rows()
 
+    def show_tasks(self, tasks: Iterable[TaskInfo]) -> None:
+        """Show these tasks in place of what was known."""
+        self._tasks = {task.id: task for task in tasks if task.finished_at is None}
+        self._refresh_rows()
+
+    def show_task(self, task: TaskInfo) -> None:
+        """Show the news of one task; one that has ended goes."""
+        if task.finished_at is None:
+            self._tasks[task.id] = task
+        else:
+            self._tasks.pop(task.id, None)
+        self._refresh_rows()
+
     def action_show_task(self) -> None:
-        if self.current is not None:
+        if self.current is None:
+            return
+        if self.current.startswith(_TASK):
+            self.post_message(self.ExplainRequested())
+        else:
             self.post_message(self.ShowRequested(int(self.current)))
 
     def action_kill_task(self) -> None:
-        if self.current is not None:
+        if self.current is None:
+            return
+        if self.current.startswith(_TASK):
+            self.post_message(self.CancelRequested(int(self.current.removeprefix(_TASK))))
+        else:
             self.post_message(self.KillRequested(int(self.current)))
 
     @on(RowList.Chosen)
@@ -106,12 +152,13 @@ class TaskPane(LiveTable):
         return [self._runs[run_id] for run_id in sorted(self._runs, reverse=True)]
 
     def _refresh_rows(self) -> None:
-        rows = [_row(run) for run in self._newest()]
+        rows = [_task_row(self._tasks[number]) for number in sorted(self._tasks, reverse=True)]
+        rows += [_row(run) for run in self._newest() if not _is_hidden(run)]
         # The newest run is the one people mean; but under a hand that may be about to kill, the cursor stays.
         at_newest = bool(rows) and not self.has_focus_within
         self.show_rows(rows, cursor=rows[0].key if at_newest else None)
         if self._ticker is not None:
-            (self._ticker.resume if self.unfinished else self._ticker.pause)()
+            (self._ticker.resume if self.busy else self._ticker.pause)()
 
 
 def _row(run: RunInfo) -> TableRow:
@@ -124,12 +171,49 @@ def _row(run: RunInfo) -> TableRow:
     )
 
 
+def _is_batch(run: RunInfo) -> bool:
+    """A task stands for a batch while it goes on; the console's own previews are no news."""
+    return run.kind == _RENDER
+
+
+def _is_hidden(run: RunInfo) -> bool:
+    if not _is_batch(run):
+        return False
+    return run.state != "finished" or (run.outcome == "ok" and run.name.startswith(_PREVIEW))
+
+
+def _task_row(task: TaskInfo) -> TableRow:
+    cells = ("task", progress_text(task), rate_text(task), left_text(task), sanitise_line(task.actor))
+    return TableRow(f"{_TASK}{task.id}", (*cells, clock(task.started_at)), "accent")
+
+
+def progress_text(task: TaskInfo) -> str:
+    """``render 4,012/10,000``, or what the task is at."""
+    count = f"{task.done:,}/{task.total:,}" if task.total else f"{task.doing} {task.done:,}" if task.doing else ""
+    return sanitise_line(f"{task.kind} {count}".rstrip())
+
+
+def rate_text(task: TaskInfo) -> str:
+    """How many a second, of a batch; else that it goes on."""
+    if not task.rate:
+        return "running"
+    return f"{task.rate:,.0f}/s" if task.rate >= 10 else f"{task.rate:.1f}/s"
+
+
+def left_text(task: TaskInfo) -> str:
+    """How long it will take yet, if that can be told; else how long it has been going on."""
+    now = time.time()
+    if task.eta is None:
+        return age(now - task.started_at)
+    return f"{age(max(0.0, task.eta - now))} left"
+
+
 def state_text(run: RunInfo) -> str:
     """``running``, ``queued, 2nd`` … or how the run ended."""
     if run.state == "queued":
         return f"queued {run.queue_position}" if run.queue_position else "queued"
     if run.outcome is None:
-        return str(run.state)
+        return f"{run.state} {percent(run.progress)}".rstrip() if run.progress else str(run.state)
     return outcome_text(run)
 
 

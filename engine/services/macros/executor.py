@@ -15,8 +15,11 @@ from engine.models.macros import Read
 from engine.models.runs import RunError
 from engine.pool.job import Limits, SharedModule
 
-MAX_RESULTS = 8 << 20
-"""Bytes of the texts that one chunk may return."""
+MAX_TEXT = 8 << 20
+"""Bytes of UTF-8 that one call may return."""
+
+MAX_RESULTS = 64 << 20
+"""The same of all calls of a chunk. Who would get more cuts smaller chunks."""
 
 SHORTEST, LONGEST = 0.010, 0.050
 """Seconds that a chunk should take: its caller cuts chunks by what the ones before took."""
@@ -65,11 +68,14 @@ class ChunkResult:
     texts: list[str | None]
     errors: dict[int, RunError] = field(default_factory=dict)
     """By index of the call; its text is None."""
+    tracebacks: dict[int, str] = field(default_factory=dict)
+    """Of those of these errors that are exceptions of the macro."""
     warnings: dict[int, list[str]] = field(default_factory=dict)
     reads: dict[int, list[Read]] = field(default_factory=dict)
     output: str = ""
     """What the macro printed meanwhile, shortened."""
     duration: float = 0.0
+    """Seconds that its calls took, without those of the chunks before it."""
     host: str = ""
     isolation: str = ""
 

@@ -11,11 +11,13 @@ from weakref import WeakSet
 
 from msgspec.structs import replace
 
-from engine.models.runs import OutputChunk, RunInfo, RunState, Stream
-from engine.pool.outcome import ReturnedFile
+from engine.models.runs import OutputChunk, RunInfo, RunProgress, RunState, Stream
+from engine.pool.outcome import Ending, ReturnedFile
 from engine.services.runs.condensed import HeldRecord, Repeated
 from engine.services.runs.follower import Follower
 from engine.services.runs.kept_output import KeptOutput
+from engine.services.runs.masking import Masks
+from engine.services.runs.outputs import RunOutputs
 from engine.services.runs.uploads import Buffer
 from store.state.run_filter import RunFilter
 
@@ -23,6 +25,9 @@ SEAL_AFTER = 0.02
 """Seconds that output is collected before it becomes a chunk that followers and the record get."""
 
 SEAL_BYTES = 64 << 10
+
+PROGRESS_EVERY = 0.1
+"""Seconds between two changes of a run's progress that followers are told of; of those between the last one counts."""
 
 RING_RECORDED_EVERY = 5.0
 """Seconds between two records of output that may go again. It is all that a killed engine loses of it."""
@@ -34,6 +39,8 @@ class RunListener(Protocol):
     def run_changed(self, run: ActiveRun) -> None: ...
 
     def run_queue_moved(self, run: ActiveRun) -> None: ...
+
+    def run_progressed(self, run: ActiveRun) -> None: ...
 
     def run_output(self, run: ActiveRun, removed: list[int], added: list[OutputChunk]) -> None:
         """Of what is kept of its output some is not any more, by number, and then some is new."""
@@ -48,8 +55,11 @@ class ActiveRun:
         "_kept",
         "_limit",
         "_loop",
+        "_masks",
         "_parts",
         "_pending",
+        "_progress",
+        "_progress_timer",
         "_record_timer",
         "_seal_timer",
         "_version",
@@ -60,6 +70,7 @@ class ActiveRun:
         "info",
         "kept_back",
         "listener",
+        "outputs",
         "owner",
         "repeated",
         "stdin",
@@ -90,6 +101,7 @@ class ActiveRun:
         self.listener = listener
         self.stdin = stdin
         self.files: Sequence[ReturnedFile] = ()
+        self.outputs: RunOutputs | None = None
         self.by_token = False
         self.repeated: Repeated | None = None
         """What it may be a repetition of."""
@@ -99,12 +111,17 @@ class ActiveRun:
         self._kept: KeptOutput | None = None
         """None until it writes something."""
         self._loop = asyncio.get_running_loop()
+        self._masks: Masks | None = None
+        """None until it is given a secret."""
         self._waiters: list[asyncio.Future[RunInfo]] = []
         self._parts: list[tuple[Stream, list[str]]] = []
         """What was collected, in order; as many as the pace of a run lets its streams alternate."""
         self._pending = 0
         self._seal_timer: asyncio.TimerHandle | None = None
         self._record_timer: asyncio.TimerHandle | None = None
+        self._progress: RunProgress | None = None
+        """What has not been told yet."""
+        self._progress_timer: asyncio.TimerHandle | None = None
         self._version = 0
         self._changed: asyncio.Event | None = None
         self._followers: WeakSet[Follower] | None = None
@@ -158,7 +175,50 @@ class ActiveRun:
         self._bump()
         self.listener.run_changed(self)
 
+    def hide(self, name: str, value: str) -> bool:
+        """Keep the value of a secret out of all that comes from here on; return whether that is new."""
+        if self._masks is None:
+            self._masks = Masks()
+        return self._masks.add(name, value)
+
+    def masked(self, ending: Ending) -> Ending:
+        """Return its end without the secrets that it was given."""
+        return ending if self._masks is None else self._masks.ending(ending)
+
+    def tells_secret(self, text: str) -> bool:
+        """Whether a text has a secret that the run was given."""
+        return self._masks is not None and self._masks.found_in(text)
+
+    def progressed(self, progress: RunProgress) -> None:
+        """Tell how far it is, at once or as soon as that is told again."""
+        if self._masks is not None:
+            progress = replace(progress, text=self._masks.text(progress.text))
+        self._progress = progress
+        if self._progress_timer is None:
+            self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        self._progress_timer = None
+        if self._progress is None or self.finished:
+            return
+        self.info = replace(self.info, progress=self._progress)
+        self._progress = None
+        self._bump()
+        self.listener.run_progressed(self)
+        self._progress_timer = self._loop.call_later(PROGRESS_EVERY, self._tell_progress)
+
+    @property
+    def masks(self) -> Masks | None:
+        """What hides the secrets that it was given; None if it was given none."""
+        return self._masks
+
     def output(self, stream: Stream, text: str) -> None:
+        if self._masks is not None:
+            text = self._masks.output(stream, text)
+        if text:
+            self._collect(stream, text)
+
+    def _collect(self, stream: Stream, text: str) -> None:
         if self._parts and self._parts[-1][0] is stream:
             self._parts[-1][1].append(text)
         else:
@@ -185,6 +245,8 @@ class ActiveRun:
     def finish(self, info: RunInfo) -> None:
         """Take the final record: nothing changes after this."""
         self.end_output()
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
         self.info = info
         for waiter in self._waiters:
             if not waiter.done():
@@ -194,6 +256,9 @@ class ActiveRun:
 
     def end_output(self) -> None:
         """It writes nothing more: what is kept is as it stays, and goes on record."""
+        if self._masks is not None:
+            for stream, text in self._masks.rest():
+                self._collect(stream, text)
         self.seal()
         if self._kept is not None:
             self._kept.finish()

@@ -244,7 +244,7 @@ class Condenser:
                 minute.changed = True
             return Place.OWN
         self._known[repeated] = minute.number
-        if info.files or (on_record and minute.first is not None):
+        if info.files or info.buffers or (on_record and minute.first is not None):
             return Place.OWN
         minute.add(info)
         return Place.FIRST if minute.first is info else Place.COUNTED

@@ -90,8 +90,12 @@ class RunHistory:
             raise ServiceError("not_replayable", inputs.problem, hint=_hint(old), status=409)
         inputs = _with_secrets(inputs, request.secrets)
         kept = kept_modules({path: text.encode() for path, text in inputs.shared.items()})
-        files = self._files(inputs, request.files, actor)
-        again = await self._request(old, inputs, files, self._stdin(inputs, request.stdin, actor))
+        again = msgspec.structs.replace(
+            await self._request(old, inputs),
+            files=self._files(inputs, request.files, actor),
+            buffers=self._handed_buffers(inputs, request.buffers, actor),
+            stdin=self._stdin(inputs, request.stdin, actor),
+        )
         if old.kind is RunKind.SCRIPT and not again.code and not await self._is_shared_now(inputs.code or "", old):
             require(actor, Role.AUTHOR, "run shared code that has changed since")
         queue_wait = self._runs.queue_wait_of(again, source) if waits else None
@@ -131,7 +135,9 @@ class RunHistory:
         shared = await self._state.inputs.shared(run.id) if run.shared else {}
         lost = [file.path for file in run.shared if file.path not in shared]
         problem = None
-        if run.inputs_sha256 is None:
+        if run.kind is RunKind.RENDER:
+            problem = f"Run {run.id} was a batch, and its documents are not kept: render them again."
+        elif run.inputs_sha256 is None:
             problem = f"Run {run.id} is of a time when inputs were not kept."
         elif text is None and run.inputs_sha256 != NOTHING:
             problem = f"The inputs of run {run.id} are not kept: they were too large, or the disk was full."
@@ -154,8 +160,8 @@ class RunHistory:
             **found,
         )
 
-    async def _request(self, old: RunInfo, inputs: RunInputs, files: dict[str, str], stdin: str | None) -> RunRequest:
-        """The request that ``old`` was, with what is kept of it."""
+    async def _request(self, old: RunInfo, inputs: RunInputs) -> RunRequest:
+        """The request that ``old`` was, with what is kept of it: without files, buffers and standard input."""
         module, _, function = old.name.rpartition(".") if old.kind is RunKind.CALL else ("", "", "")
         script = old.name if old.kind is RunKind.SCRIPT else ""
         # The saved text needs less of a role than a text that somebody sends, and it may have been disabled since.
@@ -170,9 +176,7 @@ class RunHistory:
             args=inputs.args,
             kwargs=inputs.kwargs,
             variables=inputs.variables,
-            files=files,
             argv=inputs.argv,
-            stdin=stdin,
             entrypoint=inputs.entrypoint,
             mode=old.mode,
             timeout=old.timeout,
@@ -210,6 +214,24 @@ class RunHistory:
                 how=f"--file {file.parameter}=PATH",
             )
             for file in inputs.files
+        }
+
+    def _handed_buffers(self, inputs: RunInputs, given: Mapping[str, str], actor: Actor) -> dict[str, str]:
+        """The same for each buffer."""
+        unknown = given.keys() - {buffer.parameter for buffer in inputs.buffers}
+        if unknown:
+            raise ServiceError("bad_params", f"Run {inputs.run_id} was given no buffer {min(unknown)!r}.")
+        return {
+            buffer.parameter: self._buffer(
+                inputs.run_id,
+                buffer,
+                given.get(buffer.parameter),
+                actor,
+                told=f"The buffer {buffer.parameter!r}",
+                lost=f"The buffer {buffer.parameter!r}",
+                how=f"--buffer {buffer.parameter}=PATH",
+            )
+            for buffer in inputs.buffers
         }
 
     def _stdin(self, inputs: RunInputs, given: str | None, actor: Actor) -> str | None:
@@ -321,6 +343,7 @@ def _shown(inputs: RunInputs) -> str:
         "argv": inputs.argv,
         "entrypoint": inputs.entrypoint,
         "files": {file.parameter: _file_shown(file) for file in inputs.files},
+        "buffers": {buffer.parameter: _file_shown(buffer) for buffer in inputs.buffers},
         "stdin": None if inputs.stdin is None else _file_shown(inputs.stdin),
         "secrets": {f"{one.place}.{one.name}": one.hmac for one in inputs.secrets},
     }

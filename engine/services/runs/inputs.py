@@ -18,6 +18,7 @@ from engine.models.runs import RunFileInput, RunRequest, SecretInput
 from engine.pool.admission import MAX_FILES
 from engine.services.access import ServiceError
 from engine.services.runs.uploads import Buffer
+from engine.worker.buffers import name_problem
 from store.frontmatter.secret_names import holds_a_secret_name, names_a_secret, names_a_secret_argument
 
 MAX_INPUTS = 64 << 10
@@ -96,10 +97,15 @@ def is_much(request: RunRequest) -> bool:
     What stands in several places is counted once: a script's arguments are often its parameters, too.
 
     Raises:
-        ServiceError: ``too_large`` for more values than any run may be given, ``bad_request`` for more files.
+        ServiceError: ``too_large`` for more values than any run may be given, ``bad_request`` for more files or a
+            buffer's bad name.
     """
-    if len(request.files) > MAX_FILES:
-        raise ServiceError("bad_request", f"A run can take {MAX_FILES} files, not {len(request.files)}.")
+    given = len(request.files) + len(request.buffers)
+    if given > MAX_FILES:
+        raise ServiceError("bad_request", f"A run can take {MAX_FILES} files and buffers, not {given}.")
+    for name in request.buffers:
+        if (problem := name_problem(name)) is not None:
+            raise ServiceError("bad_request", f"A buffer cannot be handed over: {problem}.")
     level: list[Any] = [place for name in (*BY_NAME, ARGS) if (place := getattr(request, name))]
     values, characters = 0, sum(map(len, request.argv))
     while level:
@@ -132,19 +138,26 @@ def _look_into(found: dict[str, Any] | list[Any], inside: dict[int, Any]) -> int
 
 
 def given_inputs(
-    request: RunRequest, buffers: Mapping[str, Buffer], stdin: Buffer | None, keeper: SecretKeeper
+    request: RunRequest,
+    files: Mapping[str, Buffer],
+    stdin: Buffer | None,
+    keeper: SecretKeeper,
+    buffers: Mapping[str, Buffer] | None = None,
 ) -> GivenInputs:
     """The inputs of a request.
 
     Args:
         request: What is about to run.
-        buffers: The files that it is handed, by parameter.
+        files: The files that it is handed, by parameter.
         stdin: Its standard input.
         keeper: Knows what of it is secret.
+        buffers: The buffers that it is handed, by name.
     """
     found: dict[str, Any] = {name: value for name in _FIELDS if (value := getattr(request, name))}
+    if files:
+        found["files"] = {parameter: _described(buffer) for parameter, buffer in files.items()}
     if buffers:
-        found["files"] = {parameter: _described(buffer) for parameter, buffer in buffers.items()}
+        found["buffers"] = {name: _described(buffer) for name, buffer in buffers.items()}
     if stdin is not None:
         found["stdin"] = _described(stdin)
     if not found:
@@ -271,9 +284,11 @@ def read_inputs(text: str | None) -> dict[str, Any]:
     """Kept inputs by the names of ``RunInputs``."""
     found: dict[str, Any] = json.loads(text) if text else {}
     files, secrets, stdin = found.pop("files", {}), found.pop("secrets", {}), found.pop("stdin", None)
+    buffers = found.pop("buffers", {})
     return found | {
         "stdin": None if stdin is None else RunFileInput(parameter="", **stdin),
         "files": [RunFileInput(parameter=parameter, **file) for parameter, file in files.items()],
+        "buffers": [RunFileInput(parameter=name, **buffer) for name, buffer in buffers.items()],
         "secrets": [
             SecretInput(place=place, name=name, hmac=digest)
             for place, digests in secrets.items()

@@ -22,13 +22,13 @@ from engine.pool.job import (
     SandboxUnavailable,
     SharedModule,
 )
-from engine.sandbox.grants import OpenedGrant
+from engine.registry.operation import ScriptKind
 from engine.services.access import Actor, Role, ServiceError, require, require_every_script
 from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import CallMade, bind
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
 from engine.services.scripts.own_edits import OwnEdit
-from engine.services.scripts.permissions import PermissionService
+from engine.services.scripts.permissions import PermissionService, RunGrants, hosted_of
 from engine.services.scripts.service import ScriptService, ScriptSource
 from engine.services.scripts.shared_code import SharedCode, not_run, shared_files
 from store.files.names import is_shared
@@ -61,12 +61,14 @@ class Prepared:
     parallel: int | None = None
     """How many runs of this name may go on at once."""
     preloads: tuple[str, ...] = ()
-    grants: tuple[OpenedGrant, ...] = ()
+    grants: RunGrants = field(default_factory=RunGrants)
     shared: Modules = ()
     leaves: bool = False
     """What detaches itself from the run goes on after it."""
     secret: Mapping[str, bool] = field(default_factory=dict)
     """Whether each declared parameter is secret; others are by their names."""
+    script_kind: ScriptKind = "utility"
+    """Decides what it may ask the engine; code that is no script may ask what a utility may."""
     note: str | None = None
     """What of its header is not as it asks for, and does not keep it from running."""
 
@@ -115,7 +117,32 @@ class RequestChecks:
                 require(actor, Role.AUTHOR, "run code of their own")
                 require_every_script(actor, "run code of their own")
                 prepared = await self._code(request, mode, kept)
+            case RunKind.RENDER:
+                hint = "Render documents with gatewright render."
+                raise ServiceError("bad_request", "A batch is begun by rendering documents, not as a run.", hint=hint)
         return replace(prepared, shared=self._shared_code.with_code(prepared.shared)) if prepared.shared else prepared
+
+    async def macro(self, script: ScriptSource) -> Prepared:
+        """What a script needs as a macro of a batch: RESTRICTED, without approved permissions, its own limits.
+
+        Raises:
+            ServiceError: It cannot be used, or this host cannot hold a RESTRICTED run.
+        """
+        info = script.info
+        if self._modes.restricted.refusal is not None:
+            raise sandbox_unavailable(self._modes.restricted.refusal)
+        if info.problem is not None:
+            raise ServiceError("bad_script", f"{info.path} cannot run: {info.problem}", status=422)
+        return Prepared(
+            mode=Mode.RESTRICTED,
+            name=info.path,
+            filename=info.path,
+            source=script.data,
+            limits=self._limits(None, info),
+            params={},
+            preloads=self._modes.preloads(info.preload, Mode.RESTRICTED),
+            shared=self._shared_code.with_code(await self._shared(script.data, None)),
+        )
 
     async def _shared(self, data: bytes, kept: Modules | None, module: str = "") -> Modules:
         return await self._shared_code.used_by(data, module) if kept is None else kept
@@ -156,17 +183,18 @@ class RequestChecks:
             grants=await self._grants(script, mode, request.entrypoint, shared, OwnEdit(request.own_edits, actor)),
             shared=shared,
             secret={param.name: param.secret for param in script.info.params},
+            script_kind="macro" if script.info.kind == "macro" else "utility",
             note=script.told,
         )
 
     async def _grants(
         self, script: ScriptSource, mode: Mode, entrypoint: str | None, shared: Modules, edit: OwnEdit
-    ) -> tuple[OpenedGrant, ...]:
+    ) -> RunGrants:
         """What an administrator approved for exactly these texts; an ADMIN run has the account's rights without it."""
         if mode is Mode.ADMIN:
-            return ()
+            return RunGrants(hosted=hosted_of(script.info))
         grants = await self._permissions.grants_for(script.info, script.info.sha256, shared_files(shared), edit)
-        if grants and entrypoint not in (None, script.info.entrypoint):
+        if grants != RunGrants() and entrypoint not in (None, script.info.entrypoint):
             raise ServiceError(
                 "bad_request",
                 f"{script.info.path} runs with approved permissions, so only by the entrypoint that it declares.",
@@ -271,6 +299,15 @@ def refused_run(refusal: QueueFull | JobRejected) -> ServiceError:
         hint = "Try again when an engine runs again: nothing of this was run."
         return ServiceError("stopping", str(refusal), hint=hint, status=503)
     return ServiceError("bad_request", str(refusal))
+
+
+def no_buffer(run_id: int, name: str) -> ServiceError:
+    return ServiceError(
+        "no_buffer",
+        f"Run {run_id} left no buffer {name!r}, or it is no longer held: that is for ten minutes.",
+        hint=f"See gatewright runs show {run_id}, or run the script again.",
+        status=404,
+    )
 
 
 def no_file(run_id: int, name: str, *, removed: bool = False) -> ServiceError:

@@ -6,7 +6,8 @@ import asyncio
 import dataclasses
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Protocol
 
 from msgspec.structs import replace
 
@@ -21,11 +22,14 @@ from engine.models.runs import (
     RunInfo,
     RunKind,
     RunList,
+    RunProgress,
     RunRequest,
     RunState,
 )
+from engine.models.shared import SharedFile
 from engine.pool.job import (
     FileInput,
+    HostCalls,
     Job,
     JobRejected,
     Limits,
@@ -37,13 +41,16 @@ from engine.pool.job import (
 )
 from engine.pool.outcome import Ending, Intervention
 from engine.pool.pool import Pool
+from engine.registry.operation import ScriptKind
 from engine.registry.runs import (
+    RUNS_BUFFER,
     RUNS_CANCEL,
     RUNS_EVENTS,
     RUNS_FILE,
     RUNS_GET,
     RUNS_LIST,
     RUNS_OUTPUT,
+    RUNS_PROGRESS,
     RUNS_START,
     RunListParams,
 )
@@ -65,9 +72,10 @@ from engine.services.runs.condensed import (
 )
 from engine.services.runs.inputs import GivenInputs, SecretKeeper, given_inputs, is_much, kept_code
 from engine.services.runs.metrics import RunMetrics
+from engine.services.runs.outputs import LeftBuffers, RunOutputs, small_ones
 from engine.services.runs.recorder import Recorder
 from engine.services.runs.records import output_chunk, run_file, run_info, run_row
-from engine.services.runs.requests import Prepared, RequestChecks, no_file, refused_run
+from engine.services.runs.requests import Prepared, RequestChecks, no_buffer, no_file, refused_run
 from engine.services.runs.uploads import Buffer, BufferService
 from engine.services.scripts.shared_code import SharedCode, shared_files
 from engine.services.visibility import of_its_scripts, sees_run
@@ -87,6 +95,14 @@ OF_TOKENS = "token:"
 
 PAGE = 500
 """Output chunks read from the state at a time."""
+
+
+class ScriptCalls(Protocol):
+    """Makes what answers the calls of runs: the scripts' own API, which is built on this service."""
+
+    def for_run(
+        self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str, outputs: RunOutputs | None = None
+    ) -> HostCalls: ...
 
 
 class RunService:
@@ -126,6 +142,8 @@ class RunService:
         self._checks = checks
         self._shared = shared
         self._buffers = buffers
+        self.left = LeftBuffers(buffers)
+        """Buffers that runs have made."""
         self._events = events
         self._metrics = metrics
         self._space = space
@@ -133,6 +151,12 @@ class RunService:
         self._hmac_key = hmac_key
         self._api_queue_wait = api_queue_wait
         self._active: dict[int, ActiveRun] = {}
+        self._batches: dict[int, Callable[[], None]] = {}
+        """By the number of a batch's record: stops it."""
+        self._taking: set[asyncio.Task[None]] = set()
+        """Ends of runs whose buffers are being read."""
+        self.script_api: ScriptCalls | None = None
+        """What answers the runs' calls; put in place when every service is there that it asks."""
         self.recorder = Recorder(state, self._durable)
         self._condenser = Condenser(state, lambda run_id: run_id not in self._active, self._publish)
 
@@ -248,16 +272,17 @@ class RunService:
         much = is_much(request)
         prepared = await self._checks.prepare(request, actor, shared, source)
         run_id = await self._state.next_run_id()
-        wanted = [*request.files.values(), *([] if request.stdin is None else [request.stdin])]
+        stdin_id = [] if request.stdin is None else [request.stdin]
+        wanted = [*request.files.values(), *request.buffers.values(), *stdin_id]
         buffers = await self._buffers.hold(wanted, actor)
         stdin = None if request.stdin is None else buffers[-1]
         keeper = SecretKeeper(self._hmac_key, prepared.secret)
-        files = dict(zip(request.files, buffers, strict=False))
+        files, named = _by_name(request, buffers)
         try:
             given = (
-                await asyncio.to_thread(given_inputs, request, files, stdin, keeper)
+                await asyncio.to_thread(given_inputs, request, files, stdin, keeper, named)
                 if much
-                else given_inputs(request, files, stdin, keeper)
+                else given_inputs(request, files, stdin, keeper, named)
             )
         except BaseException:
             self._buffers.give_back(buffers)
@@ -314,7 +339,8 @@ class RunService:
         run = self._active.get(run_id)
         info = self._condenser.shown(run.info) if run is not None else await self._recorded(run_id, actor)
         self._check_sees(info, actor)
-        return info
+        left = self.left.of(run_id)
+        return info if info.buffers == left else replace(info, buffers=left)
 
     @implements(RUNS_LIST)
     async def find(self, params: RunListParams, actor: Actor) -> RunList:
@@ -399,6 +425,17 @@ class RunService:
             raise no_file(run_id, name, removed=row is not None)
         return bytes(row.data)
 
+    @implements(RUNS_BUFFER)
+    async def buffer(self, run_id: int, name: str, actor: Actor) -> bytes | memoryview:
+        """Return a buffer that a run left: as long as the engine holds it, and a small one from the run's record."""
+        await self.get(run_id, actor)
+        if (content := self.left.read(run_id, name)) is not None:
+            return content
+        try:
+            return await self.file(run_id, name, actor)
+        except ServiceError:
+            raise no_buffer(run_id, name) from None
+
     @implements(RUNS_EVENTS)
     async def events(
         self,
@@ -430,14 +467,122 @@ class RunService:
             yield [output_chunk(row, complete=info.output_complete) for row in rows]
         yield info
 
+    def hide(self, run_id: int, name: str, value: str) -> bool:
+        """Keep the value of a secret out of all that a run writes and leaves from here on; before it gets the value.
+
+        Returns:
+            Whether that is new.
+
+        Raises:
+            ServiceError: The run is over.
+        """
+        run = self._active.get(run_id)
+        if run is None or run.finished:
+            raise ServiceError("no_run", f"Run {run_id} is over.", status=409)
+        return run.hide(name, value)
+
+    def tells_secret(self, run_id: int, text: str) -> bool:
+        """Whether a text has a secret that a run was given."""
+        run = self._active.get(run_id)
+        return run is not None and run.tells_secret(text)
+
     @implements(RUNS_CANCEL)
     async def cancel(self, run_id: int, actor: Actor) -> RunInfo:
         """Stop a queued or running run and return its final record; a finished one is returned as it is."""
         info = await self.get(run_id, actor)
         if info.state is RunState.FINISHED:
             return info
-        self._pool.cancel(run_id)
+        if (stop := self._batches.get(run_id)) is not None:
+            stop()
+        else:
+            self._pool.cancel(run_id)
         return await self.wait(run_id, actor)
+
+    async def begin_batch(
+        self,
+        name: str,
+        actor: Actor,
+        source: str,
+        *,
+        code_sha256: str,
+        shared: Sequence[SharedFile],
+        timeout: float,  # noqa: ASYNC109 - what the record says
+        stop: Callable[[], None],
+    ) -> ActiveRun:
+        """Begin the one record of a batch: its calls are made by others, who say with ``end_batch`` what came of it.
+
+        Args:
+            name: What lists show.
+            actor: Whose batch it is.
+            source: As in ``start``.
+            code_sha256: Of everything that it runs.
+            shared: The shared code among that.
+            timeout: Seconds that it may go on.
+            stop: Called when its run is cancelled.
+        """
+        now = time.time()
+        info = RunInfo(
+            id=await self._state.next_run_id(),
+            kind=RunKind.RENDER,
+            name=name,
+            state=RunState.RUNNING,
+            mode=Mode.RESTRICTED,
+            actor=actor.name,
+            source=source,
+            queued_at=now,
+            started_at=now,
+            timeout=timeout,
+            code_sha256=code_sha256,
+            shared=list(shared),
+            unrecorded=self._no_space(),
+        )
+        run = ActiveRun(info, actor.uid, (), self, Limits().output)
+        run.by_token = bool(actor.token)
+        self._active[info.id] = run
+        self._batches[info.id] = stop
+        self.run_changed(run)
+        return run
+
+    def end_batch(self, run: ActiveRun, outcome: Outcome, note: str, error: RunError | None, isolation: str) -> RunInfo:
+        """Make the final record of a batch, which has no values: texts go to who asked for them."""
+        self._batches.pop(run.info.id, None)
+        run.end_output()
+        duration = time.time() - run.info.queued_at
+        self._metrics.ended(run.info.id, outcome, duration)
+        info = replace(
+            run.info,
+            state=RunState.FINISHED,
+            finished_at=run.info.queued_at + duration,
+            duration=duration,
+            isolation=isolation,
+            outcome=outcome,
+            error=error,
+            note=" ".join(filter(None, (note, run.missing_output))),
+            output_bytes=run.output_size,
+            output_complete=run.missing_output is None,
+        )
+        run.finish(info)
+        self._settle(run)
+        return info
+
+    @implements(RUNS_PROGRESS)
+    def progress(self, run_id: int, request: RunProgress, actor: Actor) -> RunProgress:
+        """Show how far a run is to those who follow it.
+
+        Raises:
+            ServiceError: ``forbidden`` for all but runs of the actor that go on.
+        """
+        run = self._active.get(run_id)
+        own = run is not None and sees_run(actor, run.info) and run.info.actor == actor.name
+        if run is None or not own or run.info.state is not RunState.RUNNING:
+            sentence = f"{actor.name} may tell the progress of runs of its own that go on, and run {run_id} is none."
+            raise ServiceError("forbidden", sentence, hint="See gatewright runs list.", status=403)
+        run.progressed(request)
+        return request
+
+    def run_progressed(self, run: ActiveRun) -> None:
+        if run.kept_back is None:
+            self._publish(run.info)
 
     def run_changed(self, run: ActiveRun) -> None:
         if run.info.state is RunState.RUNNING:
@@ -491,15 +636,14 @@ class RunService:
         queue_wait: float | None,
         repeated: Repeated | None,
     ) -> ActiveRun:
-        files = {
-            name: FileInput(name=buffer.info.name, fd=buffer.fd, size=buffer.info.size)
-            for name, buffer in zip(request.files, buffers, strict=False)
-        }
+        files, named = _by_name(request, buffers)
         stdin = None
         if request.stdin is not None:
             stdin = FileInput("stdin", self._buffers.opened(buffers[-1]), buffers[-1].info.size)
+        script = prepared.name if request.kind is RunKind.SCRIPT else ""
         kept = _kept_output(prepared.limits)
         run = ActiveRun(info, actor.uid, buffers, self, kept, None if stdin is None else stdin.fd)
+        run.outputs = RunOutputs(self._buffers, actor.identity, prepared.limits.memory, prepared.limits.files)
         job = Job(
             run_id=info.id,
             kind=request.kind,
@@ -515,18 +659,23 @@ class RunService:
             args=request.args,
             kwargs=request.kwargs,
             variables=request.variables,
-            files=files,
+            files={name: _handed(buffer) for name, buffer in files.items()},
+            buffers={name: _handed(buffer) for name, buffer in named.items()},
+            outputs=run.outputs,
             stdin=stdin,
             argv=request.argv,
             shared=prepared.shared,
             shared_folder=self._shared.folder,
             limits=prepared.limits,
             profile=Profile(
-                mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants, leaves=prepared.leaves
+                mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants.paths, leaves=prepared.leaves
             ),
             priority=_priority(request, info.source),
             queue_wait=queue_wait,
             max_parallel=prepared.parallel,
+            calls=None
+            if self.script_api is None
+            else self.script_api.for_run(info, prepared.script_kind, actor, script, run.outputs),
         )
         run.by_token = bool(actor.token)
         self._active[info.id] = run
@@ -590,6 +739,34 @@ class RunService:
         self._buffers.give_back(run.buffers)
         run.close_stdin()
         ending = _interrupted() if future.cancelled() else future.result()
+        if run.outputs is not None and run.outputs.any and ending.outcome is Outcome.OK:
+            task = asyncio.get_running_loop().create_task(self._take_buffers(run, run.outputs, ending))
+            self._taking.add(task)
+            task.add_done_callback(self._taking.discard)
+            return
+        if run.outputs is not None:
+            run.outputs.drop()
+        self._finish(run, ending)
+
+    async def _take_buffers(self, run: ActiveRun, outputs: RunOutputs, ending: Ending) -> None:
+        """End a run that leaves buffers. What cannot be taken is told of in its note."""
+        told = ""
+        try:
+            left = await outputs.take(None if run.masks is None else run.masks.data)
+            self.left.add(run.info.id, left)
+            recorded = await asyncio.to_thread(small_ones, left, ending.files, outputs.recorded)
+            ending = replace(ending, files=(*ending.files, *recorded))
+            if outputs.changed:
+                told = f"A secret was hidden in {', '.join(outputs.changed)}: no longer what the script wrote."
+        except (ServiceError, OSError, MemoryError) as error:
+            reason = error.message if isinstance(error, ServiceError) else f"{error}."
+            told = f"Not all of the buffers that the run made are kept: {reason}"
+        finally:
+            self._finish(run, replace(ending, note=" ".join(filter(None, (ending.note, told))) or None))
+
+    def _finish(self, run: ActiveRun, ending: Ending) -> None:
+        """Make the final record."""
+        ending = run.masked(ending)
         run.end_output()
         run.files = ending.files if not ending.files or self._kept(run) else ()
         # After the last change that it can report while it counts as running.
@@ -615,7 +792,9 @@ class RunService:
                 output_complete=not ending.output_truncated and run.missing_output is None,
                 queue_position=None,
                 queue_reason=None,
+                progress=None,
                 files=[run_file(file) for file in run.files],
+                buffers=self.left.of(run.info.id),
             )
         )
         self._settle(run)
@@ -722,12 +901,25 @@ def _first_record(
         timeout=prepared.limits.wall,
         code_sha256=hashlib.sha256(prepared.source).hexdigest(),
         unrecorded=unrecorded,
-        grants=[Grant(access=grant.access, path=grant.path) for grant in prepared.grants],
+        grants=[
+            *(Grant(access=grant.access, path=grant.path) for grant in prepared.grants.paths),
+            *prepared.grants.hosted,
+        ],
         inputs_sha256=given.sha256,
         replay_of=replay_of,
         note=prepared.note,
         shared=shared_files(prepared.shared),
     )
+
+
+def _by_name(request: RunRequest, buffers: Sequence[Buffer]) -> tuple[dict[str, Buffer], dict[str, Buffer]]:
+    """The files by parameter and the buffers by name; ``buffers`` are those of a request, in its order."""
+    files = dict(zip(request.files, buffers, strict=False))
+    return files, dict(zip(request.buffers, buffers[len(files) :], strict=False))
+
+
+def _handed(buffer: Buffer) -> FileInput:
+    return FileInput(name=buffer.info.name, fd=buffer.fd, size=buffer.info.size)
 
 
 def _never_started(info: RunInfo, failure: BaseException) -> RunInfo:
@@ -759,4 +951,4 @@ def _interrupted() -> Ending:
 
 def _summary(info: RunInfo) -> RunInfo:
     """Leave out what a list does not carry because it can be large."""
-    return replace(info, value=None, has_value=False, result=None, traceback=None)
+    return replace(info, value=None, has_value=False, result=None, traceback=None, buffers=[])

@@ -7,7 +7,8 @@ Seals keep the content, not the mode and the times, which a script may change of
 handed one memfd: the first has the upload's own, each later one a copy.
 
 Each upload takes a descriptor and memory of the one process that serves all. So a token may have few of them, and
-the last quarter of all is the owner's. Who has his share makes room with what his runs have used already.
+the last quarter of all is the owner's. Who has his share makes room with what his runs have used already. What runs
+leave in buffers of their own counts here, too (``outputs.py``).
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import mmap
 import os
 import resource
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from engine.models.runs import BufferInfo
 from engine.registry.runs import BUFFERS_CREATE
@@ -35,7 +38,7 @@ EVERY = 60.0
 """Seconds between two looks for buffers whose lease has ended."""
 
 COPIED_AT_ONCE = 8 << 20
-"""Bytes of a copy between two turns of the event loop: some milliseconds."""
+"""Bytes of a copy between two turns of the event loop, or two looks whether it is still wanted: some milliseconds."""
 
 PIECE = 1 << 20
 """Bytes of an upload between two turns of the event loop, with their hash some milliseconds."""
@@ -106,6 +109,23 @@ class BufferWriter:
         while view:
             view = view[os.write(self._fd, view) :]
 
+    async def fill(self, data: memoryview) -> BufferInfo:
+        """Take all of ``data``, bytes in one piece: while one piece is copied, the one before it is hashed."""
+        self._service.reserve(self._owner, 0, len(data))
+        self._size = len(data)
+        if data:
+            os.ftruncate(self._fd, len(data))
+            with mmap.mmap(self._fd, len(data), mmap.MAP_PRIVATE, mmap.PROT_READ) as copy, memoryview(copy) as view:
+                for start in range(0, len(data), COPIED_AT_ONCE):
+                    end = start + COPIED_AT_ONCE
+                    with view[max(0, start - COPIED_AT_ONCE) : start] as there:
+                        await _both(
+                            partial(_write, self._fd, data[start:end], start), partial(self._hash.update, there)
+                        )
+                with view[(len(data) - 1) // COPIED_AT_ONCE * COPIED_AT_ONCE :] as there:
+                    await _both(partial(self._hash.update, there))
+        return self.finish()
+
     def finish(self) -> BufferInfo:
         fcntl.fcntl(self._fd, fcntl.F_ADD_SEALS, SEALS)
         info = BufferInfo(id=secrets.token_hex(16), name=self._name, size=self._size, sha256=self._hash.hexdigest())
@@ -170,6 +190,23 @@ class BufferService:
             return writer.finish()
         except BaseException:
             writer.abort()
+            raise
+
+    async def take(self, name: str, data: memoryview, actor: Actor) -> BufferInfo:
+        """Copy what a caller in this process has in its memory, beside the event loop.
+
+        The hash is of the copy, whatever the caller does with ``data`` meanwhile.
+
+        Raises:
+            ServiceError: As ``create`` and ``BufferWriter.write`` do.
+        """
+        writer = self.create(name, actor)
+        try:
+            return await writer.fill(data)
+        except BaseException as error:
+            writer.abort()
+            if isinstance(error, OSError):
+                raise _full(f"There is no memory for {name}: {error.strerror}.") from None
             raise
 
     async def hold(self, ids: Iterable[str], actor: Actor) -> list[Buffer]:
@@ -241,6 +278,49 @@ class BufferService:
         """What is known of an upload; raises ``no_buffer``."""
         return self._find(buffer_id, actor).info
 
+    def forget(self, buffer_id: str, actor: Actor) -> None:
+        """Drop an upload that no run holds before its lease ends."""
+        buffer = self._buffers.get(buffer_id)
+        if buffer is not None and buffer.owner == actor.identity and not buffer.holders:
+            self._drop(buffer)
+
+    def output(self, size: int, owner: str) -> Buffer:
+        """Make memory of ``size`` bytes that a run may write to, held until ``give_back`` or ``discard``.
+
+        Raises:
+            ServiceError: ``buffer_too_large``, or ``busy`` when there are too many or too large ones.
+        """
+        self.expire()
+        self._admit(owner)
+        try:
+            self.reserve(owner, 0, size, "buffer")
+        except BaseException:
+            self.release(owner, 0)
+            raise
+        try:
+            fd = _memfd()
+            try:
+                os.ftruncate(fd, size)
+                fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as error:
+            self.release(owner, size)
+            raise _full(f"The engine cannot make another buffer right now: {error.strerror}.") from None
+        info = BufferInfo(id=secrets.token_hex(16), name="", size=size, sha256="")
+        self._buffers[info.id] = buffer = Buffer(info=info, fd=fd, owner=owner, expires=0.0, holders=1)
+        return buffer
+
+    def has(self, buffer: Buffer) -> bool:
+        """Whether a buffer was not dropped yet."""
+        return self._buffers.get(buffer.info.id) is buffer
+
+    def discard(self, buffer: Buffer) -> None:
+        """Drop an output, whoever holds it."""
+        if self.has(buffer):
+            self._drop(buffer)
+
     def held(self, name: str, sha256: str, actor: Actor) -> str | None:
         """The id of an upload of ``actor`` with that name and content, if there still is one."""
         self.expire()
@@ -270,16 +350,16 @@ class BufferService:
         for buffer in list(self._buffers.values()):
             self._drop(buffer)
 
-    def reserve(self, owner: str, so_far: int, more: int) -> None:
+    def reserve(self, owner: str, so_far: int, more: int, what: str = "file") -> None:
         """Count ``more`` bytes of an upload of ``owner`` that holds ``so_far``; called by the writer."""
         share = self._share(owner)
         if so_far + more > min(self._max_buffer, share):
             is_share = share < self._max_buffer
             raise ServiceError(
                 "buffer_too_large",
-                f"A file {'of this caller ' if is_share else ''}may have at most "
+                f"A {what} {'of this caller ' if is_share else ''}may have at most "
                 f"{describe_size(min(self._max_buffer, share))}.",
-                hint="Cut the file, for example with tail"
+                hint=f"{'Cut the file, for example with tail' if what == 'file' else 'Make several smaller ones'}"
                 f"{'' if is_share else ', or raise ceilings.upload in the settings'}.",
                 status=413,
             )
@@ -359,6 +439,22 @@ class BufferService:
 
 def _memfd() -> int:
     return os.memfd_create("gatewright-buffer", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+
+def _write(fd: int, data: memoryview, start: int) -> None:
+    while data:
+        written = os.pwrite(fd, data, start)
+        data, start = data[written:], start + written
+
+
+async def _both(*calls: Callable[[], object]) -> None:
+    """Make calls in threads and wait for all of them, also when this is cancelled: they use what the caller closes."""
+    loop = asyncio.get_running_loop()
+    running = [loop.run_in_executor(None, call) for call in calls]
+    try:
+        await asyncio.shield(asyncio.gather(*running))
+    finally:
+        await asyncio.wait(running)
 
 
 def _is_token(identity: str) -> bool:

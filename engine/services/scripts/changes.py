@@ -14,7 +14,6 @@ from engine.models.versions import (
     RestoreRequest,
     ScriptHistory,
     ScriptVersion,
-    VersionReason,
     VersionText,
 )
 from engine.registry.scripts import (
@@ -30,7 +29,7 @@ from engine.services.access import Actor, ServiceError
 from engine.services.events import EventBus
 from engine.services.operations import implements
 from engine.services.scripts.service import ScriptService, refused
-from engine.services.scripts.versions import ScriptWriter
+from engine.services.versioned_writer import VersionedWriter, newest_other, require_named, shown_version, version_text
 from store.errors import Conflict, StoreError
 from store.files.names import SUFFIX, script_path
 from store.files.scripts import ScriptFiles
@@ -54,7 +53,7 @@ class ScriptChanges:
         self,
         scripts: ScriptService,
         files: ScriptFiles,
-        writer: ScriptWriter,
+        writer: VersionedWriter,
         versions: Versions,
         events: EventBus,
     ) -> None:
@@ -140,12 +139,12 @@ class ScriptChanges:
         row = await self._writer.delete(path, request.base_sha256, actor)
         await self._scripts.index_removed(path)
         self._events.publish("script", {"path": path, "change": "deleted", "old_path": path})
-        return _version(row)
+        return shown_version(row)
 
     async def _restore(self, name: str, request: RestoreRequest, actor: Actor) -> ScriptInfo:
         history = await self._history(name, actor, exact=True)
-        digest = request.sha256 or _newest_other(history)
-        _require_named(history, digest)
+        digest = request.sha256 or newest_other(history)
+        require_named(history, digest, _see_history(history.path))
         was_gone = await self._writer.restore(history.path, digest, request.base_sha256, actor)
         await self._scripts.index_saved(history.path)
         self._events.publish("script", {"path": history.path, "change": "created" if was_gone else "saved"})
@@ -161,25 +160,19 @@ class ScriptChanges:
             now = await asyncio.to_thread(self._files.version, path)
         rows = [row if _shows(row, actor) else replace(row, path=path, new_path=None) for row in rows]
         return ScriptHistory(
-            path=path, versions=[_version(row) for row in rows], sha256=None if now is None else now.sha256
+            path=path, versions=[shown_version(row) for row in rows], sha256=None if now is None else now.sha256
         )
 
     async def _deleted(self, actor: Actor) -> DeletedScripts:
         there = {info.path for info in (await self._scripts.list()).scripts}
         rows = await self._versions.deletions()
         gone = [row for row in rows if row.script not in there and actor.sees(row.script) and _shows(row, actor)]
-        return DeletedScripts(versions=[_version(row) for row in gone])
+        return DeletedScripts(versions=[shown_version(row) for row in gone])
 
     async def _version(self, name: str, sha256: str, actor: Actor) -> VersionText:
         history = await self._history(name, actor)
-        _require_named(history, sha256)
-        data = await asyncio.to_thread(self._files.kept, sha256)
-        try:
-            return VersionText(path=history.path, sha256=sha256, text=data.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise ServiceError(
-                "unreadable", f"This version of {history.path} is not UTF-8 text (byte {error.start}).", status=422
-            ) from None
+        require_named(history, sha256, _see_history(history.path))
+        return version_text(history, sha256, await asyncio.to_thread(self._files.kept, sha256))
 
 
 async def _refusing(work: Awaitable[T]) -> T:
@@ -202,32 +195,5 @@ def _shows(row: VersionRow, actor: Actor) -> bool:
     return actor.sees(row.path) and (row.new_path is None or actor.sees(row.new_path))
 
 
-def _newest_other(history: ScriptHistory) -> str:
-    for version in history.versions:
-        if version.sha256 != history.sha256:
-            return version.sha256
-    raise ServiceError("no_version", f"{history.path} has no other version to go back to.", status=404)
-
-
-def _require_named(history: ScriptHistory, sha256: str) -> None:
-    """Versions lie in one place for all scripts: a script gives out its own only."""
-    if all(version.sha256 != sha256 for version in history.versions):
-        raise ServiceError(
-            "no_version",
-            f"The history of {history.path} has no version {sha256[:12]!r}.",
-            hint=f"See gatewright history {shlex.quote(history.path)}",
-            status=404,
-        )
-
-
-def _version(row: VersionRow) -> ScriptVersion:
-    return ScriptVersion(
-        path=row.path,
-        sha256=row.sha256,
-        size=row.size,
-        reason=VersionReason(row.reason),
-        at=row.at,
-        uid=row.uid,
-        name=row.name,
-        new_path=row.new_path,
-    )
+def _see_history(path: str) -> str:
+    return f"See gatewright history {shlex.quote(path)}"

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from engine.sandbox.permissions import BadPermissions, asked, never_granted
+from engine.sandbox.permissions import KEY_OF, BadPermissions, asked, never_granted
 from engine.sandbox.protected import ProtectedPaths
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
@@ -77,4 +77,4 @@ class HeaderRules:
         protected = self._protection()
         for grant in grants:
             if (sentence := never_granted(grant, protected)) is not None:
-                yield HeaderProblem((*table, grant.access.value), sentence)
+                yield HeaderProblem((*table, KEY_OF[grant.access]), sentence)

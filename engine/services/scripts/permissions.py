@@ -12,12 +12,14 @@ import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import msgspec
 
 from engine.models.permissions import (
+    ON_PATHS,
+    Access,
     ApprovalState,
     ApproveRequest,
     AskedPermission,
@@ -75,6 +77,24 @@ class Decisions:
     """Also when it was withdrawn."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunGrants:
+    """What a run may have outside its scratch folder.
+
+    Attributes:
+        paths: For the sandbox.
+        hosted: Secrets, and leave to ask the assistant: the engine does that for it.
+    """
+
+    paths: tuple[OpenedGrant, ...] = ()
+    hosted: tuple[Grant, ...] = ()
+
+
+def _nothing_to_note(grant: Grant) -> str | None:  # noqa: ARG001
+    """Stand in for who knows what is behind a permission."""
+    return None
+
+
 class PermissionService:
     def __init__(
         self,
@@ -85,8 +105,21 @@ class PermissionService:
         shared: SharedCode,
         audit: AuditService | None = None,
         leases: EditLeases | None = None,
+        hosted_note: Callable[[Grant], str | None] = _nothing_to_note,
     ) -> None:
-        """``protection`` tells what must never be granted; it is called in a thread."""
+        """Make the service of one project.
+
+        Args:
+            scripts: Finds them.
+            approvals: Keeps decisions.
+            events: Hears of them.
+            protection: Tells what must never be granted; called in a thread.
+            shared: The project's shared code.
+            audit: Hears of leases.
+            leases: Of own edits.
+            hosted_note: Tells what to know of a permission that the engine carries out; called in a thread.
+        """
+        self._hosted_note = hosted_note
         self._leases = leases or EditLeases()
         self._leases.tell = self._tell_lease
         self._watching: set[asyncio.Task[None]] = set()
@@ -234,7 +267,7 @@ class PermissionService:
 
     async def grants_for(
         self, info: ScriptInfo, sha256: str, shared: Sequence[SharedFile] = (), edit: OwnEdit | None = None
-    ) -> tuple[OpenedGrant, ...]:
+    ) -> RunGrants:
         """What a run of a script may have outside its scratch folder.
 
         Args:
@@ -248,7 +281,7 @@ class PermissionService:
                 and these paths, ``bad_permission`` when what was approved cannot be granted any more.
         """
         if not info.permissions:
-            return ()
+            return RunGrants()
         decided = await self._approvals.in_force(info.path)
         if edit is not None and (leased := self._leased(info, sha256, shared, edit)) is not None:
             return await asyncio.to_thread(self._open, info, leased)
@@ -256,7 +289,7 @@ class PermissionService:
         if decided is None or decided.state != ApprovalState.APPROVED or not approved_for:
             # Whoever is sent to an administrator should not come back with what was wrong from the beginning.
             _refuse_problems(info.path, await self._judge(info.permissions))
-            why_not = _why_not(info.path, decided, sha256, shared)
+            why_not = _why_not(info, decided, sha256, shared)
             if edit is not None and self._leases.is_elsewhere(edit, info.path):
                 why_not += " Your own edits run in the console that asked for them only."
             raise _needs_approval(info.path, why_not)
@@ -290,9 +323,14 @@ class PermissionService:
 
     def _judge_now(self, asked: Sequence[Grant]) -> list[JudgedPermission]:
         protected = self._protection()
-        return [judge(grant, protected) for grant in asked]
+        return [self._noted(judge(grant, protected)) for grant in asked]
 
-    def _open(self, info: ScriptInfo, approved: Sequence[ApprovedGrant]) -> tuple[OpenedGrant, ...]:
+    def _noted(self, judged: JudgedPermission) -> JudgedPermission:
+        if judged.asked.access in ON_PATHS or judged.problem:
+            return judged
+        return replace(judged, note=self._hosted_note(judged.asked))
+
+    def _open(self, info: ScriptInfo, approved: Sequence[ApprovedGrant]) -> RunGrants:
         protected = self._protection()
         judged = [judge(grant, protected) for grant in info.permissions]
         _refuse_problems(info.path, judged)
@@ -301,11 +339,22 @@ class PermissionService:
             raise _needs_approval(info.path, moved)
         try:
             opened = [
-                open_grant(Grant(access=one.access, path=one.path), protected, folder=one.folder) for one in approved
+                open_grant(Grant(access=one.access, path=one.path), protected, folder=one.folder)
+                for one in approved
+                if one.access in ON_PATHS
             ]
         except PathChanged as change:
             raise _needs_approval(info.path, f"{info.path} cannot have what was approved: {change}") from None
-        return tuple(dict.fromkeys(opened))
+        return RunGrants(tuple(dict.fromkeys(opened)), hosted_of(info))
+
+    async def approved_secrets(self) -> dict[str, list[str]]:
+        """Scripts with an approval in force that lets them use a secret, by its name."""
+        found: dict[str, list[str]] = {}
+        for script, grants in (await self._approvals.approved_grants()).items():
+            for grant in msgspec.json.decode(grants, type=list[ApprovedGrant]):
+                if grant.access is Access.SECRET:
+                    found.setdefault(grant.path, []).append(script)
+        return {name: sorted(scripts) for name, scripts in found.items()}
 
     async def _decide(
         self,
@@ -457,27 +506,45 @@ def _grants_text(permitted: Mapping[Grant, Fixed]) -> str:
     return msgspec.json.encode(fixed).decode()
 
 
+def hosted_of(info: ScriptInfo) -> tuple[Grant, ...]:
+    """What a script asks for and the engine carries out."""
+    return tuple(grant for grant in info.permissions if grant.access not in ON_PATHS)
+
+
 def _refuse_problems(script: str, judged: Sequence[JudgedPermission]) -> None:
     for one in judged:
         if one.problem:
             raise ServiceError(
                 "bad_permission",
-                f"{script} cannot {one.asked.access} what it asks for: {one.problem}",
+                f"{script} cannot {_USES.get(one.asked.access, one.asked.access)} what it asks for: {one.problem}",
                 hint="Change permissions in its header, or what is there.",
                 status=422,
             )
 
 
-def _why_not(path: str, decided: ApprovalRow | None, sha256: str, shared: Sequence[SharedFile]) -> str:
+_USES = {Access.SECRET: "use"}
+
+
+def _wanted(asked: Sequence[Grant]) -> str:
+    """What a script asks for, by its kinds."""
+    kinds = {grant.access for grant in asked}
+    parts = ["files outside its scratch folder"] if kinds & ON_PATHS else []
+    parts += ["secrets"] if Access.SECRET in kinds else []
+    parts += ["the assistant"] if Access.ASK in kinds else []
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def _why_not(info: ScriptInfo, decided: ApprovalRow | None, sha256: str, shared: Sequence[SharedFile]) -> str:
+    path, wanted = info.path, _wanted(info.permissions)
     if decided is None:
-        return f"{path} asks for files outside its scratch folder, and no administrator has approved that yet."
+        return f"{path} asks for {wanted}, and no administrator has approved that yet."
     if decided.state == ApprovalState.APPROVED:
         if decided.sha256 == sha256 and (changed := changed_files(_shared_of(decided), shared)):
             return f"{', '.join(changed)}, which {path} imports, changed since the permissions of {path} were approved."
         return f"{path} is not the text whose permissions were approved: it has changed since."
     if decided.sha256 == sha256:
         return f"{path} was refused the permissions that it asks for, by {decided.name}."
-    return f"{path} asks for files outside its scratch folder; {decided.name} refused that for an earlier text."
+    return f"{path} asks for {wanted}; {decided.name} refused that for an earlier text."
 
 
 def _needs_approval(path: str, sentence: str) -> ServiceError:

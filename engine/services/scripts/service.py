@@ -34,7 +34,7 @@ from engine.services.operations import implements, may
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.own_edits import EditLeases, OwnEdit
 from engine.services.scripts.shared_code import SharedCode, shared_files, vain_header
-from engine.services.scripts.versions import ScriptWriter
+from engine.services.versioned_writer import VersionedWriter
 from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
 from store.files.names import MAX_PATH, is_shared, module_note, name_notes, script_path
 from store.files.script_text import read_script
@@ -73,7 +73,7 @@ class ScriptService:
         self,
         files: ScriptFiles,
         reconciler: Reconciler,
-        versions: ScriptWriter,
+        versions: VersionedWriter,
         approvals: Approvals,
         events: EventBus,
         dependencies: Dependencies,

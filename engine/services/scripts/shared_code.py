@@ -128,7 +128,7 @@ class SharedCode:
         try:
             while self._uncompiled:
                 key, module = next(iter(self._uncompiled.items()))
-                code = await self._compiler(module.text.decode(), module.path)
+                code = await self._compiler(module.text.decode("utf-8", "replace"), module.path)
                 self._keep(key, code or b"")  # what cannot be compiled, too: the run's own process tells why
                 del self._uncompiled[key]
         except ServiceError as error:  # the parser has no room now: later runs ask again

@@ -27,7 +27,7 @@ from engine.services.access import Actor, ServiceError, require_script
 from engine.services.operations import may
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.service import ScriptService, conflict, refused
-from engine.services.scripts.versions import ScriptWriter
+from engine.services.versioned_writer import VersionedWriter
 from store.errors import StoreError
 from store.files.names import SUFFIX, folded, path_problem, script_path, shown
 from store.files.scripts import ScriptFiles
@@ -113,7 +113,7 @@ class TitledScripts:
         scripts: ScriptService,
         changes: ScriptChanges,
         files: ScriptFiles,
-        writer: ScriptWriter,
+        writer: VersionedWriter,
         versions: Versions,
     ) -> None:
         self._scripts = scripts

@@ -23,10 +23,10 @@ from engine.services.access import Actor, ServiceError
 from engine.services.events import EventBus
 from engine.services.operations import implements
 from engine.services.scripts.changes import ScriptChanges
-from engine.services.scripts.versions import ScriptWriter
 from engine.services.sync.diff_items import fingerprint_of, items_of, with_keys
 from engine.services.sync.diff_texts import DiffTexts, preview_of, with_old_keys
 from engine.services.tasks import Progress, TaskCancelled, TaskService
+from engine.services.versioned_writer import VersionedWriter
 from store.errors import Conflict, StoreError
 from store.index.differences import changed_keys
 from store.index.reconcile import Reconciler, Scanned
@@ -64,7 +64,7 @@ class DiffService:
         self,
         reconciler: Reconciler,
         texts: DiffTexts,
-        writer: ScriptWriter,
+        writer: VersionedWriter,
         changes: ScriptChanges,
         ignored: IgnoredDifferences,
         tasks: TaskService,

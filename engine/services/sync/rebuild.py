@@ -17,7 +17,7 @@ from engine.services.scripts.service import ScriptService
 from engine.services.sync.watch import WatchService
 from engine.services.tasks import Progress, TaskService
 from store.errors import StoreError
-from store.files.scripts import ScriptFiles
+from store.files.versioned import VersionedFiles
 from store.index.reconcile import ProgressCallback, Rebuilt, Reconciler
 from store.state.approvals import Approvals
 from store.state.versions import Versions
@@ -96,11 +96,12 @@ class Part(Protocol):
 
 
 class HistoryPart:
-    """The versions of scripts: are the bytes of every one there, and what they were?"""
+    """The versions of files of one kind: are the bytes of every one there, and what they were?"""
 
-    def __init__(self, files: ScriptFiles, versions: Versions) -> None:
+    def __init__(self, files: VersionedFiles, versions: Versions, name: str = "history") -> None:
         self._files = files
         self._versions = versions
+        self._name = name
 
     async def look(self, progress: ProgressCallback) -> RebuildPart:
         kept = await self._versions.all()
@@ -108,13 +109,13 @@ class HistoryPart:
 
     def _look(self, kept: list[tuple[str, str]], progress: ProgressCallback) -> RebuildPart:
         problems = []
-        for number, (sha256, script) in enumerate(kept):
-            progress("history", number)
+        for number, (sha256, path) in enumerate(kept):
+            progress(self._name, number)
             try:
                 self._files.kept(sha256)
             except StoreError as error:
-                problems.append(ScriptProblem(path=script, problem=error.sentence))
-        return RebuildPart(name="history", checked=len(kept), problems=problems)
+                problems.append(ScriptProblem(path=path, problem=error.sentence))
+        return RebuildPart(name=self._name, checked=len(kept), problems=problems)
 
 
 class ApprovalPart:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from engine.models.scripts import OutsideChange
@@ -72,7 +72,12 @@ class WatchService:
         self._told: Sequence[str] | None = None
         self._ignored_lock: Stamp | None = None
         self._signs: list[Stamp | None] | None = None
+        self._others: list[Callable[[], Awaitable[None]]] = []
         reconciler.outside.heard = self._heard
+
+    def also(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Have others look at their files, too, whenever something may have changed. They tell of it themselves."""
+        self._others.append(look)
 
     @property
     def problems(self) -> list[str]:
@@ -154,6 +159,11 @@ class WatchService:
         found = together(self._found)
         self._found.clear()
         self._publish(found)
+        for look in self._others:
+            try:
+                await look()
+            except StoreError as error:
+                log.warning("files could not be looked at: %s", error)
         await self._look_at_git()
         return bool(found)
 

@@ -61,6 +61,8 @@ LIMITS = (
 PERMISSIONS = (
     Field("permissions.read", FieldKind.TEXTS, "paths to read; an administrator approves them for exactly one text"),
     Field("permissions.write", FieldKind.TEXTS, "paths to write; likewise"),
+    Field("permissions.secrets", FieldKind.TEXTS, "names of secrets that it may use; likewise"),
+    Field("permissions.assistant", FieldKind.FLAG, "yes: it may ask the assistant; likewise", YES_NO),
 )
 OF_PARAM = ("type", "default", "help", "choices", "required", "secret")
 

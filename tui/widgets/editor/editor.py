@@ -64,7 +64,7 @@ def _own_bindings() -> list[BindingType]:
 
 
 class Editor(FlatTextArea, inherit_bindings=False):
-    """A Python editor.
+    """An editor of Python, and of prose without its colours and block rules.
 
     ``load`` puts a text in, ``text`` is what to save, byte for byte what was loaded if nothing changed, and
     ``mark_saved`` says that it was. Undoing back to what was saved makes the editor clean again.
@@ -124,6 +124,7 @@ class Editor(FlatTextArea, inherit_bindings=False):
         """
         self._saved = SavedText()
         self.lineage = Lineage()
+        self._prose = False
         super().__init__(
             text,
             language=language,
@@ -148,8 +149,19 @@ class Editor(FlatTextArea, inherit_bindings=False):
 
     # Loading and saving.
 
-    def load(self, text: str, *, version: Version | None = None, language: str | None = "python") -> None:
-        """Show ``text`` from its start, as saved and without history; it grew from ``version``."""
+    def load(
+        self, text: str, *, version: Version | None = None, language: str | None = "python", prose: bool = False
+    ) -> None:
+        """Show ``text`` from its start, as saved and without history; it grew from ``version``.
+
+        Args:
+            text: What to show.
+            version: The saved version that it grew from.
+            language: What to colour it by.
+            prose: It is no Python: no colours, and a line's end says nothing of the next one's indentation.
+        """
+        self._prose = prose
+        language = None if prose else language
         if language != self.language:
             self.language = language
         self.load_text(text)
@@ -201,7 +213,7 @@ class Editor(FlatTextArea, inherit_bindings=False):
         """Load a text and stay on the line, as far as it is still there."""
         place = self.place
         row = row_follower(list(self.document.lines), text.split(newline_of(text)))(place.row)
-        self.load(text, version=version)
+        self.load(text, version=version, language=self.language, prose=self._prose)
         self.move_cursor((row, place.column))
         self._restore_view(place, row - place.row)
 
@@ -283,7 +295,10 @@ class Editor(FlatTextArea, inherit_bindings=False):
         start, end = sorted(self.selection)
         lines = self.document.lines
         before = lines[start[0]][: start[1]]
-        indentation = indentation_after(before, self._step, bracket_open=in_bracket(lines, *start))
+        if self._prose:
+            indentation = indentation_of(before)
+        else:
+            indentation = indentation_after(before, self._step, bracket_open=in_bracket(lines, *start))
         self._replace_via_keyboard("\n" + indentation, start, end)
         return True
 
@@ -320,7 +335,9 @@ class Editor(FlatTextArea, inherit_bindings=False):
         self._change_lines(lambda lines: dedented(lines, step))
 
     def action_toggle_comment(self) -> None:
-        self._change_lines(toggled_comments)
+        """Comment lines or uncomment them; prose has none, and in Markdown ``#`` makes a heading."""
+        if not self._prose:
+            self._change_lines(toggled_comments)
 
     def _change_lines(self, change: LineEdits) -> None:
         """Replace the selected lines as one edit, and keep the same lines selected."""

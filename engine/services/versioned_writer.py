@@ -1,6 +1,6 @@
-"""Changes of scripts' files together with their record: announced before, settled after, one change at a time.
+"""Changes of scripts and documents together with their record: announced before, settled after, one change at a time.
 
-Whatever ends the engine in between, the bytes are in place or in the history (``store.files.scripts``), and the next
+Whatever ends the engine in between, the bytes are in place or in the history (``store.files.versioned``), and the next
 start decides by looking at the files whether what was announced has happened.
 """
 
@@ -15,14 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine.models.versions import VersionReason
-from engine.services.access import Actor, require_script
+from engine.models.versions import ScriptHistory, ScriptVersion, VersionReason, VersionText
+from engine.services.access import Actor, ServiceError, require_script
 from engine.services.audit import AuditService
 from engine.services.disk_space import SpaceCheck, cannot_change, cannot_save
 from store.errors import Conflict, NotFound, NoVersion, StoreError
 from store.files import leftovers
-from store.files.names import script_path
-from store.files.scripts import FileVersion, ScriptFiles
+from store.files.versioned import FileVersion, VersionedFiles
 from store.index.external_changes import Outside
 from store.state.rows import VersionRow
 from store.state.versions import Versions
@@ -30,8 +29,8 @@ from store.state.versions import Versions
 log = logging.getLogger(__name__)
 
 
-class ScriptWriter:
-    """The only one who changes scripts' files. Its methods raise what ``ScriptFiles`` raises.
+class VersionedWriter:
+    """The only one who changes the files of one kind. Its methods raise what ``VersionedFiles`` raises.
 
     A token for some scripts only changes no others: that is refused here with a ``ServiceError``.
 
@@ -40,22 +39,22 @@ class ScriptWriter:
 
     def __init__(
         self,
-        files: ScriptFiles,
+        files: VersionedFiles,
         versions: Versions,
-        outside: Outside | None = None,
+        outside: Outside[Any] | None = None,
         space: SpaceCheck | None = None,
         audit: AuditService | None = None,
     ) -> None:
         self._files = files
         self._versions = versions
-        self._outside = outside or Outside()
+        self._outside: Outside[Any] = outside or Outside()
         self._space = space
         self._audit = audit
         self._turn = asyncio.Lock()
         self._settling: asyncio.Task[None] | None = None
 
     async def save(self, path: str, data: bytes, base: str | None, actor: Actor) -> None:
-        """Write a script; the version that it replaces gets a row."""
+        """Write a file; the version that it replaces gets a row."""
         async with self._turn:
             await self._save(path, data, base, actor, VersionReason.SAVED)
 
@@ -63,7 +62,7 @@ class ScriptWriter:
         """Bring a kept version back. ``base`` None: instead of whatever is there.
 
         Returns:
-            Whether the script had been gone.
+            Whether the file had been gone.
         """
         async with self._turn:
             data = await asyncio.to_thread(self._files.kept, digest)
@@ -73,31 +72,31 @@ class ScriptWriter:
             return before is None
 
     async def rename(self, path: str, new_path: str, base: str | None, actor: Actor) -> None:
-        """Give a script another path; its versions go with it. ``base`` None: whatever it holds."""
+        """Give a file another path; its versions go with it. ``base`` None: whatever it holds."""
         require_script(actor, path, "rename")
-        require_script(actor, script_path(new_path), "make")
+        require_script(actor, self._files.naming.path(new_path), "make")
         async with self._turn:
             self._require_writable(path)
             before = await self._there(path)
-            row = _row(before, VersionReason.RENAMED, actor, new_path=script_path(new_path))
+            row = _row(before, VersionReason.RENAMED, actor, new_path=self._files.naming.path(new_path))
             seen = base or before.sha256
-            with self._outside.own({before.path: None, script_path(new_path): before.sha256}):
+            with self._outside.own({before.path: None, self._files.naming.path(new_path): before.sha256}):
                 await self._recorded(row, seen, partial(self._files.rename, path, new_path, seen))
             self._tell(actor, "rename", path, new_path=new_path, sha256=seen)
 
     async def duplicate(self, path: str, new_path: str, actor: Actor) -> None:
-        """Make a new script of what another one holds."""
+        """Make a new file of what another one holds."""
         require_script(actor, path, "copy")
-        require_script(actor, script_path(new_path), "make")
+        require_script(actor, self._files.naming.path(new_path), "make")
         async with self._turn:
             self._require_space(new_path)
             digest = (await self._there(path)).sha256
-            with self._outside.own({script_path(new_path): digest}):
+            with self._outside.own({self._files.naming.path(new_path): digest}):
                 await asyncio.to_thread(self._files.duplicate, path, new_path)
-            self._tell(actor, "copy", script_path(new_path), sha256=digest, of=path)
+            self._tell(actor, "copy", self._files.naming.path(new_path), sha256=digest, of=path)
 
     async def delete(self, path: str, base: str | None, actor: Actor) -> VersionRow:
-        """Delete a script. ``base`` None: whatever it holds. Returns what brings it back."""
+        """Delete a file. ``base`` None: whatever it holds. Returns what brings it back."""
         require_script(actor, path, "delete")
         async with self._turn:
             self._require_writable(path)
@@ -109,7 +108,7 @@ class ScriptWriter:
             return row
 
     async def adopt(self, deletion: VersionRow, new_path: str, actor: Actor) -> bool:
-        """Give the versions of a deleted script to the one that holds its text since, unless it is there again."""
+        """Give the versions of a deleted file to the one that holds its text since, unless it is there again."""
         require_script(actor, deletion.script, "rename")
         require_script(actor, new_path, "make")
         async with self._turn:
@@ -122,12 +121,12 @@ class ScriptWriter:
             return adopted
 
     async def put(self, path: str, data: bytes, base: str | None, actor: Actor) -> None:
-        """Write what a script held before; the version that it replaces gets a row."""
+        """Write what a file held before; the version that it replaces gets a row."""
         async with self._turn:
             await self._save(path, data, base, actor, VersionReason.RESTORED)
 
     async def gone(self, path: str, data: bytes, actor: Actor, new_path: str | None = None) -> None:
-        """Record what became of a script whose file somebody removed or, with ``new_path``, renamed outside.
+        """Record what became of a file that somebody removed or, with ``new_path``, renamed outside.
 
         Its last text goes into the history first, and with ``new_path`` its versions go along.
 
@@ -142,7 +141,7 @@ class ScriptWriter:
                 current = await asyncio.to_thread(self._files.read, path)
                 raise Conflict(f"{path} is there again.", "Scan again.", current, there.sha256)
             if new_path is not None and await asyncio.to_thread(self._files.version, new_path) is None:
-                raise NotFound(f"There is no script {new_path}.")
+                raise NotFound(f"There is no {self._files.naming.noun} {new_path}.")
             reason = VersionReason.DELETED if new_path is None else VersionReason.RENAMED
             version = FileVersion(path, hashlib.sha256(data).hexdigest(), len(data))
             row = _row(version, reason, actor, new_path)
@@ -151,7 +150,7 @@ class ScriptWriter:
             self._tell(actor, "gone_outside", path, new_path=new_path, sha256=version.sha256)
 
     async def replaced(self, path: str, data: bytes, actor: Actor) -> None:
-        """Record what somebody replaced outside: what a script held before goes into the history."""
+        """Record what somebody replaced outside: what a file held before goes into the history."""
         async with self._turn:
             self._require_writable(path)
             await self.settled()
@@ -168,7 +167,7 @@ class ScriptWriter:
     async def _there(self, path: str) -> FileVersion:
         found = await asyncio.to_thread(self._files.version, path)
         if found is None:
-            raise NotFound(f"There is no script {path}.")
+            raise NotFound(f"There is no {self._files.naming.noun} {path}.")
         return found
 
     def _require_writable(self, path: str) -> None:
@@ -181,35 +180,35 @@ class ScriptWriter:
             raise cannot_save(path, short, self._space.hint)
 
     async def _save(self, path: str, data: bytes, base: str | None, actor: Actor, reason: VersionReason) -> None:
-        require_script(actor, script_path(path), "save")
+        require_script(actor, self._files.naming.path(path), "save")
         self._require_space(path)
         before = await asyncio.to_thread(self._files.version, path)
         digest = hashlib.sha256(data).hexdigest()
         work = partial(self._files.save, path, data, base)
         try:
-            with self._outside.own({script_path(path): digest}):
+            with self._outside.own({self._files.naming.path(path): digest}):
                 if before is None or base is None or before.sha256 == digest:  # nothing is replaced
                     await asyncio.to_thread(work)
                 else:
                     await self._recorded(_row(before, reason, actor), base, work, insist=False)
         except Conflict:
-            await self._note_refused(FileVersion(script_path(path), digest, len(data)), actor)
+            await self._note_refused(FileVersion(self._files.naming.path(path), digest, len(data)), actor)
             raise
         self._tell(actor, "restore" if reason is VersionReason.RESTORED else "save", path, sha256=digest, base=base)
 
     def _tell(self, actor: Actor, action: str, path: str, **detail: object) -> None:
         if self._audit is not None:
-            self._audit.tell(actor, "scripts", action, path, **detail)
+            self._audit.tell(actor, self._files.naming.folder, action, path, **detail)
 
     async def forget(self, script: str, kept: int) -> int:
-        """Let go of a script's oldest versions above ``kept``; how many texts went with them."""
+        """Let go of a file's oldest versions above ``kept``; how many texts went with them."""
         async with self._turn:
             digests = await self._versions.forget(script, kept)
             await asyncio.to_thread(self._files.forget, digests)
             return len(digests)
 
     async def forget_deleted(self, script: str) -> int:
-        """Let go of all versions of a script, unless somebody has made it anew; how many texts went with them."""
+        """Let go of all versions of a file, unless somebody has made it anew; how many texts went with them."""
         try:
             gone = await asyncio.to_thread(self._files.version, script) is None
         except StoreError:  # there is something of that name
@@ -313,7 +312,7 @@ def _row(version: FileVersion, reason: VersionReason, actor: Actor, new_path: st
     )
 
 
-def _has_happened(files: ScriptFiles, row: VersionRow) -> bool:
+def _has_happened(files: VersionedFiles, row: VersionRow) -> bool:
     """Whether something took the place of a version that is kept. Where that cannot be told, its row stays."""
     try:
         files.kept(row.sha256)
@@ -325,3 +324,46 @@ def _has_happened(files: ScriptFiles, row: VersionRow) -> bool:
     except StoreError:
         return True
     return now is None or now.sha256 != row.sha256 or row.reason == VersionReason.CONFLICT
+
+
+def shown_version(row: VersionRow) -> ScriptVersion:
+    """Return a version as a history shows it."""
+    return ScriptVersion(
+        path=row.path,
+        sha256=row.sha256,
+        size=row.size,
+        reason=VersionReason(row.reason),
+        at=row.at,
+        uid=row.uid,
+        name=row.name,
+        new_path=row.new_path,
+    )
+
+
+def newest_other(history: ScriptHistory) -> str:
+    """Return the newest version that differs from what is there; raises ``no_version``."""
+    for version in history.versions:
+        if version.sha256 != history.sha256:
+            return version.sha256
+    raise ServiceError("no_version", f"{history.path} has no other version to go back to.", status=404)
+
+
+def require_named(history: ScriptHistory, sha256: str, hint: str) -> None:
+    """Refuse another file's version: they lie in one place for all, and each gives out its own only.
+
+    Raises:
+        ServiceError: ``no_version``.
+    """
+    if all(version.sha256 != sha256 for version in history.versions):
+        sentence = f"The history of {history.path} has no version {sha256[:12]!r}."
+        raise ServiceError("no_version", sentence, hint=hint, status=404)
+
+
+def version_text(history: ScriptHistory, sha256: str, data: bytes) -> VersionText:
+    """Return what a version held; raises ``unreadable`` where that is no text."""
+    try:
+        return VersionText(path=history.path, sha256=sha256, text=data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ServiceError(
+            "unreadable", f"This version of {history.path} is not UTF-8 text (byte {error.start}).", status=422
+        ) from None

@@ -1,0 +1,249 @@
+"""Make calls of macros by an executor, in chunks that are cut by the time that the ones before took."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.models.macros import DocumentInput
+from engine.models.runs import Outcome, RunError
+from engine.services.access import ServiceError
+from engine.services.macros.executor import LONGEST, SHORTEST, Chunk, ChunkResult, Executor, MacroSource
+from engine.services.macros.expansion import CallOutcome, MacroCall
+from engine.services.macros.library import Macro
+
+FIRST = 8
+"""Calls of a macro's first chunk, of which nobody knows how long they take."""
+
+GROWTH = 4
+"""A chunk has at most so many times the calls of the one before."""
+
+MOST = 4096
+"""Calls of a chunk."""
+
+MAX_CHUNK = 4 << 20
+"""Characters of documents and parameters that a chunk carries, but for a single call that has more."""
+
+MOST_TIMEOUTS = 3
+"""A macro that was stopped so often is not called again in its batch: each time costs its whole wall limit."""
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How fast a macro is, and how often it had to be stopped."""
+
+    calls: int = FIRST
+    """How many make a chunk."""
+    timeouts: int = 0
+
+    @property
+    def given_up(self) -> bool:
+        return self.timeouts >= MOST_TIMEOUTS
+
+    def learn(self, result: ChunkResult) -> None:
+        if stopped := [number for number, error in result.errors.items() if _is_timeout(error)]:
+            self.timeouts += 1
+            self.calls = max(1, min(stopped))
+        else:
+            self._took(len(result.texts), result.duration)
+
+    def _took(self, calls: int, seconds: float) -> None:
+        """Learn from a chunk. What is too small to be measured grows."""
+        if calls < self.calls and seconds < SHORTEST:
+            return  # the end of a request: it says nothing of larger ones
+        aim = (SHORTEST + LONGEST) / 2
+        fitting = int(calls * aim / seconds) if seconds > 0 else MOST
+        self.calls = max(1, min(fitting, calls * GROWTH, MOST))
+
+
+@dataclass(slots=True)
+class ChunkCaller:
+    """``Caller`` by an executor, of which it is the only user.
+
+    Attributes:
+        executor: Takes the chunks.
+        context: What every call is told.
+        meta: The front matter of a document.
+        heard: Gets every result.
+        over: Called when the executor ends by itself: others have stopped it.
+    """
+
+    executor: Executor
+    context: Mapping[str, Any]
+    meta: Callable[[DocumentInput], Mapping[str, Any]]
+    heard: Callable[[ChunkResult], None]
+    over: Callable[[], None] = lambda: None
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+    _waiting: dict[int, tuple[asyncio.Future[ChunkResult], _Pace]] = field(default_factory=dict)
+    _paces: dict[str, _Pace] = field(default_factory=dict)
+    _taking: asyncio.Task[None] | None = None
+    _over: bool = False
+
+    def start(self) -> None:
+        self._taking = asyncio.create_task(self._take(), name="results of a batch")
+
+    async def close(self) -> None:
+        """Stop what goes on; calls that wait end as ``cancelled``."""
+        self._over = True
+        await self.executor.cancel()
+        await self.executor.close()
+        if self._taking is not None:
+            self._taking.cancel()
+            await asyncio.gather(self._taking, return_exceptions=True)
+        self._end_waiting()
+
+    async def call(
+        self, macro: Macro, calls: Sequence[MacroCall], documents: Sequence[DocumentInput]
+    ) -> Sequence[CallOutcome]:
+        """Make calls of one macro.
+
+        Raises:
+            ServiceError: ``cancelled``: the batch ended meanwhile.
+        """
+        if macro.source is None:
+            raise ValueError(f"{macro.name} cannot be called")
+        pace = self._paces.setdefault(macro.name, _Pace())
+        outcomes: dict[int, CallOutcome] = {}
+        todo = list(range(len(calls)))
+        while todo and not pace.given_up:
+            todo = await self._round(macro.source, calls, documents, todo, outcomes, pace)
+        for number in todo:
+            outcomes[number] = CallOutcome(error=_given_up(macro.name))
+        return [outcomes[number] for number in range(len(calls))]
+
+    async def _round(
+        self,
+        macro: MacroSource,
+        calls: Sequence[MacroCall],
+        documents: Sequence[DocumentInput],
+        todo: list[int],
+        outcomes: dict[int, CallOutcome],
+        pace: _Pace,
+    ) -> list[int]:
+        """Make the calls ``todo``; return those that were not begun, since one before them was stopped."""
+        sent: list[tuple[list[int], asyncio.Future[ChunkResult]]] = []
+        left = todo
+        try:
+            while left and not pace.given_up:
+                size = _fitting(calls, documents, left, pace.calls)
+                numbers, left = left[:size], left[size:]
+                sent.append((numbers, await self._send(self._chunk(macro, calls, documents, numbers), pace)))
+            results = [(numbers, await future) for numbers, future in sent]
+        finally:
+            for _, future in sent:
+                future.cancel()
+        again: list[int] = []
+        for numbers, result in results:
+            again += _taken(numbers, result, outcomes)
+        return again + left
+
+    async def _send(self, chunk: Chunk, pace: _Pace) -> asyncio.Future[ChunkResult]:
+        if self._over:
+            raise batch_over()
+        future: asyncio.Future[ChunkResult] = asyncio.get_running_loop().create_future()
+        self._waiting[chunk.number] = future, pace
+        future.add_done_callback(lambda done: self._answered(chunk.number, done))
+        try:
+            await self.executor.submit(chunk)
+        except BaseException:
+            future.cancel()
+            raise
+        return future
+
+    def _chunk(
+        self,
+        macro: MacroSource,
+        calls: Sequence[MacroCall],
+        documents: Sequence[DocumentInput],
+        numbers: Sequence[int],
+    ) -> Chunk:
+        places: dict[int, int] = {}
+        of = [places.setdefault(calls[number].document, len(places)) for number in numbers]
+        return Chunk(
+            number=next(self._numbers),
+            macro=macro,
+            params=[calls[number].params for number in numbers],
+            context={**self.context, "macro": macro.name},
+            documents=[self._document(documents[place]) for place in places],
+            of=of,
+            wall=macro.limits.wall,
+        )
+
+    def _document(self, document: DocumentInput) -> Mapping[str, Any]:
+        return {"path": document.path, "meta": self.meta(document), "text": document.text}
+
+    async def _take(self) -> None:
+        """Hand every result to who waits for it."""
+        try:
+            async for result in self.executor.as_completed():
+                self.heard(result)
+                if (waiting := self._waiting.get(result.number)) is None:  # its request was given up
+                    continue
+                future, pace = waiting
+                pace.learn(result)
+                if not future.done():
+                    future.set_result(result)
+        finally:
+            if not self._over:
+                self._over = True
+                self.over()
+            self._end_waiting()
+
+    def _answered(self, number: int, done: asyncio.Future[ChunkResult]) -> None:
+        self._waiting.pop(number, None)
+        if not done.cancelled():
+            done.exception()  # seen: of several that wait in one request, one is told
+
+    def _end_waiting(self) -> None:
+        for future, _ in list(self._waiting.values()):
+            if not future.done():
+                future.set_exception(batch_over())
+
+
+def batch_over() -> ServiceError:
+    return ServiceError("cancelled", "The batch has ended, so nothing more is rendered in it.", status=409)
+
+
+def _fitting(calls: Sequence[MacroCall], documents: Sequence[DocumentInput], numbers: Sequence[int], most: int) -> int:
+    """How many of ``numbers`` make a chunk: up to ``most``, and not too much text."""
+    size, seen = 0, set[int]()
+    for count, number in enumerate(numbers[:most]):
+        call = calls[number]
+        size += sum(len(value) for value in call.params.values() if isinstance(value, str))
+        if call.document not in seen:
+            seen.add(call.document)
+            size += len(documents[call.document].text)
+        if size > MAX_CHUNK and count:
+            return count
+    return min(most, len(numbers))
+
+
+def _taken(numbers: Sequence[int], result: ChunkResult, outcomes: dict[int, CallOutcome]) -> list[int]:
+    """Put a result's parts where they belong; return the calls that were not begun."""
+    first = min((place for place, error in result.errors.items() if _is_timeout(error)), default=None)
+    again = []
+    for place, number in enumerate(numbers):
+        error = result.errors.get(place)
+        if first is not None and place > first and error is not None and _is_timeout(error):
+            again.append(number)
+            continue
+        outcomes[number] = CallOutcome(
+            text=result.texts[place],
+            error=error,
+            traceback=result.tracebacks.get(place),
+            warnings=result.warnings.get(place, ()),
+            reads=result.reads.get(place, ()),
+        )
+    return again
+
+
+def _is_timeout(error: RunError) -> bool:
+    return error.type == Outcome.TIMEOUT.value
+
+
+def _given_up(name: str) -> RunError:
+    message = f"The macro {name} was stopped {MOST_TIMEOUTS} times since it took too long; it is not called any more."
+    return RunError(type=Outcome.TIMEOUT.value, message=message)

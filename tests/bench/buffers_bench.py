@@ -1,0 +1,76 @@
+"""What a run costs beyond its work when 100 MB go in and 100 MB come out in buffers.
+
+    python tests/bench/buffers_bench.py [--quick] [--mb N]
+
+The work is the same function on the same bytes in this process: a table of a log's lines made and filtered, text to
+text (``lines``), and the heaviest case for what carries it, one pass over the bytes (``translate``). Rounds of both
+take turns. RESTRICTED, with records on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from engine import Engine
+from engine.models.runs import Outcome
+
+LINES = """
+def work(data, create):
+    kept = []
+    for line in bytes(data).split(b"\\n"):
+        if b"ERROR" not in line:
+            kept.append(line.lower())
+    text = b"\\n".join(kept)
+    create(len(data))[:len(text)] = text
+"""
+TRANSLATE = """
+def work(data, create):
+    create(len(data))[:] = bytes(data).translate(bytes(range(255, -1, -1)))
+"""
+CALL = '\nimport gatewright\nwork(gatewright.buffers["data"], lambda size: gatewright.buffers.create("out", size))\n'
+LINE = b"INFO   | jvm 1 | 2026/01/01 00:00:00 | Tag Line/Tag 42 has the value 17.25 (good)\n"
+
+
+def local(source: str, data: bytes) -> Callable[[], None]:
+    scope: dict[str, Callable[..., None]] = {}
+    exec(source, scope)
+    return lambda: scope["work"](data, bytearray)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a smoke run")
+    parser.add_argument("--mb", type=int, default=100, help="megabytes each way")
+    chosen = parser.parse_args()
+    rounds = 1 if chosen.quick else 7
+    size = (chosen.mb if not chosen.quick else 10) * 1_000_000
+    data = (LINE * (size // len(LINE) + 1))[:size]
+    with tempfile.TemporaryDirectory() as folder:
+        async with Engine.open(Path(folder) / "plant", pool_size=3) as engine:
+            for name, source in (("lines", LINES), ("translate", TRANSLATE)):
+                work, floor, ours = local(source, data), [], []
+                for _ in range(rounds):
+                    start = time.perf_counter()
+                    work()
+                    floor.append(time.perf_counter() - start)
+                    start = time.perf_counter()
+                    run = await engine.execute(source + CALL, buffers={"data": data}, timeout=60)
+                    ours.append(time.perf_counter() - start)
+                    assert run.outcome is Outcome.OK, run
+                    assert len(run.buffers["out"]) == size
+                    del run
+                work_p50, run_p50 = sorted(floor)[rounds // 2], sorted(ours)[rounds // 2]
+                more = (min(ours) - min(floor)) * 1e3
+                print(
+                    f"{name:10} work {work_p50 * 1e3:6.0f} ms  run {run_p50 * 1e3:6.0f} ms  "
+                    f"{run_p50 / work_p50:5.2f} x (best {min(ours) / min(floor):.2f} x, {more:.0f} ms more)"
+                )
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
