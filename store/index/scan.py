@@ -11,7 +11,8 @@ import gc
 import hashlib
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -47,19 +48,29 @@ def look(
     Raises:
         StoreError: The scripts folder cannot be read.
     """
-    # The cyclic collector would stop every thread again and again to look at new objects that all stay.
+    with without_collector():
+        changes = _look(files, known, stamps, tick)
+        if len(changes.entries) >= MANY:
+            settle_objects()
+        return changes
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep the cyclic collector off: it would stop every thread again and again for new objects that all stay."""
     enabled = gc.isenabled()
     gc.disable()
     try:
-        changes = _look(files, known, stamps, tick)
-        if len(changes.entries) >= MANY:
-            # Both at once put everything among the old objects, without looking at any of it.
-            gc.freeze()
-            gc.unfreeze()
-        return changes
+        yield
     finally:
         if enabled:
             gc.enable()
+
+
+def settle_objects() -> None:
+    """Put everything among the old objects, without looking at any of it: both calls at once do that."""
+    gc.freeze()
+    gc.unfreeze()
 
 
 def settled_stamps(known: Mapping[str, ScriptRow]) -> dict[str, Stamp]:

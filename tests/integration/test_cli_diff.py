@@ -146,7 +146,7 @@ def test_everything_is_rebuilt_and_what_does_not_fit_is_told(project: CliProject
     (project.root / ".gatewright/history" / version).write_text("written over\n")
     report = project.json("rebuild", "--all")
     parts = {part["name"]: part for part in report["parts"]}
-    assert set(parts) == {"history", "approvals"}
+    assert set(parts) == {"history", "document history", "approvals"}
     assert [one["path"] for one in parts["history"]["problems"]] == ["own/kept.py"]
     plain = project.call("rebuild", "--all")
     assert "history: own/kept.py: The version" in plain.stdout

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from engine.services.access import owner_actor
-from engine.services.retention import RetentionService
+from engine.services.retention import RetentionService, VersionHistory
 from engine.services.versioned_writer import VersionedWriter
 from store.errors import NoVersion
+from store.files.documents import DocumentFiles
 from store.files.scripts import ScriptFiles
 from store.index.reconcile import Reconciler
 from store.state.database import StateDB
@@ -169,6 +170,47 @@ async def test_scripts_that_vanished_outside_keep_their_versions(plant: Plant) -
     plant.now += 1000 * DAY
     assert (await plant.service().look()).versions == 0
     assert plant.kept(sha("one"))
+
+
+async def test_documents_have_a_past_of_their_own(plant: Plant, tmp_path: Path) -> None:
+    """What goes of scripts does not take a document's bytes along, and the other way round."""
+    history = tmp_path / "document_history"
+    for folder in (tmp_path / "documents", history):
+        folder.mkdir()
+    files = DocumentFiles(tmp_path / "documents", history)
+    writer = VersionedWriter(files, plant.state.document_versions)
+    base = None
+    for text in ("one", "two", "three", "four"):
+        await writer.save("a.md", text.encode(), base, ME)
+        base = sha(text)
+    await writer.settled()
+    await plant.save("a.py", "one", "two")
+    (history / sha("left by a crash")).write_text("left by a crash")
+    documents = VersionHistory(writer, plant.state.document_versions, history)
+    service = RetentionService(
+        plant.state,
+        plant.writer,
+        plant.reconciler,
+        plant.root / "history",
+        Retention(versions=2),
+        lambda: plant.now,
+        documents=documents,
+    )
+    info = await service.info()
+    assert (info.versions, info.history_bytes) == (
+        4,
+        len("one") * 2 + len("two") + len("three") + len("left by a crash"),
+    )
+    assert (await service.look()).versions == 1
+    assert sorted(path.name for path in history.iterdir()) == sorted(map(sha, ("two", "three", "left by a crash")))
+    plant.now += 31 * DAY
+    assert (await service.look()).leftovers == 1
+    await writer.delete("a.md", None, ME)
+    await writer.settled()
+    plant.now += 91 * DAY
+    assert (await service.look()).versions == 2
+    assert list(history.iterdir()) == []
+    assert plant.kept(sha("one")), "a script had the same text"
 
 
 async def test_a_lower_limit_takes_the_oldest_versions(plant: Plant) -> None:

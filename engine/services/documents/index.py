@@ -15,7 +15,7 @@ from store.files.documents import SIDECAR_SUFFIX, DocumentFiles, FoundFile
 from store.files.front_matter import FrontMatter, read_front_matter
 from store.files.listing import Stamp
 from store.index.external_changes import Outside
-from store.index.scan import QUIET_NS
+from store.index.scan import MANY, QUIET_NS, settle_objects, without_collector
 
 TOO_LONG = f"Its front matter is longer than {MAX_FRONT_MATTER:,} characters."
 
@@ -138,6 +138,14 @@ def text_of(data: bytes) -> tuple[str, str | None]:
 
 
 def _looked(files: DocumentFiles, before: _Known) -> _Known:
+    with without_collector():
+        known = _look(files, before)
+        if sum(path not in before.rows for path in known.rows) >= MANY:
+            settle_objects()
+        return known
+
+
+def _look(files: DocumentFiles, before: _Known) -> _Known:
     now = time.time_ns()
     stamps = {path: row.stamp for path, row in before.rows.items() if _settled(row.stamp, row.seen_ns)}
     stamps |= {path: one.stamp for path, one in before.sidecars.items() if _settled(one.stamp, one.seen_ns)}
