@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from engine.document_text import linked_path
+from engine.document_text import FRONT_MATTER_LINE, linked_path
 from engine.models.documents import DocumentInfo, DocumentList, ImageInfo, ImageList, TagCount, TagCounts
 from engine.models.macros import SourceDocument, SourceImage
 from engine.registry.documents import (
@@ -30,6 +30,7 @@ from engine.registry.documents import (
 )
 from engine.services.access import ServiceError
 from store.files.front_matter import FrontMatter, read_front_matter
+from store.index.scan import without_collector
 
 P = TypeVar("P", bound=msgspec.Struct)
 
@@ -104,16 +105,17 @@ class DocumentCollection:
         def read(text: str) -> FrontMatter:
             front = known.get(text)
             if front is None:
-                front = known[text] = read_front_matter(text)
+                front = known[text] = read_front_matter(text, FRONT_MATTER_LINE)
             return front
 
-        return cls(
-            (
-                ReadDocument(one.path, one.sha256, one.size, one.modified, read(one.front_matter), one.links)
-                for one in documents
-            ),
-            (ReadImage(one.path, one.size, one.modified, read(one.sidecar)) for one in images),
-        )
+        with without_collector():
+            return cls(
+                (
+                    ReadDocument(one.path, one.sha256, one.size, one.modified, read(one.front_matter), one.links)
+                    for one in documents
+                ),
+                (ReadImage(one.path, one.size, one.modified, read_front_matter(one.sidecar)) for one in images),
+            )
 
     @staticmethod
     async def of_project(project: ProjectDocuments) -> DocumentCollection:
