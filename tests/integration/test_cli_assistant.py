@@ -2,46 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from assistant_server import AssistantServer, assistant_server, says
+from assistant_server import AssistantServer, says, served_assistant
 from cli_support import CliProject, cli_project
 
 TEXT = "x = 1\nprint(x / 0)\n"
 
 
-@contextmanager
-def served() -> Iterator[AssistantServer]:
-    """The server in a thread of its own: the command line is called by processes that are waited for here."""
-    ready, loop, made = threading.Event(), asyncio.new_event_loop(), list[AssistantServer]()
-
-    async def serve() -> None:
-        async with assistant_server() as server:
-            made.append(server)
-            stop.append(asyncio.Event())
-            ready.set()
-            await stop[0].wait()
-
-    stop: list[asyncio.Event] = []
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert ready.wait(20)
-    try:
-        yield made[0]
-    finally:
-        loop.call_soon_threadsafe(stop[0].set)
-        thread.join()
-        loop.close()
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[AssistantServer]:
-    with served() as made:
+    with served_assistant() as made:
         made.key = ""
         yield made
 
