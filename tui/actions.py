@@ -148,10 +148,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("copy_output", "copy", "Copy the selected output, or all of it", Scope.OUTPUT, 1, palette=True),
     Action("clear_output", "clear", "Clear the output", Scope.OUTPUT, 2, palette=True),
     Action("save_files", "save", "Save the files that the run left", Scope.OUTPUT, 3, palette=True),
-    Action("explain_run", "explain", "Have the assistant explain why the run failed", Scope.OUTPUT, palette=True),
-    Action(
-        "propose_change", "propose", "Have the assistant propose a change of the script", Scope.OUTPUT, palette=True
-    ),
+    Action("explain_run", "explain", "Ask the assistant why the run failed", Scope.OUTPUT, palette=True),
+    Action("propose_change", "propose", "Ask the assistant for a change of the script", Scope.OUTPUT, palette=True),
     Action("open_problem", "go there", "Go to the place of the problem under the cursor", Scope.PROBLEMS, 1),
     Action("show_task", "output", "Show the output of the run under the cursor", Scope.TASKS, 1),
     Action("kill_task", "kill", "Kill the run, or cancel the task, under the cursor", Scope.TASKS, 2),
