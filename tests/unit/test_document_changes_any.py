@@ -44,7 +44,7 @@ def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps)
 def test_lists_are_right_and_nothing_is_lost(steps: list[tuple[str, str, str]]) -> None:
     with tempfile.TemporaryDirectory(prefix="gatewright-test-") as root:
