@@ -6,6 +6,7 @@ that the engine made, of a size that nothing can change, and that it looks at wh
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 
@@ -56,6 +57,7 @@ class Buffers:
 
         Raises:
             ValueError: There is a buffer of this name.
+            MemoryError: The run has not that much memory left.
             gatewright.Error: The engine makes none: too large, too many, or no buffer's name.
         """
         if name in self._views:
@@ -65,6 +67,10 @@ class Buffers:
         fd = self._ask(name, size)
         try:
             view = memoryview(mmap.mmap(fd, size)) if size else memoryview(bytearray())
+        except OSError as error:
+            if error.errno == errno.ENOMEM:
+                raise MemoryError from None
+            raise
         finally:
             os.close(fd)
         self._views[name] = view
@@ -92,6 +98,9 @@ class Buffers:
 
     def __repr__(self) -> str:
         return f"Buffers({', '.join(f'{name}: {len(view)} bytes' for name, view in self._views.items())})"
+
+
+Buffers.__module__ = "gatewright"  # as scripts know it
 
 
 def mapped(fd: int, size: int) -> memoryview:

@@ -30,6 +30,7 @@ __all__ = [
     "Error",
     "Record",
     "args",
+    "assistant",
     "buffers",
     "documents",
     "files",
@@ -38,6 +39,7 @@ __all__ = [
     "progress",
     "runs",
     "scripts",
+    "secrets",
     "state",
     "tags",
 ]
@@ -119,7 +121,10 @@ files: dict[str, InputFile] = _given.get("_files", {})
 
 
 def _make_buffer(name: str, size: int) -> int:
-    return _call_with_buffers("buffers.make", None, {"name": name, "size": size})[1][0]
+    _, fds = _call_with_buffers("buffers.make", None, {"name": name, "size": size})
+    if not fds:  # the kernel leaves out what a process may not have (unix(7), MSG_CTRUNC)
+        raise Error("busy", "The run has too many open files to make a buffer.", "Close some of them before.")
+    return fds[0]
 
 
 buffers: Buffers | None = _given.get("_buffers")
@@ -131,15 +136,19 @@ class _Log:
     """Lines for those who follow the run and for its record: time, level, text, on standard error."""
 
     def debug(self, message: object, *values: object) -> None:
+        """Write a line of level DEBUG. ``values`` fill its places, as in ``log.debug("%d rows", 3)``."""
         self._write("DEBUG", message, values)
 
     def info(self, message: object, *values: object) -> None:
+        """Write a line of level INFO."""
         self._write("INFO", message, values)
 
     def warning(self, message: object, *values: object) -> None:
+        """Write a line of level WARNING."""
         self._write("WARNING", message, values)
 
     def error(self, message: object, *values: object) -> None:
+        """Write a line of level ERROR."""
         self._write("ERROR", message, values)
 
     def exception(self, message: object, *values: object) -> None:
@@ -155,13 +164,13 @@ class _Log:
 
 
 class _Progress:
-    """``gatewright.progress``."""
+    """How far the run is, for those who follow it."""
 
     def __init__(self) -> None:
         self._told_at = float("-inf")
 
     def __call__(self, done: float | None = None, total: float = 1.0, text: str = "") -> None:
-        """Tell those who follow the run how far it is.
+        """Tell how far the run is: on the command line's terminal, in the console's head line and list of tasks.
 
         Call it as often as you like: ten times a second it is told.
 
@@ -306,6 +315,38 @@ class _State:
                 return value
 
 
+class _Secrets:
+    """Secrets that this script's header asks for, and that an administrator approved with its text."""
+
+    @staticmethod
+    def get(name: str) -> str:
+        """Return the value of a secret. It is hidden in what the run prints, returns and fails with."""
+        value: str = _call("secrets.get", name=name)["value"]
+        return value
+
+
+class _Assistant:
+    """A language model of the administrator's choice, for scripts whose header asks for it and that are approved."""
+
+    @staticmethod
+    def ask(prompt: str, instructions: str = "", max_tokens: int | None = None) -> str:
+        """Return the answer to ``prompt``, which keeps to ``instructions``."""
+        answer: str = _call("assistant.ask", prompt=prompt, instructions=instructions, max_tokens=max_tokens)["text"]
+        return answer
+
+    @staticmethod
+    def summarize(text: str, words: int = 100, language: str = "") -> str:
+        """Return a summary of ``text`` in about so many words, in its own language or another one."""
+        answer: str = _call("assistant.summarize", text=text, words=words, language=language)["text"]
+        return answer
+
+    @staticmethod
+    def classify(text: str, labels: Sequence[str]) -> str:
+        """Return the one of ``labels`` that fits ``text`` best."""
+        label: str = _call("assistant.classify", text=text, labels=list(labels))["label"]
+        return label
+
+
 class _Tags:
     """Tags of the gateway, where an embedder of the engine has connected them."""
 
@@ -321,10 +362,12 @@ class _Tags:
         _call("tags.write", path=path, value=value)
 
 
+assistant = _Assistant()
 log = _Log()
 progress = _Progress()
 runs = _Runs()
 scripts = _Scripts()
+secrets = _Secrets()
 documents = _Documents()
 state = _State()
 tags = _Tags()

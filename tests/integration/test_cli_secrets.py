@@ -32,8 +32,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
         yield made
 
 
-def asked(command: list[str], prompt: str, answer: str) -> tuple[int, str]:
-    """Run ``command`` on a controlling terminal and answer its question; exit code and what the terminal showed."""
+def asked(command: list[str], prompt: str, answer: str, again: str = "") -> tuple[int, str]:
+    """Run ``command`` on a controlling terminal and answer its question; exit code and what the terminal showed.
+
+    With ``again`` it asks once more for the same, with that prompt.
+    """
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvp(command[0], command)
@@ -46,7 +49,7 @@ def asked(command: list[str], prompt: str, answer: str) -> tuple[int, str]:
         shown += piece
         if answer and prompt.encode() in shown:
             os.write(terminal, f"{answer}\n".encode())
-            answer = ""
+            prompt, again, answer = again, "", answer if again else ""
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
@@ -109,3 +112,31 @@ def test_what_cannot_be_had_is_usage(project: CliProject, arguments: tuple[str, 
     done = project.call("run", "push", *arguments, stdin=stdin)
     assert (done.returncode, said in " ".join(done.stderr.split())) == (2, True), done.stderr
     assert SECRET not in done.stderr
+
+
+def test_a_secret_is_set_from_standard_input_a_private_file_or_a_terminal_and_never_shown(
+    project: CliProject, tmp_path: Path
+) -> None:
+    done = project.call("secrets", "set", "historian", stdin=f"{SECRET}\n")
+    assert (done.returncode, done.stdout) == (0, ""), done
+    file = tmp_path / "key"
+    file.write_text(f"{SECRET}\n")
+    file.chmod(0o640)
+    refused = project.call("secrets", "set", "plc.key", "--from", str(file))
+    assert refused.returncode == 2
+    assert f"other accounts may use {file}; nothing was set" in refused.stderr
+    file.chmod(0o600)
+    assert project.call("secrets", "set", "plc.key", "--from", str(file)).returncode == 0
+    code, shown = asked(project.command("secrets", "set", "typed"), "Value of typed", SECRET, "Once more")
+    assert code == 0, shown
+    for arguments in (("--from", str(tmp_path / "none")), ("--from", "/dev/null"), ()):
+        refused = project.call("secrets", "set", "empty", *arguments)
+        assert refused.returncode == 2, refused
+        assert "nothing was set" in refused.stderr
+    listed = project.call("secrets", "list")
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["name", "historian", "plc.key", "typed"]
+    assert [one["name"] for one in project.json("secrets", "list")["secrets"]] == ["historian", "plc.key", "typed"]
+    assert project.call("secrets", "delete", "typed").returncode == 0
+    assert "There is no secret 'typed'" in project.call("secrets", "delete", "typed").stderr
+    assert SECRET not in shown + "".join(each.stdout + each.stderr for each in (done, refused, listed))
+    assert SECRET not in project.call("audit").stdout

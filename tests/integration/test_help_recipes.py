@@ -144,7 +144,9 @@ def test_topics_and_near_names() -> None:
         return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     assert (
-        {*re.findall(r"^  (\w+)", call().stdout, re.MULTILINE)} == {*TOPICS} == {path.stem for path in PAGES.iterdir()}
+        {*re.findall(r"^  ([\w-]+)", call().stdout, re.MULTILINE)}
+        == {*TOPICS}
+        == {path.stem for path in PAGES.iterdir()}
     )
     wrong = call("acess")
     assert wrong.returncode == 2

@@ -5,7 +5,10 @@ from __future__ import annotations
 import array
 import asyncio
 import fcntl
+import os
+import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -20,6 +23,7 @@ from engine.registry.runs import RUNS_BUFFER, RUNS_GET, RunBufferParams, RunPara
 from engine.services.access import ServiceError
 from engine.services.runs.outputs import RunOutputs
 from engine.worker.buffers import MOST_MADE
+from engine.worker.descendants import is_alive
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -49,7 +53,7 @@ def refusal(name, size):
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServedEngine]:
-    settings = Settings(policy=PolicySection(preset="practical"))
+    settings = Settings(policy=PolicySection(preset="practical", admin_as_root=True))
     async with served_engine(tmp_path_factory.mktemp("buffers") / "plant", settings) as served:
         yield served
 
@@ -165,21 +169,36 @@ async def test_a_script_that_goes_on_writing_changes_nothing_that_is_read(
 ) -> None:
     """Its process is gone before anything is read, so that no copy is needed."""
     monkeypatch.setattr(RunOutputs, "_copy", None)
+    found: dict[str, Any] = {}
+    seal, take = RunOutputs.seal, RunOutputs.take
+
+    def sealed(self: RunOutputs) -> bool:
+        found["pid"] = next(slot.pid for slot in engine.pool.info().slots if slot.run_id is not None)
+        found["sealed"] = seal(self)
+        return bool(found["sealed"])
+
+    def taken(self: RunOutputs, *hide: Any) -> Any:
+        found["alive"] = is_alive(found["pid"])
+        return take(self, *hide)
+
+    monkeypatch.setattr(RunOutputs, "seal", sealed)
+    monkeypatch.setattr(RunOutputs, "take", taken)
     code = """
 import _thread, gatewright, time
 out = gatewright.buffers.create("out", 1 << 20)
-def write():
+def write(out):
     n = 0
     while True:
         n = (n + 1) % 256
         out[:] = bytes([n]) * len(out)
-_thread.start_new_thread(write, ())
+_thread.start_new_thread(write, (out,))
 while not out[-1]:
     time.sleep(0.001)
 result = True
 """
     run = await engine.execute(code)
     assert run.value is True, run
+    assert (found["sealed"], found["alive"]) == (False, False)
     first = bytes(run.buffers["out"])
     await engine.execute("result = sum(range(1_000_000))")
     assert run.buffers["out"] == first
@@ -220,6 +239,78 @@ async def test_the_engine_reads_what_is_sealed_against_writing(engine: Engine) -
     assert fcntl.fcntl(left.fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
     assert left.holders == 0
     engine.runs.left.take(info.id)
+
+
+async def test_a_process_that_an_admin_run_leaves_changes_nothing_that_is_read(engine: Engine) -> None:
+    code = """# /// script
+# [tool.gatewright]
+# leave_processes = true
+# ///
+import os, time, gatewright
+out = gatewright.buffers.create("out", 1 << 20)
+result = os.fork()
+if not result:
+    os.setsid()
+    until = time.monotonic() + 60
+    n = 0
+    while time.monotonic() < until:
+        n = (n + 1) % 256
+        out[:] = bytes([n]) * len(out)
+    os._exit(0)
+while not out[-1]:
+    time.sleep(0.001)
+"""
+    await engine.scripts.save("leaves.py", SaveRequest(text=code), engine.owner)
+    run = await engine.run(RunRequest(kind=RunKind.SCRIPT, script="leaves.py", mode="ADMIN"))
+    try:
+        first = bytes(run.buffers["out"])
+        await engine.execute("result = sum(range(1_000_000))")
+        assert is_alive(run.value), run
+        assert run.buffers["out"] == first
+        assert any(first)
+    finally:
+        os.kill(run.value, signal.SIGKILL)
+
+
+async def test_a_run_without_the_memory_or_the_descriptors_for_a_buffer(engine: Engine) -> None:
+    run = await engine.execute(
+        "import gatewright\nfull = bytearray(300 << 20)\ngatewright.buffers.create('out', 250 << 20)"
+    )
+    assert run.outcome is Outcome.MEMORY, run
+    assert "limits.memory" in (run.note or "")
+    run = await engine.execute(
+        "import gatewright\nkept = []\ntry:\n    while True: kept.append(open('/dev/null'))\nexcept OSError: pass\n"
+        "kept.pop().close()\ngatewright.buffers.create('out', 1)"  # one is needed to ask for it
+    )
+    assert run.error is not None
+    assert "too many open files to make a buffer" in run.error.message, run
+    assert held(engine) == (0, 0)
+
+
+async def test_a_replay_needs_the_same_buffer_again(engine: Engine) -> None:
+    def uploaded(data: bytes) -> str:
+        writer = engine.buffers.create("data.bin", engine.owner)
+        writer.write(data)
+        return writer.finish().id
+
+    async def replayed(**buffers: str) -> memoryview:
+        run = await engine.run_history.launch(info.id, ReplayRequest(buffers=buffers), engine.owner, "library")
+        return engine.runs.left.take((await run.ended()).id)["out"]
+
+    first = uploaded(b"abc")
+    run = await engine.run(RunRequest(kind=RunKind.EXEC, code=DOUBLE, buffers={"data": first}))
+    info = await engine.run_history.inputs(run.id, engine.owner)
+    assert [(buffer.parameter, buffer.name, buffer.size) for buffer in info.buffers] == [("data", "data.bin", 3)]
+    info = await engine.runs.get(run.id, engine.owner)
+    assert await replayed() == b"abcabc"
+    engine.buffers.forget(first, engine.owner)
+    with pytest.raises(ServiceError, match="buffer 'data' of run") as refusal:
+        await replayed()
+    assert refusal.value.hint == "Hand it over again: --buffer data=PATH."
+    with pytest.raises(ServiceError, match="is not the one that run"):
+        await replayed(data=uploaded(b"abd"))
+    assert await replayed(data=uploaded(b"abc")) == b"abcabc"
+    engine.buffers.close()
 
 
 async def test_more_buffers_than_a_run_may_make(engine: Engine) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+import tui
 from engine import Engine
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest, RunState
 from engine.registry import OPERATIONS
@@ -17,6 +20,8 @@ from engine.services.access import NO_ACCOUNT, Actor, Role
 from engine.services.operations import UnboundOperation
 from engine.services.script_api import dispatcher
 from engine.services.script_api.dispatcher import CallingRun, RunOperation
+
+PAGE = Path(tui.__file__).parent / "help" / "scripts-api.md"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -121,13 +126,14 @@ async def test_no_run_asks_what_is_open_to_no_script(engine: Engine) -> None:
 
 async def test_a_script_gets_what_its_caller_would(engine: Engine) -> None:
     """A token for some scripts sees those alone, and nobody sees another's runs by a script, author or not."""
+    await run(engine, "")
     request = RunRequest(kind=RunKind.SCRIPT, script="ask.py")
     theirs = await engine.runs.run_to_end(request, OTHER, "library", wait=20)
     code = f"""
 result = {{
     'scripts': [script.path for script in gatewright.scripts.list()],
     'text': told(lambda: gatewright.scripts.get('ask.py') and 'read'),
-    'documents': told(lambda: gatewright.documents.list() and 'read'),
+    'documents': told(lambda: gatewright.documents.list() is not None and 'read'),
     'runs': sorted({{run.actor for run in gatewright.runs.list()}}),
     'theirs': told(lambda: gatewright.runs.get({theirs.id}) and 'read'),
     'told': told(lambda: gatewright._call('runs.progress', {{'done': 1}}, run_id={theirs.id}) and 'told'),
@@ -290,6 +296,16 @@ async def test_an_error_that_is_not_caught_says_what_to_do(engine: Engine) -> No
     assert (done.error.type, done.error.line) == ("gatewright.Error", 2)
     assert "connected to no tags. Hand their values" in done.error.message
     assert "sdk.py" not in (done.traceback or "")
+
+
+async def test_the_recipe_of_the_help_page_prints_what_it_says(engine: Engine) -> None:
+    code, prints = re.findall(r"^```python script\n(.*?)^```\n\n```text\n(.*?)^```", PAGE.read_text(), re.M | re.S)[0]
+    (engine.project.scripts / "recipe.py").write_text(code)
+    for _ in range(2):
+        done = await engine.run(RunRequest(kind=RunKind.SCRIPT, script="recipe.py"))
+        assert done.stdout == prints, done.traceback
+    state = await engine.script_state.get("recipe.py", "done", engine.owner)
+    assert state.entries[0].value == 6
 
 
 async def test_no_name_has_two_methods(engine: Engine) -> None:

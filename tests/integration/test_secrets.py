@@ -13,7 +13,7 @@ import pytest_asyncio
 from access_kit import AccessHost
 
 from engine import Engine
-from engine.library import Run
+from engine.library import Run, _run
 from engine.models.access import TokenRequest
 from engine.models.permissions import Access, ApprovalState, ApproveRequest, Grant, PermissionReview
 from engine.models.runs import Outcome, RunKind, RunRequest
@@ -139,25 +139,39 @@ async def test_a_secret_that_is_not_set_is_told_before_approval_and_by_the_run(e
 
 
 LEAKS = """
-import base64, sys, os, threading
+import base64, pathlib, sys
 secret = gatewright.secrets.get("plc")
 print("plain", secret)
+gatewright._call("runs.progress", {"done": 0.5, "text": "at " + secret})
 sys.stdout.write(secret[:5]); sys.stdout.flush()
 sys.stderr.write("between\\n"); sys.stderr.flush()
-os.write(1, secret[5:].encode() + b"\\n")
+print(secret[5:], flush=True)
 for character in secret:
-    os.write(2, character.encode())
+    sys.stderr.write(character); sys.stderr.flush()
 print(repr(secret), base64.b64encode(b"user:" + secret.encode()))
-open("note.txt", "w").write("x" + secret)
-os.write(1, secret[:-1].encode())
+pathlib.Path("note.txt").write_text("x" + secret)
+sys.stdout.write(secret[:-1]); sys.stdout.flush()
 """
 ENDS = {
     "value": "result = {'k': [secret, {secret: secret}], 'f': {'__file__': 'note.txt'}}",
     "text": "class Odd:\n    def __repr__(self):\n        return f'<{secret}>'\nresult = Odd()",
     "error": "raise ValueError(f'no {secret!r} here')",
     "exit": "raise SystemExit(f'left with {secret}')",
-    "killed": "os.kill(os.getpid(), 9)",
+    "stopped": "sys.stderr.write('ready'); sys.stderr.flush()\nwhile True: pass",
 }
+
+
+async def stopped(engine: Engine, path: str, body: str) -> Run:
+    """Run an approved script until it says that it is ready, and stop it then."""
+    await save(engine, path, body)
+    await approve(engine, path)
+    active = await engine.runs.launch(RunRequest(kind=RunKind.SCRIPT, script=path), engine.owner, "library")
+    seen = ""
+    async for item in active.follow(0):
+        seen += "".join(chunk.text for chunk in item) if isinstance(item, list) else ""
+        if "ready" in seen:
+            engine.pool.cancel(active.info.id)
+    return _run(await active.ended(), active, {})
 
 
 def sees_secret(data: bytes) -> bool:
@@ -170,14 +184,14 @@ def sees_secret(data: bytes) -> bool:
 async def test_nothing_that_a_run_writes_leaves_or_fails_with_tells_a_secret(engine: Engine, how: str) -> None:
     events: list[object] = []
     with engine.events.subscribe() as changes:
-        run = await approved(engine, "own/leaks.py", LEAKS + ENDS[how])
+        run = await (stopped if how == "stopped" else approved)(engine, "own/leaks.py", LEAKS + ENDS[how])
         while not any(getattr(event.data, "outcome", None) for event in events):  # type: ignore[attr-defined]
             events += await asyncio.wait_for(anext(changes), 20)
     assert run.stdout.startswith("plain ***\n***\n"), run
     assert run.stdout.endswith(VALUE[:-1]), "what was only a beginning of it"
     assert run.stderr.startswith("between\n***")
     info = await engine.runs.get(run.id, engine.owner)
-    await engine.runs.recorder.settled()
+    await engine.runs.recorder.flush()
     row, output = await engine.state.run(run.id), await engine.state.output(run.id)
     audit = await engine.audit.list(engine.owner, limit=50)
     for seen in (run, info, row, output, audit, events):
@@ -193,6 +207,21 @@ async def test_nothing_that_a_run_writes_leaves_or_fails_with_tells_a_secret(eng
     assert used[0].subject == "plc"
 
 
+async def test_what_a_run_asks_of_the_engine_tells_no_secret_either(engine: Engine) -> None:
+    body = """
+secret = gatewright.secrets.get("plc")
+def refused(value):
+    try:
+        gatewright.state.set("kept", value)
+    except gatewright.Error as error:
+        return error.code
+    return gatewright.state.get("kept")
+result = [refused(secret), refused({"a": ["x" + secret]}), refused({secret: 1}), refused(secret[1:])]
+"""
+    run = await approved(engine, "own/hands.py", body)
+    assert run.value == ["tells_secret"] * 3 + [VALUE[1:]], run.error
+
+
 async def test_a_secret_lies_in_one_file_of_its_owner_alone(engine: Engine) -> None:
     run = await approved(engine, "own/leaks.py", LEAKS + ENDS["value"])
     assert run.outcome is Outcome.OK, run.error
@@ -205,8 +234,8 @@ async def test_a_secret_lies_in_one_file_of_its_owner_alone(engine: Engine) -> N
     }
     assert found == {".gatewright/secrets.json"}
     assert (root / ".gatewright/secrets.json").stat().st_mode & 0o777 == 0o600
-    listed = await engine.git.status(engine.owner)
-    assert "secrets" not in repr(listed)
+    listed = await engine.git.status()
+    assert "secrets.json" not in repr(listed)
 
 
 async def test_a_restricted_run_does_not_reach_the_file(engine: Engine) -> None:

@@ -16,11 +16,12 @@ from tui.commands.invocation import CommandGroup, Invocation, common_options
 @click.group("client", cls=CommandGroup)
 @common_options
 def client() -> None:
-    """Print what other programs on the gateway call the engine with.
+    """Print what other programs on the gateway call the engine with, and what scripts run with outside of it.
 
     \b
     Examples:
       gatewright client jython > python3.py
+      gatewright client python > gatewright.py
     """
 
 
@@ -55,6 +56,29 @@ def jython(invocation: Invocation) -> None:
             text = _filled_in(text, name, _checked_path(path))
     if invocation.json:
         invocation.print_json({"name": "python3", "text": text})
+    else:
+        invocation.streams.out.write(text)
+
+
+@client.command("python")
+@click.option("--stub", is_flag=True, help="Print the stub file for editors and type checkers instead.")
+@common_options
+@click.pass_obj
+def python(invocation: Invocation, *, stub: bool) -> None:
+    """Print a file that stands in for "import gatewright" where a script runs outside of Gatewright.
+
+    Put it beside the scripts, or where the tests are. Parameters, log, progress, files and state then work with
+    python, uv run and pytest; its own text says how. Runs of the engine have the real module and never read it.
+
+    \b
+    Examples:
+      gatewright client python > gatewright.py
+      gatewright client python --stub > gatewright.pyi
+    """
+    name = "gatewright.pyi" if stub else "gatewright.py"
+    text = resources.files("engine").joinpath("foreign", name).read_text("utf-8")
+    if invocation.json:
+        invocation.print_json({"name": name, "text": text})
     else:
         invocation.streams.out.write(text)
 

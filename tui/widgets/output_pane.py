@@ -19,6 +19,7 @@ from engine.models.runs import Mode, OutputChunk, RunInfo
 from tui.actions import Scope, action, bindings
 from tui.text.formats import clock, progress_text, size
 from tui.text.isolation import run_isolation
+from tui.text.labels import granted
 from tui.text.results import INDENT, result_lines
 from tui.text.sanitise import sanitise_line
 from tui.text.wrapping import INDENT as WRAP_INDENT
@@ -227,6 +228,11 @@ def run_detail(run: RunInfo) -> str:
         more = len(run.files) - NAMED_FILES
         names += [f"{more} more"] if more > 0 else []
         parts.append(f"files: {', '.join(names)}, {action('save_files').key} saves")
+    if held := [buffer for buffer in run.buffers if buffer.name not in {file.name for file in run.files}]:
+        names = [f"{sanitise_line(buffer.name)} {size(buffer.size)}" for buffer in held[:NAMED_FILES]]
+        more = len(held) - NAMED_FILES
+        names += [f"{more} more"] if more > 0 else []
+        parts.append(f"buffers: {', '.join(names)}, for ten minutes: gatewright runs buffers {run.id}")
     if run.grants:
-        parts.append(", ".join(f"{grant.access} {sanitise_line(grant.path)}" for grant in run.grants))
+        parts.append(", ".join(sanitise_line(" ".join(granted(grant))) for grant in run.grants))
     return "   ".join(parts)

@@ -175,8 +175,24 @@ class ActiveRun:
         self._bump()
         self.listener.run_changed(self)
 
+    def hide(self, name: str, value: str) -> bool:
+        """Keep the value of a secret out of all that comes from here on; return whether that is new."""
+        if self._masks is None:
+            self._masks = Masks()
+        return self._masks.add(name, value)
+
+    def masked(self, ending: Ending) -> Ending:
+        """Return its end without the secrets that it was given."""
+        return ending if self._masks is None else self._masks.ending(ending)
+
+    def tells_secret(self, text: str) -> bool:
+        """Whether a text has a secret that the run was given."""
+        return self._masks is not None and self._masks.found_in(text)
+
     def progressed(self, progress: RunProgress) -> None:
         """Tell how far it is, at once or as soon as that is told again."""
+        if self._masks is not None:
+            progress = replace(progress, text=self._masks.text(progress.text))
         self._progress = progress
         if self._progress_timer is None:
             self._tell_progress()
@@ -190,16 +206,6 @@ class ActiveRun:
         self._bump()
         self.listener.run_progressed(self)
         self._progress_timer = self._loop.call_later(PROGRESS_EVERY, self._tell_progress)
-
-    def hide(self, name: str, value: str) -> bool:
-        """Keep the value of a secret out of all that comes from here on; return whether that is new."""
-        if self._masks is None:
-            self._masks = Masks()
-        return self._masks.add(name, value)
-
-    def masked(self, ending: Ending) -> Ending:
-        """Return its end without the secrets that it was given."""
-        return ending if self._masks is None else self._masks.ending(ending)
 
     @property
     def masks(self) -> Masks | None:

@@ -161,20 +161,19 @@ class LeftBuffers:
 
     def add(self, run_id: int, left: dict[str, Buffer]) -> None:
         """Begin the lease of what a run has left."""
-        self._forget_dropped()
+        for other in list(self._left):
+            self._held(other)
         if left:
             self._left[run_id] = left
             self._buffers.give_back(left.values())
 
     def of(self, run_id: int) -> list[RunBuffer]:
         """Return what there still is of a run's buffers."""
-        self._forget_dropped()
-        return [RunBuffer(name=name, size=buffer.info.size) for name, buffer in self._left.get(run_id, {}).items()]
+        return [RunBuffer(name=name, size=buffer.info.size) for name, buffer in self._held(run_id).items()]
 
     def read(self, run_id: int, name: str) -> memoryview | None:
         """Return the content of a buffer, which stays readable when the lease ends; None if there is none."""
-        self._forget_dropped()
-        buffer = self._left.get(run_id, {}).get(name)
+        buffer = self._held(run_id).get(name)
         if buffer is None:
             return None
         buffer.handed_out = True  # from now on it may make room for others
@@ -182,21 +181,24 @@ class LeftBuffers:
 
     def take(self, run_id: int) -> dict[str, memoryview]:
         """Return all that a run has left and end its lease."""
-        self._forget_dropped()
-        left = self._left.pop(run_id, {})
+        left = self._held(run_id)
+        self._left.pop(run_id, None)
         taken = {name: mapped(buffer) for name, buffer in left.items()}
         for buffer in left.values():
             self._buffers.discard(buffer)
         return taken
 
-    def _forget_dropped(self) -> None:
+    def _held(self, run_id: int) -> dict[str, Buffer]:
+        """Return what the engine still holds of a run's; the others are forgotten."""
+        if (left := self._left.get(run_id)) is None:
+            return {}
         self._buffers.expire()
-        for run_id, left in list(self._left.items()):
-            there = {name: buffer for name, buffer in left.items() if self._buffers.has(buffer)}
-            if not there:
-                del self._left[run_id]
-            elif len(there) < len(left):
-                self._left[run_id] = there
+        held = {name: buffer for name, buffer in left.items() if self._buffers.has(buffer)}
+        if held:
+            self._left[run_id] = held
+        else:
+            del self._left[run_id]
+        return held
 
 
 def mapped(buffer: Buffer) -> memoryview:

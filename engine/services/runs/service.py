@@ -481,6 +481,11 @@ class RunService:
             raise ServiceError("no_run", f"Run {run_id} is over.", status=409)
         return run.hide(name, value)
 
+    def tells_secret(self, run_id: int, text: str) -> bool:
+        """Whether a text has a secret that a run was given."""
+        run = self._active.get(run_id)
+        return run is not None and run.tells_secret(text)
+
     @implements(RUNS_CANCEL)
     async def cancel(self, run_id: int, actor: Actor) -> RunInfo:
         """Stop a queued or running run and return its final record; a finished one is returned as it is."""

@@ -36,6 +36,10 @@ BURST = 1_000
 OF_ITS_SCRIPT = ("state.",)
 """Beginnings of the names of operations on what a script has: a run asks them for its own script, whatever it names."""
 
+KEEPS_NOTHING = frozenset({"runs.progress", "secrets.get"})
+"""Operations that keep and hand on nothing of what they are asked, or hide secrets in it. To every other one a run may
+not give a secret that it was given: it would stand in a record, or leave the host."""
+
 log = logging.getLogger(__name__)
 
 
@@ -97,6 +101,8 @@ class ScriptApi:
         self.callers = callers
         self.operations: Mapping[str, BoundOperation] = {}
         self.run_operations: dict[str, RunOperation] = {}
+        self.tells_secret: Callable[[int, str], bool] = lambda _run_id, _text: False
+        """Whether a text has a secret that a run was given."""
 
     def add(self, name: str, operation: RunOperation) -> None:
         """Let runs ask what only they may.
@@ -192,6 +198,7 @@ class RunApi(HostCalls):
             asked = _ASKED.decode(payload)
             found = self._allowed(asked.op)
             name = asked.op
+            self._require_no_secret(name, payload)
             if isinstance(found, RunOperation):
                 answer = found.method(self._run, msgspec.json.decode(asked.params, type=found.params))
             else:
@@ -257,6 +264,11 @@ class RunApi(HostCalls):
         if isinstance(found, BoundOperation):
             may(self._run.actor, found.operation)
         return found
+
+    def _require_no_secret(self, name: str, payload: bytes) -> None:
+        if name not in KEEPS_NOTHING and self._api.tells_secret(self._run.info.id, payload.decode()):
+            sentence = f"{name} was not called: what it was given has a secret, which would be kept or handed on."
+            raise ServiceError("tells_secret", sentence, hint="Leave the secret out of it.", status=422)
 
     def _request(self, row: Row, asked: _Asked) -> Request:
         """What the operation is asked: what is a run's own, its number and its script's state, it need not name."""
