@@ -15,7 +15,6 @@ import asyncio
 import errno
 import fcntl
 import hashlib
-import mmap
 import os
 import weakref
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from engine.models.runs import RunBuffer
 from engine.pool.outcome import ReturnedFile
 from engine.services.access import ServiceError
 from engine.services.runs.uploads import COPIED_AT_ONCE, SEALS, Buffer, BufferService
-from engine.worker.buffers import MOST_MADE, name_problem
+from engine.worker.buffers import MOST_MADE, name_problem, read_only
 from store.sizes import describe_size
 
 BLOCK = 512
@@ -216,10 +215,7 @@ class LeftBuffers:
 
 def mapped(buffer: Buffer) -> memoryview:
     """Return a read-only view of a sealed buffer. The memory lasts as long as the view."""
-    if not buffer.info.size:
-        return memoryview(b"")
-    # Private: before Linux 6.7 no shared mapping can be made of what is sealed against writing, not even to read.
-    return memoryview(mmap.mmap(buffer.fd, buffer.info.size, mmap.MAP_PRIVATE, mmap.PROT_READ))
+    return read_only(buffer.fd, buffer.info.size)
 
 
 def small_ones(left: dict[str, Buffer], taken: Sequence[ReturnedFile], limit: int) -> list[ReturnedFile]:
