@@ -18,6 +18,7 @@ from engine.models.runs import RunInfo
 from engine.pool.calls import error, whole
 from engine.pool.job import HostCalls, Reply
 from engine.registry.operation import ScriptKind
+from engine.registry.runs import RUNS_PROGRESS
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.audit import AuditService
 from engine.services.callers import Callers
@@ -192,6 +193,8 @@ class RunApi(HostCalls):
         info = self._run.info
         subject = f"#{info.id} {info.name}"
         for (operation, code), count in self._counts.items():
+            if operation == RUNS_PROGRESS.name:
+                continue  # it is about the run itself, and many tell it
             told = {"refused": code} if code else {}
             self._api.audit.tell(self._run.actor, SOURCE, f"call {operation}", subject, calls=count, **told)
 
