@@ -278,8 +278,8 @@ async def compose(
         documents,
         runs,
         tasks,
-        lambda run_id, actor, workers, calls: LocalExecutor(
-            pool, run_id=run_id, actor=actor.name, workers=workers, calls=calls
+        lambda run_id, actor, workers, calls, preview: LocalExecutor(
+            pool, run_id=run_id, actor=actor.name, workers=workers, calls=calls, interactive=preview
         ),
         lambda info, actor: script_api.for_run(info, "macro", actor, ""),
     )

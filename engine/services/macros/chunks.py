@@ -12,7 +12,7 @@ from typing import Any
 from engine.models.macros import DocumentInput
 from engine.models.runs import Outcome, RunError
 from engine.services.access import ServiceError
-from engine.services.macros.executor import LONGEST, SHORTEST, Chunk, ChunkResult, Executor, MacroSource
+from engine.services.macros.executor import LONGEST, MAX_RESULTS, SHORTEST, Chunk, ChunkResult, Executor, MacroSource
 from engine.services.macros.expansion import CallOutcome, MacroCall
 from engine.services.macros.library import Macro
 
@@ -59,6 +59,8 @@ class Pace:
             self.calls = max(1, min(stopped))
         else:
             self.took(len(result.texts), seconds, sent.characters)
+            size = sum(len(text) for text in result.texts if text is not None)
+            self.calls = max(1, min(self.calls, MAX_RESULTS // GROWTH // 4 * len(result.texts) // max(1, size)))
 
     def took(self, calls: int, seconds: float, characters: int = 0) -> None:
         """Learn that ``calls`` beside so many characters of documents took so long. Smaller chunks carry no fewer."""
