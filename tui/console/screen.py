@@ -175,6 +175,7 @@ class ConsoleScreen(FullScreen[None]):
             parts.output.show_host(host_sentence(message.info))
             parts.admin.engine_changed(message.info)
             parts.check.check_soon()
+            parts.tasks.forget_tasks()
             in_place_of_the_last(self, "catch-up", self._catch_up)
             in_background(self, "offers", parts.defaults.tell)
             if message.info.disk_full:
