@@ -1,4 +1,4 @@
-"""The scripts and sample data that a new project begins with."""
+"""The scripts, macros and sample data that a new project begins with."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 
-VERSION = 1
+VERSION = 2
 """Raised with every release that changes a bundled file: only then do projects get the new text."""
 
-_PLACES = {"defaults": "scripts/defaults", "samples": "documents/samples"}
+_PLACES = {"defaults": "scripts/defaults", "macros": "scripts/macros", "samples": "documents/samples"}
 """Folder in this package to folder in a project."""
 
 

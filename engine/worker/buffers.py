@@ -100,6 +100,9 @@ class Buffers:
         return f"Buffers({', '.join(f'{name}: {len(view)} bytes' for name, view in self._views.items())})"
 
 
+Buffers.__module__ = "gatewright"  # as scripts know it
+
+
 def mapped(fd: int, size: int) -> memoryview:
     """Map what a sealed descriptor holds, read-only, and close the descriptor.
 

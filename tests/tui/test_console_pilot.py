@@ -261,9 +261,9 @@ async def test_git_tab_shows_branch_and_changed_files(project, tmp_path):
         await c.open("fresh.py")
         await c.press("f3", "4")
         await c.shows("[Git", "on ", "changed")
-        write_script(project, "made_elsewhere.py", "pass\n")
+        write_script(project, "by_others.py", "pass\n")
         await c.press("1", "4", "z")
-        await c.shows("[Git", "made_elsewhere.py")
+        await c.shows("[Git", "by_others.py")
 
 
 async def test_hostile_text_reaches_no_terminal(project, tmp_path):

@@ -29,7 +29,7 @@ async def answer(c, question, text):
 async def test_the_open_script_goes_along_with_its_unsaved_text(project, tmp_path):
     write_script(project, "one/first.py", "a = 1\n")
     async with console(project, tmp_path) as c:
-        await c.shows("first", "pool [...]")
+        await c.shows("pool [...]")
         await c.open("one/first.py")
         await c.press("ctrl+end")
         await c.type("mine = 2")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from default_scripts import bundle
-from engine.worker.imports import CLASSIC_MODULES
+from engine.worker.imports import ALWAYS_ALLOWED, CLASSIC_MODULES
 from store.files.names import path_problem
 from store.files.save import MAX_SIZE
 from store.frontmatter.read import parse
@@ -65,19 +65,20 @@ def test_every_script_is_well_formed_and_imports_only_what_is_safe(path: str) ->
     assert front.problem is None
     assert front.title
     assert front.description
-    assert front.entrypoint == "main"
+    assert (front.kind, front.entrypoint) == (("macro", "render") if "/macros/" in path else ("utility", "main"))
     assert path_problem(path.removeprefix("scripts/")) is None
     tree = ast.parse(text)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported <= set(CLASSIC_MODULES), "they run whatever the preset is"
-    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main")
-    assert [argument.arg for argument in main.args.args] == [param.name for param in front.params]
+    assert imported <= {*CLASSIC_MODULES, *ALWAYS_ALLOWED}, "they run whatever the preset is"
+    main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == front.entrypoint)
+    takes = ["params", "context"] if front.kind == "macro" else [param.name for param in front.params]
+    assert [argument.arg for argument in main.args.args] == takes
 
 
 def test_the_bundle_fits_its_places() -> None:
     assert len(SCRIPTS) >= 3
-    assert all(path.startswith(("scripts/defaults/", "documents/samples/")) for path in FILES)
+    assert all(path.startswith(("scripts/defaults/", "scripts/macros/", "documents/samples/")) for path in FILES)
     assert all(len(data) < MAX_SIZE for data in FILES.values())
     assert all(data.endswith(b"\n") and b"\r" not in data for data in FILES.values())
 
