@@ -171,6 +171,14 @@ async def test_new_renamed_copied_deleted_and_back(c, documents):
     assert (documents / "taps_copy.md").exists()
 
 
+async def test_front_matter_that_cannot_be_used_is_a_problem_of_the_saved_text(c, documents):
+    (documents / "night.md").write_text("---\ntitle: [\n---\n")
+    await c.until(lambda: c.app._console.script_pane.info("documents/night.md").problem, "the list knows of it")
+    await c.open("documents/night.md")
+    await c.press("f3", "2")
+    await c.shows("[Problems 1]", "1:1     error", "ront matter")
+
+
 async def test_words_are_found_in_all_texts(c):
     await c.press("f2", "s")
     await c.shows("search in scripts and documents")
