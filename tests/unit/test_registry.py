@@ -145,11 +145,11 @@ ABOVE_VIEWER = {
         "state.get state.set"
     ),
     "author": (
-        "assistant.propose defaults.decide defaults.restore documents.delete documents.history documents.rename "
-        "documents.restore documents.save documents.version git.author git.author.set git.commit git.diff "
-        "git.stage git.unstage macros.preview scripts.delete scripts.deleted scripts.duplicate scripts.history "
-        "scripts.rename scripts.restore scripts.save scripts.set scripts.version sync.apply sync.rebuild "
-        "tasks.cancel"
+        "assistant.propose defaults.decide defaults.restore documents.delete documents.deleted documents.history "
+        "documents.rename documents.restore documents.save documents.version git.author git.author.set git.commit "
+        "git.diff git.stage git.unstage macros.preview scripts.delete scripts.deleted scripts.duplicate "
+        "scripts.history scripts.rename scripts.restore scripts.save scripts.set scripts.version sync.apply "
+        "sync.rebuild tasks.cancel"
     ),
     "admin": (
         "audit.list audit.verify engine.stop git.trust permissions.approve permissions.begin_edits "
