@@ -144,9 +144,9 @@ ABOVE_VIEWER = {
         "render.reads runs.cancel runs.progress runs.replay runs.start state.clear state.get state.set"
     ),
     "author": (
-        "defaults.decide defaults.restore documents.delete documents.history documents.rename documents.restore "
-        "documents.save documents.version git.author git.author.set git.commit git.diff git.stage git.unstage "
-        "macros.preview "
+        "defaults.decide defaults.restore documents.delete documents.deleted documents.history documents.rename "
+        "documents.restore documents.save documents.version git.author git.author.set git.commit git.diff git.stage "
+        "git.unstage macros.preview "
         "scripts.delete scripts.deleted scripts.duplicate scripts.history scripts.rename scripts.restore scripts.save "
         "scripts.set scripts.version sync.apply sync.rebuild tasks.cancel"
     ),
