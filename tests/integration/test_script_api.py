@@ -333,6 +333,13 @@ async def test_the_recipe_of_the_help_page_prints_what_it_says(engine: Engine) -
     assert state.entries[0].value == 6
 
 
+async def test_for_a_run_that_asks_nothing_nothing_is_made(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(dispatcher, "CallingRun", lambda *given: made.append(given))
+    assert (await engine.execute("result = 1 + 1")).value == 2
+    assert made == []
+
+
 async def test_no_name_has_two_methods(engine: Engine) -> None:
     operation = RunOperation(("utility",), dict[str, Any], lambda run, asked: None)
     for name in ("runs.get", "tags.read"):

@@ -16,7 +16,7 @@ import msgspec
 
 from engine.models.runs import RunInfo
 from engine.pool.calls import error, whole
-from engine.pool.job import HostCalls, Reply
+from engine.pool.job import Reply
 from engine.registry.operation import ScriptKind
 from engine.registry.runs import RUNS_PROGRESS
 from engine.services.access import Actor, Role, ServiceError
@@ -138,11 +138,34 @@ class ScriptApi:
         self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str = "", outputs: RunOutputs | None = None
     ) -> RunApi:
         """Return what answers the calls of one run, as ``CallingRun`` describes it."""
-        return RunApi(self, CallingRun(info, kind, actor, script, outputs))
+        return RunApi(self, (info, kind, actor, script, outputs))
 
 
-class RunApi(HostCalls):
-    """What one run may ask."""
+class RunApi:
+    """What one run may ask. Implements ``HostCalls``. For a run that asks nothing, nothing is made."""
+
+    __slots__ = ("_answers", "_api", "_run")
+
+    def __init__(self, api: ScriptApi, run: tuple[RunInfo, ScriptKind, Actor, str, RunOutputs | None]) -> None:
+        """``run`` has the fields of ``CallingRun``."""
+        self._api = api
+        self._run = run
+        self._answers: _Answers | None = None
+
+    def call(self, payload: bytes, reply: Reply) -> None:
+        """Answer a call, later if the run has made too many of them within a second."""
+        if self._answers is None:
+            self._answers = _Answers(self._api, CallingRun(*self._run))
+        self._answers.call(payload, reply)
+
+    def end(self) -> None:
+        """Give up what is under way, and put on record what was asked."""
+        if self._answers is not None:
+            self._answers.end()
+
+
+class _Answers:
+    """The answers to the calls of one run."""
 
     def __init__(self, api: ScriptApi, run: CallingRun) -> None:
         self._api = api
@@ -162,7 +185,6 @@ class RunApi(HostCalls):
         self._ended = False
 
     def call(self, payload: bytes, reply: Reply) -> None:
-        """Answer a call, later if the run has made too many of them within a second."""
         now = self._loop.time()
         self._tokens = min(BURST, self._tokens + (now - self._at) * PER_SECOND) - 1
         self._at = now
@@ -178,7 +200,6 @@ class RunApi(HostCalls):
         self._waiting.add(handle)
 
     def end(self) -> None:
-        """Give up what is under way, and put on record what was asked."""
         if self._ended:
             return
         self._ended = True
