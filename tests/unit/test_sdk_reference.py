@@ -142,3 +142,12 @@ def test_a_script_runs_outside_with_nothing_but_the_file(tmp_path: Path) -> None
     assert json.loads(done.stdout) == [24, "7", [1], ["a\n", "b"], "t.csv", ["rest"], {"runs": 1}]
     assert done.stderr[9:] == "INFO    24 hours\n"
     assert json.loads((tmp_path / "report.state.json").read_text()) == {"runs": 1}
+
+
+@pytest.mark.parametrize(("options", "file"), [((), STAND_IN), (("--stub",), STUB)])
+def test_the_command_prints_it(options: tuple[str, ...], file: Path) -> None:
+    command = [sys.executable, "-m", "tui.cli", "client", "python", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == file.read_text("utf-8")
+    as_json = json.loads(subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True).stdout)
+    assert as_json == {"name": file.name, "text": done.stdout}
