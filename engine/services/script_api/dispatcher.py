@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -33,6 +33,9 @@ PER_SECOND = 1_000
 
 BURST = 1_000
 """Calls that a run begins with and may save up."""
+
+LONG = 200
+"""Entries of a list up to which it is written in the event loop."""
 
 OF_ITS_SCRIPT = ("state.",)
 """Beginnings of the names of operations on what a script has: a run asks them for its own script, whatever it names."""
@@ -234,9 +237,7 @@ class _Answers:
             self._refuse(name, problem, reply)
             return
         if isinstance(answer, Awaitable):
-            task = self._loop.create_task(self._finish(name, answer, reply), name=f"call of run {self._run.info.id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._finish(name, answer, reply))
         else:
             self._succeed(name, answer, reply)
 
@@ -248,15 +249,33 @@ class _Answers:
         else:
             self._succeed(name, done, reply)
 
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work, name=f"call of run {self._run.info.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _succeed(self, name: str, answer: object, reply: Reply) -> None:
+        if _is_long(answer):
+            self._begin(self._succeed_later(name, answer, reply))
+            return
         answer, descriptors = answer if isinstance(answer, WithDescriptors) else (answer, ())
         try:
-            encoded = msgspec.json.encode({"ok": whole(answer)})
+            encoded = _encoded(answer)
         except Exception as problem:  # noqa: BLE001 - as above
             self._refuse(name, problem, reply)
             return
         self._counts[name, ""] += 1
         reply(encoded, descriptors)
+
+    async def _succeed_later(self, name: str, answer: object, reply: Reply) -> None:
+        """Write a long answer beside the event loop: ten thousand scripts take it a tenth of a second."""
+        try:
+            encoded = await asyncio.to_thread(_encoded, answer)
+        except Exception as problem:  # noqa: BLE001 - as above
+            self._refuse(name, problem, reply)
+            return
+        self._counts[name, ""] += 1
+        reply(encoded, ())
 
     def _refuse(self, name: str, problem: Exception, reply: Reply) -> None:
         refusal = self._refusal(name, problem)
@@ -320,3 +339,15 @@ class _Answers:
             sentence = f"Only a saved script can call {row.name}, and this run is of code that is none."
             raise ServiceError("no_script", sentence, hint="Save it as a script of the project, and run that.")
         return self._run.script
+
+
+def _is_long(answer: object) -> bool:
+    """Whether an answer has a long list in it."""
+    if not isinstance(answer, msgspec.Struct):
+        return False
+    values = (getattr(answer, name) for name in answer.__struct_fields__)
+    return any(isinstance(value, (list, tuple)) and len(value) > LONG for value in values)
+
+
+def _encoded(answer: object) -> bytes:
+    return msgspec.json.encode({"ok": whole(answer)})
