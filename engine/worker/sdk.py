@@ -30,6 +30,7 @@ __all__ = [
     "Error",
     "Record",
     "args",
+    "assistant",
     "buffers",
     "documents",
     "files",
@@ -224,26 +225,51 @@ class _Scripts:
         return Record(found["info"], text=found["text"])
 
 
+def _document(found: Mapping[str, Any]) -> Record:
+    """Return a document with all of its fields: an answer may leave out what has its default."""
+    return Record(
+        {
+            "path": "",
+            "title": "",
+            "date": None,
+            "status": "",
+            "tags": [],
+            "language": "",
+            "meta": {},
+            "images": [],
+            "sha256": "",
+            "size": 0,
+            "modified": 0.0,
+            "problem": None,
+            **found,
+        }
+    )
+
+
+def _image(found: Mapping[str, Any]) -> Record:
+    """Return an image with all of its fields."""
+    empty = {"path": "", "size": 0, "created": 0.0, "title": "", "alt": "", "caption": "", "documents": []}
+    return Record(empty, **found)
+
+
 class _Documents:
     """Documents: of the tree that is rendered in a macro, else of the project."""
 
     @staticmethod
     def list(status: str | None = None, tag: str | None = None) -> Records:
         """Return the documents with a status and a tag, by path, without their texts."""
-        listed: Records = _call("documents.list", status=status, tag=tag)["documents"]
-        return listed
+        return [_document(found) for found in _call("documents.list", status=status, tag=tag)["documents"]]
 
     @staticmethod
     def get(path: str) -> Record:
         """Return a document without its text."""
-        found: Record = _call("documents.get", path=path)
-        return found
+        return _document(_call("documents.get", path=path))
 
     @staticmethod
     def load(path: str) -> Record:
         """Return a document of the project with its ``text``. Not in a macro."""
         found: Record = _call("documents.load", path=path)
-        return Record(found["info"], text=found["text"])
+        return Record(_document(found["info"]), text=found["text"])
 
     @staticmethod
     def search(text: str, limit: int = 50) -> Records:
@@ -262,8 +288,8 @@ class _Documents:
         document: str | None = None, year: int | None = None, month: int | None = None, months: int | None = None
     ) -> Records:
         """Return images, the newest first: of a document, of a year or month, of so many newest months."""
-        found: Records = _call("documents.images", document=document, year=year, month=month, months=months)["images"]
-        return found
+        found = _call("documents.images", document=document, year=year, month=month, months=months)["images"]
+        return [_image(image) for image in found]
 
 
 class _State:
@@ -324,6 +350,28 @@ class _Secrets:
         return value
 
 
+class _Assistant:
+    """A language model of the administrator's choice, for scripts whose header asks for it and that are approved."""
+
+    @staticmethod
+    def ask(prompt: str, instructions: str = "", max_tokens: int | None = None) -> str:
+        """Return the answer to ``prompt``, which keeps to ``instructions``."""
+        answer: str = _call("assistant.ask", prompt=prompt, instructions=instructions, max_tokens=max_tokens)["text"]
+        return answer
+
+    @staticmethod
+    def summarize(text: str, words: int = 100, language: str = "") -> str:
+        """Return a summary of ``text`` in about so many words, in its own language or another one."""
+        answer: str = _call("assistant.summarize", text=text, words=words, language=language)["text"]
+        return answer
+
+    @staticmethod
+    def classify(text: str, labels: Sequence[str]) -> str:
+        """Return the one of ``labels`` that fits ``text`` best."""
+        label: str = _call("assistant.classify", text=text, labels=list(labels))["label"]
+        return label
+
+
 class _Tags:
     """Tags of the gateway, where an embedder of the engine has connected them."""
 
@@ -339,6 +387,7 @@ class _Tags:
         _call("tags.write", path=path, value=value)
 
 
+assistant = _Assistant()
 log = _Log()
 progress = _Progress()
 runs = _Runs()
