@@ -58,7 +58,7 @@ _numbers = iter(range(1, 1_000_000))
 
 
 def executor(pool: Pool, **options: Any) -> LocalExecutor:
-    return LocalExecutor(pool, **({"run_id": next(_numbers), "actor": "tester", "wall": 20.0} | options))
+    return LocalExecutor(pool, **({"run_id": next(_numbers), "actor": "tester", "wall": 60.0} | options))
 
 
 @pytest.mark.parametrize(
@@ -121,11 +121,12 @@ async def test_one_slot_is_left_to_people(pool: Pool) -> None:
     for number in range(8):
         await going_on.submit(chunk("    while True: pass", number=number, wall=60.0))
     await until(lambda: pool.info().running == 2, "two children of the batch run")
+    assert not pool.info().queue
     await expect_innocent(pool, Profile())
     waiting = make_job("result = 1", priority=Priority.BATCH, profile=Profile(), limits=limits())
     ending = pool.submit(waiting)
     assert any("leaves one slot to people" in entry.reason for entry in pool.info().queue)
-    await going_on.close()
+    await asyncio.wait_for(going_on.close(), PATIENCE)
     assert (await asyncio.wait_for(ending, PATIENCE)).outcome is Outcome.OK
 
 
@@ -135,12 +136,10 @@ async def test_many_macros_take_turns_on_few_slots(pool: Pool) -> None:
     done = await results(executor(pool), many)
     assert all(result.texts == texts(3) for result in done.values())
     # One that never pauses makes room for another.
-    busy = [
-        chunk(macro("    __import__('time').sleep(0.004)", f"busy_{number % 2}"), 5, number) for number in range(30)
-    ]
-    busy.insert(9, chunk("    pass", 3, 99))
-    done = await results(executor(pool), busy)
-    assert len(done) == 31
+    busy = [chunk(macro("    __import__('time').sleep(0.001)", "busy"), 5, number) for number in range(200)]
+    busy.insert(9, chunk("    pass", 3, 999))
+    done = await results(executor(pool, workers=2), busy)
+    assert list(done).index(999) < 180
     assert not any(result.errors for result in done.values())
 
 
@@ -203,6 +202,43 @@ class Documents:
 
     def end(self) -> None:
         self.ends += 1
+
+
+class LateAnswers:
+    """``HostCalls`` whose answers come when a test says so."""
+
+    def __init__(self) -> None:
+        self.late: list[Reply] = []
+
+    def call(self, payload: bytes, reply: Reply) -> None:
+        self.late.append(reply)
+
+    def end(self) -> None: ...
+
+
+IMPATIENT = """
+import gatewright, signal
+class Late(Exception): pass
+def give_up(*_): raise Late
+signal.signal(signal.SIGALRM, give_up)
+def render(params, context):
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    try:
+        gatewright._call("scripts.list")
+    except Late:
+        return "late"
+"""
+
+
+async def test_an_answer_that_nothing_waits_for_is_taken(pool: Pool) -> None:
+    calls = LateAnswers()
+    going_on = executor(pool, calls=calls)
+    done = going_on.as_completed()
+    for number in range(20):  # more than may be asked at once
+        await going_on.submit(chunk(IMPATIENT, 1, number))
+        assert (await asyncio.wait_for(anext(done), PATIENCE)).texts == ["late"]
+        calls.late.pop()(b'{"ok":[]}', ())
+    await going_on.close()
 
 
 ASKING = """

@@ -332,6 +332,16 @@ class ConsoleScreen(FullScreen[None]):
         parts = self.parts
         self.in_turn(parts.approval.decide, self.script_pane.path_under_cursor or parts.open_script.path)
 
+    def on_output_pane_proposal_requested(self, event: OutputPane.ProposalRequested) -> None:
+        in_background(self, "advice", self._advised, partial(self.parts.advice.propose, event.run))
+
+    def on_output_pane_explanation_requested(self, event: OutputPane.ExplanationRequested) -> None:
+        in_background(self, "advice", self._advised, partial(self.parts.advice.explain, event.run))
+
+    async def _advised(self, work: Callable[[], Awaitable[object]]) -> None:
+        with self.parts.problems_told(self.notify_error):
+            await work()
+
     def on_output_pane_save_requested(self, event: OutputPane.SaveRequested) -> None:
         in_background(self, "save-files", self._save_files, event.run)
 
