@@ -49,8 +49,8 @@ class _Pace:
             self.calls = max(1, min(stopped))
         else:
             self._took(len(result.texts), result.duration)
-            size = sum(len(text) for text in result.texts if text is not None)
-            self.calls = max(1, min(self.calls, MAX_RESULTS // GROWTH // 4 * len(result.texts) // max(1, size)))
+            room = MAX_RESULTS // GROWTH // 4  # the next texts may be larger
+            self.calls = max(1, min(self.calls, room * len(result.texts) // max(1, result.size)))
 
     def _took(self, calls: int, seconds: float) -> None:
         """Learn from a chunk. What is too small to be measured grows."""

@@ -146,9 +146,8 @@ class LocalExecutor:
         while not self._cancelled:
             while self._done:
                 result = self._done.popleft()
-                size = _size(result)
-                self._held -= size
-                if size:
+                self._held -= result.size
+                if result.size:
                     self._changed.set()
                 yield result
                 if self._cancelled:
@@ -333,7 +332,7 @@ class LocalExecutor:
         """Hand a chunk's result on."""
         self._open -= 1
         result = work.result()
-        self._held += _size(result)
+        self._held += result.size
         self._done.append(result)
         self._changed.set()
 
@@ -476,6 +475,7 @@ class _Work:
             warnings=self.warnings,
             reads=self.reads,
             output=_shortened(self.output),
+            size=MAX_RESULTS - self.room,
             duration=self.duration,
             isolation=self.isolation,
         )
@@ -615,7 +615,3 @@ def _shortened(text: str) -> str:
     if len(text) <= OUTPUT_KEPT:
         return text
     return f"{text[:OUTPUT_KEPT]}\n[… {len(text) - OUTPUT_KEPT:,} more characters]\n"
-
-
-def _size(result: ChunkResult) -> int:
-    return sum(len(text) for text in result.texts if text is not None)
