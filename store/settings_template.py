@@ -160,7 +160,7 @@ SETTINGS_TEMPLATE = """\
 
 [disk]
 # Room that stays free on the project's disk, and the same in percent of the disk; the larger one counts. Below it the
-# output of runs is not recorded and scripts are not saved, until there is room again. 0: use it up.
+# output of runs is not recorded, scripts and documents are not saved, until there is room. 0: use it up.
 # keep_free = "500 MiB"
 # keep_free_percent = 2
 """

@@ -294,14 +294,13 @@ async def test_a_replay_needs_the_same_buffer_again(engine: Engine) -> None:
         return writer.finish().id
 
     async def replayed(**buffers: str) -> memoryview:
-        run = await engine.run_history.launch(info.id, ReplayRequest(buffers=buffers), engine.owner, "library")
+        run = await engine.run_history.launch(run_id, ReplayRequest(buffers=buffers), engine.owner, "library")
         return engine.runs.left.take((await run.ended()).id)["out"]
 
     first = uploaded(b"abc")
-    run = await engine.run(RunRequest(kind=RunKind.EXEC, code=DOUBLE, buffers={"data": first}))
-    info = await engine.run_history.inputs(run.id, engine.owner)
-    assert [(buffer.parameter, buffer.name, buffer.size) for buffer in info.buffers] == [("data", "data.bin", 3)]
-    info = await engine.runs.get(run.id, engine.owner)
+    run_id = (await engine.run(RunRequest(kind=RunKind.EXEC, code=DOUBLE, buffers={"data": first}))).id
+    inputs = await engine.run_history.inputs(run_id, engine.owner)
+    assert [(buffer.parameter, buffer.name, buffer.size) for buffer in inputs.buffers] == [("data", "data.bin", 3)]
     assert await replayed() == b"abcabc"
     engine.buffers.forget(first, engine.owner)
     with pytest.raises(ServiceError, match="buffer 'data' of run") as refusal:

@@ -171,7 +171,7 @@ def test_what_yaml_writes_is_read_back(written: dict[str, Any]) -> None:
     assert parse(yaml.safe_dump(written, default_style='"', allow_unicode=True)) == written
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(pieces | st.text(max_size=5), max_size=30).map("".join))
 def test_no_text_breaks_it(text: str) -> None:
     front = read_front_matter(text)

@@ -186,6 +186,23 @@ async def test_what_nobody_has_fetched_makes_no_room() -> None:
     service.close()
 
 
+async def test_what_is_being_read_is_counted_until_it_has_been() -> None:
+    clock = Clock()
+    service = BufferService(max_buffer=100, max_total=150, clock=clock)
+    outputs, left = outputs_of(service), LeftBuffers(service)
+    outputs.create("out", 75)
+    left.add(1, await outputs.take())
+    reading = left.read(1, "out")
+    assert reading is not None
+    with reading[:10] as piece, pytest.raises(ServiceError, match="too many"):
+        outputs_of(service).create("more", 76)
+    clock.now = LEASE + 1
+    service.expire()
+    assert service._all.size == 75
+    del reading, piece
+    assert (left.of(1), service._all.size) == ([], 0)
+
+
 async def test_a_library_takes_what_was_left_and_nothing_is_held_for_it() -> None:
     service = BufferService()
     outputs, left = outputs_of(service), LeftBuffers(service)
