@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,12 +15,13 @@ import pytest_asyncio
 from engine import Engine
 from engine.models.engine import SlotState
 from engine.models.runs import Outcome, Priority, RunKind
+from engine.models.scripts import SaveRequest
 from engine.pool.job import Profile, Reply
 from engine.pool.pool import Pool
 from engine.services.macros import local
 from engine.services.macros.local import LocalExecutor
 from engine.services.macros.many import CallFailed
-from engine.worker.shared_code import compiled
+from engine.worker.shared_code import CODE_HEADER, compiled
 from tests.integration.executor_kit import PLAIN, chunk, kinds, macro, results, texts
 from tests.integration.pool_kit import PATIENCE, expect_innocent, limits, make_job, until, until_ready
 
@@ -273,6 +275,23 @@ async def test_compiled_code_is_used_and_that_of_another_interpreter_is_not(pool
     assert done[0].texts == ["(0)", "(1)"]
     done = await results(executor(pool), [chunk(macro(PLAIN, code=b"?" + other), 2)])
     assert done[0].texts == ["<0>", "<1>"]
+
+
+async def test_a_macro_is_compiled_ahead_where_no_script_runs(engine: Engine) -> None:
+    header = '# /// script\n# [tool.gatewright]\n# kind = "macro"\n# ///\n'
+    await engine.scripts.save("macros/compiled_ahead.py", SaveRequest(text=header + PLAIN), engine.owner)
+    library = engine.render._library
+    await library.macros()
+    await engine.shared.compiled()
+    found = (await library.macros()).get("compiled_ahead")
+    assert found is not None
+    assert found.source is not None
+    assert found.source.code[: len(CODE_HEADER)] == CODE_HEADER
+    done = await results(executor(engine.pool), [chunk(found.source, 2)])
+    assert done[0].texts == texts(2)
+    library_again = replace(found.source, text=header.encode() + b"def render(p, c): return 'changed'", code=b"")
+    done = await results(executor(engine.pool), [chunk(library_again, 1)])
+    assert done[0].texts == ["changed"]
 
 
 async def test_no_frame_of_the_engine_s_is_below_a_macro_but_the_first(pool: Pool) -> None:
