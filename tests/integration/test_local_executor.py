@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -164,6 +167,20 @@ async def test_a_cancelled_run_ends_its_batch_and_says_so(pool: Pool) -> None:
         assert [result async for result in going_on.as_completed()] == []
     assert going_on.stopped is not None
     assert going_on.stopped.type == Outcome.CANCELLED
+    await going_on.close()
+
+
+async def test_what_is_killed_from_outside_is_made_again(pool: Pool) -> None:
+    going_on = executor(pool)
+    await going_on.submit(chunk("    __import__('time').sleep(0.03)", 10))
+    await until(lambda: any(slot.state is SlotState.RUNNING for slot in pool.slots()), "it runs")
+    [pid] = [slot.info().pid for slot in pool.slots() if slot.state is SlotState.RUNNING]
+    assert pid is not None
+    await asyncio.sleep(0.05)  # perhaps into the middle of its calls; it is all one wherever it is
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    result = await asyncio.wait_for(anext(going_on.as_completed()), PATIENCE)
+    assert (result.texts, result.errors) == (texts(10), {})
     await going_on.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import signal
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -380,17 +381,21 @@ class LocalExecutor:
             self._broken[child.macro.sha256] = error
             child.traceback = ending.traceback
         else:
-            self._blame(child, work, part, error)
+            killed = ending.outcome is Outcome.CRASHED and ending.signal in (None, signal.SIGKILL)
+            self._blame(child, work, part, error, killed=killed and not work.losses)
         self._lost(child)
 
-    def _blame(self, child: _MacroChild, work: _Work, part: Part, error: RunError) -> None:
-        """Give the call that went on the error, and decide what of the others is tried again."""
+    def _blame(self, child: _MacroChild, work: _Work, part: Part, error: RunError, *, killed: bool) -> None:
+        """Give the call that went on the error, and decide what of the others is tried again.
+
+        ``killed``: from outside, by what is no fault of the macro, so that this call is tried again, too.
+        """
         sha256, overdue = child.macro.sha256, child.session.overdue
         todo, done = list(work.todo), len(part.texts)
         # Where nothing is known of it, the first one without an answer is to blame: each loss takes one at least.
         begun = done + 1 if child.session.begun is None else max(child.session.begun, done)
         work.todo = todo[done:]
-        if begun > done:
+        if begun > done and not killed:
             work.todo = todo[done : begun - 1] + todo[begun:]
             if overdue:
                 message = f"This call did not end: its chunk took longer than {part.wall:g} s."
