@@ -39,6 +39,9 @@ STARVING = 0.1
 KEPT_IDLE = 2.0
 """Seconds that a child without chunks keeps its slot."""
 
+LEAVING_GRACE = 0.1
+"""Seconds that children have to leave when all is done."""
+
 OUTPUT_KEPT = 16 << 10
 """Characters of a chunk's output that its result has."""
 
@@ -170,6 +173,9 @@ class LocalExecutor:
 
     async def close(self) -> None:
         """Leave nothing running. Safe after ``cancel`` and when called twice."""
+        if self._endings and self._finished and not self._open and not self._cancelled:
+            # Their macros have nothing left to do, and leave sooner than they could be killed and reaped.
+            await asyncio.wait(self._endings, timeout=LEAVING_GRACE)
         self._stop()
         if self._endings:
             await asyncio.wait(self._endings)
