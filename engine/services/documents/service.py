@@ -23,9 +23,10 @@ from engine.models.documents import (
     TagCounts,
 )
 from engine.models.scripts import DeleteRequest, OutsideChange, RenameRequest
-from engine.models.versions import RestoreRequest, ScriptHistory, ScriptVersion, VersionText
+from engine.models.versions import DeletedScripts, RestoreRequest, ScriptHistory, ScriptVersion, VersionText
 from engine.registry.documents import (
     DOCUMENTS_DELETE,
+    DOCUMENTS_DELETED,
     DOCUMENTS_HISTORY,
     DOCUMENTS_IMAGES,
     DOCUMENTS_LIST,
@@ -179,6 +180,11 @@ class DocumentService:
         """Delete a document; its history keeps what it held."""
         return await asyncio.shield(_refusing(self._delete(path, request, actor)))
 
+    @implements(DOCUMENTS_DELETED)
+    async def deleted(self, actor: Actor) -> DeletedScripts:  # noqa: ARG002 - its role is checked
+        """Documents that were deleted and are not there now, the last one first."""
+        return await _refusing(self._deleted())
+
     @implements(DOCUMENTS_HISTORY)
     async def history(self, path: str, actor: Actor) -> ScriptHistory:  # noqa: ARG002 - its role is checked
         """The versions of a document, whether it is there or deleted."""
@@ -262,6 +268,11 @@ class DocumentService:
         row = await self._writer.delete(path, request.base_sha256, actor)
         self._events.publish("document", {"path": path, "change": "deleted", "old_path": path})
         return shown_version(row)
+
+    async def _deleted(self) -> DeletedScripts:
+        there = {info.path for info in (await self.collection()).documents}
+        rows = await self._versions.deletions()
+        return DeletedScripts(versions=[shown_version(row) for row in rows if row.script not in there])
 
     async def _history(self, name: str) -> ScriptHistory:
         path = await asyncio.to_thread(self._path_of, name)
