@@ -22,7 +22,7 @@ from engine.models.documents import (
     SaveDocumentRequest,
     TagCounts,
 )
-from engine.models.scripts import DeleteRequest, OutsideChange, RenameRequest
+from engine.models.scripts import DeleteRequest, RenameRequest
 from engine.models.versions import DeletedScripts, RestoreRequest, ScriptHistory, ScriptVersion, VersionText
 from engine.registry.documents import (
     DOCUMENTS_DELETE,
@@ -42,7 +42,7 @@ from engine.registry.documents import (
 from engine.services.access import Actor, ServiceError
 from engine.services.documents.collection import DocumentCollection
 from engine.services.documents.index import DocumentIndex, read_document, text_of
-from engine.services.events import EventBus
+from engine.services.events import EventBus, outside_change
 from engine.services.operations import implements
 from engine.services.versioned_writer import (
     VersionedWriter,
@@ -58,9 +58,6 @@ from store.index.external_changes import ExternalChanges
 from store.state.versions import Versions
 
 T = TypeVar("T")
-
-MAX_PATHS = 20
-"""Paths that an event names."""
 
 MAX_WORDS = 10
 MAX_LINE = 200
@@ -298,16 +295,7 @@ class DocumentService:
         return await self._info(await self._read(history.path))
 
     def _heard(self, found: ExternalChanges) -> None:
-        paths = [*found.created, *found.updated, *(new for _, new in found.renamed), *found.removed]
-        change = OutsideChange(
-            change="outside",
-            created=len(found.created),
-            updated=len(found.updated),
-            removed=len(found.removed),
-            renamed=len(found.renamed),
-            paths=paths[:MAX_PATHS],
-        )
-        self._events.publish("document", change)
+        self._events.publish("document", outside_change(found))
 
 
 async def _refusing(work: Awaitable[T]) -> T:
