@@ -14,7 +14,7 @@ from pathlib import Path
 
 from default_scripts import Bundle
 from engine import spare
-from engine.config import Settings
+from engine.config import ConfigError, Settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
 from engine.paths import EnginePaths
@@ -29,6 +29,8 @@ from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
 from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
+from engine.services.assistant.chat import BadServer, Server, server_at
+from engine.services.assistant.service import AssistantService
 from engine.services.audit import AuditService
 from engine.services.callers import Callers, keep_records
 from engine.services.denials import Denials
@@ -52,6 +54,7 @@ from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService, keep_house
 from engine.services.script_api import buffers as buffers_api
 from engine.services.script_api.additions import add_usual
+from engine.services.script_api.assistant import RunAssistant
 from engine.services.script_api.dispatcher import ScriptApi
 from engine.services.script_api.secrets import RunSecrets
 from engine.services.scripts.changes import ScriptChanges
@@ -87,6 +90,7 @@ from store.index.reconcile import Reconciler
 from store.project import MARKER, Project
 from store.read_only import NEEDED_ROOM, SPARE_ROOM, FullDiskProject, ReadOnlyProject
 from store.secrets import SecretsFile
+from store.state.assistant_use import Budget
 from store.state.database import StateDB
 from store.state.hmac_key import hmac_key
 from store.state.pruning import DAY, Retention
@@ -114,6 +118,7 @@ class EngineParts:
     documents: DocumentService
     script_state: StateService
     secrets: SecretService
+    assistant: AssistantService
     defaults: DefaultScriptService
     permissions: PermissionService
     checks: ScriptChecks
@@ -158,6 +163,7 @@ async def compose(
     shared_file = settings_file
     settings_file = settings_file or project.settings_file
     settings = settings or Settings.load(settings_file)
+    server = _server(settings)
     files = ScriptFiles(project.scripts, project.history)
     await state.interrupt_unfinished(time.time())
     reconciler = await Reconciler.open(files, project.index_db)
@@ -229,9 +235,20 @@ async def compose(
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
     protection = HostProtection(project.root, interpreter)
     own = project.home if isinstance(project, ReadOnlyProject) else project.private
+    asking = settings.assistant
+    budget = Budget(asking.script_requests, asking.requests, asking.text)
+    assistant = AssistantService(server, state.assistant_use, budget, audit)
+    stack.push_async_callback(assistant.close)
     secrets = SecretService(SecretsFile(own), space, audit, lambda: permissions.approved_secrets())
     permissions = PermissionService(
-        scripts, state.approvals, events, protection.now, shared, audit, leases, secrets.note
+        scripts,
+        state.approvals,
+        events,
+        protection.now,
+        shared,
+        audit,
+        leases,
+        lambda grant: secrets.note(grant) or assistant.note(grant),
     )
     stack.push_async_callback(permissions.close)
     ceilings = _ceilings(settings)
@@ -278,8 +295,8 @@ async def compose(
         documents,
         runs,
         tasks,
-        lambda run_id, actor, workers, calls: LocalExecutor(
-            pool, run_id=run_id, actor=actor.name, workers=workers, calls=calls
+        lambda run_id, actor, workers, calls, preview: LocalExecutor(
+            pool, run_id=run_id, actor=actor.name, workers=workers, calls=calls, interactive=preview
         ),
         lambda info, actor: script_api.for_run(info, "macro", actor, ""),
     )
@@ -297,6 +314,7 @@ async def compose(
         documents=documents,
         script_state=StateService(scripts, state.script_states, space, audit),
         secrets=secrets,
+        assistant=assistant,
         defaults=defaults,
         permissions=permissions,
         checks=checks,
@@ -323,6 +341,8 @@ async def compose(
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret
     script_api.add("secrets.get", RunSecrets(secrets, runs, audit).operation)
+    for name, operation in RunAssistant(assistant).operations.items():
+        script_api.add(name, operation)
     script_api.serve(vars(engine).values())
     runs.script_api = script_api
     return engine
@@ -533,6 +553,21 @@ def _pool_settings(
         health_interval=settings.pool.health_interval,
         limits=run_limits(settings),
     )
+
+
+def _server(settings: Settings) -> Server | None:
+    """Where the assistant is; None where there is none.
+
+    Raises:
+        ConfigError: It cannot be there.
+    """
+    asked = settings.assistant
+    if not asked.url:
+        return None
+    try:
+        return server_at(asked.url, asked.model, key_file=asked.key_file, ca_file=asked.ca_file, timeout=asked.timeout)
+    except BadServer as bad:
+        raise ConfigError(f"[assistant] in the settings cannot be used: {bad}") from None
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

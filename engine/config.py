@@ -27,6 +27,7 @@ FILE_ONLY = {
     "policy.": "what scripts may do",
     "access.": "who may do what",
     "listen.": "who reaches the engine",
+    "assistant.": "where texts of this host are sent",
 }
 """Keys that no variable of the environment sets, and what they decide."""
 
@@ -224,6 +225,35 @@ class ListenSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AssistantSection:
+    """``[assistant]``: a language model that people and approved scripts may ask. Decided in the file alone."""
+
+    url: str = ""
+    """Base of its chat API, for example "http://127.0.0.1:11434/v1". Empty: there is none."""
+
+    model: str = ""
+    """Which model is asked for there."""
+
+    key_file: str = ""
+    """File with its key, readable by the engine's account (or root) alone. Empty: it wants none."""
+
+    ca_file: str = ""
+    """File in PEM with the authorities that vouch for it, in place of the system's."""
+
+    timeout: Annotated[float, Range("timeout of the assistant", 1, 600)] = 60.0
+    """Seconds for an answer, all tries together."""
+
+    script_requests: Annotated[int, Range("requests of one script", 1, 1_000_000)] = 200
+    """Requests a day of each script, and of each caller without one."""
+
+    requests: Annotated[int, Range("requests a day", 1, 10_000_000)] = 1_000
+    """Requests a day of all together."""
+
+    text: Annotated[int, Range("text a day", 1 << 10, 1 << 40, size=True)] = 10 << 20
+    """Size of the texts that are sent and come back in a day, all together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionSection:
     """``[retention]``: how long the past is kept."""
 
@@ -268,6 +298,7 @@ class Settings:
     access: AccessSection = field(default_factory=AccessSection)
     engine: EngineSection = field(default_factory=EngineSection)
     listen: ListenSection = field(default_factory=ListenSection)
+    assistant: AssistantSection = field(default_factory=AssistantSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
     disk: DiskSection = field(default_factory=DiskSection)
 

@@ -16,6 +16,9 @@ SIDECAR_SUFFIX = ".meta"
 MAX_FRONT_MATTER = 64 << 10
 """Characters of front matter that are read; a longer one is not searched for its end."""
 
+FRONT_MATTER_LINE = 2
+"""The line of a document on which its front matter begins."""
+
 MAX_LINKS = 1_000
 """Links that one document can have; the rest of its images are not found."""
 

@@ -124,6 +124,25 @@ SETTINGS_TEMPLATE = """\
 # tls_cert = ""
 # tls_key = ""
 
+[assistant]
+# A language model that people and approved scripts of this project may ask: the base of its chat API (as OpenAI's and
+# those of local models are), such as "https://models.plant.example/v1" or "http://127.0.0.1:11434/v1", and the model.
+# What they ask is sent there. Empty: there is none. Takes effect at the next start.
+# url = ""
+# model = ""
+
+# File with its key, with an absolute path, readable by the engine's account alone; and a file in PEM with the
+# authorities that vouch for its certificate, in place of the system's.
+# key_file = ""
+# ca_file = ""
+
+# Seconds for an answer. Requests a day of each script (and of each caller without one), those of all together, and the
+# size of all texts that are sent and come back in a day.
+# timeout = 60
+# script_requests = 200
+# requests = 1000
+# text = "10 MiB"
+
 [retention]
 # Days for which the output of runs is kept, and its size in all.
 # output_days = 14
@@ -141,7 +160,7 @@ SETTINGS_TEMPLATE = """\
 
 [disk]
 # Room that stays free on the project's disk, and the same in percent of the disk; the larger one counts. Below it the
-# output of runs is not recorded and scripts are not saved, until there is room again. 0: use it up.
+# output of runs is not recorded, scripts and documents are not saved, until there is room. 0: use it up.
 # keep_free = "500 MiB"
 # keep_free_percent = 2
 """

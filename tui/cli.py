@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "audit": "tui.commands.audit:audit",
         "token": "tui.commands.token:token",
         "secrets": "tui.commands.secrets:secrets",
+        "assistant": "tui.commands.assistant:assistant",
         "retention": "tui.commands.retention:retention",
         "engine": "tui.commands.engine:engine",
         "client": "tui.commands.client:client",

@@ -53,7 +53,7 @@ def _disk(paths: EnginePaths) -> Finding:
     usage = shutil.disk_usage(paths.project)
     found = f"{describe_size(usage.free)} free, {usage.free / usage.total:.0%}"
     if (short := DiskSpace(paths.project, _floor(paths)).short()) is not None:
-        advice = f"Free some space: {short}, so run output is not recorded and scripts are not saved."
+        advice = f"Free some space: {short}, so run output is not recorded and scripts and documents are not saved."
         return Finding(level=Severity.WARN, tried="disk space of the project", found=found, advice=advice)
     return Finding(level=Severity.OK, tried="disk space of the project", found=found)
 

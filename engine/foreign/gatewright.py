@@ -12,7 +12,8 @@ It needs nothing but Python. Parameters, log, progress, files, buffers and state
     python scripts/report.py -p hours=24 -p table=@/tmp/table.csv
 
 ``params`` begins with the defaults in the header of the script, takes the JSON object in the environment variable
-GATEWRIGHT_PARAMS, and then each ``-p NAME=VALUE``; ``@PATH`` hands over a file. A test changes it as any dict. ``state``
+GATEWRIGHT_PARAMS, and then each ``-p NAME=VALUE``; ``@PATH`` hands over a file. A test changes it as any dict, and so
+it does ``buffers``, which begins with the files that GATEWRIGHT_BUFFERS names, as {"data": "/tmp/trend.bin"}. ``state``
 is kept in a file beside the script, ``report.state.json``, or in the one that GATEWRIGHT_STATE names. What only an
 engine knows (scripts, documents, runs, secrets, tags, the assistant) raises an ``Error``.
 
@@ -154,6 +155,21 @@ class _Log:
         sys.stderr.write(f"{time.strftime('%H:%M:%S')} {level:7} {text}{more}\n")
 
 
+class Buffers(dict):
+    """Buffers by name: those that a test puts in, or GATEWRIGHT_BUFFERS names, read-only; ``create`` adds one."""
+
+    def create(self, name: str, size: int) -> memoryview:
+        if name in self:
+            raise ValueError(f"there is a buffer {name!r} already")
+        self[name] = memoryview(bytearray(size))
+        return self[name]
+
+
+def _buffers() -> Buffers:
+    paths = json.loads(os.environ.get("GATEWRIGHT_BUFFERS", "{}"))
+    return Buffers({name: memoryview(Path(path).read_bytes()) for name, path in paths.items()})
+
+
 class _Progress:
     def __call__(self, done: float | None = None, total: float = 1.0, text: str = "") -> None:
         if sys.stderr.isatty():
@@ -222,6 +238,7 @@ class _OfTheEngine:
 
 
 params, args = _parameters()
+buffers = _buffers()
 files = {name: value for name, value in params.items() if isinstance(value, InputFile)}
 log = _Log()
 progress = _Progress()

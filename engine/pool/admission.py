@@ -66,7 +66,9 @@ def check(job: Job) -> None:
     if job.kind is RunKind.CALL and not (job.module and job.function):
         raise JobRejected("A call needs the names of a module and a function.")
     if len(job.inputs) > min(MAX_FILES, limits.open_files - 8):
-        raise JobRejected(f"A run can take {min(MAX_FILES, limits.open_files - 8)} files, not {len(job.inputs)}.")
+        raise JobRejected(
+            f"A run can take {min(MAX_FILES, limits.open_files - 8)} files and buffers, not {len(job.inputs)}."
+        )
     if any("\0" in argument for argument in job.argv):
         raise JobRejected("An argument holds a NUL character; no program can be given that.")
     for name in job.variables:

@@ -61,8 +61,9 @@ def calls_frame(
     context: Mapping[str, Any],
     documents: Sequence[Mapping[str, Any]] = (),
     of: Sequence[int] = (),
+    room: int = MAX_CHUNK_TEXTS,
 ) -> bytes:
-    """The CALLS frame for a chunk.
+    """The CALLS frame for a chunk, whose texts may have ``room`` bytes together.
 
     Raises:
         JobRejected: Something in it cannot be written as JSON, or a call belongs to a document that is not there.
@@ -79,11 +80,11 @@ def calls_frame(
     given = _json_of(params)
     around = _json(context)
     size = CALLS.size + len(around) + len(given) + len(told) + len(indexes)
-    lengths = CALLS.pack(number, len(params), len(around), len(given), len(told))
+    lengths = CALLS.pack(number, len(params), room, len(around), len(given), len(told))
     return b"".join((HEADER.pack(size, Frame.CALLS), lengths, around, given, told, indexes))
 
 
-NO_MORE_CALLS = HEADER.pack(CALLS.size, Frame.CALLS) + CALLS.pack(0, 0, 0, 0, 0)
+NO_MORE_CALLS = HEADER.pack(CALLS.size, Frame.CALLS) + CALLS.pack(0, 0, 0, 0, 0, 0)
 
 
 def _json_of(params: Sequence[Mapping[str, Any]]) -> bytes:
@@ -134,6 +135,8 @@ class Part:
     """Its CALLS."""
     wall: float
     """Seconds from when its first call can begin."""
+    room: int = MAX_CHUNK_TEXTS
+    """Bytes that its texts may have."""
     texts: list[str | None] = field(default_factory=list)
     errors: dict[int, RunError] = field(default_factory=dict)
     tracebacks: dict[int, str] = field(default_factory=dict)
@@ -267,8 +270,8 @@ def _take(part: Part, payload: bytes) -> None:
     sizes = array("I")
     sizes.frombytes(payload[TEXTS.size : sizes_end])
     part.size += len(payload) - head_end
-    if part.size > MAX_CHUNK_TEXTS:
-        raise ProtocolError(f"TEXTS of more than {MAX_CHUNK_TEXTS:,} bytes for one chunk")
+    if part.size > part.room:
+        raise ProtocolError(f"TEXTS of more than {part.room:,} bytes for one chunk")
     try:
         text = str(memoryview(payload)[head_end:], "utf-8")
     except UnicodeDecodeError:

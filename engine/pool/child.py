@@ -292,7 +292,8 @@ class Child:
             return
         # TEXTS come as often as the engine asks for them, and are no reason to read a run later.
         if self._batch is None or not frames or frames[-1][0] != Frame.TEXTS:
-            self._pace.spend(self._parser.taken * pace.FRAME + (pace.SMALL_READ if 0 < len(data) < pace.SMALL else 0))
+            small = pace.SMALL_READ if self._batch is None else pace.SMALL_READ_OF_BATCH
+            self._pace.spend(self._parser.taken * pace.FRAME + (small if 0 < len(data) < pace.SMALL else 0))
         self._take(frames)
         self._keep_pace(self._run_fd)
 

@@ -20,6 +20,10 @@ FRAME = 1
 SMALL_READ = 50
 """Tokens for a wake-up that brought less than ``SMALL`` bytes."""
 
+SMALL_READ_OF_BATCH = 4
+"""The same where macros are called: each of ten thousand tags may ask for documents, and waits for the answer. Such a
+batch may have a core of the engine's; what others ask has its turn between any two of its calls."""
+
 SWITCH = 25
 """Tokens for output of another stream than before: it begins a chunk, and a row in the records. It costs four times as
 much, but scripts that print and log in turns are ordinary, and the time that they wait counts for their limit."""

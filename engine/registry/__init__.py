@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.registry import access, defaults, documents, engine, git, macros, runs, scripts, secrets, state, sync
+from engine.registry import (
+    access,
+    assistant,
+    defaults,
+    documents,
+    engine,
+    git,
+    macros,
+    runs,
+    scripts,
+    secrets,
+    state,
+    sync,
+)
 from engine.registry.operation import Operation
 
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
@@ -19,5 +32,6 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     *macros.OPERATIONS,
     *state.OPERATIONS,
     *secrets.OPERATIONS,
+    *assistant.OPERATIONS,
 )
 """In the order in which the API matches them: the hot ones first."""

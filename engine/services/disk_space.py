@@ -37,4 +37,4 @@ def cannot_change(path: str, why: str, hint: str) -> StoreError:
 
 def short_of_space(short: str, hint: str) -> str:
     """What the engine says of itself."""
-    return f"Run output is not recorded and scripts are not saved: {short}. {hint}"
+    return f"Run output is not recorded and scripts and documents are not saved: {short}. {hint}"

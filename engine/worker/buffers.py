@@ -9,10 +9,17 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import sys
+from functools import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+if sys.version_info >= (3, 13):
+    _map = partial(mmap.mmap, trackfd=False)  # before that each mapping has a descriptor of its own open
+else:
+    _map = mmap.mmap
 
 MOST_MADE = 32
 """Buffers that a run can make."""
@@ -66,7 +73,7 @@ class Buffers:
             raise RuntimeError("buffers are made by the run's own process only")
         fd = self._ask(name, size)
         try:
-            view = memoryview(mmap.mmap(fd, size)) if size else memoryview(bytearray())
+            view = memoryview(_map(fd, size)) if size else memoryview(bytearray())
         except OSError as error:
             if error.errno == errno.ENOMEM:
                 raise MemoryError from None
@@ -100,12 +107,20 @@ class Buffers:
         return f"Buffers({', '.join(f'{name}: {len(view)} bytes' for name, view in self._views.items())})"
 
 
+Buffers.__module__ = "gatewright"  # as scripts know it
+
+
 def mapped(fd: int, size: int) -> memoryview:
-    """Map what a sealed descriptor holds, read-only, and close the descriptor.
+    """Map what a sealed descriptor holds, read-only, and close the descriptor."""
+    try:
+        return read_only(fd, size)
+    finally:
+        os.close(fd)
+
+
+def read_only(fd: int, size: int) -> memoryview:
+    """Map what a sealed descriptor holds. The memory lasts as long as the view.
 
     As private: before Linux 6.7 no shared mapping can be made of what is sealed against writing, not even to read.
     """
-    try:
-        return memoryview(mmap.mmap(fd, size, mmap.MAP_PRIVATE, mmap.PROT_READ)) if size else memoryview(b"")
-    finally:
-        os.close(fd)
+    return memoryview(_map(fd, size, mmap.MAP_PRIVATE, mmap.PROT_READ)) if size else memoryview(b"")

@@ -91,7 +91,7 @@ class Rendering:
             numbers = self._page.cast("I")
             self._note = numbers.__setitem__
         self._calls: Iterator[object] = iter(())
-        self._number = self._count = self._sent = 0
+        self._number = self._count = self._sent = self._room = 0
         self._returned: list[Any] = []
         """Of the calls from ``_sent`` on: what they returned, None for one that failed."""
         self._checked = 0
@@ -136,7 +136,7 @@ class Rendering:
     def _begin_chunk(self) -> bool:
         """Wait for the next chunk; False when there is none."""
         payload = self._channel.receive(Frame.CALLS)
-        number, count, context_size, params_size, documents_size = CALLS.unpack_from(payload)
+        number, count, self._room, context_size, params_size, documents_size = CALLS.unpack_from(payload)
         if not count:
             return False
         context_end = CALLS.size + context_size
@@ -272,6 +272,8 @@ class Rendering:
                 problem = ""
                 if len(data) > MAX_TEXT:
                     problem = f"The macro returned a text of {len(data):,} bytes; it may have {MAX_TEXT:,}."
+                elif len(data) > self._room:
+                    problem = _NO_ROOM
             except UnicodeEncodeError:
                 problem = "The macro returned a lone surrogate, which UTF-8 cannot carry."
             if problem and len(part) == 1:
@@ -288,6 +290,7 @@ class Rendering:
                 sizes = array("I", map(len, part))
             lengths = TEXTS.pack(self._number, self._sent, len(part), len(head))
             self._channel.send_parts(Frame.TEXTS, (lengths, sizes.tobytes(), head, data))
+            self._room -= len(data)
             offset += len(part)
             self._sent += len(part)
         self._returned = []
@@ -307,6 +310,9 @@ class Rendering:
         return _dumps(told).encode()
 
 
+_NO_ROOM = (
+    "There is no room for this text: those of the calls made together with it are too large. Render less at once."
+)
 _ONLY_TEXTS = {str}
 _PLAIN = {str, int, float, bool, type(None)}
 

@@ -30,6 +30,7 @@ __all__ = [
     "Error",
     "Record",
     "args",
+    "assistant",
     "buffers",
     "documents",
     "files",
@@ -324,6 +325,28 @@ class _Secrets:
         return value
 
 
+class _Assistant:
+    """A language model of the administrator's choice, for scripts whose header asks for it and that are approved."""
+
+    @staticmethod
+    def ask(prompt: str, instructions: str = "", max_tokens: int | None = None) -> str:
+        """Return the answer to ``prompt``, which keeps to ``instructions``."""
+        answer: str = _call("assistant.ask", prompt=prompt, instructions=instructions, max_tokens=max_tokens)["text"]
+        return answer
+
+    @staticmethod
+    def summarize(text: str, words: int = 100, language: str = "") -> str:
+        """Return a summary of ``text`` in about so many words, in its own language or another one."""
+        answer: str = _call("assistant.summarize", text=text, words=words, language=language)["text"]
+        return answer
+
+    @staticmethod
+    def classify(text: str, labels: Sequence[str]) -> str:
+        """Return the one of ``labels`` that fits ``text`` best."""
+        label: str = _call("assistant.classify", text=text, labels=list(labels))["label"]
+        return label
+
+
 class _Tags:
     """Tags of the gateway, where an embedder of the engine has connected them."""
 
@@ -339,6 +362,7 @@ class _Tags:
         _call("tags.write", path=path, value=value)
 
 
+assistant = _Assistant()
 log = _Log()
 progress = _Progress()
 runs = _Runs()

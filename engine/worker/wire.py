@@ -122,8 +122,9 @@ bytes, and only the first may be empty.
 MAX_CALLS = 65_536
 """Calls of one chunk."""
 
-CALLS = struct.Struct("<IIIII")
-"""Numbers of the chunk and of its calls (0: no more will come), lengths of context, parameters and documents.
+CALLS = struct.Struct("<IIIIII")
+"""Numbers of the chunk and of its calls (0: no more will come), bytes of UTF-8 that all its texts may have together,
+lengths of context, parameters and documents.
 
 Then: these three as JSON, and of each call the index of its document in 4 bytes, if there are documents.
 """

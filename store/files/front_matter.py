@@ -25,6 +25,9 @@ MAX_NESTING = 20
 MAX_VALUES = 10_000
 """Values of one text, those that aliases repeat counted each time."""
 
+MAX_BRACKETS = 2_000
+"""Opening brackets and braces of one text: PyYAML's parser in Python takes a square of the time for more."""
+
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _TAG = "tag:yaml.org,2002:"
@@ -45,6 +48,7 @@ _MOMENT = re.compile(
     r"(?:[ \t]*(Z|[-+][0-9]{1,2}(?::?[0-9]{2})?))?"
 )
 _LARGEST = 2**63
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class BadFrontMatter(Exception):
@@ -73,12 +77,15 @@ class FrontMatter:
     problem: str | None = None
 
 
-def read_front_matter(text: str) -> FrontMatter:
-    """Return what a YAML text says. Never fails: what is wrong with it is in ``problem``."""
+def read_front_matter(text: str, first_line: int = 1) -> FrontMatter:
+    """Return what a YAML text says. Never fails: what is wrong with it is in ``problem``.
+
+    ``first_line`` is the line of the file on which the text begins.
+    """
     if not text.strip():
         return FrontMatter()
     try:
-        values = parse(text)
+        values = parse(text, first_line)
     except BadFrontMatter as error:
         return FrontMatter(problem=f"Its front matter cannot be read: {error}.")
     if values is None:
@@ -102,7 +109,7 @@ def read_front_matter(text: str) -> FrontMatter:
     )
 
 
-def parse(text: str) -> Any:  # noqa: ANN401 - whatever the text says
+def parse(text: str, first_line: int = 1) -> Any:  # noqa: ANN401 - whatever the text says
     """Return the value of one YAML text: dicts, lists, texts, numbers, booleans, None.
 
     Raises:
@@ -110,11 +117,12 @@ def parse(text: str) -> Any:  # noqa: ANN401 - whatever the text says
     """
     if len(text) > MAX_SIZE:
         raise BadFrontMatter(f"it is longer than {MAX_SIZE:,} characters")
+    if text.count("[") + text.count("{") > MAX_BRACKETS:
+        raise BadFrontMatter(f"it has more than {MAX_BRACKETS:,} brackets")
     try:
-        builder = _Builder(yaml.parse(text, Loader=_LOADER))
-        return builder.document()
+        return _Builder(yaml.parse(text, Loader=_LOADER), first_line).document()
     except yaml.MarkedYAMLError as error:
-        where = _place(error.problem_mark)
+        where = _place(error.problem_mark, first_line)
         raise BadFrontMatter(where + " ".join(str(error.problem or "it is no YAML").split())) from None
     except yaml.YAMLError as error:  # of the reader: a character that YAML does not allow
         raise BadFrontMatter(" ".join(str(getattr(error, "reason", "") or "it is no YAML").split())) from None
@@ -132,8 +140,9 @@ class _Anchored:
 class _Builder:
     """Makes values of the parser's events."""
 
-    def __init__(self, events: Iterator[Any]) -> None:
+    def __init__(self, events: Iterator[Any], first_line: int) -> None:
         self._events = events
+        self._first_line = first_line
         self._anchors: dict[str, _Anchored] = {}
         self._count = 0
 
@@ -155,11 +164,15 @@ class _Builder:
         before = self._count
         self._counted(1)
         if event.tag is not None and event.tag not in _STANDARD and event.tag != "!":
-            raise BadFrontMatter(_place(event.start_mark) + f"it uses the tag {event.tag[:80]}")
+            raise BadFrontMatter(_place(event.start_mark, self._first_line) + f"it uses the tag {event.tag[:80]}")
         if isinstance(event, yaml.ScalarEvent):
             value = _scalar(event)
+            if isinstance(value, str) and _SURROGATE.search(value):  # only the parser in Python lets it pass
+                raise BadFrontMatter(_place(event.start_mark, self._first_line) + "it holds half a character")
         elif depth > MAX_NESTING:
-            raise BadFrontMatter(_place(event.start_mark) + f"it is nested more than {MAX_NESTING} deep")
+            raise BadFrontMatter(
+                _place(event.start_mark, self._first_line) + f"it is nested more than {MAX_NESTING} deep"
+            )
         elif isinstance(event, yaml.SequenceStartEvent):
             value = self._list(depth)
         else:
@@ -180,17 +193,21 @@ class _Builder:
         event: Any
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
-                raise BadFrontMatter(_place(event.start_mark) + "a key must be a text")
+                raise BadFrontMatter(_place(event.start_mark, self._first_line) + "a key must be a text")
             self._value(event, depth + 1)  # it may have an anchor, or a tag that is refused
             if event.value in values:
-                raise BadFrontMatter(_place(event.start_mark) + f"the key {event.value[:80]!r} is there twice")
+                raise BadFrontMatter(
+                    _place(event.start_mark, self._first_line) + f"the key {event.value[:80]!r} is there twice"
+                )
             values[event.value] = self._value(next(self._events), depth + 1)
         return values
 
     def _repeated(self, event: Any) -> Any:  # noqa: ANN401 - an event of PyYAML, and whatever it stands for
         anchored = self._anchors.get(event.anchor)
         if anchored is None:
-            raise BadFrontMatter(_place(event.start_mark) + f"nothing before it is called {event.anchor[:80]!r}")
+            raise BadFrontMatter(
+                _place(event.start_mark, self._first_line) + f"nothing before it is called {event.anchor[:80]!r}"
+            )
         self._counted(anchored.count)
         return anchored.value
 
@@ -200,8 +217,8 @@ class _Builder:
             raise BadFrontMatter(f"it holds more than {MAX_VALUES:,} values")
 
 
-def _place(mark: Any) -> str:  # noqa: ANN401 - one class of the parser in C, another of that in Python
-    return "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+def _place(mark: Any, first_line: int) -> str:  # noqa: ANN401 - one class of the parser in C, another of that in Python
+    return "" if mark is None else f"line {mark.line + first_line}, column {mark.column + 1}: "
 
 
 def _scalar(event: Any) -> Any:  # noqa: ANN401 - an event of PyYAML, and whatever it says

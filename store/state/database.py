@@ -19,6 +19,7 @@ from store.database import Database
 from store.errors import StoreError
 from store.state import pruning
 from store.state.approvals import Approvals
+from store.state.assistant_use import AssistantUse
 from store.state.audit import Audit, AuditEvent, add
 from store.state.audit_export import AuditExport
 from store.state.authors import Authors
@@ -75,6 +76,7 @@ class StateDB:
 
     def __init__(self, database: Database, numbers: NumberFile, beginning: Beginning) -> None:
         self.approvals = Approvals(database)
+        self.assistant_use = AssistantUse(database)
         self.audit = Audit(database, database.path.with_name("audit.head"))
         self.audit_export = AuditExport(self.audit, database.path.parent)
         self.began = beginning.began

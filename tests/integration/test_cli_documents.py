@@ -51,7 +51,6 @@ def test_a_document_is_made_saved_renamed_deleted_and_brought_back(project: CliP
     back = project.call("documents", "restore", "reports/day.txt", "--version", first["sha256"][:8])
     assert back.returncode == 0, back.stderr
     assert (project.root / "documents/reports/day.txt").read_text() == NIGHT
-    assert project.call("documents", "tags").stdout.split() == ["1", "plant"]
     assert project.json("documents", "images", "reports/day.txt")["images"][0]["path"] == "reports/pump.png"
     found = project.call("documents", "search", "night", "shi")
     assert found.stdout == "reports/day.txt:2: title: Night shift\n"

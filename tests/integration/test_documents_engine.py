@@ -15,15 +15,20 @@ from engine.models.documents import SaveDocumentRequest
 from engine.models.scripts import OutsideChange
 from engine.services.access import ServiceError
 from store.disk_space import ReadOnlySpace
+from store.project import Project
 
 PATIENCE = 30.0
+LEFT = ".x.md.0123456789ab.gatewright-tmp"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
-    async with Engine.open(tmp_path_factory.mktemp("documents") / "plant", pool_size=1) as opened:
+    root = tmp_path_factory.mktemp("documents") / "plant"
+    project = Project.create(root, {})
+    (project.documents / LEFT).write_text("the only copy")
+    async with Engine.open(root, pool_size=1) as opened:
         yield opened
 
 
@@ -42,6 +47,13 @@ async def told(engine: Engine, events: Any, path: str) -> OutsideChange:
                 if event.type == "document" and isinstance(event.data, OutsideChange) and path in event.data.paths:
                     return event.data
     raise AssertionError("the events ended")
+
+
+async def test_the_start_cleared_what_a_crash_left_of_a_save(engine: Engine) -> None:
+    assert not (engine.project.documents / LEFT).exists()
+    assert [path.read_text() for path in engine.project.document_history.iterdir()] == ["the only copy"]
+    listed = [info.path for info in (await engine.documents.list()).documents]
+    assert listed == [], "what comes with a project is data for scripts"
 
 
 async def test_what_others_do_to_documents_is_told(engine: Engine) -> None:
@@ -75,14 +87,3 @@ async def test_a_project_for_reading_only_keeps_its_documents(engine: Engine, mo
     with pytest.raises(ServiceError, match="reading only"):
         await engine.documents.save("fixed.md", request, engine.owner)
     assert (engine.project.documents / "fixed.md").read_text() == "one"
-
-
-async def test_a_new_start_clears_what_a_crash_left_of_a_save(tmp_path: Path) -> None:
-    async with Engine.open(tmp_path / "plant", pool_size=1) as engine:
-        folder, history = engine.project.documents, engine.project.document_history
-    left = folder / ".x.md.0123456789ab.gatewright-tmp"
-    left.write_text("the only copy")
-    async with Engine.open(tmp_path / "plant", pool_size=1) as engine:
-        assert not left.exists()
-        assert [path.read_text() for path in history.iterdir()] == ["the only copy"]
-        assert (await engine.documents.list()).documents == [], "what comes with a project is data for scripts"

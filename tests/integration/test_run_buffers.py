@@ -8,6 +8,7 @@ import fcntl
 import os
 import signal
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -168,21 +169,36 @@ async def test_a_script_that_goes_on_writing_changes_nothing_that_is_read(
 ) -> None:
     """Its process is gone before anything is read, so that no copy is needed."""
     monkeypatch.setattr(RunOutputs, "_copy", None)
+    found: dict[str, Any] = {}
+    seal, take = RunOutputs.seal, RunOutputs.take
+
+    def sealed(self: RunOutputs) -> bool:
+        found["pid"] = next(slot.pid for slot in engine.pool.info().slots if slot.run_id is not None)
+        found["sealed"] = seal(self)
+        return bool(found["sealed"])
+
+    def taken(self: RunOutputs, *hide: Any) -> Any:
+        found["alive"] = is_alive(found["pid"])
+        return take(self, *hide)
+
+    monkeypatch.setattr(RunOutputs, "seal", sealed)
+    monkeypatch.setattr(RunOutputs, "take", taken)
     code = """
 import _thread, gatewright, time
 out = gatewright.buffers.create("out", 1 << 20)
-def write():
+def write(out):
     n = 0
     while True:
         n = (n + 1) % 256
         out[:] = bytes([n]) * len(out)
-_thread.start_new_thread(write, ())
+_thread.start_new_thread(write, (out,))
 while not out[-1]:
     time.sleep(0.001)
 result = True
 """
     run = await engine.execute(code)
     assert run.value is True, run
+    assert (found["sealed"], found["alive"]) == (False, False)
     first = bytes(run.buffers["out"])
     await engine.execute("result = sum(range(1_000_000))")
     assert run.buffers["out"] == first
@@ -278,14 +294,13 @@ async def test_a_replay_needs_the_same_buffer_again(engine: Engine) -> None:
         return writer.finish().id
 
     async def replayed(**buffers: str) -> memoryview:
-        run = await engine.run_history.launch(info.id, ReplayRequest(buffers=buffers), engine.owner, "library")
+        run = await engine.run_history.launch(run_id, ReplayRequest(buffers=buffers), engine.owner, "library")
         return engine.runs.left.take((await run.ended()).id)["out"]
 
     first = uploaded(b"abc")
-    run = await engine.run(RunRequest(kind=RunKind.EXEC, code=DOUBLE, buffers={"data": first}))
-    info = await engine.run_history.inputs(run.id, engine.owner)
-    assert [(buffer.parameter, buffer.name, buffer.size) for buffer in info.buffers] == [("data", "data.bin", 3)]
-    info = await engine.runs.get(run.id, engine.owner)
+    run_id = (await engine.run(RunRequest(kind=RunKind.EXEC, code=DOUBLE, buffers={"data": first}))).id
+    inputs = await engine.run_history.inputs(run_id, engine.owner)
+    assert [(buffer.parameter, buffer.name, buffer.size) for buffer in inputs.buffers] == [("data", "data.bin", 3)]
     assert await replayed() == b"abcabc"
     engine.buffers.forget(first, engine.owner)
     with pytest.raises(ServiceError, match="buffer 'data' of run") as refusal:

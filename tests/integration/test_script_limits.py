@@ -154,7 +154,7 @@ async def test_as_many_files_as_its_open_files_leave_room_for(
         files = {f"f{number}": ids[number] for number in range(count)}
         return RunRequest(kind=RunKind.SCRIPT, script="files.py", files=files)
 
-    with pytest.raises(ServiceError, match=f"can take {most} files, not {most + 1}"):
+    with pytest.raises(ServiceError, match=f"can take {most} files and buffers, not {most + 1}"):
         await engine.run(request(most + 1))
     run = await engine.run(request(most))
     assert (run.outcome, run.value) == (Outcome.OK, sum(range(most))), run.traceback

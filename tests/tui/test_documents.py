@@ -3,44 +3,55 @@
 from __future__ import annotations
 
 import pytest
-from console_support import console, write_script
-from fake_documents import FakeDocuments
+from console_support import console, engine_project, write_script
 
-from engine.models.sync import TaskInfo
-from tui.messages import DocumentsChanged, TaskChanged
-from tui.text.document_names import shown_path
+from engine.models.sync import TaskInfo, TaskState
+from engine.registry.macros import MACROS_PREVIEW
+from engine.registry.sync import TASKS_CANCEL
+from tui.messages import TaskChanged
 
-NIGHT = '---\ntitle: "Night shift"\n---\n\nPumps were stopped.\n\n[[badge state=ok]]\n\nThe end.\n'
-BADGE = """\
+NIGHT = '---\ntitle: "Night shift"\n---\n\nPumps were stopped.\n\n[[lamp state=on]]\n\nThe end.\n'
+PUMPS = "# Pumps\n\nNo tags here.\n"
+LAMP = """\
 # /// script
 # [tool.gatewright]
 # kind = "macro"
 # entrypoint = "render"
 # ///
 def render(params, context):
-    return "1"
+    return f"<b>{params['state']}</b>\\n<p>beside</p>"
 """
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    with engine_project(tmp_path_factory.mktemp("documents") / "plant-a") as root:
+        write_script(root, "macros/lamp.py", LAMP)
+        write_script(root, "plain.py", "x = 1\n")
+        yield root
+
+
 @pytest.fixture
-def documents(monkeypatch):
-    fake = FakeDocuments()
-    fake.texts = {"night.md": NIGHT, "plant/pumps.md": "# Pumps\n\nNo tags here.\n"}
-    fake.stand_in(monkeypatch)
-    return fake
+def documents(project):
+    """The folder of documents, with two of them, whatever the test before left."""
+    folder = project / "documents"
+    (folder / "plant").mkdir(parents=True, exist_ok=True)
+    (folder / "night.md").write_text(NIGHT)
+    (folder / "plant/pumps.md").write_text(PUMPS)
+    return folder
 
 
 @pytest.fixture
 async def c(project, tmp_path, documents):
-    write_script(project, "macros/badge.py", BADGE)
     async with console(project, tmp_path) as opened:
-        documents.changed = lambda path: opened.app.publish(DocumentsChanged(shown_path(path)))
-        await opened.shows("night.md", "pool [...]")
+        await opened.lists("documents/night.md")
+        await opened.shows("pool [...]")
         yield opened
 
 
 async def on_row(c, path):
     """The list's cursor on a document."""
+    await c.lists(path)
     await c.press("f2")
     c.app._console.script_pane.go_to(path)
     await c.until(lambda: c.app._console.script_pane.path_under_cursor == path, f"the cursor is on {path}")
@@ -55,18 +66,22 @@ async def answer(c, question, text):
 
 
 async def test_they_are_a_second_root_that_folds_and_that_the_filter_finds(c):
-    await c.shows(" v documents", "   night.md", " v documents/plant", "   pumps.md")
-    assert c.text.index(" v macros") < c.text.index(" v documents"), "scripts come first"
-    pane = c.app._console.script_pane
     await on_row(c, "documents/night.md")
-    await c.press("up")
-    assert pane._rows.current.key == "folder:/documents"
+    pane = c.app._console.script_pane
+    keys = [row.key for row in pane._rows.rows]
+    assert (
+        keys.index("script:macros/lamp.py") < keys.index("folder:/documents") < keys.index("script:documents/night.md")
+    )
+    assert keys.index("folder:/documents/plant") < keys.index("script:documents/plant/pumps.md")
+    await c.shows("night.md", "pumps.md")
+    pane._rows.go_to(keys.index("folder:/documents"))
     await c.press("space")
+    await c.shows(" + documents")
     await c.hides("pumps.md")
     await c.press("slash")
     await c.type("pumps")
     await c.shows("pumps.md")
-    await c.hides("badge")
+    await c.hides("lamp")
     await c.press("enter")
     await c.until(lambda: "documents/plant/pumps.md" in c.text.splitlines()[0], "the match is open")
 
@@ -75,43 +90,51 @@ async def test_one_is_edited_as_prose_saved_and_brought_back(c, documents):
     await c.open("documents/night.md")
     editor = c.app._console.editor
     assert editor.language is None
+    assert editor.soft_wrap
     await c.press("ctrl+end")
     await c.type("Causes:\n")
-    assert documents.texts["night.md"] == NIGHT
     assert editor.cursor_location[1] == 0, "a colon opens no block in prose"
     await c.press("up", "ctrl+underscore")
     assert "\nCauses:\n" in editor.text, "a comment of Python would be a heading"
     await c.press("ctrl+s")
     await c.shows("saved documents/night.md")
-    assert documents.texts["night.md"] == NIGHT + "Causes:\n"
-    await c.open("macros/badge.py")
+    assert (documents / "night.md").read_text() == NIGHT + "Causes:\n"
+    await c.open("macros/lamp.py")
     assert editor.language == "python"
+    assert not editor.soft_wrap
     await on_row(c, "documents/night.md")
     await c.press("h")
-    await c.shows("History of documents/night.md", "alice", "a save")
-    await c.press("end", "r")
+    await c.shows("History of documents/night.md", "a save")
+    await c.press("down", "r")
     await c.shows("documents/night.md holds the version of")
-    assert documents.texts["night.md"] == NIGHT
-
-
-async def test_a_change_by_others_is_a_conflict_that_can_be_merged(c, documents):
+    assert (documents / "night.md").read_text() == NIGHT
+    for key, sentence in (("t", "only a script can be a macro"), ("e", "only scripts are exported")):
+        await c.press("f2", key)
+        await c.shows(sentence)
     await c.open("documents/night.md")
+    for key, sentence in (
+        ("f5", "a document is not run"),
+        ("ctrl+t", "between the --- lines"),
+        ("f9", "documents ask for no permissions"),
+    ):
+        await c.press(key)
+        await c.shows(sentence)
+
+
+async def test_changes_by_others_are_loaded_marked_or_merged(c, documents):
+    await c.open("documents/night.md")
+    (documents / "night.md").write_text(NIGHT + "later\n")
+    (documents / "plant/pumps.md").write_text(PUMPS + "later\n")
+    await c.until(lambda: c.app._console.editor.text == NIGHT + "later\n", "the new version is shown")
+    await c.until(lambda: any("pumps.md" in line and "~" in line for line in c.text.splitlines()), "pumps.md is marked")
     await c.press("ctrl+end")
     await c.type("mine\n")
-    documents.texts["night.md"] = NIGHT.replace("Pumps", "All pumps")
+    (documents / "night.md").write_text(NIGHT.replace("Pumps", "All pumps") + "later\n")
     await c.press("ctrl+s")
     await c.shows("documents/night.md changed on disk while you edited it", "merge: both changes, 0 conflicts")
     await c.press("m")
     await c.shows("saved documents/night.md")
-    assert documents.texts["night.md"] == NIGHT.replace("Pumps", "All pumps") + "mine\n"
-
-
-async def test_a_change_from_outside_is_loaded_and_marked(c, documents):
-    await c.open("documents/night.md")
-    documents.texts = {path: text + "later\n" for path, text in documents.texts.items()}
-    c.app.publish(DocumentsChanged(outside=True))
-    await c.shows("documents/night.md changed on disk and was loaded", "pumps.md      ~")
-    assert c.app._console.editor.text == NIGHT + "later\n"
+    assert (documents / "night.md").read_text() == NIGHT.replace("Pumps", "All pumps") + "later\nmine\n"
 
 
 async def test_new_renamed_copied_deleted_and_back(c, documents):
@@ -121,37 +144,28 @@ async def test_new_renamed_copied_deleted_and_back(c, documents):
     await c.type("valves")
     await c.press("enter")
     await c.shows("made documents/plant/valves.md", 'title: "Valves"')
-    assert documents.texts["plant/valves.md"].startswith('---\ntitle: "Valves"\ndate: 2')
+    assert (documents / "plant/valves.md").read_text().startswith('---\ntitle: "Valves"\ndate: 2')
     await on_row(c, "documents/plant/valves.md")
     await c.press("r")
     await answer(c, "New path of documents/plant/valves.md", "documents/taps")
     await c.shows("it is now documents/taps.md")
     assert "documents/taps.md" in c.text.splitlines()[0]
+    await on_row(c, "documents/taps.md")
     await c.press("d")
     await c.shows("Path of the copy", "documents/taps_copy.md")
     await c.press("enter")
     await c.shows("made documents/taps_copy.md")
+    await on_row(c, "documents/taps_copy.md")
     await c.press("delete")
     await c.shows("Delete documents/taps_copy.md?")
     await c.press("y")
     await c.shows("deleted documents/taps_copy.md")
-    assert "taps_copy.md" not in documents.texts
+    assert not (documents / "taps_copy.md").exists()
     await c.press("u")
     await c.shows("restore a deleted script or document", "documents/taps_copy.md")
     await c.press("enter")
     await c.shows("restored documents/taps_copy.md")
-    assert "taps_copy.md" in documents.texts
-
-
-async def test_what_only_scripts_have_is_said(c):
-    await c.open("documents/night.md")
-    for key, sentence in (
-        ("f5", "a document is not run"),
-        ("ctrl+t", "between the --- lines"),
-        ("f9", "documents ask for no permissions"),
-    ):
-        await c.press(key)
-        await c.shows(sentence)
+    assert (documents / "taps_copy.md").exists()
 
 
 async def test_words_are_found_in_all_texts(c):
@@ -164,25 +178,31 @@ async def test_words_are_found_in_all_texts(c):
     assert "documents/night.md" in c.text.splitlines()[0]
 
 
-async def test_what_is_wrong_with_tags_is_a_problem(c):
+async def test_problems_come_without_a_call_and_the_preview_follows_typing_and_cursor(c):
+    client, real, asked = c.app._connection.client, c.app._connection.client.call, []
+
+    async def call(operation, *args, **kwargs):
+        if operation is MACROS_PREVIEW:
+            asked.append(kwargs["body"].check)
+        return await real(operation, *args, **kwargs)
+
+    client.call = call
+    await c.open("macros/lamp.py")
+    await c.press("ctrl+end")
+    await c.type("#")
+    await c.press("backspace")
     await c.open("documents/night.md")
     await c.press("ctrl+end")
     await c.type("[[nosuch a=1]]")
     await c.shows("Problems 1")
+    assert set(asked) == {True}, "no macro is called while nobody looks at what it makes"
     await c.press("f3", "2")
-    await c.shows("10:1", "error", "nosuch: there is no such macro")
-
-
-async def test_the_preview_follows_typing_and_cursor_and_closes(c, documents):
-    await c.open("documents/night.md")
-    await c.press("ctrl+backslash")
-    await c.shows("Preview: 1 tag", "+<badge>state=ok", " The end.")
+    await c.shows("10:1", "error", "no macro nosuch")
+    await c.press("escape", "ctrl+backslash")
+    await c.shows("Preview: 2 tags, 1 problem", "!10: There is no macro nosuch", "+<b>on</b>", " The end.")
     assert " v documents" not in c.text, "80 columns are for the text and its preview"
-    await c.press("ctrl+end")
-    await c.type("[[broken]]")
-    await c.shows("Preview: 2 tags, 1 problem", "!10: broken: ZeroDivisionError")
     preview = c.app._console.parts.preview_pane
-    await c.until(lambda: "[[broken]]" in preview._rows.current.text, "the preview follows the cursor")
+    await c.until(lambda: "[[nosuch a=1]]" in preview._rows.current.text, "the preview stands at the cursor's line")
     await c.press("ctrl+home")
     await c.until(lambda: preview._rows.current.text.strip() == "---", "the preview follows back")
     await c.press("ctrl+backslash")
@@ -190,7 +210,7 @@ async def test_the_preview_follows_typing_and_cursor_and_closes(c, documents):
     await c.press("home", "enter")
     assert c.app._console.editor.cursor_location[0] == 9
     await c.press("f2")
-    await c.shows(" v documents")
+    await c.shows(" v macros")
     await c.hides("Preview: ")
     await c.press("escape")
     await c.shows("Preview: 2 tags")
@@ -199,41 +219,34 @@ async def test_the_preview_follows_typing_and_cursor_and_closes(c, documents):
     await c.shows(" v documents")
 
 
-async def test_a_hidden_preview_asks_nothing_for_scripts(c, documents):
-    await c.open("macros/badge.py")
-    await c.type("x")
-    await c.settled()
-    assert documents.previews == []
-
-
-async def test_a_macro_is_shown_in_a_document_that_uses_it_with_its_unsaved_text(c, documents):
-    await c.open("macros/badge.py")
-    await c.press("ctrl+end")
-    await c.type("# unsaved")
+async def test_a_macro_is_shown_with_its_unsaved_text_in_a_document_that_uses_it(c):
+    await c.open("macros/lamp.py")
     await c.press("ctrl+backslash")
-    await c.shows("In night.md: 1 tag", "-[[badge state=ok]]", "+<badge>state=ok", "+by # unsaved</badge>")
-    assert documents.previews[-1].macro == "macros/badge.py"
-    assert documents.previews[-1].path == "night.md"
+    await c.shows("In night.md: 1 tag", "-[[lamp state=on]]", "+<b>on</b>", "+<p>beside</p>")
+    editor = c.app._console.editor
+    editor.move_cursor((6, len('    return f"<b>')))
+    await c.type("now ")
+    await c.shows("+<b>now on</b>", "macros/lamp.py *")
     await c.press("ctrl+backslash", "d")
-    await c.shows("show macros/badge.py in a document")
+    await c.shows("show macros/lamp.py in a document")
     await c.type("pumps")
     await c.press("enter")
     await c.shows("In plant/pumps.md: 0 tags", "No tags here.")
-
-
-async def test_a_script_that_is_no_macro_has_no_preview(c, project):
-    write_script(project, "plain.py", "x = 1\n")
-    await c.lists("plain.py")
+    await c.press("escape", "ctrl+z")
+    await c.hides("macros/lamp.py *")
     await c.open("plain.py")
-    await c.press("ctrl+backslash")
-    await c.shows("A document or a macro has a")
+    await c.shows("A document or a macro has a preview")
 
 
-async def test_a_batch_shows_its_progress_among_the_tasks_and_is_cancelled_there(c, documents):
-    task = TaskInfo(
-        id=7, kind="render", actor="alice", started_at=0, doing="rendering", done=4012, total=10_000, rate=2210.4
-    )
-    documents.tasks[7] = task
+async def test_a_batch_shows_its_progress_among_the_tasks_and_is_cancelled_there(c, monkeypatch):
+    cancelled = []
+
+    async def cancel(params):
+        cancelled.append(params.task_id)
+        return TaskInfo(id=7, kind="render", actor="alice", started_at=0, finished_at=1, state=TaskState.CANCELLED)
+
+    c.answer(monkeypatch, TASKS_CANCEL, cancel)
+    task = TaskInfo(id=7, kind="render", actor="alice", started_at=0, done=4012, total=10_000, rate=2210.4)
     c.app.publish(TaskChanged(task))
     await c.press("f3", "3")
     await c.shows("[Tasks 1]", "render 4,012/10,000", "2,210/s", "alice")
@@ -241,7 +254,7 @@ async def test_a_batch_shows_its_progress_among_the_tasks_and_is_cancelled_there
     await c.shows("has no output")
     await c.press("k")
     await c.shows("render: cancelled")
-    assert documents.tasks == {}
+    assert cancelled == [7]
     ended = TaskInfo(id=7, kind="render", actor="alice", started_at=0, finished_at=1)
     c.app.publish(TaskChanged(ended))
     await c.hides("render 4,012")

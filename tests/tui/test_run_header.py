@@ -11,7 +11,7 @@ from rich.style import Style
 
 from engine.models.engine import EngineInfo, PoolInfo, SlotInfo
 from engine.models.permissions import Access, Grant
-from engine.models.runs import Mode, Outcome, RunFile, RunInfo, RunKind, RunProgress, RunState
+from engine.models.runs import Mode, Outcome, RunBuffer, RunFile, RunInfo, RunKind, RunProgress, RunState
 from tui.messages import EngineConnected, PoolChanged
 from tui.runs.save_files import FileSaver
 from tui.screens.runs import _COLUMNS as RUN_COLUMNS
@@ -167,6 +167,11 @@ def test_the_line_below_tells_files_and_grants():
     )
     assert run_detail(granted) == (
         "files: report\\x9b.csv 11.7 KiB, s saves   read /var/log/x, write /srv/\\x1b]0;y\\x07"
+    )
+    held = [RunBuffer(name="small", size=9), RunBuffer(name="big\x9b", size=20 << 20)]
+    left = replace(RUN, files=[RunFile(name="small", size=9, sha256="")], buffers=held)
+    assert run_detail(left) == (
+        f"files: small 9 B, s saves   buffers: big\\x9b 20.0 MiB, for ten minutes: gatewright runs buffers {RUN.id}"
     )
 
 

@@ -95,6 +95,14 @@ def test_scripts_by_path_and_by_file_name(plant: Path) -> None:
     assert offered("git stage scripts/ni") == ["scripts/night/hello.py", "scripts/night/report.py"]
 
 
+def test_documents_by_path(plant: Path) -> None:
+    for name in ("reports/night.md", "reports/pump.png", "data.csv", ".hidden.md", "\x1b[2J.md"):
+        (plant / "documents" / name).parent.mkdir(parents=True, exist_ok=True)
+        (plant / "documents" / name).write_text("")
+    for line in ("documents show ", "documents delete re", "documents rename reports/n"):
+        assert offered(line) == ["reports/night.md"], line
+
+
 def test_parameters_and_what_they_may_be(plant: Path) -> None:
     assert offered("run night/report -p ") == ["level=", "loud="]
     assert offered("run report -p le") == ["level="]

@@ -15,7 +15,7 @@ from store.errors import LowDisk, NotAllowed
 FAULTS = (errno.ENOSPC, errno.EIO, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EMFILE)
 KINDS = {errno.ENOSPC: LowDisk, errno.EDQUOT: LowDisk, errno.EROFS: NotAllowed, errno.EACCES: NotAllowed}
 CALLS = ("open", "write", "fsync", "fchmod", "link", "unlink", "rename", "mkdir", "stat", "fstat", "close", "listdir")
-MODULES = ("disk", "files.save", "files.scripts", "files.listing")
+MODULES = ("disk", "files.save", "files.versioned", "files.scripts", "files.listing", "files.documents")
 
 
 class FaultyOs:

@@ -18,7 +18,7 @@ STUB = ROOT / "engine" / "foreign" / "gatewright.pyi"
 PAGE = ROOT / "tui" / "help" / "scripts-api.md"
 HEADING = "## Reference\n"
 
-OURS = {"hold", "connect"}
+OURS = {"connect", "hold", "let_go"}
 """Methods that are not for scripts."""
 
 STUB_HEAD = '''\

@@ -16,7 +16,7 @@ import pytest
 from default_scripts import bundle
 from engine.worker.imports import ALWAYS_ALLOWED, CLASSIC_MODULES
 from store.files.names import path_problem
-from store.files.scripts import MAX_SIZE
+from store.files.save import MAX_SIZE
 from store.frontmatter.read import parse
 
 ROOT = Path(__file__).parents[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator
@@ -204,6 +205,26 @@ async def test_documents_are_found_by_every_word(docs: Documents) -> None:
     limited = await docs.service.search("l", limit=1)
     assert (len(limited.documents), limited.more) == (1, False)
     assert (await docs.service.search("  ")).documents == []
+
+
+async def test_questions_at_one_time_share_a_look_that_began_after_them(
+    docs: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    scan = docs.files.scan
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return scan(*arguments)
+
+    monkeypatch.setattr(docs.files, "scan", counted)
+    put(docs, "x.md")
+    answers = await asyncio.gather(*(docs.service.list() for _ in range(20)))
+    assert all(answer == answers[0] and len(answer.documents) == 1 for answer in answers)
+    assert looks == 2, "one that had begun when the others asked, and one for all of them"
+    put(docs, "y.md")
+    assert len((await docs.service.list()).documents) == 2
 
 
 async def test_only_what_others_did_is_told(docs: Documents) -> None:

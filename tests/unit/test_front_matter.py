@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.document_text import (
+    FRONT_MATTER_LINE,
     IMAGE_SUFFIXES,
     MAX_FRONT_MATTER,
     SIDECAR_SUFFIX,
@@ -20,7 +21,7 @@ from engine.document_text import (
     linked_path,
 )
 from store.files import documents, front_matter
-from store.files.front_matter import MAX_SIZE, BadFrontMatter, parse, plain_value, read_front_matter
+from store.files.front_matter import MAX_BRACKETS, MAX_SIZE, BadFrontMatter, parse, plain_value, read_front_matter
 from store.files.names import DOCUMENT_NAMES
 from tui.commands import candidates
 
@@ -101,6 +102,11 @@ def test_the_known_keys_are_read_and_unknown_ones_kept() -> None:
     assert read_front_matter("tags: [1, true, null, x]\n").tags == ("1", "true", "x")
 
 
+def test_a_problem_names_the_line_of_the_document() -> None:
+    for text in ("a: 1\nb: 'x' y\n", "a: 1\na: 2\n"):
+        assert "line 3" in (read_front_matter(text, FRONT_MATTER_LINE).problem or ""), text
+
+
 def test_what_does_not_fit_is_said_and_the_rest_counts() -> None:
     front = read_front_matter("title: {a: 1}\ndate: soon\ntags: [a, [b]]\nstatus: draft\n")
     assert (front.title, front.date, front.tags, front.status) == ("", None, ("a",), "draft")
@@ -121,6 +127,7 @@ def test_what_does_not_fit_is_said_and_the_rest_counts() -> None:
         ("a: 1\n---\nb: 2", "several documents"),
         ("a: \x01", "not allowed"),
         ("[" * 50 + "]" * 50, "nested more than 20 deep"),
+        ("[1]," * 3000, "more than 2,000 brackets"),
         ("x" * (MAX_SIZE + 1), "longer than 65,536"),
         ("".join(f"x{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else '1'}]\n" for n in range(12)), "10,000 values"),
     ],
@@ -143,7 +150,16 @@ def test_the_parser_in_python_says_the_same(monkeypatch: pytest.MonkeyPatch, loa
     assert parse(text) == {
         "a": 1, "b": "x", "c": [1, 2.5, None, "2024-05-01"], "d": [1, 2.5, None, "2024-05-01"], "e": "3", "f": 4,
     }  # fmt: skip
-    for wrong in ("a: [1", "a: \x01", "\ta: 1"):
+    for wrong in (
+        "a: [1",
+        "a: \x01",
+        "\ta: 1",
+        'a: "\\ud800"',
+        '"\\udfff": 1',
+        "[" * MAX_BRACKETS,
+        "- " * 30_000,
+        "a: " + "9" * 5000 + "\n\t",
+    ):
         with pytest.raises(BadFrontMatter):
             parse(wrong)
 
@@ -155,7 +171,7 @@ def test_what_yaml_writes_is_read_back(written: dict[str, Any]) -> None:
     assert parse(yaml.safe_dump(written, default_style='"', allow_unicode=True)) == written
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(pieces | st.text(max_size=5), max_size=30).map("".join))
 def test_no_text_breaks_it(text: str) -> None:
     front = read_front_matter(text)

@@ -5,11 +5,13 @@ import fcntl
 import hashlib
 import mmap
 import os
+import threading
 from contextlib import suppress
 
 import pytest
 
 from engine.services.access import Actor, Role, ServiceError
+from engine.services.runs import uploads
 from engine.services.runs.masking import WINDOW, Masks
 from engine.services.runs.outputs import LeftBuffers, RunOutputs, mapped, small_ones
 from engine.services.runs.uploads import COPIED_AT_ONCE, LEASE, MOST_OF_TOKEN, BufferService
@@ -184,6 +186,23 @@ async def test_what_nobody_has_fetched_makes_no_room() -> None:
     service.close()
 
 
+async def test_what_is_being_read_is_counted_until_it_has_been() -> None:
+    clock = Clock()
+    service = BufferService(max_buffer=100, max_total=150, clock=clock)
+    outputs, left = outputs_of(service), LeftBuffers(service)
+    outputs.create("out", 75)
+    left.add(1, await outputs.take())
+    reading = left.read(1, "out")
+    assert reading is not None
+    with reading[:10] as piece, pytest.raises(ServiceError, match="too many"):
+        outputs_of(service).create("more", 76)
+    clock.now = LEASE + 1
+    service.expire()
+    assert service._all.size == 75
+    del reading, piece
+    assert (left.of(1), service._all.size) == ([], 0)
+
+
 async def test_a_library_takes_what_was_left_and_nothing_is_held_for_it() -> None:
     service = BufferService()
     outputs, left = outputs_of(service), LeftBuffers(service)
@@ -226,15 +245,33 @@ async def test_what_a_library_hands_over_arrives_with_its_hash(size: int) -> Non
     assert (service._all.files, service._all.size) == (0, 0)
 
 
-async def test_a_caller_that_leaves_or_has_too_much_leaves_nothing_behind() -> None:
+async def test_a_caller_that_leaves_or_has_too_much_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     service = BufferService(max_buffer=3 * COPIED_AT_ONCE)
     with pytest.raises(ServiceError, match="at most 24 MiB"):
         await service.take("data", memoryview(bytes(3 * COPIED_AT_ONCE + 1)), ALICE)
+    begun, go_on = threading.Event(), threading.Event()
+    write = uploads._write
+
+    def slowly(fd: int, data: memoryview, start: int) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        os.fstat(fd)  # nothing has closed it meanwhile
+        write(fd, data, start)
+        written.append(start)
+
+    written: list[int] = []
+    monkeypatch.setattr(uploads, "_write", slowly)
     task = asyncio.create_task(service.take("data", memoryview(bytes(3 * COPIED_AT_ONCE)), ALICE))
-    await asyncio.sleep(0)  # it has begun to copy
+    await asyncio.to_thread(begun.wait, 20)
     task.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+    assert written == [0]
     assert (service._all.files, service._all.size) == (0, 0)
 
 

@@ -140,8 +140,8 @@ def test_a_method_for_some_roles_only_is_told_who_calls_it() -> None:
 
 ABOVE_VIEWER = {
     "operator": (
-        "buffers.create render.begin render.documents render.end render.reads runs.cancel runs.progress runs.replay "
-        "runs.start state.clear state.get state.set"
+        "assistant.ask assistant.classify assistant.summarize buffers.create render.begin render.documents render.end "
+        "render.reads runs.cancel runs.progress runs.replay runs.start state.clear state.get state.set"
     ),
     "author": (
         "defaults.decide defaults.restore documents.delete documents.history documents.rename documents.restore "
@@ -158,7 +158,8 @@ ABOVE_VIEWER = {
     ),
 }
 PATIENT = {
-    "audit.verify", "render.begin", "render.documents", "render.reads", "retention.prune", "runs.buffer", "runs.file",
+    "assistant.ask", "assistant.classify", "assistant.summarize", "audit.verify", "render.begin",
+    "render.documents", "render.reads", "retention.prune", "runs.buffer", "runs.file",
     "sync.apply", "sync.diff", "sync.rebuild",
 }  # fmt: skip
 

@@ -35,7 +35,8 @@ def test_a_record_survives_as_a_row(info: RunInfo) -> None:
 def test_only_the_place_in_the_queue_is_not_kept() -> None:
     waiting = replace(QUEUED, queue_position=1, queue_reason="full")
     assert run_info(run_row(waiting)) == QUEUED
-    beside = {"queue_position", "queue_reason", "has_value", "files", "output", "stderr", "condensed"}
+    of_memory = {"queue_position", "queue_reason", "progress", "buffers", "output", "stderr"}
+    beside = of_memory | {"has_value", "files", "condensed"}
     assert set(RunInfo.__struct_fields__) - set(RunRow.__struct_fields__) == beside
     assert set(RunRow.__struct_fields__) < set(RunInfo.__struct_fields__)
 

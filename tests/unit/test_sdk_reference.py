@@ -29,7 +29,7 @@ from tests.unit.sdk_reference import (
 )
 
 STAND_IN = ROOT / "engine" / "foreign" / "gatewright.py"
-OF_THE_ENGINE = {"assistant", "buffers", "documents", "runs", "scripts", "secrets", "tags"}
+OF_THE_ENGINE = {"assistant", "documents", "runs", "scripts", "secrets", "tags"}
 AGAIN = "python tests/unit/sdk_reference.py writes it again"
 
 
@@ -51,6 +51,8 @@ def test_every_function_says_what_it_does() -> None:
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setenv("GATEWRIGHT_STATE", str(tmp_path / "kept.json"))
     monkeypatch.setenv("GATEWRIGHT_PARAMS", '{"hours": 3}')
+    (tmp_path / "trend.bin").write_bytes(b"abc")
+    monkeypatch.setenv("GATEWRIGHT_BUFFERS", f'{{"data": "{tmp_path / "trend.bin"}"}}')
     monkeypatch.setattr(sys, "argv", ["pytest"])
     spec = importlib.util.spec_from_file_location("stand_in", STAND_IN)
     assert spec is not None
@@ -84,6 +86,17 @@ def test_state_and_parameters_work_and_the_engine_is_missed_with_a_sentence(stan
     with pytest.raises(stand_in.Error, match=r"gatewright\.scripts\.list needs an engine") as caught:
         stand_in.scripts.list()
     assert caught.value.code == "unavailable"
+
+
+def test_buffers_work_in_memory(stand_in: Any) -> None:
+    buffers = stand_in.buffers
+    assert (bytes(buffers["data"]), buffers["data"].readonly) == (b"abc", True)
+    buffers.create("out", 3)[:] = buffers["data"]
+    assert bytes(buffers["out"]) == b"abc"
+    with pytest.raises(ValueError, match="there is a buffer 'out' already"):
+        buffers.create("out", 1)
+    buffers["of a test"] = memoryview(b"x")
+    assert list(buffers) == ["data", "out", "of a test"]
 
 
 SCRIPT = """\

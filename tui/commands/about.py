@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.models.scripts import ParamInfo, ScriptInfo
 from tui.commands.invocation import Invocation
 from tui.text.formats import size
+from tui.text.labels import granted
 from tui.text.script_names import quoted
 
 
@@ -65,7 +66,7 @@ def _needs(info: ScriptInfo) -> list[tuple[str, str]]:
         ("dependencies", ", ".join(info.dependencies)),
         ("preload", ", ".join(info.preload)),
         ("leave_processes", "what detaches itself in ADMIN goes on" if info.leave_processes else ""),
-        *(("asks to " + grant.access, grant.path) for grant in info.permissions),
+        *((f"asks to {verb}", what) for verb, what in map(granted, info.permissions)),
     ]
 
 

@@ -76,13 +76,14 @@ def _other_account(target: Target) -> str | None:
 
 
 def _opened(invocation: Invocation, target: Target) -> str | None:
-    """Return the script to open first."""
-    from tui.commands.script_paths import script_elsewhere, script_meant
+    """Return the script or document to open first."""
+    from tui.commands.script_paths import document_meant, script_elsewhere, script_meant
 
     named = invocation.open_script
     if named is None or target.folder is None:
         return None if named is None else script_elsewhere(named, target.name)
-    return script_meant(named, str(target.folder), gone=True)
+    document = document_meant(named, str(target.folder))
+    return document or script_meant(named, str(target.folder), gone=True)
 
 
 def run_console(target: Target, open_script: str | None = None, account: str | None = None) -> int:
@@ -90,7 +91,7 @@ def run_console(target: Target, open_script: str | None = None, account: str | N
 
     Args:
         target: Its engine; a folder is made a project if it is none yet.
-        open_script: Script to open first.
+        open_script: Script or document to open first.
         account: Whom root becomes for this project; None where it stays what it is.
     """
     # The start makes many objects that live as long as the console: looking for garbage among them costs 30 ms.

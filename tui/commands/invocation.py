@@ -325,7 +325,7 @@ def open_option(command: Decorated) -> Decorated:
         type=OPENED_SCRIPT,
         expose_value=False,
         callback=_keep_open,
-        help="Open this script in the console.",
+        help="Open this script or document in the console.",
     )(command)
 
 

@@ -18,6 +18,7 @@ from tui.commands.run_history import compare_runs, input_fields, replay_run
 from tui.text.condensed import condensed_text, count_text, inputs_text
 from tui.text.formats import clock, duration, size
 from tui.text.isolation import level_word
+from tui.text.labels import granted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -289,7 +290,7 @@ def _print_run(invocation: Invocation, run: tuple[RunInfo, RunInputs]) -> None:
                 ("when", clock(info.queued_at)),
                 ("mode", info.mode),
                 ("isolation", level_word(info.isolation)),
-                *(("may " + grant.access, grant.path) for grant in info.grants),
+                *((f"may {verb}", what) for verb, what in map(granted, info.grants)),
                 ("sha256", info.code_sha256),
                 *((file.path, file.sha256) for file in info.shared),
                 ("repeats", "" if info.replay_of is None else f"run {info.replay_of}"),

@@ -1,4 +1,4 @@
-"""A script named by the path of its file, as a shell completes it: relative, absolute, from any folder.
+"""A script or document named by the path of its file, as a shell completes it: relative, absolute, from any folder.
 
 The engine knows scripts by their path below ``scripts/``. This makes that of what was typed, or says why it is none.
 Names that are no paths of files cost a look whether there is such a file here.
@@ -14,6 +14,7 @@ from engine.client.launch import LaunchError
 from engine.paths import PRIVATE
 from tui.commands import exit_codes
 from tui.commands.errors import CommandError
+from tui.text.document_names import is_document
 from tui.text.script_names import BY_PATH, SUFFIX, quoted
 
 FOLDER = "scripts/"
@@ -62,6 +63,20 @@ def _named(text: str, root: str, here: str | None, path: str | None, *, gone: bo
     if named is None and here is not None and not _has(root, os.path.basename(here)):
         return _outside(text, here)
     return text
+
+
+def document_meant(text: str, project: str) -> str | None:
+    """Return the path, from ``documents/`` on, of the project's document that ``text`` names; None if it names none.
+
+    Args:
+        text: As it was typed: a path of a file, or one from the project's folder.
+        project: The project's folder.
+    """
+    if is_document(text):
+        return text
+    root, file = os.path.realpath(project), os.path.realpath(os.path.expanduser(text))
+    path = os.path.relpath(file, root)
+    return path if is_document(path) and os.path.isfile(file) else None
 
 
 def script_elsewhere(text: str, place: str) -> str:

@@ -192,7 +192,8 @@ class Preview:
 
     def _follow(self) -> None:
         if self._open_script.is_document:
-            self._pane.follow(self._editor.cursor_location[0])
+            row = self._editor.cursor_location[0]
+            self._pane.follow(row, self._editor.cursor_screen_offset.y - self._editor.content_region.y)
         elif self._shown != self._followed:
             self._followed = self._shown
             self._pane.go_to_first_made()

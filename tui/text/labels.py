@@ -1,4 +1,4 @@
-"""How states of default scripts and reasons of versions are said, on every surface alike."""
+"""How states of default scripts, reasons of versions and permissions are said, on every surface alike."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from engine.models.defaults import DefaultState
+from engine.models.permissions import Access, Grant
 from engine.models.versions import ScriptVersion, VersionReason
 
 STATES: Mapping[DefaultState, str] = MappingProxyType(
@@ -33,3 +34,12 @@ def what_replaced(version: ScriptVersion) -> str:
             return "an older version, restored"
         case VersionReason.DELETED:
             return "deleted"
+
+
+def granted(grant: Grant) -> tuple[str, str]:
+    """A permission as a verb and what it is for: ``read``, ``/var/log/x``; ``use``, ``the secret historian``."""
+    if grant.access is Access.SECRET:
+        return "use", f"the secret {grant.path}"
+    if grant.access is Access.ASK:
+        return "ask", f"the {grant.path}"
+    return grant.access.value, grant.path

@@ -19,6 +19,7 @@ from engine.models.runs import Mode, OutputChunk, RunInfo
 from tui.actions import Scope, action, bindings
 from tui.text.formats import clock, progress_text, size
 from tui.text.isolation import run_isolation
+from tui.text.labels import granted
 from tui.text.results import INDENT, result_lines
 from tui.text.sanitise import sanitise_line
 from tui.text.wrapping import INDENT as WRAP_INDENT
@@ -233,5 +234,5 @@ def run_detail(run: RunInfo) -> str:
         names += [f"{more} more"] if more > 0 else []
         parts.append(f"buffers: {', '.join(names)}, for ten minutes: gatewright runs buffers {run.id}")
     if run.grants:
-        parts.append(", ".join(f"{grant.access} {sanitise_line(grant.path)}" for grant in run.grants))
+        parts.append(", ".join(sanitise_line(" ".join(granted(grant))) for grant in run.grants))
     return "   ".join(parts)

@@ -89,12 +89,13 @@ class PreviewPane(Vertical):
         if first is not None:
             self.follow(first)
 
-    def follow(self, row: int) -> None:
-        """Bring what became of a row of the text into view."""
+    def follow(self, row: int, y: int = 0) -> None:
+        """Bring what became of a row of the text into view, ``y`` lines below the upper edge."""
         if self._places and not self.has_focus_within:
             at = bisect_right(self._places, row) - 1
             first = bisect_left(self._places, self._places[max(0, at)])
-            self._rows.go_to(self._above + first)
+            # Set rows bring their cursor into view when they are laid out: this comes after that.
+            self.call_after_refresh(self._rows.show_at, self._above + first, y)
 
     def focus_rows(self) -> None:
         self.screen.set_focus(self._rows)

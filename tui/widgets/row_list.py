@@ -178,5 +178,10 @@ class RowList(ScrollView, can_focus=True):
         """Put the cursor on a row, or on the nearest one that there is."""
         self.cursor = max(0, min(index, len(self._rows) - 1))
 
+    def show_at(self, index: int, y: int) -> None:
+        """Put the cursor on a row, and that row as many lines below the upper edge as the list allows, at most ``y``."""
+        self.go_to(index)
+        self.scroll_to(0, max(0, self.cursor - y), animate=False, force=True, immediate=True)
+
     def _show_cursor(self) -> None:
         self.scroll_to_region(Region(0, self.cursor, 1, 1), animate=False, force=True)

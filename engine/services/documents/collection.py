@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from engine.document_text import linked_path
+from engine.document_text import FRONT_MATTER_LINE, linked_path
 from engine.models.documents import DocumentInfo, DocumentList, ImageInfo, ImageList, TagCount, TagCounts
 from engine.models.macros import SourceDocument, SourceImage
 from engine.registry.documents import (
@@ -30,6 +30,7 @@ from engine.registry.documents import (
 )
 from engine.services.access import ServiceError
 from store.files.front_matter import FrontMatter, read_front_matter
+from store.index.scan import without_collector
 
 P = TypeVar("P", bound=msgspec.Struct)
 
@@ -93,7 +94,8 @@ class DocumentCollection:
         """Newest first, those of one time by path."""
         self.images.sort(key=lambda image: (-image.created, image.path))
         self._documents = {info.path: info for info in self.documents}
-        self._images = {info.path: info for info in self.images}
+        self._places = {info.path: place for place, info in enumerate(self.images)}
+        self._months = {info.path: _month(info.created) for info in self.images}
         self._tags: dict[str | None, list[TagCount]] = {}
 
     @classmethod
@@ -104,16 +106,17 @@ class DocumentCollection:
         def read(text: str) -> FrontMatter:
             front = known.get(text)
             if front is None:
-                front = known[text] = read_front_matter(text)
+                front = known[text] = read_front_matter(text, FRONT_MATTER_LINE)
             return front
 
-        return cls(
-            (
-                ReadDocument(one.path, one.sha256, one.size, one.modified, read(one.front_matter), one.links)
-                for one in documents
-            ),
-            (ReadImage(one.path, one.size, one.modified, read(one.sidecar)) for one in images),
-        )
+        with without_collector():
+            return cls(
+                (
+                    ReadDocument(one.path, one.sha256, one.size, one.modified, read(one.front_matter), one.links)
+                    for one in documents
+                ),
+                (ReadImage(one.path, one.size, one.modified, read_front_matter(one.sidecar)) for one in images),
+            )
 
     @staticmethod
     async def of_project(project: ProjectDocuments) -> DocumentCollection:
@@ -183,17 +186,29 @@ class DocumentCollection:
         found: Iterable[ImageInfo] = self.images
         if wanted.document is not None:
             info = self._documents.get(wanted.document)
-            of_it = set() if info is None else set(info.images)
-            found = [image for image in found if image.path in of_it]
+            found = (
+                []
+                if info is None
+                else [self.images[place] for place in sorted(map(self._places.__getitem__, info.images))]
+            )
         if wanted.year is not None:
-            found = [
-                image
-                for image in found
-                if (month := _month(image.created))[0] == wanted.year and wanted.month in (None, month[1])
-            ]
+            found = [image for image in found if self._is_of(image, wanted.year, wanted.month)]
         if wanted.months is not None:
-            found = _newest_months(found, wanted.months)
+            found = self._newest_months(found, wanted.months)
         return list(found)
+
+    def _is_of(self, image: ImageInfo, year: int, month: int | None) -> bool:
+        of_year, of_month = self._months[image.path]
+        return of_year == year and month in (None, of_month)
+
+    def _newest_months(self, images: Iterable[ImageInfo], months: int) -> Iterator[ImageInfo]:
+        seen: set[tuple[int, int]] = set()
+        for image in images:
+            month = self._months[image.path]
+            if month not in seen and len(seen) == months:
+                return  # they come newest first
+            seen.add(month)
+            yield image
 
 
 def answer_sha256(answer: Answer) -> str:
@@ -295,13 +310,3 @@ def _month(created: float) -> tuple[int, int]:
     except (ValueError, OverflowError, OSError):
         return 0, 0
     return moment.year, moment.month
-
-
-def _newest_months(images: Iterable[ImageInfo], months: int) -> Iterator[ImageInfo]:
-    seen: set[tuple[int, int]] = set()
-    for image in images:
-        month = _month(image.created)
-        if month not in seen and len(seen) == months:
-            return  # they come newest first
-        seen.add(month)
-        yield image

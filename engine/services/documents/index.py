@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from engine.document_text import MAX_FRONT_MATTER, front_matter_of, image_links
+from engine.document_text import FRONT_MATTER_LINE, MAX_FRONT_MATTER, front_matter_of, image_links
 from engine.models.documents import DocumentInfo
 from engine.services.documents.collection import DocumentCollection, ReadDocument, ReadImage
 from store.files.documents import SIDECAR_SUFFIX, DocumentFiles, FoundFile
@@ -70,6 +70,8 @@ class DocumentIndex:
         self._files = files
         self._turn = asyncio.Lock()
         self._known: _Known | None = None
+        self._begun = 0
+        """Looks that were begun."""
 
     @property
     def used(self) -> bool:
@@ -101,7 +103,11 @@ class DocumentIndex:
         return await asyncio.to_thread(lambda: DocumentCollection([read], _images(known)).documents[0])
 
     async def _look(self) -> DocumentCollection:
+        asked = self._begun
         async with self._turn:
+            if self._known is not None and self._begun > asked:  # a look that began since then says it all
+                return self._known.collection
+            self._begun += 1
             began = self.outside.serial
             before = self._known or _Known()
             self._known = known = await asyncio.to_thread(_looked, self._files, before)
@@ -117,7 +123,7 @@ def read_document(file: FoundFile) -> ReadDocument:
     digest = hashlib.sha256(file.data).hexdigest()
     text, problem = text_of(file.data)
     place = front_matter_of(text)
-    front = FrontMatter() if place is None else read_front_matter(place.yaml)
+    front = FrontMatter() if place is None else read_front_matter(place.yaml, FRONT_MATTER_LINE)
     if problem is not None:
         front = FrontMatter()
     elif place is not None and place.too_long:

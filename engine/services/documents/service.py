@@ -100,6 +100,14 @@ class DocumentService:
         """Return the documents as they are on disk now, as one collection that changes no more."""
         return await _refusing(self._index.collection())
 
+    async def info(self, path: str) -> DocumentInfo:
+        """Return what is known of one document, which alone is read; its images are those of the last look.
+
+        Raises:
+            ServiceError: ``no_document`` or ``bad_name``.
+        """
+        return await self._info(await self._read(path))
+
     async def look(self) -> None:
         """Look for what others changed, if a client has ever asked for documents. For the watch."""
         if self._index.used:
@@ -213,7 +221,8 @@ class DocumentService:
 
     async def _info(self, file: FoundFile) -> DocumentInfo:
         """What there is to know of a file that was just read."""
-        return await self._index.info_of(await asyncio.to_thread(read_document, file))
+        read = await asyncio.to_thread(read_document, file)
+        return await _refusing(self._index.info_of(read))
 
     async def _written(self, path: str, data: bytes) -> DocumentInfo:
         """What was saved. It may be gone or another text by now: that is for the next who asks."""
@@ -223,10 +232,10 @@ class DocumentService:
             file = FoundFile(path, len(data), data=data)
         try:
             return await self._info(file)
-        except StoreError as error:  # the folder cannot be listed; the document is saved all the same
+        except ServiceError as error:  # the folder cannot be listed; the document is saved all the same
             read = await asyncio.to_thread(read_document, file)
             info = DocumentCollection([read], ()).documents[0]
-            return replace(info, problem=info.problem or error.sentence)
+            return replace(info, problem=info.problem or error.message)
 
     async def _save(self, path: str, data: bytes, base: str | None, actor: Actor) -> DocumentInfo:
         try:

@@ -170,6 +170,7 @@ class Batch:
         try:
             if self._end is not None or self.caller is None:
                 raise self._over()
+            self._report()  # how much there is to do, before the first of it is done
             rendered = await expand(documents, self.macros, self.caller)
         except ServiceError:
             if self._end is None:
@@ -179,10 +180,14 @@ class Batch:
             self._going_on -= 1
             self._used = time.monotonic()
         self.counts.add(rendered)
-        if self._progress is not None:
-            with suppress(TaskCancelled):  # these are rendered; the next ones are told
-                self._progress(RENDERING, self.counts.documents, max(self.total, self.counts.documents))
+        self._report()
         return rendered
+
+    def _report(self) -> None:
+        """Tell how far it is."""
+        if self._progress is not None:
+            with suppress(TaskCancelled):  # what is rendered is answered; the next request is told
+                self._progress(RENDERING, self.counts.documents, max(self.total, self.counts.documents))
 
     def _over(self) -> ServiceError:
         """Say that it has ended, and why."""

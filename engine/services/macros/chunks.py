@@ -11,7 +11,7 @@ from typing import Any
 from engine.models.macros import DocumentInput
 from engine.models.runs import Outcome, RunError
 from engine.services.access import ServiceError
-from engine.services.macros.executor import LONGEST, SHORTEST, Chunk, ChunkResult, Executor, MacroSource
+from engine.services.macros.executor import LONGEST, MAX_RESULTS, SHORTEST, Chunk, ChunkResult, Executor, MacroSource
 from engine.services.macros.expansion import CallOutcome, MacroCall
 from engine.services.macros.library import Macro
 
@@ -49,6 +49,8 @@ class _Pace:
             self.calls = max(1, min(stopped))
         else:
             self._took(len(result.texts), result.duration)
+            size = sum(len(text) for text in result.texts if text is not None)
+            self.calls = max(1, min(self.calls, MAX_RESULTS // GROWTH // 4 * len(result.texts) // max(1, size)))
 
     def _took(self, calls: int, seconds: float) -> None:
         """Learn from a chunk. What is too small to be measured grows."""

@@ -19,7 +19,7 @@ MAX_TEXT = 8 << 20
 """Bytes of UTF-8 that one call may return."""
 
 MAX_RESULTS = 64 << 20
-"""The same of all calls of a chunk. Who would get more cuts smaller chunks."""
+"""The same of all calls of a chunk: what is over it are errors. Callers cut smaller chunks where texts are large."""
 
 SHORTEST, LONGEST = 0.010, 0.050
 """Seconds that a chunk should take: its caller cuts chunks by what the ones before took."""

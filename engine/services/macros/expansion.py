@@ -256,7 +256,9 @@ def _sentence(error: RunError) -> str:
 
 def place(error: RunError) -> str | None:
     """Where in the macro it failed, where no traceback says more."""
-    return None if error.filename is None else f'File "{error.filename}", line {error.line or 0}\n{_sentence(error)}'
+    if error.filename is None or error.line is None:
+        return None
+    return f'File "{error.filename}", line {error.line}\n{_sentence(error)}'
 
 
 def shortened(text: str) -> str:

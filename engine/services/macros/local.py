@@ -19,7 +19,7 @@ from engine.pool.batch import BatchSession, Part, calls_frame
 from engine.pool.job import HostCalls, Job, JobRejected, Profile, QueueFull, Reply
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
-from engine.services.macros.executor import Chunk, ChunkResult, MacroSource
+from engine.services.macros.executor import MAX_RESULTS, Chunk, ChunkResult, MacroSource
 
 LONGEST_BATCH = 7 * 86_400.0
 """Seconds that a child may live if the batch has no limit of its own."""
@@ -34,6 +34,9 @@ CALLS_PER_LOSS = 100
 
 STARVING = 0.1
 """Seconds that a chunk waits for a child that has others to do, before that is asked to make room."""
+
+KEPT_IDLE = 2.0
+"""Seconds that a child without chunks keeps its slot."""
 
 OUTPUT_KEPT = 16 << 10
 """Characters of a chunk's output that its result has."""
@@ -72,14 +75,21 @@ class LocalExecutor:
         workers: int = 1,
         in_flight: int = 4,
         wall: float | None = None,
-        priority: Priority = Priority.BATCH,
+        interactive: bool = False,
         calls: HostCalls | None = None,
     ) -> None:
-        """``calls`` answers what macros ask of the engine; what they ask of the documents is noted as their reads.
+        """Begin a batch.
 
-        ``wall`` is of the whole batch, in seconds. One that is not above a run's usual limit begins at once.
-
-        All other batches begin in processes made for them, some milliseconds later.
+        Args:
+            pool: Whose slots it takes, all but one of them at most.
+            run_id: Of its record; cancelling that run in the pool ends the batch.
+            actor: Whose it is.
+            workers: Children for each macro.
+            in_flight: Chunks that a child is given ahead of their results.
+            wall: Seconds that a child may live. Up to a run's usual limit the first chunk goes to a parked child; for
+                more one is made, which takes some milliseconds.
+            interactive: A person waits for it, so it goes ahead of other batches.
+            calls: Answers what macros ask of the engine. What they ask of the documents is noted as their reads.
         """
         self.stopped: RunError | None = None
         self.isolation = ""
@@ -89,7 +99,7 @@ class LocalExecutor:
         self._workers = max(1, workers)
         self._in_flight = max(1, in_flight)
         self._wall = wall or LONGEST_BATCH
-        self._priority = priority
+        self._priority = Priority.INTERACTIVE if interactive else Priority.BATCH
         self._calls = calls
         self._hashes = _Hashes()
         self._waiting: deque[_Work] = deque()
@@ -228,11 +238,11 @@ class LocalExecutor:
             params = [params[index] for index in todo]
             of = [of[index] for index in todo] if of else of
         try:
-            frame = calls_frame(self._numbers, params, chunk.context, chunk.documents, of)
+            frame = calls_frame(self._numbers, params, chunk.context, chunk.documents, of, work.room)
         except JobRejected as error:
             self._fail_rest(work, RunError(type="parameters", message=str(error)))
             return
-        part = Part(self._numbers, len(todo), frame, chunk.wall)
+        part = Part(self._numbers, len(todo), frame, chunk.wall, work.room)
         child.works.append(work)
         child.session.send(part)
 
@@ -290,6 +300,11 @@ class LocalExecutor:
         self._hungry = None
         self._dispatch()
 
+    def _release(self, child: _MacroChild, idle_since: float) -> None:
+        """Let a child go that has had nothing to do for a while: another batch may wait for its slot."""
+        if child in self._children and not child.session.parts and child.idle_since == idle_since:
+            self._let_go(child)
+
     def _let_go(self, child: _MacroChild) -> None:
         """End a child that has nothing to do."""
         child.leaving = True
@@ -306,6 +321,9 @@ class LocalExecutor:
         work.duration += part.ended - part.began
         work.todo = ()
         self._finish_work(work)
+        if not child.session.parts:
+            child.idle_since = self._loop.time()
+            self._loop.call_later(KEPT_IDLE, self._release, child, child.idle_since)
         if self._waiting or child.leaving or self._finished:
             if child.leaving and not child.session.parts:
                 child.session.finish()
@@ -424,6 +442,8 @@ class _Work:
     output: str = ""
     isolation: str = ""
     losses: int = 0
+    room: int = MAX_RESULTS
+    """Bytes that what is left may return."""
     duration: float = 0.0
     since: float = field(default_factory=time.perf_counter)
 
@@ -433,6 +453,7 @@ class _Work:
     def take(self, part: Part) -> None:
         """Take what has come back of a part, which is of ``todo`` from its beginning on."""
         todo = self.todo
+        self.room = max(0, self.room - part.size)
         if not self.texts and len(part.texts) == len(self.chunk.params):
             self.texts = part.texts
         else:
@@ -547,6 +568,7 @@ class _MacroChild:
         self.works: deque[_Work] = deque()
         """Whose parts its session has, in the same order."""
         self.leaving = False
+        self.idle_since = 0.0
         self.isolation = ""
         self.refused: RunError | None = None
         self.traceback: str | None = None

@@ -21,6 +21,9 @@ FIRST = 64
 MOST = 512
 """Calls of a chunk: with several in flight, one is taken apart while others are made."""
 
+MOST_TEXT = 4 << 20
+"""Characters that the texts of a chunk should have together."""
+
 DEFAULT_TIMEOUT = 24 * 3600.0
 PATH = "<render>"
 
@@ -54,6 +57,8 @@ class _Cut:
             self.calls = min(2 * self.calls, MOST)
         elif took > LONGEST:
             self.calls = max(1, int(self.calls * LONGEST / took))
+        size = sum(len(text) for text in result.texts if text is not None)
+        self.calls = max(1, min(self.calls, MOST_TEXT * len(result.texts) // max(1, size)))
 
 
 async def render_many(
@@ -93,7 +98,8 @@ async def render_many(
         texts = await _texts(executor, macro, params, context, stopped)
         outcome = Outcome.OK
     except CallFailed as failed:
-        outcome, error = Outcome.SCRIPT_ERROR, failed.error
+        outcome = Outcome.CANCELLED if failed.error.type == Outcome.CANCELLED else Outcome.SCRIPT_ERROR
+        error = failed.error
         raise
     except asyncio.CancelledError:
         outcome = Outcome.CANCELLED

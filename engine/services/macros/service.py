@@ -61,8 +61,9 @@ LONGEST_TIMEOUT = 24 * 3600.0
 MAX_ANSWER = 32 << 20
 """Characters of texts in one answer, but for a single document that has more."""
 
-MakeExecutor = Callable[[int, Actor, int, "HostCalls"], Executor]
-"""Makes what carries out a batch: by the number of its record, its actor, its workers, and who answers its macros."""
+MakeExecutor = Callable[[int, Actor, int, "HostCalls", bool], Executor]
+"""Makes what carries out a batch: by the number of its record, its actor, its workers, who answers its macros, and
+whether it is a preview, which a person waits for."""
 
 MakeCalls = Callable[[RunInfo, Actor], "HostCalls | None"]
 """Makes what answers calls of macros that are about something else than documents."""
@@ -220,7 +221,7 @@ class RenderService:
         batch.record = record
         calls = TreeCalls(opening.tree, self._calls(run.info, opening.actor))
         try:
-            executor = self._executors(run.info.id, opening.actor, opening.workers, calls)
+            executor = self._executors(run.info.id, opening.actor, opening.workers, calls, preview)
         except BaseException:
             record(BatchEnd.STOPPED)
             raise

@@ -15,15 +15,15 @@ import asyncio
 import errno
 import fcntl
 import hashlib
-import mmap
 import os
+import weakref
 from collections.abc import Callable, Sequence
 
 from engine.models.runs import RunBuffer
 from engine.pool.outcome import ReturnedFile
 from engine.services.access import ServiceError
 from engine.services.runs.uploads import COPIED_AT_ONCE, SEALS, Buffer, BufferService
-from engine.worker.buffers import MOST_MADE, name_problem
+from engine.worker.buffers import MOST_MADE, name_problem, read_only
 from store.sizes import describe_size
 
 BLOCK = 512
@@ -172,12 +172,20 @@ class LeftBuffers:
         return [RunBuffer(name=name, size=buffer.info.size) for name, buffer in self._held(run_id).items()]
 
     def read(self, run_id: int, name: str) -> memoryview | None:
-        """Return the content of a buffer, which stays readable when the lease ends; None if there is none."""
+        """Return the content of a buffer; None if there is none.
+
+        It counts as held until nothing refers to the view any longer: a client that takes its time to read it does not
+        take more memory than its share.
+        """
         buffer = self._held(run_id).get(name)
         if buffer is None:
             return None
         buffer.handed_out = True  # from now on it may make room for others
-        return mapped(buffer)
+        view = mapped(buffer)
+        if buffer.info.size:
+            buffer.holders += 1
+            weakref.finalize(view.obj, self._read, buffer).atexit = False
+        return view
 
     def take(self, run_id: int) -> dict[str, memoryview]:
         """Return all that a run has left and end its lease."""
@@ -187,6 +195,10 @@ class LeftBuffers:
         for buffer in left.values():
             self._buffers.discard(buffer)
         return taken
+
+    def _read(self, buffer: Buffer) -> None:
+        buffer.holders -= 1
+        self._buffers.expire()
 
     def _held(self, run_id: int) -> dict[str, Buffer]:
         """Return what the engine still holds of a run's; the others are forgotten."""
@@ -203,10 +215,7 @@ class LeftBuffers:
 
 def mapped(buffer: Buffer) -> memoryview:
     """Return a read-only view of a sealed buffer. The memory lasts as long as the view."""
-    if not buffer.info.size:
-        return memoryview(b"")
-    # Private: before Linux 6.7 no shared mapping can be made of what is sealed against writing, not even to read.
-    return memoryview(mmap.mmap(buffer.fd, buffer.info.size, mmap.MAP_PRIVATE, mmap.PROT_READ))
+    return read_only(buffer.fd, buffer.info.size)
 
 
 def small_ones(left: dict[str, Buffer], taken: Sequence[ReturnedFile], limit: int) -> list[ReturnedFile]:

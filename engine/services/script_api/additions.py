@@ -26,9 +26,7 @@ def add_usual(api: ScriptApi, documents: DocumentService) -> None:
     """Let scripts ask for one document, and have a sentence where there are no tags."""
 
     async def document(run: CallingRun, asked: DocumentParams) -> DocumentInfo:  # noqa: ARG001 - every run's are the same
-        found = (await documents.collection()).answer(DOCUMENTS_GET, {"path": asked.path})
-        assert isinstance(found, DocumentInfo)  # noqa: S101 - by its name
-        return found
+        return await documents.info(asked.path)
 
     api.add(DOCUMENTS_GET, RunOperation(("utility", "macro"), DocumentParams, document))
     api.add("tags.read", RunOperation(("utility",), ReadTags, _no_tags))

@@ -204,7 +204,8 @@ class FlatTextArea(TextArea):
 
     def render_line(self, y: int) -> Strip:
         """Textual looks whether the text is empty by joining all of it, for each line it draws."""
-        return self._render_line(y) if self._draws_rows() else super().render_line(y)
+        plain = self.fast and not self.suggestion and not self.placeholder
+        return self._render_line(y) if plain else super().render_line(y)
 
     def _draws_rows(self) -> bool:
         """Whether a row on the screen is a function of its key; if not, Textual's code draws."""

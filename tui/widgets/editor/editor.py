@@ -37,6 +37,10 @@ _APP_KEYS = frozenset({"f6", "f7"})
 """Keys that ``TextArea`` binds and that are the application's here."""
 
 
+WRAPPED_LINES = 5_000
+"""Longer texts are not wrapped: each edit would count all lines below it anew."""
+
+
 @dataclass(frozen=True, slots=True)
 class ViewState:
     """Where the user is in a text: cursor and scroll position."""
@@ -158,12 +162,14 @@ class Editor(FlatTextArea, inherit_bindings=False):
             text: What to show.
             version: The saved version that it grew from.
             language: What to colour it by.
-            prose: It is no Python: no colours, and a line's end says nothing of the next one's indentation.
+            prose: It is no Python: no colours, a line's end says nothing of the next one's indentation, and lines
+                that are too long go on below.
         """
         self._prose = prose
         language = None if prose else language
         if language != self.language:
             self.language = language
+        self.soft_wrap = prose and text.count("\n") < WRAPPED_LINES
         self.load_text(text)
         self.move_cursor((0, 0))
         self.scroll_to(0, 0, animate=False, immediate=True)

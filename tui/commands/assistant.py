@@ -1,0 +1,101 @@
+"""``assistant``: the language model that the project's settings name, asked and looked at."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from engine.models.assistant import MAX_PROMPT, AskRequest, AssistantAnswer, AssistantInfo
+from engine.registry.assistant import ASSISTANT_ASK, ASSISTANT_INFO
+from tui.commands import exit_codes
+from tui.commands.errors import CommandError
+from tui.commands.invocation import CommandGroup, Invocation, common_options
+from tui.text.formats import size
+from tui.text.sanitise import sanitise_line, sanitise_source
+
+if TYPE_CHECKING:
+    from engine.client.client import EngineClient
+
+HOW = "An administrator names one: url and model under [assistant] in the project's settings."
+
+
+@click.group("assistant", cls=CommandGroup, invoke_without_command=True)
+@common_options
+@click.pass_context
+def assistant(ctx: click.Context) -> None:
+    """Show whether there is an assistant and what was asked today, or ask it.
+
+    It is a language model behind an address that the settings name. What it is asked is sent there.
+
+    \b
+    Examples:
+      gatewright assistant
+      gatewright assistant ask "What does errno 28 mean?"
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.obj.answer(lambda client: client.call(ASSISTANT_INFO), _print_info)
+
+
+@assistant.command("ask")
+@click.argument("prompt", required=False)
+@click.option("--instructions", default="", metavar="TEXT", help="What the answer is to keep to.")
+@common_options
+@click.pass_obj
+def ask(invocation: Invocation, prompt: str | None, instructions: str) -> None:
+    """Ask the assistant PROMPT, followed by what comes on standard input if that is no terminal.
+
+    \b
+    Examples:
+      gatewright assistant ask "What does errno 28 mean?"
+      gatewright runs output 41 | gatewright assistant ask "Why did this fail?"
+    """
+    given = (
+        ""
+        if sys.stdin is None or sys.stdin.isatty()
+        else sys.stdin.buffer.read(4 * MAX_PROMPT + 1).decode("utf-8", "replace")
+    )
+    text = "\n\n".join(filter(None, (prompt, given)))
+    if not text.strip():
+        raise click.UsageError("Give a prompt, or text on standard input.")
+    if len(text) > MAX_PROMPT:
+        raise CommandError(
+            f"the text has more than {MAX_PROMPT:,} characters; nothing was asked",
+            hint="Cut it down, for example with tail -c.",
+            exit_code=exit_codes.USAGE,
+            code="usage",
+        )
+    request = AskRequest(prompt=text, instructions=instructions)
+
+    async def work(client: EngineClient) -> AssistantAnswer:
+        return await client.call(ASSISTANT_ASK, body=request)
+
+    invocation.answer(work, _print_answer)
+
+
+def _print_answer(invocation: Invocation, answer: AssistantAnswer) -> None:
+    invocation.streams.out.line(sanitise_source(answer.text.rstrip()))
+    if not answer.complete:
+        invocation.streams.notify("the answer was cut off at the most that the server gives")
+
+
+def _print_info(invocation: Invocation, info: AssistantInfo) -> None:
+    from tui.text.table import fields, terminal_width
+
+    if not info.on:
+        invocation.streams.notify("there is no assistant in this project", HOW)
+        return
+    width = terminal_width(invocation.streams.out.is_terminal)
+    invocation.streams.out.line(
+        fields(
+            [
+                ("server", sanitise_line(info.server)),
+                ("model", sanitise_line(info.model)),
+                ("today", f"{info.requests:,} of {info.requests_limit:,} requests"),
+                ("texts", f"{size(info.bytes)} of {size(info.bytes_limit)}"),
+                ("a script", f"at most {info.per_script_limit:,} requests a day"),
+            ],
+            width=width,
+        )
+    )
