@@ -348,7 +348,9 @@ def test_no_text_takes_long(part: str, times: int, end: str) -> None:
     text = part * times + end
     begun = time.process_time()
     find_tags(text)
-    assert time.process_time() - begun < 15.0  # each takes a fraction of one; with the square of the length, many minutes
+    assert (
+        time.process_time() - begun < 15.0
+    )  # each takes a fraction of one; with the square of the length, many minutes
 
 
 def test_runs_of_every_length() -> None:
