@@ -106,6 +106,8 @@ def test_values(written: str, value: object) -> None:
         "```\n[[a]]\n~~~\n[[b]]",
         "````\n```\n[[a]]\n````",
         "> ```\n> [[a]]\n> ```",
+        "```\n> ```\n[[a]]\n```",
+        "> ```\n> > ```\n> [[a]]",
         "- item\n\n  ```\n  [[a]]\n\n  [[b]]\n  ```\n",
         "10. item\n\n    ```\n    [[a]]\n\n    [[b]]\n    ```\n",
         "* - ~~~\n    [[a]]\n\n    [[b]]\n",
