@@ -29,6 +29,7 @@ from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
 from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 from engine.sandbox.protected import HostProtection
 from engine.services.access import Actor, owner_actor
+from engine.services.advice import AdviceService
 from engine.services.assistant.chat import BadServer, Server, server_at
 from engine.services.assistant.service import AssistantService
 from engine.services.audit import AuditService
@@ -119,6 +120,7 @@ class EngineParts:
     script_state: StateService
     secrets: SecretService
     assistant: AssistantService
+    advice: AdviceService
     defaults: DefaultScriptService
     permissions: PermissionService
     checks: ScriptChecks
@@ -315,6 +317,7 @@ async def compose(
         script_state=StateService(scripts, state.script_states, space, audit),
         secrets=secrets,
         assistant=assistant,
+        advice=AdviceService(assistant, runs, run_history),
         defaults=defaults,
         permissions=permissions,
         checks=checks,

@@ -25,6 +25,7 @@ class Scope(StrEnum):
     MAINTENANCE = "Rebuilds and metadata diff"
     DIFF = "Metadata diff"
     APPROVAL = "Approve permissions"
+    PROPOSAL = "Proposed change"
     GIT = "Git"
     HISTORY = "History of a script"
     META = "Header of a script"
@@ -147,6 +148,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("copy_output", "copy", "Copy the selected output, or all of it", Scope.OUTPUT, 1, palette=True),
     Action("clear_output", "clear", "Clear the output", Scope.OUTPUT, 2, palette=True),
     Action("save_files", "save", "Save the files that the run left", Scope.OUTPUT, 3, palette=True),
+    Action("explain_run", "explain", "Ask the assistant why the run failed", Scope.OUTPUT, palette=True),
+    Action("propose_change", "propose", "Ask the assistant for a change of the script", Scope.OUTPUT, palette=True),
     Action("open_problem", "go there", "Go to the place of the problem under the cursor", Scope.PROBLEMS, 1),
     Action("show_task", "output", "Show the output of the run under the cursor", Scope.TASKS, 1),
     Action("kill_task", "kill", "Kill the run, or cancel the task, under the cursor", Scope.TASKS, 2),
@@ -198,6 +201,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("refuse_text", "refuse", "Refuse it, or withdraw the approval that it has", Scope.APPROVAL, 3),
     Action("show_text", "text", "Show the difference of the text, and back", Scope.APPROVAL, 4),
     Action("give_up", "later", "Decide later", Scope.APPROVAL, 5),
+    Action("apply_proposal", "apply, unsaved", "Put the change into the editor, unsaved", Scope.PROPOSAL, 1),
     Action(
         "take_default",
         "take new, yours to history",

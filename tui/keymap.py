@@ -68,6 +68,8 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "copy_output": ("c",),
         "clear_output": ("x",),
         "save_files": ("s",),
+        "explain_run": ("e",),
+        "propose_change": ("p",),
         "open_problem": ("enter",),
         "show_task": ("enter",),
         "kill_task": ("k",),
@@ -100,6 +102,7 @@ KEYMAP: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "approve_edits": ("w",),
         "refuse_text": ("n",),
         "show_text": ("d",),
+        "apply_proposal": ("a",),
         "give_up": ("escape",),
         # The run history.
         "show_old_run": ("enter",),

@@ -62,3 +62,27 @@ class AssistantInfo(Model, frozen=True):
     bytes: int = 0
     bytes_limit: int = 0
     per_script_limit: int = 0
+
+
+class ExplainRequest(Model, frozen=True):
+    """A run that failed. What it was given is not sent: its text, its error and the end of its output are."""
+
+    run_id: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+
+
+class ProposeRequest(Model, frozen=True):
+    """A text and what is to become of it. Nothing is saved."""
+
+    text: Text
+    wish: Annotated[str, Meta(min_length=1, max_length=4_000)]
+    path: Annotated[str, Meta(max_length=4096)] = ""
+    """The script's, as the difference names it."""
+    run_id: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    """A run of it whose error is to be considered."""
+
+
+class ProposedChange(Model, frozen=True):
+    text: str
+    """The whole text with the change."""
+    diff: str
+    """Unified; empty where nothing would change."""

@@ -161,6 +161,8 @@ class TaskInfo(Model, frozen=True):
     """When it should be at its end, seconds since the epoch; None while that cannot be told."""
     finished_at: float | None = None
     error: str | None = None
+    run_id: int | None = None
+    """Its record among the runs, of a batch: cancelling that run ends the task."""
 
 
 class TaskList(Model, frozen=True):

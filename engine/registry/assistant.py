@@ -10,6 +10,9 @@ from engine.models.assistant import (
     AssistantInfo,
     Classification,
     ClassifyRequest,
+    ExplainRequest,
+    ProposedChange,
+    ProposeRequest,
     SummarizeRequest,
 )
 from engine.registry.operation import TRANSFER_TIMEOUT, Operation
@@ -51,9 +54,34 @@ ASSISTANT_CLASSIFY = Operation(
     patience=TRANSFER_TIMEOUT,
 )
 
+ASSISTANT_EXPLAIN = Operation(
+    "assistant.explain",
+    "POST",
+    "/assistant/explain",
+    AssistantAnswer,
+    "operator",
+    "Have the assistant explain why a run failed",
+    body=ExplainRequest,
+    cancels=True,
+    patience=TRANSFER_TIMEOUT,
+)
+ASSISTANT_PROPOSE = Operation(
+    "assistant.propose",
+    "POST",
+    "/assistant/propose",
+    ProposedChange,
+    "author",
+    "Have the assistant propose a change of a text; nothing is saved",
+    body=ProposeRequest,
+    cancels=True,
+    patience=TRANSFER_TIMEOUT,
+)
+
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     ASSISTANT_INFO,
     ASSISTANT_ASK,
     ASSISTANT_SUMMARIZE,
     ASSISTANT_CLASSIFY,
+    ASSISTANT_EXPLAIN,
+    ASSISTANT_PROPOSE,
 )

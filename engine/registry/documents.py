@@ -17,7 +17,7 @@ from engine.models.documents import (
     TagCounts,
 )
 from engine.models.scripts import DeleteRequest, RenameRequest
-from engine.models.versions import RestoreRequest, ScriptHistory, ScriptVersion, VersionText
+from engine.models.versions import DeletedScripts, RestoreRequest, ScriptHistory, ScriptVersion, VersionText
 from engine.registry.operation import Operation
 
 PATH = Meta(min_length=1, max_length=4096, description="Relative to the documents folder.")
@@ -135,6 +135,14 @@ DOCUMENTS_DELETE = Operation(
     params=DocumentParams,
     body=DeleteRequest,
 )
+DOCUMENTS_DELETED = Operation(
+    "documents.deleted",
+    "GET",
+    "/documents/deleted",
+    DeletedScripts,
+    "author",
+    "See deleted documents that can be restored, the last one first",
+)
 DOCUMENTS_HISTORY = Operation(
     "documents.history",
     "GET",
@@ -173,6 +181,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     DOCUMENTS_SAVE,
     DOCUMENTS_RENAME,
     DOCUMENTS_DELETE,
+    DOCUMENTS_DELETED,
     DOCUMENTS_HISTORY,
     DOCUMENTS_VERSION,
     DOCUMENTS_RESTORE,

@@ -8,12 +8,18 @@ from collections import deque
 from itertools import islice
 
 from engine.models.base import Event
+from engine.models.scripts import OutsideChange
+from store.index.external_changes import ExternalChanges
 
 RING = 4096
 """Events kept for listeners that lag or resume; at the usual few events a second that is many minutes."""
 
 COALESCE = 0.02
 """Seconds a listener collects events before it wakes: a wake-up per event saturated a core at 5,000 a second."""
+
+
+MAX_PATHS = 20
+"""Paths that an event names."""
 
 
 class EventBus:
@@ -103,3 +109,17 @@ class Subscription:
             events = [lagged, *events]
         self._cursor = self._bus.last_seq
         return events
+
+
+def outside_change(found: ExternalChanges, problem: str | None = None) -> OutsideChange:
+    """Return what an event tells of changes that others made."""
+    paths = [*found.created, *found.updated, *(new for _, new in found.renamed), *found.removed]
+    return OutsideChange(
+        change="outside",
+        created=len(found.created),
+        updated=len(found.updated),
+        removed=len(found.removed),
+        renamed=len(found.renamed),
+        paths=paths[:MAX_PATHS],
+        problem=problem,
+    )

@@ -104,11 +104,20 @@ class TaskService:
         _, task = self.begin(kind, actor, work)
         return await asyncio.shield(task)
 
-    def begin(self, kind: str, actor: Actor, work: Callable[[Progress], Awaitable[T]]) -> tuple[int, asyncio.Task[T]]:
-        """Begin ``work`` as one of several of its kind; return the task's number and what ends with it."""
+    def begin(
+        self, kind: str, actor: Actor, work: Callable[[Progress], Awaitable[T]], run_id: int | None = None
+    ) -> tuple[int, asyncio.Task[T]]:
+        """Begin ``work`` as one of several of its kind; return the task's number and what ends with it.
+
+        Args:
+            kind: Of the task.
+            actor: Who began it.
+            work: To be done.
+            run_id: Its record among the runs, if it has one.
+        """
         number, self._next_id = self._next_id, self._next_id + 1
         progress = Progress(lambda doing, done, total: self._report(number, doing, done, total))
-        self._tasks[number] = TaskInfo(id=number, kind=kind, actor=actor.name, started_at=time.time())
+        self._tasks[number] = TaskInfo(id=number, kind=kind, actor=actor.name, started_at=time.time(), run_id=run_id)
         task: asyncio.Task[T] = asyncio.ensure_future(self._to_end(number, work(progress)))
         self._work[number] = progress, task
         self._publish(number)

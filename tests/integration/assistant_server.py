@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -206,3 +207,27 @@ async def assistant_server() -> AsyncIterator[AssistantServer]:
         yield made
     finally:
         serving.close()
+
+
+@contextmanager
+def served_assistant() -> Iterator[AssistantServer]:
+    """The server in a thread of its own, for tests that wait for other processes."""
+    ready, loop, made = threading.Event(), asyncio.new_event_loop(), list[AssistantServer]()
+
+    async def serve() -> None:
+        async with assistant_server() as server:
+            made.append(server)
+            stop.append(asyncio.Event())
+            ready.set()
+            await stop[0].wait()
+
+    stop: list[asyncio.Event] = []
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert ready.wait(20)
+    try:
+        yield made[0]
+    finally:
+        loop.call_soon_threadsafe(stop[0].set)
+        thread.join()
+        loop.close()

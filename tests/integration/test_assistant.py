@@ -31,11 +31,11 @@ from assistant_server import (
 
 from engine import Engine
 from engine.config import AssistantSection, ConfigError, Settings
-from engine.models.assistant import AskRequest, ClassifyRequest, SummarizeRequest
+from engine.models.assistant import AskRequest, ClassifyRequest, ExplainRequest, ProposeRequest, SummarizeRequest
 from engine.models.permissions import Access, ApproveRequest, Grant
 from engine.models.scripts import SaveRequest
 from engine.models.secrets import SecretValue
-from engine.services.access import ServiceError
+from engine.services.access import NO_ACCOUNT, Actor, Role, ServiceError
 from engine.services.assistant import chat
 from engine.services.assistant.chat import BadServer, ChatClient, Message, Server, server_at
 from engine.services.assistant.service import Asker, AssistantService
@@ -400,6 +400,72 @@ async def test_a_script_that_is_granted_it_asks_in_restricted(engine: Engine, se
     asked = next(one for one in record if one.action == "assistant_ask" and one.source == "script")
     assert asked.subject == "own/asks.py"
     assert str(asked.detail["by"]).endswith("own/asks.py")
+
+
+async def test_a_failed_run_is_explained_without_what_it_was_given(engine: Engine, server: AssistantServer) -> None:
+    server.will(says("Line 3 divides by zero."))
+    failed = await engine.execute("print('begin')\nx = len(params['recipe']) * 0\n1 / x", params={"recipe": FRUIT})
+    answer = await engine.advice.explain(ExplainRequest(run_id=failed.id), engine.owner, "cli")
+    assert answer.text == "Line 3 divides by zero."
+    sent = server.asked[0].prompt
+    for part in ("ZeroDivisionError", "1 / x", "begin", "Traceback"):
+        assert part in sent
+    assert FRUIT not in sent
+    fine = await engine.execute("result = 1")
+    with pytest.raises(ServiceError, match=f"Run {fine.id} has not failed"):
+        await engine.advice.explain(ExplainRequest(run_id=fine.id), engine.owner, "cli")
+    operator = Actor("token:o", NO_ACCOUNT, Role.OPERATOR, token="0" * 12)
+    with pytest.raises(ServiceError, match="may not see other people's runs"):
+        await engine.advice.explain(ExplainRequest(run_id=failed.id), operator, "cli")
+    with pytest.raises(ServiceError, match="needs the role author"):
+        await engine.advice.propose(ProposeRequest(text="x", wish="y", run_id=failed.id), operator, "cli")
+    assert len(server.asked) == 1
+
+
+TEXT = "# a script\nx = 1\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "proposed"),
+    [
+        ("```python\n# a script\nx = 2\n```", "# a script\nx = 2\n"),
+        ("Sure!\r\n\r\n```python\r\n# a script\r\nx = 2\r\n```\r\nIt is `2` now.", "# a script\nx = 2\n"),
+        ("~~~\n# a script\nx = 2\n\n\n~~~", "# a script\nx = 2\n"),
+        ("````\n# a script\nx = '```'\n````", "# a script\nx = '```'\n"),
+        ("```\npip\n```\n```python\n# a script\nx = 2  # much longer\n```", "# a script\nx = 2  # much longer\n"),
+        ("x = 2", None),
+        ("```python\nx = 2", None),
+        ("```python\n\n```", None),
+        ("```\nx = 2\n```\n```\nx = 3\n```", None),
+    ],
+)
+async def test_a_proposal_is_the_one_script_in_an_answer_and_its_difference(
+    engine: Engine, server: AssistantServer, answer: str, proposed: str | None
+) -> None:
+    server.will(says(answer))
+    request = ProposeRequest(text=TEXT, wish="Make it two.", path="a.py")
+    if proposed is None:
+        with pytest.raises(ServiceError, match="there is not one script in it"):
+            await engine.advice.propose(request, engine.owner, "cli")
+        return
+    change = await engine.advice.propose(request, engine.owner, "cli")
+    assert change.text == proposed
+    assert "-x = 1" in change.diff
+    assert server.asked[0].prompt == f"The wish: Make it two.\n\nThe script:\n{TEXT}"
+
+
+async def test_a_proposal_that_was_cut_off_or_changes_nothing_is_told_as_that(
+    engine: Engine, server: AssistantServer
+) -> None:
+    server.will(says(f"```\n{TEXT}```", finish="length"), says(f"```\n{TEXT}```"), says(f"```\n{TEXT}```"))
+    with pytest.raises(ServiceError, match="it is not complete"):
+        await engine.advice.propose(ProposeRequest(text=TEXT, wish="x"), engine.owner, "cli")
+    change = await engine.advice.propose(ProposeRequest(text=TEXT, wish="x"), engine.owner, "cli")
+    assert (change.text, change.diff) == (TEXT, "")
+    windows = TEXT.replace("\n", "\r\n")
+    assert (await engine.advice.propose(ProposeRequest(text=windows, wish="x"), engine.owner, "cli")).text == windows
+    with pytest.raises(ServiceError, match="more than 100,000 characters"):
+        await engine.advice.propose(ProposeRequest(text="x" * 100_001, wish="x"), engine.owner, "cli")
 
 
 async def test_nobody_else_is_let_to_it(engine: Engine, server: AssistantServer) -> None:

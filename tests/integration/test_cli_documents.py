@@ -45,6 +45,7 @@ def test_a_document_is_made_saved_renamed_deleted_and_brought_back(project: CliP
     assert project.call("documents", "delete", "reports/day.txt").returncode == 2, "it asks, and there is no terminal"
     gone = project.call("documents", "delete", "reports/day.txt", "--yes")
     assert "gatewright documents restore reports/day.txt" in gone.stderr
+    assert "reports/day.txt" in project.call("documents", "history", "--deleted").stdout
     table = project.call("documents", "history", "reports/day.txt")
     assert "is deleted" in table.stderr
     assert "renamed from reports/night.md to reports/day.txt" in table.stdout

@@ -222,7 +222,6 @@ def test_what_a_run_left_is_written_later(cli: CliProject, tmp_path: Path) -> No
         "17.0",
         "MiB",
     ]
-    assert cli.json("runs", "buffers", run_id)["buffers"] == [{"name": name, "size": 17 << 20} for name in "ab"]
     out = tmp_path / "a.bin"
     saved = cli.call("runs", "buffers", run_id, "--save", f"a={out}", "--save", f"c={tmp_path / 'c'}")
     assert saved.returncode != 0
@@ -239,5 +238,3 @@ def test_a_buffer_that_cannot_be_written_leaves_nothing(cli: CliProject, tmp_pat
     assert f"was not written to {path}: No such file or directory" in failed.stderr
     assert cli.call("exec", "1 / 0", "--save-buffer", f"out={tmp_path / 'out'}").returncode == 1
     assert not (tmp_path / "out").exists()
-    missing = cli.call("exec", code, "--buffer", f"data={tmp_path / 'missing'}")
-    assert "missing cannot be read" in missing.stderr

@@ -18,6 +18,7 @@ from git_kit import git
 from engine import Engine
 from engine.models.scripts import DeleteRequest, DuplicateRequest, RenameRequest, SaveRequest
 from engine.models.versions import RestoreRequest
+from engine.services.events import MAX_PATHS
 from engine.services.sync import watch
 from store.watch import folders
 from store.watch.notifier import CannotWatch, ChangeNotifier, _explained
@@ -138,7 +139,7 @@ async def test_a_checkout_of_many_files_is_one_change(tmp_path: Path) -> None:
 
         git(at.root, "checkout", "-q", "many")
         change = await at.change()
-        assert (change.created, len(change.paths)) == (200, watch.MAX_PATHS)
+        assert (change.created, len(change.paths)) == (200, MAX_PATHS)
         assert (await at.next("git")).data == {"change": "repository"}
         await at.nothing_more()
 

@@ -18,6 +18,7 @@ from tui.screens.frontmatter.form import MetaFormScreen
 from tui.screens.history import HistoryScreen
 from tui.screens.maintenance import MaintenanceScreen
 from tui.screens.pool import PoolScreen
+from tui.screens.proposal import ProposalScreen
 from tui.screens.runs import RunsScreen
 from tui.widgets.git_pane import GitPane
 from tui.widgets.output_pane import OutputPane
@@ -40,6 +41,7 @@ OWNERS = {
     Scope.MAINTENANCE: MaintenanceScreen,
     Scope.DIFF: DiffScreen,
     Scope.APPROVAL: ApproveScreen,
+    Scope.PROPOSAL: ProposalScreen,
     Scope.GIT: GitPane,
     Scope.HISTORY: HistoryScreen,
     Scope.META: MetaFormScreen,
@@ -58,6 +60,7 @@ SEEN_TOGETHER = [
     {Scope.EVERYWHERE, Scope.MAINTENANCE},
     {Scope.EVERYWHERE, Scope.DIFF},
     {Scope.EVERYWHERE, Scope.APPROVAL},
+    {Scope.EVERYWHERE, Scope.PROPOSAL},
     {Scope.EVERYWHERE, Scope.DEFAULTS},
     {Scope.EVERYWHERE, Scope.RUNS},
     {Scope.EVERYWHERE, Scope.COMPARISON},

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 from console_support import console, engine_project, write_script
+from msgspec.structs import replace
 
+from engine.models.runs import RunInfo, RunKind
 from engine.models.sync import TaskInfo, TaskState
 from engine.registry.macros import MACROS_PREVIEW
+from engine.registry.runs import RUNS_CANCEL
 from engine.registry.sync import TASKS_CANCEL
-from tui.messages import TaskChanged
+from tui.messages import RunChanged, TaskChanged
 
 NIGHT = '---\ntitle: "Night shift"\n---\n\nPumps were stopped.\n\n[[lamp state=on]]\n\nThe end.\n'
 PUMPS = "# Pumps\n\nNo tags here.\n"
@@ -168,6 +171,14 @@ async def test_new_renamed_copied_deleted_and_back(c, documents):
     assert (documents / "taps_copy.md").exists()
 
 
+async def test_front_matter_that_cannot_be_used_is_a_problem_of_the_saved_text(c, documents):
+    (documents / "night.md").write_text("---\ntitle: [\n---\n")
+    await c.until(lambda: c.app._console.script_pane.info("documents/night.md").problem, "the list knows of it")
+    await c.open("documents/night.md")
+    await c.press("f3", "2")
+    await c.shows("[Problems 1]", "1:1     error", "ront matter")
+
+
 async def test_words_are_found_in_all_texts(c):
     await c.press("f2", "s")
     await c.shows("search in scripts and documents")
@@ -238,24 +249,60 @@ async def test_a_macro_is_shown_with_its_unsaved_text_in_a_document_that_uses_it
     await c.shows("A document or a macro has a preview")
 
 
-async def test_a_batch_shows_its_progress_among_the_tasks_and_is_cancelled_there(c, monkeypatch):
+async def test_what_the_engine_is_at_is_a_task_that_can_be_cancelled(c, monkeypatch):
     cancelled = []
 
     async def cancel(params):
         cancelled.append(params.task_id)
-        return TaskInfo(id=7, kind="render", actor="alice", started_at=0, finished_at=1, state=TaskState.CANCELLED)
+        return TaskInfo(id=7, kind="rebuild", actor="alice", started_at=0, finished_at=1, state=TaskState.CANCELLED)
 
     c.answer(monkeypatch, TASKS_CANCEL, cancel)
-    task = TaskInfo(id=7, kind="render", actor="alice", started_at=0, done=4012, total=10_000, rate=2210.4)
+    task = TaskInfo(id=7, kind="rebuild", actor="alice", started_at=0, doing="reading", done=4012)
     c.app.publish(TaskChanged(task))
     await c.press("f3", "3")
-    await c.shows("[Tasks 1]", "render 4,012/10,000", "2,210/s", "alice")
+    await c.shows("[Tasks 1]", "rebuild 4,012  ", "reading", "alice")
     await c.press("home", "enter")
     await c.shows("has no output")
     await c.press("k")
-    await c.shows("render: cancelled")
+    await c.shows("rebuild: cancelled")
     assert cancelled == [7]
-    ended = TaskInfo(id=7, kind="render", actor="alice", started_at=0, finished_at=1)
-    c.app.publish(TaskChanged(ended))
-    await c.hides("render 4,012")
+    c.app.publish(TaskChanged(replace(task, finished_at=1)))
+    await c.hides("rebuild 4,012")
     await c.shows("[Tasks]")
+
+
+async def test_a_batch_is_one_row_that_shows_its_progress_and_whose_run_is_killed(c, monkeypatch):
+    killed = []
+
+    async def kill(params):
+        killed.append(params.run_id)
+        return replace(run, state="finished", outcome="cancelled", finished_at=2.0)
+
+    c.answer(monkeypatch, RUNS_CANCEL, kill)
+    run = RunInfo(
+        id=4100,
+        kind=RunKind.RENDER,
+        name="render",
+        state="running",
+        mode="RESTRICTED",
+        actor="alice",
+        source="cli",
+        queued_at=1.0,
+        timeout=60.0,
+        code_sha256="",
+    )
+    task = TaskInfo(id=8, kind="render", actor="alice", started_at=0, done=4012, total=10_000, rate=2210.4, run_id=4100)
+    c.app.publish(RunChanged(run))
+    c.app.publish(TaskChanged(task))
+    await c.press("f3", "3")
+    await c.shows("[Tasks 1]", "#4100  render 4,012/10,000", "2,210/s", "alice")
+    await c.press("home", "k")
+    await c.shows("#4100 cancelled")
+    assert killed == [4100]
+    c.app.publish(TaskChanged(replace(task, finished_at=1)))
+    c.app.publish(RunChanged(replace(run, state="finished", outcome="cancelled", finished_at=2.0)))
+    await c.hides("render 4,012")
+    await c.shows("[Tasks]", "#4100  render ", "cancelled")
+    c.app.publish(RunChanged(replace(run, id=4101, name="preview night.md", state="finished", outcome="ok")))
+    await c.settled()
+    assert "preview night.md" not in c.text, "previews that went well are no news"

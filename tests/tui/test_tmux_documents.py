@@ -117,10 +117,10 @@ def cancel_a_render(t: Terminal, project, tmp_path) -> None:
         t.keys("F3", "3")
         t.shows("[Tasks 1]")
         t.until(
-            lambda: re.search(r"task +render [1-9]\d*/2,000 +[\d.]+/s +\S.* left", t.text), "progress, rate and end"
+            lambda: re.search(r"#\d+ +render [1-9][\d,]*/2,000 +[\d.]+/s +\S.* left", t.text), "progress, rate and end"
         )
         t.keys("Home", "k")
-        t.shows("render: cancelled", "[Tasks]")
+        t.shows(" cancelled", "[Tasks]")
         said, _ = render.communicate(timeout=30)
     finally:
         render.kill()

@@ -13,7 +13,7 @@ from render_support import ExecutorHere, MacroHere, TimeIsOver, caller_of, expan
 from engine.models.macros import DocumentInput
 from engine.models.scripts import ParamInfo, ParamType
 from engine.services.access import ServiceError
-from engine.services.macros.chunks import FIRST, MOST_TIMEOUTS
+from engine.services.macros.chunks import FIRST, GROWTH, MOST, MOST_TIMEOUTS, Pace
 from engine.services.macros.expansion import MAX_TEXT, MAX_WARNINGS, expand
 from engine.services.macros.library import Macros
 
@@ -131,15 +131,20 @@ async def test_a_twenty_thousand_tags_are_called_in_few_chunks() -> None:
     assert len(executor.chunks) < 100
 
 
-async def test_chunks_are_cut_by_the_time_that_calls_take() -> None:
-    executor = ExecutorHere({"box": BOX}, duration=10.0)  # each chunk says that it took so long
-    await expanded("[[box]]" * 60, BOX, executor=executor)
-    sizes = [len(chunk.params) for chunk in executor.chunks]
-    assert sizes[0] == FIRST
-    assert set(sizes[executor.in_flight + 1 :]) == {1}
-    executor = ExecutorHere({"box": BOX}, duration=0.0)
-    await expanded("[[box]]" * 5000, BOX, executor=executor)
-    assert max(len(chunk.params) for chunk in executor.chunks) > FIRST
+def test_chunks_are_cut_by_the_time_that_calls_take() -> None:
+    pace = Pace()
+    assert pace.calls == FIRST
+    pace.took(FIRST, 0.0001)
+    assert pace.calls == FIRST * GROWTH
+    pace.took(FIRST * GROWTH, FIRST * GROWTH * 0.001)
+    assert pace.calls == 30
+    pace.took(2, 0.0001)
+    assert pace.calls == 30, "the end of a request says nothing of larger ones"
+    pace.took(30, 300.0)
+    assert pace.calls == 1
+    for _ in range(20):
+        pace.took(pace.calls, 0.05, 2_400_000)
+    assert pace.calls == MOST, "a large document takes as long for a few calls as for many"
 
 
 async def test_what_was_not_begun_when_a_chunk_was_stopped_is_called_again() -> None:

@@ -140,26 +140,26 @@ def test_a_method_for_some_roles_only_is_told_who_calls_it() -> None:
 
 ABOVE_VIEWER = {
     "operator": (
-        "assistant.ask assistant.classify assistant.summarize buffers.create render.begin render.documents render.end "
-        "render.reads runs.cancel runs.progress runs.replay runs.start state.clear state.get state.set"
+        "assistant.ask assistant.classify assistant.explain assistant.summarize buffers.create render.begin "
+        "render.documents render.end render.reads runs.cancel runs.progress runs.replay runs.start state.clear "
+        "state.get state.set"
     ),
     "author": (
-        "defaults.decide defaults.restore documents.delete documents.history documents.rename documents.restore "
-        "documents.save documents.version git.author git.author.set git.commit git.diff git.stage git.unstage "
-        "macros.preview "
-        "scripts.delete scripts.deleted scripts.duplicate scripts.history scripts.rename scripts.restore scripts.save "
-        "scripts.set scripts.version sync.apply sync.rebuild tasks.cancel"
+        "assistant.propose defaults.decide defaults.restore documents.delete documents.deleted documents.history "
+        "documents.rename documents.restore documents.save documents.version git.author git.author.set git.commit "
+        "git.diff git.stage git.unstage macros.preview scripts.delete scripts.deleted scripts.duplicate "
+        "scripts.history scripts.rename scripts.restore scripts.save scripts.set scripts.version sync.apply "
+        "sync.rebuild tasks.cancel"
     ),
     "admin": (
         "audit.list audit.verify engine.stop git.trust permissions.approve permissions.begin_edits "
-        "permissions.end_edits permissions.refuse permissions.renew_edits pool.resize pool.restart retention.prune "
-        "secrets.delete secrets.list secrets.set "
-        "tokens.create tokens.list tokens.revoke"
+        "permissions.end_edits permissions.refuse permissions.renew_edits pool.resize pool.restart "
+        "retention.prune secrets.delete secrets.list secrets.set tokens.create tokens.list tokens.revoke"
     ),
 }
 PATIENT = {
-    "assistant.ask", "assistant.classify", "assistant.summarize", "audit.verify", "render.begin",
-    "render.documents", "render.reads", "retention.prune", "runs.buffer", "runs.file",
+    "assistant.ask", "assistant.classify", "assistant.explain", "assistant.propose", "assistant.summarize",
+    "audit.verify", "render.begin", "render.documents", "render.reads", "retention.prune", "runs.buffer", "runs.file",
     "sync.apply", "sync.diff", "sync.rebuild",
 }  # fmt: skip
 

@@ -13,8 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
+from engine.models.documents import DocumentInfo, ImageInfo
+from engine.worker import sdk
 from tests.unit.sdk_reference import (
     HEADING,
     PAGE,
@@ -45,6 +48,13 @@ def test_every_function_says_what_it_does() -> None:
         for item in classes(module)[kind].body:
             if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
                 assert ast.get_docstring(item), item.name
+
+
+def test_documents_and_images_have_all_of_their_fields() -> None:
+    """An answer to a macro leaves out what has its default."""
+    for made, model in ((sdk._document({"path": "a"}), DocumentInfo), (sdk._image({"path": "a"}), ImageInfo)):
+        assert made == msgspec.structs.asdict(model(path="a"))
+    assert sdk._document({"path": "a"})["tags"] is not sdk._document({"path": "a"})["tags"]
 
 
 @pytest.fixture

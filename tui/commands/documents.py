@@ -23,6 +23,7 @@ from engine.models.scripts import DeleteRequest, RenameRequest
 from engine.models.versions import RestoreRequest, ScriptVersion, VersionText
 from engine.registry.documents import (
     DOCUMENTS_DELETE,
+    DOCUMENTS_DELETED,
     DOCUMENTS_HISTORY,
     DOCUMENTS_IMAGES,
     DOCUMENTS_LIST,
@@ -43,7 +44,7 @@ from engine.registry.documents import (
 from tui.commands import exit_codes
 from tui.commands.arguments import DOCUMENT, Count, SourceFile
 from tui.commands.errors import CommandError
-from tui.commands.history import find_version, print_versions
+from tui.commands.history import find_version, print_deleted, print_versions
 from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.text.formats import clock, size
 from tui.text.sanitise import sanitise_line, sanitise_source
@@ -312,10 +313,11 @@ def delete_document(invocation: Invocation, document: str, yes: bool) -> None:
 
 
 @documents.command("history")
-@click.argument("document", type=DOCUMENT)
+@click.argument("document", type=DOCUMENT, required=False)
+@click.option("--deleted", is_flag=True, help="Instead: the documents that were deleted and can be restored.")
 @common_options
 @click.pass_obj
-def document_history(invocation: Invocation, document: str) -> None:
+def document_history(invocation: Invocation, document: str | None, deleted: bool) -> None:
     """List the versions of DOCUMENT that were saved over, deleted or renamed, newest first.
 
     Also of a document that was deleted. documents show --version prints one.
@@ -323,7 +325,13 @@ def document_history(invocation: Invocation, document: str) -> None:
     \b
     Examples:
       gatewright documents history reports/night
+      gatewright documents history --deleted
     """
+    if deleted == (document is not None):
+        raise click.UsageError("Name a document, or say --deleted.")
+    if document is None:
+        invocation.answer(lambda client: client.call(DOCUMENTS_DELETED), partial(print_deleted, group="documents"))
+        return
     invocation.answer(
         lambda client: client.call(DOCUMENTS_HISTORY, DocumentParams(path=document)),
         partial(print_versions, group="documents"),

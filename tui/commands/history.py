@@ -58,7 +58,7 @@ def history(invocation: Invocation, script: str | None, deleted: bool, number: i
     if now and number is None:
         raise click.UsageError("--now goes with --diff N.")
     if script is None:
-        invocation.answer(lambda client: client.call(SCRIPTS_DELETED), _print_deleted)
+        invocation.answer(lambda client: client.call(SCRIPTS_DELETED), print_deleted)
         return
 
     if number is None:
@@ -72,17 +72,18 @@ def history(invocation: Invocation, script: str | None, deleted: bool, number: i
     invocation.answer(work, _print_difference, as_json=lambda both: {"history": both[0], "diff": both[1]})
 
 
-def _print_deleted(invocation: Invocation, found: DeletedScripts) -> None:
+def print_deleted(invocation: Invocation, found: DeletedScripts, group: str = "scripts") -> None:
+    """Print what was deleted; ``group`` has the command that brings it back."""
     from tui.text.table import render, terminal_width
 
     if not found.versions:
-        invocation.streams.notify("no script was deleted")
+        invocation.streams.notify(f"no {group.removesuffix('s')} was deleted")
         return
     rows = [[gone.path, gone.sha256[:SHORT], size(gone.size), gone.name, clock(gone.at)] for gone in found.versions]
     out = invocation.streams.out
-    headers = ["script", "version", "size", "who", "when"]
+    headers = [group.removesuffix("s"), "version", "size", "who", "when"]
     out.line(render(headers, rows, right="size", width=terminal_width(out.is_terminal)))
-    invocation.streams.notify("Bring one back: gatewright scripts restore SCRIPT")
+    invocation.streams.notify(f"Bring one back: gatewright {group} restore {group.removesuffix('s').upper()}")
 
 
 def find_version(found: ScriptHistory, start: str, see: str = "history") -> ScriptVersion:

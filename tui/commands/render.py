@@ -184,4 +184,5 @@ def _counted(number: int, what: str) -> str:
 
 def _told(warning: RenderWarning) -> str:
     """A warning as compilers write theirs, so that editors find the place."""
-    return f"{warning.document}:{warning.line}: {warning.kind}: [[{warning.macro}]] {warning.message}"
+    tag = f"[[{warning.macro}]] " if warning.macro else ""
+    return f"{warning.document}:{warning.line}: {warning.kind}: {tag}{warning.message}"

@@ -32,6 +32,7 @@ from tui.screens.maintenance import Maintenance, MaintenanceScreen
 from tui.screens.pool import PoolScreen
 from tui.screens.runs import RunsScreen
 from tui.screens.search import SearchScreen
+from tui.scripts.advice_actions import AdviceActions
 from tui.scripts.approval import Approval
 from tui.scripts.default_scripts_actions import DefaultScriptsActions
 from tui.scripts.file_actions import FileActions
@@ -104,6 +105,7 @@ class ConsoleParts:
         self.preview = Preview(host, connection, self.texts, self.open_script, editor, expansion, self.preview_pane)
         self.check = ProblemCheck(connection, self.open_script, expansion, self.problems, panel)
         self.approval = Approval(host, self.open_script, connection, self.own_edits)
+        self.advice = AdviceActions(host, connection, self.open_script, editor)
         self.defaults = DefaultScriptsActions(host, connection)
         self.saver = FileSaver(host, connection)
         self.full_disk = FullDisk(host, connection)

@@ -18,7 +18,6 @@ from textual.widget import Widget
 from textual.widgets import TextArea
 
 from engine.registry.runs import RUNS_CANCEL, RunParams
-from engine.registry.sync import TASKS_CANCEL, TaskParams
 from tui.actions import Scope, action, bindings, footer_hints, in_scope, pane_hints
 from tui.background import in_background, in_place_of_the_last
 from tui.messages import (
@@ -175,6 +174,7 @@ class ConsoleScreen(FullScreen[None]):
             parts.output.show_host(host_sentence(message.info))
             parts.admin.engine_changed(message.info)
             parts.check.check_soon()
+            parts.tasks.forget_tasks()
             in_place_of_the_last(self, "catch-up", self._catch_up)
             in_background(self, "offers", parts.defaults.tell)
             if message.info.disk_full:
@@ -332,6 +332,16 @@ class ConsoleScreen(FullScreen[None]):
         parts = self.parts
         self.in_turn(parts.approval.decide, self.script_pane.path_under_cursor or parts.open_script.path)
 
+    def on_output_pane_proposal_requested(self, event: OutputPane.ProposalRequested) -> None:
+        in_background(self, "advice", self._advised, partial(self.parts.advice.propose, event.run))
+
+    def on_output_pane_explanation_requested(self, event: OutputPane.ExplanationRequested) -> None:
+        in_background(self, "advice", self._advised, partial(self.parts.advice.explain, event.run))
+
+    async def _advised(self, work: Callable[[], Awaitable[object]]) -> None:
+        with self.parts.problems_told(self.notify_error):
+            await work()
+
     def on_output_pane_save_requested(self, event: OutputPane.SaveRequested) -> None:
         in_background(self, "save-files", self._save_files, event.run)
 
@@ -365,6 +375,8 @@ class ConsoleScreen(FullScreen[None]):
         self.notify(f"a task of the engine's own has no output; {action('kill_task').key} cancels it")
 
     async def _cancel_task(self, task_id: int) -> None:
+        from engine.registry.sync import TASKS_CANCEL, TaskParams
+
         with self.parts.problems_told(self.notify_error):
             task = await self.parts.connection.client.call(TASKS_CANCEL, TaskParams(task_id=task_id))
             self.notify(f"{task.kind}: {task.state}")

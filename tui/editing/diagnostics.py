@@ -77,7 +77,11 @@ class ProblemCheck:
     async def _problems(self, path: str, text: str) -> list[CheckProblem]:
         if is_document(path):
             request = PreviewRequest(text=text, path=engine_path(path), check=not self._expansion.shown)
-            return problems_of(await self._expansion.of(request))
+            problems = problems_of(await self._expansion.of(request))
+            info, saved = self._open_script.info, not self._open_script.dirty
+            if saved and info is not None and info.problem is not None:  # of its front matter, as it is on disk
+                problems.append(CheckProblem(message=info.problem))
+            return problems
         report = await self._connection.client.call(SCRIPTS_CHECK, body=CheckRequest(text=text, path=path))
         return report.problems
 

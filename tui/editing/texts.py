@@ -15,6 +15,7 @@ from engine.models.scripts import DeleteRequest, RenameRequest, SaveRequest, Scr
 from engine.models.versions import RestoreRequest, ScriptHistory, ScriptVersion
 from engine.registry.documents import (
     DOCUMENTS_DELETE,
+    DOCUMENTS_DELETED,
     DOCUMENTS_HISTORY,
     DOCUMENTS_LIST,
     DOCUMENTS_LOAD,
@@ -28,6 +29,7 @@ from engine.registry.documents import (
 )
 from engine.registry.scripts import (
     SCRIPTS_DELETE,
+    SCRIPTS_DELETED,
     SCRIPTS_HISTORY,
     SCRIPTS_LOAD,
     SCRIPTS_RENAME,
@@ -100,12 +102,12 @@ class Texts:
         request = RenameRequest(new_path=engine_path(new_path))
         return _shown(await client.call(DOCUMENTS_RENAME, _params(path), request))
 
-    async def delete(self, path: str, base: str | None) -> ScriptVersion:
-        """Delete a text; the answer names what brings it back."""
+    async def delete(self, path: str, base: str | None) -> None:
         client, request = self._connection.client, DeleteRequest(base_sha256=base)
         if is_document(path):
-            return await client.call(DOCUMENTS_DELETE, _params(path), request)
-        return await client.call(SCRIPTS_DELETE, ScriptParams(path=path), request)
+            await client.call(DOCUMENTS_DELETE, _params(path), request)
+        else:
+            await client.call(SCRIPTS_DELETE, ScriptParams(path=path), request)
 
     async def history(self, path: str) -> ScriptHistory:
         client = self._connection.client
@@ -121,6 +123,15 @@ class Texts:
             params = DocumentVersionParams(path=engine_path(path), sha256=sha256)
             return (await client.call(DOCUMENTS_VERSION, params)).text
         return (await client.call(SCRIPTS_VERSION, VersionParams(path=path, sha256=sha256))).text
+
+    async def deleted(self) -> dict[str, ScriptVersion]:
+        """Return what was deleted and is not there now, by the path that it had: scripts first."""
+        client = self._connection.client
+        found = {version.path: version for version in (await client.call(SCRIPTS_DELETED)).versions}
+        if not self._connection.narrow:
+            documents = await client.call(DOCUMENTS_DELETED)
+            found |= {shown_path(version.path): version for version in documents.versions}
+        return found
 
     async def restore(self, path: str, sha256: str, base: str | None) -> TextInfo:
         """Save an earlier version again, in place of the one with the hash ``base``."""

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from engine.client.answers import EngineError
 from engine.models.scripts import DuplicateRequest, ScriptInfo
-from engine.models.versions import ScriptVersion
-from engine.registry.scripts import SCRIPTS_DELETED, SCRIPTS_DUPLICATE, ScriptParams
+from engine.registry.scripts import SCRIPTS_DUPLICATE, ScriptParams
 from tui.connection import EngineConnection
 from tui.editing.ask_path import under_a_name
 from tui.editing.open_script import OpenScript
@@ -56,7 +55,6 @@ class FileActions:
         self._host = host
         self._connection = connection
         self._texts = texts
-        self._deleted_documents: dict[str, ScriptVersion] = {}
         self._open_script = open_script
         self._scripts = scripts
         self._reload = reload
@@ -125,7 +123,7 @@ class FileActions:
         if path == self._open_script.path:
             seen = self._seen(path)  # it may have been saved just now
         try:
-            deleted = await self._texts.delete(path, seen)
+            await self._texts.delete(path, seen)
         except EngineError as error:
             if error.code != "conflict":
                 raise
@@ -134,8 +132,6 @@ class FileActions:
             )
             await self._reload()
             return
-        if is_document(path):
-            self._deleted_documents[path] = deleted
         await self._open_script.closed(path)
         await self._reload()
         self._host.notify(f"deleted {path}; u in the list brings it back")
@@ -162,10 +158,7 @@ class FileActions:
         return None if info is None else info.sha256
 
     async def _undelete(self) -> None:
-        client = self._connection.client
-        deleted = {version.path: version for version in (await client.call(SCRIPTS_DELETED)).versions}
-        there = {document.path for document in self._scripts.documents}
-        deleted |= {path: version for path, version in self._deleted_documents.items() if path not in there}
+        deleted = await self._texts.deleted()
         if not deleted:
             self._host.notify("there is nothing to restore: nothing was deleted")
             return

@@ -87,6 +87,18 @@ class OutputPane(Vertical):
 
         run: RunInfo | None
 
+    @dataclass
+    class ExplanationRequested(Message):
+        """The user wants the assistant to explain why the run on show failed."""
+
+        run: RunInfo | None
+
+    @dataclass
+    class ProposalRequested(Message):
+        """The user wants the assistant to propose a change of the script; the run on show may tell why."""
+
+        run: RunInfo | None
+
     _ticker: Timer | None = None
     _run: RunInfo | None = None
     _refusal = ""
@@ -156,6 +168,12 @@ class OutputPane(Vertical):
 
     def action_save_files(self) -> None:
         self.post_message(self.SaveRequested(self._run))
+
+    def action_explain_run(self) -> None:
+        self.post_message(self.ExplanationRequested(self._run))
+
+    def action_propose_change(self) -> None:
+        self.post_message(self.ProposalRequested(self._run))
 
     def _show_ending(self, run: RunInfo) -> None:
         """Everything that came with the end of the run, then a line that says that this was all."""

@@ -179,7 +179,7 @@ class RowList(ScrollView, can_focus=True):
         self.cursor = max(0, min(index, len(self._rows) - 1))
 
     def show_at(self, index: int, y: int) -> None:
-        """Put the cursor on a row, and that row as many lines below the upper edge as the list allows, at most ``y``."""
+        """Put the cursor on a row, and that row ``y`` lines below the upper edge, as far as the list allows."""
         self.go_to(index)
         self.scroll_to(0, max(0, self.cursor - y), animate=False, force=True, immediate=True)
 

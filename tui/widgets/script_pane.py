@@ -353,7 +353,7 @@ class ScriptPane(Vertical):
     def _row(self, text: Listed) -> Row:
         path, problem = text.path, text.problem is not None
         kind, state, enabled = self._facts(text)
-        changed = "~" if path in self.outside.paths | self.outside_documents.paths else ""
+        changed = "~" if path in self.outside.paths or path in self.outside_documents.paths else ""
         marks = ("*" if path in self._unsaved else "") + changed + state
         is_open = path == self._open_path
         left = f"{'>' if is_open else ' '}{kind} {sanitise_line(posixpath.basename(path).removesuffix('.py'))}"

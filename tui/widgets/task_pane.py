@@ -44,8 +44,7 @@ _COLUMNS = (
 class TaskPane(LiveTable):
     """The table. It is told of every change; ages are redrawn once a second while one of them moves.
 
-    Tasks stand above the runs while they go on. A batch leaves a run behind as its record; of the others how they ended
-    is told.
+    Tasks stand above the runs while they go on. A batch is one of the runs: its row shows how far its task is.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(Scope.TASKS)
@@ -84,12 +83,12 @@ class TaskPane(LiveTable):
     @property
     def unfinished(self) -> list[RunInfo]:
         """Runs that wait or go on, newest first."""
-        return [run for run in self._newest() if run.state != "finished" and not _is_batch(run)]
+        return [run for run in self._newest() if run.state != "finished"]
 
     @property
     def busy(self) -> int:
         """How many runs and tasks wait or go on."""
-        return len(self.unfinished) + len(self._tasks)
+        return len(self.unfinished) + sum(task.run_id not in self._runs for task in self._tasks.values())
 
     def run(self, run_id: int) -> RunInfo | None:
         """What is known of a run."""
@@ -110,9 +109,18 @@ class TaskPane(LiveTable):
             del self._runs[old]
         self._refresh_rows()
 
+    def forget_tasks(self) -> None:
+        """The engine may be another one, whose tasks have the same numbers."""
+        self._tasks.clear()
+        self._refresh_rows()
+
     def show_tasks(self, tasks: Iterable[TaskInfo]) -> None:
-        """Show these tasks in place of what was known."""
-        self._tasks = {task.id: task for task in tasks if task.finished_at is None}
+        """Show these tasks too; what an event has told of one meanwhile is newer."""
+        for task in tasks:
+            if task.finished_at is None:
+                self._tasks.setdefault(task.id, task)
+            else:
+                self._tasks.pop(task.id, None)
         self._refresh_rows()
 
     def show_task(self, task: TaskInfo) -> None:
@@ -152,8 +160,10 @@ class TaskPane(LiveTable):
         return [self._runs[run_id] for run_id in sorted(self._runs, reverse=True)]
 
     def _refresh_rows(self) -> None:
-        rows = [_task_row(self._tasks[number]) for number in sorted(self._tasks, reverse=True)]
-        rows += [_row(run) for run in self._newest() if not _is_hidden(run)]
+        tasks = [self._tasks[number] for number in sorted(self._tasks, reverse=True)]
+        batches = {task.run_id: task for task in tasks}
+        rows = [_task_row(task) for task in tasks if task.run_id not in self._runs]
+        rows += [_row(run, batches.get(run.id)) for run in self._newest() if not _is_ended_preview(run)]
         # The newest run is the one people mean; but under a hand that may be about to kill, the cursor stays.
         at_newest = bool(rows) and not self.has_focus_within
         self.show_rows(rows, cursor=rows[0].key if at_newest else None)
@@ -161,7 +171,9 @@ class TaskPane(LiveTable):
             (self._ticker.resume if self.busy else self._ticker.pause)()
 
 
-def _row(run: RunInfo) -> TableRow:
+def _row(run: RunInfo, batch: TaskInfo | None) -> TableRow:
+    if batch is not None and run.state != "finished":
+        return _task_row(batch)
     at = run.finished_at or run.started_at or run.queued_at
     who = sanitise_line(run.actor)
     return TableRow(
@@ -171,32 +183,27 @@ def _row(run: RunInfo) -> TableRow:
     )
 
 
-def _is_batch(run: RunInfo) -> bool:
-    """A task stands for a batch while it goes on; the console's own previews are no news."""
-    return run.kind == _RENDER
-
-
-def _is_hidden(run: RunInfo) -> bool:
-    if not _is_batch(run):
-        return False
-    return run.state != "finished" or (run.outcome == "ok" and run.name.startswith(_PREVIEW))
+def _is_ended_preview(run: RunInfo) -> bool:
+    """The console's own previews are no news when they went well."""
+    return run.kind == _RENDER and run.outcome == "ok" and run.name.startswith(_PREVIEW)
 
 
 def _task_row(task: TaskInfo) -> TableRow:
-    cells = ("task", progress_text(task), rate_text(task), left_text(task), sanitise_line(task.actor))
-    return TableRow(f"{_TASK}{task.id}", (*cells, clock(task.started_at)), "accent")
+    name, key = ("task", f"{_TASK}{task.id}") if task.run_id is None else (f"#{task.run_id}", str(task.run_id))
+    cells = (name, progress_text(task), rate_text(task), left_text(task), sanitise_line(task.actor))
+    return TableRow(key, (*cells, clock(task.started_at)), "accent")
 
 
 def progress_text(task: TaskInfo) -> str:
-    """``render 4,012/10,000``, or what the task is at."""
-    count = f"{task.done:,}/{task.total:,}" if task.total else f"{task.doing} {task.done:,}" if task.doing else ""
+    """``render 4,012/10,000``, or only how many where the whole is not known."""
+    count = f"{task.done:,}/{task.total:,}" if task.total else f"{task.done:,}" if task.done else ""
     return sanitise_line(f"{task.kind} {count}".rstrip())
 
 
 def rate_text(task: TaskInfo) -> str:
-    """How many a second, of a batch; else that it goes on."""
-    if not task.rate:
-        return "running"
+    """How many a second, of a batch; else what it is at."""
+    if not (task.rate and task.total):
+        return sanitise_line(task.doing) or "running"
     return f"{task.rate:,.0f}/s" if task.rate >= 10 else f"{task.rate:.1f}/s"
 
 

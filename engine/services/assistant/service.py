@@ -159,6 +159,17 @@ class AssistantService:
             )
         return Classification(label=label)
 
+    async def complete_as(self, what: str, instructions: str, prompt: str, asker: Asker) -> Completion:
+        """Return the answer to a prompt of the engine's own; raises as ``ask_as`` does.
+
+        Args:
+            what: It is for, as the audit calls it.
+            instructions: For the assistant.
+            prompt: Text that is data to it.
+            asker: Who asks.
+        """
+        return await self._complete(what, [Message("system", instructions), Message("user", prompt)], asker)
+
     async def _complete(
         self, what: str, messages: Sequence[Message], asker: Asker, max_tokens: int | None = None
     ) -> Completion:

@@ -22,10 +22,11 @@ from engine.models.documents import (
     SaveDocumentRequest,
     TagCounts,
 )
-from engine.models.scripts import DeleteRequest, OutsideChange, RenameRequest
-from engine.models.versions import RestoreRequest, ScriptHistory, ScriptVersion, VersionText
+from engine.models.scripts import DeleteRequest, RenameRequest
+from engine.models.versions import DeletedScripts, RestoreRequest, ScriptHistory, ScriptVersion, VersionText
 from engine.registry.documents import (
     DOCUMENTS_DELETE,
+    DOCUMENTS_DELETED,
     DOCUMENTS_HISTORY,
     DOCUMENTS_IMAGES,
     DOCUMENTS_LIST,
@@ -41,7 +42,7 @@ from engine.registry.documents import (
 from engine.services.access import Actor, ServiceError
 from engine.services.documents.collection import DocumentCollection
 from engine.services.documents.index import DocumentIndex, read_document, text_of
-from engine.services.events import EventBus
+from engine.services.events import EventBus, outside_change
 from engine.services.operations import implements
 from engine.services.versioned_writer import (
     VersionedWriter,
@@ -57,9 +58,6 @@ from store.index.external_changes import ExternalChanges
 from store.state.versions import Versions
 
 T = TypeVar("T")
-
-MAX_PATHS = 20
-"""Paths that an event names."""
 
 MAX_WORDS = 10
 MAX_LINE = 200
@@ -179,6 +177,11 @@ class DocumentService:
         """Delete a document; its history keeps what it held."""
         return await asyncio.shield(_refusing(self._delete(path, request, actor)))
 
+    @implements(DOCUMENTS_DELETED)
+    async def deleted(self, actor: Actor) -> DeletedScripts:  # noqa: ARG002 - its role is checked
+        """Documents that were deleted and are not there now, the last one first."""
+        return await _refusing(self._deleted())
+
     @implements(DOCUMENTS_HISTORY)
     async def history(self, path: str, actor: Actor) -> ScriptHistory:  # noqa: ARG002 - its role is checked
         """The versions of a document, whether it is there or deleted."""
@@ -263,6 +266,11 @@ class DocumentService:
         self._events.publish("document", {"path": path, "change": "deleted", "old_path": path})
         return shown_version(row)
 
+    async def _deleted(self) -> DeletedScripts:
+        there = {info.path for info in (await self.collection()).documents}
+        rows = await self._versions.deletions()
+        return DeletedScripts(versions=[shown_version(row) for row in rows if row.script not in there])
+
     async def _history(self, name: str) -> ScriptHistory:
         path = await asyncio.to_thread(self._path_of, name)
         rows = await self._versions.of(path)
@@ -287,16 +295,7 @@ class DocumentService:
         return await self._info(await self._read(history.path))
 
     def _heard(self, found: ExternalChanges) -> None:
-        paths = [*found.created, *found.updated, *(new for _, new in found.renamed), *found.removed]
-        change = OutsideChange(
-            change="outside",
-            created=len(found.created),
-            updated=len(found.updated),
-            removed=len(found.removed),
-            renamed=len(found.renamed),
-            paths=paths[:MAX_PATHS],
-        )
-        self._events.publish("document", change)
+        self._events.publish("document", outside_change(found))
 
 
 async def _refusing(work: Awaitable[T]) -> T:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,9 @@ GROWTH = 4
 MOST = 4096
 """Calls of a chunk."""
 
+CARRYING = 20e-9
+"""Seconds that a character of a document takes on its way to a macro, about: JSON, a pipe, JSON."""
+
 MAX_CHUNK = 4 << 20
 """Characters of documents and parameters that a chunk carries, but for a single call that has more."""
 
@@ -32,7 +36,7 @@ MOST_TIMEOUTS = 3
 
 
 @dataclass(slots=True)
-class _Pace:
+class Pace:
     """How fast a macro is, and how often it had to be stopped."""
 
     calls: int = FIRST
@@ -43,22 +47,39 @@ class _Pace:
     def given_up(self) -> bool:
         return self.timeouts >= MOST_TIMEOUTS
 
-    def learn(self, result: ChunkResult) -> None:
+    _last: float = 0.0
+    """When its last result came."""
+
+    def learn(self, sent: _Sent, result: ChunkResult, now: float) -> None:
+        """Learn from a chunk: how long it took by itself, not how long it waited behind the one before."""
+        seconds = min(result.duration, now - max(sent.at, self._last))
+        self._last = now
         if stopped := [number for number, error in result.errors.items() if _is_timeout(error)]:
             self.timeouts += 1
             self.calls = max(1, min(stopped))
         else:
-            self._took(len(result.texts), result.duration)
+            self.took(len(result.texts), seconds, sent.characters)
             size = sum(len(text) for text in result.texts if text is not None)
             self.calls = max(1, min(self.calls, MAX_RESULTS // GROWTH // 4 * len(result.texts) // max(1, size)))
 
-    def _took(self, calls: int, seconds: float) -> None:
-        """Learn from a chunk. What is too small to be measured grows."""
+    def took(self, calls: int, seconds: float, characters: int = 0) -> None:
+        """Learn that ``calls`` beside so many characters of documents took so long. Smaller chunks carry no fewer."""
         if calls < self.calls and seconds < SHORTEST:
             return  # the end of a request: it says nothing of larger ones
+        seconds = max(seconds - characters * CARRYING, seconds / 20)
         aim = (SHORTEST + LONGEST) / 2
         fitting = int(calls * aim / seconds) if seconds > 0 else MOST
         self.calls = max(1, min(fitting, calls * GROWTH, MOST))
+
+
+@dataclass(slots=True)
+class _Sent:
+    """A chunk on its way."""
+
+    future: asyncio.Future[ChunkResult]
+    pace: Pace
+    at: float
+    characters: int
 
 
 @dataclass(slots=True)
@@ -79,8 +100,8 @@ class ChunkCaller:
     heard: Callable[[ChunkResult], None]
     over: Callable[[], None] = lambda: None
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
-    _waiting: dict[int, tuple[asyncio.Future[ChunkResult], _Pace]] = field(default_factory=dict)
-    _paces: dict[str, _Pace] = field(default_factory=dict)
+    _waiting: dict[int, _Sent] = field(default_factory=dict)
+    _paces: dict[str, Pace] = field(default_factory=dict)
     _taking: asyncio.Task[None] | None = None
     _over: bool = False
 
@@ -107,7 +128,7 @@ class ChunkCaller:
         """
         if macro.source is None:
             raise ValueError(f"{macro.name} cannot be called")
-        pace = self._paces.setdefault(macro.name, _Pace())
+        pace = self._paces.setdefault(macro.name, Pace())
         outcomes: dict[int, CallOutcome] = {}
         todo = list(range(len(calls)))
         while todo and not pace.given_up:
@@ -123,7 +144,7 @@ class ChunkCaller:
         documents: Sequence[DocumentInput],
         todo: list[int],
         outcomes: dict[int, CallOutcome],
-        pace: _Pace,
+        pace: Pace,
     ) -> list[int]:
         """Make the calls ``todo``; return those that were not begun, since one before them was stopped."""
         sent: list[tuple[list[int], asyncio.Future[ChunkResult]]] = []
@@ -142,11 +163,12 @@ class ChunkCaller:
             again += _taken(numbers, result, outcomes)
         return again + left
 
-    async def _send(self, chunk: Chunk, pace: _Pace) -> asyncio.Future[ChunkResult]:
+    async def _send(self, chunk: Chunk, pace: Pace) -> asyncio.Future[ChunkResult]:
         if self._over:
             raise batch_over()
         future: asyncio.Future[ChunkResult] = asyncio.get_running_loop().create_future()
-        self._waiting[chunk.number] = future, pace
+        characters = sum(len(document["text"]) for document in chunk.documents)
+        self._waiting[chunk.number] = _Sent(future, pace, time.monotonic(), characters)
         future.add_done_callback(lambda done: self._answered(chunk.number, done))
         try:
             await self.executor.submit(chunk)
@@ -182,12 +204,11 @@ class ChunkCaller:
         try:
             async for result in self.executor.as_completed():
                 self.heard(result)
-                if (waiting := self._waiting.get(result.number)) is None:  # its request was given up
+                if (sent := self._waiting.get(result.number)) is None:  # its request was given up
                     continue
-                future, pace = waiting
-                pace.learn(result)
-                if not future.done():
-                    future.set_result(result)
+                sent.pace.learn(sent, result, time.monotonic())
+                if not sent.future.done():
+                    sent.future.set_result(result)
         finally:
             if not self._over:
                 self._over = True
@@ -200,9 +221,9 @@ class ChunkCaller:
             done.exception()  # seen: of several that wait in one request, one is told
 
     def _end_waiting(self) -> None:
-        for future, _ in list(self._waiting.values()):
-            if not future.done():
-                future.set_exception(batch_over())
+        for sent in list(self._waiting.values()):
+            if not sent.future.done():
+                sent.future.set_exception(batch_over())
 
 
 def batch_over() -> ServiceError:

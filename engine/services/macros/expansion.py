@@ -73,6 +73,10 @@ class _Expansion:
     warnings: list[tuple[int, RenderWarning]] = field(default_factory=list)
     """With the number of the tag that each is about."""
     size: int = 0
+    more: int = 0
+    """Warnings beyond those that are kept."""
+    more_line: int = 0
+    more_kind: str = ""
 
     @classmethod
     def of(cls, document: DocumentInput) -> _Expansion:
@@ -81,6 +85,13 @@ class _Expansion:
 
     def warn(self, number: int, kind: str, message: str, traceback: str | None = None) -> None:
         tag = self.tags[number]
+        if len(self.warnings) >= MAX_WARNINGS:
+            if not self.more:
+                self.more_line, self.more_kind = tag.line, kind
+            self.more += 1
+            if kind == "error":
+                self.more_kind = kind
+            return
         warning = RenderWarning(
             document=self.document.path,
             line=tag.line,
@@ -125,12 +136,14 @@ class _Expansion:
                 position = tag.end
         pieces.append(text[position:])
         self.warnings.sort(key=lambda one: one[0])
-        warnings = [warning for _, warning in self.warnings[:MAX_WARNINGS]]
-        if (more := len(self.warnings) - MAX_WARNINGS) > 0:
-            last = self.warnings[MAX_WARNINGS][1]
-            kind = "error" if any(one.kind == "error" for _, one in self.warnings[MAX_WARNINGS:]) else last.kind
-            message = f"And {more:,} more of this document from here on."
-            warnings.append(msgspec.structs.replace(last, kind=kind, message=message, traceback=None))
+        warnings = [warning for _, warning in self.warnings]
+        if self.more:
+            message = f"And {self.more:,} more of this document."
+            warnings.append(
+                RenderWarning(
+                    document=self.document.path, line=self.more_line, macro="", message=message, kind=self.more_kind
+                )
+            )
         return RenderedDocument(
             path=self.document.path,
             text="".join(pieces),

@@ -22,6 +22,9 @@ from store.files.names import SUFFIX
 KIND = "macro"
 ENTRYPOINT = "render"
 
+MAX_MISSING = 1_000
+"""Names without a macro whose sentence is remembered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Macro:
@@ -42,6 +45,7 @@ class Macros:
 
     def __init__(self, macros: Iterable[Macro]) -> None:
         self._macros = {macro.name: macro for macro in macros}
+        self._missing: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[Macro]:
         return iter(self._macros.values())
@@ -56,9 +60,13 @@ class Macros:
 
     def missing(self, name: str) -> str:
         """Say that there is no macro of that name."""
-        near = difflib.get_close_matches(name, self._macros, n=1)
-        meant = f" Did you mean {near[0]}?" if near else ""
-        return f"There is no macro {name}.{meant}"
+        if name not in self._missing:
+            near = difflib.get_close_matches(name[:100], self._macros, n=1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            if len(self._missing) >= MAX_MISSING:
+                self._missing.clear()
+            self._missing[name] = f"There is no macro {name}.{meant}"
+        return self._missing[name]
 
     @property
     def shared(self) -> list[SharedFile]:

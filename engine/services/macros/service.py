@@ -158,10 +158,10 @@ class RenderService:
         opening = _Opening(actor, source, macros, tree, KIND, request.workers, timeout, request.language)
         await self._open(batch, opening, preview=False)
         self._batches[batch.id] = batch
-        number, task = self._tasks.begin(KIND, actor, batch.work)
+        run_id = None if batch.run is None else batch.run.info.id
+        number, task = self._tasks.begin(KIND, actor, batch.work, run_id)
         task.add_done_callback(lambda done: self._ended(batch, done))
-        run_id = 0 if batch.run is None else batch.run.info.id
-        return BatchInfo(id=batch.id, run_id=run_id, task_id=number, macros=[macro.use for macro in macros])
+        return BatchInfo(id=batch.id, run_id=run_id or 0, task_id=number, macros=[macro.use for macro in macros])
 
     @implements(RENDER_DOCUMENTS)
     async def documents(self, batch_id: str, request: RenderRequest, actor: Actor) -> RenderAnswer:

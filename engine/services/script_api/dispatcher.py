@@ -18,6 +18,7 @@ from engine.models.runs import RunInfo
 from engine.pool.calls import error, whole
 from engine.pool.job import HostCalls, Reply
 from engine.registry.operation import ScriptKind
+from engine.registry.runs import RUNS_PROGRESS
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.audit import AuditService
 from engine.services.callers import Callers
@@ -148,6 +149,9 @@ class RunApi(HostCalls):
         self._run = run
         # Of runs its actor's own alone: whose role shows him everybody's did not mean them for a script.
         self._humble = replace(run.actor, role=min(run.actor.role, Role.OPERATOR))
+        # A token's only: what changes about an account, its next run hears of.
+        by_token = api.callers if run.actor.token else None
+        self._still_counts = None if by_token is None else by_token.while_counts(run.actor)
         self._loop = asyncio.get_running_loop()
         self._tokens = float(BURST)
         self._at = self._loop.time()
@@ -189,6 +193,8 @@ class RunApi(HostCalls):
         info = self._run.info
         subject = f"#{info.id} {info.name}"
         for (operation, code), count in self._counts.items():
+            if operation == RUNS_PROGRESS.name:
+                continue  # it is about the run itself, and many tell it
             told = {"refused": code} if code else {}
             self._api.audit.tell(self._run.actor, SOURCE, f"call {operation}", subject, calls=count, **told)
 
@@ -261,6 +267,9 @@ class RunApi(HostCalls):
             raise ServiceError(
                 "not_for_kind", f"A script of kind {self._run.kind} cannot call {name}; only {others} can."
             )
+        if self._still_counts is not None and not self._still_counts():
+            sentence = f"{self._run.actor.name} has lost the access by which it started this run."
+            raise ServiceError("forbidden", sentence, hint="Have it run by a caller whose access counts.", status=403)
         if isinstance(found, BoundOperation):
             may(self._run.actor, found.operation)
         return found

@@ -12,8 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from engine.models.scripts import OutsideChange
-from engine.services.events import EventBus
+from engine.services.events import EventBus, outside_change
 from engine.services.sync.debounce import Debounce
 from engine.services.sync.notifiers import MakeNotifier, WatchSupervisor
 from store.errors import StoreError
@@ -41,9 +40,6 @@ AFTER_FAILURE = 30.0
 """Seconds before watching goes on after it failed in an unforeseen way."""
 
 FAILED = "Watching the scripts failed; the engine's log says how, and it is tried again."
-
-MAX_PATHS = 20
-"""Paths that an event names."""
 
 
 class WatchService:
@@ -171,17 +167,9 @@ class WatchService:
         problem = self._news()
         if not found and problem is None:
             return
-        paths = [*found.created, *found.updated, *(new for _, new in found.renamed), *found.removed]
-        change = OutsideChange(
-            change="outside",
-            created=len(found.created),
-            updated=len(found.updated),
-            removed=len(found.removed),
-            renamed=len(found.renamed),
-            paths=paths[:MAX_PATHS],
-            problem=problem,
-        )
-        log.info("others changed scripts: %d, the first %r", len(paths), paths[:1])
+        change = outside_change(found, problem)
+        count = change.created + change.updated + change.removed + change.renamed
+        log.info("others changed scripts: %d, the first %r", count, change.paths[:1])
         self._events.publish("script", change)
 
     def _news(self) -> str | None:
