@@ -35,7 +35,7 @@ WORDS = {
 }
 HIDDEN = "position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap"
 ENTITIES = str.maketrans(
-    dict.fromkeys(range(32), "")
+    dict.fromkeys(range(32), " ")
     | {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
     | {sign: f"&#{ord(sign)};" for sign in "*_`[]\\|~!:#$^="}
 )
@@ -67,4 +67,4 @@ def language(context, known):
 
 def escape(text):
     """Make text safe in HTML and in Markdown, and one line."""
-    return " ".join(str(text).split()).translate(ENTITIES)
+    return " ".join(str(text).translate(ENTITIES).split())

@@ -104,7 +104,7 @@ WORDS = {
     ),
 }
 ENTITIES = str.maketrans(
-    dict.fromkeys(range(32), "") | {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
+    dict.fromkeys(range(32), " ") | {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
 )
 
 
@@ -285,4 +285,4 @@ def language(context, known):
 
 def escape(text):
     """Make text safe in HTML and its attributes, and one line: an empty one would end an HTML block of Markdown."""
-    return " ".join(str(text).split()).translate(ENTITIES)
+    return " ".join(str(text).translate(ENTITIES).split())

@@ -35,7 +35,7 @@ EMPTY = {
 }
 UNSAFE = re.compile(rb"[^A-Za-z0-9._~/-]")
 ENTITIES = str.maketrans(
-    dict.fromkeys(range(32), "") | {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
+    dict.fromkeys(range(32), " ") | {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
 )
 
 
@@ -89,4 +89,4 @@ def language(context, known):
 
 def escape(text):
     """Make text safe in HTML and its attributes, and one line: an empty one would end an HTML block of Markdown."""
-    return " ".join(str(text).split()).translate(ENTITIES)
+    return " ".join(str(text).translate(ENTITIES).split())

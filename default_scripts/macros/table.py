@@ -34,7 +34,7 @@ import re
 NUMBER = re.compile(r"[+-]?[0-9][0-9 .,'’]*(?:[eE][+-]?[0-9]+)?\s*[%°]?")
 RIGHT = ' class="number" style="text-align:right"'
 ENTITIES = str.maketrans(
-    dict.fromkeys(range(32), "") | {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
+    dict.fromkeys(range(32), " ") | {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
 )
 
 
@@ -104,4 +104,4 @@ def parsed(text, separator, ends):
 
 def escape(text):
     """Make text safe in HTML and its attributes, and one line: an empty one would end an HTML block of Markdown."""
-    return " ".join(str(text).split()).translate(ENTITIES)
+    return " ".join(str(text).translate(ENTITIES).split())

@@ -56,7 +56,7 @@ WORDS = {
     "es": ("dentro de los límites", "por debajo de {}", "por encima de {}", "advertencia", "alarma"),
 }
 ENTITIES = str.maketrans(
-    dict.fromkeys(range(32), "")
+    dict.fromkeys(range(32), " ")
     | {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
     | {sign: f"&#{ord(sign)};" for sign in "*_`[]\\|~!:#$^="}
 )
@@ -120,4 +120,4 @@ def language(context, known):
 
 def escape(text):
     """Make text safe in HTML and in Markdown, and one line."""
-    return " ".join(str(text).split()).translate(ENTITIES)
+    return " ".join(str(text).translate(ENTITIES).split())

@@ -6,6 +6,9 @@ from typing import Any
 
 from engine.models.base import Model
 
+ENTRYPOINT = "render"
+"""The function of a macro that is called for each tag, where its header names no other."""
+
 
 class SourceDocument(Model, frozen=True):
     """A document of the tree that is rendered, as the client found it. The engine never opens it."""

@@ -20,7 +20,7 @@ from engine.sandbox.plan import Level, Plan, PlannedLayers
 from engine.sandbox.protected import ProtectedPaths
 from engine.services.access import ServiceError, owner_actor
 from engine.services.scripts import examiner
-from engine.services.scripts.checks import ScriptChecks, entrypoint_problems, hidden_problems, start_notes
+from engine.services.scripts.checks import ScriptChecks, _entrypoint, entrypoint_problems, hidden_problems, start_notes
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.examiner import KEPT, Examined, Examiner, NotExamined, tools_pool
 from engine.services.scripts.header_rules import HeaderRules
@@ -40,9 +40,14 @@ def script(code: str, *params: str, entrypoint: str = "main") -> str:
     return f'# /// script\n# [tool.gatewright]\n# entrypoint = "{entrypoint}"\n{tables}# ///\n{code}\n'
 
 
+def macro(code: str, *params: str) -> str:
+    """A macro whose header names no entrypoint."""
+    return script(code, *params).replace('entrypoint = "main"', 'kind = "macro"')
+
+
 def judged(text: str) -> list[CheckProblem]:
     front = parse(text)
-    return list(entrypoint_problems(front, findings(text, front.entrypoint or ""), 3))
+    return list(entrypoint_problems(front, findings(text, _entrypoint(front)), 3))
 
 
 @pytest.mark.parametrize(
@@ -63,6 +68,10 @@ def judged(text: str) -> list[CheckProblem]:
         script("def main(): pass\nif __name__ == '__main__': main()"),
         script("def main(): pass\nif __name__ != '__main__': start()"),
         "def main(): pass\nif __name__ == '__main__': start()",
+        macro("def render(params, context): pass", "a"),
+        macro("def render(*both): pass"),
+        macro("def render(p, c=None, /, *, more=1, **rest): pass", "a"),
+        macro("from lib.all import render"),
     ],
 )
 def test_an_entrypoint_that_takes_its_params_is_right(text: str) -> None:
@@ -80,6 +89,12 @@ def test_an_entrypoint_that_takes_its_params_is_right(text: str) -> None:
         (script("def main(x, /, **rest): pass", "x"), "by position only", 6, "error"),
         (script("def main(): yield 1"), "holds a yield", 5, "error"),
         (script("async def main():\n  for x in y:\n    yield x"), "holds a yield", 5, "error"),
+        (macro("def main(params, context): pass"), "there is no render", 3, "error"),
+        (macro("def render(a): pass", "a"), "macro is called with: render(params, context)", 6, "error"),
+        (macro("def render(params, context, more): pass"), "does not take what a macro is called with", 5, "error"),
+        (macro("def render(params, *, context): pass"), "does not take what a macro is called with", 5, "error"),
+        (macro("async def render(params, context): pass"), "is async", 5, "error"),
+        (macro("def render(params, context): yield 1"), "holds a yield", 5, "error"),
         (script("def main(): pass\nif __name__ == '__main__':\n  start()"), "leaves this block out", 6, "warning"),
         (script("def main(): pass\nif '__main__' == __name__: start()"), "calls the entrypoint main", 6, "warning"),
     ],
@@ -98,6 +113,7 @@ def test_what_the_call_will_fail_at_is_told(text: str, said: str, line: int, sev
         (script("async def main(): pass"), 'ends with if __name__ == "__main__": asyncio.run(main())'),
         (script("def main(): yield 1"), None),
         (script("x = 1"), None),
+        (macro("def render(params, context): pass"), None),
         ("def main(): pass", None),
         ("def main(): pass\nif __name__ == '__main__': main()", None),
     ],

@@ -19,6 +19,7 @@ from engine.services.runs.params import convert
 LONGEST_NUMBER = 4300
 """Digits. ``int()`` refuses to read more (``sys.int_info.default_max_str_digits``), so they stay text."""
 
+_FIRST = frozenset("-0123456789")
 _INT = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"-?[0-9]+\.[0-9]+")
 _ESCAPED = re.compile(r"""\\([\\"'])""")
@@ -31,7 +32,7 @@ def unquoted(text: str) -> str | int | float:
     ``2024-05-01`` are text. So are numbers that Python cannot read or JSON cannot carry: more than ``LONGEST_NUMBER``
     digits, or a float beyond the largest one.
     """
-    if len(text) <= LONGEST_NUMBER:
+    if text[:1] in _FIRST and len(text) <= LONGEST_NUMBER:
         if _INT.fullmatch(text):
             return int(text)
         if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):

@@ -54,6 +54,9 @@ def find_tags(text: str) -> list[Tag]:
 _EVENT = re.compile(r"\\(?:\[\[|.)|`+|\[\[([A-Za-z][\w-]*)(?=\s|\]\]|\Z)", re.DOTALL)
 """An escaped character, a run of backticks, or the beginning of a tag."""
 
+_PLAIN = re.compile(r"""\s++([A-Za-z_][\w-]*+)=(?:"([^"\\]*+)"|'([^'\\]*+)'|([^\s"'\]][^\s\]]*+))(?=\s|\]\])""")
+"""A parameter as nearly all are, at once; ``_param`` reads the others, and says what is wrong."""
+
 _SPACE = re.compile(r"\s*+")
 _KEY = re.compile(r"([A-Za-z_][\w-]*+)=")
 _QUOTED = {
@@ -64,7 +67,8 @@ _FOLLOWS = re.compile(r"\s|\]\]")
 _UNQUOTED = re.compile(r"(?:[^\s\]]|\](?!\]))++")
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(?:(?!---[ \t]*\r?$)[^\n]*\n)*+---[ \t]*\r?(?:\n|\Z)", re.MULTILINE)
 _BACKTICKS = re.compile("`+")
-_PARAGRAPH_END = re.compile(r"^[ \t>\r]*+(?:$|(?:[-+*]|[0-9]{1,9}[.)]|#{1,6})[ \t])", re.MULTILINE)
+_PARAGRAPH = re.compile(r"\n[ \t>\r]*+(?=\n|(?:[-+*]|[0-9]{1,9}[.)]|#{1,6})[ \t])")
+"""The line end before a paragraph: before an empty line, an item of a list, or a heading."""
 
 
 class _Reader:
@@ -74,20 +78,30 @@ class _Reader:
         self._begin = matter.end() if matter else 0
         self._fences = fenced(text, self._begin) if "```" in text or "~~~" in text else []
         self._failed: dict[int, _Failure] = {}
-        self._runs: dict[int, list[int]] | None = None
-        self._breaks: list[int] = []
+        self._paragraphs = [self._begin, *(found.start() + 1 for found in _PARAGRAPH.finditer(text, self._begin))]
+        self._runs: tuple[int, dict[int, list[int]]] = (-1, {})
 
     def tags(self) -> list[Tag]:
         found: list[Tag] = []
-        position, line, counted = self._begin, 1, 0
-        for start, end in [*self._fences, (len(self._text), len(self._text))]:
-            while event := _EVENT.search(self._text, position, start):
+        text = self._text
+        position, line, counted, brackets = self._begin, 1, 0, -1
+        for start, end in [*self._fences, (len(text), len(text))]:
+            while True:
+                if brackets < position:
+                    brackets = text.find("[[", position)
+                    if brackets < 0:
+                        return found
+                    # What is before its paragraph tells nothing of it: code spans end with theirs.
+                    position = max(position, self._paragraphs[bisect_right(self._paragraphs, brackets) - 1])
+                event = _EVENT.search(text, position, start) if brackets < start else None
+                if event is None:
+                    break
                 position = event.end()
-                first = event[0][0]
+                first = text[event.start()]
                 if first == "`":
                     position = self._after_backticks(event.start(), position, start)
                 elif first == "[":
-                    line += self._text.count("\n", counted, event.start())
+                    line += text.count("\n", counted, event.start())
                     counted = event.start()
                     tag = self._tag(event, start, line)
                     found.append(tag)
@@ -111,17 +125,26 @@ class _Reader:
             if isinstance(read, int):
                 raw = self._text[start:read]
                 return Tag(start, read, line, name, raw, {} if twice else params, twice, {} if twice else texts)
-            if normalised(read.key) in seen:
-                twice = twice or f"The parameter {read.key!r} is given twice."
-            seen.add(normalised(read.key))
-            params[read.key], texts[read.key], position = read.value, read.written, read.end
+            key, params[read[0]], texts[read[0]], position = read
+            if (compared := normalised(key)) in seen:
+                twice = twice or f"The parameter {key!r} is given twice."
+            seen.add(compared)
         self._failed.update(dict.fromkeys(passed, read))
         end = event.end() if read.end is None else read.end
         return Tag(start, end, line, name, self._text[start:end], {}, read.problem)
 
-    def _param(self, position: int, limit: int) -> _Param | int | _Failure:
-        """Return the parameter after ``position``, or the end of the tag, or why there is neither."""
+    def _param(self, position: int, limit: int) -> tuple[str, str | int | float, str, int] | int | _Failure:
+        """Return what comes after ``position``.
+
+        Returns:
+            Key, value, the value as it is written, and where the parameter ends; or the end of the tag; or why there
+            is neither.
+        """
         text = self._text
+        if plain := _PLAIN.match(text, position, limit):
+            key, double, single, bare = plain.groups()
+            written = bare or double or single or ""
+            return key, unquoted(bare) if bare else written, written, plain.end()
         begin = _space_end(text, position, limit)
         if text.startswith("]]", begin, limit):
             return begin + 2
@@ -140,11 +163,11 @@ class _Reader:
             if value.end() < limit and not _FOLLOWS.match(text, value.end()):
                 return self._failure(f"White space is missing after the parameter {key[1]!r}.", begin, limit)
             written = quoted(value[1])
-            return _Param(key[1], written, written, value.end())
+            return key[1], written, written, value.end()
         value = _UNQUOTED.match(text, after, limit)
         if value is None:
             return self._failure(f'The parameter {key[1]!r} has no value; "" is an empty text.', begin, limit)
-        return _Param(key[1], unquoted(value[0]), value[0], value.end())
+        return key[1], unquoted(value[0]), value[0], value.end()
 
     def _failure(self, problem: str, begin: int, limit: int) -> _Failure:
         """Say what is wrong at ``begin`` and where the tag ends nevertheless: at ``]]`` before another ``[[``."""
@@ -157,26 +180,15 @@ class _Reader:
 
         A span ends with a run of the same length in the same paragraph.
         """
-        if self._runs is None:
-            self._runs = {}
-            for run in _BACKTICKS.finditer(self._text, self._begin):
-                self._runs.setdefault(run.end() - run.start(), []).append(run.start())
-            self._breaks = [found.start() for found in _PARAGRAPH_END.finditer(self._text, self._begin)]
-        runs = self._runs.get(end - start, [])
+        number = bisect_right(self._paragraphs, start)
+        limit = min(limit, self._paragraphs[number]) if number < len(self._paragraphs) else limit
+        if self._runs[0] != limit:
+            self._runs = limit, {}
+            for run in _BACKTICKS.finditer(self._text, start, limit):
+                self._runs[1].setdefault(run.end() - run.start(), []).append(run.start())
+        runs = self._runs[1].get(end - start, [])
         following = bisect_left(runs, end)
-        if following == len(runs):
-            return end
-        broken = bisect_right(self._breaks, start)
-        limit = min(limit, self._breaks[broken]) if broken < len(self._breaks) else limit
-        return runs[following] + end - start if runs[following] < limit else end
-
-
-@dataclass(frozen=True, slots=True)
-class _Param:
-    key: str
-    value: str | int | float
-    written: str
-    end: int
+        return runs[following] + end - start if following < len(runs) else end
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +241,7 @@ def fenced(text: str, begin: int = 0) -> list[tuple[int, int]]:
         start, end = end, min(end + len(line) + 1, len(text))
         quoting = _QUOTES.match(line)
         quotes = quoting[0].count(">") if quoting else 0
-        rest = line[len(quoting[0]) :] if quoting and quotes else line
+        rest = _inside(line, min(quotes, fence.depth) if fence else quotes)
         content = rest.strip()
         indent = len(rest[: len(rest) - len(rest.lstrip())].expandtabs(4))
         if fence and (quotes < fence.depth or (content and indent < fence.column)):
@@ -248,6 +260,14 @@ def fenced(text: str, begin: int = 0) -> list[tuple[int, int]]:
     if fence:
         regions.append((fence.start, len(text)))
     return regions
+
+
+def _inside(line: str, quotes: int) -> str:
+    """Return a line without its first signs of quotation, each with the blank that belongs to it."""
+    cut = 0
+    for _ in range(quotes):
+        cut = line.index(">", cut) + 1
+    return line[cut + 1 :] if cut and line[cut : cut + 1] == " " else line[cut:]
 
 
 def _opened(content: str, indent: int, items: list[int], depth: int, start: int) -> _Fence | None:

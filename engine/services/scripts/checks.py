@@ -17,6 +17,7 @@ from engine.models.checks import (
     ModuleVerdict,
 )
 from engine.models.hidden import HIDDEN, code_point, find_hidden
+from engine.models.macros import ENTRYPOINT
 from engine.models.runs import Mode, Priority
 from engine.registry.scripts import MODULES, SCRIPTS_CHECK
 from engine.sandbox.modules import ImportPolicy
@@ -38,6 +39,7 @@ from store.frontmatter.toml_spans import Path
 from store.sizes import describe_size
 
 _BY_KEYWORD = frozenset({"positional_or_keyword", "keyword_only"})
+_BY_POSITION = frozenset({"positional_or_keyword", "positional_only"})
 
 
 class ScriptChecks:
@@ -77,13 +79,15 @@ class ScriptChecks:
         front = header.front
         priority = Priority.API if source == "rest" else Priority.INTERACTIVE
         try:
-            findings = await self._examiner.examine(data, front.entrypoint or "", actor.name, priority)
+            findings = await self._examiner.examine(data, _entrypoint(front), actor.name, priority)
         except NotExamined as reason:
             return CheckReport(problems=[*problems, CheckProblem(message=str(reason))])
         problems += findings.problems
         if findings.listed:
             if not is_shared(request.path):
-                problems += entrypoint_problems(front, findings, header.line((*OWN, "entrypoint")))
+                problems += entrypoint_problems(
+                    front, findings, header.line((*OWN, "entrypoint" if front.entrypoint else "kind"))
+                )
                 problems += self._async_problems(front, findings)
             problems += await asyncio.to_thread(self._import_problems, findings, request.path)
         problems.sort(key=lambda problem: problem.severity != "error")
@@ -308,6 +312,9 @@ def entrypoint_problems(front: Frontmatter, findings: Examined, line: int) -> It
         findings: What the parser found in it.
         line: Where the frontmatter names the entrypoint.
     """
+    if front.kind == "macro":
+        yield from _macro_problems(front, findings, line)
+        return
     if front.entrypoint is None:
         return
     name = one_line(front.entrypoint, MAX_NAME)
@@ -331,8 +338,35 @@ def entrypoint_problems(front: Frontmatter, findings: Examined, line: int) -> It
         yield from _param_problems(front, function)
 
 
+def _entrypoint(front: Frontmatter) -> str:
+    """Return the name of the function that is called, or nothing."""
+    return front.entrypoint or (ENTRYPOINT if front.kind == "macro" else "")
+
+
+def _macro_problems(front: Frontmatter, findings: Examined, line: int) -> Iterator[CheckProblem]:
+    """Say what will go wrong when a macro is called for a tag, with its parameters and the context by position."""
+    name = one_line(_entrypoint(front), MAX_NAME)
+    call = f"{name}(params, context)"
+    if findings.entrypoint == "missing":
+        yield CheckProblem(message=f"A macro is called for each tag as {call}, and there is no {name}.", line=line)
+    function = next((function for function in findings.functions if function.name == name), None)
+    if function is None or findings.entrypoint not in ("function", "async", "generator"):
+        return
+    if findings.entrypoint != "function":
+        why = "is async" if findings.entrypoint == "async" else "holds a yield"
+        yield _wrong(function, f"{why}, so a call of it returns no text")
+    by_position = [param for param in function.params if param.kind in _BY_POSITION]
+    any_number = any(param.kind == "var_positional" for param in function.params)
+    required = sum(param.required for param in by_position)
+    alone = [param.name for param in function.params if param.required and param not in by_position]
+    if len(function.params) < MAX_PARAMS and (alone or required > 2 or (len(by_position) < 2 and not any_number)):
+        yield _wrong(function, f"does not take what a macro is called with: {call}")
+
+
 def start_notes(front: Frontmatter, findings: Examined) -> Iterator[str]:
     """Say what starts the script in a run and what under plain Python, where that takes two things."""
+    if front.kind == "macro":
+        return
     if front.entrypoint is None or findings.entrypoint not in ("function", "async", "other"):
         return
     name = one_line(front.entrypoint, MAX_NAME)
