@@ -14,6 +14,7 @@ from builtins import len  # noqa: A004 - not those that a script may have put in
 from itertools import count
 from os import close as _close
 from os import dup as _dup
+from sys import _getframe as _frame
 
 from .channel import RUN_FD
 from .wire import CALL, HEADER, MAX_CALL_FRAME, MAX_CALLS_AT_ONCE, REPLY, Frame
@@ -66,7 +67,8 @@ class Caller:
         self._waiters: dict[int, _Waiter] = {}
         """By their calls' numbers, those that neither read nor have their replies."""
         self._replies: dict[int, tuple[bytes, list[int]]] = {}
-        self._room = MAX_CALLS_AT_ONCE
+        self._outstanding: set[int] = set()
+        """Numbers of calls whose replies have not been read, given up or not."""
         self._queue: list[_Waiter] = []
         """Threads that may not call before another one has its reply."""
         self._ancillary: list[tuple[bytes, list[tuple[int, int, bytes]], int, object]] = []
@@ -93,7 +95,7 @@ class Caller:
             sentence = f"The call holds {len(request):,} bytes; the most is {MAX_REQUEST:,}."
             raise CallRefused("too_large", sentence, "Send less at once.")
         thread = _thread.get_ident()
-        if self._reader == thread:  # which lies below this very call
+        if self._reader == thread and self._lies_below():
             sentence = "A signal handler cannot call the engine while the call that it interrupts goes on."
             raise CallRefused("busy", sentence, "Note in the handler what is to be done, and do it afterwards.")
         if self._channel.current_call is not None and thread != self._channel.main_thread:
@@ -101,18 +103,29 @@ class Caller:
                 "A macro calls the engine from the thread that its function was called in, and from no other one."
             )
             raise CallRefused("unavailable", sentence, "Make the call before the thread is started.")
-        self._take_room(thread)
         return self._ask(next(self._numbers) & 0xFFFF_FFFF, thread, request)
 
+    def _lies_below(self) -> bool:
+        """Whether a call goes on below this one; else the exception of a handler ended the last one before its end."""
+        frame = _frame(2)
+        while frame is not None:
+            if frame.f_code is Caller._ask.__code__ or frame.f_code is Caller._take_room.__code__:
+                return True
+            frame = frame.f_back  # type: ignore[assignment]
+        self._stop_reading(_thread.get_ident())
+        return False
+
     def _ask(self, number: int, thread: int, request: bytes) -> tuple[bytes, list[int]]:
-        waiter = None
-        with self._lock:
-            if self._reader is None:
-                self._reader = thread
-            else:
-                self._waiters[number] = waiter = _Waiter(thread)
-        try:
+        waiter, sent = None, False
+        try:  # from the first line on: a signal handler may raise anywhere in it
+            self._take_room(number, thread)
+            with self._lock:
+                if self._reader is None:
+                    self._reader = thread
+                else:
+                    self._waiters[number] = waiter = _Waiter(thread)
             self._channel.send(Frame.CALL, CALL.pack(number) + request)
+            sent = True
             if waiter is not None:
                 waiter.lock.acquire()
                 if number in self._replies:
@@ -120,14 +133,16 @@ class Caller:
             while True:
                 answered, answer, fds = self._receive()
                 if answered == number:
-                    self._give_room()
                     return answer, fds
                 self._hand_on(answered, answer, fds)
         finally:
             with self._lock:
+                if not sent:
+                    self._outstanding.discard(number)
                 self._waiters.pop(number, None)
                 self._replies.pop(number, None)
                 self._stop_reading(thread)
+                self._let_next_call()
 
     def _stop_reading(self, thread: int) -> None:
         """Let another thread that waits read, if ``thread`` is the reader."""
@@ -143,7 +158,7 @@ class Caller:
     def _hand_on(self, number: int, answer: bytes, fds: list[int]) -> None:
         """Wake the thread that waits for a reply; one that has given up needs it no more."""
         with self._lock:
-            self._give_room()
+            self._let_next_call()
             waiter = self._waiters.pop(number, None)
             if waiter is not None:
                 self._replies[number] = answer, fds
@@ -167,6 +182,7 @@ class Caller:
             raise CallRefused("unavailable", "The engine has closed the run's connection.", "") from None
         if descriptors:
             self._have_descriptors(descriptors)
+        self._outstanding.discard(number)
         ancillary, self._ancillary, channel.inbox = self._ancillary, [], []
         fds = array("i")
         for _, messages, _, _ in ancillary:
@@ -186,13 +202,13 @@ class Caller:
         while not self._ancillary:
             self._ancillary.extend(map(self._descriptors.recvmsg, (1,), (room,)))
 
-    def _take_room(self, thread: int) -> None:
-        """Wait until one more call may be made."""
+    def _take_room(self, number: int, thread: int) -> None:
+        """Wait until one more call may be made, and let it be the call ``number``."""
         while True:
             waiter = None
             with self._lock:
-                if self._room:
-                    self._room -= 1
+                if len(self._outstanding) < MAX_CALLS_AT_ONCE:
+                    self._outstanding.add(number)
                     return
                 if self._reader is None:
                     self._reader = thread  # those were all given up, so that no thread reads their replies
@@ -210,8 +226,7 @@ class Caller:
                     if waiter in self._queue:
                         self._queue.remove(waiter)
 
-    def _give_room(self) -> None:
-        with self._lock:
-            self._room += 1
-            if self._queue:
-                self._queue.pop(0).lock.release()
+    def _let_next_call(self) -> None:
+        """Wake a thread that waits for room, if there is some."""
+        if self._queue and len(self._outstanding) < MAX_CALLS_AT_ONCE:
+            self._queue.pop(0).lock.release()

@@ -225,51 +225,26 @@ class _Scripts:
         return Record(found["info"], text=found["text"])
 
 
-def _document(found: Mapping[str, Any]) -> Record:
-    """Return a document with all of its fields: an answer may leave out what has its default."""
-    return Record(
-        {
-            "path": "",
-            "title": "",
-            "date": None,
-            "status": "",
-            "tags": [],
-            "language": "",
-            "meta": {},
-            "images": [],
-            "sha256": "",
-            "size": 0,
-            "modified": 0.0,
-            "problem": None,
-            **found,
-        }
-    )
-
-
-def _image(found: Mapping[str, Any]) -> Record:
-    """Return an image with all of its fields."""
-    empty = {"path": "", "size": 0, "created": 0.0, "title": "", "alt": "", "caption": "", "documents": []}
-    return Record(empty, **found)
-
-
 class _Documents:
     """Documents: of the tree that is rendered in a macro, else of the project."""
 
     @staticmethod
     def list(status: str | None = None, tag: str | None = None) -> Records:
         """Return the documents with a status and a tag, by path, without their texts."""
-        return [_document(found) for found in _call("documents.list", status=status, tag=tag)["documents"]]
+        listed: Records = _call("documents.list", status=status, tag=tag)["documents"]
+        return listed
 
     @staticmethod
     def get(path: str) -> Record:
         """Return a document without its text."""
-        return _document(_call("documents.get", path=path))
+        found: Record = _call("documents.get", path=path)
+        return found
 
     @staticmethod
     def load(path: str) -> Record:
         """Return a document of the project with its ``text``. Not in a macro."""
         found: Record = _call("documents.load", path=path)
-        return Record(_document(found["info"]), text=found["text"])
+        return Record(found["info"], text=found["text"])
 
     @staticmethod
     def search(text: str, limit: int = 50) -> Records:
@@ -288,8 +263,8 @@ class _Documents:
         document: str | None = None, year: int | None = None, month: int | None = None, months: int | None = None
     ) -> Records:
         """Return images, the newest first: of a document, of a year or month, of so many newest months."""
-        found = _call("documents.images", document=document, year=year, month=month, months=months)["images"]
-        return [_image(image) for image in found]
+        found: Records = _call("documents.images", document=document, year=year, month=month, months=months)["images"]
+        return found
 
 
 class _State:

@@ -1,12 +1,13 @@
 """What a call of a macro costs in a batch: the full sandbox beside a bare worker with pipe and pickle, round by round.
 
-    python tests/bench/render_bench.py [--quick] [--json FILE]
+    python tests/bench/render_bench.py [--quick] [--realtime] [--json FILE]
 
 10,000 calls of a macro that makes some 200 bytes of a text, an int and a float; parameters in, texts out, each result
 checked. "over" is the time of a call above that of the same function in a plain loop, median and best of the rounds.
 The ways take turns within each round. "batch" is an executor whose child waits already, as in the middle of a batch;
 "render_many" is the library's call from nothing: record, process, compiling, texts, end. Beside them the processor time
-of engine and child per call, which a busy machine changes less. Nothing here passes or fails.
+of engine and child per call, which a busy machine changes less. With ``--realtime``, for root, everything measured goes
+ahead of what else the machine does (sched(7), SCHED_FIFO). Nothing here passes or fails.
 """
 
 from __future__ import annotations
@@ -208,8 +209,11 @@ class Bench:
 async def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--quick", action="store_true")
+    options.add_argument("--realtime", action="store_true")
     options.add_argument("--json", type=Path)
     arguments = options.parse_args()
+    if arguments.realtime:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))  # what is started inherits it
     with tempfile.TemporaryDirectory(prefix="gatewright-bench-") as folder:
         async with Engine.open(folder, pool_size=3) as engine:
             bench = Bench(engine)

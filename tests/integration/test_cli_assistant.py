@@ -9,6 +9,8 @@ import pytest
 from assistant_server import AssistantServer, says, served_assistant
 from cli_support import CliProject, cli_project
 
+pytestmark = pytest.mark.slow
+
 TEXT = "x = 1\nprint(x / 0)\n"
 
 
@@ -69,7 +71,6 @@ def test_a_proposal_is_shown_and_saved_only_when_that_is_said(project: CliProjec
     assert "there is not one script in it" in done.stderr
 
 
-@pytest.mark.slow
 def test_without_a_server_it_says_how_to_get_one(tmp_path: Path) -> None:
     with cli_project(tmp_path / "project") as project:
         for arguments in (("assistant",), ("assistant", "ask", "x")):

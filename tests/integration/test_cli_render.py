@@ -87,19 +87,19 @@ def rendering(project: CliProject, source: Path, out: Path, at_least: int) -> su
 
 @pytest.mark.slow
 def test_an_engine_that_is_killed_in_the_middle_is_replaced(project: CliProject, tmp_path: Path) -> None:
-    source, out = documents(tmp_path / "docs", 600, "[[box n={} wait=0.005]]"), tmp_path / "out"
+    source, out = documents(tmp_path / "docs", 1500, "[[box n={} wait=0.005]]"), tmp_path / "out"
     process = rendering(project, source, out, 100)
     os.kill(ProjectUnderTest(project.root).engine_pid, signal.SIGKILL)
     code, stdout, stderr = ended(process)
     assert (code, stdout) == (0, ""), stderr
     assert "the engine was lost, going on with another one" in stderr
-    assert "600 documents rendered" in stderr
-    assert [(out / f"{number:03}.md").read_text() for number in range(600)] == [f"<b>{n}</b>" for n in range(600)]
+    assert "1,500 documents rendered" in stderr
+    assert [(out / f"{number:03}.md").read_text() for number in range(1500)] == [f"<b>{n}</b>" for n in range(1500)]
 
 
 @pytest.mark.slow
 def test_ctrl_c_notes_what_is_written_and_ends_the_batch(project: CliProject, tmp_path: Path) -> None:
-    source, out = documents(tmp_path / "docs", 800, "[[box n={} wait=0.005]]"), tmp_path / "out"
+    source, out = documents(tmp_path / "docs", 1500, "[[box n={} wait=0.005]]"), tmp_path / "out"
     process = rendering(project, source, out, 100)
     process.send_signal(signal.SIGINT)
     code, _, stderr = ended(process)
@@ -107,13 +107,13 @@ def test_ctrl_c_notes_what_is_written_and_ends_the_batch(project: CliProject, tm
     assert "cancelled; what is written is noted" in stderr
     assert project.newest_run()["outcome"] == "cancelled"
     done = project.json("render", str(source), "--out", str(out))
-    assert 0 < done["unchanged"] < 800
-    assert count(out) == 800
+    assert 0 < done["unchanged"] < 1500
+    assert count(out) == 1500
 
 
 @pytest.mark.slow
 def test_a_batch_that_is_cancelled_in_the_engine_ends_the_command(project: CliProject, tmp_path: Path) -> None:
-    source, out = documents(tmp_path / "docs", 800, "[[box n={} wait=0.005]]"), tmp_path / "out"
+    source, out = documents(tmp_path / "docs", 1500, "[[box n={} wait=0.005]]"), tmp_path / "out"
     process = rendering(project, source, out, 100)
     run = project.newest_run()
     assert run["kind"] == "render"
@@ -127,15 +127,15 @@ def test_changes_are_rendered_while_it_watches(project: CliProject, tmp_path: Pa
     source, out = documents(tmp_path / "docs", 2), tmp_path / "out"
     process = project.popen("render", str(source), "--out", str(out), "--watch")
     try:
-        wait_for(lambda: count(out) == 2)
+        wait_for(lambda: count(out) == 2, 60)
         (source / "001.md").write_text("[[box n=7]]")
-        wait_for(lambda: (out / "001.md").read_text() == "<b>7</b>")
+        wait_for(lambda: (out / "001.md").read_text() == "<b>7</b>", 60)
         (source / "new.md").write_text("[[box n=8]]")
-        wait_for(lambda: (out / "new.md").exists())
+        wait_for(lambda: (out / "new.md").exists(), 60)
         project.script("macros/box.py", BOX.replace("<b>", "<i>"))
         wait_for(lambda: (out / "001.md").read_text() == "<i>7</b>", 60)
         (source / "new.md").unlink()
-        wait_for(lambda: not (out / "new.md").exists())
+        wait_for(lambda: not (out / "new.md").exists(), 60)
     finally:
         process.send_signal(signal.SIGINT)
         code, _, stderr = ended(process)

@@ -125,7 +125,7 @@ async def test_warnings_of_a_dict_are_those_of_its_call(make: Make) -> None:
 
 
 async def test_a_call_without_end_is_found_and_the_batch_goes_on(make: Make) -> None:
-    chunks = [chunk("    while i == 12: pass", 20, 0, wall=0.7), chunk("    pass", 20, 1)]
+    chunks = [chunk("    while i == 12: pass", 20, 0, wall=1.5), chunk("    pass", 20, 1)]
     done = await results(make(), chunks)
     assert done[0].texts == texts(20, range(12, 20))
     assert set(kinds(done[0]).values()) == {Outcome.TIMEOUT}
@@ -162,7 +162,7 @@ async def test_a_macro_that_ends_every_process_is_given_up(make: Make) -> None:
     ],
 )
 async def test_a_macro_that_cannot_begin_is_told_for_every_call(make: Make, code: str, kind: str, said: str) -> None:
-    done = await results(make(), [chunk(code, 5, number, wall=0.5) for number in range(6)])
+    done = await results(make(), [chunk(code, 5, number, wall=0.5 if "while" in code else 20.0) for number in range(6)])
     for result in done.values():
         assert result.texts == [None] * 5
         assert len(result.errors) == 5

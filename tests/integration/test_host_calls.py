@@ -224,8 +224,8 @@ def stop(*_):
 signal.signal(signal.SIGALRM, stop)
 stopped, wrong = 0, []
 for n in range(300):
-    signal.setitimer(signal.ITIMER_REAL, 0.0002 + n % 50 * 0.00005)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0002 + n % 50 * 0.00005)
         answer = gatewright._call('x', n=n)
         signal.setitimer(signal.ITIMER_REAL, 0)
         if set(answer) != {n}: wrong.append(n)
@@ -236,6 +236,31 @@ result = [stopped > 0, wrong, gatewright._call('x', n='last')[0]]
 """
     done = await run(pool, code, calls=Answers(answer), wall=30.0)
     assert done.value == [True, [], "last"], done.ending
+
+
+async def test_exceptions_of_handlers_leave_no_call_behind(pool: Pool) -> None:
+    """Wherever they are raised, also in the lines that send a call and end it."""
+    code = """
+import gatewright, signal
+class Enough(Exception): pass
+def stop(*_):
+    raise Enough
+signal.signal(signal.SIGALRM, stop)
+wrong = []
+for n in range(1500):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.00002 + n % 100 * 0.000003)
+        answer = gatewright._call('x', n=n)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if answer != n: wrong.append([n, answer])
+    except Enough:
+        pass
+signal.setitimer(signal.ITIMER_REAL, 0)
+result = [wrong, gatewright._call('x', n='last')]
+"""
+    answers = Answers(lambda asked, reply: send(reply, asked["params"]["n"]))
+    done = await run(pool, code, calls=answers, wall=30.0)
+    assert done.value == [[], "last"], done.ending
 
 
 async def test_a_handler_that_calls_within_a_call_is_told_so(pool: Pool) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,12 +18,13 @@ import pytest_asyncio
 from engine import Engine
 from engine.models.engine import SlotState
 from engine.models.runs import Outcome, Priority, RunKind
+from engine.models.scripts import SaveRequest
 from engine.pool.job import Profile, Reply
 from engine.pool.pool import Pool
 from engine.services.macros import local
 from engine.services.macros.local import LocalExecutor
 from engine.services.macros.many import CallFailed
-from engine.worker.shared_code import compiled
+from engine.worker.shared_code import CODE_HEADER, compiled
 from tests.integration.executor_kit import PLAIN, chunk, kinds, macro, results, texts
 from tests.integration.pool_kit import PATIENCE, expect_innocent, limits, make_job, until, until_ready
 
@@ -135,7 +140,10 @@ async def test_many_macros_take_turns_on_few_slots(pool: Pool) -> None:
     many = [chunk(sources[number % 7], 3, number) for number in range(28)]
     done = await results(executor(pool), many)
     assert all(result.texts == texts(3) for result in done.values())
-    # One that never pauses makes room for another.
+
+
+@pytest.mark.slow
+async def test_a_macro_that_never_pauses_makes_room_for_another(pool: Pool) -> None:
     busy = [chunk(macro("    __import__('time').sleep(0.001)", "busy"), 5, number) for number in range(200)]
     busy.insert(9, chunk("    pass", 3, 999))
     done = await results(executor(pool, workers=2), busy)
@@ -162,6 +170,20 @@ async def test_a_cancelled_run_ends_its_batch_and_says_so(pool: Pool) -> None:
         assert [result async for result in going_on.as_completed()] == []
     assert going_on.stopped is not None
     assert going_on.stopped.type == Outcome.CANCELLED
+    await going_on.close()
+
+
+async def test_what_is_killed_from_outside_is_made_again(pool: Pool) -> None:
+    going_on = executor(pool)
+    await going_on.submit(chunk("    __import__('time').sleep(0.03)", 10))
+    await until(lambda: any(slot.state is SlotState.RUNNING for slot in pool.slots()), "it runs")
+    [pid] = [slot.info().pid for slot in pool.slots() if slot.state is SlotState.RUNNING]
+    assert pid is not None
+    await asyncio.sleep(0.05)  # perhaps into the middle of its calls; it is all one wherever it is
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    result = await asyncio.wait_for(anext(going_on.as_completed()), PATIENCE)
+    assert (result.texts, result.errors) == (texts(10), {})
     await going_on.close()
 
 
@@ -222,8 +244,8 @@ class Late(Exception): pass
 def give_up(*_): raise Late
 signal.signal(signal.SIGALRM, give_up)
 def render(params, context):
-    signal.setitimer(signal.ITIMER_REAL, 0.02)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
         gatewright._call("scripts.list")
     except Late:
         return "late"
@@ -237,7 +259,9 @@ async def test_an_answer_that_nothing_waits_for_is_taken(pool: Pool) -> None:
     for number in range(20):  # more than may be asked at once
         await going_on.submit(chunk(IMPATIENT, 1, number))
         assert (await asyncio.wait_for(anext(done), PATIENCE)).texts == ["late"]
-        calls.late.pop()(b'{"ok":[]}', ())
+        for reply in calls.late:  # none, if its time was over before it asked
+            reply(b'{"ok":[]}', ())
+        calls.late.clear()
     await going_on.close()
 
 
@@ -273,6 +297,23 @@ async def test_compiled_code_is_used_and_that_of_another_interpreter_is_not(pool
     assert done[0].texts == ["(0)", "(1)"]
     done = await results(executor(pool), [chunk(macro(PLAIN, code=b"?" + other), 2)])
     assert done[0].texts == ["<0>", "<1>"]
+
+
+async def test_a_macro_is_compiled_ahead_where_no_script_runs(engine: Engine) -> None:
+    header = '# /// script\n# [tool.gatewright]\n# kind = "macro"\n# ///\n'
+    await engine.scripts.save("macros/compiled_ahead.py", SaveRequest(text=header + PLAIN), engine.owner)
+    library = engine.render._library
+    await library.macros()
+    await engine.shared.compiled()
+    found = (await library.macros()).get("compiled_ahead")
+    assert found is not None
+    assert found.source is not None
+    assert found.source.code[: len(CODE_HEADER)] == CODE_HEADER
+    done = await results(executor(engine.pool), [chunk(found.source, 2)])
+    assert done[0].texts == texts(2)
+    library_again = replace(found.source, text=header.encode() + b"def render(p, c): return 'changed'", code=b"")
+    done = await results(executor(engine.pool), [chunk(library_again, 1)])
+    assert done[0].texts == ["changed"]
 
 
 async def test_no_frame_of_the_engine_s_is_below_a_macro_but_the_first(pool: Pool) -> None:

@@ -62,7 +62,7 @@ MACROS = {
     ),
     "length": "def render(params, context):\n    return str(len(params['t']))\n",
 }
-LIMITS = {"loops": "# [tool.gatewright.limits]\n# timeout = 1\n"}
+LIMITS = {"loops": "# [tool.gatewright.limits]\n# timeout = 5\n"}
 
 
 def source_of(name: str) -> str:
@@ -116,6 +116,7 @@ async def test_macros_that_misbehave_fail_by_themselves_and_the_rest_goes_on(eng
     assert "state.set" in failed["writes"].message
 
 
+@pytest.mark.slow
 async def test_a_macro_that_loops_is_stopped_and_its_other_calls_are_made(engine: Engine) -> None:
     [document] = await rendered(engine, "[[loops]][[loops forever=1]][[loops]]")
     assert document.text == "ok[[loops forever=1]]ok"

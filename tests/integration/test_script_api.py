@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -331,6 +332,29 @@ async def test_the_recipe_of_the_help_page_prints_what_it_says(engine: Engine) -
         assert done.stdout == prints, done.traceback
     state = await engine.script_state.get("recipe.py", "done", engine.owner)
     assert state.entries[0].value == 6
+
+
+async def test_a_long_answer_is_written_beside_the_event_loop(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bool] = []
+    encoded = dispatcher._encoded
+
+    def encode(answer: object) -> bytes:
+        written.append(threading.current_thread() is threading.main_thread())
+        return encoded(answer)
+
+    monkeypatch.setattr(dispatcher, "_encoded", encode)
+    monkeypatch.setattr(dispatcher, "LONG", 1)
+    await run(engine, "", path="one.py")
+    code = "import gatewright\nresult = [len(gatewright.scripts.list()) > 1, gatewright.runs.current().name]"
+    assert (await engine.execute(code)).value == [True, "<exec>"]
+    assert written == [False, True]
+
+
+async def test_for_a_run_that_asks_nothing_nothing_is_made(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(dispatcher, "CallingRun", lambda *given: made.append(given))
+    assert (await engine.execute("result = 1 + 1")).value == 2
+    assert made == []
 
 
 async def test_no_name_has_two_methods(engine: Engine) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ import pytest_asyncio
 from access_kit import AccessHost
 
 from engine import Engine
+from engine.config import PolicySection, Settings
 from engine.library import Run, _run
 from engine.models.access import TokenRequest
 from engine.models.permissions import Access, ApprovalState, ApproveRequest, Grant, PermissionReview
-from engine.models.runs import Outcome, RunKind, RunRequest
+from engine.models.runs import Mode, Outcome, RunKind, RunRequest
 from engine.models.scripts import SaveRequest
 from engine.models.secrets import SecretValue
 from engine.services.access import ServiceError
@@ -30,7 +32,8 @@ HEADER = "# /// script\n# [tool.gatewright.permissions]\n# {asks}\n# ///\nimport
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
-    async with Engine.open(tmp_path_factory.mktemp("secrets") / "plant", pool_size=1) as engine:
+    settings = replace(Settings(), policy=PolicySection(admin_as_root=True))
+    async with Engine.open(tmp_path_factory.mktemp("secrets") / "plant", pool_size=1, settings=settings) as engine:
         await keep(engine, "plc", VALUE)
         await keep(engine, "other", "nasturtium-99")
         yield engine
@@ -114,6 +117,16 @@ async def test_code_that_is_no_script_and_unsaved_texts_get_none(engine: Engine)
     other = HEADER.format(asks='secrets = ["plc"]') + body + "# x"
     with pytest.raises(ServiceError, match="is not the text whose permissions were approved"):
         await engine.run(RunRequest(kind=RunKind.SCRIPT, script=path, code=other))
+
+
+async def test_an_admin_run_gets_what_the_header_asks_for_without_an_approval_and_hides_it(engine: Engine) -> None:
+    path = "own/unapproved.py"
+    await save(engine, path, "print(gatewright.secrets.get('plc'))" + GET.format(name="other"))
+    if engine.modes.admin.refusal is not None:
+        pytest.skip(engine.modes.admin.refusal)
+    run = await engine.run(RunRequest(kind=RunKind.SCRIPT, script=path, mode=Mode.ADMIN))
+    assert run.stdout == "***\n", run.error
+    assert run.value[0] == "not_granted"
 
 
 async def test_a_macro_gets_none_whatever_is_approved(engine: Engine) -> None:

@@ -48,6 +48,9 @@ def test_every_outcome_has_one() -> None:
         (409, "conflict", 5),
         (409, "busy", 5),
         (500, "internal", 1),
+        (503, "assistant_off", 4),
+        (504, "assistant_timeout", 124),
+        (502, "assistant_failed", 1),
     ],
 )
 def test_of_a_refusal(status: int, error: str, code: int) -> None:

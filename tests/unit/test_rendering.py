@@ -325,7 +325,7 @@ async def test_an_answer_with_fewer_documents_than_were_sent_is_gone_on_with(
     engine: EngineHere, source: Path, tmp_path: Path
 ) -> None:
     many(source, 50)
-    engine.fits = 7
+    engine.fits = 2
     summary = await rendered_here(engine, source, tmp_path / "out")
     assert summary.rendered == 54
     assert len(engine.rendered) == len(set(engine.rendered))
@@ -376,7 +376,8 @@ async def test_a_disk_that_fills_half_way_stops_the_render_and_the_next_one_goes
         FullAfter(patch, 30)
         summary = await rendered_here(engine, source, tmp_path / "out")
     assert (summary.complete, summary.failed) == (False, True)
-    assert summary.problems[-1].problem.startswith("the disk of the result is full")
+    [problem] = summary.problems
+    assert problem.problem.startswith("the disk of the result is full")
     out = contents(tmp_path / "out")
     assert not [name for name in out if name.startswith(TEMP)]
     assert 0 < len(out) < 60

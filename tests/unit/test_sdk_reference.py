@@ -13,11 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import msgspec
 import pytest
 
-from engine.models.documents import DocumentInfo, ImageInfo
-from engine.worker import sdk
 from tests.unit.sdk_reference import (
     HEADING,
     PAGE,
@@ -48,13 +45,6 @@ def test_every_function_says_what_it_does() -> None:
         for item in classes(module)[kind].body:
             if isinstance(item, ast.FunctionDef) and not item.name.startswith("_"):
                 assert ast.get_docstring(item), item.name
-
-
-def test_documents_and_images_have_all_of_their_fields() -> None:
-    """An answer to a macro leaves out what has its default."""
-    for made, model in ((sdk._document({"path": "a"}), DocumentInfo), (sdk._image({"path": "a"}), ImageInfo)):
-        assert made == msgspec.structs.asdict(model(path="a"))
-    assert sdk._document({"path": "a"})["tags"] is not sdk._document({"path": "a"})["tags"]
 
 
 @pytest.fixture
@@ -142,3 +132,12 @@ def test_a_script_runs_outside_with_nothing_but_the_file(tmp_path: Path) -> None
     assert json.loads(done.stdout) == [24, "7", [1], ["a\n", "b"], "t.csv", ["rest"], {"runs": 1}]
     assert done.stderr[9:] == "INFO    24 hours\n"
     assert json.loads((tmp_path / "report.state.json").read_text()) == {"runs": 1}
+
+
+@pytest.mark.parametrize(("options", "file"), [((), STAND_IN), (("--stub",), STUB)])
+def test_the_command_prints_it(options: tuple[str, ...], file: Path) -> None:
+    command = [sys.executable, "-m", "tui.cli", "client", "python", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == file.read_text("utf-8")
+    as_json = json.loads(subprocess.run([*command, "--json"], capture_output=True, timeout=60, check=True).stdout)
+    assert as_json == {"name": file.name, "text": done.stdout}

@@ -62,7 +62,7 @@ def ask(invocation: Invocation, prompt: str | None, instructions: str) -> None:
     \b
     Examples:
       gatewright assistant ask "What does errno 28 mean?"
-      gatewright runs output 41 | gatewright assistant ask "Why did this fail?"
+      gatewright assistant ask "Why did this fail?" < run.log
     """
     given = (
         ""

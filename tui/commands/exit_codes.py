@@ -49,6 +49,8 @@ _BY_STATUS: Mapping[int, int] = MappingProxyType(
 
 _BY_CODE: Mapping[str, int] = MappingProxyType(
     {
+        "assistant_off": REFUSED,  # 503, but by the settings
+        "assistant_timeout": TIMEOUT,
         "ambiguous": USAGE,  # 409, but it is the name that does not say enough
         "run_lost": UNREACHABLE,  # 404, but it was there
         "disabled": REFUSED,  # 409, but by a policy of the script's author

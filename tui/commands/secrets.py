@@ -62,7 +62,7 @@ def set_secret(invocation: Invocation, name: str, file: str | None) -> None:
     Examples:
       gatewright secrets set historian_password
       gatewright secrets set plc_key --from plc.key
-      pass show plant/historian | gatewright secrets set historian_password
+      gatewright secrets set historian_password < /run/historian
     """
     value = _value(invocation, name, file)
     params = SecretParams(name=name)

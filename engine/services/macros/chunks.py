@@ -59,8 +59,8 @@ class Pace:
             self.calls = max(1, min(stopped))
         else:
             self.took(len(result.texts), seconds, sent.characters)
-            size = sum(len(text) for text in result.texts if text is not None)
-            self.calls = max(1, min(self.calls, MAX_RESULTS // GROWTH // 4 * len(result.texts) // max(1, size)))
+            room = MAX_RESULTS // GROWTH // 4  # the next texts may be larger
+            self.calls = max(1, min(self.calls, room * len(result.texts) // max(1, result.size)))
 
     def took(self, calls: int, seconds: float, characters: int = 0) -> None:
         """Learn that ``calls`` beside so many characters of documents took so long. Smaller chunks carry no fewer."""

@@ -74,6 +74,8 @@ class ChunkResult:
     reads: dict[int, list[Read]] = field(default_factory=dict)
     output: str = ""
     """What the macro printed meanwhile, shortened."""
+    size: int = 0
+    """Bytes of UTF-8 of its texts together."""
     duration: float = 0.0
     """Seconds that its calls took, without those of the chunks before it."""
     host: str = ""

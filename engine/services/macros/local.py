@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import signal
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -37,6 +38,9 @@ STARVING = 0.1
 
 KEPT_IDLE = 2.0
 """Seconds that a child without chunks keeps its slot."""
+
+LEAVING_GRACE = 0.1
+"""Seconds that children have to leave when all is done."""
 
 OUTPUT_KEPT = 16 << 10
 """Characters of a chunk's output that its result has."""
@@ -146,9 +150,8 @@ class LocalExecutor:
         while not self._cancelled:
             while self._done:
                 result = self._done.popleft()
-                size = _size(result)
-                self._held -= size
-                if size:
+                self._held -= result.size
+                if result.size:
                     self._changed.set()
                 yield result
                 if self._cancelled:
@@ -170,6 +173,9 @@ class LocalExecutor:
 
     async def close(self) -> None:
         """Leave nothing running. Safe after ``cancel`` and when called twice."""
+        if self._endings and self._finished and not self._open and not self._cancelled:
+            # Their macros have nothing left to do, and leave sooner than they could be killed and reaped.
+            await asyncio.wait(self._endings, timeout=LEAVING_GRACE)
         self._stop()
         if self._endings:
             await asyncio.wait(self._endings)
@@ -333,7 +339,7 @@ class LocalExecutor:
         """Hand a chunk's result on."""
         self._open -= 1
         result = work.result()
-        self._held += _size(result)
+        self._held += result.size
         self._done.append(result)
         self._changed.set()
 
@@ -381,17 +387,21 @@ class LocalExecutor:
             self._broken[child.macro.sha256] = error
             child.traceback = ending.traceback
         else:
-            self._blame(child, work, part, error)
+            killed = ending.outcome is Outcome.CRASHED and ending.signal in (None, signal.SIGKILL)
+            self._blame(child, work, part, error, killed=killed and not work.losses)
         self._lost(child)
 
-    def _blame(self, child: _MacroChild, work: _Work, part: Part, error: RunError) -> None:
-        """Give the call that went on the error, and decide what of the others is tried again."""
+    def _blame(self, child: _MacroChild, work: _Work, part: Part, error: RunError, *, killed: bool) -> None:
+        """Give the call that went on the error, and decide what of the others is tried again.
+
+        ``killed``: from outside, by what is no fault of the macro, so that this call is tried again, too.
+        """
         sha256, overdue = child.macro.sha256, child.session.overdue
         todo, done = list(work.todo), len(part.texts)
         # Where nothing is known of it, the first one without an answer is to blame: each loss takes one at least.
         begun = done + 1 if child.session.begun is None else max(child.session.begun, done)
         work.todo = todo[done:]
-        if begun > done:
+        if begun > done and not killed:
             work.todo = todo[done : begun - 1] + todo[begun:]
             if overdue:
                 message = f"This call did not end: its chunk took longer than {part.wall:g} s."
@@ -476,6 +486,7 @@ class _Work:
             warnings=self.warnings,
             reads=self.reads,
             output=_shortened(self.output),
+            size=MAX_RESULTS - self.room,
             duration=self.duration,
             isolation=self.isolation,
         )
@@ -615,7 +626,3 @@ def _shortened(text: str) -> str:
     if len(text) <= OUTPUT_KEPT:
         return text
     return f"{text[:OUTPUT_KEPT]}\n[… {len(text) - OUTPUT_KEPT:,} more characters]\n"
-
-
-def _size(result: ChunkResult) -> int:
-    return sum(len(text) for text in result.texts if text is not None)

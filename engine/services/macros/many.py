@@ -22,7 +22,7 @@ MOST = 512
 """Calls of a chunk: with several in flight, one is taken apart while others are made."""
 
 MOST_TEXT = 4 << 20
-"""Characters that the texts of a chunk should have together."""
+"""Bytes that the texts of a chunk should have together."""
 
 DEFAULT_TIMEOUT = 24 * 3600.0
 PATH = "<render>"
@@ -57,8 +57,7 @@ class _Cut:
             self.calls = min(2 * self.calls, MOST)
         elif took > LONGEST:
             self.calls = max(1, int(self.calls * LONGEST / took))
-        size = sum(len(text) for text in result.texts if text is not None)
-        self.calls = max(1, min(self.calls, MOST_TEXT * len(result.texts) // max(1, size)))
+        self.calls = max(1, min(self.calls, MOST_TEXT * len(result.texts) // max(1, result.size)))
 
 
 async def render_many(

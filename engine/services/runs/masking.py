@@ -50,7 +50,8 @@ class Masks:
         self._values: dict[str, str] = {}
         self._spellings: dict[str, None] = {}
         self._pattern: re.Pattern[str] = re.compile(r"(?!)")
-        self._bytes: re.Pattern[bytes] = re.compile(rb"(?!)")
+        self._bytes: list[bytes] = []
+        self._bytes_pattern: re.Pattern[bytes] = re.compile(rb"(?!)")
         self._by_first: dict[str, list[str]] = {}
         self._held: dict[Stream, str] = {}
 
@@ -62,7 +63,8 @@ class Masks:
         self._spellings |= dict.fromkeys(_spellings(value))
         longest_first = sorted(self._spellings, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
-        self._bytes = re.compile(b"|".join(re.escape(each.encode("utf-8", "surrogatepass")) for each in longest_first))
+        self._bytes = [each.encode() for each in longest_first]
+        self._bytes_pattern = re.compile(b"|".join(map(re.escape, self._bytes)))
         self._by_first = {}
         for each in longest_first:
             self._by_first.setdefault(each[0], []).append(each)
@@ -70,11 +72,12 @@ class Masks:
 
     def found_in(self, text: str) -> bool:
         """Whether a text has one of the secrets in any spelling."""
-        return self._pattern.search(text) is not None
+        # Most texts have none, and a search for each spelling by itself tells that ten times as fast as the pattern.
+        return any(spelling in text for spelling in self._spellings)
 
     def text(self, text: str) -> str:
         """Return a whole text without the secrets."""
-        return self._pattern.sub(HIDDEN, text)
+        return self._pattern.sub(HIDDEN, text) if self.found_in(text) else text
 
     def output(self, stream: Stream, text: str) -> str:
         """Return what may be shown of a stream so far; its end is held back while a secret may begin there."""
@@ -82,7 +85,7 @@ class Masks:
         undecided = self._undecided(text)
         shown: list[str] = []
         at = 0
-        for match in self._pattern.finditer(text):
+        for match in self._pattern.finditer(text) if self.found_in(text) else ():
             if match.start() >= undecided:
                 break
             shown += (text[at : match.start()], HIDDEN)
@@ -139,7 +142,9 @@ class Masks:
         taken = at = 0
         while at < len(data):  # in windows: a search keeps every other thread waiting until it is done
             end = at + WINDOW
-            match = self._bytes.search(data, at, end + LONGEST_BYTES)
+            match = None
+            if self._found_in_bytes(bytes(data[at : end + LONGEST_BYTES])):
+                match = self._bytes_pattern.search(data, at, end + LONGEST_BYTES)
             if match is None or match.start() >= end:
                 at = end
             else:
@@ -147,14 +152,17 @@ class Masks:
                 taken = at = match.end()
         return b"".join((*parts, data[taken:])) if parts else None
 
+    def _found_in_bytes(self, data: bytes | bytearray) -> bool:
+        return any(each in data for each in self._bytes)
+
     def _maybe(self, value: object) -> object:
         return self.text(value) if isinstance(value, str) else value
 
     def _file(self, file: ReturnedFile) -> ReturnedFile:
         name = self.text(file.name)
-        if self._bytes.search(file.data) is None:
+        if not self._found_in_bytes(file.data):
             return file if name == file.name else ReturnedFile(name, file.data, file.sha256)
-        data = bytearray(self._bytes.sub(HIDDEN.encode(), file.data))
+        data = bytearray(self._bytes_pattern.sub(HIDDEN.encode(), file.data))
         return ReturnedFile(name, data, hashlib.sha256(data).hexdigest())
 
     def _undecided(self, text: str) -> int:

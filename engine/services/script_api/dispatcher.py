@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ import msgspec
 
 from engine.models.runs import RunInfo
 from engine.pool.calls import error, whole
-from engine.pool.job import HostCalls, Reply
+from engine.pool.job import Reply
 from engine.registry.operation import ScriptKind
 from engine.registry.runs import RUNS_PROGRESS
 from engine.services.access import Actor, Role, ServiceError
@@ -33,6 +33,9 @@ PER_SECOND = 1_000
 
 BURST = 1_000
 """Calls that a run begins with and may save up."""
+
+LONG = 200
+"""Entries of a list up to which it is written in the event loop."""
 
 OF_ITS_SCRIPT = ("state.",)
 """Beginnings of the names of operations on what a script has: a run asks them for its own script, whatever it names."""
@@ -138,11 +141,34 @@ class ScriptApi:
         self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str = "", outputs: RunOutputs | None = None
     ) -> RunApi:
         """Return what answers the calls of one run, as ``CallingRun`` describes it."""
-        return RunApi(self, CallingRun(info, kind, actor, script, outputs))
+        return RunApi(self, (info, kind, actor, script, outputs))
 
 
-class RunApi(HostCalls):
-    """What one run may ask."""
+class RunApi:
+    """What one run may ask. Implements ``HostCalls``. For a run that asks nothing, nothing is made."""
+
+    __slots__ = ("_answers", "_api", "_run")
+
+    def __init__(self, api: ScriptApi, run: tuple[RunInfo, ScriptKind, Actor, str, RunOutputs | None]) -> None:
+        """``run`` has the fields of ``CallingRun``."""
+        self._api = api
+        self._run = run
+        self._answers: _Answers | None = None
+
+    def call(self, payload: bytes, reply: Reply) -> None:
+        """Answer a call, later if the run has made too many of them within a second."""
+        if self._answers is None:
+            self._answers = _Answers(self._api, CallingRun(*self._run))
+        self._answers.call(payload, reply)
+
+    def end(self) -> None:
+        """Give up what is under way, and put on record what was asked."""
+        if self._answers is not None:
+            self._answers.end()
+
+
+class _Answers:
+    """The answers to the calls of one run."""
 
     def __init__(self, api: ScriptApi, run: CallingRun) -> None:
         self._api = api
@@ -162,7 +188,6 @@ class RunApi(HostCalls):
         self._ended = False
 
     def call(self, payload: bytes, reply: Reply) -> None:
-        """Answer a call, later if the run has made too many of them within a second."""
         now = self._loop.time()
         self._tokens = min(BURST, self._tokens + (now - self._at) * PER_SECOND) - 1
         self._at = now
@@ -178,7 +203,6 @@ class RunApi(HostCalls):
         self._waiting.add(handle)
 
     def end(self) -> None:
-        """Give up what is under way, and put on record what was asked."""
         if self._ended:
             return
         self._ended = True
@@ -213,9 +237,7 @@ class RunApi(HostCalls):
             self._refuse(name, problem, reply)
             return
         if isinstance(answer, Awaitable):
-            task = self._loop.create_task(self._finish(name, answer, reply), name=f"call of run {self._run.info.id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._begin(self._finish(name, answer, reply))
         else:
             self._succeed(name, answer, reply)
 
@@ -227,15 +249,33 @@ class RunApi(HostCalls):
         else:
             self._succeed(name, done, reply)
 
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work, name=f"call of run {self._run.info.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def _succeed(self, name: str, answer: object, reply: Reply) -> None:
+        if _is_long(answer):
+            self._begin(self._succeed_later(name, answer, reply))
+            return
         answer, descriptors = answer if isinstance(answer, WithDescriptors) else (answer, ())
         try:
-            encoded = msgspec.json.encode({"ok": whole(answer)})
+            encoded = _encoded(answer)
         except Exception as problem:  # noqa: BLE001 - as above
             self._refuse(name, problem, reply)
             return
         self._counts[name, ""] += 1
         reply(encoded, descriptors)
+
+    async def _succeed_later(self, name: str, answer: object, reply: Reply) -> None:
+        """Write a long answer beside the event loop: ten thousand scripts take it a tenth of a second."""
+        try:
+            encoded = await asyncio.to_thread(_encoded, answer)
+        except Exception as problem:  # noqa: BLE001 - as above
+            self._refuse(name, problem, reply)
+            return
+        self._counts[name, ""] += 1
+        reply(encoded, ())
 
     def _refuse(self, name: str, problem: Exception, reply: Reply) -> None:
         refusal = self._refusal(name, problem)
@@ -299,3 +339,15 @@ class RunApi(HostCalls):
             sentence = f"Only a saved script can call {row.name}, and this run is of code that is none."
             raise ServiceError("no_script", sentence, hint="Save it as a script of the project, and run that.")
         return self._run.script
+
+
+def _is_long(answer: object) -> bool:
+    """Whether an answer has a long list in it."""
+    if not isinstance(answer, msgspec.Struct):
+        return False
+    values = (getattr(answer, name) for name in answer.__struct_fields__)
+    return any(isinstance(value, (list, tuple)) and len(value) > LONG for value in values)
+
+
+def _encoded(answer: object) -> bytes:
+    return msgspec.json.encode({"ok": whole(answer)})
