@@ -264,8 +264,9 @@ def description(values, params, code):
         told.append(words.format(written(value, code) + unit))
     low, high = params.get("low"), params.get("high")
     if low is not None or high is not None:
-        ends = ("" if low is None else written(low, code)), ("" if high is None else written(high, code))
-        told.append(limits.format(" … ".join(ends).strip() + unit))
+        least, most = ("" if limit is None else written(limit, code) for limit in (low, high))
+        ends = f"{least} … {most}" if least and most else f"≥ {least}" if least else f"≤ {most}"
+        told.append(limits.format(ends + unit))
         outside = [value for value in known if (low is not None and value < low) or (high is not None and value > high)]
         told.append(beyond.format(len(outside)))
     return ", ".join(told) + "."

@@ -119,6 +119,23 @@ async def test_code_that_is_no_script_and_unsaved_texts_get_none(engine: Engine)
         await engine.run(RunRequest(kind=RunKind.SCRIPT, script=path, code=other))
 
 
+async def test_own_edits_have_secrets_for_their_console_alone_and_as_long_as_they_last(engine: Engine) -> None:
+    path = "own/leased.py"
+    await save(engine, path, GET.format(name="plc"))
+    review = await engine.permissions.review(path, engine.owner)
+    grants = [Grant(access=one.access, path=one.canonical or "") for one in review.asked]
+    edits = await engine.permissions.begin_edits(
+        path, ApproveRequest(sha256=review.sha256, grants=grants), engine.owner
+    )
+    mine = RunRequest(kind=RunKind.SCRIPT, script=path, own_edits=edits.token)
+    assert (await engine.run(mine)).value == len(VALUE)
+    with pytest.raises(ServiceError, match="no administrator has approved that yet"):
+        await engine.call_script(path)
+    await engine.permissions.end_edits(edits.token, engine.owner)
+    with pytest.raises(ServiceError, match="no administrator has approved that yet"):
+        await engine.run(mine)
+
+
 async def test_an_admin_run_gets_what_the_header_asks_for_without_an_approval_and_hides_it(engine: Engine) -> None:
     path = "own/unapproved.py"
     await save(engine, path, "print(gatewright.secrets.get('plc'))" + GET.format(name="other"))

@@ -380,6 +380,8 @@ def test_bars_and_sparks() -> None:
     assert len(bars.every("rect")) == 3
     assert bars.one("title").text == "Diagramm"
     assert bars.one("desc").text == "3 Werte, kleinster -1,5, größter 3, letzter 2."
+    assert shown("[[chart values=1 high=2]]").one("desc").text.endswith("limits ≤ 2, 0 beyond the limits.")
+    assert shown("[[chart values=1 low=2]]").one("desc").text.endswith("limits ≥ 2, 1 beyond the limits.")
     spark = shown("[[chart type=spark values=5]]")
     assert [child.tag for child in spark.children] == ["svg"]
     assert spark.one("svg").attributes["width"] == "120"

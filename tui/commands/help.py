@@ -75,8 +75,9 @@ def page(topic: str) -> str:
 def _print_topics(invocation: Invocation, topics: dict[str, str]) -> None:
     out = invocation.streams.out
     out.line("gatewright help TOPIC prints a page:\n")
+    width = max(map(len, topics))
     for name, about in topics.items():
-        out.line(f"  {name:<8} {about}")
+        out.line(f"  {name:<{width}} {about}")
     out.line("\nOf a command: gatewright COMMAND --help. In the console: F1.")
 
 
