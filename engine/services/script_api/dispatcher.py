@@ -105,6 +105,8 @@ class ScriptApi:
         self.callers = callers
         self.operations: Mapping[str, BoundOperation] = {}
         self.run_operations: dict[str, RunOperation] = {}
+        self.writing = asyncio.Lock()
+        """Held while a long answer is written in a thread: many of these keep the event loop from its turn."""
         self.tells_secret: Callable[[int, str], bool] = lambda _run_id, _text: False
         """Whether a text has a secret that a run was given."""
 
@@ -270,7 +272,8 @@ class _Answers:
     async def _succeed_later(self, name: str, answer: object, reply: Reply) -> None:
         """Write a long answer beside the event loop: ten thousand scripts take it a tenth of a second."""
         try:
-            encoded = await asyncio.to_thread(_encoded, answer)
+            async with self._api.writing:
+                encoded = await asyncio.to_thread(_encoded, answer)
         except Exception as problem:  # noqa: BLE001 - as above
             self._refuse(name, problem, reply)
             return
