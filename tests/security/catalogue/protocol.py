@@ -75,7 +75,7 @@ if not place["plain"]:
     if b'"unavailable"' not in answer:
         won(text(answer))
 """
-"""A frame as an honest child sends it, from a run that may ask the engine nothing: it is refused and the run goes on."""
+"""A frame as an honest child sends it, from a run that may ask nothing: it is refused, and the run goes on."""
 
 RESULT_TWICE = """
 send(result(b"", b'"first"') + result(b"", b'"' + MARK + b'"') + frame(3, MARK))
@@ -128,9 +128,7 @@ ATTACKS = [
         )
         for name, data in CUT.items()
     ),
-    Attack(
-        name="call-of-a-run-without", code=SEND + CALL_OF_A_RUN_WITHOUT, shows="host:frames", outcomes=("ok",)
-    ),
+    Attack(name="call-of-a-run-without", code=SEND + CALL_OF_A_RUN_WITHOUT, shows="host:frames", outcomes=("ok",)),
     *(
         Attack(name=name, code=SEND + code + GO_ON, shows="host:frames", wall=1.0, outcomes=outcomes)
         for name, code, outcomes in (
