@@ -14,6 +14,7 @@ from engine.models.macros import (
     DocumentInput,
     MacroList,
     PreviewRequest,
+    Read,
     ReadsAnswer,
     ReadsRequest,
     RenderAnswer,
@@ -59,7 +60,7 @@ DEFAULT_TIMEOUT = 3600.0
 LONGEST_TIMEOUT = 24 * 3600.0
 
 MAX_ANSWER = 32 << 20
-"""Characters of texts in one answer, but for a single document that has more."""
+"""Characters of texts and reads in one answer, but for a single document that has more."""
 
 MakeExecutor = Callable[[int, Actor, int, "HostCalls", bool], Executor]
 """Makes what carries out a batch: by the number of its record, its actor, its workers, who answers its macros, and
@@ -280,11 +281,16 @@ class _PreviewCaller:
 def _fitting(rendered: Sequence[RenderedDocument]) -> list[RenderedDocument]:
     size, taken = 0, list[RenderedDocument]()
     for document in rendered:
-        size += len(document.text)
+        size += len(document.text) + sum(map(_characters, document.reads))
         if taken and size > MAX_ANSWER:
             break
         taken.append(document)
     return taken
+
+
+def _characters(read: Read) -> int:
+    """About how many a read takes in an answer."""
+    return 150 + sum(len(value) for value in read.params.values() if isinstance(value, str))
 
 
 def _no_batch() -> ServiceError:
