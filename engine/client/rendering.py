@@ -467,23 +467,35 @@ class _Rendering:
         """The documents with their texts, those read again that were not kept. What cannot be sent is copied."""
         found = []
         for document in portion:
-            path, text = document.file.path, document.text
-            document.text = None
-            if text is None:
-                try:
-                    data = self._source.read(path, MAX_DOCUMENT + 1)
-                except OSError as error:
-                    self._problems.append(FileProblem(path=path, problem=reason(error)))
-                    continue
-                text = _text(data)
-                document.sha256 = hashlib.sha256(data).hexdigest()
-            if text is None or len(text) > MAX_DOCUMENT or _is_too_large(text):
-                sentence = "it is no document that the engine takes, so its tags are not expanded; it was copied"
-                self._problems.append(FileProblem(path=path, problem=sentence, failed=False))
-                self._note(self._copied_file(document.file))
-                continue
-            found.append((document, DocumentInput(path=path, text=text)))
+            text = self._taken_text(document)
+            if text is not None and _is_too_large(text):
+                self._copy_instead(document)
+            elif text is not None:
+                found.append((document, DocumentInput(path=document.file.path, text=text)))
         return found
+
+    def _taken_text(self, document: _Document) -> str | None:
+        """Take a document's text, read again if it was not kept; None where that fails, and what is left is done."""
+        text, document.text = document.text, None
+        if text is not None:
+            return text
+        try:
+            data = self._source.read(document.file.path, MAX_DOCUMENT + 1)
+        except OSError as error:
+            self._problems.append(FileProblem(path=document.file.path, problem=reason(error)))
+            return None
+        text = _text(data) if len(data) <= MAX_DOCUMENT else None
+        if text is None:  # it was one when it was looked at
+            self._copy_instead(document)
+            return None
+        if document.has_tags or TAG not in text:  # else the next render has a tag to expand
+            document.sha256 = hashlib.sha256(data).hexdigest()
+        return text
+
+    def _copy_instead(self, document: _Document) -> None:
+        sentence = "it is no document that the engine takes, so its tags are not expanded; it was copied"
+        self._problems.append(FileProblem(path=document.file.path, problem=sentence, failed=False))
+        self._note(self._copied_file(document.file))
 
     # -- the result --------------------------------------------------------------------------------------------------
 
@@ -506,9 +518,9 @@ class _Rendering:
             for document in scan.documents.values():
                 if document.has_tags or self._is_made(document, {}):
                     continue
-                text = document.text
+                text = self._taken_text(document)
                 if text is None:
-                    text = _text(self._source.read(document.file.path, MAX_DOCUMENT)) or ""
+                    continue
                 entry = self._written(document, RenderedDocument(path=document.file.path, text=text))
                 if entry is not None:
                     entries.append(entry)
