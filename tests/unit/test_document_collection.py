@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,7 +18,9 @@ from engine.document_text import linked_path
 from engine.models.documents import DocumentInfo, DocumentList, ImageList, TagCounts
 from engine.models.macros import SourceDocument, SourceImage
 from engine.services.access import ServiceError
-from engine.services.documents.collection import DocumentCollection, answer_sha256
+from engine.services.documents.collection import DocumentCollection
+from engine.services.macros import tree
+from engine.services.macros.tree import DocumentTree, TreeCalls
 
 folders = st.sampled_from(["", "a/", "a/b/", "img/"])
 names = st.sampled_from(["x", "y", "z", "ü"])
@@ -46,6 +51,10 @@ sidecar = st.fixed_dictionaries(
 times = st.sampled_from([0.0, 1.7e9, 1.6e9, -1.0, 1e18])
 documents = st.dictionaries(document_paths, st.tuples(front, links, times), max_size=8)
 images = st.dictionaries(image_paths, st.tuples(sidecar, times), max_size=8)
+
+
+def told_sha256(collection: DocumentCollection, operation: str) -> str:
+    return DocumentTree(collection).answer(operation, {}).sha256
 
 
 def made(
@@ -110,7 +119,7 @@ def test_the_order_of_what_is_sent_changes_nothing(documents, images, random) ->
         random.shuffle(items)
     one, other = made(documents, images), made(dict(shuffled[0]), dict(shuffled[1]))
     for operation in ("documents.list", "documents.images", "documents.tags"):
-        assert answer_sha256(one.answer(operation, {})) == answer_sha256(other.answer(operation, {}))
+        assert told_sha256(one, operation) == told_sha256(other, operation)
 
 
 def test_an_answer_has_another_hash_only_when_it_says_something_else() -> None:
@@ -118,7 +127,7 @@ def test_an_answer_has_another_hash_only_when_it_says_something_else() -> None:
     before = made(one, {"p.png": ({}, 1.0)})
     other = made({"x.md": ({"tags": ["a"], "title": "New"}, ["p.png"], 1.0)}, {"p.png": ({}, 1.0)})
     for operation, same in (("documents.tags", True), ("documents.images", True), ("documents.list", False)):
-        assert (answer_sha256(before.answer(operation, {})) == answer_sha256(other.answer(operation, {}))) is same
+        assert (told_sha256(before, operation) == told_sha256(other, operation)) is same
 
 
 def test_a_title_is_never_empty_and_the_whole_front_matter_is_there() -> None:
@@ -146,3 +155,39 @@ def test_questions_that_are_refused(operation: str, params: dict[str, object], c
         made({}, {}).answer(operation, params)
     assert refused.value.code == code
     assert part in refused.value.message
+
+
+async def test_a_large_tree_is_asked_in_a_thread_once_and_what_is_remembered_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[threading.Thread] = []
+    answer = DocumentCollection.answer
+
+    def noted(self: DocumentCollection, operation: str, params: dict[str, object]) -> object:
+        asked.append(threading.current_thread())
+        return answer(self, operation, params)
+
+    monkeypatch.setattr(DocumentCollection, "answer", noted)
+    monkeypatch.setattr(tree, "LARGE", 1)
+    documents = DocumentTree(made({f"{n}.md": ({}, [], 0.0) for n in range(3)}, {}))
+    calls = TreeCalls(documents)
+
+    async def ask(payload: bytes) -> bytes:
+        told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+        def reply(answer: bytes, _: Sequence[int]) -> None:
+            told.set_result(answer)
+
+        calls.call(payload, reply)
+        return await told
+
+    first, second = [await ask(b'{"op": "documents.list"}') for _ in range(2)]
+    assert first == second
+    assert b"no_document" in await ask(b'{"op": "documents.get", "params": {"path": "none.md"}}')
+    assert [thread is threading.main_thread() for thread in asked] == [False, False]
+    monkeypatch.setattr(tree, "MAX_REMEMBERED", 2 * len(first))
+    for status in ("a", "b", *map(str, range(50)), "d"):
+        documents.answer("documents.list", {"status": status})
+    assert sum(len(question) + len(kept.reply) for question, kept in documents._answers.items()) <= 2 * len(first)
+    assert documents.known("documents.list", {"status": "d"}) is not None
+    calls.end()
