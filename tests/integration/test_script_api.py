@@ -223,12 +223,12 @@ async def test_what_does_not_fit_is_refused_with_a_sentence(engine: Engine) -> N
     code = """
 deep = '{"a":' * 100_000 + '1' + '}' * 100_000
 def raw(text):
-    reply, _ = gatewright._caller.call(text.encode())
+    reply, _ = gatewright._caller.call(text.encode('latin-1'))
     import json
     return json.loads(reply)['error']
 result = [raw('['), raw('{}'), raw('{"op":"runs.get","params":[]}'), raw('{"op":"runs.get","params":{"run_id":"x"}}'),
     raw('{"op":"runs.progress","body":{"done":-1}}'), raw('{"op":"runs.get","params":' + deep + '}'),
-    raw('{"op":"state.set","body":{"values":' + deep + '}}')]
+    raw('{"op":"state.set","body":{"values":' + deep + '}}'), raw('{"op":"runs.get","params":{"a":"\xff"}}')]
 """
     value = await run(engine, code)
     assert {error["code"] for error in value} == {"bad_request"}

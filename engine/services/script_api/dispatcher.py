@@ -288,7 +288,7 @@ class _Answers:
     def _refusal(self, name: str, problem: Exception) -> ServiceError:
         if isinstance(problem, ServiceError):
             return problem
-        if isinstance(problem, msgspec.MsgspecError):
+        if isinstance(problem, msgspec.MsgspecError | UnicodeDecodeError):
             return ServiceError("bad_request", f"What {name} is given does not fit: {problem}.")
         if isinstance(problem, RecursionError):
             return ServiceError("bad_request", "The call is nested too deeply.")
