@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from engine.client.render_tree import FULL, MANIFEST, TEMP, DiskFullError, Written
+from engine.client.render_tree import FULL, MANIFEST, TEMP, DiskFullError, Written, write_all
 from engine.models.base import Model
 from engine.models.macros import MacroUse, Read, RenderWarning
 
@@ -143,7 +143,7 @@ class Manifest:
         if self._append is None or not entries:
             return
         try:
-            _write(self._append, b"".join(_encode(entry) + b"\n" for entry in entries))
+            write_all(self._append, b"".join(_encode(entry) + b"\n" for entry in entries))
         except OSError as error:
             raise _full(error) from error
 
@@ -179,7 +179,7 @@ class Manifest:
             temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | _OPEN, 0o600, dir_fd=self._root
         )
         try:
-            _write(descriptor, b"\n".join(lines) + b"\n")
+            write_all(descriptor, b"\n".join(lines) + b"\n")
             os.fsync(descriptor)
             os.rename(temp, MANIFEST, src_dir_fd=self._root, dst_dir_fd=self._root)
         except BaseException:
@@ -203,12 +203,6 @@ def question(read: Read) -> Question:
 
 def _full(error: OSError) -> Exception:
     return DiskFullError(MANIFEST) if error.errno in FULL else error
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def _sync_file_system(descriptor: int) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from engine.document_text import SIDECAR_SUFFIX, is_image
+from engine.document_text import is_image
 
 DOCUMENT_SUFFIXES = (
     ".md", ".markdown", ".txt", ".text", ".html", ".htm", ".xhtml", ".rst", ".adoc", ".asciidoc", ".org", ".textile",
@@ -76,10 +76,6 @@ class FoundFile:
     @property
     def is_image(self) -> bool:
         return is_image(self.path) and self.has_plain_name
-
-    @property
-    def is_sidecar(self) -> bool:
-        return self.path.endswith(SIDECAR_SUFFIX) and is_image(self.path.removesuffix(SIDECAR_SUFFIX))
 
     @property
     def has_plain_name(self) -> bool:
@@ -252,7 +248,7 @@ class ResultFolder:
             OSError: It cannot be written.
         """
         with self._replacing(path, mode) as descriptor:
-            _write_all(descriptor, data)
+            write_all(descriptor, data)
             state = os.fstat(descriptor)
         return Written(state.st_size, state.st_mtime_ns)
 
@@ -260,7 +256,7 @@ class ResultFolder:
         """Write a file with what ``source`` holds, piece by piece."""
         with self._replacing(path, mode) as descriptor:
             while piece := os.read(source, PIECE):
-                _write_all(descriptor, piece)
+                write_all(descriptor, piece)
             state = os.fstat(descriptor)
         return Written(state.st_size, state.st_mtime_ns)
 
@@ -408,7 +404,8 @@ def _check_ours(out: str, out_fd: int, *, force: bool) -> None:
         )
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``, however much of it each write(2) takes."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

@@ -493,9 +493,9 @@ class _Rendering:
             except OSError as error:
                 self._problems.append(FileProblem(path=path, problem=reason(error)))
                 return None
-            text = _text(data)
+            text = _text(data) if len(data) <= MAX_DOCUMENT else None  # else it was not read to its end
             document.sha256 = hashlib.sha256(data).hexdigest()
-        if text is None or len(text) > MAX_DOCUMENT or _is_too_large(text):
+        if text is None or _is_too_large(text):
             sentence = "it is no document that the engine takes, so its tags are not expanded; it was copied"
             self._problems.append(FileProblem(path=path, problem=sentence, failed=False))
             self._note(self._copied_file(document.file))

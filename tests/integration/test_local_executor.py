@@ -370,6 +370,13 @@ async def test_the_library_names_the_call_that_failed(engine: Engine) -> None:
     assert "line 2, in render" in str(failed.value.traceback)
     with pytest.raises(CallFailed, match="Call 0 failed: SyntaxError"):
         await engine.render_many("def render(", [{}])
+    source = "def render(params, context):\n    return 'x'"
+    with pytest.raises(CallFailed, match="Call 0 failed: parameters: The parameters of a call are a dict"):
+        await engine.render_many(source, [3])  # type: ignore[list-item]
+    with pytest.raises(CallFailed, match=r"Call 0 failed: parameters: .* cannot be written as JSON"):
+        await engine.render_many(source, [{"a": object()}])
+    with pytest.raises((TypeError, KeyError)):  # not by waiting for ever
+        await engine.render_many(source, {"a": 1})  # type: ignore[arg-type]
     assert (await engine.execute("result = 1")).value == 1
 
 

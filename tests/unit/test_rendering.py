@@ -196,6 +196,33 @@ async def test_binary_and_broken_documents_are_copied_and_told_of(
     assert not summary.failed
 
 
+async def test_documents_that_change_while_they_are_rendered_are_told_of(
+    engine: EngineHere, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "KEPT_TEXT", 0)  # each is read again when its turn comes
+    (source / "deep" / "plain.txt").write_bytes(b"nothing")
+    (source / "deep" / "later.md").write_bytes(b"nothing")
+    remove_stale = rendering._Rendering._remove_stale
+
+    def changed_meanwhile(self: rendering._Rendering, scan: Any) -> None:
+        (source / "deep" / "plain.html").unlink()
+        (source / "deep" / "plain.txt").write_bytes(b"nothing\0")
+        (source / "deep" / "later.md").write_bytes(b"[[box]]")
+        (source / "a.md").write_bytes(("ä" * (render_tree.MAX_DOCUMENT // 2) + "x").encode())
+        remove_stale(self, scan)
+
+    monkeypatch.setattr(rendering._Rendering, "_remove_stale", changed_meanwhile)
+    summary = await rendered_here(engine, source, tmp_path / "out")
+    problems = {one.path: one.failed for one in summary.problems}
+    assert problems == {"deep/plain.html": True, "deep/plain.txt": False, "a.md": False}
+    assert (tmp_path / "out" / "deep" / "plain.txt").read_bytes() == b"nothing\0"
+    assert (tmp_path / "out" / "a.md").read_bytes() == (source / "a.md").read_bytes()
+    assert (tmp_path / "out" / "deep" / "later.md").read_bytes().startswith(b"<b>")
+    monkeypatch.setattr(rendering._Rendering, "_remove_stale", remove_stale)
+    await rendered_here(engine, source, tmp_path / "out")
+    assert (tmp_path / "out" / "deep" / "later.md").read_bytes() == b"<b>1</b>"
+
+
 async def test_links_pipes_and_hidden_files_are_left_out(engine: EngineHere, source: Path, tmp_path: Path) -> None:
     (tmp_path / "secret.md").write_bytes(b"secret")
     (source / "link.md").symlink_to(tmp_path / "secret.md")

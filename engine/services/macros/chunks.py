@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,9 @@ MOST_TIMEOUTS = 3
 """A macro that was stopped so often is not called again in its batch: each time costs its whole wall limit."""
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(slots=True)
 class Pace:
     """How fast a macro is, and how often it had to be stopped."""
@@ -43,13 +47,12 @@ class Pace:
     calls: int = FIRST
     """How many make a chunk."""
     timeouts: int = 0
+    _last: float = 0.0
+    """When its last result came."""
 
     @property
     def given_up(self) -> bool:
         return self.timeouts >= MOST_TIMEOUTS
-
-    _last: float = 0.0
-    """When its last result came."""
 
     def learn(self, sent: _Sent, result: ChunkResult, now: float) -> None:
         """Learn from a chunk: how long it took by itself, not how long it waited behind the one before."""
@@ -93,7 +96,7 @@ class ChunkCaller:
     Attributes:
         executor: Takes the chunks.
         context: What every call is told.
-        meta: The front matter of a document.
+        meta: The front matter of a document; called in a thread.
         heard: Gets every result.
         over: Called when the executor ends by itself: others have stopped it.
     """
@@ -119,7 +122,9 @@ class ChunkCaller:
         await self.executor.close()
         if self._taking is not None:
             self._taking.cancel()
-            await asyncio.gather(self._taking, return_exceptions=True)
+            [ended] = await asyncio.gather(self._taking, return_exceptions=True)
+            if isinstance(ended, Exception):
+                log.error("results of a batch could not be taken", exc_info=ended)
         self._end_waiting()
 
     async def call(
@@ -139,8 +144,10 @@ class ChunkCaller:
             outcomes[number] = room.admitted(calls[number].document, outcome)
 
         todo = list(range(len(calls)))
+        # Reading front matter of texts that the tree does not know takes milliseconds each.
+        told = await asyncio.to_thread(self._told, calls, documents)
         while todo and not pace.given_up:
-            todo = await self._round(macro.source, calls, documents, todo, room, admit, pace)
+            todo = await self._round(macro.source, calls, told, todo, room, admit, pace)
         for number in todo:
             outcomes[number] = CallOutcome(error=_given_up(macro.name))
         # There is none of calls that were not made, since their documents are left for later.
@@ -150,7 +157,7 @@ class ChunkCaller:
         self,
         macro: MacroSource,
         calls: Sequence[MacroCall],
-        documents: Sequence[DocumentInput],
+        documents: Mapping[int, Mapping[str, Any]],
         todo: list[int],
         room: Room,
         admit: Callable[[int, CallOutcome], None],
@@ -196,7 +203,7 @@ class ChunkCaller:
         self,
         macro: MacroSource,
         calls: Sequence[MacroCall],
-        documents: Sequence[DocumentInput],
+        documents: Mapping[int, Mapping[str, Any]],
         numbers: Sequence[int],
     ) -> Chunk:
         places: dict[int, int] = {}
@@ -206,16 +213,21 @@ class ChunkCaller:
             macro=macro,
             params=[calls[number].params for number in numbers],
             context={**self.context, "macro": macro.name},
-            documents=[self._document(documents[place]) for place in places],
+            documents=[documents[place] for place in places],
             of=of,
             wall=macro.limits.wall,
         )
 
-    def _document(self, document: DocumentInput) -> Mapping[str, Any]:
-        return {"path": document.path, "meta": self.meta(document), "text": document.text}
+    def _told(self, calls: Sequence[MacroCall], documents: Sequence[DocumentInput]) -> dict[int, Mapping[str, Any]]:
+        """Return what macros are told of the documents that calls are made for. Blocks."""
+        return {
+            place: {"path": one.path, "meta": self.meta(one), "text": one.text}
+            for place in {call.document for call in calls}
+            for one in (documents[place],)
+        }
 
     async def _take(self) -> None:
-        """Hand every result to who waits for it."""
+        """Hand every result to the call that waits for it."""
         try:
             async for result in self.executor.as_completed():
                 self.heard(result)
@@ -245,15 +257,17 @@ def batch_over() -> ServiceError:
     return ServiceError("cancelled", "The batch has ended, so nothing more is rendered in it.", status=409)
 
 
-def _fitting(calls: Sequence[MacroCall], documents: Sequence[DocumentInput], numbers: Sequence[int], most: int) -> int:
-    """How many of ``numbers`` make a chunk: up to ``most``, and not too much text."""
+def _fitting(
+    calls: Sequence[MacroCall], documents: Mapping[int, Mapping[str, Any]], numbers: Sequence[int], most: int
+) -> int:
+    """Tell how many of ``numbers`` make a chunk: up to ``most``, and not too much text."""
     size, seen = 0, set[int]()
     for count, number in enumerate(numbers[:most]):
         call = calls[number]
         size += sum(len(value) for value in call.params.values() if isinstance(value, str))
         if call.document not in seen:
             seen.add(call.document)
-            size += len(documents[call.document].text)
+            size += len(documents[call.document]["text"])
         if size > MAX_CHUNK and count:
             return count
     return min(most, len(numbers))

@@ -35,7 +35,7 @@ MAX_REMEMBERED = 32 << 20
 log = logging.getLogger(__name__)
 
 
-class _Asked(msgspec.Struct):
+class _TreeCall(msgspec.Struct):
     """A call of a script; what else it says is for who answers it."""
 
     op: str
@@ -43,7 +43,7 @@ class _Asked(msgspec.Struct):
     body: Any = None
 
 
-_asked = msgspec.json.Decoder(_Asked)
+_asked = msgspec.json.Decoder(_TreeCall)
 
 
 @dataclass(slots=True)

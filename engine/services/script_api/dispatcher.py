@@ -291,7 +291,7 @@ class _Answers:
     def _refusal(self, name: str, problem: Exception) -> ServiceError:
         if isinstance(problem, ServiceError):
             return problem
-        if isinstance(problem, msgspec.MsgspecError):
+        if isinstance(problem, msgspec.MsgspecError | UnicodeDecodeError):
             given = "The call" if name == UNREAD else f"What {name} is given"
             return ServiceError("bad_request", f"{given} does not fit: {str(problem).rstrip('.')}.")
         if isinstance(problem, RecursionError):
