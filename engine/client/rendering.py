@@ -65,7 +65,7 @@ TAG = "[["
 
 REQUEST_DOCUMENTS = 250
 REQUEST_SIZE = 1 << 20
-"""Documents and characters of one request; a larger document goes alone."""
+"""Documents, or characters of documents or questions, of one request; a larger document goes alone."""
 
 IN_FLIGHT = 3
 """Requests that the engine has at once: one to work at, one to come next, one on its way back."""
@@ -426,10 +426,8 @@ class _Rendering:
 
     async def _outdated(self, batch_id: str, scan: _Scan, todo: Sequence[_Document]) -> list[_Document]:
         """The other documents whose macros would be told something else now."""
-        asked = list(self._asked(scan, todo).items())
         answers: dict[Question, str] = {}
-        for start in range(0, len(asked), READS):
-            portion = asked[start : start + READS]
+        for portion in _questions(self._asked(scan, todo)):
             request = ReadsRequest(reads=[read for _, read in portion])
             answer = await self._client.call(RENDER_READS, BatchParams(batch_id=batch_id), request)
             answers.update((key, sha256) for (key, _), sha256 in zip(portion, answer.sha256, strict=True))
@@ -438,7 +436,7 @@ class _Rendering:
             document
             for path, document in scan.documents.items()
             if path not in known and (entry := self._manifest.entries.get(path)) is not None
-            if any(answers[question(read)] != read.sha256 for read in entry.reads)
+            if any(answers.get(question(read)) != read.sha256 for read in entry.reads)
         ]
 
     async def _render_all(self, batch_id: str, todo: Sequence[_Document]) -> None:
@@ -682,6 +680,23 @@ def _portions(documents: Sequence[_Document]) -> Iterator[list[_Document]]:
             portion, size = [], 0
         portion.append(document)
         size += document.file.size
+    if portion:
+        yield portion
+
+
+def _questions(asked: Mapping[Question, Read]) -> Iterator[list[tuple[Question, Read]]]:
+    """What one request after the other asks. A question that is too long for any is not asked."""
+    portion: list[tuple[Question, Read]] = []
+    size = 0
+    for key, read in asked.items():
+        length = len(key[0]) + len(key[1])
+        if length > REQUEST_SIZE:
+            continue
+        if portion and (len(portion) == READS or size + length > REQUEST_SIZE):
+            yield portion
+            portion, size = [], 0
+        portion.append((key, read))
+        size += length
     if portion:
         yield portion
 

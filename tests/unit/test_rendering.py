@@ -493,6 +493,31 @@ async def test_a_manifest_that_others_wrote_leads_out_of_the_folder_nowhere(
     assert (summary.rendered, summary.removed, summary.problems) == (0, 0, [])
 
 
+async def test_questions_are_asked_again_in_requests_that_the_engine_takes_whatever_the_manifest_holds(
+    engine: EngineHere, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "REQUEST_SIZE", 1000)
+    sizes: list[int] = []
+    answer = engine._render_reads
+
+    async def counted(params: Any, body: Any) -> Any:
+        sizes.append(len(msgspec.json.encode(body)))
+        return await answer(params, body)
+
+    monkeypatch.setattr(engine, "_render_reads", counted)
+    out = tmp_path / "out"
+    await rendered_here(engine, source, out)
+    manifest = out / MANIFEST
+    noted = [msgspec.json.decode(line) for line in manifest.read_bytes().splitlines()]
+    [cloud] = [one for one in noted if one.get("reads")]
+    asked = [{"operation": "documents.list", "params": {"status": f"{n}" + "x" * 300}, "sha256": "?"} for n in range(9)]
+    cloud["reads"] += [*asked, {"operation": "documents.list", "params": {"status": "x" * 2000}, "sha256": ""}]
+    manifest.write_bytes(manifest.read_bytes() + msgspec.json.encode(cloud) + b"\n")
+    await rendered_here(engine, source, out)
+    assert (engine.rendered, len(sizes) > 1) == (["deep/b.md"], True)
+    assert max(sizes) < 1500
+
+
 async def test_a_manifest_that_can_be_neither_read_nor_replaced_is_an_error(
     engine: EngineHere, source: Path, tmp_path: Path
 ) -> None:
