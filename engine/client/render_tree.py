@@ -15,15 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from engine.document_text import is_image
-
-DOCUMENT_SUFFIXES = (
-    ".md", ".markdown", ".txt", ".text", ".html", ".htm", ".xhtml", ".rst", ".adoc", ".asciidoc", ".org", ".textile",
-)  # fmt: skip
-"""Of files whose tags are expanded, as of the project's own documents. All other files are copied."""
+from engine.document_text import DOCUMENT_SUFFIXES, is_image
 
 MAX_DOCUMENT = 4 << 20
-"""Bytes of a document whose tags are expanded."""
+"""Bytes of a document whose tags are expanded. All other files are copied."""
 
 MAX_SIDECAR = 64 << 10
 MAX_DEPTH = 64
@@ -60,7 +55,7 @@ class DiskFullError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFile:
+class TreeFile:
     """An ordinary file below the source folder."""
 
     path: str
@@ -94,7 +89,7 @@ class SkippedFile:
 
 @dataclass(slots=True)
 class Found:
-    files: list[FoundFile] = field(default_factory=list)
+    files: list[TreeFile] = field(default_factory=list)
     """By path."""
     skipped: list[SkippedFile] = field(default_factory=list)
 
@@ -163,7 +158,7 @@ class SourceFolder:
                 found.skipped.append(SkippedFile(path, reason(error)))
                 continue
             if stat.S_ISREG(state.st_mode):
-                found.files.append(FoundFile(path, state.st_size, state.st_mtime_ns, stat.S_IMODE(state.st_mode)))
+                found.files.append(TreeFile(path, state.st_size, state.st_mtime_ns, stat.S_IMODE(state.st_mode)))
             elif stat.S_ISDIR(state.st_mode):
                 self._below(folder, entry.name, path, depth, found)
             elif stat.S_ISLNK(state.st_mode):

@@ -23,19 +23,18 @@ from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.render_manifest import VERSION, Entry, Head, Manifest, Question, question
 from engine.client.render_tree import (
-    DOCUMENT_SUFFIXES,
     MAX_DOCUMENT,
     MAX_SIDECAR,
     DiskFullError,
     Found,
-    FoundFile,
     RenderFolderError,
     ResultFolder,
     SourceFolder,
+    TreeFile,
     reason,
     source_and_result,
 )
-from engine.document_text import SIDECAR_SUFFIX, front_matter_of, image_links
+from engine.document_text import DOCUMENT_SUFFIXES, SIDECAR_SUFFIX, front_matter_of, image_links
 from engine.models.base import Model
 from engine.models.macros import (
     BatchRequest,
@@ -155,7 +154,7 @@ class LostBatchError(Exception):
 class _Document:
     """A document of the source. ``text`` is None where it is read again when its turn comes."""
 
-    file: FoundFile
+    file: TreeFile
     sha256: str
     has_tags: bool
     source: SourceDocument
@@ -169,7 +168,7 @@ class _Scan:
     found: Found
     documents: dict[str, _Document] = field(default_factory=dict)
     images: list[SourceImage] = field(default_factory=list)
-    others: list[FoundFile] = field(default_factory=list)
+    others: list[TreeFile] = field(default_factory=list)
     problems: list[FileProblem] = field(default_factory=list)
 
 
@@ -290,7 +289,7 @@ class _Rendering:
                     sentence = f"it has more than {MAX_DOCUMENT >> 20} MiB, so its tags are not expanded; it was copied"
                 scan.problems.append(FileProblem(path=file.path, problem=sentence, failed=False))
 
-    def _look_at(self, file: FoundFile, scan: _Scan, *, keep: bool) -> int:
+    def _look_at(self, file: TreeFile, scan: _Scan, *, keep: bool) -> int:
         """Take a document in, or a file that only has the name of one; return the bytes that are kept."""
         try:
             data = self._source.read(file.path, MAX_DOCUMENT + 1)
@@ -322,7 +321,7 @@ class _Rendering:
         )
         return len(data) if keep else 0
 
-    def _sidecar(self, file: FoundFile) -> str:
+    def _sidecar(self, file: TreeFile) -> str:
         try:
             return _text(self._source.read(file.path, MAX_SIDECAR)) or ""
         except OSError:  # it is told of when it is copied
@@ -559,7 +558,7 @@ class _Rendering:
             finally:
                 self._manifest.add(entries)
 
-    def _is_copied(self, file: FoundFile) -> bool:
+    def _is_copied(self, file: TreeFile) -> bool:
         entry = self._manifest.entries.get(file.path)
         return (
             entry is not None
@@ -569,7 +568,7 @@ class _Rendering:
             and self._result.is_as_written(file.path, entry.written)
         )
 
-    def _copied_file(self, file: FoundFile) -> Entry | None:
+    def _copied_file(self, file: TreeFile) -> Entry | None:
         try:
             with self._source.opened(file.path) as source:
                 written = self._result.copy(source, file.path, file.mode)

@@ -22,7 +22,7 @@ Send = Callable[[bytes, Sequence[int], Callable[[], None]], None]
 """Sends a frame and the descriptors after it, then calls back when the kernel has taken all of that."""
 
 
-class RunCalls:
+class OutstandingCalls:
     """The calls of the run that a child was given.
 
     Args:

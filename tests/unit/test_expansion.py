@@ -13,7 +13,7 @@ from render_support import ExecutorHere, MacroHere, TimeIsOver, caller_of, expan
 from engine.models.macros import DocumentInput
 from engine.models.scripts import ParamInfo, ParamType
 from engine.services.access import ServiceError
-from engine.services.macros.chunks import FIRST, GROWTH, MOST, MOST_TIMEOUTS, Pace
+from engine.services.macros.chunks import FIRST, GROWTH, MOST, MOST_TIMEOUTS, ChunkSize
 from engine.services.macros.expansion import MAX_TEXT, MAX_WARNINGS, expand
 from engine.services.macros.library import Macros
 
@@ -132,7 +132,7 @@ async def test_a_five_thousand_tags_are_called_in_few_chunks() -> None:
 
 
 def test_chunks_are_cut_by_the_time_that_calls_take() -> None:
-    pace = Pace()
+    pace = ChunkSize()
     assert pace.calls == FIRST
     pace.took(FIRST, 0.0001)
     assert pace.calls == FIRST * GROWTH

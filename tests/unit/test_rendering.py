@@ -14,7 +14,7 @@ from render_support import EngineHere, MacroHere, rendered_here
 from engine.client import render_tree, rendering
 from engine.client.answers import EngineUnreachable
 from engine.client.render_manifest import Entry
-from engine.client.render_tree import DOCUMENT_SUFFIXES, MANIFEST, TEMP, RenderFolderError, ResultFolder
+from engine.client.render_tree import MANIFEST, TEMP, RenderFolderError, ResultFolder
 from engine.models.documents import TagCounts
 
 
@@ -453,12 +453,6 @@ async def test_names_that_are_not_utf_8_are_copied(engine: EngineHere, source: P
     assert (tmp_path / "out" / name).read_bytes() == b"[[box]]"
     assert [one.path for one in summary.problems] == ["gr\\udcfc\\udcdfe.md"]
     assert (await rendered_here(engine, source, tmp_path / "out")).copied == 1, "such a name cannot be noted"
-
-
-def test_documents_are_what_the_project_calls_documents() -> None:
-    from store.files.names import DOCUMENT_NAMES
-
-    assert DOCUMENT_NAMES.suffixes == DOCUMENT_SUFFIXES
 
 
 def test_an_entry_says_whether_its_macros_are_the_same() -> None:

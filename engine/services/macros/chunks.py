@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Pace:
+class ChunkSize:
     """How fast a macro is, and how often it had to be stopped."""
 
     calls: int = FIRST
@@ -80,14 +80,14 @@ class _Sent:
     """A chunk on its way."""
 
     future: asyncio.Future[ChunkResult]
-    pace: Pace
+    pace: ChunkSize
     at: float
     characters: int
 
 
 @dataclass(slots=True)
 class ChunkCaller:
-    """``Caller`` by an executor, of which it is the only user.
+    """``MacroCaller`` by an executor, of which it is the only user.
 
     Attributes:
         executor: Takes the chunks.
@@ -104,7 +104,7 @@ class ChunkCaller:
     over: Callable[[], None] = lambda: None
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _waiting: dict[int, _Sent] = field(default_factory=dict)
-    _paces: dict[str, Pace] = field(default_factory=dict)
+    _paces: dict[str, ChunkSize] = field(default_factory=dict)
     _taking: asyncio.Task[None] | None = None
     _over: bool = False
 
@@ -133,7 +133,7 @@ class ChunkCaller:
         """
         if macro.source is None:
             raise ValueError(f"{macro.name} cannot be called")
-        pace = self._paces.setdefault(macro.name, Pace())
+        pace = self._paces.setdefault(macro.name, ChunkSize())
         outcomes: dict[int, CallOutcome] = {}
         todo = list(range(len(calls)))
         # Reading front matter of texts that the tree does not know takes milliseconds each.
@@ -151,7 +151,7 @@ class ChunkCaller:
         documents: Mapping[int, Mapping[str, Any]],
         todo: list[int],
         outcomes: dict[int, CallOutcome],
-        pace: Pace,
+        pace: ChunkSize,
     ) -> list[int]:
         """Make the calls ``todo``; return those that were not begun, since one before them was stopped."""
         sent: list[tuple[list[int], asyncio.Future[ChunkResult]]] = []
@@ -170,7 +170,7 @@ class ChunkCaller:
             again += _taken(numbers, result, outcomes)
         return again + left
 
-    async def _send(self, chunk: Chunk, pace: Pace) -> asyncio.Future[ChunkResult]:
+    async def _send(self, chunk: Chunk, pace: ChunkSize) -> asyncio.Future[ChunkResult]:
         if self._over:
             raise batch_over()
         future: asyncio.Future[ChunkResult] = asyncio.get_running_loop().create_future()

@@ -51,7 +51,7 @@ class CallOutcome:
     reads: Sequence[Read] = ()
 
 
-class Caller(Protocol):
+class MacroCaller(Protocol):
     """Makes calls of one macro, wherever that is."""
 
     async def call(
@@ -165,7 +165,7 @@ class _Calls:
 
 
 async def expand(
-    documents: Sequence[DocumentInput], macros: Macros, caller: Caller, *, errors_shown: bool = False
+    documents: Sequence[DocumentInput], macros: Macros, caller: MacroCaller, *, errors_shown: bool = False
 ) -> list[RenderedDocument]:
     """Expand ``documents`` together: calls of all of them are grouped by macro, and put back.
 
@@ -187,7 +187,7 @@ async def check(document: DocumentInput, macros: Macros) -> RenderedDocument:
 
 
 async def _all_called(
-    groups: Sequence[_Calls], documents: Sequence[DocumentInput], caller: Caller
+    groups: Sequence[_Calls], documents: Sequence[DocumentInput], caller: MacroCaller
 ) -> list[Sequence[CallOutcome]]:
     """Make the calls of all macros side by side. When one of them cannot be made, the others are cancelled."""
     if not groups:

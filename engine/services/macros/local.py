@@ -492,7 +492,7 @@ class _Work:
         )
 
 
-class _Asked(msgspec.Struct, frozen=True):
+class _DocumentCall(msgspec.Struct, frozen=True):
     """What is looked at of a call; what answers it looks at all of it."""
 
     op: str
@@ -504,7 +504,7 @@ class _Answered(msgspec.Struct, frozen=True):
     ok: msgspec.Raw
 
 
-_asked = msgspec.json.Decoder(_Asked)
+_asked = msgspec.json.Decoder(_DocumentCall)
 _answered = msgspec.json.Decoder(_Answered)
 
 
@@ -534,7 +534,7 @@ class _NotedCalls:
     def end(self) -> None:
         """Leave the batch's own as it is: other children call by it."""
 
-    def _note(self, asked: _Asked, answer: bytes) -> None:
+    def _note(self, asked: _DocumentCall, answer: bytes) -> None:
         parts = self._session.parts
         if not parts:
             return

@@ -19,14 +19,11 @@ from engine.pool.calls import error, whole
 from engine.pool.job import Reply
 from engine.registry.operation import ScriptKind
 from engine.registry.runs import RUNS_PROGRESS
-from engine.services.access import Actor, Role, ServiceError
+from engine.services.access import FROM_RUNS, Actor, Role, ServiceError
 from engine.services.audit import AuditService
 from engine.services.callers import Callers
 from engine.services.operations import BoundOperation, Request, Row, UnboundOperation, bind, may
 from engine.services.runs.outputs import RunOutputs
-
-SOURCE = "script"
-"""What audit and services call this surface."""
 
 PER_SECOND = 1_000
 """Calls of one run that are answered in a second. What comes faster is answered later, and the script waits."""
@@ -220,7 +217,7 @@ class _Answers:
             if operation == RUNS_PROGRESS.name:
                 continue  # it is about the run itself, and many tell it
             told = {"refused": code} if code else {}
-            self._api.audit.tell(self._run.actor, SOURCE, f"call {operation}", subject, calls=count, **told)
+            self._api.audit.tell(self._run.actor, FROM_RUNS, f"call {operation}", subject, calls=count, **told)
 
     def _answer(self, payload: bytes, reply: Reply) -> None:
         name = "?"
@@ -282,7 +279,7 @@ class _Answers:
         self._counts[name, refusal.code] += 1
         operation = self._api.operations.get(name)
         if refusal.denied is not None and operation is not None and self._api.callers is not None:
-            self._api.callers.denied(refusal, SOURCE, operation.operation)
+            self._api.callers.denied(refusal, FROM_RUNS, operation.operation)
         reply(error(refusal.code, refusal.message, refusal.hint), ())
 
     def _refusal(self, name: str, problem: Exception) -> ServiceError:
@@ -332,7 +329,7 @@ class _Answers:
             decoded = msgspec.json.decode(asked.params, type=row.params)
         body = None if row.body is None else msgspec.json.decode(asked.body, type=row.body)
         actor = self._humble if row.name.startswith("runs.") else self._run.actor
-        return Request(actor, SOURCE, decoded, body)
+        return Request(actor, FROM_RUNS, decoded, body)
 
     def _own_script(self, row: Row) -> str:
         if not self._run.script:

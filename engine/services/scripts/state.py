@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from engine.models.state import ScriptState, StateChanges, StateEntry
 from engine.registry.state import STATE_CLEAR, STATE_GET, STATE_SET
-from engine.services.access import Actor, ServiceError, require_script
+from engine.services.access import FROM_RUNS, Actor, ServiceError, require_script
 from engine.services.audit import AuditService
 from engine.services.disk_space import SpaceCheck
 from engine.services.operations import implements
@@ -25,9 +25,6 @@ MAX_KEYS = 1_000
 
 MAX_STATE = 1 << 20
 """Bytes of all keys and values of one script."""
-
-FROM_RUNS = "script"
-"""The source of what a run asks for: its operations are on record in sum, with the run."""
 
 
 class StateService:
