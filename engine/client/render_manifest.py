@@ -48,6 +48,7 @@ class Entry(Model, frozen=True):
     modified_ns: int = 0
     source_size: int = 0
     source_ns: int = 0
+    source_mode: int = 0
     macros: list[MacroUse] = []  # noqa: RUF012 - msgspec copies it
     reads: list[Read] = []  # noqa: RUF012
     warnings: list[RenderWarning] = []  # noqa: RUF012
@@ -83,9 +84,14 @@ class Manifest:
         self.entries: dict[str, Entry] = {}
 
     def load(self) -> None:
-        """Read it and begin to append. What cannot be read counts as never written."""
+        """Read it and begin to append. Lines that cannot be read count as never written.
+
+        Raises:
+            DiskFullError: There is no room for it.
+            OSError: It can be neither read nor replaced.
+        """
         data = b""
-        with suppress(OSError):
+        with suppress(FileNotFoundError):
             descriptor = os.open(MANIFEST, os.O_RDONLY | _OPEN, dir_fd=self._root)
             with open(descriptor, "rb") as file:
                 data = file.read()
@@ -119,6 +125,8 @@ class Manifest:
 
     def _take(self, entry: Entry) -> None:
         self._lines += 1
+        if not _is_below(entry.path):  # written by others: it would lead out of the folder
+            return
         if entry.removed:
             self.entries.pop(entry.path, None)
         else:
@@ -182,6 +190,11 @@ class Manifest:
         if self._append is not None:
             os.close(self._append)
         self._append, self._lines = descriptor, len(self.entries)
+
+
+def _is_below(path: str) -> bool:
+    """Whether a path can be that of a file that a render has written: below the folder, and nowhere hidden."""
+    return "\0" not in path and all(part and not part.startswith(".") for part in path.split("/"))
 
 
 def question(read: Read) -> Question:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections import Counter
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -16,11 +13,10 @@ from hypothesis import strategies as st
 
 from engine.document_text import linked_path
 from engine.models.documents import DocumentInfo, DocumentList, ImageList, TagCounts
-from engine.models.macros import SourceDocument, SourceImage
+from engine.models.macros import Read, SourceDocument, SourceImage
 from engine.services.access import ServiceError
 from engine.services.documents.collection import DocumentCollection
-from engine.services.macros import tree
-from engine.services.macros.tree import DocumentTree, TreeCalls
+from engine.services.macros.tree import DocumentTree
 
 folders = st.sampled_from(["", "a/", "a/b/", "img/"])
 names = st.sampled_from(["x", "y", "z", "ü"])
@@ -54,7 +50,7 @@ images = st.dictionaries(image_paths, st.tuples(sidecar, times), max_size=8)
 
 
 def told_sha256(collection: DocumentCollection, operation: str) -> str:
-    return DocumentTree(collection).answer(operation, {}).sha256
+    return DocumentTree(collection).answer_sha256(Read(operation=operation))
 
 
 def made(
@@ -155,39 +151,3 @@ def test_questions_that_are_refused(operation: str, params: dict[str, object], c
         made({}, {}).answer(operation, params)
     assert refused.value.code == code
     assert part in refused.value.message
-
-
-async def test_a_large_tree_is_asked_in_a_thread_once_and_what_is_remembered_is_bounded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[threading.Thread] = []
-    answer = DocumentCollection.answer
-
-    def noted(self: DocumentCollection, operation: str, params: dict[str, object]) -> object:
-        asked.append(threading.current_thread())
-        return answer(self, operation, params)
-
-    monkeypatch.setattr(DocumentCollection, "answer", noted)
-    monkeypatch.setattr(tree, "LARGE", 1)
-    documents = DocumentTree(made({f"{n}.md": ({}, [], 0.0) for n in range(3)}, {}))
-    calls = TreeCalls(documents)
-
-    async def ask(payload: bytes) -> bytes:
-        told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-
-        def reply(answer: bytes, _: Sequence[int]) -> None:
-            told.set_result(answer)
-
-        calls.call(payload, reply)
-        return await told
-
-    first, second = [await ask(b'{"op": "documents.list"}') for _ in range(2)]
-    assert first == second
-    assert b"no_document" in await ask(b'{"op": "documents.get", "params": {"path": "none.md"}}')
-    assert [thread is threading.main_thread() for thread in asked] == [False, False]
-    monkeypatch.setattr(tree, "MAX_REMEMBERED", 2 * len(first))
-    for status in ("a", "b", *map(str, range(50)), "d"):
-        documents.answer("documents.list", {"status": status})
-    assert sum(len(question) + len(kept.reply) for question, kept in documents._answers.items()) <= 2 * len(first)
-    assert documents.known("documents.list", {"status": "d"}) is not None
-    calls.end()

@@ -8,13 +8,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from engine.models.macros import DocumentInput
 from engine.models.runs import Outcome, RunError
 from engine.services.access import ServiceError
 from engine.services.macros.executor import LONGEST, MAX_RESULTS, SHORTEST, Chunk, ChunkResult, Executor, MacroSource
-from engine.services.macros.expansion import CallOutcome, MacroCall
+from engine.services.macros.expansion import NOT_MADE, CallOutcome, MacroCall, Room
 from engine.services.macros.library import Macro
 
 FIRST = 8
@@ -79,8 +80,11 @@ class ChunkSize:
 class _Sent:
     """A chunk on its way."""
 
-    future: asyncio.Future[ChunkResult]
+    future: asyncio.Future[list[int]]
+    """The calls of it that were not begun, since one before them was stopped."""
     pace: ChunkSize
+    taken: Callable[[ChunkResult], list[int]]
+    """Takes what there is room for out of the result, which then is let go of."""
     at: float
     characters: int
 
@@ -124,7 +128,7 @@ class ChunkCaller:
         self._end_waiting()
 
     async def call(
-        self, macro: Macro, calls: Sequence[MacroCall], documents: Sequence[DocumentInput]
+        self, macro: Macro, calls: Sequence[MacroCall], documents: Sequence[DocumentInput], room: Room
     ) -> Sequence[CallOutcome]:
         """Make calls of one macro.
 
@@ -135,14 +139,19 @@ class ChunkCaller:
             raise ValueError(f"{macro.name} cannot be called")
         pace = self._paces.setdefault(macro.name, ChunkSize())
         outcomes: dict[int, CallOutcome] = {}
+
+        def admit(number: int, outcome: CallOutcome) -> None:
+            outcomes[number] = room.admitted(calls[number].document, outcome)
+
         todo = list(range(len(calls)))
         # Reading front matter of texts that the tree does not know takes milliseconds each.
         told = await asyncio.to_thread(self._told, calls, documents)
         while todo and not pace.given_up:
-            todo = await self._round(macro.source, calls, told, todo, outcomes, pace)
+            todo = await self._round(macro.source, calls, told, todo, room, admit, pace)
         for number in todo:
             outcomes[number] = CallOutcome(error=_given_up(macro.name))
-        return [outcomes[number] for number in range(len(calls))]
+        # There is none of calls that were not made, since their documents are left for later.
+        return [outcomes.get(number, NOT_MADE) for number in range(len(calls))]
 
     async def _round(
         self,
@@ -150,32 +159,38 @@ class ChunkCaller:
         calls: Sequence[MacroCall],
         documents: Mapping[int, Mapping[str, Any]],
         todo: list[int],
-        outcomes: dict[int, CallOutcome],
+        room: Room,
+        admit: Callable[[int, CallOutcome], None],
         pace: ChunkSize,
     ) -> list[int]:
         """Make the calls ``todo``; return those that were not begun, since one before them was stopped."""
-        sent: list[tuple[list[int], asyncio.Future[ChunkResult]]] = []
+        sent: list[asyncio.Future[list[int]]] = []
         left = todo
+        until = room.until
         try:
             while left and not pace.given_up:
+                if room.until < until:
+                    until = room.until
+                    left = [number for number in left if calls[number].document < until]
+                    continue
                 size = _fitting(calls, documents, left, pace.calls)
                 numbers, left = left[:size], left[size:]
-                sent.append((numbers, await self._send(self._chunk(macro, calls, documents, numbers), pace)))
-            results = [(numbers, await future) for numbers, future in sent]
+                taken = partial(_taken, numbers, admit=admit)
+                sent.append(await self._send(self._chunk(macro, calls, documents, numbers), pace, taken))
+            again = [number for future in sent for number in await future]
         finally:
-            for _, future in sent:
+            for future in sent:
                 future.cancel()
-        again: list[int] = []
-        for numbers, result in results:
-            again += _taken(numbers, result, outcomes)
         return again + left
 
-    async def _send(self, chunk: Chunk, pace: ChunkSize) -> asyncio.Future[ChunkResult]:
+    async def _send(
+        self, chunk: Chunk, pace: ChunkSize, taken: Callable[[ChunkResult], list[int]]
+    ) -> asyncio.Future[list[int]]:
         if self._over:
             raise batch_over()
-        future: asyncio.Future[ChunkResult] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         characters = sum(len(document["text"]) for document in chunk.documents)
-        self._waiting[chunk.number] = _Sent(future, pace, time.monotonic(), characters)
+        self._waiting[chunk.number] = _Sent(future, pace, taken, time.monotonic(), characters)
         future.add_done_callback(lambda done: self._answered(chunk.number, done))
         try:
             await self.executor.submit(chunk)
@@ -220,14 +235,14 @@ class ChunkCaller:
                     continue
                 sent.pace.learn(sent, result, time.monotonic())
                 if not sent.future.done():
-                    sent.future.set_result(result)
+                    sent.future.set_result(sent.taken(result))
         finally:
             if not self._over:
                 self._over = True
                 self.over()
             self._end_waiting()
 
-    def _answered(self, number: int, done: asyncio.Future[ChunkResult]) -> None:
+    def _answered(self, number: int, done: asyncio.Future[list[int]]) -> None:
         self._waiting.pop(number, None)
         if not done.cancelled():
             done.exception()  # seen: of several that wait in one request, one is told
@@ -258,8 +273,8 @@ def _fitting(
     return min(most, len(numbers))
 
 
-def _taken(numbers: Sequence[int], result: ChunkResult, outcomes: dict[int, CallOutcome]) -> list[int]:
-    """Put a result's parts where they belong; return the calls that were not begun."""
+def _taken(numbers: Sequence[int], result: ChunkResult, *, admit: Callable[[int, CallOutcome], None]) -> list[int]:
+    """Hand each part of a result on; return the calls that were not begun."""
     first = min((place for place, error in result.errors.items() if _is_timeout(error)), default=None)
     again = []
     for place, number in enumerate(numbers):
@@ -267,13 +282,14 @@ def _taken(numbers: Sequence[int], result: ChunkResult, outcomes: dict[int, Call
         if first is not None and place > first and error is not None and _is_timeout(error):
             again.append(number)
             continue
-        outcomes[number] = CallOutcome(
+        outcome = CallOutcome(
             text=result.texts[place],
             error=error,
             traceback=result.tracebacks.get(place),
             warnings=result.warnings.get(place, ()),
             reads=result.reads.get(place, ()),
         )
+        admit(number, outcome)
     return again
 
 
