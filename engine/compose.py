@@ -559,7 +559,7 @@ def _pool_settings(
 
 
 def _server(settings: Settings) -> Server | None:
-    """Where the assistant is; None where there is none.
+    """Return where the assistant is; None where there is none.
 
     Raises:
         ConfigError: It cannot be there.

@@ -88,7 +88,7 @@ class SkippedFile:
     path: str
     reason: str
     failed: bool = False
-    """Not on purpose: nobody knows what it holds."""
+    """Not on purpose: what it holds is not known."""
 
 
 @dataclass(slots=True)
@@ -121,7 +121,7 @@ class SourceFolder:
         """Return what a file holds, up to ``limit`` bytes.
 
         Raises:
-            OSError: It cannot be read, or is no ordinary file any more.
+            OSError: It cannot be read, or is no longer an ordinary file.
         """
         with self.opened(path) as descriptor:
             pieces, left = [], limit
@@ -271,7 +271,7 @@ class ResultFolder:
 
     @contextmanager
     def _replacing(self, path: str, mode: int) -> Iterator[int]:
-        """A new file, which takes its place when the block has ended well."""
+        """Yield a new file, which takes its place when the block has ended well."""
         *parts, name = path.split("/")
         temp = TEMP + secrets.token_hex(8)
         try:
@@ -368,7 +368,7 @@ def _check_apart(source: str, source_fd: int, out: str) -> None:
 
 
 def _upwards(path: str) -> Iterator[os.stat_result]:
-    """A folder that is there and those that it is in."""
+    """Yield a folder that is there and those that it is in."""
     while True:
         with suppress(OSError):
             yield os.stat(path)

@@ -82,7 +82,7 @@ ATTEMPTS = 4
 """Engines that may be lost one after the other without a document in between."""
 
 LOST = frozenset({"no_batch", "stopping"})
-"""Codes of an engine that no longer has our batch, though nobody has cancelled it."""
+"""Codes of an engine that no longer has our batch, though it was not cancelled."""
 
 ERRORS = frozenset({"error", "unknown", "parameter", "syntax"})
 """Kinds of warnings that --strict makes errors."""
@@ -396,7 +396,7 @@ class _Rendering:
                 await asyncio.shield(self._client.call(RENDER_END, params))
 
     def _changed(self, scan: _Scan, macros: Mapping[str, MacroUse]) -> list[_Document]:
-        """The documents with tags whose text or macros are not those that their files were made of."""
+        """Return the documents with tags whose text or macros are not those that their files were made of."""
         return [
             document
             for document in scan.documents.values()
@@ -414,7 +414,7 @@ class _Rendering:
         return self._result.is_as_written(document.file.path, entry.written)
 
     def _asked(self, scan: _Scan, but: Sequence[_Document]) -> dict[Question, Read]:
-        """What macros asked before for documents that are still the same, each question once."""
+        """Return what macros asked before for documents that are still the same, each question once."""
         left_out = {document.file.path for document in but}
         return {
             question(read): read
@@ -424,7 +424,7 @@ class _Rendering:
         }
 
     async def _outdated(self, batch_id: str, scan: _Scan, todo: Sequence[_Document]) -> list[_Document]:
-        """The other documents whose macros would be told something else now."""
+        """Return the other documents whose macros would be told something else now."""
         asked = list(self._asked(scan, todo).items())
         answers: dict[Question, str] = {}
         for start in range(0, len(asked), READS):
@@ -648,7 +648,7 @@ class _Rendering:
 
 @contextmanager
 def _lost() -> Iterator[None]:
-    """An engine that no longer has our batch counts as lost, like one that does not answer."""
+    """Count an engine that no longer has our batch as lost, like one that does not answer."""
     try:
         yield
     except EngineError as error:
@@ -658,7 +658,7 @@ def _lost() -> Iterator[None]:
 
 
 def _text(data: bytes) -> str | None:
-    """The text of a document, byte for byte; None for what is no text."""
+    """Return the text of a document, byte for byte; None for what is no text."""
     if b"\0" in data:
         return None
     try:
@@ -668,7 +668,7 @@ def _text(data: bytes) -> str | None:
 
 
 def _is_too_large(text: str) -> bool:
-    """Whether a text alone is more than a request takes: JSON can need six bytes for one."""
+    """Tell whether a text alone is more than a request takes: JSON can need six bytes for one."""
     return len(text) > LARGEST_REQUEST // 6 and len(msgspec.json.encode(text)) > LARGEST_REQUEST
 
 

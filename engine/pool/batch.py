@@ -55,7 +55,7 @@ def calls_frame(
     of: Sequence[int] = (),
     room: int = MAX_CHUNK_TEXTS,
 ) -> bytes:
-    """The CALLS frame for a chunk, whose texts may have ``room`` bytes together.
+    """Return the CALLS frame for a chunk, whose texts may have ``room`` bytes together.
 
     Raises:
         JobRejected: Something in it cannot be written as JSON, or a call belongs to a document that is not there.
@@ -181,7 +181,7 @@ class BatchSession:
                 self._start_clock(part)
 
     def finish(self) -> None:
-        """Tell the child that nothing comes any more."""
+        """Tell the child that no chunk follows."""
         self._finished = True
         if self._link is not None:
             self._link.send(NO_MORE_CALLS)

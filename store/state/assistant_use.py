@@ -68,7 +68,7 @@ class AssistantUse:
         await self._database.write(lambda connection: _add(connection, day, asker, 0, sent, received))
 
     async def of_day(self, day: str, asker: str | None = None) -> DayUse:
-        """What was asked on a day, by one asker or by all."""
+        """Return what was asked on a day, by one asker or by all."""
         query, values = f"{_SUM} WHERE day = ?", [day]
         if asker is not None:
             query, values = f"{query} AND asker = ?", [day, asker]

@@ -203,7 +203,7 @@ async def test_a_macro_that_is_always_stopped_is_given_up() -> None:
     rendered = await expanded("[[loops]]" * 50, executor.macros["loops"], executor=executor)
     assert len(executor.chunks) <= MOST_TIMEOUTS + 1
     assert len(rendered.warnings) == 50
-    assert "not called any more" in rendered.warnings[-1].message
+    assert "not called again" in rendered.warnings[-1].message
 
 
 async def test_calls_of_many_documents_are_grouped_by_macro_and_put_back() -> None:

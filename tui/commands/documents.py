@@ -169,7 +169,7 @@ def new_document(invocation: Invocation, path: str, title: str | None, source: B
 def save_document(invocation: Invocation, document: str, source: BinaryIO, base: str | None) -> None:
     """Save a text over a document. What it replaces goes to the history.
 
-    Exit code 5 when somebody else has saved it meanwhile.
+    Exit code 5 when it was saved by another one meanwhile.
 
     \b
     Examples:
@@ -449,7 +449,7 @@ def _print_images(invocation: Invocation, found: ImageList) -> None:
 
 
 def _found_line(found: FoundDocument) -> str:
-    """As grep writes it, so that editors can jump there."""
+    """Write it as grep does, so that editors can jump there."""
     return sanitise_line(f"{found.path}:{found.line}: {found.text}" if found.line else f"{found.path}: {found.title}")
 
 

@@ -113,25 +113,25 @@ class DocumentService:
 
     @implements(DOCUMENTS_LIST)
     async def list(self, status: str | None = None, tag: str | None = None) -> DocumentList:
-        """Every document as it is on disk now, by path. One that cannot be used says why in ``problem``."""
+        """List every document as it is on disk now, by path. One that cannot be used says why in ``problem``."""
         return DocumentList(documents=(await self.collection()).listed(status, tag))
 
     @implements(DOCUMENTS_TAGS)
     async def tags(self, status: str | None = None) -> TagCounts:
-        """How many documents have each tag."""
+        """Count the documents that have each tag."""
         return TagCounts(tags=(await self.collection()).tags(status))
 
     @implements(DOCUMENTS_IMAGES)
     async def images(
         self, document: str | None = None, year: int | None = None, month: int | None = None, months: int | None = None
     ) -> ImageList:
-        """The images below the documents folder, newest first."""
+        """List the images below the documents folder, newest first."""
         wanted = ImageParams(document=document, year=year, month=month, months=months)
         return ImageList(images=(await self.collection()).images_of(wanted))
 
     @implements(DOCUMENTS_SEARCH)
     async def search(self, text: str, limit: int = 50) -> DocumentSearchResult:
-        """Documents that have every word of ``text``, those first that have them in name, title and tags.
+        """Find the documents that have every word of ``text``, those first that have them in name, title and tags.
 
         The texts are read when they are searched: there is no index of words to be kept in memory, and ten thousand
         documents take a fraction of a second.
@@ -143,7 +143,7 @@ class DocumentService:
 
     @implements(DOCUMENTS_LOAD)
     async def load(self, path: str) -> DocumentText:
-        """Raises ``no_document``, ``bad_name``, or ``unreadable`` where it is no text."""
+        """Return a document with its text; raises ``no_document``, ``bad_name``, or ``unreadable`` where it is none."""
         file = await self._read(path)
         text, problem = text_of(file.data or b"")
         if problem is not None:
@@ -179,17 +179,17 @@ class DocumentService:
 
     @implements(DOCUMENTS_DELETED)
     async def deleted(self, actor: Actor) -> DeletedScripts:  # noqa: ARG002 - its role is checked
-        """Documents that were deleted and are not there now, the last one first."""
+        """List the documents that were deleted and are not there now, the last one first."""
         return await _refusing(self._deleted())
 
     @implements(DOCUMENTS_HISTORY)
     async def history(self, path: str, actor: Actor) -> ScriptHistory:  # noqa: ARG002 - its role is checked
-        """The versions of a document, whether it is there or deleted."""
+        """List the versions of a document, be it there or deleted."""
         return await _refusing(self._history(path))
 
     @implements(DOCUMENTS_VERSION)
     async def version(self, path: str, sha256: str, actor: Actor) -> VersionText:  # noqa: ARG002 - as above
-        """The text of one version that the document's history names."""
+        """Return the text of one version that the document's history names."""
         return await _refusing(self._version(path, sha256))
 
     @implements(DOCUMENTS_RESTORE)
@@ -223,12 +223,12 @@ class DocumentService:
         return ServiceError("no_document", f"There is no document {shown(name[:200])!r}.", hint=hint, status=404)
 
     async def _info(self, file: FoundFile) -> DocumentInfo:
-        """What there is to know of a file that was just read."""
+        """Return what there is to know of a file that was just read."""
         read = await asyncio.to_thread(read_document, file)
         return await _refusing(self._index.info_of(read))
 
     async def _written(self, path: str, data: bytes) -> DocumentInfo:
-        """What was saved. It may be gone or another text by now: that is for the next who asks."""
+        """Return what was saved. It may be gone or another text by now: that is for the next who asks."""
         try:
             file = await asyncio.to_thread(self._files.look, path)
         except StoreError:
@@ -299,7 +299,7 @@ class DocumentService:
 
 
 async def _refusing(work: Awaitable[T]) -> T:
-    """``work``, with what the store refuses as a ``ServiceError``."""
+    """Return what ``work`` does; what the store refuses is raised as a ``ServiceError``."""
     try:
         return await work
     except StoreError as error:
@@ -307,7 +307,7 @@ async def _refusing(work: Awaitable[T]) -> T:
 
 
 def refused(error: StoreError) -> ServiceError:
-    """What the store refused, as every surface says it."""
+    """Return what the store refused, as every surface says it."""
     code, status = next((answer for kind, answer in _REFUSALS if isinstance(error, kind)), ("store", 422))
     return ServiceError(code, error.sentence, hint=error.hint, status=status)
 
@@ -329,7 +329,7 @@ def _see_history(path: str) -> str:
 
 
 def _near(name: str, paths: Sequence[str]) -> list[str]:
-    """Up to three paths that ``name`` could be meant for: by the whole path or by the file name alone."""
+    """Return up to three paths that ``name`` could be meant for: by the whole path or by the file name alone."""
     if len(name) > 500:
         return []
     spellings = {
@@ -364,7 +364,7 @@ def _search(files: DocumentFiles, documents: Iterable[DocumentInfo], text: str, 
 
 
 def _body(files: DocumentFiles, info: DocumentInfo) -> str:
-    """Its text as it is now; nothing where it has gone, or is none."""
+    """Return its text as it is now; nothing where it has gone, or is none."""
     try:
         return text_of(files.read(info.path))[0] if info.sha256 else ""
     except StoreError:
@@ -379,14 +379,14 @@ def _found(info: DocumentInfo, body: str, patterns: Sequence[re.Pattern[str]]) -
 
 
 def _pattern(word: str, *, whole: bool) -> re.Pattern[str]:
-    """A word, or what begins with it; what is no word is looked for as it stands."""
+    """Match a word, or what begins with it; what is no word is looked for as it stands."""
     before = r"(?<!\w)" if re.match(r"\w", word) else ""
     behind = r"(?!\w)" if whole and re.search(r"\w\Z", word) else ""
     return re.compile(before + re.escape(word) + behind)
 
 
 def _folded(text: str) -> str:
-    """``text`` without case and accents, as the search over scripts reads it."""
+    """Return ``text`` without case and accents, as the search over scripts reads it."""
     if text.isascii():
         return text.lower()
     return "".join(one for one in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(one))

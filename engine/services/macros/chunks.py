@@ -19,7 +19,7 @@ from engine.services.macros.expansion import NOT_MADE, CallOutcome, MacroCall, R
 from engine.services.macros.library import Macro
 
 FIRST = 8
-"""Calls of a macro's first chunk, of which nobody knows how long they take."""
+"""Calls of a macro's first chunk, before it is known how long they take."""
 
 GROWTH = 4
 """A chunk has at most so many times the calls of the one before."""
@@ -298,5 +298,5 @@ def _is_timeout(error: RunError) -> bool:
 
 
 def _given_up(name: str) -> RunError:
-    message = f"The macro {name} was stopped {MOST_TIMEOUTS} times since it took too long; it is not called any more."
+    message = f"The macro {name} was stopped {MOST_TIMEOUTS} times since it took too long; it is not called again."
     return RunError(type=Outcome.TIMEOUT.value, message=message)

@@ -45,7 +45,7 @@ class RunAssistant:
 
 
 def _asker(run: CallingRun) -> Asker:
-    """Who asks; raises ``not_granted``."""
+    """Return who asks; raises ``not_granted``."""
     if Grant(access=Access.ASK, path=ASSISTANT) in run.info.grants:
         return Asker(run.actor, FROM_RUNS, run.script, f"#{run.info.id} {run.info.name}")
     if not run.script:

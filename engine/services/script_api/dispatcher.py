@@ -210,7 +210,7 @@ class _Answers:
         self._tell_audit()
 
     def _tell_audit(self) -> None:
-        """One record for each operation and how it was answered, with the number of calls."""
+        """Make one record for each operation and how it was answered, with the number of calls."""
         info = self._run.info
         subject = f"#{info.id} {info.name}"
         for (operation, code), count in self._counts.items():
@@ -318,7 +318,7 @@ class _Answers:
             raise ServiceError("tells_secret", sentence, hint="Leave the secret out of it.", status=422)
 
     def _request(self, row: Row, asked: _Asked) -> Request:
-        """What the operation is asked: what is a run's own, its number and its script's state, it need not name."""
+        """Return what the operation is asked. What is a run's own, its number and its state, it need not name."""
         if row.name.startswith(OF_ITS_SCRIPT) or "run_id" in row.params.__struct_fields__:
             params = msgspec.json.decode(asked.params, type=dict[str, Any])
             if row.name.startswith(OF_ITS_SCRIPT):

@@ -102,7 +102,7 @@ class StateService:
         return ScriptState(path=script, entries=entries, size=await self._states.size(script), limit=MAX_STATE)
 
     async def _script(self, name: str, actor: Actor, *, exact: bool = True) -> str:
-        """The path of a script, also of a deleted one that has left something."""
+        """Return the path of a script, also of a deleted one that has left something."""
         try:
             return await self._scripts.resolve(name, exact=exact, actor=actor)
         except ServiceError as error:
@@ -131,7 +131,7 @@ def _key(key: str) -> str:
 
 
 def _encoded(key: str, value: object) -> str:
-    """A value as it is kept; raises ``bad_state``."""
+    """Return a value as it is kept; raises ``bad_state``."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         text.encode()
@@ -149,7 +149,7 @@ def _removed(request: StateChanges) -> list[str]:
 
 
 def _named(keys: Sequence[str]) -> str:
-    """Keys as a record names them, the first of many."""
+    """Return keys as a record names them, the first of many."""
     text = ", ".join(keys)
     return text if len(text) <= MAX_KEY else f"{text[:MAX_KEY]}… ({len(keys)} keys)"
 
