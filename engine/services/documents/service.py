@@ -46,12 +46,14 @@ from engine.services.events import EventBus, outside_change
 from engine.services.operations import implements
 from engine.services.versioned_writer import (
     VersionedWriter,
+    conflict,
     newest_other,
+    refusal,
     require_named,
     shown_version,
     version_text,
 )
-from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
+from store.errors import Conflict, NotFound, StoreError
 from store.files.documents import DocumentFiles, FoundFile
 from store.files.names import DOCUMENT_NAMES, shown
 from store.index.external_changes import ExternalChanges
@@ -62,14 +64,6 @@ T = TypeVar("T")
 MAX_WORDS = 10
 MAX_LINE = 200
 """Characters of a found line that are shown."""
-
-_REFUSALS: tuple[tuple[type[StoreError], tuple[str, int]], ...] = (
-    (BadName, ("bad_name", 400)),
-    (Conflict, ("conflict", 409)),
-    (NotFound, ("no_document", 404)),
-    (NoVersion, ("no_version", 404)),
-    (LowDisk, ("low_disk", 507)),
-)
 
 
 class DocumentService:
@@ -245,7 +239,7 @@ class DocumentService:
             path = self._files.naming.path(path)
             await self._writer.save(path, data, base, actor)
         except Conflict:
-            raise _conflict(path, base) from None
+            raise conflict(path, base) from None
         except StoreError as error:
             raise refused(error) from None
         self._events.publish("document", {"path": path, "change": "created" if base is None else "saved"})
@@ -307,21 +301,8 @@ async def _refusing(work: Awaitable[T]) -> T:
 
 
 def refused(error: StoreError) -> ServiceError:
-    """Return what the store refused, as every surface says it."""
-    code, status = next((answer for kind, answer in _REFUSALS if isinstance(error, kind)), ("store", 422))
-    return ServiceError(code, error.sentence, hint=error.hint, status=status)
-
-
-def _conflict(path: str, base: str | None) -> ServiceError:
-    if base is None:
-        sentence = f"{path} exists already; nothing was written."
-        return ServiceError("conflict", sentence, hint="Open it, or choose another name.", status=409)
-    return ServiceError(
-        "conflict",
-        f"{path} changed on disk while you edited it; nothing was written.",
-        hint="Load it again to see both versions, then decide which one to keep.",
-        status=409,
-    )
+    """Return what the store refused of documents, as every surface says it."""
+    return refusal(error, "no_document")
 
 
 def _see_history(path: str) -> str:
