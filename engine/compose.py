@@ -564,7 +564,7 @@ def _keys(settings: Settings) -> list[Path]:
 
 
 def _server(settings: Settings) -> Server | None:
-    """Where the assistant is; None where there is none.
+    """Return where the assistant is; None where there is none.
 
     Raises:
         ConfigError: It cannot be there.

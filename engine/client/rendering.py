@@ -23,20 +23,19 @@ from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.render_manifest import VERSION, Entry, Head, Manifest, Question, question
 from engine.client.render_tree import (
-    DOCUMENT_SUFFIXES,
     MANIFEST,
     MAX_DOCUMENT,
     MAX_SIDECAR,
     DiskFullError,
     Found,
-    FoundFile,
     RenderFolderError,
     ResultFolder,
     SourceFolder,
+    TreeFile,
     reason,
     source_and_result,
 )
-from engine.document_text import SIDECAR_SUFFIX, front_matter_of, image_links
+from engine.document_text import DOCUMENT_SUFFIXES, SIDECAR_SUFFIX, front_matter_of, image_links
 from engine.models.base import Model
 from engine.models.macros import (
     BatchRequest,
@@ -83,7 +82,7 @@ ATTEMPTS = 4
 """Engines that may be lost one after the other without a document in between."""
 
 LOST = frozenset({"no_batch", "stopping"})
-"""Codes of an engine that no longer has our batch, though nobody has cancelled it."""
+"""Codes of an engine that no longer has our batch, though it was not cancelled."""
 
 ERRORS = frozenset({"error", "unknown", "parameter", "syntax"})
 """Kinds of warnings that --strict makes errors."""
@@ -156,7 +155,7 @@ class LostBatchError(Exception):
 class _Document:
     """A document of the source. ``text`` is None where it is read again when its turn comes."""
 
-    file: FoundFile
+    file: TreeFile
     sha256: str
     has_tags: bool
     source: SourceDocument
@@ -170,7 +169,7 @@ class _Scan:
     found: Found
     documents: dict[str, _Document] = field(default_factory=dict)
     images: list[SourceImage] = field(default_factory=list)
-    others: list[FoundFile] = field(default_factory=list)
+    others: list[TreeFile] = field(default_factory=list)
     problems: list[FileProblem] = field(default_factory=list)
 
 
@@ -299,7 +298,7 @@ class _Rendering:
                     sentence = f"it has more than {MAX_DOCUMENT >> 20} MiB, so its tags are not expanded; it was copied"
                 scan.problems.append(FileProblem(path=file.path, problem=sentence, failed=False))
 
-    def _look_at(self, file: FoundFile, scan: _Scan, *, keep: bool) -> int:
+    def _look_at(self, file: TreeFile, scan: _Scan, *, keep: bool) -> int:
         """Take a document in, or a file that only has the name of one; return the bytes that are kept."""
         try:
             data = self._source.read(file.path, MAX_DOCUMENT + 1)
@@ -331,7 +330,7 @@ class _Rendering:
         )
         return len(data) if keep else 0
 
-    def _sidecar(self, file: FoundFile) -> str:
+    def _sidecar(self, file: TreeFile) -> str:
         try:
             return _text(self._source.read(file.path, MAX_SIDECAR)) or ""
         except OSError:  # it is told of when it is copied
@@ -397,7 +396,7 @@ class _Rendering:
                 await asyncio.shield(self._client.call(RENDER_END, params))
 
     def _changed(self, scan: _Scan, macros: Mapping[str, MacroUse]) -> list[_Document]:
-        """The documents with tags whose text or macros are not those that their files were made of."""
+        """Return the documents with tags whose text or macros are not those that their files were made of."""
         return [
             document
             for document in scan.documents.values()
@@ -415,7 +414,7 @@ class _Rendering:
         return self._result.is_as_written(document.file.path, entry.written)
 
     def _asked(self, scan: _Scan, but: Sequence[_Document]) -> dict[Question, Read]:
-        """What macros asked before for documents that are still the same, each question once."""
+        """Return what macros asked before for documents that are still the same, each question once."""
         left_out = {document.file.path for document in but}
         return {
             question(read): read
@@ -425,7 +424,7 @@ class _Rendering:
         }
 
     async def _outdated(self, batch_id: str, scan: _Scan, todo: Sequence[_Document]) -> list[_Document]:
-        """The other documents whose macros would be told something else now."""
+        """Return the other documents whose macros would be told something else now."""
         answers: dict[Question, str] = {}
         for portion in _questions(self._asked(scan, todo)):
             request = ReadsRequest(reads=[read for _, read in portion])
@@ -566,7 +565,7 @@ class _Rendering:
             finally:
                 self._manifest.add(entries)
 
-    def _is_copied(self, file: FoundFile) -> bool:
+    def _is_copied(self, file: TreeFile) -> bool:
         entry = self._manifest.entries.get(file.path)
         return (
             entry is not None
@@ -576,7 +575,7 @@ class _Rendering:
             and self._result.is_as_written(file.path, entry.written)
         )
 
-    def _copied_file(self, file: FoundFile) -> Entry | None:
+    def _copied_file(self, file: TreeFile) -> Entry | None:
         try:
             with self._source.opened(file.path) as source:
                 written = self._result.copy(source, file.path, file.mode)
@@ -647,7 +646,7 @@ class _Rendering:
 
 @contextmanager
 def _lost() -> Iterator[None]:
-    """An engine that no longer has our batch counts as lost, like one that does not answer."""
+    """Count an engine that no longer has our batch as lost, like one that does not answer."""
     try:
         yield
     except EngineError as error:
@@ -657,7 +656,7 @@ def _lost() -> Iterator[None]:
 
 
 def _text(data: bytes) -> str | None:
-    """The text of a document, byte for byte; None for what is no text."""
+    """Return the text of a document, byte for byte; None for what is no text."""
     if b"\0" in data:
         return None
     try:
@@ -667,7 +666,7 @@ def _text(data: bytes) -> str | None:
 
 
 def _is_too_large(text: str) -> bool:
-    """Whether a text alone is more than a request takes: JSON can need six bytes for one."""
+    """Tell whether a text alone is more than a request takes: JSON can need six bytes for one."""
     return len(text) > LARGEST_REQUEST // 6 and len(msgspec.json.encode(text)) > LARGEST_REQUEST
 
 

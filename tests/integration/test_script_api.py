@@ -63,6 +63,7 @@ async def run(engine: Engine, code: str, *, kind: str = "utility", path: str = "
 async def test_a_script_asks_for_everything_that_it_is_offered(engine: Engine) -> None:
     (engine.project.documents / "a.md").write_text("---\ntitle: First\ntags: [pump]\n---\nText of the pump\n")
     code = """
+gatewright.progress(0, len([]))
 result = {
     'me': gatewright.runs.current().name,
     'runs': [run.id for run in gatewright.runs.list(script='ask.py')] == [gatewright.runs.current().id],

@@ -192,6 +192,6 @@ def _counted(number: int, what: str) -> str:
 
 
 def _told(warning: RenderWarning) -> str:
-    """A warning as compilers write theirs, so that editors find the place."""
+    """Write a warning as compilers do, so that editors find the place."""
     tag = f"[[{warning.macro}]] " if warning.macro else ""
     return f"{warning.document}:{warning.line}: {warning.kind}: {tag}{warning.message}"

@@ -1,6 +1,6 @@
-"""A batch: the macros of one moment, one tree of documents, one record, one task; ended by whoever comes first.
+"""A batch: the macros of one moment, one tree of documents, one record, one task; ended by the first of four.
 
-That is its client, who has everything; somebody who cancels its task or its run; its time; or its lease: a client that
+That is its client, who has everything; a cancel of its task or its run; its time; or its lease: a client that
 has asked for nothing for a while is gone.
 """
 

@@ -170,7 +170,7 @@ class LocalExecutor:
             await self._changed.wait()
 
     def finish(self) -> None:
-        """No chunk will come any more."""
+        """Say that no chunk follows."""
         self._finished = True
         self._changed.set()
         self._dispatch()
@@ -504,7 +504,7 @@ class _Work:
         )
 
 
-class _Asked(msgspec.Struct, frozen=True):
+class _DocumentCall(msgspec.Struct, frozen=True):
     """What is looked at of a call; what answers it looks at all of it."""
 
     op: str
@@ -516,7 +516,7 @@ class _Answered(msgspec.Struct, frozen=True):
     ok: msgspec.Raw
 
 
-_asked = msgspec.json.Decoder(_Asked)
+_asked = msgspec.json.Decoder(_DocumentCall)
 _answered = msgspec.json.Decoder(_Answered)
 
 
@@ -654,7 +654,7 @@ class _MacroChild:
 
 
 def _never_called(session: BatchSession, part: Part, ending: Ending) -> bool:
-    """Whether no call of a macro will ever begin: its own lines fail, or there is no process for it."""
+    """Tell whether no call of a macro will ever begin: its own lines fail, or there is no process for it."""
     if ending.outcome in (Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED):
         return True  # it came to an end of its own instead of waiting for calls
     if ending.duration == 0 and ending.outcome in (Outcome.TIMEOUT, Outcome.SANDBOX_UNAVAILABLE, Outcome.MEMORY):
