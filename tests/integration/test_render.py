@@ -196,7 +196,7 @@ async def test_a_batch_whose_client_left_ends(engine: Engine, monkeypatch: pytes
 async def test_a_batch_is_its_actors_own(engine: Engine) -> None:
     batch = await begun(engine)
     request = RenderRequest(documents=[])
-    with pytest.raises(ServiceError, match="There is no such batch"):
+    with pytest.raises(ServiceError, match="There is no such render"):
         await engine.render.documents(batch.id, request, AUTHOR)
     await engine.render.end(batch.id, OPERATOR)
 
