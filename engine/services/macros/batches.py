@@ -80,7 +80,12 @@ class Counts:
 
     def sentence(self) -> str:
         errors = f", {self.errors:,} of them wrong" if self.errors else ""
-        return f"{self.documents:,} documents with {self.tags:,} tags{errors}; {self.warnings:,} warnings."
+        documents, tags = _counted(self.documents, "document"), _counted(self.tags, "tag")
+        return f"{documents} with {tags}{errors}; {_counted(self.warnings, 'warning')}."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(slots=True)
