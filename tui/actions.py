@@ -146,7 +146,7 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "panel_tasks",
         "tasks",
-        "Show the tasks: runs, renders, rebuilds, and their progress",
+        "Show the tasks: runs, renders, rebuilds; cancel them",
         Scope.PANEL,
         palette=True,
     ),
