@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -65,6 +65,12 @@ TAG = "[["
 REQUEST_DOCUMENTS = 250
 REQUEST_SIZE = 1 << 20
 """Documents, or characters of documents or questions, of one request; a larger document goes alone."""
+
+FIRST_REQUEST = 16
+"""Documents of the first requests: the first progress is there at once, also where macros are slow."""
+
+REQUEST_TIME = 1.0
+"""Seconds that a request may take before the next ones are smaller; in half of that, the next ones are larger."""
 
 IN_FLIGHT = 3
 """Requests that the engine has at once: one to work at, one to come next, one on its way back."""
@@ -440,25 +446,30 @@ class _Rendering:
 
     async def _render_all(self, batch_id: str, todo: Sequence[_Document]) -> None:
         """Send the documents in portions, several on their way at once."""
-        portions = deque(_portions(todo))
+        portions = _Portions(todo)
         done = 0
+        self._tell(done, len(todo))
 
         async def one_after_the_other() -> None:
             nonlocal done
-            while portions:
-                portion = portions.popleft()
+            while portion := portions.take():
+                begun = time.monotonic()
                 await self._render(batch_id, portion, len(todo))
+                portions.took(time.monotonic() - begun)
                 done += len(portion)
-                if self._options.progress is not None:
-                    self._options.progress(done, len(todo))
+                self._tell(done, len(todo))
 
-        tasks = [asyncio.ensure_future(one_after_the_other()) for _ in range(min(IN_FLIGHT, len(portions)))]
+        tasks = [asyncio.ensure_future(one_after_the_other()) for _ in range(min(IN_FLIGHT, len(todo)))]
         try:
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _tell(self, done: int, total: int) -> None:
+        if self._options.progress is not None and total:
+            self._options.progress(done, total)
 
     async def _render(self, batch_id: str, portion: Sequence[_Document], total: int) -> None:
         left = await self.in_files(self._texts, portion)
@@ -670,17 +681,30 @@ def _is_too_large(text: str) -> bool:
     return len(text) > LARGEST_REQUEST // 6 and len(msgspec.json.encode(text)) > LARGEST_REQUEST
 
 
-def _portions(documents: Sequence[_Document]) -> Iterator[list[_Document]]:
-    portion: list[_Document] = []
-    size = 0
-    for document in documents:
-        if portion and (len(portion) == REQUEST_DOCUMENTS or size + document.file.size > REQUEST_SIZE):
-            yield portion
-            portion, size = [], 0
-        portion.append(document)
-        size += document.file.size
-    if portion:
-        yield portion
+class _Portions:
+    """Documents of one request each: few at first, and more as long as they are made quickly."""
+
+    def __init__(self, documents: Iterable[_Document]) -> None:
+        self._documents = deque(documents)
+        self._most = min(FIRST_REQUEST, REQUEST_DOCUMENTS)
+
+    def take(self) -> list[_Document]:
+        """Return the documents of the next request; none when all were taken."""
+        portion: list[_Document] = []
+        size = 0
+        while self._documents and len(portion) < self._most:
+            size += self._documents[0].file.size
+            if portion and size > REQUEST_SIZE:
+                break
+            portion.append(self._documents.popleft())
+        return portion
+
+    def took(self, seconds: float) -> None:
+        """Choose the size of the next requests by the time that one took."""
+        if seconds > REQUEST_TIME:
+            self._most = max(1, self._most // 2)
+        elif seconds < REQUEST_TIME / 2:
+            self._most = min(REQUEST_DOCUMENTS, self._most * 2)
 
 
 def _questions(asked: Mapping[Question, Read]) -> Iterator[list[tuple[Question, Read]]]:

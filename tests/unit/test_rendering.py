@@ -290,6 +290,31 @@ async def test_two_renders_do_not_write_to_one_folder(engine: EngineHere, source
         await rendered_here(engine, source, tmp_path / "out")
 
 
+async def test_progress_begins_with_the_first_documents_and_requests_grow(
+    engine: EngineHere, source: Path, tmp_path: Path
+) -> None:
+    many(source, 600)
+    told: list[tuple[int, int]] = []
+    await rendered_here(engine, source, tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    assert told[0] == (0, 603)
+    assert told[1] == (rendering.FIRST_REQUEST, 603)
+    assert told[-1] == (603, 603)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_a_slow_request_makes_the_next_ones_smaller() -> None:
+    portions = rendering._Portions([])
+    for seconds, most in ((0.1, 32), (0.1, 64), (0.7, 64), (3.0, 32), (60.0, 16)):
+        portions.took(seconds)
+        assert portions._most == most
+    for _ in range(20):
+        portions.took(60)
+    assert portions._most == 1
+    for _ in range(20):
+        portions.took(0)
+    assert portions._most == rendering.REQUEST_DOCUMENTS
+
+
 @pytest.fixture
 def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "REQUEST_DOCUMENTS", 5)

@@ -225,8 +225,9 @@ class _Answers:
         name = UNREAD
         try:
             asked = _ASKED.decode(payload)
+            if asked.op in self._api.run_operations or asked.op in self._api.operations:
+                name = asked.op  # else it is any text of the script's, which the audit is to be spared
             found = self._allowed(asked.op)
-            name = asked.op
             self._require_no_secret(name, payload)
             if isinstance(found, RunOperation):
                 answer = found.method(self._run, msgspec.json.decode(asked.params, type=found.params))
