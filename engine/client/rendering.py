@@ -10,12 +10,12 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 import msgspec
 
@@ -62,9 +62,18 @@ from engine.registry.macros import (
 TAG = "[["
 """A document without it has nothing to expand."""
 
+FIRST_REQUEST = 2
+"""Documents of the first requests, of which nobody knows how long they take."""
+
 REQUEST_DOCUMENTS = 250
 REQUEST_SIZE = 1 << 20
 """Documents and characters of one request; a larger document goes alone."""
+
+REQUEST_TIME = 0.3
+"""Seconds that a request should take: as often the progress moves, and as much is lost with the engine."""
+
+REQUEST_GROWTH = 4
+"""A request has at most so many times the documents of the one before."""
 
 IN_FLIGHT = 3
 """Requests that the engine has at once: one to work at, one to come next, one on its way back."""
@@ -89,6 +98,7 @@ ERRORS = frozenset({"error", "unknown", "parameter", "syntax"})
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 
 Reconnect = Callable[[], Awaitable[EngineClient]]
 
@@ -432,19 +442,23 @@ class _Rendering:
 
     async def _render_all(self, batch_id: str, todo: Sequence[_Document]) -> None:
         """Send the documents in portions, several on their way at once."""
-        portions = deque(_portions(todo))
+        portions = Portions(todo, lambda document: document.file.size)
         done = 0
 
-        async def one_after_the_other() -> None:
+        def finished(documents: int) -> None:
             nonlocal done
-            while portions:
-                portion = portions.popleft()
-                await self._render(batch_id, portion, len(todo))
-                done += len(portion)
-                if self._options.progress is not None:
-                    self._options.progress(done, len(todo))
+            done += documents
+            if self._options.progress is not None:
+                self._options.progress(done, len(todo))
 
-        tasks = [asyncio.ensure_future(one_after_the_other()) for _ in range(min(IN_FLIGHT, len(portions)))]
+        async def one_after_the_other() -> None:
+            while portion := portions.next():
+                sent_at = time.monotonic()
+                await self._render(batch_id, portion, len(todo), finished)
+                portions.took(len(portion), sent_at, time.monotonic())
+
+        finished(0)
+        tasks = [asyncio.ensure_future(one_after_the_other()) for _ in range(IN_FLIGHT)]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -452,8 +466,12 @@ class _Rendering:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _render(self, batch_id: str, portion: Sequence[_Document], total: int) -> None:
+    async def _render(
+        self, batch_id: str, portion: Sequence[_Document], total: int, finished: Callable[[int], None]
+    ) -> None:
         left = await self.in_files(self._texts, portion)
+        if len(left) < len(portion):
+            finished(len(portion) - len(left))  # they were copied, or cannot be read
         while left:
             request = RenderRequest(documents=[one for _, one in left], total=total)
             answer = await self._client.call(RENDER_DOCUMENTS, BatchParams(batch_id=batch_id), request)
@@ -461,6 +479,7 @@ class _Rendering:
                 raise EngineUnreachable("The engine's answer makes no sense to this version.")
             # An answer may have fewer documents than were sent: the rest has found no room.
             await asyncio.shield(self.in_files(self._write_rendered, left, answer.documents))
+            finished(min(len(left), len(answer.documents)))
             left = left[len(answer.documents) :]
 
     def _texts(self, portion: Sequence[_Document]) -> list[tuple[_Document, DocumentInput]]:
@@ -646,17 +665,34 @@ def _is_too_large(text: str) -> bool:
     return len(text) > LARGEST_REQUEST // 6 and len(msgspec.json.encode(text)) > LARGEST_REQUEST
 
 
-def _portions(documents: Sequence[_Document]) -> Iterator[list[_Document]]:
-    portion: list[_Document] = []
-    size = 0
-    for document in documents:
-        if portion and (len(portion) == REQUEST_DOCUMENTS or size + document.file.size > REQUEST_SIZE):
-            yield portion
-            portion, size = [], 0
-        portion.append(document)
-        size += document.file.size
-    if portion:
-        yield portion
+class Portions(Generic[Item]):
+    """What is to be rendered, cut into requests by how long the ones before took."""
+
+    def __init__(self, items: Iterable[Item], size: Callable[[Item], int]) -> None:
+        """``size`` tells how many bytes one has."""
+        self._left = deque(items)
+        self._size = size
+        self._most = FIRST_REQUEST
+        self._last = 0.0
+        """When the last request was answered."""
+
+    def next(self) -> list[Item]:
+        """Return the documents of the next request; none when all are on their way."""
+        portion: list[Item] = []
+        size = 0
+        while self._left and len(portion) < self._most:
+            size += self._size(self._left[0])
+            if portion and size > REQUEST_SIZE:
+                break
+            portion.append(self._left.popleft())
+        return portion
+
+    def took(self, documents: int, sent_at: float, now: float) -> None:
+        """Learn from a request: how long it took by itself, not how long it waited behind the one before."""
+        seconds = now - max(sent_at, self._last)
+        self._last = now
+        fitting = int(documents * REQUEST_TIME / seconds) if seconds > 0 else REQUEST_DOCUMENTS
+        self._most = max(1, min(fitting, documents * REQUEST_GROWTH, REQUEST_DOCUMENTS))
 
 
 def _shown(path: str) -> str:

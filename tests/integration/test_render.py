@@ -268,8 +268,10 @@ async def test_a_preview_that_is_cancelled_ends_within_an_instant(
     async def newest() -> RunInfo:
         return (await engine.runs.list(engine.owner, limit=1)).runs[0]
 
-    while (listed := await newest()).name != "preview z.md":
-        await asyncio.sleep(0.01)
+    held = [run for run in engine.runs._active.values() if run.info.name == "preview z.md"]
+    await eventually(lambda: any(run.kept_back is not None and run.kept_back.listed for run in held))
+    listed = await newest()
+    assert listed.name == "preview z.md"
     if by == "leaving":
         going_on.cancel()
         with pytest.raises(asyncio.CancelledError):
