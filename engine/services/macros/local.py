@@ -21,6 +21,7 @@ from engine.pool.job import HostCalls, Job, JobRejected, Profile, QueueFull, Rep
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.services.macros.executor import MAX_RESULTS, Chunk, ChunkResult, MacroSource
+from engine.worker.wire import KEPT_ANSWERS
 
 LONGEST_BATCH = 7 * 86_400.0
 """Seconds that a child may live if the batch has no limit of its own."""
@@ -498,6 +499,8 @@ class _Asked(msgspec.Struct, frozen=True):
     op: str
     params: dict[str, Any] = {}
     of: int = 0
+    keep: int = -1
+    """The number under which the child will keep the answer, if it stays the same; below 0: it will not."""
 
 
 class _Answered(msgspec.Struct, frozen=True):
@@ -542,6 +545,8 @@ class _NotedCalls:
         read = Read(operation=asked.op, params=asked.params, sha256=self._hashes.of(answer))
         if read not in noted and len(noted) < MAX_READS:
             noted.append(read)
+        if 0 <= asked.keep < KEPT_ANSWERS:
+            self._session.kept[asked.keep] = read
 
 
 class _Hashes:

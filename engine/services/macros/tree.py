@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 PREFIX = "documents."
 
+STAYS = b'{"stays":true,"ok":'
+"""How an answer begins that a batch's child may keep (``worker/caller.py``): the tree does not change."""
+
 MAX_ANSWERS = 256
 """Answers that are remembered: a tag cloud in every document asks the same of ten thousand."""
 
@@ -71,7 +74,7 @@ class DocumentTree:
         if known is None:
             answer = msgspec.to_builtins(whole(self.collection.answer(operation, params)))
             canonical = msgspec.json.encode(answer, order="sorted")
-            known = _Answer(b'{"ok":%b}' % canonical, hashlib.sha256(canonical).hexdigest())
+            known = _Answer(b"%b%b}" % (STAYS, canonical), hashlib.sha256(canonical).hexdigest())
             if len(known.reply) <= MAX_REMEMBERED:
                 if len(self._answers) >= MAX_ANSWERS:
                     self._answers.pop(next(iter(self._answers)))
