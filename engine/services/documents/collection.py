@@ -78,7 +78,7 @@ class DocumentCollection:
 
     def __init__(self, documents: Iterable[ReadDocument], images: Iterable[ReadImage]) -> None:
         read = sorted(documents, key=lambda document: document.path)
-        by_path = {image.path: image for image in images}
+        by_path = {image.path: image for image in sorted(images, key=lambda image: image.path)}
         links = {document.path: dict.fromkeys(_linked(document, by_path)) for document in read}
         self._belongs: dict[str, dict[str, None]] = {path: {} for path in by_path}
         for path, targets in links.items():
