@@ -83,6 +83,23 @@ class _Sent:
 
 
 @dataclass(slots=True)
+class _Told:
+    """What macros are told of documents that are expanded together, made once for all of these macros."""
+
+    documents: Sequence[DocumentInput]
+    meta: Callable[[DocumentInput], Mapping[str, Any]]
+    users: int = 0
+    _told: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+
+    def of(self, place: int) -> Mapping[str, Any]:
+        told = self._told.get(place)
+        if told is None:
+            document = self.documents[place]
+            told = self._told[place] = {"path": document.path, "meta": self.meta(document), "text": document.text}
+        return told
+
+
+@dataclass(slots=True)
 class ChunkCaller:
     """``Caller`` by an executor, of which it is the only user.
 
@@ -102,6 +119,8 @@ class ChunkCaller:
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _waiting: dict[int, _Sent] = field(default_factory=dict)
     _paces: dict[str, Pace] = field(default_factory=dict)
+    _told: dict[int, _Told] = field(default_factory=dict)
+    """By the identity of the documents that are expanded together."""
     _taking: asyncio.Task[None] | None = None
     _over: bool = False
 
@@ -131,8 +150,15 @@ class ChunkCaller:
         pace = self._paces.setdefault(macro.name, Pace())
         outcomes: dict[int, CallOutcome] = {}
         todo = list(range(len(calls)))
-        while todo and not pace.given_up:
-            todo = await self._round(macro.source, calls, documents, todo, outcomes, pace)
+        told = self._told.setdefault(id(documents), _Told(documents, self.meta))
+        told.users += 1
+        try:
+            while todo and not pace.given_up:
+                todo = await self._round(macro.source, calls, told, todo, outcomes, pace)
+        finally:
+            told.users -= 1
+            if not told.users:
+                del self._told[id(documents)]
         for number in todo:
             outcomes[number] = CallOutcome(error=_given_up(macro.name))
         return [outcomes[number] for number in range(len(calls))]
@@ -141,7 +167,7 @@ class ChunkCaller:
         self,
         macro: MacroSource,
         calls: Sequence[MacroCall],
-        documents: Sequence[DocumentInput],
+        told: _Told,
         todo: list[int],
         outcomes: dict[int, CallOutcome],
         pace: Pace,
@@ -151,9 +177,9 @@ class ChunkCaller:
         left = todo
         try:
             while left and not pace.given_up:
-                size = _fitting(calls, documents, left, pace.calls)
+                size = _fitting(calls, told.documents, left, pace.calls)
                 numbers, left = left[:size], left[size:]
-                sent.append((numbers, await self._send(self._chunk(macro, calls, documents, numbers), pace)))
+                sent.append((numbers, await self._send(self._chunk(macro, calls, told, numbers), pace)))
             results = [(numbers, await future) for numbers, future in sent]
         finally:
             for _, future in sent:
@@ -181,7 +207,7 @@ class ChunkCaller:
         self,
         macro: MacroSource,
         calls: Sequence[MacroCall],
-        documents: Sequence[DocumentInput],
+        told: _Told,
         numbers: Sequence[int],
     ) -> Chunk:
         places: dict[int, int] = {}
@@ -191,13 +217,10 @@ class ChunkCaller:
             macro=macro,
             params=[calls[number].params for number in numbers],
             context={**self.context, "macro": macro.name},
-            documents=[self._document(documents[place]) for place in places],
+            documents=[told.of(place) for place in places],
             of=of,
             wall=macro.limits.wall,
         )
-
-    def _document(self, document: DocumentInput) -> Mapping[str, Any]:
-        return {"path": document.path, "meta": self.meta(document), "text": document.text}
 
     async def _take(self) -> None:
         """Hand every result to who waits for it."""
@@ -235,7 +258,9 @@ def _fitting(calls: Sequence[MacroCall], documents: Sequence[DocumentInput], num
     size, seen = 0, set[int]()
     for count, number in enumerate(numbers[:most]):
         call = calls[number]
-        size += sum(len(value) for value in call.params.values() if isinstance(value, str))
+        for value in call.params.values():
+            if type(value) is str:
+                size += len(value)
         if call.document not in seen:
             seen.add(call.document)
             size += len(documents[call.document].text)
@@ -246,6 +271,9 @@ def _fitting(calls: Sequence[MacroCall], documents: Sequence[DocumentInput], num
 
 def _taken(numbers: Sequence[int], result: ChunkResult, outcomes: dict[int, CallOutcome]) -> list[int]:
     """Put a result's parts where they belong; return the calls that were not begun."""
+    if not (result.errors or result.warnings or result.reads):
+        outcomes.update(zip(numbers, map(CallOutcome, result.texts), strict=True))
+        return []
     first = min((place for place, error in result.errors.items() if _is_timeout(error)), default=None)
     again = []
     for place, number in enumerate(numbers):
