@@ -24,6 +24,7 @@ from engine.client.client import EngineClient
 from engine.client.render_manifest import VERSION, Entry, Head, Manifest, Question, question
 from engine.client.render_tree import (
     DOCUMENT_SUFFIXES,
+    MANIFEST,
     MAX_DOCUMENT,
     MAX_SIDECAR,
     DiskFullError,
@@ -269,14 +270,22 @@ class _Rendering:
         return self._summary(scan, time.monotonic() - begun)
 
     def _begin(self) -> None:
-        self._result.clear_temps()
-        self._manifest.load()
+        try:
+            self._result.clear_temps()
+            self._manifest.load()
+        except OSError as error:
+            raise RenderFolderError(
+                f"the folder that --out names cannot be used, by its file {MANIFEST}: {reason(error)}",
+                "Name another folder, or have this one opened to your account.",
+            ) from None
 
     # -- the source --------------------------------------------------------------------------------------------------
 
     def _look(self, scan: _Scan) -> None:
         """Read every document and sidecar."""
         scan.found = self._source.find()
+        self._result.modes = scan.found.folders
+        scan.problems += [FileProblem(path=one.path, problem=one.reason) for one in scan.found.skipped if one.failed]
         kept = 0
         paths = {file.path: file for file in scan.found.files}
         for file in scan.found.files:
@@ -411,6 +420,8 @@ class _Rendering:
             return False
         if document.file.path not in self._done and (self._options.force or entry.failed):
             return False
+        if entry.source_mode != document.file.mode:  # it may have been closed to other accounts
+            return False
         return self._result.is_as_written(document.file.path, entry.written)
 
     def _asked(self, scan: _Scan, but: Sequence[_Document]) -> dict[Question, Read]:
@@ -486,23 +497,29 @@ class _Rendering:
         """The documents with their texts, those read again that were not kept. What cannot be sent is copied."""
         found = []
         for document in portion:
-            path, text = document.file.path, document.text
-            document.text = None
-            if text is None:
-                try:
-                    data = self._source.read(path, MAX_DOCUMENT + 1)
-                except OSError as error:
-                    self._problems.append(FileProblem(path=path, problem=reason(error)))
-                    continue
-                text = _text(data)
-                document.sha256 = hashlib.sha256(data).hexdigest()
-            if text is None or len(text) > MAX_DOCUMENT or _is_too_large(text):
-                sentence = "it is no document that the engine takes, so its tags are not expanded; it was copied"
-                self._problems.append(FileProblem(path=path, problem=sentence, failed=False))
-                self._note(self._copied_file(document.file))
-                continue
-            found.append((document, DocumentInput(path=path, text=text)))
+            text = self._text_of(document)
+            if text is not None:
+                found.append((document, DocumentInput(path=document.file.path, text=text)))
         return found
+
+    def _text_of(self, document: _Document) -> str | None:
+        """The text of a document, read again where it was not kept; None if there is nothing to be done with it."""
+        path, text = document.file.path, document.text
+        document.text = None
+        if text is None:
+            try:
+                data = self._source.read(path, MAX_DOCUMENT + 1)
+            except OSError as error:
+                self._problems.append(FileProblem(path=path, problem=reason(error)))
+                return None
+            text = _text(data) if len(data) <= MAX_DOCUMENT else None  # else it was not read to its end
+            document.sha256 = hashlib.sha256(data).hexdigest()
+        if text is None or _is_too_large(text):
+            sentence = "it is no document that the engine takes, so its tags are not expanded; it was copied"
+            self._problems.append(FileProblem(path=path, problem=sentence, failed=False))
+            self._note(self._copied_file(document.file))
+            return None
+        return text
 
     # -- the result --------------------------------------------------------------------------------------------------
 
@@ -525,9 +542,12 @@ class _Rendering:
             for document in scan.documents.values():
                 if document.has_tags or self._is_made(document, {}):
                     continue
-                text = document.text
+                text = self._text_of(document)
                 if text is None:
-                    text = _text(self._source.read(document.file.path, MAX_DOCUMENT)) or ""
+                    continue
+                if TAG in text:  # it was changed since it was looked at
+                    document.text, document.has_tags = text, True
+                    continue
                 entry = self._written(document, RenderedDocument(path=document.file.path, text=text))
                 if entry is not None:
                     entries.append(entry)
@@ -550,6 +570,7 @@ class _Rendering:
             modified_ns=written.modified_ns,
             source_size=file.size,
             source_ns=file.modified_ns,
+            source_mode=file.mode,
             macros=one.macros,
             reads=one.reads,
             warnings=one.warnings,
@@ -572,7 +593,7 @@ class _Rendering:
             entry is not None
             and not entry.sha256
             and not self._options.force
-            and (entry.source_size, entry.source_ns) == (file.size, file.modified_ns)
+            and (entry.source_size, entry.source_ns, entry.source_mode) == (file.size, file.modified_ns, file.mode)
             and self._result.is_as_written(file.path, entry.written)
         )
 
@@ -592,6 +613,7 @@ class _Rendering:
             modified_ns=written.modified_ns,
             source_size=file.size,
             source_ns=file.modified_ns,
+            source_mode=file.mode,
         )
 
     def _note(self, entry: Entry | None) -> None:
@@ -602,6 +624,8 @@ class _Rendering:
         """Remove what a render wrote whose source is gone, unless others have changed it since."""
         gone: list[Entry] = []
         for entry in self._manifest.stale(file.path for file in scan.found.files):
+            if scan.found.is_unseen(entry.path):
+                continue
             gone.append(Entry(path=entry.path, removed=True))
             if not self._result.is_as_written(entry.path, entry.written):
                 continue
@@ -614,21 +638,24 @@ class _Rendering:
         self._manifest.add(gone)
 
     def _summary(self, scan: _Scan, seconds: float) -> RenderSummary:
-        warnings = []
+        warnings, unchanged = [], 0
         for path, document in scan.documents.items():
             entry = self._manifest.entries.get(path)
             if entry is not None and entry.sha256 == document.sha256:
                 warnings += entry.warnings
+                unchanged += path not in self._done
         return RenderSummary(
             documents=len(scan.documents),
             rendered=self._rendered,
-            unchanged=max(0, len(scan.documents) - len(self._done)),
+            unchanged=unchanged,
             copied=self._copied,
             removed=self._removed,
             seconds=seconds,
             warnings=warnings,
             problems=[msgspec.structs.replace(one, path=_shown(one.path)) for one in self._all_problems(scan)],
-            skipped=[FileProblem(path=_shown(one.path), problem=one.reason) for one in scan.found.skipped],
+            skipped=[
+                FileProblem(path=_shown(one.path), problem=one.reason) for one in scan.found.skipped if not one.failed
+            ],
             complete=not self._full,
         )
 

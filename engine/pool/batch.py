@@ -99,7 +99,9 @@ def _json_of(params: Sequence[Mapping[str, Any]]) -> bytes:
         else:
             if b"null" not in data:  # which floats without a value come out as
                 return data
-    return _json([dict(one) for one in params])
+    if not all(isinstance(one, Mapping) for one in params):
+        raise JobRejected("The parameters of a call are a dict, by name.")
+    return _json(params)
 
 
 def _json_of_documents(documents: Sequence[Mapping[str, Any]]) -> bytes:

@@ -18,6 +18,9 @@ from engine.worker.wire import MAX_CALLS_AT_ONCE, MAX_REPLY, MAX_REPLY_DESCRIPTO
 MAX_UNREAD = 2 * MAX_REPLY
 """Bytes of replies that wait for the child to read."""
 
+LONG = 200
+"""Entries of a list up to which it is written in the event loop."""
+
 Send = Callable[[bytes, Sequence[int], Callable[[], None]], None]
 """Sends a frame and the descriptors after it, then calls back when the kernel has taken all of that."""
 
@@ -96,6 +99,14 @@ def whole(answer: object) -> object:
     if isinstance(answer, AsyncIterator):
         raise TypeError("a stream is no answer to a script")
     return answer
+
+
+def is_long(answer: object) -> bool:
+    """Whether an answer has a list in it that takes too long to be written in the event loop."""
+    if not isinstance(answer, msgspec.Struct):
+        return False
+    values = (getattr(answer, name) for name in answer.__struct_fields__)
+    return any(isinstance(value, (list, tuple)) and len(value) > LONG for value in values)
 
 
 def _too_large(size: int) -> bytes:

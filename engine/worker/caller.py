@@ -17,7 +17,7 @@ from os import dup as _dup
 from sys import _getframe as _frame
 
 from .channel import RUN_FD
-from .wire import CALL, HEADER, KEPT_ANSWERS, MAX_CALL_FRAME, MAX_CALLS_AT_ONCE, REPLY, Frame
+from .wire import CALL, HEADER, KEPT_ANSWERS, KEPT_QUESTION, MAX_CALL_FRAME, MAX_CALLS_AT_ONCE, REPLY, Frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -256,11 +256,11 @@ def asking(caller: Caller, channel: Channel) -> Callable[[bytes], tuple[bytes, l
     """
     kept: dict[bytes, tuple[int, bytes]] = {}
     asked: set[int] = set()
-    size = 0
+    size = numbers = 0
 
     def ask(question: bytes) -> tuple[bytes, list[int]]:
         """Make a call; ``question`` is a JSON object."""
-        nonlocal size
+        nonlocal size, numbers
         if channel.current_call is None or channel.read_again is None:
             return caller.call(question)
         known = kept.get(question)
@@ -268,13 +268,15 @@ def asking(caller: Caller, channel: Channel) -> Callable[[bytes], tuple[bytes, l
             caller.check()
             channel.read_again(known[0])
             return known[1], []
-        number, mark = len(kept), hash(question)
-        again = mark in asked and number < KEPT_ANSWERS and size < MAX_KEPT
+        number, mark = numbers, hash(question)
+        again = mark in asked and number < KEPT_ANSWERS and size < MAX_KEPT and len(question) <= KEPT_QUESTION
         if len(asked) < MAX_ASKED:
             asked.add(mark)
+        if again:
+            numbers += 1  # not to be used twice: the engine may answer later than an exception ends the wait
         more = b',"of":%d' % channel.current_call() + (b',"keep":%d}' % number if again else b"}")
         reply, fds = caller.call(question[:-1] + more)
-        if again and number == len(kept) and reply.startswith(STAYS):
+        if again and reply.startswith(STAYS):
             added = len(question) + len(reply)
             if size + added <= MAX_KEPT:
                 kept[question] = number, reply

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from render_support import EngineHere, MacroHere, rendered_here
 
@@ -195,6 +196,33 @@ async def test_binary_and_broken_documents_are_copied_and_told_of(
     )
     assert [one.path for one in summary.problems] == ["binary.md", "large.md", "latin.md"]
     assert not summary.failed
+
+
+async def test_documents_that_change_while_they_are_rendered_are_told_of(
+    engine: EngineHere, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "KEPT_TEXT", 0)  # each is read again when its turn comes
+    (source / "deep" / "plain.txt").write_bytes(b"nothing")
+    (source / "deep" / "later.md").write_bytes(b"nothing")
+    remove_stale = rendering._Rendering._remove_stale
+
+    def changed_meanwhile(self: rendering._Rendering, scan: Any) -> None:
+        (source / "deep" / "plain.html").unlink()
+        (source / "deep" / "plain.txt").write_bytes(b"nothing\0")
+        (source / "deep" / "later.md").write_bytes(b"[[box]]")
+        (source / "a.md").write_bytes(("ä" * (render_tree.MAX_DOCUMENT // 2) + "x").encode())
+        remove_stale(self, scan)
+
+    monkeypatch.setattr(rendering._Rendering, "_remove_stale", changed_meanwhile)
+    summary = await rendered_here(engine, source, tmp_path / "out")
+    problems = {one.path: one.failed for one in summary.problems}
+    assert problems == {"deep/plain.html": True, "deep/plain.txt": False, "a.md": False}
+    assert (tmp_path / "out" / "deep" / "plain.txt").read_bytes() == b"nothing\0"
+    assert (tmp_path / "out" / "a.md").read_bytes() == (source / "a.md").read_bytes()
+    assert (tmp_path / "out" / "deep" / "later.md").read_bytes().startswith(b"<b>")
+    monkeypatch.setattr(rendering._Rendering, "_remove_stale", remove_stale)
+    await rendered_here(engine, source, tmp_path / "out")
+    assert (tmp_path / "out" / "deep" / "later.md").read_bytes() == b"<b>1</b>"
 
 
 async def test_links_pipes_and_hidden_files_are_left_out(engine: EngineHere, source: Path, tmp_path: Path) -> None:
@@ -434,8 +462,90 @@ async def test_what_is_written_is_not_open_to_more_accounts_than_its_source(
     engine: EngineHere, source: Path, tmp_path: Path
 ) -> None:
     (source / "a.md").chmod(0o600)
-    await rendered_here(engine, source, tmp_path / "out")
-    assert (tmp_path / "out" / "a.md").stat().st_mode & 0o777 == 0o600
+    (source / "deep").chmod(0o700)
+    out = tmp_path / "out"
+    await rendered_here(engine, source, out)
+    assert (out / "a.md").stat().st_mode & 0o777 == 0o600
+    assert (out / "deep").stat().st_mode & 0o777 == 0o700
+    for path in ("deep/b.md", "data.csv"):
+        (source / path).chmod(0o600)
+    await rendered_here(engine, source, out)
+    assert {(out / path).stat().st_mode & 0o777 for path in ("deep/b.md", "data.csv")} == {0o600}
+    assert engine.rendered == ["deep/b.md"]
+
+
+async def test_what_cannot_be_looked_at_is_an_error_and_its_result_stays(
+    engine: EngineHere, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    await rendered_here(engine, source, out)
+    opened = os.open
+
+    def closed(path: Any, *options: Any, **more: Any) -> int:
+        if path == "er":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(path, *options, **more)
+
+    monkeypatch.setattr(render_tree.os, "open", closed)
+    summary = await rendered_here(engine, source, out)
+    assert (summary.failed, summary.removed) == (True, 0)
+    assert [(one.path, one.problem) for one in summary.problems] == [("deep/er", "permission denied")]
+    assert (out / "deep" / "er" / "c.txt").exists()
+
+
+async def test_a_manifest_that_others_wrote_leads_out_of_the_folder_nowhere(
+    engine: EngineHere, source: Path, tmp_path: Path
+) -> None:
+    out, victim = tmp_path / "out", tmp_path / "victim"
+    await rendered_here(engine, source, out)
+    victim.write_bytes(b"of others")
+    state = victim.stat()
+    manifest = out / MANIFEST
+    noted = manifest.stat()
+    with manifest.open("ab") as file:
+        for path in ("../victim", str(victim), "deep/../../victim", "a\0b", ""):
+            entry = Entry(path=path, size=state.st_size, modified_ns=state.st_mtime_ns)
+            file.write(msgspec.json.encode(entry) + b"\n")
+        file.write(msgspec.json.encode(Entry(path=MANIFEST, size=noted.st_size, modified_ns=noted.st_mtime_ns)) + b"\n")
+    summary = await rendered_here(engine, source, out)
+    assert victim.read_bytes() == b"of others"
+    assert (summary.rendered, summary.removed, summary.problems) == (0, 0, [])
+
+
+async def test_a_manifest_that_can_be_neither_read_nor_replaced_is_an_error(
+    engine: EngineHere, source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out" / MANIFEST).mkdir(parents=True)
+    with pytest.raises(RenderFolderError, match=r"cannot be used, by its file .*: is a directory"):
+        await rendered_here(engine, source, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("now", "result"),
+    [(None, None), (b"a\0b", b"a\0b"), (b"[[box n=4]]", b"<b>14</b>"), (b"other", b"other")],
+)
+async def test_a_document_that_changes_after_it_was_looked_at_is_what_it_is_when_its_turn_comes(
+    engine: EngineHere,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    now: bytes | None,
+    result: bytes | None,
+) -> None:
+    monkeypatch.setattr(rendering, "KEPT_TEXT", 0)
+    look = rendering._Rendering._look
+    plain = source / "deep" / "plain.html"
+
+    def looked(self: Any, scan: Any) -> None:
+        look(self, scan)
+        plain.unlink() if now is None else plain.write_bytes(now)
+
+    monkeypatch.setattr(rendering._Rendering, "_look", looked)
+    summary = await rendered_here(engine, source, tmp_path / "out")
+    made = tmp_path / "out" / "deep" / "plain.html"
+    assert (made.read_bytes() if made.exists() else None) == result
+    assert summary.failed == (now is None)
+    assert summary.unchanged == 0
 
 
 async def test_names_that_are_not_utf_8_are_copied(engine: EngineHere, source: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ equal questions have equal answers as long as a batch goes on, whatever happens 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -84,7 +83,7 @@ class DocumentCollection:
         for path, targets in links.items():
             for target in targets:
                 self._belongs[target][path] = None
-        for image in by_path.values():
+        for _, image in sorted(by_path.items()):  # in whatever order they were sent
             for path in _named_by_sidecar(image, links):
                 links[path][image.path] = None
                 self._belongs[image.path][path] = None
@@ -209,11 +208,6 @@ class DocumentCollection:
                 return  # they come newest first
             seen.add(month)
             yield image
-
-
-def answer_sha256(answer: Answer) -> str:
-    """Return the SHA-256 of an answer's canonical JSON: keys sorted, without blanks, UTF-8."""
-    return hashlib.sha256(msgspec.json.encode(answer, order="deterministic")).hexdigest()
 
 
 def _params(operation: str, params: Mapping[str, Any], kind: type[P]) -> P:

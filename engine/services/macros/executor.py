@@ -82,6 +82,12 @@ class ChunkResult:
     isolation: str = ""
 
 
+class HashedReply(bytes):
+    """A reply to a macro's call whose answer is canonical JSON, with the SHA-256 of that."""
+
+    sha256 = ""
+
+
 class Executor(Protocol):
     """Takes chunks and gives back results in the order in which they end."""
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.models.runs import RunInfo
-from engine.pool.calls import error, whole
+from engine.pool.calls import error, is_long, whole
 from engine.pool.job import Reply
 from engine.registry.operation import ScriptKind
 from engine.registry.runs import RUNS_PROGRESS
@@ -34,8 +34,8 @@ PER_SECOND = 1_000
 BURST = 1_000
 """Calls that a run begins with and may save up."""
 
-LONG = 200
-"""Entries of a list up to which it is written in the event loop."""
+UNREAD = "?"
+"""Stands on record for the name of an operation that could not be read, or is none."""
 
 OF_ITS_SCRIPT = ("state.",)
 """Beginnings of the names of operations on what a script has: a run asks them for its own script, whatever it names."""
@@ -223,7 +223,7 @@ class _Answers:
             self._api.audit.tell(self._run.actor, SOURCE, f"call {operation}", subject, calls=count, **told)
 
     def _answer(self, payload: bytes, reply: Reply) -> None:
-        name = "?"
+        name = UNREAD
         try:
             asked = _ASKED.decode(payload)
             found = self._allowed(asked.op)
@@ -255,7 +255,7 @@ class _Answers:
         task.add_done_callback(self._tasks.discard)
 
     def _succeed(self, name: str, answer: object, reply: Reply) -> None:
-        if _is_long(answer):
+        if is_long(answer):
             self._begin(self._succeed_later(name, answer, reply))
             return
         answer, descriptors = answer if isinstance(answer, WithDescriptors) else (answer, ())
@@ -288,8 +288,9 @@ class _Answers:
     def _refusal(self, name: str, problem: Exception) -> ServiceError:
         if isinstance(problem, ServiceError):
             return problem
-        if isinstance(problem, msgspec.MsgspecError):
-            return ServiceError("bad_request", f"What {name} is given does not fit: {problem}.")
+        if isinstance(problem, msgspec.MsgspecError | UnicodeDecodeError):
+            given = "The call" if name == UNREAD else f"What {name} is given"
+            return ServiceError("bad_request", f"{given} does not fit: {str(problem).rstrip('.')}.")
         if isinstance(problem, RecursionError):
             return ServiceError("bad_request", "The call is nested too deeply.")
         log.error("run %d called %s", self._run.info.id, name, exc_info=problem)
@@ -315,7 +316,7 @@ class _Answers:
         return found
 
     def _require_no_secret(self, name: str, payload: bytes) -> None:
-        if name not in KEEPS_NOTHING and self._api.tells_secret(self._run.info.id, payload.decode()):
+        if name not in KEEPS_NOTHING and self._api.tells_secret(self._run.info.id, payload.decode("utf-8", "replace")):
             sentence = f"{name} was not called: what it was given has a secret, which would be kept or handed on."
             raise ServiceError("tells_secret", sentence, hint="Leave the secret out of it.", status=422)
 
@@ -339,14 +340,6 @@ class _Answers:
             sentence = f"Only a saved script can call {row.name}, and this run is of code that is none."
             raise ServiceError("no_script", sentence, hint="Save it as a script of the project, and run that.")
         return self._run.script
-
-
-def _is_long(answer: object) -> bool:
-    """Whether an answer has a long list in it."""
-    if not isinstance(answer, msgspec.Struct):
-        return False
-    values = (getattr(answer, name) for name in answer.__struct_fields__)
-    return any(isinstance(value, (list, tuple)) and len(value) > LONG for value in values)
 
 
 def _encoded(answer: object) -> bytes:
