@@ -301,6 +301,7 @@ async def compose(
             pool, run_id=run_id, actor=actor.name, workers=workers, calls=calls, interactive=preview
         ),
         lambda info, actor: script_api.for_run(info, "macro", actor, ""),
+        audit,
     )
     stack.push_async_callback(render.close)
     engine = EngineParts(

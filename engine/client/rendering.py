@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 import msgspec
 
@@ -62,15 +62,18 @@ from engine.registry.macros import (
 TAG = "[["
 """A document without it has nothing to expand."""
 
+FIRST_REQUEST = 2
+"""Documents of the first requests, of which nobody knows how long they take."""
+
 REQUEST_DOCUMENTS = 250
 REQUEST_SIZE = 1 << 20
 """Documents, or characters of documents or questions, of one request; a larger document goes alone."""
 
-FIRST_REQUEST = 16
-"""Documents of the first requests: the first progress is there at once, also where macros are slow."""
+REQUEST_TIME = 0.3
+"""Seconds that a request should take: as often the progress moves, and as much is lost with the engine."""
 
-REQUEST_TIME = 1.0
-"""Seconds that a request may take before the next ones are smaller; in half of that, the next ones are larger."""
+REQUEST_GROWTH = 4
+"""A request has at most so many times the documents of the one before."""
 
 IN_FLIGHT = 3
 """Requests that the engine has at once: one to work at, one to come next, one on its way back."""
@@ -95,6 +98,7 @@ ERRORS = frozenset({"error", "unknown", "parameter", "syntax"})
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 
 Reconnect = Callable[[], Awaitable[EngineClient]]
 
@@ -446,20 +450,23 @@ class _Rendering:
 
     async def _render_all(self, batch_id: str, todo: Sequence[_Document]) -> None:
         """Send the documents in portions, several on their way at once."""
-        portions = _Portions(todo)
+        portions = Portions(todo, lambda document: document.file.size)
         done = 0
-        self._tell(done, len(todo))
+
+        def finished(documents: int) -> None:
+            nonlocal done
+            done += documents
+            if self._options.progress is not None:
+                self._options.progress(done, len(todo))
 
         async def one_after_the_other() -> None:
-            nonlocal done
-            while portion := portions.take():
-                begun = time.monotonic()
-                await self._render(batch_id, portion, len(todo))
-                portions.took(time.monotonic() - begun)
-                done += len(portion)
-                self._tell(done, len(todo))
+            while portion := portions.next():
+                sent_at = time.monotonic()
+                await self._render(batch_id, portion, len(todo), finished)
+                portions.took(len(portion), sent_at, time.monotonic())
 
-        tasks = [asyncio.ensure_future(one_after_the_other()) for _ in range(min(IN_FLIGHT, len(todo)))]
+        finished(0)
+        tasks = [asyncio.ensure_future(one_after_the_other()) for _ in range(IN_FLIGHT)]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -467,12 +474,12 @@ class _Rendering:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _tell(self, done: int, total: int) -> None:
-        if self._options.progress is not None and total:
-            self._options.progress(done, total)
-
-    async def _render(self, batch_id: str, portion: Sequence[_Document], total: int) -> None:
+    async def _render(
+        self, batch_id: str, portion: Sequence[_Document], total: int, finished: Callable[[int], None]
+    ) -> None:
         left = await self.in_files(self._texts, portion)
+        if len(left) < len(portion):
+            finished(len(portion) - len(left))  # they were copied, or cannot be read
         while left:
             request = RenderRequest(documents=[one for _, one in left], total=total)
             answer = await self._client.call(RENDER_DOCUMENTS, BatchParams(batch_id=batch_id), request)
@@ -480,6 +487,7 @@ class _Rendering:
                 raise EngineUnreachable("The engine's answer makes no sense to this version.")
             # An answer may have fewer documents than were sent: the rest has found no room.
             await asyncio.shield(self.in_files(self._write_rendered, left, answer.documents))
+            finished(min(len(left), len(answer.documents)))
             left = left[len(answer.documents) :]
 
     def _texts(self, portion: Sequence[_Document]) -> list[tuple[_Document, DocumentInput]]:
@@ -681,30 +689,34 @@ def _is_too_large(text: str) -> bool:
     return len(text) > LARGEST_REQUEST // 6 and len(msgspec.json.encode(text)) > LARGEST_REQUEST
 
 
-class _Portions:
-    """Documents of one request each: few at first, and more as long as they are made quickly."""
+class Portions(Generic[Item]):
+    """What is to be rendered, cut into requests by how long the ones before took."""
 
-    def __init__(self, documents: Iterable[_Document]) -> None:
-        self._documents = deque(documents)
-        self._most = min(FIRST_REQUEST, REQUEST_DOCUMENTS)
+    def __init__(self, items: Iterable[Item], size: Callable[[Item], int]) -> None:
+        """``size`` tells how many bytes one has."""
+        self._left = deque(items)
+        self._size = size
+        self._most = FIRST_REQUEST
+        self._last = 0.0
+        """When the last request was answered."""
 
-    def take(self) -> list[_Document]:
-        """Return the documents of the next request; none when all were taken."""
-        portion: list[_Document] = []
+    def next(self) -> list[Item]:
+        """Return the documents of the next request; none when all are on their way."""
+        portion: list[Item] = []
         size = 0
-        while self._documents and len(portion) < self._most:
-            size += self._documents[0].file.size
+        while self._left and len(portion) < self._most:
+            size += self._size(self._left[0])
             if portion and size > REQUEST_SIZE:
                 break
-            portion.append(self._documents.popleft())
+            portion.append(self._left.popleft())
         return portion
 
-    def took(self, seconds: float) -> None:
-        """Choose the size of the next requests by the time that one took."""
-        if seconds > REQUEST_TIME:
-            self._most = max(1, self._most // 2)
-        elif seconds < REQUEST_TIME / 2:
-            self._most = min(REQUEST_DOCUMENTS, self._most * 2)
+    def took(self, documents: int, sent_at: float, now: float) -> None:
+        """Learn from a request: how long it took by itself, not how long it waited behind the one before."""
+        seconds = now - max(sent_at, self._last)
+        self._last = now
+        fitting = int(documents * REQUEST_TIME / seconds) if seconds > 0 else REQUEST_DOCUMENTS
+        self._most = max(1, min(fitting, documents * REQUEST_GROWTH, REQUEST_DOCUMENTS))
 
 
 def _questions(asked: Mapping[Question, Read]) -> Iterator[list[tuple[Question, Read]]]:

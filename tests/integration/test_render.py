@@ -25,11 +25,12 @@ from engine.models.macros import (
     RenderRequest,
     SourceDocument,
 )
-from engine.models.runs import Outcome, RunKind, RunRequest, RunState
+from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest, RunState
 from engine.models.scripts import SaveRequest
 from engine.models.sync import TaskState
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.macros import batches
+from engine.services.runs import service as run_service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -257,18 +258,49 @@ async def test_a_preview_of_an_unsaved_macro_uses_its_text_and_nothing_else_does
     assert (await engine.render.preview(PreviewRequest(text="[[box]]", path="x"), AUTHOR)).text == "<b>None x</b>"
 
 
-async def test_a_preview_is_on_record_if_it_calls_anything(engine: Engine) -> None:
+async def test_a_preview_that_went_well_leaves_no_record_and_is_counted_for_the_audit(engine: Engine) -> None:
+    engine.render.previews.close()
     before = (await engine.runs.list(engine.owner, limit=1)).runs[0].id
-    await engine.render.preview(PreviewRequest(text="no tag [[nope]]"), AUTHOR)
+    told = engine.events.last_seq
+    await engine.render.preview(PreviewRequest(text="no tag [[nope]]", path="w.md"), AUTHOR)
+    for path in ("x.md", "y.md", "x.md"):
+        await engine.render.preview(PreviewRequest(text="[[box]][[raises]]", path=path), AUTHOR)
+    assert not [event for event in engine.events.since(told)[0] if "preview" in str(event.data)]
     assert (await engine.runs.list(engine.owner, limit=1)).runs[0].id == before
-    await engine.render.preview(PreviewRequest(text="[[box]]", path="x.md"), AUTHOR)
-    [newest] = (await engine.runs.list(engine.owner, limit=1)).runs
-    assert (newest.name, newest.kind, newest.outcome, newest.actor) == (
-        "preview x.md",
-        RunKind.RENDER,
-        Outcome.OK,
-        "ada",
-    )
+    engine.render.previews.close()
+    [entry] = [one for one in (await engine.audit.list(engine.owner, limit=20)).records if "y.md" in one.subject]
+    assert (entry.actor, entry.action, entry.subject) == ("ada", "preview", "x.md, y.md")
+    assert entry.detail["previews"] == 3
+
+
+@pytest.mark.parametrize("by", ["run", "leaving"])
+async def test_a_preview_that_is_cancelled_ends_within_an_instant(
+    engine: Engine, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_service, "WRITE_EVERY", 0.0)  # seconds until it is listed
+    request = PreviewRequest(text="[[loops forever=1]]", path="z.md")
+    going_on = asyncio.ensure_future(engine.render.preview(request, AUTHOR))
+    await eventually(lambda: engine.pool.info().running > 0)
+
+    async def newest() -> RunInfo:
+        return (await engine.runs.list(engine.owner, limit=1)).runs[0]
+
+    held = [run for run in engine.runs._active.values() if run.info.name == "preview z.md"]
+    await eventually(lambda: any(run.kept_back is not None and run.kept_back.listed for run in held))
+    listed = await newest()
+    assert listed.name == "preview z.md"
+    if by == "leaving":
+        going_on.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await going_on
+        assert (await newest()).id < listed.id
+    else:
+        assert (await engine.runs.cancel(listed.id, engine.owner)).outcome is Outcome.CANCELLED
+        with pytest.raises(ServiceError, match="has ended"):
+            await going_on
+        assert (await newest()).outcome is Outcome.CANCELLED
+        assert (await engine.runs.get(listed.id, engine.owner)).outcome is Outcome.CANCELLED
+    await eventually(lambda: engine.pool.info().running == 0)
 
 
 async def test_the_list_of_macros_names_those_that_cannot_be_used(engine: Engine, tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ async def test_what_does_not_fit_is_refused_with_a_sentence(engine: Engine) -> N
     code = """
 deep = '{"a":' * 100_000 + '1' + '}' * 100_000
 def raw(text):
-    reply, _ = gatewright._caller.call(text.encode(errors='surrogateescape'))
+    reply, _ = gatewright._ask(text.encode(errors='surrogateescape'))
     import json
     return json.loads(reply)['error']
 result = [raw('['), raw('{}'), raw('{"op":"runs.get","params":[]}'), raw('{"op":"runs.get","params":{"run_id":"x"}}'),

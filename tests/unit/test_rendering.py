@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.render_manifest import Entry
 from engine.client.render_tree import MANIFEST, TEMP, RenderFolderError, ResultFolder
 from engine.client.render_watch import RenderWatch
+from engine.client.rendering import Portions
 from engine.models.documents import TagCounts
 
 
@@ -302,19 +304,6 @@ async def test_progress_begins_with_the_first_documents_and_requests_grow(
     assert [done for done, _ in told] == sorted(done for done, _ in told)
 
 
-def test_a_slow_request_makes_the_next_ones_smaller() -> None:
-    portions = rendering._Portions([])
-    for seconds, most in ((0.1, 32), (0.1, 64), (0.7, 64), (3.0, 32), (60.0, 16)):
-        portions.took(seconds)
-        assert portions._most == most
-    for _ in range(20):
-        portions.took(60)
-    assert portions._most == 1
-    for _ in range(20):
-        portions.took(0)
-    assert portions._most == rendering.REQUEST_DOCUMENTS
-
-
 @pytest.fixture
 def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "REQUEST_DOCUMENTS", 5)
@@ -382,9 +371,26 @@ async def test_an_answer_with_fewer_documents_than_were_sent_is_gone_on_with(
 ) -> None:
     many(source, 50)
     engine.fits = 2
-    summary = await rendered_here(engine, source, tmp_path / "out")
+    told: list[tuple[int, int]] = []
+    summary = await rendered_here(engine, source, tmp_path / "out", progress=lambda *so_far: told.append(so_far))
     assert summary.rendered == 54
     assert len(engine.rendered) == len(set(engine.rendered))
+    assert (told[0], told[-1]) == ((0, 53), (53, 53))  # those with tags
+    assert max(then - now for (now, _), (then, _) in pairwise(told)) <= 2
+
+
+def test_requests_are_small_at_first_and_then_as_large_as_their_time_allows() -> None:
+    portions: Portions[int] = Portions(range(2000), lambda _: 1)
+    now, sizes = 0.0, []
+    for seconds_each in [0.001] * 8 + [0.09] * 4 + [5.0] * 3:
+        size = len(portions.next())
+        portions.took(size, now, now := now + size * seconds_each)
+        sizes.append(size)
+    assert sizes == [2, 8, 32, 128, 250, 250, 250, 250, 250, 3, 3, 3, 3, 1, 1]
+    portions.took(1, now - 9.0, now + 0.3)  # it was sent while another one went on
+    assert len(portions.next()) == 1
+    large = Portions([rendering.REQUEST_SIZE] * 3, lambda size: size)
+    assert [len(large.next()) for _ in range(4)] == [1, 1, 1, 0]
 
 
 @pytest.mark.usefixtures("small_requests")

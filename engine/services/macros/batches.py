@@ -49,6 +49,7 @@ class BatchEnd(Enum):
 
     DONE = Outcome.OK, "no_batch", ""
     CANCELLED = Outcome.CANCELLED, "cancelled", "The render was cancelled."
+    GIVEN_UP = Outcome.CANCELLED, "cancelled", "The caller did not wait for its end."
     TIMEOUT = Outcome.TIMEOUT, "timeout", "The render took longer than it may."
     LEFT = Outcome.CANCELLED, "no_batch", "The render's client was gone: it asked for nothing for a minute."
     STOPPED = Outcome.INTERRUPTED, "stopping", "The engine was stopped."
@@ -161,6 +162,10 @@ class Batch:
         if self._end is None:
             self._end = end
             self._ending.set()
+
+    async def stopped(self) -> None:
+        """Wait until it is told to end."""
+        await self._ending.wait()
 
     async def ended(self) -> RunInfo | None:
         """Wait for its end and return its final record."""

@@ -269,7 +269,7 @@ def _params(expansion: _Expansion, number: int, tag: Tag, macros: Macros) -> Map
     params, problems = declared(tag.params, macro.info.params, tag.texts)
     for problem in problems:
         expansion.warn(number, "parameter", problem)
-    if len(problems) > _unknown(tag, macro):
+    if problems and len(problems) > _unknown(tag, macro):
         return None  # a value that does not fit, or one that is missing
     return params
 
