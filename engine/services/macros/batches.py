@@ -1,6 +1,6 @@
-"""A batch: the macros of one moment, one tree of documents, one record, one task; ended by whoever comes first.
+"""A batch: the macros of one moment, one tree of documents, one record, one task; ended by the first of four.
 
-That is its client, who has everything; somebody who cancels its task or its run; its time; or its lease: a client that
+That is its client, who has everything; a cancel of its task or its run; its time; or its lease: a client that
 has asked for nothing for a while is gone.
 """
 
@@ -30,6 +30,9 @@ LEASE = 60.0
 
 RENDERING = "rendering"
 
+MAX_ANSWER = 32 << 20
+"""Characters of texts and reads in one answer, but for a single document that has more."""
+
 
 class Documents(Protocol):
     """The tree that a batch is about, as macros see it."""
@@ -45,9 +48,10 @@ class BatchEnd(Enum):
     """Why a batch ended: the outcome of its record, the code of what requests are told that come later, and why."""
 
     DONE = Outcome.OK, "no_batch", ""
-    CANCELLED = Outcome.CANCELLED, "cancelled", "The batch was cancelled."
-    TIMEOUT = Outcome.TIMEOUT, "timeout", "The batch took longer than it may."
-    LEFT = Outcome.CANCELLED, "no_batch", "The batch's client was gone: it asked for nothing for a minute."
+    CANCELLED = Outcome.CANCELLED, "cancelled", "The render was cancelled."
+    GIVEN_UP = Outcome.CANCELLED, "cancelled", "The caller did not wait for its end."
+    TIMEOUT = Outcome.TIMEOUT, "timeout", "The render took longer than it may."
+    LEFT = Outcome.CANCELLED, "no_batch", "The render's client was gone: it asked for nothing for a minute."
     STOPPED = Outcome.INTERRUPTED, "stopping", "The engine was stopped."
 
     def __init__(self, outcome: Outcome, code: str, sentence: str) -> None:
@@ -80,7 +84,12 @@ class Counts:
 
     def sentence(self) -> str:
         errors = f", {self.errors:,} of them wrong" if self.errors else ""
-        return f"{self.documents:,} documents with {self.tags:,} tags{errors}; {self.warnings:,} warnings."
+        documents, tags = _counted(self.documents, "document"), _counted(self.tags, "tag")
+        return f"{documents} with {tags}{errors}; {_counted(self.warnings, 'warning')}."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(slots=True)
@@ -154,6 +163,10 @@ class Batch:
             self._end = end
             self._ending.set()
 
+    async def stopped(self) -> None:
+        """Wait until it is told to end."""
+        await self._ending.wait()
+
     async def ended(self) -> RunInfo | None:
         """Wait for its end and return its final record."""
         await self._ended.wait()
@@ -171,7 +184,7 @@ class Batch:
             if self._end is not None or self.caller is None:
                 raise self._over()
             self._report()  # how much there is to do, before the first of it is done
-            rendered = await expand(documents, self.macros, self.caller)
+            rendered = _fitting(await expand(documents, self.macros, self.caller))
         except ServiceError:
             if self._end is None:
                 raise
@@ -192,7 +205,7 @@ class Batch:
     def _over(self) -> ServiceError:
         """Say that it has ended, and why."""
         end = self._end or BatchEnd.STOPPED
-        return ServiceError(end.code, end.sentence or "The batch has ended.", hint=end.hint, status=409)
+        return ServiceError(end.code, end.sentence or "The render has ended.", hint=end.hint, status=409)
 
     def read_again(self, reads: Sequence[Read]) -> list[str]:
         """Return the hashes of what the reads would be answered now. Blocks."""
@@ -207,3 +220,19 @@ class Batch:
 
     def error(self, end: BatchEnd) -> RunError | None:
         return RunError(type=end.outcome.value, message=end.sentence) if end.sentence else None
+
+
+def _fitting(rendered: Sequence[RenderedDocument]) -> list[RenderedDocument]:
+    """The documents from the first on that one answer has room for."""
+    size, taken = 0, list[RenderedDocument]()
+    for document in rendered:
+        size += len(document.text) + sum(map(_characters, document.reads))
+        if taken and size > MAX_ANSWER:
+            break
+        taken.append(document)
+    return taken
+
+
+def _characters(read: Read) -> int:
+    """About how many a read takes in an answer."""
+    return 150 + sum(len(value) for value in read.params.values() if isinstance(value, str))
