@@ -131,7 +131,7 @@ class Caller:
         return False
 
     def _ask(self, number: int, thread: int, request: bytes) -> tuple[bytes, list[int]]:
-        waiter, sent = None, False
+        waiter, sent = None, list[int]()
         try:  # from the first line on: a signal handler may raise anywhere in it
             self._take_room(number, thread)
             with self._lock:
@@ -139,8 +139,7 @@ class Caller:
                     self._reader = thread
                 else:
                     self._waiters[number] = waiter = _Waiter(thread)
-            self._channel.send(Frame.CALL, CALL.pack(number) + request)
-            sent = True
+            self._channel.send(Frame.CALL, CALL.pack(number) + request, sent)
             if waiter is not None:
                 waiter.lock.acquire()
                 if number in self._replies:

@@ -134,13 +134,29 @@ class Channel:
             if pending is not None:
                 self._send_output(pending[0], pending[1])
 
-    def send(self, frame: int, payload: bytes) -> None:
-        """Write one frame whole."""
+    def send(self, frame: int, payload: bytes, sent: list[int] | None = None) -> None:
+        """Write one frame whole.
+
+        An exception of a signal handler leaves all of it written or nothing. A second one meanwhile may cut it.
+
+        Args:
+            sent: Takes what was written at once, in bytes; empty after an exception, nothing was.
+        """
+        sent = [] if sent is None else sent
         with self._lock:
             data = HEADER.pack(len(payload), frame) + payload
-            written = _write(self.fd, data)
-            while written < len(data):
-                written += _write(self.fd, memoryview(data)[written:])
+            try:
+                self._write_on(data, sent)
+            except BaseException:
+                if sent:
+                    self._write_on(data, sent)
+                raise
+
+    def _write_on(self, data: bytes, sent: list[int]) -> None:
+        while (written := sum(sent)) < len(data):
+            # Written and noted by one call of C: between two of Python a signal handler may raise, and it would not be
+            # known that the frame is on its way.
+            sent.extend(map(_write, (self.fd,), (memoryview(data)[written:],)))
 
     def send_parts(self, frame: int, parts: tuple[bytes, ...]) -> None:
         """Write one frame whole, of several parts, which are large and not copied for it."""
