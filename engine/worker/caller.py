@@ -116,7 +116,8 @@ class Caller:
         return False
 
     def _ask(self, number: int, thread: int, request: bytes) -> tuple[bytes, list[int]]:
-        waiter, sent = None, False
+        waiter: _Waiter | None = None
+        sent: list[int] = []
         try:  # from the first line on: a signal handler may raise anywhere in it
             self._take_room(number, thread)
             with self._lock:
@@ -124,8 +125,7 @@ class Caller:
                     self._reader = thread
                 else:
                     self._waiters[number] = waiter = _Waiter(thread)
-            self._channel.send(Frame.CALL, CALL.pack(number) + request)
-            sent = True
+            self._channel.send(Frame.CALL, CALL.pack(number) + request, sent)
             if waiter is not None:
                 waiter.lock.acquire()
                 if number in self._replies:
@@ -137,7 +137,7 @@ class Caller:
                 self._hand_on(answered, answer, fds)
         finally:
             with self._lock:
-                if not sent:
+                if not sent:  # else the engine counts it, heard of or not
                     self._outstanding.discard(number)
                 self._waiters.pop(number, None)
                 self._replies.pop(number, None)
