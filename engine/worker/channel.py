@@ -64,6 +64,8 @@ class Channel:
         self.current_call: Callable[[], int] | None = None
         """Of a batch: tells which call of its chunk goes on. Only the thread that makes these calls asks the engine."""
         self.main_thread = 0
+        self.read_again: Callable[[int], None] | None = None
+        """Of a batch: notes that the call that goes on was given a kept answer, by its number."""
 
     @property
     def noting(self) -> mmap | None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from api_support import eventually
 from render_support import EngineHere, MacroHere, rendered_here
 
 from engine.client import render_tree, rendering
-from engine.client.answers import EngineUnreachable
+from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.render_manifest import Entry
-from engine.client.render_tree import DOCUMENT_SUFFIXES, MANIFEST, TEMP, RenderFolderError, ResultFolder
+from engine.client.render_tree import MANIFEST, TEMP, RenderFolderError, ResultFolder
+from engine.client.render_watch import RenderWatch
+from engine.client.rendering import Portions
 from engine.models.documents import TagCounts
 
 
@@ -287,6 +292,18 @@ async def test_two_renders_do_not_write_to_one_folder(engine: EngineHere, source
         await rendered_here(engine, source, tmp_path / "out")
 
 
+async def test_progress_begins_with_the_first_documents_and_requests_grow(
+    engine: EngineHere, source: Path, tmp_path: Path
+) -> None:
+    many(source, 600)
+    told: list[tuple[int, int]] = []
+    await rendered_here(engine, source, tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    assert told[0] == (0, 603)
+    assert told[1] == (rendering.FIRST_REQUEST, 603)
+    assert told[-1] == (603, 603)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
 @pytest.fixture
 def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "REQUEST_DOCUMENTS", 5)
@@ -354,9 +371,26 @@ async def test_an_answer_with_fewer_documents_than_were_sent_is_gone_on_with(
 ) -> None:
     many(source, 50)
     engine.fits = 2
-    summary = await rendered_here(engine, source, tmp_path / "out")
+    told: list[tuple[int, int]] = []
+    summary = await rendered_here(engine, source, tmp_path / "out", progress=lambda *so_far: told.append(so_far))
     assert summary.rendered == 54
     assert len(engine.rendered) == len(set(engine.rendered))
+    assert (told[0], told[-1]) == ((0, 53), (53, 53))  # those with tags
+    assert max(then - now for (now, _), (then, _) in pairwise(told)) <= 2
+
+
+def test_requests_are_small_at_first_and_then_as_large_as_their_time_allows() -> None:
+    portions: Portions[int] = Portions(range(2000), lambda _: 1)
+    now, sizes = 0.0, []
+    for seconds_each in [0.001] * 8 + [0.09] * 4 + [5.0] * 3:
+        size = len(portions.next())
+        portions.took(size, now, now := now + size * seconds_each)
+        sizes.append(size)
+    assert sizes == [2, 8, 32, 128, 250, 250, 250, 250, 250, 3, 3, 3, 3, 1, 1]
+    portions.took(1, now - 9.0, now + 0.3)  # it was sent while another one went on
+    assert len(portions.next()) == 1
+    large = Portions([rendering.REQUEST_SIZE] * 3, lambda size: size)
+    assert [len(large.next()) for _ in range(4)] == [1, 1, 1, 0]
 
 
 @pytest.mark.usefixtures("small_requests")
@@ -493,6 +527,31 @@ async def test_a_manifest_that_others_wrote_leads_out_of_the_folder_nowhere(
     assert (summary.rendered, summary.removed, summary.problems) == (0, 0, [])
 
 
+async def test_questions_are_asked_again_in_requests_that_the_engine_takes_whatever_the_manifest_holds(
+    engine: EngineHere, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "REQUEST_SIZE", 1000)
+    sizes: list[int] = []
+    answer = engine._render_reads
+
+    async def counted(params: Any, body: Any) -> Any:
+        sizes.append(len(msgspec.json.encode(body)))
+        return await answer(params, body)
+
+    monkeypatch.setattr(engine, "_render_reads", counted)
+    out = tmp_path / "out"
+    await rendered_here(engine, source, out)
+    manifest = out / MANIFEST
+    noted = [msgspec.json.decode(line) for line in manifest.read_bytes().splitlines()]
+    [cloud] = [one for one in noted if one.get("reads")]
+    asked = [{"operation": "documents.list", "params": {"status": f"{n}" + "x" * 300}, "sha256": "?"} for n in range(9)]
+    cloud["reads"] += [*asked, {"operation": "documents.list", "params": {"status": "x" * 2000}, "sha256": ""}]
+    manifest.write_bytes(manifest.read_bytes() + msgspec.json.encode(cloud) + b"\n")
+    await rendered_here(engine, source, out)
+    assert (engine.rendered, len(sizes) > 1) == (["deep/b.md"], True)
+    assert max(sizes) < 1500
+
+
 async def test_a_manifest_that_can_be_neither_read_nor_replaced_is_an_error(
     engine: EngineHere, source: Path, tmp_path: Path
 ) -> None:
@@ -538,13 +597,31 @@ async def test_names_that_are_not_utf_8_are_copied(engine: EngineHere, source: P
     assert (await rendered_here(engine, source, tmp_path / "out")).copied == 1, "such a name cannot be noted"
 
 
-def test_documents_are_what_the_project_calls_documents() -> None:
-    from store.files.names import DOCUMENT_NAMES
-
-    assert DOCUMENT_NAMES.suffixes == DOCUMENT_SUFFIXES
-
-
 def test_an_entry_says_whether_its_macros_are_the_same() -> None:
     assert Entry(path="a").made_with({})
     folder = ResultFolder(-1)
     folder.close()
+
+
+async def test_an_engine_that_refuses_its_events_is_not_connected_to_again_and_again(source: Path) -> None:
+    class Refusing:
+        asked = 0
+
+        async def events(self) -> AsyncIterator[Any]:
+            self.asked += 1
+            raise EngineError("busy", "Too many follow the events.", None, 429)
+            yield
+
+    async def reconnect() -> Any:
+        raise AssertionError("the engine was not lost")
+
+    client: Any = Refusing()
+    watch = RenderWatch(str(source), reconnect, client)
+    try:
+        await eventually(lambda: client.asked > 0, 20.0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert (client.asked, watch._scripts_changed) == (1, False)
+        assert not any(task.done() for task in watch._tasks)
+    finally:
+        await watch.close()
