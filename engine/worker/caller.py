@@ -131,7 +131,8 @@ class Caller:
         return False
 
     def _ask(self, number: int, thread: int, request: bytes) -> tuple[bytes, list[int]]:
-        waiter, sent = None, list[int]()
+        waiter: _Waiter | None = None
+        sent: list[int] = []
         try:  # from the first line on: a signal handler may raise anywhere in it
             self._take_room(number, thread)
             with self._lock:
@@ -151,7 +152,7 @@ class Caller:
                 self._hand_on(answered, answer, fds)
         finally:
             with self._lock:
-                if not sent:
+                if not sent:  # else the engine counts it, heard of or not
                     self._outstanding.discard(number)
                 self._waiters.pop(number, None)
                 self._replies.pop(number, None)
