@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -178,11 +179,9 @@ class Manifest:
 
     def compact(self) -> None:
         """Write all of it anew and go on behind that."""
-        temp = f"{TEMP}manifest"
+        temp = TEMP + secrets.token_hex(8)
         lines = [_encode(self._head), *(_line(self.entries[path]) for path in sorted(self.entries))]
-        descriptor = os.open(
-            temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | _OPEN, 0o600, dir_fd=self._root
-        )
+        descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _OPEN, 0o600, dir_fd=self._root)
         try:
             write_all(descriptor, b"\n".join(lines) + b"\n")
             os.fsync(descriptor)
