@@ -594,7 +594,13 @@ async def test_names_that_are_not_utf_8_are_copied(engine: EngineHere, source: P
     summary = await rendered_here(engine, source, tmp_path / "out")
     assert (tmp_path / "out" / name).read_bytes() == b"[[box]]"
     assert [one.path for one in summary.problems] == ["gr\\udcfc\\udcdfe.md"]
-    assert (await rendered_here(engine, source, tmp_path / "out")).copied == 1, "such a name cannot be noted"
+    for _ in range(2):  # the second one reads the manifest as the first one has written it anew
+        assert (await rendered_here(engine, source, tmp_path / "out")).copied == 0
+        manifest = tmp_path / "out" / MANIFEST
+        manifest.write_bytes(manifest.read_bytes() + b"{}\n" * 100)
+    (source / name).unlink()
+    assert (await rendered_here(engine, source, tmp_path / "out")).removed == 1
+    assert not (tmp_path / "out" / name).exists()
 
 
 def test_an_entry_says_whether_its_macros_are_the_same() -> None:
