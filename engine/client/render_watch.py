@@ -80,8 +80,10 @@ class RenderWatch:
                         self._wake.set()
             except EngineUnreachable:
                 pass
-            except EngineError:  # it is there, and has no events for this caller
+            except EngineError:  # it is there, but tells nothing now: another connection would be told the same
                 await asyncio.sleep(SLOW)
+                self._scripts_changed = True
+                self._wake.set()
                 continue
             # The engine is gone, and with it what happened meanwhile: another one says what is there now.
             if self._own is not None:

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -64,7 +64,13 @@ TAG = "[["
 
 REQUEST_DOCUMENTS = 250
 REQUEST_SIZE = 1 << 20
-"""Documents and characters of one request; a larger document goes alone."""
+"""Documents, or characters of documents or questions, of one request; a larger document goes alone."""
+
+FIRST_REQUEST = 16
+"""Documents of the first requests: the first progress is there at once, also where macros are slow."""
+
+REQUEST_TIME = 1.0
+"""Seconds that a request may take before the next ones are smaller; in half of that, the next ones are larger."""
 
 IN_FLIGHT = 3
 """Requests that the engine has at once: one to work at, one to come next, one on its way back."""
@@ -425,10 +431,8 @@ class _Rendering:
 
     async def _outdated(self, batch_id: str, scan: _Scan, todo: Sequence[_Document]) -> list[_Document]:
         """Return the other documents whose macros would be told something else now."""
-        asked = list(self._asked(scan, todo).items())
         answers: dict[Question, str] = {}
-        for start in range(0, len(asked), READS):
-            portion = asked[start : start + READS]
+        for portion in _questions(self._asked(scan, todo)):
             request = ReadsRequest(reads=[read for _, read in portion])
             answer = await self._client.call(RENDER_READS, BatchParams(batch_id=batch_id), request)
             answers.update((key, sha256) for (key, _), sha256 in zip(portion, answer.sha256, strict=True))
@@ -437,30 +441,35 @@ class _Rendering:
             document
             for path, document in scan.documents.items()
             if path not in known and (entry := self._manifest.entries.get(path)) is not None
-            if any(answers[question(read)] != read.sha256 for read in entry.reads)
+            if any(answers.get(question(read)) != read.sha256 for read in entry.reads)
         ]
 
     async def _render_all(self, batch_id: str, todo: Sequence[_Document]) -> None:
         """Send the documents in portions, several on their way at once."""
-        portions = deque(_portions(todo))
+        portions = _Portions(todo)
         done = 0
+        self._tell(done, len(todo))
 
         async def one_after_the_other() -> None:
             nonlocal done
-            while portions:
-                portion = portions.popleft()
+            while portion := portions.take():
+                begun = time.monotonic()
                 await self._render(batch_id, portion, len(todo))
+                portions.took(time.monotonic() - begun)
                 done += len(portion)
-                if self._options.progress is not None:
-                    self._options.progress(done, len(todo))
+                self._tell(done, len(todo))
 
-        tasks = [asyncio.ensure_future(one_after_the_other()) for _ in range(min(IN_FLIGHT, len(portions)))]
+        tasks = [asyncio.ensure_future(one_after_the_other()) for _ in range(min(IN_FLIGHT, len(todo)))]
         try:
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _tell(self, done: int, total: int) -> None:
+        if self._options.progress is not None and total:
+            self._options.progress(done, total)
 
     async def _render(self, batch_id: str, portion: Sequence[_Document], total: int) -> None:
         left = await self.in_files(self._texts, portion)
@@ -672,15 +681,45 @@ def _is_too_large(text: str) -> bool:
     return len(text) > LARGEST_REQUEST // 6 and len(msgspec.json.encode(text)) > LARGEST_REQUEST
 
 
-def _portions(documents: Sequence[_Document]) -> Iterator[list[_Document]]:
-    portion: list[_Document] = []
+class _Portions:
+    """Documents of one request each: few at first, and more as long as they are made quickly."""
+
+    def __init__(self, documents: Iterable[_Document]) -> None:
+        self._documents = deque(documents)
+        self._most = min(FIRST_REQUEST, REQUEST_DOCUMENTS)
+
+    def take(self) -> list[_Document]:
+        """Return the documents of the next request; none when all were taken."""
+        portion: list[_Document] = []
+        size = 0
+        while self._documents and len(portion) < self._most:
+            size += self._documents[0].file.size
+            if portion and size > REQUEST_SIZE:
+                break
+            portion.append(self._documents.popleft())
+        return portion
+
+    def took(self, seconds: float) -> None:
+        """Choose the size of the next requests by the time that one took."""
+        if seconds > REQUEST_TIME:
+            self._most = max(1, self._most // 2)
+        elif seconds < REQUEST_TIME / 2:
+            self._most = min(REQUEST_DOCUMENTS, self._most * 2)
+
+
+def _questions(asked: Mapping[Question, Read]) -> Iterator[list[tuple[Question, Read]]]:
+    """What one request after the other asks. A question that is too long for any is not asked."""
+    portion: list[tuple[Question, Read]] = []
     size = 0
-    for document in documents:
-        if portion and (len(portion) == REQUEST_DOCUMENTS or size + document.file.size > REQUEST_SIZE):
+    for key, read in asked.items():
+        length = len(key[0]) + len(key[1])
+        if length > REQUEST_SIZE:
+            continue
+        if portion and (len(portion) == READS or size + length > REQUEST_SIZE):
             yield portion
             portion, size = [], 0
-        portion.append(document)
-        size += document.file.size
+        portion.append((key, read))
+        size += length
     if portion:
         yield portion
 

@@ -11,6 +11,11 @@ It needs nothing but Python. Parameters, log, progress, files, buffers and state
 
     python scripts/report.py -p hours=24 -p table=@/tmp/table.csv
 
+Runs of Gatewright call the script's entrypoint; Python does not. For by hand, end the script with
+
+    if __name__ == "__main__":
+        main(**gatewright.params)
+
 ``params`` begins with the defaults in the header of the script, takes the JSON object in the environment variable
 GATEWRIGHT_PARAMS, and then each ``-p NAME=VALUE``; ``@PATH`` hands over a file. A test changes it as any dict, and so
 it does ``buffers``, which begins with the files that GATEWRIGHT_BUFFERS names, as {"data": "/tmp/trend.bin"}. ``state``

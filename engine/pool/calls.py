@@ -6,6 +6,7 @@ A call is outstanding from its CALL until its REPLY has left for the kernel. An 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
@@ -13,6 +14,7 @@ import msgspec
 
 from engine.pool.frames import ProtocolError, call_parts, reply_frame
 from engine.pool.job import HostCalls
+from engine.pool.pace import MAX_NESTED
 from engine.worker.wire import MAX_CALLS_AT_ONCE, MAX_REPLY, MAX_REPLY_DESCRIPTORS
 
 MAX_UNREAD = 2 * MAX_REPLY
@@ -20,6 +22,8 @@ MAX_UNREAD = 2 * MAX_REPLY
 
 LONG = 200
 """Entries of a list up to which it is written in the event loop."""
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 Send = Callable[[bytes, Sequence[int], Callable[[], None]], None]
 """Sends a frame and the descriptors after it, then calls back when the kernel has taken all of that."""
@@ -53,7 +57,11 @@ class OutstandingCalls:
         if len(self._outstanding) >= MAX_CALLS_AT_ONCE:
             raise ProtocolError(f"more than {MAX_CALLS_AT_ONCE} CALL frames at once")
         self._outstanding.add(number)
-        if self._calls is None:
+        if holds_too_much(asked):
+            sentence = f"The call holds more than {MAX_NESTED:,} lists and objects."
+            hint = "Hand them over as one text (json.dumps), in a file or in a buffer."
+            self._reply(number, [False], error("too_large", sentence, hint))
+        elif self._calls is None:
             self._reply(number, [False], error("unavailable", "This run cannot call the engine."), ())
         else:
             self._calls.call(asked, partial(self._reply, number, [False]))
@@ -107,6 +115,19 @@ def is_long(answer: object) -> bool:
         return False
     values = (getattr(answer, name) for name in answer.__struct_fields__)
     return any(isinstance(value, (list, tuple)) and len(value) > LONG for value in values)
+
+
+def holds_too_much(payload: bytes) -> bool:
+    """Whether a JSON text has more lists and objects than a call may hold. What is no JSON has not."""
+    if payload.count(b"{") + payload.count(b"[") <= MAX_NESTED:
+        return False
+    try:
+        msgspec.json.decode(payload, type=msgspec.Raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    # Of JSON that is whole every string ends, so that this is done in one go.
+    bare = _STRING.sub(b"", payload)
+    return bare.count(b"{") + bare.count(b"[") > MAX_NESTED
 
 
 def _too_large(size: int) -> bytes:

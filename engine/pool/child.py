@@ -143,7 +143,7 @@ class Child:
         self._parser.expect_run(limits.result)
         self._result_limit = limits.result
         self.returned = ReturnedFiles(limits.files)
-        self._takers = {Frame.CALL: self._calls.take, Frame.CHUNK: self.returned.take}
+        self._takers = {Frame.CALL: self._take_call, Frame.CHUNK: self.returned.take}
         self._send(frame, [file.fd for file in files])
         if batch is not None:
             self._batch = batch
@@ -365,6 +365,11 @@ class Child:
             else:
                 self._violated(f"a {frame_name(kind)} frame out of turn")
                 return
+
+    def _take_call(self, payload: bytes) -> None:
+        if self._calls is not None:
+            self._pace.spend(pace.of_call(payload))
+            self._calls.take(payload)
 
     def _violated(self, problem: str) -> None:
         self._honest = False

@@ -115,9 +115,13 @@ def _call(operation: str, body: Mapping[str, Any] | None = None, **params: Any) 
 
 
 params: dict[str, Any] = _script["params"]
+"""The parameters of the run, by name, with the defaults of the script's header."""
+
 args: list[Any] = _script["args"]
+"""What stands behind ``--`` on the command line."""
+
 files: dict[str, InputFile] = _given.get("_files", {})
-"""The files that the run was handed, by their parameters."""
+"""The files that the run was handed, by their parameters. They are in ``params``, too."""
 
 
 def _make_buffer(name: str, size: int) -> int:

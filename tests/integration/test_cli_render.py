@@ -51,12 +51,12 @@ def test_documents_are_rendered_once_and_problems_are_told_by_document_and_line(
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert "3 documents rendered, 0 unchanged, 0 other files copied" in done.stderr
     assert (out / "002.md").read_text() == "<b>2</b>"
-    (source / "001.md").write_text("\n[[box n=1 fail=1]]\n[[boxes]]")
+    (source / "001.md").write_text("\n[[box n=1 fail=1]]\nsee [[boxes]]")
     done = project.call("render", str(source), "--out", str(out))
     assert done.returncode == 0, "a tag that fails is no error unless that is asked for"
-    assert "001.md:2: error: [[box]] ValueError: " in done.stdout
+    assert "001.md:2:1: error: [[box]] ValueError: " in done.stdout
     assert '    File "macros/box.py", line 9, in render' in done.stdout.replace("      File", "    File")
-    assert "001.md:3: unknown: [[boxes]] There is no macro boxes. Did you mean box?" in done.stdout
+    assert "001.md:3:5: unknown: [[boxes]] There is no macro boxes. Did you mean box?" in done.stdout
     assert "1 document rendered, 2 unchanged" in done.stderr
     assert "\x1b" not in done.stdout
     done = project.call("render", str(source), "--out", str(out), "--strict", "--json")
@@ -119,13 +119,16 @@ def test_a_batch_that_is_cancelled_in_the_engine_ends_the_command(project: CliPr
     assert run["kind"] == "render"
     assert project.call("runs", "cancel", str(run["id"])).returncode == 0
     code, _, stderr = ended(process)
-    assert (code, "The batch was cancelled." in stderr) == (130, True)
+    assert (code, "The render was cancelled." in stderr) == (130, True)
 
 
 @pytest.mark.slow
 def test_changes_are_rendered_while_it_watches(project: CliProject, tmp_path: Path) -> None:
     source, out = documents(tmp_path / "docs", 2), tmp_path / "out"
-    process = project.popen("render", str(source), "--out", str(out), "--watch")
+    said = tmp_path / "said"
+    with said.open("wb") as file:
+        command = project.command("render", str(source), "--out", str(out), "--watch")
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     try:
         wait_for(lambda: count(out) == 2, 60)
         (source / "001.md").write_text("[[box n=7]]")
@@ -136,11 +139,16 @@ def test_changes_are_rendered_while_it_watches(project: CliProject, tmp_path: Pa
         wait_for(lambda: (out / "001.md").read_text() == "<i>7</b>", 60)
         (source / "new.md").unlink()
         wait_for(lambda: not (out / "new.md").exists(), 60)
+        source.rename(tmp_path / "away")
+        wait_for(lambda: "docs cannot be rendered: no such file or directory; waiting" in said.read_text(), 60)
+        (tmp_path / "away").rename(source)
+        (source / "001.md").write_text("[[box n=9]]")
+        wait_for(lambda: (out / "001.md").read_text() == "<i>9</b>", 60)
     finally:
         process.send_signal(signal.SIGINT)
-        code, _, stderr = ended(process)
+        code = process.wait(60)
         project.script("macros/box.py", BOX)
-    assert code == 130, stderr
+    assert code == 130, said.read_text()
 
 
 @contextmanager

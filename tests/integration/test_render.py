@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from daemon_support import eventually
+from daemon_support import PATIENCE, eventually
 
 from engine import Engine
 from engine.document_text import front_matter_of
@@ -44,7 +44,7 @@ MACROS = {
     "none": "def render(params, context):\n    return None\n",
     "octets": "def render(params, context):\n    return b'bytes'\n",
     "huge": "def render(params, context):\n    return 'x' * (50 << 20)\n",
-    "raises": "def render(params, context):\n    raise ValueError('no luck')\n",
+    "raises": "def render(params, context):\n    raise ValueError(open(params['at']) if params else 'no luck')\n",
     "exits": "def render(params, context):\n    if params.get('now'):\n        raise SystemExit(3)\n    return 'ok'\n",
     "loops": "def render(params, context):\n    while params.get('forever'):\n        pass\n    return 'ok'\n",
     "floods": "def render(params, context):\n    print('y' * 5_000_000)\n    return 'ok'\n",
@@ -101,19 +101,34 @@ async def test_macros_that_misbehave_fail_by_themselves_and_the_rest_goes_on(eng
         "[[box n=1]]\n[[none]]\n[[octets]]\n[[huge]]\n[[raises]]\n[[exits now=1]][[exits]]\n[[floods]]\n"
         "[[greedy n=1]][[title]]\n[[writes]]\n[[box n=2]]"
     )
-    [document, other] = await rendered(engine, f"---\ntitle: Night\n---\n{text}", "[[box n=3]][[exits]]")
+    [document, other] = await rendered(
+        engine, f"---\ntitle: Night\n---\n{text}", "[[box n=3]][[exits]][[raises at=/plant.csv]]"
+    )
     lines = document.text.split("\n")[3:]
     assert lines == [
         "<b>1 0.md</b>", "[[none]]", "[[octets]]", "[[huge]]", "[[raises]]", "[[exits now=1]]ok", "ok", "okNight",
         "[[writes]]", "<b>2 0.md</b>",
     ]  # fmt: skip
-    assert other.text == "<b>3 1.md</b>ok"
+    assert other.text == "<b>3 1.md</b>ok[[raises at=/plant.csv]]"
+    assert "A macro reaches no files" in other.warnings[0].message
+    assert "--file" not in other.warnings[0].message + (other.warnings[0].traceback or "")
     failed = {warning.macro: warning for warning in document.warnings}
     assert failed.keys() == {"none", "octets", "huge", "raises", "exits", "writes"}
     assert all(warning.kind == "error" for warning in document.warnings)
     assert failed["raises"].line == 8
     assert 'File "macros/raises.py", line 6, in render' in (failed["raises"].traceback or "")
     assert "state.set" in failed["writes"].message
+    await refused_on_record(engine, "call state.set", "not_for_kind")
+
+
+async def refused_on_record(engine: Engine, action: str, code: str) -> None:
+    """Wait until the audit names what a macro asked for in vain."""
+    async with asyncio.timeout(PATIENCE):
+        while (action, code) not in [  # noqa: ASYNC110 - the audit has no event to wait for
+            (record.action, record.detail.get("refused"))
+            for record in (await engine.audit.list(engine.owner, limit=50)).records
+        ]:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.slow
@@ -162,7 +177,7 @@ async def test_a_batch_is_one_record_and_one_task(engine: Engine, monkeypatch: p
     assert (task.kind, task.actor, task.state) == ("render", "opa", TaskState.RUNNING)
     record = await engine.render.end(batch.id, OPERATOR)
     assert (record.id, record.kind, record.outcome) == (batch.run_id, RunKind.RENDER, Outcome.OK)
-    assert record.note == "1 documents with 2 tags, 1 of them wrong; 0 warnings."
+    assert record.note == "1 document with 2 tags, 1 of them wrong; 0 warnings."
     assert record.isolation
     await eventually(lambda: next(t for t in engine.tasks.list() if t.id == batch.task_id).state is TaskState.DONE)
     assert (await engine.runs.get(batch.run_id, OPERATOR)).outcome is Outcome.OK
@@ -198,7 +213,7 @@ async def test_a_batch_whose_client_left_ends(engine: Engine, monkeypatch: pytes
 async def test_a_batch_is_its_actors_own(engine: Engine) -> None:
     batch = await begun(engine)
     request = RenderRequest(documents=[])
-    with pytest.raises(ServiceError, match="There is no such batch"):
+    with pytest.raises(ServiceError, match="There is no such render"):
         await engine.render.documents(batch.id, request, AUTHOR)
     await engine.render.end(batch.id, OPERATOR)
 

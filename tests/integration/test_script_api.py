@@ -116,7 +116,7 @@ async def test_a_macro_reads_documents_and_nothing_else(engine: Engine) -> None:
     code = f"result = {{name: told(lambda: gatewright._call(name, {{}}) and 'done') for name in {names}}}"
     as_macro = await run(engine, f"def render(params, context): return ''\n{code}", kind="macro", path="macro.py")
     allowed = {name for name, answer in as_macro.items() if answer != "not_for_kind"}
-    assert allowed == {"documents.get", "documents.images", "documents.list", "documents.load", "documents.tags"}
+    assert allowed == {"documents.get", "documents.images", "documents.list", "documents.tags"}, "as a batch answers it"
 
 
 async def test_no_run_asks_what_is_open_to_no_script(engine: Engine) -> None:

@@ -87,3 +87,4 @@ async def test_without_an_assistant_it_says_how_to_get_one(project, tmp_path, mo
         await c.type("x")
         await c.press("enter")
         await c.told("There is no assistant in this project.")
+        assert c.app._console._status.remark == "", "it is no longer asked"

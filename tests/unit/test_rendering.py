@@ -290,6 +290,31 @@ async def test_two_renders_do_not_write_to_one_folder(engine: EngineHere, source
         await rendered_here(engine, source, tmp_path / "out")
 
 
+async def test_progress_begins_with_the_first_documents_and_requests_grow(
+    engine: EngineHere, source: Path, tmp_path: Path
+) -> None:
+    many(source, 600)
+    told: list[tuple[int, int]] = []
+    await rendered_here(engine, source, tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    assert told[0] == (0, 603)
+    assert told[1] == (rendering.FIRST_REQUEST, 603)
+    assert told[-1] == (603, 603)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+def test_a_slow_request_makes_the_next_ones_smaller() -> None:
+    portions = rendering._Portions([])
+    for seconds, most in ((0.1, 32), (0.1, 64), (0.7, 64), (3.0, 32), (60.0, 16)):
+        portions.took(seconds)
+        assert portions._most == most
+    for _ in range(20):
+        portions.took(60)
+    assert portions._most == 1
+    for _ in range(20):
+        portions.took(0)
+    assert portions._most == rendering.REQUEST_DOCUMENTS
+
+
 @pytest.fixture
 def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "REQUEST_DOCUMENTS", 5)
@@ -494,6 +519,31 @@ async def test_a_manifest_that_others_wrote_leads_out_of_the_folder_nowhere(
     summary = await rendered_here(engine, source, out)
     assert victim.read_bytes() == b"of others"
     assert (summary.rendered, summary.removed, summary.problems) == (0, 0, [])
+
+
+async def test_questions_are_asked_again_in_requests_that_the_engine_takes_whatever_the_manifest_holds(
+    engine: EngineHere, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "REQUEST_SIZE", 1000)
+    sizes: list[int] = []
+    answer = engine._render_reads
+
+    async def counted(params: Any, body: Any) -> Any:
+        sizes.append(len(msgspec.json.encode(body)))
+        return await answer(params, body)
+
+    monkeypatch.setattr(engine, "_render_reads", counted)
+    out = tmp_path / "out"
+    await rendered_here(engine, source, out)
+    manifest = out / MANIFEST
+    noted = [msgspec.json.decode(line) for line in manifest.read_bytes().splitlines()]
+    [cloud] = [one for one in noted if one.get("reads")]
+    asked = [{"operation": "documents.list", "params": {"status": f"{n}" + "x" * 300}, "sha256": "?"} for n in range(9)]
+    cloud["reads"] += [*asked, {"operation": "documents.list", "params": {"status": "x" * 2000}, "sha256": ""}]
+    manifest.write_bytes(manifest.read_bytes() + msgspec.json.encode(cloud) + b"\n")
+    await rendered_here(engine, source, out)
+    assert (engine.rendered, len(sizes) > 1) == (["deep/b.md"], True)
+    assert max(sizes) < 1500
 
 
 async def test_a_manifest_that_can_be_neither_read_nor_replaced_is_an_error(

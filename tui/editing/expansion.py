@@ -51,6 +51,7 @@ def problems_of(rendered: RenderedDocument) -> list[CheckProblem]:
         CheckProblem(
             message=told(one),
             line=one.line,
+            column=one.column,
             severity="warning" if one.kind == "warning" else "error",
         )
         for one in rendered.warnings

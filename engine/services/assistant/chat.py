@@ -203,7 +203,7 @@ class ChatClient:
             sentence = f"The assistant at {self.server.place} did not answer within {self.server.timeout:g} s."
             if failed is not None:
                 sentence = f"{sentence} Before that: {failed.message}"
-            hint = "Ask for less at once, or raise timeout under [assistant] in the project's settings."
+            hint = "Ask for less at once, or raise timeout under [assistant] in .gatewright/settings.toml."
             raise ServiceError("assistant_timeout", sentence, hint=hint, status=504) from None
         raise AssertionError("unreachable")
 

@@ -225,7 +225,7 @@ class AssistantService:
             "bytes": f"With this the texts for and from the assistant would be more than {describe_size(budget.bytes)} "
             "today, which is the most.",
         }[spent.by]
-        hint = "Wait for the next day, or raise the budget under [assistant] in the project's settings."
+        hint = "Wait for the next day, or raise the budget under [assistant] in .gatewright/settings.toml."
         return ServiceError("assistant_budget", sentence, hint=hint, status=429)
 
 
@@ -233,7 +233,10 @@ def off() -> ServiceError:
     return ServiceError(
         "assistant_off",
         "There is no assistant in this project.",
-        hint="An administrator names a server: url and model under [assistant] in the project's settings.",
+        hint=(
+            "An administrator names a server: url and model under [assistant] in .gatewright/settings.toml. "
+            "The engine reads them when it starts."
+        ),
         status=503,
     )
 

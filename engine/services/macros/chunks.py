@@ -254,7 +254,7 @@ class ChunkCaller:
 
 
 def batch_over() -> ServiceError:
-    return ServiceError("cancelled", "The batch has ended, so nothing more is rendered in it.", status=409)
+    return ServiceError("cancelled", "The render has ended, so nothing more is made in it.", status=409)
 
 
 def _fitting(

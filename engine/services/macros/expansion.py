@@ -131,6 +131,7 @@ class _Expansion:
         warning = RenderWarning(
             document=self.document.path,
             line=tag.line,
+            column=tag.start - (self.document.text.rfind("\n", 0, tag.start) + 1),
             macro=tag.name,
             message=shortened(message),
             kind=kind,

@@ -131,13 +131,13 @@ class RenderService:
         if not 0 < timeout <= LONGEST_TIMEOUT:
             raise ServiceError("bad_timeout", f"The timeout must be above 0 and at most {LONGEST_TIMEOUT:g} seconds.")
         if not 1 <= request.workers <= MAX_WORKERS:
-            raise ServiceError("bad_request", f"A batch has 1 to {MAX_WORKERS} workers for each macro.")
+            raise ServiceError("bad_request", f"A render has 1 to {MAX_WORKERS} processes for each macro.")
         if len(request.documents or ()) > MAX_DOCUMENTS:
             sentence = f"A tree may have {MAX_DOCUMENTS:,} documents; render its folders one by one."
             raise ServiceError("too_large", sentence, status=413)
         if len(self._batches) + self._beginning >= MAX_BATCHES:
             hint = "Wait for the end of one, or cancel its task."
-            raise ServiceError("busy", f"{MAX_BATCHES} batches go on already.", hint=hint, status=429, retry_after=5.0)
+            raise ServiceError("busy", f"{MAX_BATCHES} renders go on already.", hint=hint, status=429, retry_after=5.0)
         self._beginning += 1
         try:
             return await self._begun(request, actor, source, timeout)
@@ -275,5 +275,5 @@ class _PreviewCaller:
 
 def _no_batch() -> ServiceError:
     return ServiceError(
-        "no_batch", "There is no such batch: it has ended.", hint="Begin it again: gatewright render.", status=404
+        "no_batch", "There is no such render: it has ended.", hint="Begin it again: gatewright render.", status=404
     )

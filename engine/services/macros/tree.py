@@ -54,6 +54,7 @@ class DocumentTree:
     _replies: dict[bytes, HashedReply] = field(default_factory=dict)
     _size: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _writing: threading.Lock = field(default_factory=threading.Lock)
 
     def meta(self, document: DocumentInput) -> Mapping[str, Any]:
         """Return the front matter of a text: as the collection has it, if that was made of the same text."""
@@ -79,6 +80,11 @@ class DocumentTree:
             while self._size > MAX_REMEMBERED or len(self._replies) > MAX_ANSWERS:
                 self._size -= len(self._replies.pop(next(iter(self._replies))))
         return reply
+
+    def written_by_turns(self, question: bytes, answer: Answer) -> HashedReply:
+        """Do as ``written`` in a thread, one at a time: many of these keep the event loop from its turn."""
+        with self._writing:
+            return self.remembered(question) or self.written(question, answer)
 
     def answer_sha256(self, read: Read) -> str:
         """Return the hash of what a macro would be answered now; nothing where it would be refused. Blocks."""
@@ -126,7 +132,7 @@ class TreeCalls:
             reply(known, ())
         elif answer is not None and is_long(answer):
             # Beside the event loop: everybody waits for that.
-            later = asyncio.get_running_loop().run_in_executor(None, self.tree.written, question, answer)
+            later = asyncio.get_running_loop().run_in_executor(None, self.tree.written_by_turns, question, answer)
             later.add_done_callback(partial(_tell, reply))
         elif answer is not None:
             reply(self.tree.written(question, answer), ())
