@@ -273,7 +273,7 @@ async def test_progress_begins_with_the_first_documents_and_requests_grow(
 
 def test_a_slow_request_makes_the_next_ones_smaller() -> None:
     portions = rendering._Portions([])
-    for seconds, most in ((0.1, 32), (0.1, 64), (0.7, 64), (3.0, 32), (60.0, 16)):
+    for seconds, most in ((0.1, 32), (0.1, 64), (2.0, 64), (3.5, 32), (60.0, 16)):
         portions.took(seconds)
         assert portions._most == most
     for _ in range(20):
