@@ -235,7 +235,7 @@ async def compose(
     sync = SyncService(reconciler, parts, tasks, events, watch, audit)
     texts = DiffTexts(files, reconciler)
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
-    protection = HostProtection(project.root, interpreter)
+    protection = HostProtection(project.root, interpreter, _keys(settings))
     own = project.home if isinstance(project, ReadOnlyProject) else project.private
     asking = settings.assistant
     budget = Budget(asking.script_requests, asking.requests, asking.text)
@@ -558,8 +558,13 @@ def _pool_settings(
     )
 
 
+def _keys(settings: Settings) -> list[Path]:
+    """Files of keys that the settings name. No script may be granted them: it runs as the account that reads them."""
+    return [Path(file) for file in (settings.listen.tls_key, settings.assistant.key_file) if file]
+
+
 def _server(settings: Settings) -> Server | None:
-    """Where the assistant is; None where there is none.
+    """Return where the assistant is; None where there is none.
 
     Raises:
         ConfigError: It cannot be there.

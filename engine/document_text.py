@@ -9,6 +9,11 @@ import re
 from typing import NamedTuple
 from urllib.parse import unquote
 
+DOCUMENT_SUFFIXES = (
+    ".md", ".markdown", ".txt", ".text", ".html", ".htm", ".xhtml", ".rst", ".adoc", ".asciidoc", ".org", ".textile",
+)  # fmt: skip
+"""Of documents, in a project as in any tree that is rendered."""
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".avif", ".bmp", ".tif", ".tiff")
 SIDECAR_SUFFIX = ".meta"
 """Of the file beside an image that tells about it: ``plant.jpg.meta``."""

@@ -75,7 +75,12 @@ class SecretsFile:
                     name: {"value": one.value, "set_at": one.set_at, "set_by": one.set_by}
                     for name, one in sorted(change(self._read(folder)).items())
                 }
-                disk.replace_file(folder, SECRETS_FILE, json.dumps(kept, indent=1).encode(), 0o600)
+                data = json.dumps(kept, indent=1).encode()
+                if len(data) > MAX_FILE:  # it could not be read again
+                    raise StoreError(
+                        f"The secrets would have more than {MAX_FILE >> 20} MiB together.", "Delete some of them."
+                    )
+                disk.replace_file(folder, SECRETS_FILE, data, 0o600)
         except OSError as error:
             raise from_os_error(error, f"write {self.path}") from None
 

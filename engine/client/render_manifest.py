@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from engine.client.render_tree import FULL, MANIFEST, TEMP, DiskFullError, Written
+from engine.client.render_tree import FULL, MANIFEST, TEMP, DiskFullError, Written, write_all
 from engine.models.base import Model
 from engine.models.macros import MacroUse, Read, RenderWarning
 
@@ -48,6 +48,7 @@ class Entry(Model, frozen=True):
     modified_ns: int = 0
     source_size: int = 0
     source_ns: int = 0
+    source_mode: int = 0
     macros: list[MacroUse] = []  # noqa: RUF012 - msgspec copies it
     reads: list[Read] = []  # noqa: RUF012
     warnings: list[RenderWarning] = []  # noqa: RUF012
@@ -63,7 +64,7 @@ class Entry(Model, frozen=True):
         return any(warning.kind == "error" for warning in self.warnings)
 
     def made_with(self, macros: Mapping[str, MacroUse]) -> bool:
-        """Whether the macros are still what they were."""
+        """Tell whether the macros are still what they were."""
         return all(macros.get(use.name, MacroUse(name=use.name)) == use for use in self.macros)
 
 
@@ -83,9 +84,14 @@ class Manifest:
         self.entries: dict[str, Entry] = {}
 
     def load(self) -> None:
-        """Read it and begin to append. What cannot be read counts as never written."""
+        """Read it and begin to append. Lines that cannot be read count as never written.
+
+        Raises:
+            DiskFullError: There is no room for it.
+            OSError: It can be neither read nor replaced.
+        """
         data = b""
-        with suppress(OSError):
+        with suppress(FileNotFoundError):
             descriptor = os.open(MANIFEST, os.O_RDONLY | _OPEN, dir_fd=self._root)
             with open(descriptor, "rb") as file:
                 data = file.read()
@@ -119,6 +125,8 @@ class Manifest:
 
     def _take(self, entry: Entry) -> None:
         self._lines += 1
+        if not _is_below(entry.path):  # written by others: it would lead out of the folder
+            return
         if entry.removed:
             self.entries.pop(entry.path, None)
         else:
@@ -135,12 +143,12 @@ class Manifest:
         if self._append is None or not entries:
             return
         try:
-            _write(self._append, b"".join(_encode(entry) + b"\n" for entry in entries))
+            write_all(self._append, b"".join(_encode(entry) + b"\n" for entry in entries))
         except OSError as error:
             raise _full(error) from error
 
     def stale(self, paths: Iterable[str]) -> list[Entry]:
-        """The entries whose sources are gone: their paths are not among ``paths``."""
+        """Return the entries whose sources are gone: their paths are not among ``paths``."""
         there = set(paths)
         return [entry for path, entry in self.entries.items() if path not in there]
 
@@ -164,14 +172,14 @@ class Manifest:
                 self._append = None
 
     def compact(self) -> None:
-        """Write all of it anew and go on behind that."""
+        """Write all of it again and append from there."""
         temp = f"{TEMP}manifest"
         lines = [_encode(self._head), *(_encode(self.entries[path]) for path in sorted(self.entries))]
         descriptor = os.open(
             temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | _OPEN, 0o600, dir_fd=self._root
         )
         try:
-            _write(descriptor, b"\n".join(lines) + b"\n")
+            write_all(descriptor, b"\n".join(lines) + b"\n")
             os.fsync(descriptor)
             os.rename(temp, MANIFEST, src_dir_fd=self._root, dst_dir_fd=self._root)
         except BaseException:
@@ -184,18 +192,17 @@ class Manifest:
         self._append, self._lines = descriptor, len(self.entries)
 
 
+def _is_below(path: str) -> bool:
+    """Whether a path can be that of a file that a render has written: below the folder, and nowhere hidden."""
+    return "\0" not in path and all(part and not part.startswith(".") for part in path.split("/"))
+
+
 def question(read: Read) -> Question:
     return read.operation, _encode(read.params, order="sorted")
 
 
 def _full(error: OSError) -> Exception:
     return DiskFullError(MANIFEST) if error.errno in FULL else error
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
 
 
 def _sync_file_system(descriptor: int) -> None:

@@ -11,19 +11,14 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from engine.document_text import SIDECAR_SUFFIX, is_image
-
-DOCUMENT_SUFFIXES = (
-    ".md", ".markdown", ".txt", ".text", ".html", ".htm", ".xhtml", ".rst", ".adoc", ".asciidoc", ".org", ".textile",
-)  # fmt: skip
-"""Of files whose tags are expanded, as of the project's own documents. All other files are copied."""
+from engine.document_text import DOCUMENT_SUFFIXES, is_image
 
 MAX_DOCUMENT = 4 << 20
-"""Bytes of a document whose tags are expanded."""
+"""Bytes of a document whose tags are expanded. All other files are copied."""
 
 MAX_SIDECAR = 64 << 10
 MAX_DEPTH = 64
@@ -60,7 +55,7 @@ class DiskFullError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFile:
+class TreeFile:
     """An ordinary file below the source folder."""
 
     path: str
@@ -78,10 +73,6 @@ class FoundFile:
         return is_image(self.path) and self.has_plain_name
 
     @property
-    def is_sidecar(self) -> bool:
-        return self.path.endswith(SIDECAR_SUFFIX) and is_image(self.path.removesuffix(SIDECAR_SUFFIX))
-
-    @property
     def has_plain_name(self) -> bool:
         return self.path.isascii() or self.path.encode("utf-8", "replace").decode() == self.path
 
@@ -92,15 +83,25 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
+    """A file or folder that is left out."""
+
     path: str
     reason: str
+    failed: bool = False
+    """Not on purpose: what it holds is not known."""
 
 
 @dataclass(slots=True)
 class Found:
-    files: list[FoundFile] = field(default_factory=list)
+    files: list[TreeFile] = field(default_factory=list)
     """By path."""
+    folders: dict[str, int] = field(default_factory=dict)
+    """The permissions of each folder by its path."""
     skipped: list[SkippedFile] = field(default_factory=list)
+
+    def is_unseen(self, path: str) -> bool:
+        """Whether a path may be there, since it or a folder on its way could not be looked at."""
+        return any(one.failed and f"{path}/".startswith(f"{one.path}/") for one in self.skipped)
 
 
 class SourceFolder:
@@ -120,7 +121,7 @@ class SourceFolder:
         """Return what a file holds, up to ``limit`` bytes.
 
         Raises:
-            OSError: It cannot be read, or is no ordinary file any more.
+            OSError: It cannot be read, or is no longer an ordinary file.
         """
         with self.opened(path) as descriptor:
             pieces, left = [], limit
@@ -163,11 +164,13 @@ class SourceFolder:
             path = prefix + entry.name
             try:
                 state = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:  # removed this moment
+                continue
             except OSError as error:
-                found.skipped.append(SkippedFile(path, reason(error)))
+                found.skipped.append(SkippedFile(path, reason(error), failed=True))
                 continue
             if stat.S_ISREG(state.st_mode):
-                found.files.append(FoundFile(path, state.st_size, state.st_mtime_ns, stat.S_IMODE(state.st_mode)))
+                found.files.append(TreeFile(path, state.st_size, state.st_mtime_ns, stat.S_IMODE(state.st_mode)))
             elif stat.S_ISDIR(state.st_mode):
                 self._below(folder, entry.name, path, depth, found)
             elif stat.S_ISLNK(state.st_mode):
@@ -177,17 +180,20 @@ class SourceFolder:
 
     def _below(self, parent: int, name: str, path: str, depth: int, found: Found) -> None:
         if depth >= MAX_DEPTH:
-            found.skipped.append(SkippedFile(path, f"it is more than {MAX_DEPTH} folders deep"))
+            found.skipped.append(SkippedFile(path, f"it is more than {MAX_DEPTH} folders deep", failed=True))
             return
         try:
             folder = os.open(name, _FOLDER, dir_fd=parent)
+        except FileNotFoundError:
+            return
         except OSError as error:
-            found.skipped.append(SkippedFile(path, reason(error)))
+            found.skipped.append(SkippedFile(path, reason(error), failed=True))
             return
         try:
+            found.folders[path] = stat.S_IMODE(os.fstat(folder).st_mode)
             self._walk(folder, path + "/", depth + 1, found)
         except OSError as error:
-            found.skipped.append(SkippedFile(path, reason(error)))
+            found.skipped.append(SkippedFile(path, reason(error), failed=True))
         finally:
             os.close(folder)
 
@@ -206,6 +212,8 @@ class ResultFolder:
     def __init__(self, root: int) -> None:
         self._root = root
         self._open: dict[str, int] = {}
+        self.modes: Mapping[str, int] = {}
+        """The permissions of the source's folders: those of the result are open to no more accounts."""
 
     def close(self) -> None:
         for folder in self._open.values():
@@ -235,7 +243,7 @@ class ResultFolder:
             OSError: It cannot be written.
         """
         with self._replacing(path, mode) as descriptor:
-            _write_all(descriptor, data)
+            write_all(descriptor, data)
             state = os.fstat(descriptor)
         return Written(state.st_size, state.st_mtime_ns)
 
@@ -243,7 +251,7 @@ class ResultFolder:
         """Write a file with what ``source`` holds, piece by piece."""
         with self._replacing(path, mode) as descriptor:
             while piece := os.read(source, PIECE):
-                _write_all(descriptor, piece)
+                write_all(descriptor, piece)
             state = os.fstat(descriptor)
         return Written(state.st_size, state.st_mtime_ns)
 
@@ -263,7 +271,7 @@ class ResultFolder:
 
     @contextmanager
     def _replacing(self, path: str, mode: int) -> Iterator[int]:
-        """A new file, which takes its place when the block has ended well."""
+        """Yield a new file, which takes its place when the block has ended well."""
         *parts, name = path.split("/")
         temp = TEMP + secrets.token_hex(8)
         try:
@@ -291,7 +299,7 @@ class ResultFolder:
             below = f"{below}/{part}" if below else part
             known = self._open.get(below)
             if known is None:
-                known = self._opened(part, folder, make=make)
+                known = self._opened(part, folder, self.modes.get(below, 0o777) if make else None)
                 self._open[below] = known
             folder = known
         if len(self._open) > MOST_OPEN:
@@ -304,10 +312,10 @@ class ResultFolder:
                 os.close(folder)
                 del self._open[below]
 
-    def _opened(self, name: str, folder: int, *, make: bool) -> int:
-        if make:
+    def _opened(self, name: str, folder: int, made_with: int | None) -> int:
+        if made_with is not None:
             with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=folder)
+                os.mkdir(name, (made_with & 0o777) | 0o700, dir_fd=folder)
         return os.open(name, _FOLDER, dir_fd=folder)
 
 
@@ -360,7 +368,7 @@ def _check_apart(source: str, source_fd: int, out: str) -> None:
 
 
 def _upwards(path: str) -> Iterator[os.stat_result]:
-    """A folder that is there and those that it is in."""
+    """Yield a folder that is there and those that it is in."""
     while True:
         with suppress(OSError):
             yield os.stat(path)
@@ -391,7 +399,8 @@ def _check_ours(out: str, out_fd: int, *, force: bool) -> None:
         )
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``, however much of it each write(2) takes."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]

@@ -73,11 +73,18 @@ class RenderWatch:
 
     async def _watch_scripts(self) -> None:
         while True:
-            with suppress(EngineError, EngineUnreachable):
+            try:
                 async for event in self.client.events():
                     if event.type == "script":
                         self._scripts_changed = True
                         self._wake.set()
+            except EngineUnreachable:
+                pass
+            except EngineError:  # it is there, but tells nothing now: another connection would be told the same
+                await asyncio.sleep(SLOW)
+                self._scripts_changed = True
+                self._wake.set()
+                continue
             # The engine is gone, and with it what happened meanwhile: another one says what is there now.
             if self._own is not None:
                 await self._own.close()

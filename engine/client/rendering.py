@@ -23,19 +23,19 @@ from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.render_manifest import VERSION, Entry, Head, Manifest, Question, question
 from engine.client.render_tree import (
-    DOCUMENT_SUFFIXES,
+    MANIFEST,
     MAX_DOCUMENT,
     MAX_SIDECAR,
     DiskFullError,
     Found,
-    FoundFile,
     RenderFolderError,
     ResultFolder,
     SourceFolder,
+    TreeFile,
     reason,
     source_and_result,
 )
-from engine.document_text import SIDECAR_SUFFIX, front_matter_of, image_links
+from engine.document_text import DOCUMENT_SUFFIXES, SIDECAR_SUFFIX, front_matter_of, image_links
 from engine.models.base import Model
 from engine.models.macros import (
     BatchRequest,
@@ -64,7 +64,7 @@ TAG = "[["
 
 REQUEST_DOCUMENTS = 250
 REQUEST_SIZE = 1 << 20
-"""Documents and characters of one request; a larger document goes alone."""
+"""Documents, or characters of documents or questions, of one request; a larger document goes alone."""
 
 FIRST_REQUEST = 16
 """Documents of the first requests: the first progress is there at once, also where macros are slow."""
@@ -89,7 +89,7 @@ ATTEMPTS = 4
 """Engines that may be lost one after the other without a document in between."""
 
 LOST = frozenset({"no_batch", "stopping"})
-"""Codes of an engine that no longer has our batch, though nobody has cancelled it."""
+"""Codes of an engine that no longer has our batch, though it was not cancelled."""
 
 ERRORS = frozenset({"error", "unknown", "parameter", "syntax"})
 """Kinds of warnings that --strict makes errors."""
@@ -162,7 +162,7 @@ class LostBatchError(Exception):
 class _Document:
     """A document of the source. ``text`` is None where it is read again when its turn comes."""
 
-    file: FoundFile
+    file: TreeFile
     sha256: str
     has_tags: bool
     source: SourceDocument
@@ -176,7 +176,7 @@ class _Scan:
     found: Found
     documents: dict[str, _Document] = field(default_factory=dict)
     images: list[SourceImage] = field(default_factory=list)
-    others: list[FoundFile] = field(default_factory=list)
+    others: list[TreeFile] = field(default_factory=list)
     problems: list[FileProblem] = field(default_factory=list)
 
 
@@ -266,14 +266,22 @@ class _Rendering:
         return self._summary(scan, time.monotonic() - begun)
 
     def _begin(self) -> None:
-        self._result.clear_temps()
-        self._manifest.load()
+        try:
+            self._result.clear_temps()
+            self._manifest.load()
+        except OSError as error:
+            raise RenderFolderError(
+                f"the folder that --out names cannot be used, by its file {MANIFEST}: {reason(error)}",
+                "Name another folder, or have this one opened to your account.",
+            ) from None
 
     # -- the source --------------------------------------------------------------------------------------------------
 
     def _look(self, scan: _Scan) -> None:
         """Read every document and sidecar."""
         scan.found = self._source.find()
+        self._result.modes = scan.found.folders
+        scan.problems += [FileProblem(path=one.path, problem=one.reason) for one in scan.found.skipped if one.failed]
         kept = 0
         paths = {file.path: file for file in scan.found.files}
         for file in scan.found.files:
@@ -297,7 +305,7 @@ class _Rendering:
                     sentence = f"it has more than {MAX_DOCUMENT >> 20} MiB, so its tags are not expanded; it was copied"
                 scan.problems.append(FileProblem(path=file.path, problem=sentence, failed=False))
 
-    def _look_at(self, file: FoundFile, scan: _Scan, *, keep: bool) -> int:
+    def _look_at(self, file: TreeFile, scan: _Scan, *, keep: bool) -> int:
         """Take a document in, or a file that only has the name of one; return the bytes that are kept."""
         try:
             data = self._source.read(file.path, MAX_DOCUMENT + 1)
@@ -329,7 +337,7 @@ class _Rendering:
         )
         return len(data) if keep else 0
 
-    def _sidecar(self, file: FoundFile) -> str:
+    def _sidecar(self, file: TreeFile) -> str:
         try:
             return _text(self._source.read(file.path, MAX_SIDECAR)) or ""
         except OSError:  # it is told of when it is copied
@@ -395,7 +403,7 @@ class _Rendering:
                 await asyncio.shield(self._client.call(RENDER_END, params))
 
     def _changed(self, scan: _Scan, macros: Mapping[str, MacroUse]) -> list[_Document]:
-        """The documents with tags whose text or macros are not those that their files were made of."""
+        """Return the documents with tags whose text or macros are not those that their files were made of."""
         return [
             document
             for document in scan.documents.values()
@@ -408,10 +416,12 @@ class _Rendering:
             return False
         if document.file.path not in self._done and (self._options.force or entry.failed):
             return False
+        if entry.source_mode != document.file.mode:  # it may have been closed to other accounts
+            return False
         return self._result.is_as_written(document.file.path, entry.written)
 
     def _asked(self, scan: _Scan, but: Sequence[_Document]) -> dict[Question, Read]:
-        """What macros asked before for documents that are still the same, each question once."""
+        """Return what macros asked before for documents that are still the same, each question once."""
         left_out = {document.file.path for document in but}
         return {
             question(read): read
@@ -421,11 +431,9 @@ class _Rendering:
         }
 
     async def _outdated(self, batch_id: str, scan: _Scan, todo: Sequence[_Document]) -> list[_Document]:
-        """The other documents whose macros would be told something else now."""
-        asked = list(self._asked(scan, todo).items())
+        """Return the other documents whose macros would be told something else now."""
         answers: dict[Question, str] = {}
-        for start in range(0, len(asked), READS):
-            portion = asked[start : start + READS]
+        for portion in _questions(self._asked(scan, todo)):
             request = ReadsRequest(reads=[read for _, read in portion])
             answer = await self._client.call(RENDER_READS, BatchParams(batch_id=batch_id), request)
             answers.update((key, sha256) for (key, _), sha256 in zip(portion, answer.sha256, strict=True))
@@ -434,7 +442,7 @@ class _Rendering:
             document
             for path, document in scan.documents.items()
             if path not in known and (entry := self._manifest.entries.get(path)) is not None
-            if any(answers[question(read)] != read.sha256 for read in entry.reads)
+            if any(answers.get(question(read)) != read.sha256 for read in entry.reads)
         ]
 
     async def _render_all(self, batch_id: str, todo: Sequence[_Document]) -> None:
@@ -479,23 +487,29 @@ class _Rendering:
         """The documents with their texts, those read again that were not kept. What cannot be sent is copied."""
         found = []
         for document in portion:
-            path, text = document.file.path, document.text
-            document.text = None
-            if text is None:
-                try:
-                    data = self._source.read(path, MAX_DOCUMENT + 1)
-                except OSError as error:
-                    self._problems.append(FileProblem(path=path, problem=reason(error)))
-                    continue
-                text = _text(data)
-                document.sha256 = hashlib.sha256(data).hexdigest()
-            if text is None or len(text) > MAX_DOCUMENT or _is_too_large(text):
-                sentence = "it is no document that the engine takes, so its tags are not expanded; it was copied"
-                self._problems.append(FileProblem(path=path, problem=sentence, failed=False))
-                self._note(self._copied_file(document.file))
-                continue
-            found.append((document, DocumentInput(path=path, text=text)))
+            text = self._text_of(document)
+            if text is not None:
+                found.append((document, DocumentInput(path=document.file.path, text=text)))
         return found
+
+    def _text_of(self, document: _Document) -> str | None:
+        """The text of a document, read again where it was not kept; None if there is nothing to be done with it."""
+        path, text = document.file.path, document.text
+        document.text = None
+        if text is None:
+            try:
+                data = self._source.read(path, MAX_DOCUMENT + 1)
+            except OSError as error:
+                self._problems.append(FileProblem(path=path, problem=reason(error)))
+                return None
+            text = _text(data) if len(data) <= MAX_DOCUMENT else None  # else it was not read to its end
+            document.sha256 = hashlib.sha256(data).hexdigest()
+        if text is None or _is_too_large(text):
+            sentence = "it is no document that the engine takes, so its tags are not expanded; it was copied"
+            self._problems.append(FileProblem(path=path, problem=sentence, failed=False))
+            self._note(self._copied_file(document.file))
+            return None
+        return text
 
     # -- the result --------------------------------------------------------------------------------------------------
 
@@ -518,9 +532,12 @@ class _Rendering:
             for document in scan.documents.values():
                 if document.has_tags or self._is_made(document, {}):
                     continue
-                text = document.text
+                text = self._text_of(document)
                 if text is None:
-                    text = _text(self._source.read(document.file.path, MAX_DOCUMENT)) or ""
+                    continue
+                if TAG in text:  # it was changed since it was looked at
+                    document.text, document.has_tags = text, True
+                    continue
                 entry = self._written(document, RenderedDocument(path=document.file.path, text=text))
                 if entry is not None:
                     entries.append(entry)
@@ -543,6 +560,7 @@ class _Rendering:
             modified_ns=written.modified_ns,
             source_size=file.size,
             source_ns=file.modified_ns,
+            source_mode=file.mode,
             macros=one.macros,
             reads=one.reads,
             warnings=one.warnings,
@@ -559,17 +577,17 @@ class _Rendering:
             finally:
                 self._manifest.add(entries)
 
-    def _is_copied(self, file: FoundFile) -> bool:
+    def _is_copied(self, file: TreeFile) -> bool:
         entry = self._manifest.entries.get(file.path)
         return (
             entry is not None
             and not entry.sha256
             and not self._options.force
-            and (entry.source_size, entry.source_ns) == (file.size, file.modified_ns)
+            and (entry.source_size, entry.source_ns, entry.source_mode) == (file.size, file.modified_ns, file.mode)
             and self._result.is_as_written(file.path, entry.written)
         )
 
-    def _copied_file(self, file: FoundFile) -> Entry | None:
+    def _copied_file(self, file: TreeFile) -> Entry | None:
         try:
             with self._source.opened(file.path) as source:
                 written = self._result.copy(source, file.path, file.mode)
@@ -585,6 +603,7 @@ class _Rendering:
             modified_ns=written.modified_ns,
             source_size=file.size,
             source_ns=file.modified_ns,
+            source_mode=file.mode,
         )
 
     def _note(self, entry: Entry | None) -> None:
@@ -595,6 +614,8 @@ class _Rendering:
         """Remove what a render wrote whose source is gone, unless others have changed it since."""
         gone: list[Entry] = []
         for entry in self._manifest.stale(file.path for file in scan.found.files):
+            if scan.found.is_unseen(entry.path):
+                continue
             gone.append(Entry(path=entry.path, removed=True))
             if not self._result.is_as_written(entry.path, entry.written):
                 continue
@@ -607,21 +628,24 @@ class _Rendering:
         self._manifest.add(gone)
 
     def _summary(self, scan: _Scan, seconds: float) -> RenderSummary:
-        warnings = []
+        warnings, unchanged = [], 0
         for path, document in scan.documents.items():
             entry = self._manifest.entries.get(path)
             if entry is not None and entry.sha256 == document.sha256:
                 warnings += entry.warnings
+                unchanged += path not in self._done
         return RenderSummary(
             documents=len(scan.documents),
             rendered=self._rendered,
-            unchanged=max(0, len(scan.documents) - len(self._done)),
+            unchanged=unchanged,
             copied=self._copied,
             removed=self._removed,
             seconds=seconds,
             warnings=warnings,
             problems=[msgspec.structs.replace(one, path=_shown(one.path)) for one in self._all_problems(scan)],
-            skipped=[FileProblem(path=_shown(one.path), problem=one.reason) for one in scan.found.skipped],
+            skipped=[
+                FileProblem(path=_shown(one.path), problem=one.reason) for one in scan.found.skipped if not one.failed
+            ],
             complete=not self._full,
         )
 
@@ -634,7 +658,7 @@ class _Rendering:
 
 @contextmanager
 def _lost() -> Iterator[None]:
-    """An engine that no longer has our batch counts as lost, like one that does not answer."""
+    """Count an engine that no longer has our batch as lost, like one that does not answer."""
     try:
         yield
     except EngineError as error:
@@ -644,7 +668,7 @@ def _lost() -> Iterator[None]:
 
 
 def _text(data: bytes) -> str | None:
-    """The text of a document, byte for byte; None for what is no text."""
+    """Return the text of a document, byte for byte; None for what is no text."""
     if b"\0" in data:
         return None
     try:
@@ -654,7 +678,7 @@ def _text(data: bytes) -> str | None:
 
 
 def _is_too_large(text: str) -> bool:
-    """Whether a text alone is more than a request takes: JSON can need six bytes for one."""
+    """Tell whether a text alone is more than a request takes: JSON can need six bytes for one."""
     return len(text) > LARGEST_REQUEST // 6 and len(msgspec.json.encode(text)) > LARGEST_REQUEST
 
 
@@ -682,6 +706,23 @@ class _Portions:
             self._most = max(1, self._most // 2)
         elif seconds < REQUEST_TIME / 2:
             self._most = min(REQUEST_DOCUMENTS, self._most * 2)
+
+
+def _questions(asked: Mapping[Question, Read]) -> Iterator[list[tuple[Question, Read]]]:
+    """What one request after the other asks. A question that is too long for any is not asked."""
+    portion: list[tuple[Question, Read]] = []
+    size = 0
+    for key, read in asked.items():
+        length = len(key[0]) + len(key[1])
+        if length > REQUEST_SIZE:
+            continue
+        if portion and (len(portion) == READS or size + length > REQUEST_SIZE):
+            yield portion
+            portion, size = [], 0
+        portion.append((key, read))
+        size += length
+    if portion:
+        yield portion
 
 
 def _shown(path: str) -> str:

@@ -27,6 +27,7 @@ Gatewright's own runs have the real module and never read this file.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -78,7 +79,7 @@ class InputFile:
         return self.text().splitlines()
 
     def __iter__(self) -> Iterator[str]:
-        return (str(line, "utf-8", "replace") for line in self.read().splitlines(keepends=True))
+        return (str(line, "utf-8", "replace") for line in io.BytesIO(self.buffer))
 
     def __len__(self) -> int:
         return self.size
@@ -178,7 +179,7 @@ def _buffers() -> Buffers:
 class _Progress:
     def __call__(self, done: float | None = None, total: float = 1.0, text: str = "") -> None:
         if sys.stderr.isatty():
-            share = "" if done is None else f"{min(100, int(100 * done / total))} %  "
+            share = "" if done is None or total <= 0 else f"{min(100, int(100 * done / total))} %  "
             sys.stderr.write(f"\r{share}{text}\x1b[K")
             sys.stderr.flush()
 

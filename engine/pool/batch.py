@@ -21,6 +21,7 @@ from engine.models.macros import Read
 from engine.models.runs import Outcome, RunError
 from engine.pool.frames import ProtocolError
 from engine.pool.job import ChildLink, JobRejected
+from engine.pool.outcome import ErrorHead
 from engine.worker.wire import CALLS, HEADER, MAX_CALLS, MAX_TEXT, NO_TEXT, TEXTS, Frame
 
 MAX_CHUNK_TEXTS = 64 << 20
@@ -32,17 +33,8 @@ _PLAIN = {str, int, float, bool}
 _DICTS = {dict}
 
 
-class _ErrorHead(msgspec.Struct, forbid_unknown_fields=True):
-    type: str
-    message: str
-    filename: str | None = None
-    line: int | None = None
-    hint: str | None = None
-    module: str | None = None
-
-
 class _CallError(msgspec.Struct, forbid_unknown_fields=True):
-    error: _ErrorHead
+    error: ErrorHead
     outcome: str = ""
     traceback: str | None = None
 
@@ -63,7 +55,7 @@ def calls_frame(
     of: Sequence[int] = (),
     room: int = MAX_CHUNK_TEXTS,
 ) -> bytes:
-    """The CALLS frame for a chunk, whose texts may have ``room`` bytes together.
+    """Return the CALLS frame for a chunk, whose texts may have ``room`` bytes together.
 
     Raises:
         JobRejected: Something in it cannot be written as JSON, or a call belongs to a document that is not there.
@@ -97,7 +89,9 @@ def _json_of(params: Sequence[Mapping[str, Any]]) -> bytes:
         else:
             if b"null" not in data:  # which floats without a value come out as
                 return data
-    return _json([dict(one) for one in params])
+    if not all(isinstance(one, Mapping) for one in params):
+        raise JobRejected("The parameters of a call are a dict, by name.")
+    return _json(params)
 
 
 def _json_of_documents(documents: Sequence[Mapping[str, Any]]) -> bytes:
@@ -187,7 +181,7 @@ class BatchSession:
                 self._start_clock(part)
 
     def finish(self) -> None:
-        """Tell the child that nothing comes any more."""
+        """Tell the child that no chunk follows."""
         self._finished = True
         if self._link is not None:
             self._link.send(NO_MORE_CALLS)

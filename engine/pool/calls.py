@@ -6,6 +6,7 @@ A call is outstanding from its CALL until its REPLY has left for the kernel. An 
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 
@@ -13,16 +14,22 @@ import msgspec
 
 from engine.pool.frames import ProtocolError, call_parts, reply_frame
 from engine.pool.job import HostCalls
+from engine.pool.pace import MAX_NESTED
 from engine.worker.wire import MAX_CALLS_AT_ONCE, MAX_REPLY, MAX_REPLY_DESCRIPTORS
 
 MAX_UNREAD = 2 * MAX_REPLY
 """Bytes of replies that wait for the child to read."""
 
+LONG = 200
+"""Entries of a list up to which it is written in the event loop."""
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+
 Send = Callable[[bytes, Sequence[int], Callable[[], None]], None]
 """Sends a frame and the descriptors after it, then calls back when the kernel has taken all of that."""
 
 
-class RunCalls:
+class OutstandingCalls:
     """The calls of the run that a child was given.
 
     Args:
@@ -50,7 +57,11 @@ class RunCalls:
         if len(self._outstanding) >= MAX_CALLS_AT_ONCE:
             raise ProtocolError(f"more than {MAX_CALLS_AT_ONCE} CALL frames at once")
         self._outstanding.add(number)
-        if self._calls is None:
+        if holds_too_much(asked):
+            sentence = f"The call holds more than {MAX_NESTED:,} lists and objects."
+            hint = "Hand them over as one text (json.dumps), in a file or in a buffer."
+            self._reply(number, [False], error("too_large", sentence, hint))
+        elif self._calls is None:
             self._reply(number, [False], error("unavailable", "This run cannot call the engine."), ())
         else:
             self._calls.call(asked, partial(self._reply, number, [False]))
@@ -86,7 +97,7 @@ def error(code: str, message: str, hint: str | None = None) -> bytes:
 
 
 def whole(answer: object) -> object:
-    """``answer`` with every field of its structs: over the wire those are left out that have their defaults."""
+    """Return ``answer`` with every field of its structs: over the wire those are left out that have their defaults."""
     if isinstance(answer, msgspec.Struct):
         return {name: whole(getattr(answer, name)) for name in answer.__struct_fields__}
     if isinstance(answer, (list, tuple)):
@@ -96,6 +107,27 @@ def whole(answer: object) -> object:
     if isinstance(answer, AsyncIterator):
         raise TypeError("a stream is no answer to a script")
     return answer
+
+
+def is_long(answer: object) -> bool:
+    """Whether an answer has a list in it that takes too long to be written in the event loop."""
+    if not isinstance(answer, msgspec.Struct):
+        return False
+    values = (getattr(answer, name) for name in answer.__struct_fields__)
+    return any(isinstance(value, (list, tuple)) and len(value) > LONG for value in values)
+
+
+def holds_too_much(payload: bytes) -> bool:
+    """Whether a JSON text has more lists and objects than a call may hold. What is no JSON has not."""
+    if payload.count(b"{") + payload.count(b"[") <= MAX_NESTED:
+        return False
+    try:
+        msgspec.json.decode(payload, type=msgspec.Raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    # Of JSON that is whole every string ends, so that this is done in one go.
+    bare = _STRING.sub(b"", payload)
+    return bare.count(b"{") + bare.count(b"[") > MAX_NESTED
 
 
 def _too_large(size: int) -> bytes:

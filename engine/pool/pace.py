@@ -29,6 +29,18 @@ SWITCH = 25
 much, but scripts that print and log in turns are ordinary, and the time that they wait counts for their limit."""
 
 SMALL = 4 << 10
+FREE_OF_CALL = 1 << 10
+CALL_BYTES = 200
+"""A call costs a token for so many bytes, the first ``FREE_OF_CALL`` of them apart: they are searched and decoded."""
+
+MAX_NESTED = 10_000
+"""Lists and objects that a call may hold: decoding them keeps the event loop for 10 ms and more."""
+
+FREE_NESTED = 16
+NESTED = 5
+"""Tokens for each list and object in a call above so many: of all that JSON can hold, they take longest by far, since
+the collector looks at all of them again and again."""
+
 PAUSE = 0.002
 """Seconds at least until a run that is out of tokens is read again: what it writes meanwhile comes in one read."""
 
@@ -42,6 +54,12 @@ HELD = 0.005
 
 FRAMES_PER_TURN = 512
 """Frames of one run that are acted on before everything else in the event loop has its turn."""
+
+
+def of_call(payload: bytes) -> float:
+    """Tokens that a call costs beside its frame: as good as none for most."""
+    nested = payload.count(b"{") + payload.count(b"[")
+    return max(0, len(payload) - FREE_OF_CALL) / CALL_BYTES + max(0, min(nested, MAX_NESTED) - FREE_NESTED) * NESTED
 
 
 class Pace:

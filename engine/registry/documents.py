@@ -103,7 +103,7 @@ DOCUMENTS_LOAD = Operation(
     "viewer",
     "Read a document with its text",
     params=DocumentParams,
-    kinds=("utility", "macro"),
+    kinds=("utility",),
 )
 DOCUMENTS_SAVE = Operation(
     "documents.save",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,7 +48,9 @@ class ProtectedPath:
     """False: it may be read, not written."""
 
 
-def host_places(project: Path, interpreter: Path, accounts: str = ACCOUNTS) -> tuple[ProtectedPath, ...]:
+def host_places(
+    project: Path, interpreter: Path, accounts: str = ACCOUNTS, keys: Iterable[Path] = ()
+) -> tuple[ProtectedPath, ...]:
     """Everything that is protected on this host.
 
     Args:
@@ -56,10 +58,12 @@ def host_places(project: Path, interpreter: Path, accounts: str = ACCOUNTS) -> t
         interpreter: What runs the scripts; it may be a symbolic link into another installation.
         accounts: The file of accounts. It is read itself: a directory service may know a hundred thousand more, whose
             homes are on other hosts.
+        keys: Files whose keys this engine uses, wherever its settings say they are.
     """
     return (
         *_project(project),
         *_interpreters(interpreter),
+        *(ProtectedPath(os.path.abspath(key), "a key of this engine") for key in keys),
         *_SYSTEM,
         *(place for home in _homes(accounts) for place in _of_home(home)),
     )

@@ -98,10 +98,11 @@ class ProtectedPaths:
 class HostProtection:
     """What is protected on this host, looked up anew every few seconds and when the file of accounts has changed."""
 
-    def __init__(self, project: Path, interpreter: Path) -> None:
-        """``interpreter`` runs the scripts of the project at ``project``."""
+    def __init__(self, project: Path, interpreter: Path, keys: Iterable[Path] = ()) -> None:
+        """``interpreter`` runs the scripts of the project at ``project``; ``keys`` are files of the engine's own."""
         self._project = project
         self._interpreter = interpreter
+        self._keys = tuple(keys)
         self._known: tuple[float, Identity, ProtectedPaths] | None = None
 
     def now(self) -> ProtectedPaths:
@@ -110,7 +111,7 @@ class HostProtection:
         known = self._known
         if known is not None and at - known[0] < FRESH and known[1] == accounts:
             return known[2]
-        protected = ProtectedPaths(host_places(self._project, self._interpreter))
+        protected = ProtectedPaths(host_places(self._project, self._interpreter, keys=self._keys))
         self._known = (at, accounts, protected)
         return protected
 

@@ -106,7 +106,7 @@ class Caller:
         return self._ask(next(self._numbers) & 0xFFFF_FFFF, thread, request)
 
     def _lies_below(self) -> bool:
-        """Whether a call goes on below this one; else the exception of a handler ended the last one before its end."""
+        """Tell whether a call goes on below this one; else a handler's exception ended the last one before its end."""
         frame = _frame(2)
         while frame is not None:
             if frame.f_code is Caller._ask.__code__ or frame.f_code is Caller._take_room.__code__:

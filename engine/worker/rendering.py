@@ -111,7 +111,7 @@ class Rendering:
         return self._sent + len(self._returned)
 
     def go_on(self, error: BaseException | None) -> Callable[[], object] | None:
-        """Take how the last portion ended and return the next one; None when no chunk comes any more."""
+        """Take how the last portion ended and return the next one; None when no chunk follows."""
         now = _now()
         if error is not None:
             self._failed(error)
@@ -318,7 +318,7 @@ _PLAIN = {str, int, float, bool, type(None)}
 
 
 def _is_flat(value: dict[str, Any]) -> bool:
-    """Whether nothing in ``value`` can be changed."""
+    """Tell whether nothing in ``value`` can be changed."""
     return _PLAIN.issuperset(map(type, value.values()))
 
 

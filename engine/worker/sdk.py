@@ -187,7 +187,8 @@ class _Progress:
         if now - self._told_at < PROGRESS_EVERY and (done is None or done < total):
             return
         self._told_at = now
-        told = {} if done is None else {"done": done, "total": total}
+        # Of nothing, as an empty list has for its length, no share can be said.
+        told = {} if done is None or total <= 0 else {"done": done, "total": total}
         _call("runs.progress", {**told, "text": str(text)[:200]})
 
 

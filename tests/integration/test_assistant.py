@@ -80,6 +80,13 @@ async def client(server: AssistantServer, key_file: Path, monkeypatch: pytest.Mo
     await made.close()
 
 
+async def test_no_script_may_be_granted_the_key(engine: Engine, key_file: Path) -> None:
+    text = f"# /// script\n# [tool.gatewright.permissions]\n# read = ['{key_file.parent}/']\n# ///\n"
+    await engine.scripts.save("wants_key.py", SaveRequest(text=text), engine.owner)
+    [asked] = (await engine.permissions.review("wants_key.py", engine.owner)).asked
+    assert "a key of this engine" in (asked.problem or "")
+
+
 async def refusal(client: ChatClient) -> ServiceError:
     with pytest.raises(ServiceError) as caught:
         await client.complete(HELLO)

@@ -156,7 +156,7 @@ async def test_texts_that_cannot_be_used(engine: Engine) -> None:
     assert found.keys() == {f"{name}.py" for name in TEXTS}
     for name, (_, said) in TEXTS.items():
         assert said in found[f"{name}.py"]
-        with pytest.raises(ServiceError, match=r"^\w+\.py (cannot run: .*|is larger than .*)\.$"):
+        with pytest.raises(ServiceError, match=r"^\w+\.py (cannot run: .*|is too large: .*)\.$"):
             await engine.scripts.source(f"{name}.py")
     await check_the_rest(engine)
 

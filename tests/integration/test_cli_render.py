@@ -125,7 +125,10 @@ def test_a_batch_that_is_cancelled_in_the_engine_ends_the_command(project: CliPr
 @pytest.mark.slow
 def test_changes_are_rendered_while_it_watches(project: CliProject, tmp_path: Path) -> None:
     source, out = documents(tmp_path / "docs", 2), tmp_path / "out"
-    process = project.popen("render", str(source), "--out", str(out), "--watch")
+    said = tmp_path / "said"
+    with said.open("wb") as file:
+        command = project.command("render", str(source), "--out", str(out), "--watch")
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
     try:
         wait_for(lambda: count(out) == 2, 60)
         (source / "001.md").write_text("[[box n=7]]")
@@ -136,11 +139,16 @@ def test_changes_are_rendered_while_it_watches(project: CliProject, tmp_path: Pa
         wait_for(lambda: (out / "001.md").read_text() == "<i>7</b>", 60)
         (source / "new.md").unlink()
         wait_for(lambda: not (out / "new.md").exists(), 60)
+        source.rename(tmp_path / "away")
+        wait_for(lambda: "docs cannot be rendered: no such file or directory; waiting" in said.read_text(), 60)
+        (tmp_path / "away").rename(source)
+        (source / "001.md").write_text("[[box n=9]]")
+        wait_for(lambda: (out / "001.md").read_text() == "<i>9</b>", 60)
     finally:
         process.send_signal(signal.SIGINT)
-        code, _, stderr = ended(process)
+        code = process.wait(60)
         project.script("macros/box.py", BOX)
-    assert code == 130, stderr
+    assert code == 130, said.read_text()
 
 
 @contextmanager

@@ -135,7 +135,8 @@ async def test_a_call_without_end_is_found_and_the_batch_goes_on(make: Make) -> 
 
 
 async def test_a_call_that_ends_its_process_costs_no_other_call(make: Make) -> None:
-    chunks = [chunk("    if i == 12:\n        import random; random._os._exit(3)", 20, number) for number in range(3)]
+    code = "    if i == 12:\n        import random; random._os._exit({})"
+    chunks = [chunk(code.format(3 * number), 20, number) for number in range(3)]
     done = await results(make(), chunks)
     for result in done.values():
         assert result.texts == texts(20, [12])

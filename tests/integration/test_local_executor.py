@@ -287,6 +287,28 @@ async def test_what_a_call_reads_of_the_documents_comes_with_it(pool: Pool) -> N
     assert calls.ends == 1
 
 
+async def test_a_macro_asks_no_more_than_is_noted(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it makes of an answer that is not noted would stay as it is when that changes."""
+    monkeypatch.setattr(local, "MAX_READS", 3)
+    code = """
+import gatewright
+def ask(operation, **params):
+    try:
+        return str(gatewright._call(operation, **params)['z'])
+    except gatewright.Error as error:
+        return error.code
+def render(params, context):
+    said = [ask('documents.none', path='x' * 100_000 + str(i)) for i in range(5)]
+    return ' '.join(said + [ask('documents.tags', limit=i // 2) for i in range(8)])
+"""
+    [result] = (await results(executor(pool, calls=Documents()), [chunk(code, 2)])).values()
+    assert result.texts == [" ".join(["no_operation"] * 5 + ["1"] * 6 + ["too_many"] * 2)] * 2, result.errors
+    assert [read.params for read in result.reads[1]] == [{"limit": 0}, {"limit": 1}, {"limit": 2}]
+    monkeypatch.setattr(local, "MAX_CHUNK_READS_SIZE", 100)
+    [result] = (await results(executor(pool, calls=Documents()), [chunk(code, 5)])).values()
+    assert sum(map(len, result.reads.values())) < 5
+
+
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -348,6 +370,13 @@ async def test_the_library_names_the_call_that_failed(engine: Engine) -> None:
     assert "line 2, in render" in str(failed.value.traceback)
     with pytest.raises(CallFailed, match="Call 0 failed: SyntaxError"):
         await engine.render_many("def render(", [{}])
+    source = "def render(params, context):\n    return 'x'"
+    with pytest.raises(CallFailed, match="Call 0 failed: parameters: The parameters of a call are a dict"):
+        await engine.render_many(source, [3])  # type: ignore[list-item]
+    with pytest.raises(CallFailed, match=r"Call 0 failed: parameters: .* cannot be written as JSON"):
+        await engine.render_many(source, [{"a": object()}])
+    with pytest.raises((TypeError, KeyError)):  # not by waiting for ever
+        await engine.render_many(source, {"a": 1})  # type: ignore[arg-type]
     assert (await engine.execute("result = 1")).value == 1
 
 

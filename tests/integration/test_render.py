@@ -165,12 +165,14 @@ async def begun(engine: Engine, actor: Actor = OPERATOR, **fields: Any) -> Batch
     return await engine.render.begin(BatchRequest(documents=[source_document("a.md")], **fields), actor)
 
 
-async def test_a_batch_is_one_record_and_one_task(engine: Engine) -> None:
+async def test_a_batch_is_one_record_and_one_task(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MAX_ANSWER", 1)
     batch = await begun(engine, total=1)
     assert {use.name for use in batch.macros} >= set(MACROS)
     assert (await engine.runs.get(batch.run_id, OPERATOR)).state is RunState.RUNNING
-    request = RenderRequest(documents=[DocumentInput(path="a.md", text="[[box]][[nope]]")])
-    await engine.render.documents(batch.id, request, OPERATOR)
+    request = RenderRequest(documents=[DocumentInput(path="a.md", text="[[box]][[nope]]")] * 3)
+    answer = await engine.render.documents(batch.id, request, OPERATOR)
+    assert len(answer.documents) == 1, "the others find no room in the answer, and do not count as rendered"
     task = next(task for task in engine.tasks.list() if task.id == batch.task_id)
     assert (task.kind, task.actor, task.state) == ("render", "opa", TaskState.RUNNING)
     record = await engine.render.end(batch.id, OPERATOR)

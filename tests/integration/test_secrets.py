@@ -22,7 +22,8 @@ from engine.models.runs import Mode, Outcome, RunKind, RunRequest
 from engine.models.scripts import SaveRequest
 from engine.models.secrets import SecretValue
 from engine.services.access import ServiceError
-from store.secrets import SecretsFile
+from store.errors import StoreError
+from store.secrets import MAX_FILE, Secret, SecretsFile
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -331,6 +332,10 @@ async def test_a_file_that_others_may_read_or_that_is_damaged_is_not_used_and_sa
     file.path.chmod(0o600)
     assert file.read()["a"].value == "marigold"
     assert "marigold" not in repr(file.read())
+    large = Secret("ä" * (MAX_FILE // 6), 1.0, "x")
+    with pytest.raises(StoreError, match="would have more than 8 MiB"):
+        file.change(lambda found: {**found, "large": large})
+    assert list(file.read()) == ["a"]
     for text in ('{"a": "marigold"}', '{"a": {"value": 1}}', '["marigold"]', '{"marigold', "[" * 100_000):
         file.path.write_text(text)
         with pytest.raises(Exception, match="is damaged") as damaged:

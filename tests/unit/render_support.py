@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.rendering import RenderOptions, RenderSummary, render
 from engine.models.macros import (
@@ -138,7 +140,8 @@ class ExecutorHere:
 
         def ask(operation: str, **asked: Any) -> Any:
             assert self.tree is not None
-            reads.append(Read(operation=operation, params=asked, sha256=self.tree.answer(operation, asked).sha256))
+            read = Read(operation=operation, params=asked)
+            reads.append(msgspec.structs.replace(read, sha256=self.tree.answer_sha256(read)))
             return self.tree.collection.answer(operation, asked)
 
         return function(params, {**chunk.context, "document": document}, ask=ask)

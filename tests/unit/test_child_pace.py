@@ -19,7 +19,7 @@ from engine.pool.fork_request import parked_child
 from engine.pool.job import Limits
 from engine.pool.output import Output
 from engine.pool.zygote import NewChild
-from engine.worker.wire import HEADER, RESULT, Frame
+from engine.worker.wire import CALL, HEADER, RESULT, Frame
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 PATIENCE = 20.0
@@ -209,6 +209,17 @@ async def test_bytes_over_the_limit_are_read_at_a_pace_too(running: Running) -> 
     await running.until(count * size)
     await sending
     assert time.monotonic() - start >= 0.4
+
+
+async def test_calls_are_read_at_a_pace_by_what_they_hold(running: Running) -> None:
+    assert pace.of_call(b'{"op":"runs.get","params":{}}') == 0
+    assert pace.of_call(b"x" * (pace.FREE_OF_CALL + 10 * pace.CALL_BYTES)) == 10
+    assert pace.of_call(b"[" * pace.FREE_OF_CALL) == (pace.FREE_OF_CALL - pace.FREE_NESTED) * pace.NESTED
+    before = running.child._pace._tokens
+    await running.send(frame(Frame.CALL, CALL.pack(1) + b"[" * 500_000 + b"]" * 500_000))
+    assert await asyncio.wait_for(asyncio.get_running_loop().sock_recv(running.socket, 1000), PATIENCE)
+    assert before - running.child._pace._tokens >= (pace.MAX_NESTED - pace.FREE_NESTED) * pace.NESTED
+    assert running.heard.violations == []
 
 
 async def test_small_writes_to_a_descriptor_are_read_at_the_same_pace(running: Running) -> None:

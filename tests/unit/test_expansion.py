@@ -13,8 +13,9 @@ from render_support import ExecutorHere, MacroHere, TimeIsOver, caller_of, expan
 from engine.models.macros import DocumentInput
 from engine.models.scripts import ParamInfo, ParamType
 from engine.services.access import ServiceError
-from engine.services.macros.chunks import FIRST, GROWTH, MOST, MOST_TIMEOUTS, Pace
-from engine.services.macros.expansion import MAX_TEXT, MAX_WARNINGS, expand
+from engine.services.macros import expansion
+from engine.services.macros.chunks import FIRST, GROWTH, MOST, MOST_TIMEOUTS, ChunkSize
+from engine.services.macros.expansion import MAX_TEXT, MAX_WARNINGS, CallOutcome, Room, expand
 from engine.services.macros.library import Macros
 
 BOX = MacroHere("box", lambda params, context: f"<b>{params.get('n', '')}</b>")
@@ -124,6 +125,41 @@ async def test_texts_and_warnings_of_one_document_are_bounded() -> None:
     assert rendered.warnings[-1].message.startswith("And 10 more")
 
 
+async def test_documents_whose_texts_find_no_room_together_are_left_for_later_and_their_texts_let_go_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(expansion, "MAX_TOGETHER", 1000)
+    monkeypatch.setattr(expansion, "MAX_TEXT", 600)
+    big = MacroHere("big", lambda params, context: "x" * params["size"])
+    executor = ExecutorHere({"big": big, "box": BOX}, in_flight=1)
+    kept: list[CallOutcome] = []
+    admitted = Room.admitted
+
+    def admit(self: Room, document: int, outcome: CallOutcome) -> CallOutcome:
+        kept.append(admitted(self, document, outcome))
+        return kept[-1]
+
+    monkeypatch.setattr(Room, "admitted", admit)
+    texts = [
+        "[[big size=500]] [[box n=1]] [[big size=500]]",
+        "[[big size=300]]",
+        *["[[big size=400]] [[box n=2]]"] * 50,
+    ]
+    documents = [DocumentInput(path=f"{number}.md", text=text) for number, text in enumerate(texts)]
+    caller = caller_of(executor)
+    caller.start()
+    try:
+        made = await expand(documents, Macros([big.made(), BOX.made()]), caller)
+    finally:
+        await caller.close()
+    assert [one.path for one in made] == ["0.md", "1.md"]
+    assert made[0].text == "x" * 500 + " <b>1</b> [[big size=500]]"
+    assert made[1].text == "x" * 300
+    assert sum(len(one.text or "") for one in kept) <= 1000 + 600
+    called = sum(len(chunk.params) for chunk in executor.chunks if chunk.macro.name == "big")
+    assert called < len(texts), "what would be let go of is not called in the first place"
+
+
 async def test_a_five_thousand_tags_are_called_in_few_chunks() -> None:
     executor = ExecutorHere({"box": BOX})
     rendered = await expanded("[[box n=7]]" * 5_000, BOX, executor=executor)
@@ -132,7 +168,7 @@ async def test_a_five_thousand_tags_are_called_in_few_chunks() -> None:
 
 
 def test_chunks_are_cut_by_the_time_that_calls_take() -> None:
-    pace = Pace()
+    pace = ChunkSize()
     assert pace.calls == FIRST
     pace.took(FIRST, 0.0001)
     assert pace.calls == FIRST * GROWTH
@@ -167,7 +203,7 @@ async def test_a_macro_that_is_always_stopped_is_given_up() -> None:
     rendered = await expanded("[[loops]]" * 50, executor.macros["loops"], executor=executor)
     assert len(executor.chunks) <= MOST_TIMEOUTS + 1
     assert len(rendered.warnings) == 50
-    assert "not called any more" in rendered.warnings[-1].message
+    assert "not called again" in rendered.warnings[-1].message
 
 
 async def test_calls_of_many_documents_are_grouped_by_macro_and_put_back() -> None:

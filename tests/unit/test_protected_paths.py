@@ -165,6 +165,14 @@ def test_a_missing_file_of_accounts_leaves_root_protected(tmp_path: Path) -> Non
     assert protected.conflict(f"{ROOT}/.ssh", Access.READ)
 
 
+def test_keys_that_the_settings_name_are_protected_wherever_they_are(tmp_path: Path) -> None:
+    key = tmp_path / "site" / "keys" / "assistant"
+    protected = HostProtection(tmp_path / "plant", Path(sys.executable), [key]).now()
+    for path in (key, key.parent, key.parent.parent):
+        assert "a key of this engine" in (protected.conflict(str(path), Access.READ) or ""), path
+    assert protected.conflict(str(key.with_name("other")), Access.READ) is None
+
+
 def test_a_file_by_another_name_is_the_same_file(tmp_path: Path) -> None:
     secret = tmp_path / "private" / "key"
     secret.parent.mkdir()

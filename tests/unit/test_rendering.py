@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from api_support import eventually
 from render_support import EngineHere, MacroHere, rendered_here
 
 from engine.client import render_tree, rendering
-from engine.client.answers import EngineUnreachable
+from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.render_manifest import Entry
-from engine.client.render_tree import DOCUMENT_SUFFIXES, MANIFEST, TEMP, RenderFolderError, ResultFolder
+from engine.client.render_tree import MANIFEST, TEMP, RenderFolderError, ResultFolder
+from engine.client.render_watch import RenderWatch
 from engine.models.documents import TagCounts
 
 
@@ -193,6 +197,33 @@ async def test_binary_and_broken_documents_are_copied_and_told_of(
     )
     assert [one.path for one in summary.problems] == ["binary.md", "large.md", "latin.md"]
     assert not summary.failed
+
+
+async def test_documents_that_change_while_they_are_rendered_are_told_of(
+    engine: EngineHere, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "KEPT_TEXT", 0)  # each is read again when its turn comes
+    (source / "deep" / "plain.txt").write_bytes(b"nothing")
+    (source / "deep" / "later.md").write_bytes(b"nothing")
+    remove_stale = rendering._Rendering._remove_stale
+
+    def changed_meanwhile(self: rendering._Rendering, scan: Any) -> None:
+        (source / "deep" / "plain.html").unlink()
+        (source / "deep" / "plain.txt").write_bytes(b"nothing\0")
+        (source / "deep" / "later.md").write_bytes(b"[[box]]")
+        (source / "a.md").write_bytes(("ä" * (render_tree.MAX_DOCUMENT // 2) + "x").encode())
+        remove_stale(self, scan)
+
+    monkeypatch.setattr(rendering._Rendering, "_remove_stale", changed_meanwhile)
+    summary = await rendered_here(engine, source, tmp_path / "out")
+    problems = {one.path: one.failed for one in summary.problems}
+    assert problems == {"deep/plain.html": True, "deep/plain.txt": False, "a.md": False}
+    assert (tmp_path / "out" / "deep" / "plain.txt").read_bytes() == b"nothing\0"
+    assert (tmp_path / "out" / "a.md").read_bytes() == (source / "a.md").read_bytes()
+    assert (tmp_path / "out" / "deep" / "later.md").read_bytes().startswith(b"<b>")
+    monkeypatch.setattr(rendering._Rendering, "_remove_stale", remove_stale)
+    await rendered_here(engine, source, tmp_path / "out")
+    assert (tmp_path / "out" / "deep" / "later.md").read_bytes() == b"<b>1</b>"
 
 
 async def test_links_pipes_and_hidden_files_are_left_out(engine: EngineHere, source: Path, tmp_path: Path) -> None:
@@ -440,8 +471,115 @@ async def test_what_is_written_is_not_open_to_more_accounts_than_its_source(
     engine: EngineHere, source: Path, tmp_path: Path
 ) -> None:
     (source / "a.md").chmod(0o600)
-    await rendered_here(engine, source, tmp_path / "out")
-    assert (tmp_path / "out" / "a.md").stat().st_mode & 0o777 == 0o600
+    (source / "deep").chmod(0o700)
+    out = tmp_path / "out"
+    await rendered_here(engine, source, out)
+    assert (out / "a.md").stat().st_mode & 0o777 == 0o600
+    assert (out / "deep").stat().st_mode & 0o777 == 0o700
+    for path in ("deep/b.md", "data.csv"):
+        (source / path).chmod(0o600)
+    await rendered_here(engine, source, out)
+    assert {(out / path).stat().st_mode & 0o777 for path in ("deep/b.md", "data.csv")} == {0o600}
+    assert engine.rendered == ["deep/b.md"]
+
+
+async def test_what_cannot_be_looked_at_is_an_error_and_its_result_stays(
+    engine: EngineHere, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    await rendered_here(engine, source, out)
+    opened = os.open
+
+    def closed(path: Any, *options: Any, **more: Any) -> int:
+        if path == "er":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(path, *options, **more)
+
+    monkeypatch.setattr(render_tree.os, "open", closed)
+    summary = await rendered_here(engine, source, out)
+    assert (summary.failed, summary.removed) == (True, 0)
+    assert [(one.path, one.problem) for one in summary.problems] == [("deep/er", "permission denied")]
+    assert (out / "deep" / "er" / "c.txt").exists()
+
+
+async def test_a_manifest_that_others_wrote_leads_out_of_the_folder_nowhere(
+    engine: EngineHere, source: Path, tmp_path: Path
+) -> None:
+    out, victim = tmp_path / "out", tmp_path / "victim"
+    await rendered_here(engine, source, out)
+    victim.write_bytes(b"of others")
+    state = victim.stat()
+    manifest = out / MANIFEST
+    noted = manifest.stat()
+    with manifest.open("ab") as file:
+        for path in ("../victim", str(victim), "deep/../../victim", "a\0b", ""):
+            entry = Entry(path=path, size=state.st_size, modified_ns=state.st_mtime_ns)
+            file.write(msgspec.json.encode(entry) + b"\n")
+        file.write(msgspec.json.encode(Entry(path=MANIFEST, size=noted.st_size, modified_ns=noted.st_mtime_ns)) + b"\n")
+    summary = await rendered_here(engine, source, out)
+    assert victim.read_bytes() == b"of others"
+    assert (summary.rendered, summary.removed, summary.problems) == (0, 0, [])
+
+
+async def test_questions_are_asked_again_in_requests_that_the_engine_takes_whatever_the_manifest_holds(
+    engine: EngineHere, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "REQUEST_SIZE", 1000)
+    sizes: list[int] = []
+    answer = engine._render_reads
+
+    async def counted(params: Any, body: Any) -> Any:
+        sizes.append(len(msgspec.json.encode(body)))
+        return await answer(params, body)
+
+    monkeypatch.setattr(engine, "_render_reads", counted)
+    out = tmp_path / "out"
+    await rendered_here(engine, source, out)
+    manifest = out / MANIFEST
+    noted = [msgspec.json.decode(line) for line in manifest.read_bytes().splitlines()]
+    [cloud] = [one for one in noted if one.get("reads")]
+    asked = [{"operation": "documents.list", "params": {"status": f"{n}" + "x" * 300}, "sha256": "?"} for n in range(9)]
+    cloud["reads"] += [*asked, {"operation": "documents.list", "params": {"status": "x" * 2000}, "sha256": ""}]
+    manifest.write_bytes(manifest.read_bytes() + msgspec.json.encode(cloud) + b"\n")
+    await rendered_here(engine, source, out)
+    assert (engine.rendered, len(sizes) > 1) == (["deep/b.md"], True)
+    assert max(sizes) < 1500
+
+
+async def test_a_manifest_that_can_be_neither_read_nor_replaced_is_an_error(
+    engine: EngineHere, source: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out" / MANIFEST).mkdir(parents=True)
+    with pytest.raises(RenderFolderError, match=r"cannot be used, by its file .*: is a directory"):
+        await rendered_here(engine, source, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("now", "result"),
+    [(None, None), (b"a\0b", b"a\0b"), (b"[[box n=4]]", b"<b>14</b>"), (b"other", b"other")],
+)
+async def test_a_document_that_changes_after_it_was_looked_at_is_what_it_is_when_its_turn_comes(
+    engine: EngineHere,
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    now: bytes | None,
+    result: bytes | None,
+) -> None:
+    monkeypatch.setattr(rendering, "KEPT_TEXT", 0)
+    look = rendering._Rendering._look
+    plain = source / "deep" / "plain.html"
+
+    def looked(self: Any, scan: Any) -> None:
+        look(self, scan)
+        plain.unlink() if now is None else plain.write_bytes(now)
+
+    monkeypatch.setattr(rendering._Rendering, "_look", looked)
+    summary = await rendered_here(engine, source, tmp_path / "out")
+    made = tmp_path / "out" / "deep" / "plain.html"
+    assert (made.read_bytes() if made.exists() else None) == result
+    assert summary.failed == (now is None)
+    assert summary.unchanged == 0
 
 
 async def test_names_that_are_not_utf_8_are_copied(engine: EngineHere, source: Path, tmp_path: Path) -> None:
@@ -453,13 +591,31 @@ async def test_names_that_are_not_utf_8_are_copied(engine: EngineHere, source: P
     assert (await rendered_here(engine, source, tmp_path / "out")).copied == 1, "such a name cannot be noted"
 
 
-def test_documents_are_what_the_project_calls_documents() -> None:
-    from store.files.names import DOCUMENT_NAMES
-
-    assert DOCUMENT_NAMES.suffixes == DOCUMENT_SUFFIXES
-
-
 def test_an_entry_says_whether_its_macros_are_the_same() -> None:
     assert Entry(path="a").made_with({})
     folder = ResultFolder(-1)
     folder.close()
+
+
+async def test_an_engine_that_refuses_its_events_is_not_connected_to_again_and_again(source: Path) -> None:
+    class Refusing:
+        asked = 0
+
+        async def events(self) -> AsyncIterator[Any]:
+            self.asked += 1
+            raise EngineError("busy", "Too many follow the events.", None, 429)
+            yield
+
+    async def reconnect() -> Any:
+        raise AssertionError("the engine was not lost")
+
+    client: Any = Refusing()
+    watch = RenderWatch(str(source), reconnect, client)
+    try:
+        await eventually(lambda: client.asked > 0, 20.0)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert (client.asked, watch._scripts_changed) == (1, False)
+        assert not any(task.done() for task in watch._tasks)
+    finally:
+        await watch.close()

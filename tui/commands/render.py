@@ -133,6 +133,7 @@ async def _watch(
     """Render, and again whenever something has changed. Ends with Ctrl+C."""
     from dataclasses import replace
 
+    from engine.client.render_tree import RenderFolderError
     from engine.client.render_watch import RenderWatch
 
     watch = RenderWatch(source, invocation.reconnect, client)
@@ -140,7 +141,15 @@ async def _watch(
         first = True
         while True:
             seen = await watch.seen()
-            summary = await _once(invocation, watch.client, source, out, options, progress)
+            try:
+                summary = await _once(invocation, watch.client, source, out, options, progress)
+            except RenderFolderError as error:
+                if first:
+                    raise
+                # The folder is being replaced, for one: the watch is for as long as its user wants it.
+                invocation.streams.notify(f"{error.message}; waiting for a change", failed=True)
+                await watch.changed(seen)
+                continue
             options = replace(options, force=False)  # once
             if first or summary.rendered or summary.copied or summary.removed or summary.failed:
                 invocation.show(summary, _print_summary)
@@ -183,6 +192,6 @@ def _counted(number: int, what: str) -> str:
 
 
 def _told(warning: RenderWarning) -> str:
-    """A warning as compilers write theirs, so that editors find the place."""
+    """Write a warning as compilers do, so that editors find the place."""
     tag = f"[[{warning.macro}]] " if warning.macro else ""
     return f"{warning.document}:{warning.line}:{warning.column + 1}: {warning.kind}: {tag}{warning.message}"

@@ -199,7 +199,7 @@ class Preview:
             self._pane.go_to_first_made()
 
     async def _subject_of(self, macro: ScriptInfo) -> _Subject:
-        """The document in which a macro is shown: chosen, or the last one open, or one that has its tag."""
+        """Return the document in which a macro is shown: chosen, or the last one open, or one that has its tag."""
         name = macro_name(macro.path)
         if chosen := self._chosen.get(macro.path):
             return await self._in_document(chosen)

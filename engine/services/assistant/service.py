@@ -89,7 +89,7 @@ class AssistantService:
 
     @implements(ASSISTANT_INFO)
     async def info(self) -> AssistantInfo:
-        """Whether it can be asked, and what was asked today."""
+        """Tell whether it can be asked, and what was asked today."""
         if self._chat is None:
             return AssistantInfo(on=False, why_not=off().message)
         use = await self._use.of_day(_today())

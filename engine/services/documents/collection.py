@@ -6,7 +6,6 @@ equal questions have equal answers as long as a batch goes on, whatever happens 
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -78,13 +77,13 @@ class DocumentCollection:
 
     def __init__(self, documents: Iterable[ReadDocument], images: Iterable[ReadImage]) -> None:
         read = sorted(documents, key=lambda document: document.path)
-        by_path = {image.path: image for image in images}
+        by_path = {image.path: image for image in sorted(images, key=lambda image: image.path)}
         links = {document.path: dict.fromkeys(_linked(document, by_path)) for document in read}
         self._belongs: dict[str, dict[str, None]] = {path: {} for path in by_path}
         for path, targets in links.items():
             for target in targets:
                 self._belongs[target][path] = None
-        for image in by_path.values():
+        for _, image in sorted(by_path.items()):  # in whatever order they were sent
             for path in _named_by_sidecar(image, links):
                 links[path][image.path] = None
                 self._belongs[image.path][path] = None
@@ -211,11 +210,6 @@ class DocumentCollection:
             yield image
 
 
-def answer_sha256(answer: Answer) -> str:
-    """Return the SHA-256 of an answer's canonical JSON: keys sorted, without blanks, UTF-8."""
-    return hashlib.sha256(msgspec.json.encode(answer, order="deterministic")).hexdigest()
-
-
 def _params(operation: str, params: Mapping[str, Any], kind: type[P]) -> P:
     known = {one.encode_name for one in msgspec.structs.fields(kind)}
     if strange := sorted(set(params) - known):
@@ -227,7 +221,7 @@ def _params(operation: str, params: Mapping[str, Any], kind: type[P]) -> P:
 
 
 def _linked(document: ReadDocument, images: Mapping[str, ReadImage]) -> Iterator[str]:
-    """Paths of the images that a document names, links before ``images:``."""
+    """Yield the paths of the images that a document names, links before ``images:``."""
     for link in (*document.links, *document.front.images):
         target = linked_path(document.path, link)
         if target is not None and target in images:
@@ -239,7 +233,7 @@ def _linked(document: ReadDocument, images: Mapping[str, ReadImage]) -> Iterator
 
 
 def _named_by_sidecar(image: ReadImage, documents: Collection[str]) -> Iterator[str]:
-    """Paths of the documents that an image's sidecar names, from beside the image or from the root."""
+    """Yield the paths of the documents that a sidecar names, from beside its image or from the root."""
     names = image.sidecar.values.get("documents")
     for name in [names] if isinstance(names, str) else names if isinstance(names, list) else []:
         if isinstance(name, str):

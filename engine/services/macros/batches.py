@@ -1,6 +1,6 @@
-"""A batch: the macros of one moment, one tree of documents, one record, one task; ended by whoever comes first.
+"""A batch: the macros of one moment, one tree of documents, one record, one task; ended by the first of four.
 
-That is its client, who has everything; somebody who cancels its task or its run; its time; or its lease: a client that
+That is its client, who has everything; a cancel of its task or its run; its time; or its lease: a client that
 has asked for nothing for a while is gone.
 """
 
@@ -29,6 +29,9 @@ LEASE = 60.0
 """Seconds without a request after which a batch's client counts as gone."""
 
 RENDERING = "rendering"
+
+MAX_ANSWER = 32 << 20
+"""Characters of texts and reads in one answer, but for a single document that has more."""
 
 
 class Documents(Protocol):
@@ -176,7 +179,7 @@ class Batch:
             if self._end is not None or self.caller is None:
                 raise self._over()
             self._report()  # how much there is to do, before the first of it is done
-            rendered = await expand(documents, self.macros, self.caller)
+            rendered = _fitting(await expand(documents, self.macros, self.caller))
         except ServiceError:
             if self._end is None:
                 raise
@@ -212,3 +215,19 @@ class Batch:
 
     def error(self, end: BatchEnd) -> RunError | None:
         return RunError(type=end.outcome.value, message=end.sentence) if end.sentence else None
+
+
+def _fitting(rendered: Sequence[RenderedDocument]) -> list[RenderedDocument]:
+    """The documents from the first on that one answer has room for."""
+    size, taken = 0, list[RenderedDocument]()
+    for document in rendered:
+        size += len(document.text) + sum(map(_characters, document.reads))
+        if taken and size > MAX_ANSWER:
+            break
+        taken.append(document)
+    return taken
+
+
+def _characters(read: Read) -> int:
+    """About how many a read takes in an answer."""
+    return 150 + sum(len(value) for value in read.params.values() if isinstance(value, str))

@@ -82,6 +82,12 @@ class ChunkResult:
     isolation: str = ""
 
 
+class HashedReply(bytes):
+    """A reply to a macro's call whose answer is canonical JSON, with the SHA-256 of that."""
+
+    sha256 = ""
+
+
 class Executor(Protocol):
     """Takes chunks and gives back results in the order in which they end."""
 
@@ -92,7 +98,7 @@ class Executor(Protocol):
         """Yield results until ``finish`` was called and nothing is left, or the executor was cancelled."""
 
     def finish(self) -> None:
-        """No chunk will come any more."""
+        """Say that no chunk follows."""
 
     async def cancel(self) -> None:
         """Stop at once: what goes on is killed, what waits is dropped, ``as_completed`` ends."""

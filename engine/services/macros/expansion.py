@@ -24,6 +24,9 @@ from engine.services.macros.tokenizer import Tag, find_tags
 MAX_TEXT = 16 << 20
 """Characters that the macros of one document may put into it together."""
 
+MAX_TOGETHER = 64 << 20
+"""The same of documents that are expanded together: from the one on that finds no room, they are left for later."""
+
 MAX_WARNINGS = 1_000
 """Warnings of one document; the last one says how many there are beyond."""
 
@@ -51,11 +54,45 @@ class CallOutcome:
     reads: Sequence[Read] = ()
 
 
-class Caller(Protocol):
+NOT_MADE = CallOutcome()
+"""Of a call whose document is left for later."""
+
+
+@dataclass(slots=True)
+class Room:
+    """What the texts of documents that are expanded together take. What finds no room is let go of at once.
+
+    The first document counts by itself alone, so that there is always one that comes to its end.
+    """
+
+    until: int
+    """The documents from this one on are left for later."""
+    _sizes: dict[int, int] = field(default_factory=dict)
+    _size: int = 0
+
+    def admitted(self, document: int, outcome: CallOutcome) -> CallOutcome:
+        """Return the outcome of a document's call, or what stands for it where it finds no room."""
+        if document >= self.until:
+            return NOT_MADE
+        size = len(outcome.text or "") + sum(len(warning) for warning in outcome.warnings)
+        size += len(outcome.traceback or "")
+        of_document = self._sizes.get(document, 0) + size
+        if of_document > MAX_TEXT:
+            what = f"The macros of one document may return {MAX_TEXT >> 20} MiB together, and this is more."
+            return CallOutcome(error=RunError(type="ReturnValue", message=what))
+        if document and self._size + size > MAX_TOGETHER:
+            self.until = document
+            return NOT_MADE
+        self._sizes[document] = of_document
+        self._size += size
+        return outcome
+
+
+class MacroCaller(Protocol):
     """Makes calls of one macro, wherever that is."""
 
     async def call(
-        self, macro: Macro, calls: Sequence[MacroCall], documents: Sequence[DocumentInput]
+        self, macro: Macro, calls: Sequence[MacroCall], documents: Sequence[DocumentInput], room: Room
     ) -> Sequence[CallOutcome]:
         """Return an outcome for each call, in their order. ``documents`` are all that are expanded together."""
 
@@ -72,7 +109,6 @@ class _Expansion:
     reads: dict[str, Read] = field(default_factory=dict)
     warnings: list[tuple[int, RenderWarning]] = field(default_factory=list)
     """With the number of the tag that each is about."""
-    size: int = 0
     more: int = 0
     """Warnings beyond those that are kept."""
     more_line: int = 0
@@ -112,11 +148,7 @@ class _Expansion:
         if outcome.text is None:
             error = outcome.error or RunError(type="unknown", message="The call was not made.")
             self.warn(number, "error", _sentence(error), outcome.traceback or place(error))
-        elif self.size + len(outcome.text) > MAX_TEXT:
-            what = f"The macros of one document may return {MAX_TEXT >> 20} MiB together, and this is more."
-            self.warn(number, "error", what)
         else:
-            self.size += len(outcome.text)
             self.replacements[number] = outcome.text
 
     def show_errors(self) -> None:
@@ -166,7 +198,7 @@ class _Calls:
 
 
 async def expand(
-    documents: Sequence[DocumentInput], macros: Macros, caller: Caller, *, errors_shown: bool = False
+    documents: Sequence[DocumentInput], macros: Macros, caller: MacroCaller, *, errors_shown: bool = False
 ) -> list[RenderedDocument]:
     """Expand ``documents`` together: calls of all of them are grouped by macro, and put back.
 
@@ -175,10 +207,14 @@ async def expand(
         macros: Those that there are.
         caller: Makes the calls.
         errors_shown: Show what is wrong with a tag in its place, as a preview does; else the tag stays as it is.
+
+    Returns:
+        The documents in their order; fewer where they find no room together: the first of them.
     """
+    room = Room(until=len(documents))
     expansions, groups = await asyncio.to_thread(_planned, documents, macros)
-    outcomes = await _all_called(list(groups.values()), documents, caller)
-    return await asyncio.to_thread(_put_in, expansions, groups, outcomes, errors_shown)
+    outcomes = await _all_called(list(groups.values()), documents, caller, room)
+    return await asyncio.to_thread(_put_in, expansions[: room.until], groups, outcomes, errors_shown)
 
 
 async def check(document: DocumentInput, macros: Macros) -> RenderedDocument:
@@ -188,12 +224,12 @@ async def check(document: DocumentInput, macros: Macros) -> RenderedDocument:
 
 
 async def _all_called(
-    groups: Sequence[_Calls], documents: Sequence[DocumentInput], caller: Caller
+    groups: Sequence[_Calls], documents: Sequence[DocumentInput], caller: MacroCaller, room: Room
 ) -> list[Sequence[CallOutcome]]:
     """Make the calls of all macros side by side. When one of them cannot be made, the others are cancelled."""
     if not groups:
         return []
-    tasks = [asyncio.ensure_future(caller.call(group.macro, group.calls, documents)) for group in groups]
+    tasks = [asyncio.ensure_future(caller.call(group.macro, group.calls, documents, room)) for group in groups]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
@@ -217,7 +253,7 @@ def _planned(documents: Sequence[DocumentInput], macros: Macros) -> tuple[list[_
 
 
 def _params(expansion: _Expansion, number: int, tag: Tag, macros: Macros) -> Mapping[str, Any] | None:
-    """What a tag's macro is called with; None where it cannot be called, which a warning says."""
+    """Return what a tag's macro is called with; None where it cannot be called, which a warning says."""
     if tag.problem is not None:
         expansion.warn(number, "syntax", tag.problem)
         return None
@@ -239,7 +275,7 @@ def _params(expansion: _Expansion, number: int, tag: Tag, macros: Macros) -> Map
 
 
 def _unknown(tag: Tag, macro: Macro) -> int:
-    """How many of a tag's parameters the macro does not have: it is called without them."""
+    """Count the parameters of a tag that the macro does not have: it is called without them."""
     known = {normalised(param.name) for param in macro.info.params}
     return sum(normalised(name) not in known for name in tag.params) if known else 0
 
@@ -252,7 +288,8 @@ def _put_in(
 ) -> list[RenderedDocument]:
     for group, made in zip(groups.values(), outcomes, strict=True):
         for (place, number), outcome in zip(group.places, made, strict=True):
-            expansions[place].put(number, outcome)
+            if place < len(expansions):
+                expansions[place].put(number, outcome)
     if errors_shown:
         for expansion in expansions:
             expansion.show_errors()
@@ -269,7 +306,7 @@ def _sentence(error: RunError) -> str:
 
 
 def place(error: RunError) -> str | None:
-    """Where in the macro it failed, where no traceback says more."""
+    """Tell where in the macro it failed, where no traceback says more."""
     if error.filename is None or error.line is None:
         return None
     return f'File "{error.filename}", line {error.line}\n{_sentence(error)}'

@@ -54,7 +54,7 @@ class Macros:
         return self._macros.get(name)
 
     def use(self, name: str) -> MacroUse:
-        """The identity of the macro that a tag names; without a script where there is none."""
+        """Return the identity of the macro that a tag names; without a script where there is none."""
         macro = self._macros.get(name)
         return MacroUse(name=name) if macro is None else macro.use
 
@@ -136,7 +136,7 @@ class MacroLibrary:
 
 
 def macro_name(path: str) -> str:
-    """The name by which tags call the script at ``path``: that of its file, in whatever folder it lies."""
+    """Return the name by which tags call the script at ``path``: that of its file, in whatever folder it lies."""
     return normalised(path.rpartition("/")[2].removesuffix(SUFFIX))
 
 

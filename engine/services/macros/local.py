@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,10 +17,11 @@ import msgspec
 from engine.models.macros import Read
 from engine.models.runs import Outcome, Priority, RunError, RunKind, Stream
 from engine.pool.batch import BatchSession, Part, calls_frame
+from engine.pool.calls import error
 from engine.pool.job import HostCalls, Job, JobRejected, Profile, QueueFull, Reply
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
-from engine.services.macros.executor import MAX_RESULTS, Chunk, ChunkResult, MacroSource
+from engine.services.macros.executor import MAX_RESULTS, Chunk, ChunkResult, HashedReply, MacroSource
 
 LONGEST_BATCH = 7 * 86_400.0
 """Seconds that a child may live if the batch has no limit of its own."""
@@ -48,8 +49,15 @@ OUTPUT_KEPT = 16 << 10
 READ_OPERATIONS = b"documents."
 """In the payload of every call whose answer is noted."""
 
-MAX_READS = 1_000
-"""Questions of one call that are noted."""
+MAX_READS = 10_000
+"""Different questions that one call may ask: what is made of an answer that is not noted would never be made again."""
+
+MAX_READS_SIZE = 1 << 20
+MAX_CHUNK_READS_SIZE = 8 << 20
+"""Bytes of the questions of one call, and of all calls of a chunk, that are noted."""
+
+NEVER_ANSWERED = (b'{"error":{"code":"bad_request"', b'{"error":{"code":"no_operation"')
+"""Beginnings of refusals that say nothing of the documents: such questions are not noted."""
 
 MAX_KNOWN = 256
 MAX_KNOWN_SIZE = 16 << 20
@@ -162,7 +170,7 @@ class LocalExecutor:
             await self._changed.wait()
 
     def finish(self) -> None:
-        """No chunk will come any more."""
+        """Say that no chunk follows."""
         self._finished = True
         self._changed.set()
         self._dispatch()
@@ -387,7 +395,11 @@ class LocalExecutor:
             self._broken[child.macro.sha256] = error
             child.traceback = ending.traceback
         else:
-            killed = ending.outcome is Outcome.CRASHED and ending.signal in (None, signal.SIGKILL)
+            killed = (
+                ending.outcome is Outcome.CRASHED
+                and ending.exit_status is None
+                and ending.signal in (None, signal.SIGKILL)
+            )
             self._blame(child, work, part, error, killed=killed and not work.losses)
         self._lost(child)
 
@@ -492,7 +504,7 @@ class _Work:
         )
 
 
-class _Asked(msgspec.Struct, frozen=True):
+class _DocumentCall(msgspec.Struct, frozen=True):
     """What is looked at of a call; what answers it looks at all of it."""
 
     op: str
@@ -504,7 +516,7 @@ class _Answered(msgspec.Struct, frozen=True):
     ok: msgspec.Raw
 
 
-_asked = msgspec.json.Decoder(_Asked)
+_asked = msgspec.json.Decoder(_DocumentCall)
 _answered = msgspec.json.Decoder(_Answered)
 
 
@@ -515,18 +527,47 @@ class _NotedCalls:
         self._calls = calls
         self._session = session
         self._hashes = hashes
+        self._part = 0
+        """The number of the part whose questions are noted here."""
+        self._noted: dict[int, set[bytes]] = {}
+        """Questions, by the calls that asked them."""
+        self._sizes: Counter[int] = Counter()
 
     def call(self, payload: bytes, reply: Reply) -> None:
         asked = None
         if READ_OPERATIONS in payload:
             with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
                 asked = _asked.decode(payload)
-        if asked is None or not asked.op.startswith("documents."):
+        parts = self._session.parts
+        if asked is None or not asked.op.startswith("documents.") or not parts:
             self._calls.call(payload, reply)
+            return
+        part = parts[0]
+        if part.number != self._part:
+            self._part = part.number
+            self._noted.clear()
+            self._sizes.clear()
+        of = min(max(asked.of, 0), part.count - 1)
+        noted = self._noted.setdefault(of, set())
+        try:
+            question = msgspec.json.encode([asked.op, asked.params], order="sorted")
+        except RecursionError:
+            reply(error("bad_request", "The call is nested too deeply."), ())
+            return
+        if question in noted:
+            self._calls.call(payload, reply)
+            return
+        full = len(noted) >= MAX_READS or self._sizes[of] > MAX_READS_SIZE
+        if full or self._sizes.total() > MAX_CHUNK_READS_SIZE:
+            reply(_ASKS_TOO_MUCH, ())
             return
 
         def note(answer: bytes, descriptors: Sequence[int]) -> None:
-            self._note(asked, answer)
+            if part.number == self._part and question not in noted and not answer.startswith(NEVER_ANSWERED):
+                noted.add(question)
+                self._sizes[of] += len(question)
+                read = Read(operation=asked.op, params=asked.params, sha256=self._hashes.of(answer))
+                part.reads.setdefault(of, []).append(read)
             reply(answer, descriptors)
 
         self._calls.call(payload, note)
@@ -534,14 +575,12 @@ class _NotedCalls:
     def end(self) -> None:
         """Leave the batch's own as it is: other children call by it."""
 
-    def _note(self, asked: _Asked, answer: bytes) -> None:
-        parts = self._session.parts
-        if not parts:
-            return
-        noted = parts[0].reads.setdefault(min(max(asked.of, 0), parts[0].count - 1), [])
-        read = Read(operation=asked.op, params=asked.params, sha256=self._hashes.of(answer))
-        if read not in noted and len(noted) < MAX_READS:
-            noted.append(read)
+
+_ASKS_TOO_MUCH = error(
+    "too_many",
+    f"The macro asks more than {MAX_READS:,} different questions about the documents in one call, or long ones.",
+    "Ask once for a list.",
+)
 
 
 class _Hashes:
@@ -553,6 +592,8 @@ class _Hashes:
 
     def of(self, reply: bytes) -> str:
         """Return the SHA-256 of an answer's canonical JSON; nothing for a refusal."""
+        if isinstance(reply, HashedReply):
+            return reply.sha256
         known = self._known.get(reply)
         if known is not None:
             return known
@@ -613,13 +654,14 @@ class _MacroChild:
 
 
 def _never_called(session: BatchSession, part: Part, ending: Ending) -> bool:
-    """Whether no call of a macro will ever begin: its own lines fail, or there is no process for it."""
-    if ending.outcome in (Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED) or ending.exit_status == 0:
+    """Tell whether no call of a macro will ever begin: its own lines fail, or there is no process for it."""
+    if ending.outcome in (Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED):
         return True  # it came to an end of its own instead of waiting for calls
     if ending.duration == 0 and ending.outcome in (Outcome.TIMEOUT, Outcome.SANDBOX_UNAVAILABLE, Outcome.MEMORY):
         return True  # it never started
     begun = session.answered or part.texts or session.begun
-    return not begun and ending.outcome is not Outcome.CRASHED
+    left = ending.outcome is Outcome.CRASHED and ending.exit_status != 0
+    return not begun and not left
 
 
 def _shortened(text: str) -> str:

@@ -16,7 +16,7 @@ from engine.services.macros.local import LocalExecutor
 from engine.services.runs.service import RunService
 
 FIRST = 64
-"""Calls of the first chunk, of which nobody knows how long they take."""
+"""Calls of the first chunk, before it is known how long they take."""
 
 MOST = 512
 """Calls of a chunk: with several in flight, one is taken apart while others are made."""
@@ -128,16 +128,11 @@ async def _texts(
             yield Chunk(len(starts) - 1, macro, params[start:end], context, wall=macro.limits.wall)
             start = end
 
-    async def submit() -> None:
-        for chunk in chunks():
-            await executor.submit(chunk)
-        executor.finish()
-
     async def cancel() -> None:
         await stopped.wait()
         await executor.cancel()
 
-    feeding, cancelling = asyncio.create_task(submit()), asyncio.create_task(cancel())
+    feeding, cancelling = asyncio.create_task(_fed(executor, chunks())), asyncio.create_task(cancel())
     texts: list[str | None] = [None] * len(params)
     done = 0
     try:
@@ -151,8 +146,20 @@ async def _texts(
     finally:
         for task in (feeding, cancelling):
             task.cancel()
-        await asyncio.gather(feeding, cancelling, return_exceptions=True)
+        await asyncio.wait((feeding, cancelling))
+    if not feeding.cancelled() and (failed := feeding.exception()) is not None:
+        raise failed
     if done < len(params):
         error = executor.stopped or RunError(type=Outcome.CANCELLED, message="The run was cancelled.")
         raise CallFailed(next(index for index, text in enumerate(texts) if text is None), error, None)
     return texts  # type: ignore[return-value]
+
+
+async def _fed(executor: LocalExecutor, chunks: Iterator[Chunk]) -> None:
+    try:
+        for chunk in chunks:
+            await executor.submit(chunk)
+    except Exception:
+        await executor.cancel()  # no result of the rest would ever come
+        raise
+    executor.finish()

@@ -34,7 +34,7 @@ from engine.services.documents.collection import DocumentCollection
 from engine.services.macros.batches import Batch, BatchEnd
 from engine.services.macros.chunks import ChunkCaller, batch_over
 from engine.services.macros.executor import Executor
-from engine.services.macros.expansion import CallOutcome, MacroCall, check, expand
+from engine.services.macros.expansion import CallOutcome, MacroCall, Room, check, expand
 from engine.services.macros.library import Macro, MacroLibrary, Macros, macro_info
 from engine.services.macros.tree import DocumentTree, TreeCalls
 from engine.services.operations import implements
@@ -57,9 +57,6 @@ MAX_DOCUMENTS = 100_000
 
 DEFAULT_TIMEOUT = 3600.0
 LONGEST_TIMEOUT = 24 * 3600.0
-
-MAX_ANSWER = 32 << 20
-"""Characters of texts in one answer, but for a single document that has more."""
 
 MakeExecutor = Callable[[int, Actor, int, "HostCalls", bool], Executor]
 """Makes what carries out a batch: by the number of its record, its actor, its workers, who answers its macros, and
@@ -172,8 +169,7 @@ class RenderService:
         Raises:
             ServiceError: ``no_batch``; ``cancelled`` when the batch ended meanwhile.
         """
-        rendered = await self._batch(batch_id, actor).render(request.documents, request.total)
-        return RenderAnswer(documents=_fitting(rendered))
+        return RenderAnswer(documents=await self._batch(batch_id, actor).render(request.documents, request.total))
 
     @implements(RENDER_READS)
     async def reads(self, batch_id: str, request: ReadsRequest, actor: Actor) -> ReadsAnswer:
@@ -256,14 +252,14 @@ class _PreviewCaller:
         self.batch = Batch(opening.actor, opening.macros, opening.tree, 1, opening.timeout)
 
     async def call(
-        self, macro: Macro, calls: Sequence[MacroCall], documents: Sequence[DocumentInput]
+        self, macro: Macro, calls: Sequence[MacroCall], documents: Sequence[DocumentInput], room: Room
     ) -> Sequence[CallOutcome]:
         async with self._opened:
             if self.batch.caller is None:
                 await self._service._open(self.batch, self._opening, preview=True)
         if self.batch.caller is None:
             raise batch_over()
-        return await self.batch.caller.call(macro, calls, documents)
+        return await self.batch.caller.call(macro, calls, documents, room)
 
     async def close(self, end: BatchEnd) -> None:
         """End it, if it was begun; not to be cancelled on the way."""
@@ -275,16 +271,6 @@ class _PreviewCaller:
             await caller.close()
         finally:
             record(end)
-
-
-def _fitting(rendered: Sequence[RenderedDocument]) -> list[RenderedDocument]:
-    size, taken = 0, list[RenderedDocument]()
-    for document in rendered:
-        size += len(document.text)
-        if taken and size > MAX_ANSWER:
-            break
-        taken.append(document)
-    return taken
 
 
 def _no_batch() -> ServiceError:

@@ -15,18 +15,15 @@ from typing import Any, NamedTuple
 import msgspec
 
 from engine.models.runs import RunInfo
-from engine.pool.calls import error, whole
+from engine.pool.calls import error, is_long, whole
 from engine.pool.job import Reply
 from engine.registry.operation import ScriptKind
 from engine.registry.runs import RUNS_PROGRESS
-from engine.services.access import Actor, Role, ServiceError
+from engine.services.access import FROM_RUNS, Actor, Role, ServiceError
 from engine.services.audit import AuditService
 from engine.services.callers import Callers
 from engine.services.operations import BoundOperation, Request, Row, UnboundOperation, bind, may
 from engine.services.runs.outputs import RunOutputs
-
-SOURCE = "script"
-"""What audit and services call this surface."""
 
 PER_SECOND = 1_000
 """Calls of one run that are answered in a second. What comes faster is answered later, and the script waits."""
@@ -34,8 +31,8 @@ PER_SECOND = 1_000
 BURST = 1_000
 """Calls that a run begins with and may save up."""
 
-LONG = 200
-"""Entries of a list up to which it is written in the event loop."""
+UNREAD = "?"
+"""Stands on record for the name of an operation that could not be read, or is none."""
 
 OF_ITS_SCRIPT = ("state.",)
 """Beginnings of the names of operations on what a script has: a run asks them for its own script, whatever it names."""
@@ -105,6 +102,8 @@ class ScriptApi:
         self.callers = callers
         self.operations: Mapping[str, BoundOperation] = {}
         self.run_operations: dict[str, RunOperation] = {}
+        self.writing = asyncio.Lock()
+        """Held while a long answer is written in a thread: many of these keep the event loop from its turn."""
         self.tells_secret: Callable[[int, str], bool] = lambda _run_id, _text: False
         """Whether a text has a secret that a run was given."""
 
@@ -213,17 +212,17 @@ class _Answers:
         self._tell_audit()
 
     def _tell_audit(self) -> None:
-        """One record for each operation and how it was answered, with the number of calls."""
+        """Make one record for each operation and how it was answered, with the number of calls."""
         info = self._run.info
         subject = f"#{info.id} {info.name}"
         for (operation, code), count in self._counts.items():
             if operation == RUNS_PROGRESS.name:
                 continue  # it is about the run itself, and many tell it
             told = {"refused": code} if code else {}
-            self._api.audit.tell(self._run.actor, SOURCE, f"call {operation}", subject, calls=count, **told)
+            self._api.audit.tell(self._run.actor, FROM_RUNS, f"call {operation}", subject, calls=count, **told)
 
     def _answer(self, payload: bytes, reply: Reply) -> None:
-        name = "?"
+        name = UNREAD
         try:
             asked = _ASKED.decode(payload)
             if asked.op in self._api.run_operations or asked.op in self._api.operations:
@@ -256,7 +255,7 @@ class _Answers:
         task.add_done_callback(self._tasks.discard)
 
     def _succeed(self, name: str, answer: object, reply: Reply) -> None:
-        if _is_long(answer):
+        if is_long(answer):
             self._begin(self._succeed_later(name, answer, reply))
             return
         answer, descriptors = answer if isinstance(answer, WithDescriptors) else (answer, ())
@@ -271,7 +270,8 @@ class _Answers:
     async def _succeed_later(self, name: str, answer: object, reply: Reply) -> None:
         """Write a long answer beside the event loop: ten thousand scripts take it a tenth of a second."""
         try:
-            encoded = await asyncio.to_thread(_encoded, answer)
+            async with self._api.writing:
+                encoded = await asyncio.to_thread(_encoded, answer)
         except Exception as problem:  # noqa: BLE001 - as above
             self._refuse(name, problem, reply)
             return
@@ -283,14 +283,15 @@ class _Answers:
         self._counts[name, refusal.code] += 1
         operation = self._api.operations.get(name)
         if refusal.denied is not None and operation is not None and self._api.callers is not None:
-            self._api.callers.denied(refusal, SOURCE, operation.operation)
+            self._api.callers.denied(refusal, FROM_RUNS, operation.operation)
         reply(error(refusal.code, refusal.message, refusal.hint), ())
 
     def _refusal(self, name: str, problem: Exception) -> ServiceError:
         if isinstance(problem, ServiceError):
             return problem
-        if isinstance(problem, msgspec.MsgspecError):
-            return ServiceError("bad_request", f"What {name} is given does not fit: {problem}.")
+        if isinstance(problem, msgspec.MsgspecError | UnicodeDecodeError):
+            given = "The call" if name == UNREAD else f"What {name} is given"
+            return ServiceError("bad_request", f"{given} does not fit: {str(problem).rstrip('.')}.")
         if isinstance(problem, RecursionError):
             return ServiceError("bad_request", "The call is nested too deeply.")
         log.error("run %d called %s", self._run.info.id, name, exc_info=problem)
@@ -316,12 +317,12 @@ class _Answers:
         return found
 
     def _require_no_secret(self, name: str, payload: bytes) -> None:
-        if name not in KEEPS_NOTHING and self._api.tells_secret(self._run.info.id, payload.decode()):
+        if name not in KEEPS_NOTHING and self._api.tells_secret(self._run.info.id, payload.decode("utf-8", "replace")):
             sentence = f"{name} was not called: what it was given has a secret, which would be kept or handed on."
             raise ServiceError("tells_secret", sentence, hint="Leave the secret out of it.", status=422)
 
     def _request(self, row: Row, asked: _Asked) -> Request:
-        """What the operation is asked: what is a run's own, its number and its script's state, it need not name."""
+        """Return what the operation is asked. What is a run's own, its number and its state, it need not name."""
         if row.name.startswith(OF_ITS_SCRIPT) or "run_id" in row.params.__struct_fields__:
             params = msgspec.json.decode(asked.params, type=dict[str, Any])
             if row.name.startswith(OF_ITS_SCRIPT):
@@ -333,21 +334,13 @@ class _Answers:
             decoded = msgspec.json.decode(asked.params, type=row.params)
         body = None if row.body is None else msgspec.json.decode(asked.body, type=row.body)
         actor = self._humble if row.name.startswith("runs.") else self._run.actor
-        return Request(actor, SOURCE, decoded, body)
+        return Request(actor, FROM_RUNS, decoded, body)
 
     def _own_script(self, row: Row) -> str:
         if not self._run.script:
             sentence = f"Only a saved script can call {row.name}, and this run is of code that is none."
             raise ServiceError("no_script", sentence, hint="Save it as a script of the project, and run that.")
         return self._run.script
-
-
-def _is_long(answer: object) -> bool:
-    """Whether an answer has a long list in it."""
-    if not isinstance(answer, msgspec.Struct):
-        return False
-    values = (getattr(answer, name) for name in answer.__struct_fields__)
-    return any(isinstance(value, (list, tuple)) and len(value) > LONG for value in values)
 
 
 def _encoded(answer: object) -> bytes:

@@ -26,8 +26,8 @@ BROKEN = {
     "hello-again": "frame(1, MARK * 8)",
     "hello-replayed": "frame(1, bytes(64)) + MARK",
     "run-turned-round": "frame(2, MARK)",
-    "call": "frame(5, b'[\"' + MARK + b'\"]')",
-    "call-of-nothing": 'frame(5, b\'{"name": "os.system", "args": ["\' + MARK + b\'"]}\')',
+    "call": "frame(5, MARK, size=(1 << 20) + 1)",
+    "call-of-nothing": "frame(5, bytes(4)) + MARK",
     "reply": "frame(6, MARK)",
     "chunk": "frame(8, MARK)",
     "unknown-type": "frame(200, MARK)",
@@ -67,6 +67,15 @@ CUT = {
 
 GO_ON = "\nwhile not place['plain']:\n    time.sleep(1)"
 """The engine has to end the run itself."""
+
+CALL_OF_A_RUN_WITHOUT = """
+send(frame(5, bytes(4) + b'{"op": "engine.stop", "params": {}, "body": {"force": true, "why": "' + MARK + b'"}}'))
+if not place["plain"]:
+    answer = os.read(3, 65536)
+    if b'"unavailable"' not in answer:
+        won(text(answer))
+"""
+"""A frame as an honest child sends it, from a run that may ask nothing: it is refused, and the run goes on."""
 
 RESULT_TWICE = """
 send(result(b"", b'"first"') + result(b"", b'"' + MARK + b'"') + frame(3, MARK))
@@ -119,6 +128,7 @@ ATTACKS = [
         )
         for name, data in CUT.items()
     ),
+    Attack(name="call-of-a-run-without", code=SEND + CALL_OF_A_RUN_WITHOUT, shows="host:frames", outcomes=("ok",)),
     *(
         Attack(name=name, code=SEND + code + GO_ON, shows="host:frames", wall=1.0, outcomes=outcomes)
         for name, code, outcomes in (
