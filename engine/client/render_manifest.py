@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -42,6 +43,9 @@ class Entry(Model, frozen=True):
     """A file of the result. ``size`` and ``modified_ns`` are its own, the others its source's."""
 
     path: str
+    """POSIX, relative to the folder. Names that are no UTF-8 hold surrogates, which JSON cannot carry: see ``raw``."""
+    raw: bytes = b""
+    """The path, where that is one of those; then ``path`` is empty in the file."""
     sha256: str = ""
     """Of the document that it was made of; nothing for a file that was copied."""
     size: int = 0
@@ -125,6 +129,8 @@ class Manifest:
 
     def _take(self, entry: Entry) -> None:
         self._lines += 1
+        if entry.raw:
+            entry = msgspec.structs.replace(entry, path=os.fsdecode(entry.raw), raw=b"")
         if not _is_below(entry.path):  # written by others: it would lead out of the folder
             return
         if entry.removed:
@@ -143,7 +149,7 @@ class Manifest:
         if self._append is None or not entries:
             return
         try:
-            write_all(self._append, b"".join(_encode(entry) + b"\n" for entry in entries))
+            write_all(self._append, b"".join(_line(entry) + b"\n" for entry in entries))
         except OSError as error:
             raise _full(error) from error
 
@@ -173,11 +179,9 @@ class Manifest:
 
     def compact(self) -> None:
         """Write all of it again and append from there."""
-        temp = f"{TEMP}manifest"
-        lines = [_encode(self._head), *(_encode(self.entries[path]) for path in sorted(self.entries))]
-        descriptor = os.open(
-            temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | _OPEN, 0o600, dir_fd=self._root
-        )
+        temp = TEMP + secrets.token_hex(8)
+        lines = [_encode(self._head), *(_line(self.entries[path]) for path in sorted(self.entries))]
+        descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _OPEN, 0o600, dir_fd=self._root)
         try:
             write_all(descriptor, b"\n".join(lines) + b"\n")
             os.fsync(descriptor)
@@ -195,6 +199,13 @@ class Manifest:
 def _is_below(path: str) -> bool:
     """Whether a path can be that of a file that a render has written: below the folder, and nowhere hidden."""
     return "\0" not in path and all(part and not part.startswith(".") for part in path.split("/"))
+
+
+def _line(entry: Entry) -> bytes:
+    try:
+        return _encode(entry)
+    except UnicodeEncodeError:
+        return _encode(msgspec.structs.replace(entry, path="", raw=os.fsencode(entry.path)))
 
 
 def question(read: Read) -> Question:

@@ -602,8 +602,6 @@ class _Rendering:
             self._problems.append(FileProblem(path=file.path, problem=f"it was not copied: {reason(error)}"))
             return None
         self._copied += 1
-        if not file.has_plain_name:  # it cannot be noted, so it is copied each time
-            return None
         return Entry(
             path=file.path,
             size=written.size,

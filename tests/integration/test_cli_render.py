@@ -65,6 +65,7 @@ def test_documents_are_rendered_once_and_problems_are_told_by_document_and_line(
     assert (out / "001.md").read_text() == (source / "001.md").read_text()
 
 
+@pytest.mark.slow
 def test_folders_that_lie_in_each_other_are_refused(project: CliProject, tmp_path: Path) -> None:
     source = documents(tmp_path / "docs", 1)
     done = project.call("render", str(source), "--out", str(source / "out"))

@@ -111,6 +111,7 @@ async def test_a_result_in_the_middle_ends_that_macro_alone(pool: Pool) -> None:
     assert done[1].texts == texts()
 
 
+@pytest.mark.slow
 async def test_the_limits_on_what_the_engine_holds(pool: Pool) -> None:
     done = await results(executor(pool), [chunk("    return 'x' * (8 << 20)", 10), chunk(PLAIN, 2, 1)])
     assert [len(text or "") for text in done[0].texts] == [8 << 20] * 8 + [0] * 2

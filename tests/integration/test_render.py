@@ -293,7 +293,8 @@ async def test_a_preview_that_is_cancelled_ends_within_an_instant(
         going_on.cancel()
         with pytest.raises(asyncio.CancelledError):
             await going_on
-        assert (await newest()).id < listed.id
+        left = (await engine.runs.list(engine.owner, limit=1)).runs
+        assert not left or left[0].id < listed.id
     else:
         assert (await engine.runs.cancel(listed.id, engine.owner)).outcome is Outcome.CANCELLED
         with pytest.raises(ServiceError, match="has ended"):

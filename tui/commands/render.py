@@ -44,6 +44,9 @@ def render(
     Tags are [[name key=value]]; gatewright help macros tells all of it. Images and other files are copied, hidden ones
     and symbolic links left out. Files are read and written with your own rights; macros run in the engine's sandbox.
 
+    A file of the result goes when its source has gone, unless others have changed it. A result that others have changed
+    is made again.
+
     Only what has changed is rendered: documents, macros and their shared code, and what macros have read of other
     documents. A tag without a macro, and one whose macro fails, stays as it is and is told of. What is interrupted goes
     on where it was when it is called again.

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.models.macros import MacroInfo, MacroUse
+from engine.models.macros import ENTRYPOINT, MacroInfo, MacroUse
 from engine.models.scripts import ScriptInfo
 from engine.models.shared import SharedFile
 from engine.pool.job import SharedModule
@@ -20,7 +20,6 @@ from engine.services.scripts.shared_code import SharedCode, shared_files, whole_
 from store.files.names import SUFFIX
 
 KIND = "macro"
-ENTRYPOINT = "render"
 
 MAX_MISSING = 1_000
 """Names without a macro whose sentence is remembered."""
