@@ -83,7 +83,8 @@ class Record(dict[str, "Any"]):
             raise AttributeError(f"This record has no {name!r}; it has {there}.", name=name, obj=self) from None
 
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+# Not as ASCII: a lone surrogate, as names of files may have, is told where it stands.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _decode = json.JSONDecoder(object_hook=Record).decode
 
 
