@@ -94,7 +94,7 @@ Answer = TypeVar("Answer")
 Reconnect = Callable[[], Awaitable[EngineClient]]
 
 
-class FileProblem(Model, frozen=True):
+class FileProblem(Model, frozen=True, omit_defaults=False):
     """A file of the source that is not in the result, or not as it could be."""
 
     path: str
