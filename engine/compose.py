@@ -301,6 +301,7 @@ async def compose(
             pool, run_id=run_id, actor=actor.name, workers=workers, calls=calls, interactive=preview
         ),
         lambda info, actor: script_api.for_run(info, "macro", actor, ""),
+        audit,
     )
     stack.push_async_callback(render.close)
     engine = EngineParts(
@@ -564,7 +565,7 @@ def _keys(settings: Settings) -> list[Path]:
 
 
 def _server(settings: Settings) -> Server | None:
-    """Where the assistant is; None where there is none.
+    """Return where the assistant is; None where there is none.
 
     Raises:
         ConfigError: It cannot be there.

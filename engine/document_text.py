@@ -9,12 +9,17 @@ import re
 from typing import NamedTuple
 from urllib.parse import unquote
 
+DOCUMENT_SUFFIXES = (
+    ".md", ".markdown", ".txt", ".text", ".html", ".htm", ".xhtml", ".rst", ".adoc", ".asciidoc", ".org", ".textile",
+)  # fmt: skip
+"""Of documents, in a project as in any tree that is rendered."""
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".avif", ".bmp", ".tif", ".tiff")
 SIDECAR_SUFFIX = ".meta"
 """Of the file beside an image that tells about it: ``plant.jpg.meta``."""
 
 MAX_FRONT_MATTER = 64 << 10
-"""Characters of front matter that are read; a longer one is not searched for its end."""
+"""Characters of front matter that are read; a longer one has an end, and says nothing."""
 
 FRONT_MATTER_LINE = 2
 """The line of a document on which its front matter begins."""
@@ -61,8 +66,8 @@ def front_matter_of(text: str) -> FrontMatterPlace | None:
     ending = _END.search(text, opening.end(), opening.end() + MAX_FRONT_MATTER + 4)
     if ending is None:
         too_long = len(text) > opening.end() + MAX_FRONT_MATTER
-        if too_long and _END.search(text, opening.end()) is not None:
-            return FrontMatterPlace("", opening.end(), too_long=True)
+        if too_long and (end := _END.search(text, opening.end())) is not None:
+            return FrontMatterPlace("", end.end(), too_long=True)
         return None
     return FrontMatterPlace(text[opening.end() : ending.start()], ending.end())
 

@@ -181,7 +181,9 @@ class Engine(EngineParts):
     ) -> list[str]:
         """Call ``render(params, context)`` of a text for each of ``params_list``; return what it returns, in order.
 
-        All calls share a process, or ``workers`` of them, in RESTRICTED mode. Each gets arguments of its own.
+        All calls share a process, or ``workers`` of them, in RESTRICTED mode. Each gets arguments of its own. With a
+        ``timeout`` up to a run's usual limit the first process is one that waits already; else one is made for it,
+        which takes some milliseconds: processor time that a process may have is never raised.
 
         Raises:
             CallFailed: A call failed; it names the index and the reason.

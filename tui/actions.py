@@ -97,7 +97,7 @@ ACTIONS: tuple[Action, ...] = (
     _console("admin", "ADMIN", "ADMIN runs for five minutes, or back at once"),
     _console("meta", "meta", "Header of the script: kind, parameters, limits"),
     _console("approve", "approve", "Approve or refuse a script's permissions"),
-    _console("maintenance", "rebuild", "Rebuilds and metadata diff, and what they are at"),
+    _console("maintenance", "rebuild", "Rebuilds and metadata diff, and their progress"),
     Action("focus_editor", "editor", "Back to the editor; closes find bar and filter", Scope.CONSOLE, priority=True),
     _everywhere("palette", "all", "All actions and scripts", 8, palette=False),
     _everywhere("help", "help", "This help", 9),
@@ -132,14 +132,21 @@ ACTIONS: tuple[Action, ...] = (
         "end_own_edits", "end edits", "End what your own edits of a script are approved for", Scope.LIST, palette=True
     ),
     Action("preview_go", "go there", "Go to the line in the text", Scope.PREVIEW, 1),
-    Action("preview_document", "document", "Choose the preview's document of a macro", Scope.PREVIEW, 2, palette=True),
+    Action(
+        "preview_document",
+        "document",
+        "Choose the document in which the macro is shown",
+        Scope.PREVIEW,
+        2,
+        palette=True,
+    ),
     Action("close_preview", "close", "Close the preview", Scope.PREVIEW),
     Action("panel_output", "output", "Show the output", Scope.PANEL, palette=True),
-    Action("panel_problems", "problems", "Show what is wrong with the script's text", Scope.PANEL, palette=True),
+    Action("panel_problems", "problems", "Show what is wrong with the text, tags included", Scope.PANEL, palette=True),
     Action(
         "panel_tasks",
         "tasks",
-        "Show the tasks: runs, and what the engine is at",
+        "Show the tasks: runs, renders, rebuilds; cancel them",
         Scope.PANEL,
         palette=True,
     ),
@@ -160,7 +167,12 @@ ACTIONS: tuple[Action, ...] = (
     Action("restart_slot", "restart slot", "Restart the slot under the cursor", Scope.POOL, 5),
     Action("back", "back", "Back to the console", Scope.POOL, 6),
     Action(
-        "rebuild_scripts", "rebuild scripts", "Rebuild scripts: their index anew", Scope.MAINTENANCE, 1, palette=True
+        "rebuild_scripts",
+        "rebuild scripts",
+        "Rebuild scripts: their index, from the files",
+        Scope.MAINTENANCE,
+        1,
+        palette=True,
     ),
     Action(
         "rebuild_all",

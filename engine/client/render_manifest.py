@@ -68,7 +68,7 @@ class Entry(Model, frozen=True):
         return any(warning.kind == "error" for warning in self.warnings)
 
     def made_with(self, macros: Mapping[str, MacroUse]) -> bool:
-        """Whether the macros are still what they were."""
+        """Tell whether the macros are still what they were."""
         return all(macros.get(use.name, MacroUse(name=use.name)) == use for use in self.macros)
 
 
@@ -154,7 +154,7 @@ class Manifest:
             raise _full(error) from error
 
     def stale(self, paths: Iterable[str]) -> list[Entry]:
-        """The entries whose sources are gone: their paths are not among ``paths``."""
+        """Return the entries whose sources are gone: their paths are not among ``paths``."""
         there = set(paths)
         return [entry for path, entry in self.entries.items() if path not in there]
 
@@ -178,7 +178,7 @@ class Manifest:
                 self._append = None
 
     def compact(self) -> None:
-        """Write all of it anew and go on behind that."""
+        """Write all of it again and append from there."""
         temp = TEMP + secrets.token_hex(8)
         lines = [_encode(self._head), *(_line(self.entries[path]) for path in sorted(self.entries))]
         descriptor = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _OPEN, 0o600, dir_fd=self._root)

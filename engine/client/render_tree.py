@@ -15,15 +15,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from engine.document_text import is_image
-
-DOCUMENT_SUFFIXES = (
-    ".md", ".markdown", ".txt", ".text", ".html", ".htm", ".xhtml", ".rst", ".adoc", ".asciidoc", ".org", ".textile",
-)  # fmt: skip
-"""Of files whose tags are expanded, as of the project's own documents. All other files are copied."""
+from engine.document_text import DOCUMENT_SUFFIXES, is_image
 
 MAX_DOCUMENT = 4 << 20
-"""Bytes of a document whose tags are expanded."""
+"""Bytes of a document whose tags are expanded. All other files are copied."""
 
 MAX_SIDECAR = 64 << 10
 MAX_DEPTH = 64
@@ -60,7 +55,7 @@ class DiskFullError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class FoundFile:
+class TreeFile:
     """An ordinary file below the source folder."""
 
     path: str
@@ -93,12 +88,12 @@ class SkippedFile:
     path: str
     reason: str
     failed: bool = False
-    """Not on purpose: nobody knows what it holds."""
+    """Not on purpose: what it holds is not known."""
 
 
 @dataclass(slots=True)
 class Found:
-    files: list[FoundFile] = field(default_factory=list)
+    files: list[TreeFile] = field(default_factory=list)
     """By path."""
     folders: dict[str, int] = field(default_factory=dict)
     """The permissions of each folder by its path."""
@@ -126,7 +121,7 @@ class SourceFolder:
         """Return what a file holds, up to ``limit`` bytes.
 
         Raises:
-            OSError: It cannot be read, or is no ordinary file any more.
+            OSError: It cannot be read, or is no longer an ordinary file.
         """
         with self.opened(path) as descriptor:
             pieces, left = [], limit
@@ -175,7 +170,7 @@ class SourceFolder:
                 found.skipped.append(SkippedFile(path, reason(error), failed=True))
                 continue
             if stat.S_ISREG(state.st_mode):
-                found.files.append(FoundFile(path, state.st_size, state.st_mtime_ns, stat.S_IMODE(state.st_mode)))
+                found.files.append(TreeFile(path, state.st_size, state.st_mtime_ns, stat.S_IMODE(state.st_mode)))
             elif stat.S_ISDIR(state.st_mode):
                 self._below(folder, entry.name, path, depth, found)
             elif stat.S_ISLNK(state.st_mode):
@@ -276,7 +271,7 @@ class ResultFolder:
 
     @contextmanager
     def _replacing(self, path: str, mode: int) -> Iterator[int]:
-        """A new file, which takes its place when the block has ended well."""
+        """Yield a new file, which takes its place when the block has ended well."""
         *parts, name = path.split("/")
         temp = TEMP + secrets.token_hex(8)
         try:
@@ -373,7 +368,7 @@ def _check_apart(source: str, source_fd: int, out: str) -> None:
 
 
 def _upwards(path: str) -> Iterator[os.stat_result]:
-    """A folder that is there and those that it is in."""
+    """Yield a folder that is there and those that it is in."""
     while True:
         with suppress(OSError):
             yield os.stat(path)

@@ -10,12 +10,12 @@ import asyncio
 import hashlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 import msgspec
 
@@ -23,20 +23,19 @@ from engine.client.answers import EngineError, EngineUnreachable
 from engine.client.client import EngineClient
 from engine.client.render_manifest import VERSION, Entry, Head, Manifest, Question, question
 from engine.client.render_tree import (
-    DOCUMENT_SUFFIXES,
     MANIFEST,
     MAX_DOCUMENT,
     MAX_SIDECAR,
     DiskFullError,
     Found,
-    FoundFile,
     RenderFolderError,
     ResultFolder,
     SourceFolder,
+    TreeFile,
     reason,
     source_and_result,
 )
-from engine.document_text import SIDECAR_SUFFIX, front_matter_of, image_links
+from engine.document_text import DOCUMENT_SUFFIXES, SIDECAR_SUFFIX, front_matter_of, image_links
 from engine.models.base import Model
 from engine.models.macros import (
     BatchRequest,
@@ -63,9 +62,18 @@ from engine.registry.macros import (
 TAG = "[["
 """A document without it has nothing to expand."""
 
+FIRST_REQUEST = 2
+"""Documents of the first requests, of which nobody knows how long they take."""
+
 REQUEST_DOCUMENTS = 250
 REQUEST_SIZE = 1 << 20
 """Documents, or characters of documents or questions, of one request; a larger document goes alone."""
+
+REQUEST_TIME = 0.3
+"""Seconds that a request should take: as often the progress moves, and as much is lost with the engine."""
+
+REQUEST_GROWTH = 4
+"""A request has at most so many times the documents of the one before."""
 
 IN_FLIGHT = 3
 """Requests that the engine has at once: one to work at, one to come next, one on its way back."""
@@ -83,13 +91,14 @@ ATTEMPTS = 4
 """Engines that may be lost one after the other without a document in between."""
 
 LOST = frozenset({"no_batch", "stopping"})
-"""Codes of an engine that no longer has our batch, though nobody has cancelled it."""
+"""Codes of an engine that no longer has our batch, though it was not cancelled."""
 
 ERRORS = frozenset({"error", "unknown", "parameter", "syntax"})
 """Kinds of warnings that --strict makes errors."""
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 
 Reconnect = Callable[[], Awaitable[EngineClient]]
 
@@ -156,7 +165,7 @@ class LostBatchError(Exception):
 class _Document:
     """A document of the source. ``text`` is None where it is read again when its turn comes."""
 
-    file: FoundFile
+    file: TreeFile
     sha256: str
     has_tags: bool
     source: SourceDocument
@@ -170,7 +179,7 @@ class _Scan:
     found: Found
     documents: dict[str, _Document] = field(default_factory=dict)
     images: list[SourceImage] = field(default_factory=list)
-    others: list[FoundFile] = field(default_factory=list)
+    others: list[TreeFile] = field(default_factory=list)
     problems: list[FileProblem] = field(default_factory=list)
 
 
@@ -299,7 +308,7 @@ class _Rendering:
                     sentence = f"it has more than {MAX_DOCUMENT >> 20} MiB, so its tags are not expanded; it was copied"
                 scan.problems.append(FileProblem(path=file.path, problem=sentence, failed=False))
 
-    def _look_at(self, file: FoundFile, scan: _Scan, *, keep: bool) -> int:
+    def _look_at(self, file: TreeFile, scan: _Scan, *, keep: bool) -> int:
         """Take a document in, or a file that only has the name of one; return the bytes that are kept."""
         try:
             data = self._source.read(file.path, MAX_DOCUMENT + 1)
@@ -331,7 +340,7 @@ class _Rendering:
         )
         return len(data) if keep else 0
 
-    def _sidecar(self, file: FoundFile) -> str:
+    def _sidecar(self, file: TreeFile) -> str:
         try:
             return _text(self._source.read(file.path, MAX_SIDECAR)) or ""
         except OSError:  # it is told of when it is copied
@@ -397,7 +406,7 @@ class _Rendering:
                 await asyncio.shield(self._client.call(RENDER_END, params))
 
     def _changed(self, scan: _Scan, macros: Mapping[str, MacroUse]) -> list[_Document]:
-        """The documents with tags whose text or macros are not those that their files were made of."""
+        """Return the documents with tags whose text or macros are not those that their files were made of."""
         return [
             document
             for document in scan.documents.values()
@@ -415,7 +424,7 @@ class _Rendering:
         return self._result.is_as_written(document.file.path, entry.written)
 
     def _asked(self, scan: _Scan, but: Sequence[_Document]) -> dict[Question, Read]:
-        """What macros asked before for documents that are still the same, each question once."""
+        """Return what macros asked before for documents that are still the same, each question once."""
         left_out = {document.file.path for document in but}
         return {
             question(read): read
@@ -425,7 +434,7 @@ class _Rendering:
         }
 
     async def _outdated(self, batch_id: str, scan: _Scan, todo: Sequence[_Document]) -> list[_Document]:
-        """The other documents whose macros would be told something else now."""
+        """Return the other documents whose macros would be told something else now."""
         answers: dict[Question, str] = {}
         for portion in _questions(self._asked(scan, todo)):
             request = ReadsRequest(reads=[read for _, read in portion])
@@ -441,19 +450,23 @@ class _Rendering:
 
     async def _render_all(self, batch_id: str, todo: Sequence[_Document]) -> None:
         """Send the documents in portions, several on their way at once."""
-        portions = deque(_portions(todo))
+        portions = Portions(todo, lambda document: document.file.size)
         done = 0
 
-        async def one_after_the_other() -> None:
+        def finished(documents: int) -> None:
             nonlocal done
-            while portions:
-                portion = portions.popleft()
-                await self._render(batch_id, portion, len(todo))
-                done += len(portion)
-                if self._options.progress is not None:
-                    self._options.progress(done, len(todo))
+            done += documents
+            if self._options.progress is not None:
+                self._options.progress(done, len(todo))
 
-        tasks = [asyncio.ensure_future(one_after_the_other()) for _ in range(min(IN_FLIGHT, len(portions)))]
+        async def one_after_the_other() -> None:
+            while portion := portions.next():
+                sent_at = time.monotonic()
+                await self._render(batch_id, portion, len(todo), finished)
+                portions.took(len(portion), sent_at, time.monotonic())
+
+        finished(0)
+        tasks = [asyncio.ensure_future(one_after_the_other()) for _ in range(IN_FLIGHT)]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -461,8 +474,12 @@ class _Rendering:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _render(self, batch_id: str, portion: Sequence[_Document], total: int) -> None:
+    async def _render(
+        self, batch_id: str, portion: Sequence[_Document], total: int, finished: Callable[[int], None]
+    ) -> None:
         left = await self.in_files(self._texts, portion)
+        if len(left) < len(portion):
+            finished(len(portion) - len(left))  # they were copied, or cannot be read
         while left:
             request = RenderRequest(documents=[one for _, one in left], total=total)
             answer = await self._client.call(RENDER_DOCUMENTS, BatchParams(batch_id=batch_id), request)
@@ -470,6 +487,7 @@ class _Rendering:
                 raise EngineUnreachable("The engine's answer makes no sense to this version.")
             # An answer may have fewer documents than were sent: the rest has found no room.
             await asyncio.shield(self.in_files(self._write_rendered, left, answer.documents))
+            finished(min(len(left), len(answer.documents)))
             left = left[len(answer.documents) :]
 
     def _texts(self, portion: Sequence[_Document]) -> list[tuple[_Document, DocumentInput]]:
@@ -566,7 +584,7 @@ class _Rendering:
             finally:
                 self._manifest.add(entries)
 
-    def _is_copied(self, file: FoundFile) -> bool:
+    def _is_copied(self, file: TreeFile) -> bool:
         entry = self._manifest.entries.get(file.path)
         return (
             entry is not None
@@ -576,7 +594,7 @@ class _Rendering:
             and self._result.is_as_written(file.path, entry.written)
         )
 
-    def _copied_file(self, file: FoundFile) -> Entry | None:
+    def _copied_file(self, file: TreeFile) -> Entry | None:
         try:
             with self._source.opened(file.path) as source:
                 written = self._result.copy(source, file.path, file.mode)
@@ -645,7 +663,7 @@ class _Rendering:
 
 @contextmanager
 def _lost() -> Iterator[None]:
-    """An engine that no longer has our batch counts as lost, like one that does not answer."""
+    """Count an engine that no longer has our batch as lost, like one that does not answer."""
     try:
         yield
     except EngineError as error:
@@ -655,7 +673,7 @@ def _lost() -> Iterator[None]:
 
 
 def _text(data: bytes) -> str | None:
-    """The text of a document, byte for byte; None for what is no text."""
+    """Return the text of a document, byte for byte; None for what is no text."""
     if b"\0" in data:
         return None
     try:
@@ -665,21 +683,38 @@ def _text(data: bytes) -> str | None:
 
 
 def _is_too_large(text: str) -> bool:
-    """Whether a text alone is more than a request takes: JSON can need six bytes for one."""
+    """Tell whether a text alone is more than a request takes: JSON can need six bytes for one."""
     return len(text) > LARGEST_REQUEST // 6 and len(msgspec.json.encode(text)) > LARGEST_REQUEST
 
 
-def _portions(documents: Sequence[_Document]) -> Iterator[list[_Document]]:
-    portion: list[_Document] = []
-    size = 0
-    for document in documents:
-        if portion and (len(portion) == REQUEST_DOCUMENTS or size + document.file.size > REQUEST_SIZE):
-            yield portion
-            portion, size = [], 0
-        portion.append(document)
-        size += document.file.size
-    if portion:
-        yield portion
+class Portions(Generic[Item]):
+    """What is to be rendered, cut into requests by how long the ones before took."""
+
+    def __init__(self, items: Iterable[Item], size: Callable[[Item], int]) -> None:
+        """``size`` tells how many bytes one has."""
+        self._left = deque(items)
+        self._size = size
+        self._most = FIRST_REQUEST
+        self._last = 0.0
+        """When the last request was answered."""
+
+    def next(self) -> list[Item]:
+        """Return the documents of the next request; none when all are on their way."""
+        portion: list[Item] = []
+        size = 0
+        while self._left and len(portion) < self._most:
+            size += self._size(self._left[0])
+            if portion and size > REQUEST_SIZE:
+                break
+            portion.append(self._left.popleft())
+        return portion
+
+    def took(self, documents: int, sent_at: float, now: float) -> None:
+        """Learn from a request: how long it took by itself, not how long it waited behind the one before."""
+        seconds = now - max(sent_at, self._last)
+        self._last = now
+        fitting = int(documents * REQUEST_TIME / seconds) if seconds > 0 else REQUEST_DOCUMENTS
+        self._most = max(1, min(fitting, documents * REQUEST_GROWTH, REQUEST_DOCUMENTS))
 
 
 def _questions(asked: Mapping[Question, Read]) -> Iterator[list[tuple[Question, Read]]]:

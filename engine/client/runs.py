@@ -177,7 +177,7 @@ class RunCalls(Calls):
                 return await read_answer(response, BufferInfo)
 
     async def download_buffer(self, run_id: int, name: str) -> AsyncGenerator[bytes, None]:
-        """What a run left in a buffer, piece by piece: it may be larger than a client wants to hold.
+        """Yield what a run left in a buffer, piece by piece: it may be larger than a client wants to hold.
 
         Raises:
             EngineError: The engine holds no such buffer, or no longer.

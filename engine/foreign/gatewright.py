@@ -11,6 +11,11 @@ It needs nothing but Python. Parameters, log, progress, files, buffers and state
 
     python scripts/report.py -p hours=24 -p table=@/tmp/table.csv
 
+Runs of Gatewright call the script's entrypoint; Python does not. For by hand, end the script with
+
+    if __name__ == "__main__":
+        main(**gatewright.params)
+
 ``params`` begins with the defaults in the header of the script, takes the JSON object in the environment variable
 GATEWRIGHT_PARAMS, and then each ``-p NAME=VALUE``; ``@PATH`` hands over a file. A test changes it as any dict, and so
 it does ``buffers``, which begins with the files that GATEWRIGHT_BUFFERS names, as {"data": "/tmp/trend.bin"}. ``state``
@@ -22,6 +27,7 @@ Gatewright's own runs have the real module and never read this file.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -73,7 +79,7 @@ class InputFile:
         return self.text().splitlines()
 
     def __iter__(self) -> Iterator[str]:
-        return (str(line, "utf-8", "replace") for line in self.read().splitlines(keepends=True))
+        return (str(line, "utf-8", "replace") for line in io.BytesIO(self.buffer))
 
     def __len__(self) -> int:
         return self.size
@@ -173,7 +179,7 @@ def _buffers() -> Buffers:
 class _Progress:
     def __call__(self, done: float | None = None, total: float = 1.0, text: str = "") -> None:
         if sys.stderr.isatty():
-            share = "" if done is None else f"{min(100, int(100 * done / total))} %  "
+            share = "" if done is None or total <= 0 else f"{min(100, int(100 * done / total))} %  "
             sys.stderr.write(f"\r{share}{text}\x1b[K")
             sys.stderr.flush()
 

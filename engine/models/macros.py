@@ -51,7 +51,7 @@ class MacroUse(Model, frozen=True):
 
 
 class RenderWarning(Model, frozen=True):
-    """Something about one tag. ``line`` is that of the tag, from 1."""
+    """Something about one tag. ``line`` is that of the tag, from 1; ``column`` counts characters, from 0."""
 
     document: str
     line: int
@@ -60,6 +60,7 @@ class RenderWarning(Model, frozen=True):
     kind: str
     """``warning`` (the macro said it), ``unknown`` (no such), ``parameter``, ``error`` (it failed), or ``syntax``."""
     traceback: str | None = None
+    column: int = 0
 
 
 class RenderedDocument(Model, frozen=True):

@@ -1,4 +1,4 @@
-"""Secrets: values that the engine keeps for scripts and shows to nobody."""
+"""Secrets: values that the engine keeps for scripts and never shows."""
 
 from __future__ import annotations
 

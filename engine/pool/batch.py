@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from datetime import time as clock
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from typing import Annotated, Any
 
 import msgspec
@@ -21,6 +21,7 @@ from engine.models.macros import Read
 from engine.models.runs import Outcome, RunError
 from engine.pool.frames import ProtocolError
 from engine.pool.job import ChildLink, JobRejected
+from engine.pool.outcome import ErrorHead
 from engine.worker.wire import CALLS, HEADER, MAX_CALLS, MAX_TEXT, NO_TEXT, TEXTS, Frame
 
 MAX_CHUNK_TEXTS = 64 << 20
@@ -32,17 +33,8 @@ _PLAIN = {str, int, float, bool}
 _DICTS = {dict}
 
 
-class _ErrorHead(msgspec.Struct, forbid_unknown_fields=True):
-    type: str
-    message: str
-    filename: str | None = None
-    line: int | None = None
-    hint: str | None = None
-    module: str | None = None
-
-
 class _CallError(msgspec.Struct, forbid_unknown_fields=True):
-    error: _ErrorHead
+    error: ErrorHead
     outcome: str = ""
     traceback: str | None = None
 
@@ -50,6 +42,8 @@ class _CallError(msgspec.Struct, forbid_unknown_fields=True):
 class _TextsHead(msgspec.Struct, forbid_unknown_fields=True):
     errors: dict[int, _CallError] = {}
     warnings: dict[int, Annotated[list[str], Meta(max_length=50)]] = {}
+    again: dict[int, list[int]] = {}
+    """By the number of an answer that the child keeps, the calls that it was given to, in their order."""
 
 
 _head_decoder = msgspec.json.Decoder(_TextsHead)
@@ -63,7 +57,7 @@ def calls_frame(
     of: Sequence[int] = (),
     room: int = MAX_CHUNK_TEXTS,
 ) -> bytes:
-    """The CALLS frame for a chunk, whose texts may have ``room`` bytes together.
+    """Return the CALLS frame for a chunk, whose texts may have ``room`` bytes together.
 
     Raises:
         JobRejected: Something in it cannot be written as JSON, or a call belongs to a document that is not there.
@@ -157,6 +151,7 @@ class BatchSession:
     Attributes:
         parts: Those that were sent and are not answered, the one that goes on first.
         answered: How many calls this child has answered.
+        kept: What the child has asked and keeps the answers of, by their numbers: whoever answers it notes them here.
         begun: What the child's page says when it has ended: how many calls of the first part had begun; None where
             that is not known.
     """
@@ -165,6 +160,7 @@ class BatchSession:
         """``on_part`` is called with each part when it is answered."""
         self.parts: deque[Part] = deque()
         self.answered = 0
+        self.kept: dict[int, Read] = {}
         self.begun: int | None = None
         self.overdue = False
         self._on_part = on_part
@@ -189,7 +185,7 @@ class BatchSession:
                 self._start_clock(part)
 
     def finish(self) -> None:
-        """Tell the child that nothing comes any more."""
+        """Tell the child that no chunk follows."""
         self._finished = True
         if self._link is not None:
             self._link.send(NO_MORE_CALLS)
@@ -226,7 +222,7 @@ class BatchSession:
         if not self.parts:
             raise ProtocolError("a TEXTS without calls")
         part = self.parts[0]
-        _take(part, payload)
+        _take(part, payload, self.kept)
         if len(part.texts) < part.count:
             return
         self.parts.popleft()
@@ -258,7 +254,7 @@ class BatchSession:
             self._link.stop(f"A chunk of calls took longer than {wall:g} s.")
 
 
-def _take(part: Part, payload: bytes) -> None:
+def _take(part: Part, payload: bytes, kept: Mapping[int, Read]) -> None:
     if len(payload) < TEXTS.size:
         raise ProtocolError("a TEXTS without its head")
     number, first, count, head_size = TEXTS.unpack_from(payload)
@@ -279,7 +275,7 @@ def _take(part: Part, payload: bytes) -> None:
     except UnicodeDecodeError:
         raise ProtocolError("a TEXTS that is not UTF-8") from None
     if head_size:
-        _take_head(part, payload[sizes_end:head_end], sizes)
+        _take_head(part, payload[sizes_end:head_end], sizes, kept)
         lengths = [0 if size == NO_TEXT else size for size in sizes]
     else:
         lengths = sizes.tolist()
@@ -294,8 +290,8 @@ def _take(part: Part, payload: bytes) -> None:
         part.texts += cut
 
 
-def _take_head(part: Part, data: bytes, sizes: array[int]) -> None:
-    """Take errors and warnings. Each call without a text has an error, and no other one has."""
+def _take_head(part: Part, data: bytes, sizes: array[int], kept: Mapping[int, Read]) -> None:
+    """Take errors, warnings and kept answers. Each call without a text has an error, and no other one has."""
     try:
         head = _head_decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -312,3 +308,9 @@ def _take_head(part: Part, data: bytes, sizes: array[int]) -> None:
             part.tracebacks[done + index] = told.traceback
     for index, sentences in head.warnings.items():
         part.warnings[done + index] = sentences
+    for number, indexes in head.again.items():
+        in_order = all(0 <= one < other for one, other in pairwise([*indexes, len(sizes)]))
+        if number not in kept or not in_order:
+            raise ProtocolError("a TEXTS whose head tells of answers that its child was not given")
+        for index in indexes:
+            part.reads.setdefault(done + index, []).append(kept[number])

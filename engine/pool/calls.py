@@ -29,7 +29,7 @@ Send = Callable[[bytes, Sequence[int], Callable[[], None]], None]
 """Sends a frame and the descriptors after it, then calls back when the kernel has taken all of that."""
 
 
-class RunCalls:
+class OutstandingCalls:
     """The calls of the run that a child was given.
 
     Args:
@@ -97,7 +97,7 @@ def error(code: str, message: str, hint: str | None = None) -> bytes:
 
 
 def whole(answer: object) -> object:
-    """``answer`` with every field of its structs: over the wire those are left out that have their defaults."""
+    """Return ``answer`` with every field of its structs: over the wire those are left out that have their defaults."""
     if isinstance(answer, msgspec.Struct):
         return {name: whole(getattr(answer, name)) for name in answer.__struct_fields__}
     if isinstance(answer, (list, tuple)):

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 from engine.models.runs import Stream
 from engine.pool import pace
-from engine.pool.calls import RunCalls
+from engine.pool.calls import OutstandingCalls
 from engine.pool.frames import FrameParser, ProtocolError, frame_name
 from engine.pool.job import BatchCalls, FileInput, HostCalls, Limits
 from engine.pool.open_line import LOOKS_APART, OpenLine
@@ -111,7 +111,7 @@ class Child:
         self._line = OpenLine(new.line)
         self._line_timer: asyncio.TimerHandle | None = None
         self._unsent: deque[_Outgoing] = deque()
-        self._calls: RunCalls | None = None
+        self._calls: OutstandingCalls | None = None
         self._takers: dict[int, Callable[[bytes], None]] = {}
         """What takes frames of each of these types; each raises ``ProtocolError`` for what no honest child sends."""
         self._batch: BatchCalls | None = None
@@ -139,7 +139,7 @@ class Child:
         What the run asks by ``import gatewright`` is answered by ``calls``.
         """
         self._output = output
-        self._calls = RunCalls(calls, self._send)
+        self._calls = OutstandingCalls(calls, self._send)
         self._parser.expect_run(limits.result)
         self._result_limit = limits.result
         self.returned = ReturnedFiles(limits.files)

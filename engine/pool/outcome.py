@@ -92,7 +92,9 @@ class ExitReport:
     """Seconds of processor time."""
 
 
-class _ErrorHead(msgspec.Struct, forbid_unknown_fields=True):
+class ErrorHead(msgspec.Struct, forbid_unknown_fields=True):
+    """What a child says of an exception."""
+
     type: str
     message: str
     filename: str | None = None
@@ -107,7 +109,7 @@ class _ResultHead(msgspec.Struct, forbid_unknown_fields=True):
     outcome: str = Outcome.OK
     status: Annotated[int, Meta(ge=0, le=255)] | None = None
     """What ``sys.exit`` said, if it was called with something."""
-    error: _ErrorHead | None = None
+    error: ErrorHead | None = None
     traceback: str | None = None
     text: str | None = None
     note: str | None = None

@@ -1,4 +1,4 @@
-"""Operations on secrets. None of them tells a value: runs of scripts that are granted a secret get it, nobody else."""
+"""Operations on secrets. None of them tells a value: only runs of scripts that are granted a secret get it."""
 
 from __future__ import annotations
 

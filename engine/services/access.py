@@ -28,6 +28,9 @@ LONGEST_SENTENCE = 4_000
 """Characters of a refusal's sentence, whatever it quotes of what a client sent; of a longer one the middle is left out.
 """
 
+FROM_RUNS = "script"
+"""The source of what runs ask by the scripts' own API: it is on record in sum, with the run."""
+
 NO_ACCOUNT = -1
 """The uid of an actor that is no account of this host."""
 

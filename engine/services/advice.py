@@ -89,7 +89,7 @@ class AdviceService:
         return ProposedChange(text=text, diff=await asyncio.to_thread(unified, request.text, text, path, "proposed"))
 
     async def _failure(self, info: RunInfo, actor: Actor) -> str:
-        """How a run ended, without what it was given."""
+        """Tell how a run ended, without what it was given."""
         output = await self._end_of_output(info, actor)
         error = "" if info.error is None else f"{info.error.type}: {info.error.message[:MAX_END]}"
         parts = [f"Outcome: {info.outcome}", f"Error: {error}", info.error.hint or "" if info.error else ""]
@@ -112,7 +112,7 @@ class AdviceService:
 
 
 def _text_in(answer: str) -> str | None:
-    """The one fenced block of an answer; of several the longest, if it is that by far."""
+    """Return the one fenced block of an answer; of several the longest, if it is that by far."""
     blocks = sorted((match[2] for match in _FENCE.finditer(answer.replace("\r\n", "\n"))), key=len, reverse=True)
     if not blocks or not blocks[0].strip() or (len(blocks) > 1 and len(blocks[1]) * 4 > len(blocks[0])):
         return None
@@ -120,6 +120,6 @@ def _text_in(answer: str) -> str | None:
 
 
 def _ended_like(text: str, old: str) -> str:
-    """``text`` with the line ends of ``old``."""
+    """Return ``text`` with the line ends of ``old``."""
     text = text.rstrip("\n") + ("\n" if old.endswith(("\n", "\r")) or not old else "")
     return text.replace("\n", "\r\n") if "\r\n" in old and "\n" not in old.replace("\r\n", "") else text

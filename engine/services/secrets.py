@@ -46,7 +46,7 @@ class SecretService:
 
     @implements(SECRETS_LIST)
     async def list(self, actor: Actor) -> SecretList:  # noqa: ARG002 - its role is checked
-        """Every secret by name, without its value."""
+        """List every secret by name, without its value."""
         found, used = await self._all(), await self._used_by()
         return SecretList(secrets=[_info(name, one, used.get(name, [])) for name, one in sorted(found.items())])
 
@@ -93,7 +93,7 @@ class SecretService:
         return _info(name, deleted[0], (await self._used_by()).get(name, []))
 
     async def value(self, name: str) -> str:
-        """The value of a secret, for a run that is granted it; raises ``no_secret``."""
+        """Return the value of a secret, for a run that is granted it; raises ``no_secret``."""
         secret = (await self._all()).get(name)
         if secret is None:
             raise no_secret(name)
@@ -128,7 +128,7 @@ class SecretService:
 
 
 def is_name(text: str) -> bool:
-    """Whether a secret can have this name."""
+    """Tell whether a secret can have this name."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -138,7 +138,7 @@ def no_secret(name: str) -> ServiceError:
 
 
 def _checked(value: str) -> str:
-    """A value that can be kept and hidden; nothing of it is in the refusal."""
+    """Return a value that can be kept and hidden; nothing of it is in the refusal."""
     try:
         size = len(value.encode())
     except UnicodeEncodeError:

@@ -19,7 +19,7 @@ from engine.models.versions import ScriptHistory, ScriptVersion, VersionReason, 
 from engine.services.access import Actor, ServiceError, require_script
 from engine.services.audit import AuditService
 from engine.services.disk_space import SpaceCheck, cannot_change, cannot_save
-from store.errors import Conflict, NotFound, NoVersion, StoreError
+from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
 from store.files import leftovers
 from store.files.versioned import FileVersion, VersionedFiles
 from store.index.external_changes import Outside
@@ -324,6 +324,32 @@ def _has_happened(files: VersionedFiles, row: VersionRow) -> bool:
     except StoreError:
         return True
     return now is None or now.sha256 != row.sha256 or row.reason == VersionReason.CONFLICT
+
+
+def conflict(path: str, base: str | None) -> ServiceError:
+    """Return the refusal of a save over what its author has not seen; ``base`` None: over what is there already."""
+    if base is None:
+        sentence = f"{path} exists already; nothing was written."
+        return ServiceError("conflict", sentence, hint="Open it, or choose another name.", status=409)
+    return ServiceError(
+        "conflict",
+        f"{path} changed on disk while you edited it; nothing was written.",
+        hint="Load it again to see both versions, then decide which one to keep.",
+        status=409,
+    )
+
+
+def refusal(error: StoreError, missing: str) -> ServiceError:
+    """Return what the store refused, as every surface says it; ``missing`` is the code where there is no such file."""
+    answers: tuple[tuple[type[StoreError], str, int], ...] = (
+        (BadName, "bad_name", 400),
+        (Conflict, "conflict", 409),
+        (NotFound, missing, 404),
+        (NoVersion, "no_version", 404),
+        (LowDisk, "low_disk", 507),
+    )
+    code, status = next(((code, status) for kind, code, status in answers if isinstance(error, kind)), ("store", 422))
+    return ServiceError(code, error.sentence, hint=error.hint, status=status)
 
 
 def shown_version(row: VersionRow) -> ScriptVersion:

@@ -29,7 +29,7 @@ MAX_NAME = 100
 
 
 def name_problem(name: str) -> str | None:
-    """What keeps ``name`` from naming a buffer; None if nothing does. It can be a file's: the caller may save it."""
+    """Tell what keeps ``name`` from naming a buffer, if anything. It can be a file's: the caller may save it."""
     if not name or len(name) > MAX_NAME:
         return f"its name has 1 to {MAX_NAME} characters"
     if not name.isprintable() or "/" in name or name in (".", ".."):

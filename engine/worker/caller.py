@@ -17,14 +17,25 @@ from os import dup as _dup
 from sys import _getframe as _frame
 
 from .channel import RUN_FD
-from .wire import CALL, HEADER, MAX_CALL_FRAME, MAX_CALLS_AT_ONCE, REPLY, Frame
+from .wire import CALL, HEADER, KEPT_ANSWERS, KEPT_QUESTION, MAX_CALL_FRAME, MAX_CALLS_AT_ONCE, REPLY, Frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .channel import Channel
 
 MAX_REQUEST = MAX_CALL_FRAME - CALL.size
 """Bytes of the JSON that a call may have."""
+
+MAX_KEPT = 8 << 20
+"""Bytes of answers, with their questions, that are kept."""
+
+MAX_ASKED = 10_000
+"""Questions that are known to have been asked."""
+
+STAYS = b'{"stays":true,"ok":'
+"""Beginning of an answer that is the same as long as the batch goes on."""
 
 _HEAD = HEADER.size + REPLY.size
 _DESCRIPTOR = array("i").itemsize
@@ -75,11 +86,6 @@ class Caller:
         self._descriptors: _socket.socket | None = None
         channel.take_reply = self._take_unheard
 
-    def current_call(self) -> int | None:
-        """Return which call of a batch goes on; None in every other run."""
-        current = self._channel.current_call
-        return None if current is None else current()
-
     def call(self, request: bytes) -> tuple[bytes, list[int]]:
         """Send a request and return the reply to it, with the descriptors that came along, now the caller's.
 
@@ -88,25 +94,34 @@ class Caller:
         Raises:
             CallRefused: It was not made.
         """
-        if self._channel.is_forked:
-            sentence = "Only the run itself can call the engine, not a process that it has started."
-            raise CallRefused("unavailable", sentence, "Make the call in the script's own process.")
+        thread = self.check()
         if len(request) > MAX_REQUEST:
             sentence = f"The call holds {len(request):,} bytes; the most is {MAX_REQUEST:,}."
             raise CallRefused("too_large", sentence, "Send less at once.")
-        thread = _thread.get_ident()
         if self._reader == thread and self._lies_below():
             sentence = "A signal handler cannot call the engine while the call that it interrupts goes on."
             raise CallRefused("busy", sentence, "Note in the handler what is to be done, and do it afterwards.")
+        return self._ask(next(self._numbers) & 0xFFFF_FFFF, thread, request)
+
+    def check(self) -> int:
+        """Return the thread, if calls can be made from here.
+
+        Raises:
+            CallRefused: They cannot.
+        """
+        if self._channel.is_forked:
+            sentence = "Only the run itself can call the engine, not a process that it has started."
+            raise CallRefused("unavailable", sentence, "Make the call in the script's own process.")
+        thread = _thread.get_ident()
         if self._channel.current_call is not None and thread != self._channel.main_thread:
             sentence = (
                 "A macro calls the engine from the thread that its function was called in, and from no other one."
             )
             raise CallRefused("unavailable", sentence, "Make the call before the thread is started.")
-        return self._ask(next(self._numbers) & 0xFFFF_FFFF, thread, request)
+        return thread
 
     def _lies_below(self) -> bool:
-        """Whether a call goes on below this one; else the exception of a handler ended the last one before its end."""
+        """Tell whether a call goes on below this one; else a handler's exception ended the last one before its end."""
         frame = _frame(2)
         while frame is not None:
             if frame.f_code is Caller._ask.__code__ or frame.f_code is Caller._take_room.__code__:
@@ -116,7 +131,8 @@ class Caller:
         return False
 
     def _ask(self, number: int, thread: int, request: bytes) -> tuple[bytes, list[int]]:
-        waiter, sent = None, False
+        waiter: _Waiter | None = None
+        sent: list[int] = []
         try:  # from the first line on: a signal handler may raise anywhere in it
             self._take_room(number, thread)
             with self._lock:
@@ -124,8 +140,7 @@ class Caller:
                     self._reader = thread
                 else:
                     self._waiters[number] = waiter = _Waiter(thread)
-            self._channel.send(Frame.CALL, CALL.pack(number) + request)
-            sent = True
+            self._channel.send(Frame.CALL, CALL.pack(number) + request, sent)
             if waiter is not None:
                 waiter.lock.acquire()
                 if number in self._replies:
@@ -137,7 +152,7 @@ class Caller:
                 self._hand_on(answered, answer, fds)
         finally:
             with self._lock:
-                if not sent:
+                if not sent:  # else the engine counts it, heard of or not
                     self._outstanding.discard(number)
                 self._waiters.pop(number, None)
                 self._replies.pop(number, None)
@@ -230,3 +245,42 @@ class Caller:
         """Wake a thread that waits for room, if there is some."""
         if self._queue and len(self._outstanding) < MAX_CALLS_AT_ONCE:
             self._queue.pop(0).lock.release()
+
+
+def asking(caller: Caller, channel: Channel) -> Callable[[bytes], tuple[bytes, list[int]]]:
+    """Return what makes calls, and in a batch keeps answers that stay the same from a question's second time on.
+
+    Each use of a kept answer is noted with the call that goes on, as if it had asked. What is kept hangs on no name and
+    on no attribute: a macro shares the process and can put anything in the place of this function, but does not come
+    upon the answers of other calls by mistake.
+    """
+    kept: dict[bytes, tuple[int, bytes]] = {}
+    asked: set[int] = set()
+    size = numbers = 0
+
+    def ask(question: bytes) -> tuple[bytes, list[int]]:
+        """Make a call; ``question`` is a JSON object."""
+        nonlocal size, numbers
+        if channel.current_call is None or channel.read_again is None:
+            return caller.call(question)
+        known = kept.get(question)
+        if known is not None:
+            caller.check()
+            channel.read_again(known[0])
+            return known[1], []
+        number, mark = numbers, hash(question)
+        again = mark in asked and number < KEPT_ANSWERS and size < MAX_KEPT and len(question) <= KEPT_QUESTION
+        if len(asked) < MAX_ASKED:
+            asked.add(mark)
+        if again:
+            numbers += 1  # not to be used twice: the engine may answer later than an exception ends the wait
+        more = b',"of":%d' % channel.current_call() + (b',"keep":%d}' % number if again else b"}")
+        reply, fds = caller.call(question[:-1] + more)
+        if again and reply.startswith(STAYS):
+            added = len(question) + len(reply)
+            if size + added <= MAX_KEPT:
+                kept[question] = number, reply
+                size += added
+        return reply, fds
+
+    return ask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _thread
 import io
-from builtins import len, memoryview  # noqa: A004 - not those that a script may have put in their place
+from builtins import len, map, memoryview, sum  # noqa: A004, UP029 - not those that a script may have put in their place
 from os import _exit
 from os import read as _read
 from os import write as _write
@@ -64,6 +64,8 @@ class Channel:
         self.current_call: Callable[[], int] | None = None
         """Of a batch: tells which call of its chunk goes on. Only the thread that makes these calls asks the engine."""
         self.main_thread = 0
+        self.read_again: Callable[[int], None] | None = None
+        """Of a batch: notes that the call that goes on was given a kept answer, by its number."""
 
     @property
     def noting(self) -> mmap | None:
@@ -132,23 +134,44 @@ class Channel:
             if pending is not None:
                 self._send_output(pending[0], pending[1])
 
-    def send(self, frame: int, payload: bytes) -> None:
-        """Write one frame whole."""
+    def send(self, frame: int, payload: bytes, sent: list[int] | None = None) -> None:
+        """Write one frame whole, or nothing of it.
+
+        ``sent`` gets how many bytes were written at a time, also when the exception of a signal handler ends this.
+        """
+        sent = [] if sent is None else sent
         with self._lock:
             data = HEADER.pack(len(payload), frame) + payload
-            written = _write(self.fd, data)
-            while written < len(data):
-                written += _write(self.fd, memoryview(data)[written:])
+            try:
+                # Written and noted by one call of C: a signal handler may raise between two of Python.
+                sent.extend(map(_write, (self.fd,), (data,)))
+            finally:
+                if sent and sent[0] < len(data):
+                    self._send_rest(data, sent)
 
     def send_parts(self, frame: int, parts: tuple[bytes, ...]) -> None:
         """Write one frame whole, of several parts, which are large and not copied for it."""
         size = sum(map(len, parts))
+        sent: list[int] = []
         with self._lock:
-            written = _writev(self.fd, (HEADER.pack(size, frame), *parts))
-            if written < HEADER.size + size:
-                data = memoryview(b"".join((HEADER.pack(size, frame), *parts)))
-                while written < len(data):
-                    written += _write(self.fd, data[written:])
+            try:
+                sent.extend(map(_writev, (self.fd,), ((HEADER.pack(size, frame), *parts),)))
+            finally:
+                if sent and sent[0] < HEADER.size + size:
+                    self._send_rest(b"".join((HEADER.pack(size, frame), *parts)), sent)
+
+    def _send_rest(self, data: bytes, sent: list[int]) -> None:
+        """Go on with a frame, whatever signal handlers raise: the next one behind half of it would be taken for it."""
+        raised = None
+        while (written := sum(sent)) < len(data):
+            try:
+                sent.extend(map(_write, (self.fd,), (memoryview(data)[written:],)))
+            except (OSError, MemoryError):
+                raise
+            except BaseException as error:  # noqa: BLE001 - of a handler
+                raised = error
+        if raised is not None:
+            raise raised
 
     def receive(self, wanted: int) -> bytes:
         """Wait for the engine's next frame of a type and return its payload; others stay until they are waited for.

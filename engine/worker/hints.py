@@ -45,6 +45,10 @@ DENIED = (
     "RESTRICTED does not give this: it starts no processes, sends no signals and changes nothing of the host. Run the "
     "script in ADMIN mode."
 )
+MACRO = (
+    "A macro reaches no files, network, programs or input of the host: what it needs comes by the tag's parameters or "
+    "by gatewright.documents."
+)
 LOCKS = (
     "A run may lock only files of its own, and SQLite locks what it opens. To read a live database, see "
     "documents/samples/live_sqlite.py; to write one, make it in the working folder and copy it with shutil.copyfile."
@@ -54,6 +58,9 @@ NOT_TAKEN = (
     "The script's entrypoint takes other parameters than the run was given: a parameter has one name for the run, in "
     "the header and in the function."
 )
+
+_FOR_RUNS = frozenset([FILES, EMPTY_RESTRICTED, NO_DEVICE, NETWORK, PROCESSES, DENIED, NOT_GIVEN])
+"""What to do about it is nothing that the author of a macro can do: its calls have no options and no other mode."""
 
 MOST_RELATED = 100
 
@@ -75,9 +82,10 @@ class Circumstances:
         granted: Approved paths; whether each may be written to.
         scratch: The working folder.
         stdin: Whether there is a standard input.
+        macro: Calls of a macro are made, for documents.
     """
 
-    __slots__ = ("granted", "restricted", "scratch", "scripts", "stdin")
+    __slots__ = ("granted", "macro", "restricted", "scratch", "scripts", "stdin")
 
     def __init__(self, *, restricted: bool, scripts: str = "", granted: Sequence[tuple[str, bool]] = ()) -> None:
         self.restricted = restricted
@@ -85,6 +93,7 @@ class Circumstances:
         self.granted = granted
         self.scratch = "."
         self.stdin = False
+        self.macro = False
 
     def hint(self, error: BaseException) -> str:
         """The sentence behind ``error``, by itself or by what it was raised from; empty where there is none."""
@@ -94,7 +103,7 @@ class Circumstances:
                     return NOT_OWN
                 sentence = self._os_error(part) if isinstance(part, OSError) else self._other(part)
                 if sentence:
-                    return sentence
+                    return MACRO if self.macro and sentence in _FOR_RUNS else sentence
         except MemoryError:
             raise
         except BaseException:  # noqa: BLE001 - exceptions of scripts may raise in whatever is asked of them

@@ -48,9 +48,10 @@ class OwnModule:
     def exec_module(self, module: ModuleType) -> None:
         """Fill the module with what its code defines."""
         if module.__name__ == NAME:
-            from .caller import Caller, CallRefused  # by this finder, too
+            from .caller import Caller, CallRefused, asking  # by this finder, too
 
-            given = {"_caller": Caller(self._channel), "_CallRefused": CallRefused, "_script": self._script}
+            caller = Caller(self._channel)
+            given = {"_ask": asking(caller, self._channel), "_CallRefused": CallRefused, "_script": self._script}
             module.__dict__.update(given, **self._handed)
         exec(self._code[module.__name__], module.__dict__)  # noqa: S102 - of ours
 

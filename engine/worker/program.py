@@ -151,6 +151,7 @@ class Program:
     def begin(self, request: RunFrame, files: dict[str, InputFile]) -> Call | None:
         """Prepare a run and return its first call, to be made by the caller; None if there is nothing to call."""
         self._request, self._pid = request, os.getpid()
+        self.around.macro = request.kind == SourceKind.RENDER
         try:
             if request.kind in (SourceKind.SCRIPT, SourceKind.RENDER):
                 self._globals["__file__"] = sys.argv[0] = f"{self.around.scripts}/{request.filename}"

@@ -53,6 +53,9 @@ MAX_WARNING = 500
 MAX_HEAD = 512 << 10
 """Bytes of errors and warnings that wait to be sent."""
 
+INDEX_SIZE = 8
+"""Bytes that the index of a call takes there, at most."""
+
 _now = time.monotonic
 _loads = json.loads
 _dumps = json.dumps
@@ -77,6 +80,7 @@ class Rendering:
         self._shared = shared
         self._hint = hint
         channel.current_call = lambda: self.current
+        channel.read_again = self._read_again
         channel.main_thread = _thread.get_ident()
         self._recursion_limit = sys.getrecursionlimit()
         # Once as much has been freed at a time, the C library keeps what it would give back to the kernel after each
@@ -98,6 +102,8 @@ class Rendering:
         """How many of these are texts for certain."""
         self._errors: dict[int, Any] = {}
         self._warnings: dict[int, list[str]] = {}
+        self._again: dict[int, list[int]] = {}
+        """By the number of a kept answer, the calls that it was given to."""
         self._head_size = 0
         self._characters = 0
         """Of the texts that wait to be sent."""
@@ -111,7 +117,7 @@ class Rendering:
         return self._sent + len(self._returned)
 
     def go_on(self, error: BaseException | None) -> Callable[[], object] | None:
-        """Take how the last portion ended and return the next one; None when no chunk comes any more."""
+        """Take how the last portion ended and return the next one; None when no chunk follows."""
         now = _now()
         if error is not None:
             self._failed(error)
@@ -252,6 +258,13 @@ class Rendering:
             self._warnings[index] = kept
             self._head_size += sum(map(len, kept))
 
+    def _read_again(self, number: int) -> None:
+        calls = self._again.setdefault(number, [])
+        index = len(self._returned)
+        if not calls or calls[-1] != index:
+            calls.append(index)
+            self._head_size += INDEX_SIZE
+
     def _measure(self, now: float) -> None:
         """Cut the next portion by how long the last one took, and by what was returned."""
         took = now - self._began
@@ -297,16 +310,20 @@ class Rendering:
         self._checked = self._characters = self._head_size = 0
         self._errors.clear()
         self._warnings.clear()
+        self._again.clear()
 
     def _head(self, offset: int, count: int) -> bytes:
-        """Return the errors and warnings of some calls as JSON; nothing, if there are none."""
-        if not self._errors and not self._warnings:
+        """Return the errors, warnings and kept answers of some calls as JSON; nothing, if there are none."""
+        if not self._errors and not self._warnings and not self._again:
             return b""
         calls = range(offset, offset + count)
-        told = {
+        told: dict[str, dict[str, Any]] = {
             kind: {str(index - offset): one for index, one in noted.items() if index in calls}
             for kind, noted in (("errors", self._errors), ("warnings", self._warnings))
         }
+        for number, indexes in self._again.items():
+            if given := [index - offset for index in indexes if index in calls]:
+                told.setdefault("again", {})[str(number)] = given
         return _dumps(told).encode()
 
 
@@ -318,7 +335,7 @@ _PLAIN = {str, int, float, bool, type(None)}
 
 
 def _is_flat(value: dict[str, Any]) -> bool:
-    """Whether nothing in ``value`` can be changed."""
+    """Tell whether nothing in ``value`` can be changed."""
     return _PLAIN.issuperset(map(type, value.values()))
 
 

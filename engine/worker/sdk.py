@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .buffers import Buffers
-    from .caller import Caller, CallRefused
+    from .caller import CallRefused
     from .inputs import InputFile
 
     Records = list["Record"]
 
 # Put in place by the import in a run (``own_module.py``); elsewhere there is nothing to call.
 _given: Any = globals()
-_caller: Caller = _given.get("_caller")
+_ask: Callable[[bytes], tuple[bytes, list[int]]] = _given.get("_ask")
 _CallRefused: type[CallRefused] = _given.get("_CallRefused", Exception)
 _script: dict[str, Any] = _given.get("_script", {"params": {}, "args": []})
 
@@ -89,8 +89,6 @@ _decode = json.JSONDecoder(object_hook=Record).decode
 
 def _request(operation: str, params: Mapping[str, Any], body: Mapping[str, Any] | None) -> bytes:
     asked: dict[str, Any] = {"op": operation, "params": params} | ({} if body is None else {"body": body})
-    if (of := _caller.current_call()) is not None:
-        asked["of"] = of
     try:
         return _encode(asked).encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -101,7 +99,7 @@ def _call_with_buffers(
     operation: str, body: Mapping[str, Any] | None, params: Mapping[str, Any]
 ) -> tuple[Any, list[int]]:
     try:
-        reply, fds = _caller.call(_request(operation, params, body))
+        reply, fds = _ask(_request(operation, params, body))
     except _CallRefused as refusal:
         raise Error(refusal.code, str(refusal), refusal.hint or None) from None
     answer = _decode(reply.decode())
@@ -115,9 +113,13 @@ def _call(operation: str, body: Mapping[str, Any] | None = None, **params: Any) 
 
 
 params: dict[str, Any] = _script["params"]
+"""The parameters of the run, by name, with the defaults of the script's header."""
+
 args: list[Any] = _script["args"]
+"""What stands behind ``--`` on the command line."""
+
 files: dict[str, InputFile] = _given.get("_files", {})
-"""The files that the run was handed, by their parameters."""
+"""The files that the run was handed, by their parameters. They are in ``params``, too."""
 
 
 def _make_buffer(name: str, size: int) -> int:
@@ -183,7 +185,8 @@ class _Progress:
         if now - self._told_at < PROGRESS_EVERY and (done is None or done < total):
             return
         self._told_at = now
-        told = {} if done is None else {"done": done, "total": total}
+        # Of nothing, as an empty list has for its length, no share can be said.
+        told = {} if done is None or total <= 0 else {"done": done, "total": total}
         _call("runs.progress", {**told, "text": str(text)[:200]})
 
 

@@ -122,6 +122,12 @@ bytes, and only the first may be empty.
 MAX_CALLS = 65_536
 """Calls of one chunk."""
 
+KEPT_ANSWERS = 256
+"""Answers that a batch's child keeps and numbers, to give them to later calls without asking again."""
+
+KEPT_QUESTION = 256
+"""Bytes of a question whose answer is kept, at most: the engine keeps all of these questions."""
+
 CALLS = struct.Struct("<IIIIII")
 """Numbers of the chunk and of its calls (0: no more will come), bytes of UTF-8 that all its texts may have together,
 lengths of context, parameters and documents.

@@ -285,7 +285,7 @@ def _line(key: str, values: dict[str, Any], problems: list[str]) -> str:
 
 
 def _texts(key: str, values: dict[str, Any], problems: list[str]) -> list[str]:
-    """A list of texts, or one text with commas."""
+    """Return a list of texts, written as one or as a text with commas."""
     value = values.get(key)
     if value is None:
         return []

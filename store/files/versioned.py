@@ -50,7 +50,7 @@ class VersionedFiles:
         return self._root
 
     def read(self, path: str) -> bytes:
-        """The content of a file.
+        """Return the content of a file.
 
         Raises:
             BadName: There can be no such file.
@@ -62,7 +62,7 @@ class VersionedFiles:
             return read(folder, name, path).data
 
     def there(self, path: str) -> bool:
-        """Whether there is a file of exactly this path, without reading it or looking at any other."""
+        """Tell whether there is a file of exactly this path, without reading it or looking at any other."""
         try:
             if path != self.naming.path(path):
                 return False
@@ -72,7 +72,7 @@ class VersionedFiles:
             return False
 
     def version(self, path: str) -> FileVersion | None:
-        """What a file holds now; None if there is none.
+        """Return what a file holds now; None if there is none.
 
         Raises:
             BadName: There can be no such file.
@@ -178,7 +178,7 @@ class VersionedFiles:
             save.remove(FileLocation(folder, name, path, history), base_sha256)
 
     def kept(self, digest: str) -> bytes:
-        """A version from the history by the hash of its content.
+        """Return a version from the history by the hash of its content.
 
         Raises:
             NoVersion: It is not kept.
@@ -190,7 +190,7 @@ class VersionedFiles:
             with disk.open_folder(self._history) as history:
                 data = read(history, digest, "This version").data
         except FileNotFoundError:
-            raise NoVersion(f"The version {digest[:12]} is not kept any more.") from None
+            raise NoVersion(f"The version {digest[:12]} is no longer kept.") from None
         except OSError as error:
             raise from_os_error(error, f"read the version {digest[:12]}") from error
         if sha256(data) != digest:
@@ -201,7 +201,7 @@ class VersionedFiles:
         return data
 
     def remember(self, data: bytes) -> None:
-        """Put a text into the history that is in no file any more; it is on disk when this returns.
+        """Put a text into the history that is no longer in a file; it is on disk when this returns.
 
         Raises:
             StoreError: The disk or the rights did not allow it.
@@ -210,7 +210,7 @@ class VersionedFiles:
             save.remember(history, data)
 
     def forget(self, digests: Iterable[str]) -> None:
-        """Remove versions that no file's history names any more. What cannot be removed stays."""
+        """Remove versions that no file's history names. What cannot be removed stays."""
         try:
             with self._turn() as history:
                 for digest in filter(_SHA256.fullmatch, digests):
@@ -232,14 +232,14 @@ class VersionedFiles:
 
     @contextmanager
     def _folder_of(self, path: str) -> Iterator[tuple[int, str]]:
-        """The folder of ``path``, opened, and the name in it."""
+        """Yield the folder of ``path``, opened, and the name in it."""
         *parts, name = path.split("/")
         with disk.open_folder(self._root) as root, disk.walk_to(root, parts) as folder:
             yield folder, name
 
     @contextmanager
     def _place(self, path: str, but: str | None = None) -> Iterator[tuple[int, str]]:
-        """The folder for a new file, made if need be, and the name in it. ``but``: the file that gives way."""
+        """Yield the folder for a new file, made if need be, and the name in it. ``but``: the file that gives way."""
         *parts, name = path.split("/")
         with ExitStack() as stack:
             with self._sentences("make", path):
@@ -263,7 +263,7 @@ class VersionedFiles:
 
     @contextmanager
     def _turn(self) -> Iterator[int]:
-        """One save at a time; gives the history folder. Editors outside do not wait for it, and need not."""
+        """Make one save at a time; yield the history folder. Editors outside do not wait for it, and need not."""
         with disk.open_folder(self._history) as history, disk.locked(history):
             yield history
 

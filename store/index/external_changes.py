@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, Self, TypeVar
 
-from store.index.missing import Content, paired
+from store.index.missing import HashedFile, paired
 
 _GONE = ""
 """The hash of what is not there."""
@@ -17,13 +17,13 @@ _PENDING = float("inf")
 """The serial of what is just being done: a look may find it, or not yet."""
 
 
-class Row(Content, Protocol):
+class SeenFile(HashedFile, Protocol):
     """A file as a look found it."""
 
     def same(self, other: Self) -> bool: ...
 
 
-RowT = TypeVar("RowT", bound=Row)
+SeenT = TypeVar("SeenT", bound=SeenFile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class _Own:
         return explained
 
 
-class Outside(Generic[RowT]):
+class Outside(Generic[SeenT]):
     """What is known of the files of one kind, and what of it is this engine's own doing.
 
     Attributes:
@@ -95,8 +95,8 @@ class Outside(Generic[RowT]):
         self._own: dict[str, _Own] = {}
         self._lock = threading.Lock()
         self._serial = 0
-        self._rows: Sequence[RowT] | None = None
-        self._known: dict[str, RowT] = {}
+        self._rows: Sequence[SeenT] | None = None
+        self._known: dict[str, SeenT] = {}
 
     @property
     def serial(self) -> int:
@@ -118,10 +118,10 @@ class Outside(Generic[RowT]):
             raise
         self._note(contents, done=True)
 
-    def is_news(self, rows: Sequence[RowT]) -> bool:
+    def is_news(self, rows: Sequence[SeenT]) -> bool:
         return rows is not self._rows
 
-    def compare(self, rows: Sequence[RowT], began: int) -> ExternalChanges:
+    def compare(self, rows: Sequence[SeenT], began: int) -> ExternalChanges:
         """What others did since the last call. The first one finds nothing: it only learns what there is.
 
         Args:
@@ -174,5 +174,5 @@ class Outside(Generic[RowT]):
         return explained
 
 
-def _same(before: RowT | None, now: RowT) -> bool:
+def _same(before: SeenT | None, now: SeenT) -> bool:
     return before is now or (before is not None and before.same(now))

@@ -72,7 +72,7 @@ def marked(row: ScriptRow) -> ScriptRow:
     return replace(row, front=replace(row.front, problem=HELD))
 
 
-class Content(Protocol):
+class HashedFile(Protocol):
     """A file by its path and what it holds."""
 
     @property
@@ -82,7 +82,7 @@ class Content(Protocol):
     def sha256(self) -> str: ...
 
 
-def paired(gone: Iterable[Content], new: Iterable[Content]) -> Sequence[tuple[str, str]]:
+def paired(gone: Iterable[HashedFile], new: Iterable[HashedFile]) -> Sequence[tuple[str, str]]:
     """Which of the ``gone`` is which of the ``new`` under another name: those with the same content.
 
     Of several with the same content those with the same file name go together, then whatever is left, by path.
@@ -92,7 +92,7 @@ def paired(gone: Iterable[Content], new: Iterable[Content]) -> Sequence[tuple[st
         if row.sha256:
             candidates[row.sha256].append(row.path)
     pairs: list[tuple[str, str]] = []
-    rest: list[Content] = []
+    rest: list[HashedFile] = []
     for row in sorted(gone, key=lambda row: row.path):
         fitting = candidates.get(row.sha256, [])
         same_name = next((path for path in fitting if _name(path) == _name(row.path)), None)

@@ -20,7 +20,7 @@ _ADD = """
 _PRUNE = "DELETE FROM assistant_use WHERE day NOT IN (SELECT DISTINCT day FROM assistant_use ORDER BY day DESC LIMIT ?)"
 
 
-class Use(NamedTuple):
+class DayUse(NamedTuple):
     """What was asked in a day."""
 
     requests: int
@@ -67,19 +67,19 @@ class AssistantUse:
         """Count what more was sent for a request, and what came back."""
         await self._database.write(lambda connection: _add(connection, day, asker, 0, sent, received))
 
-    async def of_day(self, day: str, asker: str | None = None) -> Use:
-        """What was asked on a day, by one asker or by all."""
+    async def of_day(self, day: str, asker: str | None = None) -> DayUse:
+        """Return what was asked on a day, by one asker or by all."""
         query, values = f"{_SUM} WHERE day = ?", [day]
         if asker is not None:
             query, values = f"{query} AND asker = ?", [day, asker]
-        return Use(*await self._database.read(lambda connection: connection.execute(query, values).fetchone()))
+        return DayUse(*await self._database.read(lambda connection: connection.execute(query, values).fetchone()))
 
 
 def _begin(connection: sqlite3.Connection, day: str, asker: str, sent: int, budget: Budget) -> None:
-    own = Use(*connection.execute(f"{_SUM} WHERE day = ? AND asker = ?", (day, asker)).fetchone())
+    own = DayUse(*connection.execute(f"{_SUM} WHERE day = ? AND asker = ?", (day, asker)).fetchone())
     if own.requests >= budget.asker:
         raise BudgetSpent("asker")
-    whole = Use(*connection.execute(f"{_SUM} WHERE day = ?", (day,)).fetchone())
+    whole = DayUse(*connection.execute(f"{_SUM} WHERE day = ?", (day,)).fetchone())
     if whole.requests >= budget.all:
         raise BudgetSpent("all")
     if whole.sent + whole.received + sent > budget.bytes:

@@ -87,7 +87,7 @@ class ScriptStates:
         self._database = database
 
     async def rows(self, script: str, key: str | None = None) -> list[StateRow]:
-        """All values of a script by key, or the one of ``key``."""
+        """Return all values of a script by key, or the one of ``key``."""
         query, given = f"SELECT {_COLUMNS} FROM script_state WHERE script = ?", [script]  # noqa: S608 - our own columns
         if key is not None:
             query, given = f"{query} AND key = ?", [script, key]
@@ -97,7 +97,7 @@ class ScriptStates:
         return [StateRow(*values) for values in found]
 
     async def size(self, script: str) -> int:
-        """Bytes of a script's keys and values."""
+        """Return the bytes of a script's keys and values."""
         return (await self._database.read(lambda connection: _amount(connection, script)))[0]
 
     async def change(self, script: str, change: StateChange) -> None:

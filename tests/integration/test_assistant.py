@@ -520,6 +520,7 @@ async def test_a_run_that_is_cancelled_ends_its_question(engine: Engine, server:
     server.will(says("x"))
 
 
+@pytest.mark.slow
 async def test_an_engine_that_asks_nothing_does_not_load_the_http_client() -> None:
     code = "import sys, engine.compose; print(sorted({'httpx2', 'httpcore2', 'h11'} & set(sys.modules)))"
     asked = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)

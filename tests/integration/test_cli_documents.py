@@ -19,6 +19,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_document_is_made_saved_renamed_deleted_and_brought_back(project: CliProject) -> None:
     made = project.call("documents", "new", "reports/night", "--from", "-", stdin=NIGHT)
     assert (made.returncode, made.stderr) == (0, "gatewright: made reports/night.md\n")

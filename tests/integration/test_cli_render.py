@@ -51,12 +51,12 @@ def test_documents_are_rendered_once_and_problems_are_told_by_document_and_line(
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert "3 documents rendered, 0 unchanged, 0 other files copied" in done.stderr
     assert (out / "002.md").read_text() == "<b>2</b>"
-    (source / "001.md").write_text("\n[[box n=1 fail=1]]\n[[boxes]]")
+    (source / "001.md").write_text("\n[[box n=1 fail=1]]\nsee [[boxes]]")
     done = project.call("render", str(source), "--out", str(out))
     assert done.returncode == 0, "a tag that fails is no error unless that is asked for"
-    assert "001.md:2: error: [[box]] ValueError: " in done.stdout
+    assert "001.md:2:1: error: [[box]] ValueError: " in done.stdout
     assert '    File "macros/box.py", line 9, in render' in done.stdout.replace("      File", "    File")
-    assert "001.md:3: unknown: [[boxes]] There is no macro boxes. Did you mean box?" in done.stdout
+    assert "001.md:3:5: unknown: [[boxes]] There is no macro boxes. Did you mean box?" in done.stdout
     assert "1 document rendered, 2 unchanged" in done.stderr
     assert "\x1b" not in done.stdout
     done = project.call("render", str(source), "--out", str(out), "--strict", "--json")
@@ -66,6 +66,7 @@ def test_documents_are_rendered_once_and_problems_are_told_by_document_and_line(
     assert (out / "001.md").read_text() == (source / "001.md").read_text()
 
 
+@pytest.mark.slow
 def test_folders_that_lie_in_each_other_are_refused(project: CliProject, tmp_path: Path) -> None:
     source = documents(tmp_path / "docs", 1)
     done = project.call("render", str(source), "--out", str(source / "out"))
@@ -120,7 +121,7 @@ def test_a_batch_that_is_cancelled_in_the_engine_ends_the_command(project: CliPr
     assert run["kind"] == "render"
     assert project.call("runs", "cancel", str(run["id"])).returncode == 0
     code, _, stderr = ended(process)
-    assert (code, "The batch was cancelled." in stderr) == (130, True)
+    assert (code, "The render was cancelled." in stderr) == (130, True)
 
 
 @pytest.mark.slow

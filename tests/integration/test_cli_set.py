@@ -166,11 +166,11 @@ def test_keys_that_no_header_knows_are_removed_and_it_is_said_what_was(project: 
     for key in ("unk", "params.n.typ", "limits"):
         done = project.call("scripts", "set", "report", "--unset", key)
         assert (done.returncode, "no key" in done.stderr, text(project)) == (2, True, kept)
-    done = project.call("scripts", "set", "report", "--unset", "description", "--unset", "params.m", "kind=macro")
+    done = project.call("scripts", "set", "report", "--unset", "description", "--unset", "params.m", "enabled=false")
     assert (done.returncode, done.stderr.splitlines()) == (
         0,
         [
-            "gatewright: own/report.py has new values for kind",
+            "gatewright: own/report.py has new values for enabled",
             "gatewright: own/report.py has no description and no params.m in its header: nothing to remove",
         ],
     )

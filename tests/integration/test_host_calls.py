@@ -274,6 +274,39 @@ result = [wrong, gatewright._call('x', n='last')]
     assert done.value == [[], "last"], done.ending
 
 
+async def test_an_exception_right_after_a_call_was_written_leaves_it_counted(pool: Pool) -> None:
+    """Else more calls would be under way than an honest child may make, and the run would be ended for that."""
+    code = """
+import gatewright, sys
+class Enough(Exception): pass
+def stop(frame, event, called):
+    if event == "c_return" and called.__name__ in ("write", "extend"):
+        raise Enough
+stopped = 0
+for n in range(40):
+    sys.setprofile(stop)
+    try:
+        gatewright._call('x', n=n)
+    except Enough:
+        stopped += 1
+    finally:
+        sys.setprofile(None)
+result = [stopped, gatewright._call('x', n='last')]
+"""
+    held: list[Reply] = []
+
+    def answer(asked: Any, reply: Reply) -> None:
+        if asked["params"]["n"] == "last":
+            send(reply, "last")
+        held.append(reply)
+        if len(held) == MAX_CALLS_AT_ONCE:
+            for each in held:
+                send(each, "late")
+
+    done = await run(pool, code, calls=Answers(answer), wall=30.0)
+    assert done.value == [40, "last"], done.ending
+
+
 async def test_a_handler_that_calls_within_a_call_is_told_so(pool: Pool) -> None:
     def answer(asked: Any, reply: Reply) -> None:
         asyncio.get_running_loop().call_later(0.05, send, reply, asked["op"])

@@ -81,6 +81,7 @@ def executor(pool: Pool, **options: Any) -> LocalExecutor:
         'texts(1, 0, [1], b\'{"warnings":{"7":["x"]}}\', b\'x\')',
         "texts(1, 0, [1], b'{\"warnings\":{\"0\":[' + b'\"x\",' * 99 + b'\"x\"]}}', b'x')",
         "texts(1, 0, [1], b'{\"strange\":1}', b'x')",
+        "texts(1, 0, [1], b'{\"again\":{\"0\":[0]}}', b'x')",
         "texts(1, 0, [1], b'[' * 100_000, b'x')",
         "texts(1, 0, [], b'', b'', count=65_000)",
         "frame(11, b'x')",
@@ -110,6 +111,7 @@ async def test_a_result_in_the_middle_ends_that_macro_alone(pool: Pool) -> None:
     assert done[1].texts == texts()
 
 
+@pytest.mark.slow
 async def test_the_limits_on_what_the_engine_holds(pool: Pool) -> None:
     done = await results(executor(pool), [chunk("    return 'x' * (8 << 20)", 10), chunk(PLAIN, 2, 1)])
     assert [len(text or "") for text in done[0].texts] == [8 << 20] * 8 + [0] * 2
@@ -212,13 +214,17 @@ async def test_a_child_without_work_gives_its_slot_back(pool: Pool, monkeypatch:
 class Documents:
     """``HostCalls`` that answers as a collection of documents would."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, stays: bool = False) -> None:
         self.ends = 0
+        self.asked = 0
+        self._more: dict[str, bool] = {"stays": True} if stays else {}
 
     def call(self, payload: bytes, reply: Reply) -> None:
         asked = json.loads(payload)
+        self.asked += 1
         if asked["op"] == "documents.tags":
-            reply(json.dumps({"ok": {"z": 1, "a": asked["params"]}}).encode(), ())
+            told = self._more | {"ok": {"z": 1, "a": asked["params"]}}
+            reply(json.dumps(told, separators=(",", ":")).encode(), ())
         else:
             reply(b'{"error":{"code":"no_operation","message":"No."}}', ())
 
@@ -274,8 +280,9 @@ def render(params, context):
 """
 
 
-async def test_what_a_call_reads_of_the_documents_comes_with_it(pool: Pool) -> None:
-    calls = Documents()
+@pytest.mark.parametrize("stays", [False, True])
+async def test_what_a_call_reads_of_the_documents_comes_with_it(pool: Pool, stays: bool) -> None:
+    calls = Documents(stays=stays)
     chunks = [chunk(ASKING, 20, number) for number in range(6)]
     done = await results(executor(pool, calls=calls), chunks)
     for result in done.values():
@@ -285,6 +292,38 @@ async def test_what_a_call_reads_of_the_documents_comes_with_it(pool: Pool) -> N
         assert (read.operation, read.params) == ("documents.tags", {"limit": 3})
         assert read.sha256 == _sha256('{"a":{"limit":3},"z":1}')
     assert calls.ends == 1
+    assert calls.asked == (4 if stays else 60)  # each of two questions twice; then the child has the answers
+
+
+KEEPING = """
+import gatewright
+from concurrent.futures import ThreadPoolExecutor
+told = []
+def ask():
+    try:
+        told.append(gatewright._call('documents.tags', limit=1)['z'])
+    except gatewright.Error as error:
+        told.append(error.code)
+def render(params, context):
+    told.clear()
+    mine = gatewright._call('documents.tags', limit=1)
+    mine['z'] = mine['a']['limit'] = 7
+    ask()
+    if params['i'] == 3:
+        raise ValueError
+    if params['i'] == 4:
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(ask).result()
+    return str(told)
+"""
+
+
+async def test_a_kept_answer_is_fresh_for_each_call_and_for_the_thread_that_may_ask(pool: Pool) -> None:
+    calls = Documents(stays=True)
+    done = await results(executor(pool, calls=calls), [chunk(KEEPING, 6)])
+    assert done[0].texts == ["[1]", "[1]", "[1]", None, "[1, 'unavailable']", "[1]"]
+    assert calls.asked == 2
+    assert sorted(done[0].reads) == list(range(6))
 
 
 async def test_a_macro_asks_no_more_than_is_noted(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from daemon_support import eventually
+from daemon_support import PATIENCE, eventually
 
 from engine import Engine
 from engine.document_text import front_matter_of
@@ -25,11 +25,12 @@ from engine.models.macros import (
     RenderRequest,
     SourceDocument,
 )
-from engine.models.runs import Outcome, RunKind, RunRequest, RunState
+from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest, RunState
 from engine.models.scripts import SaveRequest
 from engine.models.sync import TaskState
 from engine.services.access import Actor, Role, ServiceError
 from engine.services.macros import batches
+from engine.services.runs import service as run_service
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,7 +45,7 @@ MACROS = {
     "none": "def render(params, context):\n    return None\n",
     "octets": "def render(params, context):\n    return b'bytes'\n",
     "huge": "def render(params, context):\n    return 'x' * (50 << 20)\n",
-    "raises": "def render(params, context):\n    raise ValueError('no luck')\n",
+    "raises": "def render(params, context):\n    raise ValueError(open(params['at']) if params else 'no luck')\n",
     "exits": "def render(params, context):\n    if params.get('now'):\n        raise SystemExit(3)\n    return 'ok'\n",
     "loops": "def render(params, context):\n    while params.get('forever'):\n        pass\n    return 'ok'\n",
     "floods": "def render(params, context):\n    print('y' * 5_000_000)\n    return 'ok'\n",
@@ -101,19 +102,34 @@ async def test_macros_that_misbehave_fail_by_themselves_and_the_rest_goes_on(eng
         "[[box n=1]]\n[[none]]\n[[octets]]\n[[huge]]\n[[raises]]\n[[exits now=1]][[exits]]\n[[floods]]\n"
         "[[greedy n=1]][[title]]\n[[writes]]\n[[box n=2]]"
     )
-    [document, other] = await rendered(engine, f"---\ntitle: Night\n---\n{text}", "[[box n=3]][[exits]]")
+    [document, other] = await rendered(
+        engine, f"---\ntitle: Night\n---\n{text}", "[[box n=3]][[exits]][[raises at=/plant.csv]]"
+    )
     lines = document.text.split("\n")[3:]
     assert lines == [
         "<b>1 0.md</b>", "[[none]]", "[[octets]]", "[[huge]]", "[[raises]]", "[[exits now=1]]ok", "ok", "okNight",
         "[[writes]]", "<b>2 0.md</b>",
     ]  # fmt: skip
-    assert other.text == "<b>3 1.md</b>ok"
+    assert other.text == "<b>3 1.md</b>ok[[raises at=/plant.csv]]"
+    assert "A macro reaches no files" in other.warnings[0].message
+    assert "--file" not in other.warnings[0].message + (other.warnings[0].traceback or "")
     failed = {warning.macro: warning for warning in document.warnings}
     assert failed.keys() == {"none", "octets", "huge", "raises", "exits", "writes"}
     assert all(warning.kind == "error" for warning in document.warnings)
     assert failed["raises"].line == 8
     assert 'File "macros/raises.py", line 6, in render' in (failed["raises"].traceback or "")
     assert "state.set" in failed["writes"].message
+    await refused_on_record(engine, "call state.set", "not_for_kind")
+
+
+async def refused_on_record(engine: Engine, action: str, code: str) -> None:
+    """Wait until the audit names what a macro asked for in vain."""
+    async with asyncio.timeout(PATIENCE):
+        while (action, code) not in [  # noqa: ASYNC110 - the audit has no event to wait for
+            (record.action, record.detail.get("refused"))
+            for record in (await engine.audit.list(engine.owner, limit=50)).records
+        ]:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.slow
@@ -162,7 +178,7 @@ async def test_a_batch_is_one_record_and_one_task(engine: Engine, monkeypatch: p
     assert (task.kind, task.actor, task.state) == ("render", "opa", TaskState.RUNNING)
     record = await engine.render.end(batch.id, OPERATOR)
     assert (record.id, record.kind, record.outcome) == (batch.run_id, RunKind.RENDER, Outcome.OK)
-    assert record.note == "1 documents with 2 tags, 1 of them wrong; 0 warnings."
+    assert record.note == "1 document with 2 tags, 1 of them wrong; 0 warnings."
     assert record.isolation
     await eventually(lambda: next(t for t in engine.tasks.list() if t.id == batch.task_id).state is TaskState.DONE)
     assert (await engine.runs.get(batch.run_id, OPERATOR)).outcome is Outcome.OK
@@ -198,7 +214,7 @@ async def test_a_batch_whose_client_left_ends(engine: Engine, monkeypatch: pytes
 async def test_a_batch_is_its_actors_own(engine: Engine) -> None:
     batch = await begun(engine)
     request = RenderRequest(documents=[])
-    with pytest.raises(ServiceError, match="There is no such batch"):
+    with pytest.raises(ServiceError, match="There is no such render"):
         await engine.render.documents(batch.id, request, AUTHOR)
     await engine.render.end(batch.id, OPERATOR)
 
@@ -242,18 +258,50 @@ async def test_a_preview_of_an_unsaved_macro_uses_its_text_and_nothing_else_does
     assert (await engine.render.preview(PreviewRequest(text="[[box]]", path="x"), AUTHOR)).text == "<b>None x</b>"
 
 
-async def test_a_preview_is_on_record_if_it_calls_anything(engine: Engine) -> None:
+async def test_a_preview_that_went_well_leaves_no_record_and_is_counted_for_the_audit(engine: Engine) -> None:
+    engine.render.previews.close()
     before = (await engine.runs.list(engine.owner, limit=1)).runs[0].id
-    await engine.render.preview(PreviewRequest(text="no tag [[nope]]"), AUTHOR)
+    told = engine.events.last_seq
+    await engine.render.preview(PreviewRequest(text="no tag [[nope]]", path="w.md"), AUTHOR)
+    for path in ("x.md", "y.md", "x.md"):
+        await engine.render.preview(PreviewRequest(text="[[box]][[raises]]", path=path), AUTHOR)
+    assert not [event for event in engine.events.since(told)[0] if "preview" in str(event.data)]
     assert (await engine.runs.list(engine.owner, limit=1)).runs[0].id == before
-    await engine.render.preview(PreviewRequest(text="[[box]]", path="x.md"), AUTHOR)
-    [newest] = (await engine.runs.list(engine.owner, limit=1)).runs
-    assert (newest.name, newest.kind, newest.outcome, newest.actor) == (
-        "preview x.md",
-        RunKind.RENDER,
-        Outcome.OK,
-        "ada",
-    )
+    engine.render.previews.close()
+    [entry] = [one for one in (await engine.audit.list(engine.owner, limit=20)).records if "y.md" in one.subject]
+    assert (entry.actor, entry.action, entry.subject) == ("ada", "preview", "x.md, y.md")
+    assert entry.detail["previews"] == 3
+
+
+@pytest.mark.parametrize("by", ["run", "leaving"])
+async def test_a_preview_that_is_cancelled_ends_within_an_instant(
+    engine: Engine, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_service, "WRITE_EVERY", 0.0)  # seconds until it is listed
+    request = PreviewRequest(text="[[loops forever=1]]", path="z.md")
+    going_on = asyncio.ensure_future(engine.render.preview(request, AUTHOR))
+    await eventually(lambda: engine.pool.info().running > 0)
+
+    async def newest() -> RunInfo:
+        return (await engine.runs.list(engine.owner, limit=1)).runs[0]
+
+    held = [run for run in engine.runs._active.values() if run.info.name == "preview z.md"]
+    await eventually(lambda: any(run.kept_back is not None and run.kept_back.listed for run in held))
+    listed = await newest()
+    assert listed.name == "preview z.md"
+    if by == "leaving":
+        going_on.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await going_on
+        left = (await engine.runs.list(engine.owner, limit=1)).runs
+        assert not left or left[0].id < listed.id
+    else:
+        assert (await engine.runs.cancel(listed.id, engine.owner)).outcome is Outcome.CANCELLED
+        with pytest.raises(ServiceError, match="has ended"):
+            await going_on
+        assert (await newest()).outcome is Outcome.CANCELLED
+        assert (await engine.runs.get(listed.id, engine.owner)).outcome is Outcome.CANCELLED
+    await eventually(lambda: engine.pool.info().running == 0)
 
 
 async def test_the_list_of_macros_names_those_that_cannot_be_used(engine: Engine, tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ async def test_files_handed_in_are_there_by_their_names(engine: Engine) -> None:
     make_room(engine)
 
 
+@pytest.mark.slow
 async def test_buffers_lie_beside_the_memory_that_a_run_is_given(engine: Engine) -> None:
     """What a run is handed does not take of it; what it makes does."""
     await engine.scripts.save(

@@ -63,6 +63,7 @@ async def run(engine: Engine, code: str, *, kind: str = "utility", path: str = "
 async def test_a_script_asks_for_everything_that_it_is_offered(engine: Engine) -> None:
     (engine.project.documents / "a.md").write_text("---\ntitle: First\ntags: [pump]\n---\nText of the pump\n")
     code = """
+gatewright.progress(0, len([]))
 result = {
     'me': gatewright.runs.current().name,
     'runs': [run.id for run in gatewright.runs.list(script='ask.py')] == [gatewright.runs.current().id],
@@ -224,7 +225,7 @@ async def test_what_does_not_fit_is_refused_with_a_sentence(engine: Engine) -> N
     code = """
 deep = '{"a":' * 100_000 + '1' + '}' * 100_000
 def raw(text):
-    reply, _ = gatewright._caller.call(text.encode(errors='surrogateescape'))
+    reply, _ = gatewright._ask(text.encode(errors='surrogateescape'))
     import json
     return json.loads(reply)['error']
 result = [raw('['), raw('{}'), raw('{"op":"runs.get","params":[]}'), raw('{"op":"runs.get","params":{"run_id":"x"}}'),

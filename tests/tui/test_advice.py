@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from console_support import console, write_script
 
 from engine.client.answers import EngineError
@@ -13,6 +14,7 @@ TEXT = "x = 1\nprint(x / 0)\n"
 BETTER = "x = 1\nprint(x / 2)\n"
 
 
+@pytest.mark.slow
 async def test_a_failed_run_is_explained(project, tmp_path, monkeypatch):
     write_script(project, "half.py", TEXT)
     asked = []
@@ -73,6 +75,7 @@ async def test_a_proposal_is_applied_by_a_key_unsaved_and_taken_back_by_another(
         await c.until(lambda: c.app._console.parts.open_script.text == TEXT, "it is taken back")
 
 
+@pytest.mark.slow
 async def test_without_an_assistant_it_says_how_to_get_one(project, tmp_path, monkeypatch):
     write_script(project, "none.py", TEXT)
 
@@ -87,3 +90,4 @@ async def test_without_an_assistant_it_says_how_to_get_one(project, tmp_path, mo
         await c.type("x")
         await c.press("enter")
         await c.told("There is no assistant in this project.")
+        assert c.app._console._status.remark == "", "it is no longer asked"

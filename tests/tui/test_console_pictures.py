@@ -136,6 +136,9 @@ async def test_help(c):
     await c.press("f1")
     await c.shows("Everywhere", "Esc back")
     await check(c, "help")
+    lines = c.app.screen._text().plain.splitlines()[1:]
+    assert "Marks in the list" in lines
+    assert max(map(len, lines)) <= 72, "each fits into the box, which has room for 72"
 
 
 async def test_palette(c):

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,17 @@ def annotations(module: ast.Module) -> dict[str, str]:
     return found
 
 
+def told_of(module: ast.Module) -> dict[str, str]:
+    """Return the text below each name that is annotated."""
+    return {
+        ast.unparse(node.target): following.value.value
+        for node, following in itertools.pairwise(module.body)
+        if isinstance(node, ast.AnnAssign)
+        if isinstance(following, ast.Expr)
+        if isinstance(following.value, ast.Constant) and isinstance(following.value.value, str)
+    }
+
+
 def stub() -> str:
     """Return the stub file's text."""
     module = parsed("sdk.py")
@@ -129,13 +141,15 @@ def _stub_class(node: ast.ClassDef) -> str:
 def reference() -> str:
     """Return the reference part of the help page."""
     module = parsed("sdk.py")
-    objects, kinds = instances(module), classes(module)
+    objects, kinds, told = instances(module), classes(module), told_of(module)
     parts = [HEADING]
     for name in public_names(module):
         if name in objects:
             parts.append(_section(f"gatewright.{name}", kinds[objects[name]]))
         elif name in kinds:
             parts.append(_section(f"gatewright.{name}", kinds[name]))
+        elif name in told:
+            parts.append("\n".join([f"### gatewright.{name}\n", *_paragraphs(told[name], ""), ""]))
     for file, kind in OTHER_CLASSES:
         title = "gatewright.buffers" if kind == "Buffers" else "a file of gatewright.files"
         parts.append(_section(title, classes(parsed(file))[kind]))

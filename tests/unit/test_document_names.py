@@ -6,7 +6,7 @@ import pytest
 
 from tui.commands.script_paths import document_meant
 from tui.text.document_names import document_path, engine_path, is_document
-from tui.text.new_document import document_skeleton
+from tui.text.new_document import document_skeleton, title_of
 
 
 @pytest.mark.parametrize(
@@ -47,4 +47,4 @@ def test_a_file_is_named_from_the_project_from_here_and_absolutely(tmp_path, mon
 
 
 def test_a_new_document_has_front_matter_whatever_its_name():
-    assert document_skeleton('documents/night"_shift.md').startswith('---\ntitle: "Night\\" shift"\ndate: 2')
+    assert document_skeleton(title_of('documents/night"_shift.md')).startswith('---\ntitle: "Night\\" shift"\ndate: 2')

@@ -15,7 +15,7 @@ from engine.models.macros import DocumentInput
 from engine.models.scripts import ParamInfo, ParamType
 from engine.services.access import ServiceError
 from engine.services.macros import expansion
-from engine.services.macros.chunks import FIRST, GROWTH, MOST, MOST_TIMEOUTS, Pace
+from engine.services.macros.chunks import FIRST, GROWTH, MOST, MOST_TIMEOUTS, ChunkSize
 from engine.services.macros.expansion import MAX_TEXT, MAX_WARNINGS, CallOutcome, Room, expand
 from engine.services.macros.library import Macros
 
@@ -92,7 +92,7 @@ async def test_wrong_parameters_are_told_and_only_a_harmless_one_does_not_keep_f
 async def test_a_tag_that_cannot_be_read_stays_and_says_why() -> None:
     rendered = await expanded("[[box n=]] [[box n=1]] [[box", BOX)
     assert rendered.text.startswith("[[box n=]] <b>1</b> ")
-    assert rendered.warnings[0].kind == "syntax"
+    assert [(one.kind, one.line, one.column) for one in rendered.warnings] == [("syntax", 1, 0), ("syntax", 1, 23)]
 
 
 async def test_a_macro_that_cannot_be_used_says_so_at_each_of_its_tags() -> None:
@@ -170,7 +170,7 @@ async def test_a_five_thousand_tags_are_called_in_few_chunks() -> None:
 
 
 def test_chunks_are_cut_by_the_time_that_calls_take() -> None:
-    pace = Pace()
+    pace = ChunkSize()
     assert pace.calls == FIRST
     pace.took(FIRST, 0.0001)
     assert pace.calls == FIRST * GROWTH
@@ -205,7 +205,7 @@ async def test_a_macro_that_is_always_stopped_is_given_up() -> None:
     rendered = await expanded("[[loops]]" * 50, executor.macros["loops"], executor=executor)
     assert len(executor.chunks) <= MOST_TIMEOUTS + 1
     assert len(rendered.warnings) == 50
-    assert "not called any more" in rendered.warnings[-1].message
+    assert "not called again" in rendered.warnings[-1].message
 
 
 async def test_calls_of_many_documents_are_grouped_by_macro_and_put_back() -> None:

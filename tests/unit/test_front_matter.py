@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.document_text import (
+    DOCUMENT_SUFFIXES,
     FRONT_MATTER_LINE,
     IMAGE_SUFFIXES,
     MAX_FRONT_MATTER,
@@ -23,7 +24,6 @@ from engine.document_text import (
 from store.files import documents, front_matter
 from store.files.front_matter import MAX_BRACKETS, MAX_SIZE, BadFrontMatter, parse, plain_value, read_front_matter
 from store.files.names import DOCUMENT_NAMES
-from tui.commands import candidates
 
 PATIENCE = 20.0
 """Seconds for what takes well under one where nothing is quadratic."""
@@ -253,6 +253,6 @@ def test_hostile_texts_take_no_time(piece: str) -> None:
     assert time.monotonic() - began < PATIENCE
 
 
-def test_client_store_and_completion_mean_the_same_files() -> None:
-    assert set(candidates.DOCUMENT_SUFFIXES) == set(DOCUMENT_NAMES.suffixes)
+def test_client_and_store_mean_the_same_files() -> None:
+    assert DOCUMENT_NAMES.suffixes == DOCUMENT_SUFFIXES
     assert (documents.IMAGE_SUFFIXES, documents.SIDECAR_SUFFIX) == (IMAGE_SUFFIXES, SIDECAR_SUFFIX)

@@ -113,6 +113,8 @@ def test_values(written: str, value: object) -> None:
         "* - ~~~\n    [[a]]\n\n    [[b]]\n",
         "---\ntitle: x\ntags: [[a]]\n---\n",
         "---\r\ntags: [[a]]\r\n---",
+        "---\ntags: [[a]]\n...\n",
+        "---\n" + "# [[a]]\n" * 20_000 + "---\n",
     ],
 )
 def test_what_is_left_alone(text: str) -> None:
@@ -136,6 +138,7 @@ def test_what_is_left_alone(text: str) -> None:
         ("> ```\n> [[a]]\n[[b]]", ["b"]),
         ("- ```\n  [[a]]\n[[b]]", ["b"]),
         ("text\n---\n[[a]]\n---\n", ["a"]),
+        ("---\ntitle: x\n...\n[[a]]\n---\n[[b]]\n", ["a", "b"]),
         ("[[a\n]]", ["a"]),
     ],
 )

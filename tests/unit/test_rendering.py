@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from render_support import EngineHere, MacroHere, rendered_here
 from engine.client import render_tree, rendering
 from engine.client.answers import EngineUnreachable
 from engine.client.render_manifest import Entry
-from engine.client.render_tree import DOCUMENT_SUFFIXES, MANIFEST, TEMP, RenderFolderError, ResultFolder
+from engine.client.render_tree import MANIFEST, TEMP, RenderFolderError, ResultFolder
+from engine.client.rendering import Portions
 from engine.models.documents import TagCounts
 
 
@@ -287,6 +289,18 @@ async def test_two_renders_do_not_write_to_one_folder(engine: EngineHere, source
         await rendered_here(engine, source, tmp_path / "out")
 
 
+async def test_progress_begins_with_the_first_documents_and_requests_grow(
+    engine: EngineHere, source: Path, tmp_path: Path
+) -> None:
+    many(source, 600)
+    told: list[tuple[int, int]] = []
+    await rendered_here(engine, source, tmp_path / "out", progress=lambda done, total: told.append((done, total)))
+    assert told[0] == (0, 603)
+    assert told[1] == (rendering.FIRST_REQUEST, 603)
+    assert told[-1] == (603, 603)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
 @pytest.fixture
 def small_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "REQUEST_DOCUMENTS", 5)
@@ -354,9 +368,26 @@ async def test_an_answer_with_fewer_documents_than_were_sent_is_gone_on_with(
 ) -> None:
     many(source, 50)
     engine.fits = 2
-    summary = await rendered_here(engine, source, tmp_path / "out")
+    told: list[tuple[int, int]] = []
+    summary = await rendered_here(engine, source, tmp_path / "out", progress=lambda *so_far: told.append(so_far))
     assert summary.rendered == 54
     assert len(engine.rendered) == len(set(engine.rendered))
+    assert (told[0], told[-1]) == ((0, 53), (53, 53))  # those with tags
+    assert max(then - now for (now, _), (then, _) in pairwise(told)) <= 2
+
+
+def test_requests_are_small_at_first_and_then_as_large_as_their_time_allows() -> None:
+    portions: Portions[int] = Portions(range(2000), lambda _: 1)
+    now, sizes = 0.0, []
+    for seconds_each in [0.001] * 8 + [0.09] * 4 + [5.0] * 3:
+        size = len(portions.next())
+        portions.took(size, now, now := now + size * seconds_each)
+        sizes.append(size)
+    assert sizes == [2, 8, 32, 128, 250, 250, 250, 250, 250, 3, 3, 3, 3, 1, 1]
+    portions.took(1, now - 9.0, now + 0.3)  # it was sent while another one went on
+    assert len(portions.next()) == 1
+    large = Portions([rendering.REQUEST_SIZE] * 3, lambda size: size)
+    assert [len(large.next()) for _ in range(4)] == [1, 1, 1, 0]
 
 
 @pytest.mark.usefixtures("small_requests")
@@ -567,12 +598,6 @@ async def test_names_that_are_not_utf_8_are_copied(engine: EngineHere, source: P
     (source / name).unlink()
     assert (await rendered_here(engine, source, tmp_path / "out")).removed == 1
     assert not (tmp_path / "out" / name).exists()
-
-
-def test_documents_are_what_the_project_calls_documents() -> None:
-    from store.files.names import DOCUMENT_NAMES
-
-    assert DOCUMENT_NAMES.suffixes == DOCUMENT_SUFFIXES
 
 
 def test_an_entry_says_whether_its_macros_are_the_same() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from engine.pool.calls import RunCalls
+from engine.pool.calls import OutstandingCalls
 from engine.pool.job import Reply
 from engine.worker.wire import CALL, HEADER, MAX_REPLY, MAX_REPLY_DESCRIPTORS, REPLY
 
@@ -19,7 +19,7 @@ class Wire:
         """Number, descriptors and JSON of each REPLY."""
         self.unread: list[Callable[[], None]] = []
         self.ends = 0
-        self.calls = RunCalls(self, self.send)
+        self.calls = OutstandingCalls(self, self.send)
 
     def call(self, payload: bytes, reply: Reply) -> None:
         self.replies.append(reply)

@@ -123,13 +123,13 @@ print(json.dumps([gatewright.params["hours"], gatewright.params["name"], gatewri
 def test_a_script_runs_outside_with_nothing_but_the_file(tmp_path: Path) -> None:
     (tmp_path / "report.py").write_text(SCRIPT)
     (tmp_path / "gatewright.py").write_text(STAND_IN.read_text())
-    (tmp_path / "t.csv").write_text("a\nb")
+    (tmp_path / "t.csv").write_bytes(b"a\rx\nb")
     command = [sys.executable, "-S", "report.py", "-p", "name=7", "-p", "more=[1]", "-p", "table=@t.csv", "rest"]
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("GATEWRIGHT", "PYTHON"))}
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=True
     )
-    assert json.loads(done.stdout) == [24, "7", [1], ["a\n", "b"], "t.csv", ["rest"], {"runs": 1}]
+    assert json.loads(done.stdout) == [24, "7", [1], ["a\rx\n", "b"], "t.csv", ["rest"], {"runs": 1}]
     assert done.stderr[9:] == "INFO    24 hours\n"
     assert json.loads((tmp_path / "report.state.json").read_text()) == {"runs": 1}
 

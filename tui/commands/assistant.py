@@ -30,7 +30,10 @@ from tui.text.sanitise import sanitise_code, sanitise_line, sanitise_source
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
 
-HOW = "An administrator names one: url and model under [assistant] in the project's settings."
+HOW = (
+    "An administrator names a server: url and model under [assistant] in .gatewright/settings.toml. "
+    "The engine reads them when it starts."
+)
 
 
 @click.group("assistant", cls=CommandGroup, invoke_without_command=True)

@@ -35,11 +35,6 @@ OPEN = "open"
 MAX_TEXT = 1 << 20
 """Bytes of a script that are read for its header, which may stand anywhere: as many as a script may have."""
 
-DOCUMENT_SUFFIXES = (
-    ".md", ".markdown", ".txt", ".text", ".html", ".htm", ".xhtml", ".rst", ".adoc", ".asciidoc", ".org", ".textile",
-)  # fmt: skip
-"""What the engine takes for documents (``store/files/names.py``)."""
-
 MAX_FILES = 20_000
 
 NEWEST = 30
@@ -92,6 +87,8 @@ def script_names(ctx: click.Context, incomplete: str, *, folder: str = "", suffi
 
 def document_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Offer documents whose path begins as typed."""
+    from engine.document_text import DOCUMENT_SUFFIXES
+
     root = _project_of(ctx)
     if root is None:
         names = [info.path for info in asyncio.run(_documents_elsewhere(ctx)) if info.sha256]

@@ -47,6 +47,7 @@ from tui.commands.errors import CommandError
 from tui.commands.history import find_version, print_deleted, print_versions
 from tui.commands.invocation import CommandGroup, Invocation, common_options
 from tui.text.formats import clock, size
+from tui.text.new_document import document_skeleton
 from tui.text.sanitise import sanitise_line, sanitise_source
 from tui.text.script_names import quoted
 
@@ -150,7 +151,10 @@ def new_document(invocation: Invocation, path: str, title: str | None, source: B
     """
     if source is not None and title is not None:
         raise click.UsageError("--title is for a new text; that of --from is taken as it is.")
-    text = _skeleton(title) if source is None else _decode(source.read(), source.name)
+    if source is not None:
+        text = _decode(source.read(), source.name)
+    else:
+        text = "" if title is None else document_skeleton(title)
     invocation.answer(lambda client: _made(client, path, text), _print_made)
 
 
@@ -165,7 +169,7 @@ def new_document(invocation: Invocation, path: str, title: str | None, source: B
 def save_document(invocation: Invocation, document: str, source: BinaryIO, base: str | None) -> None:
     """Save a text over a document. What it replaces goes to the history.
 
-    Exit code 5 when somebody else has saved it meanwhile.
+    Exit code 5 when it was saved by another one meanwhile.
 
     \b
     Examples:
@@ -378,15 +382,6 @@ async def _made(client: EngineClient, path: str, text: str) -> DocumentInfo:
     return await client.call(DOCUMENTS_SAVE, params, SaveDocumentRequest(text=text))
 
 
-def _skeleton(title: str | None) -> str:
-    """The text that a new document begins with."""
-    if title is None:
-        return ""
-    line = " ".join(title.split())
-    escaped = line.replace("\\", "\\\\").replace('"', '\\"')
-    return f'---\ntitle: "{escaped}"\nstatus: draft\ntags: []\n---\n\n# {line}\n'
-
-
 def _print_text(invocation: Invocation, loaded: DocumentText | VersionText) -> None:
     out = invocation.streams.out
     out.write(sanitise_source(loaded.text) if out.is_terminal else loaded.text)
@@ -454,7 +449,7 @@ def _print_images(invocation: Invocation, found: ImageList) -> None:
 
 
 def _found_line(found: FoundDocument) -> str:
-    """As grep writes it, so that editors can jump there."""
+    """Write it as grep does, so that editors can jump there."""
     return sanitise_line(f"{found.path}:{found.line}: {found.text}" if found.line else f"{found.path}: {found.title}")
 
 

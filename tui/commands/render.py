@@ -195,6 +195,6 @@ def _counted(number: int, what: str) -> str:
 
 
 def _told(warning: RenderWarning) -> str:
-    """A warning as compilers write theirs, so that editors find the place."""
+    """Write a warning as compilers do, so that editors find the place."""
     tag = f"[[{warning.macro}]] " if warning.macro else ""
-    return f"{warning.document}:{warning.line}: {warning.kind}: {tag}{warning.message}"
+    return f"{warning.document}:{warning.line}:{warning.column + 1}: {warning.kind}: {tag}{warning.message}"

@@ -114,7 +114,7 @@ def _value(invocation: Invocation, name: str, file: str | None) -> str:
 
 
 def _private_file(path: str) -> bytes:
-    """The content of a file that only its owner can reach.
+    """Return the content of a file that only its owner can reach.
 
     Raises:
         CommandError: It cannot be read, or others could read or change it.

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from tui.connection import EngineConnection
     from tui.console.parts import ConsoleParts
     from tui.editing.recovery import RecoveryJournal, Session
-    from tui.screens.search import Place
+    from tui.screens.search import FoundPlace
     from tui.widgets.git_pane import GitPane
     from tui.widgets.output_pane import OutputPane
     from tui.widgets.preview_pane import PreviewPane
@@ -444,7 +444,7 @@ class ConsoleScreen(FullScreen[None]):
         if self._parts is not None:
             self.app.push_screen(self._parts.search_screen(), self._go_to_place)
 
-    def _go_to_place(self, place: Place | None) -> None:
+    def _go_to_place(self, place: FoundPlace | None) -> None:
         if place is not None:
             self.in_turn(self.parts.open_script.open, place.path, place.line)
 

@@ -30,7 +30,7 @@ class LatestText:
         self._again = False
 
     def later(self) -> None:
-        """A key: only a timer is set."""
+        """Begin after a pause; for every key, so only a timer is set."""
         self._forget_due()
         self._due = asyncio.get_running_loop().call_later(self._after, self.soon)
 

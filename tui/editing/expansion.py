@@ -25,7 +25,7 @@ class MacroExpansion:
         self._known: tuple[PreviewRequest, RenderedDocument] | None = None
 
     def forget(self) -> None:
-        """Something that the answer depends on may be another one now."""
+        """Ask again the next time: something that the answer depends on may be another one now."""
         self._known = None
 
     async def of(self, request: PreviewRequest) -> RenderedDocument:
@@ -51,6 +51,7 @@ def problems_of(rendered: RenderedDocument) -> list[CheckProblem]:
         CheckProblem(
             message=told(one),
             line=one.line,
+            column=one.column,
             severity="warning" if one.kind == "warning" else "error",
         )
         for one in rendered.warnings

@@ -24,7 +24,7 @@ from tui.screens.dialogs import Choice, ChoiceScreen
 from tui.text.document_names import document_path, is_document
 from tui.text.formats import clock
 from tui.text.merge import Merged, marked_rows
-from tui.text.new_document import document_skeleton
+from tui.text.new_document import document_skeleton, title_of
 from tui.text.new_script import skeleton
 from tui.text.script_names import script_path
 from tui.widgets.editor.editor import Editor
@@ -151,7 +151,7 @@ class OpenScript:
                 self._editor.screen.set_focus(self._editor)
 
     async def _make(self, path: str) -> str:
-        text = document_skeleton(path) if is_document(path) else skeleton(path)
+        text = document_skeleton(title_of(path)) if is_document(path) else skeleton(path)
         try:
             info = await self._texts.save(path, text, None)
         except EngineUnreachable:

@@ -36,7 +36,7 @@ FOLLOW_AFTER = 0.15
 
 MACRO = "macro"
 
-NO_TAGS = "A document or a macro has a preview; this is neither."
+NO_PREVIEW = "Documents and macros have a preview. {} in the list makes a macro of this script, and a utility again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Preview:
         macro = self._macro
         if macro is None and not self._open_script.is_document:
             self._shown = ""
-            self._pane.show_sentence("Preview", NO_TAGS)
+            self._pane.show_sentence("Preview", NO_PREVIEW.format(action("set_macro").key))
             return
         path, text = self._open_script.path, self._open_script.text
         heading = "Preview"
@@ -199,7 +199,7 @@ class Preview:
             self._pane.go_to_first_made()
 
     async def _subject_of(self, macro: ScriptInfo) -> _Subject:
-        """The document in which a macro is shown: chosen, or the last one open, or one that has its tag."""
+        """Return the document in which a macro is shown: chosen, or the last one open, or one that has its tag."""
         name = macro_name(macro.path)
         if chosen := self._chosen.get(macro.path):
             return await self._in_document(chosen)

@@ -104,11 +104,11 @@ class RunStarter:
     async def _start(self, form: FilledForm) -> None:
         if form.files:
             self._host.notify("sending " + ", ".join(file.name for file in form.files.values()))
-        files = await upload_all(self._connection.client, form.files)
-        self._host.notify("")
         try:
+            files = await upload_all(self._connection.client, form.files)
+            self._host.notify("")
             await self._follower.start(self._request(form, files))
-        except (EngineError, EngineUnreachable):
+        except (EngineError, EngineUnreachable, FileInputError):
             self._host.notify("")  # nothing runs, whatever was said to be about to
             raise
 

@@ -22,7 +22,17 @@ from tui.text.sanitise import sanitise_line
 
 _INTRO = (
     "Keys go to the pane that has the focus. Scripts run in the engine: runs go on when the console is closed, and "
-    "their output is there when it is opened again."
+    "their output is there when it is opened again. In a shell, gatewright help has pages on macros and other subjects."
+)
+
+_MARKS = (
+    ("M  T  L", "Macro, transform, shared code; a utility has none"),
+    ("*", "Has unsaved edits"),
+    ("~", "Changed by others since you opened it"),
+    ("^", "Waits for the approval of its permissions: F9"),
+    ("!", "Cannot be used: the reason is below the list"),
+    ("?", "Its name makes trouble elsewhere: see below the list"),
+    ("x", "Its last run failed"),
 )
 _KEYS_WIDTH = 16
 
@@ -74,6 +84,8 @@ class HelpScreen(Dialog[None]):
         for scope in Scope:
             lines = (([key_label(key) for key in item.keys], item.help) for item in in_scope(scope))
             _section(text, scope.value, lines)
+            if scope is Scope.LIST:
+                _section(text, "Marks in the list", (([mark], meaning) for mark, meaning in _MARKS))
         _section(text, "Editor", _described(self._editor))
         return text
 

@@ -27,7 +27,7 @@ NOTHING_FOUND = "No script and no document has all these words."
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FoundPlace:
     """Where something was found.
 
     Attributes:
@@ -41,7 +41,7 @@ class Place:
     text: str
 
 
-class SearchScreen(Dialog[Place]):
+class SearchScreen(Dialog[FoundPlace]):
     """The result is the place to go to, or None for Esc. Movement keys work while typing.
 
     Args:
@@ -55,10 +55,10 @@ class SearchScreen(Dialog[Place]):
         Binding("pagedown", "rows('page', 1)", "Page down", show=False, priority=True),
     ]
 
-    def __init__(self, search: Callable[[str], Awaitable[tuple[Sequence[Place], bool]]]) -> None:
+    def __init__(self, search: Callable[[str], Awaitable[tuple[Sequence[FoundPlace], bool]]]) -> None:
         super().__init__()
         self._search = search
-        self._places: Sequence[Place] = ()
+        self._places: Sequence[FoundPlace] = ()
         self._due: Timer | None = None
         self._rows = RowList(empty=NOTHING_ASKED, classes="-driven", id="places")
         self._remark = Static("", classes="dialog--problem", markup=False)
@@ -103,7 +103,7 @@ class SearchScreen(Dialog[Place]):
 
     async def _show(self, words: str) -> None:
         self._tell("")
-        places: Sequence[Place] = ()
+        places: Sequence[FoundPlace] = ()
         more = False
         if words:
             with problems_told(self._tell):
@@ -120,6 +120,6 @@ class SearchScreen(Dialog[Place]):
         self._remark.display = bool(sentence)
 
 
-def _row(number: int, place: Place) -> Row:
+def _row(number: int, place: FoundPlace) -> Row:
     where = f"{sanitise_line(place.path)}:{place.line}" if place.line else sanitise_line(place.path)
     return Row(str(number), f" {where:<28} {sanitise_line(place.text.strip())}")

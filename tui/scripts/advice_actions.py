@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from engine.models.assistant import ExplainRequest, ProposeRequest
 from engine.models.runs import RunInfo
 from engine.registry.assistant import ASSISTANT_EXPLAIN, ASSISTANT_PROPOSE
@@ -11,8 +14,6 @@ from tui.host import Host
 from tui.screens.dialogs import AskScreen, ReportScreen
 from tui.screens.proposal import ProposalScreen
 from tui.widgets.editor.editor import Editor
-
-ASKED = "asking the assistant: this may take a while"
 
 
 class AdviceActions:
@@ -24,6 +25,15 @@ class AdviceActions:
         self._open_script = open_script
         self._editor = editor
 
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Say that it is asked, until it has answered or refused."""
+        self._host.notify("asking the assistant: this may take a while")
+        try:
+            yield
+        finally:
+            self._host.notify("")
+
     async def explain(self, run: RunInfo | None) -> None:
         """Have the assistant explain why a run failed.
 
@@ -34,8 +44,8 @@ class AdviceActions:
         if run is None or run.error is None:
             self._host.notify("the output shows no run that failed")
             return
-        self._host.notify(ASKED)
-        answer = await self._connection.client.call(ASSISTANT_EXPLAIN, body=ExplainRequest(run_id=run.id))
+        with self._asking():
+            answer = await self._connection.client.call(ASSISTANT_EXPLAIN, body=ExplainRequest(run_id=run.id))
         lines = [*answer.text.splitlines(), *([] if answer.complete else ["(cut off)"])]
         await self._host.push_screen_wait(ReportScreen(f"Run {run.id}, explained by {answer.model}", lines))
 
@@ -58,9 +68,9 @@ class AdviceActions:
         wish = await self._host.push_screen_wait(AskScreen(question, "Correct the error." if failed else ""))
         if wish is None:
             return
-        self._host.notify(ASKED)
         request = ProposeRequest(text=text, wish=wish, path=path, run_id=None if failed is None else failed.id)
-        change = await self._connection.client.call(ASSISTANT_PROPOSE, body=request)
+        with self._asking():
+            change = await self._connection.client.call(ASSISTANT_PROPOSE, body=request)
         if not change.diff:
             self._host.notify("the assistant proposes no change")
             return

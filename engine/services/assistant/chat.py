@@ -203,7 +203,7 @@ class ChatClient:
             sentence = f"The assistant at {self.server.place} did not answer within {self.server.timeout:g} s."
             if failed is not None:
                 sentence = f"{sentence} Before that: {failed.message}"
-            hint = "Ask for less at once, or raise timeout under [assistant] in the project's settings."
+            hint = "Ask for less at once, or raise timeout under [assistant] in .gatewright/settings.toml."
             raise ServiceError("assistant_timeout", sentence, hint=hint, status=504) from None
         raise AssertionError("unreachable")
 
@@ -224,7 +224,7 @@ class ChatClient:
 
     @asynccontextmanager
     async def _exchange(self, body: bytes, key: str) -> AsyncIterator[tuple[httpx2.Response, bytes]]:
-        """One request and its answer with the whole body.
+        """Make one request and yield its answer with the whole body.
 
         Raises:
             _Passing: The connection failed, or ended within the answer.
@@ -315,7 +315,7 @@ class ChatClient:
 
 
 def _transport(server: Server) -> httpx2.AsyncHTTPTransport:
-    """Blocks: it reads certificates."""
+    """Make the transport. Blocks: it reads certificates."""
     import httpx2
 
     try:
@@ -330,7 +330,7 @@ def _transport(server: Server) -> httpx2.AsyncHTTPTransport:
 
 
 def _key(file: Path | None) -> str:
-    """The key, read anew so that another one counts at once. Blocks.
+    """Read the key, each time, so that another one counts at once. Blocks.
 
     Raises:
         ServiceError: It cannot be read, or others could read it.
@@ -358,7 +358,7 @@ def _no_key(why: str, hint: str | None = None) -> ServiceError:
 
 
 def _said(data: bytes, key: str) -> str:
-    """A server's own words about a refusal, short and without the key."""
+    """Return a server's own words about a refusal, short and without the key."""
     try:
         error = _refusals.decode(data).error
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -371,7 +371,7 @@ def _said(data: bytes, key: str) -> str:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds that a server asks to wait (RFC 9110, section 10.2.3): a number, or a date."""
+    """Return the seconds that a server asks to wait (RFC 9110, section 10.2.3): a number, or a date."""
     if value is None:
         return None
     if value.strip().isascii() and value.strip().isdigit():
@@ -383,7 +383,7 @@ def _retry_after(value: str | None) -> float | None:
 
 
 def _delay(number: int, after: float | None) -> float:
-    """Seconds before the next try: never less than the server asks for."""
+    """Return the seconds before the next try: never less than the server asks for."""
     usual: float = FIRST_DELAY * 2**number * random.uniform(1.0, 1.5)  # noqa: S311 - to spread load
     return max(usual, after or 0.0)
 

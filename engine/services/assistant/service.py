@@ -89,7 +89,7 @@ class AssistantService:
 
     @implements(ASSISTANT_INFO)
     async def info(self) -> AssistantInfo:
-        """Whether it can be asked, and what was asked today."""
+        """Tell whether it can be asked, and what was asked today."""
         if self._chat is None:
             return AssistantInfo(on=False, why_not=off().message)
         use = await self._use.of_day(_today())
@@ -225,7 +225,7 @@ class AssistantService:
             "bytes": f"With this the texts for and from the assistant would be more than {describe_size(budget.bytes)} "
             "today, which is the most.",
         }[spent.by]
-        hint = "Wait for the next day, or raise the budget under [assistant] in the project's settings."
+        hint = "Wait for the next day, or raise the budget under [assistant] in .gatewright/settings.toml."
         return ServiceError("assistant_budget", sentence, hint=hint, status=429)
 
 
@@ -233,7 +233,10 @@ def off() -> ServiceError:
     return ServiceError(
         "assistant_off",
         "There is no assistant in this project.",
-        hint="An administrator names a server: url and model under [assistant] in the project's settings.",
+        hint=(
+            "An administrator names a server: url and model under [assistant] in .gatewright/settings.toml. "
+            "The engine reads them when it starts."
+        ),
         status=503,
     )
 

@@ -221,7 +221,7 @@ def _params(operation: str, params: Mapping[str, Any], kind: type[P]) -> P:
 
 
 def _linked(document: ReadDocument, images: Mapping[str, ReadImage]) -> Iterator[str]:
-    """Paths of the images that a document names, links before ``images:``."""
+    """Yield the paths of the images that a document names, links before ``images:``."""
     for link in (*document.links, *document.front.images):
         target = linked_path(document.path, link)
         if target is not None and target in images:
@@ -233,7 +233,7 @@ def _linked(document: ReadDocument, images: Mapping[str, ReadImage]) -> Iterator
 
 
 def _named_by_sidecar(image: ReadImage, documents: Collection[str]) -> Iterator[str]:
-    """Paths of the documents that an image's sidecar names, from beside the image or from the root."""
+    """Yield the paths of the documents that a sidecar names, from beside its image or from the root."""
     names = image.sidecar.values.get("documents")
     for name in [names] if isinstance(names, str) else names if isinstance(names, list) else []:
         if isinstance(name, str):

@@ -193,5 +193,5 @@ def _images(known: _Known) -> list[ReadImage]:
 
 
 def _settled(stamp: Stamp | None, seen_ns: int) -> bool:
-    """Whether a file had been quiet when it was read (``store.index.scan``)."""
+    """Tell whether a file had been quiet when it was read (``store.index.scan``)."""
     return stamp is not None and seen_ns - max(stamp[0], stamp[1]) > QUIET_NS

@@ -46,12 +46,14 @@ from engine.services.events import EventBus, outside_change
 from engine.services.operations import implements
 from engine.services.versioned_writer import (
     VersionedWriter,
+    conflict,
     newest_other,
+    refusal,
     require_named,
     shown_version,
     version_text,
 )
-from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
+from store.errors import Conflict, NotFound, StoreError
 from store.files.documents import DocumentFiles, FoundFile
 from store.files.names import DOCUMENT_NAMES, shown
 from store.index.external_changes import ExternalChanges
@@ -62,14 +64,6 @@ T = TypeVar("T")
 MAX_WORDS = 10
 MAX_LINE = 200
 """Characters of a found line that are shown."""
-
-_REFUSALS: tuple[tuple[type[StoreError], tuple[str, int]], ...] = (
-    (BadName, ("bad_name", 400)),
-    (Conflict, ("conflict", 409)),
-    (NotFound, ("no_document", 404)),
-    (NoVersion, ("no_version", 404)),
-    (LowDisk, ("low_disk", 507)),
-)
 
 
 class DocumentService:
@@ -113,25 +107,25 @@ class DocumentService:
 
     @implements(DOCUMENTS_LIST)
     async def list(self, status: str | None = None, tag: str | None = None) -> DocumentList:
-        """Every document as it is on disk now, by path. One that cannot be used says why in ``problem``."""
+        """List every document as it is on disk now, by path. One that cannot be used says why in ``problem``."""
         return DocumentList(documents=(await self.collection()).listed(status, tag))
 
     @implements(DOCUMENTS_TAGS)
     async def tags(self, status: str | None = None) -> TagCounts:
-        """How many documents have each tag."""
+        """Count the documents that have each tag."""
         return TagCounts(tags=(await self.collection()).tags(status))
 
     @implements(DOCUMENTS_IMAGES)
     async def images(
         self, document: str | None = None, year: int | None = None, month: int | None = None, months: int | None = None
     ) -> ImageList:
-        """The images below the documents folder, newest first."""
+        """List the images below the documents folder, newest first."""
         wanted = ImageParams(document=document, year=year, month=month, months=months)
         return ImageList(images=(await self.collection()).images_of(wanted))
 
     @implements(DOCUMENTS_SEARCH)
     async def search(self, text: str, limit: int = 50) -> DocumentSearchResult:
-        """Documents that have every word of ``text``, those first that have them in name, title and tags.
+        """Find the documents that have every word of ``text``, those first that have them in name, title and tags.
 
         The texts are read when they are searched: there is no index of words to be kept in memory, and ten thousand
         documents take a fraction of a second.
@@ -143,7 +137,7 @@ class DocumentService:
 
     @implements(DOCUMENTS_LOAD)
     async def load(self, path: str) -> DocumentText:
-        """Raises ``no_document``, ``bad_name``, or ``unreadable`` where it is no text."""
+        """Return a document with its text; raises ``no_document``, ``bad_name``, or ``unreadable`` where it is none."""
         file = await self._read(path)
         text, problem = text_of(file.data or b"")
         if problem is not None:
@@ -179,17 +173,17 @@ class DocumentService:
 
     @implements(DOCUMENTS_DELETED)
     async def deleted(self, actor: Actor) -> DeletedScripts:  # noqa: ARG002 - its role is checked
-        """Documents that were deleted and are not there now, the last one first."""
+        """List the documents that were deleted and are not there now, the last one first."""
         return await _refusing(self._deleted())
 
     @implements(DOCUMENTS_HISTORY)
     async def history(self, path: str, actor: Actor) -> ScriptHistory:  # noqa: ARG002 - its role is checked
-        """The versions of a document, whether it is there or deleted."""
+        """List the versions of a document, be it there or deleted."""
         return await _refusing(self._history(path))
 
     @implements(DOCUMENTS_VERSION)
     async def version(self, path: str, sha256: str, actor: Actor) -> VersionText:  # noqa: ARG002 - as above
-        """The text of one version that the document's history names."""
+        """Return the text of one version that the document's history names."""
         return await _refusing(self._version(path, sha256))
 
     @implements(DOCUMENTS_RESTORE)
@@ -223,12 +217,12 @@ class DocumentService:
         return ServiceError("no_document", f"There is no document {shown(name[:200])!r}.", hint=hint, status=404)
 
     async def _info(self, file: FoundFile) -> DocumentInfo:
-        """What there is to know of a file that was just read."""
+        """Return what there is to know of a file that was just read."""
         read = await asyncio.to_thread(read_document, file)
         return await _refusing(self._index.info_of(read))
 
     async def _written(self, path: str, data: bytes) -> DocumentInfo:
-        """What was saved. It may be gone or another text by now: that is for the next who asks."""
+        """Return what was saved. It may be gone or another text by now: that is for the next who asks."""
         try:
             file = await asyncio.to_thread(self._files.look, path)
         except StoreError:
@@ -245,7 +239,7 @@ class DocumentService:
             path = self._files.naming.path(path)
             await self._writer.save(path, data, base, actor)
         except Conflict:
-            raise _conflict(path, base) from None
+            raise conflict(path, base) from None
         except StoreError as error:
             raise refused(error) from None
         self._events.publish("document", {"path": path, "change": "created" if base is None else "saved"})
@@ -299,7 +293,7 @@ class DocumentService:
 
 
 async def _refusing(work: Awaitable[T]) -> T:
-    """``work``, with what the store refuses as a ``ServiceError``."""
+    """Return what ``work`` does; what the store refuses is raised as a ``ServiceError``."""
     try:
         return await work
     except StoreError as error:
@@ -307,21 +301,8 @@ async def _refusing(work: Awaitable[T]) -> T:
 
 
 def refused(error: StoreError) -> ServiceError:
-    """What the store refused, as every surface says it."""
-    code, status = next((answer for kind, answer in _REFUSALS if isinstance(error, kind)), ("store", 422))
-    return ServiceError(code, error.sentence, hint=error.hint, status=status)
-
-
-def _conflict(path: str, base: str | None) -> ServiceError:
-    if base is None:
-        sentence = f"{path} exists already; nothing was written."
-        return ServiceError("conflict", sentence, hint="Open it, or choose another name.", status=409)
-    return ServiceError(
-        "conflict",
-        f"{path} changed on disk while you edited it; nothing was written.",
-        hint="Load it again to see both versions, then decide which one to keep.",
-        status=409,
-    )
+    """Return what the store refused of documents, as every surface says it."""
+    return refusal(error, "no_document")
 
 
 def _see_history(path: str) -> str:
@@ -329,7 +310,7 @@ def _see_history(path: str) -> str:
 
 
 def _near(name: str, paths: Sequence[str]) -> list[str]:
-    """Up to three paths that ``name`` could be meant for: by the whole path or by the file name alone."""
+    """Return up to three paths that ``name`` could be meant for: by the whole path or by the file name alone."""
     if len(name) > 500:
         return []
     spellings = {
@@ -364,7 +345,7 @@ def _search(files: DocumentFiles, documents: Iterable[DocumentInfo], text: str, 
 
 
 def _body(files: DocumentFiles, info: DocumentInfo) -> str:
-    """Its text as it is now; nothing where it has gone, or is none."""
+    """Return its text as it is now; nothing where it has gone, or is none."""
     try:
         return text_of(files.read(info.path))[0] if info.sha256 else ""
     except StoreError:
@@ -379,14 +360,14 @@ def _found(info: DocumentInfo, body: str, patterns: Sequence[re.Pattern[str]]) -
 
 
 def _pattern(word: str, *, whole: bool) -> re.Pattern[str]:
-    """A word, or what begins with it; what is no word is looked for as it stands."""
+    """Match a word, or what begins with it; what is no word is looked for as it stands."""
     before = r"(?<!\w)" if re.match(r"\w", word) else ""
     behind = r"(?!\w)" if whole and re.search(r"\w\Z", word) else ""
     return re.compile(before + re.escape(word) + behind)
 
 
 def _folded(text: str) -> str:
-    """``text`` without case and accents, as the search over scripts reads it."""
+    """Return ``text`` without case and accents, as the search over scripts reads it."""
     if text.isascii():
         return text.lower()
     return "".join(one for one in unicodedata.normalize("NFKD", text.lower()) if not unicodedata.combining(one))

@@ -1,6 +1,6 @@
-"""A batch: the macros of one moment, one tree of documents, one record, one task; ended by whoever comes first.
+"""A batch: the macros of one moment, one tree of documents, one record, one task; ended by the first of four.
 
-That is its client, who has everything; somebody who cancels its task or its run; its time; or its lease: a client that
+That is its client, who has everything; a cancel of its task or its run; its time; or its lease: a client that
 has asked for nothing for a while is gone.
 """
 
@@ -48,9 +48,10 @@ class BatchEnd(Enum):
     """Why a batch ended: the outcome of its record, the code of what requests are told that come later, and why."""
 
     DONE = Outcome.OK, "no_batch", ""
-    CANCELLED = Outcome.CANCELLED, "cancelled", "The batch was cancelled."
-    TIMEOUT = Outcome.TIMEOUT, "timeout", "The batch took longer than it may."
-    LEFT = Outcome.CANCELLED, "no_batch", "The batch's client was gone: it asked for nothing for a minute."
+    CANCELLED = Outcome.CANCELLED, "cancelled", "The render was cancelled."
+    GIVEN_UP = Outcome.CANCELLED, "cancelled", "The caller did not wait for its end."
+    TIMEOUT = Outcome.TIMEOUT, "timeout", "The render took longer than it may."
+    LEFT = Outcome.CANCELLED, "no_batch", "The render's client was gone: it asked for nothing for a minute."
     STOPPED = Outcome.INTERRUPTED, "stopping", "The engine was stopped."
 
     def __init__(self, outcome: Outcome, code: str, sentence: str) -> None:
@@ -83,7 +84,12 @@ class Counts:
 
     def sentence(self) -> str:
         errors = f", {self.errors:,} of them wrong" if self.errors else ""
-        return f"{self.documents:,} documents with {self.tags:,} tags{errors}; {self.warnings:,} warnings."
+        documents, tags = _counted(self.documents, "document"), _counted(self.tags, "tag")
+        return f"{documents} with {tags}{errors}; {_counted(self.warnings, 'warning')}."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 @dataclass(slots=True)
@@ -157,6 +163,10 @@ class Batch:
             self._end = end
             self._ending.set()
 
+    async def stopped(self) -> None:
+        """Wait until it is told to end."""
+        await self._ending.wait()
+
     async def ended(self) -> RunInfo | None:
         """Wait for its end and return its final record."""
         await self._ended.wait()
@@ -195,7 +205,7 @@ class Batch:
     def _over(self) -> ServiceError:
         """Say that it has ended, and why."""
         end = self._end or BatchEnd.STOPPED
-        return ServiceError(end.code, end.sentence or "The batch has ended.", hint=end.hint, status=409)
+        return ServiceError(end.code, end.sentence or "The render has ended.", hint=end.hint, status=409)
 
     def read_again(self, reads: Sequence[Read]) -> list[str]:
         """Return the hashes of what the reads would be answered now. Blocks."""

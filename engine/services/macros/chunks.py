@@ -19,7 +19,7 @@ from engine.services.macros.expansion import NOT_MADE, CallOutcome, MacroCall, R
 from engine.services.macros.library import Macro
 
 FIRST = 8
-"""Calls of a macro's first chunk, of which nobody knows how long they take."""
+"""Calls of a macro's first chunk, before it is known how long they take."""
 
 GROWTH = 4
 """A chunk has at most so many times the calls of the one before."""
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Pace:
+class ChunkSize:
     """How fast a macro is, and how often it had to be stopped."""
 
     calls: int = FIRST
@@ -82,7 +82,7 @@ class _Sent:
 
     future: asyncio.Future[list[int]]
     """The calls of it that were not begun, since one before them was stopped."""
-    pace: Pace
+    pace: ChunkSize
     taken: Callable[[ChunkResult], list[int]]
     """Takes what there is room for out of the result, which then is let go of."""
     at: float
@@ -91,7 +91,7 @@ class _Sent:
 
 @dataclass(slots=True)
 class ChunkCaller:
-    """``Caller`` by an executor, of which it is the only user.
+    """``MacroCaller`` by an executor, of which it is the only user.
 
     Attributes:
         executor: Takes the chunks.
@@ -108,7 +108,7 @@ class ChunkCaller:
     over: Callable[[], None] = lambda: None
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
     _waiting: dict[int, _Sent] = field(default_factory=dict)
-    _paces: dict[str, Pace] = field(default_factory=dict)
+    _paces: dict[str, ChunkSize] = field(default_factory=dict)
     _taking: asyncio.Task[None] | None = None
     _over: bool = False
 
@@ -137,7 +137,7 @@ class ChunkCaller:
         """
         if macro.source is None:
             raise ValueError(f"{macro.name} cannot be called")
-        pace = self._paces.setdefault(macro.name, Pace())
+        pace = self._paces.setdefault(macro.name, ChunkSize())
         outcomes: dict[int, CallOutcome] = {}
 
         def admit(number: int, outcome: CallOutcome) -> None:
@@ -161,7 +161,7 @@ class ChunkCaller:
         todo: list[int],
         room: Room,
         admit: Callable[[int, CallOutcome], None],
-        pace: Pace,
+        pace: ChunkSize,
     ) -> list[int]:
         """Make the calls ``todo``; return those that were not begun, since one before them was stopped."""
         sent: list[asyncio.Future[list[int]]] = []
@@ -184,7 +184,7 @@ class ChunkCaller:
         return again + left
 
     async def _send(
-        self, chunk: Chunk, pace: Pace, taken: Callable[[ChunkResult], list[int]]
+        self, chunk: Chunk, pace: ChunkSize, taken: Callable[[ChunkResult], list[int]]
     ) -> asyncio.Future[list[int]]:
         if self._over:
             raise batch_over()
@@ -254,7 +254,7 @@ class ChunkCaller:
 
 
 def batch_over() -> ServiceError:
-    return ServiceError("cancelled", "The batch has ended, so nothing more is rendered in it.", status=409)
+    return ServiceError("cancelled", "The render has ended, so nothing more is made in it.", status=409)
 
 
 def _fitting(
@@ -298,5 +298,5 @@ def _is_timeout(error: RunError) -> bool:
 
 
 def _given_up(name: str) -> RunError:
-    message = f"The macro {name} was stopped {MOST_TIMEOUTS} times since it took too long; it is not called any more."
+    message = f"The macro {name} was stopped {MOST_TIMEOUTS} times since it took too long; it is not called again."
     return RunError(type=Outcome.TIMEOUT.value, message=message)

@@ -98,7 +98,7 @@ class Executor(Protocol):
         """Yield results until ``finish`` was called and nothing is left, or the executor was cancelled."""
 
     def finish(self) -> None:
-        """No chunk will come any more."""
+        """Say that no chunk follows."""
 
     async def cancel(self) -> None:
         """Stop at once: what goes on is killed, what waits is dropped, ``as_completed`` ends."""

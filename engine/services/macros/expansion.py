@@ -88,7 +88,7 @@ class Room:
         return outcome
 
 
-class Caller(Protocol):
+class MacroCaller(Protocol):
     """Makes calls of one macro, wherever that is."""
 
     async def call(
@@ -131,6 +131,7 @@ class _Expansion:
         warning = RenderWarning(
             document=self.document.path,
             line=tag.line,
+            column=tag.start - (self.document.text.rfind("\n", 0, tag.start) + 1),
             macro=tag.name,
             message=shortened(message),
             kind=kind,
@@ -197,7 +198,7 @@ class _Calls:
 
 
 async def expand(
-    documents: Sequence[DocumentInput], macros: Macros, caller: Caller, *, errors_shown: bool = False
+    documents: Sequence[DocumentInput], macros: Macros, caller: MacroCaller, *, errors_shown: bool = False
 ) -> list[RenderedDocument]:
     """Expand ``documents`` together: calls of all of them are grouped by macro, and put back.
 
@@ -223,7 +224,7 @@ async def check(document: DocumentInput, macros: Macros) -> RenderedDocument:
 
 
 async def _all_called(
-    groups: Sequence[_Calls], documents: Sequence[DocumentInput], caller: Caller, room: Room
+    groups: Sequence[_Calls], documents: Sequence[DocumentInput], caller: MacroCaller, room: Room
 ) -> list[Sequence[CallOutcome]]:
     """Make the calls of all macros side by side. When one of them cannot be made, the others are cancelled."""
     if not groups:
@@ -252,7 +253,7 @@ def _planned(documents: Sequence[DocumentInput], macros: Macros) -> tuple[list[_
 
 
 def _params(expansion: _Expansion, number: int, tag: Tag, macros: Macros) -> Mapping[str, Any] | None:
-    """What a tag's macro is called with; None where it cannot be called, which a warning says."""
+    """Return what a tag's macro is called with; None where it cannot be called, which a warning says."""
     if tag.problem is not None:
         expansion.warn(number, "syntax", tag.problem)
         return None
@@ -268,13 +269,13 @@ def _params(expansion: _Expansion, number: int, tag: Tag, macros: Macros) -> Map
     params, problems = declared(tag.params, macro.info.params, tag.texts)
     for problem in problems:
         expansion.warn(number, "parameter", problem)
-    if len(problems) > _unknown(tag, macro):
+    if problems and len(problems) > _unknown(tag, macro):
         return None  # a value that does not fit, or one that is missing
     return params
 
 
 def _unknown(tag: Tag, macro: Macro) -> int:
-    """How many of a tag's parameters the macro does not have: it is called without them."""
+    """Count the parameters of a tag that the macro does not have: it is called without them."""
     known = {normalised(param.name) for param in macro.info.params}
     return sum(normalised(name) not in known for name in tag.params) if known else 0
 
@@ -305,7 +306,7 @@ def _sentence(error: RunError) -> str:
 
 
 def place(error: RunError) -> str | None:
-    """Where in the macro it failed, where no traceback says more."""
+    """Tell where in the macro it failed, where no traceback says more."""
     if error.filename is None or error.line is None:
         return None
     return f'File "{error.filename}", line {error.line}\n{_sentence(error)}'

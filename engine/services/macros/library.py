@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.models.macros import MacroInfo, MacroUse
+from engine.models.macros import ENTRYPOINT, MacroInfo, MacroUse
 from engine.models.scripts import ScriptInfo
 from engine.models.shared import SharedFile
 from engine.pool.job import SharedModule
@@ -20,7 +20,6 @@ from engine.services.scripts.shared_code import SharedCode, shared_files, whole_
 from store.files.names import SUFFIX
 
 KIND = "macro"
-ENTRYPOINT = "render"
 
 MAX_MISSING = 1_000
 """Names without a macro whose sentence is remembered."""
@@ -54,7 +53,7 @@ class Macros:
         return self._macros.get(name)
 
     def use(self, name: str) -> MacroUse:
-        """The identity of the macro that a tag names; without a script where there is none."""
+        """Return the identity of the macro that a tag names; without a script where there is none."""
         macro = self._macros.get(name)
         return MacroUse(name=name) if macro is None else macro.use
 
@@ -136,7 +135,7 @@ class MacroLibrary:
 
 
 def macro_name(path: str) -> str:
-    """The name by which tags call the script at ``path``: that of its file, in whatever folder it lies."""
+    """Return the name by which tags call the script at ``path``: that of its file, in whatever folder it lies."""
     return normalised(path.rpartition("/")[2].removesuffix(SUFFIX))
 
 

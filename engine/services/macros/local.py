@@ -22,6 +22,7 @@ from engine.pool.job import HostCalls, Job, JobRejected, Profile, QueueFull, Rep
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.services.macros.executor import MAX_RESULTS, Chunk, ChunkResult, HashedReply, MacroSource
+from engine.worker.wire import KEPT_ANSWERS, KEPT_QUESTION
 
 LONGEST_BATCH = 7 * 86_400.0
 """Seconds that a child may live if the batch has no limit of its own."""
@@ -170,7 +171,7 @@ class LocalExecutor:
             await self._changed.wait()
 
     def finish(self) -> None:
-        """No chunk will come any more."""
+        """Say that no chunk follows."""
         self._finished = True
         self._changed.set()
         self._dispatch()
@@ -504,19 +505,21 @@ class _Work:
         )
 
 
-class _Asked(msgspec.Struct, frozen=True):
+class _DocumentCall(msgspec.Struct, frozen=True):
     """What is looked at of a call; what answers it looks at all of it."""
 
     op: str
     params: dict[str, Any] = {}
     of: int = 0
+    keep: int = -1
+    """The number under which the child will keep the answer, if it stays the same; below 0: it will not."""
 
 
 class _Answered(msgspec.Struct, frozen=True):
     ok: msgspec.Raw
 
 
-_asked = msgspec.json.Decoder(_Asked)
+_asked = msgspec.json.Decoder(_DocumentCall)
 _answered = msgspec.json.Decoder(_Answered)
 
 
@@ -538,11 +541,15 @@ class _NotedCalls:
         if READ_OPERATIONS in payload:
             with contextlib.suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
                 asked = _asked.decode(payload)
-        parts = self._session.parts
-        if asked is None or not asked.op.startswith("documents.") or not parts:
+        if asked is None or not asked.op.startswith("documents."):
             self._calls.call(payload, reply)
-            return
-        part = parts[0]
+        elif not self._session.parts:
+            # A handler of a signal, between chunks: nothing would tell what was made of the answer.
+            reply(_OUTSIDE, ())
+        else:
+            self._ask(self._session.parts[0], asked, payload, reply)
+
+    def _ask(self, part: Part, asked: _DocumentCall, payload: bytes, reply: Reply) -> None:
         if part.number != self._part:
             self._part = part.number
             self._noted.clear()
@@ -554,20 +561,26 @@ class _NotedCalls:
         except RecursionError:
             reply(error("bad_request", "The call is nested too deeply."), ())
             return
-        if question in noted:
+        keep = 0 <= asked.keep < KEPT_ANSWERS and len(question) <= 2 * KEPT_QUESTION
+        if question in noted and not keep:
             self._calls.call(payload, reply)
             return
         full = len(noted) >= MAX_READS or self._sizes[of] > MAX_READS_SIZE
-        if full or self._sizes.total() > MAX_CHUNK_READS_SIZE:
+        if question not in noted and (full or self._sizes.total() > MAX_CHUNK_READS_SIZE):
             reply(_ASKS_TOO_MUCH, ())
             return
 
         def note(answer: bytes, descriptors: Sequence[int]) -> None:
-            if part.number == self._part and question not in noted and not answer.startswith(NEVER_ANSWERED):
+            if answer.startswith(NEVER_ANSWERED):
+                reply(answer, descriptors)
+                return
+            read = Read(operation=asked.op, params=asked.params, sha256=self._hashes.of(answer))
+            if part.number == self._part and question not in noted:
                 noted.add(question)
                 self._sizes[of] += len(question)
-                read = Read(operation=asked.op, params=asked.params, sha256=self._hashes.of(answer))
                 part.reads.setdefault(of, []).append(read)
+            if keep:
+                self._session.kept[asked.keep] = read
             reply(answer, descriptors)
 
         self._calls.call(payload, note)
@@ -576,6 +589,7 @@ class _NotedCalls:
         """Leave the batch's own as it is: other children call by it."""
 
 
+_OUTSIDE = error("unavailable", "No call of the macro goes on.", "Ask about documents in the macro's function.")
 _ASKS_TOO_MUCH = error(
     "too_many",
     f"The macro asks more than {MAX_READS:,} different questions about the documents in one call, or long ones.",
@@ -654,7 +668,7 @@ class _MacroChild:
 
 
 def _never_called(session: BatchSession, part: Part, ending: Ending) -> bool:
-    """Whether no call of a macro will ever begin: its own lines fail, or there is no process for it."""
+    """Tell whether no call of a macro will ever begin: its own lines fail, or there is no process for it."""
     if ending.outcome in (Outcome.SCRIPT_ERROR, Outcome.IMPORT_DENIED):
         return True  # it came to an end of its own instead of waiting for calls
     if ending.duration == 0 and ending.outcome in (Outcome.TIMEOUT, Outcome.SANDBOX_UNAVAILABLE, Outcome.MEMORY):

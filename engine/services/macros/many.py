@@ -16,7 +16,7 @@ from engine.services.macros.local import LocalExecutor
 from engine.services.runs.service import RunService
 
 FIRST = 64
-"""Calls of the first chunk, of which nobody knows how long they take."""
+"""Calls of the first chunk, before it is known how long they take."""
 
 MOST = 512
 """Calls of a chunk: with several in flight, one is taken apart while others are made."""

@@ -30,12 +30,14 @@ from engine.registry.macros import (
     RENDER_READS,
 )
 from engine.services.access import Actor, ServiceError
+from engine.services.audit import AuditService
 from engine.services.documents.collection import DocumentCollection
 from engine.services.macros.batches import Batch, BatchEnd
 from engine.services.macros.chunks import ChunkCaller, batch_over
 from engine.services.macros.executor import Executor
 from engine.services.macros.expansion import CallOutcome, MacroCall, Room, check, expand
 from engine.services.macros.library import Macro, MacroLibrary, Macros, macro_info
+from engine.services.macros.previews import PreviewAudit
 from engine.services.macros.tree import DocumentTree, TreeCalls
 from engine.services.operations import implements
 from engine.services.runs.service import RunService
@@ -77,6 +79,7 @@ class RenderService:
         tasks: TaskService,
         executors: MakeExecutor,
         calls: MakeCalls,
+        audit: AuditService,
     ) -> None:
         self._library = library
         self._documents = documents
@@ -84,6 +87,7 @@ class RenderService:
         self._tasks = tasks
         self._executors = executors
         self._calls = calls
+        self.previews = PreviewAudit(audit)
         self._batches: dict[str, Batch] = {}
         self._beginning = 0
 
@@ -92,6 +96,7 @@ class RenderService:
         for batch in list(self._batches.values()):
             batch.stop(BatchEnd.STOPPED)
             await batch.ended()
+        self.previews.close()
 
     @implements(MACROS_LIST)
     async def macros(self) -> MacroList:
@@ -102,7 +107,8 @@ class RenderService:
     async def preview(self, request: PreviewRequest, actor: Actor, source: str = "library") -> RenderedDocument:
         """Expand a text as a batch would, with what is wrong shown in place.
 
-        It goes on record as a batch of its own if it calls anything.
+        If it calls anything, it is a batch of its own: with a run to be cancelled, which leaves no record if it went
+        well, and counted for the audit.
         """
         unsaved = None if request.macro_text is None else (request.macro, request.macro_text)
         macros = await self._library.macros(unsaved)
@@ -110,12 +116,16 @@ class RenderService:
         if request.check:
             return await check(document, macros)
         tree = DocumentTree(await DocumentCollection.of_project(self._documents))
-        caller = _PreviewCaller(self, _Opening(actor, source, macros, tree, f"preview {request.path}".strip(), 1))
+        name = f"preview {request.path}".strip()
+        caller = _PreviewCaller(self, _Opening(actor, source, macros, tree, name, 1, path=request.path))
         end = BatchEnd.CANCELLED
         try:
             [rendered] = await expand([document], macros, caller, errors_shown=True)
             caller.batch.counts.add([rendered])
             end = BatchEnd.DONE
+        except asyncio.CancelledError:
+            end = BatchEnd.GIVEN_UP
+            raise
         finally:
             await caller.close(end)
         return rendered
@@ -131,13 +141,13 @@ class RenderService:
         if not 0 < timeout <= LONGEST_TIMEOUT:
             raise ServiceError("bad_timeout", f"The timeout must be above 0 and at most {LONGEST_TIMEOUT:g} seconds.")
         if not 1 <= request.workers <= MAX_WORKERS:
-            raise ServiceError("bad_request", f"A batch has 1 to {MAX_WORKERS} workers for each macro.")
+            raise ServiceError("bad_request", f"A render has 1 to {MAX_WORKERS} processes for each macro.")
         if len(request.documents or ()) > MAX_DOCUMENTS:
             sentence = f"A tree may have {MAX_DOCUMENTS:,} documents; render its folders one by one."
             raise ServiceError("too_large", sentence, status=413)
         if len(self._batches) + self._beginning >= MAX_BATCHES:
             hint = "Wait for the end of one, or cancel its task."
-            raise ServiceError("busy", f"{MAX_BATCHES} batches go on already.", hint=hint, status=429, retry_after=5.0)
+            raise ServiceError("busy", f"{MAX_BATCHES} renders go on already.", hint=hint, status=429, retry_after=5.0)
         self._beginning += 1
         try:
             return await self._begun(request, actor, source, timeout)
@@ -208,11 +218,15 @@ class RenderService:
             shared=opening.macros.shared,
             timeout=opening.timeout,
             stop=lambda: batch.stop(BatchEnd.CANCELLED),
+            preview=preview,
         )
+        if preview:
+            self.previews.note(opening.actor, opening.source, opening.path, opening.macros.sha256)
 
         def record(end: BatchEnd) -> RunInfo:
             note = batch.counts.sentence()
-            return self._runs.end_batch(run, end.outcome, note, batch.error(end), batch.isolation)
+            noted = end not in (BatchEnd.DONE, BatchEnd.GIVEN_UP)
+            return self._runs.end_batch(run, end.outcome, note, batch.error(end), batch.isolation, noted=noted)
 
         batch.record = record
         calls = TreeCalls(opening.tree, self._calls(run.info, opening.actor))
@@ -240,6 +254,8 @@ class _Opening:
     workers: int
     timeout: float = DEFAULT_TIMEOUT
     language: str = ""
+    path: str = ""
+    """Of a preview's text."""
 
 
 class _PreviewCaller:
@@ -249,6 +265,7 @@ class _PreviewCaller:
         self._service = service
         self._opening = opening
         self._opened = asyncio.Lock()
+        self._watching: asyncio.Task[None] | None = None
         self.batch = Batch(opening.actor, opening.macros, opening.tree, 1, opening.timeout)
 
     async def call(
@@ -257,12 +274,21 @@ class _PreviewCaller:
         async with self._opened:
             if self.batch.caller is None:
                 await self._service._open(self.batch, self._opening, preview=True)
+                self._watching = asyncio.create_task(self._until_stopped(), name="a preview may be cancelled")
         if self.batch.caller is None:
             raise batch_over()
         return await self.batch.caller.call(macro, calls, documents, room)
 
+    async def _until_stopped(self) -> None:
+        """Have its calls end when its run is cancelled."""
+        await self.batch.stopped()
+        if self.batch.caller is not None:
+            await self.batch.caller.close()
+
     async def close(self, end: BatchEnd) -> None:
         """End it, if it was begun; not to be cancelled on the way."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self.batch.caller is not None and self.batch.record is not None:
             await asyncio.shield(self._closed(self.batch.caller, self.batch.record, end))
 
@@ -275,5 +301,5 @@ class _PreviewCaller:
 
 def _no_batch() -> ServiceError:
     return ServiceError(
-        "no_batch", "There is no such batch: it has ended.", hint="Begin it again: gatewright render.", status=404
+        "no_batch", "There is no such render: it has ended.", hint="Begin it again: gatewright render.", status=404
     )

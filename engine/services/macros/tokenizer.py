@@ -25,6 +25,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engine.document_text import front_matter_of
 from engine.services.macros.parameters import normalised, quoted, unquoted
 
 
@@ -65,7 +66,6 @@ _QUOTED = {
 }
 _FOLLOWS = re.compile(r"\s|\]\]")
 _UNQUOTED = re.compile(r"(?:[^\s\]]|\](?!\]))++")
-_FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(?:(?!---[ \t]*\r?$)[^\n]*\n)*+---[ \t]*\r?(?:\n|\Z)", re.MULTILINE)
 _BACKTICKS = re.compile("`+")
 _PARAGRAPH = re.compile(r"\n[ \t>\r]*+(?=\n|(?:[-+*]|[0-9]{1,9}[.)]|#{1,6})[ \t])")
 """The line end before a paragraph: before an empty line, an item of a list, or a heading."""
@@ -74,8 +74,8 @@ _PARAGRAPH = re.compile(r"\n[ \t>\r]*+(?=\n|(?:[-+*]|[0-9]{1,9}[.)]|#{1,6})[ \t]
 class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
-        matter = _FRONT_MATTER.match(text)
-        self._begin = matter.end() if matter else 0
+        matter = front_matter_of(text)
+        self._begin = 0 if matter is None else matter.body
         self._fences = fenced(text, self._begin) if "```" in text or "~~~" in text else []
         self._failed: dict[int, _Failure] = {}
         self._paragraphs = [self._begin, *(found.start() + 1 for found in _PARAGRAPH.finditer(text, self._begin))]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PREFIX = "documents."
 
+STAYS = b'{"stays":true,"ok":'
+"""How an answer begins that a batch's child may keep (``worker/caller.py``): the tree does not change."""
+
 MAX_ANSWERS = 256
 """Answers that are remembered: a tag cloud in every document asks the same of ten thousand."""
 
@@ -71,7 +74,7 @@ class DocumentTree:
     def written(self, question: bytes, answer: Answer) -> HashedReply:
         """Write an answer and remember it. Where it is long, that takes a tenth of a second and more."""
         canonical = msgspec.json.encode(msgspec.to_builtins(whole(answer)), order="sorted")
-        reply = HashedReply(b'{"ok":%b}' % canonical)
+        reply = HashedReply(b"%b%b}" % (STAYS, canonical))
         reply.sha256 = hashlib.sha256(canonical).hexdigest()
         with self._lock:
             if len(reply) <= MAX_REMEMBERED and question not in self._replies:

@@ -67,11 +67,19 @@ class Repeated:
 
 @dataclass(slots=True)
 class HeldRecord:
-    """What is kept back of a run's record until it is clear whether it has one of its own."""
+    """What is kept back of a run's record until it is clear whether it has one of its own.
 
-    repeated: Repeated
-    inputs: InputRow
-    timer: asyncio.TimerHandle | None = None
+    Attributes:
+        inputs: What the run was given; None for a batch, whose calls have theirs in no record.
+        timer: Puts it on record after a while.
+        preview: It has none if it goes well.
+        listed: It is listed while it goes on.
+    """
+
+    inputs: InputRow | None
+    timer: asyncio.TimerHandle
+    preview: bool = False
+    listed: bool = True
 
 
 def repeated_call(request: RunRequest, info: RunInfo, actor: Actor) -> Repeated | None:
@@ -101,6 +109,8 @@ class Place(Enum):
     """In a record of its own, which stands for its minute, as the minute's audit entry does."""
     COUNTED = auto()
     """In the record of another."""
+    NONE = auto()
+    """Nowhere: a preview that went well, or was not waited for. The audit counts those."""
 
 
 @dataclass(slots=True)

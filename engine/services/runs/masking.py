@@ -71,7 +71,7 @@ class Masks:
         return True
 
     def found_in(self, text: str) -> bool:
-        """Whether a text has one of the secrets in any spelling."""
+        """Tell whether a text has one of the secrets in any spelling."""
         # Most texts have none, and a search for each spelling by itself tells that ten times as fast as the pattern.
         return any(spelling in text for spelling in self._spellings)
 
@@ -166,7 +166,7 @@ class Masks:
         return ReturnedFile(name, data, hashlib.sha256(data).hexdigest())
 
     def _undecided(self, text: str) -> int:
-        """Where at the end of ``text`` a spelling may begin that is not all there; its length if none does."""
+        """Return where at the end of ``text`` a spelling may begin that is not all there; its length if none does."""
         for at in range(max(0, len(text) - PIECE + 1), len(text)):
             candidates: Sequence[str] = self._by_first.get(text[at], ())
             if candidates:
@@ -177,7 +177,7 @@ class Masks:
 
 
 def _spellings(value: str) -> Iterator[str]:
-    """Every text that stands for a secret, in pieces where it is long."""
+    """Yield every text that stands for a secret, in pieces where it is long."""
     core = value.strip()
     whole = [core]
     lines = [line.strip() for line in core.splitlines()]
@@ -193,14 +193,14 @@ def _spellings(value: str) -> Iterator[str]:
 
 
 def _pieces(text: str) -> Iterable[str]:
-    """The text, or parts of at most ``PIECE`` characters of about one length, so that none is of a few."""
+    """Cut a text into parts of at most ``PIECE`` characters and about one length, so that none is of a few."""
     count = -(-len(text) // PIECE)
     size = -(-len(text) // count)
     return (text[at : at + size] for at in range(0, len(text), size))
 
 
 def _escaped(text: str) -> Iterator[str]:
-    """As Python's ``repr``, JSON and URLs write it."""
+    """Yield it as Python's ``repr``, JSON and URLs write it."""
     plain = repr(text)[1:-1]
     yield plain
     yield repr(text + "'\"")[1:-1].removesuffix("\\'\"")  # as in a longer text with both kinds of quotes
@@ -214,7 +214,7 @@ def _escaped(text: str) -> Iterator[str]:
 
 
 def _encoded(data: bytes) -> Iterator[str]:
-    """In hexadecimal, and in Base64 (RFC 4648) at each of the three places where bytes can begin in a group."""
+    """Yield hexadecimal, and Base64 (RFC 4648) at each of the three places where bytes can begin in a group."""
     if len(data) * 2 >= LEAST_ENCODED:
         yield data.hex()
         yield data.hex().upper()

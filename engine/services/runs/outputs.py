@@ -5,8 +5,8 @@ The engine makes each one, a memfd whose size is sealed from the start. It is re
 lets go of its buffers with its result; one that does not is gone before they are read. Where a process is left even
 then, by an ADMIN run, a copy is read.
 
-A run that does not end well leaves none, as it leaves no files. The others are held for ten minutes for whoever may see
-the run. Those that fit into what its record may keep of files are kept there too, under their names.
+A run that does not end well leaves none, as it leaves no files. The others are held for ten minutes for callers who may
+see the run. Those that fit into what its record may keep of files are kept there too, under their names.
 """
 
 from __future__ import annotations

@@ -378,8 +378,8 @@ class RunService:
         files = await self._state.files([row.id for row in rows])
         found = {row.id: run_info(row, files.get(row.id, ())) for row in rows}
         for run_id, run in (active | self._active).items():
-            if run.finished and run.kept_back is not None:
-                continue  # it is counted in another record
+            if run.kept_back is not None and (run.finished or not run.kept_back.listed):
+                continue  # it is counted in another record, or has none
             found.pop(run_id, None)  # what it was when it was recorded; it is what it is now
             if (before is None or run_id < before) and is_wanted(run.info, wanted):
                 # As its row will be listed: whether that is written yet must not show.
@@ -508,6 +508,7 @@ class RunService:
         shared: Sequence[SharedFile],
         timeout: float,  # noqa: ASYNC109 - what the record says
         stop: Callable[[], None],
+        preview: bool = False,
     ) -> ActiveRun:
         """Begin the one record of a batch: its calls are made by others, who say with ``end_batch`` what came of it.
 
@@ -519,6 +520,7 @@ class RunService:
             shared: The shared code among that.
             timeout: Seconds that it may go on.
             stop: Called when its run is cancelled.
+            preview: It has no record if it is over soon and went well: people look at texts while they type.
         """
         now = time.time()
         info = RunInfo(
@@ -540,11 +542,26 @@ class RunService:
         run.by_token = bool(actor.token)
         self._active[info.id] = run
         self._batches[info.id] = stop
+        if preview:
+            timer = asyncio.get_running_loop().call_later(WRITE_EVERY, self._show_preview, run)
+            run.kept_back = HeldRecord(None, timer, preview=True, listed=False)
         self.run_changed(run)
         return run
 
-    def end_batch(self, run: ActiveRun, outcome: Outcome, note: str, error: RunError | None, isolation: str) -> RunInfo:
-        """Make the final record of a batch, which has no values: texts go to who asked for them."""
+    def end_batch(
+        self,
+        run: ActiveRun,
+        outcome: Outcome,
+        note: str,
+        error: RunError | None,
+        isolation: str,
+        *,
+        noted: bool = True,
+    ) -> RunInfo:
+        """Make the final record of a batch, which has no values: texts go to who asked for them.
+
+        ``noted``: also a preview's, which leaves none otherwise.
+        """
         self._batches.pop(run.info.id, None)
         run.end_output()
         duration = time.time() - run.info.queued_at
@@ -561,6 +578,8 @@ class RunService:
             output_bytes=run.output_size,
             output_complete=run.missing_output is None,
         )
+        if noted and run.kept_back is not None:
+            self._put_on_record(run)
         run.finish(info)
         self._settle(run)
         return info
@@ -700,7 +719,7 @@ class RunService:
     def _forget(self, run: ActiveRun) -> None:
         """A run that the pool did not take."""
         del self._active[run.info.id]
-        if run.kept_back is not None and run.kept_back.timer is not None:
+        if run.kept_back is not None:
             run.kept_back.timer.cancel()
         run.close_stdin()
 
@@ -709,16 +728,22 @@ class RunService:
         run.repeated = repeated
         if repeated is not None and self._condenser.expects(repeated):
             timer = asyncio.get_running_loop().call_later(WRITE_EVERY, self._put_on_record, run)
-            run.kept_back = HeldRecord(repeated, inputs, timer)
+            run.kept_back = HeldRecord(inputs, timer)
+
+    def _show_preview(self, run: ActiveRun) -> None:
+        """List a preview that takes a while, so that it can be cancelled."""
+        if run.kept_back is not None:
+            run.kept_back.listed = True
+            self._publish(run.info)
 
     def _put_on_record(self, run: ActiveRun) -> None:
         """Record what was held back of a run."""
         back, run.kept_back = run.kept_back, None
         if back is None:
             return
-        if back.timer is not None:
-            back.timer.cancel()
-        self.recorder.inputs(back.inputs)
+        back.timer.cancel()
+        if back.inputs is not None:
+            self.recorder.inputs(back.inputs)
         if (chunks := run.recorded_again()) and self._kept(run):
             self.recorder.output(run.info.id, chunks)
         self._record(run)
@@ -726,9 +751,13 @@ class RunService:
     def _settle(self, run: ActiveRun) -> None:
         """Decide where a run that has ended is on record, and tell the audit."""
         place = Place.OWN
-        if run.repeated is not None:
+        if run.kept_back is not None and run.kept_back.preview:
+            place = Place.NONE
+            if run.kept_back.listed:
+                self._publish(run.info)
+        elif run.repeated is not None:
             place = self._condenser.ended(run.repeated, run.info, on_record=run.kept_back is None)
-        if place is Place.COUNTED:
+        if place in (Place.COUNTED, Place.NONE):
             self._forget(run)
             return
         self._put_on_record(run)

@@ -313,7 +313,7 @@ class BufferService:
         return buffer
 
     def has(self, buffer: Buffer) -> bool:
-        """Whether a buffer was not dropped yet."""
+        """Tell whether a buffer was not dropped yet."""
         return self._buffers.get(buffer.info.id) is buffer
 
     def discard(self, buffer: Buffer) -> None:

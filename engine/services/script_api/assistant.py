@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from engine.models.assistant import (
     AskRequest,
@@ -13,9 +12,10 @@ from engine.models.assistant import (
     SummarizeRequest,
 )
 from engine.models.permissions import ASSISTANT, Access, Grant
-from engine.services.access import ServiceError
+from engine.registry.operation import ScriptKind
+from engine.services.access import FROM_RUNS, ServiceError
 from engine.services.assistant.service import Asker, AssistantService
-from engine.services.script_api.dispatcher import SOURCE, CallingRun, RunOperation
+from engine.services.script_api.dispatcher import CallingRun, RunOperation
 
 
 class RunAssistant:
@@ -27,7 +27,7 @@ class RunAssistant:
     @property
     def operations(self) -> Mapping[str, RunOperation]:
         """By name."""
-        kinds: tuple[Any, ...] = ("utility",)
+        kinds: tuple[ScriptKind, ...] = ("utility",)
         return {
             "assistant.ask": RunOperation(kinds, AskRequest, self.ask),
             "assistant.summarize": RunOperation(kinds, SummarizeRequest, self.summarize),
@@ -45,9 +45,9 @@ class RunAssistant:
 
 
 def _asker(run: CallingRun) -> Asker:
-    """Who asks; raises ``not_granted``."""
+    """Return who asks; raises ``not_granted``."""
     if Grant(access=Access.ASK, path=ASSISTANT) in run.info.grants:
-        return Asker(run.actor, SOURCE, run.script, f"#{run.info.id} {run.info.name}")
+        return Asker(run.actor, FROM_RUNS, run.script, f"#{run.info.id} {run.info.name}")
     if not run.script:
         sentence = "Only a saved script can ask the assistant, and this run is of code that is none."
         hint = "Save it as a script whose header asks for it, and have an administrator approve it."

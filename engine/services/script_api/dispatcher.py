@@ -19,14 +19,11 @@ from engine.pool.calls import error, is_long, whole
 from engine.pool.job import Reply
 from engine.registry.operation import ScriptKind
 from engine.registry.runs import RUNS_PROGRESS
-from engine.services.access import Actor, Role, ServiceError
+from engine.services.access import FROM_RUNS, Actor, Role, ServiceError
 from engine.services.audit import AuditService
 from engine.services.callers import Callers
 from engine.services.operations import BoundOperation, Request, Row, UnboundOperation, bind, may
 from engine.services.runs.outputs import RunOutputs
-
-SOURCE = "script"
-"""What audit and services call this surface."""
 
 PER_SECOND = 1_000
 """Calls of one run that are answered in a second. What comes faster is answered later, and the script waits."""
@@ -215,21 +212,22 @@ class _Answers:
         self._tell_audit()
 
     def _tell_audit(self) -> None:
-        """One record for each operation and how it was answered, with the number of calls."""
+        """Make one record for each operation and how it was answered, with the number of calls."""
         info = self._run.info
         subject = f"#{info.id} {info.name}"
         for (operation, code), count in self._counts.items():
             if operation == RUNS_PROGRESS.name:
                 continue  # it is about the run itself, and many tell it
             told = {"refused": code} if code else {}
-            self._api.audit.tell(self._run.actor, SOURCE, f"call {operation}", subject, calls=count, **told)
+            self._api.audit.tell(self._run.actor, FROM_RUNS, f"call {operation}", subject, calls=count, **told)
 
     def _answer(self, payload: bytes, reply: Reply) -> None:
         name = UNREAD
         try:
             asked = _ASKED.decode(payload)
+            if asked.op in self._api.run_operations or asked.op in self._api.operations:
+                name = asked.op  # else it is any text of the script's, which the audit is to be spared
             found = self._allowed(asked.op)
-            name = asked.op
             self._require_no_secret(name, payload)
             if isinstance(found, RunOperation):
                 answer = found.method(self._run, msgspec.json.decode(asked.params, type=found.params))
@@ -285,7 +283,7 @@ class _Answers:
         self._counts[name, refusal.code] += 1
         operation = self._api.operations.get(name)
         if refusal.denied is not None and operation is not None and self._api.callers is not None:
-            self._api.callers.denied(refusal, SOURCE, operation.operation)
+            self._api.callers.denied(refusal, FROM_RUNS, operation.operation)
         reply(error(refusal.code, refusal.message, refusal.hint), ())
 
     def _refusal(self, name: str, problem: Exception) -> ServiceError:
@@ -324,7 +322,7 @@ class _Answers:
             raise ServiceError("tells_secret", sentence, hint="Leave the secret out of it.", status=422)
 
     def _request(self, row: Row, asked: _Asked) -> Request:
-        """What the operation is asked: what is a run's own, its number and its script's state, it need not name."""
+        """Return what the operation is asked. What is a run's own, its number and its state, it need not name."""
         if row.name.startswith(OF_ITS_SCRIPT) or "run_id" in row.params.__struct_fields__:
             params = msgspec.json.decode(asked.params, type=dict[str, Any])
             if row.name.startswith(OF_ITS_SCRIPT):
@@ -336,7 +334,7 @@ class _Answers:
             decoded = msgspec.json.decode(asked.params, type=row.params)
         body = None if row.body is None else msgspec.json.decode(asked.body, type=row.body)
         actor = self._humble if row.name.startswith("runs.") else self._run.actor
-        return Request(actor, SOURCE, decoded, body)
+        return Request(actor, FROM_RUNS, decoded, body)
 
     def _own_script(self, row: Row) -> str:
         if not self._run.script:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from engine.models.base import Model
 from engine.models.permissions import Access, Grant
 from engine.models.secrets import SecretValue
-from engine.services.access import ServiceError
+from engine.services.access import FROM_RUNS, ServiceError
 from engine.services.audit import AuditService
 from engine.services.runs.service import RunService
-from engine.services.script_api.dispatcher import SOURCE, CallingRun, RunOperation
+from engine.services.script_api.dispatcher import CallingRun, RunOperation
 from engine.services.secrets import SecretService
 
 
@@ -38,7 +38,7 @@ class RunSecrets:
             raise _not_granted(run, asked.name)
         value = await self._secrets.value(asked.name)
         if self._runs.hide(run.info.id, asked.name, value):
-            self._audit.tell(run.actor, SOURCE, "secret_use", asked.name, run=f"#{run.info.id} {run.info.name}")
+            self._audit.tell(run.actor, FROM_RUNS, "secret_use", asked.name, run=f"#{run.info.id} {run.info.name}")
         return SecretValue(value=value)
 
 

@@ -11,7 +11,8 @@ from engine.registry.scripts import SCRIPTS_JUDGE, SCRIPTS_KEYS, SCRIPTS_SET
 from engine.services.access import Actor, ServiceError
 from engine.services.operations import implements
 from engine.services.scripts.header_rules import HeaderRules
-from engine.services.scripts.service import ScriptService, ScriptSource, conflict
+from engine.services.scripts.service import ScriptService, ScriptSource
+from engine.services.versioned_writer import conflict
 from store.frontmatter.edit import apply_changes
 from store.frontmatter.keys import written
 from store.frontmatter.locate import FrontmatterError

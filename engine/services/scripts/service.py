@@ -34,8 +34,8 @@ from engine.services.operations import implements, may
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.own_edits import EditLeases, OwnEdit
 from engine.services.scripts.shared_code import SharedCode, shared_files, vain_header
-from engine.services.versioned_writer import VersionedWriter
-from store.errors import BadName, Conflict, LowDisk, NotFound, NoVersion, StoreError
+from engine.services.versioned_writer import VersionedWriter, conflict, refusal
+from store.errors import BadName, Conflict, NotFound, StoreError
 from store.files.names import MAX_PATH, is_shared, module_note, name_notes, script_path
 from store.files.script_text import read_script
 from store.files.scripts import ScriptFiles
@@ -48,14 +48,6 @@ from store.state.approvals import Approvals
 
 MOST_FOUND = 20_000
 """Scripts that are searched for those that a token may see."""
-
-_REFUSALS: tuple[tuple[type[StoreError], tuple[str, int]], ...] = (
-    (BadName, ("bad_name", 400)),
-    (Conflict, ("conflict", 409)),
-    (NotFound, ("no_script", 404)),
-    (NoVersion, ("no_version", 404)),
-    (LowDisk, ("low_disk", 507)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -432,20 +424,6 @@ def _near(name: str, paths: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(spellings[match] for match in difflib.get_close_matches(wanted, spellings, n=3)))
 
 
-def conflict(path: str, base: str | None) -> ServiceError:
-    if base is None:
-        sentence = f"{path} exists already; nothing was written."
-        return ServiceError("conflict", sentence, hint="Open it, or choose another name.", status=409)
-    happened = "changed on disk while you edited it"
-    return ServiceError(
-        "conflict",
-        f"{path} {happened}; nothing was written.",
-        hint="Load it again to see both versions, then decide which one to keep.",
-        status=409,
-    )
-
-
 def refused(error: StoreError) -> ServiceError:
-    """What the store refused, as every surface says it."""
-    code, status = next((answer for kind, answer in _REFUSALS if isinstance(error, kind)), ("store", 422))
-    return ServiceError(code, error.sentence, hint=error.hint, status=status)
+    """Return what the store refused of scripts, as every surface says it."""
+    return refusal(error, "no_script")

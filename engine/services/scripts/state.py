@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from engine.models.state import ScriptState, StateChanges, StateEntry
 from engine.registry.state import STATE_CLEAR, STATE_GET, STATE_SET
-from engine.services.access import Actor, ServiceError, require_script
+from engine.services.access import FROM_RUNS, Actor, ServiceError, require_script
 from engine.services.audit import AuditService
 from engine.services.disk_space import SpaceCheck
 from engine.services.operations import implements
@@ -25,9 +25,6 @@ MAX_KEYS = 1_000
 
 MAX_STATE = 1 << 20
 """Bytes of all keys and values of one script."""
-
-FROM_RUNS = "script"
-"""The source of what a run asks for: its operations are on record in sum, with the run."""
 
 
 class StateService:
@@ -105,7 +102,7 @@ class StateService:
         return ScriptState(path=script, entries=entries, size=await self._states.size(script), limit=MAX_STATE)
 
     async def _script(self, name: str, actor: Actor, *, exact: bool = True) -> str:
-        """The path of a script, also of a deleted one that has left something."""
+        """Return the path of a script, also of a deleted one that has left something."""
         try:
             return await self._scripts.resolve(name, exact=exact, actor=actor)
         except ServiceError as error:
@@ -134,7 +131,7 @@ def _key(key: str) -> str:
 
 
 def _encoded(key: str, value: object) -> str:
-    """A value as it is kept; raises ``bad_state``."""
+    """Return a value as it is kept; raises ``bad_state``."""
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         text.encode()
@@ -152,7 +149,7 @@ def _removed(request: StateChanges) -> list[str]:
 
 
 def _named(keys: Sequence[str]) -> str:
-    """Keys as a record names them, the first of many."""
+    """Return keys as a record names them, the first of many."""
     text = ", ".join(keys)
     return text if len(text) <= MAX_KEY else f"{text[:MAX_KEY]}… ({len(keys)} keys)"
 

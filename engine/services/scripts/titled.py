@@ -26,8 +26,8 @@ from engine.registry.scripts import SCRIPTS_DELETE, SCRIPTS_SAVE
 from engine.services.access import Actor, ServiceError, require_script
 from engine.services.operations import may
 from engine.services.scripts.changes import ScriptChanges
-from engine.services.scripts.service import ScriptService, conflict, refused
-from engine.services.versioned_writer import VersionedWriter
+from engine.services.scripts.service import ScriptService, refused
+from engine.services.versioned_writer import VersionedWriter, conflict
 from store.errors import StoreError
 from store.files.names import SUFFIX, folded, path_problem, script_path, shown
 from store.files.scripts import ScriptFiles
