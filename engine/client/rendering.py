@@ -103,7 +103,7 @@ Item = TypeVar("Item")
 Reconnect = Callable[[], Awaitable[EngineClient]]
 
 
-class FileProblem(Model, frozen=True):
+class FileProblem(Model, frozen=True, omit_defaults=False):
     """A file of the source that is not in the result, or not as it could be."""
 
     path: str

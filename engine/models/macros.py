@@ -57,7 +57,7 @@ class RenderWarning(Model, frozen=True):
     line: int
     macro: str
     message: str
-    kind: str = "warning"
+    kind: str
     """``warning`` (the macro said it), ``unknown`` (no such), ``parameter``, ``error`` (it failed), or ``syntax``."""
     traceback: str | None = None
     column: int = 0

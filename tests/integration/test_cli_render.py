@@ -62,6 +62,7 @@ def test_documents_are_rendered_once_and_problems_are_told_by_document_and_line(
     done = project.call("render", str(source), "--out", str(out), "--strict", "--json")
     summary = json.loads(done.stdout)
     assert (done.returncode, summary["documents"], len(summary["warnings"])) == (1, 3, 2)
+    assert [one["kind"] for one in summary["warnings"]] == ["error", "unknown"]
     assert (out / "001.md").read_text() == (source / "001.md").read_text()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from api_support import eventually
 from hypothesis import given, settings
@@ -103,6 +104,7 @@ async def test_warnings_of_a_macro_are_passed_on() -> None:
     says = MacroHere("says", lambda params, context: {"html": "x", "warnings": ["odd"]})
     rendered = await expanded("[[says]]", says)
     assert (rendered.text, rendered.warnings[0].kind, rendered.warnings[0].message) == ("x", "warning", "odd")
+    assert msgspec.to_builtins(rendered)["warnings"][0]["kind"] == "warning", "told in JSON, too"
 
 
 async def test_a_macro_is_told_its_document_name_and_language() -> None:
