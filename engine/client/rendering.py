@@ -70,8 +70,8 @@ FIRST_REQUEST = 16
 """Documents of the first requests: the first progress is there at once, also where macros are slow."""
 
 REQUEST_TIME = 3.0
-"""Seconds that a request may take before the next ones are smaller; in half of that, the next ones are larger. Those under
-way at once share the engine: one of them ends about every second."""
+"""Seconds that a request may take before the next ones are smaller; in half of that, the next ones are larger. Those
+under way at once share the engine: one of them ends about every second."""
 
 IN_FLIGHT = 3
 """Requests that the engine has at once: one to work at, one to come next, one on its way back."""
