@@ -154,8 +154,9 @@ def _param(values: list[Any]) -> Param:
 
 
 def as_text(value: Any) -> Any:  # noqa: ANN401 - any TOML in, any JSON out
-    """A permissions table as JSON can carry it: only texts in lists mean anything there, all else is a mistake."""
-    if isinstance(value, str):
+    """A permissions table as JSON can carry it: only texts in lists, true and false mean anything there, all else is a
+    mistake."""
+    if isinstance(value, str | bool):
         return value
     if isinstance(value, list):
         return [as_text(item) for item in value]

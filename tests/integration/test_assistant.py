@@ -505,6 +505,8 @@ async def test_what_an_administrator_approves_says_where_texts_go(engine: Engine
     [asked] = (await engine.permissions.review("own/asks.py", engine.owner)).asked
     assert (asked.access, asked.path) == (Access.ASK, "assistant")
     assert f"127.0.0.1:{server.port}" in (asked.note or "")
+    [listed] = [one for one in (await engine.scripts.list()).scripts if one.path == "own/asks.py"]
+    assert (listed.problem, [grant.path for grant in listed.permissions]) == (None, ["assistant"])
 
 
 async def test_a_run_that_is_cancelled_ends_its_question(engine: Engine, server: AssistantServer) -> None:
