@@ -252,6 +252,7 @@ def written(draw: st.DrawFn) -> tuple[str, str, dict[str, Any]]:
     return text + draw(st.sampled_from(["", " ", "\n"])) + "]]", normalised(name), params
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(PLAIN, written())), PLAIN)
 def test_what_was_written_is_found_and_the_rest_is_kept(
     parts: list[tuple[str, tuple[str, str, Any]]], last: str
