@@ -15,6 +15,7 @@ from store import disk
 CHANGES = Path(__file__).with_name("changes_support.py")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(110)
 def test_no_acknowledged_change_is_lost(tmp_path: Path) -> None:
     kill_loop(tmp_path, kills=30)

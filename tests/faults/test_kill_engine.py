@@ -44,6 +44,7 @@ class Counts:
     checks: int = 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(110)
 def test_no_change_that_an_engine_acknowledged_is_lost(tmp_path: Path) -> None:
     asyncio.run(kill_loop(tmp_path / "plant", kills=10))

@@ -124,6 +124,7 @@ CODINGS = {
 }
 
 
+@pytest.mark.slow
 def test_a_script_in_another_encoding_is_neither_run_nor_approved(project: CliProject, logs: Path) -> None:
     for body, coding in CODINGS.items():
         # Before the block, where a script may have its declaration.

@@ -38,6 +38,7 @@ def states(project: CliProject) -> dict[str, str]:
     return {script["path"]: script["state"] for script in project.json("scripts", "defaults")["scripts"]}
 
 
+@pytest.mark.slow
 def test_a_newer_text_is_shown_taken_kept_and_a_missing_script_restored(project: CliProject) -> None:
     table = project.call("scripts", "defaults")
     assert table.returncode == 0, table.stderr

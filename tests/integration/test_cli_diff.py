@@ -110,6 +110,7 @@ def test_a_choice_that_a_path_does_not_have_is_refused(project: CliProject) -> N
     assert project.call("diff", "--apply", "file").returncode == 0
 
 
+@pytest.mark.slow
 def test_many_that_vanish_are_held_and_named_in_the_status(project: CliProject) -> None:
     for number in range(15):
         project.script(f"many/s{number}.py", f"{number}\n")

@@ -94,6 +94,7 @@ def test_a_lost_index_costs_only_time(project: CliProject, damage: str) -> None:
         assert index.is_file()
 
 
+@pytest.mark.slow
 def test_a_rebuild_is_watched_and_cancelled(project: CliProject) -> None:
     folder = project.root / "scripts" / "many"
     folder.mkdir()

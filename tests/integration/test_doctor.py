@@ -126,6 +126,7 @@ def test_the_scripts_own_interpreter_makes_the_trials(tmp_path: Path) -> None:
     assert "no Python at all" in layers["interpreter"]["found"]
 
 
+@pytest.mark.slow
 def test_the_text_says_the_same(tmp_path: Path) -> None:
     told = CliProject(tmp_path).call("doctor")
     assert told.returncode == 0

@@ -41,6 +41,7 @@ def disk(tmp_path: Path):
         yield disk
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_a_stopped_engine_serves_for_reading_and_pruning_makes_room(disk: Path) -> None:
     with cli_project(disk / "plant", SETTINGS) as project:

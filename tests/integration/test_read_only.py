@@ -27,6 +27,7 @@ def private_folder_gone(root: Path, owner: int) -> Iterator[None]:
         shutil.rmtree(EnginePaths(root).fallback_socket(owner).parent, ignore_errors=True)
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_everything_that_reads_works_and_the_rest_is_refused_with_a_sentence(tmp_path: Path) -> None:
     root = tmp_path / "plant"

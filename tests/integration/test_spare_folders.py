@@ -68,6 +68,7 @@ def test_what_is_used_or_fresh_or_not_ours_stays(place: Path) -> None:
     assert sorted(spare.clear_leftovers(os.geteuid(), place / "own")) == [locked, answering]
 
 
+@pytest.mark.slow
 @needs_mounts
 def test_a_read_only_project_s_folder_goes_with_its_engine_and_a_killed_one_s_with_the_next(tmp_path: Path) -> None:
     with cli_project(tmp_path / "plant") as project:
@@ -100,6 +101,7 @@ def squatted(root: Path, owner: int, squatter: int) -> Iterator[Path]:
         folder.rmdir()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder of somebody else")
 def test_a_squatter_of_the_name_is_told() -> None:
     with ordinary_account() as account:

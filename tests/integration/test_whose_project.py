@@ -136,6 +136,7 @@ def test_init_says_which_larger_repository_the_project_is_part_of(tmp_path: Path
         project.call("engine", "stop", "--force")
 
 
+@pytest.mark.slow
 @as_root
 def test_root_does_not_become_the_owner_of_a_project_that_it_did_not_name(account: OrdinaryAccount) -> None:
     root = account.folder("plant")

@@ -114,7 +114,7 @@ def project(who: str, account: OrdinaryAccount, lack: str) -> Iterator[EmulatedP
         yield made
 
 
-@met(HOSTS, first=0, usual=6)
+@met(HOSTS, first=0, usual=4)
 def test_the_doctor_says_what_is_missing_and_what_follows(project: EmulatedProject, lack: str) -> None:
     expected = HOSTS[lack]
     found = project.findings()
@@ -127,7 +127,7 @@ def test_the_doctor_says_what_is_missing_and_what_follows(project: EmulatedProje
     assert not any("itself failed" in finding["found"] for finding in found.values())
 
 
-@met(RUNNING, first=1, usual=4)
+@met(RUNNING, first=1, usual=2)
 def test_restricted_runs_as_promised_and_holds(project: EmulatedProject, lack: str) -> None:
     run = project.json("exec", "print('heard')\nresult = sum(range(10))")
     assert (run["outcome"], run["value"], run["stdout"]) == ("ok", 45, "heard\n")

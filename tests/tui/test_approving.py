@@ -172,6 +172,7 @@ async def begin_edits(c, name):
     await c.until(lambda: has_permissions(c), "the sign")
 
 
+@pytest.mark.slow
 async def test_own_edits_run_for_a_while_without_another_approval(project, tmp_path, logs):
     write_script(project, "mine.py", reading(logs, "first"))
     async with console(project, tmp_path) as c:

@@ -323,7 +323,7 @@ async def test_the_mouse_can_do_what_keys_do(project, tmp_path):
 async def test_help_lists_every_key_of_the_table(project, tmp_path):
     from tui.actions import ACTIONS
 
-    async with console(project, tmp_path, size=(120, 200)) as c:
+    async with console(project, tmp_path, size=(120, 300)) as c:
         await c.press("f1")
         await c.shows("Scripts list")
         assert [action.help for action in ACTIONS if action.help not in c.text] == []

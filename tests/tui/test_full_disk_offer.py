@@ -6,6 +6,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from console_support import console, write_settings
 
 from engine.client import launch
@@ -34,6 +35,7 @@ async def talk(root: Path) -> None:
     await client.close()
 
 
+@pytest.mark.slow
 @needs_mounts
 async def test_what_can_go_is_offered_and_then_all_is_as_usual(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 48 * MB) as disk:

@@ -47,6 +47,7 @@ def change_outside(project, old, new):
     assert new in file.read_text()
 
 
+@pytest.mark.slow
 def test_an_edit_here_and_one_in_vim_are_merged_committed_and_taken_back(tmp_path, home):
     environment, project = home
     file = project / "scripts" / SCRIPT
