@@ -128,11 +128,13 @@ class TaskService:
         """Stop a task and wait for its end. One that has ended stays as it is."""
         if task_id not in self._tasks:
             raise ServiceError("no_task", f"There is no task {task_id}.", hint="See GET /tasks.", status=404)
+        going_on = self._tasks[task_id]
         if task_id in self._work:
             progress, task = self._work[task_id]
             progress.stop()
             await asyncio.wait([task])
-        return self._tasks[task_id]
+        # Of many that end at once it may be forgotten already.
+        return self._tasks.get(task_id, replace(going_on, state=TaskState.CANCELLED, finished_at=time.time()))
 
     async def close(self) -> None:
         """Stop everything and wait for it."""
@@ -186,6 +188,7 @@ class TaskService:
         self._events.publish("task", msgspec.to_builtins(self._tasks[number]))
 
     def _forget_old(self) -> None:
-        ended = [number for number in sorted(self._tasks) if number not in self._work]
-        for number in ended[: max(0, len(ended) - KEPT)]:
-            del self._tasks[number]
+        ended = [task for task in self._tasks.values() if task.id not in self._work]
+        ended.sort(key=lambda task: (task.finished_at or 0.0, task.id))  # one that took long was begun before others
+        for task in ended[: max(0, len(ended) - KEPT)]:
+            del self._tasks[task.id]

@@ -129,7 +129,7 @@ def test_a_first_hour(home: Path, tmp_path: Path) -> None:
     assert os.listdir(home / ".local/state/gatewright") == ["recovery"]
     project = home / "gatewright-demo"
     assert {*os.listdir(project)} == {".git", ".gitignore", ".gatewright", "documents", "scripts"}
-    assert {*os.listdir(project / "scripts")} == {"defaults", "night"}
+    assert {*os.listdir(project / "scripts")} == {"defaults", "macros", "night"}
     assert os.listdir(tmp_path / "clone") == [".venv"]
 
 

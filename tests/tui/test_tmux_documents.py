@@ -86,7 +86,7 @@ def preview_a_document(t: Terminal) -> None:
     t.keys("C-\\")
     t.shows("Preview: 3 tags, 2 problems", "+Line 3: <b>on</b>", "nosuch")
     t.keys("F3", "2")
-    t.shows("[Problems 2]", "7:1", "error")
+    t.shows("[Problems 2]", "7:9", "error")
     t.keys("Escape")
 
 

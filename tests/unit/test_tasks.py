@@ -125,6 +125,23 @@ async def test_only_the_latest_are_kept() -> None:
     assert [task.id for task in tasks.list()] == list(range(KEPT + 5, 5, -1))
 
 
+async def test_one_that_was_begun_before_many_others_is_told_of_when_it_is_cancelled() -> None:
+    tasks, work = TaskService(EventBus()), Work()
+    number, task = tasks.begin("render", ALICE, work)
+    await eventually(work.begun.is_set)
+
+    async def nothing(progress: Progress) -> None:
+        return
+
+    for _ in range(KEPT + 5):
+        await tasks.run("rebuild", ALICE, nothing)
+    told = await tasks.cancel(number, ALICE)
+    assert (told.id, told.state) == (number, TaskState.CANCELLED)
+    assert number in [one.id for one in tasks.list()]
+    with pytest.raises(ServiceError, match="cancelled"):
+        await task
+
+
 async def test_several_of_a_kind_go_on_at_once_where_they_are_begun_so() -> None:
     tasks = TaskService(EventBus())
     works = [Work(), Work()]
