@@ -257,14 +257,16 @@ class EngineConnection:
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
         self._wake.clear()
 
     async def _until_asked(self) -> None:
         """Wait for ``retry``, or for another token: each attempt with one that was refused counts against this host."""
         while self._token_state() == self._token_seen:
             try:
-                await asyncio.wait_for(self._wake.wait(), TOKEN_LOOK)
+                async with asyncio.timeout(TOKEN_LOOK):
+                    await self._wake.wait()
             except TimeoutError:
                 continue
             break

@@ -28,7 +28,6 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
         yield made
 
 
-@pytest.mark.slow
 def test_a_change_goes_from_the_file_to_the_log_and_back(project: CliProject) -> None:
     status = project.json("git", "status")
     assert (status["available"], status["branch"]) == (True, "main")

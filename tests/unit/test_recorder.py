@@ -1,5 +1,6 @@
 """Records reach the real state in groups; a full disk costs output, never a run's record, and is said."""
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,3 +155,16 @@ async def test_a_complete_run_stays_complete(disk: Disk) -> None:
     row = await disk.state.run(3)
     assert row is not None
     assert row.output_complete
+
+
+async def test_it_closes_in_the_moment_in_which_a_large_output_comes(disk: Disk) -> None:
+    """Else the engine would never end: its stop would be lost in the wait that just ended."""
+    recorder = Recorder(disk, disk.on_durable)
+    recorder.start()
+    recorder.run_changed(run(1))
+    await asyncio.sleep(0)  # it waits for more now
+    await asyncio.sleep(0)
+    recorder.output(1, [chunk(0, "x" * FLUSH_BYTES)])
+    async with asyncio.timeout(20):
+        await recorder.close()
+    assert [row.id for row in await disk.state.runs(limit=9)] == [1]

@@ -120,7 +120,8 @@ class OwnEditing:
         while edits is not None and self._edits is not None and self._edits.token == edits.token:
             self._tell()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), 1.0)
+                async with asyncio.timeout(1.0):
+                    await self._wake.wait()
             if self._wake.is_set() or self._now() - renewed >= RENEW_EVERY:
                 self._wake.clear()
                 renewed = self._now()

@@ -107,7 +107,8 @@ class AdminMode:
             self._tell(by_user=True)
             remaining = self._step_up.remaining
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(left.wait(), remaining % 1 or min(1.0, remaining))
+                async with asyncio.timeout(remaining % 1 or min(1.0, remaining)):
+                    await left.wait()
         if not left.is_set():
             self._leave(TIME_IS_OVER, by_user=False)
 

@@ -153,6 +153,8 @@ class Recorder:
             await self._work.wait()
             self._work.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), 1.0 if self.problem else FLUSH_EVERY)
+                # wait_for loses a cancellation that comes with what it waits for, before Python 3.12.
+                async with asyncio.timeout(1.0 if self.problem else FLUSH_EVERY):
+                    await self._full.wait()
             self._full.clear()
             await asyncio.shield(self.flush())
