@@ -165,6 +165,7 @@ async def test_it_closes_in_the_moment_in_which_a_large_output_comes(disk: Disk)
     await asyncio.sleep(0)  # it waits for more now
     await asyncio.sleep(0)
     recorder.output(1, [chunk(0, "x" * FLUSH_BYTES)])
-    async with asyncio.timeout(20):
-        await recorder.close()
+    closing = asyncio.create_task(recorder.close())
+    ended, _ = await asyncio.wait({closing}, timeout=20)
+    assert ended == {closing}
     assert [row.id for row in await disk.state.runs(limit=9)] == [1]
