@@ -285,6 +285,7 @@ async def test_an_engine_that_goes_away_takes_own_edits_along(own_project, tmp_p
         await c.told("Your own edits no longer have permissions: the engine is away.")  # a message goes after a while
         await stopping
         assert c.app._console.parts.own_edits.token("gone.py") == ""
+        await c.shows("^R tries now")  # own edits may have heard of it before the connection did
         await c.press("ctrl+r")
         await c.shows("pool [...]")
         await c.press("f5")
