@@ -41,7 +41,7 @@ class TokenFile:
         return self._text
 
     def refresh(self) -> bool:
-        """Read the token again if its file has changed; return whether the token differs.
+        """Read the token again if its file has changed; return True if it is another one.
 
         Raises:
             TransportError: It cannot be read, or others could read it.

@@ -68,7 +68,7 @@ class Entry(Model, frozen=True):
         return any(warning.kind == "error" for warning in self.warnings)
 
     def made_with(self, macros: Mapping[str, MacroUse]) -> bool:
-        """Tell whether the macros are still what they were."""
+        """Compare the macros with those of the last render; True if nothing differs."""
         return all(macros.get(use.name, MacroUse(name=use.name)) == use for use in self.macros)
 
 

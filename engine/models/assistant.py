@@ -49,7 +49,7 @@ class Classification(Model, frozen=True):
 
 
 class AssistantInfo(Model, frozen=True):
-    """Whether it can be asked, and what was asked today."""
+    """State of the assistant: if it can be asked, and what was asked today."""
 
     on: bool
     why_not: str | None = None

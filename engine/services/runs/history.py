@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -199,39 +199,30 @@ class RunHistory:
         return found.info.path == path and hashlib.sha256(found.data).hexdigest() == sha256
 
     def _files(self, inputs: RunInputs, given: Mapping[str, str], actor: Actor) -> dict[str, str]:
-        """A buffer for each file that the run had: one that is given, or one that is still held."""
-        unknown = given.keys() - {file.parameter for file in inputs.files}
-        if unknown:
-            raise ServiceError("bad_params", f"Run {inputs.run_id} was given no file {min(unknown)!r}.")
-        return {
-            file.parameter: self._buffer(
-                inputs.run_id,
-                file,
-                given.get(file.parameter),
-                actor,
-                told=f"The file given as {file.parameter!r}",
-                lost=f"The file {file.name!r}",
-                how=f"--file {file.parameter}=PATH",
-            )
-            for file in inputs.files
-        }
+        """Return a buffer for each file that the run had: one that is given, or one that is still held."""
+        return self._handed("file", inputs.run_id, inputs.files, given, actor)
 
     def _handed_buffers(self, inputs: RunInputs, given: Mapping[str, str], actor: Actor) -> dict[str, str]:
-        """The same for each buffer."""
-        unknown = given.keys() - {buffer.parameter for buffer in inputs.buffers}
+        """Return the same for each buffer."""
+        return self._handed("buffer", inputs.run_id, inputs.buffers, given, actor)
+
+    def _handed(
+        self, kind: str, run_id: int, had: Sequence[RunFileInput], given: Mapping[str, str], actor: Actor
+    ) -> dict[str, str]:
+        unknown = given.keys() - {one.parameter for one in had}
         if unknown:
-            raise ServiceError("bad_params", f"Run {inputs.run_id} was given no buffer {min(unknown)!r}.")
+            raise ServiceError("bad_params", f"Run {run_id} was given no {kind} {min(unknown)!r}.")
         return {
-            buffer.parameter: self._buffer(
-                inputs.run_id,
-                buffer,
-                given.get(buffer.parameter),
+            one.parameter: self._buffer(
+                run_id,
+                one,
+                given.get(one.parameter),
                 actor,
-                told=f"The buffer {buffer.parameter!r}",
-                lost=f"The buffer {buffer.parameter!r}",
-                how=f"--buffer {buffer.parameter}=PATH",
+                told=f"The file given as {one.parameter!r}" if kind == "file" else f"The buffer {one.parameter!r}",
+                lost=f"The file {one.name!r}" if kind == "file" else f"The buffer {one.parameter!r}",
+                how=f"--{kind} {one.parameter}=PATH",
             )
-            for buffer in inputs.buffers
+            for one in had
         }
 
     def _stdin(self, inputs: RunInputs, given: str | None, actor: Actor) -> str | None:
