@@ -53,7 +53,6 @@ from engine.services.runs.modes import Modes
 from engine.services.runs.requests import RequestChecks
 from engine.services.runs.service import RunService
 from engine.services.runs.uploads import BufferService, keep_house
-from engine.services.script_api import buffers as buffers_api
 from engine.services.script_api.additions import add_usual
 from engine.services.script_api.assistant import RunAssistant
 from engine.services.script_api.dispatcher import ScriptApi
@@ -291,7 +290,6 @@ async def compose(
     stack.push_async_callback(_cancelled, watching)
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
     script_api = ScriptApi(audit, callers)
-    script_api.add(buffers_api.MAKE, buffers_api.OPERATION)
     render = RenderService(
         MacroLibrary(scripts, request_checks, shared),
         documents,
