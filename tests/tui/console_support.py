@@ -176,8 +176,16 @@ class Console:
 
     async def told(self, text: str) -> None:
         """Wait until a message says this, however it is wrapped."""
-        messages = self.app._notifications
-        await self.until(lambda: any(text in one.message for one in messages), f"a message says {text!r}")
+        said: dict[str, None] = {}
+
+        def told() -> bool:
+            said.update(dict.fromkeys(one.message for one in self.app._notifications))
+            return any(text in message for message in said)
+
+        try:
+            await self.until(told, f"a message says {text!r}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\ntold instead: {list(said)}") from None
 
     async def lists(self, path: str) -> None:
         """Wait until the list of scripts has this one, wherever the list is scrolled to."""
