@@ -46,6 +46,22 @@ async def test_each_base_path_has_its_own_routes(host: SmallHost) -> None:
         assert (await ask(host, "GET", path))[0] == 404
 
 
+async def test_a_refusal_below_the_modules_base_path_has_the_fields_that_its_clients_read(host: SmallHost) -> None:
+    for method, path, status in (("GET", "nothing", 404), ("PUT", "exec", 405)):
+        told, answer = await ask(host, method, f"{COMPAT_BASE}/api/v1/{path}")
+        assert (told, answer["success"]) == (status, False)
+        assert answer["message"] == answer["error"]
+
+
+async def test_a_name_with_a_line_break_reaches_the_operation(host: SmallHost) -> None:
+    for name in ("a%0Ab", "a%0A", "a%C2%85"):
+        answer = (await ask(host, "GET", f"{COMPAT_BASE}/api/v1/scripts/load/{name}"))[1]
+        assert answer["code"] != "no_route", answer
+        answer = (await ask(host, "GET", f"{BASE}/scripts/text/{name}.py"))[1]
+        assert answer["code"] != "no_route", answer
+    assert (await ask(host, "GET", f"{BASE}/engine%0A"))[0] == 404
+
+
 async def test_a_token_that_is_not_known_is_refused_with_the_way_to_log_in(host: SmallHost) -> None:
     for path in (f"{BASE}/engine", f"{COMPAT_BASE}/api/v1/version"):
         request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer nothing\r\n\r\n"

@@ -88,20 +88,11 @@ class CompatEndpoint(Endpoint):
         await respond_json(send, status, msgspec.json.encode(refusal), refusal_headers(error))
 
     def _refusal(self, body: ErrorBody) -> Refusal:
-        sentence = f"{body.error} {body.hint}" if body.hint else body.error
+        told = compat_refusal(body)
         if self._operation.answer is not RunAnswer:
-            return Refusal(success=False, error=sentence, code=body.code, message=sentence, hint=body.hint)
-        return RunRefusal(
-            success=False,
-            error=sentence,
-            code=body.code,
-            message=sentence,
-            hint=body.hint,
-            output="",
-            stderr="",
-            execution_time_ms=0,
-            timestamp=now_ms(),
-        )
+            return told
+        fields = msgspec.structs.asdict(told)
+        return RunRefusal(**fields, output="", stderr="", execution_time_ms=0, timestamp=now_ms())
 
     def _params(self, scope: Scope) -> Any:  # noqa: ANN401 - the operation's own params struct
         names = self._operation.path_names
@@ -136,6 +127,12 @@ class CompatEndpoint(Endpoint):
         fields = self._operation.body.__struct_encode_fields__
         told = {name if name in fields else camel(name): value for name, value in given.items() if value is not None}
         return msgspec.convert(told, self._operation.body)
+
+
+def compat_refusal(body: ErrorBody) -> Refusal:
+    """Return what these clients read of a refusal: one sentence, under both of its names."""
+    sentence = f"{body.error} {body.hint}" if body.hint else body.error
+    return Refusal(success=False, error=sentence, code=body.code, message=sentence, hint=body.hint)
 
 
 def _decoded(data: bytes) -> Any:  # noqa: ANN401 - any JSON
