@@ -18,8 +18,8 @@ from engine.config import ConfigError, Settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
 from engine.paths import EnginePaths
-from engine.pool.environment import ensure_environment, python_version
-from engine.pool.job import Limits
+from engine.pool.environment import ensure_environment
+from engine.pool.job import Environment, Limits
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
 from engine.project_folder import OWN_FOLDER, who_may_replace, why_no_project
@@ -169,7 +169,7 @@ async def compose(
     await state.interrupt_unfinished(time.time())
     reconciler = await Reconciler.open(files, project.index_db)
     stack.push_async_callback(reconciler.close)
-    interpreter = await ensure_environment(project.environments / "default")
+    environment = await ensure_environment(project.environments / "default")
 
     events = EventBus()
     stack.callback(events.close)
@@ -178,8 +178,7 @@ async def compose(
     buffers = BufferService(max_buffer=settings.ceilings.upload)
     stack.callback(buffers.close)
     metrics = RunMetrics()
-    asked_python = asyncio.create_task(python_version(interpreter))  # while the slots start
-    pool = await start_pool(project, settings, interpreter, pool_size)
+    pool = await start_pool(project, settings, environment, pool_size)
     stack.push_async_callback(pool.close)
     imports = ImportPolicy(settings.policy)
     admin = pool.settings.admin
@@ -217,7 +216,7 @@ async def compose(
     stack.push_async_callback(examiner.close)
     shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
     stack.push_async_callback(shared.close)
-    dependencies = Dependencies.of(project.environments / "default", await asked_python)
+    dependencies = Dependencies.of(environment)
     leases = EditLeases()
     scripts = ScriptService(files, reconciler, writer, state.approvals, events, dependencies, shared, leases)
     changes = ScriptChanges(scripts, files, writer, state.versions, events)
@@ -234,7 +233,7 @@ async def compose(
     sync = SyncService(reconciler, parts, tasks, events, watch, audit)
     texts = DiffTexts(files, reconciler)
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
-    protection = HostProtection(project.root, interpreter, _keys(settings))
+    protection = HostProtection(project.root, environment.interpreter, _keys(settings))
     own = project.home if isinstance(project, ReadOnlyProject) else project.private
     asking = settings.assistant
     budget = Budget(asking.script_requests, asking.requests, asking.text)
@@ -350,14 +349,14 @@ async def compose(
     return engine
 
 
-async def start_pool(project: Project, settings: Settings, interpreter: Path, size: int | None) -> Pool:
+async def start_pool(project: Project, settings: Settings, environment: Environment, size: int | None) -> Pool:
     """A pool for ``project``. If no slot keeps what was planned, the host is tried again: it may have changed."""
-    pool = Pool(_pool_settings(project, settings, interpreter, await _findings(interpreter, project), size))
+    pool = Pool(_pool_settings(project, settings, environment, await _findings(environment.interpreter, project), size))
     await pool.start()
     if not _broken(pool):
         return pool
-    findings = await _findings(interpreter, project, fresh=True)
-    chosen = _pool_settings(project, settings, interpreter, findings, size)
+    findings = await _findings(environment.interpreter, project, fresh=True)
+    chosen = _pool_settings(project, settings, environment, findings, size)
     if chosen == pool.settings:
         return pool
     log.warning("this host gives less than it gave before: %s", "; ".join(chosen.restricted.missing))
@@ -531,12 +530,12 @@ async def _findings(interpreter: Path, project: Project, *, fresh: bool = False)
 
 
 def _pool_settings(
-    project: Project, settings: Settings, interpreter: Path, findings: Findings, size: int | None
+    project: Project, settings: Settings, environment: Environment, findings: Findings, size: int | None
 ) -> PoolSettings:
     policy = settings.policy
     root = os.geteuid() == 0
     return PoolSettings(
-        interpreter=interpreter,
+        environment=environment,
         restricted=restricted_plan(findings, allow_degraded=policy.allow_degraded),
         admin=admin_plan(findings, root=root, admin_as_root=policy.admin_as_root),
         preset=policy.preset,

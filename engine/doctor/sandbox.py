@@ -39,7 +39,7 @@ def examine(paths: EnginePaths | None) -> Iterator[Finding]:
     interpreter = _interpreter(paths)
     tried = f"what {interpreter} can put on"
     try:
-        findings = probe(interpreter, kept=_kept(paths), fresh=True)
+        findings = probe(Path(os.path.realpath(interpreter)), kept=_kept(paths), fresh=True)
     except (ProbeProblem, OSError) as problem:
         advice = "Scripts run with this Python, so let the engine's account read and execute it."
         yield Finding(level=Severity.FAIL, tried=tried, found=str(problem), advice=advice, layer="interpreter")

@@ -1,4 +1,4 @@
-"""The interpreter that scripts run in: a virtual environment of the project's own, nothing of the engine's in it."""
+"""The environment that scripts run in: a virtual environment of the project's own, nothing of the engine's in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import subprocess
 import venv
 from pathlib import Path
 
+from engine.pool.job import Environment
+
 CHECK_TIMEOUT = 10.0
 
 
@@ -16,8 +18,8 @@ class EnvironmentProblem(Exception):
     """The environment can neither be used nor made. The message is the sentence for the user."""
 
 
-async def ensure_environment(folder: Path) -> Path:
-    """Return the interpreter of the environment in ``folder``, made or made anew if it does not run.
+async def ensure_environment(folder: Path) -> Environment:
+    """Return the environment in ``folder``, made or made again if its interpreter does not run.
 
     Args:
         folder: ``.gatewright/envs/default`` of a project.
@@ -28,16 +30,24 @@ async def ensure_environment(folder: Path) -> Path:
     return await asyncio.to_thread(_ensure, folder)
 
 
-async def python_version(interpreter: Path) -> str:
-    """Return the version of an interpreter that runs, such as ``3.12.3``.
+def environment_at(folder: Path) -> Environment | None:
+    """Return the virtual environment in ``folder``; None if there is none that runs. Blocks.
 
-    Raises:
-        EnvironmentProblem: It does not tell.
+    Its own ``bin/python`` is a link and only read as one: a package may have put something else there.
     """
-    answer = await asyncio.to_thread(_ask, interpreter, "import platform; print(platform.python_version())")
-    if re.fullmatch(r"\d+\.\d+\.\d+\S{0,20}", answer) is None:
-        raise EnvironmentProblem(f"The scripts' interpreter {interpreter} does not tell its version.")
-    return answer
+    prefix = Path(os.path.realpath(folder))
+    interpreter = Path(os.path.realpath(prefix / "bin" / "python"))
+    version = interpreter_version(interpreter)
+    if version is None:
+        return None
+    packages = prefix / "lib" / f"python{'.'.join(version.split('.')[:2])}" / "site-packages"
+    return Environment(interpreter, prefix, packages, version, folder.name) if packages.is_dir() else None
+
+
+def interpreter_version(interpreter: Path) -> str | None:
+    """Return the version of an interpreter, such as ``3.12.3``; None if it does not run. Blocks."""
+    answer = _ask(interpreter, "import platform; print(platform.python_version())")
+    return answer if re.fullmatch(r"\d+\.\d+\.\d+\S{0,20}", answer) else None
 
 
 async def python_build(interpreter: Path) -> str:
@@ -52,30 +62,22 @@ async def python_build(interpreter: Path) -> str:
     return answer
 
 
-def _ensure(folder: Path) -> Path:
-    interpreter = folder / "bin" / "python"
-    if _runs(interpreter):
-        return interpreter
+def _ensure(folder: Path) -> Environment:
+    if (environment := environment_at(folder)) is not None:
+        return environment
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _builder().create(folder)
     except (OSError, subprocess.SubprocessError) as error:
         raise EnvironmentProblem(f"The scripts' environment {folder} cannot be made: {error}.") from None
-    if not _runs(interpreter):
-        raise EnvironmentProblem(f"The scripts' interpreter {interpreter} does not run.")
-    return interpreter
+    if (environment := environment_at(folder)) is None:
+        raise EnvironmentProblem(f"The scripts' interpreter {folder}/bin/python does not run.")
+    return environment
 
 
 def _builder() -> venv.EnvBuilder:
     # Without pip: it takes seconds, and packages are installed from outside.
     return venv.EnvBuilder(clear=True, symlinks=True, with_pip=False)
-
-
-def _runs(interpreter: Path) -> bool:
-    """Whether it starts and is the interpreter of this very environment."""
-    if not os.access(interpreter, os.X_OK):
-        return False
-    return _ask(interpreter, "import sys; print(sys.version_info[:2] >= (3, 11))") == "True"
 
 
 def _ask(interpreter: Path, code: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from engine.models.runs import Mode, Priority, RunKind, Stream
@@ -56,11 +57,33 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Environment:
+    """The interpreter and the packages that scripts run with.
+
+    Attributes:
+        interpreter: Absolute and resolved: this is executed, never what packages may have put into ``prefix``.
+        prefix: The folder of the virtual environment; scripts see it as ``sys.prefix``.
+        packages: The folder of its packages, which goes on ``sys.path``. No ``.pth`` file in it is followed.
+        version: Of the interpreter, such as ``3.12.3``.
+        name: As people call it.
+        modules: Import names that were approved together with it: RESTRICTED scripts may import them.
+    """
+
+    interpreter: Path
+    prefix: Path
+    packages: Path
+    version: str
+    name: str = "default"
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What a zygote is made for."""
 
     mode: Mode = Mode.RESTRICTED
-    environment: str = "default"
+    environment: Environment | None = None
+    """None: the pool's own."""
     preloads: tuple[str, ...] = ()
     grants: tuple[OpenedGrant, ...] = ()
     tools: bool = False

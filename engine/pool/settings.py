@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.models.runs import Mode
-from engine.pool.job import Limits, Profile
+from engine.pool.job import Environment, Limits, Profile
 from engine.pool.memory_room import ReadMemory
 from engine.sandbox.host_memory import host_memory
 from engine.sandbox.plan import Level, Plan, PlannedLayers, leaving_plan
@@ -17,9 +17,10 @@ NO_ADMIN = Plan(Mode.ADMIN, Level.REFUSED, PlannedLayers(), ("this pool was made
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolSettings:
-    """Seconds, bytes and counts. ``interpreter`` is the python of the environment that scripts run in."""
+    """Seconds, bytes and counts."""
 
-    interpreter: Path
+    environment: Environment
+    """Of the scripts that ask for no other one."""
     scratch: Path
     """A folder of the pool's own: each slot mounts, or makes, its scratch in a folder below it."""
 
@@ -84,6 +85,10 @@ class PoolSettings:
 
     profile_keep: float = 60.0
     """Seconds that an idle slot keeps a zygote of another profile than the pool's own."""
+
+    def environment_of(self, profile: Profile) -> Environment:
+        """Return what a profile's zygotes run with."""
+        return profile.environment or self.environment
 
     def plan(self, mode: Mode) -> Plan:
         return self.admin if mode is Mode.ADMIN else self.restricted

@@ -216,7 +216,9 @@ def _launch(
     settings: PoolSettings, profile: Profile, scratch: Path, control: int, line: int
 ) -> subprocess.Popen[bytes]:
     config = json.dumps(_config(settings, profile, scratch, control, line)).encode()
-    command = launcher_command(settings.interpreter, ENTRY, inside=settings.plan_for(profile).layers.locks)
+    environment = settings.environment_of(profile)
+    inside = settings.plan_for(profile).layers.locks
+    command = launcher_command(environment.interpreter, ENTRY, inside=inside, environment=environment.prefix)
     with _error_log(settings.log_file) as log, _in_memory(config) as told:
         return subprocess.Popen(
             command,
@@ -233,9 +235,10 @@ def _launch(
 def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: int, line: int) -> dict[str, object]:
     """What the launcher is told (``engine.worker.config.Config``)."""
     plan = settings.plan_for(profile)
+    environment = settings.environment_of(profile)
     rule = {
         "mode": profile.mode.value,
-        "allowed": settings.modules,
+        "allowed": (*settings.modules, *environment.modules),
         "lifted": settings.lifted,
         "preset": settings.preset,
     }
@@ -251,6 +254,8 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
         "leaves": profile.leaves,
         "layers": msgspec.to_builtins(plan.layers),
         "scripts": settings.scripts,
+        "prefix": str(environment.prefix),
+        "packages": str(environment.packages),
         "preloads": profile.preloads,
         "grants": [(grant.access.value, grant.path, grant.device, grant.inode) for grant in profile.grants],
         "own_files": plan.owns_files(profile.grants),

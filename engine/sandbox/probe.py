@@ -84,7 +84,7 @@ def _confinement() -> list[str]:
 
 def _try(interpreter: Path) -> Findings:
     with tempfile.TemporaryDirectory(prefix="gatewright-probe-") as folder:
-        command = [str(interpreter), "-I", "-X", "utf8", str(ENTRY), "--trials", folder]
+        command = [str(interpreter), "-I", "-S", "-X", "utf8", str(ENTRY), "--trials", folder]
         try:
             answer = subprocess.run(
                 command,

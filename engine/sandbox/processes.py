@@ -26,11 +26,26 @@ _ENVIRONMENT = {
 }
 
 
-def launcher_command(interpreter: Path, entry: Path, *, inside: bool) -> list[str]:
-    """How a slot's launcher is started. ``inside``: its program begins in a user namespace (``worker/__main__.py``)."""
-    if inside:  # -S: that process looks for no packages, it only starts the next one
-        return [str(interpreter), "-I", "-S", "-X", "utf8", str(entry), "--inside"]
-    return [str(interpreter), "-I", "-X", "utf8", str(entry)]
+def launcher_command(interpreter: Path, entry: Path, *, inside: bool, environment: Path | None = None) -> list[str]:
+    """Return what starts a slot's launcher.
+
+    Args:
+        interpreter: Of the scripts.
+        entry: What it runs.
+        inside: Its program begins in a user namespace (``worker/__main__.py``).
+        environment: Shown by ps(1), so that people see whose processes these are; nothing reads it.
+    """
+    # -S: no ``.pth`` file and no ``sitecustomize`` of a package runs, here or in any process of the slot.
+    return [
+        str(interpreter),
+        "-I",
+        "-S",
+        "-X",
+        "utf8",
+        str(entry),
+        *["--inside"] * inside,
+        *[str(environment)] * (environment is not None),
+    ]
 
 
 def worker_environment() -> dict[str, str]:

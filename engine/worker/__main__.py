@@ -1,12 +1,12 @@
 """Entry of a slot's processes: makes this folder a package of a private name and hands over.
 
-python -I engine/worker/__main__.py                    the launcher of a slot; its configuration is its standard input
-python -I engine/worker/__main__.py --trials FOLDER    what this host gives, as JSON
-python -I engine/worker/__main__.py --locks FOLDER     whether a lock broker works here, in words
+python -I -S engine/worker/__main__.py                 the launcher of a slot; its configuration is its standard input
+python -I -S engine/worker/__main__.py --trials FOLDER what this host gives, as JSON
+python -I -S engine/worker/__main__.py --locks FOLDER  whether a lock broker works here, in words
 python -I -S engine/worker/__main__.py --inside        the launcher of a slot, from within a user namespace
 
-Nothing about the slot is in the arguments: the whole host can read those. And run as a file, not as a folder, this
-module's frame is the first one of the process, with nothing of ``runpy`` below it.
+But for the environment's folder, nothing about the slot is in the arguments: the whole host can read those. And run as
+a file, not as a folder, this module's frame is the first one of the process, with nothing of ``runpy`` below it.
 """
 
 PACKAGE = "_gatewright_worker"
@@ -47,7 +47,7 @@ def _begin_inside() -> None:
         begin_in_user_namespace()
     except OSError as error:
         os.write(2, f"There is no user namespace for a slot: {error}\n".encode())
-    os.execv(sys.executable, [sys.executable, "-I", "-X", "utf8", __file__])  # noqa: S606 - no shell
+    os.execv(sys.executable, [sys.executable, "-I", "-S", "-X", "utf8", __file__, *sys.argv[2:]])  # noqa: S606 - no shell
 
 
 def _adopt_folder() -> None:

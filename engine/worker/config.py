@@ -50,6 +50,8 @@ class Config:
         grants: Approved paths: access, path, device and inode of each.
         own_files: Nothing but a run's own files can be written to, so scripts get chmod, utime and links.
         scripts: The folder that scripts lie in.
+        prefix: The environment's folder.
+        packages: The folder of its packages.
         rule: The import rule of scripts as arguments of ``ImportRule``; None for none.
     """
 
@@ -70,6 +72,8 @@ class Config:
         grants: list[tuple[str, str, int, int]],
         own_files: bool,
         scripts: str,
+        prefix: str,
+        packages: str,
         rule: dict[str, Any] | None,
     ) -> None:
         self.control = control
@@ -86,6 +90,8 @@ class Config:
         self.grants = grants
         self.own_files = own_files
         self.scripts = scripts
+        self.prefix = prefix
+        self.packages = packages
         self.rule = None
         if rule is not None:
             allowed, lifted = frozenset(rule["allowed"]), frozenset(rule["lifted"])

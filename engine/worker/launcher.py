@@ -19,6 +19,8 @@ import mmap
 import os
 import select
 import signal
+import site
+import sys
 
 from . import databases, kernel, limits, namespaces
 from .child import prepare_interpreter
@@ -55,6 +57,7 @@ def main() -> Template:
     os.set_inheritable(config.control, False)
     template = None
     try:
+        _enter_environment(config)
         _import_ahead(USUAL_MODULES)
         granted = [(path, access == WRITE) for access, path, _, _ in config.grants]
         around = Circumstances(restricted=not config.admin, scripts=config.scripts, granted=granted)
@@ -72,6 +75,16 @@ def main() -> Template:
         if template is None:
             os._exit(0)
     return template
+
+
+def _enter_environment(config: Config) -> None:
+    """Do what ``site`` does for a virtual environment, but for what runs code of packages (``.pth`` files)."""
+    sys.prefix = sys.exec_prefix = config.prefix
+    sys.executable = os.path.join(config.prefix, "bin", "python")
+    sys.path.append(config.packages)
+    site.setquit()
+    site.setcopyright()
+    site.sethelper()
 
 
 def _give_way() -> None:

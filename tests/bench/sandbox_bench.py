@@ -29,7 +29,7 @@ from floors import ForkZygote, NoSink, descendants
 
 from engine.models.runs import Mode, Outcome, RunKind
 from engine.pool.environment import ensure_environment
-from engine.pool.job import Job
+from engine.pool.job import Environment, Job
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
 from engine.sandbox.plan import Findings, Level, Plan, PlannedLayers, restricted_plan
@@ -61,9 +61,9 @@ def variants(findings: Findings) -> dict[str, Plan]:
 
 
 @contextlib.asynccontextmanager
-async def pool_of(folder: Path, interpreter: Path, plan: Plan, size: int) -> AsyncIterator[Pool]:
+async def pool_of(folder: Path, environment: Environment, plan: Plan, size: int) -> AsyncIterator[Pool]:
     folder.mkdir(parents=True)
-    pool = Pool(PoolSettings(interpreter=interpreter, scratch=folder, restricted=plan, size=size, min_size=1))
+    pool = Pool(PoolSettings(environment=environment, scratch=folder, restricted=plan, size=size, min_size=1))
     await pool.start()
     try:
         yield pool
@@ -99,14 +99,14 @@ async def latency(pools: dict[str, Pool], count: int) -> dict[str, list[float]]:
 
 
 async def rates(
-    folder: Path, interpreter: Path, plans: dict[str, Plan], rounds: int, seconds: float
+    folder: Path, environment: Environment, plans: dict[str, Plan], rounds: int, seconds: float
 ) -> dict[str, float]:
     """Runs per second on three slots, by name; ``floor`` is the bare zygote."""
     found: dict[str, list[float]] = {name: [] for name in ("floor", *plans)}
-    zygotes = [ForkZygote(interpreter) for _ in range(SLOTS)]
+    zygotes = [ForkZygote(environment.interpreter) for _ in range(SLOTS)]
     async with contextlib.AsyncExitStack() as stack:
         pools = {
-            name: await stack.enter_async_context(pool_of(folder / f"rate-{number}", interpreter, plan, SLOTS))
+            name: await stack.enter_async_context(pool_of(folder / f"rate-{number}", environment, plan, SLOTS))
             for number, (name, plan) in enumerate(plans.items())
         }
         for _ in range(rounds):
@@ -135,9 +135,9 @@ def spent(pid: int, *, children: bool) -> Spent:
     return Spent((int(fields[user]) + int(fields[system])) / ticks, int(fields[faults]))
 
 
-async def profile(folder: Path, interpreter: Path, plan: Plan, count: int) -> dict[str, float]:
+async def profile(folder: Path, environment: Environment, plan: Plan, count: int) -> dict[str, float]:
     """Where the processor time of one run goes: child, template, engine; microseconds and page faults."""
-    async with pool_of(folder / "profile", interpreter, plan, 1) as pool:
+    async with pool_of(folder / "profile", environment, plan, 1) as pool:
         for _ in range(20):
             await run(pool)
         template = next(pid for pid in descendants(os.getpid()) if descendants(pid) and not _has_grandchildren(pid))
@@ -162,12 +162,12 @@ def _has_grandchildren(pid: int) -> bool:
 
 
 async def measure(folder: Path, quick: bool) -> dict[str, object]:
-    interpreter = await ensure_environment(folder / "environment")
-    plans = variants(probe(interpreter))
+    environment = await ensure_environment(folder / "environment")
+    plans = variants(probe(environment.interpreter))
     figures: dict[str, object] = {}
     async with contextlib.AsyncExitStack() as stack:
         pools = {
-            name: await stack.enter_async_context(pool_of(folder / f"latency-{number}", interpreter, plan, 1))
+            name: await stack.enter_async_context(pool_of(folder / f"latency-{number}", environment, plan, 1))
             for number, (name, plan) in enumerate(plans.items())
         }
         samples = await latency(pools, 20 if quick else 300)
@@ -175,11 +175,11 @@ async def measure(folder: Path, quick: bool) -> dict[str, object]:
     for name, each in samples.items():
         p50, p99 = percentile(each, 0.5), percentile(each, 0.99)
         figures[f"latency, {name}"] = {"p50_ms": p50 * 1e3, "p99_ms": p99 * 1e3, "ratio": p50 / base}
-    found = await rates(folder, interpreter, plans, 1 if quick else 5, 0.3 if quick else 1.0)
+    found = await rates(folder, environment, plans, 1 if quick else 5, 0.3 if quick else 1.0)
     for name, runs in found.items():
         figures[f"rate, {name}"] = {"runs_per_s": runs, "ratio": runs / found["floor"]}
     for name in ("none", "full"):
-        figures[f"profile, {name}"] = await profile(folder / name, interpreter, plans[name], 50 if quick else 1000)
+        figures[f"profile, {name}"] = await profile(folder / name, environment, plans[name], 50 if quick else 1000)
     return figures
 
 

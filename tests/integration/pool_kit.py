@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,7 +20,7 @@ from typing import Any
 from engine.models.engine import SlotState
 from engine.models.runs import Mode, Outcome, RunKind, Stream
 from engine.pool.environment import _ensure
-from engine.pool.job import Job, Limits, Profile
+from engine.pool.job import Environment, Job, Limits, Profile
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
@@ -124,20 +125,26 @@ async def until_ready(pool: Pool) -> None:
 
 
 @cache
-def interpreter() -> Path:
-    """Of an environment made once for all tests."""
-    chosen = os.environ.get("GATEWRIGHT_TEST_INTERPRETER")
-    if chosen:
-        return Path(chosen)
+def environment() -> Environment:
+    """Return one that is made once for all tests."""
+    if there := os.environ.get("GATEWRIGHT_TEST_ENVIRONMENT"):
+        return _ensure(Path(there))
     folder = tempfile.mkdtemp(prefix="gatewright-test-env-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if chosen := os.environ.get("GATEWRIGHT_TEST_INTERPRETER"):
+        subprocess.run([chosen, "-m", "venv", "--without-pip", f"{folder}/default"], check=True)
     return _ensure(Path(folder) / "default")
+
+
+def interpreter() -> Path:
+    """Return the one that scripts of the tests run with."""
+    return environment().interpreter
 
 
 @cache
 def findings() -> Findings:
     """What this host gives, tried once for all tests."""
-    return probe(interpreter())
+    return probe(environment().interpreter)
 
 
 def plans(**chosen: Any) -> dict[str, Any]:
@@ -163,7 +170,7 @@ async def pool_of(size: int = 1, **settings: Any) -> AsyncIterator[Pool]:
     before = descendants()
     with tempfile.TemporaryDirectory(prefix="gatewright-test-pool-") as folder:
         given: dict[str, Any] = {
-            "interpreter": interpreter(), "scratch": Path(folder), "size": size, "min_size": 1,
+            "environment": environment(), "scratch": Path(folder), "size": size, "min_size": 1,
             "queue_wait": 60.0, "queue_limit": 1000, "profile": FREE_IMPORTS, **plans(),
         }  # fmt: skip
         pool = Pool(PoolSettings(**(given | settings)))

@@ -6,6 +6,7 @@ import array
 import os
 import sysconfig
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from pool_kit import ADMIN, limits, pool_of, run
 
 from engine.models.runs import Outcome
 from engine.pool.environment import _ensure
-from engine.pool.job import FileInput, Profile, Reply, SharedModule
+from engine.pool.job import Environment, FileInput, Profile, Reply, SharedModule
 from engine.pool.pool import Pool
 
 TABLE = """
@@ -34,23 +35,28 @@ ROOMY = limits(wall=30.0, memory=1 << 30)
 
 
 @pytest.fixture(scope="module")
-def with_packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An interpreter of an environment in which the packages of the tests are installed."""
-    folder = tmp_path_factory.mktemp("environment") / "default"
-    interpreter = _ensure(folder)
-    packages = next(folder.glob("lib/python*/site-packages"))
-    (packages / "tests.pth").write_text(sysconfig.get_paths()["purelib"])
-    (packages / "lib").mkdir()
-    (packages / "lib" / "__init__.py").write_text("")
-    (packages / "lib" / "tags.py").write_text("")
-    return interpreter
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment in which a package ``lib`` is installed."""
+    made = _ensure(tmp_path_factory.mktemp("environment") / "default")
+    (made.packages / "lib").mkdir()
+    (made.packages / "lib" / "__init__.py").write_text("")
+    (made.packages / "lib" / "tags.py").write_text("")
+    return made
 
 
 @pytest.fixture
-async def pool(with_packages: Path) -> AsyncIterator[Pool]:
+async def pool(bare: Environment) -> AsyncIterator[Pool]:
+    """One whose scripts have the packages of the tests."""
+    packages = replace(bare, packages=Path(sysconfig.get_paths()["purelib"]))
     async with pool_of(
-        1, interpreter=with_packages, profile=Profile(), modules=("numpy", "pandas"), profile_keep=0.0
+        1, environment=packages, profile=Profile(), modules=("numpy", "pandas"), profile_keep=0.0
     ) as made:
+        yield made
+
+
+@pytest.fixture
+async def pool_with_lib(bare: Environment) -> AsyncIterator[Pool]:
+    async with pool_of(1, environment=bare, profile=Profile(), profile_keep=0.0) as made:
         yield made
 
 
@@ -99,9 +105,9 @@ result = [data.flags.writeable, out.flags.writeable, data.flags.owndata, out.fla
 @pytest.mark.parametrize(
     "code", ["import lib", "from lib import tags", "import importlib; importlib.import_module('lib.tags')"]
 )
-async def test_an_installed_package_lib_is_no_shared_code(pool: Pool, mode: Profile, code: str) -> None:
+async def test_an_installed_package_lib_is_no_shared_code(pool_with_lib: Pool, mode: Profile, code: str) -> None:
     for shared in ([], [SharedModule("lib", package=True)]):
-        done = await run(pool, code, limits=ROOMY, profile=mode, shared=shared)
+        done = await run(pool_with_lib, code, limits=ROOMY, profile=mode, shared=shared)
         if code == "import lib" and shared:
             assert done.outcome is Outcome.OK
             continue

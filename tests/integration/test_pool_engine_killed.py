@@ -11,18 +11,20 @@ from pathlib import Path
 
 import pytest
 from daemon_support import line_of
-from pool_kit import PATIENCE, descendants, interpreter, pool_of, processes_with, run, until
+from pool_kit import PATIENCE, descendants, environment, pool_of, processes_with, run, until
 
 ENGINE = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {kit!r})
-from pool_kit import ADMIN, limits, make_job, plain_plans, plans
+from dataclasses import replace
+from pool_kit import ADMIN, environment, limits, make_job, plain_plans, plans
 from engine.pool.pool import Pool; from engine.pool.settings import PoolSettings
 
 async def main():
     pool = Pool(PoolSettings(
-        interpreter=Path({python!r}), scratch=Path({folder!r}), size=2, min_size=1, profile=ADMIN, **{plans}()))
+        environment=replace(environment(), prefix=Path({prefix!r})), scratch=Path({folder!r}),
+        size=2, min_size=1, profile=ADMIN, **{plans}()))
     await pool.start()
     job = make_job('''{script}''', limits=limits(wall=60.0), profile=ADMIN)
     ending = pool.submit(job)
@@ -48,17 +50,16 @@ while True: pass
 
 
 def start_engine(folder: Path, *, namespaces: bool, then: str) -> subprocess.Popen[bytes]:
-    # Its processes are found by the interpreter's path: nothing else of a slot is in their arguments.
-    (folder / "environment").symlink_to(interpreter().parent.parent)
-    python = folder / "environment" / "bin" / "python"
+    # Its processes are found by the environment's path: nothing else of a slot is in their arguments.
+    (folder / "environment").symlink_to(environment().prefix)
     source = ENGINE.format(
-        kit=str(Path(__file__).parent), python=str(python), folder=str(folder), script=SCRIPT, then=then,
-        plans="plans" if namespaces else "plain_plans",
+        kit=str(Path(__file__).parent), prefix=str(folder / "environment"), folder=str(folder), script=SCRIPT,
+        then=then, plans="plans" if namespaces else "plain_plans",
     )  # fmt: skip
     repository = str(Path(__file__).parents[2])
     # With the environment of these tests: one of its own would be left, since it is killed.
-    environment = os.environ | {"PYTHONPATH": repository, "GATEWRIGHT_TEST_INTERPRETER": str(interpreter())}
-    return subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, env=environment)
+    variables = os.environ | {"PYTHONPATH": repository, "GATEWRIGHT_TEST_ENVIRONMENT": str(environment().prefix)}
+    return subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, env=variables)
 
 
 @pytest.mark.parametrize("namespaces", [True, False])

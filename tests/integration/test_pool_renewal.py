@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from pool_kit import (
     ADMIN,
     descendants,
+    environment,
     expect_innocent,
     interpreter,
     limits,
@@ -124,7 +126,7 @@ async def test_admin_slots_are_renewed_too() -> None:
 async def test_a_slot_goes_on_with_its_zygote_while_no_other_can_be_had(tmp_path: Path) -> None:
     python = tmp_path / "python"
     python.symlink_to(interpreter())
-    async with pool_of(1, recycle_busy=3, interpreter=python) as pool:
+    async with pool_of(1, recycle_busy=3, environment=replace(environment(), interpreter=python)) as pool:
         before = template(pool)
         python.rename(tmp_path / "elsewhere")
         for _ in range(10):

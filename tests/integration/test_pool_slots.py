@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pool_kit import (
     DEAF,
     Sink,
     descendants,
+    environment,
     expect_innocent,
     interpreter,
     limits,
@@ -96,7 +98,10 @@ async def test_arguments_tell_nobody_how_a_slot_was_set_up(tmp_path: Path) -> No
         running, ending = await begin(pool, "print('ready')\n" + FOREVER, profile=Profile(grants=(grant,)))
         below = descendants()
         assert len(below) == 3, below
-        assert {line.split()[1:] == ["-I", "-X", "utf8", str(ENTRY)] for line in below.values()} == {True}, below
+        assert {
+            line.split()[1:] == ["-I", "-S", "-X", "utf8", str(ENTRY), str(environment().prefix)]
+            for line in below.values()
+        } == {True}, below
         await cancelled(pool, running, ending)
 
 
@@ -370,7 +375,7 @@ async def test_a_slot_can_be_restarted_by_hand(pool: Pool) -> None:
 
 
 async def test_a_pool_that_cannot_start_says_so(tmp_path: Path) -> None:
-    async with pool_of(1, interpreter=tmp_path / "no-python") as pool:
+    async with pool_of(1, environment=replace(environment(), interpreter=tmp_path / "no-python")) as pool:
         assert slot_state(pool) is SlotState.FAILED
         assert "no-python" in (pool.info().slots[0].problem or "")
         done = await run(pool, "result = 1")

@@ -179,12 +179,12 @@ class Place:
         tag: In the names of whatever attacks make elsewhere, so that it is found.
     """
 
-    def __init__(self, folder: Path, interpreter: Path, tokens: Mapping[str, str], tag: str) -> None:
+    def __init__(self, folder: Path, packages: Path, tokens: Mapping[str, str], tag: str) -> None:
         self.folder = folder
         self.tag = tag
         self.key = 0x67000000 | secrets.randbits(20)
         self.tokens = {name: token() for name in ("file", "project", "name", "pointer", "xattr")} | dict(tokens)
-        self.package = _site_packages(interpreter) / PACKAGE
+        self.package = packages / PACKAGE
         self.build()
         self.descriptor = os.open(self.secret, os.O_RDONLY)
         os.set_inheritable(self.descriptor, True)
@@ -312,10 +312,6 @@ def _state(path: str) -> tuple[object, ...]:
         attributes = [(name, os.getxattr(path, name, follow_symlinks=False)) for name in names]
     return (status.st_ino, status.st_mode, status.st_uid, status.st_gid, status.st_size if content else 0,
             status.st_nlink, status.st_mtime_ns, content, tuple(attributes))  # fmt: skip
-
-
-def _site_packages(interpreter: Path) -> Path:
-    return next((interpreter.parent.parent / "lib").glob("python3*")) / "site-packages"
 
 
 def _remove(path: Path) -> None:

@@ -18,7 +18,7 @@ from granted import GrantedFolder, approved
 from outside import Outside, compiled_library, tag_of
 from place import Place, token
 from plain_run import PlainRunner
-from pool_kit import ADMIN, INNOCENT, INNOCENT_VALUE, Done, interpreter, make_job, parent_of, run, until
+from pool_kit import ADMIN, INNOCENT, INNOCENT_VALUE, Done, environment, interpreter, make_job, parent_of, run, until
 from watcher import watch
 
 from engine.models.permissions import Access
@@ -51,7 +51,7 @@ class Trial:
             made.mkdir()
         self._granted = GrantedFolder(own / "granted")
         tokens = {name: token() for name in ("sibling", "victim", "engine")} | {"environ": secret}
-        self._place = Place(folder, interpreter(), tokens, tag_of(own))
+        self._place = Place(folder, environment().packages, tokens, tag_of(own))
         self._listeners = Listeners(folder, f"own-{os.getpid()}")
         self._place.pristine = self._place.snapshot()
         self._victim = Victim(tokens["victim"], self._place.secret)
@@ -59,8 +59,8 @@ class Trial:
         self._outside = Outside(self._place.tag, self._place.key, self._elsewhere)
         self._library = compiled_library()
         stray = fcntl.fcntl(self._place.descriptor, fcntl.F_DUPFD, 100)
-        environment = {"GATEWRIGHT_SECRET": secret, "PATH": "/usr/bin:/bin"}
-        self._plain = PlainRunner(interpreter(), stray, environment, own / "plain")
+        variables = {"GATEWRIGHT_SECRET": secret, "PATH": "/usr/bin:/bin"}
+        self._plain = PlainRunner(interpreter(), stray, variables, own / "plain")
         given = {"secret": tokens["sibling"]}
         self._sibling = make_job(SIBLING, limits=SIBLING_LIMITS, variables=given, profile=RESTRICTED)
 

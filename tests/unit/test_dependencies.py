@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.pool.job import Environment
 from engine.services.scripts.dependencies import Dependencies
 
 
@@ -60,4 +61,5 @@ def test_what_was_installed_meanwhile_counts(place: Path) -> None:
 
 def test_packages_of_an_environment_are_seen_and_the_engines_own_are_not(tmp_path: Path) -> None:
     install(tmp_path / "lib/python3.11/site-packages", "here", "1")
-    assert Dependencies.of(tmp_path, "3.11.9").missing(["here", "pytest"]) == ["pytest"]
+    environment = Environment(tmp_path / "python", tmp_path, tmp_path / "lib/python3.11/site-packages", "3.11.9")
+    assert Dependencies.of(environment).missing(["here", "pytest"]) == ["pytest"]

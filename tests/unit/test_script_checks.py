@@ -13,6 +13,7 @@ import pytest
 from engine.config import PolicySection
 from engine.models.checks import CheckProblem, CheckRequest
 from engine.models.runs import Mode, Outcome, Priority, RunError
+from engine.pool.job import Environment
 from engine.pool.outcome import Ending
 from engine.pool.settings import PoolSettings
 from engine.sandbox.modules import ImportPolicy
@@ -188,7 +189,8 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> CountingPool:
 
 def made(tmp_path: Path) -> Examiner:
     plan = Plan(Mode.RESTRICTED, Level.FULL, PlannedLayers())
-    return Examiner(tools_pool(PoolSettings(interpreter=tmp_path, scratch=tmp_path, restricted=plan)))
+    environment = Environment(tmp_path, tmp_path, tmp_path, "3.11.9")
+    return Examiner(tools_pool(PoolSettings(environment=environment, scratch=tmp_path, restricted=plan)))
 
 
 async def ask(asked: Examiner, text: bytes) -> asyncio.Task[Examined]:

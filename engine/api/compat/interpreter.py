@@ -16,12 +16,12 @@ class Interpreter:
 
     @property
     def path(self) -> str:
-        return str(self._host.engine.pool.settings.interpreter)
+        return str(self._host.engine.pool.settings.environment.interpreter)
 
     async def build(self) -> str:
         """Return its ``sys.version``."""
         if not self._build:
-            self._build = await python_build(self._host.engine.pool.settings.interpreter)
+            self._build = await python_build(self._host.engine.pool.settings.environment.interpreter)
         return self._build
 
     async def full_version(self) -> str:

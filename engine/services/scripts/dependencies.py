@@ -17,6 +17,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from engine.pool.job import Environment
+
 MAX_SHOWN = 3
 """Requirements in one sentence."""
 
@@ -36,9 +38,9 @@ class Dependencies:
         self._installed: tuple[tuple[int, ...], Mapping[str, str]] = ((), {})
 
     @classmethod
-    def of(cls, environment: Path, python: str) -> Dependencies:
-        """What is installed in a virtual environment, whose interpreter is of the version ``python``."""
-        return cls(environment.glob("lib/python*/site-packages"), python)
+    def of(cls, environment: Environment) -> Dependencies:
+        """What is installed in an environment."""
+        return cls([environment.packages], environment.version)
 
     def python_problem(self, requires: str | None) -> str | None:
         """One sentence if ``requires-python`` leaves out the Python that scripts run with here."""

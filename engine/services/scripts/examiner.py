@@ -101,7 +101,7 @@ class Examiner:
         self._closed = False
         self._numbers = itertools.count(1)
         self._known: OrderedDict[bytes, asyncio.Task[Examined]] = OrderedDict()
-        self._packages = sorted(settings.interpreter.parent.parent.glob("lib/python*/site-packages"))
+        self._packages = [settings.environment.packages]
 
     async def examine(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Examined:
         """Parse a script's text, once however often it is asked for.

@@ -1,0 +1,161 @@
+"""Operations on packages, environments and interpreters. What changes them is done as a task with live output."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from msgspec import Meta
+
+from engine.models.base import Model
+from engine.models.packages import (
+    DEFAULT,
+    AddPythonRequest,
+    CreateEnvironment,
+    EnvironmentInfo,
+    EnvironmentList,
+    EnvironmentName,
+    InstallRequest,
+    OfferedList,
+    PackageDetail,
+    PackageList,
+    PackagePlan,
+    PythonInfo,
+    PythonList,
+    UninstallRequest,
+    UpgradeRequest,
+    UsePythonRequest,
+)
+from engine.registry.operation import Operation
+
+PackageName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$")]
+
+
+class EnvironmentParams(Model, frozen=True):
+    environment: EnvironmentName = DEFAULT
+
+
+class EnvironmentNameParams(Model, frozen=True):
+    name: EnvironmentName
+
+
+class PackageParams(Model, frozen=True):
+    name: PackageName
+    environment: EnvironmentName = DEFAULT
+
+
+class SearchParams(Model, frozen=True):
+    q: Annotated[str, Meta(min_length=1, max_length=100, description="A package's name, or its beginning.")]
+    environment: EnvironmentName = DEFAULT
+
+
+PACKAGES_LIST = Operation(
+    "packages.list",
+    "GET",
+    "/packages",
+    PackageList,
+    "viewer",
+    "List the packages of an environment",
+    params=EnvironmentParams,
+)
+PACKAGES_SHOW = Operation(
+    "packages.show",
+    "GET",
+    "/packages/show/{name}",
+    PackageDetail,
+    "viewer",
+    "See what is known of an installed package",
+    params=PackageParams,
+)
+PACKAGES_SEARCH = Operation(
+    "packages.search",
+    "GET",
+    "/packages/search",
+    OfferedList,
+    "author",
+    "Search what the package index offers",
+    params=SearchParams,
+)
+PACKAGES_PLAN = Operation(
+    "packages.plan",
+    "POST",
+    "/packages/plan",
+    PackagePlan,
+    "author",
+    "Plan an installation: see what it would change, without a change",
+    body=InstallRequest,
+)
+PACKAGES_INSTALL = Operation(
+    "packages.install",
+    "POST",
+    "/packages/install",
+    PackagePlan,
+    "admin",
+    "Install packages; the answer comes when it is done",
+    body=InstallRequest,
+)
+PACKAGES_UPGRADE = Operation(
+    "packages.upgrade",
+    "POST",
+    "/packages/upgrade",
+    PackagePlan,
+    "admin",
+    "Upgrade packages, those named or all",
+    body=UpgradeRequest,
+)
+PACKAGES_UNINSTALL = Operation(
+    "packages.uninstall",
+    "POST",
+    "/packages/uninstall",
+    PackagePlan,
+    "admin",
+    "Uninstall packages, and what only they needed",
+    body=UninstallRequest,
+)
+ENVIRONMENTS_LIST = Operation(
+    "environments.list", "GET", "/environments", EnvironmentList, "viewer", "List the environments of this project"
+)
+ENVIRONMENTS_CREATE = Operation(
+    "environments.create",
+    "POST",
+    "/environments",
+    EnvironmentInfo,
+    "admin",
+    "Create environments",
+    body=CreateEnvironment,
+)
+ENVIRONMENTS_REMOVE = Operation(
+    "environments.remove",
+    "DELETE",
+    "/environments/{name}",
+    EnvironmentInfo,
+    "admin",
+    "Remove environments",
+    params=EnvironmentNameParams,
+)
+PYTHON_LIST = Operation(
+    "python.list", "GET", "/python", PythonList, "viewer", "List the interpreters that scripts may run on"
+)
+PYTHON_USE = Operation(
+    "python.use",
+    "POST",
+    "/python/use",
+    EnvironmentInfo,
+    "admin",
+    "Use another interpreter for an environment, with the same packages",
+    body=UsePythonRequest,
+)
+PYTHON_ADD = Operation(
+    "python.add", "POST", "/python", PythonInfo, "admin", "Add an interpreter by its path", body=AddPythonRequest
+)
+PYTHON_REMOVE = Operation(
+    "python.remove",
+    "POST",
+    "/python/remove",
+    PythonInfo,
+    "admin",
+    "Remove an interpreter that was added by its path",
+    body=AddPythonRequest,
+)
+
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = ()
+"""Each row comes in with the method that carries it out."""
