@@ -237,13 +237,15 @@ class Uv:
         """
         environment = self._environment() | dict(variables)
         told: list[str] = []
+        failed = False
         try:
             async with asyncio.timeout(self.settings.timeout), _started(arguments, environment, self._home) as process:
                 async for line in cast("asyncio.StreamReader", process.stderr):
                     text = self.shown(line.decode("utf-8", "replace"))
                     if sum(map(len, told)) < LONGEST_TOLD:
                         told.append(text)
-                    if tell is not None and text and not _UNTOLD.match(text) and not text.startswith(("error", " ")):
+                    failed = failed or text.startswith(("error", "hint"))
+                    if tell is not None and text and not failed and not _UNTOLD.match(text):
                         tell(text)
                 code = await process.wait()
         except TimeoutError:
@@ -341,7 +343,7 @@ async def _started(
 
 
 _NAME = r"`?([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?"
-_NOT_THERE = frozenset({"unknown_package", "no_wheel", "conflict", "yanked", "other_python", "bad_lock"})
+_NOT_THERE = frozenset({"unknown_package", "no_wheel", "conflict", "yanked", "other_python", "bad_lock", "no_version"})
 """Problems that another place for packages may not have."""
 
 _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
@@ -376,8 +378,8 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
     (
         rf"{_NAME} was not found in",
         "unknown_package",
-        "There is no package {1} to be had{host}.",
-        "Look at its name: gatewright packages search NAME",
+        "There is no package {1}{host}.",
+        "Look at its name, and at packages.index in the settings.",
         422,
     ),
     (
@@ -395,7 +397,14 @@ _SENTENCES: tuple[tuple[str, str, str, str, int], ...] = (
         422,
     ),
     (
-        r"timed out|error sending request|dns error|Connection refused|tcp connect|network",
+        rf"there is no version of {_NAME}([^\s,`]*)",
+        "no_version",
+        "There is no {1}{2}{host}.",
+        "Look at its versions: gatewright packages search {1}",
+        422,
+    ),
+    (
+        r"timed out|error sending request|dns error|Connection refused|tcp connect|etwork is unreachable",
         "index_unreachable",
         "The package index{host} does not answer; nothing was changed.",
         "Look at packages.index in the project's settings, or use a wheelhouse.",
@@ -423,7 +432,10 @@ def problem_in(output: str, host: str = "") -> ServiceError:
         if (found := re.search(pattern, flat)) is not None:
             words = [group or "" for group in (found[0], *found.groups())]
             return ServiceError(
-                code, sentence.format(*words, host=f" {host}" if host else ""), hint=hint, status=status
+                code,
+                sentence.format(*words, host=f" at {host}" if host else ""),
+                hint=hint.format(*words),
+                status=status,
             )
     if (found := re.search(r"Because (.*?)(?: hint: |$)", flat)) is not None:
         return ServiceError(
@@ -436,7 +448,7 @@ def problem_in(output: str, host: str = "") -> ServiceError:
 
 
 def _shortened(text: str) -> str:
-    text = text.replace("we can conclude that ", "").replace("`", "")
+    text = text.replace("we can conclude that ", "so ").replace("`", "")
     text = text if len(text) <= 500 else f"{text[:499]}…"
     return text if text.endswith((".", "…")) else f"{text}."
 
