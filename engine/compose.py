@@ -44,6 +44,7 @@ from engine.services.macros.library import MacroLibrary
 from engine.services.macros.local import LocalExecutor
 from engine.services.macros.service import RenderService
 from engine.services.metrics import MetricsService
+from engine.services.packages.interpreters import Interpreters
 from engine.services.policy import AccessPolicy
 from engine.services.pool import PoolService
 from engine.services.retention import RetentionService, VersionHistory
@@ -142,6 +143,7 @@ class EngineParts:
     policy: AccessPolicy
     render: RenderService
     script_api: ScriptApi
+    interpreters: Interpreters
 
 
 async def compose(
@@ -216,6 +218,7 @@ async def compose(
     stack.push_async_callback(examiner.close)
     shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
     stack.push_async_callback(shared.close)
+    interpreters = Interpreters(project.private, lambda: [pool.settings.environment], audit, space)
     dependencies = Dependencies.of(environment)
     leases = EditLeases()
     scripts = ScriptService(files, reconciler, writer, state.approvals, events, dependencies, shared, leases)
@@ -338,6 +341,7 @@ async def compose(
         policy=policy,
         render=render,
         script_api=script_api,
+        interpreters=interpreters,
     )
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret
