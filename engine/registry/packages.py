@@ -157,5 +157,5 @@ PYTHON_REMOVE = Operation(
     body=AddPythonRequest,
 )
 
-OPERATIONS: tuple[Operation[Any, Any, Any], ...] = ()
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (PYTHON_LIST, PYTHON_ADD, PYTHON_REMOVE)
 """Each row comes in with the method that carries it out."""

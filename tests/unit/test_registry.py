@@ -153,8 +153,8 @@ ABOVE_VIEWER = {
     ),
     "admin": (
         "audit.list audit.verify engine.stop git.trust permissions.approve permissions.begin_edits "
-        "permissions.end_edits permissions.refuse permissions.renew_edits pool.resize pool.restart "
-        "retention.prune secrets.delete secrets.list secrets.set tokens.create tokens.list tokens.revoke"
+        "permissions.end_edits permissions.refuse permissions.renew_edits pool.resize pool.restart python.add "
+        "python.remove retention.prune secrets.delete secrets.list secrets.set tokens.create tokens.list tokens.revoke"
     ),
 }
 PATIENT = {

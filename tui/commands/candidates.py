@@ -51,6 +51,7 @@ HEADER_KEYS: Mapping[str, tuple[str, ...]] = {
     "enabled": ("true", "false"),
     "tags": (),
     "preload": (),
+    "environment": (),
     "leave_processes": ("true", "false"),
     "requires-python": (),
     "dependencies": (),

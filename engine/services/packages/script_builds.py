@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -35,25 +36,26 @@ class ScriptBuilds:
 
     Args:
         builds: Holds them, with those that have names.
-        in_use: Tells the folders of builds that processes run with.
         size: Bytes that all of them may take on disk before the longest unused go.
         keep: Seconds after which one that no run needed goes.
     """
 
-    def __init__(self, builds: Builds, in_use: Callable[[], Iterable[Path]], size: int, keep: float) -> None:
+    def __init__(self, builds: Builds, size: int, keep: float) -> None:
         self._builds = builds
         self._folder = builds.folder / CLAIMS
-        self._in_use = in_use
         self._size = size
         self._keep = keep
         self._known: dict[str, Environment] = {}
         self._sizes: dict[str, int] = {}
-        self._new: set[Path] = set()
         builds.claims.append(self.claimed)
 
     def claimed(self) -> list[Path]:
         """Return the folders of builds that must stay."""
-        return [*self._new, *(target for _, target, _ in self._claims())]
+        return [prefix for _, prefix, _ in self._claims()]
+
+    def named(self, name: str) -> Environment | None:
+        """Return the environment of a name; None if there is none that runs."""
+        return self._builds.current(name)
 
     @property
     def count(self) -> int:
@@ -92,19 +94,23 @@ class ScriptBuilds:
         steps = _Steps(lock, tell)
         name = lock.packages[0].name if lock.packages else f"python{interpreter.version}"
         made = await self._builds.make(
-            lock, interpreter, f"{name}-{key[:8]}", requirements=requirements, by=by, tell=steps
+            lock,
+            interpreter,
+            f"{name}-{key[:8]}",
+            requirements=requirements,
+            by=by,
+            tell=steps,
+            claim=lambda prefix: self._claim(key, prefix),
         )
-        self._new.add(made.prefix)
-        try:
-            self._claim(key, made.prefix)
-        finally:
-            self._new.discard(made.prefix)
         self._known.pop(key, None)
-        return self.find(key) or made
+        return await asyncio.to_thread(self.find, key) or made
 
-    def evict(self) -> list[str]:
-        """Remove what no run needed for long, and the longest unused as long as all take too much; return the keys."""
-        in_use = {Path(os.path.realpath(each)) for each in self._in_use()}
+    def evict(self, used: Iterable[Path]) -> list[str]:
+        """Remove what no run needed for long, and the longest unused as long as all take too much; return the keys.
+
+        ``used`` are the folders of builds that processes run with.
+        """
+        in_use = {Path(os.path.realpath(each)) for each in used}
         now, total, gone = time.time(), 0, []
         for key, prefix, used_at in sorted(self._claims(), key=lambda claim: claim[2], reverse=True):
             total += self._size_of(key, prefix)
@@ -117,8 +123,8 @@ class ScriptBuilds:
                 self._known.pop(key, None)
                 self._sizes.pop(key, None)
                 (self._folder / key).unlink(missing_ok=True)
+                self._builds.discard(prefix)
                 gone.append(key)
-        self._builds.collect(in_use)
         return gone
 
     def _claim(self, key: str, prefix: Path) -> None:

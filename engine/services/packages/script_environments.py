@@ -17,13 +17,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from engine.models.packages import PlannedPackage
+from engine.models.packages import DEFAULT, PlannedPackage
 from engine.models.permissions import ApprovalState, ReviewedEnvironment
 from engine.models.runs import Mode
 from engine.models.scripts import ScriptInfo
@@ -35,7 +36,7 @@ from engine.services.packages.lock import BadLock, Lock
 from engine.services.packages.requirements import checked_requirements
 from engine.services.packages.script_builds import ScriptBuilds
 from engine.services.packages.uv import Uv
-from engine.services.tasks import Progress, TaskService
+from engine.services.tasks import Progress, TaskCancelled, TaskService
 from engine.worker.imports import ALWAYS_ALLOWED, BLOCKED, GONE, OUTSIDE, RESERVED, TWINS
 from store.errors import StoreError
 from store.state.environment_approvals import EnvironmentApprovals
@@ -46,6 +47,9 @@ TASK = "environment"
 
 RESOLVED_FOR = 600.0
 """Seconds for which a lock that was shown may be approved without being resolved again."""
+
+LOOKED_FOR = 30.0
+"""Seconds for which the interpreters that were found are taken to be there."""
 
 MAX_RESOLVED = 64
 """Locks that are remembered for that."""
@@ -61,6 +65,19 @@ NEVER_OPENED = (
 """Import names that no approval of packages opens: a package may call a module of its own like a standard one."""
 
 log = logging.getLogger(__name__)
+
+
+class Header(Protocol):
+    """The part of what a script says about itself that decides what it runs with."""
+
+    @property
+    def dependencies(self) -> Sequence[str]: ...
+
+    @property
+    def requires_python(self) -> str | None: ...
+
+    @property
+    def environment(self) -> str: ...
 
 
 class Usual(Protocol):
@@ -82,13 +99,13 @@ class PackageRequest:
     python: str = ""
 
     @classmethod
-    def of(cls, info: ScriptInfo) -> PackageRequest:
+    def of(cls, header: Header) -> PackageRequest:
         """Return the request of a script.
 
         Raises:
             ServiceError: ``bad_request`` when it names something else than packages of an index.
         """
-        return cls(tuple(checked_requirements(info.dependencies)), _specifier(info.requires_python))
+        return cls(tuple(checked_requirements(header.dependencies)), _specifier(header.requires_python))
 
     @property
     def key(self) -> str:
@@ -160,9 +177,11 @@ class ScriptEnvironments:
         usual: Usual,
         uv: Uv,
         builds: ScriptBuilds,
+        usual_interpreter: Callable[[], Interpreter],
         interpreters: Callable[[], Sequence[Interpreter]],
         tasks: TaskService,
         audit: AuditService,
+        in_use: Callable[[], Sequence[Path]],
     ) -> None:
         """Make the service of one project.
 
@@ -171,17 +190,22 @@ class ScriptEnvironments:
             usual: What scripts have without an environment of their own.
             uv: Makes locks of requests.
             builds: Holds what was built of them.
+            usual_interpreter: That of the project's own environment.
             interpreters: What there is on this host, the preferred one first; called in a thread.
             tasks: Carry out builds.
             audit: Hears of decisions and builds.
+            in_use: Folders of environments that processes run with.
         """
         self._approvals = approvals
         self._usual = usual
         self._uv = uv
         self._builds = builds
+        self._usual_interpreter = usual_interpreter
         self._interpreters = interpreters
+        self._found: tuple[float, Sequence[Interpreter]] = (0.0, ())
         self._tasks = tasks
         self._audit = audit
+        self._in_use = in_use
         self._decided: dict[str, EnvironmentApprovalRow] = {}
         self._resolved: OrderedDict[str, Resolved] = OrderedDict()
         self._resolving: dict[str, asyncio.Task[Resolved]] = {}
@@ -191,16 +215,18 @@ class ScriptEnvironments:
         """Read what was decided. This engine alone changes it from here on."""
         self._decided = await self._approvals.in_force()
 
-    def asks(self, info: ScriptInfo) -> bool:
+    def asks(self, header: Header) -> bool:
         """Return whether a script needs packages that the project's own environment has not. Blocks."""
-        return bool(info.dependencies) and not self._usual.satisfies(info.dependencies, info.requires_python)
+        if not header.dependencies or header.environment:
+            return False
+        return not self._usual.satisfies(header.dependencies, header.requires_python)
 
-    def waits(self, info: ScriptInfo) -> bool:
+    def waits(self, header: Header) -> bool:
         """Return whether a script asks for packages that no administrator has approved. Blocks."""
-        if not info.dependencies or info.shared or not self.asks(info):
+        if not self.asks(header):
             return False
         try:
-            decided = self._decided.get(PackageRequest.of(info).key)
+            decided = self._decided.get(PackageRequest.of(header).key)
         except ServiceError:  # never granted
             return True
         return decided is None or decided.state != ApprovalState.APPROVED
@@ -229,8 +255,10 @@ class ScriptEnvironments:
 
         Raises:
             ServiceError: ``needs_approval``, ``bad_request`` for requirements that are none, ``no_interpreter``,
-                ``not_built``.
+                ``not_built``, ``no_environment`` for the name of none.
         """
+        if info.environment not in ("", DEFAULT):
+            return await asyncio.to_thread(self._named, info)
         if not info.dependencies and info.requires_python is None:
             return None
         if await asyncio.to_thread(self._usual.satisfies, info.dependencies, info.requires_python):
@@ -248,6 +276,25 @@ class ScriptEnvironments:
             log.warning("the approved lock of %s cannot be used: %s", info.path, error)
             raise _needs_approval(info, request, None) from None
         return await self._built(info, request, lock, interpreter, actor)
+
+    def _named(self, info: ScriptInfo) -> Environment:
+        """Return the environment that a header names. Blocks."""
+        found = self._builds.named(info.environment)
+        if found is None:
+            raise ServiceError(
+                "no_environment",
+                f"{info.path} runs in the environment {info.environment}, which this project does not have.",
+                hint="An administrator can make it; see gatewright packages environments.",
+                status=422,
+            )
+        if not PackageRequest((), _specifier(info.requires_python)).allows(found.version):
+            raise ServiceError(
+                "bad_script",
+                f"{info.path} requires Python {info.requires_python} (requires-python), and the environment "
+                f"{info.environment} has Python {found.version}.",
+                status=422,
+            )
+        return found
 
     async def review(
         self, info: ScriptInfo, *, resolve: bool, others: Iterable[str] = ()
@@ -304,7 +351,7 @@ class ScriptEnvironments:
             each.path
             for each in infos
             if each.path != info.path
-            and not each.shared
+            and not (each.shared or each.environment)
             and (sorted(each.dependencies), each.requires_python) == wanted
         ]
 
@@ -323,6 +370,12 @@ class ScriptEnvironments:
     async def refuse(self, info: ScriptInfo, actor: Actor) -> None:
         """Say no to the packages that a script asks for; an approval of the same request ends."""
         await self._decide(info, PackageRequest.of(info), ApprovalState.REFUSED, actor)
+
+    async def evict(self) -> None:
+        """Remove builds that no run needed for long, and the longest unused when all take too much of the disk."""
+        gone = await asyncio.to_thread(self._builds.evict, self._in_use())
+        if gone:
+            log.info("removed %d environments of scripts that no run needed", len(gone))
 
     async def close(self) -> None:
         for task in list(self._resolving.values()):
@@ -385,8 +438,11 @@ class ScriptEnvironments:
 
     async def _interpreter(self, info: ScriptInfo, request: PackageRequest, version: str = "") -> Interpreter:
         """Return the interpreter of this host that a request runs on, of the minor version of ``version`` if given."""
-        found = await asyncio.to_thread(self._interpreters)
         minor = _minor(version)
+        usual = self._usual_interpreter()
+        if request.allows(usual.version) and minor in ("", _minor(usual.version)):
+            return usual
+        found = await self._on_this_host()
         for each in found:
             if request.allows(each.version) and minor in ("", _minor(each.version)):
                 return each
@@ -404,6 +460,12 @@ class ScriptEnvironments:
             hint="See gatewright python list; an administrator can add one by its path.",
             status=422,
         )
+
+    async def _on_this_host(self) -> Sequence[Interpreter]:
+        """Return the interpreters, looked for again only after a while: a run must not wait for it."""
+        if not self._found[1] or time.monotonic() - self._found[0] > LOOKED_FOR:
+            self._found = time.monotonic(), await asyncio.to_thread(self._interpreters)
+        return self._found[1]
 
     async def _resolve(self, info: ScriptInfo, request: PackageRequest) -> Resolved:
         """Return what a request comes to now; several who ask at once wait for one answer."""
@@ -457,13 +519,21 @@ class ScriptEnvironments:
                 loop.call_soon_threadsafe(building.tell, doing)
 
             loop = asyncio.get_running_loop()
+            asked = request.requirements
+            making = asyncio.ensure_future(self._builds.make(key, lock, asked, interpreter, actor.name, told))
+            progress.on_stop = making.cancel
             try:
-                progress(building.sentence, 0)
-                asked = request.requirements
-                made = await self._builds.make(key, lock, asked, interpreter, actor.name, told)
+                told(f"installing {building.label}", 0, len(lock.packages))
+                made = await making
+            except asyncio.CancelledError:
+                making.cancel()
+                if progress.stopped:
+                    raise TaskCancelled from None
+                raise
             finally:
                 del self._building[key]
             packages = ", ".join(f"{one.name} {one.version}" for one in lock.packages)
+            await self.evict()
             self._audit.tell(actor, "packages", "environment_built", made.name, packages=packages, python=made.version)
             return opened(made)
 
