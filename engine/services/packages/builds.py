@@ -222,11 +222,7 @@ class Builds:
         (self.folder / BUILDS).mkdir(mode=0o700, exist_ok=True)
         build = f"{BUILDS}/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
         if (found := environment_at(place)) is not None and not (place / RECORD).exists():
-            record = BuildRecord(
-                FORMAT, name, str(found.interpreter), found.version, tuple(requirements_of(found.packages)),
-                made_at=place.stat().st_mtime, modules=tuple(import_names(found.packages)), managed=False,
-            )  # fmt: skip
-            _finish(place, record)
+            _finish(place, self.unmanaged(name, found))
         with disk.open_folder(self.folder) as folder:
             # A link that leads nowhere where it is, and to the folder once the two have changed places.
             os.symlink(build, build, dir_fd=folder)
@@ -240,6 +236,19 @@ class Builds:
                 disk.remove_quietly(folder, build)
                 raise
             os.fsync(folder)
+
+    def unmanaged(self, name: str, environment: Environment) -> BuildRecord:
+        """Return what is known of an older environment, which was installed into by hand. Blocks."""
+        return BuildRecord(
+            FORMAT,
+            name,
+            str(environment.interpreter),
+            environment.version,
+            tuple(requirements_of(environment.packages)),
+            made_at=(self.folder / name).stat().st_mtime,
+            modules=tuple(import_names(environment.packages)),
+            managed=False,
+        )
 
     def remove(self, name: str) -> None:
         """Take a name away; its build goes with the next ``collect``. Blocks.
