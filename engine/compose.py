@@ -149,6 +149,7 @@ class EngineParts:
     render: RenderService
     script_api: ScriptApi
     interpreters: Interpreters
+    script_environments: ScriptEnvironments
 
 
 async def compose(
@@ -372,6 +373,7 @@ async def compose(
         render=render,
         script_api=script_api,
         interpreters=interpreters,
+        script_environments=script_environments,
     )
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret
