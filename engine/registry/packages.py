@@ -46,7 +46,7 @@ class PackageParams(Model, frozen=True):
     environment: EnvironmentName = DEFAULT
 
 
-class SearchParams(Model, frozen=True):
+class PackageSearchParams(Model, frozen=True):
     q: Annotated[str, Meta(min_length=1, max_length=100, description="A package's name, or its beginning.")]
     environment: EnvironmentName = DEFAULT
 
@@ -76,7 +76,7 @@ PACKAGES_SEARCH = Operation(
     OfferedList,
     "author",
     "Search what the package index offers",
-    params=SearchParams,
+    params=PackageSearchParams,
 )
 PACKAGES_PLAN = Operation(
     "packages.plan",
@@ -177,5 +177,8 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     ENVIRONMENTS_LIST,
     ENVIRONMENTS_CREATE,
     ENVIRONMENTS_REMOVE,
+    PYTHON_LIST,
+    PYTHON_ADD,
+    PYTHON_REMOVE,
 )
 """Each row comes in with the method that carries it out."""

@@ -438,7 +438,7 @@ class PackageService:
     def _environments(self) -> EnvironmentList:
         infos = [self._info(name) for name in self.builds.names() if self.builds.prefix(name) is not None]
         named = {self.builds.prefix(info.name) for info in infos}
-        return EnvironmentList(environments=infos, own=sum(prefix not in named for prefix, _ in self.builds.all()))
+        return EnvironmentList(environments=infos, own=len(self.builds.claimed() - named))
 
     def _package(self, one: Distribution, record: BuildRecord) -> InstalledPackage:
         asked = {name_of(each): each for each in record.requirements}
