@@ -1,0 +1,129 @@
+"""The sample data of the default scripts that read exports, archives and databases, made from what is true of it.
+
+``python tests/integration/default_samples_b.py`` writes it to ``default_scripts/samples``. What a test knows of it
+stands where it is put in: a tag without a unit is one that is written here without a unit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Node = dict[str, Any]
+
+
+def folder(name: str, *inner: Node) -> Node:
+    return {"name": name, "tagType": "Folder", "tags": list(inner)}
+
+
+def opc(name: str, address: str, kind: str = "Float4", **more: Any) -> Node:
+    found = {
+        "name": name,
+        "tagType": "AtomicTag",
+        "valueSource": "opc",
+        "opcServer": "Ignition OPC UA Server",
+        "opcItemPath": f"ns=1;s=[{address}",
+        "dataType": kind,
+    }
+    return found | more
+
+
+def analog(name: str, address: str, unit: str, low: float, high: float, **more: Any) -> Node:
+    return opc(name, address, engUnit=unit, engLow=low, engHigh=high, **more)
+
+
+def alarm(name: str, mode: str, setpoint: float, priority: str | None = "High") -> Node:
+    found: Node = {"name": name, "mode": mode, "setpointA": setpoint}
+    return found | ({"priority": priority} if priority else {})
+
+
+MOTOR_TYPE = {
+    "name": "Motor",
+    "tagType": "UdtType",
+    "parameters": {"number": {"dataType": "Integer"}},
+    "tags": [
+        {
+            "name": member,
+            "tagType": "AtomicTag",
+            "valueSource": "opc",
+            "opcServer": "Ignition OPC UA Server",
+            "opcItemPath": {"bindType": "parameter", "binding": f"ns=1;s=[Line2-PLC]Motor{{number}}/{member}"},
+            "dataType": kind,
+        }
+        | ({"engUnit": unit, "engLow": 0.0, "engHigh": 100.0} if unit else {})
+        for member, kind, unit in (("Current", "Float4", "A"), ("Running", "Boolean", ""))
+    ],
+}
+
+
+def motor(number: int) -> Node:
+    return {
+        "name": f"Motor{number}",
+        "tagType": "UdtInstance",
+        "typeId": "Motor",
+        "parameters": {"number": {"dataType": "Integer", "value": number}},
+        "tags": [{"name": member, "tagType": "AtomicTag"} for member in ("Current", "Running")],
+    }
+
+
+def tags_before() -> bytes:
+    tank = folder(
+        "Tank1",
+        analog("Level", "Line2-PLC]40001", "%", 0.0, 100.0, alarms=[alarm("High level", "AboveValue", 90.0)]),
+        analog("Temperature", "Line2-PLC]40003", "°C", 0.0, 120.0),
+        opc("Valve", "Line2-PLC]00012", "Boolean"),
+    )
+    boiler = folder(
+        "Boiler",
+        analog("SteamPressure", "Boiler-PLC]40101", "bar", 0.0, 16.0),
+        analog("FeedWater", "Boiler-PLC]40103", "l/min", 0.0, 400.0),
+    )
+    recipe = {"name": "Recipe", "tagType": "AtomicTag", "valueSource": "memory", "dataType": "String", "value": "A-12"}
+    types = {"name": "_types_", "tagType": "Folder", "tags": [MOTOR_TYPE]}
+    return export(types, folder("Line2", tank, motor(1), motor(2), recipe), boiler)
+
+
+def tags_after() -> bytes:
+    """The same plant a week later.
+
+    Added: ``Line4`` with two tags, ``Line2/Motor3`` with two members. Removed: ``Line2/Tank1/Valve``. Moved:
+    ``Boiler/FeedWater`` to ``Line2/FeedWater``. Changed: the limit of Level's alarm, unit and range of SteamPressure.
+    The recipe has another value, keys and tags stand in another order, and limits are written without fractions:
+    none of that counts.
+
+    Against the rules of the lint: two tags read 40301; ``Flow`` has no unit and no range, ``Pressure 2!`` has a name
+    with a sign and its range upside down; the alarm of Flow has no priority; ``Temperature`` is disabled.
+    """
+    level = analog("Level", "Line2-PLC]40001", "%", 0, 100, alarms=[alarm("High level", "AboveValue", 95.0)])
+    temperature = analog("Temperature", "Line2-PLC]40003", "°C", 0, 120) | {"enabled": False}
+    tank = folder("Tank1", dict(reversed(temperature.items())), level)
+    recipe = {"value": "B-07", "dataType": "String", "valueSource": "memory", "tagType": "AtomicTag", "name": "Recipe"}
+    feed_water = analog("FeedWater", "Boiler-PLC]40103", "l/min", 0.0, 400.0)
+    boiler = folder("Boiler", analog("SteamPressure", "Boiler-PLC]40101", "kPa", 0.0, 1600.0))
+    line4 = folder(
+        "Line4",
+        opc("Flow", "Line4-PLC]40301", alarms=[alarm("Low flow", "BelowValue", 5.0, priority=None)]),
+        analog("Pressure 2!", "Line4-PLC]40301", "bar", 10.0, 0.0),
+    )
+    types = {"name": "_types_", "tagType": "Folder", "tags": [MOTOR_TYPE]}
+    return export(boiler, line4, folder("Line2", recipe, motor(3), motor(2), motor(1), feed_water, tank), types)
+
+
+def export(*nodes: Node) -> bytes:
+    provider = {"name": "", "tagType": "Provider", "tags": nodes}
+    return json.dumps(provider, indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+SAMPLES: dict[str, Callable[[], bytes]] = {"tags_before.json": tags_before, "tags_after.json": tags_after}
+
+
+def content_of(data: bytes) -> Any:
+    """Return what counts of a sample: how it is packed differs from one zlib or SQLite to the next."""
+    return data
+
+
+if __name__ == "__main__":
+    for name, made in SAMPLES.items():
+        (Path(__file__).parents[2] / "default_scripts/samples" / name).write_bytes(made())

@@ -1,0 +1,109 @@
+"""Default scripts on exports, archives and databases: each runs on its sample data, whose truth is known.
+
+RESTRICTED, in the default preset, without any approval. ``default_samples_b.py`` says what is true of the samples.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from default_samples_b import SAMPLES, content_of
+
+from default_scripts import bundle
+from engine import Engine
+from engine.library import Run
+from engine.models.runs import Outcome, RunKind, RunRequest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engine]:
+    async with Engine.open(tmp_path_factory.mktemp("truths") / "plant", pool_size=1) as engine:
+        yield engine
+
+
+async def run(engine: Engine, script: str, params: dict[str, Any] | None = None, **samples: str) -> Run:
+    """Run a default script on files of ``documents/samples``, by the names of its parameters."""
+    files = {}
+    for param, name in samples.items():
+        writer = engine.buffers.create(name, engine.owner)
+        writer.write((engine.project.documents / "samples" / name).read_bytes())
+        files[param] = writer.finish().id
+    request = RunRequest(kind=RunKind.SCRIPT, script=f"defaults/{script}", params=params or {}, files=files)
+    done = await engine.run(request)
+    assert (done.outcome, done.stderr) == (Outcome.OK, ""), done.traceback
+    assert not done.grants
+    assert done.note is None, "its result is plain data"
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    return done
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+async def test_the_samples_are_what_they_are_said_to_be(name: str) -> None:
+    assert content_of(bundle()[f"documents/samples/{name}"]) == content_of(SAMPLES[name]())
+
+
+async def test_what_became_of_the_tags_in_a_week(engine: Engine) -> None:
+    done = await run(engine, "tag_diff", old="tags_before.json", new="tags_after.json")
+    found = done.value
+    assert found["tags"] == {"old": 12, "new": 15}
+    assert {key: found[key] for key in ("added", "removed", "moved", "changed", "ignored", "more")} == {
+        "added": 4, "removed": 1, "moved": 1, "changed": 3, "ignored": 1, "more": 0,
+    }  # fmt: skip
+    assert found["added_paths"] == [
+        {"path": "Line2/Motor3", "type": "UdtInstance", "tags": 2},
+        {"path": "Line4", "type": "Folder", "tags": 2},
+    ]
+    assert found["removed_paths"] == [{"path": "Line2/Tank1/Valve", "type": "AtomicTag", "tags": 1}]
+    assert found["moved_paths"] == [{"from": "Boiler/FeedWater", "to": "Line2/FeedWater"}]
+    assert {each["path"]: each["properties"] for each in found["changed_paths"]} == {
+        "Boiler/SteamPressure": [
+            {"name": "engHigh", "old": 16.0, "new": 1600.0},
+            {"name": "engUnit", "old": "bar", "new": "kPa"},
+        ],
+        "Line2/Tank1/Level": [{"name": "alarms/High level/setpointA", "old": 90.0, "new": 95.0}],
+        "Line2/Tank1/Temperature": [{"name": "enabled", "old": None, "new": False}],
+    }
+    assert "~ Boiler/SteamPressure\n    engHigh: 16.0 -> 1600.0\n" in done.stdout
+
+
+async def test_what_is_wrong_with_the_tags(engine: Engine) -> None:
+    done = await run(engine, "tag_lint", export="tags_after.json")
+    assert (done.value["tags"], done.value["findings"], done.value["more"]) == (15, 8, 0)
+    assert {(each["rule"], each["path"], each["detail"]) for each in done.value["list"]} == {
+        ("duplicate_opc", "Line4/Flow", "ns=1;s=[Line4-PLC]40301"),
+        ("duplicate_opc", "Line4/Pressure 2!", "ns=1;s=[Line4-PLC]40301"),
+        ("bad_range", "Line4/Pressure 2!", "10 to 0"),
+        ("alarm_priority", "Line4/Flow", "Low flow"),
+        ("no_unit", "Line4/Flow", ""),
+        ("no_range", "Line4/Flow", ""),
+        ("disabled", "Line2/Tank1/Temperature", ""),
+        ("name", "Line4/Pressure 2!", ""),
+    }
+    params = {"skip": ["no_unit", "no_range"], "depth": 1, "names": r"[A-Z]\w*", "top": 1}
+    done = await run(engine, "tag_lint", params, export="tags_after.json")
+    assert "no_unit" not in done.value["rules"]
+    assert done.value["rules"]["depth"] == 4, "two of the type, two of the tank"
+    assert done.value["rules"]["name"] == 2, "_types_ and Pressure 2!"
+    assert done.value["more"] == done.value["findings"] - len(done.value["list"]) == 5
+
+
+BY_HAND = [("tag_diff", ["tags_before.json", "tags_after.json"]), ("tag_lint", ["tags_after.json"])]
+
+
+@pytest.mark.parametrize(("script", "samples"), BY_HAND[:1])
+async def test_by_hand_they_say_the_same(engine: Engine, script: str, samples: list[str]) -> None:
+    folder = ROOT / "default_scripts"
+    command = [sys.executable, "-I", f"{folder}/defaults/{script}.py", *(f"{folder}/samples/{one}" for one in samples)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    inside = await run(engine, script, **dict(zip(("old", "new"), samples, strict=True)))
+    assert done.stdout.splitlines()[2:] == inside.stdout.splitlines()[2:], "after the names of the files"
