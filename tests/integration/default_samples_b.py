@@ -6,7 +6,10 @@ stands where it is put in: a tag without a unit is one that is written here with
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,12 +119,79 @@ def export(*nodes: Node) -> bytes:
     return json.dumps(provider, indent=1, ensure_ascii=False).encode() + b"\n"
 
 
+def packed(files: dict[str, str | bytes]) -> bytes:
+    """Return a zip of these files, each at one fixed time."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, (2026, 11, 20, 6, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    return made.getvalue()
+
+
+def saved(by: str, at: str, **more: Any) -> str:
+    """Return what Ignition keeps beside a resource, as it is after a save by somebody at a time."""
+    signature = hashlib.sha256(f"{by} {at}".encode()).hexdigest()
+    attributes = {
+        "lastModification": {"actor": by, "timestamp": f"2026-11-{at}:00Z"},
+        "lastModificationSignature": signature,
+    } | more
+    return json.dumps({"scope": "G", "version": 1, "files": [], "attributes": attributes}, indent=2)
+
+
+DATABASE_XML = (
+    '<datasource name="historian" {}><url>jdbc:mariadb://10.20.1.5/history</url><pool max="{}"/></datasource>'
+)
+
+
+def config_before() -> bytes:
+    return packed(
+        {
+            "gw-01-2026-11-19/gateway.properties": "#Thu Nov 19 06:00:00 CET 2026\r\nport=8088\r\nname=Plant-3\r\n",
+            "gw-01-2026-11-19/databases/historian.xml": DATABASE_XML.format('driver="MariaDB" id="1"', 8),
+            "gw-01-2026-11-19/opcua/line2.json": json.dumps({"host": "10.20.2.11", "timeout": 2000, "retries": 3}),
+            "gw-01-2026-11-19/opcua/line3.json": json.dumps({"host": "10.20.2.12", "timeout": 2000}),
+            "gw-01-2026-11-19/views/overview/resource.json": saved("mkessler", "12T09:14"),
+            "gw-01-2026-11-19/views/overview/session.txt": "7c9e6679-7425-40de-944b-e07fc1f90ae7\n",
+            "gw-01-2026-11-19/scripts/shift.py": "LIMIT = 55.0\n\n\ndef totals():\n    return LIMIT\n",
+            "gw-01-2026-11-19/images/logo.png": b"\x89PNG\r\n\x1a\n\0\0 old",
+            "gw-01-2026-11-19/notes/todo.txt": "check pump 3\n",
+            "gw-01-2026-11-19/wrapper.log": "INFO   | jvm 1    | up\n",
+        }
+    )
+
+
+def config_after() -> bytes:
+    """The same gateway a day later.
+
+    Changed: the timeout of line 2, a line of the script, the logo. Removed: line 3. Added: line 4. Moved: the notes.
+    Saved again without a change: the properties, the data source, the view's resource and session. The log is ignored.
+    """
+    return packed(
+        {
+            "gw-01-2026-11-20/databases/historian.xml": DATABASE_XML.format('id="1" driver="MariaDB"', 8),
+            "gw-01-2026-11-20/gateway.properties": "#Fri Nov 20 06:00:00 CET 2026\nname=Plant-3\nport=8088\n",
+            "gw-01-2026-11-20/images/logo.png": b"\x89PNG\r\n\x1a\n\0\0 new",
+            "gw-01-2026-11-20/opcua/line2.json": json.dumps({"timeout": 5000, "retries": 3, "host": "10.20.2.11"}),
+            "gw-01-2026-11-20/opcua/line4.json": json.dumps({"host": "10.20.2.14", "timeout": 1000}),
+            "gw-01-2026-11-20/scripts/shift.py": "LIMIT = 52.5\n\n\ndef totals():\n    return LIMIT\n",
+            "gw-01-2026-11-20/views/overview/resource.json": saved("ada", "20T05:58"),
+            "gw-01-2026-11-20/views/overview/session.txt": "16fd2706-8baf-433b-82eb-8c7fada847da\n",
+            "gw-01-2026-11-20/archive/todo-2026.txt": "check pump 3\n",
+            "gw-01-2026-11-20/wrapper.log": "INFO   | jvm 1    | up again\n",
+        }
+    )
+
+
 SAMPLES: dict[str, Callable[[], bytes]] = {"tags_before.json": tags_before, "tags_after.json": tags_after}
+SAMPLES |= {"config_before.zip": config_before, "config_after.zip": config_after}
 
 
 def content_of(data: bytes) -> Any:
     """Return what counts of a sample: how it is packed differs from one zlib or SQLite to the next."""
-    return data
+    if data[:2] != b"PK":
+        return data
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 if __name__ == "__main__":

@@ -5,10 +5,7 @@ RESTRICTED, in the default preset, without any approval. ``default_samples_b.py`
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +18,6 @@ from engine.library import Run
 from engine.models.runs import Outcome, RunKind, RunRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -97,13 +92,20 @@ async def test_what_is_wrong_with_the_tags(engine: Engine) -> None:
     assert done.value["more"] == done.value["findings"] - len(done.value["list"]) == 5
 
 
-BY_HAND = [("tag_diff", ["tags_before.json", "tags_after.json"]), ("tag_lint", ["tags_after.json"])]
-
-
-@pytest.mark.parametrize(("script", "samples"), BY_HAND[:1])
-async def test_by_hand_they_say_the_same(engine: Engine, script: str, samples: list[str]) -> None:
-    folder = ROOT / "default_scripts"
-    command = [sys.executable, "-I", f"{folder}/defaults/{script}.py", *(f"{folder}/samples/{one}" for one in samples)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    inside = await run(engine, script, **dict(zip(("old", "new"), samples, strict=True)))
-    assert done.stdout.splitlines()[2:] == inside.stdout.splitlines()[2:], "after the names of the files"
+async def test_what_changed_in_the_configuration_and_what_is_noise(engine: Engine) -> None:
+    done = await run(engine, "config_diff", old="config_before.zip", new="config_after.zip")
+    found = done.value
+    assert (found["added_files"], found["removed_files"]) == (["opcua/line4.json"], ["opcua/line3.json"])
+    assert found["moved_files"] == [{"from": "notes/todo.txt", "to": "archive/todo-2026.txt"}]
+    assert [(each["path"], each["kind"], each["lines"]) for each in found["changed_files"]] == [
+        ("images/logo.png", "binary", []),
+        ("opcua/line2.json", "text", ['-  "timeout": 2000', '+  "timeout": 5000']),
+        ("scripts/shift.py", "text", ["- LIMIT = 55.0", "+ LIMIT = 52.5"]),
+    ]
+    assert found["noise_files"] == [
+        "databases/historian.xml",
+        "gateway.properties",
+        "views/overview/resource.json",
+        "views/overview/session.txt",
+    ]
+    assert (found["same"], found["unreadable"]) == (0, 0)

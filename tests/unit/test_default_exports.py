@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import runpy
+import sys
+import tarfile
+import zipfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,11 @@ def refusal(name: str, *files: bytes | str, **params: Any) -> str:
     return caught.value.code
 
 
+def briefly(value: Any) -> str:
+    """Return the name of a test case: some have megabytes."""
+    return ascii(value)[:12]
+
+
 ONE_TAG = '{"name": "A", "tagType": "AtomicTag", "valueSource": "memory", "dataType": "Int4"}'
 NO_EXPORT = [
     b"",
@@ -58,7 +66,7 @@ NO_EXPORT = [
 ]
 
 
-@pytest.mark.parametrize("data", NO_EXPORT)
+@pytest.mark.parametrize("data", NO_EXPORT, ids=briefly)
 def test_what_is_no_tag_export_is_said_in_a_sentence(data: bytes) -> None:
     assert refusal("tag_lint", data).startswith("handed.bin is no tag export: ")
     assert refusal("tag_diff", ONE_TAG, data).startswith("handed.bin is no tag export: ")
@@ -66,7 +74,17 @@ def test_what_is_no_tag_export_is_said_in_a_sentence(data: bytes) -> None:
 
 def test_both_scripts_read_tag_exports_in_the_same_way() -> None:
     """Each is one file that works by itself; what they share is kept the same."""
-    shared = ("read_export", "read_json", "from_json", "flat", "read_xml", "from_xml", "xml_properties", "fitted", "shown")
+    shared = (
+        "read_export",
+        "read_json",
+        "from_json",
+        "flat",
+        "read_xml",
+        "from_xml",
+        "xml_properties",
+        "fitted",
+        "shown",
+    )
     diff, lint = ((DEFAULTS / f"{name}.py").read_text() for name in ("tag_diff", "tag_lint"))
     for name in shared:
         start = diff.index(f"def {name}(")
@@ -152,3 +170,98 @@ def test_many_differences_are_counted_and_not_all_listed(capsys: pytest.CaptureF
     output = capsys.readouterr().out
     assert "\x1b" not in output
     assert max(map(len, output.splitlines())) <= 80
+
+
+BY_HAND = [
+    ("tag_diff", "tags_before.json", "tags_after.json"),
+    ("tag_lint", "tags_after.json"),
+    ("config_diff", "config_before.zip", "config_after.zip"),
+]
+
+
+@pytest.mark.parametrize("call", BY_HAND, ids=lambda call: call[0])
+def test_plain_python_runs_them_too(
+    call: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *samples = call
+    monkeypatch.setattr(sys, "argv", [name, *(str(DEFAULTS.parent / "samples" / each) for each in samples)])
+    runpy.run_path(str(DEFAULTS / f"{name}.py"), run_name="__main__")
+    assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+def zipped(files: dict[str, bytes], **options: Any) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", **options) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return made.getvalue()
+
+
+def tarred(files: dict[str, bytes], mode: str = "w:gz") -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode=mode) as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        archive.addfile(link := tarfile.TarInfo("link"), None)
+        link.type = tarfile.SYMTYPE
+    return made.getvalue()
+
+
+GOOD = zipped({"a/x.txt": b"1\n", "a/.git/config": b"1\n"})
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"PK\x03\x04", GOOD[:60], b"\x1f\x8b" * 50, b"\0" * 5000, zipped({})], ids=briefly
+)
+def test_what_is_no_archive_is_said_in_a_sentence(data: bytes) -> None:
+    assert refusal("config_diff", GOOD, data).startswith("handed.bin is no ")
+
+
+def test_trees_are_compared_whatever_they_are_packed_in() -> None:
+    zip_, tar = zipped({"cfg/a.txt": b"1\n", "cfg/b/.c": b"2\n"}), tarred({"./b/.c": b"2\r\n", "./a.txt": b"1\n"})
+    found = call("config_diff", zip_, tar)
+    assert (found["same"], found["noise_files"], found["added"], found["removed"]) == (1, ["b/.c"], 1, 0), (
+        "a link's file"
+    )
+    found = call("config_diff", zipped({"a/x": b"1"}), zipped({"a/x": b"1", "b/y": b"1"}))
+    assert (found["same"], found["added_files"]) == (1, ["b/y"]), "the folder that all is in is no wrapping here"
+
+
+def test_what_cannot_be_read_in_an_archive_is_named() -> None:
+    content = b"the very text of this file"
+    damaged = zipped({"a": content, "b": b"2"}).replace(content, content[::-1])
+    found = call("config_diff", damaged, zipped({"a": content, "b": b"2"}))
+    assert (found["unreadable_files"], found["same"], found["changed"]) == (["a"], 1, 0)
+
+
+def test_an_archive_that_unpacks_to_very_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = zipped({"a": b"\0" * (3 << 20)}, compression=zipfile.ZIP_DEFLATED)
+    monkeypatch.setitem(script("config_diff")["main"].__globals__, "MOST_UNPACKED", 2 << 20)
+    assert refusal("config_diff", GOOD, bomb) == "handed.bin unpacks to more than 0 GiB."
+    assert refusal("config_diff", GOOD, tarred({"a": b"\0" * (3 << 20)})) == "handed.bin unpacks to more than 0 GiB."
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "kind"),
+    [
+        ("a.json", b'{"a": [1, 2]}', b'{"a": [2, 1]}', "text"),
+        ("a.json", b"{broken", b"{broken ", None),
+        ("a.json", b"[" * 9000, b"[" * 9001, "text"),
+        ("a.xml", b"<a b='1' c='2'/>", b'<a c="2"   b="1"></a>', None),
+        ("a.xml", b"<a>1</a>", b"<a>2</a>", "text"),
+        ("a.xml", b'<!DOCTYPE a [<!ENTITY b "b">]><a>&b;</a>', b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "text"),
+        ("a.txt", "Füllstand".encode("latin-1"), "Füllstand".encode(), None),
+        ("a.txt", b"1\n2\n", b"2\n1\n", "text"),
+        ("a.txt", b"x\n" * 3000 + b"1\n2\n", b"x\n" * 3000 + b"2\n1\n", "order"),
+        ("a.txt", b"x" * (2 << 20), b"y" * (2 << 20), "large"),
+        ("a.properties", b"a=1\nb=2\n", b"b=2\na=3\n", "text"),
+        ("a.txt", b"at 2026-11-20 06:00:00.123", b"at 2026-11-21T07:00Z", None),
+    ],
+    ids=briefly,
+)
+def test_what_counts_as_a_change(name: str, old: bytes, new: bytes, kind: str | None) -> None:
+    found = call("config_diff", zipped({name: old}), zipped({name: new}))
+    assert [each["kind"] for each in found["changed_files"]] == ([kind] if kind else [])
+    assert found["noise"] == (0 if kind else 1)
