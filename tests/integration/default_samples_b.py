@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
+import sqlite3
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -182,12 +185,73 @@ def config_after() -> bytes:
     )
 
 
+def historian_csv() -> bytes:
+    """Four tags for six hours, a sample every two minutes.
+
+    ``Level`` has none from 08:00 to 08:40, ``SteamPressure`` stands at 8.1 from 09:00 to 11:00, ``Current`` is bad from
+    10:00 to 10:30. ``Running`` is 1 all the time, as it should be.
+    """
+    lines = ["t_stamp,tag,value,quality"]
+    for step in range(181):
+        at = datetime(2026, 11, 20, 6) + timedelta(minutes=2 * step)  # noqa: DTZ001 - as exports are
+        clock = at.hour * 60 + at.minute
+        wave = math.sin(step / 9)
+        if not 8 * 60 < clock < 8 * 60 + 40:
+            lines.append(f"{at},Line2/Tank1/Level,{60 + 8 * wave + step / 100:.2f},Good")
+        pressure = 8.1 if 9 * 60 <= clock <= 11 * 60 else 8.3 + wave / 3 + step / 1000
+        lines.append(f"{at},Boiler/SteamPressure,{pressure:.3f},Good")
+        bad = 10 * 60 <= clock <= 10 * 60 + 30
+        lines.append(
+            f"{at},Line4/Motor/Current,{'' if bad else f'{12 + wave:.3f}'},{'Bad_NotConnected' if bad else 'Good'}"
+        )
+        lines.append(f"{at},Line4/Motor/Running,1,Good")
+    return "\n".join(lines).encode() + b"\n"
+
+
+def historian_db() -> bytes:
+    """Two tags for eight hours over the end of a month, every five minutes, as an Ignition historian keeps them.
+
+    ``level`` has no sample between 22:00 and 23:30, six of ``current`` are stale (500).
+    """
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(
+        """
+        PRAGMA page_size = 1024;
+        CREATE TABLE sqlth_te(id INTEGER PRIMARY KEY, tagpath TEXT, scid INTEGER, datatype INTEGER);
+        INSERT INTO sqlth_te VALUES (7, 'line2/tank1/level', 1, 1), (8, 'line4/motor/current', 1, 1);
+        """
+    )
+    for month in (11, 12):
+        connection.execute(
+            f"CREATE TABLE sqlt_data_1_2026_{month}(tagid INTEGER, intvalue INTEGER, floatvalue REAL, stringvalue TEXT,"
+            " datevalue INTEGER, dataintegrity INTEGER, t_stamp INTEGER, PRIMARY KEY (tagid, t_stamp)) WITHOUT ROWID"
+        )
+    for step in range(97):
+        at = datetime(2026, 11, 30, 20, tzinfo=UTC) + timedelta(minutes=5 * step)
+        table = (
+            f"INSERT INTO sqlt_data_1_2026_{at.month}(tagid, floatvalue, dataintegrity, t_stamp) VALUES (?, ?, ?, ?)"
+        )
+        stamp = int(at.timestamp()) * 1000
+        if not 24 < step < 42:
+            connection.execute(table, (7, round(60 + 8 * math.sin(step / 7) + step / 100, 2), 192, stamp))
+        connection.execute(
+            table, (8, round(12 + math.cos(step / 7) + step / 1000, 3), 500 if 60 <= step < 66 else 192, stamp)
+        )
+    connection.commit()
+    return connection.serialize()
+
+
 SAMPLES: dict[str, Callable[[], bytes]] = {"tags_before.json": tags_before, "tags_after.json": tags_after}
 SAMPLES |= {"config_before.zip": config_before, "config_after.zip": config_after}
+SAMPLES |= {"historian.csv": historian_csv, "historian.db": historian_db}
 
 
 def content_of(data: bytes) -> Any:
     """Return what counts of a sample: how it is packed differs from one zlib or SQLite to the next."""
+    if data.startswith(b"SQLite"):
+        connection = sqlite3.connect(":memory:")
+        connection.deserialize(data)
+        return list(connection.iterdump())
     if data[:2] != b"PK":
         return data
     with zipfile.ZipFile(io.BytesIO(data)) as archive:

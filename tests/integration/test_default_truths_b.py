@@ -109,3 +109,39 @@ async def test_what_changed_in_the_configuration_and_what_is_noise(engine: Engin
         "views/overview/session.txt",
     ]
     assert (found["same"], found["unreadable"]) == (0, 0)
+
+
+async def test_where_the_historian_has_gaps_in_csv(engine: Engine) -> None:
+    found = (await run(engine, "historian_gaps", data="historian.csv")).value
+    assert (found["samples"], found["skipped"], found["tags"]) == (4 * 181 - 19, 0, 4)
+    assert found["gap_list"] == [
+        {"tag": "Line2/Tank1/Level", "from": "2026-11-20 08:00:00", "to": "2026-11-20 08:40:00", "seconds": 2400.0}
+    ]
+    assert found["flat_list"] == [
+        {
+            "tag": "Boiler/SteamPressure",
+            "from": "2026-11-20 09:00:00",
+            "to": "2026-11-20 11:00:00",
+            "seconds": 7200.0,
+            "value": 8.1,
+        }
+    ]
+    tags = {each["tag"]: each for each in found["tag_list"]}
+    assert {each["interval"] for each in tags.values()} == {120.0}
+    level, current = tags["Line2/Tank1/Level"], tags["Line4/Motor/Current"]
+    assert (level["missing_share"], level["bad"]) == (round(2280 / 21600, 4), 0)
+    assert (current["bad"], current["bad_share"]) == (16, round(16 / 181, 4))
+
+
+async def test_where_the_historian_has_gaps_in_sqlite(engine: Engine) -> None:
+    found = (await run(engine, "historian_gaps", {"tag": "LINE"}, data="historian.db")).value
+    tags = {each["tag"]: each for each in found["tag_list"]}
+    assert {name: (each["samples"], each["gaps"], each["bad"]) for name, each in tags.items()} == {
+        "line2/tank1/level": (80, 1, 0),
+        "line4/motor/current": (97, 0, 6),
+    }
+    assert found["gap_list"] == [
+        {"tag": "line2/tank1/level", "from": "2026-11-30 22:00:00", "to": "2026-11-30 23:30:00", "seconds": 5400.0}
+    ]
+    assert found["flat_lines"] == 0
+    assert tags["line4/motor/current"]["to"] == "2026-12-01 04:00:00"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import runpy
+import sqlite3
 import sys
 import tarfile
 import zipfile
@@ -176,6 +177,8 @@ BY_HAND = [
     ("tag_diff", "tags_before.json", "tags_after.json"),
     ("tag_lint", "tags_after.json"),
     ("config_diff", "config_before.zip", "config_after.zip"),
+    ("historian_gaps", "historian.csv"),
+    ("historian_gaps", "historian.db"),
 ]
 
 
@@ -265,3 +268,103 @@ def test_what_counts_as_a_change(name: str, old: bytes, new: bytes, kind: str | 
     found = call("config_diff", zipped({name: old}), zipped({name: new}))
     assert [each["kind"] for each in found["changed_files"]] == ([kind] if kind else [])
     assert found["noise"] == (0 if kind else 1)
+
+
+def rows(*lines: str) -> str:
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rows("Timestamp;TagPath;Value;Quality", *(f"20.11.2026 06:0{n}:00;A;1,{n};Good" for n in (0, 1, 2, 7))),
+        rows("t_stamp\ttag\tvalue", *(f"2026-11-20T06:0{n}:00Z\tA\t{n}" for n in (7, 2, 1, 0))),
+        rows(
+            "time,A", *(f"2026/11/20 06:0{n}:00,{n}.5" for n in (0, 1, 2)), "2026/11/20 06:03:00,", "2026/11/20 06:07,7"
+        ),
+        "\ufeff" + rows('"Date","Tag Name","Value"', *(f'"11/20/2026 06:0{n}:00 AM","A","{n}"' for n in (0, 1, 2, 7))),
+        rows("t_stamp,tagid,intvalue,floatvalue", *(f"{1795154400000 + n * 60000},A,,{n}.5" for n in (0, 1, 2, 7))),
+        rows("ts,name,val", *(f"{1795154400 + n * 60},A,{n}\r" for n in (0, 1, 2, 7))),
+    ],
+    ids=briefly,
+)
+def test_historian_tables_of_every_form(text: str) -> None:
+    found = call("historian_gaps", text)
+    assert (found["tags"], found["samples"], found["skipped"], found["bad"]) == (1, 4, 0, 0)
+    (gap,) = found["gap_list"]
+    assert gap == {"tag": "A", "from": "2026-11-20 06:02:00", "to": "2026-11-20 06:07:00", "seconds": 300.0}
+
+
+def test_flat_lines_end_where_values_are_missing_or_bad() -> None:
+    def line(minute: int, value: object, quality: str = "Good") -> str:
+        return f"{1_795_154_400 + minute * 60},A,{value},{quality}"
+
+    flat = [line(minute, 5.5) for minute in range(90)]
+    head = "time,tag,value,quality"
+    (found,) = call("historian_gaps", rows(head, *flat))["flat_list"]
+    assert (found["seconds"], found["value"]) == (89 * 60, 5.5)
+    assert not call("historian_gaps", rows(head, *flat), flat=0)["flat_list"]
+    assert not call("historian_gaps", rows(head, *flat[:45], *flat[50:]))["flat_list"], "a gap"
+    assert not call("historian_gaps", rows(head, *flat[:45], line(45, "", "Bad"), *flat[46:]))["flat_list"]
+    assert not call("historian_gaps", rows(head, *(line(minute, 1) for minute in range(90))))["flat_list"], "a switch"
+    assert not call("historian_gaps", rows(head, *(line(minute, "on") for minute in range(90))))["flat_list"], "a text"
+
+
+@pytest.mark.parametrize(
+    ("quality", "good"),
+    [
+        ("Good", 1),
+        ("Good_Unspecified", 1),
+        ("192", 1),
+        ("216", 1),
+        ("", 1),
+        ("Bad_Stale", 0),
+        ("0", 0),
+        ("500", 0),
+        ("516", 0),
+    ],
+)
+def test_good_quality(quality: str, good: int) -> None:
+    assert call("historian_gaps", rows("time,tag,value,quality", f"1795154400,A,1,{quality}"))["bad"] == 1 - good
+
+
+def test_rows_without_a_time_are_counted() -> None:
+    found = call("historian_gaps", rows("time,tag,value", "never,A,1", "1795154400,A,1", "1e999,A,1", "1e300,A", ",,"))
+    assert (found["samples"], found["skipped"]) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "has no column for the time"),
+        (b"\xff\xfe\x00" * 50, "has no column for the time"),
+        (b"a,b\n1,2\n", "has no column for the time"),
+        (b"time,tag,value\n", "has no samples in it"),
+        (b'time,tag,value\n1795154400,A,"' + b"x" * 200_000, "cannot be read as CSV"),
+        (b"SQLite format 3\0" + b"\xff" * 2000, "cannot be read as a database"),
+        (b"SQLite format 3\0", "cannot be read as a database"),
+    ],
+    ids=briefly,
+)
+def test_what_is_no_history_is_said_in_a_sentence(data: bytes, problem: str) -> None:
+    assert problem in refusal("historian_gaps", data)
+
+
+def database(script: str) -> bytes:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(script)
+    connection.commit()
+    data = connection.serialize()
+    connection.close()
+    return data
+
+
+def test_other_databases_than_those_of_a_historian() -> None:
+    data = database(
+        """CREATE TABLE "odd ""name"(ts TEXT, name TEXT, value REAL, quality TEXT);
+        INSERT INTO "odd ""name" VALUES ('2026-11-20 06:00', 'A', 1.5, 'Good'), ('2026-11-20 06:01', 'A', NULL, NULL);
+        CREATE TABLE other(a, b);"""
+    )
+    found = call("historian_gaps", data)
+    assert (found["samples"], found["bad"]) == (2, 1)
+    assert "no table with columns" in refusal("historian_gaps", database("CREATE TABLE other(a, b)"))
