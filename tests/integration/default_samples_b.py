@@ -241,9 +241,64 @@ def historian_db() -> bytes:
     return connection.serialize()
 
 
+def df_log() -> bytes:
+    """Return what df wrote on five nights.
+
+    ``/`` stays at 40 %. ``/var/lib/ignition`` (100 GiB) grows by 2 GiB a day, from 84 to 92 GiB in use: the other 8 GiB
+    last for four days. ``/backup`` has few bytes in use, and 95 % of its inodes on the last night.
+    """
+    lines = []
+    for night in range(5):
+        used = 84 + 2 * night
+        lines += [
+            f"2026-11-{16 + night}T03:00:00+01:00",
+            "Filesystem                     1024-blocks      Used Available Capacity Mounted on",
+            "udev                               4016424         0   4016424       0% /dev",
+            "/dev/sda2                         52428800  20971520  31457280      40% /",
+            "tmpfs                              8062140         0   8062140       0% /dev/shm",
+            "/dev/mapper/vg_ignition-lv_a_rather_long_name",
+            f"{' ':32}  104857600 {used << 20:9} {(100 - used) << 20:9}      {used}% /var/lib/ignition",
+            "/dev/loop3                           65536     65536         0     100% /snap/core20/2434",
+            "backup:/export                   209715200  20971520 188743680      10% /backup",
+        ]
+    lines += [
+        "Filesystem       Inodes  IUsed   IFree IUse% Mounted on",
+        "/dev/sda2       3276800 163840 3112960    5% /",
+        "backup:/export   100000  95000    5000   95% /backup",
+    ]
+    return "\n".join(lines).encode() + b"\n"
+
+
+def gateway_db(rows: int = 450, deleted: int = 250) -> bytes:
+    """Return a small store of alarm events, of which ``deleted`` were thrown away: pages are free since."""
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(
+        """
+        PRAGMA page_size = 1024;
+        CREATE TABLE alarm_events(id INTEGER PRIMARY KEY, source TEXT, priority INTEGER, eventtime INTEGER);
+        CREATE INDEX alarm_time ON alarm_events(eventtime);
+        CREATE TABLE audit_events(id INTEGER PRIMARY KEY, actor TEXT, action TEXT);
+        INSERT INTO audit_events VALUES (1, 'mkessler', 'login'), (2, 'ada', 'project saved');
+        """
+    )
+    events = (
+        (n, f"prov:default:/tag:Line2/Motor{n % 7}/Fault", n % 4, 1_795_154_400_000 + n * 1000) for n in range(rows)
+    )
+    connection.executemany("INSERT INTO alarm_events VALUES (?, ?, ?, ?)", events)
+    connection.execute("DELETE FROM alarm_events WHERE id < ?", (deleted,))
+    connection.commit()
+    return connection.serialize()
+
+
+def gateway_earlier_db() -> bytes:
+    """The same a while before: 120 events, all still there."""
+    return gateway_db(120, 0)
+
+
 SAMPLES: dict[str, Callable[[], bytes]] = {"tags_before.json": tags_before, "tags_after.json": tags_after}
 SAMPLES |= {"config_before.zip": config_before, "config_after.zip": config_after}
 SAMPLES |= {"historian.csv": historian_csv, "historian.db": historian_db}
+SAMPLES |= {"df.log": df_log, "gateway.db": gateway_db, "gateway_earlier.db": gateway_earlier_db}
 
 
 def content_of(data: bytes) -> Any:

@@ -6,6 +6,7 @@ RESTRICTED, in the default preset, without any approval. ``default_samples_b.py`
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from default_samples_b import SAMPLES, content_of
 from default_scripts import bundle
 from engine import Engine
 from engine.library import Run
+from engine.models.permissions import ApproveRequest, Grant
 from engine.models.runs import Outcome, RunKind, RunRequest
+from engine.models.scripts import SaveRequest
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -145,3 +148,64 @@ async def test_where_the_historian_has_gaps_in_sqlite(engine: Engine) -> None:
     ]
     assert found["flat_lines"] == 0
     assert tags["line4/motor/current"]["to"] == "2026-12-01 04:00:00"
+
+
+GIB = 1 << 30
+
+
+async def test_how_full_the_disks_are_and_when_they_will_be(engine: Engine) -> None:
+    found = (await run(engine, "disk_health", df="df.log")).value
+    disks = {disk["mount"]: disk for disk in found["disks"]}
+    assert {mount: (disk["share"], disk["inodes"], disk["level"]) for mount, disk in disks.items()} == {
+        "/": (40.0, 5.0, "ok"),
+        "/var/lib/ignition": (92.0, None, "critical"),
+        "/backup": (10.0, 95.0, "critical"),
+    }
+    plant = disks["/var/lib/ignition"]
+    assert (plant["size"], plant["free"], plant["growth"], plant["full_in_days"]) == (100 * GIB, 8 * GIB, 2 * GIB, 4.0)
+    assert disks["/"]["growth"] == 0
+    assert sorted(found["findings"]) == [
+        "/var/lib/ignition is full in 4 days if it goes on like this",
+        "critical: /backup has 95 % of its inodes in use",
+        "critical: /var/lib/ignition has 92 % of its space in use",
+    ]
+    calm = (await run(engine, "disk_health", {"warn": 96, "critical": 99}, df="df.log")).value
+    assert {disk["level"] for disk in calm["disks"]} == {"ok"}
+
+
+async def test_what_a_database_holds_and_how_it_grew(engine: Engine) -> None:
+    done = await run(engine, "disk_health", {"check": "full"}, database="gateway.db", earlier="gateway_earlier.db")
+    found = done.value["database"]
+    assert (found["problems"], found["journal"], found["page_size"], found["wal"]) == ([], "delete", 1024, None)
+    assert found["free_pages"] > 5
+    assert found["size"] == found["pages"] * 1024 == found["grown"] + len(SAMPLES["gateway_earlier.db"]())
+    rows = {each["name"]: (each["rows"], each["new_rows"]) for each in found["tables"]}
+    assert rows == {"alarm_events": (200, 80), "audit_events": (2, 0)}
+    assert "gateway.db: " in done.stdout
+    assert done.stdout.endswith("\nnothing to worry about\n")
+
+
+async def test_a_folder_is_measured_with_an_approval_and_not_without(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner/large.bin").write_bytes(b"x" * 5000)
+    (tmp_path / "small.bin").write_bytes(b"x" * 100)
+    (tmp_path / "link").symlink_to("/etc/hostname")
+    (tmp_path / "round").symlink_to(".")
+    params = {"folder": str(tmp_path)}
+    text = bundle()["scripts/defaults/disk_health.py"].decode()
+    asks = f'# [tool.gatewright.permissions]\n# read = ["{tmp_path}"]\n# [tool.gatewright.params.df]\n'
+    own = SaveRequest(text=text.replace("# [tool.gatewright.params.df]\n", asks))
+    await engine.scripts.save("own/disks.py", own, engine.owner)
+    seen = await engine.permissions.review("own/disks.py", engine.owner)
+    request = ApproveRequest(sha256=seen.sha256, grants=[Grant(one.access, one.canonical or "") for one in seen.asked])
+    await engine.permissions.approve("own/disks.py", request, engine.owner)
+    found = (await engine.call_script("own/disks", params=params)).value["folder"]
+    assert (found["files"], found["bytes"], found["unread"], found["written_in_a_day"]) == (2, 5100, 0, 5100)
+    assert found["largest"][0] == {"path": f"{tmp_path}/inner/large.bin", "bytes": 5000}
+    assert found["disk"]["size"] > 0
+    refused = await engine.call_script("defaults/disk_health", params=params)
+    assert (refused.outcome, refused.exit_status) == (Outcome.SCRIPT_ERROR, 1)
+    assert refused.stderr.startswith(f"This script may not read {tmp_path}"[:60])
+    assert "read = [...]" in refused.stderr
+    nothing = await engine.call_script("defaults/disk_health")
+    assert nothing.stderr.startswith("Hand over what df wrote (df)")

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 import tarfile
 import zipfile
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,8 @@ BY_HAND = [
     ("config_diff", "config_before.zip", "config_after.zip"),
     ("historian_gaps", "historian.csv"),
     ("historian_gaps", "historian.db"),
+    ("disk_health", "df.log"),
+    ("disk_health", "gateway.db"),
 ]
 
 
@@ -368,3 +371,85 @@ def test_other_databases_than_those_of_a_historian() -> None:
     found = call("historian_gaps", data)
     assert (found["samples"], found["bad"]) == (2, 1)
     assert "no table with columns" in refusal("historian_gaps", database("CREATE TABLE other(a, b)"))
+
+
+DF_H = """Dateisystem    Typ      Groesse Benutzt Verf. Verw% Eingehaengt auf
+tmpfs          tmpfs      1,6G    2,4M  1,6G    1% /run
+/dev/sda2      ext4        50G     20G   30G   40% /
+//nas/plant a  cifs       1,0T    512G  512G   50% /mnt/plant data
+"""
+DF_512 = "Filesystem 512-blocks Used Available Capacity Mounted on\n/dev/sda2 104857600 41943040 62914560 40% /\n"
+DF_M = "Filesystem 1M-blocks Used Available Use% Mounted on\n/dev/sda2 51200M 20480M 30720M 40% /\n"
+DF_NO_ROOM = "Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/sda2 100 100 0 100% /\nsysfs - - - - /sys\n"
+
+
+@pytest.mark.parametrize("text", [DF_H, DF_512, DF_M])
+def test_df_of_every_form(text: str) -> None:
+    disks = {disk["mount"]: disk for disk in call("disk_health", text)["disks"]}
+    root = disks["/"]
+    assert (root["size"] >> 30, root["used"] >> 30, root["free"] >> 30, root["share"]) == (50, 20, 30, 40.0)
+    assert root["growth"] is None
+    assert disks.keys() == ({"/", "/mnt/plant data"} if text is DF_H else {"/"})
+
+
+def test_a_full_disk_is_critical() -> None:
+    found = call("disk_health", DF_NO_ROOM)
+    assert [(disk["mount"], disk["level"]) for disk in found["disks"]] == [("/", "critical")]
+
+
+def test_times_as_date_writes_them_are_read_and_wrong_ones_are_not() -> None:
+    times = ["Fri Nov 20 06:00:00 CET 2026", "Sat Nov 21 06:00:00 AM CET 2026", "Sun Foo 99 06:00:00 CET 2026"]
+    text = "".join(f"{at}\n{DF_512.replace('41943040', str(41943040 + day * 2048))}" for day, at in enumerate(times))
+    (disk,) = call("disk_health", text)["disks"]
+    assert disk["growth"] > 0
+    text = "".join(
+        f"{at}\n{DF_512.replace('41943040', str(41943040 + day * 2048))}" for day, at in enumerate(times[:2])
+    )
+    (disk,) = call("disk_health", text)["disks"]
+    assert disk["growth"] == 1 << 20
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\0" * 99, b"no df at all, 100 %\n", b"% % %\n" * 99], ids=briefly)
+def test_what_is_no_df_is_said_in_a_sentence(data: bytes) -> None:
+    assert refusal("disk_health", data) == "handed.bin has no line of df in it."
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", b"SQLite format 3\0"], ids=briefly)
+def test_what_is_no_database_is_said_in_a_sentence(data: bytes) -> None:
+    assert refusal("disk_health", database=Handed(data)) == "handed.bin is no SQLite database."
+
+
+def test_damaged_databases_are_found_damaged() -> None:
+    data = database("CREATE TABLE a(b); CREATE INDEX c ON a(b);" + "INSERT INTO a VALUES (randomblob(3000));" * 9)
+    assert call("disk_health", database=Handed(data))["findings"] == []
+    cut = call("disk_health", database=Handed(data[: len(data) // 2]))
+    assert any("is cut off" in each for each in cut["findings"])
+    assert cut["database"]["problems"]
+    hurt = bytearray(data)
+    hurt[len(data) // 2 : len(data) // 2 + 600] = b"\xa5" * 600
+    found = call("disk_health", database=Handed(bytes(hurt)), check="full")
+    assert found["database"]["problems"]
+    assert any("is damaged" in each for each in found["findings"])
+    zeros = call("disk_health", database=Handed(data[:16] + b"\0" * 4096))
+    assert zeros["database"]["problems"]
+
+
+def test_what_only_the_wal_has_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "live.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as live:
+        live.execute("PRAGMA journal_mode = WAL")
+        live.execute("PRAGMA wal_autocheckpoint = 0")
+        live.execute("CREATE TABLE a(b)")
+        live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        live.executemany("INSERT INTO a VALUES (?)", [(n,) for n in range(20)])
+        data, wal = path.read_bytes(), path.with_name("live.db-wal").read_bytes()
+    alone = call("disk_health", database=Handed(data))
+    assert (alone["database"]["journal"], alone["database"]["tables"][0]["rows"]) == ("wal", 0)
+    assert any("without its -wal file" in each for each in alone["findings"])
+    found = call("disk_health", database=Handed(data), wal=Handed(wal))["database"]
+    assert found["tables"][0]["rows"] == 20
+    assert (found["wal"]["frames"], found["wal"]["committed"], found["problems"]) == (20, 20, [])
+    torn = call("disk_health", database=Handed(data), wal=Handed(wal[:-100]))["database"]
+    assert (torn["wal"]["frames"], torn["tables"][0]["rows"]) == (19, 19)
+    other = call("disk_health", database=Handed(data), wal=Handed(b"\xa5" * 500))["database"]
+    assert (other["wal"]["frames"], other["tables"][0]["rows"]) == (0, 0)
