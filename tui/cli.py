@@ -46,6 +46,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "secrets": "tui.commands.secrets:secrets",
         "assistant": "tui.commands.assistant:assistant",
         "retention": "tui.commands.retention:retention",
+        "backup": "tui.commands.backup:backup",
+        "restore": "tui.commands.backup:restore",
         "engine": "tui.commands.engine:engine",
         "client": "tui.commands.client:client",
         "doctor": "tui.commands.doctor:doctor",

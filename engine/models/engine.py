@@ -185,3 +185,25 @@ class AuditCheck(Model, frozen=True):
     """Hash of the newest record."""
     problem: str | None = None
     """None: the record is consistent in itself."""
+
+
+class BackupInfo(Model, frozen=True):
+    """What a backup holds."""
+
+    place: str
+    """The file, or the folder that it was restored into."""
+    project: str
+    """The folder that it was made of."""
+    host: str
+    version: str
+    """Of Gatewright."""
+    made_at: float
+    made_by: str
+    files: int
+    size: int
+    left_out: list[str] = []
+    """What was left out on purpose, a sentence each."""
+    problems: list[str] = []
+    """What could not be taken, a sentence each."""
+    environments: str | None = None
+    """After a restore, the folder with the lists of packages; None where there are none."""
