@@ -34,14 +34,20 @@ class EngineInfo(Model, frozen=True):
     """Where it listens over TCP, as URLs: ``http://127.0.0.1:9089``. Empty where it does not."""
     shared: str = ""
     """The ID under which members of a group find the project; empty where it is not shared."""
+    background: bool = False
+    """A client started it, and another one may replace it; else it is served by hand or by a service manager."""
     disk_full: bool = False
     """The engine found no room to write, so its project is open for reading only until some is made."""
 
 
 class StopRequest(Model, frozen=True):
-    """``force`` stops the engine although runs go on; they end as interrupted."""
+    """``force`` stops the engine although runs go on; they end as interrupted.
+
+    ``when_idle`` stops it only if no task and no backup goes on either.
+    """
 
     force: bool = False
+    when_idle: bool = False
 
 
 class SlotState(StrEnum):

@@ -8,9 +8,9 @@ import mmap
 import shutil
 import tempfile
 import threading
-from importlib import metadata
 from pathlib import Path
 
+from engine.models.base import VERSION
 from engine.registry.engine import BACKUP
 from engine.services.access import Actor, ServiceError
 from engine.services.audit import AuditService
@@ -62,16 +62,17 @@ class BackupService:
         self._secrets = secrets
         self._audit = audit
         self._recorder = recorder
-        self._busy = False
+        self.busy = False
+        """Whether one is being made."""
         for left in project.private.glob(f"{WORK}*"):  # an engine was killed at it
             shutil.rmtree(left, ignore_errors=True)
 
     @implements(BACKUP)
     async def backup(self, name: str, actor: Actor, source: str) -> bytes | memoryview:
         """Make a backup; a caller that leaves ends it."""
-        if self._busy:
+        if self.busy:
             raise ServiceError("busy", "A backup is being made already.", hint="Try again when it is done.", status=409)
-        self._busy = True
+        self.busy = True
         try:
             self._audit.tell(actor, source, "backup", name)
             await self._audit.flush()
@@ -82,7 +83,7 @@ class BackupService:
         except StoreError as error:
             raise ServiceError("backup", error.sentence, hint=error.hint, status=422) from None
         finally:
-            self._busy = False
+            self.busy = False
 
     async def _source(self, actor: Actor) -> BackupSource:
         names = [secret.name for secret in (await self._secrets.list(actor)).secrets]
@@ -91,7 +92,7 @@ class BackupService:
             root=self._project.root,
             home=self._home,
             database=self._project.state_db,
-            version=metadata.version("gatewright"),
+            version=VERSION,
             made_by=actor.name,
             shared_settings=self._shared_settings,
             left_out=(*LEFT_OUT, *([values] if names else [])),

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from tui.commands import exit_codes
 from tui.commands.arguments import host_files
 from tui.commands.errors import CommandError
 from tui.commands.invocation import Invocation, common_options, local_options
+from tui.commands.new_files import give_name, part_of, place_for
 from tui.text.formats import clock, size
 from tui.text.sanitise import sanitise_line
 
@@ -83,55 +82,14 @@ async def _saved(client: EngineClient, out: Path) -> BackupInfo:
     """Get a backup beside its place, look it over, and put it there."""
     import msgspec
 
-    place = _place(out, (await client.call(ENGINE_INFO)).project)
-    part = place.with_name(f".{place.name}.{secrets.token_hex(6)}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            await client.download(BACKUP, BackupParams(name=place.name), file.write)
-            file.flush()
-            os.fsync(descriptor)
+    project = os.path.basename((await client.call(ENGINE_INFO)).project)
+    place = place_for(out, f"{project}-{time.strftime('%Y%m%d-%H%M%S')}{SUFFIX}")
+    with part_of(place) as (part, file):
+        await client.download(BACKUP, BackupParams(name=place.name), file.write)
+        file.flush()
         info = _asked(str(part))
-        _named(part, place)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(part)
+        give_name(part, place)
     return msgspec.structs.replace(info, place=str(place))
-
-
-def _place(out: Path, project: str) -> Path:
-    """Return the new file's path: ``out``, or one in it that is named after the project and the time."""
-    at = time.strftime("%Y%m%d-%H%M%S")
-    place = out / f"{os.path.basename(project)}-{at}{SUFFIX}" if out.is_dir() else out
-    if os.path.lexists(place):
-        raise _taken(place)
-    return place
-
-
-def _named(part: Path, place: Path) -> None:
-    """Give the finished file its name, unless another file has got it meanwhile."""
-    try:
-        os.link(part, place)
-    except FileExistsError:
-        raise _taken(place) from None
-    except OSError:  # a file system without hard links, such as that of a memory stick
-        if os.path.lexists(place):
-            raise _taken(place) from None
-        os.rename(part, place)
-    descriptor = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _taken(place: Path) -> CommandError:
-    return CommandError(
-        f"{place} is there already, and nothing is overwritten",
-        hint="Name another file, or a folder.",
-        exit_code=exit_codes.CONFLICT,
-        code="exists",
-    )
 
 
 def _asked(*arguments: str) -> BackupInfo:
