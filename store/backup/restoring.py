@@ -244,7 +244,8 @@ def _check_schema(database: Path, manifest: BackupManifest) -> None:
 
 def _note(database: Path, head: Path, manifest: BackupManifest, actor: str) -> None:
     """Record the restoring itself, and where the audit record ends now."""
-    detail = json.dumps({"backup_of": manifest.project, "host": manifest.host, "made_at": manifest.made_at})
+    made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.made_at))
+    detail = json.dumps({"backup_of": manifest.project, "host": manifest.host, "made": made})
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'audit'").fetchone() is None:
             return  # records of a version that kept none
