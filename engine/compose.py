@@ -35,6 +35,7 @@ from engine.services.advice import AdviceService
 from engine.services.assistant.chat import BadServer, Server, server_at
 from engine.services.assistant.service import AssistantService
 from engine.services.audit import AuditService
+from engine.services.backup import BackupService
 from engine.services.callers import Callers, keep_records
 from engine.services.denials import Denials
 from engine.services.disk_space import SpaceCheck
@@ -150,6 +151,7 @@ class EngineParts:
     script_api: ScriptApi
     interpreters: Interpreters
     packages: PackageService
+    backup: BackupService
 
 
 async def compose(
@@ -328,6 +330,7 @@ async def compose(
         audit,
     )
     stack.push_async_callback(render.close)
+    backup = BackupService(project, own, shared_file, secrets, audit, runs.recorder)
     engine = EngineParts(
         project=project,
         pool=pool,
@@ -367,6 +370,7 @@ async def compose(
         script_api=script_api,
         interpreters=interpreters,
         packages=packages,
+        backup=backup,
     )
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret
