@@ -47,7 +47,7 @@ from engine.services.audit import AuditService
 from engine.services.disk_space import SpaceCheck
 from engine.services.operations import implements
 from engine.services.packages.builds import BUILDS, BuildRecord, Builds
-from engine.services.packages.installed import InstalledDistribution, Installed
+from engine.services.packages.installed import Installed, InstalledDistribution
 from engine.services.packages.lock import Lock, LockedPackage
 from engine.services.packages.offers import Offers
 from engine.services.packages.requirements import (
