@@ -232,6 +232,7 @@ class Pool:
             running=sum(slot.run_id is not None for slot in slots),
             ready=sum(slot.state is SlotState.READY for slot in slots),
             isolation=next((slot.isolation for slot in slots if slot.isolation and slot.mode is Mode.RESTRICTED), ""),
+            python=self.environment.version,
         )
 
     @property

@@ -309,6 +309,8 @@ class Slot:
     def info(self) -> SlotInfo:
         assignment = self.assignment
         shown = assignment.job if assignment is not None and not assignment.probe else None
+        environment = self._settings.environment_of(self.profile)
+        usual = self.profile.environment == self._owner.usual.environment
         return SlotInfo(
             slot=self.number,
             state=self.state,
@@ -322,6 +324,9 @@ class Slot:
             isolation=self.isolation,
             problem=self.problem,
             mode=self.profile.mode,
+            python=environment.version,
+            environment="" if usual else environment.name,
+            ahead=list(self.profile.preloads),
         )
 
     # -- what the zygote reports -------------------------------------------------------------------------------------

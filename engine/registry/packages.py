@@ -46,7 +46,7 @@ class PackageParams(Model, frozen=True):
     environment: EnvironmentName = DEFAULT
 
 
-class SearchParams(Model, frozen=True):
+class PackageSearchParams(Model, frozen=True):
     q: Annotated[str, Meta(min_length=1, max_length=100, description="A package's name, or its beginning.")]
     environment: EnvironmentName = DEFAULT
 
@@ -76,7 +76,7 @@ PACKAGES_SEARCH = Operation(
     OfferedList,
     "author",
     "Search what the package index offers",
-    params=SearchParams,
+    params=PackageSearchParams,
 )
 PACKAGES_PLAN = Operation(
     "packages.plan",

@@ -85,6 +85,7 @@ class Approval:
             return
         grants = [Grant(access=one.access, path=one.canonical) for one in review.asked if one.canonical is not None]
         shared = [SharedFile(path=file.path, sha256=file.sha256) for file in review.shared]
-        seen = ApproveRequest(sha256=review.sha256, grants=grants, shared=shared)
+        lock = "" if review.environment is None else review.environment.lock
+        seen = ApproveRequest(sha256=review.sha256, grants=grants, shared=shared, environment=lock)
         await client.call(PERMISSIONS_APPROVE, ScriptParams(path=review.script), seen)
         self._host.notify(f"approved {review.script} as it is now")
