@@ -234,6 +234,13 @@ async def compose(
     texts = DiffTexts(files, reconciler)
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
     protection = HostProtection(project.root, environment.interpreter, _keys(settings))
+
+    def follow(environment: Environment) -> None:
+        examiner.follow(environment)
+        dependencies.follow(environment)
+        protection.follow(environment.interpreter)
+
+    pool.on_switch = follow
     own = project.home if isinstance(project, ReadOnlyProject) else project.private
     asking = settings.assistant
     budget = Budget(asking.script_requests, asking.requests, asking.text)
