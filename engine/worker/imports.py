@@ -72,6 +72,9 @@ GONE = {
 }  # fmt: skip
 """Modules that were standard, with the first version of Python that has them no longer (PEP 594, PEP 632)."""
 
+CAME = {"tomllib": "3.11", "annotationlib": "3.14", "compression": "3.14"}
+"""Modules that are standard since a version of Python later than the oldest that scripts run on."""
+
 _NETWORK = "a RESTRICTED run has no network; run the script in ADMIN mode"
 _TERMINAL = "a run has no terminal; print what it has to say, or run the script in ADMIN mode"
 _ACCOUNTS = "a RESTRICTED run does not see the accounts of this host; run the script in ADMIN mode"
@@ -316,6 +319,11 @@ class _OnlyPath(ModuleType):
 def _missing(name: str) -> str:
     """The sentence about a module that is nowhere: what would allow it is no advice before it is there."""
     top, _ = _entries(name)
+    if top in CAME:
+        return (
+            f"The module {_shown(name)} came with Python {CAME[top]}, and this one is older: ask for that version with "
+            f'requires-python = ">={CAME[top]}" in the header of the script.'
+        )
     is_not = f"left the standard library with Python {GONE[top]} and " if top in GONE else ""
     then = "an administrator can name it in policy.modules of settings.toml for RESTRICTED mode"
     if top in BLOCKED:
