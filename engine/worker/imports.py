@@ -17,11 +17,11 @@ import sys
 from types import ModuleType
 
 if sys.version_info >= (3, 10):
-    _standard = sys.stdlib_module_names
+    STANDARD_NAMES = sys.stdlib_module_names
 else:
     from . import standard_names
 
-    _standard = standard_names.NAMES
+    STANDARD_NAMES = standard_names.NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class ImportRule:
         self._lifted = lifted
         self._dotted_allowed = _dotted(allowed)
         self._dotted_lifted = _dotted(lifted)
-        known = _standard | self._allowed
+        known = STANDARD_NAMES | self._allowed
         # Whose first name says that all of it may be imported: nearly every import ends there.
         self._free = frozenset(
             top for top in known if self._judge(top) is None and (top in self._allowed or top not in _PARENTS)
@@ -295,7 +295,7 @@ def origin_of(top: str) -> str:
 
     A standard module of another system (``winreg``) is standard, too: the import itself says best that it is not here.
     """
-    if top in _standard or top in ALWAYS_ALLOWED:
+    if top in STANDARD_NAMES or top in ALWAYS_ALLOWED:
         return STANDARD
     if top in sys.modules:
         return INSTALLED
