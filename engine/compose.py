@@ -615,6 +615,7 @@ def _pool_settings(
         queue_limit=settings.pool.queue_limit,
         queue_wait=settings.pool.queue_wait,
         memory_reserve=settings.pool.memory_reserve,
+        preload_memory=settings.pool.preload_memory,
         cgroup=runs_cgroup(),
         health_interval=settings.pool.health_interval,
         limits=run_limits(settings),
