@@ -42,12 +42,17 @@ class Dependencies:
         self._others = others
         self._markers = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
         self._places = [str(place) for place in places]
-        self._installed: tuple[tuple[int, ...], Mapping[str, str]] = ((), {})
+        self._installed: tuple[tuple[tuple[str, int], ...], Mapping[str, str]] = ((), {})
 
     @classmethod
     def of(cls, environment: Environment, others: Callable[[], Sequence[str]] = tuple) -> Dependencies:
         """What is installed in an environment."""
         return cls([environment.packages], environment.version, others)
+
+    def follow(self, environment: Environment) -> None:
+        """Look at another environment from now on."""
+        fresh = Dependencies.of(environment)
+        self._python, self._markers, self._places = fresh._python, fresh._markers, fresh._places
 
     def python_problem(self, requires: str | None, *, elsewhere: bool = True) -> str | None:
         """Return one sentence if ``requires-python`` leaves out every Python that scripts can run with here.
@@ -84,7 +89,7 @@ class Dependencies:
 
     def _current(self) -> Mapping[str, str]:
         """Versions by name, read anew when a package was installed or removed: that changes its folder's time."""
-        stamp = tuple(_changed(place) for place in self._places)
+        stamp = tuple((place, _changed(place)) for place in self._places)
         known, installed = self._installed
         if stamp != known:
             found = metadata.distributions(path=self._places)
