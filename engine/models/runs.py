@@ -35,6 +35,8 @@ class Outcome(StrEnum):
     PROTOCOL = "protocol"
     INTERRUPTED = "interrupted"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+    ENVIRONMENT = "environment"
+    """The packages that its header names could not be had: it did not begin."""
 
 
 class RunState(StrEnum):

@@ -89,6 +89,7 @@ class Builds:
         requirements: Sequence[str] = (),
         by: str = "",
         tell: Tell | None = None,
+        claim: Callable[[Path], None] | None = None,
     ) -> Environment:
         """Make a build of a lock's packages. No name leads to it yet. What fails or is cancelled leaves nothing.
 
@@ -99,6 +100,7 @@ class Builds:
             requirements: What was asked for.
             by: Who asked.
             tell: Hears each line of what happens.
+            claim: Called with the finished build before ``collect`` may take it; blocks.
 
         Raises:
             ServiceError: It could not be made, or a package wrote where none may; the sentence says why.
@@ -119,6 +121,8 @@ class Builds:
                 tuple(import_names(environment.packages)), time.time(), by,
             )  # fmt: skip
             await asyncio.to_thread(_finish, prefix, record)
+            if claim is not None:
+                await asyncio.to_thread(claim, prefix)
         except OSError as error:
             await asyncio.to_thread(shutil.rmtree, prefix, ignore_errors=True)
             raise ServiceError(
@@ -222,11 +226,7 @@ class Builds:
         (self.folder / BUILDS).mkdir(mode=0o700, exist_ok=True)
         build = f"{BUILDS}/{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
         if (found := environment_at(place)) is not None and not (place / RECORD).exists():
-            record = BuildRecord(
-                FORMAT, name, str(found.interpreter), found.version, tuple(requirements_of(found.packages)),
-                made_at=place.stat().st_mtime, modules=tuple(import_names(found.packages)), managed=False,
-            )  # fmt: skip
-            _finish(place, record)
+            _finish(place, self.unmanaged(name, found))
         with disk.open_folder(self.folder) as folder:
             # A link that leads nowhere where it is, and to the folder once the two have changed places.
             os.symlink(build, build, dir_fd=folder)
@@ -241,6 +241,19 @@ class Builds:
                 raise
             os.fsync(folder)
 
+    def unmanaged(self, name: str, environment: Environment) -> BuildRecord:
+        """Return what is known of an older environment, which was installed into by hand. Blocks."""
+        return BuildRecord(
+            FORMAT,
+            name,
+            str(environment.interpreter),
+            environment.version,
+            tuple(requirements_of(environment.packages)),
+            made_at=(self.folder / name).stat().st_mtime,
+            modules=tuple(import_names(environment.packages)),
+            managed=False,
+        )
+
     def remove(self, name: str) -> None:
         """Take a name away; its build goes with the next ``collect``. Blocks.
 
@@ -254,20 +267,29 @@ class Builds:
 
     def collect(self, in_use: Iterable[Path] = ()) -> list[Path]:
         """Remove the builds that nothing needs: no name, no claim, none of ``in_use``. Blocks."""
+        places: list[Path] = []
+        with contextlib.suppress(OSError):
+            places = sorted((self.folder / BUILDS).iterdir())
+        # In this order: what is listed is being made now, or was finished and claimed before the claims are told.
+        making = set(self._making)
         kept = {Path(os.path.realpath(each)) for each in (*in_use, *(path for told in self.claims for path in told()))}
         kept |= {prefix for name in self.names() if (prefix := self.prefix(name)) is not None}
         removed = []
         with contextlib.suppress(OSError):
-            for place in sorted((self.folder / BUILDS).iterdir()):
-                if Path(os.path.realpath(place)) in kept or place in self._making:
+            for place in places:
+                if Path(os.path.realpath(place)) in kept or place in making:
                     continue
                 if place.is_symlink():  # of an adoption that was not finished
                     place.unlink(missing_ok=True)
                     continue
-                (place / RECORD).unlink(missing_ok=True)  # half of it must not be taken for a build
-                shutil.rmtree(place, ignore_errors=True)
+                self.discard(place)
                 removed.append(place)
         return removed
+
+    def discard(self, prefix: Path) -> None:
+        """Remove a build. Blocks."""
+        (prefix / RECORD).unlink(missing_ok=True)  # half of it must not be taken for a build
+        shutil.rmtree(prefix, ignore_errors=True)
 
 
 def import_names(packages: Path) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from packaging import tags
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 MAX_LOCK = 4 << 20
 """Bytes of a lock that is read."""
@@ -120,6 +120,20 @@ def without_credentials(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
 
 
+def fits(wheel: str, python: str) -> bool:
+    """Tell whether a wheel of that file name can be installed for an interpreter of this host."""
+    ranks = _ranks(python)
+    return _rank(wheel, ranks) < len(ranks)
+
+
+def _rank(wheel: str, ranks: Mapping[str, int]) -> int:
+    try:
+        _, _, _, made_for = parse_wheel_filename(wheel)
+    except InvalidWheelFilename:
+        return len(ranks)
+    return min((ranks.get(str(tag), len(ranks)) for tag in made_for), default=len(ranks))
+
+
 def _package(table: object, python: str, source: bool) -> LockedPackage:
     if (
         not isinstance(table, dict)
@@ -158,11 +172,7 @@ def _best(files: Iterable[Mapping[str, Any]], python: str) -> Mapping[str, Any] 
     ranks = _ranks(python)
     best, rank = None, len(ranks)
     for file in files:
-        try:
-            _, _, _, fits = parse_wheel_filename(unquote(_url(file).rpartition("/")[2]))
-        except ValueError:
-            continue
-        here = min((ranks.get(str(tag), rank) for tag in fits), default=rank)
+        here = _rank(unquote(_url(file).rpartition("/")[2]), ranks)
         if here < rank:
             best, rank = file, here
     return best
@@ -182,11 +192,11 @@ def _ranks(python: str) -> Mapping[str, int]:
     major, minor = (int(part) for part in python.split(".")[:2])
     platforms = list(tags.platform_tags())
     name = f"cp{major}{minor}"
-    fits = [
+    found = [
         *tags.cpython_tags((major, minor), [name], platforms),
         *tags.compatible_tags((major, minor), name, platforms),
     ]
-    return {str(tag): rank for rank, tag in reversed(list(enumerate(fits)))}
+    return {str(tag): rank for rank, tag in reversed(list(enumerate(found)))}
 
 
 def _block(package: LockedPackage) -> str:
