@@ -155,6 +155,7 @@ class EngineParts:
     interpreters: Interpreters
     packages: PackageService
     backup: BackupService
+    script_environments: ScriptEnvironments
 
 
 async def compose(
@@ -391,6 +392,7 @@ async def compose(
         interpreters=interpreters,
         packages=packages,
         backup=backup,
+        script_environments=script_environments,
     )
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret
