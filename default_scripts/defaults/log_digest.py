@@ -113,7 +113,7 @@ def reader_of(log, notes):
         read = lambda: text.splitlines(keepends=True)  # noqa: E731
     elif begin[:2] == b"\x1f\x8b":
         read = lambda: unpacked(log, notes)  # noqa: E731
-    elif b"\0" in begin:
+    elif begin.count(0) > len(begin) // 10:
         return lambda: ()  # no text, and perhaps all of it one line
     else:
         read = lambda: log  # noqa: E731
