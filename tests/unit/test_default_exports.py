@@ -182,6 +182,7 @@ BY_HAND = [
     ("historian_gaps", "historian.db"),
     ("disk_health", "df.log"),
     ("disk_health", "gateway.db"),
+    ("project_inventory", "project.zip"),
 ]
 
 
@@ -453,3 +454,83 @@ def test_what_only_the_wal_has_is_in_it(tmp_path: Path) -> None:
     assert (torn["wal"]["frames"], torn["tables"][0]["rows"]) == (19, 19)
     other = call("disk_health", database=Handed(data), wal=Handed(b"\xa5" * 500))["database"]
     assert (other["wal"]["frames"], other["tables"][0]["rows"]) == (0, 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", GOOD[:60], GOOD, zipped({}), zipped({"a/b/project.json": b"{}"})])
+def test_what_is_no_project_export_is_said_in_a_sentence(data: bytes) -> None:
+    assert refusal("project_inventory", data).startswith("handed.bin is no project export: ")
+
+
+def test_projects_of_one_export_are_kept_apart() -> None:
+    views = "com.inductiveautomation.perspective/views"
+    data = zipped(
+        {
+            "a/project.json": b'\xef\xbb\xbf{"title": "A", "enabled": false}',
+            "b/project.json": b'{"title": "B", "parent": "a"}',
+            "a/ignition/global-props/resource.json": b'{"files": ["data.bin"]}',
+            "a/ignition/global-props/data.bin": b"12345",
+            f"b/{views}/V/view.json": b'{"type": "ia.display.view", "props": {"path": "W"}}',
+            f"b/{views}/V/resource.json": b'{"files": ["view.json"]}',
+            "readme.txt": b"",
+        }
+    )
+    found = call("project_inventory", data)
+    one, other = sorted(found["projects"], key=lambda each: each["name"])
+    assert (one["name"], one["enabled"], one["resources"], one["problems"]) == ("a", False, 1, [])
+    assert (other["parent"], other["missing_views"]) == ("a", []), "W may be its parent's"
+    assert found["outside"] == ["readme.txt"]
+    alone = zipped(
+        {"project.json": b"{}", **{name[2:]: archived(data, name) for name in names_of(data) if name[0] == "b"}}
+    )
+    assert call("project_inventory", alone.replace(b'"parent": "a"', b'"parent": "" '))["projects"][0]["missing_views"]
+
+
+def names_of(data: bytes) -> list[str]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return [name for name in archive.namelist() if "project.json" not in name]
+
+
+def archived(data: bytes, name: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return archive.read(name)
+
+
+def test_odd_resources_are_problems_and_no_end() -> None:
+    content = b"what cannot be read"
+    data = zipped(
+        {
+            "project.json": b"[]",
+            "m/t/broken/resource.json": b"{",
+            "m/t/deep/resource.json": b"[" * 20_000,
+            "m/t/odd/resource.json": b'{"files": 5, "attributes": {"lastModification": 7}}',
+            "m/t/odd/extra\x1b[31m.txt": content,
+            "com.inductiveautomation.perspective/page-config/config.json": b'{"pages": [1]}',
+        }
+    ).replace(content, content[::-1])
+    (found,) = call("project_inventory", data)["projects"]
+    problems = {(each["path"], each["problem"]) for each in found["problems"]}
+    assert ("m/t/broken", "resource.json is no JSON") in problems
+    assert ("m/t/deep", "resource.json is no JSON") in problems
+    assert ("m/t/odd/extra\x1b[31m.txt", "cannot be read") in problems
+    assert ("m/t/odd", "extra [31m.txt is no file of it") in problems
+    assert found["orphans"] == ["com.inductiveautomation.perspective/page-config/config.json"]
+
+
+def test_scripts_named_as_7_9_did_are_mentioned_and_quotes_are_read_as_ignition_writes_them() -> None:
+    files = {"project.json": b"{}"}
+    for path, name, text in [
+        ("ignition/script-python/util", "code.py", "def f(): pass"),
+        ("ignition/script-python/other", "code.py", "def f(): pass"),
+        ("ignition/named-query/A/B", "query.sql", "SELECT 1"),
+        ("ignition/event-scripts", "data.bin.py", r"project.util.f(); q(\u0027A/B\u0027)"),
+    ]:
+        files[f"{path}/{name}"] = text.encode()
+        files[f"{path}/resource.json"] = json.dumps({"files": [name]}).encode()
+    (found,) = call("project_inventory", zipped(files))["projects"]
+    assert found["unmentioned"] == {"project scripts": ["other"]}
+
+
+def test_an_export_that_unpacks_to_very_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = zipped({"project.json": b"{}", "a": b"\0" * (3 << 20)}, compression=zipfile.ZIP_DEFLATED)
+    monkeypatch.setitem(script("project_inventory")["main"].__globals__, "MOST_UNPACKED", 2 << 20)
+    assert refusal("project_inventory", bomb) == "handed.bin unpacks to more than 0 GiB."
