@@ -247,7 +247,7 @@ def to_time(value):
     if found is None:
         return None
     if found.tzinfo is not None:
-        found = found.astimezone(datetime.timezone.utc).replace(tzinfo=None)  # noqa: UP017 - Python 3.9
+        found = found.astimezone(datetime.timezone.utc).replace(tzinfo=None)
     return (found - EPOCH).total_seconds()
 
 

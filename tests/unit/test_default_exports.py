@@ -534,3 +534,8 @@ def test_an_export_that_unpacks_to_very_much_is_refused(monkeypatch: pytest.Monk
     bomb = zipped({"project.json": b"{}", "a": b"\0" * (3 << 20)}, compression=zipfile.ZIP_DEFLATED)
     monkeypatch.setitem(script("project_inventory")["main"].__globals__, "MOST_UNPACKED", 2 << 20)
     assert refusal("project_inventory", bomb) == "handed.bin unpacks to more than 0 GiB."
+
+
+def test_the_tour_names_every_other_default_script() -> None:
+    there = {path.stem for path in DEFAULTS.glob("*.py")} - {"tour"}
+    assert script("tour")["USEFUL"].keys() == there
