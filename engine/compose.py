@@ -33,6 +33,7 @@ from engine.services.advice import AdviceService
 from engine.services.assistant.chat import BadServer, Server, server_at
 from engine.services.assistant.service import AssistantService
 from engine.services.audit import AuditService
+from engine.services.backup import BackupService
 from engine.services.callers import Callers, keep_records
 from engine.services.denials import Denials
 from engine.services.disk_space import SpaceCheck
@@ -142,6 +143,7 @@ class EngineParts:
     policy: AccessPolicy
     render: RenderService
     script_api: ScriptApi
+    backup: BackupService
 
 
 async def compose(
@@ -234,6 +236,13 @@ async def compose(
     texts = DiffTexts(files, reconciler)
     diff = DiffService(reconciler, texts, writer, changes, state.ignored_differences, tasks, events)
     protection = HostProtection(project.root, environment.interpreter, _keys(settings))
+
+    def follow(environment: Environment) -> None:
+        examiner.follow(environment)
+        dependencies.follow(environment)
+        protection.follow(environment.interpreter)
+
+    pool.on_switch = follow
     own = project.home if isinstance(project, ReadOnlyProject) else project.private
     asking = settings.assistant
     budget = Budget(asking.script_requests, asking.requests, asking.text)
@@ -301,6 +310,7 @@ async def compose(
         audit,
     )
     stack.push_async_callback(render.close)
+    backup = BackupService(project, own, shared_file, secrets, audit, runs.recorder)
     engine = EngineParts(
         project=project,
         pool=pool,
@@ -338,6 +348,7 @@ async def compose(
         policy=policy,
         render=render,
         script_api=script_api,
+        backup=backup,
     )
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret

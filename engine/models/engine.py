@@ -28,20 +28,28 @@ class EngineInfo(Model, frozen=True):
     log_file: str = ""
     last_event: int | None = None
     """Number of the newest event: a client that listens from there on misses nothing that happens after this answer."""
+    python: str = ""
+    """Version of the interpreter of scripts that ask for no other one."""
     problems: list[str] = []
     """What the user should know: a lost log line, a full disk, a missing sandbox layer."""
     listening: list[str] = []
     """Where it listens over TCP, as URLs: ``http://127.0.0.1:9089``. Empty where it does not."""
     shared: str = ""
     """The ID under which members of a group find the project; empty where it is not shared."""
+    background: bool = False
+    """A client started it, and another one may replace it; else it is served by hand or by a service manager."""
     disk_full: bool = False
     """The engine found no room to write, so its project is open for reading only until some is made."""
 
 
 class StopRequest(Model, frozen=True):
-    """``force`` stops the engine although runs go on; they end as interrupted."""
+    """``force`` stops the engine although runs go on; they end as interrupted.
+
+    ``when_idle`` stops it only if no task and no backup goes on either.
+    """
 
     force: bool = False
+    when_idle: bool = False
 
 
 class SlotState(StrEnum):
@@ -71,6 +79,12 @@ class SlotInfo(Model, frozen=True):
     problem: str | None = None
     mode: Mode = Mode.RESTRICTED
     """What the slot's zygote is made for."""
+    python: str = ""
+    """Version of the interpreter there, such as ``3.12.3``."""
+    environment: str = ""
+    """Name of the environment there, unless it is the pool's usual one."""
+    ahead: list[str] = []
+    """Modules that its processes have imported before a script begins."""
 
 
 class QueueEntry(Model, frozen=True):
@@ -92,6 +106,8 @@ class PoolInfo(Model, frozen=True):
     p50_ms: float | None = None
     p99_ms: float | None = None
     isolation: str = ""
+    python: str = ""
+    """Version of the interpreter of scripts that ask for no other one."""
 
 
 class ResizeRequest(Model, frozen=True):
@@ -185,3 +201,25 @@ class AuditCheck(Model, frozen=True):
     """Hash of the newest record."""
     problem: str | None = None
     """None: the record is consistent in itself."""
+
+
+class BackupInfo(Model, frozen=True):
+    """What a backup holds."""
+
+    place: str
+    """The file, or the folder that it was restored into."""
+    project: str
+    """The folder that it was made of."""
+    host: str
+    version: str
+    """Of Gatewright."""
+    made_at: float
+    made_by: str
+    files: int
+    size: int
+    left_out: list[str] = []
+    """What was left out on purpose, a sentence each."""
+    problems: list[str] = []
+    """What could not be taken, a sentence each."""
+    environments: str | None = None
+    """After a restore, the folder with the lists of packages; None where there are none."""

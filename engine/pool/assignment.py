@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from engine.pool.child import Child
-from engine.pool.job import Job, Limits
+from engine.pool.job import Job, Limits, Profile
 from engine.pool.outcome import Ending, Intervention
 
 
@@ -15,6 +15,9 @@ class Assignment:
     """A job, ready to be sent, and where its ending goes."""
 
     job: Job
+    profile: Profile
+    """The job's, its environment named."""
+
     frame: bytes
     """Its RUN."""
 

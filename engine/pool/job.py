@@ -91,6 +91,14 @@ class Profile:
     leaves: bool = False
     """Of ADMIN: what detaches itself from a run goes on after it, so the run gets no pid namespace of its own."""
 
+    def inside(self, environment: Environment) -> Profile:
+        """Return the same for another environment."""
+        return Profile(self.mode, environment, self.preloads, self.grants, self.tools, self.leaves)
+
+    def serves(self, wanted: Profile) -> bool:
+        """Whether a zygote of this profile can take a run of ``wanted``."""
+        return self == wanted
+
 
 @dataclass(frozen=True, slots=True)
 class FileInput:

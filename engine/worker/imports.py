@@ -16,6 +16,13 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+if sys.version_info >= (3, 10):
+    _standard = sys.stdlib_module_names
+else:
+    from . import standard_names
+
+    _standard = standard_names.NAMES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,6 +59,8 @@ TWINS = {
 """Modules that are judged as another one: its private half, or nothing but a use of it."""
 
 GONE = {
+    **dict.fromkeys(("_bootlocale", "_peg_parser", "formatter", "parser", "symbol"), "3.10"),
+    "binhex": "3.11",
     **dict.fromkeys(("asynchat", "asyncore", "distutils", "imp", "smtpd"), "3.12"),
     **dict.fromkeys(
         (
@@ -168,7 +177,7 @@ class ImportRule:
         self._lifted = lifted
         self._dotted_allowed = _dotted(allowed)
         self._dotted_lifted = _dotted(lifted)
-        known = sys.stdlib_module_names | self._allowed
+        known = _standard | self._allowed
         # Whose first name says that all of it may be imported: nearly every import ends there.
         self._free = frozenset(
             top for top in known if self._judge(top) is None and (top in self._allowed or top not in _PARENTS)
@@ -283,7 +292,7 @@ def origin_of(top: str) -> str:
 
     A standard module of another system (``winreg``) is standard, too: the import itself says best that it is not here.
     """
-    if top in sys.stdlib_module_names or top in ALWAYS_ALLOWED:
+    if top in _standard or top in ALWAYS_ALLOWED:
         return STANDARD
     if top in sys.modules:
         return INSTALLED

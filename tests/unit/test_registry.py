@@ -152,15 +152,15 @@ ABOVE_VIEWER = {
         "sync.rebuild tasks.cancel"
     ),
     "admin": (
-        "audit.list audit.verify engine.stop git.trust permissions.approve permissions.begin_edits "
+        "audit.list audit.verify backup engine.stop git.trust permissions.approve permissions.begin_edits "
         "permissions.end_edits permissions.refuse permissions.renew_edits pool.resize pool.restart "
         "retention.prune secrets.delete secrets.list secrets.set tokens.create tokens.list tokens.revoke"
     ),
 }
 PATIENT = {
     "assistant.ask", "assistant.classify", "assistant.explain", "assistant.propose", "assistant.summarize",
-    "audit.verify", "render.begin", "render.documents", "render.reads", "retention.prune", "runs.buffer", "runs.file",
-    "sync.apply", "sync.diff", "sync.rebuild",
+    "audit.verify", "backup", "render.begin", "render.documents", "render.reads", "retention.prune", "runs.buffer",
+    "runs.file", "sync.apply", "sync.diff", "sync.rebuild",
 }  # fmt: skip
 
 

@@ -35,12 +35,17 @@ class Dependencies:
         self._python = python
         self._markers = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
         self._places = [str(place) for place in places]
-        self._installed: tuple[tuple[int, ...], Mapping[str, str]] = ((), {})
+        self._installed: tuple[tuple[tuple[str, int], ...], Mapping[str, str]] = ((), {})
 
     @classmethod
     def of(cls, environment: Environment) -> Dependencies:
         """What is installed in an environment."""
         return cls([environment.packages], environment.version)
+
+    def follow(self, environment: Environment) -> None:
+        """Look at another environment from now on."""
+        fresh = Dependencies.of(environment)
+        self._python, self._markers, self._places = fresh._python, fresh._markers, fresh._places
 
     def python_problem(self, requires: str | None) -> str | None:
         """One sentence if ``requires-python`` leaves out the Python that scripts run with here."""
@@ -65,7 +70,7 @@ class Dependencies:
 
     def _current(self) -> Mapping[str, str]:
         """Versions by name, read anew when a package was installed or removed: that changes its folder's time."""
-        stamp = tuple(_changed(place) for place in self._places)
+        stamp = tuple((place, _changed(place)) for place in self._places)
         known, installed = self._installed
         if stamp != known:
             found = metadata.distributions(path=self._places)
