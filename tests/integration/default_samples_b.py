@@ -13,6 +13,7 @@ import math
 import sqlite3
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -207,6 +208,13 @@ def historian_csv() -> bytes:
     return "\n".join(lines).encode() + b"\n"
 
 
+def finished(connection: sqlite3.Connection) -> bytes:
+    """Close a database in memory and return what its file would hold."""
+    with closing(connection):
+        connection.commit()
+        return connection.serialize()
+
+
 def historian_db() -> bytes:
     """Two tags for eight hours over the end of a month, every five minutes, as an Ignition historian keeps them.
 
@@ -236,8 +244,7 @@ def historian_db() -> bytes:
         connection.execute(
             table, (8, round(12 + math.cos(step / 7) + step / 1000, 3), 500 if 60 <= step < 66 else 192, stamp)
         )
-    connection.commit()
-    return connection.serialize()
+    return finished(connection)
 
 
 def df_log() -> bytes:
@@ -285,8 +292,7 @@ def gateway_db(rows: int = 450, deleted: int = 250) -> bytes:
     )
     connection.executemany("INSERT INTO alarm_events VALUES (?, ?, ?, ?)", events)
     connection.execute("DELETE FROM alarm_events WHERE id < ?", (deleted,))
-    connection.commit()
-    return connection.serialize()
+    return finished(connection)
 
 
 def gateway_earlier_db() -> bytes:
@@ -343,9 +349,9 @@ SAMPLES |= {"project.zip": project_zip}
 def content_of(data: bytes) -> Any:
     """Return what counts of a sample: how it is packed differs from one zlib or SQLite to the next."""
     if data.startswith(b"SQLite"):
-        connection = sqlite3.connect(":memory:")
-        connection.deserialize(data)
-        return list(connection.iterdump())
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.deserialize(data)
+            return list(connection.iterdump())
     if data[:2] != b"PK":
         return data
     with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -178,7 +178,9 @@ async def test_what_a_database_holds_and_how_it_grew(engine: Engine) -> None:
     found = done.value["database"]
     assert (found["problems"], found["journal"], found["page_size"], found["wal"]) == ([], "delete", 1024, None)
     assert found["free_pages"] > 5
-    assert found["size"] == found["pages"] * 1024 == found["grown"] + len(SAMPLES["gateway_earlier.db"]())
+    assert (
+        found["size"] == found["pages"] * 1024 == found["grown"] + len(bundle()["documents/samples/gateway_earlier.db"])
+    )
     rows = {each["name"]: (each["rows"], each["new_rows"]) for each in found["tables"]}
     assert rows == {"alarm_events": (200, 80), "audit_events": (2, 0)}
     assert "gateway.db: " in done.stdout

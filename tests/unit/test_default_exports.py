@@ -160,6 +160,13 @@ def test_two_tags_of_one_path_are_not_lost() -> None:
     assert call("tag_diff", text, tags({"name": "A", "tagType": "AtomicTag", "a": 1}))["removed"] == 1
 
 
+def test_an_address_in_two_types_is_none_that_is_read_twice() -> None:
+    tag = {"name": "A", "tagType": "AtomicTag", "opcItemPath": "x", "engUnit": "A", "engLow": 0, "engHigh": 9}
+    types = [{"name": name, "tagType": "UdtType", "tags": [tag]} for name in ("T", "U")]
+    assert call("tag_lint", tags(*types))["rules"] == {}
+    assert call("tag_lint", tags(*types, tag, tag | {"name": "B"}))["rules"] == {"duplicate_opc": 2}
+
+
 def test_a_rule_that_is_unknown_and_a_pattern_that_is_none_are_refused() -> None:
     assert "There is no rule no_units. The rules are " in refusal("tag_lint", ONE_TAG, skip=["no_units"])
     assert "names is no regular expression" in refusal("tag_lint", ONE_TAG, names="[")
@@ -245,9 +252,10 @@ def test_what_cannot_be_read_in_an_archive_is_named() -> None:
 
 def test_an_archive_that_unpacks_to_very_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = zipped({"a": b"\0" * (3 << 20)}, compression=zipfile.ZIP_DEFLATED)
+    tar = tarred({"a": b"1", "ignored.log": b"\0" * (3 << 20)})
     monkeypatch.setitem(script("config_diff")["main"].__globals__, "MOST_UNPACKED", 2 << 20)
-    assert refusal("config_diff", GOOD, bomb) == "handed.bin unpacks to more than 0 GiB."
-    assert refusal("config_diff", GOOD, tarred({"a": b"\0" * (3 << 20)})) == "handed.bin unpacks to more than 0 GiB."
+    for data in (bomb, tar):
+        assert refusal("config_diff", GOOD, data) == "handed.bin unpacks to more than 0 GiB."
 
 
 @pytest.mark.parametrize(
@@ -259,6 +267,7 @@ def test_an_archive_that_unpacks_to_very_much_is_refused(monkeypatch: pytest.Mon
         ("a.xml", b"<a b='1' c='2'/>", b'<a c="2"   b="1"></a>', None),
         ("a.xml", b"<a>1</a>", b"<a>2</a>", "text"),
         ("a.xml", b'<!DOCTYPE a [<!ENTITY b "b">]><a>&b;</a>', b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "text"),
+        ("a.xml", b"<!DOCTYPE a><a b='1' c='2'/>", b"<!DOCTYPE a><a c='2' b='1'/>", "text"),
         ("a.txt", "Füllstand".encode("latin-1"), "Füllstand".encode(), None),
         ("a.txt", b"1\n2\n", b"2\n1\n", "text"),
         ("a.txt", b"x\n" * 3000 + b"1\n2\n", b"x\n" * 3000 + b"2\n1\n", "order"),
@@ -288,6 +297,7 @@ def rows(*lines: str) -> str:
         ),
         "\ufeff" + rows('"Date","Tag Name","Value"', *(f'"11/20/2026 06:0{n}:00 AM","A","{n}"' for n in (0, 1, 2, 7))),
         rows("t_stamp,tagid,intvalue,floatvalue", *(f"{1795154400000 + n * 60000},A,,{n}.5" for n in (0, 1, 2, 7))),
+        rows("t_stamp,tag,value", *(f"2026-11-20T0{8 - n % 2}:0{n}:00+0{2 - n % 2}:00,A,{n}" for n in (0, 1, 2, 7))),
         rows("ts,name,val", *(f"{1795154400 + n * 60},A,{n}\r" for n in (0, 1, 2, 7))),
     ],
     ids=briefly,
@@ -444,6 +454,9 @@ def test_what_only_the_wal_has_is_in_it(tmp_path: Path) -> None:
         live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         live.executemany("INSERT INTO a VALUES (?)", [(n,) for n in range(20)])
         data, wal = path.read_bytes(), path.with_name("live.db-wal").read_bytes()
+        live.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        live.execute("INSERT INTO a VALUES (20)")
+        later, next_turn = path.read_bytes(), path.with_name("live.db-wal").read_bytes()
     alone = call("disk_health", database=Handed(data))
     assert (alone["database"]["journal"], alone["database"]["tables"][0]["rows"]) == ("wal", 0)
     assert any("without its -wal file" in each for each in alone["findings"])
@@ -452,6 +465,9 @@ def test_what_only_the_wal_has_is_in_it(tmp_path: Path) -> None:
     assert (found["wal"]["frames"], found["wal"]["committed"], found["problems"]) == (20, 20, [])
     torn = call("disk_health", database=Handed(data), wal=Handed(wal[:-100]))["database"]
     assert (torn["wal"]["frames"], torn["tables"][0]["rows"]) == (19, 19)
+    assert len(next_turn) == len(wal), "frames of the turn before are still in it"
+    found = call("disk_health", database=Handed(later), wal=Handed(next_turn))["database"]
+    assert (found["wal"]["frames"], found["tables"][0]["rows"]) == (1, 21)
     other = call("disk_health", database=Handed(data), wal=Handed(b"\xa5" * 500))["database"]
     assert (other["wal"]["frames"], other["tables"][0]["rows"]) == (0, 0)
 
@@ -520,7 +536,7 @@ def test_scripts_named_as_7_9_did_are_mentioned_and_quotes_are_read_as_ignition_
     files = {"project.json": b"{}"}
     for path, name, text in [
         ("ignition/script-python/util", "code.py", "def f(): pass"),
-        ("ignition/script-python/other", "code.py", "def f(): pass"),
+        ("ignition/script-python/other", "code.py", "def f(): return other.f()"),
         ("ignition/named-query/A/B", "query.sql", "SELECT 1"),
         ("ignition/event-scripts", "data.bin.py", r"project.util.f(); q(\u0027A/B\u0027)"),
     ]:
