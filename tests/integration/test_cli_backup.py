@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from account_support import ordinary_account
 from cli_support import PROGRAM, CliProject, cli_project
 
 from engine.client.answers import EngineError
 from engine.client.launch import connect
 from engine.registry.engine import BACKUP, BackupParams
 
+SETTINGS = '[retention]\noutput_days = 3\n[listen]\naddress = "127.0.0.1:0"\n'
+
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
-    with cli_project(tmp_path_factory.mktemp("backup") / "plant", "[retention]\noutput_days = 3\n") as project:
+    with cli_project(tmp_path_factory.mktemp("backup") / "plant", SETTINGS) as project:
         project.script("a.py", "print('first')\n")
         project.call("scripts", "set", "a", "title=A")
         assert project.call("run", "a").stdout == "first\n"
@@ -66,6 +69,43 @@ def test_a_project_in_use_comes_back_elsewhere_with_all_that_it_was(plant: CliPr
         busy.terminate()
         busy.communicate(timeout=30)
     assert [name for name in os.listdir(plant.root / ".gatewright") if name.startswith("backup-")] == []
+
+
+def test_an_engine_elsewhere_sends_it_to_administrators_only(plant: CliProject, tmp_path: Path) -> None:
+    (url,) = plant.json("engine", "status")["engine"]["listening"]
+    done = {}
+    for role in ("author", "admin"):
+        token = tmp_path / f"{role}.token"
+        assert plant.call("token", "create", "--name", role, "--role", role, "--output", str(token)).returncode == 0
+        command = [PROGRAM, "--url", url, "--token-file", str(token), "backup", str(tmp_path / f"{role}.gwbackup")]
+        done[role] = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done["author"].returncode == 4
+    assert "author may not back up the project: that needs the role admin" in done["author"].stderr
+    assert done["admin"].returncode == 0, done["admin"].stderr
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".gwbackup", ".token", ".token"]
+
+
+@pytest.mark.slow
+def test_an_ordinary_account_does_the_same_and_root_does_it_as_the_owner() -> None:
+    with ordinary_account() as account:
+        root, place = account.folder("plant"), account.folder("backups")
+        here = ("--project", str(root))
+        try:
+            assert account.call(*here, "init").returncode == 0
+            assert account.call(*here, "exec", "print('first')").returncode == 0
+            made = account.call(*here, "backup", str(place / "one"))
+            assert made.returncode == 0, made.stderr
+            if os.geteuid() == 0:
+                command = account.command_of_root(*here, "backup", str(place / "two"))
+                assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+                assert (place / "two").stat().st_uid == root.stat().st_uid
+            back = account.call("restore", str(place / "one"), str(place / "new"))
+            assert back.returncode == 0, back.stderr
+            new = ("--project", str(place / "new"))
+            assert account.call(*new, "runs", "output", "1").stdout == "first\n"
+            account.call(*new, "engine", "stop", "--force")
+        finally:
+            account.call(*here, "engine", "stop", "--force")
 
 
 def test_nothing_is_overwritten(plant: CliProject, tmp_path: Path) -> None:
