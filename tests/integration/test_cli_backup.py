@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from account_support import ordinary_account
 from cli_support import PROGRAM, CliProject, cli_project
+from mounts import needs_mounts, small_disk
 
 from engine.client.answers import EngineError
 from engine.client.launch import connect
@@ -52,15 +53,15 @@ def test_a_project_in_use_comes_back_elsewhere_with_all_that_it_was(plant: CliPr
     assert "left out: The secrets of tokens" in done.stderr
     assert done.stdout == f"Open it: gatewright {tmp_path / 'new'}\n"
     new = CliProject(tmp_path / "new")
+    (new.root / ".gatewright" / "backup-left").mkdir()  # as an engine leaves it that was killed at one
     try:
         runs = {run["name"]: run["outcome"] for run in new.json("runs", "list")["runs"]}
         assert runs == {"a.py": "ok", "<exec>": "interrupted"}, "what ran then was cut off in the copy"
         assert "first" in new.call("runs", "output", "1").stdout
         assert len(new.json("history", "a")["versions"]) == len(plant.json("history", "a")["versions"]) == 1
         assert new.call("run", "a").stdout == "first\n"
-        assert new.json("retention")["limits"]["output_days"] == 3
+        assert (new.root / ".gatewright" / "settings.toml").read_text() == SETTINGS
         assert new.json("token", "list")["tokens"] == []
-        assert new.json("secrets", "list")["secrets"] == []
         assert new.call("audit", "--verify").returncode == 0
         assert "restore backup" in new.call("audit").stdout
         assert "problems" not in new.json("engine", "status")["engine"]
@@ -68,9 +69,11 @@ def test_a_project_in_use_comes_back_elsewhere_with_all_that_it_was(plant: CliPr
         new.call("engine", "stop", "--force")
         busy.terminate()
         busy.communicate(timeout=30)
-    assert [name for name in os.listdir(plant.root / ".gatewright") if name.startswith("backup-")] == []
+    for project in (plant, new):
+        assert list((project.root / ".gatewright").glob("backup-*")) == []
 
 
+@pytest.mark.slow
 def test_an_engine_elsewhere_sends_it_to_administrators_only(plant: CliProject, tmp_path: Path) -> None:
     (url,) = plant.json("engine", "status")["engine"]["listening"]
     done = {}
@@ -119,6 +122,23 @@ def test_nothing_is_overwritten(plant: CliProject, tmp_path: Path) -> None:
     assert restored(tmp_path / "mine", tmp_path / "new", "--project", "x").returncode == 2
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.slow
+@needs_mounts
+def test_a_disk_without_room_for_it_is_said_and_left_as_it_was(plant: CliProject, tmp_path: Path) -> None:
+    big = plant.root / "documents" / "big.bin"
+    big.write_bytes(os.urandom(8 << 20))
+    try:
+        assert plant.call("backup", str(tmp_path / "good")).returncode == 0
+        with small_disk(tmp_path / "disk", 4 << 20) as disk:
+            done = plant.call("backup", str(disk / "full"))
+            assert (done.returncode, "No space left" in done.stderr) == (1, True), done.stderr
+            done = restored(tmp_path / "good", disk / "new")
+            assert (done.returncode, "There is no room for the project" in done.stderr) == (1, True), done.stderr
+            assert [name for name in os.listdir(disk) if name != "lost+found"] == []
+    finally:
+        big.unlink()
 
 
 def test_what_could_not_be_taken_is_named_and_the_exit_code_says_so(plant: CliProject, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -163,6 +165,19 @@ def test_it_can_be_stopped(project: Project, tmp_path: Path) -> None:
         make(source, io.BytesIO(), tmp_path / "work", stop)
 
 
+def test_a_disk_that_is_full_in_the_middle_is_said(project: Project, tmp_path: Path) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            if self.tell() > 20_000:
+                raise OSError(errno.ENOSPC, "full")
+            return super().write(data)  # type: ignore[arg-type]
+
+    (tmp_path / "work").mkdir()
+    source = BackupSource(project.root, project.private, project.state_db, "1.2", "anna")
+    with pytest.raises(LowDisk, match="the disk is full"):
+        make(source, Full(), tmp_path / "work", threading.Event())
+
+
 def test_a_file_that_never_stands_still_is_named(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +210,12 @@ def test_nothing_is_overwritten_and_nothing_is_left_of_a_failure(
         patch.setattr(restoring, "has_room", lambda *_: False)
         with pytest.raises(LowDisk):
             restore(file, tmp_path / "new", "berta")
+    # It is stopped, or the disk is full in the middle.
+    for failure, raised in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(errno.ENOSPC, "full"), LowDisk)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "sync", Mock(side_effect=failure))
+            with pytest.raises(raised):
+                restore(file, tmp_path / "new", "berta")
     # Somebody takes the name while the project is made.
     with monkeypatch.context() as patch:
         patch.setattr(os, "sync", lambda: write(tmp_path / "late" / "mine", "mine"))
