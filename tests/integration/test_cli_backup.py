@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from account_support import ordinary_account
 from cli_support import PROGRAM, CliProject, cli_project
 from mounts import needs_mounts, small_disk
-
-from engine.client.answers import EngineError
-from engine.client.launch import connect
-from engine.registry.engine import BACKUP, BackupParams
 
 SETTINGS = '[retention]\noutput_days = 3\n[listen]\naddress = "127.0.0.1:0"\n'
 
@@ -155,28 +149,3 @@ def test_what_could_not_be_taken_is_named_and_the_exit_code_says_so(plant: CliPr
     assert done.returncode == 1
     assert "problem: The repository could not be taken" in done.stderr
     assert (tmp_path / "two").exists(), "the rest is better than nothing"
-
-
-def test_two_at_once_and_one_that_is_not_waited_for(plant: CliProject) -> None:
-    async def both() -> list[Any]:
-        first, second = [await connect(plant.root, client="cli") for _ in range(2)]
-        try:
-            sizes: list[int] = []
-            calls = [
-                client.download(BACKUP, BackupParams(name="x"), lambda data: sizes.append(len(data)))
-                for client in (first, second)
-            ]
-            answers = await asyncio.gather(*calls, return_exceptions=True)
-            left = asyncio.ensure_future(first.download(BACKUP, BackupParams(name="x"), len))
-            await asyncio.sleep(0)
-            left.cancel()
-            await asyncio.wait([left])
-            return answers
-        finally:
-            await first.close()
-            await second.close()
-
-    refusals = [answer for answer in asyncio.run(both()) if answer is not None]
-    assert all(isinstance(error, EngineError) and error.code == "busy" for error in refusals)
-    assert len(refusals) < 2
-    assert plant.call("runs", "list").returncode == 0

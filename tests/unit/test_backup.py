@@ -39,8 +39,14 @@ async def project(tmp_path: Path) -> Project:
     project = Project.create(tmp_path / "plant", BUNDLED)
     state = await StateDB.open(project.state_db)
     await state.audit.append([AuditEvent(1.0, "anna", 1, "cli", "save", "a.py")])
-    await state.tokens.add(TokenRow("id", "dash", SECRET_HASH, "viewer", "RESTRICTED", (), 1.0, "anna"))
+    for at in range(3):
+        token = TokenRow(f"id{at}", f"dash{at}", SECRET_HASH, "viewer", "RESTRICTED", (), 1.0, "anna", revoked_at=None)
+        await state.tokens.add(token)
     await state.close()
+    with closing(sqlite3.connect(project.state_db)) as database:
+        for statement in ("INSERT INTO meta VALUES ('long', zeroblob(500000))", "DELETE FROM meta WHERE key = 'long'"):
+            database.execute(statement)
+            database.commit()
     write(project.root / "scripts" / "line 1" / "ä.py", "print(1)\n")
     write(project.root / "documents" / "big.bin", "x" * (making.WHOLE + 5))
     write(project.root / "README", "ours\n")
@@ -110,7 +116,9 @@ def test_everything_comes_back_and_what_does_not_is_said(project: Project, tmp_p
 async def test_a_restored_record_goes_on_and_lets_no_token_in(project: Project, tmp_path: Path) -> None:
     file, _ = made(project, tmp_path / "work")
     with zipfile.ZipFile(file) as archive:
-        assert SECRET_HASH.encode() not in archive.read("gatewright/state.db"), "nor in a free page"
+        data = archive.read("gatewright/state.db")
+    assert SECRET_HASH.encode() not in data
+    assert int.from_bytes(data[36:40], "big") == 0, "no free page has what was removed (sqlite.org/fileformat.html)"
     restore(file, tmp_path / "new", "berta")
     state = await StateDB.open(tmp_path / "new" / ".gatewright" / "state.db")
     try:
@@ -120,8 +128,8 @@ async def test_a_restored_record_goes_on_and_lets_no_token_in(project: Project, 
         ]
         assert await state.audit.verify() is None
         assert await state.tokens.rows() == []
-        [gone] = await state.tokens.revoked(5)
-        assert (gone.name, gone.sha256) == ("dash", "")
+        gone = await state.tokens.revoked(5)
+        assert {(token.name, token.sha256) for token in gone} == {("dash0", ""), ("dash1", ""), ("dash2", "")}
     finally:
         await state.close()
 
@@ -149,11 +157,34 @@ async def test_a_copy_is_of_one_moment_while_others_write(project: Project, tmp_
 
 
 async def test_damaged_records_are_no_backup(project: Project, tmp_path: Path) -> None:
-    data = bytearray(project.state_db.read_bytes())
-    data[8192:12288] = os.urandom(4096)
-    project.state_db.write_bytes(data)
-    with pytest.raises(StoreError, match="records of runs"):
+    with closing(sqlite3.connect(project.state_db)) as database:  # an index that has not what it should have
+        database.execute("PRAGMA writable_schema=ON")
+        database.execute(
+            "UPDATE sqlite_master SET sql = 'CREATE INDEX script_version_bytes ON script_version (at)' "
+            "WHERE name = 'script_version_bytes'"
+        )
+        database.execute(
+            "INSERT INTO script_version (script, path, sha256, size, reason, uid, name, at) "
+            "VALUES ('a.py', 'a.py', 'x', 1, 'saved', 1, 'anna', 1.0)"
+        )
+        database.commit()
+    with pytest.raises(Damaged, match="records of runs are damaged"):
         made(project, tmp_path / "work")
+
+
+def test_earlier_versions_that_come_and_go_meanwhile_are_there(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = making.copy_records
+
+    def copied(*arguments: Any) -> int:
+        (project.history / ("0" * 64)).unlink()  # as retention does
+        write(project.history / ("1" * 64), "new text")  # as a save does
+        return copy(*arguments)
+
+    monkeypatch.setattr(making, "copy_records", copied)
+    _, manifest = made(project, tmp_path / "work")
+    assert {f"gatewright/history/{digit * 64}" for digit in "01"} <= manifest.files.keys()
 
 
 def test_it_can_be_stopped(project: Project, tmp_path: Path) -> None:
