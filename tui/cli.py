@@ -38,6 +38,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "documents": "tui.commands.documents:documents",
         "render": "tui.commands.render:render",
         "modules": "tui.commands.modules:modules",
+        "packages": "tui.commands.packages:packages",
+        "python": "tui.commands.python:python",
         "rebuild": "tui.commands.rebuild:rebuild",
         "diff": "tui.commands.diff:diff",
         "history": "tui.commands.history:history",

@@ -149,6 +149,7 @@ class Daemon:
             isolation=self.engine.pool_service.info().isolation,
             level=self.engine.modes.restricted.level,
             admin=self.engine.modes.admin.refusal or "",
+            python=self.engine.pool.environment.version,
             log_file=str(self._paths.log),
             last_event=self.engine.events.last_seq,
             shared="" if self._shared is None else self._shared.id,

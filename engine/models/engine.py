@@ -28,6 +28,8 @@ class EngineInfo(Model, frozen=True):
     log_file: str = ""
     last_event: int | None = None
     """Number of the newest event: a client that listens from there on misses nothing that happens after this answer."""
+    python: str = ""
+    """Version of the interpreter of scripts that ask for no other one."""
     problems: list[str] = []
     """What the user should know: a lost log line, a full disk, a missing sandbox layer."""
     listening: list[str] = []
@@ -77,6 +79,12 @@ class SlotInfo(Model, frozen=True):
     problem: str | None = None
     mode: Mode = Mode.RESTRICTED
     """What the slot's zygote is made for."""
+    python: str = ""
+    """Version of the interpreter there, such as ``3.12.3``."""
+    environment: str = ""
+    """Name of the environment there, unless it is the pool's usual one."""
+    ahead: list[str] = []
+    """Modules that its processes have imported before a script begins."""
 
 
 class QueueEntry(Model, frozen=True):
@@ -98,6 +106,8 @@ class PoolInfo(Model, frozen=True):
     p50_ms: float | None = None
     p99_ms: float | None = None
     isolation: str = ""
+    python: str = ""
+    """Version of the interpreter of scripts that ask for no other one."""
 
 
 class ResizeRequest(Model, frozen=True):

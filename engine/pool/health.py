@@ -51,7 +51,7 @@ async def probe(slot: Slot) -> None:
         profile=slot.profile,
     )
     frame = run_frame(job, 0 if slot.profile.mode is Mode.ADMIN else cpu_seconds(job.limits.wall))
-    assignment = Assignment(job, frame, False, asyncio.get_running_loop().create_future(), probe=True)
+    assignment = Assignment(job, slot.profile, frame, False, asyncio.get_running_loop().create_future(), probe=True)
     slot.run(assignment)
     ending = await assignment.ending
     if ending.outcome is Outcome.INTERRUPTED:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.models.engine import PoolInfo, QueueEntry, SlotState
@@ -15,12 +15,14 @@ from engine.pool.admission import Admission, check
 from engine.pool.assignment import Assignment, fits
 from engine.pool.frames import cpu_seconds, run_frame
 from engine.pool.health import watch_health
-from engine.pool.job import Job, NotEnoughMemory, PoolClosed, Profile, QueueFull, SandboxUnavailable
+from engine.pool.job import Environment, Job, NotEnoughMemory, PoolClosed, Profile, QueueFull, SandboxUnavailable
 from engine.pool.memory_room import Claim, MemoryGauge, MemoryRoom
 from engine.pool.outcome import Ending, Intervention, from_intervention
 from engine.pool.queue import WAITING_FOR_SLOT, QueuedRun, RunQueue
 from engine.pool.settings import PoolSettings
 from engine.pool.slot import Slot
+from engine.pool.switching import Switch
+from engine.pool.warming import Warming
 from engine.worker.scratch import remove_folder
 
 log = logging.getLogger(__name__)
@@ -37,12 +39,18 @@ class Pool:
 
     Attributes:
         settings: What it was built from.
+        environment: Of the runs that ask for no other one.
+        on_switch: Called when another environment became the usual one.
         on_change: Called whenever ``info()`` would differ.
         on_exit: Called with the processor time, in seconds, of each process that had a run.
     """
 
     def __init__(self, settings: PoolSettings) -> None:
         self.settings = settings
+        self.environment = settings.environment
+        self._usual = settings.profile.inside(settings.environment_of(settings.profile))
+        self._switch: Switch | None = None
+        self._warming = Warming(settings, self)
         self._size = self._checked(settings.size)
         self._slots: dict[int, Slot] = {}
         self._queue: RunQueue[Assignment] = RunQueue()
@@ -51,9 +59,10 @@ class Pool:
         self._closed = False
         self._news_timer: asyncio.TimerHandle | None = None
         self._health: asyncio.Task[None] | None = None
-        self._departing: set[asyncio.Task[None]] = set()
+        self._departing: dict[asyncio.Task[None], Slot] = {}
         self.on_change: Callable[[], None] = _nothing
         self.on_exit: Callable[[float], None] = _nothing
+        self.on_switch: Callable[[Environment], None] = _nothing
 
     async def start(self) -> None:
         """Start every slot, and wait until each is ready or has failed once."""
@@ -72,6 +81,9 @@ class Pool:
                 await self._health
         if self._news_timer is not None:
             self._news_timer.cancel()
+        if self._switch is not None:
+            await self._switch.cancel()
+        await self._warming.close()
         cause = Intervention(Outcome.INTERRUPTED, "The engine was stopped.")
         self._end_queued(cause)
         await asyncio.gather(*(slot.close(cause) for slot in self.slots()), *self._departing)
@@ -97,16 +109,48 @@ class Pool:
         unlimited = limits.wall == parked.wall or job.profile.mode is Mode.ADMIN
         frame = run_frame(job, 0 if unlimited else cpu_seconds(limits.wall))
         dedicated_child = not fits(limits, len(job.inputs), parked)
-        assignment = Assignment(job, frame, dedicated_child, self._loop.create_future())
+        profile = job.profile
+        if profile.environment is None:
+            profile = profile.inside(self.environment)
+        assignment = Assignment(job, profile, frame, dedicated_child, self._loop.create_future())
+        if job.ahead or profile.preloads:
+            self._note_preloads(assignment)
         admission = self._admission()
         if self._at_rest and not self._queue and (refusal := admission.refusal(assignment)) is not None:
             raise NotEnoughMemory(refusal)
-        slot = self._free_slot(job.profile)
+        slot = self._free_slot(assignment)
         if slot is not None and not self._queue and admission.blocked_reason(assignment) is None:
-            slot.run(assignment)
+            self._begin(assignment, slot)
         else:
             self._enqueue(assignment)
         return assignment.ending
+
+    def _note_preloads(self, assignment: Assignment) -> None:
+        """Decide what a run is to find imported ahead."""
+        profile = assignment.profile
+        if assignment.job.ahead:
+            assignment.ahead = profile.with_preloads(assignment.job.ahead)
+        self._warming.wanted(assignment.ahead or profile)
+        if profile.preloads and profile != self.usual and not self._has(profile):
+            if (reason := self._warming.left_out(profile)) is not None:
+                assignment.leave_out(reason)
+            elif self._size > 1 and profile.without_preloads() == self.usual and self._usual_slots() == 1:
+                assignment.leave_out("every slot but one has other modules imported ahead")
+        if assignment.ahead is not None and not assignment.note and self._warming.too_large(assignment.ahead):
+            names = ", ".join(sorted({name.partition(".")[0] for name in assignment.job.ahead}))
+            assignment.note = f"{names} was not imported ahead: {self._warming.left_out(assignment.ahead)}."
+
+    def _has(self, profile: Profile) -> bool:
+        return any(slot.profile.serves(profile) for slot in self._slots.values())
+
+    def _usual_slots(self) -> int:
+        return sum(slot.profile == self.usual for slot in self._slots.values())
+
+    def _begin(self, assignment: Assignment, slot: Slot) -> None:
+        ahead = assignment.ahead
+        slot.run(assignment)
+        if ahead is not None and not slot.profile.serves(ahead):
+            self._warming.missed(ahead, assignment.profile)
 
     def cancel(self, run_id: int, cause: Intervention | None = None) -> bool:
         """Cancel a run, whether it waits, is being prepared or runs; False if there is none of that id.
@@ -141,6 +185,57 @@ class Pool:
         self._dispatch()
         self._changed_queue()
 
+    def switch_environment(self, environment: Environment) -> None:
+        """Have runs that ask for no other one run in ``environment`` from now on.
+
+        Returns at once. Each slot gets a zygote for it beside its present one, and goes over between two runs. Runs
+        that go on or wait end in the environment that they were submitted for. If nothing can be started in the new
+        one, the present one stays the usual one (see ``switched``).
+        """
+        if environment == self.environment and self._switch is None:
+            return
+        before = self.environment
+        if self._switch is not None:
+            before = self._switch.superseded()
+            for slot in self.slots():
+                slot.abandon_successor()
+        self._become(environment)
+        if not self._closed and self._slots:
+            self._switch = Switch(self, before, environment)
+
+    async def switched(self) -> None:
+        """Wait until every slot has the usual environment, or has it ready for when its run has ended.
+
+        Raises:
+            UnusableEnvironment: Nothing can be started in the one that it was switched to last, and the one from
+                before is the usual one again.
+        """
+        if self._switch is not None:
+            await self._switch.wait()
+
+    def environments_in_use(self) -> set[Environment]:
+        """Return those that a process runs with or a run waits for, and the usual one."""
+        found = {self.environment}.union(*(slot.environments for slot in self._every_slot))
+        waiting = (entry.item.profile.environment for entry in self._queue)
+        return found | {environment for environment in waiting if environment is not None}
+
+    def switch_failed(self, before: Environment, failed: Environment) -> None:
+        """Go back from an environment in which nothing can be started; the runs that wait for it go along."""
+        self._become(before)
+        for entry in self._queue:
+            if entry.item.profile.environment == failed:
+                entry.item.move(before)
+        for slot in self.slots():
+            if slot.profile.environment == failed and not slot.running:
+                slot.move(before)
+        self._dispatch()
+
+    def _become(self, environment: Environment) -> None:
+        self.environment = environment
+        self._usual = self._usual.inside(environment)
+        self.on_switch(environment)
+        self.on_change()
+
     def restart_slot(self, slot: int) -> None:
         """Give a slot a new zygote; what runs there ends as cancelled.
 
@@ -169,6 +264,7 @@ class Pool:
             running=sum(slot.run_id is not None for slot in slots),
             ready=sum(slot.state is SlotState.READY for slot in slots),
             isolation=next((slot.isolation for slot in slots if slot.isolation and slot.mode is Mode.RESTRICTED), ""),
+            python=self.environment.version,
         )
 
     @property
@@ -179,15 +275,29 @@ class Pool:
     def slots(self) -> list[Slot]:
         return list(self._slots.values())
 
+    @property
+    def _every_slot(self) -> list[Slot]:
+        """Those too that have left and whose processes are about to end."""
+        return [*self._slots.values(), *self._departing.values()]
+
     # -- what slots ask and report (SlotOwner) -----------------------------------------------------------------------
+
+    @property
+    def usual(self) -> Profile:
+        """What slots are made for unless a run needs something else."""
+        return self._usual
 
     @property
     def demand(self) -> bool:
         """Whether runs wait."""
         return len(self._queue) > 0
 
-    def slot_ready(self, slot: Slot) -> None:  # noqa: ARG002 - whichever slot is free takes the next run
+    def slot_ready(self, slot: Slot) -> None:
+        self._warming.look(slot)
         self._dispatch()
+
+    def slot_expired(self, slot: Slot) -> bool:
+        return self._warming.expired(slot)
 
     def slot_changed(self) -> None:
         self.on_change()
@@ -199,8 +309,8 @@ class Pool:
         if self._slots.get(slot.number) is slot:
             del self._slots[slot.number]
             task = self._loop.create_task(slot.close(Intervention(Outcome.INTERRUPTED, "The slot was closed.")))
-            self._departing.add(task)
-            task.add_done_callback(self._departing.discard)
+            self._departing[task] = slot
+            task.add_done_callback(self._departing.pop)
             if not self._closed:
                 self._fill()
                 self._dispatch()
@@ -215,12 +325,16 @@ class Pool:
             problem = next((slot.problem for slot in self.slots() if slot.problem), "unknown")
             self._end_queued(Intervention(Outcome.SANDBOX_UNAVAILABLE, f"No slot can start: {problem}."))
 
+    def awaited(self, profile: Profile) -> bool:
+        """Whether a run waits that only a slot of this profile can take without a new zygote."""
+        return any(profile.serves(entry.item.profile) for entry in self._queue)
+
     def dedicated_child_wanted(self, profile: Profile) -> Assignment | None:
         """The next run, if it is one that needs a child of its own: the slot that asks makes that child at once."""
         if not self._queue:
             return None
         entry = self._queue.first(self._admission().blocked_reason)
-        if entry is None or not entry.item.dedicated_child or entry.item.job.profile != profile:
+        if entry is None or not entry.item.dedicated_child or not profile.serves(entry.item.profile):
             return None
         self._queue.remove(entry.run_id)
         self._changed_queue()
@@ -283,12 +397,13 @@ class Pool:
         if self._queue and self._at_rest:
             self._refuse_oversized()
         while self._queue:
-            entry = self._queue.first(self._admission().blocked_reason)
-            slot = self._free_slot(entry.item.job.profile) if entry is not None else None
+            admission = self._admission()
+            entry = self._queue.first(lambda item: admission.blocked_reason(item) or self._better_later(item))  # noqa: B023
+            slot = self._free_slot(entry.item) if entry is not None else None
             if slot is None or entry is None:
                 return
             self._queue.remove(entry.run_id)
-            slot.run(entry.item)
+            self._begin(entry.item, slot)
             self._changed_queue()
 
     def _refuse_oversized(self) -> None:
@@ -299,17 +414,42 @@ class Pool:
                 entry.item.end(from_intervention(Intervention(Outcome.MEMORY, refusal), 0.0, ""))
                 self._changed_queue()
 
-    def _free_slot(self, profile: Profile) -> Slot | None:
-        """A slot for a run of this profile: one that is made for it, else the one whose change costs others least.
+    def _better_later(self, assignment: Assignment) -> str | None:
+        """Return the reason to wait of a run for which a slot is about to be ready, better than any that is free."""
+        if self._switch is not None and self._comes(assignment.profile):
+            return WAITING_FOR_SLOT
+        ahead = assignment.ahead
+        if ahead is None:
+            return None
+        having = [slot for slot in self._slots.values() if slot.profile.serves(ahead)]
+        free = any(slot.available for slot in having)
+        return WAITING_FOR_SLOT if not free and any(slot.between_runs for slot in having) else None
+
+    def _comes(self, profile: Profile) -> bool:
+        """Whether no free slot has a zygote for a profile, and one of them is about to."""
+        slots = self._slots.values()
+        if any(slot.available and (slot.profile.serves(profile) or slot.offers(profile)) for slot in slots):
+            return False
+        if self._switch is not None and self._switch.untried and profile.environment == self.environment:
+            return True
+        return any(slot.idle and slot.expects(profile) for slot in slots)
+
+    def _free_slot(self, assignment: Assignment) -> Slot | None:
+        """A slot for a run: one that is made for it, else the one whose change costs others least.
 
         Of those that fit the lowest number, so that the same few stay in the processor's caches. Of the others the one
-        that has idled longest; the last one of the pool's own profile stays as it is.
+        that has idled longest; the last one of the pool's own profile stays as it is. None as well while a slot is
+        about to have a zygote for it.
         """
+        profile = assignment.profile
         free = [slot for slot in self._slots.values() if slot.available]
-        for slot in free:
-            if slot.profile == profile:
-                return slot
-        own = [slot for slot in free if slot.profile == self.settings.profile]
+        if (slot := _fitting(free, assignment.ahead or profile)) is not None:
+            return slot
+        if self._better_later(assignment) is not None:
+            return None
+        if assignment.ahead is not None and (slot := _fitting(free, profile)) is not None:
+            return slot
+        own = [slot for slot in free if slot.profile == self.usual]
         kept = own[0] if len(own) == 1 and len(free) > 1 else None
         return min((slot for slot in free if slot is not kept), key=lambda slot: slot.used, default=None)
 
@@ -349,6 +489,17 @@ class Pool:
         if not low <= size <= high:
             raise ValueError(f"The pool's size must be {low} to {high}, not {size}.")
         return size
+
+
+def _fitting(free: Sequence[Slot], profile: Profile) -> Slot | None:
+    """The first slot that is made for a profile, else one with more imported ahead, else one that changes at once."""
+    for slot in free:
+        if slot.profile == profile:
+            return slot
+    for slot in free:
+        if slot.profile.serves(profile) or slot.offers(profile):
+            return slot
+    return None
 
 
 def _waited_too_long(entry: QueuedRun[Assignment], longest: float) -> Intervention:

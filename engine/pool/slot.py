@@ -21,7 +21,7 @@ from engine.pool.child import Child
 from engine.pool.fork_request import dedicated_child, parked_child
 from engine.pool.frames import ProtocolError
 from engine.pool.isolation import Promise, UnfitChild
-from engine.pool.job import Limits, Profile
+from engine.pool.job import Environment, Limits, Profile
 from engine.pool.outcome import ExitReport, Intervention, from_failed_profile, from_intervention, from_lost_slot
 from engine.pool.run_monitor import RunMonitor
 from engine.pool.settings import PoolSettings
@@ -62,6 +62,16 @@ class SlotOwner(Protocol):
 
     def slot_lost_zygote(self) -> None: ...
 
+    def slot_expired(self, slot: Slot) -> bool:
+        """Whether runs no longer come for what an idle slot of another profile has."""
+
+    @property
+    def usual(self) -> Profile:
+        """What slots are made for unless a run needs something else."""
+
+    def awaited(self, profile: Profile) -> bool:
+        """Whether a run waits for a slot of just this profile."""
+
     def dedicated_child_wanted(self, profile: Profile) -> Assignment | None:
         """A waiting run that needs a child of its own of this profile, handed over to be run by the next one."""
 
@@ -84,7 +94,7 @@ class Slot:
 
     def __init__(self, number: int, settings: PoolSettings, scratch: Path, owner: SlotOwner) -> None:
         self.number = number
-        self.profile = settings.profile
+        self.profile = owner.usual
         self.state = SlotState.STARTING
         self.leaving = False
         self.isolation = ""
@@ -99,6 +109,7 @@ class Slot:
         self._runs = 0
         self._promise: Promise | None = None
         self._request: ForkRequest | None = None
+        self._succession: asyncio.Future[str | None] | None = None
         self._buffer = bytearray(READ_SIZE)
         self._child: Child | None = None
         self._monitor = RunMonitor(self._intervene)
@@ -142,6 +153,28 @@ class Slot:
         return self._settings.plan(self.profile.mode).refusal is not None
 
     @property
+    def pid(self) -> int | None:
+        """Of the child that is parked or runs here."""
+        return None if self._child is None else self._child.pid
+
+    def pid_for(self, profile: Profile) -> int | None:
+        """Of the child, here or of a successor, whose zygote was made for this profile."""
+        successor = self._supervisor.successor
+        if successor is not None and successor.profile == profile and successor.child is not None:
+            return successor.child.pid
+        return self.pid if self.profile == profile else None
+
+    @property
+    def between_runs(self) -> bool:
+        """Whether the next child of the same zygote is some thousandths of a second away."""
+        return not self.leaving and self.idle and self.state in (SlotState.STOPPING, SlotState.PREPARING)
+
+    @property
+    def running(self) -> bool:
+        """Whether a run, or a probe, goes on here."""
+        return self._monitor.run is not None
+
+    @property
     def available(self) -> bool:
         """Whether a run can begin here now."""
         return not self.leaving and self.idle and (self.state is SlotState.READY or self.refused)
@@ -167,9 +200,11 @@ class Slot:
 
     def run(self, assignment: Assignment) -> None:
         """Run on the parked child, or on one made for this run now, of a zygote made for it if need be."""
-        if assignment.job.profile != self.profile:
+        if not self.profile.serves(assignment.profile) and self.offers(assignment.profile):
+            self._swapped(wanted=True)
+        if not self.profile.serves(assignment.profile):
             self._attached = assignment
-            self.change_profile(assignment.job.profile)
+            self.change_profile(assignment.profile)
         elif self._child is not None and not assignment.dedicated_child:
             self._start_run(self._child, assignment)
         else:
@@ -184,6 +219,58 @@ class Slot:
         self.isolation = ""
         self.start()
 
+    def offers(self, profile: Profile) -> bool:
+        """Whether a successor stands ready that can take a run of this profile."""
+        successor = self._supervisor.successor
+        return successor is not None and successor.profile.serves(profile)
+
+    def expects(self, profile: Profile) -> bool:
+        """Whether a successor is, or is being made, for runs of this profile."""
+        return self.coming is not None and self.coming.serves(profile)
+
+    @property
+    def coming(self) -> Profile | None:
+        """What a successor is, or is being made, for; None without one."""
+        return self._supervisor.coming
+
+    def succeed(self, profile: Profile) -> asyncio.Future[str | None]:
+        """Make a zygote of another profile beside the present one, which it replaces between two runs.
+
+        A slot that has no zygote yet starts one of that profile instead.
+
+        Returns:
+            Done when the new one stands ready: with None, else with the reason why there is none.
+        """
+        self.abandon_successor()
+        succession: asyncio.Future[str | None] = self._loop.create_future()
+        if self._promise is None and self._attached is None:
+            self.change_profile(profile)
+            if self.refused:
+                succession.set_result(None)
+            else:
+                self._succession = succession
+            return succession
+        self._succession = succession
+        self._supervisor.succeed(profile, self._buffer, self._successor_ready, self._end_succession)
+        return succession
+
+    def abandon_successor(self) -> None:
+        """End what was to replace the zygote."""
+        self._supervisor.drop_successor()
+        self._end_succession("another one was asked for")
+
+    def move(self, environment: Environment) -> None:
+        """Start again in another environment, with the run that waits for the zygote if there is one."""
+        if self._attached is not None:
+            self._attached.move(environment)
+        self.change_profile(self.profile.inside(environment))
+
+    @property
+    def environments(self) -> set[Environment]:
+        """Those that something of this slot still runs with, or is about to."""
+        waiting = set() if self._attached is None else {self._attached.profile.environment}
+        return self._supervisor.environments | {found for found in waiting if found is not None}
+
     def renew(self) -> bool:
         """Start a successor of the zygote if the slot is idle and the zygote worn; whether one was started."""
         return self.state is SlotState.READY and not self.leaving and self._renew(idle=True)
@@ -191,8 +278,8 @@ class Slot:
     def settle_back(self) -> None:
         """Become the pool's own again, if nobody has needed another profile for a while."""
         kept = self._loop.time() - self._used >= self._settings.profile_keep
-        if kept and self.available and self.profile != self._settings.profile:
-            self.change_profile(self._settings.profile)
+        if kept and self.available and self.profile != self._owner.usual and self._owner.slot_expired(self):
+            self.change_profile(self._owner.usual)
 
     def cancel(self, cause: Intervention) -> None:
         """End whatever goes on here or is about to."""
@@ -242,6 +329,8 @@ class Slot:
     def info(self) -> SlotInfo:
         assignment = self.assignment
         shown = assignment.job if assignment is not None and not assignment.probe else None
+        environment = self._settings.environment_of(self.profile)
+        usual = self.profile.environment == self._owner.usual.environment
         return SlotInfo(
             slot=self.number,
             state=self.state,
@@ -255,6 +344,9 @@ class Slot:
             isolation=self.isolation,
             problem=self.problem,
             mode=self.profile.mode,
+            python=environment.version,
+            environment="" if usual else environment.name,
+            ahead=list(self.profile.preloads),
         )
 
     # -- what the zygote reports -------------------------------------------------------------------------------------
@@ -413,7 +505,7 @@ class Slot:
             if self.profile.leaves:
                 if self._request.everything:
                     self._supervisor.kill_cgroup()
-                self.profile, self.isolation = self._settings.profile, ""
+                self.profile, self.isolation = self._owner.usual, ""
             self._drop_zygote()
             self.start()
         else:
@@ -428,18 +520,19 @@ class Slot:
     def _replace(self, problem: str | None) -> None:
         """Give the slot a new zygote; what ran here has ended. Without a problem the new one starts at once."""
         never_ready = self._promise is None
+        self._end_succession(problem or "the slot was restarted")
         self._drop_zygote()
         self.problem = problem
         isolation = self.isolation
         self._monitor.end_without(lambda elapsed: from_lost_slot(problem or "it was restarted", elapsed, isolation))
         assignment, self._attached = self._attached, None
-        hopeless = problem is not None and never_ready and self.profile != self._settings.profile
+        hopeless = problem is not None and never_ready and self.profile != self._owner.usual
         if hopeless:
             # The run that it was made for hears why there is none, and the slot is the pool's own again.
             if assignment is not None:
                 assignment.end(from_failed_profile(problem or ""))
                 assignment = None
-            self.profile = self._settings.profile
+            self.profile = self._owner.usual
         if assignment is not None:
             self._owner.give_back(assignment)
         if self.leaving:
@@ -458,18 +551,31 @@ class Slot:
             child.kill()
             child.close()
         self._supervisor.drop()
+        self._end_succession("the slot's zygote was replaced meanwhile")
 
     def _renew(self, *, idle: bool) -> bool:
         return self._supervisor.renew(self.profile, self._buffer, self._successor_ready, idle=idle)
 
     def _successor_ready(self) -> None:
-        if self.state is SlotState.READY:  # else it is taken over when what goes on has ended
-            self._swapped()
+        self._end_succession(None)
+        # Else it is taken over when what goes on has ended.
+        if self.state is SlotState.READY and not self._swapped():
+            self._owner.slot_ready(self)
 
-    def _swapped(self) -> bool:
-        """Swap in a ready successor with its parked child and end the present zygote. No run may be active."""
+    def _end_succession(self, problem: str | None) -> None:
+        succession, self._succession = self._succession, None
+        if succession is not None and not succession.done():
+            succession.set_result(problem)
+
+    def _swapped(self, *, wanted: bool = False) -> bool:
+        """Swap in a ready successor with its parked child and end the present zygote. No run may be active.
+
+        One of another profile comes in when a run needs it (``wanted``), else once no run waits for the present one.
+        """
         successor = self._supervisor.successor
         if successor is None or self.leaving:
+            return False
+        if not (wanted or successor.profile.serves(self.profile)) and self._owner.awaited(self.profile):
             return False
         self._deadline.clear()
         if self._child is not None:
@@ -478,11 +584,12 @@ class Slot:
         self._supervisor.adopt(successor)
         successor.zygote.hand_to(self)
         self._promise, self._request, self._child = successor.promise, successor.request, successor.child
-        self.isolation = successor.isolation
+        self.isolation, self.profile = successor.isolation, successor.profile
         if self._child is not None:
             self._child.hand_to(self)
         self._enter(SlotState.READY)
-        self._owner.slot_ready(self)
+        if not wanted:
+            self._owner.slot_ready(self)
         return True
 
     def _go(self) -> None:
@@ -496,6 +603,8 @@ class Slot:
         self._since = time.time()
         if state in (SlotState.READY, SlotState.FAILED):
             self.settled.set()
+        if state is SlotState.READY and self._supervisor.coming is None:
+            self._end_succession(None)
         self._owner.slot_changed()
 
     def _arm(self, seconds: float, problem: str) -> None:

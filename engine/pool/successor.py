@@ -19,6 +19,7 @@ class Successor:
     """Implements ``ZygoteOwner`` and ``ChildOwner`` until a slot takes both over.
 
     Attributes:
+        profile: What its zygote is made for.
         zygote: Its own.
         request: What its child was asked for by.
         promise: What the zygote's children have to show; None until it is ready.
@@ -40,6 +41,7 @@ class Successor:
         Raises:
             OSError: Its zygote cannot be started.
         """
+        self.profile = profile
         self.request = parked_child(settings.limits, warm=True)
         self.promise: Promise | None = None
         self.child: Child | None = None

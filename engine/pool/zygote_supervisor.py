@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from engine.pool.job import Profile
+from engine.pool.job import Environment, Profile
 from engine.pool.memory_watch import NOWHERE, MemoryPlaces, private_shm
 from engine.pool.settings import PoolSettings
 from engine.pool.successor import Successor
@@ -40,7 +40,8 @@ class ZygoteSupervisor:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._zygote: Zygote | None = None
-        self._dying: set[asyncio.Future[None]] = set()
+        self._profile: Profile | None = None
+        self._dying: dict[asyncio.Future[None], Profile] = {}
         self._started_at = 0.0
         self._forks = 0
         self._backoff: asyncio.TimerHandle | None = None
@@ -61,12 +62,45 @@ class ZygoteSupervisor:
         limit = self._settings.recycle_idle if idle else self._settings.recycle_busy
         if self._successor is not None or self._zygote is None or self._forks < limit:
             return False
+        return self.succeed(profile, buffer, ready, self._not_renewed)
+
+    def succeed(
+        self, profile: Profile, buffer: bytearray, ready: Callable[[], None], failed: Callable[[str], None]
+    ) -> bool:
+        """Start a successor of this profile beside the zygote, in place of one that is being started.
+
+        Args:
+            profile: What it is for.
+            buffer: The slot's, for reading from children.
+            ready: Called when ``successor`` can be adopted.
+            failed: Called with the reason when it never can. The zygote goes on.
+
+        Returns:
+            Whether one was started; else ``failed`` was called.
+        """
+        self.drop_successor()
+
+        def give_up(problem: str) -> None:
+            self.drop_successor()
+            failed(problem)
+
         try:
-            self._successor = Successor(self._settings, profile, self._scratch, buffer, ready, self._successor_failed)
+            self._successor = Successor(self._settings, profile, self._scratch, buffer, ready, give_up)
         except OSError as error:
-            self._successor_failed(str(error))
+            give_up(str(error))
             return False
         return True
+
+    @property
+    def coming(self) -> Profile | None:
+        """What a successor is, or is being made, for."""
+        return None if self._successor is None else self._successor.profile
+
+    @property
+    def environments(self) -> set[Environment]:
+        """Of every process that there still is."""
+        profiles = [self._profile if self._zygote is not None else None, self.coming, *self._dying.values()]
+        return {profile.environment for profile in profiles if profile is not None and profile.environment is not None}
 
     @property
     def successor(self) -> Successor | None:
@@ -78,25 +112,26 @@ class ZygoteSupervisor:
         self._successor = None
         successor.taken_over()
         self.drop()
-        self._zygote = successor.zygote
+        self._zygote, self._profile = successor.zygote, successor.profile
         self._started_at = self._loop.time()
         self._forks = 1
 
-    def _successor_failed(self, problem: str) -> None:
+    def _not_renewed(self, problem: str) -> None:
         """Go on with what there is, and try again when as many children have come again."""
         log.warning("a zygote could not be replaced by a new one: %s", problem)
         self._forks = 0
-        self._drop_successor()
 
-    def _drop_successor(self) -> None:
+    def drop_successor(self) -> None:
+        """End the one that is being started, or stands ready."""
         successor, self._successor = self._successor, None
         if successor is not None:
             successor.drop()
-            self._note_dying(successor.zygote)
+            self._note_dying(successor.zygote, successor.profile)
 
-    def _note_dying(self, zygote: Zygote) -> None:
-        self._dying.add(zygote.gone)
-        zygote.gone.add_done_callback(self._dying.discard)
+    def _note_dying(self, zygote: Zygote, profile: Profile) -> None:
+        if not zygote.gone.done():
+            self._dying[zygote.gone] = profile
+            zygote.gone.add_done_callback(lambda gone: self._dying.pop(gone, None))
 
     def start(self, profile: Profile) -> None:
         """Start a zygote of this profile.
@@ -107,7 +142,7 @@ class ZygoteSupervisor:
         self._forget_backoff()
         self._started_at = self._loop.time()
         self._forks = 0
-        self._zygote = Zygote(self._settings, profile, self._scratch, self._owner)
+        self._zygote, self._profile = Zygote(self._settings, profile, self._scratch, self._owner), profile
 
     def request(self, request: ForkRequest) -> None:
         """Pass ``request`` on, if there is a zygote to take it."""
@@ -129,11 +164,12 @@ class ZygoteSupervisor:
     def drop(self) -> None:
         """Kill the zygote, everything below it, and its successor."""
         self._forget_backoff()
-        self._drop_successor()
+        self.drop_successor()
         zygote, self._zygote = self._zygote, None
         if zygote is not None:
             zygote.kill()
-            self._note_dying(zygote)
+            if self._profile is not None:
+                self._note_dying(zygote, self._profile)
 
     def start_again(self, start: Callable[[], None], *, at_once: bool) -> bool:
         """Count a replacement and call ``start``, now or after a while; True if it was now."""

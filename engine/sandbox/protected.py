@@ -105,6 +105,11 @@ class HostProtection:
         self._keys = tuple(keys)
         self._known: tuple[float, Identity, ProtectedPaths] | None = None
 
+    def follow(self, interpreter: Path) -> None:
+        """Protect another interpreter from now on."""
+        self._interpreter = interpreter
+        self._known = None
+
     def now(self) -> ProtectedPaths:
         """Blocks for some hundredths of a second when it looks anew; may be called from several threads."""
         accounts, at = _stamp(ACCOUNTS), time.monotonic()

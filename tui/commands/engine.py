@@ -195,6 +195,7 @@ def _print_status(invocation: Invocation, status: Status) -> None:
                 *([("you", _who(you))] if invocation.elsewhere is not None else []),
                 *([("shared as", f"@{info.shared}")] if info.shared else []),
                 ("isolation", level_word(info.isolation)),
+                *([("python", info.python)] if info.python else []),
                 ("log", info.log_file),
                 *(("listens at", url) for url in info.listening),
                 *([] if pool is None else _figures(pool)),
@@ -206,11 +207,16 @@ def _print_status(invocation: Invocation, status: Status) -> None:
     if pool is None:
         return
     rows = [
-        [str(slot.slot), slot.state, slot.script or "-", slot.actor or "-", age(now - slot.since), str(slot.runs)]
+        [
+            *(str(slot.slot), slot.state, slot.script or "-", slot.actor or "-", age(now - slot.since), str(slot.runs)),
+            f"{slot.python} {slot.environment}".rstrip(),
+        ]
         for slot in pool.slots
     ]
     out.line()
-    out.line(render(["slot", "state", "script", "who", "age", "runs"], rows, right="slot age runs", width=width))
+    out.line(
+        render(["slot", "state", "script", "who", "age", "runs", "python"], rows, right="slot age runs", width=width)
+    )
     if pool.queue:
         out.line()
         queue = [[str(e.position), str(e.run_id), e.name, e.actor, e.reason] for e in pool.queue]

@@ -205,19 +205,27 @@ def _row(slot: SlotInfo, now: float) -> TableRow:
     tone = {"running": "accent", "failed": "danger", "ready": ""}.get(slot.state, "dim")
     if slot.mode is Mode.ADMIN and slot.state != "failed":
         tone = "danger"
-    script = sanitise_line(slot.script or slot.problem or "-")
+    script = sanitise_line(slot.script or slot.problem or _made_for(slot) or "-")
     who = sanitise_line(slot.actor or "-")
     cells = (str(slot.slot), str(slot.state), script, who, age(now - slot.since), str(slot.runs))
     return TableRow(str(slot.slot), (*cells, sanitise_line(slot_isolation(slot) or "-")), tone)
+
+
+def _made_for(slot: SlotInfo) -> str:
+    """What sets an idle slot apart from the usual ones; empty for a usual one."""
+    return f"({slot.environment}, Python {slot.python})" if slot.environment else ""
 
 
 def _detail_of(slot: SlotInfo) -> Text:
     """All of what the columns have no room for."""
     facts = [f"slot {slot.slot}", f"run #{slot.run_id}" if slot.run_id is not None else "no run"]
     facts += [f"pid {slot.pid}"] if slot.pid is not None else []
+    facts += [f"Python {slot.python}"] if slot.python else []
+    facts += [f"environment {slot.environment}"] if slot.environment else []
+    facts += [f"{' '.join(slot.ahead)} imported ahead"] if slot.ahead else []
     facts += [f"{slot.restarts} restarts"] if slot.restarts else []
-    facts += [sanitise_line(slot.problem)] if slot.problem else []
-    return Text(f" {', '.join(facts)}", no_wrap=True, overflow="ellipsis")
+    facts += [slot.problem] if slot.problem else []
+    return Text(f" {sanitise_line(', '.join(facts))}", no_wrap=True, overflow="ellipsis")
 
 
 def _heading(pool: PoolInfo) -> Text:

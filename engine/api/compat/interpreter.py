@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from engine.api.host import EngineHost
 from engine.pool.environment import python_build
 from engine.services.access import ServiceError
 
 
 class Interpreter:
-    """Tells what the scripts' interpreter is; it is asked once."""
+    """Tells what the scripts' interpreter is; each is asked once."""
 
     def __init__(self, host: EngineHost) -> None:
         self._host = host
-        self._build = ""
+        self._builds: dict[Path, str] = {}
 
     @property
     def path(self) -> str:
-        return str(self._host.engine.pool.settings.environment.interpreter)
+        return str(self._host.engine.pool.environment.interpreter)
 
     async def build(self) -> str:
         """Return its ``sys.version``."""
-        if not self._build:
-            self._build = await python_build(self._host.engine.pool.settings.environment.interpreter)
-        return self._build
+        interpreter = self._host.engine.pool.environment.interpreter
+        if interpreter not in self._builds:
+            self._builds[interpreter] = await python_build(interpreter)
+        return self._builds[interpreter]
 
     async def full_version(self) -> str:
         """Return its version such as ``3.12.3``."""

@@ -109,6 +109,9 @@ class LocalExecutor:
         self._pool = pool
         self._run_id = run_id
         self._actor = actor
+        self._environment = (
+            pool.environment
+        )  # a batch that goes on while it is switched ends in the one that it began in
         self._workers = max(1, workers)
         self._in_flight = max(1, in_flight)
         self._wall = wall or LONGEST_BATCH
@@ -278,7 +281,7 @@ class LocalExecutor:
             shared=macro.shared,
             shared_folder=self._pool.settings.scripts,
             limits=limits,
-            profile=Profile(preloads=macro.preloads),
+            profile=Profile(environment=self._environment, preloads=macro.preloads),
             priority=self._priority,
             queue_wait=LONGEST_BATCH,
             batch=child.session,

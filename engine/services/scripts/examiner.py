@@ -21,7 +21,7 @@ from msgspec import Meta
 
 from engine.models.checks import CheckedFunction, CheckProblem
 from engine.models.runs import Mode, Outcome, Priority, RunKind
-from engine.pool.job import Job, JobRejected, Limits, Profile, QueueFull, SilentSink
+from engine.pool.job import Environment, Job, JobRejected, Limits, Profile, QueueFull, SilentSink
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
@@ -101,7 +101,7 @@ class Examiner:
         self._closed = False
         self._numbers = itertools.count(1)
         self._known: OrderedDict[bytes, asyncio.Task[Examined]] = OrderedDict()
-        self._packages = [settings.environment.packages]
+        self._packages = settings.environment.packages
 
     async def examine(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Examined:
         """Parse a script's text, once however often it is asked for.
@@ -154,6 +154,11 @@ class Examiner:
             case _:
                 return None
 
+    def follow(self, environment: Environment) -> None:
+        """Parse with the interpreter of another environment from now on, and look there for what a text imports."""
+        self._packages = environment.packages
+        self._pool.switch_environment(environment)
+
     async def close(self) -> None:
         """End the slot's processes; whoever waits for a text is told so."""
         self._closed = True
@@ -165,7 +170,8 @@ class Examiner:
 
     def _installed(self) -> bytes:
         """What changes when a package is installed or removed: the findings say which imports are there."""
-        return b"".join(b"\0%d" % os.stat(place).st_mtime_ns for place in self._packages if place.is_dir())
+        changed = os.stat(self._packages).st_mtime_ns if self._packages.is_dir() else 0
+        return b"\0%s\0%d" % (os.fsencode(self._packages), changed)
 
     async def _parse(self, text: bytes, entrypoint: str, actor: str, priority: Priority) -> Examined:
         args = text.decode("utf-8", "surrogatepass"), entrypoint
