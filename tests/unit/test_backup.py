@@ -8,6 +8,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable
@@ -34,8 +35,9 @@ BUNDLED = {"scripts/defaults/tour.py": b"print('tour')\n"}
 
 
 @pytest.fixture
-async def project(tmp_path: Path) -> Project:
+async def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with a record, a token, an old version, a commit and things that are no files."""
+    monkeypatch.setattr(making, "WHOLE", 4096)
     project = Project.create(tmp_path / "plant", BUNDLED)
     state = await StateDB.open(project.state_db)
     await state.audit.append([AuditEvent(1.0, "anna", 1, "cli", "save", "a.py")])
@@ -111,6 +113,30 @@ def test_everything_comes_back_and_what_does_not_is_said(project: Project, tmp_p
     assert manifest.problems == []
     assert Project.open(restored).seeded.keys() == BUNDLED.keys()
     assert sorted(os.listdir(tmp_path)) == ["elsewhere", "plant", "work", "work.gwbackup"]
+
+
+def test_packages_are_named_so_that_they_can_be_installed_again(project: Project, tmp_path: Path) -> None:
+    builds = project.environments / "builds"
+    for name, wanted in (("default", ["pandas>=2", "-r evil"]), ("reports", [])):
+        record = {"format": 1, "name": name, "version": "3.9.18", "requirements": wanted, "lock": "as it was"}
+        write(builds / f"of-{name}" / "gatewright.json", json.dumps(record))
+        (project.environments / name).symlink_to(f"builds/of-{name}")
+    (project.environments / "astray").symlink_to("/etc")
+    write(project.environments / "older" / "lib/python3.11/site-packages/tiny-1.0.dist-info/METADATA", "")
+    file, manifest = made(project, tmp_path / "work")
+    lists = [f"environments/{name}" for name in ("default.json", "older.txt", "reports.json")]
+    assert sorted(name for name in manifest.files if name.startswith("environments/")) == lists
+    command = [sys.executable, "-m", "engine", "restore", file, tmp_path / "new"]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    here = ["--project", str(tmp_path / "new")]
+    create = ["packages", "environments", "create", *here]
+    assert json.loads(answer)["environments"] == [
+        ["packages", "install", *here, "--", "pandas>=2", "-r evil"],
+        [*create, "--", "older", "tiny==1.0"],
+        [*create, "--python", "3.9", "--", "reports"],
+    ]
+    kept = tmp_path / "new" / ".gatewright" / "restored-environments" / "default.json"
+    assert json.loads(kept.read_bytes())["lock"] == "as it was"
 
 
 async def test_a_restored_record_goes_on_and_lets_no_token_in(project: Project, tmp_path: Path) -> None:
@@ -317,7 +343,6 @@ HOSTILE: dict[Change, str] = {
 
 
 def test_no_hostile_backup_is_taken_for_a_good_one(project: Project, tmp_path: Path) -> None:
-    (project.root / "documents" / "big.bin").unlink()
     file, _ = made(project, tmp_path / "work")
     forged = tmp_path / "forged.gwbackup"
     for change, sentence in HOSTILE.items():
@@ -336,7 +361,6 @@ def test_no_hostile_backup_is_taken_for_a_good_one(project: Project, tmp_path: P
 
 
 def test_no_torn_file_is_taken_for_a_backup(project: Project, tmp_path: Path) -> None:
-    (project.root / "documents" / "big.bin").unlink()
     file, _ = made(project, tmp_path / "work")
     data = file.read_bytes()
     torn = tmp_path / "torn"

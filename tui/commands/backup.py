@@ -137,8 +137,8 @@ def _print_restored(invocation: Invocation, info: BackupInfo) -> None:
     place = quoted(info.place)
     invocation.streams.notify(f"{sanitise_line(info.place)} is what the project was at {clock(info.made_at)}")
     _tell(invocation, info)
-    if info.environments is not None:
-        invocation.streams.notify(f"lists of packages to install again: {sanitise_line(info.environments)}")
+    for words in info.environments:
+        invocation.streams.notify("packages to install again:", sanitise_line(invocation.line(*words)))
     invocation.streams.out.line(f"Open it: gatewright {place}")
 
 
