@@ -26,6 +26,7 @@ from engine.pool.job import (
 from engine.registry.operation import ScriptKind
 from engine.services.access import Actor, Role, ServiceError, require, require_every_script
 from engine.services.packages.script_environments import Building, ScriptEnvironments
+from engine.services.runs.ahead import Ahead
 from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import CallMade, bind
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
@@ -99,6 +100,8 @@ class RequestChecks:
         self._shared_code = shared
         self._modes = modes
         self._ceilings = ceilings
+        self.ahead = Ahead(modes.imports)
+        """Knows what a run should find imported ahead."""
 
     async def prepare(
         self, request: RunRequest, actor: Actor, kept: Modules | None = None, source: str = ""
@@ -115,6 +118,12 @@ class RequestChecks:
             ServiceError: The request is wrong, or ``actor`` may not make it.
         """
         mode = self._modes.choose(request.mode, actor)
+        if request.kind is RunKind.SCRIPT and (request.environment or request.python):
+            raise ServiceError(
+                "bad_request",
+                "A script runs where its header says: environment under [tool.gatewright], or requires-python.",
+                hint="Leave environment and python out.",
+            )
         match request.kind:
             case RunKind.SCRIPT:
                 call = CallMade(source == "cli", tuple(request.kwargs), len(request.args))
@@ -122,11 +131,11 @@ class RequestChecks:
             case RunKind.CALL:
                 require(actor, Role.AUTHOR, "call module functions")
                 require_every_script(actor, "call module functions")
-                prepared = await self._call(request, mode, kept)
+                prepared = await self._placed(await self._call(request, mode, kept), request, actor)
             case RunKind.EXEC | RunKind.EVAL:
                 require(actor, Role.AUTHOR, "run code of their own")
                 require_every_script(actor, "run code of their own")
-                prepared = await self._code(request, mode, kept)
+                prepared = await self._placed(await self._code(request, mode, kept), request, actor)
             case RunKind.RENDER:
                 hint = "Render documents with gatewright render."
                 raise ServiceError("bad_request", "A batch is begun by rendering documents, not as a run.", hint=hint)
@@ -225,6 +234,22 @@ class RequestChecks:
             script_kind="macro" if script.info.kind == "macro" else "utility",
             note=script.told,
         )
+
+    async def _placed(self, prepared: Prepared, request: RunRequest, actor: Actor) -> Prepared:
+        """Give code the environment or the Python that its request names, judged as a header that names them."""
+        if not (request.environment or request.python):
+            return prepared
+        exactly = request.python if request.python.count(".") == 2 else f"{request.python}.*"
+        info = ScriptInfo(
+            path=prepared.name,
+            title=prepared.name,
+            environment=request.environment,
+            requires_python=f"=={exactly}" if request.python else None,
+        )
+        found = await self._environment(info, prepared.mode, actor)
+        if isinstance(found, Building):
+            return replace(prepared, building=found)
+        return replace(prepared, environment=found)
 
     async def _environment(self, info: ScriptInfo, mode: Mode, actor: Actor | None) -> Environment | Building | None:
         """What a script runs with, by its header; None: the usual environment."""
