@@ -145,7 +145,7 @@ class TaskInfo(Model, frozen=True):
 
     id: int
     kind: str
-    """``package change`` (an installation), ``rebuild``,
+    """``packages`` (an installation), ``rebuild``,
     ``diff`` (a scan), ``decisions`` (what was decided about a scan), ``render`` (a batch)."""
     actor: str
     started_at: float

@@ -24,7 +24,7 @@ import msgspec
 
 from engine.models.base import Model
 from engine.models.packages import DEFAULT
-from engine.pool.environment import environment_at
+from engine.pool.environment import environment_at, interpreter_version
 from engine.pool.job import Environment
 from engine.services.access import ServiceError
 from engine.services.packages.installed import Installed
@@ -179,6 +179,22 @@ class Builds:
             return environment_at(self.folder / name)
         found = self.at(prefix)
         return found if found is not None and os.access(found.interpreter, os.X_OK) else None
+
+    def startable(self, name: str) -> Environment | None:
+        """Return the environment of that name if its interpreter still is what its record says. Blocks.
+
+        Only what is installed by hand can have changed ``bin/python``, and so which interpreter an environment has.
+        """
+        prefix = self.prefix(name)
+        record = None if prefix is None else self.record(prefix)
+        if prefix is None or record is None:
+            return None
+        if not record.managed:
+            return environment_at(self.folder / name)
+        version = interpreter_version(Path(record.python))
+        if version is None or _minor(version) != _minor(record.version):
+            return None
+        return _environment(prefix, Path(record.python), version, name)
 
     def at(self, prefix: Path) -> Environment | None:
         """Return the build at ``prefix``, by its record: nothing is run. Blocks."""
