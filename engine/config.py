@@ -103,6 +103,9 @@ class PoolSection:
     health_interval: Annotated[float, Range("health interval", 1, 3600)] = 30.0
     """Seconds between two health probes of an idle slot."""
 
+    preload_memory: Annotated[int, Range("preload memory", 0, 64 << 30, size=True)] = 256 << 20
+    """Memory that idle slots may take for packages that they have imported ahead of the scripts that use them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsSection:
@@ -277,6 +280,12 @@ class PackagesSection:
 
     timeout: Annotated[float, Range("timeout of an installation", 1, 86_400)] = 900.0
     """Seconds for an installation."""
+
+    scripts_size: Annotated[int, Range("disk space for scripts' environments", 1 << 20, 1 << 50, size=True)] = 5 << 30
+    """Disk space for the environments of scripts that name packages of their own. The longest unused go first."""
+
+    scripts_days: Annotated[float, Range("days for scripts' environments", 1, 3_650)] = 30.0
+    """Days after which such an environment goes that no run needed; the next run has it built again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
