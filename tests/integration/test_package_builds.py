@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import uvloop
 from package_index import SDIST, PackageIndex, Release, package_index, wheelhouse
 
 from engine.config import PackagesSection
@@ -80,6 +81,14 @@ async def test_a_lock_names_files_and_hashes_and_a_build_has_them(builds: Builds
     assert any("beta==2.0" in line for line in told)
     assert not any("\x1b" in line or "uv" in line.split() for line in told)
     assert {path.lstat().st_mode & 0o022 for path in made.prefix.rglob("*") if not path.is_symlink()} == {0}
+
+
+def test_an_engine_in_the_background_makes_builds_too(builds: Builds) -> None:
+    async def made() -> bool:
+        environment = await builds.make(await builds.uv.lock(["beta"], PYTHON), PYTHON, "default")
+        return (environment.packages / "beta.py").is_file()
+
+    assert uvloop.run(made()), "its event loop is another one"
 
 
 async def test_versions_stay_unless_an_upgrade_is_asked_for(builds: Builds) -> None:
