@@ -266,6 +266,7 @@ async def test_a_build_that_fails_is_the_clear_end_of_the_run(engine: Engine) ->
     assert builds(engine) == before
 
 
+@pytest.mark.slow
 async def test_another_python_of_the_host_runs_what_asks_for_it(engine: Engine) -> None:
     usual = ".".join(engine.pool.environment.version.split(".")[:2])
     there = {".".join(each.split(".")[:2]) for each in await asyncio.to_thread(engine.interpreters.known_versions)}
@@ -328,6 +329,7 @@ async def test_what_no_run_needed_is_evicted_and_built_again(engine: Engine) -> 
     assert (await run(engine, "own/ready.py")).value == "1.1", "a claim keeps it"
 
 
+@pytest.mark.slow
 async def test_decisions_and_builds_outlive_the_engine(index: PackageIndex, tmp_path: Path) -> None:
     settings = Settings(packages=PackagesSection(index=index.url))
     async with Engine.open(tmp_path / "plant", pool_size=1, settings=settings) as engine:
