@@ -50,7 +50,7 @@ class Modes:
         """What a script wants to have imported before its run, judged by the same rule as its own imports.
 
         Raises:
-            ServiceError: ``bad_preload``. They are imported ahead of every run of their kind, so nothing passes unnamed.
+            ServiceError: ``bad_preload``. They are imported ahead of each run of their kind, so none passes unnamed.
         """
         if len(names) > MAX_PRELOADS:
             raise ServiceError("bad_preload", f"A script may preload {MAX_PRELOADS} modules, not {len(names)}.")
