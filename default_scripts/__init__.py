@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 
-VERSION = 2
+VERSION = 3
 """Raised with every release that changes a bundled file: only then do projects get the new text."""
 
 _PLACES = {"defaults": "scripts/defaults", "macros": "scripts/macros", "samples": "documents/samples"}

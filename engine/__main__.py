@@ -1,4 +1,4 @@
-"""``python -m engine``: the daemon's own entry, and the doctor's. People use ``gatewright``, which comes here."""
+"""``python -m engine``: entry of daemon, doctor and restored backups. People use ``gatewright``, which comes here."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "doctor":
         return _doctor(options)
+    if options.command == "restore":
+        from engine.restoring import restored
+
+        return restored(options.file, options.folder)
     if options.background and os.fork():
         # Whoever started us waits for this process only; the engine itself belongs to nobody who could forget to wait.
         os._exit(0)
@@ -71,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--project", type=Path, default=None)
     doctor.add_argument("--json", action="store_true")
     doctor.add_argument("--stay", action="store_true", help="as for serve")
+    restore = commands.add_parser("restore", help="look a backup over, and make a project of it in a new folder")
+    restore.add_argument("file", type=Path)
+    restore.add_argument("folder", type=Path, nargs="?")
     return parser
 
 

@@ -28,6 +28,7 @@ FILE_ONLY = {
     "access.": "who may do what",
     "listen.": "who reaches the engine",
     "assistant.": "where texts of this host are sent",
+    "packages.": "where packages come from",
 }
 """Keys that no variable of the environment sets, and what they decide."""
 
@@ -76,6 +77,8 @@ class Names:
 
 ACCOUNTS = Names("names of accounts and @groups of this host", r"@?[^\s@:,/](?:[^\n\r\t:,]{0,254}[^\s:,])?")
 HOSTS = Names("names of hosts", r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
+
+INDEXES = Names("addresses of package indexes", r"https?://[^\s/@]*(?:@[^\s/@]+)?[^\s@]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +260,29 @@ class AssistantSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PackagesSection:
+    """``[packages]``: where packages for scripts come from. Decided in the file alone."""
+
+    index: str = ""
+    """Address of the package index (PEP 503). Empty: the public one. "none": no index is asked."""
+
+    extra_indexes: Annotated[tuple[str, ...], INDEXES] = ()
+    """Addresses of indexes that are asked before it; a package comes from the first one that has it."""
+
+    wheelhouse: str = ""
+    """Folder with wheels. What it holds is enough for an installation or the index is asked, too."""
+
+    constraints: str = ""
+    """File with the versions that packages may have, as pip reads it."""
+
+    build: bool = False
+    """Whether source distributions are installed: building one runs its code as the engine's account."""
+
+    timeout: Annotated[float, Range("timeout of an installation", 1, 86_400)] = 900.0
+    """Seconds for an installation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionSection:
     """``[retention]``: how long the past is kept."""
 
@@ -302,6 +328,7 @@ class Settings:
     engine: EngineSection = field(default_factory=EngineSection)
     listen: ListenSection = field(default_factory=ListenSection)
     assistant: AssistantSection = field(default_factory=AssistantSection)
+    packages: PackagesSection = field(default_factory=PackagesSection)
     retention: RetentionSection = field(default_factory=RetentionSection)
     disk: DiskSection = field(default_factory=DiskSection)
 

@@ -143,6 +143,25 @@ SETTINGS_TEMPLATE = """\
 # requests = 1000
 # text = "10 MiB"
 
+[packages]
+# Where packages for scripts come from: the address of a package index, such as "https://packages.plant.example/simple/".
+# Empty: the public one. "none": no index is asked. Name and password may stand in the address. extra_indexes are asked
+# before it; a package comes from the first one that has it. Takes effect at the next start.
+# index = ""
+# extra_indexes = []
+
+# Folder with wheels, with an absolute path. It is tried first, alone; the index is asked only where that fails.
+# wheelhouse = ""
+
+# File with the versions that packages may have, one "numpy<2.3" a line, with an absolute path.
+# constraints = ""
+
+# Whether packages without a wheel are built from their source. Building one runs its code as the engine's account.
+# build = false
+
+# Seconds for an installation.
+# timeout = 900
+
 [retention]
 # Days for which the output of runs is kept, and its size in all.
 # output_days = 14

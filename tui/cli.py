@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from engine.models.base import VERSION
 from tui.commands import exit_codes
 from tui.commands.arguments import SHARED_MARK, projects
 from tui.commands.errors import CommandError
@@ -37,6 +38,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "documents": "tui.commands.documents:documents",
         "render": "tui.commands.render:render",
         "modules": "tui.commands.modules:modules",
+        "packages": "tui.commands.packages:packages",
+        "python": "tui.commands.python:python",
         "rebuild": "tui.commands.rebuild:rebuild",
         "diff": "tui.commands.diff:diff",
         "history": "tui.commands.history:history",
@@ -46,6 +49,9 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "secrets": "tui.commands.secrets:secrets",
         "assistant": "tui.commands.assistant:assistant",
         "retention": "tui.commands.retention:retention",
+        "backup": "tui.commands.backup:backup",
+        "restore": "tui.commands.backup:restore",
+        "bundle": "tui.commands.bundle:bundle",
         "engine": "tui.commands.engine:engine",
         "client": "tui.commands.client:client",
         "doctor": "tui.commands.doctor:doctor",
@@ -97,7 +103,7 @@ class CommandLine(CommandGroup):
 )
 @open_option
 @common_options
-@click.version_option(package_name="gatewright", message="%(prog)s %(version)s")
+@click.version_option(VERSION, message="%(prog)s %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> int:
     """Edit, run and watch Python scripts on a gateway host.

@@ -66,7 +66,10 @@ class HostOperations:
         Raises:
             ServiceError: ``busy`` while runs go on, unless it is forced.
         """
-        going_on = self._host.engine.runs.unfinished
+        engine = self._host.engine
+        if request.when_idle and (engine.tasks.running or engine.backup.busy):
+            raise ServiceError("busy", "The engine is busy: a task goes on.", hint="Wait until it ends.", status=409)
+        going_on = engine.runs.unfinished
         if going_on and not request.force:
             runs = "a run goes on" if going_on == 1 else f"{going_on} runs go on"
             raise ServiceError("busy", f"The engine is busy: {runs}.", hint="Wait, or force it to stop.", status=409)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import msgspec
 
 from engine.api.idempotency import MAX_KEY
-from engine.models.base import ErrorBody
+from engine.models.base import VERSION, ErrorBody
 from engine.registry import OPERATIONS
 from engine.registry.engine import OPENAPI
 from engine.registry.operation import BASE
@@ -80,7 +79,7 @@ def build(operations: Iterable[Row] = OPERATIONS, base: str = BASE, dialect: Dia
         paths.setdefault(path, {})[operation.method.lower()] = _describe(operation, schemas, components, dialect)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Gatewright engine", "version": metadata.version("gatewright")},
+        "info": {"title": "Gatewright engine", "version": VERSION},
         "servers": [{"url": base}],
         "paths": paths,
         "components": {"schemas": components},

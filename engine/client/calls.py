@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack
 from typing import Any, TypeVar, overload
 
 from engine.client.answers import EngineUnreachable, encode, read_answer, read_content, unreachable
@@ -82,6 +83,29 @@ class Calls:
                 if operation.raw_answer:
                     return await read_content(response, MAX_FILE)
                 return await read_answer(response, operation.answer)
+
+    async def download(self, operation: Operation[bytes, P, Any], params: P, write: Callable[[bytes], object]) -> None:
+        """Hand over the content that an operation answers with as it arrives, however much it is.
+
+        Raises:
+            EngineError: The engine refused.
+            EngineUnreachable: It cannot be reached, or the content broke off: what was handed over is not all.
+        """
+        with unreachable(harmless=True, when_silent=self.transport.when_silent):
+            exchange = self.transport.exchange(operation.method, operation.target(params), None)
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(operation.patience):
+                    response = await stack.enter_async_context(exchange)
+                self._look_at(response)
+                if response.status >= 400:
+                    await read_content(response, MAX_FILE)
+                chunks = response.chunks()
+                while True:
+                    async with asyncio.timeout(SILENCE_TIMEOUT):
+                        chunk = await anext(chunks, b"")
+                    if not chunk:
+                        return
+                    write(chunk)
 
     async def stream(
         self, operation: Operation[Any, P, Any], params: P, body: Model | None = None, headers: Headers = ()

@@ -24,7 +24,7 @@ from engine.client.starter import LaunchError, daemon_command, daemon_environmen
 from engine.client.target import ask_to_stop
 from engine.client.transport import SocketTransport
 from engine.lock import engine_lives, holder_of
-from engine.models.base import API_VERSION
+from engine.models.base import API_VERSION, VERSION
 from engine.models.engine import EngineInfo, StopRequest
 from engine.paths import EnginePaths
 from engine.registry.engine import ENGINE_INFO, ENGINE_STOP
@@ -56,7 +56,7 @@ async def connect(project: Path, *, client: str, start: bool = True, become: boo
     """
     paths = _paths(project)
     become_owner(paths, become=become)
-    for _ in range(2):
+    for attempt in range(2):
         found = await _reach(paths, client)
         if found is None and start:
             await _start(paths)
@@ -65,8 +65,10 @@ async def connect(project: Path, *, client: str, start: bool = True, become: boo
             raise _no_engine(paths, started=start)
         engine, info = found
         if info.api_version == API_VERSION:
-            return engine
-        await _retire(engine, info)
+            if not start or attempt or not _is_older(info) or not await _leaves(engine):
+                return engine
+        else:
+            await _retire(engine, info)
         await _wait_until_left(paths)
     raise LaunchError("The engine was restarted, but one of another version answers again.")
 
@@ -192,6 +194,28 @@ async def _retire(engine: EngineClient, info: EngineInfo) -> None:
         ) from None
     finally:
         await engine.close()
+
+
+def _is_older(info: EngineInfo) -> bool:
+    """Whether a client of an older version started the engine, whose files are perhaps no longer what it has loaded."""
+    if info.version == VERSION or not info.background:
+        return False
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        return Version(info.version) < Version(VERSION)
+    except InvalidVersion:
+        return False
+
+
+async def _leaves(engine: EngineClient) -> bool:
+    """Ask an engine to leave if it is idle. One that goes on stays connected, since this version understands it."""
+    try:
+        await engine.call(ENGINE_STOP, body=StopRequest(when_idle=True))
+    except EngineError:
+        return False
+    await engine.close()
+    return True
 
 
 async def _start(paths: EnginePaths) -> None:

@@ -16,7 +16,6 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
 import msgspec
@@ -35,7 +34,7 @@ from engine.daemon.listening import TcpPlace, as_typed
 from engine.daemon.shared import GROUP, RuntimeFolder
 from engine.library import Engine
 from engine.lock import AlreadyRunning, LifetimeLock
-from engine.models.base import API_VERSION
+from engine.models.base import API_VERSION, VERSION
 from engine.models.engine import EngineInfo
 from engine.paths import EnginePaths
 from engine.pool.environment import EnvironmentProblem
@@ -121,7 +120,7 @@ class Daemon:
         self._paths = paths
         self._log = engine_log
         self.recent_log = engine_log.recent
-        self._version = metadata.version("gatewright")
+        self._background = False
         self._started_at = time.time()
         self._app = build_app(self)
         self._server = EngineServer(self._app)
@@ -140,7 +139,8 @@ class Daemon:
         if self._shared is not None:
             problems.append(self._shared.unread(self._paths.home / "settings.toml"))
         return EngineInfo(
-            version=self._version,
+            version=VERSION,
+            background=self._background,
             api_version=API_VERSION,
             pid=os.getpid(),
             project=str(self._paths.project),
@@ -172,12 +172,13 @@ class Daemon:
 
     async def run(self, report: ReadinessPipe, *, background: bool, idle_exit: float) -> None:
         """Serve until stopped, idle or without a place."""
+        self._background = background
         await self._place.take()
         if self._tcp is not None:
             self._tcp.open(self._server, self._app, lambda: self.engine.policy.access.hosts)
         self._handle_signals(background=background)
         report.ready()
-        log.info("engine %s serves %s as process %d", self._version, self._paths.project, os.getpid())
+        log.info("engine %s serves %s as process %d", VERSION, self._paths.project, os.getpid())
         if self._shared is not None:
             log.info("it is shared as @%s", self._shared.id)
         if self._tcp is not None:

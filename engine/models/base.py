@@ -11,6 +11,9 @@ from typing import Any
 
 import msgspec
 
+VERSION = "0.1.0"
+"""Of Gatewright. The wheel gets its version from here; clients and engines compare it at every start."""
+
 API_VERSION = 1
 """Raised when a client of the previous version could misread an answer."""
 

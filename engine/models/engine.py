@@ -36,14 +36,20 @@ class EngineInfo(Model, frozen=True):
     """Where it listens over TCP, as URLs: ``http://127.0.0.1:9089``. Empty where it does not."""
     shared: str = ""
     """The ID under which members of a group find the project; empty where it is not shared."""
+    background: bool = False
+    """A client started it, and another one may replace it; else it is served by hand or by a service manager."""
     disk_full: bool = False
     """The engine found no room to write, so its project is open for reading only until some is made."""
 
 
 class StopRequest(Model, frozen=True):
-    """``force`` stops the engine although runs go on; they end as interrupted."""
+    """``force`` stops the engine although runs go on; they end as interrupted.
+
+    ``when_idle`` stops it only if no task and no backup goes on either.
+    """
 
     force: bool = False
+    when_idle: bool = False
 
 
 class SlotState(StrEnum):
@@ -195,3 +201,25 @@ class AuditCheck(Model, frozen=True):
     """Hash of the newest record."""
     problem: str | None = None
     """None: the record is consistent in itself."""
+
+
+class BackupInfo(Model, frozen=True):
+    """What a backup holds."""
+
+    place: str
+    """The file, or the folder that it was restored into."""
+    project: str
+    """The folder that it was made of."""
+    host: str
+    version: str
+    """Of Gatewright."""
+    made_at: float
+    made_by: str
+    files: int
+    size: int
+    left_out: list[str] = []
+    """What was left out on purpose, a sentence each."""
+    problems: list[str] = []
+    """What could not be taken, a sentence each."""
+    environments: str | None = None
+    """After a restore, the folder with the lists of packages; None where there are none."""

@@ -54,6 +54,8 @@ class ScriptInfo(Model, frozen=True):
     preload: list[str] = []
     requires_python: str | None = None
     dependencies: list[str] = []
+    environment: str = ""
+    """The named environment that it asks to run in."""
     permissions: list[Grant] = []
     """What it asks for, as written."""
     needs_approval: bool = False

@@ -12,6 +12,7 @@ from engine.registry import (
     engine,
     git,
     macros,
+    packages,
     runs,
     scripts,
     secrets,
@@ -33,5 +34,6 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     *state.OPERATIONS,
     *secrets.OPERATIONS,
     *assistant.OPERATIONS,
+    *packages.OPERATIONS,
 )
 """In the order in which the API matches them: the hot ones first."""

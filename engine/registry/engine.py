@@ -21,6 +21,9 @@ from engine.models.engine import (
 from engine.models.metrics import EngineMetrics
 from engine.registry.operation import MAX_ID, TRANSFER_TIMEOUT, Operation
 
+BACKUP_TIMEOUT = 3_600.0
+"""Seconds until a backup begins to come: gigabytes of output are copied and compressed first."""
+
 
 class SlotParams(Model, frozen=True):
     slot: Annotated[int, Meta(ge=0, le=MAX_ID, description="The slot's number, as the pool lists it.")]
@@ -33,6 +36,10 @@ class EventsParams(Model, frozen=True):
 class AuditParams(Model, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
     before: Annotated[int, Meta(ge=0, le=MAX_ID, description="Only records with a smaller number.")] | None = None
+
+
+class BackupParams(Model, frozen=True):
+    name: Annotated[str, Meta(min_length=1, max_length=255, description="What to call the file.")]
 
 
 ENGINE_INFO = Operation(
@@ -114,6 +121,19 @@ AUDIT_VERIFY = Operation(
     "audit.verify", "GET", "/audit/verify", AuditCheck, "admin", "Verify the audit record", patience=TRANSFER_TIMEOUT
 )
 
+BACKUP = Operation(
+    "backup",
+    "POST",
+    "/backup/{name}",
+    bytes,
+    "admin",
+    "Back up the project: everything but secrets, in one file",
+    params=BackupParams,
+    raw_answer=True,
+    cancels=True,
+    patience=BACKUP_TIMEOUT,
+)
+
 OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     ENGINE_INFO,
     ENGINE_STOP,
@@ -127,4 +147,5 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     RETENTION_PRUNE,
     AUDIT_LIST,
     AUDIT_VERIFY,
+    BACKUP,
 )

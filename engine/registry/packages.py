@@ -25,7 +25,10 @@ from engine.models.packages import (
     UpgradeRequest,
     UsePythonRequest,
 )
-from engine.registry.operation import Operation
+from engine.registry.operation import TRANSFER_TIMEOUT, Operation
+
+INSTALL_TIMEOUT = 3600.0
+"""Seconds for an installation; the settings say when it is given up."""
 
 PackageName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$")]
 
@@ -43,7 +46,7 @@ class PackageParams(Model, frozen=True):
     environment: EnvironmentName = DEFAULT
 
 
-class SearchParams(Model, frozen=True):
+class PackageSearchParams(Model, frozen=True):
     q: Annotated[str, Meta(min_length=1, max_length=100, description="A package's name, or its beginning.")]
     environment: EnvironmentName = DEFAULT
 
@@ -73,7 +76,7 @@ PACKAGES_SEARCH = Operation(
     OfferedList,
     "author",
     "Search what the package index offers",
-    params=SearchParams,
+    params=PackageSearchParams,
 )
 PACKAGES_PLAN = Operation(
     "packages.plan",
@@ -83,6 +86,8 @@ PACKAGES_PLAN = Operation(
     "author",
     "Plan an installation: see what it would change, without a change",
     body=InstallRequest,
+    cancels=True,
+    patience=TRANSFER_TIMEOUT,
 )
 PACKAGES_INSTALL = Operation(
     "packages.install",
@@ -92,6 +97,7 @@ PACKAGES_INSTALL = Operation(
     "admin",
     "Install packages; the answer comes when it is done",
     body=InstallRequest,
+    patience=INSTALL_TIMEOUT,
 )
 PACKAGES_UPGRADE = Operation(
     "packages.upgrade",
@@ -101,6 +107,7 @@ PACKAGES_UPGRADE = Operation(
     "admin",
     "Upgrade packages, those named or all",
     body=UpgradeRequest,
+    patience=INSTALL_TIMEOUT,
 )
 PACKAGES_UNINSTALL = Operation(
     "packages.uninstall",
@@ -110,6 +117,7 @@ PACKAGES_UNINSTALL = Operation(
     "admin",
     "Uninstall packages, and what only they needed",
     body=UninstallRequest,
+    patience=INSTALL_TIMEOUT,
 )
 ENVIRONMENTS_LIST = Operation(
     "environments.list", "GET", "/environments", EnvironmentList, "viewer", "List the environments of this project"
@@ -122,6 +130,7 @@ ENVIRONMENTS_CREATE = Operation(
     "admin",
     "Create environments",
     body=CreateEnvironment,
+    patience=INSTALL_TIMEOUT,
 )
 ENVIRONMENTS_REMOVE = Operation(
     "environments.remove",
@@ -157,5 +166,19 @@ PYTHON_REMOVE = Operation(
     body=AddPythonRequest,
 )
 
-OPERATIONS: tuple[Operation[Any, Any, Any], ...] = ()
+OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
+    PACKAGES_LIST,
+    PACKAGES_SHOW,
+    PACKAGES_SEARCH,
+    PACKAGES_PLAN,
+    PACKAGES_INSTALL,
+    PACKAGES_UPGRADE,
+    PACKAGES_UNINSTALL,
+    ENVIRONMENTS_LIST,
+    ENVIRONMENTS_CREATE,
+    ENVIRONMENTS_REMOVE,
+    PYTHON_LIST,
+    PYTHON_ADD,
+    PYTHON_REMOVE,
+)
 """Each row comes in with the method that carries it out."""

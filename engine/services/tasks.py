@@ -33,12 +33,13 @@ class TaskCancelled(Exception):
 class Progress:
     """What a task's work reports to, from whatever thread."""
 
-    def __init__(self, changed: Callable[[str, int, int], None]) -> None:
+    def __init__(self, changed: Callable[[str, int, int], None], told: Callable[[str], None]) -> None:
         self._changed = changed
+        self._told = told
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._next = 0.0
-        self.on_stop: Callable[[], None] | None = None
+        self.on_stop: Callable[[], object] | None = None
         """Called in the event loop when the task is to end, for work that waits instead of reporting."""
 
     def __call__(self, doing: str, done: int, total: int = 0) -> None:
@@ -53,6 +54,10 @@ class Progress:
         if now >= self._next or (total and done >= total):
             self._next = now + PROGRESS_EVERY
             self._loop.call_soon_threadsafe(self._changed, doing, done, total)
+
+    def tell(self, line: str) -> None:
+        """Hand a line of output to those who follow the task: an event ``task_output``."""
+        self._loop.call_soon_threadsafe(self._told, line)
 
     @property
     def stopped(self) -> bool:
@@ -116,7 +121,10 @@ class TaskService:
             run_id: Its record among the runs, if it has one.
         """
         number, self._next_id = self._next_id, self._next_id + 1
-        progress = Progress(lambda doing, done, total: self._report(number, doing, done, total))
+        progress = Progress(
+            lambda doing, done, total: self._report(number, doing, done, total),
+            lambda line: self._events.publish("task_output", {"id": number, "text": line}),
+        )
         self._tasks[number] = TaskInfo(id=number, kind=kind, actor=actor.name, started_at=time.time(), run_id=run_id)
         task: asyncio.Task[T] = asyncio.ensure_future(self._to_end(number, work(progress)))
         self._work[number] = progress, task

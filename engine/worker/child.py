@@ -129,9 +129,9 @@ class Run:
             standard_input.put_in_place(fds.pop())
             self.program.around.stdin = True
         files = request.head.get("files", ())
-        named = zip(fds[: len(files)], files, strict=True)
+        named = zip(fds[: len(files)], files)
         given = {parameter: InputFile(name, fd, size) for fd, (parameter, name, size) in named}
-        for fd, (name, size) in zip(fds[len(files) :], request.head.get("buffers", ()), strict=True):
+        for fd, (name, size) in zip(fds[len(files) :], request.head.get("buffers", ())):
             self.program.buffers.hold(name, fd, size)
         return given
 

@@ -164,6 +164,18 @@ def report_ignored(what: str, error: BaseException) -> None:
         pass
 
 
+def clear_globals(names: dict[str, Any]) -> None:
+    """Let go of what a script's or a module's globals hold: destructors run, files are written.
+
+    Up to 3.9 a function that is called looks for its builtins there, and destructors are functions.
+    """
+    if sys.version_info >= (3, 10):
+        names.clear()
+        return
+    for name in [name for name in names if name != "__builtins__"]:
+        names.pop(name, None)
+
+
 def any_open() -> bool:
     """Whether there are descriptors beside a child's own."""
     return _closed_descriptors() != ORDINARY_FILES

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 
+from .hints import add_note
 from .imports import ImportDenied
 from .results import clean, encode_head
 
@@ -32,12 +33,12 @@ def failure(
         outcome = "import_denied" if isinstance(error, ImportDenied) else "script_error"
     try:
         if hint and hint not in _message(error) and hint not in getattr(error, "__notes__", ()):
-            error.add_note(hint)
+            add_note(error, hint)
         _cut_trailing_blanks(filename)
         told = traceback.TracebackException.from_exception(error)
         for part in _chain(told):
             part.stack = traceback.StackSummary.from_list([f for f in part.stack if not is_own(f.filename)])
-        text = _cut(_without_tabs_above_carets("".join(told.format())))
+        text = _cut(_without_tabs_above_carets("".join([*told.format(), *_notes(error)])))
         where = _place(told, shared | {filename}) | _module(error)
     except MemoryError:
         raise
@@ -61,7 +62,16 @@ def _chain(told: traceback.TracebackException) -> Iterator[traceback.TracebackEx
     while todo:
         part = todo.pop()
         yield part
-        todo += [p for p in (part.__cause__, part.__context__, *(part.exceptions or ())) if p is not None]
+        todo += [
+            p for p in (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ())) if p is not None
+        ]
+
+
+def _notes(error: BaseException) -> list[str]:
+    """The lines of its notes that Python before 3.11 does not write (PEP 678)."""
+    if sys.version_info >= (3, 11):
+        return []
+    return [f"{note}\n" for note in getattr(error, "__notes__", ())]
 
 
 def _cut_trailing_blanks(filename: str) -> None:

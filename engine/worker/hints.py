@@ -6,6 +6,7 @@ exists there is not the script's to know, so no sentence says it.
 
 from __future__ import annotations
 
+import builtins
 import errno
 import os
 import sys
@@ -63,6 +64,9 @@ _FOR_RUNS = frozenset([FILES, EMPTY_RESTRICTED, NO_DEVICE, NETWORK, PROCESSES, D
 """What to do about it is nothing that the author of a macro can do: its calls have no options and no other mode."""
 
 MOST_RELATED = 100
+
+_GROUP = getattr(builtins, "BaseExceptionGroup", ())
+"""What has other exceptions inside (PEP 654); nothing before 3.11."""
 
 LOCK_REFUSED = "SQLITE_PERM"
 """What SQLite calls a lock that it may not have (https://www.sqlite.org/rescode.html)."""
@@ -161,6 +165,14 @@ class Circumstances:
         return ""
 
 
+def add_note(error: BaseException, note: str) -> None:
+    """Do as ``BaseException.add_note``, which came with 3.11 (PEP 678)."""
+    if sys.version_info >= (3, 11):
+        error.add_note(note)
+    else:
+        error.__notes__ = [*getattr(error, "__notes__", ()), note]
+
+
 def _related(error: BaseException) -> Iterator[BaseException]:
     """``error``, then what it was raised from or has inside, nearest first."""
     todo, seen = [error], set[int]()
@@ -170,7 +182,7 @@ def _related(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(part))
         yield part
-        inside = part.exceptions if isinstance(part, BaseExceptionGroup) else ()
+        inside = part.exceptions if isinstance(part, _GROUP) else ()
         found = (part.__cause__, part.__context__, getattr(part, "reason", None), *inside, *part.args)
         todo += [other for other in found if isinstance(other, BaseException)]
 

@@ -16,7 +16,7 @@ import sys
 
 from . import kernel, limits
 from .channel import RUN_FD
-from .hints import NOT_OWN
+from .hints import NOT_OWN, add_note
 from .seccomp import FOREIGN_MODES, MASKED
 
 TYPE_CHECKING = False
@@ -176,7 +176,7 @@ def _explained(change: Callable[..., None]) -> Callable[..., None]:
             change(*args, **kwargs)
         except PermissionError as error:
             if error.errno == errno.EPERM:
-                error.add_note(NOT_OWN)
+                add_note(error, NOT_OWN)
             raise
 
     explained.__name__ = change.__name__

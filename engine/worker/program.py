@@ -294,6 +294,8 @@ class Program:
 
     def _ignored(self, error: BaseException) -> None:
         """Tell of what a step of the script's end raised, and go on: the result stands."""
+        if sys.version_info < (3, 10) and self._stage == _Stage.CALLBACKS:
+            return  # it has been told: before 3.10 ``atexit`` then raised the last one as well
         ending.report_ignored(self._doing, error)
         if self._stage in (_Stage.MAIN_STREAMS, _Stage.STREAMS):
             self._broken.append(self._doing)
@@ -485,7 +487,7 @@ class Program:
         self.channel.mute_other_threads()
         if cut_off := ending.cut_off():
             self._notes.append(cut_off)
-        self._globals.clear()
+        ending.clear_globals(self._globals)
         self._shared.clear()
         self.buffers.let_go()
         # All that is not frozen. The oldest generation is empty unless a younger one was collected before, and looking

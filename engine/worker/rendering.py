@@ -162,7 +162,7 @@ class Rendering:
             BEGUN.pack_into(self._page, BEGUN_AT, number, 0)
             # What the note returns is dropped; it is made right before the call that it is of.
             noted = map(self._note, repeat(BEGUN_AT // 4 + 1), range(1, count + 1))
-            params = map(_first, zip(params, noted))  # noqa: B905 - both have as many
+            params = map(_first, zip(params, noted))
         self._calls = map(self._function, params, contexts)
         self._number, self._count, self._sent = number, count, 0
         self._sent_at = _now()

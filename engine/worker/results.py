@@ -527,7 +527,7 @@ class _Conversion:
         offsets = {offset: _offset(offset) for offset in set(minutes) if offset - offset == 0}
         return [
             None if text is None else text + offsets[offset]
-            for text, offset in zip(self._dates(local).tolist(), minutes)  # noqa: B905 - they are of one column
+            for text, offset in zip(self._dates(local).tolist(), minutes)
         ]
 
     def _series(self, value: Foreign) -> object:
@@ -547,7 +547,7 @@ class _Conversion:
 
     def _table(self, frame: Foreign) -> dict[str, object]:
         columns = [self._column(frame.iloc[:, place]) for place in range(frame.shape[1])]
-        rows = [list(row) for row in zip(*columns)] if columns else [[] for _ in range(frame.shape[0])]  # noqa: B905
+        rows = [list(row) for row in zip(*columns)] if columns else [[] for _ in range(frame.shape[0])]
         table: dict[str, object] = {"columns": [self.plain(name) for name in frame.columns], "rows": rows}
         if not _counts(frame.index):
             table["index"] = self._column(frame.index)

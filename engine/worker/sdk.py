@@ -80,7 +80,9 @@ class Record(dict[str, "Any"]):
             return self[name]
         except KeyError:
             there = ", ".join(self)
-            raise AttributeError(f"This record has no {name!r}; it has {there}.", name=name, obj=self) from None
+            error = AttributeError(f"This record has no {name!r}; it has {there}.")
+            error.name, error.obj = name, self  # as arguments they came with Python 3.10
+            raise error from None
 
 
 # Not as ASCII: a lone surrogate, as names of files may have, is told where it stands.

@@ -11,6 +11,8 @@ from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER, SourceLoader, _LoaderBasics
 from types import ModuleType
 
+from .ending import clear_globals
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +77,7 @@ class SharedCode:
         for name in reversed(self._files):
             module = sys.modules.get(name)
             if module is not None:
-                module.__dict__.clear()
+                clear_globals(module.__dict__)
 
 
 class _FileSpec(ModuleSpec):

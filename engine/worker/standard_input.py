@@ -14,7 +14,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Never
+    from typing import NoReturn
 
 FD = 0
 
@@ -51,7 +51,7 @@ class NoInput(io.TextIOBase):
         self.asked = False
         self.buffer = _NoBytes(self)
 
-    def refuse(self, *_: object) -> Never:
+    def refuse(self, *_: object) -> NoReturn:
         self.asked = True
         raise io.UnsupportedOperation(NOT_GIVEN)
 
@@ -75,7 +75,7 @@ class _NoBytes(io.BufferedIOBase):
         self.readline = self.readlines = self.peek = text.refuse  # type: ignore[method-assign]
         self._refuse = text.refuse
 
-    def __next__(self) -> Never:
+    def __next__(self) -> NoReturn:
         self._refuse()
 
     def readable(self) -> bool:

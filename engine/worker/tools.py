@@ -160,12 +160,12 @@ class _Script:
     def _params(self, arguments: ast.arguments) -> Iterator[dict[str, Any]]:
         positional = [*arguments.posonlyargs, *arguments.args]
         defaults = [None] * (len(positional) - len(arguments.defaults)) + arguments.defaults
-        for number, (argument, default) in enumerate(zip(positional, defaults, strict=True)):
+        for number, (argument, default) in enumerate(zip(positional, defaults)):
             only = number < len(arguments.posonlyargs)
             yield self._param(argument, "positional_only" if only else "positional_or_keyword", default)
         if arguments.vararg:
             yield self._param(arguments.vararg, "var_positional", None, required=False)
-        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults):
             yield self._param(argument, "keyword_only", default)
         if arguments.kwarg:
             yield self._param(arguments.kwarg, "var_keyword", None, required=False)
@@ -197,10 +197,13 @@ class _Script:
         text = self._line_at(line)
         in_bytes = not text.isascii() and not self._parser_says_so()
         column = _column(text, error.offset, in_bytes=in_bytes)
-        end_line = error.end_lineno if error.end_lineno and error.end_offset and error.end_offset > 0 else None
+        # Python before 3.10 knows no end.
+        end_line, end_offset = getattr(error, "end_lineno", None), getattr(error, "end_offset", None)
         end_column = None
-        if end_line is not None:
-            end_column = _column(self._line_at(end_line), error.end_offset, in_bytes=in_bytes)
+        if end_line and end_offset and end_offset > 0:
+            end_column = _column(self._line_at(end_line), end_offset, in_bytes=in_bytes)
+        else:
+            end_line = None
         self._wrong(one_line(error.msg or type(error).__name__, MAX_MESSAGE), line, column, end_line, end_column)
 
     def _parser_says_so(self) -> bool:

@@ -231,7 +231,7 @@ def _try_locks(folder: str) -> None:
             namespaces.begin_in_user_namespace()
             os.dup2(write_end, 1)
             entry = os.path.join(os.path.dirname(__file__), "__main__.py")
-            os.execv(sys.executable, [sys.executable, "-I", "-X", "utf8", entry, "--locks", folder])  # noqa: S606
+            os.execv(sys.executable, [sys.executable, "-I", "-S", "-X", "utf8", entry, "--locks", folder])  # noqa: S606
         except BaseException as error:  # noqa: BLE001 - reported to the parent, the process ends here
             os.write(write_end, _in_words(error).encode("utf-8", "replace")[:500])
         finally:

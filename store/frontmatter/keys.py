@@ -38,7 +38,7 @@ _GROUPED = (
 )
 """As they are named to people."""
 
-_SHORT_TEXTS = frozenset({"title", "kind", "entrypoint", "requires-python"})
+_SHORT_TEXTS = frozenset({"title", "kind", "entrypoint", "environment", "requires-python"})
 _LONG_TEXTS = frozenset({"description", "help"})
 _TEXT_LISTS = frozenset({"tags", "preload", "dependencies", "choices"})
 

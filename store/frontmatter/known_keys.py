@@ -16,7 +16,7 @@ from store.frontmatter.toml_spans import Path
 
 OWN: Path = ("tool", "gatewright")
 TOP = ("requires-python", "dependencies")
-PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "preload", "leave_processes")
+PLAIN = ("title", "description", "kind", "entrypoint", "enabled", "tags", "preload", "environment", "leave_processes")
 STATED = ("author", "version")
 """What a script says to people only: other tools show and set it."""
 LIMITS = ("timeout", "memory", "output", "result", "scratch", "open_files", "parallel", "output_stop")

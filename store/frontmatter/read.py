@@ -57,6 +57,9 @@ _TOKEN = re.compile(
     | [\w-]+ | [ \t]+ | .
     """
 )
+_ENVIRONMENT = re.compile(r"[a-z][a-z0-9._-]{0,39}")
+"""Such a name is a folder's."""
+
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 """What both parsers say at the end of their sentences, by the lines of what they were given."""
 _INT64 = range(-(1 << 63), 1 << 63)
@@ -125,6 +128,8 @@ class Frontmatter:
     """As written; judged when an administrator is asked to approve them."""
     requires_python: str | None = None
     dependencies: tuple[str, ...] = ()
+    environment: str = ""
+    """The named environment that it runs in; empty: as its dependencies and its Python have it."""
     problem: str | None = None
     """The first thing that is wrong, one sentence with the key."""
     problem_line: int | None = field(default=None, compare=False)
@@ -269,6 +274,7 @@ class _Reader:
             permissions=self.permissions(own),
             requires_python=self.python(document),
             dependencies=self.dependencies(document),
+            environment=self.environment(own),
             problem=self.problem,
             problem_line=self.line,
             problem_key=self._problem_key(document),
@@ -315,6 +321,17 @@ class _Reader:
             return found
         self.wrong(f"{key} must be the name of a function, not {quoted(found)}.", table, key)
         return None
+
+    def environment(self, own: Mapping[str, Any]) -> str:
+        found = self.text(own, "environment")
+        if not found or _ENVIRONMENT.fullmatch(found):
+            return found
+        self.wrong(
+            f"environment must be a name of lower case letters, digits, dots and hyphens, not {quoted(found)}.",
+            own,
+            "environment",
+        )
+        return ""
 
     def python(self, document: Mapping[str, Any]) -> str | None:
         found = self.text(document, "requires-python")

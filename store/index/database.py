@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Tick = Callable[[], None]
 
-VERSION = 6
+VERSION = 7
 """Raised with every change of what is below, or of what is read out of a script: another index is made anew."""
 
 _TABLES = f"""

@@ -18,8 +18,8 @@ MAX_SEARCHED = 128 << 10
 
 COLUMNS = (
     "path", "title", "kind", "description", "tags", "enabled", "entrypoint", "preload", "params", "limits",
-    "permissions", "leave_processes", "requires_python", "dependencies", "problem", "note", "sha256", "size",
-    "mtime_ns", "ctime_ns", "inode", "seen_ns",
+    "permissions", "leave_processes", "requires_python", "dependencies", "environment", "problem", "note", "sha256",
+    "size", "mtime_ns", "ctime_ns", "inode", "seen_ns",
 )  # fmt: skip
 
 _NO_STAMP: Stamp = (0, 0, 0, 0)
@@ -102,6 +102,7 @@ def to_columns(row: ScriptRow) -> tuple[Any, ...]:
         front.leave_processes,
         front.requires_python,
         _list(front.dependencies),
+        front.environment,
         front.problem,
         front.note,
         row.sha256,
@@ -117,7 +118,7 @@ def to_columns(row: ScriptRow) -> tuple[Any, ...]:
 def from_columns(values: Sequence[Any]) -> ScriptRow:
     """The row that ``to_columns`` made ``values`` of."""
     (path, title, kind, description, tags, enabled, entrypoint, preload, params, limits, permissions, leave_processes,
-     requires_python, dependencies, problem, note, sha256, size, mtime_ns, ctime_ns, inode,
+     requires_python, dependencies, environment, problem, note, sha256, size, mtime_ns, ctime_ns, inode,
      seen_ns) = values  # fmt: skip
     front = Frontmatter(
         title=title,
@@ -133,6 +134,7 @@ def from_columns(values: Sequence[Any]) -> ScriptRow:
         leave_processes=bool(leave_processes),
         requires_python=requires_python,
         dependencies=_texts(dependencies),
+        environment=environment,
         problem=problem,
         note=note,
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from account_support import UID, OrdinaryAccount, environment, ordinary_account
-from cli_support import CliProject
+from cli_support import PROGRAM, CliProject
 
 LAYERS = [
     "user namespace", "namespaces", "private view", "scratch", "Landlock", "seccomp", "capabilities", "rlimits",
@@ -135,3 +135,12 @@ def test_the_text_says_the_same(tmp_path: Path) -> None:
             assert f"{finding['tried']}: {finding['found']}" in told.stdout
             assert finding["protects"] in told.stdout
             assert finding["advice"] in told.stdout
+
+
+def test_right_after_the_installation_it_says_what_comes_next(tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([PROGRAM, "--json", "doctor"], cwd=tmp_path, env=environment, capture_output=True, check=True)
+    steps = {finding["tried"]: finding["found"] for finding in json.loads(done.stdout)["findings"]}
+    assert steps["next"] == "gatewright ~/gatewright-demo opens the console on a new project"
+    assert steps["command"].endswith(f"{Path(PROGRAM).parent} is not in PATH")
+    assert list(tmp_path.iterdir()) == []

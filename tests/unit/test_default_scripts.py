@@ -8,13 +8,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from default_scripts import bundle
-from engine.worker.imports import ALWAYS_ALLOWED, CLASSIC_MODULES
+from engine.worker.imports import ALWAYS_ALLOWED, CLASSIC_MODULES, RESTRICTED, ImportRule
 from store.files.names import path_problem
 from store.files.save import MAX_SIZE
 from store.frontmatter.read import parse
@@ -22,6 +23,12 @@ from store.frontmatter.read import parse
 ROOT = Path(__file__).parents[2]
 FILES = bundle()
 SCRIPTS = sorted(path for path in FILES if path.startswith("scripts/"))
+
+BINARY = (".gwbk", ".der", ".zip", ".db", ".idb", ".gz")
+"""Ends of the names of sample data that is no text."""
+
+IN_ANY_PRESET = ("macros/", "defaults/tour.py", "defaults/csv_summary.py", "defaults/log_digest.py")
+"""What runs with the short list of modules, too; what only some files need, log_digest imports when it meets them."""
 
 RUNNER = """
     import json, os, runpy, sys
@@ -67,20 +74,34 @@ def test_every_script_is_well_formed_and_imports_only_what_is_safe(path: str) ->
     assert front.description
     assert (front.kind, front.entrypoint) == (("macro", "render") if "/macros/" in path else ("utility", "main"))
     assert path_problem(path.removeprefix("scripts/")) is None
-    tree = ast.parse(text)
-    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert imported <= {*CLASSIC_MODULES, *ALWAYS_ALLOWED}, "they run whatever the preset is"
+    tree = ast.parse(text, feature_version=(3, 9))
+    rule = ImportRule(RESTRICTED, frozenset(), frozenset())
+    denied = [denial for name in imported_by(ast.walk(tree)) if (denial := rule.denial(name))]
+    assert not denied, "they run in RESTRICTED as it is by default"
+    if path.removeprefix("scripts/").startswith(IN_ANY_PRESET):
+        assert imported_by(tree.body) <= {*CLASSIC_MODULES, *ALWAYS_ALLOWED}, "they run whatever the preset is"
     main = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == front.entrypoint)
     takes = ["params", "context"] if front.kind == "macro" else [param.name for param in front.params]
     assert [argument.arg for argument in main.args.args] == takes
+
+
+def imported_by(nodes: Iterable[ast.AST]) -> set[str]:
+    """The modules that statements import."""
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
 
 
 def test_the_bundle_fits_its_places() -> None:
     assert len(SCRIPTS) >= 3
     assert all(path.startswith(("scripts/defaults/", "scripts/macros/", "documents/samples/")) for path in FILES)
     assert all(len(data) < MAX_SIZE for data in FILES.values())
-    assert all(data.endswith(b"\n") and b"\r" not in data for data in FILES.values())
+    texts = [data for path, data in FILES.items() if not path.endswith(BINARY)]
+    assert all(data.endswith(b"\n") and b"\r" not in data for data in texts)
 
 
 def test_the_tour_greets_shows_and_returns() -> None:

@@ -63,3 +63,17 @@ def test_packages_of_an_environment_are_seen_and_the_engines_own_are_not(tmp_pat
     install(tmp_path / "lib/python3.11/site-packages", "here", "1")
     environment = Environment(tmp_path / "python", tmp_path, tmp_path / "lib/python3.11/site-packages", "3.11.9")
     assert Dependencies.of(environment).missing(["here", "pytest"]) == ["pytest"]
+
+
+def test_another_python_of_the_host_will_do_for_a_script_and_not_for_code() -> None:
+    there = ("3.13.0", "3.11.9", "3.9.18")
+    dependencies = Dependencies([], "3.11.9", lambda: there)
+    assert dependencies.python_problem(">=3.11") is None
+    assert dependencies.python_problem(">=3.12") is None
+    assert dependencies.python_problem(">=3.12", elsewhere=False) == (
+        "It requires Python >=3.12 (requires-python), and scripts here run with Python 3.11.9."
+    )
+    assert dependencies.python_problem(">=3.14") == (
+        "It requires Python >=3.14 (requires-python), and scripts here run with Python 3.11.9, 3.13.0 or 3.9.18."
+    )
+    assert Dependencies([], "3.11.9").python_problem(">=3.12") is not None

@@ -288,6 +288,8 @@ def test_no_text_is_searched_for_long(lines: list[str]) -> None:
         ("limits.parallel = 1.5", "parallel must be a whole number"),
         ("limits.output_stop = 1", "output_stop must be true or false"),
         ("leave_processes = 'no'", "leave_processes must be true or false"),
+        ("environment = '../other'", "environment must be a name of lower case letters"),
+        ("environment = ['plant']", "environment must be text"),
         ("permissions = 'all'", "[permissions] must be a table"),
         ("a = 1\n# a = 2", "not valid TOML"),
         ("a =", "not valid TOML"),

@@ -64,6 +64,7 @@ def _needs(info: ScriptInfo) -> list[tuple[str, str]]:
     return [
         ("requires-python", info.requires_python or ""),
         ("dependencies", ", ".join(info.dependencies)),
+        ("environment", info.environment),
         ("preload", ", ".join(info.preload)),
         ("leave_processes", "what detaches itself in ADMIN goes on" if info.leave_processes else ""),
         *((f"asks to {verb}", what) for verb, what in map(granted, info.permissions)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
@@ -123,6 +124,50 @@ class ModuleName(StringParamType):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+class EnvironmentName(StringParamType):
+    """An environment of the project."""
+
+    name = "name"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        from tui.commands.candidates import environment_names
+
+        return environment_names(ctx, incomplete)
+
+
+class InstalledName(StringParamType):
+    """A package that is installed in the environment that the command line names."""
+
+    name = "package"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        from tui.commands.candidates import package_names
+
+        return package_names(ctx, incomplete)
+
+
+class PythonChoice(StringParamType):
+    """A version of Python, or the path of an interpreter, which is made absolute: the engine has another folder."""
+
+    name = "python"
+
+    def __init__(self, *, by_path: bool = False) -> None:
+        self._by_path = by_path
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+        text = str(value)
+        if (not self._by_path and os.sep not in text) or (ctx is not None and ctx.obj.elsewhere is not None):
+            return text
+        return os.path.join(os.getcwd(), os.path.expanduser(text))  # and not normalised: a folder may be a link
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        if self._by_path or os.sep in incomplete:
+            return host_files(ctx, param, incomplete)
+        from tui.commands.candidates import python_versions
+
+        return python_versions(ctx, incomplete)
+
+
 class SourceFile(click.File):
     """A file that is read; ``-`` is the standard input."""
 
@@ -154,6 +199,10 @@ RUN_NUMBER = RunNumber()
 SECONDS = Amount("seconds")
 DAYS = Amount("days", least=0)
 MODULE = ModuleName()
+ENVIRONMENT = EnvironmentName()
+INSTALLED = InstalledName()
+PYTHON = PythonChoice()
+INTERPRETER = PythonChoice(by_path=True)
 DOCUMENT = DocumentName()
 SCRIPT = ScriptName()
 PAST_SCRIPT = ScriptName(gone=True)

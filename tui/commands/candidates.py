@@ -51,6 +51,7 @@ HEADER_KEYS: Mapping[str, tuple[str, ...]] = {
     "enabled": ("true", "false"),
     "tags": (),
     "preload": (),
+    "environment": (),
     "leave_processes": ("true", "false"),
     "requires-python": (),
     "dependencies": (),
@@ -159,6 +160,48 @@ async def _secrets(ctx: click.Context) -> list[str]:
     async with _engine(ctx) as client:
         found = None if client is None else await client.call(SECRETS_LIST)
     return [] if found is None else [one.name for one in found.secrets]
+
+
+def environment_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Offer the environments of an engine that runs now."""
+    return _items(name for name in asyncio.run(_environments(ctx)) if name.startswith(incomplete))
+
+
+async def _environments(ctx: click.Context) -> list[str]:
+    from engine.registry.packages import ENVIRONMENTS_LIST
+
+    async with _engine(ctx) as client:
+        found = None if client is None else await client.call(ENVIRONMENTS_LIST)
+    return [] if found is None else [one.name for one in found.environments]
+
+
+def package_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Offer what is installed, by an engine that runs now."""
+    return _items(name for name in asyncio.run(_packages(ctx)) if name.startswith(incomplete.lower()))
+
+
+async def _packages(ctx: click.Context) -> list[str]:
+    from engine.models.packages import DEFAULT
+    from engine.registry.packages import PACKAGES_LIST, EnvironmentParams
+
+    params = EnvironmentParams(environment=ctx.params.get("environment") or DEFAULT)
+    async with _engine(ctx) as client:
+        found = None if client is None else await client.call(PACKAGES_LIST, params)
+    return [] if found is None else [one.name for one in found.packages]
+
+
+def python_versions(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+    """Offer the versions of Python that scripts can run on, by an engine that runs now."""
+    return _items(version for version in asyncio.run(_pythons(ctx)) if version.startswith(incomplete))
+
+
+async def _pythons(ctx: click.Context) -> list[str]:
+    from engine.registry.packages import PYTHON_LIST
+
+    async with _engine(ctx) as client:
+        found = None if client is None else await client.call(PYTHON_LIST)
+    usable = [] if found is None else [one.version for one in found.interpreters if one.problem is None]
+    return list(dict.fromkeys(version.rpartition(".")[0] for version in usable))
 
 
 async def _newest_runs(ctx: click.Context) -> list[tuple[int, str, bool]]:

@@ -55,8 +55,8 @@ def set_keys(
 
     \b
     KEY is title, description, kind, entrypoint, enabled, tags, preload,
-    leave_processes, requires-python, dependencies, limits.timeout (memory,
-    output, output_stop, result, scratch, open_files, parallel),
+    environment, leave_processes, requires-python, dependencies, limits.timeout
+    (memory, output, output_stop, result, scratch, open_files, parallel),
     permissions.read (write, secrets, assistant), or
     params.NAME.type (default, help, choices, required, secret).
 

@@ -84,7 +84,8 @@ async def _show_progress(client: EngineClient, streams: Streams, kind: str) -> N
             async for event in client.events():
                 data = event.data
                 if event.type == "task" and isinstance(data, dict) and data.get("kind") == kind and data.get("doing"):
-                    streams.err.overwrite(f"{data['doing']} {data.get('done', 0):,}")
+                    done = data.get("done", 0)
+                    streams.err.overwrite(f"{data['doing']} {done:,}" if done else data["doing"])
                     shown = True
     finally:
         if shown:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -29,29 +29,48 @@ class Dependencies:
     Args:
         places: Folders with packages.
         python: The version of the scripts' interpreter.
+        others: Versions of the other interpreters that a script may ask for by ``requires-python``.
     """
 
-    def __init__(self, places: Iterable[Path], python: str = platform.python_version()) -> None:
+    def __init__(
+        self,
+        places: Iterable[Path],
+        python: str = platform.python_version(),
+        others: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self._python = python
+        self._others = others
         self._markers = {"python_full_version": python, "python_version": ".".join(python.split(".")[:2])}
         self._places = [str(place) for place in places]
         self._installed: tuple[tuple[tuple[str, int], ...], Mapping[str, str]] = ((), {})
 
     @classmethod
-    def of(cls, environment: Environment) -> Dependencies:
+    def of(cls, environment: Environment, others: Callable[[], Sequence[str]] = tuple) -> Dependencies:
         """What is installed in an environment."""
-        return cls([environment.packages], environment.version)
+        return cls([environment.packages], environment.version, others)
 
     def follow(self, environment: Environment) -> None:
         """Look at another environment from now on."""
         fresh = Dependencies.of(environment)
         self._python, self._markers, self._places = fresh._python, fresh._markers, fresh._places
 
-    def python_problem(self, requires: str | None) -> str | None:
-        """One sentence if ``requires-python`` leaves out the Python that scripts run with here."""
+    def python_problem(self, requires: str | None, *, elsewhere: bool = True) -> str | None:
+        """Return one sentence if ``requires-python`` leaves out every Python that scripts can run with here.
+
+        Args:
+            requires: As PEP 723 has it.
+            elsewhere: Another interpreter of the host will do; else only the usual one.
+        """
         if requires is None or _allows(requires, self._python):
             return None
-        return f"It requires Python {requires} (requires-python), and scripts here run with Python {self._python}."
+        others = self._others() if elsewhere else ()
+        if any(_allows(requires, version) for version in others):
+            return None
+        there = f"scripts here run with Python {self._python}"
+        more = [version for version in dict.fromkeys(others) if version != self._python]
+        if more:
+            there += f", {', '.join(more[:-1])} or {more[-1]}" if len(more) > 1 else f" or {more[0]}"
+        return f"It requires Python {requires} (requires-python), and {there}."
 
     def note(self, requirements: Sequence[str]) -> str | None:
         """One sentence if something of what a script requires is missing here."""

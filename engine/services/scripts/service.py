@@ -208,7 +208,7 @@ class ScriptService:
             ServiceError: ``bad_script`` if a script with this header could not run either.
         """
         front = parse(text)
-        problem = front.problem or self._dependencies.python_problem(front.requires_python)
+        problem = front.problem or self._dependencies.python_problem(front.requires_python, elsewhere=False)
         if problem is not None:
             raise ServiceError("bad_script", f"The code cannot run: {problem}", status=422)
         given = (front.entrypoint, front.params, front.preload, front.permissions, front.limits != DeclaredLimits())
@@ -393,6 +393,7 @@ def _info(path: str, front: Frontmatter, sha256: str, size: int, modified: float
         preload=list(front.preload),
         requires_python=front.requires_python,
         dependencies=list(front.dependencies),
+        environment=front.environment,
         permissions=[] if shared else permissions,
         shared=shared,
         sha256=sha256,

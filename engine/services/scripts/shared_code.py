@@ -394,6 +394,7 @@ def vain_header(path: str, front: Frontmatter) -> str | None:
         "preload": front.preload,
         "dependencies": front.dependencies,
         "requires-python": front.requires_python is not None,
+        "environment": front.environment,
     }
     keys = [key for key, given in said.items() if given]
     if not keys:

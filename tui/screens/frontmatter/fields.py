@@ -47,6 +47,7 @@ ITSELF = (
     Field("leave_processes", FieldKind.FLAG, "yes: what detaches itself in ADMIN goes on; else it is ended", YES_NO),
     Field("requires-python", FieldKind.TEXT, "such as >=3.11"),
     Field("dependencies", FieldKind.REQUIREMENTS, "packages, such as pandas>=2,<3, numpy"),
+    Field("environment", FieldKind.TEXT, "the name of the environment that it runs in; else the default one"),
 )
 LIMITS = (
     Field("limits.timeout", FieldKind.NUMBER, "seconds; else 30"),

@@ -1,0 +1,80 @@
+"""A backup looked over or made a project again, where no engine can be asked: there is no project yet.
+
+It succeeds with one JSON object on stdout: what the backup holds, or why it was refused.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from engine.models.engine import BackupInfo
+from engine.project_folder import OWN_FOLDER, who_may_replace, why_no_project
+from store.backup.manifest import BackupManifest
+from store.backup.restoring import RESTORED_LISTS, look_over, restore
+from store.errors import ProjectError, StoreError
+from store.project import PRIVATE
+
+
+def restored(file: Path, folder: Path | None) -> int:
+    """Restore ``file`` into ``folder``; without one, look it over. Prints what came of it and returns the exit code."""
+    signal.signal(signal.SIGTERM, _leave)  # with what was begun removed
+    os.umask(0o022)
+    try:
+        if folder is None:
+            answer: Any = _info(look_over(file), file)
+        else:
+            answer = _info(*_restored(file, folder))
+    except StoreError as error:
+        answer = {"error": error.sentence, "hint": error.hint}
+    except KeyboardInterrupt:
+        return 130
+    sys.stdout.write(msgspec.json.encode(answer).decode() + "\n")
+    return 0
+
+
+def _restored(file: Path, folder: Path) -> tuple[BackupManifest, Path]:
+    place = folder.parent.resolve() / folder.name
+    if (reason := why_no_project(place)) is not None:
+        raise ProjectError(reason, OWN_FOLDER)
+    if place.is_symlink():
+        raise ProjectError(f"{place} is a symbolic link.", "Name a folder that does not exist yet.")
+    manifest = restore(file, place, _account())
+    if (reason := who_may_replace(place, os.geteuid())) is not None:
+        manifest.problems.append(f"Another account could put a project of its own in place of this one: {reason}.")
+    return manifest, place
+
+
+def _info(manifest: BackupManifest, place: Path) -> BackupInfo:
+    lists = place / PRIVATE / RESTORED_LISTS
+    return BackupInfo(
+        place=str(place),
+        project=manifest.project,
+        host=manifest.host,
+        version=manifest.version,
+        made_at=manifest.made_at,
+        made_by=manifest.made_by,
+        files=len(manifest.files),
+        size=sum(entry.size for entry in manifest.files.values()),
+        left_out=manifest.left_out,
+        problems=manifest.problems,
+        environments=str(lists) if lists.is_dir() else None,
+    )
+
+
+def _account() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"uid {os.geteuid()}"
+
+
+def _leave(_: int, __: FrameType | None) -> None:
+    raise KeyboardInterrupt

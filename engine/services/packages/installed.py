@@ -1,0 +1,125 @@
+"""What is installed in an environment, read from its packages' own files. Nothing of it is imported."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path, PurePosixPath
+
+from packaging.markers import UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+MAX_TEXT = 300
+
+
+@dataclass(slots=True)
+class InstalledDistribution:
+    """One installed package.
+
+    Attributes:
+        name: In its canonical form.
+        version: Of the package.
+        requires: What it depends on, as it says so.
+        needs: Canonical names of that, as far as it is installed and holds here.
+        needed_by: Names of packages that need it.
+        modules: Import names.
+        size: Of its files, in bytes.
+    """
+
+    name: str
+    version: str
+    requires: list[str] = field(default_factory=list)
+    needs: list[str] = field(default_factory=list)
+    needed_by: list[str] = field(default_factory=list)
+    modules: list[str] = field(default_factory=list)
+    size: int = 0
+    summary: str = ""
+    licence: str = ""
+    homepage: str = ""
+
+
+class Installed:
+    """The packages of a folder, by name. Made by reading all of them: it blocks.
+
+    Args:
+        packages: The folder of packages.
+        version: Of the interpreter; of the engine's own where it does not matter.
+    """
+
+    def __init__(self, packages: Path, version: str = "") -> None:
+        self.packages: dict[str, InstalledDistribution] = {}
+        for found in metadata.distributions(path=[str(packages)]):
+            with contextlib.suppress(Exception):  # a damaged package must not hide the others
+                one = _read(found)
+                self.packages.setdefault(one.name, one)
+        marks = {"python_full_version": version, "python_version": ".".join(version.split(".")[:2])} if version else {}
+        for one in self.packages.values():
+            one.needs = sorted(_needed(one.requires, self.packages, marks))
+            for name in one.needs:
+                if one.name not in self.packages[name].needed_by and name != one.name:
+                    self.packages[name].needed_by.append(one.name)
+
+    def needed(self, names: Iterable[str]) -> set[str]:
+        """Return ``names`` with everything that they need."""
+        found: set[str] = set()
+        waiting = [name for name in names if name in self.packages]
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting.extend(self.packages[name].needs)
+        return found
+
+
+def _read(found: metadata.Distribution) -> InstalledDistribution:
+    told = found.metadata
+    one = InstalledDistribution(canonicalize_name(told["Name"]), found.version, list(found.requires or []))
+    one.summary, one.licence = _text(told, "Summary"), _text(told, "License-Expression") or _text(told, "License")
+    one.homepage = _text(told, "Home-page") or _home(told.get_all("Project-URL") or [])
+    modules = set()
+    for file in found.files or []:
+        one.size += file.size or 0
+        if (module := _module(PurePosixPath(file))) is not None:
+            modules.add(module)
+    one.modules = sorted(modules)
+    return one
+
+
+def _module(path: PurePosixPath) -> str | None:
+    """The import name that a file belongs to, if it belongs to one."""
+    first = path.parts[0]
+    if len(path.parts) == 1:
+        name, _, rest = first.partition(".")
+        return name if (rest == "py" or rest.endswith("so")) and name.isidentifier() else None
+    return first if first.isidentifier() and first != "__pycache__" else None
+
+
+def _needed(
+    requires: Iterable[str], installed: dict[str, InstalledDistribution], marks: dict[str, str]
+) -> Iterable[str]:
+    for text in requires:
+        with contextlib.suppress(InvalidRequirement, UndefinedEnvironmentName):
+            requirement = Requirement(text)
+            name = canonicalize_name(requirement.name)
+            # What only an extra asks for counts where it is there: whether the extra was asked for is not told.
+            marker = requirement.marker
+            if name in installed and (marker is None or "extra" in str(marker) or marker.evaluate(dict(marks))):
+                yield name
+
+
+def _text(told: metadata.PackageMetadata, key: str) -> str:
+    text = told.get_all(key) or [""]
+    line = str(text[0]).partition("\n")[0]
+    shown = "".join(each if each.isprintable() else " " for each in line).strip()
+    return shown if len(shown) <= MAX_TEXT else f"{shown[: MAX_TEXT - 1]}…"
+
+
+def _home(urls: list[str]) -> str:
+    for url in urls:
+        label, _, address = str(url).partition(",")
+        if label.strip().lower() in ("homepage", "home", "source", "repository", "documentation"):
+            return "".join(each for each in address.strip() if each.isprintable())[:MAX_TEXT]
+    return ""

@@ -1,0 +1,235 @@
+"""The interpreters of this host as a project uses them: what there is, what was added by its path, which one fits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+from engine.models.packages import PythonInfo, PythonList
+from engine.pool.job import Environment
+from engine.registry.packages import PYTHON_ADD, PYTHON_LIST, PYTHON_REMOVE
+from engine.sandbox.interpreters import (
+    Found,
+    Interpreter,
+    UnusableInterpreter,
+    check_interpreter,
+    look_for_interpreters,
+)
+from engine.services.access import Actor, ServiceError
+from engine.services.audit import AuditService
+from engine.services.disk_space import SpaceCheck
+from engine.services.operations import implements
+from store import disk
+from store.errors import StoreError, from_os_error
+
+ADDED_FILE = "interpreters.json"
+"""In the project's private folder: the paths that were added."""
+
+MAX_ADDED = 50
+MAX_FILE = 1 << 20
+
+
+class Interpreters:
+    """Knows the interpreters of this host. Each is checked again whenever it is looked for.
+
+    Args:
+        private: The project's private folder.
+        environments: The environments by name, each with its interpreter; the default one first.
+        audit: Is told of what was added and removed.
+        space: Whether anything can be written.
+    """
+
+    def __init__(
+        self, private: Path, environments: Callable[[], Iterable[Environment]], audit: AuditService, space: SpaceCheck
+    ) -> None:
+        self._private = private
+        self._environments = environments
+        self._audit = audit
+        self._space = space
+        self._versions: tuple[str, ...] = ()
+        self._changing = asyncio.Lock()
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The versions that scripts can run on, as of the last look."""
+        return self._versions
+
+    def look(self) -> Found:
+        """Return what there is now. Blocks."""
+        found = look_for_interpreters(self._added())
+        self._versions = tuple(one.version for one in found.usable)
+        return found
+
+    def preferred(self) -> list[Interpreter]:
+        """Return what scripts can run on, the one of the default environment first, then the newest. Blocks."""
+        usual = next((environment.interpreter for environment in self._environments()), None)
+        return sorted(self.look().usable, key=lambda one: one.path != usual)
+
+    def named(self, python: str) -> Interpreter:
+        """Return the interpreter of a version such as ``3.12``, or that of a path. Blocks.
+
+        Raises:
+            ServiceError: ``no_python`` or ``bad_python``.
+        """
+        if "/" in python:
+            return _checked(python)
+        wanted = python.strip().lower().removeprefix("python").strip()
+        found = self.preferred()
+        for one in found:
+            if wanted and (one.version == wanted or one.version.startswith(f"{wanted}.")):
+                return one
+        known = ", ".join(dict.fromkeys(one.version for one in found)) or "none"
+        raise ServiceError(
+            "no_python",
+            f"There is no Python {python[:40]!r} on this host that scripts could run on. There is: {known}.",
+            hint="See gatewright python list; one in another place is added by gatewright python add PATH.",
+            status=404,
+        )
+
+    @implements(PYTHON_LIST)
+    async def all(self) -> PythonList:
+        """List them, the newest first; what cannot be used comes last, with the reason."""
+        found = await asyncio.to_thread(self.look)
+        usable = [self._info(one.path, one.version, one.source) for one in found.usable]
+        unusable = [self._info(one.path, one.version, one.source, str(one)) for one in found.unusable]
+        return PythonList(interpreters=[*usable, *unusable])
+
+    @implements(PYTHON_ADD)
+    async def add(self, path: str, actor: Actor, source: str) -> PythonInfo:
+        """Add an interpreter by its path, resolved; one that was added stays as it is.
+
+        Raises:
+            ServiceError: ``bad_python``: scripts cannot run on it. Nothing was added.
+        """
+        one = await asyncio.to_thread(_checked, path)
+
+        def change(added: Sequence[Path]) -> Sequence[Path]:
+            if one.path not in added and len(added) >= MAX_ADDED:
+                raise ServiceError("too_many", f"There are {MAX_ADDED} added interpreters already.", status=409)
+            return list(dict.fromkeys([*added, one.path]))
+
+        await self._change(change, f"{one.path} was not added")
+        self._audit.tell(actor, source, "python_add", str(one.path), version=one.version)
+        return self._info(one.path, one.version, "added")
+
+    @implements(PYTHON_REMOVE)
+    async def remove(self, path: str, actor: Actor, source: str) -> PythonInfo:
+        """Remove an interpreter that was added; it need not be there any longer.
+
+        Raises:
+            ServiceError: ``no_python``: none was added by this path. ``in_use``: an environment runs on it.
+        """
+        resolved = await asyncio.to_thread(_resolved, path)
+        users = self._users(resolved)
+        if users:
+            raise ServiceError(
+                "in_use",
+                f"{resolved} is the interpreter of {_counted(users)}.",
+                hint=f"Give it another one first: gatewright python use 3.12 --environment {users[0]}",
+                status=409,
+            )
+
+        def change(added: Sequence[Path]) -> Sequence[Path]:
+            kept = [one for one in added if one not in (resolved, Path(path))]
+            if len(kept) == len(added):
+                raise ServiceError(
+                    "no_python",
+                    f"No interpreter was added by the path {path[:200]!r}.",
+                    hint="gatewright python list says which ones were added.",
+                    status=404,
+                )
+            return kept
+
+        await self._change(change, f"{resolved} was not removed")
+        self._audit.tell(actor, source, "python_remove", str(resolved))
+        return PythonInfo(path=str(resolved), version="", source="added")
+
+    def _info(self, path: Path, version: str, source: str, problem: str | None = None) -> PythonInfo:
+        return PythonInfo(
+            path=_shown(str(path)),
+            version=version,
+            source=source,
+            environments=self._users(path),
+            problem=None if problem is None else _shown(problem),
+        )
+
+    def _users(self, path: Path) -> list[str]:
+        return [environment.name for environment in self._environments() if environment.interpreter == path]
+
+    async def _change(self, change: Callable[[Sequence[Path]], Sequence[Path]], failed: str) -> None:
+        if self._space.read_only:
+            why = self._space.short() or "the project cannot be written to"
+            raise ServiceError("read_only", f"{failed}: {why}.", hint=self._space.hint, status=409)
+        async with self._changing:
+            try:
+                await asyncio.shield(asyncio.to_thread(lambda: self._write(change(self._added()))))
+            except StoreError as error:
+                raise ServiceError("not_recorded", f"{failed}: {error}", hint=error.hint, status=507) from None
+        await asyncio.to_thread(self.look)
+
+    def _added(self) -> list[Path]:
+        """Return the paths that were added; none where there is no such file.
+
+        Raises:
+            StoreError: The file cannot be read, or is not what was written.
+        """
+        file = self._private / ADDED_FILE
+        try:
+            with file.open("rb") as opened:
+                given = json.loads(opened.read(MAX_FILE))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise from_os_error(error, f"read {file}") from None
+        except ValueError:
+            given = None
+        if not isinstance(given, list) or not all(isinstance(path, str) and "\0" not in path for path in given):
+            raise StoreError(f"{file} is no list of paths.", "Remove it, then add them again: gatewright python add")
+        return [Path(path) for path in given]
+
+    def _write(self, paths: Sequence[Path]) -> None:
+        try:
+            with disk.open_folder(self._private) as folder:
+                disk.replace_file(folder, ADDED_FILE, json.dumps([*map(str, paths)], indent=1).encode(), 0o600)
+        except OSError as error:
+            raise from_os_error(error, f"write {self._private / ADDED_FILE}") from None
+
+
+def fits(requires: str | None, version: str) -> bool:
+    """Tell whether a Python of this version is what ``requires-python`` asks for (PEP 440, PEP 723)."""
+    if not requires:
+        return True
+    try:
+        return SpecifierSet(requires).contains(version, prereleases=True)
+    except InvalidSpecifier:
+        return False
+
+
+def _resolved(path: str) -> Path:
+    return Path(path if "\0" in path else os.path.realpath(path))
+
+
+def _shown(text: str) -> str:
+    """Return a path as JSON can carry it: the name of a file need not be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _checked(path: str) -> Interpreter:
+    try:
+        return check_interpreter(Path(path))
+    except UnusableInterpreter as problem:
+        raise ServiceError(
+            "bad_python",
+            _shown(str(problem)),
+            hint="gatewright python list shows what scripts can run on here.",
+            status=422,
+        ) from None
+
+
+def _counted(names: Sequence[str]) -> str:
+    return f"the environment {names[0]}" if len(names) == 1 else f"the environments {', '.join(names)}"

@@ -1,0 +1,537 @@
+"""Packages and environments as surfaces see them: what there is, and changes, one at a time, as tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from packaging.version import InvalidVersion, Version
+
+from engine.models.packages import (
+    DEFAULT,
+    CreateEnvironment,
+    EnvironmentInfo,
+    EnvironmentList,
+    InstalledPackage,
+    InstallRequest,
+    OfferedList,
+    PackageDetail,
+    PackageList,
+    PackagePlan,
+    PlannedPackage,
+    UninstallRequest,
+    UpgradeRequest,
+)
+from engine.models.runs import Mode
+from engine.pool.job import Environment
+from engine.registry.packages import (
+    ENVIRONMENTS_CREATE,
+    ENVIRONMENTS_LIST,
+    ENVIRONMENTS_REMOVE,
+    PACKAGES_INSTALL,
+    PACKAGES_LIST,
+    PACKAGES_PLAN,
+    PACKAGES_SEARCH,
+    PACKAGES_SHOW,
+    PACKAGES_UNINSTALL,
+    PACKAGES_UPGRADE,
+)
+from engine.sandbox.modules import ImportPolicy
+from engine.services.access import Actor, ServiceError
+from engine.services.audit import AuditService
+from engine.services.disk_space import SpaceCheck
+from engine.services.operations import implements
+from engine.services.packages.builds import BUILDS, BuildRecord, Builds
+from engine.services.packages.installed import Installed, InstalledDistribution
+from engine.services.packages.lock import Lock, LockedPackage
+from engine.services.packages.offers import Offers
+from engine.services.packages.requirements import (
+    checked_name,
+    checked_requirements,
+    name_of,
+    with_requirements,
+    without_packages,
+)
+from engine.services.packages.uv import BasePython, PythonProgram, Tell
+from engine.services.tasks import Progress, TaskCancelled, TaskService
+
+CHANGE = "package change"
+"""The kind of the tasks."""
+
+MAX_ENVIRONMENTS = 50
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """An environment as it is now.
+
+    Attributes:
+        name: Of the environment.
+        prefix: Its folder.
+        record: What it was made from.
+        environment: None if nothing runs in it.
+        installed: Its packages.
+    """
+
+    name: str
+    prefix: Path
+    record: BuildRecord
+    environment: Environment | None
+    installed: Installed
+
+    @property
+    def python(self) -> PythonProgram:
+        return BasePython(Path(self.record.python), self.record.version)
+
+    def lock(self) -> Lock:
+        """Return its lock; of one that was installed into by hand what is there, which is good for its versions."""
+        if self.record.lock:
+            return Lock.read(self.record.lock, self.record.version, source=True)
+        return Lock(
+            tuple(
+                LockedPackage(each.name, each.version, f"file:///{each.name}-{each.version}-py3-none-any.whl", "0" * 64)
+                for each in self.installed.packages.values()
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBuild:
+    """What a change would make of an environment."""
+
+    python: PythonProgram
+    requirements: list[str]
+    lock: Lock
+
+
+class PackageService:
+    """Changes an environment by a new build: the one in use stays as it is until the new one is complete.
+
+    Args:
+        builds: The project's environments.
+        tasks: Where changes are done.
+        audit: Is told of changes.
+        space: Whether there is room for them.
+        imports: What RESTRICTED scripts may import.
+        named: Finds the interpreter of a version or path; raises ``ServiceError`` and blocks.
+        switch: Has scripts run in another default environment; raises ``ServiceError`` if they cannot.
+        in_use: Folders of environments that processes have.
+    """
+
+    def __init__(
+        self,
+        builds: Builds,
+        tasks: TaskService,
+        audit: AuditService,
+        space: SpaceCheck,
+        imports: ImportPolicy,
+        named: Callable[[str], PythonProgram],
+        switch: Callable[[Environment], Awaitable[None]],
+        in_use: Callable[[], Iterable[Path]],
+    ) -> None:
+        self.builds = builds
+        self.uv = builds.uv
+        self._tasks = tasks
+        self._audit = audit
+        self._space = space
+        self._imports = imports
+        self._named = named
+        self._switch = switch
+        self._in_use = in_use
+        self._offers = Offers(self.uv)
+
+    @implements(PACKAGES_LIST)
+    async def list(self, environment: str = DEFAULT) -> PackageList:
+        """The packages of an environment, by name."""
+        return await asyncio.to_thread(self._list, environment)
+
+    @implements(PACKAGES_SHOW)
+    async def show(self, name: str, environment: str = DEFAULT) -> PackageDetail:
+        """Everything that an installed package says of itself, and where it came from."""
+        wanted = checked_name(name)
+        present = await asyncio.to_thread(self._present, environment)
+        one = present.installed.packages.get(wanted)
+        if one is None:
+            raise _not_installed([name], environment)
+        locked = present.lock().of(wanted) if present.record.lock else None
+        return PackageDetail(
+            **msgspec.structs.asdict(self._package(one, present.record)),
+            summary=one.summary,
+            licence=one.licence,
+            homepage=one.homepage,
+            requires=one.requires,
+            sha256=locked.sha256 if locked else "",
+            origin=locked.origin if locked else "",
+        )
+
+    @implements(PACKAGES_SEARCH)
+    async def search(self, q: str, environment: str, actor: Actor) -> OfferedList:  # noqa: ARG002 - its role is checked
+        """What the index and the wheelhouse offer by a name."""
+        present = await asyncio.to_thread(self._present, environment)
+        return await self._offers.search(q.strip(), present.record.version)
+
+    @implements(PACKAGES_PLAN)
+    async def plan(self, request: InstallRequest, actor: Actor) -> PackagePlan:  # noqa: ARG002 - its role is checked
+        """What an installation would change. Nothing is installed."""
+        present = await asyncio.to_thread(self._present, request.environment)
+        return _plan(present, await self._resolved(present, request, None))
+
+    @implements(PACKAGES_INSTALL)
+    async def install(self, request: InstallRequest, actor: Actor, source: str) -> PackagePlan:
+        """Install packages. It goes on when the caller leaves; cancelling its task ends it.
+
+        Raises:
+            ServiceError: ``busy``, ``cancelled``, or why it cannot be done; the environment is as it was.
+        """
+        checked_requirements(request.requirements)
+
+        async def wanted(present: Present, tell: Tell) -> PlannedBuild:
+            return await self._resolved(present, request, tell)
+
+        return await self._change("install", request.environment, wanted, actor, source)
+
+    @implements(PACKAGES_UPGRADE)
+    async def upgrade(self, request: UpgradeRequest, actor: Actor, source: str) -> PackagePlan:
+        """Take the newest versions that fit, of the packages that are named or of all."""
+        names = [checked_name(name) for name in request.names]
+
+        async def wanted(present: Present, tell: Tell) -> PlannedBuild:
+            installed = present.installed.packages
+            if missing := [name for name in names if name not in installed]:
+                raise _not_installed(missing, present.name)
+            lock = await self._locked(present, present.python, present.record.requirements, names or installed, tell)
+            return PlannedBuild(present.python, [*present.record.requirements], lock)
+
+        return await self._change("upgrade", request.environment, wanted, actor, source)
+
+    @implements(PACKAGES_UNINSTALL)
+    async def uninstall(self, request: UninstallRequest, actor: Actor, source: str) -> PackagePlan:
+        """Uninstall packages, and what nothing else needs then. No index is asked.
+
+        Raises:
+            ServiceError: ``needed``: others need one of them.
+        """
+        names = [checked_name(name) for name in request.names]
+
+        async def wanted(present: Present, tell: Tell) -> PlannedBuild:
+            installed = present.installed.packages
+            if missing := [name for name in names if name not in installed]:
+                raise _not_installed(missing, present.name)
+            for name in names:
+                if needed_by := [each for each in installed[name].needed_by if each not in names]:
+                    raise ServiceError(
+                        "needed",
+                        f"{name} is needed by {', '.join(needed_by[:5])}.",
+                        hint="Uninstall these, too, or leave it.",
+                        status=409,
+                    )
+            kept = without_packages(present.record.requirements, names)
+            if not present.record.lock:
+                return PlannedBuild(present.python, kept, await self._locked(present, present.python, kept, (), tell))
+            needed = present.installed.needed(name_of(each) for each in kept)
+            rest = tuple(each for each in present.lock().packages if each.name in needed and each.name not in names)
+            return PlannedBuild(present.python, kept, Lock(rest))
+
+        return await self._change("uninstall", request.environment, wanted, actor, source)
+
+    @implements(ENVIRONMENTS_LIST)
+    async def environments(self) -> EnvironmentList:
+        """The environments by name, the default first."""
+        return await asyncio.to_thread(self._environments)
+
+    @implements(ENVIRONMENTS_CREATE)
+    async def create(self, request: CreateEnvironment, actor: Actor, source: str) -> EnvironmentInfo:
+        """Make an environment, with packages or without any."""
+        requirements = checked_requirements(request.requirements)
+        self._check_new(request.name)
+
+        async def work(progress: Progress) -> EnvironmentInfo:
+            self._check_new(request.name)
+            if request.python:
+                python = await asyncio.to_thread(self._named, request.python)
+            else:
+                python = (await asyncio.to_thread(self._present, DEFAULT)).python
+            lock = await self.uv.lock(requirements, python, tell=_tell(progress))
+            await self._build(request.name, PlannedBuild(python, requirements, lock), actor, progress)
+            return await asyncio.to_thread(self._info, request.name)
+
+        made = await self._as_task("create", request.name, work, actor, source)
+        self._audit.tell(actor, source, "environment_create", request.name, python=made.python, packages=made.packages)
+        return made
+
+    @implements(ENVIRONMENTS_REMOVE)
+    async def remove(self, name: str, actor: Actor, source: str) -> EnvironmentInfo:
+        """Remove an environment; runs that are in it go on to their end."""
+        if name == DEFAULT:
+            raise ServiceError("bad_request", "The default environment cannot be removed: scripts run in it.")
+
+        async def work(progress: Progress) -> EnvironmentInfo:  # noqa: ARG001 - it is done at once
+            info = await asyncio.to_thread(self._info, name)
+            try:
+                await asyncio.to_thread(self.builds.remove, name)
+            except OSError as error:
+                sentence = f"The environment {name} cannot be removed: {error.strerror}."
+                raise ServiceError("disk", sentence, status=507) from None
+            return info
+
+        info = await self._as_task("remove", name, work, actor, source)
+        self._audit.tell(actor, source, "environment_remove", name)
+        await self.collect()
+        return info
+
+    async def use_python(self, environment: str, python: PythonProgram, actor: Actor, source: str) -> EnvironmentInfo:
+        """Build an environment again on another interpreter, with the same requirements and, where they fit, versions.
+
+        Raises:
+            ServiceError: It cannot be done; the environment is as it was.
+        """
+
+        async def wanted(present: Present, tell: Tell) -> PlannedBuild:
+            requirements = present.record.requirements
+            return PlannedBuild(python, [*requirements], await self._locked(present, python, requirements, (), tell))
+
+        await self._change("python", environment, wanted, actor, source)
+        return await asyncio.to_thread(self._info, environment)
+
+    async def collect(self) -> None:
+        """Remove what no environment, no script and no process needs any longer."""
+        removed = await asyncio.to_thread(self.builds.collect, tuple(self._in_use()))
+        if removed:
+            log.info("removed %d builds that nothing needs", len(removed))
+
+    async def _change(
+        self,
+        what: str,
+        name: str,
+        wanted: Callable[[Present, Tell], Awaitable[PlannedBuild]],
+        actor: Actor,
+        source: str,
+    ) -> PackagePlan:
+        """Resolve what is wanted, build it, and have the name lead there."""
+
+        async def work(progress: Progress) -> tuple[PackagePlan, str]:
+            present = await asyncio.to_thread(self._present, name)
+            progress("resolving", 0)
+            asked = await wanted(present, _tell(progress))
+            plan = _plan(present, asked)
+            same = asked.lock.key == present.lock().key and [*present.record.requirements] == asked.requirements
+            if not (same and present.record.managed and asked.python.path == present.python.path):
+                await self._build(name, asked, actor, progress)
+            return plan, asked.lock.key
+
+        plan, key = await self._as_task(what, name, work, actor, source)
+        changed = [f"{each.name} {each.version}" for each in plan.packages if each.change not in ("same", "removed")]
+        removed = [each.name for each in plan.packages if each.change == "removed"]
+        self._audit.tell(
+            actor, source, f"packages_{what}", name, requirements=plan.requirements, changed=changed, removed=removed,
+            python=plan.python, lock=key,
+        )  # fmt: skip
+        await self.collect()
+        return plan
+
+    async def _as_task(
+        self, what: str, name: str, work: Callable[[Progress], Awaitable[T]], actor: Actor, source: str
+    ) -> T:
+        """Do ``work`` as the one change that goes on. Cancelling the task cancels it and waits for its end.
+
+        Raises:
+            ServiceError: What it raises; ``busy``; ``cancelled``.
+        """
+        if (short := self._space.short()) is not None:
+            raise ServiceError("disk", f"Nothing is changed in {name}: {short}.", hint=self._space.hint, status=507)
+
+        async def cancellable(progress: Progress) -> T:
+            doing = asyncio.ensure_future(work(progress))
+            progress.on_stop = doing.cancel
+            try:
+                return await doing
+            except asyncio.CancelledError:
+                if progress.stopped:
+                    raise TaskCancelled from None
+                doing.cancel()
+                raise
+
+        try:
+            return await self._tasks.run(CHANGE, actor, cancellable)
+        except ServiceError as error:
+            if error.code != "busy":
+                self._audit.tell(actor, source, f"packages_{what}_failed", name, code=error.code)
+            raise
+
+    async def _build(self, name: str, wanted: PlannedBuild, actor: Actor, progress: Progress) -> None:
+        """Make the build and have its name lead there. From then on it is not cancelled."""
+        progress("installing", 0, len(wanted.lock.packages))
+        made = await self.builds.make(
+            wanted.lock, wanted.python, name, requirements=wanted.requirements, by=actor.name, tell=_tell(progress)
+        )
+        progress.on_stop = None
+        before = await asyncio.to_thread(self.builds.current, name) if name == DEFAULT else None
+        if name == DEFAULT:
+            progress("switching", 0)
+            await self._switch(made)
+        try:
+            await asyncio.to_thread(self.builds.swap, name, made.prefix)
+        except ServiceError:
+            if before is not None:
+                await self._switch(before)
+            raise
+
+    async def _resolved(self, present: Present, request: InstallRequest, tell: Tell | None) -> PlannedBuild:
+        requirements = with_requirements(present.record.requirements, checked_requirements(request.requirements))
+        asked = {name_of(each) for each in request.requirements}
+        upgrade: Collection[str] = present.installed.packages if request.upgrade else asked
+        lock = await self._locked(present, present.python, requirements, upgrade, tell)
+        return PlannedBuild(present.python, requirements, lock)
+
+    async def _locked(
+        self,
+        present: Present,
+        python: PythonProgram,
+        requirements: Sequence[str],
+        upgrade: Collection[str],
+        tell: Tell | None,
+    ) -> Lock:
+        return await self.uv.lock(requirements, python, previous=present.lock(), upgrade=upgrade, tell=tell)
+
+    def _present(self, name: str) -> Present:
+        """Return the environment of that name. Blocks.
+
+        Raises:
+            ServiceError: ``no_environment``.
+        """
+        prefix = self.builds.prefix(name)
+        if prefix is None:
+            raise ServiceError(
+                "no_environment",
+                f"There is no environment {name}.",
+                hint="See: gatewright packages environments",
+                status=404,
+            )
+        environment = self.builds.current(name)
+        record = self.builds.record(prefix)
+        if record is None:
+            record = BuildRecord(0, name, "", "", managed=False)
+            if environment is not None:
+                record = self.builds.unmanaged(name, environment)
+        place = environment or self.builds.at(prefix)
+        return Present(
+            name, prefix, record, environment, Installed(place.packages if place else prefix, record.version)
+        )
+
+    def _list(self, name: str) -> PackageList:
+        present = self._present(name)
+        packages = [self._package(one, present.record) for one in present.installed.packages.values()]
+        return PackageList(environment=_info(present), packages=sorted(packages, key=lambda each: each.name))
+
+    def _info(self, name: str) -> EnvironmentInfo:
+        return _info(self._present(name))
+
+    def _environments(self) -> EnvironmentList:
+        infos = [self._info(name) for name in self.builds.names() if self.builds.prefix(name) is not None]
+        named = {self.builds.prefix(info.name) for info in infos}
+        return EnvironmentList(environments=infos, own=len(self.builds.claimed() - named))
+
+    def _package(self, one: InstalledDistribution, record: BuildRecord) -> InstalledPackage:
+        asked = {name_of(each): each for each in record.requirements}
+        return InstalledPackage(
+            name=one.name,
+            version=one.version,
+            requested=one.name in asked,
+            requirement=asked.get(one.name, ""),
+            needed_by=sorted(one.needed_by),
+            modules=one.modules,
+            allowed=any(self._imports.verdict(module, Mode.RESTRICTED) is None for module in one.modules),
+            size=one.size,
+        )
+
+    def _check_new(self, name: str) -> None:
+        names = self.builds.names()
+        if name in names or name == BUILDS:
+            raise ServiceError("exists", f"There is an environment {name} already.", status=409)
+        if len(names) >= MAX_ENVIRONMENTS:
+            raise ServiceError("too_many", f"A project has {MAX_ENVIRONMENTS} environments at most.", status=409)
+
+
+def _tell(progress: Progress) -> Tell:
+    """Return what takes the lines that an installation tells, for the task's followers."""
+
+    def tell(line: str) -> None:
+        progress.tell(line)
+        if line.startswith(("Downloading ", "Compiling")):
+            progress(line[:1].lower() + line[1:], 0)
+
+    return tell
+
+
+def _plan(present: Present, wanted: PlannedBuild) -> PackagePlan:
+    before = {each.name: each.version for each in present.installed.packages.values()}
+    after = {each.name for each in wanted.lock.packages}
+    planned = [
+        PlannedPackage(
+            name=each.name,
+            version=each.version,
+            change=_kind_of_change(before.get(each.name), each.version),
+            before=before.get(each.name, ""),
+            sha256=each.sha256,
+            size=each.size,
+            origin=each.origin,
+        )
+        for each in wanted.lock.packages
+    ]
+    planned += [
+        PlannedPackage(name=name, version="", change="removed", before=version)
+        for name, version in before.items()
+        if name not in after
+    ]
+    return PackagePlan(
+        environment=present.name,
+        python=wanted.python.version,
+        packages=sorted(planned, key=lambda each: each.name),
+        requirements=wanted.requirements,
+    )
+
+
+def _kind_of_change(before: str | None, after: str) -> str:
+    if before is None:
+        return "new"
+    if before == after:
+        return "same"
+    try:
+        return "upgrade" if Version(after) > Version(before) else "downgrade"
+    except InvalidVersion:
+        return "upgrade"
+
+
+def _info(present: Present) -> EnvironmentInfo:
+    record = present.record
+    problem = None
+    if present.environment is None:
+        problem = f"Its interpreter {record.python or 'bin/python'} does not run: gatewright python use VERSION"
+    return EnvironmentInfo(
+        name=present.name,
+        python=record.version,
+        interpreter=record.python,
+        packages=len(present.installed.packages),
+        built_at=record.made_at or None,
+        built_by=record.made_by,
+        managed=record.managed,
+        problem=problem,
+    )
+
+
+def _not_installed(names: Sequence[str], environment: str) -> ServiceError:
+    return ServiceError(
+        "not_installed",
+        f"{', '.join(names[:5])} {'is' if len(names) == 1 else 'are'} not installed in the environment {environment}.",
+        hint="See: gatewright packages list",
+        status=404,
+    )
