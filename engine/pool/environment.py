@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.pool.job import Environment
+from engine.sandbox.interpreters import UnusableInterpreter, interpreter_of
 
 CHECK_TIMEOUT = 10.0
 
@@ -35,12 +36,12 @@ async def ensure_environment(folder: Path) -> Environment:
 
 
 def environment_at(folder: Path) -> Environment | None:
-    """Return the virtual environment in ``folder``; None if there is none that runs. Blocks.
-
-    Its own ``bin/python`` is a link and only read as one: a package may have put something else there.
-    """
+    """Return the virtual environment in ``folder``; None if there is none that runs. Blocks."""
     prefix = Path(os.path.realpath(folder))
-    interpreter = Path(os.path.realpath(prefix / "bin" / "python"))
+    try:
+        interpreter = interpreter_of(prefix)
+    except UnusableInterpreter:
+        return None
     version = interpreter_version(interpreter)
     if version is None:
         return None
