@@ -16,6 +16,7 @@ from engine.pool.environment import _ensure
 from engine.pool.job import AHEAD, Environment
 from engine.pool.pool import Pool
 from engine.pool.warming import LONGEST_KEEP, Use
+from engine.worker import exercises
 
 SIZE = 48 << 20
 """Bytes that the packages of these tests take once they are imported."""
@@ -32,7 +33,9 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     environment = _ensure(tmp_path_factory.mktemp("warm") / "default")
     for name in ("numpy", "pandas"):
         (environment.packages / name).mkdir()
-        (environment.packages / name / "__init__.py").write_text(f"held = b'1' * {SIZE if name == 'numpy' else 1}\n")
+        held = f"held = b'1' * {SIZE if name == 'numpy' else 1}\n"
+        uses = "uses = []\ndef Series(values):\n    uses.append(values)\n    raise ValueError\n"
+        (environment.packages / name / "__init__.py").write_text(held + uses)
     (environment.packages / "special.py").write_text("")
     return environment
 
@@ -62,6 +65,10 @@ async def test_the_first_run_waits_for_nothing_and_the_next_ones_find_it(package
         for _ in range(5):  # and none of them takes the other slot while the next child is made
             assert await found(pool, "pandas") == (["numpy", "pandas"], None)
         assert await found(pool, "numpy") == (["numpy", "pandas"], None)
+        await until_ready(pool)
+        # It was used already, by the zygote and by this very process, and that it fails is no matter.
+        done = await run(pool, "import pandas\nresult = len(pandas.uses)", ahead=("pandas",))
+        assert done.value == exercises.ROUNDS + 1
         await until_ready(pool)
         assert await found(pool) == ([], None)
         assert SlotState.STARTING not in states
