@@ -17,11 +17,13 @@ from engine import spare
 from engine.config import ConfigError, Settings
 from engine.lock import LifetimeLock
 from engine.models.engine import SlotState
+from engine.models.packages import DEFAULT
 from engine.paths import EnginePaths
 from engine.pool.environment import ensure_environment
 from engine.pool.job import Environment, Limits
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
+from engine.pool.switching import UnusableEnvironment
 from engine.project_folder import OWN_FOLDER, who_may_replace, why_no_project
 from engine.sandbox.cgroup import runs_cgroup
 from engine.sandbox.interpreters import Interpreter
@@ -29,7 +31,7 @@ from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
 from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 from engine.sandbox.protected import HostProtection
-from engine.services.access import Actor, owner_actor
+from engine.services.access import Actor, ServiceError, owner_actor
 from engine.services.advice import AdviceService
 from engine.services.assistant.chat import BadServer, Server, server_at
 from engine.services.assistant.service import AssistantService
@@ -50,6 +52,7 @@ from engine.services.packages.builds import Builds
 from engine.services.packages.interpreters import Interpreters
 from engine.services.packages.script_builds import ScriptBuilds
 from engine.services.packages.script_environments import ScriptEnvironments
+from engine.services.packages.service import PackageService
 from engine.services.packages.uv import Uv
 from engine.services.policy import AccessPolicy
 from engine.services.pool import PoolService
@@ -150,6 +153,7 @@ class EngineParts:
     render: RenderService
     script_api: ScriptApi
     interpreters: Interpreters
+    packages: PackageService
     backup: BackupService
 
 
@@ -178,7 +182,8 @@ async def compose(
     await state.interrupt_unfinished(time.time())
     reconciler = await Reconciler.open(files, project.index_db)
     stack.push_async_callback(reconciler.close)
-    environment = await ensure_environment(project.environments / "default")
+    builds = Builds(project.environments, Uv(settings.packages, project.private, settings.engine.path))
+    environment = await _default_environment(project, builds)
 
     events = EventBus()
     stack.callback(events.close)
@@ -225,16 +230,19 @@ async def compose(
     stack.push_async_callback(examiner.close)
     shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
     stack.push_async_callback(shared.close)
-    interpreters = Interpreters(project.private, lambda: [pool.settings.environment], audit, space)
+    interpreters = Interpreters(
+        project.private,
+        lambda: [pool.environment, *(one for one in builds.named() if one.name != DEFAULT)],
+        audit,
+        space,
+    )
     dependencies = Dependencies.of(environment, interpreters.known_versions)
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
-    uv = Uv(settings.packages, project.private)
-    builds = Builds(project.environments, uv)
     script_environments = ScriptEnvironments(
         state.environment_approvals,
         dependencies,
-        uv,
+        builds.uv,
         ScriptBuilds(builds, settings.packages.scripts_size, settings.packages.scripts_days * DAY),
         lambda: Interpreter(pool.environment.interpreter, pool.environment.version, "default"),
         interpreters.preferred,
@@ -322,6 +330,17 @@ async def compose(
     # Lists and searches wait for its first look, the engine does not: it may have ten thousand scripts to read.
     watching = asyncio.create_task(watch.run(), name="watch over the scripts")
     stack.push_async_callback(_cancelled, watching)
+    packages = PackageService(
+        builds,
+        tasks,
+        audit,
+        space,
+        imports,
+        interpreters.named,
+        lambda environment: _switched(pool, environment),
+        lambda: [each.prefix for each in pool.environments_in_use()],
+    )
+    interpreters.use_python = packages.use_python
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
     script_api = ScriptApi(audit, callers)
     render = RenderService(
@@ -375,6 +394,7 @@ async def compose(
         render=render,
         script_api=script_api,
         interpreters=interpreters,
+        packages=packages,
         backup=backup,
     )
     add_usual(script_api, documents)
@@ -385,6 +405,38 @@ async def compose(
     script_api.serve(vars(engine).values())
     runs.script_api = script_api
     return engine
+
+
+async def _default_environment(project: Project, builds: Builds) -> Environment:
+    """The environment that scripts run in; a bare one beside it where its interpreter is gone."""
+    if not isinstance(project, ReadOnlyProject):
+        try:
+            await asyncio.to_thread(builds.adopt, DEFAULT)
+        except OSError as error:
+            log.warning("the environment %s stays a folder: %s", DEFAULT, error)
+    environment = await ensure_environment(project.environments / DEFAULT)
+    record = await asyncio.to_thread(builds.record, project.environments / DEFAULT)
+    if record is not None and record.python != str(environment.interpreter):
+        project.problems.append(
+            f"The interpreter of the scripts' environment is gone ({record.python}), so scripts run without packages: "
+            "run gatewright python use VERSION."
+        )
+    return environment
+
+
+async def _switched(pool: Pool, environment: Environment) -> None:
+    """Have runs use another environment from now on.
+
+    Raises:
+        ServiceError: Nothing can be started in it; the one from before is used.
+    """
+    pool.switch_environment(environment)
+    try:
+        await pool.switched()
+    except UnusableEnvironment as problem:
+        raise ServiceError(
+            "unusable_environment", f"Scripts cannot run in the new environment: {problem}", status=422
+        ) from None
 
 
 async def start_pool(project: Project, settings: Settings, environment: Environment, size: int | None) -> Pool:

@@ -145,7 +145,8 @@ class TaskInfo(Model, frozen=True):
 
     id: int
     kind: str
-    """``package change``, ``rebuild``, ``diff`` (a scan), ``decisions`` (what was decided about a scan), ``render`` (a batch)."""
+    """``package change`` (an installation), ``rebuild``,
+    ``diff`` (a scan), ``decisions`` (what was decided about a scan), ``render`` (a batch)."""
     actor: str
     started_at: float
     state: TaskState = TaskState.RUNNING

@@ -7,11 +7,15 @@ import os
 import re
 import subprocess
 import venv
+from dataclasses import replace
 from pathlib import Path
 
 from engine.pool.job import Environment
 
 CHECK_TIMEOUT = 10.0
+
+BARE = ".bare"
+"""Beside an environment whose interpreter is gone: one without packages."""
 
 
 class EnvironmentProblem(Exception):
@@ -65,6 +69,9 @@ async def python_build(interpreter: Path) -> str:
 def _ensure(folder: Path) -> Environment:
     if (environment := environment_at(folder)) is not None:
         return environment
+    name = folder.name
+    if folder.is_symlink():  # to a build, which is never changed: a bare environment does for scripts without packages
+        folder = folder.with_name(BARE)
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _builder().create(folder)
@@ -72,7 +79,7 @@ def _ensure(folder: Path) -> Environment:
         raise EnvironmentProblem(f"The scripts' environment {folder} cannot be made: {error}.") from None
     if (environment := environment_at(folder)) is None:
         raise EnvironmentProblem(f"The scripts' interpreter {folder}/bin/python does not run.")
-    return environment
+    return replace(environment, name=name)
 
 
 def _builder() -> venv.EnvBuilder:

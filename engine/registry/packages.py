@@ -46,7 +46,7 @@ class PackageParams(Model, frozen=True):
     environment: EnvironmentName = DEFAULT
 
 
-class SearchParams(Model, frozen=True):
+class PackageSearchParams(Model, frozen=True):
     q: Annotated[str, Meta(min_length=1, max_length=100, description="A package's name, or its beginning.")]
     environment: EnvironmentName = DEFAULT
 
@@ -76,7 +76,7 @@ PACKAGES_SEARCH = Operation(
     OfferedList,
     "author",
     "Search what the package index offers",
-    params=SearchParams,
+    params=PackageSearchParams,
 )
 PACKAGES_PLAN = Operation(
     "packages.plan",
@@ -152,6 +152,7 @@ PYTHON_USE = Operation(
     "admin",
     "Use another interpreter for an environment, with the same packages",
     body=UsePythonRequest,
+    patience=INSTALL_TIMEOUT,
 )
 PYTHON_ADD = Operation(
     "python.add", "POST", "/python", PythonInfo, "admin", "Add an interpreter by its path", body=AddPythonRequest
@@ -178,6 +179,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     ENVIRONMENTS_CREATE,
     ENVIRONMENTS_REMOVE,
     PYTHON_LIST,
+    PYTHON_USE,
     PYTHON_ADD,
     PYTHON_REMOVE,
 )

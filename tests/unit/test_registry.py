@@ -147,20 +147,24 @@ ABOVE_VIEWER = {
     "author": (
         "assistant.propose defaults.decide defaults.restore documents.delete documents.deleted documents.history "
         "documents.rename documents.restore documents.save documents.version git.author git.author.set git.commit "
-        "git.diff git.stage git.unstage macros.preview scripts.delete scripts.deleted scripts.duplicate "
+        "git.diff git.stage git.unstage macros.preview packages.plan packages.search "
+        "scripts.delete scripts.deleted scripts.duplicate "
         "scripts.history scripts.rename scripts.restore scripts.save scripts.set scripts.version sync.apply "
         "sync.rebuild tasks.cancel"
     ),
     "admin": (
-        "audit.list audit.verify backup engine.stop git.trust permissions.approve permissions.begin_edits "
+        "audit.list audit.verify backup engine.stop environments.create environments.remove git.trust packages.install "
+        "packages.uninstall packages.upgrade permissions.approve permissions.begin_edits "
         "permissions.end_edits permissions.refuse permissions.renew_edits pool.resize pool.restart python.add "
-        "python.remove retention.prune secrets.delete secrets.list secrets.set tokens.create tokens.list tokens.revoke"
+        "python.remove python.use retention.prune secrets.delete secrets.list secrets.set tokens.create tokens.list "
+        "tokens.revoke"
     ),
 }
 PATIENT = {
     "assistant.ask", "assistant.classify", "assistant.explain", "assistant.propose", "assistant.summarize",
-    "audit.verify", "backup", "render.begin", "render.documents", "render.reads", "retention.prune", "runs.buffer",
-    "runs.file", "sync.apply", "sync.diff", "sync.rebuild",
+    "audit.verify", "backup", "environments.create", "packages.install", "packages.plan", "packages.uninstall",
+    "packages.upgrade", "python.use", "render.begin", "render.documents", "render.reads", "retention.prune",
+    "runs.buffer", "runs.file", "sync.apply", "sync.diff", "sync.rebuild",
 }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from engine.registry.packages import (
     EnvironmentNameParams,
     EnvironmentParams,
     PackageParams,
-    SearchParams,
+    PackageSearchParams,
 )
 from tui.commands.arguments import ENVIRONMENT, INSTALLED
 from tui.commands.invocation import CommandGroup, Invocation, common_options
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         PlannedPackage,
     )
 
-KIND = "packages"
+KIND = "package change"
 """Of the task that changes an environment."""
 
 SHOWN_VERSIONS = 12
@@ -144,7 +144,7 @@ def search(invocation: Invocation, name: str, environment: str) -> None:
     Example:
       gatewright packages search openpyxl
     """
-    params = SearchParams(q=name, environment=environment)
+    params = PackageSearchParams(q=name, environment=environment)
     invocation.answer(lambda client: client.call(PACKAGES_SEARCH, params), _print_offered)
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -32,6 +32,8 @@ from tui.text.script_names import SUFFIX, quoted
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
 
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _LIKE_A_FILE = re.compile(r"[\w./~-]+\.py")
 

@@ -17,6 +17,7 @@ import signal
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -145,6 +146,12 @@ class Builds:
             return sorted(names, key=lambda name: (name != DEFAULT, name))
         return []
 
+    def named(self) -> list[Environment]:
+        """Return the environments that have a record, the default first: nothing is run. Blocks."""
+        found = [(name, self.prefix(name)) for name in self.names()]
+        environments = [(name, self.at(prefix)) for name, prefix in found if prefix is not None]
+        return [replace(environment, name=name) for name, environment in environments if environment is not None]
+
     def record(self, prefix: Path) -> BuildRecord | None:
         """Return what the build at ``prefix`` was made from; None if it is none that was finished. Blocks."""
         try:
@@ -265,6 +272,10 @@ class Builds:
             os.unlink(name, dir_fd=folder)
             os.fsync(folder)
 
+    def claimed(self) -> set[Path]:
+        """Return the folders of builds that must stay although no environment has them. Blocks."""
+        return {Path(os.path.realpath(path)) for told in self.claims for path in told()}
+
     def collect(self, in_use: Iterable[Path] = ()) -> list[Path]:
         """Remove the builds that nothing needs: no name, no claim, none of ``in_use``. Blocks."""
         places: list[Path] = []
@@ -272,7 +283,7 @@ class Builds:
             places = sorted((self.folder / BUILDS).iterdir())
         # In this order: what is listed is being made now, or was finished and claimed before the claims are told.
         making = set(self._making)
-        kept = {Path(os.path.realpath(each)) for each in (*in_use, *(path for told in self.claims for path in told()))}
+        kept = {Path(os.path.realpath(each)) for each in in_use} | self.claimed()
         kept |= {prefix for name in self.names() if (prefix := self.prefix(name)) is not None}
         removed = []
         with contextlib.suppress(OSError):

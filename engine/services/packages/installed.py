@@ -16,7 +16,7 @@ MAX_TEXT = 300
 
 
 @dataclass(slots=True)
-class Distribution:
+class InstalledDistribution:
     """One installed package.
 
     Attributes:
@@ -50,7 +50,7 @@ class Installed:
     """
 
     def __init__(self, packages: Path, version: str = "") -> None:
-        self.packages: dict[str, Distribution] = {}
+        self.packages: dict[str, InstalledDistribution] = {}
         for found in metadata.distributions(path=[str(packages)]):
             with contextlib.suppress(Exception):  # a damaged package must not hide the others
                 one = _read(found)
@@ -74,9 +74,9 @@ class Installed:
         return found
 
 
-def _read(found: metadata.Distribution) -> Distribution:
+def _read(found: metadata.Distribution) -> InstalledDistribution:
     told = found.metadata
-    one = Distribution(canonicalize_name(told["Name"]), found.version, list(found.requires or []))
+    one = InstalledDistribution(canonicalize_name(told["Name"]), found.version, list(found.requires or []))
     one.summary, one.licence = _text(told, "Summary"), _text(told, "License-Expression") or _text(told, "License")
     one.homepage = _text(told, "Home-page") or _home(told.get_all("Project-URL") or [])
     modules = set()
@@ -97,7 +97,9 @@ def _module(path: PurePosixPath) -> str | None:
     return first if first.isidentifier() and first != "__pycache__" else None
 
 
-def _needed(requires: Iterable[str], installed: dict[str, Distribution], marks: dict[str, str]) -> Iterable[str]:
+def _needed(
+    requires: Iterable[str], installed: dict[str, InstalledDistribution], marks: dict[str, str]
+) -> Iterable[str]:
     for text in requires:
         with contextlib.suppress(InvalidRequirement, UndefinedEnvironmentName):
             requirement = Requirement(text)

@@ -47,7 +47,7 @@ from engine.services.audit import AuditService
 from engine.services.disk_space import SpaceCheck
 from engine.services.operations import implements
 from engine.services.packages.builds import BUILDS, BuildRecord, Builds
-from engine.services.packages.installed import Distribution, Installed
+from engine.services.packages.installed import Installed, InstalledDistribution
 from engine.services.packages.lock import Lock, LockedPackage
 from engine.services.packages.offers import Offers
 from engine.services.packages.requirements import (
@@ -105,7 +105,7 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PlannedBuild:
     """What a change would make of an environment."""
 
     python: PythonProgram
@@ -194,7 +194,7 @@ class PackageService:
         """
         checked_requirements(request.requirements)
 
-        async def wanted(present: Present, tell: Tell) -> Wanted:
+        async def wanted(present: Present, tell: Tell) -> PlannedBuild:
             return await self._resolved(present, request, tell)
 
         return await self._change("install", request.environment, wanted, actor, source)
@@ -204,12 +204,12 @@ class PackageService:
         """Take the newest versions that fit, of the packages that are named or of all."""
         names = [checked_name(name) for name in request.names]
 
-        async def wanted(present: Present, tell: Tell) -> Wanted:
+        async def wanted(present: Present, tell: Tell) -> PlannedBuild:
             installed = present.installed.packages
             if missing := [name for name in names if name not in installed]:
                 raise _not_installed(missing, present.name)
             lock = await self._locked(present, present.python, present.record.requirements, names or installed, tell)
-            return Wanted(present.python, [*present.record.requirements], lock)
+            return PlannedBuild(present.python, [*present.record.requirements], lock)
 
         return await self._change("upgrade", request.environment, wanted, actor, source)
 
@@ -222,7 +222,7 @@ class PackageService:
         """
         names = [checked_name(name) for name in request.names]
 
-        async def wanted(present: Present, tell: Tell) -> Wanted:
+        async def wanted(present: Present, tell: Tell) -> PlannedBuild:
             installed = present.installed.packages
             if missing := [name for name in names if name not in installed]:
                 raise _not_installed(missing, present.name)
@@ -236,10 +236,10 @@ class PackageService:
                     )
             kept = without_packages(present.record.requirements, names)
             if not present.record.lock:
-                return Wanted(present.python, kept, await self._locked(present, present.python, kept, (), tell))
+                return PlannedBuild(present.python, kept, await self._locked(present, present.python, kept, (), tell))
             needed = present.installed.needed(name_of(each) for each in kept)
             rest = tuple(each for each in present.lock().packages if each.name in needed and each.name not in names)
-            return Wanted(present.python, kept, Lock(rest))
+            return PlannedBuild(present.python, kept, Lock(rest))
 
         return await self._change("uninstall", request.environment, wanted, actor, source)
 
@@ -261,7 +261,7 @@ class PackageService:
             else:
                 python = (await asyncio.to_thread(self._present, DEFAULT)).python
             lock = await self.uv.lock(requirements, python, tell=_tell(progress))
-            await self._build(request.name, Wanted(python, requirements, lock), actor, progress)
+            await self._build(request.name, PlannedBuild(python, requirements, lock), actor, progress)
             return await asyncio.to_thread(self._info, request.name)
 
         made = await self._as_task("create", request.name, work, actor, source)
@@ -295,9 +295,9 @@ class PackageService:
             ServiceError: It cannot be done; the environment is as it was.
         """
 
-        async def wanted(present: Present, tell: Tell) -> Wanted:
+        async def wanted(present: Present, tell: Tell) -> PlannedBuild:
             requirements = present.record.requirements
-            return Wanted(python, [*requirements], await self._locked(present, python, requirements, (), tell))
+            return PlannedBuild(python, [*requirements], await self._locked(present, python, requirements, (), tell))
 
         await self._change("python", environment, wanted, actor, source)
         return await asyncio.to_thread(self._info, environment)
@@ -312,7 +312,7 @@ class PackageService:
         self,
         what: str,
         name: str,
-        wanted: Callable[[Present, Tell], Awaitable[Wanted]],
+        wanted: Callable[[Present, Tell], Awaitable[PlannedBuild]],
         actor: Actor,
         source: str,
     ) -> PackagePlan:
@@ -367,7 +367,7 @@ class PackageService:
                 self._audit.tell(actor, source, f"packages_{what}_failed", name, code=error.code)
             raise
 
-    async def _build(self, name: str, wanted: Wanted, actor: Actor, progress: Progress) -> None:
+    async def _build(self, name: str, wanted: PlannedBuild, actor: Actor, progress: Progress) -> None:
         """Make the build and have its name lead there. From then on it is not cancelled."""
         progress("installing", 0, len(wanted.lock.packages))
         made = await self.builds.make(
@@ -385,12 +385,12 @@ class PackageService:
                 await self._switch(before)
             raise
 
-    async def _resolved(self, present: Present, request: InstallRequest, tell: Tell | None) -> Wanted:
+    async def _resolved(self, present: Present, request: InstallRequest, tell: Tell | None) -> PlannedBuild:
         requirements = with_requirements(present.record.requirements, checked_requirements(request.requirements))
         asked = {name_of(each) for each in request.requirements}
         upgrade: Collection[str] = present.installed.packages if request.upgrade else asked
         lock = await self._locked(present, present.python, requirements, upgrade, tell)
-        return Wanted(present.python, requirements, lock)
+        return PlannedBuild(present.python, requirements, lock)
 
     async def _locked(
         self,
@@ -438,9 +438,9 @@ class PackageService:
     def _environments(self) -> EnvironmentList:
         infos = [self._info(name) for name in self.builds.names() if self.builds.prefix(name) is not None]
         named = {self.builds.prefix(info.name) for info in infos}
-        return EnvironmentList(environments=infos, own=sum(prefix not in named for prefix, _ in self.builds.all()))
+        return EnvironmentList(environments=infos, own=len(self.builds.claimed() - named))
 
-    def _package(self, one: Distribution, record: BuildRecord) -> InstalledPackage:
+    def _package(self, one: InstalledDistribution, record: BuildRecord) -> InstalledPackage:
         asked = {name_of(each): each for each in record.requirements}
         return InstalledPackage(
             name=one.name,
@@ -472,7 +472,7 @@ def _tell(progress: Progress) -> Tell:
     return tell
 
 
-def _plan(present: Present, wanted: Wanted) -> PackagePlan:
+def _plan(present: Present, wanted: PlannedBuild) -> PackagePlan:
     before = {each.name: each.version for each in present.installed.packages.values()}
     after = {each.name for each in wanted.lock.packages}
     planned = [
