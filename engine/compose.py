@@ -155,6 +155,7 @@ class EngineParts:
     interpreters: Interpreters
     packages: PackageService
     backup: BackupService
+    script_environments: ScriptEnvironments
 
 
 async def compose(
@@ -182,7 +183,8 @@ async def compose(
     await state.interrupt_unfinished(time.time())
     reconciler = await Reconciler.open(files, project.index_db)
     stack.push_async_callback(reconciler.close)
-    builds = Builds(project.environments, Uv(settings.packages, project.private, settings.engine.path))
+    uv = Uv(settings.packages, project.private, settings.engine.path)
+    builds = Builds(project.environments, uv)
     environment = await _default_environment(project, builds)
 
     events = EventBus()
@@ -396,6 +398,7 @@ async def compose(
         interpreters=interpreters,
         packages=packages,
         backup=backup,
+        script_environments=script_environments,
     )
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret
@@ -640,6 +643,7 @@ def _pool_settings(
         queue_limit=settings.pool.queue_limit,
         queue_wait=settings.pool.queue_wait,
         memory_reserve=settings.pool.memory_reserve,
+        preload_memory=settings.pool.preload_memory,
         cgroup=runs_cgroup(),
         health_interval=settings.pool.health_interval,
         limits=run_limits(settings),

@@ -103,6 +103,9 @@ class PoolSection:
     health_interval: Annotated[float, Range("health interval", 1, 3600)] = 30.0
     """Seconds between two health probes of an idle slot."""
 
+    preload_memory: Annotated[int, Range("preload memory", 0, 64 << 30, size=True)] = 256 << 20
+    """Memory that idle slots may take for packages that they have imported ahead of the scripts that use them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsSection:

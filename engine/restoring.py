@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from engine.models.engine import BackupInfo
+from engine.models.packages import DEFAULT
 from engine.project_folder import OWN_FOLDER, who_may_replace, why_no_project
 from store.backup.manifest import BackupManifest
 from store.backup.restoring import RESTORED_LISTS, look_over, restore
@@ -65,8 +66,34 @@ def _info(manifest: BackupManifest, place: Path) -> BackupInfo:
         size=sum(entry.size for entry in manifest.files.values()),
         left_out=manifest.left_out,
         problems=manifest.problems,
-        environments=str(lists) if lists.is_dir() else None,
+        environments=[line for file in sorted(lists.glob("*")) if (line := _installing(file, place))],
     )
+
+
+def _installing(file: Path, place: Path) -> list[str]:
+    """Return the command that installs again what a list names; nothing where it names nothing that can be read."""
+    name = file.stem
+    try:
+        if file.suffix == ".txt":
+            wanted, version = file.read_text().split(), ""
+        else:
+            found = msgspec.json.decode(file.read_bytes(), type=_EnvironmentList)
+            wanted, version = list(found.requirements), ".".join(found.version.split(".")[:2])
+    except (OSError, ValueError):
+        return []
+    if name == DEFAULT:
+        command = ["packages", "install", "--project", str(place), "--"] if wanted else []
+    else:
+        command = ["packages", "environments", "create", "--project", str(place)]
+        command += [*(["--python", version] if version else []), "--", name]
+    return [*command, *wanted]
+
+
+class _EnvironmentList(msgspec.Struct):
+    """What is read of a build's record (``services/packages/builds.py``)."""
+
+    version: str = ""
+    requirements: tuple[str, ...] = ()
 
 
 def _account() -> str:

@@ -221,5 +221,5 @@ class BackupInfo(Model, frozen=True):
     """What was left out on purpose, a sentence each."""
     problems: list[str] = []
     """What could not be taken, a sentence each."""
-    environments: str | None = None
-    """After a restore, the folder with the lists of packages; None where there are none."""
+    environments: list[list[str]] = []
+    """After a restore, the command lines without ``gatewright`` that install the packages of each environment again."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+import msgspec
+
 from engine.pool.child import Child
-from engine.pool.job import Job, Limits, Profile
+from engine.pool.job import Environment, Job, Limits, Profile
 from engine.pool.outcome import Ending, Intervention
 
 
@@ -28,7 +30,25 @@ class Assignment:
     probe: bool = False
     """The pool's own: it appears in no list."""
 
+    ahead: Profile | None = None
+    """What it is better off with than with ``profile``."""
+
+    note: str = ""
+    """One sentence about how it was run."""
+
+    def move(self, environment: Environment) -> None:
+        """Let it run in another environment."""
+        self.profile = self.profile.inside(environment)
+        self.ahead = None if self.ahead is None else self.ahead.inside(environment)
+
+    def leave_out(self, reason: str) -> None:
+        """Let it run without what its script asked to have imported ahead."""
+        self.note = f"{', '.join(self.profile.preloads)} was not imported ahead (preload): {reason}."
+        self.profile = self.profile.without_preloads()
+
     def end(self, ending: Ending) -> None:
+        if self.note and ending.duration > 0:
+            ending = msgspec.structs.replace(ending, note=" ".join(filter(None, (ending.note, self.note))))
         if not self.ending.done():
             self.ending.set_result(ending)
 

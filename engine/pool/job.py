@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from engine.models.runs import Mode, Priority, RunKind, Stream
 from engine.sandbox.grants import OpenedGrant
+
+AHEAD: Mapping[str, tuple[str, ...]] = {
+    "numpy": ("numpy",),
+    "pandas": ("numpy", "pandas"),
+    "matplotlib": ("matplotlib.backends.backend_agg", "matplotlib.pyplot", "numpy"),
+}
+"""Packages that take long to import, with what is imported ahead for the scripts that use them.
+
+Importing them changes nothing for scripts that do not: their runs may have a process with them."""
+
+AHEAD_MODULES = frozenset(name for names in AHEAD.values() for name in names)
 
 
 class QueueFull(Exception):
@@ -95,9 +106,25 @@ class Profile:
         """Return the same for another environment."""
         return Profile(self.mode, environment, self.preloads, self.grants, self.tools, self.leaves)
 
+    def with_preloads(self, names: Iterable[str]) -> Profile:
+        """Return the same with these modules imported ahead, too."""
+        preloads = (*self.preloads, *sorted(set(names).difference(self.preloads)))
+        return Profile(self.mode, self.environment, preloads, self.grants, self.tools, self.leaves)
+
+    def without_preloads(self) -> Profile:
+        """Return the same with nothing imported ahead."""
+        return Profile(self.mode, self.environment, (), self.grants, self.tools, self.leaves)
+
     def serves(self, wanted: Profile) -> bool:
-        """Whether a zygote of this profile can take a run of ``wanted``."""
-        return self == wanted
+        """Whether a zygote of this profile can take a run of ``wanted``: it may have some of ``AHEAD`` besides."""
+        if self == wanted:
+            return True
+        more = set(self.preloads).difference(wanted.preloads)
+        return (
+            more <= AHEAD_MODULES
+            and set(wanted.preloads) <= set(self.preloads)
+            and self.without_preloads() == wanted.without_preloads()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +266,8 @@ class Job:
     """The folder that their paths are relative to, for ``__file__``."""
     limits: Limits = Limits()
     profile: Profile = Profile()
+    ahead: Sequence[str] = ()
+    """Modules that it is better off with when they are imported ahead; it runs as well where they are not."""
     priority: Priority = Priority.API
     queue_wait: float | None = None
     """Seconds that it may wait for a free slot; None: as long as the pool lets a run wait."""

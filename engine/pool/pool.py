@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.models.engine import PoolInfo, QueueEntry, SlotState
@@ -22,6 +22,7 @@ from engine.pool.queue import WAITING_FOR_SLOT, QueuedRun, RunQueue
 from engine.pool.settings import PoolSettings
 from engine.pool.slot import Slot
 from engine.pool.switching import Switch
+from engine.pool.warming import Warming
 from engine.worker.scratch import remove_folder
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Pool:
         self.environment = settings.environment
         self._usual = settings.profile.inside(settings.environment_of(settings.profile))
         self._switch: Switch | None = None
+        self._warming = Warming(settings, self)
         self._size = self._checked(settings.size)
         self._slots: dict[int, Slot] = {}
         self._queue: RunQueue[Assignment] = RunQueue()
@@ -81,6 +83,7 @@ class Pool:
             self._news_timer.cancel()
         if self._switch is not None:
             await self._switch.cancel()
+        await self._warming.close()
         cause = Intervention(Outcome.INTERRUPTED, "The engine was stopped.")
         self._end_queued(cause)
         await asyncio.gather(*(slot.close(cause) for slot in self.slots()), *self._departing)
@@ -110,15 +113,44 @@ class Pool:
         if profile.environment is None:
             profile = profile.inside(self.environment)
         assignment = Assignment(job, profile, frame, dedicated_child, self._loop.create_future())
+        if job.ahead or profile.preloads:
+            self._note_preloads(assignment)
         admission = self._admission()
         if self._at_rest and not self._queue and (refusal := admission.refusal(assignment)) is not None:
             raise NotEnoughMemory(refusal)
-        slot = self._free_slot(profile)
+        slot = self._free_slot(assignment)
         if slot is not None and not self._queue and admission.blocked_reason(assignment) is None:
-            slot.run(assignment)
+            self._begin(assignment, slot)
         else:
             self._enqueue(assignment)
         return assignment.ending
+
+    def _note_preloads(self, assignment: Assignment) -> None:
+        """Decide what a run is to find imported ahead."""
+        profile = assignment.profile
+        if assignment.job.ahead:
+            assignment.ahead = profile.with_preloads(assignment.job.ahead)
+        self._warming.wanted(assignment.ahead or profile)
+        if profile.preloads and profile != self.usual and not self._has(profile):
+            if (reason := self._warming.left_out(profile)) is not None:
+                assignment.leave_out(reason)
+            elif self._size > 1 and profile.without_preloads() == self.usual and self._usual_slots() == 1:
+                assignment.leave_out("every slot but one has other modules imported ahead")
+        if assignment.ahead is not None and not assignment.note and self._warming.too_large(assignment.ahead):
+            names = ", ".join(sorted({name.partition(".")[0] for name in assignment.job.ahead}))
+            assignment.note = f"{names} was not imported ahead: {self._warming.left_out(assignment.ahead)}."
+
+    def _has(self, profile: Profile) -> bool:
+        return any(slot.profile.serves(profile) for slot in self._slots.values())
+
+    def _usual_slots(self) -> int:
+        return sum(slot.profile == self.usual for slot in self._slots.values())
+
+    def _begin(self, assignment: Assignment, slot: Slot) -> None:
+        ahead = assignment.ahead
+        slot.run(assignment)
+        if ahead is not None and not slot.profile.serves(ahead):
+            self._warming.missed(ahead, assignment.profile)
 
     def cancel(self, run_id: int, cause: Intervention | None = None) -> bool:
         """Cancel a run, whether it waits, is being prepared or runs; False if there is none of that id.
@@ -192,7 +224,7 @@ class Pool:
         self._become(before)
         for entry in self._queue:
             if entry.item.profile.environment == failed:
-                entry.item.profile = entry.item.profile.inside(before)
+                entry.item.move(before)
         for slot in self.slots():
             if slot.profile.environment == failed and not slot.running:
                 slot.move(before)
@@ -260,8 +292,12 @@ class Pool:
         """Whether runs wait."""
         return len(self._queue) > 0
 
-    def slot_ready(self, slot: Slot) -> None:  # noqa: ARG002 - whichever slot is free takes the next run
+    def slot_ready(self, slot: Slot) -> None:
+        self._warming.look(slot)
         self._dispatch()
+
+    def slot_expired(self, slot: Slot) -> bool:
+        return self._warming.expired(slot)
 
     def slot_changed(self) -> None:
         self.on_change()
@@ -362,12 +398,12 @@ class Pool:
             self._refuse_oversized()
         while self._queue:
             admission = self._admission()
-            entry = self._queue.first(lambda item: admission.blocked_reason(item) or self._awaits_zygote(item))  # noqa: B023
-            slot = self._free_slot(entry.item.profile) if entry is not None else None
+            entry = self._queue.first(lambda item: admission.blocked_reason(item) or self._better_later(item))  # noqa: B023
+            slot = self._free_slot(entry.item) if entry is not None else None
             if slot is None or entry is None:
                 return
             self._queue.remove(entry.run_id)
-            slot.run(entry.item)
+            self._begin(entry.item, slot)
             self._changed_queue()
 
     def _refuse_oversized(self) -> None:
@@ -378,11 +414,19 @@ class Pool:
                 entry.item.end(from_intervention(Intervention(Outcome.MEMORY, refusal), 0.0, ""))
                 self._changed_queue()
 
-    def _awaits_zygote(self, assignment: Assignment) -> str | None:
-        """Return the reason to wait of a run for which a zygote is being made beside that of an idle slot."""
-        return WAITING_FOR_SLOT if self._switch is not None and self._comes(assignment.profile) else None
+    def _better_later(self, assignment: Assignment) -> str | None:
+        """Return the reason to wait of a run for which a slot is about to be ready, better than any that is free."""
+        if self._switch is not None and self._comes(assignment.profile):
+            return WAITING_FOR_SLOT
+        ahead = assignment.ahead
+        if ahead is None:
+            return None
+        having = [slot for slot in self._slots.values() if slot.profile.serves(ahead)]
+        free = any(slot.available for slot in having)
+        return WAITING_FOR_SLOT if not free and any(slot.between_runs for slot in having) else None
 
     def _comes(self, profile: Profile) -> bool:
+        """Whether no free slot has a zygote for a profile, and one of them is about to."""
         slots = self._slots.values()
         if any(slot.available and (slot.profile.serves(profile) or slot.offers(profile)) for slot in slots):
             return False
@@ -390,23 +434,21 @@ class Pool:
             return True
         return any(slot.idle and slot.expects(profile) for slot in slots)
 
-    def _free_slot(self, profile: Profile) -> Slot | None:
-        """A slot for a run of this profile: one that is made for it, else the one whose change costs others least.
+    def _free_slot(self, assignment: Assignment) -> Slot | None:
+        """A slot for a run: one that is made for it, else the one whose change costs others least.
 
         Of those that fit the lowest number, so that the same few stay in the processor's caches. Of the others the one
         that has idled longest; the last one of the pool's own profile stays as it is. None as well while a slot is
         about to have a zygote for it.
         """
+        profile = assignment.profile
         free = [slot for slot in self._slots.values() if slot.available]
-        for slot in free:
-            if slot.profile.serves(profile):
-                return slot
-        if self._switch is not None:
-            for slot in free:
-                if slot.offers(profile):
-                    return slot
-            if self._comes(profile):
-                return None
+        if (slot := _fitting(free, assignment.ahead or profile)) is not None:
+            return slot
+        if self._better_later(assignment) is not None:
+            return None
+        if assignment.ahead is not None and (slot := _fitting(free, profile)) is not None:
+            return slot
         own = [slot for slot in free if slot.profile == self.usual]
         kept = own[0] if len(own) == 1 and len(free) > 1 else None
         return min((slot for slot in free if slot is not kept), key=lambda slot: slot.used, default=None)
@@ -447,6 +489,17 @@ class Pool:
         if not low <= size <= high:
             raise ValueError(f"The pool's size must be {low} to {high}, not {size}.")
         return size
+
+
+def _fitting(free: Sequence[Slot], profile: Profile) -> Slot | None:
+    """The first slot that is made for a profile, else one with more imported ahead, else one that changes at once."""
+    for slot in free:
+        if slot.profile == profile:
+            return slot
+    for slot in free:
+        if slot.profile.serves(profile) or slot.offers(profile):
+            return slot
+    return None
 
 
 def _waited_too_long(entry: QueuedRun[Assignment], longest: float) -> Intervention:

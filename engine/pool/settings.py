@@ -84,7 +84,10 @@ class PoolSettings:
     """Resident bytes of an ADMIN run with everything it started."""
 
     profile_keep: float = 60.0
-    """Seconds that an idle slot keeps a zygote of another profile than the pool's own."""
+    """Seconds that an idle slot keeps a zygote of another profile than the pool's own, at least."""
+
+    preload_memory: int = 256 << 20
+    """Bytes that all slots together may take for what they have imported ahead."""
 
     def environment_of(self, profile: Profile) -> Environment:
         """Return what a profile's zygotes run with."""

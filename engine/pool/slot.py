@@ -62,6 +62,9 @@ class SlotOwner(Protocol):
 
     def slot_lost_zygote(self) -> None: ...
 
+    def slot_expired(self, slot: Slot) -> bool:
+        """Whether runs no longer come for what an idle slot of another profile has."""
+
     @property
     def usual(self) -> Profile:
         """What slots are made for unless a run needs something else."""
@@ -148,6 +151,23 @@ class Slot:
     def refused(self) -> bool:
         """Whether this host does not give what the profile needs: only runs of another mode can begin here."""
         return self._settings.plan(self.profile.mode).refusal is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the child that is parked or runs here."""
+        return None if self._child is None else self._child.pid
+
+    def pid_for(self, profile: Profile) -> int | None:
+        """Of the child, here or of a successor, whose zygote was made for this profile."""
+        successor = self._supervisor.successor
+        if successor is not None and successor.profile == profile and successor.child is not None:
+            return successor.child.pid
+        return self.pid if self.profile == profile else None
+
+    @property
+    def between_runs(self) -> bool:
+        """Whether the next child of the same zygote is some thousandths of a second away."""
+        return not self.leaving and self.idle and self.state in (SlotState.STOPPING, SlotState.PREPARING)
 
     @property
     def running(self) -> bool:
@@ -242,7 +262,7 @@ class Slot:
     def move(self, environment: Environment) -> None:
         """Start again in another environment, with the run that waits for the zygote if there is one."""
         if self._attached is not None:
-            self._attached.profile = self._attached.profile.inside(environment)
+            self._attached.move(environment)
         self.change_profile(self.profile.inside(environment))
 
     @property
@@ -258,7 +278,7 @@ class Slot:
     def settle_back(self) -> None:
         """Become the pool's own again, if nobody has needed another profile for a while."""
         kept = self._loop.time() - self._used >= self._settings.profile_keep
-        if kept and self.available and self.profile != self._owner.usual:
+        if kept and self.available and self.profile != self._owner.usual and self._owner.slot_expired(self):
             self.change_profile(self._owner.usual)
 
     def cancel(self, cause: Intervention) -> None:

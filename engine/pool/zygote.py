@@ -57,6 +57,10 @@ class NewChild:
     """The page for lines that are begun: the zygote's own."""
 
 
+class _Senseless(Exception):
+    """A report is none that the template makes."""
+
+
 class ZygoteOwner(Protocol):
     """Who hears what a zygote reports: its slot."""
 
@@ -150,6 +154,14 @@ class Zygote:
             self._lost(f"its control socket failed: {error}")
             return
         fds, sender = _unpack_ancillary(ancillary)
+        try:
+            self._hear(owner, message, fds, sender)
+        except (struct.error, msgspec.MsgspecError, _Senseless):  # preloaded packages have its sender's process
+            for fd in fds:
+                os.close(fd)
+            self._lost("it reported what makes no sense")
+
+    def _hear(self, owner: ZygoteOwner, message: bytes, fds: list[int], sender: int) -> None:
         tag = message[:1]
         if tag == Report.CHILD:
             self._take_child(owner, message, fds, sender)
@@ -157,17 +169,21 @@ class Zygote:
             _, inner_pid, status, cpu = EXIT.unpack(message)
             owner.zygote_exit(inner_pid, ExitReport(status, cpu / 1e6))
         elif tag == Report.READY:
+            if self._ready or len(fds) > 1:
+                raise _Senseless
+            report = msgspec.json.decode(message[1:], type=Ready)
             self._ready = True
             self._init_pidfd = fds[0] if fds else None
-            self._take_ready(owner, message[1:])
+            self._take_ready(owner, report)
         elif tag == Report.FAILED:
-            self._problem = message[1:].decode("utf-8", "replace")
+            text = message[1:].decode("utf-8", "replace")
+            self._problem = "".join(character if character.isprintable() else " " for character in text)
         else:
             self._lost(self._problem or "it has ended by itself")
 
-    def _take_ready(self, owner: ZygoteOwner, report: bytes) -> None:
+    def _take_ready(self, owner: ZygoteOwner, report: Ready) -> None:
         try:
-            promise = Promise.of(self._plan, msgspec.json.decode(report, type=Ready), own_files=self._own_files)
+            promise = Promise.of(self._plan, report, own_files=self._own_files)
         except UnfitChild as problem:
             self._lost(f"it failed its self-test: {problem}")
             return
@@ -175,6 +191,8 @@ class Zygote:
 
     def _take_child(self, owner: ZygoteOwner, message: bytes, fds: list[int], sender: int) -> None:
         _, inner_pid, device, ended_pid, status, cpu = CHILD.unpack(message)
+        if len(fds) != 4:
+            raise _Senseless
         if ended_pid:
             owner.zygote_exit(ended_pid, ExitReport(status, cpu / 1e6))
         if self._owner is None:  # that report was all the slot was waiting for to leave

@@ -17,11 +17,11 @@ import sys
 from types import ModuleType
 
 if sys.version_info >= (3, 10):
-    _standard = sys.stdlib_module_names
+    STANDARD_NAMES = sys.stdlib_module_names
 else:
     from . import standard_names
 
-    _standard = standard_names.NAMES
+    STANDARD_NAMES = standard_names.NAMES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ GONE = {
     ),
 }  # fmt: skip
 """Modules that were standard, with the first version of Python that has them no longer (PEP 594, PEP 632)."""
+
+CAME = {"tomllib": "3.11", "annotationlib": "3.14", "compression": "3.14"}
+"""Modules that are standard since a version of Python later than the oldest that scripts run on."""
 
 _NETWORK = "a RESTRICTED run has no network; run the script in ADMIN mode"
 _TERMINAL = "a run has no terminal; print what it has to say, or run the script in ADMIN mode"
@@ -177,7 +180,7 @@ class ImportRule:
         self._lifted = lifted
         self._dotted_allowed = _dotted(allowed)
         self._dotted_lifted = _dotted(lifted)
-        known = _standard | self._allowed
+        known = STANDARD_NAMES | self._allowed
         # Whose first name says that all of it may be imported: nearly every import ends there.
         self._free = frozenset(
             top for top in known if self._judge(top) is None and (top in self._allowed or top not in _PARENTS)
@@ -292,7 +295,7 @@ def origin_of(top: str) -> str:
 
     A standard module of another system (``winreg``) is standard, too: the import itself says best that it is not here.
     """
-    if top in _standard or top in ALWAYS_ALLOWED:
+    if top in STANDARD_NAMES or top in ALWAYS_ALLOWED:
         return STANDARD
     if top in sys.modules:
         return INSTALLED
@@ -316,6 +319,11 @@ class _OnlyPath(ModuleType):
 def _missing(name: str) -> str:
     """The sentence about a module that is nowhere: what would allow it is no advice before it is there."""
     top, _ = _entries(name)
+    if top in CAME:
+        return (
+            f"The module {_shown(name)} came with Python {CAME[top]}, and this one is older: ask for that version with "
+            f'requires-python = ">={CAME[top]}" in the header of the script.'
+        )
     is_not = f"left the standard library with Python {GONE[top]} and " if top in GONE else ""
     then = "an administrator can name it in policy.modules of settings.toml for RESTRICTED mode"
     if top in BLOCKED:

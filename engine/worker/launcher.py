@@ -78,10 +78,15 @@ def main() -> Template:
 
 
 def _enter_environment(config: Config) -> None:
-    """Do what ``site`` does for a virtual environment, but for what runs code of packages (``.pth`` files)."""
+    """Do what ``site`` does for a virtual environment, but for what could run code of its packages.
+
+    No ``.pth`` file is followed. The packages come on the path when the sandbox is on (``Template``): modules of the
+    standard library try names that are not there, which a package may have.
+    """
     sys.prefix = sys.exec_prefix = config.prefix
     sys.executable = os.path.join(config.prefix, "bin", "python")
-    sys.path.append(config.packages)
+    site.PREFIXES = [config.prefix]
+    site.ENABLE_USER_SITE = False
     site.setquit()
     site.setcopyright()
     site.sethelper()
@@ -119,8 +124,8 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
         return None
     if config.layers.locks:
         databases.prepare()
-    _import_ahead(config.preloads)
-    readable = [] if config.admin else readable_paths()
+    _import_ahead(name for name in config.preloads if _is_own(name))
+    readable = [] if config.admin else readable_paths(config.packages)
     view = _build_view(config, readable) if config.layers.view else None
     parent = config.scratch if view is None else SCRATCH_PARENT
     place = config.scratch if view is None else view.folder(SCRATCH_PARENT)
@@ -186,8 +191,8 @@ def _start_plain(config: Config, program: Program, control: _socket.socket) -> T
     Returns the template in the template, None in the launcher.
     """
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    _import_ahead(config.preloads)
-    readable = [] if config.admin else readable_paths()
+    _import_ahead(name for name in config.preloads if _is_own(name))
+    readable = [] if config.admin else readable_paths(config.packages)
     gc.freeze()
     # Nothing bounds what a script writes to a folder on disk. Only where it may fill the disk anyway is there one.
     bounded = config.layers.seccomp or config.layers.landlock
@@ -244,6 +249,11 @@ def _cap_processes_only(place: str) -> None:
 
 def _mount_proc(place: str) -> None:
     kernel.mount("proc", place, "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
+
+
+def _is_own(name: str) -> bool:
+    """Whether a module is one of these here, which no sandbox shows."""
+    return name.startswith(f"{__package__}.")
 
 
 def _import_ahead(names: Iterable[str]) -> None:

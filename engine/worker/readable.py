@@ -18,10 +18,10 @@ NULL = "/dev/null"
 DEVICES = (NULL, "/dev/zero", "/dev/urandom")
 
 
-def readable_paths() -> list[str]:
-    """Every path, as the interpreter names it."""
+def readable_paths(*packages: str) -> list[str]:
+    """Return every path, as the interpreter names it; ``packages`` are folders that are not on its path yet."""
     own = os.path.dirname(os.path.abspath(__file__))
-    imports = [path for path in sys.path if path and os.path.abspath(path) != own]
+    imports = [path for path in (*sys.path, *packages) if path and os.path.abspath(path) != own]
     found = [os.path.dirname(os.__file__), *imports, *LOADER_FOLDERS, *_other_libraries(), *FILES]
     return [path for path in dict.fromkeys(found) if os.path.exists(path)]
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import _socket
 import gc
+import importlib
 import json
 import os
 import select
 import struct
 import sys
+from _frozen_importlib_external import PathFinder
 
 from . import kernel, landlock, limits, namespaces
 from .child import Run, testify
@@ -38,6 +40,8 @@ from .wire import CHILD, EXIT, FORK_REQUEST, ForkRequest, Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .child import LayerSteps
     from .config import Config
     from .program import Program
@@ -75,6 +79,7 @@ class Template:
         self._control = control
         self._scratch = scratch
         self._own_pidns = own_pidns
+        self._admin = config.admin
         self._leaves = config.leaves
         self._contains_admin = config.admin and own_pidns is not None
         self._pipes: tuple[int, ...] = ()
@@ -84,15 +89,16 @@ class Template:
         self._pidfd = None if own_pidns is None else os.pidfd_open(os.getpid())
         os.environ["HOME"] = os.environ["TMPDIR"] = scratch.path
         os.environ.pop("LD_BIND_NOW", None)  # meant for these processes, not for what a script starts
-        if len(os.listdir("/proc/self/task")) != 1:
-            raise RuntimeError("a preloaded module has started threads, which a fork would lose")
+        self._figures = limits.OwnFigures()
         self._namespaces = {kind: os.stat(f"/proc/self/ns/{kind}").st_ino for kind in NAMESPACES}
         self._filter = InnerFilter() if config.layers.seccomp else None
         self._child_layers = _child_layers(config)
         self._run = Run(self._child_layers, program)
         # For the child that tries what no script may do.
         self._trial = None if config.admin else _trial_request(config)
-        self._size = limits.mapped()
+        self._size = self._figures.mapped()
+        self._packages = config.packages
+        self._preloads = config.preloads
         self._oom_score = OomScore()
         _restrict(config, scratch, readable)
         gc.freeze()
@@ -130,20 +136,48 @@ class Template:
         os._exit(0)
 
     def _report_ready(self) -> None:
-        ready = {
+        ready: dict[str, object] = {
             "namespaces": self._namespaces,
             "python": sys.version.split()[0],
-            "size": self._size,
             "umask": limits.umask(),
             "leftovers": limits.leftovers(),
+            # While no code of a package has run here.
             "attempts": {} if self._trial is None else self._tested(self._trial),
         }
+        self._enter_packages()
+        ready["size"] = self._size
         message = Report.READY + json.dumps(ready).encode()
         if self._pidfd is None:
             self._control.send(message)
             return
         self._control.sendmsg([message], [_descriptors(self._pidfd)])
         os.close(self._pidfd)
+
+    def _enter_packages(self) -> None:
+        """Put the environment's packages on the path and import those that runs will ask for.
+
+        Every layer of the template is on: what packages do while they are imported, they do behind it. Their code has
+        this process from then on, which is bounded by the layers alone.
+
+        Raises:
+            RuntimeError: They have started something that goes on, or left.
+            Exception: As they raise it.
+        """
+        sys.path.append(self._packages)
+        PathFinder.find_spec(__package__, [self._packages])  # lists the folder, so that no run has to
+        names = [name for name in self._preloads if name not in sys.modules]
+        if names:
+            if not self._admin:
+                os.dup2(0, 2)  # the engine's log is not theirs to write to
+            _import(names)
+            if self._figures.threads() != 1:
+                raise RuntimeError("a preloaded module has started threads, which a fork would lose")
+            if _has_children():
+                raise RuntimeError("a preloaded module has started a process")
+            self._program.reset()
+            self._size = self._figures.mapped()
+        self._figures.close()
+        gc.freeze()
 
     def _tested(self, request: ForkRequest) -> dict[str, str]:
         """What a child like those to come could do and what not, each tried for real."""
@@ -245,6 +279,25 @@ class Template:
             credentials = CREDENTIALS.pack(pid, os.geteuid(), os.getegid())
             ancillary.append((_socket.SOL_SOCKET, _socket.SCM_CREDENTIALS, credentials))
         self._control.sendmsg([message], ancillary)
+
+
+def _import(names: Iterable[str]) -> None:
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a package that leaves must say so, too
+            raise RuntimeError(f"the preloaded module {name} ended with {type(error).__name__}") from None
+
+
+def _has_children() -> bool:
+    """Whether this process has children, those included whose parent has left (PR_SET_CHILD_SUBREAPER, pid 1)."""
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _drain(pipes: tuple[int, ...]) -> None:

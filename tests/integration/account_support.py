@@ -24,6 +24,9 @@ UID = 54_322 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
 REPOSITORY = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 
+CHOSEN = "GATEWRIGHT_TEST_INTERPRETER"
+"""The variable that names the interpreter of the scripts (``pool_kit.environment``)."""
+
 
 class OrdinaryAccount:
     """An account without rights, and a folder of its own."""
@@ -90,7 +93,10 @@ class OrdinaryAccount:
 
 
 def environment() -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "HOME": "/nonexistent", "LANG": "C.UTF-8"}
+    chosen = {CHOSEN: os.environ[CHOSEN]} if CHOSEN in os.environ else {}
+    return chosen | {
+        "PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "HOME": "/nonexistent", "LANG": "C.UTF-8",
+    }  # fmt: skip
 
 
 @contextmanager
@@ -139,7 +145,8 @@ def _where_all_reach_python() -> list[str]:
 
 
 def _needed() -> set[Path]:
-    return {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), REPOSITORY}
+    chosen = {Path(os.environ[CHOSEN]).resolve().parents[1]} if CHOSEN in os.environ else set()
+    return {Path(sys.base_prefix).resolve(), Path(sys.prefix).resolve(), REPOSITORY} | chosen
 
 
 def _closed_top(tree: Path) -> Path | None:

@@ -24,6 +24,7 @@ from engine.pool.job import Environment, Job, Limits, Profile
 from engine.pool.outcome import Ending
 from engine.pool.pool import Pool
 from engine.pool.settings import PoolSettings
+from engine.sandbox.interpreters import NEWEST, OLDEST
 from engine.sandbox.plan import Findings, admin_plan, restricted_plan
 from engine.sandbox.probe import probe
 
@@ -129,11 +130,31 @@ def environment() -> Environment:
     """Return one that is made once for all tests."""
     if there := os.environ.get("GATEWRIGHT_TEST_ENVIRONMENT"):
         return _ensure(Path(there))
+    return environment_on(os.environ.get("GATEWRIGHT_TEST_INTERPRETER", ""))
+
+
+def environment_on(chosen: Path | str) -> Environment:
+    """Make an environment of an interpreter of this host, of the tests' own if none is chosen."""
     folder = tempfile.mkdtemp(prefix="gatewright-test-env-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    if chosen := os.environ.get("GATEWRIGHT_TEST_INTERPRETER"):
-        subprocess.run([chosen, "-m", "venv", "--without-pip", f"{folder}/default"], check=True)
+    if chosen:
+        subprocess.run([chosen, "-I", "-m", "venv", "--without-pip", f"{folder}/default"], check=True)
     return _ensure(Path(folder) / "default")
+
+
+@cache
+def other_interpreters() -> list[Path]:
+    """Return an interpreter of each version that scripts may run on and these tests do not, the oldest first.
+
+    Nothing is run to find them: this is asked for while tests are collected.
+    """
+    beside = Path(sys.base_prefix).resolve().parent.glob("*/bin")  # as pyenv and uv arrange them
+    folders = [Path("/usr/bin"), Path("/usr/local/bin"), *sorted(beside, reverse=True)]
+    found = []
+    for minor in range(OLDEST[1], NEWEST[1] + 1):
+        there = [folder / f"python3.{minor}" for folder in folders if minor != sys.version_info.minor]
+        found += [path.resolve() for path in there if path.is_file() and os.access(path, os.X_OK)][:1]
+    return found
 
 
 def interpreter() -> Path:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from account_support import ordinary_account
 from cli_support import PROGRAM, CliProject, cli_project
+from mounts import needs_mounts, small_disk
 
-from engine.client.answers import EngineError
-from engine.client.launch import connect
-from engine.registry.engine import BACKUP, BackupParams
+SETTINGS = '[retention]\noutput_days = 3\n[listen]\naddress = "127.0.0.1:0"\n'
 
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CliProject]:
-    with cli_project(tmp_path_factory.mktemp("backup") / "plant", "[retention]\noutput_days = 3\n") as project:
+    with cli_project(tmp_path_factory.mktemp("backup") / "plant", SETTINGS) as project:
         project.script("a.py", "print('first')\n")
         project.call("scripts", "set", "a", "title=A")
         assert project.call("run", "a").stdout == "first\n"
@@ -49,15 +47,15 @@ def test_a_project_in_use_comes_back_elsewhere_with_all_that_it_was(plant: CliPr
     assert "left out: The secrets of tokens" in done.stderr
     assert done.stdout == f"Open it: gatewright {tmp_path / 'new'}\n"
     new = CliProject(tmp_path / "new")
+    (new.root / ".gatewright" / "backup-left").mkdir()  # as an engine leaves it that was killed at one
     try:
         runs = {run["name"]: run["outcome"] for run in new.json("runs", "list")["runs"]}
         assert runs == {"a.py": "ok", "<exec>": "interrupted"}, "what ran then was cut off in the copy"
         assert "first" in new.call("runs", "output", "1").stdout
         assert len(new.json("history", "a")["versions"]) == len(plant.json("history", "a")["versions"]) == 1
         assert new.call("run", "a").stdout == "first\n"
-        assert new.json("retention")["limits"]["output_days"] == 3
+        assert (new.root / ".gatewright" / "settings.toml").read_text() == SETTINGS
         assert new.json("token", "list")["tokens"] == []
-        assert new.json("secrets", "list")["secrets"] == []
         assert new.call("audit", "--verify").returncode == 0
         assert "restore backup" in new.call("audit").stdout
         assert "problems" not in new.json("engine", "status")["engine"]
@@ -65,7 +63,46 @@ def test_a_project_in_use_comes_back_elsewhere_with_all_that_it_was(plant: CliPr
         new.call("engine", "stop", "--force")
         busy.terminate()
         busy.communicate(timeout=30)
-    assert [name for name in os.listdir(plant.root / ".gatewright") if name.startswith("backup-")] == []
+    for project in (plant, new):
+        assert list((project.root / ".gatewright").glob("backup-*")) == []
+
+
+@pytest.mark.slow
+def test_an_engine_elsewhere_sends_it_to_administrators_only(plant: CliProject, tmp_path: Path) -> None:
+    (url,) = plant.json("engine", "status")["engine"]["listening"]
+    done = {}
+    for role in ("author", "admin"):
+        token = tmp_path / f"{role}.token"
+        assert plant.call("token", "create", "--name", role, "--role", role, "--output", str(token)).returncode == 0
+        command = [PROGRAM, "--url", url, "--token-file", str(token), "backup", str(tmp_path / f"{role}.gwbackup")]
+        done[role] = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done["author"].returncode == 4
+    assert "author may not back up the project: that needs the role admin" in done["author"].stderr
+    assert done["admin"].returncode == 0, done["admin"].stderr
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".gwbackup", ".token", ".token"]
+
+
+@pytest.mark.slow
+def test_an_ordinary_account_does_the_same_and_root_does_it_as_the_owner() -> None:
+    with ordinary_account() as account:
+        root, place = account.folder("plant"), account.folder("backups")
+        here = ("--project", str(root))
+        try:
+            assert account.call(*here, "init").returncode == 0
+            assert account.call(*here, "exec", "print('first')").returncode == 0
+            made = account.call(*here, "backup", str(place / "one"))
+            assert made.returncode == 0, made.stderr
+            if os.geteuid() == 0:
+                command = account.command_of_root(*here, "backup", str(place / "two"))
+                assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+                assert (place / "two").stat().st_uid == root.stat().st_uid
+            back = account.call("restore", str(place / "one"), str(place / "new"))
+            assert back.returncode == 0, back.stderr
+            new = ("--project", str(place / "new"))
+            assert account.call(*new, "runs", "output", "1").stdout == "first\n"
+            account.call(*new, "engine", "stop", "--force")
+        finally:
+            account.call(*here, "engine", "stop", "--force")
 
 
 def test_nothing_is_overwritten(plant: CliProject, tmp_path: Path) -> None:
@@ -79,6 +116,23 @@ def test_nothing_is_overwritten(plant: CliProject, tmp_path: Path) -> None:
     assert restored(tmp_path / "mine", tmp_path / "new", "--project", "x").returncode == 2
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.slow
+@needs_mounts
+def test_a_disk_without_room_for_it_is_said_and_left_as_it_was(plant: CliProject, tmp_path: Path) -> None:
+    big = plant.root / "documents" / "big.bin"
+    big.write_bytes(os.urandom(8 << 20))
+    try:
+        assert plant.call("backup", str(tmp_path / "good")).returncode == 0
+        with small_disk(tmp_path / "disk", 4 << 20) as disk:
+            done = plant.call("backup", str(disk / "full"))
+            assert (done.returncode, "No space left" in done.stderr) == (1, True), done.stderr
+            done = restored(tmp_path / "good", disk / "new")
+            assert (done.returncode, "There is no room for the project" in done.stderr) == (1, True), done.stderr
+            assert [name for name in os.listdir(disk) if name != "lost+found"] == []
+    finally:
+        big.unlink()
 
 
 def test_what_could_not_be_taken_is_named_and_the_exit_code_says_so(plant: CliProject, tmp_path: Path) -> None:
@@ -95,28 +149,3 @@ def test_what_could_not_be_taken_is_named_and_the_exit_code_says_so(plant: CliPr
     assert done.returncode == 1
     assert "problem: The repository could not be taken" in done.stderr
     assert (tmp_path / "two").exists(), "the rest is better than nothing"
-
-
-def test_two_at_once_and_one_that_is_not_waited_for(plant: CliProject) -> None:
-    async def both() -> list[Any]:
-        first, second = [await connect(plant.root, client="cli") for _ in range(2)]
-        try:
-            sizes: list[int] = []
-            calls = [
-                client.download(BACKUP, BackupParams(name="x"), lambda data: sizes.append(len(data)))
-                for client in (first, second)
-            ]
-            answers = await asyncio.gather(*calls, return_exceptions=True)
-            left = asyncio.ensure_future(first.download(BACKUP, BackupParams(name="x"), len))
-            await asyncio.sleep(0)
-            left.cancel()
-            await asyncio.wait([left])
-            return answers
-        finally:
-            await first.close()
-            await second.close()
-
-    refusals = [answer for answer in asyncio.run(both()) if answer is not None]
-    assert all(isinstance(error, EngineError) and error.code == "busy" for error in refusals)
-    assert len(refusals) < 2
-    assert plant.call("runs", "list").returncode == 0

@@ -253,6 +253,7 @@ async def eventually_idle(client: EngineClient) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 async def test_an_engine_that_no_client_started_is_left_to_who_did(
     project: ProjectUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

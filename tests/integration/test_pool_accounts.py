@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from account_support import UID, OrdinaryAccount, end_processes_with, environment, ordinary_account
-from pool_kit import interpreter, processes_with
+from pool_kit import environment as environment_of_tests
+from pool_kit import processes_with
 
 SCRIPT = str(Path(__file__).with_name("pool_scenarios.py"))
 KILLS = ("bomb", "power", "deaf")
@@ -119,4 +120,4 @@ def test_scripts_run_on_the_systems_python_too(account: OrdinaryAccount) -> None
 
 
 def test_the_interpreter_for_tests_is_a_real_environment() -> None:
-    assert interpreter().parent.parent.joinpath("pyvenv.cfg").exists()
+    assert environment_of_tests().prefix.joinpath("pyvenv.cfg").exists()

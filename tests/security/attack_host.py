@@ -26,7 +26,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "int
 
 from catalogue import ALLOWED, ATTACKS, VARIANTS  # noqa: E402
 from place import PACKAGE, token  # noqa: E402
-from pool_kit import ADMIN, plain_plans, plans, pool_of  # noqa: E402
+from pool_kit import ADMIN, plain_plans, plans, pool_of, run  # noqa: E402
 from trial import LIMITS, RESTRICTED, Trial  # noqa: E402
 from without import Without  # noqa: E402
 
@@ -64,6 +64,7 @@ async def main(folder: Path, core: bool, variants: bool, without: str, imports: 
     try:
         async with pool_of(2, **settings) as pool, trial.against(pool):
             report["isolation"] = pool.info().slots[0].isolation
+            report["python"] = (await run(pool, "import sys\nresult = sys.version", profile=RESTRICTED)).value
             for name, attack in chosen.items():
                 if not alone:
                     report["plain"][name] = await trial.in_plain(attack)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import sqlite3
 import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -32,13 +35,20 @@ BUNDLED = {"scripts/defaults/tour.py": b"print('tour')\n"}
 
 
 @pytest.fixture
-async def project(tmp_path: Path) -> Project:
+async def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with a record, a token, an old version, a commit and things that are no files."""
+    monkeypatch.setattr(making, "WHOLE", 4096)
     project = Project.create(tmp_path / "plant", BUNDLED)
     state = await StateDB.open(project.state_db)
     await state.audit.append([AuditEvent(1.0, "anna", 1, "cli", "save", "a.py")])
-    await state.tokens.add(TokenRow("id", "dash", SECRET_HASH, "viewer", "RESTRICTED", (), 1.0, "anna"))
+    for at in range(3):
+        token = TokenRow(f"id{at}", f"dash{at}", SECRET_HASH, "viewer", "RESTRICTED", (), 1.0, "anna", revoked_at=None)
+        await state.tokens.add(token)
     await state.close()
+    with closing(sqlite3.connect(project.state_db)) as database:
+        for statement in ("INSERT INTO meta VALUES ('long', zeroblob(500000))", "DELETE FROM meta WHERE key = 'long'"):
+            database.execute(statement)
+            database.commit()
     write(project.root / "scripts" / "line 1" / "ä.py", "print(1)\n")
     write(project.root / "documents" / "big.bin", "x" * (making.WHOLE + 5))
     write(project.root / "README", "ours\n")
@@ -105,10 +115,36 @@ def test_everything_comes_back_and_what_does_not_is_said(project: Project, tmp_p
     assert sorted(os.listdir(tmp_path)) == ["elsewhere", "plant", "work", "work.gwbackup"]
 
 
+def test_packages_are_named_so_that_they_can_be_installed_again(project: Project, tmp_path: Path) -> None:
+    builds = project.environments / "builds"
+    for name, wanted in (("default", ["pandas>=2", "-r evil"]), ("reports", [])):
+        record = {"format": 1, "name": name, "version": "3.9.18", "requirements": wanted, "lock": "as it was"}
+        write(builds / f"of-{name}" / "gatewright.json", json.dumps(record))
+        (project.environments / name).symlink_to(f"builds/of-{name}")
+    (project.environments / "astray").symlink_to("/etc")
+    write(project.environments / "older" / "lib/python3.11/site-packages/tiny-1.0.dist-info/METADATA", "")
+    file, manifest = made(project, tmp_path / "work")
+    lists = [f"environments/{name}" for name in ("default.json", "older.txt", "reports.json")]
+    assert sorted(name for name in manifest.files if name.startswith("environments/")) == lists
+    command = [sys.executable, "-m", "engine", "restore", file, tmp_path / "new"]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    here = ["--project", str(tmp_path / "new")]
+    create = ["packages", "environments", "create", *here]
+    assert json.loads(answer)["environments"] == [
+        ["packages", "install", *here, "--", "pandas>=2", "-r evil"],
+        [*create, "--", "older", "tiny==1.0"],
+        [*create, "--python", "3.9", "--", "reports"],
+    ]
+    kept = tmp_path / "new" / ".gatewright" / "restored-environments" / "default.json"
+    assert json.loads(kept.read_bytes())["lock"] == "as it was"
+
+
 async def test_a_restored_record_goes_on_and_lets_no_token_in(project: Project, tmp_path: Path) -> None:
     file, _ = made(project, tmp_path / "work")
     with zipfile.ZipFile(file) as archive:
-        assert SECRET_HASH.encode() not in archive.read("gatewright/state.db"), "nor in a free page"
+        data = archive.read("gatewright/state.db")
+    assert SECRET_HASH.encode() not in data
+    assert int.from_bytes(data[36:40], "big") == 0, "no free page has what was removed (sqlite.org/fileformat.html)"
     restore(file, tmp_path / "new", "berta")
     state = await StateDB.open(tmp_path / "new" / ".gatewright" / "state.db")
     try:
@@ -118,8 +154,8 @@ async def test_a_restored_record_goes_on_and_lets_no_token_in(project: Project, 
         ]
         assert await state.audit.verify() is None
         assert await state.tokens.rows() == []
-        [gone] = await state.tokens.revoked(5)
-        assert (gone.name, gone.sha256) == ("dash", "")
+        gone = await state.tokens.revoked(5)
+        assert {(token.name, token.sha256) for token in gone} == {("dash0", ""), ("dash1", ""), ("dash2", "")}
     finally:
         await state.close()
 
@@ -147,11 +183,34 @@ async def test_a_copy_is_of_one_moment_while_others_write(project: Project, tmp_
 
 
 async def test_damaged_records_are_no_backup(project: Project, tmp_path: Path) -> None:
-    data = bytearray(project.state_db.read_bytes())
-    data[8192:12288] = os.urandom(4096)
-    project.state_db.write_bytes(data)
-    with pytest.raises(StoreError, match="records of runs"):
+    with closing(sqlite3.connect(project.state_db)) as database:  # an index that has not what it should have
+        database.execute("PRAGMA writable_schema=ON")
+        database.execute(
+            "UPDATE sqlite_master SET sql = 'CREATE INDEX script_version_bytes ON script_version (at)' "
+            "WHERE name = 'script_version_bytes'"
+        )
+        database.execute(
+            "INSERT INTO script_version (script, path, sha256, size, reason, uid, name, at) "
+            "VALUES ('a.py', 'a.py', 'x', 1, 'saved', 1, 'anna', 1.0)"
+        )
+        database.commit()
+    with pytest.raises(Damaged, match="records of runs are damaged"):
         made(project, tmp_path / "work")
+
+
+def test_earlier_versions_that_come_and_go_meanwhile_are_there(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = making.copy_records
+
+    def copied(*arguments: Any) -> int:
+        (project.history / ("0" * 64)).unlink()  # as retention does
+        write(project.history / ("1" * 64), "new text")  # as a save does
+        return copy(*arguments)
+
+    monkeypatch.setattr(making, "copy_records", copied)
+    _, manifest = made(project, tmp_path / "work")
+    assert {f"gatewright/history/{digit * 64}" for digit in "01"} <= manifest.files.keys()
 
 
 def test_it_can_be_stopped(project: Project, tmp_path: Path) -> None:
@@ -161,6 +220,19 @@ def test_it_can_be_stopped(project: Project, tmp_path: Path) -> None:
     source = BackupSource(project.root, project.private, project.state_db, "1.2", "anna")
     with pytest.raises(Stopped):
         make(source, io.BytesIO(), tmp_path / "work", stop)
+
+
+def test_a_disk_that_is_full_in_the_middle_is_said(project: Project, tmp_path: Path) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            if self.tell() > 20_000:
+                raise OSError(errno.ENOSPC, "full")
+            return super().write(data)  # type: ignore[arg-type]
+
+    (tmp_path / "work").mkdir()
+    source = BackupSource(project.root, project.private, project.state_db, "1.2", "anna")
+    with pytest.raises(LowDisk, match="the disk is full"):
+        make(source, Full(), tmp_path / "work", threading.Event())
 
 
 def test_a_file_that_never_stands_still_is_named(
@@ -195,6 +267,12 @@ def test_nothing_is_overwritten_and_nothing_is_left_of_a_failure(
         patch.setattr(restoring, "has_room", lambda *_: False)
         with pytest.raises(LowDisk):
             restore(file, tmp_path / "new", "berta")
+    # It is stopped, or the disk is full in the middle.
+    for failure, raised in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(errno.ENOSPC, "full"), LowDisk)):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "sync", Mock(side_effect=failure))
+            with pytest.raises(raised):
+                restore(file, tmp_path / "new", "berta")
     # Somebody takes the name while the project is made.
     with monkeypatch.context() as patch:
         patch.setattr(os, "sync", lambda: write(tmp_path / "late" / "mine", "mine"))
@@ -265,7 +343,6 @@ HOSTILE: dict[Change, str] = {
 
 
 def test_no_hostile_backup_is_taken_for_a_good_one(project: Project, tmp_path: Path) -> None:
-    (project.root / "documents" / "big.bin").unlink()
     file, _ = made(project, tmp_path / "work")
     forged = tmp_path / "forged.gwbackup"
     for change, sentence in HOSTILE.items():
@@ -284,7 +361,6 @@ def test_no_hostile_backup_is_taken_for_a_good_one(project: Project, tmp_path: P
 
 
 def test_no_torn_file_is_taken_for_a_backup(project: Project, tmp_path: Path) -> None:
-    (project.root / "documents" / "big.bin").unlink()
     file, _ = made(project, tmp_path / "work")
     data = file.read_bytes()
     torn = tmp_path / "torn"

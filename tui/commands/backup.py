@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 SUFFIX = ".gwbackup"
 
+TELL_AFTER = 2.0
+"""Seconds of waiting after which it is said for what."""
+
 
 @click.command("backup")
 @click.argument("out", metavar="OUT", shell_complete=host_files)
@@ -51,7 +54,7 @@ def backup(invocation: Invocation, out: str, check: bool) -> int:
         invocation.show(info, _print_info)
         return exit_codes.OK
     try:
-        info = invocation.ask(lambda client: _saved(client, Path(out)))
+        info = invocation.ask(lambda client: _saved(client, Path(out), invocation))
     except OSError as error:
         raise CommandError(f"{out} cannot be written: {error.strerror}") from None
     invocation.show(info, _print_info)
@@ -78,14 +81,20 @@ def restore(invocation: Invocation, file: str, folder: str) -> int:
     return exit_codes.OK
 
 
-async def _saved(client: EngineClient, out: Path) -> BackupInfo:
+async def _saved(client: EngineClient, out: Path, invocation: Invocation) -> BackupInfo:
     """Get a backup beside its place, look it over, and put it there."""
+    import asyncio
+
     import msgspec
 
     project = os.path.basename((await client.call(ENGINE_INFO)).project)
     place = place_for(out, f"{project}-{time.strftime('%Y%m%d-%H%M%S')}{SUFFIX}")
     with part_of(place) as (part, file):
+        telling = asyncio.get_running_loop().call_later(
+            TELL_AFTER, invocation.streams.notify, "the engine copies and compresses the project"
+        )
         await client.download(BACKUP, BackupParams(name=place.name), file.write)
+        telling.cancel()
         file.flush()
         info = _asked(str(part))
         give_name(part, place)
@@ -128,8 +137,8 @@ def _print_restored(invocation: Invocation, info: BackupInfo) -> None:
     place = quoted(info.place)
     invocation.streams.notify(f"{sanitise_line(info.place)} is what the project was at {clock(info.made_at)}")
     _tell(invocation, info)
-    if info.environments is not None:
-        invocation.streams.notify(f"lists of packages to install again: {sanitise_line(info.environments)}")
+    for words in info.environments:
+        invocation.streams.notify("packages to install again:", sanitise_line(invocation.line(*words)))
     invocation.streams.out.line(f"Open it: gatewright {place}")
 
 

@@ -30,7 +30,7 @@ from engine.registry.packages import (
     PackageSearchParams,
 )
 from tui.commands.arguments import ENVIRONMENT, INSTALLED
-from tui.commands.invocation import CommandGroup, Invocation, common_options
+from tui.commands.invocation import CommandGroup, Decorated, Invocation, common_options
 from tui.text.formats import clock, size
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ SHOWN_VERSIONS = 12
 CHANGES = ("new", "upgrade", "downgrade", "removed")
 
 Answer = TypeVar("Answer")
-Decorated = TypeVar("Decorated", bound="Callable[..., object]")
 
 
 def environment_option(command: Decorated) -> Decorated:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,7 +16,7 @@ from engine.models.runs import Mode, RunKind, RunRequest
 from tui.commands import exit_codes
 from tui.commands.arguments import ENVIRONMENT, SCRIPT, SECONDS, VERSION, parameters
 from tui.commands.errors import CommandError
-from tui.commands.invocation import Invocation, common_options
+from tui.commands.invocation import Decorated, Invocation, common_options
 from tui.commands.params import (
     STANDARD_INPUT,
     assignments,
@@ -32,8 +32,6 @@ from tui.text.script_names import SUFFIX, quoted
 if TYPE_CHECKING:
     from engine.client.client import EngineClient
 
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 _LIKE_A_FILE = re.compile(r"[\w./~-]+\.py")
 

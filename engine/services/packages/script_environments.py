@@ -21,7 +21,9 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
+from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from engine.models.packages import DEFAULT, PlannedPackage
@@ -105,7 +107,8 @@ class PackageRequest:
         Raises:
             ServiceError: ``bad_request`` when it names something else than packages of an index.
         """
-        return cls(tuple(checked_requirements(header.dependencies)), _specifier(header.requires_python))
+        spelt = sorted({_canonical(text) for text in checked_requirements(header.dependencies)})
+        return cls(tuple(spelt), _specifier(header.requires_python))
 
     @property
     def key(self) -> str:
@@ -225,10 +228,8 @@ class ScriptEnvironments:
         """Return whether a script asks for packages that no administrator has approved. Blocks."""
         if not self.asks(header):
             return False
-        try:
-            decided = self._decided.get(PackageRequest.of(header).key)
-        except ServiceError:  # never granted
-            return True
+        request = _request(header)
+        decided = None if request is None else self._decided.get(request.key)
         return decided is None or decided.state != ApprovalState.APPROVED
 
     async def environment_for(self, info: ScriptInfo, mode: Mode, actor: Actor) -> Environment | None:
@@ -346,14 +347,9 @@ class ScriptEnvironments:
 
     def same_request(self, info: ScriptInfo, infos: Iterable[ScriptInfo]) -> list[str]:
         """Return the paths of the further scripts among ``infos`` that ask for the same packages."""
-        wanted = sorted(info.dependencies), info.requires_python
-        return [
-            each.path
-            for each in infos
-            if each.path != info.path
-            and not (each.shared or each.environment)
-            and (sorted(each.dependencies), each.requires_python) == wanted
-        ]
+        wanted = _request(info)
+        others = (each for each in infos if each.dependencies and not (each.shared or each.environment))
+        return [each.path for each in others if each.path != info.path and _request(each) == wanted]
 
     async def approve(self, info: ScriptInfo, review: ReviewedEnvironment, actor: Actor) -> None:
         """Let the scripts that ask for the same have the packages of a review, which is of this moment.
@@ -601,6 +597,20 @@ def _change(before: str | None, now: str) -> str:
 
 def _versions(decided: EnvironmentApprovalRow) -> dict[str, str]:
     return {one.name: one.version for one in msgspec.json.decode(decided.packages, type=list[PlannedPackage])}
+
+
+def _request(header: Header) -> PackageRequest | None:
+    """Return the request of a script; None for one that can never be granted."""
+    try:
+        return PackageRequest.of(header)
+    except ServiceError:
+        return None
+
+
+def _canonical(requirement: str) -> str:
+    found = Requirement(requirement)
+    found.name = canonicalize_name(found.name)
+    return str(found)
 
 
 def _specifier(text: str | None) -> str:

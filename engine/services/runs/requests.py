@@ -26,6 +26,7 @@ from engine.pool.job import (
 from engine.registry.operation import ScriptKind
 from engine.services.access import Actor, Role, ServiceError, require, require_every_script
 from engine.services.packages.script_environments import Building, ScriptEnvironments
+from engine.services.runs.ahead import Ahead
 from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import CallMade, bind
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
@@ -99,6 +100,8 @@ class RequestChecks:
         self._shared_code = shared
         self._modes = modes
         self._ceilings = ceilings
+        self.ahead = Ahead(modes.imports)
+        """Knows what a run should find imported ahead."""
 
     async def prepare(
         self, request: RunRequest, actor: Actor, kept: Modules | None = None, source: str = ""

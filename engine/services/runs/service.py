@@ -724,6 +724,7 @@ class RunService:
                 grants=prepared.grants.paths,
                 leaves=prepared.leaves,
             ),
+            ahead=self._checks.ahead.modules(prepared.source, prepared.shared, prepared.mode, self._pool.environment),
             priority=_priority(request, info.source),
             queue_wait=queue_wait,
             max_parallel=prepared.parallel,
