@@ -106,6 +106,9 @@ from store.state.hmac_key import hmac_key
 from store.state.pruning import DAY, Retention
 from store.watch.folders import Watched
 
+BARE = ".bare"
+"""An environment without packages, beside one whose interpreter is gone."""
+
 MIN_SIZE = 3
 """Slots of a served engine; a library user may ask for one."""
 
@@ -407,6 +410,9 @@ async def compose(
         script_api.add(name, operation)
     script_api.serve(vars(engine).values())
     runs.script_api = script_api
+    if not isinstance(project, ReadOnlyProject):
+        collecting = asyncio.create_task(packages.run(), name="builds that nothing needs")
+        stack.push_async_callback(_cancelled, collecting)
     return engine
 
 
@@ -417,14 +423,15 @@ async def _default_environment(project: Project, builds: Builds) -> Environment:
             await asyncio.to_thread(builds.adopt, DEFAULT)
         except OSError as error:
             log.warning("the environment %s stays a folder: %s", DEFAULT, error)
-    environment = await ensure_environment(project.environments / DEFAULT)
-    record = await asyncio.to_thread(builds.record, project.environments / DEFAULT)
-    if record is not None and record.python != str(environment.interpreter):
-        project.problems.append(
-            f"The interpreter of the scripts' environment is gone ({record.python}), so scripts run without packages: "
-            "run gatewright python use VERSION."
-        )
-    return environment
+    if await asyncio.to_thread(builds.record, project.environments / DEFAULT) is None:
+        return await ensure_environment(project.environments / DEFAULT)
+    if (made := await asyncio.to_thread(builds.startable, DEFAULT)) is not None:
+        return made
+    project.problems.append(
+        "The interpreter of the scripts' environment is gone, so scripts run without packages: run gatewright python "
+        "use VERSION."
+    )
+    return replace(await ensure_environment(project.environments / BARE), name=DEFAULT)
 
 
 async def _switched(pool: Pool, environment: Environment) -> None:
