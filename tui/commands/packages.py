@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         PlannedPackage,
     )
 
-KIND = "package change"
+KIND = "packages"
 """Of the task that changes an environment."""
 
 SHOWN_VERSIONS = 12
@@ -388,7 +388,7 @@ def _print_changes(invocation: Invocation, done: PackagePlan) -> None:
     if changes:
         streams.notify(f"{done.environment} is changed; runs that begin from now on have it")
     else:
-        streams.notify(f"nothing has changed: {done.environment} has all of that")
+        streams.notify(f"no package has changed: {done.environment} has all of that")
 
 
 def _changing(found: PackagePlan) -> list[PlannedPackage]:
