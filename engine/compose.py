@@ -238,14 +238,19 @@ async def compose(
     stack.push_async_callback(examiner.close)
     shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
     stack.push_async_callback(shared.close)
-    interpreters = Interpreters(project.private, builds.named, audit, space)
+    interpreters = Interpreters(
+        project.private,
+        lambda: [pool.environment, *(one for one in builds.named() if one.name != DEFAULT)],
+        audit,
+        space,
+    )
     dependencies = Dependencies.of(environment, interpreters.known_versions)
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
     script_environments = ScriptEnvironments(
         state.environment_approvals,
         dependencies,
-        uv,
+        builds.uv,
         ScriptBuilds(builds, settings.packages.scripts_size, settings.packages.scripts_days * DAY),
         lambda: Interpreter(pool.environment.interpreter, pool.environment.version, "default"),
         interpreters.preferred,
@@ -343,6 +348,7 @@ async def compose(
         lambda environment: _switched(pool, environment),
         lambda: [each.prefix for each in pool.environments_in_use()],
     )
+    interpreters.use_python = packages.use_python
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
     script_api = ScriptApi(audit, callers)
     render = RenderService(
