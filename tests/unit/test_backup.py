@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -224,15 +225,24 @@ def test_it_can_be_stopped(project: Project, tmp_path: Path) -> None:
 
 def test_a_disk_that_is_full_in_the_middle_is_said(project: Project, tmp_path: Path) -> None:
     class Full(io.BytesIO):
+        room = 0
+
         def write(self, data: object) -> int:
-            if self.tell() > 20_000:
+            if self.tell() > self.room:
                 raise OSError(errno.ENOSPC, "full")
             return super().write(data)  # type: ignore[arg-type]
 
-    (tmp_path / "work").mkdir()
     source = BackupSource(project.root, project.private, project.state_db, "1.2", "anna")
-    with pytest.raises(LowDisk, match="the disk is full"):
-        make(source, Full(), tmp_path / "work", threading.Event())
+    whole = io.BytesIO()
+    (tmp_path / "work").mkdir()
+    make(source, whole, tmp_path / "work", threading.Event())
+    for room in range(0, len(whole.getvalue()) - 200, len(whole.getvalue()) // 7):  # at whatever is being written then
+        full = Full()
+        full.room = room
+        shutil.rmtree(tmp_path / "work")
+        (tmp_path / "work").mkdir()
+        with pytest.raises(LowDisk, match="the disk is full"):
+            make(source, full, tmp_path / "work", threading.Event())
 
 
 def test_a_file_that_never_stands_still_is_named(
