@@ -26,6 +26,7 @@ from engine.pool.settings import PoolSettings
 from engine.pool.switching import UnusableEnvironment
 from engine.project_folder import OWN_FOLDER, who_may_replace, why_no_project
 from engine.sandbox.cgroup import runs_cgroup
+from engine.sandbox.interpreters import Interpreter
 from engine.sandbox.modules import ImportPolicy
 from engine.sandbox.plan import Findings, Level, admin_plan, restricted_plan
 from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
@@ -49,6 +50,8 @@ from engine.services.macros.service import RenderService
 from engine.services.metrics import MetricsService
 from engine.services.packages.builds import Builds
 from engine.services.packages.interpreters import Interpreters
+from engine.services.packages.script_builds import ScriptBuilds
+from engine.services.packages.script_environments import ScriptEnvironments
 from engine.services.packages.service import PackageService
 from engine.services.packages.uv import Uv
 from engine.services.policy import AccessPolicy
@@ -152,6 +155,7 @@ class EngineParts:
     interpreters: Interpreters
     packages: PackageService
     backup: BackupService
+    script_environments: ScriptEnvironments
 
 
 async def compose(
@@ -179,7 +183,8 @@ async def compose(
     await state.interrupt_unfinished(time.time())
     reconciler = await Reconciler.open(files, project.index_db)
     stack.push_async_callback(reconciler.close)
-    builds = Builds(project.environments, Uv(settings.packages, project.private, settings.engine.path))
+    uv = Uv(settings.packages, project.private, settings.engine.path)
+    builds = Builds(project.environments, uv)
     environment = await _default_environment(project, builds)
 
     events = EventBus()
@@ -228,15 +233,30 @@ async def compose(
     shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
     stack.push_async_callback(shared.close)
     interpreters = Interpreters(project.private, builds.named, audit, space)
-    dependencies = Dependencies.of(environment)
+    dependencies = Dependencies.of(environment, interpreters.known_versions)
+    tasks = TaskService(events)
+    stack.push_async_callback(tasks.close)
+    script_environments = ScriptEnvironments(
+        state.environment_approvals,
+        dependencies,
+        uv,
+        ScriptBuilds(builds, settings.packages.scripts_size, settings.packages.scripts_days * DAY),
+        lambda: Interpreter(pool.environment.interpreter, pool.environment.version, "default"),
+        interpreters.preferred,
+        tasks,
+        audit,
+        lambda: [each.prefix for each in pool.environments_in_use()],
+    )
+    await script_environments.load()
+    stack.push_async_callback(script_environments.close)
     leases = EditLeases()
-    scripts = ScriptService(files, reconciler, writer, state.approvals, events, dependencies, shared, leases)
+    scripts = ScriptService(
+        files, reconciler, writer, state.approvals, events, dependencies, shared, leases, script_environments
+    )
     changes = ScriptChanges(scripts, files, writer, state.versions, events)
     defaults = DefaultScriptService(bundle, project, files, scripts, state.seeded)
     if not isinstance(project, ReadOnlyProject):
         await defaults.bring_up_to_date()
-    tasks = TaskService(events)
-    stack.push_async_callback(tasks.close)
     parts = (
         HistoryPart(files, state.versions),
         HistoryPart(document_files, state.document_versions, "document history"),
@@ -268,11 +288,12 @@ async def compose(
         audit,
         leases,
         lambda grant: secrets.note(grant) or assistant.note(grant),
+        script_environments,
     )
     stack.push_async_callback(permissions.close)
     ceilings = _ceilings(settings)
-    rules = HeaderRules(dependencies, ceilings, protection.now)
-    request_checks = RequestChecks(scripts, permissions, shared, modes, ceilings)
+    rules = HeaderRules(dependencies, ceilings, protection.now, script_environments)
+    request_checks = RequestChecks(scripts, permissions, shared, modes, ceilings, script_environments)
     key = await asyncio.to_thread(hmac_key, project.private, writable=not isinstance(project, ReadOnlyProject))
     wait = settings.pool.api_queue_wait
     runs = RunService(pool, state, request_checks, shared, buffers, events, metrics, space, audit, key, wait)
@@ -371,6 +392,7 @@ async def compose(
         interpreters=interpreters,
         packages=packages,
         backup=backup,
+        script_environments=script_environments,
     )
     add_usual(script_api, documents)
     script_api.tells_secret = runs.tells_secret

@@ -281,6 +281,12 @@ class PackagesSection:
     timeout: Annotated[float, Range("timeout of an installation", 1, 86_400)] = 900.0
     """Seconds for an installation."""
 
+    scripts_size: Annotated[int, Range("disk space for scripts' environments", 1 << 20, 1 << 50, size=True)] = 5 << 30
+    """Disk space for the environments of scripts that name packages of their own. The longest unused go first."""
+
+    scripts_days: Annotated[float, Range("days for scripts' environments", 1, 3_650)] = 30.0
+    """Days after which such an environment goes that no run needed; the next run has it built again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionSection:

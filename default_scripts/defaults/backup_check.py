@@ -17,7 +17,7 @@
 # [tool.gatewright.limits]
 # timeout = 600
 # memory = "1 GiB"
-# scratch = "512 MiB"
+# scratch = "256 MiB"
 # ///
 """Check and inventory of an Ignition gateway backup.
 
@@ -40,6 +40,7 @@ import sqlite3
 import struct
 import sys
 import tempfile
+import textwrap
 import zipfile
 import zlib
 from contextlib import closing
@@ -220,7 +221,7 @@ def values_of_xml(data):
 
     Found by a pattern, since a parser of XML would also do what a hostile file declares.
     """
-    found = re.findall(r'<(?:entry key="([^"<]{1,80})"|(\w{1,40}))>([^<]{1,400})<', data.decode("utf-8", "replace"))
+    found = re.findall(r'<(?:entry key="([^"<]{1,80})"|(\w{1,40}))>([^<]{1,400})(?=<)', data.decode("utf-8", "replace"))
     return {(key or tag).lower(): printable(text.strip(), 200) for key, tag, text in found if text.strip()}
 
 
@@ -298,7 +299,7 @@ def database(archive, each):
         except sqlite3.Error as error:
             found["problem"] = f"SQLite cannot read it: {printable(str(error))}"
         except OSError as error:
-            found["problem"] = f"it could not be unpacked: {error.strerror or error}"
+            found["problem"] = f"it could not be unpacked ({error.strerror or error}); see limits.scratch in the header"
         except (*BROKEN, RuntimeError):
             found["problem"] = "it cannot be unpacked"
     return found
@@ -363,7 +364,7 @@ def print_report(report):
     print_tables(report)
     print()
     for problem in report["problems"]:
-        print(f"! {problem}")
+        print(textwrap.fill(f"! {problem}", 80, subsequent_indent="  "))
     if not report["problems"]:
         print("The backup is whole: every checksum is right, nothing is missing.")
 

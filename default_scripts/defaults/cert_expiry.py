@@ -40,6 +40,7 @@ import hashlib
 import ipaddress
 import re
 import sys
+import textwrap
 
 UTC = datetime.timezone.utc
 MAX_CERTIFICATES = 2_000
@@ -380,7 +381,7 @@ def alt_name(data, each):
 def problems_of(each, now, warn):
     """What is wrong with a certificate, as sentences."""
     if each["not_after"] < now:
-        yield f"expired {-each['days_left']:,} days ago"
+        yield f"expired {(now - each['not_after']).days:,} days ago"
     elif each["days_left"] < warn:
         yield f"expires in {each['days_left']:,} days"
     if each["not_before"] > now:
@@ -467,7 +468,7 @@ def print_report(report):
     print()
     chain = report["chain"]
     for sentence in [*report["notes"], *chain["problems"]]:
-        print(f"! {sentence}")
+        print(textwrap.fill(f"! {sentence}", 80, subsequent_indent="  "))
     if chain["kind"] == "chain" and chain["in_order"]:
         print("The chain is in order.")
     if chain["missing"]:

@@ -247,7 +247,7 @@ def findings(report):
     if any(each["reason"] == REASONS["memory"] for each in report["restarts"]):
         yield "A start followed an OutOfMemoryError: look at the heap before the host."
     for hour in report["regular_hours"]:
-        yield f"Day after day between {hour}:00 and {hour}:59: look at what is scheduled then (backups, snapshots)."
+        yield f"Day after day from {hour}:00 to {hour}:59: look at what is scheduled then."
     if not report["warnings"]:
         yield "No clock drift in this log."
     elif report["phases"]["after a start"] == report["warnings"]:

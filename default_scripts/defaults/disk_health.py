@@ -113,15 +113,17 @@ def main(
     if df is not None:
         report["disks"] = disks(df, warn, critical, report["findings"])
         print_disks(report["disks"])
+        print()
     if database is not None:
         report["database"] = examine(database, wal, check, top, report["findings"])
         if earlier is not None:
             compare(report["database"], examine(earlier, None, "quick", 1000, []))
         print_database(report["database"])
+        print()
     if folder:
         report["folder"] = measure(folder, top)
         print_folder(report["folder"])
-    print()
+        print()
     for each in report["findings"] or ["nothing to worry about"]:
         print(f"! {each}" if report["findings"] else each)
     return report
@@ -396,7 +398,6 @@ def print_disks(found):
 
 
 def print_database(found):
-    print()
     state = "sound" if not found["problems"] else "DAMAGED"
     print(f"{found['file']}: {size(found['size'])}, {state}, journal {found['journal']}")
     print(f"{found['pages']:,} pages of {found['page_size']:,} bytes, {found['free_pages']:,} free")
@@ -418,7 +419,6 @@ def print_database(found):
 
 
 def print_folder(found):
-    print()
     print(f"{shown(found['folder'])}: {count(found['files'], 'file', 'files')}, {size(found['bytes'])}")
     print(f"written in the last day {size(found['written_in_a_day'])}, in a week {size(found['written_in_a_week'])}")
     print(f"its disk has {size(found['disk']['free'])} free of {size(found['disk']['size'])}")

@@ -100,21 +100,42 @@ class Series:
 
 
 class Reader:
-    """Takes rows of any source and collects them by tag."""
+    """Takes rows of any source and collects them by tag. Most rows repeat a time, a tag and a quality."""
 
     def __init__(self, wanted):
         self.series = {}
         self.skipped = 0
         self._wanted = wanted.lower()
+        self._left_out = set()
+        self._quality = {}
+        self._time = self._at = None
 
     def take(self, tag, time, value, quality):
-        at = to_time(time)
-        if at is None:
+        if tag in self._left_out:
+            return
+        if time != self._time:
+            self._time, self._at = time, to_time(time)
+        if self._at is None:
             self.skipped += 1
-        elif self._wanted in str(tag).lower():
-            empty = value is None or value == ""
-            good = (not empty) if quality is None or quality == "" else is_good(quality)
-            self.series.setdefault(str(tag), Series()).add(at, "" if empty else value, good)
+            return
+        series = self.series.get(tag)
+        if series is None:
+            if self._wanted not in str(tag).lower():
+                self._left_out.add(tag)
+                return
+            series = self.series[tag] = Series()
+        empty = value is None or value == ""
+        series.add(self._at, "" if empty else value, self._is_good(quality, empty))
+
+    def _is_good(self, quality, empty):
+        if quality is None or quality == "":
+            return not empty
+        known = self._quality.get(quality)
+        if known is None:
+            if len(self._quality) > 1000:
+                self._quality.clear()
+            known = self._quality[quality] = is_good(quality)
+        return known
 
 
 def main(data, interval: float = 0.0, factor: float = 3.0, flat: float = 60.0, tag: str = "", top: int = 20):
@@ -127,7 +148,7 @@ def main(data, interval: float = 0.0, factor: float = 3.0, flat: float = 60.0, t
         raise SystemExit(f"{shown(data.name)} has no samples{' of such a tag' if tag else ''} in it.")
     gaps, flats, tags = [], [], []
     for name, series in reader.series.items():
-        found, of_gaps, of_flats = judge(name, series, interval, max(1.0, factor), flat * 60)
+        found, of_gaps, of_flats = judge(str(name), series, interval, max(1.0, factor), flat * 60)
         tags.append(found)
         gaps += of_gaps
         flats += of_flats

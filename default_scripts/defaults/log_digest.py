@@ -25,7 +25,6 @@
 # help = "how many loggers to list"
 # [tool.gatewright.limits]
 # timeout = 300
-# scratch = "512 MiB"
 # ///
 """Digest of an Ignition gateway's wrapper.log.
 
@@ -114,7 +113,7 @@ def reader_of(log, notes):
         read = lambda: text.splitlines(keepends=True)  # noqa: E731
     elif begin[:2] == b"\x1f\x8b":
         read = lambda: unpacked(log, notes)  # noqa: E731
-    elif b"\0" in begin:
+    elif begin.count(0) > len(begin) // 10:
         return lambda: ()  # no text, and perhaps all of it one line
     else:
         read = lambda: log  # noqa: E731
@@ -155,18 +154,20 @@ def entry_line(stamp, level, logger, message):
 
 def exported(log, notes):
     """The lines of a log that the gateway has in a SQLite database, as its page exports it."""
-    import pathlib
     import sqlite3
-    import tempfile
     from contextlib import closing
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "system_logs.idb")
-        path.write_bytes(log.buffer)
+    data = log.buffer
+    if data[18:20] != b"\1\1":  # in memory there is no journal that the header could speak of
+        data = bytearray(data)
+        data[18:20] = b"\1\1"
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.text_factory = lambda text: text.decode("utf-8", "replace")
         try:
-            with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
-                database.text_factory = lambda data: data.decode("utf-8", "replace")
-                yield from lines_in(database)
+            database.deserialize(data)
+            yield from lines_in(database)
+        except AttributeError:
+            notes["An exported log is read by Python 3.11 or a newer one."] = True
         except sqlite3.Error as error:
             notes[f"The database is broken, or has no log in it: {error}"] = True
 
@@ -291,7 +292,7 @@ def print_report(report, level):
         if row["message"]:
             print(f"{'':16}{row['message'].splitlines()[0][:64]}")
         for name, count in sorted(row["exceptions"].items(), key=lambda item: -item[1])[:10]:
-            print(f"{'':16}{name} x {count:,}")
+            print(f"{'':16}{name[-54:]} x {count:,}")
     if report["more"]:
         print(f"and {report['more']} more loggers")
 

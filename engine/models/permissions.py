@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from engine.models.base import Model
+from engine.models.packages import PlannedPackage
 from engine.models.shared import SharedFile
 
 
@@ -66,13 +67,40 @@ class ReviewedFile(SharedFile, frozen=True):
     change: str = "new"
 
 
+class ReviewedEnvironment(Model, frozen=True):
+    """The packages that a script names in its header and that are not there for all scripts.
+
+    A decision about them counts for every script that asks for the same.
+    """
+
+    state: ApprovalState
+    requirements: list[str]
+    """As they are asked for, sorted."""
+    requires_python: str = ""
+    python: str = ""
+    """Version of the interpreter that they would be installed for."""
+    packages: list[PlannedPackage] = []
+    """What would be installed, by name, against what was approved last."""
+    lock: str = ""
+    """SHA-256 of the lock: an approval fixes it. Empty while nothing is resolved."""
+    built: bool = False
+    """It is there; else the first run that needs it has it built."""
+    approved_by: str | None = None
+    approved_at: float | None = None
+    others: list[str] = []
+    """Further scripts that ask for the same, 20 at most."""
+    problem: str | None = None
+    """Why these packages cannot be had here, one sentence."""
+
+
 class PermissionReview(Model, frozen=True):
-    """What an administrator is shown before approving a script's permissions."""
+    """What an administrator is shown before approving what a script asks for."""
 
     script: str
     sha256: str
     """Of the text that is judged."""
     state: ApprovalState
+    """Of all that it asks for: not ``approved`` as long as something of it is not."""
     asked: list[AskedPermission] = []
     removed: list[Grant] = []
     """Approved before and not asked for any more."""
@@ -87,7 +115,9 @@ class PermissionReview(Model, frozen=True):
     removed_shared: list[str] = []
     """Paths of what it imported then and imports no more."""
     whole_sha256: str = ""
-    """Of all that is judged: ``sha256`` where no shared code is imported."""
+    """Of all that is judged: ``sha256`` where no shared code is imported and no packages are named."""
+    environment: ReviewedEnvironment | None = None
+    """The packages that it names, if it needs an environment of its own."""
 
 
 class ApproveRequest(Model, frozen=True):
@@ -97,6 +127,8 @@ class ApproveRequest(Model, frozen=True):
     grants: list[Grant]
     """Canonical."""
     shared: list[SharedFile] = []
+    environment: str = ""
+    """The hash of the lock that was shown, where the script names packages of its own."""
 
 
 class EditsToken(Model, frozen=True):

@@ -35,6 +35,8 @@ class Outcome(StrEnum):
     PROTOCOL = "protocol"
     INTERRUPTED = "interrupted"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+    ENVIRONMENT = "environment"
+    """The packages that its header names could not be had: it did not begin."""
 
 
 class RunState(StrEnum):
@@ -106,6 +108,10 @@ class RunRequest(Model, frozen=True):
     batch: bool = False
     own_edits: str = ""
     """The token of ``OwnEdits``, if its console runs what it saved."""
+    environment: Annotated[str, Meta(pattern=r"^([a-z][a-z0-9._-]{0,39})?$")] = ""
+    """The named environment that code runs in, which is no script: a script's header says its own."""
+    python: Annotated[str, Meta(pattern=r"^(\d{1,3}(\.\d{1,3}){0,2})?$")] = ""
+    """The version of Python that code runs on, such as 3.12; without packages where that is not the usual one."""
 
 
 class RunError(Model, frozen=True):

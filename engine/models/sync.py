@@ -145,8 +145,8 @@ class TaskInfo(Model, frozen=True):
 
     id: int
     kind: str
-    """``package change`` (an installation), ``rebuild``,
-    ``diff`` (a scan), ``decisions`` (what was decided about a scan), ``render`` (a batch)."""
+    """``package change``, ``environment`` (of a script), ``rebuild``, ``diff`` (a scan), ``decisions`` (about a scan),
+    ``render`` (a batch)."""
     actor: str
     started_at: float
     state: TaskState = TaskState.RUNNING

@@ -12,14 +12,17 @@ from engine.worker.imports import BLOCKED, GONE, INSTALLED, OUTSIDE, RESERVED, S
 ELSEWHERE = frozenset({"msilib", "msvcrt", "nt", "winreg", "winsound"})
 """Standard modules that only other systems have."""
 
+MAX_OPENED = 100
+"""Rules of scripts' own environments that are remembered."""
+
 
 class ImportPolicy:
     """What this project's administrator lets scripts import, by mode."""
 
     def __init__(self, policy: PolicySection) -> None:
         self.settings = policy
-        allowed, lifted = frozenset(policy.modules), frozenset(policy.lifted)
-        self._rules = {mode: ImportRule(mode.value, allowed, lifted, policy.preset) for mode in Mode}
+        self._rules = {mode: self._rule(mode) for mode in Mode}
+        self._opened: dict[tuple[Mode, tuple[str, ...]], ImportRule] = {}
 
     def listed(self) -> list[str]:
         """Return what there is to say something about: the standard library, and whatever a list or setting names."""
@@ -27,7 +30,13 @@ class ImportPolicy:
         named = {*OUTSIDE, *RESERVED, *BLOCKED, "os.path", *self.settings.modules, *self.settings.lifted}
         return sorted(public - ELSEWHERE | named - set(GONE) | named & sys.stdlib_module_names)
 
-    def verdict(self, module: str, mode: Mode, parts: Iterable[str] = (), origin: str = "") -> str | None:
+    def _rule(self, mode: Mode, opened: Iterable[str] = ()) -> ImportRule:
+        allowed, lifted = frozenset((*self.settings.modules, *opened)), frozenset(self.settings.lifted)
+        return ImportRule(mode.value, allowed, lifted, self.settings.preset)
+
+    def verdict(
+        self, module: str, mode: Mode, parts: Iterable[str] = (), origin: str = "", opened: tuple[str, ...] = ()
+    ) -> str | None:
         """Return the sentence that refuses ``module`` in ``mode``; None if it may be imported.
 
         Args:
@@ -36,6 +45,13 @@ class ImportPolicy:
             parts: What an import statement takes out of it.
             origin: Where the scripts' interpreter has it from. Without it a module that is not standard is taken for an
                 installed one: this interpreter is not theirs, and has other packages.
+            opened: Import names that were approved together with the script's environment.
         """
         origin = origin or (STANDARD if module.partition(".")[0] in sys.stdlib_module_names else INSTALLED)
-        return self._rules[mode].denial(module, parts, origin)
+        if not opened:
+            return self._rules[mode].denial(module, parts, origin)
+        if (mode, opened) not in self._opened:
+            if len(self._opened) >= MAX_OPENED:
+                self._opened.clear()
+            self._opened[mode, opened] = self._rule(mode, opened)
+        return self._opened[mode, opened].denial(module, parts, origin)

@@ -24,6 +24,7 @@ from store.state.audit import Audit, AuditEvent, add
 from store.state.audit_export import AuditExport
 from store.state.authors import Authors
 from store.state.condensed import CondensedRecords, CondensedRow, record_condensed
+from store.state.environment_approvals import EnvironmentApprovals
 from store.state.ignored_differences import IgnoredDifferences
 from store.state.pruning import Amount, Pruned, Retention
 from store.state.rows import FileRow, InputRow, OutputRow, RunRow
@@ -76,6 +77,7 @@ class StateDB:
 
     def __init__(self, database: Database, numbers: NumberFile, beginning: Beginning) -> None:
         self.approvals = Approvals(database)
+        self.environment_approvals = EnvironmentApprovals(database)
         self.assistant_use = AssistantUse(database)
         self.audit = Audit(database, database.path.with_name("audit.head"))
         self.audit_export = AuditExport(self.audit, database.path.parent)

@@ -113,6 +113,29 @@ class ApprovalRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentApprovalRow:
+    """One decision of an administrator about packages. The fields are columns of table ``environment_approval``."""
+
+    request: str
+    state: str
+    """``approved`` or ``refused``."""
+    requirements: str
+    """JSON text."""
+    python: str
+    """``requires-python``; empty where none is asked for."""
+    lock: str
+    lock_sha256: str
+    packages: str
+    """JSON text."""
+    version: str
+    script: str
+    uid: int
+    name: str
+    decided_at: float
+    superseded_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VersionRow:
     """A version of a script that something took the place of. The fields are columns of table ``script_version``."""
 

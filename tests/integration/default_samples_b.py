@@ -13,6 +13,7 @@ import math
 import sqlite3
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -131,14 +132,13 @@ def packed(files: dict[str, str | bytes]) -> bytes:
     return made.getvalue()
 
 
-def saved(by: str, at: str, **more: Any) -> str:
-    """Return what Ignition keeps beside a resource, as it is after a save by somebody at a time."""
-    signature = hashlib.sha256(f"{by} {at}".encode()).hexdigest()
+def saved(by: str, at: str, *files: str) -> str:
+    """Return the resource.json of these files, as it is after a save by one user at a time of November 2026."""
     attributes = {
         "lastModification": {"actor": by, "timestamp": f"2026-11-{at}:00Z"},
-        "lastModificationSignature": signature,
-    } | more
-    return json.dumps({"scope": "G", "version": 1, "files": [], "attributes": attributes}, indent=2)
+        "lastModificationSignature": hashlib.sha256(f"{by} {at}".encode()).hexdigest(),
+    }
+    return json.dumps({"scope": "G", "version": 1, "files": files, "attributes": attributes}, indent=2)
 
 
 DATABASE_XML = (
@@ -153,7 +153,7 @@ def config_before() -> bytes:
             "gw-01-2026-11-19/databases/historian.xml": DATABASE_XML.format('driver="MariaDB" id="1"', 8),
             "gw-01-2026-11-19/opcua/line2.json": json.dumps({"host": "10.20.2.11", "timeout": 2000, "retries": 3}),
             "gw-01-2026-11-19/opcua/line3.json": json.dumps({"host": "10.20.2.12", "timeout": 2000}),
-            "gw-01-2026-11-19/views/overview/resource.json": saved("mkessler", "12T09:14"),
+            "gw-01-2026-11-19/views/overview/resource.json": saved("mkessler", "12T09:14", "session.txt"),
             "gw-01-2026-11-19/views/overview/session.txt": "7c9e6679-7425-40de-944b-e07fc1f90ae7\n",
             "gw-01-2026-11-19/scripts/shift.py": "LIMIT = 55.0\n\n\ndef totals():\n    return LIMIT\n",
             "gw-01-2026-11-19/images/logo.png": b"\x89PNG\r\n\x1a\n\0\0 old",
@@ -177,7 +177,7 @@ def config_after() -> bytes:
             "gw-01-2026-11-20/opcua/line2.json": json.dumps({"timeout": 5000, "retries": 3, "host": "10.20.2.11"}),
             "gw-01-2026-11-20/opcua/line4.json": json.dumps({"host": "10.20.2.14", "timeout": 1000}),
             "gw-01-2026-11-20/scripts/shift.py": "LIMIT = 52.5\n\n\ndef totals():\n    return LIMIT\n",
-            "gw-01-2026-11-20/views/overview/resource.json": saved("ada", "20T05:58"),
+            "gw-01-2026-11-20/views/overview/resource.json": saved("ada", "20T05:58", "session.txt"),
             "gw-01-2026-11-20/views/overview/session.txt": "16fd2706-8baf-433b-82eb-8c7fada847da\n",
             "gw-01-2026-11-20/archive/todo-2026.txt": "check pump 3\n",
             "gw-01-2026-11-20/wrapper.log": "INFO   | jvm 1    | up again\n",
@@ -206,6 +206,13 @@ def historian_csv() -> bytes:
         )
         lines.append(f"{at},Line4/Motor/Running,1,Good")
     return "\n".join(lines).encode() + b"\n"
+
+
+def finished(connection: sqlite3.Connection) -> bytes:
+    """Close a database in memory and return what its file would hold."""
+    with closing(connection):
+        connection.commit()
+        return connection.serialize()
 
 
 def historian_db() -> bytes:
@@ -237,8 +244,7 @@ def historian_db() -> bytes:
         connection.execute(
             table, (8, round(12 + math.cos(step / 7) + step / 1000, 3), 500 if 60 <= step < 66 else 192, stamp)
         )
-    connection.commit()
-    return connection.serialize()
+    return finished(connection)
 
 
 def df_log() -> bytes:
@@ -286,8 +292,7 @@ def gateway_db(rows: int = 450, deleted: int = 250) -> bytes:
     )
     connection.executemany("INSERT INTO alarm_events VALUES (?, ?, ?, ?)", events)
     connection.execute("DELETE FROM alarm_events WHERE id < ?", (deleted,))
-    connection.commit()
-    return connection.serialize()
+    return finished(connection)
 
 
 def gateway_earlier_db() -> bytes:
@@ -295,18 +300,58 @@ def gateway_earlier_db() -> bytes:
     return gateway_db(120, 0)
 
 
+def project_zip() -> bytes:
+    """The export of a project with four views, two scripts and two named queries.
+
+    ``Overview`` embeds ``Templates/Motor``, calls ``util.tags`` and shows the query ``Downtime/ByShift``. Nothing
+    mentions the view ``Old/Pump``, the query ``Downtime/Unused`` and the script ``draft``. The page ``/alarms`` shows a
+    view that is not there, ``Overview`` names a thumbnail that is not there, and ``notes.txt`` is of no resource.
+    """
+    perspective, ignition = "com.inductiveautomation.perspective", "ignition"
+    motor = {"type": "ia.display.view", "props": {"path": "Templates/Motor"}}
+    script = "\\tlevel \u003d util.tags.read(\u0027[default]Line2/Tank1/Level\u0027)"
+    overview = {
+        "root": {
+            "type": "ia.container.coord",
+            "children": [motor, {"type": "ia.display.table", "propConfig": {"queryPath": "Downtime/ByShift"}}],
+            "scripts": [{"name": "onStartup", "script": "SCRIPT"}],
+        }
+    }
+    pages = {"/": {"viewPath": "Overview"}, "/trends": {"viewPath": "Trends"}, "/alarms": {"viewPath": "Alarms/List"}}
+    files: dict[str, str | bytes] = {
+        "project.json": json.dumps({"title": "Plant 3", "parent": "", "enabled": True, "inheritable": False}),
+        "notes.txt": "left over\n",
+        f"{perspective}/page-config/config.json": json.dumps({"pages": pages}),
+        f"{perspective}/page-config/resource.json": saved("mkessler", "03T10:00", "config.json"),
+        f"{perspective}/views/Overview/view.json": json.dumps(overview, indent=1).replace("SCRIPT", script),
+        f"{perspective}/views/Overview/resource.json": saved("ada", "20T05:58", "view.json", "thumbnail.png"),
+        f"{ignition}/script-python/util/tags/code.py": "def read(path):\n\treturn system.tag.readBlocking([path])[0]\n",
+        f"{ignition}/script-python/util/tags/resource.json": saved("mkessler", "02T09:00", "code.py"),
+        f"{ignition}/script-python/draft/code.py": "# util.tags will do\n",
+        f"{ignition}/script-python/draft/resource.json": saved("ada", "01T08:00", "code.py"),
+    }
+    for view in ("Templates/Motor", "Old/Pump", "Trends"):
+        files[f"{perspective}/views/{view}/view.json"] = '{"root": {"type": "ia.container.flex"}}'
+        files[f"{perspective}/views/{view}/resource.json"] = saved("mkessler", "03T10:00", "view.json")
+    for query in ("ByShift", "Unused"):
+        files[f"{ignition}/named-query/Downtime/{query}/query.sql"] = "SELECT cause, minutes FROM downtime\n"
+        files[f"{ignition}/named-query/Downtime/{query}/resource.json"] = saved("mkessler", "04T11:00", "query.sql")
+    return packed(files)
+
+
 SAMPLES: dict[str, Callable[[], bytes]] = {"tags_before.json": tags_before, "tags_after.json": tags_after}
 SAMPLES |= {"config_before.zip": config_before, "config_after.zip": config_after}
 SAMPLES |= {"historian.csv": historian_csv, "historian.db": historian_db}
 SAMPLES |= {"df.log": df_log, "gateway.db": gateway_db, "gateway_earlier.db": gateway_earlier_db}
+SAMPLES |= {"project.zip": project_zip}
 
 
 def content_of(data: bytes) -> Any:
     """Return what counts of a sample: how it is packed differs from one zlib or SQLite to the next."""
     if data.startswith(b"SQLite"):
-        connection = sqlite3.connect(":memory:")
-        connection.deserialize(data)
-        return list(connection.iterdump())
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.deserialize(data)
+            return list(connection.iterdump())
     if data[:2] != b"PK":
         return data
     with zipfile.ZipFile(io.BytesIO(data)) as archive:

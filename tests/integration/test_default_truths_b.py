@@ -178,7 +178,9 @@ async def test_what_a_database_holds_and_how_it_grew(engine: Engine) -> None:
     found = done.value["database"]
     assert (found["problems"], found["journal"], found["page_size"], found["wal"]) == ([], "delete", 1024, None)
     assert found["free_pages"] > 5
-    assert found["size"] == found["pages"] * 1024 == found["grown"] + len(SAMPLES["gateway_earlier.db"]())
+    assert (
+        found["size"] == found["pages"] * 1024 == found["grown"] + len(bundle()["documents/samples/gateway_earlier.db"])
+    )
     rows = {each["name"]: (each["rows"], each["new_rows"]) for each in found["tables"]}
     assert rows == {"alarm_events": (200, 80), "audit_events": (2, 0)}
     assert "gateway.db: " in done.stdout
@@ -209,3 +211,31 @@ async def test_a_folder_is_measured_with_an_approval_and_not_without(engine: Eng
     assert "read = [...]" in refused.stderr
     nothing = await engine.call_script("defaults/disk_health")
     assert nothing.stderr.startswith("Hand over what df wrote (df)")
+
+
+async def test_what_is_in_a_project(engine: Engine) -> None:
+    done = await run(engine, "project_inventory", export="project.zip")
+    (found,) = done.value["projects"]
+    assert done.value["outside"] == []
+    assert (found["title"], found["parent"], found["enabled"], found["resources"], found["files"]) == (
+        "Plant 3", "", True, 9, 20,
+    )  # fmt: skip
+    assert found["bytes"] == sum(len(data) for data in content_of(SAMPLES["project.zip"]()).values())
+    assert {each["label"]: each["count"] for each in found["types"]} == {
+        "Perspective views": 4,
+        "named queries": 2,
+        "project scripts": 2,
+        "page configuration": 1,
+    }
+    overview = "com.inductiveautomation.perspective/views/Overview"
+    assert found["largest"][0]["path"] == overview
+    assert found["latest"][0] == {"path": overview, "by": "ada", "time": "2026-11-20T05:58:00Z"}
+    assert found["script_lines"] == 3
+    assert found["unmentioned"] == {
+        "Perspective views": ["Old/Pump"],
+        "named queries": ["Downtime/Unused"],
+        "project scripts": ["draft"],
+    }
+    assert found["missing_views"] == [{"from": "page /alarms", "view": "Alarms/List"}]
+    assert found["orphans"] == ["notes.txt"]
+    assert found["problems"] == [{"path": overview, "problem": "thumbnail.png is missing"}]

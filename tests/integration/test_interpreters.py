@@ -1,7 +1,8 @@
 """Scripts run the same on every interpreter of the host, from CPython 3.9 on.
 
-The oldest is tried with the ordinary tests, the others with the long ones; ``tests/security/test_attacks_by_interpreter.py`` has
-the attacks. All tests of the pool run on another interpreter with GATEWRIGHT_TEST_INTERPRETER in the environment.
+The oldest is tried with the ordinary tests, the others with the long ones; the attacks are in
+``tests/security/test_attacks_by_interpreter.py``. All tests of the pool run on another interpreter with
+GATEWRIGHT_TEST_INTERPRETER in the environment.
 """
 
 from __future__ import annotations

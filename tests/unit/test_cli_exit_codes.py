@@ -16,6 +16,7 @@ from tui.commands import exit_codes
         (Outcome.IMPORT_DENIED, 1),
         (Outcome.MEMORY, 1),
         (Outcome.OUTPUT_LIMIT, 1),
+        (Outcome.ENVIRONMENT, 1),
         (Outcome.CRASHED, 1),
         (Outcome.EXITED, 1),
         (Outcome.PROTOCOL, 1),

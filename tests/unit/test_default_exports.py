@@ -160,6 +160,13 @@ def test_two_tags_of_one_path_are_not_lost() -> None:
     assert call("tag_diff", text, tags({"name": "A", "tagType": "AtomicTag", "a": 1}))["removed"] == 1
 
 
+def test_an_address_in_two_types_is_none_that_is_read_twice() -> None:
+    tag = {"name": "A", "tagType": "AtomicTag", "opcItemPath": "x", "engUnit": "A", "engLow": 0, "engHigh": 9}
+    types = [{"name": name, "tagType": "UdtType", "tags": [tag]} for name in ("T", "U")]
+    assert call("tag_lint", tags(*types))["rules"] == {}
+    assert call("tag_lint", tags(*types, tag, tag | {"name": "B"}))["rules"] == {"duplicate_opc": 2}
+
+
 def test_a_rule_that_is_unknown_and_a_pattern_that_is_none_are_refused() -> None:
     assert "There is no rule no_units. The rules are " in refusal("tag_lint", ONE_TAG, skip=["no_units"])
     assert "names is no regular expression" in refusal("tag_lint", ONE_TAG, names="[")
@@ -182,6 +189,7 @@ BY_HAND = [
     ("historian_gaps", "historian.db"),
     ("disk_health", "df.log"),
     ("disk_health", "gateway.db"),
+    ("project_inventory", "project.zip"),
 ]
 
 
@@ -244,9 +252,10 @@ def test_what_cannot_be_read_in_an_archive_is_named() -> None:
 
 def test_an_archive_that_unpacks_to_very_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = zipped({"a": b"\0" * (3 << 20)}, compression=zipfile.ZIP_DEFLATED)
+    tar = tarred({"a": b"1", "ignored.log": b"\0" * (3 << 20)})
     monkeypatch.setitem(script("config_diff")["main"].__globals__, "MOST_UNPACKED", 2 << 20)
-    assert refusal("config_diff", GOOD, bomb) == "handed.bin unpacks to more than 0 GiB."
-    assert refusal("config_diff", GOOD, tarred({"a": b"\0" * (3 << 20)})) == "handed.bin unpacks to more than 0 GiB."
+    for data in (bomb, tar):
+        assert refusal("config_diff", GOOD, data) == "handed.bin unpacks to more than 0 GiB."
 
 
 @pytest.mark.parametrize(
@@ -258,6 +267,7 @@ def test_an_archive_that_unpacks_to_very_much_is_refused(monkeypatch: pytest.Mon
         ("a.xml", b"<a b='1' c='2'/>", b'<a c="2"   b="1"></a>', None),
         ("a.xml", b"<a>1</a>", b"<a>2</a>", "text"),
         ("a.xml", b'<!DOCTYPE a [<!ENTITY b "b">]><a>&b;</a>', b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "text"),
+        ("a.xml", b"<!DOCTYPE a><a b='1' c='2'/>", b"<!DOCTYPE a><a c='2' b='1'/>", "text"),
         ("a.txt", "Füllstand".encode("latin-1"), "Füllstand".encode(), None),
         ("a.txt", b"1\n2\n", b"2\n1\n", "text"),
         ("a.txt", b"x\n" * 3000 + b"1\n2\n", b"x\n" * 3000 + b"2\n1\n", "order"),
@@ -287,6 +297,7 @@ def rows(*lines: str) -> str:
         ),
         "\ufeff" + rows('"Date","Tag Name","Value"', *(f'"11/20/2026 06:0{n}:00 AM","A","{n}"' for n in (0, 1, 2, 7))),
         rows("t_stamp,tagid,intvalue,floatvalue", *(f"{1795154400000 + n * 60000},A,,{n}.5" for n in (0, 1, 2, 7))),
+        rows("t_stamp,tag,value", *(f"2026-11-20T0{8 - n % 2}:0{n}:00+0{2 - n % 2}:00,A,{n}" for n in (0, 1, 2, 7))),
         rows("ts,name,val", *(f"{1795154400 + n * 60},A,{n}\r" for n in (0, 1, 2, 7))),
     ],
     ids=briefly,
@@ -443,6 +454,9 @@ def test_what_only_the_wal_has_is_in_it(tmp_path: Path) -> None:
         live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         live.executemany("INSERT INTO a VALUES (?)", [(n,) for n in range(20)])
         data, wal = path.read_bytes(), path.with_name("live.db-wal").read_bytes()
+        live.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        live.execute("INSERT INTO a VALUES (20)")
+        later, next_turn = path.read_bytes(), path.with_name("live.db-wal").read_bytes()
     alone = call("disk_health", database=Handed(data))
     assert (alone["database"]["journal"], alone["database"]["tables"][0]["rows"]) == ("wal", 0)
     assert any("without its -wal file" in each for each in alone["findings"])
@@ -451,5 +465,93 @@ def test_what_only_the_wal_has_is_in_it(tmp_path: Path) -> None:
     assert (found["wal"]["frames"], found["wal"]["committed"], found["problems"]) == (20, 20, [])
     torn = call("disk_health", database=Handed(data), wal=Handed(wal[:-100]))["database"]
     assert (torn["wal"]["frames"], torn["tables"][0]["rows"]) == (19, 19)
+    assert len(next_turn) == len(wal), "frames of the turn before are still in it"
+    found = call("disk_health", database=Handed(later), wal=Handed(next_turn))["database"]
+    assert (found["wal"]["frames"], found["tables"][0]["rows"]) == (1, 21)
     other = call("disk_health", database=Handed(data), wal=Handed(b"\xa5" * 500))["database"]
     assert (other["wal"]["frames"], other["tables"][0]["rows"]) == (0, 0)
+
+
+@pytest.mark.parametrize("data", [b"", b"PK\x03\x04", GOOD[:60], GOOD, zipped({}), zipped({"a/b/project.json": b"{}"})])
+def test_what_is_no_project_export_is_said_in_a_sentence(data: bytes) -> None:
+    assert refusal("project_inventory", data).startswith("handed.bin is no project export: ")
+
+
+def test_projects_of_one_export_are_kept_apart() -> None:
+    views = "com.inductiveautomation.perspective/views"
+    data = zipped(
+        {
+            "a/project.json": b'\xef\xbb\xbf{"title": "A", "enabled": false}',
+            "b/project.json": b'{"title": "B", "parent": "a"}',
+            "a/ignition/global-props/resource.json": b'{"files": ["data.bin"]}',
+            "a/ignition/global-props/data.bin": b"12345",
+            f"b/{views}/V/view.json": b'{"type": "ia.display.view", "props": {"path": "W"}}',
+            f"b/{views}/V/resource.json": b'{"files": ["view.json"]}',
+            "readme.txt": b"",
+        }
+    )
+    found = call("project_inventory", data)
+    one, other = sorted(found["projects"], key=lambda each: each["name"])
+    assert (one["name"], one["enabled"], one["resources"], one["problems"]) == ("a", False, 1, [])
+    assert (other["parent"], other["missing_views"]) == ("a", []), "W may be its parent's"
+    assert found["outside"] == ["readme.txt"]
+    alone = zipped(
+        {"project.json": b"{}", **{name[2:]: archived(data, name) for name in names_of(data) if name[0] == "b"}}
+    )
+    assert call("project_inventory", alone.replace(b'"parent": "a"', b'"parent": "" '))["projects"][0]["missing_views"]
+
+
+def names_of(data: bytes) -> list[str]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return [name for name in archive.namelist() if "project.json" not in name]
+
+
+def archived(data: bytes, name: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return archive.read(name)
+
+
+def test_odd_resources_are_problems_and_no_end() -> None:
+    content = b"what cannot be read"
+    data = zipped(
+        {
+            "project.json": b"[]",
+            "m/t/broken/resource.json": b"{",
+            "m/t/deep/resource.json": b"[" * 20_000,
+            "m/t/odd/resource.json": b'{"files": 5, "attributes": {"lastModification": 7}}',
+            "m/t/odd/extra\x1b[31m.txt": content,
+            "com.inductiveautomation.perspective/page-config/config.json": b'{"pages": [1]}',
+        }
+    ).replace(content, content[::-1])
+    (found,) = call("project_inventory", data)["projects"]
+    problems = {(each["path"], each["problem"]) for each in found["problems"]}
+    assert ("m/t/broken", "resource.json is no JSON") in problems
+    assert ("m/t/deep", "resource.json is no JSON") in problems
+    assert ("m/t/odd/extra\x1b[31m.txt", "cannot be read") in problems
+    assert ("m/t/odd", "extra [31m.txt is no file of it") in problems
+    assert found["orphans"] == ["com.inductiveautomation.perspective/page-config/config.json"]
+
+
+def test_scripts_named_as_7_9_did_are_mentioned_and_quotes_are_read_as_ignition_writes_them() -> None:
+    files = {"project.json": b"{}"}
+    for path, name, text in [
+        ("ignition/script-python/util", "code.py", "def f(): pass"),
+        ("ignition/script-python/other", "code.py", "def f(): return other.f()"),
+        ("ignition/named-query/A/B", "query.sql", "SELECT 1"),
+        ("ignition/event-scripts", "data.bin.py", r"project.util.f(); q(\u0027A/B\u0027)"),
+    ]:
+        files[f"{path}/{name}"] = text.encode()
+        files[f"{path}/resource.json"] = json.dumps({"files": [name]}).encode()
+    (found,) = call("project_inventory", zipped(files))["projects"]
+    assert found["unmentioned"] == {"project scripts": ["other"]}
+
+
+def test_an_export_that_unpacks_to_very_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = zipped({"project.json": b"{}", "a": b"\0" * (3 << 20)}, compression=zipfile.ZIP_DEFLATED)
+    monkeypatch.setitem(script("project_inventory")["main"].__globals__, "MOST_UNPACKED", 2 << 20)
+    assert refusal("project_inventory", bomb) == "handed.bin unpacks to more than 0 GiB."
+
+
+def test_the_tour_names_every_other_default_script() -> None:
+    there = {path.stem for path in DEFAULTS.glob("*.py")} - {"tour"}
+    assert script("tour")["USEFUL"].keys() == there

@@ -151,11 +151,15 @@ class PythonChoice(StringParamType):
 
     name = "python"
 
-    def __init__(self, *, by_path: bool = False) -> None:
-        self._by_path = by_path
+    def __init__(self, *, by_path: bool = False, by_version: bool = False) -> None:
+        self._by_path, self._by_version = by_path, by_version
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
+        if self._by_version:
+            if not (text and text.strip(".0123456789")):
+                return text
+            self.fail(f"{text!r} is no version of Python, such as 3.12.", param, ctx)
         if (not self._by_path and os.sep not in text) or (ctx is not None and ctx.obj.elsewhere is not None):
             return text
         return os.path.join(os.getcwd(), os.path.expanduser(text))  # and not normalised: a folder may be a link
@@ -202,6 +206,7 @@ MODULE = ModuleName()
 ENVIRONMENT = EnvironmentName()
 INSTALLED = InstalledName()
 PYTHON = PythonChoice()
+VERSION = PythonChoice(by_version=True)
 INTERPRETER = PythonChoice(by_path=True)
 DOCUMENT = DocumentName()
 SCRIPT = ScriptName()

@@ -38,6 +38,7 @@ _BY_OUTCOME: Mapping[Outcome, int] = MappingProxyType(
         Outcome.PROTOCOL: FAILED,
         Outcome.INTERRUPTED: FAILED,
         Outcome.SANDBOX_UNAVAILABLE: REFUSED,
+        Outcome.ENVIRONMENT: FAILED,
         Outcome.TIMEOUT: TIMEOUT,
         Outcome.CANCELLED: CANCELLED,
     }

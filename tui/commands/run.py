@@ -14,9 +14,9 @@ import click
 
 from engine.models.runs import Mode, RunKind, RunRequest
 from tui.commands import exit_codes
-from tui.commands.arguments import SCRIPT, SECONDS, parameters
+from tui.commands.arguments import ENVIRONMENT, SCRIPT, SECONDS, VERSION, parameters
 from tui.commands.errors import CommandError
-from tui.commands.invocation import Invocation, common_options
+from tui.commands.invocation import Decorated, Invocation, common_options
 from tui.commands.params import (
     STANDARD_INPUT,
     assignments,
@@ -223,10 +223,22 @@ def run_script(invocation: Invocation, options: RunOptions, script: str) -> int:
     return _run(invocation, options, RunRequest(kind=RunKind.SCRIPT, script=script))
 
 
+def place_options(command: Decorated) -> Decorated:
+    """Where code runs that is no script and so has no header to say it."""
+    environment = click.option(
+        "--environment", type=ENVIRONMENT, default="", metavar="NAME", help="The environment that it runs in."
+    )
+    python = click.option(
+        "--python", type=VERSION, default="", metavar="VERSION", help="The Python that it runs on, such as 3.12."
+    )
+    return environment(python(command))
+
+
 @click.command("exec", cls=RunCommand)
 @click.argument("code", required=False)
+@place_options
 @run_options
-def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> int:
+def exec_code(invocation: Invocation, options: RunOptions, code: str | None, environment: str, python: str) -> int:
     """Run CODE, or what the standard input holds; a value left in `result` is printed.
 
     What stands behind -- becomes sys.argv.
@@ -242,13 +254,14 @@ def exec_code(invocation: Invocation, options: RunOptions, code: str | None) -> 
     if code is not None:
         _refuse_file(invocation, code)
     text = _standard_input(invocation) if code is None or code == "-" else utf8(code)
-    return _run(invocation, options, RunRequest(kind=RunKind.EXEC, code=text))
+    return _run(invocation, options, RunRequest(kind=RunKind.EXEC, code=text, environment=environment, python=python))
 
 
 @click.command("eval", cls=RunCommand)
 @click.argument("expr")
+@place_options
 @run_options
-def eval_expression(invocation: Invocation, options: RunOptions, expr: str) -> int:
+def eval_expression(invocation: Invocation, options: RunOptions, expr: str, environment: str, python: str) -> int:
     """Print the value of one expression.
 
     \b
@@ -256,7 +269,8 @@ def eval_expression(invocation: Invocation, options: RunOptions, expr: str) -> i
       gatewright eval 'sum(range(10))'
       gatewright eval 'int(params["n"]) ** 2' -p n=12
     """
-    return _run(invocation, options, RunRequest(kind=RunKind.EVAL, code=utf8(expr)))
+    request = RunRequest(kind=RunKind.EVAL, code=utf8(expr), environment=environment, python=python)
+    return _run(invocation, options, request)
 
 
 def _run(invocation: Invocation, options: RunOptions, request: RunRequest) -> int:

@@ -6,7 +6,7 @@ import platform
 from typing import Any
 
 from engine.api.compat.endpoint import now_ms
-from engine.api.compat.interpreter import Interpreter
+from engine.api.compat.script_python import ScriptPython
 from engine.api.host import EngineHost
 from engine.models.base import Model
 from engine.models.engine import SlotState
@@ -42,7 +42,7 @@ class VersionDetails(Model, frozen=True, rename="camel"):
 
 
 class PythonVersions(Model, frozen=True):
-    """The one version that there is."""
+    """Those that code can ask for: of interpreters of this host, the usual one first."""
 
     success: bool
     versions: list[str]
@@ -115,48 +115,62 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (VERSION, VERSIONS, DISTRIBUT
 
 
 class About:
-    def __init__(self, host: EngineHost, interpreter: Interpreter) -> None:
+    def __init__(self, host: EngineHost, pythons: ScriptPython) -> None:
         self._host = host
-        self._interpreter = interpreter
+        self._pythons = pythons
 
     @implements(VERSION)
     async def version(self) -> PythonVersion:
         return PythonVersion(
-            version=await self._interpreter.build(),
+            version=await self._pythons.build(),
             available=True,
-            python_version=await self._interpreter.full_version(),
+            python_version=await self._pythons.full_version(),
             module_version=self._host.info().version,
         )
 
     @implements(VERSIONS)
     async def versions(self) -> PythonVersions:
-        version, slots = await self._interpreter.version(), self._host.engine.pool_service.info().slots
-        details = VersionDetails(
-            path=self._interpreter.path,
-            is_default=True,
-            pool_size=len(slots),
-            available=sum(slot.state is SlotState.READY for slot in slots),
-            healthy=sum(slot.state is not SlotState.FAILED for slot in slots),
-        )
+        offered, slots = await self._pythons.offered(), self._host.engine.pool_service.info().slots
+        default = next(iter(offered))
+        details = {
+            version: VersionDetails(
+                path=str(one.path),
+                is_default=version == default,
+                pool_size=len(slots),  # any slot runs any version
+                available=sum(slot.state is SlotState.READY for slot in slots),
+                healthy=sum(slot.state is not SlotState.FAILED for slot in slots),
+            )
+            for version, one in offered.items()
+        }
         return PythonVersions(
-            success=True, versions=[version], default=version, count=1, details={version: details}, timestamp=now_ms()
+            success=True,
+            versions=list(offered),
+            default=default,
+            count=len(offered),
+            details=details,
+            timestamp=now_ms(),
         )
 
     @implements(DISTRIBUTIONS)
     async def distributions(self) -> Distributions:
-        only = Distribution(
-            version=await self._interpreter.version(),
-            full_version=await self._interpreter.full_version(),
-            installed=True,
-            available=True,
-            python_path=self._interpreter.path,
-            pool_active=True,
-        )
+        offered = await self._pythons.offered()
+        default = next(iter(offered))
+        found = [
+            Distribution(
+                version=version,
+                full_version=one.version,
+                installed=True,
+                available=True,
+                python_path=str(one.path),
+                pool_active=version == default,
+            )
+            for version, one in offered.items()
+        ]
         return Distributions(
             success=True,
-            distributions=[only],
+            distributions=found,
             os=f"{platform.system()} {platform.machine()}".lower(),
-            installed_count=1,
+            installed_count=len(found),
             timestamp=now_ms(),
         )
 

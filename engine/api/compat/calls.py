@@ -8,7 +8,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from engine.api.compat.endpoint import RunAnswer, now_ms
-from engine.api.compat.interpreter import Interpreter
+from engine.api.compat.script_python import NO_PYTHON, ChosenPython, ScriptPython
 from engine.api.host import EngineHost
 from engine.models.base import Model
 from engine.models.runs import Outcome, RunInfo, RunKind, RunRequest
@@ -29,7 +29,8 @@ class CallParams(Model, frozen=True):
 
 
 class Wishes(Model, frozen=True, rename="camel"):
-    """What every call may ask for. ``mode`` left out is the caller's own default, ``version`` the one there is.
+    """What every call may ask for. ``mode`` left out is the caller's own default, ``version`` what
+    scripts run with anyway.
 
     Attributes:
         security_mode: Another name of ``mode``: the module's functions call it so.
@@ -119,9 +120,9 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (EXEC, EVAL, CALL_MODULE, CAL
 
 
 class CompatCalls:
-    def __init__(self, host: EngineHost, interpreter: Interpreter) -> None:
+    def __init__(self, host: EngineHost, pythons: ScriptPython) -> None:
         self._host = host
-        self._interpreter = interpreter
+        self._pythons = pythons
 
     @implements(EXEC)
     async def exec(self, request: ExecRequest, traceback: bool, actor: Actor, source: str) -> RunAnswer:
@@ -169,8 +170,14 @@ class CompatCalls:
         return await self._answer(run, request, traceback, actor, source)
 
     async def _answer(self, run: RunRequest, wishes: Wishes, traceback: bool, actor: Actor, source: str) -> RunAnswer:
-        await self._interpreter.require(wishes.version)
-        request = replace(run, mode=wished_mode(wishes), timeout=wishes.timeout)
+        place = await self._pythons.chosen(wishes.version)
+        if run.kind is RunKind.SCRIPT and place != ChosenPython():
+            raise ServiceError(
+                NO_PYTHON,
+                f"A script runs on the Python that its header asks for, not on {wishes.version.strip()[:40]!r}.",
+                hint="Leave the version out, or say requires-python in its header.",
+            )
+        request = replace(run, mode=wished_mode(wishes), timeout=wishes.timeout, **place._asdict())
         info = await self._host.engine.runs.run_within(request, actor, source, seconds=WAIT)
         return answer_of(info, traceback=traceback)
 

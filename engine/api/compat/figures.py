@@ -15,7 +15,7 @@ import msgspec
 
 from engine.api.compat.endpoint import both_spellings, now_ms
 from engine.api.compat.impact import error_rate, health_of
-from engine.api.compat.interpreter import Interpreter
+from engine.api.compat.script_python import ScriptPython
 from engine.api.host import EngineHost
 from engine.models.base import Model
 from engine.models.engine import PoolInfo, ResizeRequest, SlotState
@@ -179,9 +179,9 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
 
 
 class Figures:
-    def __init__(self, host: EngineHost, interpreter: Interpreter) -> None:
+    def __init__(self, host: EngineHost, pythons: ScriptPython) -> None:
         self._host = host
-        self._interpreter = interpreter
+        self._pythons = pythons
 
     @implements(POOL_STATS)
     async def pool_stats(self) -> PoolStats:
@@ -205,7 +205,7 @@ class Figures:
             healthy=up,
             available=up,
             status="HEALTHY" if up else "DOWN",
-            python_version=await self._interpreter.full_version(),
+            python_version=await self._pythons.full_version(),
             pool_size=pool.size,
             message=_state(pool),
             timestamp=now_ms(),
@@ -214,7 +214,7 @@ class Figures:
     @implements(DIAGNOSTICS)
     async def diagnostics(self) -> Diagnostics:
         pool, metrics = self._pool(), await self._metrics()
-        totals, python = metrics.since_start, await self._interpreter.full_version()
+        totals, python = metrics.since_start, await self._pythons.full_version()
         up = _sound(pool) > 0
         return Diagnostics(
             available=up,
@@ -224,7 +224,7 @@ class Figures:
             average_execution_time=totals.average_ms or 0.0,
             pool_stats=_pool_stats(pool, metrics),
             version_info={
-                "version": await self._interpreter.build(),
+                "version": await self._pythons.build(),
                 "pythonVersion": python,
                 "moduleVersion": self._host.info().version,
                 "available": up,
@@ -232,7 +232,7 @@ class Figures:
             distribution_info={
                 "available": up,
                 "os": f"{platform.system()} {platform.machine()}".lower(),
-                "pythonPath": self._interpreter.path,
+                "pythonPath": self._pythons.path,
                 "embeddedInstalled": False,
                 "autoDownload": False,
                 "installedVersions": [python],

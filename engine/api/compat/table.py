@@ -12,12 +12,13 @@ from engine.api.compat import (
     history,
     impact,
     logs,
+    packages,
     scripts,
     session,
     syntax,
     unavailable,
 )
-from engine.api.compat.interpreter import Interpreter
+from engine.api.compat.script_python import ScriptPython
 from engine.api.host import EngineHost
 from engine.registry.operation import Operation
 
@@ -31,6 +32,7 @@ COMPAT_OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     *impact.OPERATIONS,
     *history.OPERATIONS,
     *logs.OPERATIONS,
+    *packages.OPERATIONS,
     *unavailable.OPERATIONS,
     *document.OPERATIONS,
 )
@@ -38,17 +40,18 @@ COMPAT_OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
 
 def compat_services(host: EngineHost) -> list[object]:
     """Return what carries out ``COMPAT_OPERATIONS`` for one engine."""
-    interpreter = Interpreter(host)
+    pythons = ScriptPython(host)
     return [
         session.CompatSessions(host),
-        calls.CompatCalls(host, interpreter),
+        calls.CompatCalls(host, pythons),
         scripts.ScriptsByName(host),
         syntax.Syntax(host),
-        about.About(host, interpreter),
-        figures.Figures(host, interpreter),
+        about.About(host, pythons),
+        figures.Figures(host, pythons),
         impact.Impact(host),
         history.History(),
         logs.Logs(host),
+        packages.CompatPackages(host, pythons),
         unavailable.Unavailable(),
         document.CompatDocument(COMPAT_OPERATIONS),
     ]

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from engine.models.macros import Read
 from engine.models.runs import RunError
-from engine.pool.job import Limits, SharedModule
+from engine.pool.job import Environment, Limits, SharedModule
 
 MAX_TEXT = 8 << 20
 """Bytes of UTF-8 that one call may return."""
@@ -39,6 +39,8 @@ class MacroSource:
     entrypoint: str = "render"
     limits: Limits = field(default_factory=Limits)
     preloads: tuple[str, ...] = ()
+    environment: Environment | None = None
+    """Of its own; None: the pool's usual one."""
     code: bytes = b""
     """The text compiled by the tools child; nothing where that has not happened. Opaque to the engine."""
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from engine.models.macros import ENTRYPOINT, MacroInfo, MacroUse
 from engine.models.scripts import ScriptInfo
 from engine.models.shared import SharedFile
 from engine.pool.job import SharedModule
-from engine.services.access import ServiceError
+from engine.services.access import Actor, ServiceError
 from engine.services.macros.executor import MacroSource
 from engine.services.macros.parameters import normalised
-from engine.services.runs.requests import RequestChecks
+from engine.services.runs.requests import Prepared, RequestChecks
 from engine.services.scripts.service import ScriptService, ScriptSource
 from engine.services.scripts.shared_code import SharedCode, shared_files, whole_sha256
 from store.files.names import SUFFIX
 
 KIND = "macro"
+
+Prepare = Callable[[ScriptSource], Awaitable[Prepared]]
+"""Makes of a script what a run of it as a macro needs."""
 
 MAX_MISSING = 1_000
 """Names without a macro whose sentence is remembered."""
@@ -89,11 +93,15 @@ class MacroLibrary:
         self._checks = checks
         self._shared = shared
 
-    async def macros(self, unsaved: tuple[str, str] | None = None) -> Macros:
+    async def macros(
+        self, unsaved: tuple[str, str] | None = None, actor: Actor | None = None, *, wait: bool = False
+    ) -> Macros:
         """Read all of them.
 
         Args:
             unsaved: The path of a script and a text that stands in for its saved one, whatever kind that is of.
+            actor: In whose name the environments that they need are built; None: none is.
+            wait: Wait until those are built.
         """
         infos = {info.path: info for info in (await self._scripts.list()).scripts if _is_macro(info)}
         given: ScriptSource | None = None
@@ -103,21 +111,24 @@ class MacroLibrary:
         by_name: dict[str, list[ScriptInfo]] = {}
         for info in infos.values():
             by_name.setdefault(macro_name(info.path), []).append(info)
-        return Macros([await self._macro(name, by_name[name], given) for name in sorted(by_name)])
+        prepare = partial(self._checks.macro, actor=actor, wait=wait)
+        return Macros([await self._macro(name, by_name[name], given, prepare) for name in sorted(by_name)])
 
-    async def _macro(self, name: str, infos: Sequence[ScriptInfo], given: ScriptSource | None) -> Macro:
+    async def _macro(
+        self, name: str, infos: Sequence[ScriptInfo], given: ScriptSource | None, prepare: Prepare
+    ) -> Macro:
         info = infos[0]
         if len(infos) > 1:
             paths = ", ".join(one.path for one in infos)
             return Macro(name, info, problem=f"Several macros are called {name}: {paths}. Rename or disable one.")
         try:
             source = given if given is not None and given.info.path == info.path else None
-            return Macro(name, info, await self._source(name, source or await self._scripts.source(info.path)))
+            script = source or await self._scripts.source(info.path)
+            return Macro(name, info, self._source(name, script, await prepare(script)))
         except ServiceError as error:
             return Macro(name, info, problem=error.message)
 
-    async def _source(self, name: str, script: ScriptSource) -> MacroSource:
-        prepared = await self._checks.macro(script)
+    def _source(self, name: str, script: ScriptSource, prepared: Prepared) -> MacroSource:
         sha256 = hashlib.sha256(script.data).hexdigest()
         # As a file of the shared code is: by a child that runs no script, for batches to come.
         [own] = self._shared.with_code([SharedModule(name, script.info.path, script.data, sha256)])
@@ -130,6 +141,7 @@ class MacroLibrary:
             entrypoint=script.info.entrypoint or ENTRYPOINT,
             limits=prepared.limits,
             preloads=prepared.preloads,
+            environment=prepared.environment,
             code=own.code,
         )
 

@@ -281,7 +281,7 @@ class LocalExecutor:
             shared=macro.shared,
             shared_folder=self._pool.settings.scripts,
             limits=limits,
-            profile=Profile(environment=self._environment, preloads=macro.preloads),
+            profile=Profile(environment=macro.environment or self._environment, preloads=macro.preloads),
             priority=self._priority,
             queue_wait=LONGEST_BATCH,
             batch=child.session,

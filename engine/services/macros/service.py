@@ -111,7 +111,7 @@ class RenderService:
         well, and counted for the audit.
         """
         unsaved = None if request.macro_text is None else (request.macro, request.macro_text)
-        macros = await self._library.macros(unsaved)
+        macros = await self._library.macros(unsaved, actor)
         document = DocumentInput(path=request.path, text=request.text)
         if request.check:
             return await check(document, macros)
@@ -155,7 +155,7 @@ class RenderService:
             self._beginning -= 1
 
     async def _begun(self, request: BatchRequest, actor: Actor, source: str, timeout: float) -> BatchInfo:  # noqa: ASYNC109
-        macros = await self._library.macros()
+        macros = await self._library.macros(actor=actor, wait=True)
         if request.documents is None:
             collection = await DocumentCollection.of_project(self._documents)
         else:

@@ -90,6 +90,7 @@ class Builds:
         requirements: Sequence[str] = (),
         by: str = "",
         tell: Tell | None = None,
+        claim: Callable[[Path], None] | None = None,
     ) -> Environment:
         """Make a build of a lock's packages. No name leads to it yet. What fails or is cancelled leaves nothing.
 
@@ -100,6 +101,7 @@ class Builds:
             requirements: What was asked for.
             by: Who asked.
             tell: Hears each line of what happens.
+            claim: Called with the finished build before ``collect`` may take it; blocks.
 
         Raises:
             ServiceError: It could not be made, or a package wrote where none may; the sentence says why.
@@ -120,6 +122,8 @@ class Builds:
                 tuple(import_names(environment.packages)), time.time(), by,
             )  # fmt: skip
             await asyncio.to_thread(_finish, prefix, record)
+            if claim is not None:
+                await asyncio.to_thread(claim, prefix)
         except OSError as error:
             await asyncio.to_thread(shutil.rmtree, prefix, ignore_errors=True)
             raise ServiceError(
@@ -274,20 +278,29 @@ class Builds:
 
     def collect(self, in_use: Iterable[Path] = ()) -> list[Path]:
         """Remove the builds that nothing needs: no name, no claim, none of ``in_use``. Blocks."""
+        places: list[Path] = []
+        with contextlib.suppress(OSError):
+            places = sorted((self.folder / BUILDS).iterdir())
+        # In this order: what is listed is being made now, or was finished and claimed before the claims are told.
+        making = set(self._making)
         kept = {Path(os.path.realpath(each)) for each in in_use} | self.claimed()
         kept |= {prefix for name in self.names() if (prefix := self.prefix(name)) is not None}
         removed = []
         with contextlib.suppress(OSError):
-            for place in sorted((self.folder / BUILDS).iterdir()):
-                if Path(os.path.realpath(place)) in kept or place in self._making:
+            for place in places:
+                if Path(os.path.realpath(place)) in kept or place in making:
                     continue
                 if place.is_symlink():  # of an adoption that was not finished
                     place.unlink(missing_ok=True)
                     continue
-                (place / RECORD).unlink(missing_ok=True)  # half of it must not be taken for a build
-                shutil.rmtree(place, ignore_errors=True)
+                self.discard(place)
                 removed.append(place)
         return removed
+
+    def discard(self, prefix: Path) -> None:
+        """Remove a build. Blocks."""
+        (prefix / RECORD).unlink(missing_ok=True)  # half of it must not be taken for a build
+        shutil.rmtree(prefix, ignore_errors=True)
 
 
 def import_names(packages: Path) -> list[str]:

@@ -59,6 +59,12 @@ class Interpreters:
         """The versions that scripts can run on, as of the last look."""
         return self._versions
 
+    def known_versions(self) -> tuple[str, ...]:
+        """Return the versions that scripts can run on, as of the last look or one that is made now. Blocks."""
+        if not self._versions:
+            self.look()
+        return self._versions
+
     def look(self) -> Found:
         """Return what there is now. Blocks."""
         found = look_for_interpreters(self._added())

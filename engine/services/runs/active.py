@@ -157,7 +157,8 @@ class ActiveRun:
         self._kept.take_changes()
         return self._kept.since(0)
 
-    def queued(self, position: int, reason: str) -> None:
+    def queued(self, position: int | None, reason: str | None) -> None:
+        """Take why it waits, and at which position of the pool's queue; None: it is not in that."""
         self.info = replace(self.info, queue_position=position, queue_reason=reason)
         self._bump()
         self.listener.run_queue_moved(self)

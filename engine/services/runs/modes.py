@@ -46,8 +46,10 @@ class Modes:
             raise sandbox_unavailable(self.restricted.refusal)
         return mode
 
-    def preloads(self, names: Sequence[str], mode: Mode) -> tuple[str, ...]:
+    def preloads(self, names: Sequence[str], mode: Mode, opened: tuple[str, ...] = ()) -> tuple[str, ...]:
         """What a script wants to have imported before its run, judged by the same rule as its own imports.
+
+        ``opened`` are the import names that were approved together with its environment.
 
         Raises:
             ServiceError: ``bad_preload``. They are imported before the sandbox is on, so nothing passes unnamed.
@@ -62,7 +64,7 @@ class Modes:
                 raise ServiceError("bad_preload", f"preload: {name} is a program; importing it would run it.")
             if parts[0] == SHARED:
                 raise ServiceError("bad_preload", f"preload: {name} is shared code, which comes with every run itself.")
-            denial = self.imports.verdict(name, mode)
+            denial = self.imports.verdict(name, mode, opened=opened)
             if denial is not None:
                 raise ServiceError("bad_preload", f"preload: {denial}", status=403)
         return tuple(names)

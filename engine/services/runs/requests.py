@@ -14,6 +14,7 @@ from typing import Any
 from engine.models.runs import Mode, RunKind, RunRequest
 from engine.models.scripts import ScriptInfo
 from engine.pool.job import (
+    Environment,
     JobRejected,
     Limits,
     NotEnoughMemory,
@@ -24,6 +25,7 @@ from engine.pool.job import (
 )
 from engine.registry.operation import ScriptKind
 from engine.services.access import Actor, Role, ServiceError, require, require_every_script
+from engine.services.packages.script_environments import Building, ScriptEnvironments
 from engine.services.runs.ahead import Ahead
 from engine.services.runs.modes import Modes, sandbox_unavailable
 from engine.services.runs.params import CallMade, bind
@@ -72,6 +74,12 @@ class Prepared:
     """Decides what it may ask the engine; code that is no script may ask what a utility may."""
     note: str | None = None
     """What of its header is not as it asks for, and does not keep it from running."""
+    environment: Environment | None = None
+    """Of its own; None: the pool's usual one, unless one is being built."""
+    building: Building | None = None
+    """What it has to wait for before it can run; ``RequestChecks.built`` then says the rest."""
+    preload: tuple[str, ...] = ()
+    """What its header names, to be judged when the environment is there."""
 
 
 class RequestChecks:
@@ -84,7 +92,9 @@ class RequestChecks:
         shared: SharedCode,
         modes: Modes,
         ceilings: RunCeilings,
+        environments: ScriptEnvironments | None = None,
     ) -> None:
+        self._environments = environments
         self._scripts = scripts
         self._permissions = permissions
         self._shared_code = shared
@@ -108,6 +118,12 @@ class RequestChecks:
             ServiceError: The request is wrong, or ``actor`` may not make it.
         """
         mode = self._modes.choose(request.mode, actor)
+        if request.kind is RunKind.SCRIPT and (request.environment or request.python):
+            raise ServiceError(
+                "bad_request",
+                "A script runs where its header says: environment under [tool.gatewright], or requires-python.",
+                hint="Leave environment and python out.",
+            )
         match request.kind:
             case RunKind.SCRIPT:
                 call = CallMade(source == "cli", tuple(request.kwargs), len(request.args))
@@ -115,27 +131,48 @@ class RequestChecks:
             case RunKind.CALL:
                 require(actor, Role.AUTHOR, "call module functions")
                 require_every_script(actor, "call module functions")
-                prepared = await self._call(request, mode, kept)
+                prepared = await self._placed(await self._call(request, mode, kept), request, actor)
             case RunKind.EXEC | RunKind.EVAL:
                 require(actor, Role.AUTHOR, "run code of their own")
                 require_every_script(actor, "run code of their own")
-                prepared = await self._code(request, mode, kept)
+                prepared = await self._placed(await self._code(request, mode, kept), request, actor)
             case RunKind.RENDER:
                 hint = "Render documents with gatewright render."
                 raise ServiceError("bad_request", "A batch is begun by rendering documents, not as a run.", hint=hint)
         return replace(prepared, shared=self._shared_code.with_code(prepared.shared)) if prepared.shared else prepared
 
-    async def macro(self, script: ScriptSource) -> Prepared:
-        """What a script needs as a macro of a batch: RESTRICTED, without approved permissions, its own limits.
+    def built(self, prepared: Prepared, environment: Environment) -> Prepared:
+        """Return a request that waited for its environment, with that.
 
         Raises:
-            ServiceError: It cannot be used, or this host cannot hold a RESTRICTED run.
+            ServiceError: What its header preloads may not be imported.
+        """
+        preloads = self._modes.preloads(prepared.preload, prepared.mode, environment.modules)
+        return replace(prepared, environment=environment, building=None, preloads=preloads)
+
+    async def macro(self, script: ScriptSource, actor: Actor | None = None, *, wait: bool = False) -> Prepared:
+        """What a script needs as a macro of a batch: RESTRICTED, without approved permissions, its own limits.
+
+        Args:
+            script: The macro.
+            actor: In whose name an environment that it needs is built; None: none is.
+            wait: Wait until that is built.
+
+        Raises:
+            ServiceError: It cannot be used, or this host cannot hold a RESTRICTED run. ``building`` or ``not_built``
+                when its environment is not there.
         """
         info = script.info
         if self._modes.restricted.refusal is not None:
             raise sandbox_unavailable(self._modes.restricted.refusal)
         if info.problem is not None:
             raise ServiceError("bad_script", f"{info.path} cannot run: {info.problem}", status=422)
+        environment = await self._environment(info, Mode.RESTRICTED, actor)
+        if isinstance(environment, Building):
+            if not wait:
+                raise _still_building(info, environment)
+            environment = await environment.wait()
+        opened = () if environment is None else environment.modules
         return Prepared(
             mode=Mode.RESTRICTED,
             name=info.path,
@@ -143,7 +180,8 @@ class RequestChecks:
             source=script.data,
             limits=self._limits(None, info),
             params={},
-            preloads=self._modes.preloads(info.preload, Mode.RESTRICTED),
+            preloads=self._modes.preloads(info.preload, Mode.RESTRICTED, opened),
+            environment=environment,
             shared=self._shared_code.with_code(await self._shared(script.data, None)),
         )
 
@@ -172,6 +210,10 @@ class RequestChecks:
                 status=403,
             )
         shared = await self._shared(script.data, kept)
+        environment = await self._environment(script.info, mode, actor)
+        building = environment if isinstance(environment, Building) else None
+        ready = None if isinstance(environment, Building) else environment
+        opened = () if ready is None else ready.modules
         return Prepared(
             mode=mode,
             name=script.info.path,
@@ -182,13 +224,36 @@ class RequestChecks:
             params=bind(script.info.params, request.params, request.files, call),
             entrypoint=request.entrypoint or script.info.entrypoint,
             parallel=script.info.parallel,
-            preloads=self._modes.preloads(script.info.preload, mode),
+            preloads=() if building is not None else self._modes.preloads(script.info.preload, mode, opened),
+            preload=tuple(script.info.preload),
+            environment=ready,
+            building=building,
             grants=await self._grants(script, mode, request.entrypoint, shared, OwnEdit(request.own_edits, actor)),
             shared=shared,
             secret={param.name: param.secret for param in script.info.params},
             script_kind="macro" if script.info.kind == "macro" else "utility",
             note=script.told,
         )
+
+    async def _placed(self, prepared: Prepared, request: RunRequest, actor: Actor) -> Prepared:
+        """Give code the environment or the Python that its request names, judged as a header that names them."""
+        if not (request.environment or request.python):
+            return prepared
+        exactly = request.python if request.python.count(".") == 2 else f"{request.python}.*"
+        info = ScriptInfo(
+            path=prepared.name,
+            title=prepared.name,
+            environment=request.environment,
+            requires_python=f"=={exactly}" if request.python else None,
+        )
+        found = await self._environment(info, prepared.mode, actor)
+        if isinstance(found, Building):
+            return replace(prepared, building=found)
+        return replace(prepared, environment=found)
+
+    async def _environment(self, info: ScriptInfo, mode: Mode, actor: Actor | None) -> Environment | Building | None:
+        """What a script runs with, by its header; None: the usual environment."""
+        return None if self._environments is None else await self._environments.choose(info, mode, actor)
 
     async def _grants(
         self, script: ScriptSource, mode: Mode, entrypoint: str | None, shared: Modules, edit: OwnEdit
@@ -302,6 +367,11 @@ def refused_run(refusal: QueueFull | JobRejected) -> ServiceError:
         hint = "Try again when an engine runs again: nothing of this was run."
         return ServiceError("stopping", str(refusal), hint=hint, status=503)
     return ServiceError("bad_request", str(refusal))
+
+
+def _still_building(info: ScriptInfo, building: Building) -> ServiceError:
+    sentence = f"{info.path} waits for its packages ({building.sentence})."
+    return ServiceError("building", sentence, hint="Try again when they are there.", status=503, retry_after=5.0)
 
 
 def no_buffer(run_id: int, name: str) -> ServiceError:

@@ -59,6 +59,7 @@ from engine.services.audit import AuditService, event
 from engine.services.disk_space import SpaceCheck, output_not_recorded
 from engine.services.events import EventBus
 from engine.services.operations import implements, may
+from engine.services.packages.script_environments import Building
 from engine.services.runs.active import ActiveRun, is_wanted
 from engine.services.runs.answering import busy, call_time_over, no_slot_in_time, with_output
 from engine.services.runs.condensed import (
@@ -103,6 +104,32 @@ class ScriptCalls(Protocol):
     def for_run(
         self, info: RunInfo, kind: ScriptKind, actor: Actor, script: str, outputs: RunOutputs | None = None
     ) -> HostCalls: ...
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Wait:
+    """A run that is ready but for its environment, which is being built."""
+
+    run: ActiveRun
+    job: Job
+    prepared: Prepared
+    building: Building
+    task: asyncio.Task[None] | None = None
+    intervention: Intervention | None = None
+    closing: bool = False
+
+    def stop(self, intervention: Intervention | None, *, closing: bool = False) -> None:
+        self.intervention, self.closing = intervention, closing
+        if self.task is not None:
+            self.task.cancel()
+
+    def ending(self) -> Ending:
+        """Return the end of one that was stopped."""
+        if self.closing:
+            return _interrupted()
+        why = self.intervention or Intervention(Outcome.CANCELLED, "It was cancelled while its environment was built.")
+        error = RunError(type=why.outcome.value, message=why.message)
+        return Ending(outcome=why.outcome, duration=0.0, isolation="", error=error)
 
 
 class RunService:
@@ -151,6 +178,8 @@ class RunService:
         self._hmac_key = hmac_key
         self._api_queue_wait = api_queue_wait
         self._active: dict[int, ActiveRun] = {}
+        self._waiting: dict[int, _Wait] = {}
+        """By run: those whose environment is being built."""
         self._batches: dict[int, Callable[[], None]] = {}
         """By the number of a batch's record: stops it."""
         self._taking: set[asyncio.Task[None]] = set()
@@ -215,7 +244,7 @@ class RunService:
         if info.state is RunState.FINISHED:
             return info
         run = self._active[info.id]
-        self._pool.cancel(info.id, Intervention(Outcome.TIMEOUT, call_time_over(info, seconds)))
+        self._stop(info.id, Intervention(Outcome.TIMEOUT, call_time_over(info, seconds)))
         return with_output(await run.ended(), run.chunks())
 
     async def ended_within(self, run: ActiveRun, wait: float) -> RunInfo:
@@ -234,7 +263,7 @@ class RunService:
                 return run.info
             info = run.info  # it ended in the same moment
         except asyncio.CancelledError:
-            self._pool.cancel(run.info.id)
+            self._stop(run.info.id)
             raise
         if no_slot_in_time(info):
             raise busy(info, self._api_queue_wait)
@@ -495,7 +524,7 @@ class RunService:
         if (stop := self._batches.get(run_id)) is not None:
             stop()
         else:
-            self._pool.cancel(run_id)
+            self._stop(run_id)
         return await self.wait(run_id, actor)
 
     async def begin_batch(
@@ -634,6 +663,8 @@ class RunService:
 
     async def close(self) -> None:
         """Wait for the last records to be written. The pool is closed before this."""
+        for wait in list(self._waiting.values()):
+            wait.stop(None, closing=True)
         for run in list(self._active.values()):
             await run.ended()
         await self.recorder.close()
@@ -687,7 +718,11 @@ class RunService:
             shared_folder=self._shared.folder,
             limits=prepared.limits,
             profile=Profile(
-                mode=prepared.mode, preloads=prepared.preloads, grants=prepared.grants.paths, leaves=prepared.leaves
+                mode=prepared.mode,
+                environment=prepared.environment,
+                preloads=prepared.preloads,
+                grants=prepared.grants.paths,
+                leaves=prepared.leaves,
             ),
             ahead=self._checks.ahead.modules(prepared.source, prepared.shared, prepared.mode, self._pool.environment),
             priority=_priority(request, info.source),
@@ -700,22 +735,74 @@ class RunService:
         run.by_token = bool(actor.token)
         self._active[info.id] = run
         self._hold_back(run, repeated, inputs)
-        try:
-            ending = self._pool.submit(job)
-        except (QueueFull, JobRejected) as refusal:
-            self._forget(run)
-            if isinstance(refusal, (QueueFull, NotEnoughMemory, SandboxUnavailable)):
-                self._metrics.refused()
-            raise refused_run(refusal) from None
-        except BaseException:
-            self._forget(run)
-            raise
+        if prepared.building is None:
+            try:
+                self._hand_over(run, job)
+            except BaseException:
+                self._forget(run)
+                raise
         if run.kept_back is None:
             self.recorder.inputs(inputs)
         if run.info.state is RunState.QUEUED:
             self.run_changed(run)
-        ending.add_done_callback(lambda future: self._ended(run, future))
+        if prepared.building is not None:
+            self._waiting[info.id] = _Wait(run, job, prepared, prepared.building)
+            self._begin_wait(self._waiting[info.id])
         return run
+
+    def _hand_over(self, run: ActiveRun, job: Job) -> None:
+        """Give a job to the pool.
+
+        Raises:
+            ServiceError: The pool does not take it.
+        """
+        try:
+            ending = self._pool.submit(job)
+        except (QueueFull, JobRejected) as refusal:
+            if isinstance(refusal, (QueueFull, NotEnoughMemory, SandboxUnavailable)):
+                self._metrics.refused()
+            raise refused_run(refusal) from None
+        ending.add_done_callback(lambda future: self._ended(run, future))
+
+    def _begin_wait(self, wait: _Wait) -> None:
+        wait.task = asyncio.get_running_loop().create_task(self._wait_for_environment(wait), name="environment")
+        wait.task.add_done_callback(self._taking.discard)
+        self._taking.add(wait.task)
+
+    async def _wait_for_environment(self, wait: _Wait) -> None:
+        """Submit a run when its environment is there, or end it. It is queued until then, and can be cancelled."""
+        run, ending = wait.run, None
+        try:
+            environment = await wait.building.wait(lambda doing: run.queued(None, doing))
+            prepared = self._checks.built(wait.prepared, environment)
+            profile = dataclasses.replace(wait.job.profile, environment=environment, preloads=prepared.preloads)
+            self._waiting.pop(run.info.id, None)
+            run.queued(None, None)
+            self._hand_over(run, dataclasses.replace(wait.job, profile=profile))
+        except ServiceError as error:
+            sentence = error.message if error.hint is None else f"{error.message} {error.hint}"
+            failed = RunError(type=error.code, message=sentence)
+            ending = Ending(outcome=Outcome.ENVIRONMENT, duration=0.0, isolation="", error=failed)
+        except asyncio.CancelledError:
+            ending = wait.ending()
+        finally:
+            self._waiting.pop(run.info.id, None)
+            if ending is not None:
+                self._ended_unstarted(run, ending)
+
+    def _ended_unstarted(self, run: ActiveRun, ending: Ending) -> None:
+        future: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        future.set_result(ending)
+        self._ended(run, future)
+
+    def _stop(self, run_id: int, intervention: Intervention | None = None) -> None:
+        """End a run that is queued or running, also one that waits for its environment."""
+        if (wait := self._waiting.get(run_id)) is not None:
+            wait.stop(intervention)
+        elif intervention is None:
+            self._pool.cancel(run_id)
+        else:
+            self._pool.cancel(run_id, intervention)
 
     def _forget(self, run: ActiveRun) -> None:
         """A run that the pool did not take."""

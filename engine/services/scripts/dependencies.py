@@ -72,6 +72,11 @@ class Dependencies:
             there += f", {', '.join(more[:-1])} or {more[-1]}" if len(more) > 1 else f" or {more[0]}"
         return f"It requires Python {requires} (requires-python), and {there}."
 
+    def satisfies(self, requirements: Sequence[str], requires_python: str | None) -> bool:
+        """Return whether a script that asks for these has what it needs in the usual environment."""
+        fits = requires_python is None or _allows(requires_python, self._python)
+        return fits and not self.missing(requirements)
+
     def note(self, requirements: Sequence[str]) -> str | None:
         """One sentence if something of what a script requires is missing here."""
         if not requirements:

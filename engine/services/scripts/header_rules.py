@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from engine.sandbox.permissions import KEY_OF, BadPermissions, asked, never_granted
 from engine.sandbox.protected import ProtectedPaths
+from engine.services.packages.script_environments import ScriptEnvironments
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.limits import DECLARABLE, RunCeilings, above_ceiling
 from store.frontmatter.keys import KINDS
@@ -37,11 +38,17 @@ class HeaderRules:
         dependencies: What is installed for scripts, and for which Python.
         ceilings: What limits may be.
         protection: Tells what must never be granted.
+        environments: Tells which packages are approved.
     """
 
     def __init__(
-        self, dependencies: Dependencies, ceilings: RunCeilings, protection: Callable[[], ProtectedPaths]
+        self,
+        dependencies: Dependencies,
+        ceilings: RunCeilings,
+        protection: Callable[[], ProtectedPaths],
+        environments: ScriptEnvironments | None = None,
     ) -> None:
+        self._environments = environments
         self._dependencies = dependencies
         self._ceilings = ceilings
         self._protection = protection
@@ -55,7 +62,7 @@ class HeaderRules:
             yield HeaderProblem((*OWN, "limits", above.key), f"{above.sentence} {above.hint}")
         yield from self._permissions(front)
         wrong = front.problem_key == ("dependencies",)  # which is told as such
-        if not wrong and (sentence := self._dependencies.note(front.dependencies)) is not None:
+        if not wrong and (sentence := self._lacking(front)) is not None:
             yield HeaderProblem(("dependencies",), sentence, refused=False)
         for found in front.unknown:
             yield HeaderProblem(found.path, unknown_sentence(found), refused=False)
@@ -64,6 +71,16 @@ class HeaderRules:
             near = difflib.get_close_matches(front.kind.lower(), KINDS, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"There are {' and '.join(KINDS)}."
             yield HeaderProblem((*OWN, "kind"), f"{sentence} {hint}", refused=False)
+
+    def _lacking(self, front: Frontmatter) -> str | None:
+        if front.environment:
+            return None
+        if self._environments is None:
+            return self._dependencies.note(front.dependencies)
+        if not self._environments.waits(front):
+            return None
+        sentence = self._dependencies.note(front.dependencies) or "Its packages are not installed for its Python here."
+        return f"{sentence} An administrator can approve them for this script: gatewright scripts approve"
 
     def _permissions(self, front: Frontmatter) -> Iterator[HeaderProblem]:
         if not front.permissions:

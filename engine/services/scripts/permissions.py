@@ -1,5 +1,6 @@
 """Declared permissions: shown to an administrator, approved or refused, and opened for each run (DESIGN 4.4).
 
+The packages that a script names for itself are shown and decided about together with them (``ScriptEnvironments``).
 An approval counts for one script path, one text and one set of permissions, as written and by the paths they led to.
 The script itself is only read here, never compiled.
 """
@@ -7,6 +8,7 @@ The script itself is only read here, never compiled.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shlex
 import time
@@ -26,9 +28,10 @@ from engine.models.permissions import (
     Grant,
     OwnEdits,
     PermissionReview,
+    ReviewedEnvironment,
     ReviewedFile,
 )
-from engine.models.scripts import ScriptInfo
+from engine.models.scripts import ScriptInfo, ScriptList
 from engine.models.shared import SharedFile
 from engine.pool.job import SharedModule
 from engine.registry.scripts import (
@@ -43,10 +46,11 @@ from engine.sandbox.grants import OpenedGrant
 from engine.sandbox.permissions import JudgedPermission, PathChanged, judge, open_grant
 from engine.sandbox.protected import ProtectedPaths
 from engine.services import text_diff
-from engine.services.access import Actor, ServiceError
+from engine.services.access import Actor, Role, ServiceError
 from engine.services.audit import AuditService
 from engine.services.events import EventBus
 from engine.services.operations import implements
+from engine.services.packages.script_environments import ScriptEnvironments
 from engine.services.scripts.own_edits import HEARD_FOR, EditLeases, Fixed, Lease, OwnEdit
 from engine.services.scripts.service import ScriptSource
 from engine.services.scripts.shared_code import SharedCode, changed_files, shared_files, whole_sha256
@@ -55,11 +59,16 @@ from store.files.names import is_shared
 from store.state.approvals import Approvals
 from store.state.rows import ApprovalRow
 
+MAX_OTHERS = 20
+"""Further scripts that a review of packages names."""
+
 
 class Scripts(Protocol):
     """The part of ``ScriptService`` that finds a script by its name."""
 
     async def source(self, name: str, *, allow_problem: bool = False) -> ScriptSource: ...
+
+    async def list(self, actor: Actor | None = None) -> ScriptList: ...
 
 
 class ApprovedGrant(Grant, frozen=True):
@@ -106,6 +115,7 @@ class PermissionService:
         audit: AuditService | None = None,
         leases: EditLeases | None = None,
         hosted_note: Callable[[Grant], str | None] = _nothing_to_note,
+        environments: ScriptEnvironments | None = None,
     ) -> None:
         """Make the service of one project.
 
@@ -118,7 +128,9 @@ class PermissionService:
             audit: Hears of leases.
             leases: Of own edits.
             hosted_note: Tells what to know of a permission that the engine carries out; called in a thread.
+            environments: The packages that scripts name for themselves.
         """
+        self._environments = environments
         self._hosted_note = hosted_note
         self._leases = leases or EditLeases()
         self._leases.tell = self._tell_lease
@@ -131,11 +143,12 @@ class PermissionService:
         self._audit = audit
 
     @implements(PERMISSIONS_REVIEW)
-    async def review(self, path: str, actor: Actor) -> PermissionReview:  # noqa: ARG002 - its role is checked
+    async def review(self, path: str, actor: Actor) -> PermissionReview:
         """What a script asks for, judged now, and what changed since its last approval."""
         source = await self._source(path)
         shared = await self._shared.used_by(source.data)
-        return await self._review(source, shared, await self._judge(source.info.permissions))
+        environment = await self._environment(source.info, actor)
+        return await self._review(source, shared, await self._judge(source.info.permissions), environment)
 
     @implements(PERMISSIONS_APPROVE)
     async def approve(self, path: str, request: ApproveRequest, actor: Actor) -> PermissionReview:
@@ -143,12 +156,37 @@ class PermissionService:
 
         Raises:
             ServiceError: ``changed`` when the text or what its paths lead to differs from ``request``,
-                ``bad_permission`` when something it asks for cannot be granted, ``no_permissions`` when it asks for
-                nothing. Nothing was approved.
+                ``bad_permission`` when something it asks for cannot be granted, ``bad_packages`` when the packages that
+                it names cannot be had, ``no_permissions`` when it asks for nothing. Nothing was approved.
         """
         source, shared, judged = await self._as_seen(path, request)
-        await self._decide(source, shared, judged, ApprovalState.APPROVED, actor)
-        return await self._review(source, shared, judged)
+        info = source.info
+        environment = await self._environment(info, actor)
+        if not judged and environment is None:
+            raise _asks_for_nothing(info.path)
+        if environment is not None and environment.problem:
+            raise ServiceError("bad_packages", f"{info.path} cannot be approved: {environment.problem}", status=422)
+        if request.environment != ("" if environment is None else environment.lock):
+            what = "The packages that it names" if request.environment else "It names packages, which"
+            raise _changed(f"{what} are not those that you looked at; nothing was approved.", info.path)
+        if self._environments is not None and environment is not None and environment.state != ApprovalState.APPROVED:
+            await self._environments.approve(info, environment, actor)
+            environment = await self._environment(info, actor)
+        if judged:
+            await self._decide(source, shared, judged, ApprovalState.APPROVED, actor)
+        else:
+            self._events.publish("script", {"path": info.path, "change": ApprovalState.APPROVED.value})
+        return await self._review(source, shared, judged, environment)
+
+    async def _environment(
+        self, info: ScriptInfo, actor: Actor, *, resolve: bool | None = None
+    ) -> ReviewedEnvironment | None:
+        """The packages of a script's own, resolved now for those who may install any."""
+        if self._environments is None or not info.dependencies:
+            return None
+        resolve = actor.role >= Role.ADMIN if resolve is None else resolve
+        others = self._environments.same_request(info, (await self._scripts.list(actor)).scripts)
+        return await self._environments.review(info, resolve=resolve, others=others[:MAX_OTHERS])
 
     async def _as_seen(
         self, path: str, request: ApproveRequest
@@ -164,8 +202,6 @@ class PermissionService:
             raise _changed(f"{what}; nothing was approved.", info.path)
         judged = await self._judge(info.permissions)
         _refuse_problems(info.path, judged)
-        if not judged:
-            raise ServiceError("no_permissions", f"{info.path} asks for no permissions.", status=422)
         if {one.grant for one in judged} != set(request.grants):
             raise _changed(f"A path that {info.path} asks for leads elsewhere now; nothing was approved.", info.path)
         return source, shared, judged
@@ -178,6 +214,8 @@ class PermissionService:
             ServiceError: As ``approve`` does, or ``too_many``. Nothing was approved.
         """
         source, shared, judged = await self._as_seen(path, request)
+        if not judged:
+            raise _asks_for_nothing(source.info.path)
         permitted = {one.asked: (one.canonical, one.folder) for one in judged if one.canonical is not None}
         lease = self._leases.begin(actor, source.info.path, source.info.sha256, permitted, shared_files(shared))
         watching = asyncio.create_task(self._watch(lease), name="own edits")
@@ -255,15 +293,22 @@ class PermissionService:
         """Say no to what a script asks for; an approval that it had, for whatever text, ends."""
         source = await self._source(path)
         judged = await self._judge(source.info.permissions)
-        if not judged and await self._approvals.in_force(source.info.path) is None:
-            raise ServiceError("no_permissions", f"{source.info.path} asks for no permissions.", status=422)
+        environment = await self._environment(source.info, actor, resolve=False)
+        if not judged and environment is None and await self._approvals.in_force(source.info.path) is None:
+            raise _asks_for_nothing(source.info.path)
         try:
             shared = await self._shared.used_by(source.data)
         except ServiceError:  # what it imports cannot be used now: no reason not to refuse
             shared = ()
-        await self._decide(source, shared, judged, ApprovalState.REFUSED, actor)
+        if self._environments is not None and environment is not None:
+            await self._environments.refuse(source.info, actor)
+            environment = await self._environment(source.info, actor, resolve=False)
+        if judged or environment is None:
+            await self._decide(source, shared, judged, ApprovalState.REFUSED, actor)
+        else:
+            self._events.publish("script", {"path": source.info.path, "change": ApprovalState.REFUSED.value})
         self._leases.end_all(source.info.path, f"{actor.name} refused what the script asks for")
-        return await self._review(source, shared, judged)
+        return await self._review(source, shared, judged, environment)
 
     async def grants_for(
         self, info: ScriptInfo, sha256: str, shared: Sequence[SharedFile] = (), edit: OwnEdit | None = None
@@ -388,11 +433,15 @@ class PermissionService:
         self._events.publish("script", {"path": source.info.path, "change": state.value})
 
     async def _review(
-        self, source: ScriptSource, shared: Sequence[SharedModule], judged: Sequence[JudgedPermission]
+        self,
+        source: ScriptSource,
+        shared: Sequence[SharedModule],
+        judged: Sequence[JudgedPermission],
+        environment: ReviewedEnvironment | None,
     ) -> PermissionReview:
         path = source.info.path
         decisions = Decisions(await self._approvals.in_force(path), await self._approvals.last_approval(path))
-        return await asyncio.to_thread(_reviewed, source, shared, judged, decisions)
+        return await asyncio.to_thread(_reviewed, source, shared, judged, decisions, environment)
 
 
 def _reviewed(
@@ -400,6 +449,7 @@ def _reviewed(
     shared: Sequence[SharedModule],
     judged: Sequence[JudgedPermission],
     decisions: Decisions,
+    environment: ReviewedEnvironment | None,
 ) -> PermissionReview:
     """Blocks: it compares texts."""
     files = shared_files(shared)
@@ -411,7 +461,7 @@ def _reviewed(
     return PermissionReview(
         script=info.path,
         sha256=info.sha256,
-        state=_state(info, files, judged, decisions),
+        state=_together(_state(info, files, judged, decisions), environment),
         asked=asked,
         removed=[grant for grant in before if grant not in now],
         approved_by=last.name if last else None,
@@ -420,8 +470,31 @@ def _reviewed(
         diff=_diff(source, shared, last) if judged else "",
         shared=[ReviewedFile(path=file.path, sha256=file.sha256, change=_change(file, old_files)) for file in files],
         removed_shared=sorted({file.path for file in old_files} - {file.path for file in files}),
-        whole_sha256=whole_sha256(info.sha256, files),
+        whole_sha256=_whole(whole_sha256(info.sha256, files), environment),
+        environment=environment,
     )
+
+
+def _together(state: ApprovalState, environment: ReviewedEnvironment | None) -> ApprovalState:
+    """The state of permissions and packages: of the two the one that still has to be decided."""
+    states = {state} if environment is None else {state, environment.state}
+    return next(one for one in _MOST_TELLING if one in states)
+
+
+_MOST_TELLING = (
+    ApprovalState.REFUSED,
+    ApprovalState.CHANGED,
+    ApprovalState.NEEDED,
+    ApprovalState.APPROVED,
+    ApprovalState.NONE,
+)
+
+
+def _whole(sha256: str, environment: ReviewedEnvironment | None) -> str:
+    """One hash for the texts with the packages that they name."""
+    if environment is None:
+        return sha256
+    return hashlib.sha256(f"{sha256}\n{environment.lock}".encode()).hexdigest()
 
 
 def _change(file: SharedFile, before: Sequence[SharedFile]) -> str:
@@ -545,6 +618,10 @@ def _why_not(info: ScriptInfo, decided: ApprovalRow | None, sha256: str, shared:
     if decided.sha256 == sha256:
         return f"{path} was refused the permissions that it asks for, by {decided.name}."
     return f"{path} asks for {wanted}; {decided.name} refused that for an earlier text."
+
+
+def _asks_for_nothing(path: str) -> ServiceError:
+    return ServiceError("no_permissions", f"{path} asks for no permissions.", status=422)
 
 
 def _needs_approval(path: str, sentence: str) -> ServiceError:

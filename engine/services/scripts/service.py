@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import functools
 import hashlib
 import shlex
 import time
@@ -31,6 +30,7 @@ from engine.sandbox.permissions import BadPermissions, asked
 from engine.services.access import Actor, ServiceError, require_script
 from engine.services.events import EventBus
 from engine.services.operations import implements, may
+from engine.services.packages.script_environments import Header, ScriptEnvironments
 from engine.services.scripts.dependencies import Dependencies
 from engine.services.scripts.own_edits import EditLeases, OwnEdit
 from engine.services.scripts.shared_code import SharedCode, shared_files, vain_header
@@ -71,8 +71,10 @@ class ScriptService:
         dependencies: Dependencies,
         shared: SharedCode | None = None,
         leases: EditLeases | None = None,
+        environments: ScriptEnvironments | None = None,
     ) -> None:
         """``shared`` tells which shared code a text imports; without it none is looked at."""
+        self._environments = environments
         self._files = files
         self._reconciler = reconciler
         self._versions = versions
@@ -213,11 +215,18 @@ class ScriptService:
             raise ServiceError("bad_script", f"The code cannot run: {problem}", status=422)
         given = (front.entrypoint, front.params, front.preload, front.permissions, front.limits != DeclaredLimits())
         only = "Entrypoint, params, limits and permissions of its header count only when it is run as a script."
-        return " ".join(filter(None, (self._told(front), only if any(given) else None))) or None
+        told = (front.note, self._dependencies.note(front.dependencies), only if any(given) else None)
+        return " ".join(filter(None, told)) or None
 
     def _told(self, front: Frontmatter) -> str | None:
         """What runs and lists say of a header that is no reason to refuse it."""
-        return " ".join(filter(None, (front.note, self._dependencies.note(front.dependencies)))) or None
+        return " ".join(filter(None, (front.note, self._lacking(front)))) or None
+
+    def _lacking(self, header: Header) -> str | None:
+        """What a script's dependencies have to be told of: it has no environment in which they are."""
+        if not header.dependencies or header.environment or self._environments is not None:
+            return None
+        return self._dependencies.note(header.dependencies)
 
     def _placed(self, info: ScriptInfo) -> ScriptInfo:
         """``info`` with what this host makes of it: a Python that it does not run with is its problem."""
@@ -228,13 +237,22 @@ class ScriptService:
 
     async def _marked(self, infos: Sequence[ScriptInfo]) -> Sequence[ScriptInfo]:
         """``infos`` with ``needs_approval`` where a script asks for what is not approved for these texts."""
-        if not any(info.permissions for info in infos):
+        if not any(info.permissions or info.dependencies for info in infos):
             return infos
+        waiting = await asyncio.to_thread(self._waiting, infos)
         approved = await self._approvals.approved()
         asking = {info.path for info in infos if info.permissions}
         same = {info.path for info in infos if info.path in asking and approved.get(info.path) == info.sha256}
         covered = same - await self.with_other_shared_code(same)
-        return [replace(info, needs_approval=True) if info.path in asking - covered else info for info in infos]
+        needy = asking - covered | waiting
+        return [replace(info, needs_approval=True) if info.path in needy else info for info in infos]
+
+    def _waiting(self, infos: Sequence[ScriptInfo]) -> set[str]:
+        """Paths of scripts that ask for packages that no administrator has approved. Blocks."""
+        if self._environments is None:
+            return set()
+        waits = self._environments.waits
+        return {info.path for info in infos if info.dependencies and not info.shared and waits(info)}
 
     async def with_other_shared_code(self, paths: set[str]) -> set[str]:
         """Those of the approved scripts that import another shared code than they were approved with."""
@@ -265,11 +283,10 @@ class ScriptService:
     def _infos(self, rows: Sequence[ScriptRow], *, every: bool) -> Sequence[ScriptInfo]:
         shown: dict[str, tuple[ScriptRow, ScriptInfo]] = {}
         notes = name_notes([row.path for row in rows])
-        lacking = functools.cache(self._dependencies.note)
         for row in rows:
             known = self._shown.get(row.path)
             info = known[1] if known and known[0] is row else self._placed(_info_of(row))
-            told = lacking(row.front.dependencies)
+            told = self._lacking(row.front)
             if row.front.note is not None:
                 told = f"{row.front.note} {told}" if told else row.front.note
             note = notes.get(row.path) or vain_header(row.path, row.front) or told
