@@ -148,6 +148,7 @@ class _Making:
         if source.shared_settings is not None:
             with disk.open_folder(source.shared_settings.parent) as folder:
                 self._own(folder, source.shared_settings.name, SHARED_SETTINGS)
+            self.left_out.append("That it is shared: the restored project has the settings, until it is shared again.")
         self._tell("Symbolic links", self.links)
         self._tell("Names, and kinds of files, that a backup cannot hold", self.others)
         manifest = BackupManifest(

@@ -111,6 +111,9 @@ def test_nothing_is_overwritten(plant: CliProject, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (5, "")
     assert "nothing is overwritten" in done.stderr
     assert plant.call("backup", str(tmp_path / "no" / "such")).returncode == 1
+    for inside in (plant.root, plant.root / "documents" / "x"):
+        refused = plant.call("backup", str(inside))
+        assert (refused.returncode, "lies in the project" in refused.stderr) == (2, True), refused.stderr
     assert restored(tmp_path / "mine", tmp_path / "new").stderr.startswith("gatewright: ")
     assert restored(tmp_path / "mine", Path("/tmp")).returncode == 1
     assert restored(tmp_path / "mine", tmp_path / "new", "--project", "x").returncode == 2

@@ -261,6 +261,35 @@ def test_a_repository_that_git_refuses_is_a_problem_and_the_rest_is_there(projec
     assert "project/scripts/run.py" in manifest.files
 
 
+def test_a_project_that_was_shared_has_the_settings_that_counted(project: Project, tmp_path: Path) -> None:
+    write(tmp_path / "etc" / "plant.toml", "# root's\n")
+    (tmp_path / "work").mkdir()
+    source = BackupSource(
+        project.root, project.private, project.state_db, "1.2", "anna", tmp_path / "etc" / "plant.toml"
+    )
+    with open(tmp_path / "file", "xb") as into:
+        make(source, into, tmp_path / "work", threading.Event())
+    restore(tmp_path / "file", tmp_path / "new", "berta")
+    private = tmp_path / "new" / ".gatewright"
+    assert (private / "settings.toml").read_text() == "# root's\n"
+    assert (private / "settings-unused.toml").read_bytes() == project.settings_file.read_bytes()
+    assert not (private / "shared-settings.toml").exists()
+
+
+def test_without_git_the_rest_is_restored_and_the_bundle_kept(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, _ = made(project, tmp_path / "work")
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring.GitCommand, "run", Mock(side_effect=StoreError("There is no git.")))
+        [problem] = restore(file, tmp_path / "new", "berta").problems
+    assert problem.startswith("The repository was not restored: There is no git.")
+    assert (tmp_path / "new" / "scripts" / "run.py").exists()
+    assert not (tmp_path / "new" / ".git").exists()
+    git(tmp_path, "clone", "-q", str(tmp_path / "new" / ".gatewright" / "git.bundle"), "cloned")
+    assert (tmp_path / "cloned" / "scripts" / "run.py").exists()
+
+
 def test_nothing_is_overwritten_and_nothing_is_left_of_a_failure(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
