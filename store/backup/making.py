@@ -87,6 +87,7 @@ class BackupSource:
         version: Of Gatewright.
         made_by: Who asked.
         left_out: What the engine leaves out on purpose, a sentence each.
+        problems: What the engine cannot hand over, a sentence each.
     """
 
     root: Path
@@ -96,6 +97,7 @@ class BackupSource:
     made_by: str
     shared_settings: Path | None = None
     left_out: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 def make(source: BackupSource, into: BinaryIO, work: Path, stop: threading.Event) -> BackupManifest:
@@ -134,6 +136,7 @@ class _Making:
     def whole(self) -> BackupManifest:
         source = self.source
         self.left_out += source.left_out
+        self.problems += source.problems
         self._histories()
         schema = self._database()
         self._histories()

@@ -65,7 +65,8 @@ def look_over(file: Path) -> BackupManifest:
         NoBackup: It is none, or not whole.
         StoreError: It cannot be read, or a newer version made it.
     """
-    with _opened(file) as (archive, manifest), tempfile.TemporaryDirectory(dir=file.parent, prefix=".looking-") as work:
+    place = file.parent if os.access(file.parent, os.W_OK) else None  # else where all have room for such files
+    with _opened(file) as (archive, manifest), tempfile.TemporaryDirectory(dir=place, prefix=".looking-") as work:
         for name, entry in manifest.files.items():
             if name == DATABASE:
                 with open(Path(work, "state.db"), "xb") as target:
