@@ -28,6 +28,7 @@ from engine.models.runs import (
 )
 from engine.models.shared import SharedFile
 from engine.pool.job import (
+    Environment,
     FileInput,
     HostCalls,
     Job,
@@ -729,7 +730,7 @@ class RunService:
                 grants=prepared.grants.paths,
                 leaves=prepared.leaves,
             ),
-            ahead=self._checks.ahead.modules(prepared.source, prepared.shared, prepared.mode, self._pool.environment),
+            ahead=self._ahead(prepared, prepared.environment or self._pool.environment),
             priority=_priority(request, info.source),
             queue_wait=queue_wait,
             max_parallel=prepared.parallel,
@@ -769,6 +770,9 @@ class RunService:
             raise refused_run(refusal) from None
         ending.add_done_callback(lambda future: self._ended(run, future))
 
+    def _ahead(self, prepared: Prepared, environment: Environment) -> tuple[str, ...]:
+        return self._checks.ahead.modules(prepared.source, prepared.shared, prepared.mode, environment)
+
     def _begin_wait(self, wait: _Wait) -> None:
         wait.task = asyncio.get_running_loop().create_task(self._wait_for_environment(wait), name="environment")
         wait.task.add_done_callback(self._taking.discard)
@@ -783,7 +787,8 @@ class RunService:
             profile = dataclasses.replace(wait.job.profile, environment=environment, preloads=prepared.preloads)
             self._waiting.pop(run.info.id, None)
             run.queued(None, None)
-            self._hand_over(run, dataclasses.replace(wait.job, profile=profile))
+            ahead = self._ahead(prepared, environment)
+            self._hand_over(run, dataclasses.replace(wait.job, profile=profile, ahead=ahead))
         except ServiceError as error:
             sentence = error.message if error.hint is None else f"{error.message} {error.hint}"
             failed = RunError(type=error.code, message=sentence)
