@@ -163,8 +163,8 @@ ABOVE_VIEWER = {
 PATIENT = {
     "assistant.ask", "assistant.classify", "assistant.explain", "assistant.propose", "assistant.summarize",
     "audit.verify", "backup", "environments.create", "packages.install", "packages.plan", "packages.uninstall",
-    "packages.upgrade", "python.use", "render.begin", "render.documents", "render.reads", "retention.prune",
-    "runs.buffer", "runs.file", "sync.apply", "sync.diff", "sync.rebuild",
+    "packages.upgrade", "permissions.approve", "permissions.review", "python.use", "render.begin", "render.documents",
+    "render.reads", "retention.prune", "runs.buffer", "runs.file", "sync.apply", "sync.diff", "sync.rebuild",
 }  # fmt: skip
 
 
