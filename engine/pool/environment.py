@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 import subprocess
@@ -17,6 +18,10 @@ CHECK_TIMEOUT = 10.0
 
 BARE = ".bare"
 """Beside an environment whose interpreter is gone: one without packages."""
+
+
+SEEDS = {"matplotlib": "matplotlib.font_manager"}
+"""Packages that make files for themselves while one of their modules is imported, and that module."""
 
 
 class EnvironmentProblem(Exception):
@@ -47,6 +52,22 @@ def environment_at(folder: Path) -> Environment | None:
         return None
     packages = prefix / "lib" / f"python{'.'.join(version.split('.')[:2])}" / "site-packages"
     return Environment(interpreter, prefix, packages, version, folder.name) if packages.is_dir() else None
+
+
+def seed_place(folder: Path | None, environment: Environment) -> Path | None:
+    """Return where an environment's files belong, by what its packages are now; None if none of them makes any."""
+    if folder is None:
+        return None
+    told = [str(environment.prefix), environment.version]
+    for package in SEEDS:
+        try:
+            info = (environment.packages / package).stat()
+        except OSError:
+            continue
+        told += [package, str(info.st_ino), str(info.st_mtime_ns)]
+    if len(told) == 2:
+        return None
+    return folder / hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def interpreter_version(interpreter: Path) -> str | None:

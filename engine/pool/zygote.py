@@ -17,6 +17,7 @@ from typing import IO, Protocol
 
 import msgspec
 
+from engine.pool.environment import seed_place
 from engine.pool.isolation import Promise, Ready, UnfitChild
 from engine.pool.job import AHEAD_MODULES, Profile
 from engine.pool.open_line import make_page
@@ -257,6 +258,7 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
     """What the launcher is told (``engine.worker.config.Config``)."""
     plan = settings.plan_for(profile)
     environment = settings.environment_of(profile)
+    seeds = seed_place(settings.seeds, environment)
     rule = {
         "mode": profile.mode.value,
         "allowed": (*settings.modules, *environment.modules),
@@ -277,6 +279,7 @@ def _config(settings: PoolSettings, profile: Profile, scratch: Path, control: in
         "scripts": settings.scripts,
         "prefix": str(environment.prefix),
         "packages": str(environment.packages),
+        "seeds": str(seeds) if seeds is not None and seeds.is_dir() else "",
         "preloads": profile.preloads if AHEAD_MODULES.isdisjoint(profile.preloads) else (EXERCISES, *profile.preloads),
         "grants": [(grant.access.value, grant.path, grant.device, grant.inode) for grant in profile.grants],
         "own_files": plan.owns_files(profile.grants),

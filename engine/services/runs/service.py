@@ -95,6 +95,9 @@ STOP_LINE = 1 << 10
 OF_TOKENS = "token:"
 """What the name of a token begins with where it stands beside names of accounts."""
 
+MAX_WAITING = 200
+"""Runs that may wait for their environments to be built."""
+
 PAGE = 500
 """Output chunks read from the state at a time."""
 
@@ -687,6 +690,8 @@ class RunService:
         queue_wait: float | None,
         repeated: Repeated | None,
     ) -> ActiveRun:
+        if prepared.building is not None and len(self._waiting) >= MAX_WAITING:
+            raise refused_run(QueueFull(f"{MAX_WAITING} runs wait for their packages already."))
         files, named = _by_name(request, buffers)
         stdin = None
         if request.stdin is not None:
@@ -736,12 +741,12 @@ class RunService:
         run.by_token = bool(actor.token)
         self._active[info.id] = run
         self._hold_back(run, repeated, inputs)
-        if prepared.building is None:
-            try:
+        try:
+            if prepared.building is None:
                 self._hand_over(run, job)
-            except BaseException:
-                self._forget(run)
-                raise
+        except BaseException:
+            self._forget(run)
+            raise
         if run.kept_back is None:
             self.recorder.inputs(inputs)
         if run.info.state is RunState.QUEUED:
