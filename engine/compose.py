@@ -22,6 +22,7 @@ from engine.paths import EnginePaths
 from engine.pool.environment import ensure_environment
 from engine.pool.job import Environment, Limits
 from engine.pool.pool import Pool
+from engine.pool.seeds import make_seeds
 from engine.pool.settings import PoolSettings
 from engine.pool.switching import UnusableEnvironment
 from engine.project_folder import OWN_FOLDER, who_may_replace, why_no_project
@@ -199,6 +200,8 @@ async def compose(
     metrics = RunMetrics()
     pool = await start_pool(project, settings, environment, pool_size)
     stack.push_async_callback(pool.close)
+    builds.prepare = lambda made: make_seeds(pool.settings, made)
+    stack.push_async_callback(_ended, asyncio.create_task(make_seeds(pool.settings, environment)))
     imports = ImportPolicy(settings.policy)
     admin = pool.settings.admin
     if isinstance(project, ReadOnlyProject):
@@ -235,14 +238,19 @@ async def compose(
     stack.push_async_callback(examiner.close)
     shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
     stack.push_async_callback(shared.close)
-    interpreters = Interpreters(project.private, builds.named, audit, space)
+    interpreters = Interpreters(
+        project.private,
+        lambda: [pool.environment, *(one for one in builds.named() if one.name != DEFAULT)],
+        audit,
+        space,
+    )
     dependencies = Dependencies.of(environment, interpreters.known_versions)
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
     script_environments = ScriptEnvironments(
         state.environment_approvals,
         dependencies,
-        uv,
+        builds.uv,
         ScriptBuilds(builds, settings.packages.scripts_size, settings.packages.scripts_days * DAY),
         lambda: Interpreter(pool.environment.interpreter, pool.environment.version, "default"),
         interpreters.preferred,
@@ -340,6 +348,7 @@ async def compose(
         lambda environment: _switched(pool, environment),
         lambda: [each.prefix for each in pool.environments_in_use()],
     )
+    interpreters.use_python = packages.use_python
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
     script_api = ScriptApi(audit, callers)
     render = RenderService(
@@ -426,6 +435,12 @@ async def _default_environment(project: Project, builds: Builds) -> Environment:
         "use VERSION."
     )
     return replace(await ensure_environment(project.environments / BARE), name=DEFAULT)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """End a task of the engine's start that may still go on."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _switched(pool: Pool, environment: Environment) -> None:
@@ -637,6 +652,7 @@ def _pool_settings(
         lifted=policy.lifted,
         admin_memory=policy.admin_memory,
         scratch=project.private / "scratch",
+        seeds=None if isinstance(project, ReadOnlyProject) else project.environments.parent / "cache" / "seeds",
         scripts=str(project.scripts),
         log_file=project.logs / "zygotes.log",
         size=settings.pool.size if size is None else size,

@@ -180,6 +180,7 @@ PYTHON_USE = Operation(
     "admin",
     "Use another interpreter for an environment, with the same packages",
     body=UsePythonRequest,
+    patience=INSTALL_TIMEOUT,
 )
 PYTHON_ADD = Operation(
     "python.add", "POST", "/python", PythonInfo, "admin", "Add an interpreter by its path", body=AddPythonRequest
@@ -208,6 +209,7 @@ OPERATIONS: tuple[Operation[Any, Any, Any], ...] = (
     ENVIRONMENTS_CREATE,
     ENVIRONMENTS_REMOVE,
     PYTHON_LIST,
+    PYTHON_USE,
     PYTHON_ADD,
     PYTHON_REMOVE,
 )

@@ -37,7 +37,7 @@ from engine.registry.packages import (
 from tui.commands import exit_codes
 from tui.commands.arguments import ENVIRONMENT, INSTALLED, host_files
 from tui.commands.errors import CommandError
-from tui.commands.invocation import CommandGroup, Invocation, common_options
+from tui.commands.invocation import CommandGroup, Decorated, Invocation, common_options
 from tui.text.formats import clock, size
 
 if TYPE_CHECKING:
@@ -66,7 +66,6 @@ PIECE = 1 << 20
 CHANGES = ("new", "upgrade", "downgrade", "removed")
 
 Answer = TypeVar("Answer")
-Decorated = TypeVar("Decorated", bound="Callable[..., object]")
 
 
 def environment_option(command: Decorated) -> Decorated:
@@ -459,7 +458,7 @@ def _print_changes(invocation: Invocation, done: PackagePlan) -> None:
     if changes:
         streams.notify(f"{done.environment} is changed; runs that begin from now on have it")
     else:
-        streams.notify(f"nothing has changed: {done.environment} has all of that")
+        streams.notify(f"no package has changed: {done.environment} has all of that")
 
 
 def _changing(found: PackagePlan) -> list[PlannedPackage]:

@@ -16,7 +16,7 @@ import shutil
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -75,12 +75,14 @@ class Builds:
 
     Attributes:
         claims: Tell folders of builds that must stay although no environment has them.
+        prepare: Called with each build before it is used.
     """
 
     def __init__(self, folder: Path, uv: Uv) -> None:
         self.folder = folder
         self.uv = uv
         self.claims: list[Callable[[], Iterable[Path]]] = []
+        self.prepare: Callable[[Environment], Awaitable[None]] | None = None
         self._making: set[Path] = set()
 
     async def make(
@@ -127,6 +129,8 @@ class Builds:
             await asyncio.to_thread(_finish, prefix, record)
             if claim is not None:
                 await asyncio.to_thread(claim, prefix)
+            if self.prepare is not None:
+                await self.prepare(environment)
         except OSError as error:
             await asyncio.to_thread(shutil.rmtree, prefix, ignore_errors=True)
             raise ServiceError(
