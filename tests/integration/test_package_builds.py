@@ -142,6 +142,7 @@ async def test_nothing_of_a_package_is_executed_and_nothing_gets_out_of_its_fold
     assert not list(tmp_path.rglob("outside.txt"))
 
 
+@pytest.mark.slow
 async def test_an_index_that_hangs_is_given_up_and_a_cancelled_build_leaves_nothing(
     index: PackageIndex, tmp_path: Path
 ) -> None:
@@ -183,7 +184,7 @@ async def test_credentials_reach_the_index_and_nothing_else(tmp_path: Path) -> N
 
 
 async def test_the_wheelhouse_is_enough_where_it_has_everything(index: PackageIndex, tmp_path: Path) -> None:
-    house = wheelhouse(tmp_path / "wheels", Release("alpha", requires=("beta>=1",)), Release("beta"))
+    house = wheelhouse(tmp_path / "house", Release("alpha", requires=("beta>=1",)), Release("beta"))
     before = list(index.asked)
     settings = PackagesSection(index=index.url, wheelhouse=str(house))
     builds = builds_of(tmp_path, settings)
