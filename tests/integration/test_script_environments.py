@@ -16,7 +16,7 @@ from engine import Engine
 from engine.config import PackagesSection, PolicySection, Settings
 from engine.models.checks import CheckRequest
 from engine.models.macros import BatchRequest, PreviewRequest
-from engine.models.permissions import ApprovalState, ApproveRequest, PermissionReview
+from engine.models.permissions import ApprovalState, ApproveRequest, Grant, PermissionReview
 from engine.models.runs import Mode, Outcome, RunInfo, RunKind, RunRequest, RunState
 from engine.models.scripts import SaveRequest
 from engine.services.access import Actor, Role, ServiceError
@@ -177,6 +177,24 @@ async def test_a_header_that_asks_for_more_needs_another_approval(engine: Engine
             await engine.permissions.approve("own/grows.py", request, engine.owner)
         assert refused.value.code == "changed"
     assert (await refusal(engine, "own/grows.py")).code == "needs_approval", "nothing was approved"
+
+
+async def test_permissions_and_packages_are_decided_about_together(engine: Engine, tmp_path: Path) -> None:
+    text = script("gwlines", "gwalone", more=f'[tool.gatewright.permissions]\n# read = ["{tmp_path}"]')
+    await save(engine, "own/both.py", text)
+    assert (await refusal(engine, "own/both.py")).code == "needs_approval"
+    review = await engine.permissions.review("own/both.py", engine.owner)
+    assert review.environment is not None
+    grants = [Grant(access=one.access, path=one.canonical or "") for one in review.asked]
+    request = ApproveRequest(sha256=review.sha256, grants=grants, environment=review.environment.lock)
+    approved = await engine.permissions.approve("own/both.py", request, engine.owner)
+    assert approved.state is ApprovalState.APPROVED
+    assert (await run(engine, "own/both.py")).outcome is Outcome.OK
+    await save(engine, "own/both.py", text + "# edited\n")
+    review = await engine.permissions.review("own/both.py", engine.owner)
+    assert review.environment is not None
+    assert (review.state, review.environment.state) == (ApprovalState.CHANGED, ApprovalState.APPROVED)
+    assert "is not the text whose permissions" in (await refusal(engine, "own/both.py")).message
 
 
 async def test_a_refusal_ends_the_approval_for_all_who_ask_for_the_same(engine: Engine) -> None:
