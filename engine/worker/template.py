@@ -181,6 +181,10 @@ class Template:
             if self._own_pidns is not None:
                 namespaces.next_child_in_own_pid_namespace(self._own_pidns)
             _import(names)
+            exercises = sys.modules.get(f"{__package__}.exercises")
+            if exercises is not None:
+                exercises.in_template()
+                self._run.exercise = exercises.in_child
             if not self._alone():
                 raise RuntimeError("a preloaded module has started threads, which a fork would lose")
             if _has_children():

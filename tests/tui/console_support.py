@@ -17,10 +17,12 @@ import pytest
 from quiet import QuietPilot
 from textual import events
 
+from default_scripts import Bundle
 from engine.client import launch
 from engine.client.calls import Calls
 from engine.client.target import Target
 from engine.registry.operation import Operation
+from store.project import Project
 from tui.app import GatewrightApp, Preferences
 from tui.editing.recovery import RecoveryJournal
 
@@ -48,9 +50,18 @@ def write_settings(root: Path, text: str) -> None:
     settings.chmod(0o600)
 
 
+PICTURED = ("csv_summary.py", "log_digest.py", "tour.py", "live_sqlite.py", "tag_history.csv", "wrapper.log")
+
+
 @contextmanager
-def engine_project(root: Path, *, admin: bool = False, policy: str = "", settings: str = "") -> Iterator[Path]:
-    """A new project with its engine running; the engine is gone afterwards."""
+def engine_project(
+    root: Path, *, admin: bool = False, policy: str = "", settings: str = "", pictured: bool = False
+) -> Iterator[Path]:
+    """A new project with its engine running; the engine is gone afterwards.
+
+    Args:
+        pictured: With some of the default scripts only, so that pictures stay as they are when there are more of them.
+    """
     root.mkdir(parents=True)
     if admin:
         policy = "admin_as_root = true"
@@ -58,6 +69,10 @@ def engine_project(root: Path, *, admin: bool = False, policy: str = "", setting
         set_policy(root, policy)
     if settings:
         write_settings(root, settings)
+    if pictured:
+        for path in Project.create(root, Bundle().files).seeded:
+            if path.startswith(("scripts/defaults/", "documents/samples/")) and Path(path).name not in PICTURED:
+                (root / path).unlink()  # as if its user had deleted it: it does not come again
 
     async def start() -> None:
         await (await launch.connect(root, client="console")).close()

@@ -21,6 +21,7 @@ VARYING = [
     (re.compile(r"approved by \S+,"), "approved by WHO,"),
     (re.compile(r"the engine's account \S+:"), "the engine's account NAME:"),
     (re.compile(r"pid \d+"), "pid N"),
+    (re.compile(r"Python 3\.\d+\.\d+"), "Python N"),
     (re.compile(r"HH:MM:SS      \S+ +"), "HH:MM:SS      WHO       "),
 ]
 """What differs from run to run or from host to host; columns keep their places."""

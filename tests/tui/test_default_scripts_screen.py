@@ -77,5 +77,9 @@ async def test_an_empty_list_says_how_to_restore_them(upgraded, tmp_path):
     async with console(upgraded, tmp_path) as c:
         await c.shows("No scripts yet.", "then B restores", "pool [")
         await c.press("f2", "B")
-        await c.shows("restored 13 files of the default scripts")
-        await c.shows("csv_summary", "log_digest", "tour")
+        bundled = sum(path.startswith("scripts/") for path in Bundle().files)
+        await c.shows(f"restored {bundled} files of the default scripts")
+        await c.shows("v macros", "badge")
+        assert {"csv_summary.py", "log_digest.py", "tour.py"} <= {
+            file.name for file in (upgraded / "scripts/defaults").iterdir()
+        }

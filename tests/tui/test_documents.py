@@ -194,7 +194,7 @@ async def test_front_matter_that_cannot_be_used_is_a_problem_of_the_saved_text(c
 async def test_words_are_found_in_all_texts(c):
     await c.press("f2", "s")
     await c.shows("search in scripts and documents")
-    await c.type("stopped")
+    await c.type("were stopped")
     await c.shows("documents/night.md:5", "Pumps were stopped.")
     await c.press("enter")
     await c.until(lambda: c.app._console.editor.cursor_location == (4, 0), "the cursor is on the line")

@@ -34,6 +34,7 @@ from tui.widgets.live_table import Column, LiveTable, TableRow
 from tui.widgets.row_list import RowList
 
 _COLUMNS = (Column("script"), Column("", 40))
+_FIRST = {DefaultState.OFFERED: 0, DefaultState.MISSING: 1}
 _TONES = {DefaultState.OFFERED: "accent", DefaultState.MISSING: "dim"}
 
 
@@ -46,6 +47,7 @@ class DefaultsScreen(FullScreen[None]):
         super().__init__()
         self._connection = connection
         self._found: DefaultScripts | None = None
+        self._order: dict[str, int] = {}
         self._compared = ""
         self._heading = Static(" default scripts", id="defaults-heading", markup=False)
         self._scripts = LiveTable(_COLUMNS, empty="This version of Gatewright has none.", id="defaults")
@@ -140,9 +142,11 @@ class DefaultsScreen(FullScreen[None]):
     async def _show(self, found: DefaultScripts) -> None:
         self._found = found
         self._heading.update(_heading(found))
-        offered = next((script.path for script in found.scripts if script.state is DefaultState.OFFERED), None)
-        first = self._scripts.current is None
-        self._scripts.show_rows([_row(script) for script in found.scripts], cursor=offered if first else None)
+        if not self._order:  # what needs a decision stands first, and stays where it is when it was made
+            attention = sorted(found.scripts, key=lambda script: (_FIRST.get(script.state, 9), script.path))
+            self._order = {script.path: number for number, script in enumerate(attention)}
+        scripts = sorted(found.scripts, key=lambda script: self._order.get(script.path, len(self._order)))
+        self._scripts.show_rows([_row(script) for script in scripts])
         self._compared = ""
         await self._compare()
 
