@@ -335,6 +335,7 @@ def offline_project(tmp_path_factory):
         yield made
 
 
+@pytest.mark.slow
 async def test_packages_that_a_script_names_are_shown_and_approved_with_a_key(offline_project, tmp_path):
     text = '# /// script\n# dependencies = ["gwtable"]\n# ///\nimport gwtable\nprint("table", gwtable.VERSION)\n'
     write_script(offline_project, "table.py", text)
