@@ -22,6 +22,7 @@ from engine.paths import EnginePaths
 from engine.pool.environment import ensure_environment
 from engine.pool.job import Environment, Limits
 from engine.pool.pool import Pool
+from engine.pool.seeds import make_seeds
 from engine.pool.settings import PoolSettings
 from engine.pool.switching import UnusableEnvironment
 from engine.project_folder import OWN_FOLDER, who_may_replace, why_no_project
@@ -105,6 +106,9 @@ from store.state.database import StateDB
 from store.state.hmac_key import hmac_key
 from store.state.pruning import DAY, Retention
 from store.watch.folders import Watched
+
+BARE = ".bare"
+"""An environment without packages, beside one whose interpreter is gone."""
 
 MIN_SIZE = 3
 """Slots of a served engine; a library user may ask for one."""
@@ -196,6 +200,8 @@ async def compose(
     metrics = RunMetrics()
     pool = await start_pool(project, settings, environment, pool_size)
     stack.push_async_callback(pool.close)
+    builds.prepare = lambda made: make_seeds(pool.settings, made)
+    stack.push_async_callback(_ended, asyncio.create_task(make_seeds(pool.settings, environment)))
     imports = ImportPolicy(settings.policy)
     admin = pool.settings.admin
     if isinstance(project, ReadOnlyProject):
@@ -232,14 +238,19 @@ async def compose(
     stack.push_async_callback(examiner.close)
     shared = SharedCode(files, lambda: reconciler.paths, examiner.compile)
     stack.push_async_callback(shared.close)
-    interpreters = Interpreters(project.private, builds.named, audit, space)
+    interpreters = Interpreters(
+        project.private,
+        lambda: [pool.environment, *(one for one in builds.named() if one.name != DEFAULT)],
+        audit,
+        space,
+    )
     dependencies = Dependencies.of(environment, interpreters.known_versions)
     tasks = TaskService(events)
     stack.push_async_callback(tasks.close)
     script_environments = ScriptEnvironments(
         state.environment_approvals,
         dependencies,
-        uv,
+        builds.uv,
         ScriptBuilds(builds, settings.packages.scripts_size, settings.packages.scripts_days * DAY),
         lambda: Interpreter(pool.environment.interpreter, pool.environment.version, "default"),
         interpreters.preferred,
@@ -337,6 +348,7 @@ async def compose(
         lambda environment: _switched(pool, environment),
         lambda: [each.prefix for each in pool.environments_in_use()],
     )
+    interpreters.use_python = packages.use_python
     git = GitService(project.root, TrustFile(project.private), state.authors, audit)
     script_api = ScriptApi(audit, callers)
     render = RenderService(
@@ -401,6 +413,9 @@ async def compose(
         script_api.add(name, operation)
     script_api.serve(vars(engine).values())
     runs.script_api = script_api
+    if not isinstance(project, ReadOnlyProject):
+        collecting = asyncio.create_task(packages.run(), name="builds that nothing needs")
+        stack.push_async_callback(_cancelled, collecting)
     return engine
 
 
@@ -411,14 +426,21 @@ async def _default_environment(project: Project, builds: Builds) -> Environment:
             await asyncio.to_thread(builds.adopt, DEFAULT)
         except OSError as error:
             log.warning("the environment %s stays a folder: %s", DEFAULT, error)
-    environment = await ensure_environment(project.environments / DEFAULT)
-    record = await asyncio.to_thread(builds.record, project.environments / DEFAULT)
-    if record is not None and record.python != str(environment.interpreter):
-        project.problems.append(
-            f"The interpreter of the scripts' environment is gone ({record.python}), so scripts run without packages: "
-            "run gatewright python use VERSION."
-        )
-    return environment
+    if await asyncio.to_thread(builds.record, project.environments / DEFAULT) is None:
+        return await ensure_environment(project.environments / DEFAULT)
+    if (made := await asyncio.to_thread(builds.startable, DEFAULT)) is not None:
+        return made
+    project.problems.append(
+        "The interpreter of the scripts' environment is gone, so scripts run without packages: run gatewright python "
+        "use VERSION."
+    )
+    return replace(await ensure_environment(project.environments / BARE), name=DEFAULT)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """End a task of the engine's start that may still go on."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _switched(pool: Pool, environment: Environment) -> None:
@@ -630,6 +652,7 @@ def _pool_settings(
         lifted=policy.lifted,
         admin_memory=policy.admin_memory,
         scratch=project.private / "scratch",
+        seeds=None if isinstance(project, ReadOnlyProject) else project.environments.parent / "cache" / "seeds",
         scripts=str(project.scripts),
         log_file=project.logs / "zygotes.log",
         size=settings.pool.size if size is None else size,

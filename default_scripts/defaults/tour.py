@@ -24,21 +24,12 @@ import statistics
 import time
 
 USEFUL = {
-    "log_digest": "what a wrapper.log complains about",
-    "clock_drift": "clock drift warnings, held against restarts",
-    "thread_dumps": "deadlocks, and threads that are stuck",
-    "alarm_journal": "floods, chattering and standing alarms",
-    "historian_gaps": "gaps, flat lines and bad quality by tag",
-    "tag_diff": "what changed between two tag exports",
-    "tag_lint": "a tag export against rules",
-    "config_diff": "what changed between two configurations",
-    "project_inventory": "what is in a project export",
-    "backup_check": "whether a gateway backup is intact",
-    "cert_expiry": "which certificates end soon",
-    "disk_health": "how full disks are, how sound a database is",
-    "csv_summary": "each column of a CSV file",
+    "logs": ["log_digest", "clock_drift", "thread_dumps", "alarm_journal"],
+    "data": ["tag_diff", "tag_lint", "historian_gaps", "csv_summary"],
+    "gateway": ["config_diff", "project_inventory", "backup_check"],
+    "host": ["disk_health", "cert_expiry"],
 }
-"""What comes with Gatewright, beside this tour: scripts of the folder ``defaults``."""
+"""The other scripts of the folder ``defaults``, which come with Gatewright, too."""
 
 TANK_LEVELS = [61.2, 60.8, 60.9, 58.7, 55.1, 52.6, 52.4, 57.9]
 LOW = 55.0
@@ -62,12 +53,10 @@ def main(name: str = "engineer", pause: float = 0.4):
     print("4. Every run starts in a clean process. Stop a run that hangs; nothing else")
     print("   notices. Try it: put  while True: pass  into this function.")
     time.sleep(pause)
-    print("5. These scripts help tonight. Each has data to try in documents/samples, and")
-    print("   its text says what it reads. They see what you hand them, nothing else:")
-    for script, purpose in USEFUL.items():
-        print(f"   {'defaults/' + script:28} {purpose}")
-    print("   Try one, in the folder of the project:")
-    print("gatewright run defaults/tag_lint --file export=documents/samples/tags_after.json")
+    print("5. Beside this one are scripts that help tonight. documents/samples has data")
+    print("   to try them with; they see what you hand them, and nothing else:")
+    for subject, scripts in USEFUL.items():
+        print(f"   {subject:8} {', '.join(scripts)}")
     time.sleep(pause)
     print("6. Scripts of yours may need packages. An administrator adds them:")
     print("   gatewright packages install NAME")

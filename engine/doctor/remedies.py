@@ -18,6 +18,12 @@ NAMESPACE_SWITCHES = {
 APPARMOR_SWITCH = "kernel/apparmor_restrict_unprivileged_userns"
 """Ubuntu's, since 23.10: only programs whose AppArmor profile says so get a usable user namespace."""
 
+SYSTEM_FOLDERS = (Path("/usr/bin"), Path("/bin"), Path("/usr/local/bin"))
+"""Where interpreters are that other programs of the host run on, too."""
+
+OWN_FOLDER = Path("/opt/gatewright/bin")
+"""Where the advice has a copy made: found by itself there (``sandbox/interpreters.py``)."""
+
 LANDLOCK_SINCE = "5.13"
 LANDLOCK_TRUNCATES_SINCE = "6.2"
 
@@ -72,12 +78,18 @@ def for_namespaces(host: HostSystem, interpreter: Path) -> str:
 
 
 def _apparmor(interpreter: Path) -> str:
-    """A profile by path: with a copied interpreter it holds for this project's scripts and for nothing else."""
-    copy = ""
-    if interpreter.is_symlink():
-        folder = shlex.quote(str(interpreter.parent.parent))
-        copy = f"Give the scripts a Python of their own: `python3 -m venv --clear --copies --without-pip {folder}`. "
-    profile = f'abi <abi/4.0>, profile gatewright "{interpreter.parent}/python*" flags=(unconfined) {{ userns, }}'
+    """A profile by path. With a copy of the interpreter it holds for scripts and for no other program of the host.
+
+    The copy finds its standard library by the folder that was built into it (Modules/getpath.py).
+    """
+    copy, path = "", interpreter
+    if interpreter.parent in SYSTEM_FOLDERS:
+        path = OWN_FOLDER / interpreter.name
+        copy = (
+            f"Give the scripts a Python of their own: `install -D {shlex.quote(str(interpreter))} "
+            f"{shlex.quote(str(path))}`, then `gatewright python use {shlex.quote(str(path))}`. "
+        )
+    profile = f'abi <abi/4.0>, profile gatewright "{path}" flags=(unconfined) {{ userns, }}'
     return (
         f"{copy}Write this line into /etc/apparmor.d/gatewright and load it with `apparmor_parser -r "
         f"/etc/apparmor.d/gatewright`: {profile} Or allow it to every program: "

@@ -13,6 +13,7 @@ from engine.doctor.finding import Finding, Severity
 from engine.doctor.layers import LayerTrials
 from engine.paths import EnginePaths
 from engine.sandbox import plan
+from engine.sandbox.interpreters import UnusableInterpreter, interpreter_of
 from engine.sandbox.plan import Findings, Plan, admin_plan, restricted_plan
 from engine.sandbox.probe import FINDINGS_FILE, ProbeProblem, probe
 
@@ -36,11 +37,12 @@ def examine(paths: EnginePaths | None) -> Iterator[Finding]:
 
     The next engine of the project goes by what was found now: who enabled something need not wait for the next boot.
     """
-    interpreter = _interpreter(paths)
-    tried = f"what {interpreter} can put on"
+    tried = "the scripts' Python"
     try:
-        findings = probe(Path(os.path.realpath(interpreter)), kept=_kept(paths), fresh=True)
-    except (ProbeProblem, OSError) as problem:
+        interpreter = _interpreter(paths)
+        tried = f"what {interpreter} can put on"
+        findings = probe(interpreter, kept=_kept(paths), fresh=True)
+    except (ProbeProblem, UnusableInterpreter, OSError) as problem:
         advice = "Scripts run with this Python, so let the engine's account read and execute it."
         yield Finding(level=Severity.FAIL, tried=tried, found=str(problem), advice=advice, layer="interpreter")
         return
@@ -70,11 +72,17 @@ def _kept(paths: EnginePaths | None) -> Path | None:
 
 
 def _interpreter(paths: EnginePaths | None) -> Path:
-    """The scripts' own; before there is one, the Python that it would be made from."""
-    own = None if paths is None else paths.home / "envs" / "default" / "bin" / "python"
-    if own is not None and os.access(own, os.X_OK):
-        return own
-    return Path(getattr(sys, "_base_executable", sys.executable))
+    """Return the scripts' own; before there is one, the Python that it would be made from.
+
+    Raises:
+        UnusableInterpreter: It cannot be told, or not be trusted.
+    """
+    own = None if paths is None else paths.home / "envs" / "default"
+    if own is not None and os.path.lexists(own / "bin" / "python"):
+        interpreter = interpreter_of(own)
+        if os.access(interpreter, os.X_OK):
+            return interpreter
+    return Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
 
 
 def _restricted(restricted: Plan) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import re
 import subprocess
@@ -11,11 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.pool.job import Environment
+from engine.sandbox.interpreters import UnusableInterpreter, interpreter_of
 
 CHECK_TIMEOUT = 10.0
 
 BARE = ".bare"
 """Beside an environment whose interpreter is gone: one without packages."""
+
+
+SEEDS = {"matplotlib": "matplotlib.font_manager"}
+"""Packages that make files for themselves while one of their modules is imported, and that module."""
 
 
 class EnvironmentProblem(Exception):
@@ -35,17 +41,33 @@ async def ensure_environment(folder: Path) -> Environment:
 
 
 def environment_at(folder: Path) -> Environment | None:
-    """Return the virtual environment in ``folder``; None if there is none that runs. Blocks.
-
-    Its own ``bin/python`` is a link and only read as one: a package may have put something else there.
-    """
+    """Return the virtual environment in ``folder``; None if there is none that runs. Blocks."""
     prefix = Path(os.path.realpath(folder))
-    interpreter = Path(os.path.realpath(prefix / "bin" / "python"))
+    try:
+        interpreter = interpreter_of(prefix)
+    except UnusableInterpreter:
+        return None
     version = interpreter_version(interpreter)
     if version is None:
         return None
     packages = prefix / "lib" / f"python{'.'.join(version.split('.')[:2])}" / "site-packages"
     return Environment(interpreter, prefix, packages, version, folder.name) if packages.is_dir() else None
+
+
+def seed_place(folder: Path | None, environment: Environment) -> Path | None:
+    """Return where an environment's files belong, by what its packages are now; None if none of them makes any."""
+    if folder is None:
+        return None
+    told = [str(environment.prefix), environment.version]
+    for package in SEEDS:
+        try:
+            info = (environment.packages / package).stat()
+        except OSError:
+            continue
+        told += [package, str(info.st_ino), str(info.st_mtime_ns)]
+    if len(told) == 2:
+        return None
+    return folder / hashlib.sha256("\0".join(told).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def interpreter_version(interpreter: Path) -> str | None:

@@ -86,6 +86,9 @@ class PoolSettings:
     profile_keep: float = 60.0
     """Seconds that an idle slot keeps a zygote of another profile than the pool's own, at least."""
 
+    seeds: Path | None = None
+    """A folder for what packages make once for all runs (``pool/seeds.py``); None for none."""
+
     preload_memory: int = 256 << 20
     """Bytes that all slots together may take for what they have imported ahead."""
 

@@ -128,6 +128,32 @@ def check_interpreter(path: Path, source: str = "added") -> Interpreter:
         raise
 
 
+def interpreter_of(prefix: Path) -> Path:
+    """Return the interpreter that the virtual environment in ``prefix`` was made from. Nothing is run but in a check.
+
+    Its ``bin/python`` is a link to it. Anything else there is a copy, or what a package has put there, and is never
+    executed: then ``pyvenv.cfg`` says where the interpreter is, and whatever it says is checked.
+
+    Raises:
+        UnusableInterpreter: There is none, or none that can be trusted.
+    """
+    prefix = Path(os.path.realpath(prefix))
+    linked = Path(os.path.realpath(prefix / "bin" / "python"))
+    if not linked.is_relative_to(prefix):
+        return linked
+    try:
+        lines = (prefix / "pyvenv.cfg").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    said = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+    version = ".".join(map(str, version_parts(said.get("version", said.get("version_info", "")))[:2]))
+    for name in dict.fromkeys((f"python{version}", "python3")):
+        found = Path(os.path.realpath(Path(said.get("home", ""), name)))
+        if found.is_absolute() and found.is_file() and not found.is_relative_to(prefix):
+            return check_interpreter(found).path
+    raise UnusableInterpreter(f"The interpreter that {prefix} was made from is not known.", linked)
+
+
 def version_parts(version: str) -> tuple[int, ...]:
     """Return the numbers of a version, to be compared: (3, 12, 3)."""
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

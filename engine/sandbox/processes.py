@@ -19,6 +19,10 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "BLIS_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "1",
     # Symbols bound at start: bound later, they would be bound again by every child, in pages it has to copy.
     "LD_BIND_NOW": "1",
     # Each arena of glibc reserves 64 MiB of address space per thread, which RLIMIT_AS counts (mallopt(3)).

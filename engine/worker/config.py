@@ -52,6 +52,7 @@ class Config:
         scripts: The folder that scripts lie in.
         prefix: The environment's folder.
         packages: The folder of its packages.
+        seeds: The folder of what its packages have made for all runs; nothing where they have not.
         rule: The import rule of scripts as arguments of ``ImportRule``; None for none.
     """
 
@@ -74,6 +75,7 @@ class Config:
         scripts: str,
         prefix: str,
         packages: str,
+        seeds: str,
         rule: dict[str, Any] | None,
     ) -> None:
         self.control = control
@@ -92,6 +94,7 @@ class Config:
         self.scripts = scripts
         self.prefix = prefix
         self.packages = packages
+        self.seeds = seeds
         self.rule = None
         if rule is not None:
             allowed, lifted = frozenset(rule["allowed"]), frozenset(rule["lifted"])

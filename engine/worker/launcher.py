@@ -124,8 +124,8 @@ def _start_contained(config: Config, program: Program, control: _socket.socket) 
         return None
     if config.layers.locks:
         databases.prepare()
-    _import_ahead(name for name in config.preloads if _is_own(name))
-    readable = [] if config.admin else readable_paths(config.packages)
+    _import_ahead(_own_modules(config))
+    readable = [] if config.admin else readable_paths(config.packages, config.seeds)
     view = _build_view(config, readable) if config.layers.view else None
     parent = config.scratch if view is None else SCRATCH_PARENT
     place = config.scratch if view is None else view.folder(SCRATCH_PARENT)
@@ -191,8 +191,8 @@ def _start_plain(config: Config, program: Program, control: _socket.socket) -> T
     Returns the template in the template, None in the launcher.
     """
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    _import_ahead(name for name in config.preloads if _is_own(name))
-    readable = [] if config.admin else readable_paths(config.packages)
+    _import_ahead(_own_modules(config))
+    readable = [] if config.admin else readable_paths(config.packages, config.seeds)
     gc.freeze()
     # Nothing bounds what a script writes to a folder on disk. Only where it may fill the disk anyway is there one.
     bounded = config.layers.seccomp or config.layers.landlock
@@ -251,9 +251,10 @@ def _mount_proc(place: str) -> None:
     kernel.mount("proc", place, "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
 
 
-def _is_own(name: str) -> bool:
-    """Whether a module is one of these here, which no sandbox shows."""
-    return name.startswith(f"{__package__}.")
+def _own_modules(config: Config) -> list[str]:
+    """Return which modules of these here only some slots need: no sandbox shows them."""
+    needed = [name for name in config.preloads if name.startswith(f"{__package__}.")]
+    return needed + [f"{__package__}.seeds"] * bool(config.seeds)
 
 
 def _import_ahead(names: Iterable[str]) -> None:

@@ -99,6 +99,7 @@ class Template:
         self._size = self._figures.mapped()
         self._packages = config.packages
         self._preloads = config.preloads
+        self._seeds = config.seeds
         self._oom_score = OomScore()
         _restrict(config, scratch, readable)
         gc.freeze()
@@ -164,12 +165,20 @@ class Template:
             Exception: As they raise it.
         """
         sys.path.append(self._packages)
+        if self._seeds:
+            from .seeds import Seeds
+
+            Seeds(self._seeds, self._scratch.path)
         PathFinder.find_spec(__package__, [self._packages])  # lists the folder, so that no run has to
         names = [name for name in self._preloads if name not in sys.modules]
         if names:
             if not self._admin:
                 os.dup2(0, 2)  # the engine's log is not theirs to write to
             _import(names)
+            exercises = sys.modules.get(f"{__package__}.exercises")
+            if exercises is not None:
+                exercises.in_template()
+                self._run.exercise = exercises.in_child
             if self._figures.threads() != 1:
                 raise RuntimeError("a preloaded module has started threads, which a fork would lose")
             if _has_children():

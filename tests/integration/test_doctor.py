@@ -117,13 +117,20 @@ def test_the_scripts_own_interpreter_makes_the_trials(tmp_path: Path) -> None:
     folder = tmp_path / ".gatewright/envs/default/bin"
     folder.mkdir(parents=True)
     (tmp_path / ".gatewright").chmod(0o700)
-    broken = folder / "python"
+    broken = tmp_path / "python"
     broken.write_text("#!/bin/sh\necho no Python at all >&2\nexit 3\n")
     broken.chmod(0o700)
+    (folder / "python").symlink_to(broken)
     layers = of_layers(findings(CliProject(tmp_path).call("--json", "doctor")))
     assert list(layers) == ["interpreter"]
     assert layers["interpreter"]["level"] == "fail"
     assert "no Python at all" in layers["interpreter"]["found"]
+    # What lies there itself may be a package's, and is not executed.
+    (folder / "python").unlink()
+    broken.rename(folder / "python")
+    layers = of_layers(findings(CliProject(tmp_path).call("--json", "doctor")))
+    assert list(layers) == ["interpreter"]
+    assert "is not known" in layers["interpreter"]["found"]
 
 
 @pytest.mark.slow

@@ -526,7 +526,8 @@ async def _see_the_environment(pool: Pool) -> None:
     done = await run(pool, "import os\nresult = dict(os.environ) | {'cwd': os.getcwd(), 'umask': os.umask(0)}")
     assert set(done.value) <= {
         "PATH", "LANG", "LC_CTYPE", "HOME", "TMPDIR", "TZ", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS", "MALLOC_ARENA_MAX", "cwd", "umask",
+        "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS", "POLARS_MAX_THREADS",
+        "MALLOC_ARENA_MAX", "cwd", "umask",
     }  # fmt: skip
     assert done.value["cwd"] == done.value["HOME"] == done.value["TMPDIR"]
     assert done.value["umask"] == 0o077

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from test_attacks import FULL, PATIENCE, SCRIPT
 from engine.models.runs import Outcome
 from engine.pool.job import Environment, Profile
 from engine.sandbox.probe import probe
+from engine.worker.wire import CHILD
 
 pytestmark = pytest.mark.timeout(PATIENCE)
 
@@ -150,9 +152,22 @@ def signal(): os.kill({engine}, 0)
 def own_package(): open(__file__, "a").close()
 """
 
+FORGER = """
+import os, socket
+for fd in range(3, 64):
+    try:
+        os.write(fd, {message!r})
+    except OSError:
+        pass
+"""
+"""Writes to every descriptor of the process that it is imported in, and so to the engine."""
+
+FORGED = (b"C", b"C" + bytes(CHILD.size - 1), b"R{}", b"E")
+
+HOSTILE_MODULES = ("hostile", "breeder", "leaver", "shouter", *(f"forger{number}" for number in range(len(FORGED))))
+
 ATTEMPTS = ("read", "write", "list", "environ", "inet", "unix", "program", "spawn", "signal", "own_package")
 REPORT = "import sys\nahead = 'hostile' in sys.modules\nimport hostile\nresult = [ahead, hostile.SEEN]"
-HOSTILE_MODULES = ("hostile", "breeder", "leaver", "shouter")
 
 
 @dataclass(frozen=True)
@@ -193,6 +208,7 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             "hostile": HOSTILE.format(**given),
             "breeder": "import os, time\nif os.fork() == 0:\n    time.sleep(1000)\n",
             "leaver": "raise SystemExit(0)",
+            **{f"forger{number}": FORGER.format(message=message) for number, message in enumerate(FORGED)},
             "shouter": "import os\nos.write(2, b'\\x1b[2Jshouted')\nraise ImportError('\\x1b[2Jno')",
         }.items():
             (made.packages / f"{name}.py").write_text(source)
@@ -264,3 +280,15 @@ async def test_a_preload_that_fails_ends_its_run_and_says_so(prepared: Prepared,
             assert sentence in done.ending.error.message
             assert (await run(pool, "result = 1", profile=Profile())).value == 1
         assert "shouted" not in (Path(folder) / "log").read_text()
+
+
+@pytest.mark.slow
+async def test_what_a_preload_reports_in_the_slots_name_ends_its_run_only(prepared: Prepared) -> None:
+    problems: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+    async with pool_of(1, environment=prepared.environment, profile=Profile(), modules=HOSTILE_MODULES) as pool:
+        for number in range(len(FORGED)):
+            done = await run(pool, "result = 1", profile=Profile(preloads=(f"forger{number}",)))
+            assert done.outcome is Outcome.SANDBOX_UNAVAILABLE, (number, done.ending)
+            assert (await run(pool, "result = 1", profile=Profile())).value == 1
+    assert problems == []

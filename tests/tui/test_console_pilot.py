@@ -257,7 +257,7 @@ async def test_pool_screen_is_live_resizes_and_kills(project, tmp_path):
 
 async def test_git_tab_shows_branch_and_changed_files(project, tmp_path):
     write_script(project, "fresh.py", "pass\n")
-    async with console(project, tmp_path) as c:
+    async with console(project, tmp_path, size=(80, 120)) as c:  # there is room for every file of a new project
         await c.open("fresh.py")
         await c.press("f3", "4")
         await c.shows("[Git", "on ", "changed")
@@ -305,7 +305,7 @@ async def test_a_terminal_made_small_and_large_again_keeps_text_and_focus(projec
 
 async def test_the_mouse_can_do_what_keys_do(project, tmp_path):
     write_script(project, "quick.py", "print('clicked')\n")
-    async with console(project, tmp_path) as c:
+    async with console(project, tmp_path, size=(80, 60)) as c:  # there is room for every script
         await c.shows("quick", "pool [...]", ">  tour")
         row = next(i for i, line in enumerate(c.text.splitlines()) if line.startswith("   csv_summary"))
         await c.pilot.click(offset=(4, row))
@@ -316,7 +316,7 @@ async def test_the_mouse_can_do_what_keys_do(project, tmp_path):
         tabs = next(i for i, line in enumerate(c.text.splitlines()) if "[Output]" in line)
         await c.pilot.click(offset=(c.text.splitlines()[tabs].index("Tasks"), tabs))
         await c.shows("[Tasks")
-        await c.pilot.click(offset=(c.text.splitlines()[-1].index("help"), 23))
+        await c.pilot.click(offset=(c.text.splitlines()[-1].index("help"), 59))
         await c.shows("Everywhere")
 
 

@@ -56,7 +56,7 @@ def project(tmp_path_factory):
 
 async def test_an_outside_change_shows_and_is_marked_until_it_is_opened(project, tmp_path):
     write_script(project, "story.py", "one = 1\n")
-    async with console(project, tmp_path) as c:
+    async with console(project, tmp_path, size=(80, 60)) as c:  # there is room for every script
         await c.shows("story")
         write_script(project, "fresh.py", "new = 1\n")
         await c.shows("fresh")
@@ -83,7 +83,7 @@ async def test_a_commit_outside_shows_in_the_git_tab(project, tmp_path):
 
 async def test_scripts_that_cannot_be_looked_at_are_told_and_stay_listed(project, tmp_path):
     write_script(project, "story.py", "one = 1\n")
-    async with console(project, tmp_path) as c:
+    async with console(project, tmp_path, size=(80, 60)) as c:
         await c.shows("story")
         (project / "scripts").rename(project / "away")
         await c.shows("The scripts cannot be looked at", "story")

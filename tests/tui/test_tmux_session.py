@@ -141,7 +141,7 @@ def everything_is_there_again(t: Terminal, project) -> None:
     t.keys("F3")
     t.shows("[Output]", "z zoom")
     t.keys("z")
-    t.shows("minute 7", "result:", "end of output", "ok")
+    t.shows("historian_gaps", "result:", "end of output", "ok")
     t.keys("Home")
     t.shows("my own line", "Hello engineer!", "minute 0", "minute 7")
     t.keys("Escape", "C-s")

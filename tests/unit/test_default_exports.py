@@ -552,6 +552,10 @@ def test_an_export_that_unpacks_to_very_much_is_refused(monkeypatch: pytest.Monk
     assert refusal("project_inventory", bomb) == "handed.bin unpacks to more than 0 GiB."
 
 
-def test_the_tour_names_every_other_default_script() -> None:
+def test_the_tour_names_every_other_default_script(capsys: pytest.CaptureFixture[str]) -> None:
     there = {path.stem for path in DEFAULTS.glob("*.py")} - {"tour"}
-    assert script("tour")["USEFUL"].keys() == there
+    assert sorted(name for names in script("tour")["USEFUL"].values() for name in names) == sorted(there)
+    call("tour", pause=0)
+    output = capsys.readouterr().out
+    assert all(f" {name}" in output for name in there)
+    assert max(map(len, output.splitlines())) <= 80

@@ -104,17 +104,14 @@ def test_advice_follows_the_hosts_switches(tmp_path: Path) -> None:
 
 def test_apparmor_is_advised_a_profile_for_the_interpreter(tmp_path: Path) -> None:
     ubuntu = host_with(tmp_path, proc__sys__kernel__apparmor_restrict_unprivileged_userns="1")
-    folder = tmp_path / "plant a/envs/default"
-    (folder / "bin").mkdir(parents=True)
-    interpreter = folder / "bin/python"
-    interpreter.symlink_to("/usr/bin/python3")
-    advice = for_namespaces(ubuntu, interpreter)
-    assert f"`python3 -m venv --clear --copies --without-pip '{folder}'`" in advice
-    assert f'abi <abi/4.0>, profile gatewright "{folder}/bin/python*" flags=(unconfined) {{ userns, }}' in advice
-    interpreter.unlink()
-    interpreter.touch()
-    advice = for_namespaces(ubuntu, interpreter)
-    assert "venv" not in advice
+    advice = for_namespaces(ubuntu, Path("/usr/bin/python3.12"))
+    assert "`install -D /usr/bin/python3.12 /opt/gatewright/bin/python3.12`" in advice
+    assert "`gatewright python use /opt/gatewright/bin/python3.12`" in advice
+    own = 'abi <abi/4.0>, profile gatewright "/opt/gatewright/bin/python3.12" flags=(unconfined) { userns, }'
+    assert own in advice
+    advice = for_namespaces(ubuntu, Path("/opt/gatewright/bin/python3.12"))
+    assert own in advice
+    assert "install -D" not in advice
     assert "apparmor_parser -r" in advice
     assert "kernel.apparmor_restrict_unprivileged_userns=0" in advice
 

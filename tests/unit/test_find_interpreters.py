@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ordinary_user import UID, own_folder, run_as_ordinary_user
 
+from engine.pool.environment import environment_at
 from engine.sandbox import interpreters
 from engine.sandbox.interpreters import (
     UnusableInterpreter,
     check_interpreter,
     find_interpreters,
+    interpreter_of,
     look_for_interpreters,
 )
 
@@ -178,3 +181,46 @@ def test_what_it_tells_of_itself_decides(
 ) -> None:
     monkeypatch.setattr(interpreters, "_ask", lambda path, stamp: answer)
     assert expected in refused(place / NAME)
+
+
+# -- of an environment -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """A virtual environment of the interpreter of these tests."""
+    made = tmp_path / "environment"
+    venv.EnvBuilder(symlinks=True, with_pip=False).create(made)
+    return made
+
+
+def test_an_environments_interpreter_is_where_its_link_leads(prefix: Path) -> None:
+    assert interpreter_of(prefix) == THIS
+    assert environment_at(prefix) is not None
+
+
+@pytest.mark.parametrize("name", ["python", "python3"])
+def test_what_a_package_puts_there_is_never_executed(prefix: Path, tmp_path: Path, name: str) -> None:
+    for link in (prefix / "bin").glob("python*"):
+        link.unlink()
+    (prefix / "bin" / name).write_text(f'#!/bin/sh\ntouch {tmp_path}/executed\nexec {THIS} "$@"\n')
+    (prefix / "bin" / name).chmod(0o755)
+    if name != "python":
+        (prefix / "bin" / "python").symlink_to(name)
+    assert interpreter_of(prefix) == THIS, "by pyvenv.cfg"
+    found = environment_at(prefix)
+    assert found is not None
+    assert found.interpreter == THIS
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_configuration_that_names_an_interpreter_of_the_packages_is_refused(prefix: Path, tmp_path: Path) -> None:
+    (prefix / "bin" / "python").unlink()
+    shutil.copy(THIS, prefix / "bin" / "python")
+    (prefix / "share").mkdir()
+    (prefix / "share" / NAME).symlink_to(prefix / "bin" / "python")
+    for home in (str(prefix / "share"), "share", "", "/nowhere"):
+        (prefix / "pyvenv.cfg").write_text(f"home = {home}\nversion = {VERSION}\n")
+        with pytest.raises(UnusableInterpreter, match="is not known"):
+            interpreter_of(prefix)
+        assert environment_at(prefix) is None

@@ -52,7 +52,7 @@ class Modes:
         ``opened`` are the import names that were approved together with its environment.
 
         Raises:
-            ServiceError: ``bad_preload``. They are imported before the sandbox is on, so nothing passes unnamed.
+            ServiceError: ``bad_preload``. They are imported ahead of each run of their kind, so none passes unnamed.
         """
         if len(names) > MAX_PRELOADS:
             raise ServiceError("bad_preload", f"A script may preload {MAX_PRELOADS} modules, not {len(names)}.")
