@@ -113,7 +113,7 @@ def no_archive(buffer, error):
 
 def examine(archive, report, top):
     """Fill the report."""
-    files = [each for each in archive.infolist() if not each.is_dir()]
+    files = [each for each in archive.infolist() if not each.filename.endswith("/")]
     unpacked = sum(each.file_size for each in files)
     report.update(files=len(files), unpacked_bytes=unpacked, made=newest(files), parts=parts(files, top))
     report["problems"] += names_problems(files)
